@@ -1,0 +1,201 @@
+"""Config: every setting of every command, declared once. A field is its schema, default, check and help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bandfuse.errors import ConfigError, InputError, nearest
+
+M = TypeVar("M", bound="Config")
+
+
+def _one_or_many(value: object) -> object:
+    """A list from one text, or from a mapping (``{blue: 450-520nm}`` for ``blue=450-520nm``)."""
+    if isinstance(value, Mapping):
+        return [f"{k}={v}" for k, v in value.items()]
+    return [value] if isinstance(value, (str, Path)) else value
+
+
+Texts = Annotated[list[str], BeforeValidator(_one_or_many)]
+
+
+class Config(BaseModel):
+    """Base of all settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Running(Config):
+    """Settings that change how a command runs, never what it computes."""
+
+    threads: int | None = Field(None, ge=1, description="Reader threads; all cores if not given.")
+    memory: int = Field(256, ge=16, description="Memory for pixels in flight, in MB.")
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
+class Inputs(Config):
+    """The files of one or more scenes."""
+
+    scenes: Texts = Field(default_factory=list, description="Raster files, each a scene.")
+    source: Texts = Field(
+        default_factory=list,
+        description="NAME=PATH: one of several co-registered files of a scene. Repeat in scene order, or give a "
+        "template such as swir={parent}/{stem}_swir.tif.",
+    )
+
+
+class TrainConfig(Inputs, Running):
+    """Settings of ``bandfuse train``."""
+
+    output: str | None = Field(None, description="Folder of the run, made new.")
+    target: Texts = Field(
+        default_factory=list,
+        description="Raster to learn to predict. One per scene in order, or a template such as {parent}/{stem}_t.tif.",
+    )
+    objective: Literal["regression", "reconstruction"] | None = Field(
+        None,
+        description="regression: match the target. reconstruction: keep what rebuilds the cube. "
+        "By default regression with a target, else reconstruction.",
+    )
+    group: Texts = Field(
+        default_factory=list, description="NAME=SPEC: one band group, e.g. blue=450-520nm or vis=1-30,35. Repeat."
+    )
+    groups: str | None = Field(
+        None, description="Several groups at once: equal:8, file:groups.yaml; or one group: 450-900nm, 1-30,35, all."
+    )
+    fuse: Literal["within", "across"] = Field(
+        "within",
+        description="within: each group becomes one output band. across: groups are combined channel by channel.",
+    )
+    fixed: Texts = Field(default_factory=list, description="Name of a group that enters with weight 1, not learned.")
+    weights: Literal["scalar", "channel", "instance"] = Field(
+        "channel", description="One weight per group, per band, or per scene and group."
+    )
+    constraint: Literal["free", "affine", "nonnegative", "simplex"] | None = Field(
+        None,
+        description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one). "
+        "By default nonnegative for regression, simplex for reconstruction.",
+    )
+    gain: bool = Field(False, description="Learn a gain >= 0 beside affine or simplex weights (regression).")
+    no_offset: bool = Field(False, description="Do not learn an offset (regression).")
+    activation: Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh", "softplus"] = Field(
+        "identity", description="Applied after the sum. Others than identity are trained on a pixel sample."
+    )
+    init: Literal["auto", "uniform", "normal", "xavier", "response", "least-squares"] = Field(
+        "auto",
+        description="Where training starts. auto: the exact optimum where there is one and lbfgs is used, else uniform.",
+    )
+    optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
+    steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for adam and sgd.")
+    lr: float | None = Field(None, gt=0, description="Learning rate: 1 for lbfgs, 0.05 for adam and sgd.")
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where the fit runs; auto takes cuda where there is one."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    nodata_policy: Literal["strict", "renormalise"] = Field(
+        "strict",
+        description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
+    )
+    no_fused: bool = Field(False, description="Do not write fused rasters.")
+    no_report: bool = Field(False, description="Do not write report.html.")
+
+
+class Encoded(Config):
+    """How fused values are stored."""
+
+    dtype: Literal["float32", "float64", "uint8", "int16", "uint16", "int32"] = Field(
+        "float32", description="Type of the output. Integers need --scale."
+    )
+    scale: float | None = Field(None, gt=0, description="Integer output: value = stored * scale + offset-out.")
+    offset_out: float | None = Field(None, description="Integer output: the value that is stored as 0.")
+    driver: str = Field("GTiff", description="GDAL driver of the output.")
+    co: Texts = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
+
+
+class ApplyConfig(Inputs, Encoded, Running):
+    """Settings of ``bandfuse apply``."""
+
+    output: str | None = Field(None, description="Raster to write; with several scenes a folder or a template.")
+    nodata_policy: Literal["strict", "renormalise"] | None = Field(
+        None, description="Pixels with a missing input; by default as in training."
+    )
+    use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
+
+
+class EvaluateConfig(Inputs, Running):
+    """Settings of ``bandfuse evaluate``."""
+
+    target: Texts = Field(default_factory=list, description="Raster with the true values.")
+    use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
+
+
+def build(model: type[M], given: Mapping[str, Any], where: str = "") -> M:
+    """Check settings.
+
+    Raises
+    ------
+    ConfigError : the first thing that does not fit, with the nearest known key or the values allowed.
+    """
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        raise _explain(model, error, where) from error
+
+
+def _explain(model: type[Config], error: ValidationError, where: str) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    at = f" in {where}" if where else ""
+    if first["type"] == "extra_forbidden":
+        return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return ConfigError(f"{key}{at}", got=repr(first["input"]), expected=expected)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises
+    ------
+    InputError : missing, not YAML, or not a mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path} cannot be read", got=reason or "", expected="a YAML file") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML", got=" ".join(str(error).split())) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values")
+    return {str(k): v for k, v in content.items()}
+
+
+def parse_set(items: list[str]) -> dict[str, Any]:
+    """Settings of ``--set key=value``; values are read as YAML.
+
+    >>> parse_set(["seed=3", "gain=true"])
+    {'seed': 3, 'gain': True}
+    """
+    result = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError("--set cannot be read", got=repr(item), expected="key=value")
+        result[key.strip().replace("-", "_")] = yaml.safe_load(value)
+    return result
+
+
+def dump_yaml(config: Config, *, leave_out: set[str]) -> str:
+    """The settings as YAML, in the order of their declaration, without what is unset or left out."""
+    values = config.model_dump(mode="json", exclude=leave_out, exclude_none=True)
+    text: str = yaml.safe_dump({k: v for k, v in values.items() if v != []}, sort_keys=False, allow_unicode=True)
+    return text

@@ -1,0 +1,133 @@
+"""Design: from groups, targets and the way of fusing to named outputs and the layout of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import GroupError, MismatchError, nearest, shorten
+from bandfuse.groups import Group
+from bandfuse.layout import Layout, across, within
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """What is to be learned.
+
+    ``names``: K outputs. ``targets``: for each output the position of its target band (empty without targets).
+    ``used``: positions of the bands that enter, ascending; ``layout`` is K × len(used).
+    """
+
+    names: tuple[str, ...]
+    targets: tuple[int, ...]
+    used: tuple[int, ...]
+    groups: tuple[Group, ...]
+    layout: Layout
+
+    def widen(self, weight: Floats, n_bands: int) -> Floats:
+        """(K, B) from (K, used): zeros where a band was not used."""
+        wide = np.zeros((len(weight), n_bands))
+        wide[:, list(self.used)] = weight
+        return wide
+
+
+def design(
+    groups: Sequence[Group],
+    *,
+    targets: Sequence[str] | None,
+    kind: str,
+    fuse: str,
+    fixed: Sequence[str] = (),
+    named: bool = True,
+) -> Design:
+    """Arrange groups and targets into outputs.
+
+    Parameters
+    ----------
+    targets : names of the T target bands (made unique), or None without a target.
+    named : the groups' names were given, and are worth more than the targets'.
+
+    Raises
+    ------
+    GroupError : an unknown fixed group, nothing left to learn, groups of different sizes across.
+    MismatchError : groups and targets cannot be paired.
+    """
+    for name in fixed:
+        if name not in {g.name for g in groups}:
+            raise GroupError(f"there is no group {name!r} to fix", remedy=nearest(name, [g.name for g in groups]))
+    used = tuple(sorted({p for g in groups for p in g.positions}))
+    place = {p: i for i, p in enumerate(used)}
+    local = [Group(g.name, tuple(place[p] for p in g.positions)) for g in groups]
+    if fuse == "across":
+        layout = across(local, len(used), kind, set(fixed))
+        names, order = _pair_across(layout.shape[0], targets)
+    else:
+        rows, names, order = _pair_within([g.name for g in groups], targets, named)
+        layout = within(local, len(used), kind, set(fixed), rows)
+    return Design(names, order, used, tuple(groups), layout)
+
+
+def _pair_across(channels: int, targets: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    if targets is None:
+        return tuple(f"b{i}" for i in range(1, channels + 1)), ()
+    if len(targets) != channels:
+        raise MismatchError(
+            "fused channels and target bands differ in number",
+            got=f"{channels} channels and {len(targets)} target bands ({shorten(targets)})",
+            expected="equal numbers",
+        )
+    return tuple(targets), tuple(range(channels))
+
+
+Pairing = tuple[list[int], tuple[str, ...], tuple[int, ...]]
+
+
+def _pair_within(groups: Sequence[str], targets: Sequence[str] | None, named: bool) -> Pairing:
+    """The group of each output, the outputs' names, and their target bands."""
+    every = list(range(len(groups)))
+    if targets is None:
+        return every, tuple(groups), ()
+    if len(groups) == 1 and (len(targets) > 1 or not named):
+        return [0] * len(targets), tuple(targets), tuple(range(len(targets)))
+    if set(groups) == set(targets):
+        return every, tuple(groups), tuple(list(targets).index(g) for g in groups)
+    if len(groups) == len(targets):
+        return every, tuple(groups), tuple(every)
+    raise MismatchError(
+        "groups and target bands cannot be paired",
+        got=f"groups {shorten(groups)} and target bands {shorten(targets)}",
+        expected="equal names, equal numbers, or one group for every target band",
+    )
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names as they are if all differ and none is empty, else b1 … bT.
+
+    >>> unique_names(["red", "red"])
+    ['b1', 'b2']
+    """
+    if len(set(names)) == len(names) and all(n.strip() for n in names):
+        return list(names)
+    return [f"b{i}" for i in range(1, len(names) + 1)]
+
+
+def output_bands(names: Sequence[str], matrix: Floats, inputs: Bands) -> Bands:
+    """The table of the outputs. Rows without negative weights get a wavelength and a width:
+
+    ``λ = Σ w λ_b / Σ w`` and ``fwhm = √(8 ln 2) · √(Σ w (λ_b − λ)² / Σ w)``, where every band with weight has a
+    wavelength. Signed weights have no centre, and get none.
+    """
+    table = Bands.of(list(names), source="fused")
+    wavelength, fwhm = table.wavelength_nm.copy(), table.fwhm_nm.copy()
+    for k, row in enumerate(matrix):
+        here = row != 0
+        x, w = inputs.wavelength_nm[here], row[here]
+        if not here.any() or (w < 0).any() or not np.isfinite(x).all():
+            continue
+        wavelength[k] = (w @ x) / w.sum()
+        spread = np.sqrt(8 * np.log(2) * (w @ (x - wavelength[k]) ** 2) / w.sum())
+        fwhm[k] = spread if spread > 0 else inputs.fwhm_nm[here][0]
+    return replace(table, wavelength_nm=wavelength, fwhm_nm=fwhm)

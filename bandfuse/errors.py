@@ -1,0 +1,107 @@
+"""The error tree of bandfuse.
+
+::
+
+    BandfuseError            anything bandfuse says on purpose
+    ├── UsageError           wrong use or bad input; the command line exits with 2
+    │   ├── InputError       a file that is missing, damaged or of the wrong kind
+    │   ├── GroupError       a group that is empty, unknown or out of the cube
+    │   ├── ConfigError      a setting that does not exist or does not fit
+    │   ├── MismatchError    two things that do not belong together
+    │   └── OutputError      a place that cannot be written to
+    └── RunError             it ran, and something failed; the command line exits with 1
+
+A message has four parts: *what* is wrong, what was *got*, what was *expected*, and the *remedy*.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BandfuseError(Exception):
+    """Base of every error that bandfuse raises on purpose.
+
+    Parameters
+    ----------
+    what : the thing that is wrong, by name.
+    got, expected, remedy : the rest of the message; empty parts are left out.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, got: str = "", expected: str = "", remedy: str = "") -> None:
+        self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        parts = [self.what.rstrip(".")]
+        if self.got:
+            parts.append(f"got {self.got}")
+        if self.expected:
+            parts.append(f"expected {self.expected}")
+        text = "; ".join(parts) + "."
+        return f"{text} {self.remedy}" if self.remedy else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.got, self.expected, self.remedy)
+
+
+def _rebuild(kind: type[BandfuseError], what: str, got: str, expected: str, remedy: str) -> BandfuseError:
+    return kind(what, got=got, expected=expected, remedy=remedy)
+
+
+class UsageError(BandfuseError):
+    """Wrong use or bad input."""
+
+    exit_code = 2
+
+
+class InputError(UsageError):
+    """A file that is missing, damaged or of the wrong kind."""
+
+
+class GroupError(UsageError):
+    """A group that is empty, unknown or out of the cube."""
+
+
+class ConfigError(UsageError):
+    """A setting that does not exist or does not fit."""
+
+
+class MismatchError(UsageError):
+    """Two things that do not belong together: shapes, band counts, wavelengths."""
+
+
+class OutputError(UsageError):
+    """A place that cannot be written to."""
+
+
+class RunError(BandfuseError):
+    """It ran, and something failed."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known words are close to *word*, else list them all.
+
+    >>> nearest("objectiv", ["objective", "optimizer"])
+    "Did you mean 'objective'?"
+    """
+    choices = list(known)
+    close = difflib.get_close_matches(word, choices, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known: {shorten(choices)}."
+
+
+def shorten(names: Iterable[str], most: int = 12) -> str:
+    """A list of names in one line, cut after *most* of them.
+
+    >>> shorten(["a", "b", "c"], most=2)
+    'a, b, … (3 in all)'
+    """
+    every = list(names)
+    if len(every) <= most:
+        return ", ".join(every) or "none"
+    return ", ".join(every[:most]) + f", … ({len(every)} in all)"

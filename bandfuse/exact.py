@@ -1,0 +1,142 @@
+"""Exact minimisers of quadratics under the constraints: the optimum that every training is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.errors import RunError
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """``f(v) = vᵀ a v − 2 bᵀ v + c`` with a positive semidefinite and f ≥ 0.
+
+    ``sums`` (P,) are the factors of the sum constraint, ``sumsᵀ v = 1`` for affine and simplex.
+    """
+
+    a: Floats
+    b: Floats
+    c: float
+    sums: Floats
+
+    def __call__(self, v: Floats) -> float:
+        return float(v @ self.a @ v - 2 * self.b @ v + self.c)
+
+    def joined(self) -> Floats:
+        """(P+1, P+1) matrix M with ``f(v) = [v, 1]ᵀ M [v, 1]``."""
+        return np.block([[self.a, -self.b[:, None]], [-self.b[None], np.array([[self.c]])]])
+
+
+def factor(m: Floats) -> Floats:
+    """(R, P) S with ``SᵀS = m`` for a positive semidefinite m, by its eigenvectors; rounding below zero is cut."""
+    values, vectors = np.linalg.eigh(m)
+    root = np.sqrt(np.maximum(values, 0.0))
+    result: Floats = root[:, None] * vectors.T
+    return result
+
+
+def whitener(a: Floats) -> Floats:
+    """(P, R) T with ``Tᵀ a T = I`` on the range of a: scaled to unit diagonal first, then by eigenvectors.
+
+    Directions whose eigenvalue is below P · eps of the largest are left out.
+    """
+    scale = unit_scale(a)
+    values, vectors = np.linalg.eigh(a * np.outer(scale, scale))
+    keep = values > len(a) * np.finfo(np.float64).eps * max(float(values.max(initial=0.0)), 1e-300)
+    result: Floats = scale[:, None] * (vectors[:, keep] / np.sqrt(values[keep]))
+    return result
+
+
+def unit_scale(a: Floats) -> Floats:
+    """(P,) factors that give a unit diagonal; one where the diagonal is zero."""
+    d = np.diag(a)
+    return np.where(d > 0, 1.0 / np.sqrt(np.where(d > 0, d, 1.0)), 1.0)
+
+
+def sum_plane(sums: Floats) -> tuple[Floats, Floats]:
+    """A point on the plane ``sumsᵀ v = 1`` and an orthonormal (P, P−1) basis of its directions."""
+    point = np.full(len(sums), 1.0 / sums.sum())
+    q, _ = np.linalg.qr(sums[:, None], mode="complete")
+    return point, q[:, 1:]
+
+
+def free(q: Quadratic) -> Floats:
+    """Least squares; the solution of least norm (in standardised units) where it is not unique."""
+    t = whitener(q.a)
+    result: Floats = t @ (t.T @ q.b)
+    return result
+
+
+def affine(q: Quadratic) -> Floats:
+    """Least squares on the plane ``sumsᵀ v = 1``."""
+    point, basis = sum_plane(q.sums)
+    t = basis @ whitener(basis.T @ q.a @ basis)
+    result: Floats = point + t @ (t.T @ (q.b - q.a @ point))
+    return result
+
+
+def _nnls(design: Floats, target: Floats) -> Floats:
+    from scipy.optimize import nnls
+
+    try:
+        solution: Floats = nnls(design, target, maxiter=50 * design.shape[1])[0]
+    except RuntimeError as error:
+        raise RunError("the exact non-negative solution was not found", got=str(error)) from error
+    return solution
+
+
+def nonnegative(q: Quadratic) -> Floats:
+    """Non-negative least squares (Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23)."""
+    scale = unit_scale(q.a)
+    wide = np.append(scale, 1.0 / np.sqrt(q.c) if q.c > 0 else 1.0)
+    s = factor(q.joined() * np.outer(wide, wide))
+    return scale * _nnls(s[:, :-1], -s[:, -1]) / wide[-1]
+
+
+def simplex(q: Quadratic) -> Floats:
+    """Least squares on the simplex ``v ≥ 0, sumsᵀ v = 1``.
+
+    With u = sums · v the objective is ``‖R u‖²`` on the unit simplex: the point of least norm in a convex hull, which
+    is the direction of the non-negative least-squares solution of ``[R; 1ᵀ] u = [0; 1]`` (Lawson and Hanson 1974,
+    chapter 23, least distance programming).
+    """
+    a = q.a / np.outer(q.sums, q.sums)
+    b = q.b / q.sums
+    r = factor(a - b[:, None] - b[None, :] + q.c)
+    size = np.sqrt(max(float((r**2).sum(axis=0).min()), 1e-300))
+    ones = np.ones(len(b))
+    u = _nnls(np.vstack([r / size, ones]), np.append(np.zeros(len(r)), 1.0))
+    return u / u.sum() / q.sums
+
+
+SOLVERS: dict[str, Callable[[Quadratic], Floats]] = {
+    "free": free,
+    "affine": affine,
+    "nonnegative": nonnegative,
+    "simplex": simplex,
+}
+"""The exact solver of each constraint."""
+
+CONE = {"affine": "free", "simplex": "nonnegative"}
+"""The constraint on gain · v where a gain is learned beside v."""
+
+
+def solve(q: Quadratic, constraint: str, *, gain: bool = False) -> tuple[Floats, float]:
+    """The minimiser v and its gain (1 unless learned).
+
+    With a gain the quadratic is taken in u = gain · v, so that ``gain = sumsᵀ u`` and v = u / gain. A gain that comes
+    out below or at zero is returned as 0 with uniform v.
+    """
+    if not len(q.b):
+        return np.zeros(0), 1.0
+    if not gain:
+        return SOLVERS[constraint](q), 1.0
+    u = SOLVERS[CONE[constraint]](q)
+    size = float(q.sums @ u)
+    if size <= 0:
+        return np.full(len(u), 1.0 / q.sums.sum()), 0.0
+    return u / size, size

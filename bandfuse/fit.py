@@ -1,0 +1,301 @@
+"""Fit: minimise an objective over the weights of a layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import ConfigError
+from bandfuse.exact import Quadratic, solve
+from bandfuse.init import feasible, initial
+from bandfuse.layout import Layout
+from bandfuse.objectives import Objective
+from bandfuse.progress import Progress, silent
+from bandfuse.weights import Weights
+
+DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "sgd": 3000}
+DEFAULT_LR = {"lbfgs": 1.0, "adam": 0.05, "sgd": 0.05}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to fit. ``steps`` and ``lr`` of None take the optimizer's default."""
+
+    constraint: str = "nonnegative"
+    gain: bool = False
+    offset: bool = True
+    init: str = "auto"
+    optimizer: str = "lbfgs"
+    steps: int | None = None
+    lr: float | None = None
+    momentum: float = 0.9
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What a fit found.
+
+    ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the objective (one per
+    output, or one for all); ``scale`` the losses of knowing nothing; ``history`` relative losses per step, one curve
+    for each set of outputs that was fitted together.
+    """
+
+    weight: Floats
+    gain: Floats
+    offset: Floats
+    losses: Floats
+    optimum: Floats | None
+    scale: Floats
+    steps: int
+    history: list[tuple[list[int], list[float]]]
+
+    @property
+    def relative_gap(self) -> float | None:
+        """The largest (loss − optimum) / scale, or None where no optimum is known."""
+        if self.optimum is None:
+            return None
+        return float(np.max((self.losses - self.optimum) / self.scale))
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name; ``auto`` is cuda where there is one, else cpu.
+
+    Raises
+    ------
+    ConfigError : the device is not there.
+    """
+    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if found["cuda"] else "cpu")
+    if not found.get(name, False):
+        there = ", ".join(n for n, ok in found.items() if ok)
+        raise ConfigError(f"device {name!r} is not available", expected=f"auto, or one of: {there}")
+    return torch.device(name)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums of one thread have the same bits on every run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def fit(
+    layout: Layout,
+    objective: Objective,
+    bands: Bands,
+    mean: Floats,
+    level: Floats | None,
+    settings: Settings,
+    progress: Progress = silent,
+) -> Fit:
+    """Minimise the objective over everything that the layout leaves open.
+
+    Parameters
+    ----------
+    layout : K × B, over the same B bands as the moments of the objective.
+    bands, mean : the table and the mean of these bands.
+    level : (K,) where the outputs' level starts, or None to fit without offset.
+    """
+    groups = layout.rows_of_set() if objective.separable else [list(range(layout.shape[0]))]
+    with _one_thread():
+        label = f"fit ({settings.optimizer})"
+        done = [
+            _fit_part(layout.part(rows), objective.part(rows), bands, mean, _of(level, rows), settings)
+            for rows in progress(groups, total=len(groups), label=label)
+        ]
+    return _joined(layout, groups, done)
+
+
+def _of(level: Floats | None, rows: list[int]) -> Floats | None:
+    return None if level is None else level[rows]
+
+
+def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
+    """One fit from those of its parts, rows back in place."""
+    order = np.argsort(np.concatenate(groups))
+    per_loss = order if sum(len(p.losses) for p in parts) == layout.shape[0] else np.arange(len(parts[0].losses))
+    optima = [p.optimum for p in parts]
+    known = [o for o in optima if o is not None]
+    return Fit(
+        weight=np.concatenate([p.weight for p in parts])[order],
+        gain=np.concatenate([p.gain for p in parts])[order],
+        offset=np.concatenate([p.offset for p in parts])[order],
+        losses=np.concatenate([p.losses for p in parts])[per_loss],
+        optimum=np.concatenate(known)[per_loss] if len(known) == len(optima) else None,
+        scale=np.concatenate([p.scale for p in parts])[per_loss],
+        steps=max(p.steps for p in parts),
+        history=[(rows, p.history[0][1]) for rows, p in zip(groups, parts, strict=True)],
+    )
+
+
+def _fit_part(
+    layout: Layout, objective: Objective, bands: Bands, mean: Floats, level: Floats | None, settings: Settings
+) -> Fit:
+    """Fit outputs that share weights, or one objective."""
+    settings = replace(settings, gain=settings.gain and layout.size > 0)
+    quadratic = objective.quadratic(layout, gain=settings.gain)
+    best = None if quadratic is None else solve(quadratic, settings.constraint, gain=settings.gain)
+    module = Weights(
+        layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level
+    )
+    module.start(*_start(layout, objective, bands, settings, best))
+    device = device_of(settings.device)
+    history = _minimise(module.to(device), objective.to(device), settings)
+    weight, gain, at_mean = _numbers(module)
+    losses = _losses(objective.to(torch.device("cpu")), module.to("cpu"))
+    optimum = None
+    if best is not None:
+        assert quadratic is not None
+        optimum = _optimum(layout, objective, quadratic, best, level, losses)
+    return Fit(
+        weight, gain, _offset(weight, gain, at_mean, mean), losses, optimum, objective.scale, len(history) - 1,
+        [(list(range(layout.shape[0])), history)],
+    )  # fmt: skip
+
+
+def _start(
+    layout: Layout, objective: Objective, bands: Bands, settings: Settings, best: tuple[Floats, float] | None
+) -> tuple[Floats, float]:
+    """Initial weights and gain."""
+    name = settings.init
+    if name == "auto":
+        name = "least-squares" if best is not None and settings.optimizer == "lbfgs" else "uniform"
+    if name == "least-squares":
+        if best is None:
+            raise ConfigError(
+                "init least-squares needs an objective with an exact solution",
+                got="a reconstruction or an activation",
+                expected="regression with the identity activation",
+                remedy="Use --init uniform.",
+            )
+        return best
+    v = initial(name, layout, bands, settings.seed)
+    if not objective.separable:
+        # Two outputs of one group that start alike would stay alike.
+        v = v * (1 + 0.1 * np.random.default_rng(settings.seed).standard_normal(len(v)))
+    return feasible(v, layout, settings.constraint), 1.0
+
+
+def _numbers(module: Weights) -> tuple[Floats, Floats, Floats | None]:
+    """W, gain and level as float64 numpy."""
+    with torch.no_grad():
+        weight, gain, level = (None if t is None else t.double().cpu().numpy() for t in module())
+    assert weight is not None and gain is not None
+    return weight, gain, level
+
+
+def _offset(weight: Floats, gain: Floats, level: Floats | None, mean: Floats) -> Floats:
+    if level is None:
+        return np.zeros(len(gain))
+    offset: Floats = level - gain * (weight @ mean)
+    return offset
+
+
+def _losses(objective: Objective, module: Weights) -> Floats:
+    with torch.no_grad():
+        values: Floats = objective.losses(*module()).double().cpu().numpy()
+    return values
+
+
+def _optimum(
+    layout: Layout,
+    objective: Objective,
+    quadratic: Quadratic,
+    best: tuple[Floats, float],
+    level: Floats | None,
+    losses: Floats,
+) -> Floats:
+    """(L,) losses of the exact solution."""
+    v, gain = best
+    weight = torch.as_tensor(layout.matrix(v))
+    gains = torch.full((layout.shape[0],), gain, dtype=torch.float64)
+    at_mean = None if level is None else torch.as_tensor(level)
+    exact: Floats = objective.losses(weight, gains, at_mean).numpy()
+    return exact
+
+
+def _minimise(module: Weights, objective: Objective, settings: Settings) -> list[float]:
+    """Run the optimizer; the history holds the relative loss before each step, and the last one."""
+    steps = DEFAULT_STEPS.get(settings.optimizer, 0) if settings.steps is None else settings.steps
+    lr = DEFAULT_LR.get(settings.optimizer, 0.0) if settings.lr is None else settings.lr
+    if settings.optimizer not in OPTIMIZERS:
+        raise ConfigError("optimizer", got=repr(settings.optimizer), expected=f"one of {', '.join(OPTIMIZERS)}")
+    scale = torch.as_tensor(objective.scale, device=module.theta.device)
+    parameters = [p for p in module.parameters() if p.numel()]
+
+    def closure() -> torch.Tensor:
+        for parameter in parameters:
+            parameter.grad = None
+        loss = (objective.losses(*module()) / scale).sum()
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    if not parameters or steps == 0:
+        return [float(closure().detach())]
+    optimizer = OPTIMIZERS[settings.optimizer](parameters, lr, settings.momentum)
+    return _descend(optimizer, closure, parameters, steps, SCHEDULES.get(settings.optimizer))
+
+
+def _descend(
+    optimizer: torch.optim.Optimizer,
+    closure: Callable[[], torch.Tensor],
+    parameters: list[torch.nn.Parameter],
+    steps: int,
+    share: Callable[[float], float] | None,
+) -> list[float]:
+    """Step until the gradient vanishes, nothing moves any more, or the steps are used up.
+
+    ``share`` gives the part of the learning rate that is used after a part of the steps.
+    """
+    history: list[float] = []
+    top = [group["lr"] for group in optimizer.param_groups]
+    for step in range(steps):
+        if share is not None:
+            for group, lr in zip(optimizer.param_groups, top, strict=True):
+                group["lr"] = lr * share(step / steps)
+        before = [p.detach().clone() for p in parameters]
+        loss = optimizer.step(closure)  # type: ignore[arg-type]
+        assert loss is not None
+        history.append(float(loss.detach()))
+        if not np.isfinite(history[-1]):
+            raise ConfigError(
+                "training diverged", got=f"a loss that is not finite after {len(history)} steps",
+                remedy="Lower --lr, or use --optimizer lbfgs.",
+            )  # fmt: skip
+        gradient = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None)
+        still = all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
+        if gradient < 1e-13 or still:
+            break
+    history.append(float(closure().detach()))
+    return history
+
+
+def _lbfgs(parameters: list[torch.nn.Parameter], lr: float, momentum: float) -> torch.optim.Optimizer:
+    return torch.optim.LBFGS(
+        parameters, lr=lr, max_iter=1, max_eval=25, history_size=50, tolerance_grad=0, tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+
+OPTIMIZERS: dict[str, Callable[[list[torch.nn.Parameter], float, float], torch.optim.Optimizer]] = {
+    "lbfgs": _lbfgs,
+    "adam": lambda parameters, lr, momentum: torch.optim.Adam(parameters, lr=lr),
+    "sgd": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr=lr, momentum=momentum),
+}
+"""Optimizers by name: limited-memory BFGS with a strong Wolfe line search, Adam, gradient descent with momentum."""
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"adam": lambda done: 0.5 * (1 + float(np.cos(np.pi * done)))}
+"""Learning-rate schedules: Adam's step does not shrink with the gradient, so its rate falls along a half cosine."""

@@ -1,0 +1,39 @@
+"""Model: what a training run leaves behind. One fusion for all scenes, or one per scene beside the common one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bandfuse.errors import MismatchError, nearest
+from bandfuse.fusion import Fusion
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene key)."""
+
+    common: Fusion
+    scenes: Mapping[str, Fusion] = field(default_factory=dict)
+
+    @property
+    def per_scene(self) -> bool:
+        """True if scenes have weights of their own."""
+        return bool(self.scenes)
+
+    def fusion(self, scene: str, *, use_common: bool = False) -> Fusion:
+        """The fusion of a scene.
+
+        Raises
+        ------
+        MismatchError : weights are per scene, this scene was not among them, and the common ones were not asked for.
+        """
+        if scene in self.scenes:
+            return self.scenes[scene]
+        if self.per_scene and not use_common:
+            raise MismatchError(
+                f"these weights are per scene, and {scene!r} was not in the training",
+                expected="one of the training's scenes",
+                remedy=f"{nearest(scene, self.scenes)} Or use the common weights: --use-common.",
+            )
+        return self.common

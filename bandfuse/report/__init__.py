@@ -1,0 +1,14 @@
+"""The report: what a training run found, as text that people and programs read.
+
+Order inside the room, from the ground up; each file imports only from those before it::
+
+    numbers    numbers as people read them
+    tables     weights.csv and report.json                    (no matplotlib)
+    svg        a matplotlib figure as small, themed, deterministic SVG text
+    figures    the charts
+    pictures   arrays as PNG
+    views      results → the rows and captions of the page
+    html       ReportContext, render: one self-contained page (template.html.j2)
+
+Nothing is imported here, so that reading ``bandfuse.report.tables`` costs no matplotlib.
+"""

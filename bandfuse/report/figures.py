@@ -1,0 +1,277 @@
+"""The charts of the report, as SVG text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from bandfuse.bands import Floats
+from bandfuse.report.numbers import shorten
+from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, chart_style, to_svg
+from bandfuse.results import DroppedBand, WeightRow
+
+LineStyle = Literal["-", "--", ":"]
+STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
+_Entry = tuple[str, str, LineStyle]
+Range = tuple[float, float]
+WIDTH_IN, HEIGHT_IN = 10.6, 3.5
+STEM_BANDS = 24
+"""Up to this many bands a chart has stems, above it a line."""
+LEGEND_MOST, LEGEND_COLUMNS = 16, 5
+GAP_STEPS = 3.0
+"""A step longer than this many median steps is a gap in the wavelengths."""
+MARKER_POINTS = 2000
+"""Charts with more points than this show lines only."""
+DETAIL_SHARE = 0.4
+"""A chart gets a second panel if all its weight lies within this share of the axis."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """The weights of one line: x ascending; x, y, low, high of (B,)."""
+
+    label: str
+    x: Floats
+    y: Floats
+    low: Floats
+    high: Floats
+
+    def within(self, part: Range) -> _Series:
+        """The points in one part of the axis."""
+        keep = (self.x >= part[0]) & (self.x <= part[1])
+        return _Series(self.label, self.x[keep], self.y[keep], self.low[keep], self.high[keep])
+
+    @property
+    def has_interval(self) -> bool:
+        return bool((np.isfinite(self.low) & np.isfinite(self.high)).any())
+
+
+def has_wavelengths(rows: Sequence[WeightRow]) -> bool:
+    """True if a chart of these weights is drawn against wavelength: every band has one."""
+    return bool(rows) and all(r.wavelength_nm is not None and math.isfinite(r.wavelength_nm) for r in rows)
+
+
+def weights_figure(
+    rows: Sequence[WeightRow], dropped: Sequence[DroppedBand] = (), *, label: str = "", key: str = "weights"
+) -> str:
+    """Effective weights of one output against wavelength (nm), or band number if a wavelength is missing, as SVG.
+
+    Bands of different scenes or sources are separate lines. Lines break at wavelength gaps and at dropped bands;
+    dropped bands are shaded; 95 % intervals are drawn where they exist. If all the weight lies in a small part of the
+    axis, a second panel shows the whole of it. (Up to 24 bands are drawn as stems.)
+
+    Parameters
+    ----------
+    rows : the weights of one output.
+    dropped : bands that were not used; those of other sources are left out.
+    label : alternative text.
+    key : makes ids unique on a page.
+    """
+    by_wavelength = has_wavelengths(rows)
+    series = _all_series(rows, by_wavelength)
+    unused = dropped_positions(rows, dropped, by_wavelength)
+    entries: list[_Entry] = [(s.label, SERIES[i % len(SERIES)], "-") for i, s in enumerate(series)]
+    with chart_style(key):
+        whole, detail = _whole_range(series), _detail_range(series)
+        figure, panels = _canvas(len(entries), (1.9, 1.0) if detail else (1.0,))
+        if detail:
+            _draw_weights(panels[0], series, unused, detail, markers=True)
+            _draw_weights(panels[1], series, unused, whole, markers=False)
+            for axes, title in zip(panels, ("where the weight is", "all bands"), strict=True):
+                axes.set_title(title, loc="left", fontsize=10.5, color=MUTED)
+        else:
+            _draw_weights(panels[0], series, unused, whole, markers=sum(len(s.x) for s in series) <= MARKER_POINTS)
+        for axes in panels:
+            axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
+            axes.xaxis.set_major_locator(MaxNLocator(12 if len(panels) == 1 else 6, integer=not by_wavelength))
+        panels[0].set_ylabel("effective weight")
+        _legend(figure, entries)
+        return to_svg(figure, key=key, label=label)
+
+
+def _canvas(entries: int, ratios: tuple[float, ...]) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side and room for a legend of so many entries above them."""
+    head = 0.32 + (0.24 * math.ceil(min(entries, LEGEND_MOST) / LEGEND_COLUMNS) if entries > 1 else 0.0)
+    height = HEIGHT_IN + head - 0.32
+    figure = Figure(figsize=(WIDTH_IN, height))
+    edges = {"left": 0.84 / WIDTH_IN, "right": 1 - 0.1 / WIDTH_IN, "bottom": 0.55 / height, "top": 1 - head / height}
+    grid = figure.add_gridspec(1, len(ratios), wspace=0.06, width_ratios=ratios, **edges)
+    return figure, list(grid.subplots(squeeze=False, sharey=True)[0])
+
+
+def _all_series(rows: Sequence[WeightRow], by_wavelength: bool) -> list[_Series]:
+    groups: dict[tuple[str, str], list[WeightRow]] = {}
+    for row in rows:
+        groups.setdefault((row.scene, row.source), []).append(row)
+    several = [len({key[part] for key in groups}) > 1 for part in (0, 1)]
+    return [_one_series(key, several, group, by_wavelength) for key, group in groups.items()]
+
+
+def _one_series(
+    key: tuple[str, str], several: Sequence[bool], rows: Sequence[WeightRow], by_wavelength: bool
+) -> _Series:
+    names = [part or "all scenes" for part, shown in zip(key, several, strict=True) if shown]
+    x = np.array([r.wavelength_nm if by_wavelength else r.band for r in rows], dtype=np.float64)
+    columns = [[r.effective_weight for r in rows], [r.ci_low for r in rows], [r.ci_high for r in rows]]
+    y, low, high = np.array(columns, dtype=np.float64)
+    order = np.argsort(x, kind="stable")
+    return _Series(", ".join(names), x[order], y[order], low[order], high[order])
+
+
+def dropped_positions(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand], by_wavelength: bool) -> Floats:
+    """Sorted places on the axis of the dropped bands of these rows' sources; bands without a wavelength have none."""
+    sources = {r.source for r in rows}
+    x = [d.wavelength_nm if by_wavelength else float(d.band) for d in dropped if d.source in sources]
+    return np.array(sorted(v for v in x if v is not None and math.isfinite(v)), dtype=np.float64)
+
+
+def segments(x: Floats, unused: Floats) -> list[slice]:
+    """Runs of ascending positions ``x`` with neither a gap nor an unused band between neighbours.
+
+    >>> segments(np.array([1.0, 2.0, 3.0, 9.0, 10.0, 12.0]), np.array([11.0]))
+    [slice(0, 3, None), slice(3, 5, None), slice(5, 6, None)]
+    """
+    step = np.diff(x)
+    longest = GAP_STEPS * float(np.median(step[step > 0])) if (step > 0).any() else np.inf
+    between = np.searchsorted(unused, x[1:], "left") > np.searchsorted(unused, x[:-1], "right")
+    cuts = [0, *(np.flatnonzero((step > longest) | between) + 1).tolist(), len(x)]
+    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+
+
+def _whole_range(series: Sequence[_Series]) -> Range:
+    x = np.concatenate([np.array([]), *(s.x for s in series)])
+    return _padded(x, 0.015) if x.size else (0.0, 1.0)
+
+
+def _detail_range(series: Sequence[_Series]) -> Range | None:
+    """The part of the axis that holds all the weight, if it is a small part."""
+    x = np.concatenate([np.array([]), *(s.x for s in series)])
+    held = np.concatenate([np.array([]), *(s.x[s.y != 0] for s in series)])
+    if x.size <= STEM_BANDS or held.size < 2 or np.ptp(held) > DETAIL_SHARE * np.ptp(x):
+        return None
+    return _padded(held, 0.12, _step(x))
+
+
+def _padded(x: Floats, share: float, step: float | None = None) -> Range:
+    pad = max(share * float(np.ptp(x)), 0.6 * _step(x) if step is None else 2.5 * step)
+    return float(x.min()) - pad, float(x.max()) + pad
+
+
+def _step(x: Floats) -> float:
+    step = np.diff(np.unique(x))
+    return float(np.median(step)) if step.size else 1.0
+
+
+def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: Range, *, markers: bool) -> None:
+    """One panel: all lines, in one part of the axis."""
+    stems = len(series) == 1 and len(series[0].x) <= STEM_BANDS
+    axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
+    for i, one in enumerate(series):
+        inside = one.within(part)
+        (_draw_stems if stems else _draw_line)(axes, inside, SERIES[i % len(SERIES)], unused)
+        if markers:
+            _draw_markers(axes, inside, SERIES[i % len(SERIES)])
+    axes.set_xlim(*part)
+    _shade(axes, unused, np.concatenate([unused, *(s.x for s in series)]))
+
+
+def _draw_stems(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:
+    axes.vlines(one.x, 0.0, one.y, color=colour, linewidth=2.2, alpha=0.45)
+    if one.has_interval:
+        axes.vlines(one.x, one.low, one.high, color=colour, linewidth=7, alpha=0.25)
+
+
+def _draw_line(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:
+    for part in segments(one.x, unused):
+        axes.plot(one.x[part], one.y[part], color=colour, linewidth=1.5, solid_joinstyle="round", zorder=3)
+        if one.has_interval and part.stop - part.start > 1:
+            axes.fill_between(one.x[part], one.low[part], one.high[part], color=colour, alpha=0.2, linewidth=0)
+        elif one.has_interval:
+            axes.vlines(one.x[part], one.low[part], one.high[part], color=colour, linewidth=4, alpha=0.25)
+
+
+def _draw_markers(axes: Axes, one: _Series, colour: str) -> None:
+    """Points for weights; small grey ones where a weight is exactly zero."""
+    size = float(np.clip(60.0 / math.sqrt(max(len(one.x), 1)), 2.6, 7.0))
+    active = one.y != 0
+    axes.plot(one.x[active], one.y[active], "o", color=colour, markersize=size, markeredgewidth=0, zorder=4)
+    axes.plot(one.x[~active], one.y[~active], "o", color=SHADE, markersize=0.7 * size, markeredgewidth=0, zorder=4)
+
+
+def _shade(axes: Axes, unused: Floats, positions: Floats) -> None:
+    """Shade unused bands from the middle between neighbours to the middle; a run of them is one strip."""
+    grid = np.unique(positions)
+    step = np.diff(grid)
+    widest = GAP_STEPS * _step(grid)
+    half = np.minimum(step, widest) / 2 if step.size else np.array([0.5])
+    low, high = axes.get_xlim()
+    strips: list[list[float]] = []
+    for x in np.unique(unused):
+        i = int(np.searchsorted(grid, x))
+        left, right = x - half[max(i - 1, 0)], x + half[min(i, half.size - 1)]
+        if strips and left <= strips[-1][1] * (1 + 1e-9):
+            strips[-1][1] = right
+        else:
+            strips.append([left, right])
+    for left, right in strips:
+        if max(left, low) < min(right, high):
+            axes.axvspan(max(left, low), min(right, high), color=SHADE, alpha=0.22, linewidth=0, zorder=0.5)
+
+
+def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
+    """A legend above the chart; none for a single line."""
+    if len(entries) < 2:
+        return
+    shown = entries if len(entries) <= LEGEND_MOST else entries[: LEGEND_MOST - 1]
+    handles = [Line2D([], [], color=colour, linestyle=style, linewidth=2) for _, colour, style in shown]
+    texts = [shorten(name, 28) for name, _, _ in shown]
+    if len(shown) < len(entries):
+        handles.append(Line2D([], [], linestyle="none"))
+        texts.append(f"and {len(entries) - len(shown)} more")
+    # plain labels first: matplotlib reads a meaning into labels that start with an underscore
+    numbers = [str(i) for i in range(len(handles))]
+    columns = min(len(handles), LEGEND_COLUMNS)
+    legend = figure.legend(handles, numbers, loc="upper left", ncols=columns, handlelength=2.2, borderaxespad=0.2)
+    for place, text in zip(legend.get_texts(), texts, strict=True):
+        place.set_text(text)
+
+
+def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key: str = "loss") -> str:
+    """Loss of every output against step, on a logarithmic axis, as SVG.
+
+    Parameters
+    ----------
+    history : per output, loss / Var(target) before step 1, after step 1, …; values ≤ 0 and NaN are not drawn.
+    """
+    looks = [(SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]) for i in range(len(history))]
+    with chart_style(key):
+        figure, (axes,) = _canvas(len(history), (1.0,))
+        axes.set_yscale("log")
+        for values, (colour, style) in zip(history.values(), looks, strict=True):
+            y = np.array(values, dtype=np.float64)
+            y[~(np.isfinite(y) & (y > 0))] = np.nan
+            axes.plot(np.arange(y.size), y, color=colour, linestyle=style, linewidth=1.7)
+        _log_ticks(axes)
+        axes.set_xlabel("step")
+        axes.set_ylabel("loss / variance of the target")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+        _legend(figure, [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)])
+        return to_svg(figure, key=key, label=label)
+
+
+def _log_ticks(axes: Axes) -> None:
+    """Ticks at 1, 2, 5 or powers of ten; even ones where the range holds less than a factor of four."""
+    low, high = axes.get_ylim()
+    decades = math.log10(high / low)
+    subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))

@@ -1,0 +1,68 @@
+"""Numbers as people read them: about four significant digits, no noise."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NARROW_SPACE = "\u202f"
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with ``digits`` significant digits; integers in full; a dash for what does not exist.
+
+    >>> number(0.98765432), number(1234567), number(1.5e-7), number(None)
+    ('0.9877', '1\u202f234\u202f567', '1.500×10⁻⁷', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if float(value).is_integer() and abs(value) < 1e15:
+        text = f"{int(value):,}"
+    elif 10.0 ** (digits - 1) <= abs(value) < 1e9:
+        text = f"{value:,.0f}"
+    elif 1e-4 <= abs(value) < 1e9:
+        text = f"{value:#.{digits}g}"
+    else:
+        mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+        text = f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return text.replace(",", _NARROW_SPACE).replace("-", "−")
+
+
+def percent(part: float, whole: float) -> str:
+    """A share in per cent; a dash if there is no whole.
+
+    >>> percent(1, 3), percent(0, 0)
+    ('33.3\u202f%', '–')
+    """
+    if not whole:
+        return MISSING
+    share = 100.0 * part / whole
+    return f"{share:.0f}{_NARROW_SPACE}%" if share in (0.0, 100.0) else f"{min(share, 99.9):.1f}{_NARROW_SPACE}%"
+
+
+def file_size(size: int) -> str:
+    """Bytes in powers of 1000.
+
+    >>> file_size(999), file_size(1_234_567)
+    ('999\u202fB', '1.2\u202fMB')
+    """
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f}{_NARROW_SPACE}B" if unit == "B" else f"{value:.1f}{_NARROW_SPACE}{unit}"
+        value /= 1000
+    return f"{value:.1f}{_NARROW_SPACE}TB"
+
+
+def shorten(text: str, length: int = 32) -> str:
+    """Text on one line, cut in the middle to at most ``length`` characters.
+
+    >>> shorten("abcdefghij", 5)
+    'ab…ij'
+    """
+    text = " ".join(text.split())
+    if len(text) <= length:
+        return text
+    head = (length - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"

@@ -1,0 +1,103 @@
+"""A matplotlib figure as SVG text: small, deterministic, and coloured by the page it stands in.
+
+Colours come out as ``var(--name, #fallback)``: on a page that defines the variables the chart follows its light or
+dark theme, and a file on its own shows the light colours. Text stays text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+
+import matplotlib.style
+from matplotlib.figure import Figure
+
+INK = "#1c2430"
+MUTED = "#5b6675"
+RULE = "#dbe0e7"
+SHADE = "#8b95a4"
+SERIES = ("#0b6a9e", "#bf4f08", "#0a7a58", "#97408a", "#846000", "#b3203f", "#4d5db8", "#52606e")
+"""Colours of lines, all with a contrast above 4.5 to white."""
+
+_VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", SHADE: "--shade"} | {
+    colour: f"--series-{i}" for i, colour in enumerate(SERIES, 1)
+}
+_STYLE: dict[str, object] = {
+    "svg.fonttype": "none",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10.5,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.use_mathtext": False,
+    "axes.formatter.limits": (-3, 4),
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+    "text.color": INK,
+    "text.parse_math": False,
+    "legend.frameon": False,
+}
+# a style sheet inside an inlined <svg> would hold for the whole page: the one rule becomes an attribute
+_SHEET = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
+_ID = re.compile(r'\sid="([^"]*)"')
+_REFERENCE = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
+
+
+@contextmanager
+def chart_style(key: str) -> Iterator[None]:
+    """The look of the charts, whatever the user's matplotlibrc says; restores all settings at the end.
+
+    The names inside the SVG depend on ``key`` alone, so the same figure gives the same text.
+    """
+    style = {**_STYLE, "svg.hashsalt": f"bandfuse-{key}"}
+    with matplotlib.style.context(["default", style]), warnings.catch_warnings():
+        # the browser draws the text with its own fonts: a glyph that the measuring font lacks is no loss
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
+
+
+def to_svg(figure: Figure, *, key: str, label: str) -> str:
+    """The figure as one ``<svg>`` element, to be called inside :func:`chart_style`.
+
+    Parameters
+    ----------
+    key : makes the ids unique among the figures of a page.
+    label : what the chart shows, for people who can't see it.
+    """
+    out = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(out, format="svg", transparent=True, metadata=no_metadata)
+    text = out.getvalue()
+    text = re.sub(r"\n\s+", "\n", _SHEET.sub("", text[text.index("<svg") :], count=1)).strip()
+    names = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(_REFERENCE.findall(_tags(text))))}
+    text = _TAG.sub(lambda tag: _clean(tag.group(), names), text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}" stroke-linejoin="round"', 1)
+
+
+def _tags(text: str) -> str:
+    return "".join(_TAG.findall(text))
+
+
+def _clean(tag: str, names: dict[str, str]) -> str:
+    """One tag with short unique ids, no ids that nothing refers to, and theme colours."""
+    tag = _ID.sub(lambda m: f' id="{names[m.group(1)]}"' if m.group(1) in names else "", tag)
+    tag = _REFERENCE.sub(lambda m: names[m.group()], tag)
+    for colour, variable in _VARIABLES.items():
+        tag = tag.replace(colour, f"var({variable},{colour})")
+    return tag

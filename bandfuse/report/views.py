@@ -1,0 +1,223 @@
+"""What the page shows: results turned into tables and captions. No HTML here; the template escapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bandfuse.report.figures import dropped_positions, has_wavelengths
+from bandfuse.report.numbers import MISSING, file_size, number, percent
+from bandfuse.results import DroppedBand, OutputRow, ScoreTable, TrainReport, WeightRow
+
+TOP_WEIGHTS = 12
+PART_TITLES = {"train": "training pixels", "holdout": "held-out blocks", "baselines": "baselines"}
+SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "cc": "CC", "psnr": "PSNR (dB)", "mae": "MAE"}
+SCORE_NOTES = {
+    "r2": "R²: share of the target's variance that is explained",
+    "rmse": "RMSE: in the target's units",
+    "cc": "CC: correlation coefficient",
+    "psnr": "PSNR: in dB, psnr peak = the target's maximum",
+    "mae": "MAE: in the target's units",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a column; numeric ones are set flush right, codes in a fixed-width font."""
+
+    title: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text; the first cell of a row names the row."""
+
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Facts = tuple[tuple[str, str], ...]
+"""Pairs of a label and a value."""
+
+
+def _columns(*titles: str, numeric: Iterable[str] = ()) -> tuple[Column, ...]:
+    wanted = set(numeric)
+    return tuple(Column(title, "number" if title in wanted else "text") for title in titles)
+
+
+def wavelength(value: float | None) -> str:
+    """A wavelength to a tenth of a nm, without the unit."""
+    return MISSING if value is None or not math.isfinite(value) else f"{value:.1f}"
+
+
+def glance(report: TrainReport) -> Facts:
+    """The numbers that a reader looks for first."""
+    r2 = [value for score in report.scores.train.values() if (value := score.get("r2")) is not None]
+    spread = " to ".join(dict.fromkeys([number(min(r2)), number(max(r2))])) if r2 else ""
+    weighted = {row.band for row in report.weights if row.effective_weight != 0}
+    total = report.pixels.used + report.pixels.invalid
+    seconds = report.seconds.read + report.seconds.fit + report.seconds.write
+    facts = (
+        ("Outputs", number(len(report.outputs))),
+        ("R², training", spread),
+        ("Bands with weight", f"{number(len(weighted))} of {number(len({row.band for row in report.weights}))}"),
+        ("Bands dropped", number(len(report.bands_dropped))),
+        ("Pixels used", f"{number(report.pixels.used)} ({percent(report.pixels.used, total)})"),
+        ("Time", f"{number(seconds, 3)} s"),
+    )
+    return tuple((label, value) for label, value in facts if value)
+
+
+def weights_caption(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]) -> str:
+    """What the chart of one output shows, in words."""
+    if not rows:
+        return "This output has no weights."
+    axis = "wavelength" if has_wavelengths(rows) else "band number"
+    parts = [f"Effective weight (gain × weight) against {axis}."]
+    if any(row.effective_weight == 0 for row in rows):
+        parts.append("Grey points are weights of exactly zero.")
+    if any(row.ci_low is not None and row.ci_high is not None for row in rows):
+        parts.append("The tint around it is the 95\u202f% interval.")
+    sources = {row.source for row in rows}
+    near = [band for band in dropped if band.source in sources]
+    drawn = dropped_positions(rows, near, has_wavelengths(rows)).size
+    if drawn:
+        parts.append("Grey strips are dropped bands.")
+    if drawn < len(near):
+        parts.append(f"Dropped bands without a wavelength are not drawn: {len(near) - drawn}.")
+    return " ".join(parts)
+
+
+def weights_alt(output: OutputRow, rows: Sequence[WeightRow]) -> str:
+    """The chart of one output for people who can't see it."""
+    finite = [row for row in rows if math.isfinite(row.effective_weight)]
+    if not finite:
+        return f"Effective weights of output {output.name}: none."
+    top = max(finite, key=lambda row: abs(row.effective_weight))
+    where = f" at {wavelength(top.wavelength_nm)} nm" if top.wavelength_nm is not None else ""
+    largest = f"the largest is {number(top.effective_weight)}, of band {top.band} ({top.name}){where}"
+    return f"Effective weights of output {output.name} over {len(rows)} bands; {largest}."
+
+
+def output_facts(output: OutputRow, rows: Sequence[WeightRow]) -> Facts:
+    """Gain, offset and constraint of one output."""
+    return (
+        ("Gain", number(output.gain)),
+        ("Offset", number(output.offset)),
+        ("Constraint", output.constraint),
+        ("Active bands", f"{number(output.active_bands)} of {number(len({row.band for row in rows}))}"),
+    )
+
+
+def weight_table(output: OutputRow, rows: Sequence[WeightRow]) -> Table:
+    """The largest weights of one output."""
+    found = [row for row in rows if math.isfinite(row.effective_weight) and row.effective_weight != 0]
+    top = sorted(found, key=lambda row: (-abs(row.effective_weight), row.band))[:TOP_WEIGHTS]
+    optional = {
+        "Scene": [row.scene or "all scenes" for row in top] if any(row.scene for row in rows) else [],
+        "Source": [row.source for row in top] if len({row.source for row in rows}) > 1 else [],
+        "Wavelength (nm)": [wavelength(row.wavelength_nm) for row in top] if _any(rows, "wavelength_nm") else [],
+        "Weight": [number(row.weight) for row in top],
+        "Effective weight": [number(row.effective_weight) for row in top],
+        "95\u202f% from": [number(row.ci_low) for row in top] if _any(rows, "ci_low") else [],
+        "to": [number(row.ci_high) for row in top] if _any(rows, "ci_high") else [],
+    }
+    cells = {"Band": [str(row.band) for row in top], "Name": [row.name for row in top]}
+    cells |= {title: column for title, column in optional.items() if column}
+    numeric = set(cells) - {"Name", "Scene", "Source"}
+    caption = f"Output {output.name}: the {len(top)} largest of {len(rows)} weights, by size of the effective weight"
+    return Table(caption, _columns(*cells, numeric=numeric), tuple(zip(*cells.values(), strict=True)))
+
+
+def _any(rows: Sequence[WeightRow], column: str) -> bool:
+    return any(getattr(row, column) is not None for row in rows)
+
+
+def score_tables(report: TrainReport) -> list[Table]:
+    """One table per part of the data: a row per output, a column per score."""
+    parts = {part: getattr(report.scores, part) for part in ScoreTable.model_fields}
+    return [_score_table(part, scores) for part, scores in parts.items() if isinstance(scores, dict) and scores]
+
+
+def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table:
+    present = list(dict.fromkeys(name for score in scores.values() for name in score))
+    names = [n for n in SCORE_TITLES if n in present] + [n for n in present if n not in SCORE_TITLES]
+    titles = [SCORE_TITLES.get(name, name) for name in names]
+    columns = (Column("Output"), *(Column(title, "number") for title in titles))
+    rows = tuple((output, *(number(score.get(name)) for name in names)) for output, score in scores.items())
+    return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
+
+
+def score_note(report: TrainReport) -> str:
+    """Units of the scores that are present."""
+    present = {name for score in report.scores.train.values() for name in score}
+    notes = [note for name, note in SCORE_NOTES.items() if name in present]
+    return "; ".join(notes) + "." if notes else ""
+
+
+def convergence_facts(report: TrainReport) -> Facts:
+    """How the fit ended."""
+    end = report.convergence
+    optimum = number(end.optimum) if end.optimum is not None else "none: the problem is not convex"
+    gap = number(end.relative_gap) if end.relative_gap is not None else MISSING
+    return (
+        ("Loss", number(end.loss)),
+        ("Optimum (exact solution)", optimum),
+        ("Relative gap", gap),
+        ("Steps", number(end.steps)),
+    )
+
+
+def pixel_table(report: TrainReport) -> Table:
+    """Pixels used, and the invalid ones by reason."""
+    pixels = report.pixels
+    total = pixels.used + pixels.invalid
+    counts = [("used in training", pixels.used), ("invalid", pixels.invalid)]
+    counts += [(f"invalid: {reason}", count) for reason, count in pixels.by_reason.items()]
+    rows = tuple((label, number(count), percent(count, total)) for label, count in counts)
+    return Table("Pixels", _columns("Pixels", "Count", "Share", numeric=("Count", "Share")), rows)
+
+
+def dropped_table(dropped: Sequence[DroppedBand]) -> Table:
+    """Dropped bands; neighbours of one source with one reason share a row."""
+    runs: list[list[DroppedBand]] = []
+    for band in sorted(dropped, key=lambda d: d.band):
+        last = runs[-1][-1] if runs else None
+        joins = last and (last.band + 1, last.source, last.reason) == (band.band, band.source, band.reason)
+        runs[-1].append(band) if joins else runs.append([band])
+    columns = _columns("Bands", "Source", "Names", "Wavelength (nm)", "Count", "Reason", numeric=("Count",))
+    return Table("Bands that were not used", columns, tuple(_dropped_row(run) for run in runs))
+
+
+def _dropped_row(run: Sequence[DroppedBand]) -> tuple[str, ...]:
+    ends = (run[0], run[-1])
+    bands, names, places = (
+        " – ".join(dict.fromkeys(column))
+        for column in ([str(d.band) for d in ends], [d.name for d in ends], [wavelength(d.wavelength_nm) for d in ends])
+    )
+    return bands, run[0].source, names, places, number(len(run)), run[0].reason
+
+
+def input_table(report: TrainReport) -> Table:
+    """The files that were read."""
+    kinds = {"File": "code", "Bands × rows × columns": "text", "CRS": "text", "Size": "number", "SHA-256": "code"}
+    rows = tuple(
+        (item.path, " × ".join(str(n) for n in item.shape), item.crs or MISSING, file_size(item.size), item.sha256)
+        for item in report.inputs
+    )
+    return Table("Inputs", tuple(Column(title, kind) for title, kind in kinds.items()), rows)
+
+
+def run_facts(report: TrainReport) -> Facts:
+    """Where and with what the run was made."""
+    seconds = report.seconds
+    phases = (("read", seconds.read), ("fit", seconds.fit), ("write", seconds.write))
+    return (
+        ("Device", report.device),
+        ("Seed", str(report.seed)),
+        ("Seconds", ", ".join(f"{name} {number(value, 3)}" for name, value in phases)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
+    )

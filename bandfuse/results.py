@@ -1,0 +1,181 @@
+"""What commands return: models that `--json`, the terminal table and the report are views of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Score = dict[str, float | None]
+"""Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not exist."""
+
+Scores = dict[str, Score]
+"""Scores of every output, by the output's name."""
+
+
+class Result(BaseModel):
+    """Base of every result model. Numbers that are not finite become null in JSON."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
+
+class OutputRow(Result):
+    """One output band of a fusion."""
+
+    name: str
+    gain: float
+    offset: float
+    constraint: str
+    active_bands: int = Field(description="inputs with a non-zero weight")
+
+
+class WeightRow(Result):
+    """One weight: one row of ``weights.csv``."""
+
+    output: str
+    scene: str = Field(description="empty if shared by all scenes")
+    band: int = Field(description="1-based position in the concatenated inputs")
+    source: str
+    source_band: int = Field(description="1-based number in its source")
+    name: str
+    wavelength_nm: float | None
+    fwhm_nm: float | None
+    weight: float = Field(description="the constrained shape")
+    effective_weight: float = Field(description="gain × weight")
+    ci_low: float | None = None
+    ci_high: float | None = None
+
+
+class ScoreTable(Result):
+    """Scores per part of the data."""
+
+    train: Scores
+
+
+class Convergence(Result):
+    """How the fit ended. Losses are mean squared errors summed over the outputs, in squared units of the target."""
+
+    loss: float
+    optimum: float | None = Field(description="loss of the exact solution; null where the problem is not convex")
+    relative_gap: float | None = Field(description="largest (loss − optimum) / Var(target) of all outputs")
+    steps: int
+
+
+class PixelCount(Result):
+    """How many pixels were used in training, and why the others were not."""
+
+    used: int
+    invalid: int
+    by_reason: dict[str, int]
+
+
+class DroppedBand(Result):
+    """A band that was not used."""
+
+    band: int
+    source: str
+    name: str
+    wavelength_nm: float | None
+    reason: str
+
+
+class Seconds(Result):
+    """Wall-clock seconds of each phase."""
+
+    read: float
+    fit: float
+    write: float
+
+
+class InputFile(Result):
+    """One file that was read."""
+
+    path: str
+    size: int
+    sha256: str
+    shape: tuple[int, int, int] = Field(description="bands, rows, columns")
+    crs: str | None
+
+
+class TrainReport(Result):
+    """``report.json``: everything that a training run found."""
+
+    outputs: list[OutputRow]
+    weights: list[WeightRow]
+    scores: ScoreTable
+    convergence: Convergence
+    pixels: PixelCount
+    bands_dropped: list[DroppedBand]
+    device: str
+    seconds: Seconds
+    versions: dict[str, str]
+    inputs: list[InputFile]
+    seed: int
+
+
+class BandInfo(Result):
+    """One band as ``info`` shows it."""
+
+    index: int
+    name: str
+    wavelength_nm: float | None
+    fwhm_nm: float | None
+    good: bool
+    reason: str
+
+
+class SceneInfo(Result):
+    """One scene as ``info`` shows it."""
+
+    path: str
+    driver: str
+    rows: int
+    cols: int
+    dtype: str
+    crs: str | None
+    transform: list[float]
+    nodata: float | None
+    scale: list[float] | None = Field(description="[scale, offset] where all bands share them and they are not 1, 0")
+    bands: list[BandInfo]
+    messages: list[str]
+
+
+class GroupInfo(Result):
+    """One group as ``info --groups`` shows it: 1-based band numbers."""
+
+    name: str
+    bands: list[int]
+
+
+class InfoResult(Result):
+    """What ``info`` prints."""
+
+    scenes: list[SceneInfo]
+    groups: list[GroupInfo] | None = None
+
+
+class ApplyResult(Result):
+    """What ``apply`` did."""
+
+    outputs: list[str]
+    pixels: int
+    valid_share: float
+    clipped: int
+    seconds: float
+    messages: list[str]
+
+
+class EvaluateResult(Result):
+    """Scores of saved weights on another image."""
+
+    weights: str
+    scene: str
+    scores: Scores
+    pixels: PixelCount
+
+
+class DemoResult(Result):
+    """How close the demo's training came to the answer that was built in."""
+
+    folder: str
+    rows: list[dict[str, Any]]

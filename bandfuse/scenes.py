@@ -1,0 +1,225 @@
+"""Scenes: from the file names that a user gives to places with their sources, targets and keys."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.bands import Bands
+from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
+from bandfuse.raster import Choice, Raster, describe, same_grid
+
+MAIN = "scene"
+"""The name of the source that a positional SCENE is."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The file names of one scene: its key, its sources by name, and a target or labels."""
+
+    key: str
+    sources: tuple[tuple[str, str], ...]
+    target: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One image place, described: co-registered rasters whose bands are concatenated in order."""
+
+    key: str
+    rasters: tuple[Raster, ...]
+    target: Raster | None = None
+
+    @property
+    def bands(self) -> Bands:
+        """The B inputs."""
+        return reduce(add, [r.bands for r in self.rasters])
+
+    @property
+    def grid(self) -> Raster:
+        """The raster whose grid the scene has."""
+        return self.rasters[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.grid.shape
+
+    @property
+    def files(self) -> list[Raster]:
+        """Every raster of the scene, the target last."""
+        return [*self.rasters, *([] if self.target is None else [self.target])]
+
+    def choose(self, positions: Sequence[int], *, target: bool = False) -> list[Choice]:
+        """What to read for these positions of the concatenated bands, in order, and for the target's bands after."""
+        choices: list[Choice] = []
+        start = 0
+        for raster in self.rasters:
+            here = [p - start for p in positions if start <= p < start + len(raster.bands)]
+            choices.append((raster, here))
+            start += len(raster.bands)
+        if target and self.target is not None:
+            choices.append((self.target, target_bands(self.target)))
+        return choices
+
+
+def target_bands(target: Raster) -> list[int]:
+    """Positions of the bands of a target that are data (an alpha band is not)."""
+    return [int(i) for i in np.flatnonzero(target.bands.good)]
+
+
+def pair_of(text: str, flag: str) -> tuple[str, str]:
+    """NAME and VALUE of ``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip() and value.strip()):
+        raise ConfigError(f"{flag} cannot be read", got=repr(text), expected="NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def fill_template(text: str, first: str, flag: str) -> str:
+    """Fill ``{parent}``, ``{stem}``, ``{name}`` and ``{suffix}`` of a scene's first file into a template."""
+    path = Path(first)
+    fields = {"parent": str(path.parent), "stem": path.stem, "name": path.name, "suffix": path.suffix}
+    try:
+        return text.format(**fields)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ConfigError(
+            f"{flag} template cannot be filled", got=repr(text), expected=f"fields {', '.join(fields)}"
+        ) from error
+
+
+def _spread(given: Sequence[str], firsts: Sequence[str], flag: str) -> list[str]:
+    """One file per scene, from a template or from a list in scene order."""
+    if len(given) == 1 and len(firsts) > 1 and "{" not in given[0]:
+        raise ConfigError(
+            f"one {flag} for {len(firsts)} scenes", got=repr(given[0]),
+            expected=f"a template such as {{parent}}/{{stem}}_t.tif, or {len(firsts)} files in scene order",
+        )  # fmt: skip
+    if len(given) == 1 and "{" in given[0]:
+        return [fill_template(given[0], first, flag) for first in firsts]
+    if len(given) != len(firsts):
+        raise ConfigError(f"{flag} does not fit the scenes", got=f"{len(given)} files", expected=f"{len(firsts)}")
+    return list(given)
+
+
+def places(scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str]) -> list[Place]:
+    """Arrange what the command line gives into scenes.
+
+    Parameters
+    ----------
+    scenes : positional files, each a scene.
+    sources : ``NAME=PATH``: repeated in scene order, or a template; without positional files they alone make the scenes.
+    targets : a template, or one file per scene; empty for none.
+    """
+    named: dict[str, list[str]] = {}
+    for text in sources:
+        name, path = pair_of(text, "--source")
+        named.setdefault(name, []).append(path)
+    if scenes and MAIN in named:
+        raise ConfigError(f"source name {MAIN!r} is taken by the positional scene", remedy="Choose another name.")
+    if not scenes and not named:
+        raise ConfigError("no scene is given", expected="SCENE files, or --source NAME=PATH")
+    firsts = list(scenes) if scenes else next(iter(named.values()))
+    spread = {MAIN: list(scenes)} if scenes else {}
+    spread |= {name: _spread(paths, firsts, f"--source {name}=") for name, paths in named.items()}
+    goals: list[str | None] = [*_spread(targets, firsts, "--target")] if targets else [None] * len(firsts)
+    keys = _keys(firsts)
+    return [
+        Place(keys[i], tuple((name, paths[i]) for name, paths in spread.items()), goals[i])
+        for i in range(len(firsts))
+    ]
+
+
+def _keys(firsts: Sequence[str]) -> list[str]:
+    """The stem of each scene's first file; with the folder's name before it where stems repeat.
+
+    Raises
+    ------
+    ConfigError : two scenes are the same file, or still share their key.
+    """
+    stems = [Path(f).stem or Path(f).name for f in firsts]
+    count = Counter(stems)
+    keys = [s if count[s] == 1 else f"{Path(f).resolve().parent.name}_{s}" for s, f in zip(stems, firsts, strict=True)]
+    twice = [f for f, k in zip(firsts, keys, strict=True) if keys.count(k) > 1]
+    if twice:
+        raise ConfigError("scenes cannot be told apart by name", got=shorten(twice), remedy="Rename one of them.")
+    return keys
+
+
+def open_scene(place: Place) -> Scene:
+    """Describe every file of a scene and check that they share one grid."""
+    rasters = tuple(describe(path, name) for name, path in place.sources)
+    for other in rasters[1:]:
+        same_grid(rasters[0], other, "source")
+    target = None if place.target is None else describe(place.target, "target")
+    if target is not None:
+        same_grid(rasters[0], target, "target")
+        if not target_bands(target):
+            raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
+    return Scene(place.key, rasters, target)
+
+
+def check_inputs(scene: Scene, expected: Bands) -> None:
+    """A scene must have the bands that weights were learned for.
+
+    Band counts per source must agree; where both have wavelengths, these may differ by half a FWHM at most (by half
+    the spacing of the bands where no FWHM is known).
+
+    Raises
+    ------
+    MismatchError : naming the first band that differs.
+    """
+    bands = scene.bands
+    if bands.sources != expected.sources and len(bands.sources) != len(expected.sources):
+        raise MismatchError(
+            f"scene {scene.key!r} has other sources than the weights",
+            got=shorten(bands.sources), expected=shorten(expected.sources),
+            remedy="Give each with --source NAME=PATH.",
+        )  # fmt: skip
+    if len(bands) != len(expected):
+        raise MismatchError(
+            f"scene {scene.key!r} has another number of bands than the weights",
+            got=f"{len(bands)} bands in {shorten(r.path for r in scene.rasters)}",
+            expected=f"{len(expected)} bands",
+        )
+    if bands.sources != expected.sources:
+        raise MismatchError(
+            f"scene {scene.key!r} has sources of other names than the weights",
+            got=shorten(bands.sources), expected=shorten(expected.sources),
+        )  # fmt: skip
+    apart = np.abs(bands.wavelength_nm - expected.wavelength_nm)
+    allowed = np.where(np.isfinite(expected.fwhm_nm), expected.fwhm_nm / 2, _half_spacing(expected))
+    off = np.flatnonzero(np.nan_to_num(apart, nan=0.0) > allowed)
+    if len(off):
+        i = int(off[np.argmax(apart[off])])
+        raise MismatchError(
+            f"{len(off)} bands of scene {scene.key!r} lie at other wavelengths than the weights",
+            got=f"{bands.label(i)}",
+            expected=f"{expected.wavelength_nm[i]:.1f} nm within {allowed[i]:.1f} nm",
+        )
+
+
+def _half_spacing(bands: Bands) -> np.ndarray:
+    """(B,) half the distance to the nearest other wavelength; infinite where there is none."""
+    known = np.sort(np.unique(bands.wavelength_nm[np.isfinite(bands.wavelength_nm)]))
+    if len(known) < 2:
+        return np.full(len(bands), np.inf)
+    steps = np.diff(known)
+    nearest_step = np.minimum(np.append(steps, np.inf), np.insert(steps, 0, np.inf))
+    place = np.searchsorted(known, bands.wavelength_nm).clip(0, len(known) - 1)
+    return nearest_step[place] / 2
+
+
+def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:
+    """Bands that are dead in any scene, with the reason; the scene is named where there are several."""
+    reasons: dict[int, str] = {}
+    for scene, found in zip(scenes, dead, strict=True):
+        for position, reason in found.items():
+            reasons.setdefault(position, reason if len(scenes) == 1 else f"{reason} in {scene.key}")
+    return reasons

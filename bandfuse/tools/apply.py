@@ -1,0 +1,151 @@
+"""Apply: saved weights to rasters of any size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.config import ApplyConfig, Encoded
+from bandfuse.errors import ConfigError, MismatchError
+from bandfuse.fusion import Fusion, Kernel, NodataPolicy
+from bandfuse.output import check_place, whole_files
+from bandfuse.progress import Progress, silent
+from bandfuse.raster import Encoding, Reader, Writer
+from bandfuse.results import ApplyResult
+from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
+from bandfuse.stream import map_windows
+from bandfuse.tools.survey import Effort
+from bandfuse.weightsfile import load
+from bandfuse.windows import Window
+
+
+def apply(weights: str | Path, config: ApplyConfig, progress: Progress = silent) -> ApplyResult:
+    """Fuse scenes with the weights in a file.
+
+    Raises
+    ------
+    InputError, MismatchError, ConfigError, OutputError : nothing is written then.
+    """
+    started = time.perf_counter()
+    model = load(weights)
+    scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
+    outputs = output_paths(config.output, scenes)
+    encoding = encoding_of(config)
+    effort = Effort.of(config.threads, config.memory)
+    fusions = []
+    for scene, path in zip(scenes, outputs, strict=True):
+        check_inputs(scene, model.common.inputs)
+        check_place(path, overwrite=config.overwrite)
+        fusions.append(_with_policy(model.fusion(scene.key, use_common=config.use_common), config.nodata_policy))
+    counts = [
+        fuse_to(path, scene, fusion, encoding, effort, progress, driver=config.driver, options=creation(config))
+        for scene, fusion, path in zip(scenes, fusions, outputs, strict=True)
+    ]
+    pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
+    values = sum(len(f.outputs) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
+    clipped = sum(c for _, c in counts)
+    return ApplyResult(
+        outputs=[str(p) for p in outputs],
+        pixels=pixels,
+        valid_share=sum(v for v, _ in counts) / values,
+        clipped=clipped,
+        seconds=time.perf_counter() - started,
+        messages=[f"{clipped} values were clipped to the range of {encoding.dtype}"] if clipped else [],
+    )
+
+
+def _with_policy(fusion: Fusion, kind: str | None) -> Fusion:
+    return fusion if kind is None else replace(fusion, nodata=NodataPolicy(kind, fusion.nodata.min_share))
+
+
+def output_paths(output: str | None, scenes: Sequence[Scene]) -> list[Path]:
+    """One file per scene: the output itself for one scene, else a template, or ``<scene>.tif`` in a folder.
+
+    Raises
+    ------
+    ConfigError : no output; an output that would be an input; two scenes with one output.
+    """
+    if not output:
+        raise ConfigError("no output is given", expected="-o OUT")
+    if "{" in output:
+        paths = [Path(fill_template(output, s.grid.path, "--output")) for s in scenes]
+    elif len(scenes) == 1:
+        paths = [Path(output)]
+    elif Path(output).is_dir():
+        paths = [Path(output) / f"{s.key}.tif" for s in scenes]
+    else:
+        raise ConfigError(
+            f"{len(scenes)} scenes need as many outputs", got=repr(output),
+            expected="a folder that exists, or a template such as out/{stem}.tif",
+        )  # fmt: skip
+    if len(set(paths)) != len(paths):
+        raise ConfigError("two scenes have the same output", got=repr(output), expected="a name of its own for each")
+    inputs = {Path(r.path).resolve() for s in scenes for r in s.files}
+    for path in paths:
+        if path.resolve() in inputs:
+            raise ConfigError(f"{path} is an input", expected="another name for the output")
+    return paths
+
+
+def encoding_of(config: Encoded) -> Encoding:
+    """How values are stored.
+
+    Raises
+    ------
+    ConfigError : an integer type without a declared scale, or a scale for a float type.
+    """
+    integer = np.dtype(config.dtype).kind != "f"
+    if integer and config.scale is None:
+        raise ConfigError(f"--dtype {config.dtype} needs a declared scale", expected="--scale (and --offset-out)")
+    if not integer and (config.scale is not None or config.offset_out is not None):
+        raise ConfigError("--scale and --offset-out are for integer types", got=f"--dtype {config.dtype}")
+    scale = 1.0 if config.scale is None else config.scale
+    return Encoding(config.dtype, scale, config.offset_out or 0.0)
+
+
+def creation(config: Encoded) -> dict[str, str]:
+    """Creation options by name."""
+    return dict(pair_of(text, "--co") for text in config.co)
+
+
+def fuse_to(
+    path: Path,
+    scene: Scene,
+    fusion: Fusion,
+    encoding: Encoding,
+    effort: Effort,
+    progress: Progress,
+    *,
+    driver: str = "GTiff",
+    options: dict[str, str] | None = None,
+) -> tuple[int, int]:
+    """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped."""
+    support = fusion.support
+    if not support:
+        raise MismatchError("the weights are all zero", expected="at least one band with weight")
+    valid = 0
+    clipped: list[int] = []  # appended to by the reader threads
+
+    def encode(y: Floats) -> np.ndarray:
+        clipped.append(encoding.clipped(y))
+        return encoding(y)
+
+    with whole_files(path) as scratch, Reader(scene.choose(support), effort.threads) as reader:
+        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * len(fusion.outputs))
+        with Writer(scratch, scene.grid, fusion.outputs, encoding, driver=driver, options=options,
+                    threads=effort.threads) as writer:  # fmt: skip
+
+            def write(window: Window, values: np.ndarray) -> None:
+                nonlocal valid
+                missing = np.isnan(values) if values.dtype.kind == "f" else values == encoding.nodata
+                valid += values.size - int(missing.sum())
+                writer(window, values)
+
+            map_windows(reader, Kernel(fusion), len(fusion.outputs), encode, write, windows,
+                        threads=effort.threads, progress=progress)  # fmt: skip
+    return valid, sum(clipped)

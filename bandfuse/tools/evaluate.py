@@ -1,0 +1,109 @@
+"""Evaluate: scores of saved weights on other images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.config import EvaluateConfig
+from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
+from bandfuse.fusion import Fusion, Kernel
+from bandfuse.progress import Progress, silent
+from bandfuse.raster import Reader
+from bandfuse.results import EvaluateResult, PixelCount, Scores
+from bandfuse.scenes import Scene, check_inputs, open_scene, places, target_bands
+from bandfuse.scores import regression_scores
+from bandfuse.stream import Patch, Source
+from bandfuse.tally import Question, reduce_windows
+from bandfuse.tools.survey import Effort
+from bandfuse.weightsfile import load
+from bandfuse.windows import Window, blocks
+
+
+@dataclass(frozen=True, eq=False)
+class _FusedPatch:
+    """A patch seen through a fusion: [inputs, targets] in, [outputs, targets] out."""
+
+    patch: Patch
+    kernel: Kernel
+    inputs: int
+    order: list[int]
+
+    def values(self, rows: slice, cols: slice) -> Floats:
+        z = self.patch.values(rows, cols)
+        return np.concatenate([self.kernel(z[: self.inputs]), z[self.inputs :][self.order]])
+
+
+@dataclass(frozen=True, eq=False)
+class _Fused:
+    """A source seen through a fusion."""
+
+    source: Source
+    fusion: Fusion
+    order: list[int]
+
+    def read(self, window: Window) -> _FusedPatch:
+        return _FusedPatch(self.source.read(window), Kernel(self.fusion), len(self.fusion.support), self.order)
+
+
+def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = silent) -> EvaluateResult:
+    """Score the outputs of saved weights against a target, in one pass.
+
+    Outputs and target bands are paired by equal names, else by order.
+
+    Raises
+    ------
+    InputError, MismatchError, ConfigError
+    """
+    model = load(weights)
+    if not config.target:
+        raise ConfigError("evaluate needs a target", expected="--target T")
+    scenes = [open_scene(p) for p in places(config.scenes, config.source, config.target)]
+    if len(scenes) != 1:
+        raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
+    scene = scenes[0]
+    check_inputs(scene, model.common.inputs)
+    fusion = model.fusion(scene.key, use_common=config.use_common)
+    order = _pair(fusion, scene)
+    k = len(fusion.outputs)
+    effort = Effort.of(config.threads, config.memory)
+    with Reader(scene.choose(fusion.support, target=True), effort.threads) as reader:
+        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel)
+        question = Question(k, k, tuple(range(k)), blocks(scene.shape, 1))
+        tally = reduce_windows(
+            _Fused(reader, fusion, order), question, windows, threads=effort.threads, progress=progress
+        )
+    if tally.used < 2:
+        raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
+    scores: Scores = dict(
+        zip(fusion.outputs.name, regression_scores(tally.total(), tally.high[k:]), strict=True)
+    )
+    return EvaluateResult(
+        weights=str(weights),
+        scene=scene.key,
+        scores=scores,
+        pixels=PixelCount(
+            used=tally.used,
+            invalid=sum(tally.invalid.values()),
+            by_reason={r: n for r, n in tally.invalid.items() if n},
+        ),
+    )
+
+
+def _pair(fusion: Fusion, scene: Scene) -> list[int]:
+    """For each output the place of its target among the target's bands."""
+    assert scene.target is not None
+    names = [scene.target.bands.name[i] for i in target_bands(scene.target)]
+    outputs = list(fusion.outputs.name)
+    if len(set(names)) == len(names) and set(outputs) <= set(names):
+        return [names.index(o) for o in outputs]
+    if len(names) != len(outputs):
+        raise MismatchError(
+            "outputs and target bands cannot be paired",
+            got=f"outputs {shorten(outputs)} and target bands {shorten(names)}",
+            expected="equal names or equal numbers",
+        )
+    return list(range(len(outputs)))

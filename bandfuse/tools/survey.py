@@ -1,0 +1,209 @@
+"""Survey: the pass over the training pixels. Finds the dead bands, then gathers moments; the ground of every training."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.design import Design
+from bandfuse.errors import InputError
+from bandfuse.moments import Moments, total
+from bandfuse.pixels import Pixels
+from bandfuse.progress import Progress
+from bandfuse.raster import Raster, Reader
+from bandfuse.results import InputFile
+from bandfuse.scenes import Scene, common_reasons, target_bands
+from bandfuse.stream import each_window
+from bandfuse.tally import Census, Question, Tally, reduce_windows
+from bandfuse.windows import STACK_ROWS, Window, blocks, cells, plan, tile
+
+SCOUT_STACKS = 8
+"""Stacks that are looked at to guess the dead bands."""
+
+BLOCKS_PER_SIDE = 8
+"""A single scene is cut into at most 8 × 8 blocks; several scenes share this number."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Threads and megabytes to spend."""
+
+    threads: int
+    memory: int
+
+    @classmethod
+    def of(cls, threads: int | None, memory: int) -> Effort:
+        """All usable cores if no number of threads is given."""
+        return cls(threads or _cores(), memory)
+
+    def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> list[Window]:
+        """Windows such that all that are in flight fit the memory."""
+        return plan(shape, stored, bytes_per_pixel, self.memory * 2**20 // (2 * self.threads + 2))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the pass found, over all scenes.
+
+    ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
+    """
+
+    bands: Bands
+    design: Design
+    scenes: list[Moments]
+    tallies: list[Tally]
+    messages: list[str]
+
+    @property
+    def pooled(self) -> Moments:
+        """Moments of all scenes together."""
+        return total(self.scenes, self.scenes[0].size)
+
+    @property
+    def high(self) -> Floats:
+        """Maxima of [used bands, targets] over the used pixels."""
+        result: Floats = np.max([t.high for t in self.tallies], axis=0)
+        return result
+
+    @property
+    def pixels(self) -> Pixels:
+        """The sample of all scenes together."""
+        sample = self.tallies[0].pixels
+        for tally in self.tallies[1:]:
+            sample = sample + tally.pixels
+        return sample
+
+
+Arrange = Callable[[Bands], Design]
+
+
+def survey(
+    scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, *, seed: int, sample: int
+) -> Survey:
+    """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
+
+    A wrong guess costs one more pass, and is said in the messages.
+
+    Parameters
+    ----------
+    arrange : makes the design from a band table; called again when bands turn out dead.
+    """
+    flagged = scenes[0].bands.dropping(
+        {i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r}
+    )
+    wanted = arrange(flagged).used
+    guess = common_reasons(scenes, [_scout(s, wanted, effort, seed) for s in scenes])
+    messages: list[str] = []
+    for attempt in (1, 2):
+        bands = flagged.dropping(guess)
+        design = arrange(bands)
+        tallies = [
+            _pass(scene, number, wanted, design, effort, progress, seed=seed, sample=sample, n_scenes=len(scenes))
+            for number, scene in enumerate(scenes)
+        ]
+        truth = common_reasons(scenes, [_dead(t.census, wanted) for t in tallies])
+        if attempt == 2 or set(truth) == set(guess):
+            break
+        messages.append("the dead bands were not those seen in the first windows: the pixels were read a second time")
+        guess = truth
+    _require_pixels(scenes, tallies)
+    return Survey(flagged.dropping(truth), design, [t.total() for t in tallies], tallies, messages)
+
+
+def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
+    return {wanted[i]: reason for i, reason in census.dead(len(wanted)).items()}
+
+
+def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, seed: int) -> dict[int, str]:
+    """Dead bands by the look of a few stacks, chosen by the seed."""
+    stacks = tile(scene.shape, STACK_ROWS, 256)
+    if len(stacks) > SCOUT_STACKS:
+        chosen = np.random.default_rng(seed).choice(len(stacks), SCOUT_STACKS, replace=False)
+        stacks = [stacks[i] for i in sorted(chosen)]
+    census = Census.zero(len(wanted))
+    with Reader(scene.choose(wanted), effort.threads) as reader:
+
+        def look(window: Window) -> Census:
+            patch = reader.read(window)
+            found = Census.zero(len(wanted))
+            for cell in cells(window):
+                z = patch.values(*cell.within(window))
+                found += Census.of(z, np.isfinite(z), len(wanted))
+            return found
+
+        for _, part in each_window(stacks, look, threads=effort.threads):
+            census += part
+    return _dead(census, wanted)
+
+
+def _pass(
+    scene: Scene,
+    number: int,
+    wanted: Sequence[int],
+    design: Design,
+    effort: Effort,
+    progress: Progress,
+    *,
+    seed: int,
+    sample: int,
+    n_scenes: int,
+) -> Tally:
+    """Gather one scene."""
+    per_side = max(1, int(BLOCKS_PER_SIDE / n_scenes**0.5))
+    place = {p: i for i, p in enumerate(wanted)}
+    question = Question(
+        n_bands=len(wanted),
+        n_targets=0 if scene.target is None else len(target_bands(scene.target)),
+        used=tuple(place[p] for p in design.used),
+        grid=blocks(scene.shape, per_side),
+        scene=number,
+        seed=seed,
+        sample=sample,
+    )
+    with Reader(scene.choose(wanted, target=True), effort.threads) as reader:
+        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel)
+        return reduce_windows(
+            reader, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
+        )
+
+
+def _require_pixels(scenes: Sequence[Scene], tallies: Sequence[Tally]) -> None:
+    for scene, tally in zip(scenes, tallies, strict=True):
+        if tally.used < 2:
+            reasons = ", ".join(f"{n} with {reason}" for reason, n in tally.invalid.items() if n)
+            raise InputError(
+                f"scene {scene.key!r} has no pixels to learn from",
+                got=f"{tally.used} usable of {scene.shape[0] * scene.shape[1]} pixels ({reasons or 'too small'})",
+                expected="at least 2 pixels that are valid in all used bands and the target",
+                remedy="Look at it with bandfuse info; leave out bands that hold no data.",
+            )
+
+
+def input_file(raster: Raster, progress: Progress) -> InputFile:
+    """What is recorded of an input: its path, size and SHA-256."""
+    size, digest = 0, hashlib.sha256()
+    if os.path.isfile(raster.path):
+        size = os.path.getsize(raster.path)
+        chunk = 1 << 22
+        with open(raster.path, "rb") as stream:
+            for _ in progress(range(-(-size // chunk)), total=-(-size // chunk), label="hash"):
+                digest.update(stream.read(chunk))
+    return InputFile(
+        path=str(raster.path),
+        size=size,
+        sha256=digest.hexdigest() if size else "",
+        shape=(len(raster.bands), raster.rows, raster.cols),
+        crs=raster.crs_text,
+    )

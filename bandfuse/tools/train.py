@@ -1,0 +1,60 @@
+"""Train: learn weights from image files, and write a run folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bandfuse.config import TrainConfig, dump_yaml
+from bandfuse.errors import ConfigError
+from bandfuse.output import check_place, whole_folder
+from bandfuse.progress import Progress, silent
+from bandfuse.raster import Encoding
+from bandfuse.results import TrainReport
+from bandfuse.tools.apply import fuse_to
+from bandfuse.tools.learn import Trained, learn
+from bandfuse.tools.record import report_of, write_texts
+from bandfuse.tools.survey import Effort
+from bandfuse.weightsfile import dumps
+
+RUN_FILE = "weights.safetensors"
+"""The file by which a folder is known as a run."""
+
+NOT_RESULTS = {"output", "overwrite", "threads", "memory", "no_fused", "no_report"}
+"""Settings that do not change the weights: left out of a run's config.yaml."""
+
+
+def train(config: TrainConfig, progress: Progress = silent) -> TrainReport:
+    """Learn weights and write the run folder.
+
+    Raises
+    ------
+    UsageError and its children : bad input; nothing is written then.
+    """
+    if not config.output:
+        raise ConfigError("no output is given", expected="-o RUN, the folder to make")
+    folder = Path(config.output)
+    check_place(folder, overwrite=config.overwrite, own=RUN_FILE)
+    trained = learn(config, progress)
+    started = time.perf_counter()
+    with whole_folder(folder) as scratch:
+        (scratch / RUN_FILE).write_bytes(dumps(trained.model))
+        text = dump_yaml(trained.config, leave_out=NOT_RESULTS)
+        (scratch / "config.yaml").write_text(text, encoding="utf-8")
+        fused = [] if config.no_fused else _write_fused(scratch, trained, progress)
+        report = report_of(trained, progress)
+        report.seconds.write = time.perf_counter() - started
+        write_texts(scratch, folder, trained, report, fused)
+    return report
+
+
+def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:
+    """``fused.tif``, or ``<scene>.fused.tif`` for several scenes."""
+    effort = Effort.of(trained.config.threads, trained.config.memory)
+    single = len(trained.scenes) == 1
+    paths = []
+    for scene in trained.scenes:
+        path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
+        fuse_to(path, scene, trained.model.fusion(scene.key), Encoding(), effort, progress)
+        paths.append(path)
+    return paths

@@ -1,0 +1,133 @@
+"""The weights file, version 1: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
+
+Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights ``scene_weight``
+(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). The metadata has one key, ``bandfuse``: JSON with ``version``,
+``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (scene keys).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import BandfuseError, InputError
+from bandfuse.fusion import Fusion, NodataPolicy
+from bandfuse.model import Model
+
+VERSION = 1
+KEY = "bandfuse"
+
+
+def _number(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _table(bands: Bands) -> dict[str, Any]:
+    return {
+        "name": list(bands.name),
+        "source": list(bands.source),
+        "index": [int(i) for i in bands.index],
+        "wavelength_nm": [_number(v) for v in bands.wavelength_nm],
+        "fwhm_nm": [_number(v) for v in bands.fwhm_nm],
+        "reason": list(bands.reason),
+    }
+
+
+def _bands(table: dict[str, Any]) -> Bands:
+    def floats(column: list[float | None]) -> Floats:
+        return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+
+    return Bands(
+        tuple(map(str, table["name"])),
+        tuple(map(str, table["source"])),
+        tuple(map(int, table["index"])),
+        floats(table["wavelength_nm"]),
+        floats(table["fwhm_nm"]),
+        tuple(map(str, table["reason"])),
+    )
+
+
+def dumps(model: Model) -> bytes:
+    """The bytes of a weights file: the same model always gives the same bytes."""
+    common = model.common
+    header = {
+        "version": VERSION,
+        "activation": common.activation,
+        "nodata": asdict(common.nodata),
+        "inputs": _table(common.inputs),
+        "outputs": _table(common.outputs),
+        "scenes": list(model.scenes),
+    }
+    tensors = {"weight": common.weight, "gain": common.gain, "offset": common.offset}
+    if model.per_scene:
+        own = list(model.scenes.values())
+        tensors |= {f"scene_{n}": np.stack([getattr(f, n) for f in own]) for n in ("weight", "gain", "offset")}
+    # One metadata key only: safetensors does not keep the order of several.
+    text = json.dumps(header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return bytes(save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text}))
+
+
+def load(path: str | Path) -> Model:
+    """Read a weights file.
+
+    Raises
+    ------
+    InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or numbers not finite.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
+                         expected="a weights file (weights.safetensors of a run)")  # fmt: skip
+    header, tensors = _contents(path)
+    try:
+        return _model(header, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is not a whole weights file", got=f"{type(error).__name__}: {error}") from error
+    except BandfuseError as error:
+        raise InputError(f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected) from error
+
+
+def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a weights file", got=str(error), expected="the weights.safetensors of a bandfuse run"
+        ) from error
+    if text is None:
+        raise InputError(f"{path} is a safetensors file, but not of bandfuse", expected=f"metadata key {KEY!r}")
+    try:
+        header = json.loads(text)
+        version = int(header["version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} has a damaged header", got=str(error)) from error
+    if version > VERSION:
+        raise InputError(
+            f"{path} was written by a newer bandfuse", got=f"version {version}", expected=f"version {VERSION} or older",
+            remedy="Update bandfuse.",
+        )  # fmt: skip
+    return header, tensors
+
+
+def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
+    inputs, outputs = _bands(header["inputs"]), _bands(header["outputs"])
+
+    def fusion(weight: Floats, gain: Floats, offset: Floats) -> Fusion:
+        return Fusion(weight, gain, offset, inputs, outputs, header["activation"], NodataPolicy(**header["nodata"]))
+
+    common = fusion(tensors["weight"], tensors["gain"], tensors["offset"])
+    keys = [str(k) for k in header["scenes"]]
+    if not keys:
+        return Model(common)
+    own = (tensors["scene_weight"], tensors["scene_gain"], tensors["scene_offset"])
+    if any(len(t) != len(keys) for t in own):
+        raise ValueError(f"{len(keys)} scenes, but tensors for {[len(t) for t in own]}")
+    return Model(common, {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)})

@@ -1,0 +1,143 @@
+"""Windows, cells, stacks and blocks: the geometry of one pass over a raster, in integers.
+
+A *cell* (16 × 256 pixels of the scene's own grid) is the unit of computation: a product is always taken over a whole
+cell, so its bits never depend on how the raster was cut for reading. A *stack* is four cells, one above the other.
+A *window* is what is read at once: a union of whole stacks. A *block* is a unit of statistics: moments are kept per
+block. Blocks depend on the shape of the scene only; where a block's edge cuts a cell, both pieces are computed apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+CELL_ROWS, CELL_COLS = 16, 256
+STACK_ROWS = 4 * CELL_ROWS
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A rectangle of pixels: first row and column, and how many of each."""
+
+    row: int
+    col: int
+    rows: int
+    cols: int
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.rows * self.cols
+
+    def within(self, outer: Window) -> tuple[slice, slice]:
+        """The row and column slices that cut this window out of an array that holds *outer*."""
+        r, c = self.row - outer.row, self.col - outer.col
+        return slice(r, r + self.rows), slice(c, c + self.cols)
+
+
+@dataclass(frozen=True)
+class BlockGrid:
+    """The blocks of a scene: edges of rows and of columns, first 0, last the size of the scene."""
+
+    row_edges: tuple[int, ...]
+    col_edges: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return (len(self.row_edges) - 1) * (len(self.col_edges) - 1)
+
+
+def _cuts(start: int, stop: int, step: int) -> list[int]:
+    """Edges from start to stop at multiples of step."""
+    inner = range(start - start % step + step, stop, step)
+    return [start, *inner, stop]
+
+
+def tile(shape: tuple[int, int], rows: int, cols: int) -> list[Window]:
+    """Cut a scene into windows of rows × cols, row by row; the last ones are smaller.
+
+    >>> tile((3, 5), 2, 4)[-1]
+    Window(row=2, col=4, rows=1, cols=1)
+    """
+    row_cuts, col_cuts = _cuts(0, shape[0], rows), _cuts(0, shape[1], cols)
+    return [Window(r, c, r2 - r, c2 - c) for r, r2 in pairwise(row_cuts) for c, c2 in pairwise(col_cuts)]
+
+
+def cells(window: Window) -> Iterator[Window]:
+    """The cells of the scene's grid in a window, row by row; cut where the window ends."""
+    for r, r2 in pairwise(_cuts(window.row, window.row + window.rows, CELL_ROWS)):
+        for c, c2 in pairwise(_cuts(window.col, window.col + window.cols, CELL_COLS)):
+            yield Window(r, c, r2 - r, c2 - c)
+
+
+def _whole(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
+def plan(
+    shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int
+) -> list[Window]:
+    """Choose the windows for one pass: whole stacks that follow the file's own layout and fit the memory.
+
+    Parameters
+    ----------
+    shape : rows and columns of the scene.
+    stored : rows and columns of one stored block of the file (a tile, a strip, a line).
+    bytes_per_pixel : bytes of all bands that are read, for one pixel.
+    window_bytes : the memory that one window may take. One stack is the least.
+
+    Files stored in lines or strips are read in full-width windows where these fit; tiled files in whole tiles, and in
+    as many of them side by side as fit.
+    """
+    rows, cols = shape
+    pixels = max(1, window_bytes // max(1, bytes_per_pixel))
+    height = _whole(min(stored[0], rows), STACK_ROWS)
+    if height * CELL_COLS > pixels:
+        height = STACK_ROWS
+    width = max(1, pixels // height // CELL_COLS) * CELL_COLS
+    if stored[1] < cols:
+        tile_cols = _whole(stored[1], CELL_COLS)
+        width = max(tile_cols, width // tile_cols * tile_cols) if width >= tile_cols else width
+    if width >= cols:
+        width = _whole(cols, CELL_COLS)
+        height *= max(1, pixels // (height * width))
+    return tile(shape, height, width)
+
+
+def blocks(shape: tuple[int, int], per_side: int) -> BlockGrid:
+    """Cut a scene into at most per_side × per_side nearly equal blocks.
+
+    >>> blocks((10, 3), 4)
+    BlockGrid(row_edges=(0, 2, 5, 7, 10), col_edges=(0, 1, 2, 3))
+    """
+
+    def edges(size: int) -> tuple[int, ...]:
+        n = max(1, min(per_side, size))
+        return tuple(i * size // n for i in range(n + 1))
+
+    return BlockGrid(edges(shape[0]), edges(shape[1]))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part of one stack that lies in one block: ``block`` is the block's number, ``column`` the stack's column."""
+
+    block: int
+    column: int
+    window: Window
+
+
+def pieces(window: Window, grid: BlockGrid) -> Iterator[Piece]:
+    """Cut a window at the edges of stacks and blocks, row by row."""
+    n_cols = len(grid.col_edges) - 1
+    for i, (top, bottom) in enumerate(pairwise(grid.row_edges)):
+        for j, (left, right) in enumerate(pairwise(grid.col_edges)):
+            r0, r1 = max(top, window.row), min(bottom, window.row + window.rows)
+            c0, c1 = max(left, window.col), min(right, window.col + window.cols)
+            if r0 >= r1 or c0 >= c1:
+                continue
+            for r, r2 in pairwise(_cuts(r0, r1, STACK_ROWS)):
+                for c, c2 in pairwise(_cuts(c0, c1, CELL_COLS)):
+                    yield Piece(i * n_cols + j, c // CELL_COLS, Window(r, c, r2 - r, c2 - c))
