@@ -61,8 +61,8 @@ _HOMES = {
 
 __all__ = [
     "ApplyConfig",
-    "Bands",
     "BandfuseError",
+    "Bands",
     "EvaluateConfig",
     "Fusion",
     "Model",

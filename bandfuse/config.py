@@ -88,11 +88,11 @@ class TrainConfig(Inputs, Running):
     )
     init: Literal["auto", "uniform", "normal", "xavier", "response", "least-squares"] = Field(
         "auto",
-        description="Where training starts. auto: the exact optimum where there is one and lbfgs is used, else uniform.",
+        description="Where training starts. auto: the exact optimum where it is known and lbfgs is used, else uniform.",
     )
     optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
     steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for adam and sgd.")
-    lr: float | None = Field(None, gt=0, description="Learning rate: 1 for lbfgs, 0.05 for adam and sgd.")
+    lr: float | None = Field(None, gt=0, description="Learning rate of adam and sgd: 0.05 if not given.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where the fit runs; auto takes cuda where there is one."
@@ -175,7 +175,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML", got=" ".join(str(error).split())) from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values")
+        raise InputError(
+            f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values"
+        )
     return {str(k): v for k, v in content.items()}
 
 

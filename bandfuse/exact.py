@@ -24,6 +24,7 @@ class Quadratic:
     sums: Floats
 
     def __call__(self, v: Floats) -> float:
+        """f(v)."""
         return float(v @ self.a @ v - 2 * self.b @ v + self.c)
 
     def joined(self) -> Floats:
@@ -94,7 +95,8 @@ def nonnegative(q: Quadratic) -> Floats:
     scale = unit_scale(q.a)
     wide = np.append(scale, 1.0 / np.sqrt(q.c) if q.c > 0 else 1.0)
     s = factor(q.joined() * np.outer(wide, wide))
-    return scale * _nnls(s[:, :-1], -s[:, -1]) / wide[-1]
+    v: Floats = scale * _nnls(s[:, :-1], -s[:, -1]) / wide[-1]
+    return v
 
 
 def simplex(q: Quadratic) -> Floats:
@@ -110,7 +112,8 @@ def simplex(q: Quadratic) -> Floats:
     size = np.sqrt(max(float((r**2).sum(axis=0).min()), 1e-300))
     ones = np.ones(len(b))
     u = _nnls(np.vstack([r / size, ones]), np.append(np.zeros(len(r)), 1.0))
-    return u / u.sum() / q.sums
+    v: Floats = u / u.sum() / q.sums
+    return v
 
 
 SOLVERS: dict[str, Callable[[Quadratic], Floats]] = {

@@ -11,7 +11,7 @@ import torch
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import ConfigError
-from bandfuse.exact import Quadratic, solve
+from bandfuse.exact import solve
 from bandfuse.init import feasible, initial
 from bandfuse.layout import Layout
 from bandfuse.objectives import Objective
@@ -19,7 +19,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.weights import Weights
 
 DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "sgd": 3000}
-DEFAULT_LR = {"lbfgs": 1.0, "adam": 0.05, "sgd": 0.05}
+DEFAULT_LR = {"adam": 0.05, "sgd": 0.05}
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class Settings:
 
     constraint: str = "nonnegative"
     gain: bool = False
-    offset: bool = True
     init: str = "auto"
     optimizer: str = "lbfgs"
     steps: int | None = None
@@ -147,18 +146,13 @@ def _fit_part(
     settings = replace(settings, gain=settings.gain and layout.size > 0)
     quadratic = objective.quadratic(layout, gain=settings.gain)
     best = None if quadratic is None else solve(quadratic, settings.constraint, gain=settings.gain)
-    module = Weights(
-        layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level
-    )
+    module = Weights(layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level)
     module.start(*_start(layout, objective, bands, settings, best))
     device = device_of(settings.device)
     history = _minimise(module.to(device), objective.to(device), settings)
     weight, gain, at_mean = _numbers(module)
     losses = _losses(objective.to(torch.device("cpu")), module.to("cpu"))
-    optimum = None
-    if best is not None:
-        assert quadratic is not None
-        optimum = _optimum(layout, objective, quadratic, best, level, losses)
+    optimum = None if best is None else _optimum(layout, objective, best, level)
     return Fit(
         weight, gain, _offset(weight, gain, at_mean, mean), losses, optimum, objective.scale, len(history) - 1,
         [(list(range(layout.shape[0])), history)],
@@ -192,7 +186,8 @@ def _numbers(module: Weights) -> tuple[Floats, Floats, Floats | None]:
     """W, gain and level as float64 numpy."""
     with torch.no_grad():
         weight, gain, level = (None if t is None else t.double().cpu().numpy() for t in module())
-    assert weight is not None and gain is not None
+    assert weight is not None
+    assert gain is not None
     return weight, gain, level
 
 
@@ -209,14 +204,7 @@ def _losses(objective: Objective, module: Weights) -> Floats:
     return values
 
 
-def _optimum(
-    layout: Layout,
-    objective: Objective,
-    quadratic: Quadratic,
-    best: tuple[Floats, float],
-    level: Floats | None,
-    losses: Floats,
-) -> Floats:
+def _optimum(layout: Layout, objective: Objective, best: tuple[Floats, float], level: Floats | None) -> Floats:
     """(L,) losses of the exact solution."""
     v, gain = best
     weight = torch.as_tensor(layout.matrix(v))
@@ -228,74 +216,115 @@ def _optimum(
 
 def _minimise(module: Weights, objective: Objective, settings: Settings) -> list[float]:
     """Run the optimizer; the history holds the relative loss before each step, and the last one."""
-    steps = DEFAULT_STEPS.get(settings.optimizer, 0) if settings.steps is None else settings.steps
-    lr = DEFAULT_LR.get(settings.optimizer, 0.0) if settings.lr is None else settings.lr
     if settings.optimizer not in OPTIMIZERS:
         raise ConfigError("optimizer", got=repr(settings.optimizer), expected=f"one of {', '.join(OPTIMIZERS)}")
     scale = torch.as_tensor(objective.scale, device=module.theta.device)
     parameters = [p for p in module.parameters() if p.numel()]
 
-    def closure() -> torch.Tensor:
-        for parameter in parameters:
-            parameter.grad = None
-        loss = (objective.losses(*module()) / scale).sum()
-        if loss.requires_grad:
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+    def loss() -> torch.Tensor:
+        return (objective.losses(*module()) / scale).sum()
 
-    if not parameters or steps == 0:
-        return [float(closure().detach())]
-    optimizer = OPTIMIZERS[settings.optimizer](parameters, lr, settings.momentum)
-    return _descend(optimizer, closure, parameters, steps, SCHEDULES.get(settings.optimizer))
-
-
-def _descend(
-    optimizer: torch.optim.Optimizer,
-    closure: Callable[[], torch.Tensor],
-    parameters: list[torch.nn.Parameter],
-    steps: int,
-    share: Callable[[float], float] | None,
-) -> list[float]:
-    """Step until the gradient vanishes, nothing moves any more, or the steps are used up.
-
-    ``share`` gives the part of the learning rate that is used after a part of the steps.
-    """
-    history: list[float] = []
-    top = [group["lr"] for group in optimizer.param_groups]
-    for step in range(steps):
-        if share is not None:
-            for group, lr in zip(optimizer.param_groups, top, strict=True):
-                group["lr"] = lr * share(step / steps)
-        before = [p.detach().clone() for p in parameters]
-        loss = optimizer.step(closure)  # type: ignore[arg-type]
-        assert loss is not None
-        history.append(float(loss.detach()))
-        if not np.isfinite(history[-1]):
-            raise ConfigError(
-                "training diverged", got=f"a loss that is not finite after {len(history)} steps",
-                remedy="Lower --lr, or use --optimizer lbfgs.",
-            )  # fmt: skip
-        gradient = max(float(p.grad.abs().max()) for p in parameters if p.grad is not None)
-        still = all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
-        if gradient < 1e-13 or still:
-            break
-    history.append(float(closure().detach()))
+    history = [float(loss().detach())]
+    if parameters and settings.steps != 0:
+        history += OPTIMIZERS[settings.optimizer](loss, parameters, settings)
+    if not np.isfinite(history[-1]):
+        raise ConfigError(
+            "training diverged", got=f"a loss that is not finite after {len(history) - 1} steps",
+            remedy="Lower --lr, or use --optimizer lbfgs.",
+        )  # fmt: skip
     return history
 
 
-def _lbfgs(parameters: list[torch.nn.Parameter], lr: float, momentum: float) -> torch.optim.Optimizer:
-    return torch.optim.LBFGS(
-        parameters, lr=lr, max_iter=1, max_eval=25, history_size=50, tolerance_grad=0, tolerance_change=0,
-        line_search_fn="strong_wolfe",
-    )  # fmt: skip
+Loss = Callable[[], torch.Tensor]
+Parameters = list[torch.nn.Parameter]
 
 
-OPTIMIZERS: dict[str, Callable[[list[torch.nn.Parameter], float, float], torch.optim.Optimizer]] = {
+def _steps(settings: Settings) -> int:
+    return DEFAULT_STEPS[settings.optimizer] if settings.steps is None else settings.steps
+
+
+def _lr(settings: Settings) -> float:
+    return DEFAULT_LR[settings.optimizer] if settings.lr is None else settings.lr
+
+
+def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
+    """Limited-memory BFGS by scipy; the gradient comes from torch."""
+    from scipy.optimize import OptimizeResult, minimize
+
+    history: list[float] = []
+
+    def value_and_gradient(x: Floats) -> tuple[float, Floats]:
+        _put(x, parameters)
+        value = loss()
+        gradient = torch.autograd.grad(value, parameters)
+        return float(value.detach()), np.concatenate([g.detach().double().cpu().numpy().ravel() for g in gradient])
+
+    def keep(intermediate_result: OptimizeResult) -> None:
+        history.append(float(intermediate_result.fun))
+
+    start: Floats = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in parameters])
+    options = {"maxiter": _steps(settings), "maxfun": 25 * _steps(settings), "maxcor": 50, "ftol": 0.0, "gtol": 1e-13}
+    found: OptimizeResult = minimize(
+        value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=options
+    )
+    _put(found.x, parameters)
+    return history
+
+
+def _put(x: Floats, parameters: Parameters) -> None:
+    """Copy one long vector into the parameters."""
+    with torch.no_grad():
+        start = 0
+        for p in parameters:
+            p.copy_(torch.as_tensor(x[start : start + p.numel()]).reshape(p.shape))
+            start += p.numel()
+
+
+def _descend(optimizer: torch.optim.Optimizer, loss: Loss, steps: int, schedule: Schedule) -> list[float]:
+    """Step until nothing moves any more, or the steps are used up."""
+    history: list[float] = []
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    top = [group["lr"] for group in optimizer.param_groups]
+    for step in range(steps):
+        for group, lr in zip(optimizer.param_groups, top, strict=True):
+            group["lr"] = lr * schedule(step / steps)
+        before = [p.detach().clone() for p in parameters]
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        history.append(float(value.detach()))
+        still = all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
+        if still or not np.isfinite(history[-1]):
+            break
+    return [*history[1:], float(loss().detach())]
+
+
+Schedule = Callable[[float], float]
+
+
+def _constant(done: float) -> float:
+    return 1.0
+
+
+def _half_cosine(done: float) -> float:
+    """Adam's step does not shrink with the gradient, so its rate must fall."""
+    return 0.5 * (1 + float(np.cos(np.pi * done)))
+
+
+def _adam(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
+    optimizer = torch.optim.Adam(parameters, lr=_lr(settings))
+    return _descend(optimizer, loss, _steps(settings), _half_cosine)
+
+
+def _sgd(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
+    optimizer = torch.optim.SGD(parameters, lr=_lr(settings), momentum=settings.momentum)
+    return _descend(optimizer, loss, _steps(settings), _constant)
+
+
+OPTIMIZERS: dict[str, Callable[[Loss, Parameters, Settings], list[float]]] = {
     "lbfgs": _lbfgs,
-    "adam": lambda parameters, lr, momentum: torch.optim.Adam(parameters, lr=lr),
-    "sgd": lambda parameters, lr, momentum: torch.optim.SGD(parameters, lr=lr, momentum=momentum),
+    "adam": _adam,
+    "sgd": _sgd,
 }
-"""Optimizers by name: limited-memory BFGS with a strong Wolfe line search, Adam, gradient descent with momentum."""
-
-SCHEDULES: dict[str, Callable[[float], float]] = {"adam": lambda done: 0.5 * (1 + float(np.cos(np.pi * done)))}
-"""Learning-rate schedules: Adam's step does not shrink with the gradient, so its rate falls along a half cosine."""
+"""Optimizers by name: limited-memory BFGS, Adam with a falling rate, gradient descent with momentum."""

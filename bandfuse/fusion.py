@@ -112,7 +112,9 @@ class Fusion:
         """
         pixels = np.asarray(x, dtype=np.float64)
         if pixels.ndim != 2 or pixels.shape[1] != len(self.inputs):
-            raise MismatchError("pixels to fuse", got=f"shape {pixels.shape}", expected=f"shape (N, {len(self.inputs)})")
+            raise MismatchError(
+                "pixels to fuse", got=f"shape {pixels.shape}", expected=f"shape (N, {len(self.inputs)})"
+            )
         result: Floats = Kernel(self)(np.ascontiguousarray(pixels[:, self.support].T)).T
         return result
 
@@ -147,6 +149,7 @@ class Kernel:
         self._used = self._matrix != 0
 
     def __call__(self, x: Floats) -> Floats:
+        """(K, n) from (S, n)."""
         with np.errstate(invalid="ignore", over="ignore"):
             total = self._matrix @ x
         if not np.isfinite(total).all():

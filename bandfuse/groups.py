@@ -96,7 +96,8 @@ def _equal(argument: str, bands: Bands) -> list[Group]:
     k = int(argument) if argument.isdigit() else 0
     if not 1 <= k <= len(good):
         raise GroupError(
-            f"groups 'equal:{argument}' cannot be made", expected=f"a whole number from 1 to {len(good)}, the good bands"
+            f"groups 'equal:{argument}' cannot be made",
+            expected=f"a whole number from 1 to {len(good)}, the good bands",
         )
     parts = np.array_split(np.array(good), k)
     return [Group(f"g{i}", tuple(sorted(int(p) for p in part))) for i, part in enumerate(parts, 1)]

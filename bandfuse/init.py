@@ -30,7 +30,7 @@ def xavier(layout: Layout, bands: Bands, random: np.random.Generator) -> Floats:
 
 
 def response(layout: Layout, bands: Bands, random: np.random.Generator) -> Floats:
-    """A Gaussian at the centre of each row's bands, as wide (FWHM) as half their range; by number without wavelengths."""
+    """A Gaussian at the centre of each row's bands, its FWHM half their range; by number without wavelengths."""
     axis = bands.wavelength_nm if bands.has_wavelengths else np.arange(len(bands), dtype=np.float64)
     v = np.zeros(layout.size)
     for row in range(layout.shape[0]):
@@ -70,9 +70,11 @@ def feasible(v: Floats, layout: Layout, constraint: str) -> Floats:
         return v
     if constraint == "affine":
         short = 1.0 - np.bincount(sets, weights=sums * v)
-        return v + (short / np.bincount(sets, weights=sums))[sets]
+        shifted: Floats = v + (short / np.bincount(sets, weights=sums))[sets]
+        return shifted
     # A weight that starts at exactly zero would never leave it, as its gradient vanishes there.
-    positive = np.maximum(np.abs(v), 1e-12 * np.abs(v).max())
+    positive: Floats = np.maximum(np.abs(v), 1e-12 * np.abs(v).max())
     if constraint == "nonnegative":
         return positive
-    return positive / np.bincount(sets, weights=sums * positive)[sets]
+    shared: Floats = positive / np.bincount(sets, weights=sums * positive)[sets]
+    return shared

@@ -130,9 +130,7 @@ def within(groups: Sequence[Group], n_bands: int, kind: str, fixed: set[str], ro
     """
     numbers = {i for i, g in enumerate(groups) if g.name in fixed}
     entries = (
-        (k, band, (k, band if kind == "channel" else -1), g)
-        for k, g in enumerate(rows)
-        for band in groups[g].positions
+        (k, band, (k, band if kind == "channel" else -1), g) for k, g in enumerate(rows) for band in groups[g].positions
     )
     return _build(entries, (len(rows), n_bands), numbers)
 

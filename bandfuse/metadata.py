@@ -22,7 +22,9 @@ UNITS_NM = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0, "micrometers": 1e3, 
 MICROMETRES_BELOW = 100.0
 """Without usable units, wavelengths below this are taken as µm, others as nm."""
 
-_IN_NAME = re.compile(r"\s*\(?\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(nanometers?|nm|micrometers?|um|µm)\s*\)?\s*$", re.I)
+_IN_NAME = re.compile(
+    r"\s*\(?\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(nanometers?|nm|micrometers?|um|µm)\s*\)?\s*$", re.I
+)
 
 
 @dataclass
@@ -129,7 +131,9 @@ def _unit(unit: str | None, values: Floats, where: str, messages: list[str]) -> 
         messages.append(f"wavelengths in {where} have {said}; taken as {name} from their size ({middle:g})")
         return guess
     if known != guess:
-        messages.append(f"wavelengths in {where} say {unit!r} but are {name} by their size ({middle:g}); taken as {name}")
+        messages.append(
+            f"wavelengths in {where} say {unit!r} but are {name} by their size ({middle:g}); taken as {name}"
+        )
         return guess
     return known
 

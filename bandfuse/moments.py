@@ -58,7 +58,9 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         if self.size != other.size:
-            raise MismatchError("moments to add", got=f"{self.size} and {other.size} variables", expected="equal numbers")
+            raise MismatchError(
+                "moments to add", got=f"{self.size} and {other.size} variables", expected="equal numbers"
+            )
         if not self.count or not other.count:
             return self if self.count else other
         count = self.count + other.count

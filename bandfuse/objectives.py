@@ -192,7 +192,8 @@ class Reconstruction(Objective):
         correlation = correlation + JITTER * torch.eye(len(size), dtype=weight.dtype, device=weight.device)
         lower = torch.linalg.cholesky(correlation)
         explained = torch.linalg.solve_triangular(lower, cross / size[:, None], upper=False).square().sum()
-        return ((torch.trace(self._a) - explained) / len(self._a)).reshape(1)
+        loss: Tensor = ((torch.trace(self._a) - explained) / len(self._a)).reshape(1)
+        return loss
 
     def part(self, rows: Sequence[int]) -> Reconstruction:
         """The outputs explain the cube together: there are no parts."""
@@ -201,4 +202,6 @@ class Reconstruction(Objective):
     def metric(self, layout: Layout) -> Floats:
         """(P, P) ``Σ_k Z_kᵀ A Z_k``: whitening by it gives every output unit variance."""
         a = self.covariance
-        return np.sum([layout.member(k).T @ a @ layout.member(k) for k in range(layout.shape[0])], axis=0)
+        members = [layout.member(k) for k in range(layout.shape[0])]
+        bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
+        return bend

@@ -11,7 +11,9 @@ T = TypeVar("T")
 class Progress(Protocol):
     """Wrap an iterable of ``total`` items under a ``label``; yield the same items, and show them passing."""
 
-    def __call__(self, items: Iterable[T], total: int, label: str) -> Iterable[T]: ...
+    def __call__(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
+        """The same items."""
+        ...
 
 
 def silent(items: Iterable[T], total: int, label: str) -> Iterable[T]:

@@ -252,12 +252,7 @@ class Reader:
         handles = self._free.get()
         try:
             with rasterio.Env(**CACHE):
-                return RasterPatch(
-                    [
-                        _read(h, r, p, window)
-                        for h, (r, p) in zip(handles, self._choices, strict=True)
-                    ]
-                )
+                return RasterPatch([_read(h, r, p, window) for h, (r, p) in zip(handles, self._choices, strict=True)])
         finally:
             self._free.put(handles)
 

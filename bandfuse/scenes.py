@@ -114,7 +114,7 @@ def places(scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str]
     Parameters
     ----------
     scenes : positional files, each a scene.
-    sources : ``NAME=PATH``: repeated in scene order, or a template; without positional files they alone make the scenes.
+    sources : ``NAME=PATH``: repeated in scene order, or a template; they alone make the scenes if no file is given.
     targets : a template, or one file per scene; empty for none.
     """
     named: dict[str, list[str]] = {}
@@ -131,8 +131,7 @@ def places(scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str]
     goals: list[str | None] = [*_spread(targets, firsts, "--target")] if targets else [None] * len(firsts)
     keys = _keys(firsts)
     return [
-        Place(keys[i], tuple((name, paths[i]) for name, paths in spread.items()), goals[i])
-        for i in range(len(firsts))
+        Place(keys[i], tuple((name, paths[i]) for name, paths in spread.items()), goals[i]) for i in range(len(firsts))
     ]
 
 
@@ -213,7 +212,8 @@ def _half_spacing(bands: Bands) -> np.ndarray:
     steps = np.diff(known)
     nearest_step = np.minimum(np.append(steps, np.inf), np.insert(steps, 0, np.inf))
     place = np.searchsorted(known, bands.wavelength_nm).clip(0, len(known) - 1)
-    return nearest_step[place] / 2
+    half: np.ndarray = nearest_step[place] / 2
+    return half
 
 
 def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:

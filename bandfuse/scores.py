@@ -24,8 +24,8 @@ def regression_scores(pairs: Moments, peak: Floats) -> list[Score]:
     """Scores of K outputs from the moments of [K outputs, K targets].
 
     ``mse = var(y) + var(t) − 2 cov(y, t) + (mean(y) − mean(t))²``; ``rmse = √mse`` in the target's units;
-    ``r2 = 1 − mse / var(t)``; ``cc`` Pearson's correlation; ``psnr = 20 log₁₀(peak / rmse)`` in dB, where the peak is the
-    target's maximum. A score that does not exist (a constant target, a perfect fit's psnr) is None.
+    ``r2 = 1 − mse / var(t)``; ``cc`` Pearson's correlation; ``psnr = 20 log₁₀(peak / rmse)`` in dB, where the peak is
+    the target's maximum. A score that does not exist (a constant target, a perfect fit's psnr) is None.
     """
     k = len(peak)
     s = pairs.covariance

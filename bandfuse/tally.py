@@ -152,9 +152,7 @@ def _tally_window(source: Source, window: Window, question: Question, bound: int
     return tally, parts
 
 
-def _tally_cell(
-    z: Floats, cell: Window, question: Question, bound: int, tally: Tally
-) -> tuple[Moments, Pixels]:
+def _tally_cell(z: Floats, cell: Window, question: Question, bound: int, tally: Tally) -> tuple[Moments, Pixels]:
     """Count one cell into the tally; its moments and its pixels for the sample are returned."""
     finite = np.isfinite(z)
     tally.census += Census.of(z, finite, question.n_bands)
@@ -166,7 +164,7 @@ def _tally_cell(
     if not ok.any():
         size = len(question.joint)
         return Moments.zero(size), Pixels.zero(question.sample, size)
-    joint = z[question.joint] if ok.all() else z[np.ix_(question.joint, np.flatnonzero(ok))]
+    joint = z[question.joint] if ok.all() else z[question.joint][:, ok]
     tally.high = np.maximum(tally.high, joint.max(axis=1))
     return Moments.of_columns(joint), _draw(joint, np.flatnonzero(ok), cell, question, bound)
 
@@ -212,9 +210,7 @@ def reduce_windows(
     return tally
 
 
-def _finished(
-    columns: dict[tuple[int, int], Moments], question: Question, row: int
-) -> Iterator[tuple[int, Moments]]:
+def _finished(columns: dict[tuple[int, int], Moments], question: Question, row: int) -> Iterator[tuple[int, Moments]]:
     """Take the blocks out that end above a row, their columns added from left to right."""
     n_cols = len(question.grid.col_edges) - 1
     ended = sorted({b for b, _ in columns if question.grid.row_edges[b // n_cols + 1] <= row})

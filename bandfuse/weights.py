@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandfuse.bands import Floats
+from bandfuse.bands import Floats, Positions
 from bandfuse.exact import sum_plane, unit_scale, whitener
 from bandfuse.layout import Layout
 
@@ -61,7 +61,7 @@ class Share(nn.Module):
     sets: Tensor
     sums: Tensor
 
-    def __init__(self, sets: Floats, sums: Floats) -> None:
+    def __init__(self, sets: Positions, sums: Floats) -> None:
         super().__init__()
         self.register_buffer("sets", torch.as_tensor(sets, dtype=torch.int64))
         self.register_buffer("sums", torch.as_tensor(sums))
@@ -156,6 +156,12 @@ class Weights(nn.Module):
     level : (K,) start of the level, learned; None if the output has no offset of its own.
     """
 
+    fixed: Tensor
+    row: Tensor
+    col: Tensor
+    param: Tensor
+    set_of_row: Tensor
+
     def __init__(
         self,
         layout: Layout,
@@ -195,8 +201,7 @@ class Weights(nn.Module):
 
     def forward(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """W (K, B), gain (K,), level (K,) or None."""
-        fixed: Tensor = self.fixed  # type: ignore[assignment]
-        w = fixed.index_put((self.row, self.col), self.vector()[self.param], accumulate=True)  # type: ignore[index]
+        w = self.fixed.index_put((self.row, self.col), self.vector()[self.param], accumulate=True)
         if self.root_gain is None:
             return w, w.new_ones(w.shape[0]), self.level
-        return w, (self.root_gain**2)[self.set_of_row], self.level  # type: ignore[index]
+        return w, (self.root_gain**2)[self.set_of_row], self.level

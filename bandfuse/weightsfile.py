@@ -1,8 +1,8 @@
 """The weights file, version 1: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
 
 Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights ``scene_weight``
-(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). The metadata has one key, ``bandfuse``: JSON with ``version``,
-``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (scene keys).
+(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). The metadata has one key, ``bandfuse``: JSON with
+``version``, ``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
 """
 
 from __future__ import annotations

@@ -76,9 +76,7 @@ def _whole(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
-def plan(
-    shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int
-) -> list[Window]:
+def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int) -> list[Window]:
     """Choose the windows for one pass: whole stacks that follow the file's own layout and fit the memory.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -143,7 +144,7 @@ def segments(x: Floats, unused: Floats) -> list[slice]:
     longest = GAP_STEPS * float(np.median(step[step > 0])) if (step > 0).any() else np.inf
     between = np.searchsorted(unused, x[1:], "left") > np.searchsorted(unused, x[:-1], "right")
     cuts = [0, *(np.flatnonzero((step > longest) | between) + 1).tolist(), len(x)]
-    return [slice(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [slice(a, b) for a, b in pairwise(cuts) if b > a]
 
 
 def _whole_range(series: Sequence[_Series]) -> Range:

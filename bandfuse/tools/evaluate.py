@@ -78,9 +78,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
         )
     if tally.used < 2:
         raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
-    scores: Scores = dict(
-        zip(fusion.outputs.name, regression_scores(tally.total(), tally.high[k:]), strict=True)
-    )
+    scores: Scores = dict(zip(fusion.outputs.name, regression_scores(tally.total(), tally.high[k:]), strict=True))
     return EvaluateResult(
         weights=str(weights),
         scene=scene.key,

@@ -85,7 +85,9 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """Fill in the defaults that depend on other settings, and refuse settings that exclude each other."""
     objective = config.objective or ("regression" if config.target else "reconstruction")
     if objective == "regression" and not config.target:
-        raise ConfigError("regression needs a target", expected="--target T", remedy="Or use --objective reconstruction.")
+        raise ConfigError(
+            "regression needs a target", expected="--target T", remedy="Or use --objective reconstruction."
+        )
     if objective == "reconstruction":
         for flag, given in (
             ("--target", bool(config.target)),
@@ -101,6 +103,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
             f"--gain has no meaning with constraint {constraint}", expected="--constraint affine or simplex",
             remedy="Free and non-negative weights hold their gain already.",
         )  # fmt: skip
+    if config.lr is not None and config.optimizer == "lbfgs":
+        raise ConfigError("--lr has no meaning for lbfgs, which searches its steps", remedy="Leave it out.")
     if config.group and config.groups:
         raise ConfigError("--group and --groups exclude each other", remedy="Use one of them.")
     paths = {key: [_absolute(t) for t in getattr(config, key)] for key in ("scenes", "source", "target")}
@@ -157,12 +161,12 @@ def make_groups(config_group: Sequence[str], spec: str | None, fuse: str, bands:
 
 def _arrange(config: TrainConfig, bands: Bands, targets: list[str] | None) -> Design:
     groups, named = make_groups(config.group, config.groups, config.fuse, bands)
-    return design(
-        groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named
-    )
+    return design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
 
 
-def _fit(config: TrainConfig, scenes: Sequence[Scene], found: Survey, progress: Progress) -> tuple[Model, list[Fit], str]:
+def _fit(
+    config: TrainConfig, scenes: Sequence[Scene], found: Survey, progress: Progress
+) -> tuple[Model, list[Fit], str]:
     """Fit the pooled moments, and for instance weights every scene's own."""
     from bandfuse.fit import device_of
 
@@ -171,9 +175,7 @@ def _fit(config: TrainConfig, scenes: Sequence[Scene], found: Survey, progress: 
     common = _fusion(config, found, common_fit)
     if config.weights != "instance":
         return Model(common), [common_fit], device
-    fits = [
-        _fit_one(config, device, found, moments, progress, scene=i) for i, moments in enumerate(found.scenes)
-    ]
+    fits = [_fit_one(config, device, found, moments, progress, scene=i) for i, moments in enumerate(found.scenes)]
     own = {s.key: replace(_fusion(config, found, f), outputs=common.outputs) for s, f in zip(scenes, fits, strict=True)}
     return Model(common, own), fits, device
 

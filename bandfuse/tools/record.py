@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from bandfuse.scenes import Scene, target_bands
 from bandfuse.scores import against_targets, reconstruction_score, regression_scores
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.survey import input_file
+
+if TYPE_CHECKING:
+    from bandfuse.report.html import Quicklook
 
 CUBE = "cube"
 """The name under which the scores of a reconstruction stand: they belong to all outputs together."""
@@ -200,9 +204,7 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Pa
     from bandfuse.report.html import ReportContext, render
 
     names = trained.survey.design.names
-    history = {
-        shorten([names[r] for r in rows], 3): losses for rows, losses in trained.fits[0].history
-    }
+    history = {shorten([names[r] for r in rows], 3): losses for rows, losses in trained.fits[0].history}
     return render(
         ReportContext(
             title=f"{folder.name}: {trained.config.objective} of {shorten([s.key for s in trained.scenes], 3)}",
@@ -233,9 +235,8 @@ def _verdict(report: TrainReport, trained: Trained) -> list[str]:
     if trained.config.objective == "reconstruction":
         first = f"The fused bands keep {100 * (explained[worst] or 0):.2f} % of the cube's variance."
     else:
-        first = (
-            f"The fused bands explain {100 * (explained[worst] or 0):.2f} % of the variance of {worst!r}"
-            + (", the least well matched target, and more of the others." if len(explained) > 1 else ".")
+        first = f"The fused bands explain {100 * (explained[worst] or 0):.2f} % of the variance of {worst!r}" + (
+            ", the least well matched target, and more of the others." if len(explained) > 1 else "."
         )
     lines = [first, "These scores are of the pixels that were trained on; they do not show how far the weights hold."]
     if trained.config.activation != "identity":
@@ -246,14 +247,15 @@ def _verdict(report: TrainReport, trained: Trained) -> list[str]:
     return lines
 
 
-def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[object]:
+def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
     """Pictures of the first scene, its fused bands and its target."""
     from bandfuse.report.html import Quicklook
     from bandfuse.report.pictures import stretch_limits
 
     scene = trained.scenes[0]
     chosen, how = natural_colour(scene.grid)
-    looks = [Quicklook(title="Scene", caption=f"{Path(scene.grid.path).name}, {how}", array=_squeeze(quicklook(scene.grid, chosen)))]
+    caption = f"{Path(scene.grid.path).name}, {how}"
+    looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.grid, chosen)))]
     limits = None
     count = len(trained.survey.design.names)
     shown = [2, 1, 0] if count >= 3 else [0]
@@ -266,7 +268,7 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[object]:
     if fused:
         array = _squeeze(quicklook(describe(fused[0]), shown))
         looks.insert(1, Quicklook("Fused", f"{fused[0].name}: {', '.join(names)}", array, limits))
-    return list(looks)
+    return looks
 
 
 def _squeeze(array: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""Survey: the pass over the training pixels. Finds the dead bands, then gathers moments; the ground of every training."""
+"""Survey: the pass over the training pixels. Finds the dead bands and gathers the moments that every fit rests on."""
 
 from __future__ import annotations
 
@@ -100,9 +100,7 @@ def survey(
     ----------
     arrange : makes the design from a band table; called again when bands turn out dead.
     """
-    flagged = scenes[0].bands.dropping(
-        {i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r}
-    )
+    flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
     guess = common_reasons(scenes, [_scout(s, wanted, effort, seed) for s in scenes])
     messages: list[str] = []

@@ -24,8 +24,8 @@ NOT_RESULTS = {"output", "overwrite", "threads", "memory", "no_fused", "no_repor
 """Settings that do not change the weights: left out of a run's config.yaml."""
 
 
-def train(config: TrainConfig, progress: Progress = silent) -> TrainReport:
-    """Learn weights and write the run folder.
+def train(config: TrainConfig, progress: Progress = silent) -> tuple[TrainReport, list[str]]:
+    """Learn weights and write the run folder. Gives the report, and messages for the user.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> TrainReport:
         report = report_of(trained, progress)
         report.seconds.write = time.perf_counter() - started
         write_texts(scratch, folder, trained, report, fused)
-    return report
+    return report, trained.messages
 
 
 def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:

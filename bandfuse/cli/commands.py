@@ -1,0 +1,159 @@
+"""Commands: each takes its settings, calls a tool and shows the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bandfuse.cli import show
+from bandfuse.cli.options import settings, with_settings
+from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
+
+app = typer.Typer(rich_markup_mode=None)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, GDAL's messages too.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
+ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with settings; flags win over it.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting. Repeat.")]
+Weights = Annotated[str, typer.Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
+
+
+@app.command()
+@with_settings(TrainConfig)
+def train(
+    given: dict[str, Any],
+    config: ConfigFile = None,
+    set_: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn weights from image files; write a run folder with weights, fused rasters and a report.
+
+    bandfuse train cube.tif --target ms.tif -o run
+
+    bandfuse train cube.tif --groups equal:8 -o run
+
+    bandfuse train --source a=a.tif --source b=b.tif --fuse across --weights scalar --target t.tif -o run
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.train import train as tool
+
+    wanted = settings(TrainConfig, given, config, set_)
+    report, messages = tool(wanted, show.progress())
+    for message in messages:
+        show.note(message)
+    if json:
+        show.json(report.model_dump_json())
+        return
+    rows = [[name, *scores.values()] for name, scores in report.scores.train.items()]
+    show.table(["output", *next(iter(report.scores.train.values()))], rows, "Scores on the training pixels")
+    c = report.convergence
+    gap = "" if c.relative_gap is None else f", {c.relative_gap:.1e} of the target's variance above the optimum"
+    show.line(f"loss {c.loss:.6g} after {c.steps} steps{gap}; {report.pixels.used} pixels; {report.device}")
+    dropped = f", {len(report.bands_dropped)} bands dropped" if report.bands_dropped else ""
+    show.line(f"{wanted.output} written: {len(report.outputs)} outputs{dropped}")
+
+
+@app.command()
+@with_settings(ApplyConfig)
+def apply(
+    given: dict[str, Any],
+    weights: Weights,
+    config: ConfigFile = None,
+    set_: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fuse rasters of any size with saved weights.
+
+    bandfuse apply run/weights.safetensors other.tif -o fused.tif
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.apply import apply as tool
+
+    result = tool(weights, settings(ApplyConfig, given, config, set_), show.progress())
+    for message in result.messages:
+        show.note(message)
+    if json:
+        show.json(result.model_dump_json())
+        return
+    for path in result.outputs:
+        show.line(f"{path} written")
+    show.line(f"{result.pixels} pixels, {100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+
+
+@app.command()
+@with_settings(EvaluateConfig)
+def evaluate(
+    given: dict[str, Any],
+    weights: Weights,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score saved weights against the target of another image.
+
+    bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.evaluate import evaluate as tool
+
+    result = tool(weights, settings(EvaluateConfig, given), show.progress())
+    if json:
+        show.json(result.model_dump_json())
+        return
+    rows = [[name, *scores.values()] for name, scores in result.scores.items()]
+    show.table(["output", *next(iter(result.scores.values()))], rows, f"Scores on {result.scene}")
+    show.line(f"{result.pixels.used} pixels used, {result.pixels.invalid} not valid")
+
+
+@app.command()
+def info(
+    scenes: Annotated[list[str], typer.Argument(help="Raster files.", metavar="SCENE...")],
+    groups: Annotated[
+        str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, 450-520nm, 1-30,35.")
+    ] = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what bandfuse sees in files: bands, wavelengths, bad bands, nodata, scale.
+
+    bandfuse info cube.tif --groups equal:8
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.info import info as tool
+
+    result = tool(scenes, groups)
+    if json:
+        show.json(result.model_dump_json())
+        return
+    from bandfuse.cli.inspect import show_info
+
+    show_info(result, every_band=verbose)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="[DIR]")] = Path("bandfuse-demo"),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the scene.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier demo.")] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a scene with a known answer, train on it, apply the weights, and print how close they came."""
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.demo import demo as tool
+
+    result = tool(folder, seed=seed, overwrite=overwrite, progress=show.progress())
+    if json:
+        show.json(result.model_dump_json())
+        return
+    show.table(list(result.rows[0]), [row.values() for row in result.rows], "Learned against true weights")
+    show.line(f"Open {result.folder}/run/report.html, and {result.folder}/fused.tif in QGIS.")

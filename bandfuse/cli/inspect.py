@@ -1,0 +1,76 @@
+"""Inspect: the result of ``info`` for people."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from bandfuse.cli import show
+from bandfuse.errors import shorten
+from bandfuse.results import BandInfo, InfoResult, SceneInfo
+
+
+def show_info(result: InfoResult, *, every_band: bool) -> None:
+    """A summary of each scene; every band with -v; the groups."""
+    for scene in result.scenes:
+        show.table(["file", scene.path], _facts(scene))
+        for message in scene.messages:
+            show.note(message)
+        if every_band:
+            columns = ["band", "name", "nm", "fwhm", "use"]
+            show.table(
+                columns, [[b.index, b.name, b.wavelength_nm, b.fwhm_nm, b.reason or "good"] for b in scene.bands]
+            )
+        show.line("")
+    if result.groups:
+        first = {b.index: b for b in result.scenes[0].bands}
+        rows = [[g.name, len(g.bands), _numbers(g.bands), _range([first[i] for i in g.bands])] for g in result.groups]
+        show.table(["group", "bands", "numbers", "nm"], rows)
+
+
+def _facts(scene: SceneInfo) -> list[tuple[str, str]]:
+    bad = Counter(b.reason for b in scene.bands if not b.good)
+    good = sum(b.good for b in scene.bands)
+    scale = "none" if scene.scale is None else f"× {scene.scale[0]:g} + {scene.scale[1]:g}"
+    nodata = "none declared" if scene.nodata is None else f"{scene.nodata:g}"
+    return [
+        ("driver", f"{scene.driver}, {scene.dtype}"),
+        ("size", f"{len(scene.bands)} bands × {scene.rows} rows × {scene.cols} columns"),
+        ("CRS", scene.crs or "none"),
+        ("pixel", _pixel(scene.transform)),
+        ("nodata", nodata),
+        ("scale", scale),
+        ("bands", f"{good} good" + "".join(f", {n} {reason}" for reason, n in bad.items())),
+        ("wavelengths", _range(scene.bands)),
+    ]
+
+
+def _pixel(t: list[float]) -> str:
+    width, height = math.hypot(t[0], t[3]), math.hypot(t[1], t[4])
+    turned = "" if t[1] == t[3] == 0 else f", turned by {math.degrees(math.atan2(t[3], t[0])):.1f}°"
+    return f"{width:g} × {height:g}{turned}"
+
+
+def _range(bands: list[BandInfo]) -> str:
+    known = [b.wavelength_nm for b in bands if b.wavelength_nm is not None]
+    if not known:
+        return "unknown"
+    widths = [b.fwhm_nm for b in bands if b.fwhm_nm is not None]
+    lacking = len(bands) - len(known)
+    return (
+        f"{min(known):.1f}-{max(known):.1f} nm"
+        + (f", FWHM {min(widths):.1f}-{max(widths):.1f} nm" if widths else "")
+        + (f", {lacking} unknown" if lacking else "")
+        + ("" if known == sorted(known) else ", not in order")
+    )
+
+
+def _numbers(numbers: list[int]) -> str:
+    """1-based numbers with runs joined: 1-4,7."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return shorten([f"{a}" if a == b else f"{a}-{b}" for a, b in runs], 6)

@@ -1,0 +1,80 @@
+"""Main: the entry point. Commands are imported when they are called, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import bandfuse
+from bandfuse.errors import BandfuseError
+
+COMMANDS = {
+    "train": "Learn weights from image files; write a run folder.",
+    "apply": "Fuse rasters of any size with saved weights.",
+    "evaluate": "Score saved weights against the target of another image.",
+    "info": "Show what bandfuse sees in files.",
+    "demo": "Make a scene with a known answer, and learn it.",
+}
+"""The commands and what they are for, in the order of the help."""
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name, and imports them when one is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One command; None where there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        from bandfuse.cli.commands import app as commands
+
+        return typer.main.get_group(commands).commands[cmd_name]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands in the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(
+    name="bandfuse",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"bandfuse {bandfuse.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any size."""
+
+
+def main() -> None:
+    """Entry point: errors become one message on stderr and an exit code."""
+    try:
+        app()
+    except BandfuseError as problem:
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo(str(problem), err=True)
+        sys.exit(problem.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing was written", err=True)
+        sys.exit(130)

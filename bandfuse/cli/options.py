@@ -1,0 +1,80 @@
+"""From a settings model to command line options: each field is one flag, its help and its default."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from bandfuse.config import Config, M, build, parse_set, read_yaml
+
+ARGUMENTS = {"scenes"}
+"""Fields that are positional on the command line."""
+
+SHORT = {"output": "-o"}
+"""One-letter names."""
+
+
+def _plain_type(field: FieldInfo) -> Any:
+    """The type that typer is given: a choice, bool, int, float, text, or a list of texts."""
+    kind = field.annotation
+    options = [a for a in get_args(kind) if a is not type(None)]
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = options[0] if len(options) == 1 else str
+    if get_origin(kind) is list:
+        return list[str]
+    return kind if get_origin(kind) is Literal or kind in (bool, int, float, str) else str
+
+
+def _default_text(field: FieldInfo) -> str | bool:
+    """The default as the help shows it."""
+    value = field.get_default(call_default_factory=True)
+    return str(value) if value not in (None, [], False) else False
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    """A keyword of the command's function; None means that the flag was not given."""
+    kind = _plain_type(field)
+    shown = _default_text(field)
+    if name in ARGUMENTS:
+        spec: Any = typer.Argument(help=field.description, show_default=False, metavar="SCENE")
+    else:
+        flag = f"--{name.replace('_', '-')}"
+        flags = [flag, *([SHORT[name]] if name in SHORT else [])]
+        spec = typer.Option(*flags, help=field.description, show_default=shown)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, spec]
+    )
+
+
+def with_settings(model: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one flag per field of a settings model.
+
+    The command takes ``given``: the flags that were given, by field name; other keywords of its own stay.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
+        fields = [_parameter(name, field) for name, field in model.model_fields.items()]
+
+        def run(**keywords: Any) -> None:
+            given = {n: keywords.pop(n) for n in model.model_fields if n in keywords}
+            command(given={n: v for n, v in given.items() if v not in (None, [])}, **keywords)
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        run.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in [*own, *fields]}
+        return run
+
+    return decorate
+
+
+def settings(model: type[M], given: dict[str, Any], config: str | None = None, sets: list[str] | None = None) -> M:
+    """The settings of a command: flags before ``--set``, before the file, before defaults."""
+    from_file = read_yaml(config) if config else {}
+    return build(model, {**from_file, **parse_set(sets or []), **given}, where=config or "the settings")
