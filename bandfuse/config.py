@@ -181,6 +181,33 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return {str(k): v for k, v in content.items()}
 
 
+PATHS = ("scenes", "source", "target")
+"""Settings that are lists of paths."""
+
+
+def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings whose relative paths are relative to a folder, made absolute."""
+    result = dict(given)
+    for key in PATHS:
+        value = _one_or_many(result.get(key))
+        if isinstance(value, list):
+            result[key] = [_rebase(str(text), folder, named=key == "source") for text in value]
+    groups = result.get("groups")
+    if isinstance(groups, str) and groups.startswith("file:"):
+        result["groups"] = "file:" + _rebase(groups.removeprefix("file:"), folder)
+    if isinstance(result.get("output"), str):
+        result["output"] = _rebase(result["output"], folder)
+    return result
+
+
+def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
+    """One path, or ``NAME=PATH``; templates, GDAL's virtual files, subdatasets and URLs stay as they are."""
+    name, equals, path = text.partition("=") if named else ("", "", text)
+    virtual = path.startswith(("{", "/vsi")) or "://" in path
+    subdataset = ":" in path and not (folder / path).exists() and not Path(path).drive
+    return text if virtual or subdataset else f"{name}{equals}{(folder / path).absolute()}"
+
+
 def parse_set(items: list[str]) -> dict[str, Any]:
     """Settings of ``--set key=value``; values are read as YAML.
 

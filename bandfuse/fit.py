@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -249,7 +250,7 @@ def _lr(settings: Settings) -> float:
 
 def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
     """Limited-memory BFGS by scipy; the gradient comes from torch."""
-    from scipy.optimize import OptimizeResult, minimize
+    from scipy.optimize import minimize
 
     history: list[float] = []
 
@@ -259,14 +260,18 @@ def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings) -> list[float
         gradient = torch.autograd.grad(value, parameters)
         return float(value.detach()), np.concatenate([g.detach().double().cpu().numpy().ravel() for g in gradient])
 
-    def keep(intermediate_result: OptimizeResult) -> None:
+    def keep(intermediate_result: Any) -> None:
         history.append(float(intermediate_result.fun))
 
     start: Floats = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in parameters])
-    options = {"maxiter": _steps(settings), "maxfun": 25 * _steps(settings), "maxcor": 50, "ftol": 0.0, "gtol": 1e-13}
-    found: OptimizeResult = minimize(
-        value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=options
-    )
+    limits: Any = {
+        "maxiter": _steps(settings),
+        "maxfun": 25 * _steps(settings),
+        "maxcor": 50,
+        "ftol": 0.0,
+        "gtol": 1e-13,
+    }
+    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=limits)
     _put(found.x, parameters)
     return history
 

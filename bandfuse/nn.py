@@ -17,7 +17,7 @@ from bandfuse.weights import ACTIVATIONS, Weights
 
 
 class WeightedSum(nn.Module):
-    """A learned weighted sum of tensors, channel by channel: ``y_c = activation(gain · Σ_s w_{s,c} x_s[c] + offset_c)``.
+    """A learned weighted sum of tensors: ``y_c = activation(gain · Σ_s w_{s,c} x_s[c] + offset_c)``.
 
     Parameters
     ----------

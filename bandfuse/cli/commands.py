@@ -10,6 +10,7 @@ import typer
 from bandfuse.cli import show
 from bandfuse.cli.options import settings, with_settings
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
+from bandfuse.results import Convergence
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -51,11 +52,19 @@ def train(
         return
     rows = [[name, *scores.values()] for name, scores in report.scores.train.items()]
     show.table(["output", *next(iter(report.scores.train.values()))], rows, "Scores on the training pixels")
-    c = report.convergence
-    gap = "" if c.relative_gap is None else f", {c.relative_gap:.1e} of the target's variance above the optimum"
-    show.line(f"loss {c.loss:.6g} after {c.steps} steps{gap}; {report.pixels.used} pixels; {report.device}")
+    show.line(f"{convergence(report.convergence)}; {report.pixels.used} pixels; {report.device}")
     dropped = f", {len(report.bands_dropped)} bands dropped" if report.bands_dropped else ""
     show.line(f"{wanted.output} written: {len(report.outputs)} outputs{dropped}")
+
+
+def convergence(c: Convergence) -> str:
+    """How the fit ended, in words."""
+    text = f"loss {c.loss:.6g} after {c.steps} steps"
+    if c.relative_gap is None:
+        return text
+    if c.relative_gap < 1e-12:
+        return f"{text}, the optimum"
+    return f"{text}, {c.relative_gap:.1e} of the target's variance above the optimum"
 
 
 @app.command()

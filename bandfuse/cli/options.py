@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 
-from bandfuse.config import Config, M, build, parse_set, read_yaml
+from bandfuse.config import Config, M, build, parse_set, read_yaml, rebased
 
 ARGUMENTS = {"scenes"}
 """Fields that are positional on the command line."""
@@ -75,6 +76,6 @@ def with_settings(model: type[Config]) -> Callable[[Callable[..., None]], Callab
 
 
 def settings(model: type[M], given: dict[str, Any], config: str | None = None, sets: list[str] | None = None) -> M:
-    """The settings of a command: flags before ``--set``, before the file, before defaults."""
-    from_file = read_yaml(config) if config else {}
+    """The settings of a command: flags before ``--set``, before the file (its paths are its own), before defaults."""
+    from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
     return build(model, {**from_file, **parse_set(sets or []), **given}, where=config or "the settings")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from bandfuse.progress import Progress, silent
 
 T = TypeVar("T")
 
-out = Console(highlight=False, soft_wrap=False)
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -62,7 +63,9 @@ def number(value: Any) -> str:
 
 def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "") -> None:
     """A table on stdout."""
-    grid = Table(title=escape(title) or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    if title:
+        line(title)
+    grid = Table(header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         grid.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
@@ -77,4 +80,4 @@ def json(text: str) -> None:
 
 def line(text: str) -> None:
     """A line on stdout."""
-    out.print(escape(text))
+    out.print(escape(text), soft_wrap=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from bandfuse import groups as make
 from bandfuse.bands import Bands, Floats
-from bandfuse.config import TrainConfig, read_yaml
+from bandfuse.config import PATHS, TrainConfig, read_yaml, rebased
 from bandfuse.design import Design, design, output_bands, unique_names
 from bandfuse.errors import ConfigError
 from bandfuse.fusion import Fusion, NodataPolicy
@@ -107,19 +107,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
         raise ConfigError("--lr has no meaning for lbfgs, which searches its steps", remedy="Leave it out.")
     if config.group and config.groups:
         raise ConfigError("--group and --groups exclude each other", remedy="Use one of them.")
-    paths = {key: [_absolute(t) for t in getattr(config, key)] for key in ("scenes", "source", "target")}
-    groups = config.groups
-    if groups and groups.startswith("file:"):
-        groups = "file:" + _absolute(groups.removeprefix("file:"))
-    return config.model_copy(update={"objective": objective, "constraint": constraint, "groups": groups, **paths})
-
-
-def _absolute(text: str) -> str:
-    """A file name that means the same from any folder; ``NAME=PATH`` keeps its name, templates and URLs stay."""
-    name, equals, path = text.partition("=") if "=" in text and not Path(text).exists() else ("", "", text)
-    if path.startswith(("{", "/vsi")) or "://" in path or (":" in path and not Path(path).exists()):
-        return text
-    return f"{name}{equals}{Path(path).absolute()}"
+    values = rebased(config.model_dump(include={*PATHS, "groups"}), Path.cwd())
+    return config.model_copy(update={**values, "objective": objective, "constraint": constraint})
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:

@@ -204,7 +204,8 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Pa
     from bandfuse.report.html import ReportContext, render
 
     names = trained.survey.design.names
-    history = {shorten([names[r] for r in rows], 3): losses for rows, losses in trained.fits[0].history}
+    curves = {shorten([names[r] for r in rows], 3): losses for rows, losses in trained.fits[0].history}
+    history = {name: losses for name, losses in curves.items() if len(losses) > 1}
     return render(
         ReportContext(
             title=f"{folder.name}: {trained.config.objective} of {shorten([s.key for s in trained.scenes], 3)}",
@@ -233,9 +234,9 @@ def _verdict(report: TrainReport, trained: Trained) -> list[str]:
         return ["No score could be computed: the targets are constant."]
     worst = min(explained, key=lambda name: explained[name] or 0.0)
     if trained.config.objective == "reconstruction":
-        first = f"The fused bands keep {100 * (explained[worst] or 0):.2f} % of the cube's variance."
+        first = f"The fused bands keep {share(explained[worst] or 0)} of the cube's variance."
     else:
-        first = f"The fused bands explain {100 * (explained[worst] or 0):.2f} % of the variance of {worst!r}" + (
+        first = f"The fused bands explain {share(explained[worst] or 0)} of the variance of {worst!r}" + (
             ", the least well matched target, and more of the others." if len(explained) > 1 else "."
         )
     lines = [first, "These scores are of the pixels that were trained on; they do not show how far the weights hold."]
@@ -245,6 +246,15 @@ def _verdict(report: TrainReport, trained: Trained) -> list[str]:
     if gap is not None and gap > 1e-6:
         lines.append(f"The training stopped {gap:.1e} of the target's variance short of the best weights.")
     return lines
+
+
+def share(part: float) -> str:
+    """A share in percent; never rounded up to all of it.
+
+    >>> share(0.99999), share(0.5)
+    ('more than 99.99 %', '50.00 %')
+    """
+    return "more than 99.99 %" if 0.9999 < part < 1 else f"{100 * part:.2f} %"
 
 
 def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:

@@ -1,0 +1,82 @@
+"""The README, the sample and the configs do what they say."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bandfuse.cli.main import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def run(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", shlex.split(line))
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code in (0, None), line
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(ROOT / "data" / "sample", tmp_path / "data" / "sample")
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shell_blocks() -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [line for line in shell_blocks()[1].splitlines() if line.startswith("bandfuse")]
+    assert len(lines) == 5
+    for line in lines:
+        run(line, monkeypatch)
+    assert (workplace / "run" / "report.html").is_file()
+    assert (workplace / "fused.tif").is_file()
+
+
+def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = ""
+    for command in ("train", "apply", "evaluate", "info", "demo"):
+        run(f"bandfuse {command} --help", monkeypatch)
+        text += capsys.readouterr().out
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert len(flags) > 20
+    assert {f for f in flags if f not in text} == set()
+
+
+@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
+def test_each_config_runs(config: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(f"bandfuse train --config configs/{config} -o run --no-report", monkeypatch)
+    assert (workplace / "run" / "weights.safetensors").is_file()
+
+
+def test_the_sample_is_what_its_script_makes(tmp_path: Path) -> None:
+    """The same scene, to the rounding of the noise on another machine."""
+    import numpy as np
+    import rasterio
+
+    from bandfuse.synthetic import scene
+    from bandfuse.tools.demo import write_scene
+
+    write_scene(scene(rows=48, cols=60, n_bands=124, seed=7), tmp_path)
+    for name in ("cube.tif", "target.tif"):
+        with rasterio.open(ROOT / "data" / "sample" / name) as old, rasterio.open(tmp_path / name) as new:
+            assert (old.shape, old.crs, old.transform) == (new.shape, new.crs, new.transform)
+            assert old.descriptions == new.descriptions
+            assert [old.tags(i) for i in old.indexes] == [new.tags(i) for i in new.indexes]
+            np.testing.assert_allclose(old.read(), new.read(), atol=1 if name == "cube.tif" else 1e-3)
+    assert sum(p.stat().st_size for p in (ROOT / "data").rglob("*")) < 1_000_000
+
+
+def test_commands_named_in_the_readme_are_make_targets() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert {"demo", "test", "lint", "bench", "clean"} <= targets
+    assert "make demo" in README
+    assert "make test" in README
