@@ -16,7 +16,7 @@ from bandfuse.exact import solve
 from bandfuse.init import feasible, initial
 from bandfuse.layout import Layout
 from bandfuse.objectives import Objective
-from bandfuse.progress import Progress, silent
+from bandfuse.progress import Progress, Ticks, silent
 from bandfuse.weights import Weights
 
 DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "sgd": 3000}
@@ -109,12 +109,13 @@ def fit(
     level : (K,) where the outputs' level starts, or None to fit without offset.
     """
     groups = layout.rows_of_set() if objective.separable else [list(range(layout.shape[0]))]
+    ticks = Ticks(progress, parts=len(groups), steps=_steps(settings), label=f"fit ({settings.optimizer})")
+    done = []
     with _one_thread():
-        label = f"fit ({settings.optimizer})"
-        done = [
-            _fit_part(layout.part(rows), objective.part(rows), bands, mean, _of(level, rows), settings)
-            for rows in progress(groups, total=len(groups), label=label)
-        ]
+        for rows in groups:
+            part = layout.part(rows)
+            done.append(_fit_part(part, objective.part(rows), bands, mean, _of(level, rows), settings, ticks))
+            ticks.end_part()
     return _joined(layout, groups, done)
 
 
@@ -141,7 +142,13 @@ def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
 
 
 def _fit_part(
-    layout: Layout, objective: Objective, bands: Bands, mean: Floats, level: Floats | None, settings: Settings
+    layout: Layout,
+    objective: Objective,
+    bands: Bands,
+    mean: Floats,
+    level: Floats | None,
+    settings: Settings,
+    ticks: Ticks,
 ) -> Fit:
     """Fit outputs that share weights, or one objective."""
     settings = replace(settings, gain=settings.gain and layout.size > 0)
@@ -150,9 +157,12 @@ def _fit_part(
     module = Weights(layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level)
     module.start(*_start(layout, objective, bands, settings, best))
     device = device_of(settings.device)
-    history = _minimise(module.to(device), objective.to(device), settings)
+    # Apple's GPUs have no float64.
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    history = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks)
+    module, objective = module.to("cpu", torch.float64), objective.to(torch.device("cpu"), torch.float64)
     weight, gain, at_mean = _numbers(module)
-    losses = _losses(objective.to(torch.device("cpu")), module.to("cpu"))
+    losses = _losses(objective, module)
     optimum = None if best is None else _optimum(layout, objective, best, level)
     return Fit(
         weight, gain, _offset(weight, gain, at_mean, mean), losses, optimum, objective.scale, len(history) - 1,
@@ -215,11 +225,11 @@ def _optimum(layout: Layout, objective: Objective, best: tuple[Floats, float], l
     return exact
 
 
-def _minimise(module: Weights, objective: Objective, settings: Settings) -> list[float]:
+def _minimise(module: Weights, objective: Objective, settings: Settings, ticks: Ticks) -> list[float]:
     """Run the optimizer; the history holds the relative loss before each step, and the last one."""
     if settings.optimizer not in OPTIMIZERS:
         raise ConfigError("optimizer", got=repr(settings.optimizer), expected=f"one of {', '.join(OPTIMIZERS)}")
-    scale = torch.as_tensor(objective.scale, device=module.theta.device)
+    scale = torch.as_tensor(objective.scale).to(module.theta)
     parameters = [p for p in module.parameters() if p.numel()]
 
     def loss() -> torch.Tensor:
@@ -227,7 +237,7 @@ def _minimise(module: Weights, objective: Objective, settings: Settings) -> list
 
     history = [float(loss().detach())]
     if parameters and settings.steps != 0:
-        history += OPTIMIZERS[settings.optimizer](loss, parameters, settings)
+        history += OPTIMIZERS[settings.optimizer](loss, parameters, settings, ticks)
     if not np.isfinite(history[-1]):
         raise ConfigError(
             "training diverged", got=f"a loss that is not finite after {len(history) - 1} steps",
@@ -241,14 +251,14 @@ Parameters = list[torch.nn.Parameter]
 
 
 def _steps(settings: Settings) -> int:
-    return DEFAULT_STEPS[settings.optimizer] if settings.steps is None else settings.steps
+    return DEFAULT_STEPS.get(settings.optimizer, 0) if settings.steps is None else settings.steps
 
 
 def _lr(settings: Settings) -> float:
     return DEFAULT_LR[settings.optimizer] if settings.lr is None else settings.lr
 
 
-def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
+def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks) -> list[float]:
     """Limited-memory BFGS by scipy; the gradient comes from torch."""
     from scipy.optimize import minimize
 
@@ -262,6 +272,7 @@ def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings) -> list[float
 
     def keep(intermediate_result: Any) -> None:
         history.append(float(intermediate_result.fun))
+        ticks.step()
 
     start: Floats = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in parameters])
     limits: Any = {
@@ -285,7 +296,7 @@ def _put(x: Floats, parameters: Parameters) -> None:
             start += p.numel()
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Loss, steps: int, schedule: Schedule) -> list[float]:
+def _descend(optimizer: torch.optim.Optimizer, loss: Loss, steps: int, schedule: Schedule, ticks: Ticks) -> list[float]:
     """Step until nothing moves any more, or the steps are used up."""
     history: list[float] = []
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -299,6 +310,7 @@ def _descend(optimizer: torch.optim.Optimizer, loss: Loss, steps: int, schedule:
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         history.append(float(value.detach()))
+        ticks.step()
         still = all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
         if still or not np.isfinite(history[-1]):
             break
@@ -317,17 +329,17 @@ def _half_cosine(done: float) -> float:
     return 0.5 * (1 + float(np.cos(np.pi * done)))
 
 
-def _adam(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
+def _adam(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks) -> list[float]:
     optimizer = torch.optim.Adam(parameters, lr=_lr(settings))
-    return _descend(optimizer, loss, _steps(settings), _half_cosine)
+    return _descend(optimizer, loss, _steps(settings), _half_cosine, ticks)
 
 
-def _sgd(loss: Loss, parameters: Parameters, settings: Settings) -> list[float]:
+def _sgd(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks) -> list[float]:
     optimizer = torch.optim.SGD(parameters, lr=_lr(settings), momentum=settings.momentum)
-    return _descend(optimizer, loss, _steps(settings), _constant)
+    return _descend(optimizer, loss, _steps(settings), _constant, ticks)
 
 
-OPTIMIZERS: dict[str, Callable[[Loss, Parameters, Settings], list[float]]] = {
+OPTIMIZERS: dict[str, Callable[[Loss, Parameters, Settings, Ticks], list[float]]] = {
     "lbfgs": _lbfgs,
     "adam": _adam,
     "sgd": _sgd,

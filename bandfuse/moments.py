@@ -22,7 +22,7 @@ class Moments:
     variances", COMPSTAT 1982.
 
     >>> m = Moments.of([[0.0], [2.0]]) + Moments.of([[4.0]])
-    >>> m.count, m.mean[0], m.scatter[0, 0]
+    >>> m.count, float(m.mean[0]), float(m.scatter[0, 0])
     (3, 2.0, 8.0)
     """
 

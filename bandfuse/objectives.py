@@ -48,11 +48,11 @@ class Objective(ABC):
         """The sum of the losses as a quadratic in the weights (in gain · v with a gain), or None if it is none."""
         return None
 
-    def to(self, device: torch.device) -> Objective:
-        """The same objective with its tensors on a device."""
+    def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
+        """The same objective with its tensors on a device, in a type."""
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                setattr(self, name, value.to(device))
+                setattr(self, name, value.to(device, dtype))
         return self
 
 

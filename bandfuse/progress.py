@@ -23,3 +23,29 @@ def silent(items: Iterable[T], total: int, label: str) -> Iterable[T]:
     [1, 2]
     """
     return items
+
+
+class Ticks:
+    """A progress that is driven by calls: some parts of at most so many steps each.
+
+    >>> ticks = Ticks(silent, parts=1, steps=3, label="fit")
+    >>> ticks.step()
+    >>> ticks.end_part()
+    """
+
+    def __init__(self, progress: Progress, *, parts: int, steps: int, label: str) -> None:
+        total = parts * max(1, steps)
+        self._items = iter(progress(range(total), total=total, label=label))
+        self._steps, self._done = max(1, steps), 0
+
+    def step(self) -> None:
+        """One step of the current part is done."""
+        if self._done < self._steps:
+            self._done += 1
+            next(self._items, None)
+
+    def end_part(self) -> None:
+        """The current part is done, whatever steps are left of it."""
+        while self._done < self._steps:
+            self.step()
+        self._done = 0

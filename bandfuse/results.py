@@ -133,9 +133,9 @@ class SceneInfo(Result):
     cols: int
     dtype: str
     crs: str | None
-    transform: list[float]
+    transform: list[float] = Field(description="affine a, b, c, d, e, f: x = a col + b row + c, y = d col + e row + f")
     nodata: float | None
-    scale: list[float] | None = Field(description="[scale, offset] where all bands share them and they are not 1, 0")
+    scale: float | None = Field(description="null where bands differ")
     bands: list[BandInfo]
     messages: list[str]
 

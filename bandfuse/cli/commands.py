@@ -140,7 +140,7 @@ def info(
 
     result = tool(scenes, groups)
     if json:
-        show.json(result.model_dump_json())
+        show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
         return
     from bandfuse.cli.inspect import show_info
 

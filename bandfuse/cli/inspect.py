@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
@@ -13,9 +14,9 @@ from bandfuse.results import BandInfo, InfoResult, SceneInfo
 def show_info(result: InfoResult, *, every_band: bool) -> None:
     """A summary of each scene; every band with -v; the groups."""
     for scene in result.scenes:
-        show.table(["file", scene.path], _facts(scene))
+        show.facts([("file", scene.path), *_facts(scene)])
         for message in scene.messages:
-            show.note(message)
+            show.note(f"{Path(scene.path).name}: {message}")
         if every_band:
             columns = ["band", "name", "nm", "fwhm", "use"]
             show.table(
@@ -31,7 +32,7 @@ def show_info(result: InfoResult, *, every_band: bool) -> None:
 def _facts(scene: SceneInfo) -> list[tuple[str, str]]:
     bad = Counter(b.reason for b in scene.bands if not b.good)
     good = sum(b.good for b in scene.bands)
-    scale = "none" if scene.scale is None else f"× {scene.scale[0]:g} + {scene.scale[1]:g}"
+    scale = "differs between bands" if scene.scale is None else f"{scene.scale:g}"
     nodata = "none declared" if scene.nodata is None else f"{scene.nodata:g}"
     return [
         ("driver", f"{scene.driver}, {scene.dtype}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -69,6 +70,8 @@ def root(
 
 def main() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
+    # Being ended by the system cleans up like Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except BandfuseError as problem:

@@ -73,6 +73,12 @@ def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "") ->
     out.print(grid)
 
 
+def facts(pairs: Iterable[tuple[str, str]]) -> None:
+    """Names and values, one pair a line."""
+    for name, value in pairs:
+        out.print(f"[bold]{escape(name):12s}[/] {escape(value)}", soft_wrap=True)
+
+
 def json(text: str) -> None:
     """JSON on stdout, untouched."""
     out.file.write(text + "\n")

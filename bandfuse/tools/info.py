@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bandfuse.errors import shorten
 from bandfuse.raster import Raster, describe, finite_or_none
 from bandfuse.results import BandInfo, GroupInfo, InfoResult, SceneInfo
 from bandfuse.tools.learn import make_groups
@@ -30,8 +31,10 @@ def scene_info(raster: Raster) -> SceneInfo:
     """One file as a result model."""
     bands = raster.bands
     nm, fwhm = finite_or_none(bands.wavelength_nm), finite_or_none(bands.fwhm_nm)
-    pairs = {(float(s), float(o)) for s, o in zip(raster.scale, raster.offset, strict=True)}
-    scale = pairs.pop() if len(pairs) == 1 else (1.0, 0.0)
+    messages = list(raster.messages)
+    scales = np.unique(raster.scale)
+    if (raster.offset != 0).any():
+        messages.append(f"after the scale an offset is added: {shorten(f'{o:g}' for o in np.unique(raster.offset))}")
     nodata = np.unique(raster.nodata[np.isfinite(raster.nodata)])
     return SceneInfo(
         path=raster.path,
@@ -42,7 +45,7 @@ def scene_info(raster: Raster) -> SceneInfo:
         crs=raster.crs_text,
         transform=[float(v) for v in raster.transform[:6]],
         nodata=float(nodata[0]) if len(nodata) else None,
-        scale=None if scale == (1.0, 0.0) else list(scale),
+        scale=float(scales[0]) if len(scales) == 1 else None,
         bands=[
             BandInfo(
                 index=bands.index[i],
@@ -54,5 +57,5 @@ def scene_info(raster: Raster) -> SceneInfo:
             )
             for i in range(len(bands))
         ],
-        messages=list(raster.messages),
+        messages=messages,
     )
