@@ -58,9 +58,9 @@ def unit_scale(a: Floats) -> Floats:
     return np.where(d > 0, 1.0 / np.sqrt(np.where(d > 0, d, 1.0)), 1.0)
 
 
-def sum_plane(sums: Floats) -> tuple[Floats, Floats]:
-    """A point on the plane ``sumsᵀ v = 1`` and an orthonormal (P, P−1) basis of its directions."""
-    point = np.full(len(sums), 1.0 / sums.sum())
+def sum_plane(sums: Floats, total: float = 1.0) -> tuple[Floats, Floats]:
+    """A point on the plane ``sumsᵀ v = total`` and an orthonormal (P, P−1) basis of its directions."""
+    point = np.full(len(sums), total / sums.sum())
     q, _ = np.linalg.qr(sums[:, None], mode="complete")
     return point, q[:, 1:]
 
@@ -72,9 +72,9 @@ def free(q: Quadratic) -> Floats:
     return result
 
 
-def affine(q: Quadratic) -> Floats:
-    """Least squares on the plane ``sumsᵀ v = 1``."""
-    point, basis = sum_plane(q.sums)
+def affine(q: Quadratic, total: float = 1.0) -> Floats:
+    """Least squares on the plane ``sumsᵀ v = total``."""
+    point, basis = sum_plane(q.sums, total)
     t = basis @ whitener(basis.T @ q.a @ basis)
     result: Floats = point + t @ (t.T @ (q.b - q.a @ point))
     return result
@@ -124,6 +124,9 @@ SOLVERS: dict[str, Callable[[Quadratic], Floats]] = {
 }
 """The exact solver of each constraint."""
 
+LEAST_SUM = 1e-4
+"""Least sum of affine weights with a gain, as a part of the sum of their sizes."""
+
 CONE = {"affine": "free", "simplex": "nonnegative"}
 """The constraint on gain · v where a gain is learned beside v."""
 
@@ -131,8 +134,9 @@ CONE = {"affine": "free", "simplex": "nonnegative"}
 def solve(q: Quadratic, constraint: str, *, gain: bool = False) -> tuple[Floats, float]:
     """The minimiser v and its gain (1 unless learned).
 
-    With a gain the quadratic is taken in u = gain · v, so that ``gain = sumsᵀ u`` and v = u / gain. A gain that comes
-    out below or at zero is returned as 0 with uniform v.
+    With a gain the quadratic is taken in u = gain · v, so that ``gain = sumsᵀ u`` and v = u / gain. Where the best
+    affine u has a sum below zero there is no best gain, as the loss falls on and on towards a sum of zero: the sum is
+    then held at a small part of the weights. A gain of zero comes with uniform v.
     """
     if not len(q.b):
         return np.zeros(0), 1.0
@@ -140,6 +144,9 @@ def solve(q: Quadratic, constraint: str, *, gain: bool = False) -> tuple[Floats,
         return SOLVERS[constraint](q), 1.0
     u = SOLVERS[CONE[constraint]](q)
     size = float(q.sums @ u)
+    if size <= 0 and constraint == "affine":
+        least = LEAST_SUM * float(q.sums @ np.abs(u))
+        u, size = affine(q, least), least
     if size <= 0:
         return np.full(len(u), 1.0 / q.sums.sum()), 0.0
     return u / size, size

@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "leaky_relu": lambda y: np.where(y >= 0, y, 0.01 * y),
     "sigmoid": lambda y: 0.5 * (1.0 + np.tanh(0.5 * y)),
     "tanh": np.tanh,
-    "softplus": lambda y: np.logaddexp(0.0, y),
+    "softplus": lambda y: np.maximum(y, 0.0) + np.log1p(np.exp(-np.abs(y))),
 }
 """Activations after the sum, by name (leaky_relu: slope 0.01 below zero, as in torch)."""
 
@@ -123,6 +123,12 @@ class Fusion:
         if self.activation != "identity":
             raise MismatchError(
                 "only linear fusions can be merged into one", got=f"activation {self.activation!r}", expected="identity"
+            )
+        if len(outer.inputs) != len(self.outputs):
+            raise MismatchError(
+                "fusions do not follow one another",
+                got=f"{len(self.outputs)} outputs into {len(outer.inputs)} inputs",
+                expected="equal numbers",
             )
         matrix = outer.matrix @ self.matrix
         return replace(

@@ -6,6 +6,7 @@ Reading order for each value: the band's own tags, the dataset's ENVI domain, th
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,15 +17,18 @@ from bandfuse.bands import Bands, Floats
 Tags = Mapping[str, str]
 
 UNITS_NM = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0, "micrometers": 1e3, "micrometer": 1e3, "um": 1e3,
-            "µm": 1e3, "microns": 1e3, "micron": 1e3}  # fmt: skip
-"""Nanometres per unit, by the unit's spelling in lower case."""
+            "μm": 1e3, "microns": 1e3, "micron": 1e3}  # fmt: skip
+"""Nanometres per unit, by the unit's spelling in lower case (the micro sign as a Greek mu)."""
 
 MICROMETRES_BELOW = 100.0
 """Without usable units, wavelengths below this are taken as µm, others as nm."""
 
 _IN_NAME = re.compile(
-    r"\s*\(?\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(nanometers?|nm|micrometers?|um|µm)\s*\)?\s*$", re.I
+    r"\s*\(?\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(nanometers?|nm|micrometers?|um|[µμ]m)\s*\)?\s*$", re.I
 )
+
+
+_BARE = re.compile(r"\s*\(\s*([^()\s]+)\s*\)$")
 
 
 @dataclass
@@ -51,6 +55,11 @@ def envi_list(text: str | None) -> list[str]:
     return [item.strip() for item in inner.split(",")] if inner.strip() else []
 
 
+def _spelling(unit: str) -> str:
+    """A unit as :data:`UNITS_NM` spells it."""
+    return unicodedata.normalize("NFKC", unit.strip().lower())
+
+
 def number(text: str | None) -> float:
     """A finite number, or NaN."""
     try:
@@ -65,18 +74,23 @@ def band_table(tags: RasterTags, source: str, dead: Mapping[int, str] | None = N
 
     ``dead`` gives reasons that are known otherwise, by position.
     """
-    messages: list[str] = []
+    messages = _odd_lists(tags)
     wavelength, fwhm = _wavelengths(tags, messages)
     reason = [(dead or {}).get(i, "") or _flag(tags, i) for i in range(len(tags))]
-    names = [_name(text, i) for i, text in enumerate(tags.descriptions)]
+    stated = _from_bands(tags)[0]
+    stated = stated if np.isfinite(stated).any() else _from_envi(tags)[0]
+    names = [_name(text, i, float(nm)) for i, (text, nm) in enumerate(zip(tags.descriptions, stated, strict=True))]
     return Bands.of(names, source=source, wavelength_nm=wavelength, fwhm_nm=fwhm, reason=reason), messages
 
 
-def _name(description: str | None, position: int) -> str:
+def _name(description: str | None, position: int, wavelength: float) -> str:
     """The description without the wavelength that GDAL's ENVI driver appends; ``b1`` and so on where there is none."""
     text = (description or "").strip()
-    short = _IN_NAME.sub("", text).strip() if text.endswith(")") else text
-    return short or text or f"b{position + 1}"
+    if not text.endswith(")"):
+        return text or f"b{position + 1}"
+    bare = _BARE.search(text)
+    own = bare is not None and number(bare[1]) == wavelength
+    return (_BARE if own else _IN_NAME).sub("", text).strip() or text
 
 
 def _flag(tags: RasterTags, i: int) -> str:
@@ -84,6 +98,16 @@ def _flag(tags: RasterTags, i: int) -> str:
     listed = envi_list(tags.envi.get("bbl"))
     flag = tags.bands[i].get("bbl", listed[i] if len(listed) == len(tags) else None)
     return "flagged bad (bbl)" if flag is not None and number(flag) == 0 else ""
+
+
+def _odd_lists(tags: RasterTags) -> list[str]:
+    """Lists of the ENVI header that do not fit the number of bands: they are not used."""
+    lengths = {key: len(envi_list(tags.envi.get(key))) for key in ("wavelength", "fwhm", "bbl")}
+    return [
+        f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used"
+        for key, n in lengths.items()
+        if n not in (0, len(tags))
+    ]
 
 
 def _wavelengths(tags: RasterTags, messages: list[str]) -> tuple[Floats, Floats]:
@@ -108,8 +132,8 @@ def _from_bands(tags: RasterTags) -> Found:
     widths = np.array([number(t.get("fwhm")) for t in lower])
     if not np.isfinite(widths).any():
         widths = _from_envi(tags)[1]
-    units = {t.get("wavelength_units", t.get("wavelength_unit")) for t in lower} - {None}
-    return values, widths, units.pop() if len(units) == 1 else None, "band tags"
+    units = sorted({u for t in lower if (u := t.get("wavelength_units", t.get("wavelength_unit"))) is not None})
+    return values, widths, " and ".join(units) or None, "band tags"
 
 
 def _from_envi(tags: RasterTags) -> Found:
@@ -122,7 +146,7 @@ def _from_envi(tags: RasterTags) -> Found:
 
 def _unit(unit: str | None, values: Floats, where: str, messages: list[str]) -> float:
     """Nanometres per unit. Unknown units are guessed from the size of the numbers, with a message."""
-    known = UNITS_NM.get((unit or "").strip().lower())
+    known = UNITS_NM.get(_spelling(unit or ""))
     middle = float(np.nanmedian(values))
     guess = 1e3 if middle < MICROMETRES_BELOW else 1.0
     name = "µm" if guess > 1 else "nm"
@@ -145,4 +169,4 @@ def _from_names(tags: RasterTags, messages: list[str]) -> Floats:
     if not matches or len(matches) != len(found):
         return np.full(len(tags), np.nan)
     messages.append("wavelengths come from the band names")
-    return np.array([float(m[1]) * UNITS_NM[m[2].lower()] for m in matches])
+    return np.array([float(m[1]) * UNITS_NM[_spelling(m[2])] for m in matches])

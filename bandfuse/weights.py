@@ -76,7 +76,7 @@ class Share(nn.Module):
     def start(self, v: Floats) -> Floats:
         """The θ of these weights, scaled to a mean square of one."""
         root: Floats = np.sqrt(np.maximum(v, 0.0))
-        scaled: Floats = root / max(float(np.sqrt(np.mean(root**2))), 1e-300)
+        scaled: Floats = root / max(float(np.linalg.norm(root)), 1e-300) * np.sqrt(len(root))
         return scaled
 
 
