@@ -67,6 +67,8 @@ def design(
     else:
         rows, names, order = _pair_within([g.name for g in groups], targets, named)
         layout = within(local, len(used), kind, set(fixed), rows)
+    if not layout.size:
+        raise GroupError("every group is fixed: nothing is left to learn", got=f"--fixed {shorten(fixed)}")
     return Design(names, order, used, tuple(groups), layout)
 
 

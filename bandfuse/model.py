@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bandfuse.errors import MismatchError, nearest
@@ -21,19 +21,20 @@ class Model:
         """True if scenes have weights of their own."""
         return bool(self.scenes)
 
-    def fusion(self, scene: str, *, use_common: bool = False) -> Fusion:
-        """The fusion of a scene.
+    def fusion(self, names: Sequence[str], *, use_common: bool = False) -> Fusion:
+        """The fusion of a scene, by the first of its names that was in the training.
 
         Raises
         ------
         MismatchError : weights are per scene, this scene was not among them, and the common ones were not asked for.
         """
-        if scene in self.scenes:
-            return self.scenes[scene]
+        for name in names:
+            if name in self.scenes:
+                return self.scenes[name]
         if self.per_scene and not use_common:
             raise MismatchError(
-                f"these weights are per scene, and {scene!r} was not in the training",
+                f"these weights are per scene, and {names[0]!r} was not in the training",
                 expected="one of the training's scenes",
-                remedy=f"{nearest(scene, self.scenes)} Or use the common weights: --use-common.",
+                remedy=f"{nearest(names[0], self.scenes)} Or use the common weights: --use-common.",
             )
         return self.common

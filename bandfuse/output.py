@@ -52,7 +52,14 @@ def whole_files(path: Path) -> Iterator[Path]:
     folder = _scratch(path)
     try:
         yield folder / path.name
-        for file in sorted(folder.iterdir(), key=lambda f: f.name == path.name):
+        files = sorted(folder.iterdir(), key=lambda f: f.name == path.name)
+        taken = [f.name for f in files if f.name != path.name and (path.parent / f.name).exists()]
+        if taken and not path.exists():
+            raise OutputError(
+                f"{path} brings {taken[0]} with it, which exists and belongs to another file",
+                remedy="Choose another name for the output.",
+            )
+        for file in files:
             os.replace(file, path.parent / file.name)
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from rasterio.transform import Affine
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, OutputError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
-from bandfuse.windows import Window
+from bandfuse.windows import STACK_ROWS, Window
 
 GDAL_CACHE_MB = 128
 CACHE = {"GDAL_CACHEMAX": GDAL_CACHE_MB}
@@ -384,11 +385,11 @@ class Writer:
         options: Mapping[str, str] | None = None,
         threads: int = 1,
     ) -> None:
-        creation = {**_defaults(driver, threads), **(options or {})}
+        creation = {**_defaults(driver, threads), **{k.lower(): v for k, v in (options or {}).items()}}
         self._env = rasterio.Env(**CACHE)
         self._env.__enter__()
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), _options_that_count():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 self._ds = rasterio.open(
                     path, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
@@ -434,11 +435,37 @@ class Writer:
             self._env.__exit__(None, None, None)
 
 
+class _Ears(logging.Handler):
+    """Keeps what GDAL says of creation options: it warns, and goes on without them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "creation option" in text:
+            self.heard.append(text)
+
+
+@contextmanager
+def _options_that_count() -> Iterator[None]:
+    """Turn GDAL's warnings about creation options into a ValueError."""
+    ears, logger = _Ears(), logging.getLogger("rasterio._env")
+    logger.addHandler(ears)
+    try:
+        yield
+    finally:
+        logger.removeHandler(ears)
+    if ears.heard:
+        raise ValueError(ears.heard[0].split("in CPLE_NotSupported. ")[-1])
+
+
 def _defaults(driver: str, threads: int) -> dict[str, str]:
-    """Creation options: tiled and compressed where the driver can."""
+    """Creation options: tiled and compressed where the driver can. A tile is a stack, so each is written once."""
     if driver == "GTiff":
-        return {"tiled": "YES", "blockxsize": "256", "blockysize": "256", "compress": "DEFLATE", "zlevel": "1",
-                "interleave": "band", "num_threads": str(threads), "bigtiff": "IF_SAFER"}  # fmt: skip
+        return {"tiled": "YES", "blockxsize": "256", "blockysize": str(STACK_ROWS), "compress": "DEFLATE",
+                "zlevel": "1", "interleave": "band", "num_threads": str(threads), "bigtiff": "IF_SAFER"}  # fmt: skip
     if driver == "COG":
         return {"compress": "DEFLATE", "num_threads": str(threads), "bigtiff": "IF_SAFER"}
     return {}

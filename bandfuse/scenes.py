@@ -37,6 +37,12 @@ class Scene:
     target: Raster | None = None
 
     @property
+    def names(self) -> list[str]:
+        """What the scene may be called: its key, and the names that it gets beside others of its stem."""
+        first = self.grid.path
+        return list(dict.fromkeys([self.key, _long_key(first), _short_key(first)]))
+
+    @property
     def bands(self) -> Bands:
         """The B inputs."""
         return reduce(add, [r.bands for r in self.rasters])
@@ -88,7 +94,7 @@ def fill_template(text: str, first: str, flag: str) -> str:
     fields = {"parent": str(path.parent), "stem": path.stem, "name": path.name, "suffix": path.suffix}
     try:
         return text.format(**fields)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"{flag} template cannot be filled", got=repr(text), expected=f"fields {', '.join(fields)}"
         ) from error
@@ -142,13 +148,20 @@ def _keys(firsts: Sequence[str]) -> list[str]:
     ------
     ConfigError : two scenes are the same file, or still share their key.
     """
-    stems = [Path(f).stem or Path(f).name for f in firsts]
-    count = Counter(stems)
-    keys = [s if count[s] == 1 else f"{Path(f).resolve().parent.name}_{s}" for s, f in zip(stems, firsts, strict=True)]
+    count = Counter(_short_key(f) for f in firsts)
+    keys = [_short_key(f) if count[_short_key(f)] == 1 else _long_key(f) for f in firsts]
     twice = [f for f, k in zip(firsts, keys, strict=True) if keys.count(k) > 1]
     if twice:
         raise ConfigError("scenes cannot be told apart by name", got=shorten(twice), remedy="Rename one of them.")
     return keys
+
+
+def _short_key(path: str) -> str:
+    return Path(path).stem or Path(path).name
+
+
+def _long_key(path: str) -> str:
+    return f"{Path(path).resolve().parent.name}_{_short_key(path)}"
 
 
 def open_scene(place: Place) -> Scene:
@@ -192,6 +205,13 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
             f"scene {scene.key!r} has sources of other names than the weights",
             got=shorten(bands.sources), expected=shorten(expected.sources),
         )  # fmt: skip
+    if bands.source != expected.source:
+        got, want = Counter(bands.source), Counter(expected.source)
+        raise MismatchError(
+            f"sources of scene {scene.key!r} have other numbers of bands than the weights",
+            got=shorten(f"{name} with {n}" for name, n in got.items()),
+            expected=shorten(f"{name} with {n}" for name, n in want.items()),
+        )
     apart = np.abs(bands.wavelength_nm - expected.wavelength_nm)
     allowed = np.where(np.isfinite(expected.fwhm_nm), expected.fwhm_nm / 2, _half_spacing(expected))
     off = np.flatnonzero(np.nan_to_num(apart, nan=0.0) > allowed)

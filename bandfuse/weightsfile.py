@@ -109,6 +109,8 @@ def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
         version = int(header["version"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} has a damaged header", got=str(error)) from error
+    if version < 1:
+        raise InputError(f"{path} has a damaged header", got=f"version {version}", expected="version 1 or later")
     if version > VERSION:
         raise InputError(
             f"{path} was written by a newer bandfuse", got=f"version {version}", expected=f"version {VERSION} or older",
@@ -118,6 +120,9 @@ def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
 
 
 def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float64:
+            raise ValueError(f"tensor {name} has type {tensor.dtype}, not float64")
     inputs, outputs = _bands(header["inputs"]), _bands(header["outputs"])
 
     def fusion(weight: Floats, gain: Floats, offset: Floats) -> Fusion:

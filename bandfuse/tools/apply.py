@@ -11,7 +11,7 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.config import ApplyConfig, Encoded
-from bandfuse.errors import ConfigError, MismatchError
+from bandfuse.errors import ConfigError
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.output import check_place, whole_files
 from bandfuse.progress import Progress, silent
@@ -41,7 +41,7 @@ def apply(weights: str | Path, config: ApplyConfig, progress: Progress = silent)
     for scene, path in zip(scenes, outputs, strict=True):
         check_inputs(scene, model.common.inputs)
         check_place(path, overwrite=config.overwrite)
-        fusions.append(_with_policy(model.fusion(scene.key, use_common=config.use_common), config.nodata_policy))
+        fusions.append(_with_policy(model.fusion(scene.names, use_common=config.use_common), config.nodata_policy))
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=config.driver, options=creation(config))
         for scene, fusion, path in zip(scenes, fusions, outputs, strict=True)
@@ -125,9 +125,6 @@ def fuse_to(
     options: dict[str, str] | None = None,
 ) -> tuple[int, int]:
     """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped."""
-    support = fusion.support
-    if not support:
-        raise MismatchError("the weights are all zero", expected="at least one band with weight")
     valid = 0
     clipped: list[int] = []  # appended to by the reader threads
 
@@ -135,7 +132,7 @@ def fuse_to(
         clipped.append(encoding.clipped(y))
         return encoding(y)
 
-    with whole_files(path) as scratch, Reader(scene.choose(support), effort.threads) as reader:
+    with whole_files(path) as scratch, Reader(scene.choose(fusion.support), effort.threads) as reader:
         windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * len(fusion.outputs))
         with Writer(scratch, scene.grid, fusion.outputs, encoding, driver=driver, options=options,
                     threads=effort.threads) as writer:  # fmt: skip

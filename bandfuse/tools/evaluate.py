@@ -66,7 +66,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
     scene = scenes[0]
     check_inputs(scene, model.common.inputs)
-    fusion = model.fusion(scene.key, use_common=config.use_common)
+    fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)
     k = len(fusion.outputs)
     effort = Effort.of(config.threads, config.memory)

@@ -107,7 +107,7 @@ def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
 
 def _fusion_of(trained: Trained, scene: Scene) -> Fusion:
     """The scene's fusion over the used bands only."""
-    full, used = trained.model.fusion(scene.key), trained.survey.design.used
+    full, used = trained.model.fusion(scene.names), trained.survey.design.used
     return Fusion(
         full.weight[:, list(used)], full.gain, full.offset, full.inputs.take(used), full.outputs, full.activation
     )

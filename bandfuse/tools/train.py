@@ -55,6 +55,6 @@ def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Pa
     paths = []
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
-        fuse_to(path, scene, trained.model.fusion(scene.key), Encoding(), effort, progress)
+        fuse_to(path, scene, trained.model.fusion(scene.names), Encoding(), effort, progress)
         paths.append(path)
     return paths
