@@ -135,8 +135,8 @@ class EvaluateConfig(Inputs, Running):
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
 
 
-def build(model: type[M], given: Mapping[str, Any], where: str = "") -> M:
-    """Check settings.
+def build(model: type[M], given: Mapping[str, Any], where: Mapping[str, str] | None = None) -> M:
+    """Check settings; ``where`` says by key where a setting was made.
 
     Raises
     ------
@@ -145,13 +145,14 @@ def build(model: type[M], given: Mapping[str, Any], where: str = "") -> M:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        raise _explain(model, error, where) from error
+        raise _explain(model, error, where or {}) from error
 
 
-def _explain(model: type[Config], error: ValidationError, where: str) -> ConfigError:
+def _explain(model: type[Config], error: ValidationError, where: Mapping[str, str]) -> ConfigError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    at = f" in {where}" if where else ""
+    place = where.get(str(first["loc"][0])) if first["loc"] else None
+    at = f" in {place}" if place else ""
     if first["type"] == "extra_forbidden":
         return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
@@ -172,7 +173,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read", got=reason or "", expected="a YAML file") from error
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not YAML", got=" ".join(str(error).split())) from error
     if not isinstance(content, dict):
         raise InputError(
@@ -219,7 +220,12 @@ def parse_set(items: list[str]) -> dict[str, Any]:
         key, equals, value = item.partition("=")
         if not equals:
             raise ConfigError("--set cannot be read", got=repr(item), expected="key=value")
-        result[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        try:
+            result[key.strip().replace("-", "_")] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(
+                "--set cannot be read", got=repr(item), expected="key=value, the value in YAML"
+            ) from error
     return result
 
 

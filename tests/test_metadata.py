@@ -163,9 +163,7 @@ def test_band_tags_come_first_and_take_a_missing_width_from_the_header() -> None
 
 
 def test_the_envi_header_comes_before_imagery() -> None:
-    given = tags(
-        imagery=[{"CENTRAL_WAVELENGTH_UM": "0.451"}] * 3, wavelength=braces(NM), wavelength_units="Nanometers"
-    )
+    given = tags(imagery=[{"CENTRAL_WAVELENGTH_UM": "0.451"}] * 3, wavelength=braces(NM), wavelength_units="Nanometers")
     assert band_table(given, "cube")[0].wavelength_nm == pytest.approx(TRUE_NM)
 
 

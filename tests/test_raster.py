@@ -44,7 +44,7 @@ def values_of(path: str, window: Window | None = None, bands: list[int] | None =
     return flat.reshape(len(chosen), window.rows, window.cols)
 
 
-# --------------------------------------------------------------------------------------------------------- the layouts
+# ---------------------------------------------------------------------------------------------------------- the layouts
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
@@ -80,7 +80,7 @@ def test_bands_of_several_sources_come_in_the_order_of_the_choices(tmp_path: Pat
     np.testing.assert_array_equal(flat, expected.reshape(3, -1))
 
 
-# ------------------------------------------------------------------------------------------------ scale, nodata, masks
+# ------------------------------------------------------------------------------------------------- scale, nodata, masks
 
 
 def test_scale_and_offset_are_applied_and_nodata_is_the_stored_number(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_an_alpha_band_is_a_mask_and_no_input(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values_of(path)[:3, 2:], cube[:3, 2:].astype(np.float64))
 
 
-# ----------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------------ what is refused
 
 
 def test_a_missing_file_names_the_file_of_a_similar_name(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_complex_numbers_are_refused(tmp_path: Path) -> None:
         describe(path)
 
 
-# ------------------------------------------------------------------------------------------------- wavelengths, names
+# --------------------------------------------------------------------------------------------------- wavelengths, names
 
 
 def test_wavelengths_in_band_tags(tmp_path: Path) -> None:
@@ -221,14 +221,16 @@ def test_wavelengths_in_the_envi_domain_of_a_geotiff(tmp_path: Path) -> None:
 @pytest.mark.parametrize("units", ["Nanometers", "Micrometers"])
 def test_an_envi_header_gives_names_wavelengths_and_bad_bands(tmp_path: Path, units: str) -> None:
     size = 1.0 if units == "Nanometers" else 1e-3
-    header = "\n".join([
-        f"wavelength units = {units}",
-        envi_list("wavelength", [400.25 * size, 500.5 * size, 600.75 * size]),
-        envi_list("fwhm", [10.5 * size, 11.5 * size, 12.5 * size]),
-        envi_list("bbl", [1, 0, 1]),
-        envi_list("band names", ["blue", "green", "red"]),
-        "data ignore value = -9999",
-    ])
+    header = "\n".join(
+        [
+            f"wavelength units = {units}",
+            envi_list("wavelength", [400.25 * size, 500.5 * size, 600.75 * size]),
+            envi_list("fwhm", [10.5 * size, 11.5 * size, 12.5 * size]),
+            envi_list("bbl", [1, 0, 1]),
+            envi_list("band names", ["blue", "green", "red"]),
+            "data ignore value = -9999",
+        ]
+    )
     cube = spectra(3, 5, 6, dtype="int16")
     cube[1, 2, 2] = -9999
     path = write_envi(tmp_path / "a.img", cube, "bil", header=header)
@@ -245,7 +247,7 @@ def test_a_bad_band_flag_in_a_band_tag(tmp_path: Path) -> None:
     assert bands.reason == ("", "flagged bad (bbl)", "")
 
 
-# --------------------------------------------------------------------------------------------------------------- grids
+# ---------------------------------------------------------------------------------------------------------------- grids
 
 
 def test_crs_rotated_transform_and_their_absence(tmp_path: Path) -> None:
@@ -272,7 +274,7 @@ def test_grids_that_differ_are_told_apart(tmp_path: Path) -> None:
         same_grid(first, made("moved.tif", transform=NORTH_UP.translation(400_030.0, 5_800_000.0)), "target")
 
 
-# ------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------- writing
 
 OUTPUTS = Bands.of(["blue", "grün", "swir 2"], wavelength_nm=[450 + 1 / 3, 560.1, np.nan], fwhm_nm=[20 / 7, 35, np.nan])
 
@@ -375,7 +377,13 @@ def test_an_unknown_driver_or_option_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"out\.xyz cannot be created"):
         Writer(tmp_path / "out.xyz", like, OUTPUTS, Encoding(), driver="NoSuchDriver")
     with pytest.raises(OutputError, match=r"out\.tif cannot be created"):
-        Writer(tmp_path / "out.tif", like, OUTPUTS, Encoding(), options={"compress": "NOSUCH"})
+        Writer(tmp_path / "out.tif", like, OUTPUTS, Encoding(), options={"blockxsize": "17"})
+
+
+@pytest.mark.parametrize("options", [{"compress": "NOSUCH"}, {"compres": "ZSTD"}])
+def test_a_creation_option_that_gdal_would_ignore_is_an_output_error(tmp_path: Path, options: dict[str, str]) -> None:
+    with pytest.raises(OutputError, match=r"(?i)compres"):
+        Writer(tmp_path / "out.tif", blank(4, 4), OUTPUTS, Encoding(), options=options)
 
 
 def test_write_array_on_a_blank_grid(tmp_path: Path) -> None:
@@ -395,7 +403,7 @@ def test_quicklook_is_thinned_and_physical(tmp_path: Path) -> None:
     np.testing.assert_allclose(picture[1:], 2.0)
 
 
-# ---------------------------------------------------------------------------------------------------- whole or nothing
+# ----------------------------------------------------------------------------------------------------- whole or nothing
 
 
 class Halt(BaseException):

@@ -37,6 +37,14 @@ class LazyGroup(TyperGroup):
 
         return typer.main.get_group(commands).commands[cmd_name]
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an interruption is said before typer turns it into exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: nothing was written", err=True)
+            raise
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list of commands in the help."""
         with formatter.section("Commands"):
@@ -79,5 +87,4 @@ def main() -> None:
         typer.echo(str(problem), err=True)
         sys.exit(problem.exit_code)
     except KeyboardInterrupt:
-        typer.echo("interrupted: nothing was written", err=True)
         sys.exit(130)

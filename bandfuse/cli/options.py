@@ -78,4 +78,6 @@ def with_settings(model: type[Config]) -> Callable[[Callable[..., None]], Callab
 def settings(model: type[M], given: dict[str, Any], config: str | None = None, sets: list[str] | None = None) -> M:
     """The settings of a command: flags before ``--set``, before the file (its paths are its own), before defaults."""
     from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
-    return build(model, {**from_file, **parse_set(sets or []), **given}, where=config or "the settings")
+    from_sets = parse_set(sets or [])
+    where = {**dict.fromkeys(from_file, config or ""), **dict.fromkeys(from_sets, "--set")}
+    return build(model, {**from_file, **from_sets, **given}, where)

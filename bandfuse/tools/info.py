@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from bandfuse.errors import shorten
-from bandfuse.raster import Raster, describe, finite_or_none
+from bandfuse.raster import Raster, describe
 from bandfuse.results import BandInfo, GroupInfo, InfoResult, SceneInfo
 from bandfuse.tools.learn import make_groups
 
@@ -30,7 +30,7 @@ def info(paths: Sequence[str], groups: str | None = None) -> InfoResult:
 def scene_info(raster: Raster) -> SceneInfo:
     """One file as a result model."""
     bands = raster.bands
-    nm, fwhm = finite_or_none(bands.wavelength_nm), finite_or_none(bands.fwhm_nm)
+    nm, fwhm = _finite_or_none(bands.wavelength_nm), _finite_or_none(bands.fwhm_nm)
     messages = list(raster.messages)
     scales = np.unique(raster.scale)
     if (raster.offset != 0).any():
@@ -59,3 +59,8 @@ def scene_info(raster: Raster) -> SceneInfo:
         ],
         messages=messages,
     )
+
+
+def _finite_or_none(values: Iterable[float]) -> list[float | None]:
+    """Numbers for JSON: None for NaN."""
+    return [float(v) if np.isfinite(v) else None for v in values]

@@ -11,7 +11,7 @@ import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.design import Design
-from bandfuse.errors import InputError
+from bandfuse.errors import InputError, shorten
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
 from bandfuse.progress import Progress
@@ -106,6 +106,7 @@ def survey(
     messages: list[str] = []
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
+        _require_bands(scenes, bands, wanted)
         design = arrange(bands)
         tallies = [
             _pass(scene, number, wanted, design, effort, progress, seed=seed, sample=sample, n_scenes=len(scenes))
@@ -174,6 +175,17 @@ def _pass(
         windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel)
         return reduce_windows(
             reader, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
+        )
+
+
+def _require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) -> None:
+    if not bands.good[list(wanted)].any():
+        reasons = dict.fromkeys(bands.reason[p] for p in wanted)
+        raise InputError(
+            f"no band of {shorten(s.grid.path for s in scenes)} can be used",
+            got=shorten(reasons),
+            expected="bands with data",
+            remedy="Look at it with bandfuse info -v.",
         )
 
 

@@ -1,0 +1,195 @@
+"""Describe: what a file says of itself. No pixels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.transform import Affine
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import InputError, MismatchError, nearest, shorten
+from bandfuse.metadata import RasterTags, band_table
+
+CACHE = {"GDAL_CACHEMAX": 128 * 2**20}
+"""GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """One file, described: what it holds, not its pixels.
+
+    ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``masked`` tells that
+    the file carries a mask of its own.
+    """
+
+    path: str
+    driver: str
+    rows: int
+    cols: int
+    dtypes: tuple[str, ...]
+    crs: CRS | None
+    transform: Affine
+    bands: Bands
+    nodata: Floats
+    scale: Floats
+    offset: Floats
+    stored: tuple[int, int]
+    masked: bool
+    messages: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.rows, self.cols
+
+    @property
+    def crs_text(self) -> str | None:
+        """The CRS as an authority code where it has one, else as WKT."""
+        if self.crs is None:
+            return None
+        try:
+            return str(self.crs.to_string())
+        except CRSError:
+            return str(self.crs.wkt)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """An open dataset; GDAL's reasons become an InputError."""
+    local = "://" not in path and not path.startswith("/vsi") and ":" not in Path(path).name
+    if local and not Path(path).exists():
+        raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path)
+    except (RasterioError, OSError) as error:
+        raise InputError(
+            f"{path} cannot be opened as a raster", got=reason(error), expected="a file that GDAL can read"
+        ) from error
+    with dataset:
+        yield dataset
+
+
+def _similar(path: str) -> str:
+    """A hint at a file of nearly the same name."""
+    folder = Path(path).parent
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    hint = nearest(Path(path).name, names)
+    return hint if hint.startswith("Did") else "Check the path."
+
+
+def reason(error: BaseException) -> str:
+    """GDAL's own words, from the deepest cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def describe(path: str | Path, source: str = "scene") -> Raster:
+    """Read what a file says of itself.
+
+    Raises
+    ------
+    InputError : missing, not a raster, no bands, complex numbers, or shorter than its header says.
+    """
+    path = str(path)
+    with rasterio.Env(**CACHE), opened(path) as ds:
+        if ds.count == 0:
+            subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
+            raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}", remedy="Give one of its subdatasets.")
+        if any("complex" in d for d in ds.dtypes):
+            raise InputError(f"{path} holds complex numbers", expected="real numbers")
+        _check_length(ds)
+        tags = RasterTags(
+            ds.descriptions,
+            [ds.tags(i) for i in ds.indexes],
+            [ds.tags(i, ns="IMAGERY") for i in ds.indexes],
+            ds.tags(ns="ENVI"),
+        )
+        alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
+        bands, messages = band_table(tags, source, alpha)
+        return Raster(
+            path=path,
+            driver=ds.driver,
+            rows=ds.height,
+            cols=ds.width,
+            dtypes=tuple(ds.dtypes),
+            crs=ds.crs,
+            transform=ds.transform,
+            bands=bands,
+            nodata=np.array([np.nan if n is None else n for n in ds.nodatavals], dtype=np.float64),
+            scale=np.array(ds.scales, dtype=np.float64),
+            offset=np.array(ds.offsets, dtype=np.float64),
+            stored=ds.block_shapes[0],
+            masked=_has_mask(ds),
+            messages=tuple(messages),
+        )
+
+
+def _has_mask(ds: Any) -> bool:
+    flags = ds.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags
+
+
+def _check_length(ds: Any) -> None:
+    """A raw file that is too short is read by GDAL as zeros: refuse it."""
+    data = Path(ds.files[0]) if ds.files else Path()
+    if ds.driver != "ENVI" or not data.is_file():
+        return
+    with data.open("rb") as stream:
+        if stream.read(2) == b"\x1f\x8b":
+            return
+    start = int(ds.tags(ns="ENVI").get("header_offset", 0))
+    needed = start + ds.width * ds.height * sum(np.dtype(d).itemsize for d in ds.dtypes)
+    if data.stat().st_size < needed:
+        raise InputError(f"{ds.name} is truncated", got=f"{data.stat().st_size} bytes", expected=f"{needed} bytes")
+
+
+def same_grid(first: Raster, other: Raster, what: str) -> None:
+    """Two rasters must share their grid: size always, transform and CRS where both have them.
+
+    Raises
+    ------
+    MismatchError : naming both files and what differs.
+    """
+    remedy = f"Bring {other.path} to the grid of {first.path} first (gdalwarp -tr … -te … -t_srs …)."
+    if first.shape != other.shape:
+        raise MismatchError(
+            f"{what} {other.path} is not on the grid of {first.path}",
+            got=f"{other.rows} × {other.cols} pixels",
+            expected=f"{first.rows} × {first.cols} pixels",
+            remedy=remedy,
+        )
+    if first.crs and other.crs and first.crs != other.crs:
+        raise MismatchError(
+            f"{what} {other.path} has another CRS than {first.path}",
+            got=str(other.crs_text),
+            expected=str(first.crs_text),
+            remedy=remedy,
+        )
+    placed = [r for r in (first, other) if not r.transform.is_identity]
+    pixel = max(abs(first.transform.a), abs(first.transform.b), 1e-300)
+    apart = max(abs(a - b) for a, b in zip(first.transform, other.transform, strict=True))
+    if len(placed) == 2 and apart > 0.01 * pixel:
+        raise MismatchError(
+            f"{what} {other.path} lies elsewhere than {first.path}",
+            got=f"transform {tuple(other.transform)[:6]}",
+            expected=f"transform {tuple(first.transform)[:6]}",
+            remedy=remedy,
+        )
+
+
+def gdal_version() -> str:
+    """The version of the GDAL that reads and writes."""
+    return str(rasterio.__gdal_version__)

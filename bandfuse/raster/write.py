@@ -1,0 +1,193 @@
+"""Write: fused windows to new files, with all that is known of their bands."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.transform import Affine
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import OutputError
+from bandfuse.raster.describe import CACHE, Raster, reason
+from bandfuse.windows import STACK_ROWS, Window
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How numbers are stored: ``stored = (value − offset) / scale``, rounded and clipped for integer types."""
+
+    dtype: str = "float32"
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def nodata(self) -> float:
+        """NaN for floats; the least number of signed and the largest of unsigned integers."""
+        kind = np.dtype(self.dtype)
+        if kind.kind == "f":
+            return float("nan")
+        info = np.iinfo(kind)
+        return float(info.min if kind.kind == "i" else info.max)
+
+    def __call__(self, y: Floats) -> np.ndarray:
+        """(K, n) float64 to the stored type; NaN becomes nodata."""
+        kind = np.dtype(self.dtype)
+        y = (y - self.offset) / self.scale if (self.scale, self.offset) != (1.0, 0.0) else y
+        if kind.kind == "f":
+            with np.errstate(over="ignore"):
+                return y.astype(kind)
+        low, high = self.limits
+        missing = ~np.isfinite(y)
+        return np.where(missing, self.nodata, np.clip(np.rint(np.where(missing, 0, y)), low, high)).astype(kind)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and largest valid stored number of an integer type (nodata left out)."""
+        info = np.iinfo(np.dtype(self.dtype))
+        signed = np.dtype(self.dtype).kind == "i"
+        return float(info.min + signed), float(info.max - (not signed))
+
+    def clipped(self, y: Floats) -> int:
+        """How many values do not fit the integer type."""
+        if np.dtype(self.dtype).kind == "f":
+            return 0
+        low, high = self.limits
+        stored = np.rint((y - self.offset) / self.scale)
+        return int(((stored < low) | (stored > high)).sum())
+
+
+class Writer:
+    """Writes fused windows to a new raster, with all that is known of its bands."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        like: Raster,
+        outputs: Bands,
+        encoding: Encoding,
+        *,
+        driver: str = "GTiff",
+        options: Mapping[str, str] | None = None,
+        threads: int = 1,
+    ) -> None:
+        creation = {**_defaults(driver, threads), **{k.lower(): v for k, v in (options or {}).items()}}
+        self._env = rasterio.Env(**CACHE)
+        self._env.__enter__()
+        try:
+            with warnings.catch_warnings(), _options_that_count():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                self._ds = rasterio.open(
+                    path, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
+                    dtype=encoding.dtype, nodata=encoding.nodata, crs=like.crs, transform=like.transform, **creation,
+                )  # fmt: skip
+            self._describe(outputs, encoding)
+        except (RasterioError, OSError, ValueError, TypeError) as error:
+            self._env.__exit__(None, None, None)
+            raise OutputError(f"{path} cannot be created", got=reason(error), expected=f"a {driver} raster") from error
+
+    def _describe(self, outputs: Bands, encoding: Encoding) -> None:
+        for i, tags in enumerate(band_tags(outputs), 1):
+            self._ds.set_band_description(i, outputs.name[i - 1])
+            self._ds.update_tags(i, **tags)
+            imagery = {
+                key: f"{float(tags[name]) / 1000:.6f}"
+                for name, key in (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM"))
+                if name in tags
+            }
+            if imagery:
+                self._ds.update_tags(i, ns="IMAGERY", **imagery)
+        if (encoding.scale, encoding.offset) != (1.0, 0.0):
+            self._ds.scales = (encoding.scale,) * len(outputs)
+            self._ds.offsets = (encoding.offset,) * len(outputs)
+
+    def __call__(self, window: Window, values: np.ndarray) -> None:
+        """Write (K, rows, cols) at a window."""
+        where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
+        try:
+            self._ds.write(values, window=where)
+        except (RasterioError, OSError) as error:
+            raise OutputError(f"{self._ds.name} cannot be written", got=reason(error)) from error
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self._ds.close()
+        except (RasterioError, OSError) as error:
+            raise OutputError(f"{self._ds.name} cannot be finished", got=reason(error)) from error
+        finally:
+            self._env.__exit__(None, None, None)
+
+
+class _Ears(logging.Handler):
+    """Keeps what GDAL says of creation options: it warns, and goes on without them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "creation option" in text:
+            self.heard.append(text)
+
+
+@contextmanager
+def _options_that_count() -> Iterator[None]:
+    """Turn GDAL's warnings about creation options into a ValueError."""
+    ears, logger = _Ears(), logging.getLogger("rasterio._env")
+    logger.addHandler(ears)
+    try:
+        yield
+    finally:
+        logger.removeHandler(ears)
+    if ears.heard:
+        raise ValueError(ears.heard[0].split("in CPLE_NotSupported. ")[-1])
+
+
+def _defaults(driver: str, threads: int) -> dict[str, str]:
+    """Creation options: tiled and compressed where the driver can. A tile is a stack, so each is written once."""
+    if driver == "GTiff":
+        return {"tiled": "YES", "blockxsize": "256", "blockysize": str(STACK_ROWS), "compress": "DEFLATE",
+                "zlevel": "1", "interleave": "band", "num_threads": str(threads), "bigtiff": "IF_SAFER"}  # fmt: skip
+    if driver == "COG":
+        return {"compress": "DEFLATE", "num_threads": str(threads), "bigtiff": "IF_SAFER"}
+    return {}
+
+
+def band_tags(bands: Bands) -> list[dict[str, str]]:
+    """The tags of each band: wavelength and FWHM in nm at full precision, and the good-band flag."""
+    rows = []
+    for i in range(len(bands)):
+        tags = {"bbl": "1" if bands.good[i] else "0"}
+        for column in ("wavelength", "fwhm"):
+            value = float(getattr(bands, f"{column}_nm")[i])
+            if np.isfinite(value):
+                tags |= {column: repr(value), "wavelength_units": "Nanometers"}
+        rows.append(tags)
+    return rows
+
+
+def write_array(path: str | Path, values: np.ndarray, like: Raster, outputs: Bands, encoding: Encoding) -> None:
+    """Write a whole (K, rows, cols) array of stored numbers."""
+    with Writer(path, like, outputs, encoding) as writer:
+        writer(Window(0, 0, like.rows, like.cols), values)
+
+
+def blank(rows: int, cols: int, transform: Sequence[float] = (1, 0, 0, 0, 1, 0), epsg: int | None = None) -> Raster:
+    """The description of a grid without a file, for :func:`write_array`."""
+    nothing = np.zeros(0)
+    return Raster(
+        "", "", rows, cols, (), None if epsg is None else CRS.from_epsg(epsg), Affine(*transform), Bands.of([]),
+        nothing, nothing, nothing, (rows, cols), False, (),
+    )  # fmt: skip
