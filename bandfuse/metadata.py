@@ -20,6 +20,9 @@ UNITS_NM = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0, "micrometers": 1e3, 
             "μm": 1e3, "microns": 1e3, "micron": 1e3}  # fmt: skip
 """Nanometres per unit, by the unit's spelling in lower case (the micro sign as a Greek mu)."""
 
+NOT_LENGTHS = {"wavenumber", "ghz", "mhz", "index", "1/cm", "cm-1"}
+"""Units that ENVI headers may have and that are not lengths."""
+
 MICROMETRES_BELOW = 100.0
 """Without usable units, wavelengths below this are taken as µm, others as nm."""
 
@@ -146,6 +149,9 @@ def _from_envi(tags: RasterTags) -> Found:
 
 def _unit(unit: str | None, values: Floats, where: str, messages: list[str]) -> float:
     """Nanometres per unit. Unknown units are guessed from the size of the numbers, with a message."""
+    if _spelling(unit or "") in NOT_LENGTHS:
+        messages.append(f"{where} gives {unit!r} where wavelengths should be; not used")
+        return float("nan")
     known = UNITS_NM.get(_spelling(unit or ""))
     middle = float(np.nanmedian(values))
     guess = 1e3 if middle < MICROMETRES_BELOW else 1.0

@@ -299,3 +299,11 @@ def test_a_list_of_the_wrong_length_is_not_used_and_the_message_says_so(key: str
 def test_items_that_are_no_numbers_are_unknown() -> None:
     table, _ = band_table(tags(wavelength="{450.5, n/a, 650}", wavelength_units="nm"), "cube")
     assert table.wavelength_nm == pytest.approx([450.5, np.nan, 650], nan_ok=True)
+
+
+@pytest.mark.parametrize("unit", ["Wavenumber", "GHz", "Index"])
+def test_units_that_are_no_lengths_give_no_wavelengths_and_a_message(unit: str) -> None:
+    table, messages = band_table(tags(wavelength=braces(NM), wavelength_units=unit), "cube")
+    assert np.isnan(table.wavelength_nm).all()
+    assert len(messages) == 1
+    assert repr(unit) in messages[0]
