@@ -20,7 +20,7 @@ UNITS_NM = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0, "micrometers": 1e3, 
             "μm": 1e3, "microns": 1e3, "micron": 1e3}  # fmt: skip
 """Nanometres per unit, by the unit's spelling in lower case (the micro sign as a Greek mu)."""
 
-NOT_LENGTHS = {"wavenumber", "ghz", "mhz", "index", "1/cm", "cm-1"}
+NOT_LENGTHS = {"wavenumber", "ghz", "mhz", "1/cm", "cm-1"}
 """Units that ENVI headers may have and that are not lengths."""
 
 MICROMETRES_BELOW = 100.0

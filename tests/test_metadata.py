@@ -301,7 +301,7 @@ def test_items_that_are_no_numbers_are_unknown() -> None:
     assert table.wavelength_nm == pytest.approx([450.5, np.nan, 650], nan_ok=True)
 
 
-@pytest.mark.parametrize("unit", ["Wavenumber", "GHz", "Index"])
+@pytest.mark.parametrize("unit", ["Wavenumber", "GHz"])
 def test_units_that_are_no_lengths_give_no_wavelengths_and_a_message(unit: str) -> None:
     table, messages = band_table(tags(wavelength=braces(NM), wavelength_units=unit), "cube")
     assert np.isnan(table.wavelength_nm).all()
