@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from bandfuse.errors import ConfigError, InputError, nearest
 
@@ -49,7 +49,37 @@ class Inputs(Config):
     )
 
 
-class TrainConfig(Inputs, Running):
+class Limits(Config):
+    """Which pixels count."""
+
+    mask: Texts = Field(
+        default_factory=list,
+        description="Only pixels in here count: a raster on the scene's grid (valid and not zero), or polygons in "
+        "GeoJSON. One for all scenes, one per scene in order, or a template.",
+    )
+    bounds: tuple[float, float, float, float] | None = Field(
+        None, description="Only pixels whose centres are in here count, in the scene's CRS."
+    )
+    window: tuple[int, int, int, int] | None = Field(
+        None, description="Only these pixels count: first row and column from 0, number of rows and columns."
+    )
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not (value[0] < value[2] and value[1] < value[3]):
+            raise ValueError("MINX MINY MAXX MAXY, each minimum below its maximum")
+        return value
+
+    @field_validator("window")
+    @classmethod
+    def _not_empty(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and not (min(value) >= 0 and min(value[2:]) >= 1):
+            raise ValueError("ROW COL ROWS COLS: from 0, and at least one row and column")
+        return value
+
+
+class TrainConfig(Inputs, Limits, Running):
     """Settings of ``bandfuse train``."""
 
     output: str | None = Field(None, description="Folder of the run, made new.")
@@ -76,24 +106,63 @@ class TrainConfig(Inputs, Running):
     weights: Literal["scalar", "channel", "instance"] = Field(
         "channel", description="One weight per group, per band, or per scene and group."
     )
-    constraint: Literal["free", "affine", "nonnegative", "simplex"] | None = Field(
+    constraint: Literal["auto", "free", "affine", "nonnegative", "simplex"] | None = Field(
         None,
-        description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one). "
-        "By default nonnegative for regression, simplex for reconstruction.",
+        description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one); auto: "
+        "nonnegative and smooth unless that costs over 0.1 % of the target's variance on held-out blocks, else free "
+        "with ridge. By default auto for regression, simplex for reconstruction.",
+    )
+    ridge: Annotated[float, Field(ge=0)] | Literal["auto"] | None = Field(
+        None,
+        description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default auto with "
+        "constraint auto, else 0.",
+    )
+    smooth: Annotated[float, Field(ge=0)] | Literal["auto"] | None = Field(
+        None,
+        description="Strength of the smoothness penalty along wavelength, or auto; by default as for ridge.",
     )
     gain: bool = Field(False, description="Learn a gain >= 0 beside affine or simplex weights (regression).")
     no_offset: bool = Field(False, description="Do not learn an offset (regression).")
     activation: Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh", "softplus"] = Field(
         "identity", description="Applied after the sum. Others than identity are trained on a pixel sample."
     )
+    loss: Literal["mse", "mae", "huber", "sam", "cosine", "custom"] = Field(
+        "mse",
+        description="What regression minimises: mse, mae, huber, sam (spectral angle), cosine (1 - cosine similarity); "
+        "custom is a function of your own, in Python. Others than mse are trained on a pixel sample.",
+    )
+    huber_delta: float = Field(
+        1.0, gt=0, description="Where huber turns from square to straight, in standard deviations of the target."
+    )
     init: Literal["auto", "uniform", "normal", "xavier", "response", "least-squares"] = Field(
         "auto",
         description="Where training starts. auto: the exact optimum where it is known and lbfgs is used, else uniform.",
     )
-    optimizer: Literal["lbfgs", "adam", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
-    steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for adam and sgd.")
-    lr: float | None = Field(None, gt=0, description="Learning rate of adam and sgd: 0.05 if not given.")
+    optimizer: Literal["lbfgs", "adam", "adamw", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
+    steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for the others.")
+    lr: float | None = Field(None, gt=0, description="Learning rate of adam, adamw and sgd: 0.05 if not given.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
+    weight_decay: float = Field(0.01, ge=0, description="Weight decay of adamw.")
+    schedule: Literal["constant", "cosine", "step"] | None = Field(
+        None,
+        description="How the learning rate falls. step: a tenth after 1/2 and 3/4 of the steps. "
+        "By default cosine for adam and adamw, constant for sgd.",
+    )
+    batch_size: int = Field(
+        1024, ge=0, description="Pixels per step of adam, adamw and sgd on a pixel sample; 0: all of them."
+    )
+    patience: int = Field(
+        20,
+        ge=0,
+        description="On a pixel sample, adam, adamw and sgd hold a fifth of the blocks out, stop after this many "
+        "epochs without a better loss there, and keep the best weights; 0: use all pixels and never stop early.",
+    )
+    checkpoint: str | None = Field(
+        None,
+        description="File that keeps the state of adam, adamw and sgd. If it exists, training goes on from it, "
+        "and ends in the same bits.",
+    )
+    checkpoint_every: float = Field(10.0, ge=0, description="Seconds between two writes of the checkpoint.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where the fit runs; auto takes cuda where there is one."
     )
@@ -126,9 +195,12 @@ class ApplyConfig(Inputs, Encoded, Running):
         None, description="Pixels with a missing input; by default as in training."
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
+    inverse: bool = Field(
+        False, description="The other way: rebuild the cube from a raster that weights of a reconstruction have fused."
+    )
 
 
-class EvaluateConfig(Inputs, Running):
+class EvaluateConfig(Inputs, Limits, Running):
     """Settings of ``bandfuse evaluate``."""
 
     target: Texts = Field(default_factory=list, description="Raster with the true values.")
@@ -182,7 +254,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return {str(k): v for k, v in content.items()}
 
 
-PATHS = ("scenes", "source", "target")
+NOT_RESULTS = {
+    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "checkpoint", "checkpoint_every",
+}  # fmt: skip
+"""Settings of a training that do not change the weights: left out of a run's config.yaml."""
+
+PATHS = ("scenes", "source", "target", "mask")
 """Settings that are lists of paths."""
 
 
@@ -196,8 +273,9 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     groups = result.get("groups")
     if isinstance(groups, str) and groups.startswith("file:"):
         result["groups"] = "file:" + _rebase(groups.removeprefix("file:"), folder)
-    if isinstance(result.get("output"), str):
-        result["output"] = _rebase(result["output"], folder)
+    for key in ("output", "checkpoint"):
+        if isinstance(result.get(key), str):
+            result[key] = _rebase(result[key], folder)
     return result
 
 

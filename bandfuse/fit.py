@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from bandfuse.bands import Bands, Floats
+from bandfuse.descend import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
 from bandfuse.errors import ConfigError
 from bandfuse.exact import solve
 from bandfuse.init import feasible, initial
@@ -19,13 +20,21 @@ from bandfuse.objectives import Objective
 from bandfuse.progress import Progress, Ticks, silent
 from bandfuse.weights import Weights
 
-DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "sgd": 3000}
-DEFAULT_LR = {"adam": 0.05, "sgd": 0.05}
+DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "adamw": 3000, "sgd": 3000}
+DEFAULT_LR = {"adam": 0.05, "adamw": 0.05, "sgd": 0.05}
+DEFAULT_SCHEDULE = {"adam": "cosine", "adamw": "cosine", "sgd": "constant"}
+"""Adam's step does not shrink with the gradient, so its rate must fall."""
+
+Slots = Callable[[str], Slot]
+"""Where the descents of a fit keep their state, by the name of the part."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to fit. ``steps`` and ``lr`` of None take the optimizer's default."""
+    """How to fit. ``steps``, ``lr`` and ``schedule`` of None take the optimizer's default.
+
+    ``batch_size`` and ``patience`` are for objectives that see pixels; see :class:`bandfuse.descend.Pace`.
+    """
 
     constraint: str = "nonnegative"
     gain: bool = False
@@ -34,6 +43,10 @@ class Settings:
     steps: int | None = None
     lr: float | None = None
     momentum: float = 0.9
+    weight_decay: float = 0.01
+    schedule: str | None = None
+    batch_size: int = 1024
+    patience: int = 20
     device: str = "cpu"
     seed: int = 0
 
@@ -44,7 +57,8 @@ class Fit:
 
     ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the objective (one per
     output, or one for all); ``scale`` the losses of knowing nothing; ``history`` relative losses per step, one curve
-    for each set of outputs that was fitted together.
+    for each set of outputs that was fitted together. ``stops``: for these sets, the epoch whose weights were kept and
+    how many there were, if held-out pixels were watched.
     """
 
     weight: Floats
@@ -55,6 +69,7 @@ class Fit:
     scale: Floats
     steps: int
     history: list[tuple[list[int], list[float]]]
+    stops: list[tuple[list[int], int, int]] = field(default_factory=list)
 
     @property
     def relative_gap(self) -> float | None:
@@ -99,6 +114,9 @@ def fit(
     level: Floats | None,
     settings: Settings,
     progress: Progress = silent,
+    slots: Slots = lambda name: Nowhere(),
+    *,
+    constraints: Sequence[str] | None = None,
 ) -> Fit:
     """Minimise the objective over everything that the layout leaves open.
 
@@ -107,14 +125,17 @@ def fit(
     layout : K × B, over the same B bands as the moments of the objective.
     bands, mean : the table and the mean of these bands.
     level : (K,) where the outputs' level starts, or None to fit without offset.
+    slots : where descents keep what they need to go on after an interruption.
+    constraints : (K,) the constraint of every row, where they are not all that of the settings.
     """
     groups = layout.rows_of_set() if objective.separable else [list(range(layout.shape[0]))]
     ticks = Ticks(progress, parts=len(groups), steps=_steps(settings), label=f"fit ({settings.optimizer})")
     done = []
     with _one_thread():
-        for rows in groups:
-            part = layout.part(rows)
-            done.append(_fit_part(part, objective.part(rows), bands, mean, _of(level, rows), settings, ticks))
+        for i, rows in enumerate(groups):
+            part, slot = layout.part(rows), slots(str(i))
+            mine = settings if constraints is None else replace(settings, constraint=constraints[rows[0]])
+            done.append(_fit_part(part, objective.part(rows), bands, mean, _of(level, rows), mine, ticks, slot))
             ticks.end_part()
     return _joined(layout, groups, done)
 
@@ -138,6 +159,7 @@ def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
         scale=np.concatenate([p.scale for p in parts])[per_loss],
         steps=max(p.steps for p in parts),
         history=[(rows, p.history[0][1]) for rows, p in zip(groups, parts, strict=True)],
+        stops=[(rows, *stop[1:]) for rows, p in zip(groups, parts, strict=True) for stop in p.stops],
     )
 
 
@@ -149,6 +171,7 @@ def _fit_part(
     level: Floats | None,
     settings: Settings,
     ticks: Ticks,
+    slot: Slot,
 ) -> Fit:
     """Fit outputs that share weights, or one objective."""
     settings = replace(settings, gain=settings.gain and layout.size > 0)
@@ -159,14 +182,16 @@ def _fit_part(
     device = device_of(settings.device)
     # Apple's GPUs have no float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
-    history = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks)
+    path = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks, slot)
     module, objective = module.to("cpu", torch.float64), objective.to(torch.device("cpu"), torch.float64)
-    weight, gain, at_mean = _numbers(module)
+    weight, gain, at_mean = _bright(objective, module, layout, settings)
     losses = _losses(objective, module)
+    every = list(range(layout.shape[0]))
+    stops = [] if path.epoch is None else [(every, path.epoch, path.epochs)]
     optimum = None if best is None else _optimum(layout, objective, best, level)
     return Fit(
-        weight, gain, _offset(weight, gain, at_mean, mean), losses, optimum, objective.scale, len(history) - 1,
-        [(list(range(layout.shape[0])), history)],
+        weight, gain, _offset(weight, gain, at_mean, mean), losses, optimum, objective.scale,
+        len(path.history) - 1, [(every, path.history)], stops,
     )  # fmt: skip
 
 
@@ -202,6 +227,18 @@ def _numbers(module: Weights) -> tuple[Floats, Floats, Floats | None]:
     return weight, gain, level
 
 
+def _bright(
+    objective: Objective, module: Weights, layout: Layout, settings: Settings
+) -> tuple[Floats, Floats, Floats | None]:
+    """W, gain and level; where neither loss nor constraint sees their size, as bright as the targets."""
+    weight, gain, level = _numbers(module)
+    if settings.constraint not in ("free", "nonnegative") or layout.fixed.any():
+        return weight, gain, level
+    with torch.no_grad():
+        factor = objective.brightness(*module())
+    return factor * weight, gain, None if level is None else factor * level
+
+
 def _offset(weight: Floats, gain: Floats, level: Floats | None, mean: Floats) -> Floats:
     if level is None:
         return np.zeros(len(gain))
@@ -225,29 +262,44 @@ def _optimum(layout: Layout, objective: Objective, best: tuple[Floats, float], l
     return exact
 
 
-def _minimise(module: Weights, objective: Objective, settings: Settings, ticks: Ticks) -> list[float]:
+def _minimise(module: Weights, objective: Objective, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
     """Run the optimizer; the history holds the relative loss before each step, and the last one."""
-    if settings.optimizer not in OPTIMIZERS:
-        raise ConfigError("optimizer", got=repr(settings.optimizer), expected=f"one of {', '.join(OPTIMIZERS)}")
-    scale = torch.as_tensor(objective.scale).to(module.theta)
-    parameters = [p for p in module.parameters() if p.numel()]
-
-    def loss() -> torch.Tensor:
-        return (objective.losses(*module()) / scale).sum()
-
-    history = [float(loss().detach())]
-    if parameters and settings.steps != 0:
-        history += OPTIMIZERS[settings.optimizer](loss, parameters, settings, ticks)
-    if not np.isfinite(history[-1]):
+    for what, name, known in (
+        ("optimizer", settings.optimizer, OPTIMIZERS),
+        ("schedule", settings.schedule or "constant", SCHEDULES),
+    ):
+        if name not in known:
+            raise ConfigError(what, got=repr(name), expected=f"one of {', '.join(known)}")
+    task = _task(module, objective)
+    first = float(task.loss(None).detach())
+    path = Path([], None, 0)
+    if task.parameters and settings.steps != 0:
+        path = OPTIMIZERS[settings.optimizer](task, settings, ticks, slot)
+    path = replace(path, history=[first, *path.history])
+    if not np.isfinite(path.history[-1]):
         raise ConfigError(
-            "training diverged", got=f"a loss that is not finite after {len(history) - 1} steps",
+            "training diverged", got=f"a loss that is not finite after {len(path.history) - 1} steps",
             remedy="Lower --lr, or use --optimizer lbfgs.",
         )  # fmt: skip
-    return history
+    return path
 
 
-Loss = Callable[[], torch.Tensor]
-Parameters = list[torch.nn.Parameter]
+def _task(module: Weights, objective: Objective) -> Task:
+    """The sum of the relative losses, as a function of a batch of pixels."""
+    scale = torch.as_tensor(objective.scale).to(module.theta)
+    held = objective.held
+
+    def loss(index: torch.Tensor | None) -> torch.Tensor:
+        seen = objective if index is None else objective.batch(index)
+        return (seen.losses(*module()) / scale).sum()
+
+    def held_loss() -> torch.Tensor:
+        assert held is not None
+        return (held.losses(*module()) / scale).sum()
+
+    parameters = [p for p in module.parameters() if p.numel()]
+    watched = None if held is None else held_loss
+    return Task(parameters, loss, watched, objective.n_pixels, n_weights=int(module.theta.numel() > 0))
 
 
 def _steps(settings: Settings) -> int:
@@ -258,15 +310,16 @@ def _lr(settings: Settings) -> float:
     return DEFAULT_LR[settings.optimizer] if settings.lr is None else settings.lr
 
 
-def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks) -> list[float]:
-    """Limited-memory BFGS by scipy; the gradient comes from torch."""
+def _lbfgs(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
+    """Limited-memory BFGS by scipy, on all pixels; the gradient comes from torch."""
     from scipy.optimize import minimize
 
     history: list[float] = []
+    parameters = task.parameters
 
     def value_and_gradient(x: Floats) -> tuple[float, Floats]:
         _put(x, parameters)
-        value = loss()
+        value = task.loss(None)
         gradient = torch.autograd.grad(value, parameters)
         return float(value.detach()), np.concatenate([g.detach().double().cpu().numpy().ravel() for g in gradient])
 
@@ -284,10 +337,10 @@ def _lbfgs(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks)
     }
     found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=limits)
     _put(found.x, parameters)
-    return history
+    return Path(history, None, 0)
 
 
-def _put(x: Floats, parameters: Parameters) -> None:
+def _put(x: Floats, parameters: list[torch.nn.Parameter]) -> None:
     """Copy one long vector into the parameters."""
     with torch.no_grad():
         start = 0
@@ -296,52 +349,39 @@ def _put(x: Floats, parameters: Parameters) -> None:
             start += p.numel()
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Loss, steps: int, schedule: Schedule, ticks: Ticks) -> list[float]:
-    """Step until nothing moves any more, or the steps are used up."""
-    history: list[float] = []
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    top = [group["lr"] for group in optimizer.param_groups]
-    for step in range(steps):
-        for group, lr in zip(optimizer.param_groups, top, strict=True):
-            group["lr"] = lr * schedule(step / steps)
-        before = [p.detach().clone() for p in parameters]
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        history.append(float(value.detach()))
-        ticks.step()
-        still = all(torch.equal(b, p) for b, p in zip(before, parameters, strict=True))
-        if still or not np.isfinite(history[-1]):
-            break
-    return [*history[1:], float(loss().detach())]
+def _adam(task: Task, settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.Adam(task.parameters, lr=_lr(settings))
 
 
-Schedule = Callable[[float], float]
+def _adamw(task: Task, settings: Settings) -> torch.optim.Optimizer:
+    weights, others = task.parameters[: task.n_weights], task.parameters[task.n_weights :]
+    groups = [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=_lr(settings))
 
 
-def _constant(done: float) -> float:
-    return 1.0
+def _sgd(task: Task, settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(task.parameters, lr=_lr(settings), momentum=settings.momentum)
 
 
-def _half_cosine(done: float) -> float:
-    """Adam's step does not shrink with the gradient, so its rate must fall."""
-    return 0.5 * (1 + float(np.cos(np.pi * done)))
+def _descending(
+    make: Callable[[Task, Settings], torch.optim.Optimizer],
+) -> Callable[[Task, Settings, Ticks, Slot], Path]:
+    """Run a first-order optimizer, as :mod:`bandfuse.descend` does it."""
+
+    def run(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
+        pace = Pace(
+            _steps(settings), settings.schedule or DEFAULT_SCHEDULE[settings.optimizer], settings.batch_size,
+            settings.patience, settings.seed,
+        )  # fmt: skip
+        return Descent(make(task, settings), task, pace, slot).run(ticks)
+
+    return run
 
 
-def _adam(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks) -> list[float]:
-    optimizer = torch.optim.Adam(parameters, lr=_lr(settings))
-    return _descend(optimizer, loss, _steps(settings), _half_cosine, ticks)
-
-
-def _sgd(loss: Loss, parameters: Parameters, settings: Settings, ticks: Ticks) -> list[float]:
-    optimizer = torch.optim.SGD(parameters, lr=_lr(settings), momentum=settings.momentum)
-    return _descend(optimizer, loss, _steps(settings), _constant, ticks)
-
-
-OPTIMIZERS: dict[str, Callable[[Loss, Parameters, Settings, Ticks], list[float]]] = {
+OPTIMIZERS: dict[str, Callable[[Task, Settings, Ticks, Slot], Path]] = {
     "lbfgs": _lbfgs,
-    "adam": _adam,
-    "sgd": _sgd,
+    "adam": _descending(_adam),
+    "adamw": _descending(_adamw),
+    "sgd": _descending(_sgd),
 }
-"""Optimizers by name: limited-memory BFGS, Adam with a falling rate, gradient descent with momentum."""
+"""Optimizers by name: limited-memory BFGS, Adam, Adam with decoupled weight decay, gradient descent with momentum."""

@@ -57,7 +57,7 @@ class Fusion:
     weight : (K, B) float64, in the physical units of the inputs.
     gain, offset : (K,) float64.
     activation : a name in :data:`ACTIVATIONS`.
-    inputs, outputs : band tables of B and K rows.
+    inputs, outputs : band tables of B and K rows. An output with a reason against it comes out missing.
     nodata : what missing inputs do.
 
     Raises
@@ -153,6 +153,7 @@ class Kernel:
         self._activate = ACTIVATIONS[fusion.activation]
         self._nodata = fusion.nodata
         self._used = self._matrix != 0
+        self._lost = ~fusion.outputs.good
 
     def __call__(self, x: Floats) -> Floats:
         """(K, n) from (S, n)."""
@@ -160,7 +161,10 @@ class Kernel:
             total = self._matrix @ x
         if not np.isfinite(total).all():
             total = self._with_missing(x)
-        return self._activate(total + self._offset)
+        y = self._activate(total + self._offset)
+        if self._lost.any():
+            y[self._lost] = np.nan
+        return y
 
     def _with_missing(self, x: Floats) -> Floats:
         """The product where some values are missing: zeros for these in the sum, then the nodata policy."""

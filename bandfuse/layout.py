@@ -57,6 +57,25 @@ class Layout:
         np.add.at(z, (self.col[here], self.param[here]), 1.0)
         return z
 
+    def project(self, row: int, form: Floats) -> Floats:
+        """(P, P) ``Zᵀ form Z`` of a (B, B) form, Z the design of one row."""
+        here = self.row == row
+        cols, params = self.col[here], self.param[here]
+        result = np.zeros((self.size, self.size))
+        places, values = (params[:, None], params[None, :]), form[np.ix_(cols, cols)]
+        if len(np.unique(params)) == len(params):
+            result[places] = values
+        else:
+            np.add.at(result, places, values)
+        return result
+
+    def gather(self, row: int, vector: Floats) -> Floats:
+        """(P,) ``Zᵀ vector`` of a (B,) vector."""
+        here = self.row == row
+        weights: Floats = np.zeros(self.size)
+        np.add.at(weights, self.param[here], vector[self.col[here]])
+        return weights
+
     @property
     def multiplicity(self) -> Floats:
         """(P,) how many entries of a row take each weight (the same in every row that has it)."""

@@ -11,10 +11,14 @@ from bandfuse.fusion import Fusion
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene key)."""
+    """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene key).
+
+    ``decoder``: the map from the K outputs back to the B inputs, if the training was for one.
+    """
 
     common: Fusion
     scenes: Mapping[str, Fusion] = field(default_factory=dict)
+    decoder: Fusion | None = None
 
     @property
     def per_scene(self) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bandfuse.bands import Floats
+from bandfuse.errors import ConfigError
 from bandfuse.exact import Quadratic
 from bandfuse.layout import Layout
-from bandfuse.moments import Moments
+from bandfuse.losses import COUPLED, LOSSES, LossFunction, check_values, huber
+from bandfuse.split import Split, squared_error
 from bandfuse.weights import ACTIVATIONS
 
 JITTER = 1e-12
@@ -27,10 +30,12 @@ class Objective(ABC):
     ----------
     separable : the losses of different outputs can be minimised apart.
     scale : (L,) the loss of knowing nothing (a variance): losses divided by it have no unit.
+    held : the same objective on pixels that are kept out of training, for early stopping; None if there are none.
     """
 
     separable = True
     scale: Floats
+    held: Objective | None = None
 
     @abstractmethod
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
@@ -48,10 +53,23 @@ class Objective(ABC):
         """The sum of the losses as a quadratic in the weights (in gain · v with a gain), or None if it is none."""
         return None
 
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that minibatches can be drawn from; 0 for objectives from moments."""
+        return 0
+
+    def batch(self, index: Tensor) -> Objective:
+        """The objective on some of its pixels."""
+        return self
+
+    def brightness(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> float:
+        """The best common factor of the outputs, for objectives that do not see it; else 1."""
+        return 1.0
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
         """The same objective with its tensors on a device, in a type."""
         for name, value in vars(self).items():
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor | Objective):
                 setattr(self, name, value.to(device, dtype))
         return self
 
@@ -60,112 +78,149 @@ def _scale(variance: Floats) -> Floats:
     return np.where(variance > 0, variance, 1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Moments of the joint vector [bands, targets], taken apart: covariances A, C = cov(x, t), var(t) and means."""
-
-    a: Floats
-    c: Floats
-    var: Floats
-    mean: Floats
-    target_mean: Floats
-
-    @classmethod
-    def of(cls, joint: Moments, n_bands: int) -> Split:
-        """From joint moments with the targets last."""
-        s = joint.covariance
-        b = n_bands
-        return cls(s[:b, :b], s[:b, b:], np.diag(s)[b:].copy(), joint.mean[:b], joint.mean[b:])
-
-    def rows(self, rows: Sequence[int]) -> Split:
-        """For some of the targets."""
-        r = list(rows)
-        return Split(self.a, self.c[:, r], self.var[r], self.mean, self.target_mean[r])
-
-
 class Regression(Objective):
-    """Mean squared error of each output to its target, from moments.
+    """Mean squared error of each output to its target, from moments, and penalties.
 
-    ``loss_k = g² w A wᵀ − 2 g w c_k + var(t_k) + (level_k − mean(t_k))²``; without an offset the level is
-    ``g w mean(x)``.
+    ``loss_k = u A uᵀ − 2 u c_k + var(t_k) + (level_k − mean(t_k))² + u F_k uᵀ`` with u = g w; without an offset the
+    level is ``u mean(x)``. F_k is the penalty's form.
     """
 
-    def __init__(self, split: Split, *, offset: bool) -> None:
-        self.split, self.offset = split, offset
+    def __init__(self, split: Split, *, offset: bool, forms: Floats | None = None) -> None:
+        self.split, self.offset, self.forms = split, offset, forms
         self.scale = _scale(split.var)
         self._a, self._c = torch.as_tensor(split.a), torch.as_tensor(split.c)
         self._var, self._mean = torch.as_tensor(split.var), torch.as_tensor(split.mean)
         self._target_mean = torch.as_tensor(split.target_mean)
+        self._forms = None if forms is None else torch.as_tensor(forms)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(K,) mean squared errors."""
+        """(K,) mean squared errors with their penalties."""
         effective = gain[:, None] * weight
         spread = ((effective @ self._a) * effective).sum(1) - 2 * (effective * self._c.T).sum(1) + self._var
         at_mean = effective @ self._mean if level is None else level
-        return spread + (at_mean - self._target_mean) ** 2
+        errors = spread + (at_mean - self._target_mean) ** 2
+        if self._forms is None:
+            return errors
+        return errors + (effective[:, None, :] @ self._forms @ effective[:, :, None])[:, 0, 0]
 
     def part(self, rows: Sequence[int]) -> Regression:
         """The regression of these outputs alone."""
-        return Regression(self.split.rows(rows), offset=self.offset)
-
-    def _second(self) -> tuple[Floats, Floats, Floats]:
-        """A, C and var as the quadratic sees them: centred with an offset, about zero without one."""
-        s = self.split
-        if self.offset:
-            return s.a, s.c, s.var
-        return s.a + np.outer(s.mean, s.mean), s.c + np.outer(s.mean, s.target_mean), s.var + s.target_mean**2
+        forms = None if self.forms is None else self.forms[list(rows)]
+        return Regression(self.split.rows(rows), offset=self.offset, forms=forms)
 
     def metric(self, layout: Layout) -> Floats:
-        """(P, P) ``Σ_k Z_kᵀ A Z_k / var_k``."""
-        a, _, _ = self._second()
-        rows = [(layout.member(k), s) for k, s in enumerate(self.scale)]
-        return np.sum([z.T @ a @ z / s for z, s in rows], axis=0) if layout.size else np.zeros((0, 0))
+        """(P, P) ``Σ_k Z_kᵀ (A + F_k) Z_k / var_k``."""
+        return self.quadratic(layout, gain=False).a
 
     def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic:
-        """The summed, scaled squared error in v; with a gain in u = gain · v, where fixed groups ride on the gain."""
-        a, c, var = self._second()
-        sums = layout.multiplicity
-        qa, qb, qc = np.zeros((layout.size,) * 2), np.zeros(layout.size), 0.0
-        for k in range(layout.shape[0]):
-            z, f = layout.member(k), layout.fixed[k]
-            if gain:
-                z, f = z + np.outer(f, sums), np.zeros_like(f)
-            qa += z.T @ a @ z / self.scale[k]
-            qb += z.T @ (c[:, k] - a @ f) / self.scale[k]
-            qc += float(f @ a @ f - 2 * f @ c[:, k] + var[k]) / self.scale[k]
-        return Quadratic(qa, qb, qc, sums)
+        """The summed, scaled squared error and penalties; see :func:`bandfuse.split.squared_error`."""
+        return squared_error(self.split, layout, self.scale, offset=self.offset, gain=gain, forms=self.forms)
 
 
 class SampledRegression(Objective):
-    """Mean squared error to the targets on a sample of pixels, for fusions with an activation.
+    """A loss of the outputs to the targets on a sample of pixels: for activations, and for what is not quadratic.
 
-    The sample is (N, B + K): bands, then targets. ``mean`` (B,) is the pixel at which the level is taken.
+    Parameters
+    ----------
+    sample : (N, B + K) bands, then targets.
+    mean : (B,) the pixel at which the level is taken.
+    loss : a name in :data:`bandfuse.losses.LOSSES`, or a user's own ``loss(y, target)``: (N,) or a scalar.
+    huber_delta : where huber turns from square to straight, in standard deviations of the target.
+    held : (N,) true for the pixels that are not trained on, but watched by early stopping.
     """
 
-    def __init__(self, sample: Floats, n_bands: int, mean: Floats, activation: str) -> None:
-        x, t = sample[:, :n_bands], sample[:, n_bands:]
-        self.activation = activation
-        self._x, self._t, self._mean = torch.as_tensor(x - mean), torch.as_tensor(t), torch.as_tensor(mean)
-        self.scale = _scale(t.var(axis=0) if len(t) else np.ones(t.shape[1]))
-        self._cov = (x - mean).T @ (x - mean) / max(1, len(x))
+    def __init__(
+        self,
+        sample: Floats,
+        n_bands: int,
+        mean: Floats,
+        activation: str,
+        *,
+        loss: str | LossFunction = "mse",
+        huber_delta: float = 1.0,
+        held: NDArray[np.bool_] | None = None,
+    ) -> None:
+        used = sample if held is None else sample[~held]
+        x, t = used[:, :n_bands] - mean, used[:, n_bands:]
+        self.activation, self.loss = activation, loss
+        self.separable = isinstance(loss, str) and loss not in COUPLED
+        self._x, self._t, self._mean = torch.as_tensor(x), torch.as_tensor(t), torch.as_tensor(mean)
+        self._variance = _scale(t.var(axis=0) if len(t) else np.ones(t.shape[1]))
+        self._delta = torch.as_tensor(huber_delta * np.sqrt(self._variance))
+        self._cov = x.T @ x / max(1, len(x))
+        self.scale = self._loss_of_the_mean()
+        if held is not None and held.any():
+            rest = torch.as_tensor(sample[held])
+            self.held = self._on(rest[:, :n_bands] - self._mean, rest[:, n_bands:])
 
-    def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(K,) mean squared errors over the sample."""
+    @property
+    def n_pixels(self) -> int:
+        """Pixels that are trained on."""
+        return len(self._x)
+
+    def _loss_of_the_mean(self) -> Floats:
+        """(L,) the loss of outputs that are the targets' means; one where there is none. Checks a user's own loss."""
+        if isinstance(self.loss, str) and not self.separable and self._t.shape[1] < 2:
+            raise ConfigError(
+                f"loss {self.loss} compares vectors", got="one output", expected="two or more outputs",
+                remedy="Use --loss mse, mae or huber.",
+            )  # fmt: skip
+        if not self.n_pixels:
+            return np.ones(self._t.shape[1] if self.separable else 1)
+        y = self._t.mean(0).expand_as(self._t).clone().requires_grad_()
+        values = self._values(y, self._t)
+        if not isinstance(self.loss, str):
+            check_values(values, self.n_pixels)
+        size = values.detach().mean(0).reshape(-1).numpy()
+        return _scale(np.where(np.isfinite(size), size, 0.0))
+
+    def _values(self, y: Tensor, t: Tensor) -> Tensor:
+        if not isinstance(self.loss, str):
+            return self.loss(y, t)
+        return huber(y, t, self._delta) if self.loss == "huber" else LOSSES[self.loss](y, t)
+
+    def _outputs(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         effective = gain[:, None] * weight
         at_mean = effective @ self._mean if level is None else level
-        y = ACTIVATIONS[self.activation](self._x @ effective.T + at_mean)
-        return ((y - self._t) ** 2).mean(0)
+        return ACTIVATIONS[self.activation](self._x @ effective.T + at_mean)
+
+    def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
+        """(K,) mean losses over the sample; (1,) of a coupled loss."""
+        values = self._values(self._outputs(weight, gain, level), self._t)
+        return values.mean(0) if self.separable else values.mean().reshape(1)
+
+    def brightness(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> float:
+        """The factor that brings the outputs nearest to the targets, for losses and activations that do not see it."""
+        blind = isinstance(self.loss, str) and self.loss in COUPLED
+        if not blind or self.activation not in ("identity", "relu", "leaky_relu"):
+            return 1.0
+        y = self._outputs(weight, gain, level)
+        factor = float((y * self._t).sum() / (y * y).sum())
+        return factor if np.isfinite(factor) and factor > 0 else 1.0
+
+    def _on(self, x: Tensor, t: Tensor) -> SampledRegression:
+        """The same loss, in the same units, on other pixels."""
+        other = copy.copy(self)
+        other._x, other._t, other.held = x, t, None
+        return other
+
+    def batch(self, index: Tensor) -> SampledRegression:
+        """The objective on some of its pixels."""
+        return self._on(self._x[index], self._t[index])
 
     def part(self, rows: Sequence[int]) -> SampledRegression:
-        """The regression of these outputs alone."""
-        other = object.__new__(SampledRegression)
-        other.__dict__.update(self.__dict__)
-        other._t, other.scale = self._t[:, list(rows)], self.scale[list(rows)]
+        """The regression of these outputs alone; a coupled loss has no parts."""
+        if not self.separable:
+            return self
+        r, other = list(rows), copy.copy(self)
+        other._t, other._delta = self._t[:, r], self._delta[r]
+        other.scale, other._variance = self.scale[r], self._variance[r]
+        other.held = None if self.held is None else self.held.part(rows)
         return other
 
     def metric(self, layout: Layout) -> Floats:
-        """(P, P) curvature as if the activation were the identity."""
-        rows = [(layout.member(k), s) for k, s in enumerate(self.scale)]
+        """(P, P) curvature as if the activation were the identity and the loss the squared error."""
+        rows = [(layout.member(k), s) for k, s in enumerate(self._variance)]
         return np.sum([z.T @ self._cov @ z / s for z, s in rows], axis=0) if layout.size else np.zeros((0, 0))
 
 

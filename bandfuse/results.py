@@ -26,6 +26,8 @@ class OutputRow(Result):
     gain: float
     offset: float
     constraint: str
+    ridge: float | None = Field(None, description="strength of the ridge penalty")
+    smooth: float | None = Field(None, description="strength of the smoothness penalty")
     active_bands: int = Field(description="inputs with a non-zero weight")
 
 
@@ -50,6 +52,7 @@ class ScoreTable(Result):
     """Scores per part of the data."""
 
     train: Scores
+    holdout: Scores | None = Field(None, description="on contiguous blocks that were held out in turn")
 
 
 class Convergence(Result):
@@ -103,6 +106,7 @@ class TrainReport(Result):
     outputs: list[OutputRow]
     weights: list[WeightRow]
     scores: ScoreTable
+    baselines: dict[str, ScoreTable] = Field(default_factory=dict, description="same scores, same folds, by method")
     convergence: Convergence
     pixels: PixelCount
     bands_dropped: list[DroppedBand]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from bandfuse.bands import Bands
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
-from bandfuse.raster import Choice, Raster, describe, same_grid
+from bandfuse.raster import Choice, Raster, Selection, describe, same_grid, select
 
 MAIN = "scene"
 """The name of the source that a positional SCENE is."""
@@ -21,20 +21,27 @@ MAIN = "scene"
 
 @dataclass(frozen=True)
 class Place:
-    """The file names of one scene: its key, its sources by name, and a target or labels."""
+    """The file names of one scene: its key, its sources by name, and a target or labels; and which pixels count."""
 
     key: str
     sources: tuple[tuple[str, str], ...]
     target: str | None = None
+    mask: str | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    window: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One image place, described: co-registered rasters whose bands are concatenated in order."""
+    """One image place, described: co-registered rasters whose bands are concatenated in order.
+
+    ``where``: which pixels count; None for all.
+    """
 
     key: str
     rasters: tuple[Raster, ...]
     target: Raster | None = None
+    where: Selection | None = None
 
     @property
     def names(self) -> list[str]:
@@ -59,8 +66,9 @@ class Scene:
 
     @property
     def files(self) -> list[Raster]:
-        """Every raster of the scene, the target last."""
-        return [*self.rasters, *([] if self.target is None else [self.target])]
+        """Every file of the scene, the target and the mask last."""
+        mask = None if self.where is None or self.where.mask is None else self.where.mask.file
+        return [*self.rasters, *(file for file in (self.target, mask) if file is not None)]
 
     def choose(self, positions: Sequence[int], *, target: bool = False) -> list[Choice]:
         """What to read for these positions of the concatenated bands, in order, and for the target's bands after."""
@@ -141,6 +149,27 @@ def places(scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str]
     ]
 
 
+def limited(
+    places: Sequence[Place],
+    masks: Sequence[str],
+    bounds: tuple[float, float, float, float] | None,
+    window: tuple[int, int, int, int] | None,
+) -> list[Place]:
+    """The same places, with what limits the pixels that count.
+
+    Parameters
+    ----------
+    masks : a template, one file per scene, one file for all, or none.
+    bounds : least x and y, greatest x and y in the scene's CRS.
+    window : first row and column from 0, number of rows and columns.
+    """
+    firsts = [place.sources[0][1] for place in places]
+    if len(masks) == 1 and "{" not in masks[0]:
+        masks = [*masks] * len(firsts)
+    spread: list[str | None] = [*_spread(masks, firsts, "--mask")] if masks else [None] * len(firsts)
+    return [replace(place, mask=mask, bounds=bounds, window=window) for place, mask in zip(places, spread, strict=True)]
+
+
 def _keys(firsts: Sequence[str]) -> list[str]:
     """The stem of each scene's first file; with the folder's name before it where stems repeat.
 
@@ -174,7 +203,7 @@ def open_scene(place: Place) -> Scene:
         same_grid(rasters[0], target, "target")
         if not target_bands(target):
             raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
-    return Scene(place.key, rasters, target)
+    return Scene(place.key, rasters, target, select(rasters[0], place.mask, place.bounds, place.window))
 
 
 def check_inputs(scene: Scene, expected: Bands) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,12 +72,20 @@ class Census:
         return reasons
 
 
+class Where(Protocol):
+    """Says which pixels count; several threads may ask at once."""
+
+    def excluded(self, window: Window) -> Mapping[str, NDArray[np.bool_]]:
+        """(rows, cols) of the pixels that do not count, by reason; no pixel has two reasons."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Question:
     """What a pass is to gather.
 
     A patch has D variables: ``n_bands`` bands first, then targets. ``used`` are the bands that must be valid and that
-    enter the moments, before the targets.
+    enter the moments, before the targets. ``where`` says which pixels count; all of them if it is None.
     """
 
     n_bands: int
@@ -86,6 +95,7 @@ class Question:
     scene: int = 0
     seed: int = 0
     sample: int = 0
+    where: Where | None = None
 
     @property
     def joint(self) -> list[int]:
@@ -130,7 +140,7 @@ class Tally:
         self.high = np.maximum(self.high, other.high)
         self.used += other.used
         for reason, n in other.invalid.items():
-            self.invalid[reason] += n
+            self.invalid[reason] = self.invalid.get(reason, 0) + n
 
 
 Part = tuple[int, int, Moments]
@@ -138,13 +148,19 @@ Part = tuple[int, int, Moments]
 
 def _tally_window(source: Source, window: Window, question: Question, bound: int) -> tuple[Tally, list[Part]]:
     """Gather one window; the moments come back as (block, stack column, moments) from top to bottom."""
-    patch = source.read(window)
+    out = {} if question.where is None else question.where.excluded(window)
+    # A window of which no pixel counts is not read.
+    patch = None if sum(int(o.sum()) for o in out.values()) == window.size else source.read(window)
     tally = Tally.zero(question)
     parts, drawn = [], []
     for piece in pieces(window, question.grid):
         moments = Moments.zero(len(question.joint))
         for cell in cells(piece.window):
-            more, pixels = _tally_cell(patch.values(*cell.within(window)), cell, question, bound, tally)
+            here = cell.within(window)
+            inside = _count_excluded({reason: o[here].ravel() for reason, o in out.items()}, cell, tally)
+            if patch is None or not inside.any():
+                continue
+            more, pixels = _tally_cell(patch.values(*here), inside, cell, question, bound, tally)
             moments = moments + more
             drawn.append(pixels)
         parts.append((piece.block, piece.column, moments))
@@ -152,14 +168,27 @@ def _tally_window(source: Source, window: Window, question: Question, bound: int
     return tally, parts
 
 
-def _tally_cell(z: Floats, cell: Window, question: Question, bound: int, tally: Tally) -> tuple[Moments, Pixels]:
+def _count_excluded(out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally) -> NDArray[np.bool_]:
+    """Count the pixels of a cell that do not count; (n,) True for the others."""
+    inside = np.ones(cell.size, dtype=bool)
+    for reason, excluded in out.items():
+        tally.invalid[reason] = tally.invalid.get(reason, 0) + int(excluded.sum())
+        inside &= ~excluded
+    return inside
+
+
+def _tally_cell(
+    z: Floats, inside: NDArray[np.bool_], cell: Window, question: Question, bound: int, tally: Tally
+) -> tuple[Moments, Pixels]:
     """Count one cell into the tally; its moments and its pixels for the sample are returned."""
+    if not inside.all():
+        z[:, ~inside] = np.nan
     finite = np.isfinite(z)
     tally.census += Census.of(z, finite, question.n_bands)
     bands_ok = finite[list(question.used)].all(axis=0)
     ok = bands_ok & finite[question.n_bands :].all(axis=0)
     tally.used += int(ok.sum())
-    tally.invalid["band missing"] += int((~bands_ok).sum())
+    tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
     tally.invalid["target missing"] += int((bands_ok & ~ok).sum())
     if not ok.any():
         size = len(question.joint)

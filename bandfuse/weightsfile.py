@@ -1,7 +1,8 @@
 """The weights file, version 1: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
 
 Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights ``scene_weight``
-(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). The metadata has one key, ``bandfuse``: JSON with
+(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). Weights of a reconstruction have ``decoder`` (B, K) and
+``decoder_offset`` (B,), NaN where a band is not rebuilt. The metadata has one key, ``bandfuse``: JSON with
 ``version``, ``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
 """
 
@@ -17,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bandfuse.bands import Bands, Floats
+from bandfuse.decoder import decoder, offsets
 from bandfuse.errors import BandfuseError, InputError
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
@@ -69,6 +71,8 @@ def dumps(model: Model) -> bytes:
     if model.per_scene:
         own = list(model.scenes.values())
         tensors |= {f"scene_{n}": np.stack([getattr(f, n) for f in own]) for n in ("weight", "gain", "offset")}
+    if model.decoder is not None:
+        tensors |= {"decoder": model.decoder.matrix, "decoder_offset": offsets(model.decoder)}
     # One metadata key only: safetensors does not keep the order of several.
     text = json.dumps(header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return bytes(save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text}))
@@ -129,10 +133,13 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
         return Fusion(weight, gain, offset, inputs, outputs, header["activation"], NodataPolicy(**header["nodata"]))
 
     common = fusion(tensors["weight"], tensors["gain"], tensors["offset"])
+    back = None
+    if {"decoder", "decoder_offset"} & set(tensors):
+        back = decoder(tensors["decoder"], tensors["decoder_offset"], inputs, outputs)
     keys = [str(k) for k in header["scenes"]]
     if not keys:
-        return Model(common)
+        return Model(common, decoder=back)
     own = (tensors["scene_weight"], tensors["scene_gain"], tensors["scene_offset"])
     if any(len(t) != len(keys) for t in own):
         raise ValueError(f"{len(keys)} scenes, but tensors for {[len(t) for t in own]}")
-    return Model(common, {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)})
+    return Model(common, {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}, back)

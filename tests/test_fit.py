@@ -28,7 +28,7 @@ from bandfuse.weights import ACTIVATIONS, CONSTRAINTS
 
 B = 5
 ONE_GROUP = within([Group("all", tuple(range(B)))], B, "channel", set(), [0])
-QUICK = {"lbfgs": None, "adam": 500, "sgd": 600}
+QUICK = {"lbfgs": None, "adam": 500, "adamw": 500, "sgd": 600}
 """Steps that are enough for small problems."""
 
 KNOWN = {
@@ -475,7 +475,7 @@ def test_groups_of_three_and_two_channels_are_an_error_that_names_both() -> None
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
-    with pytest.raises(ConfigError, match="got 'newton'; expected one of lbfgs, adam, sgd"):
+    with pytest.raises(ConfigError, match="got 'newton'; expected one of lbfgs, adam, adamw, sgd"):
         regress(data(), ONE_GROUP, Settings(optimizer="newton"))
 
 

@@ -20,7 +20,7 @@ ENTRIES = {"__init__", "__main__"}
 LONGEST = 60
 DOORS = {
     "rasterio": {"raster"},
-    "safetensors": {"weightsfile"},
+    "safetensors": {"weightsfile", "checkpointfile"},
     "typer": {"cli"},
     "rich": {"cli"},
     "click": {"cli"},

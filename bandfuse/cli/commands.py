@@ -50,8 +50,10 @@ def train(
     if json:
         show.json(report.model_dump_json())
         return
-    rows = [[name, *scores.values()] for name, scores in report.scores.train.items()]
-    show.table(["output", *next(iter(report.scores.train.values()))], rows, "Scores on the training pixels")
+    held = report.scores.holdout
+    scores, what = (held, "blocks held out in turn") if held else (report.scores.train, "the training pixels")
+    rows = [[name, *values.values()] for name, values in scores.items()]
+    show.table(["output", *next(iter(scores.values()))], rows, f"Scores on {what}")
     show.line(f"{convergence(report.convergence)}; {report.pixels.used} pixels; {report.device}")
     dropped = f", {len(report.bands_dropped)} bands dropped" if report.bands_dropped else ""
     show.line(f"{wanted.output} written: {len(report.outputs)} outputs{dropped}")
@@ -81,6 +83,8 @@ def apply(
     """Fuse rasters of any size with saved weights.
 
     bandfuse apply run/weights.safetensors other.tif -o fused.tif
+
+    bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.apply import apply as tool

@@ -19,16 +19,19 @@ ARGUMENTS = {"scenes"}
 SHORT = {"output": "-o"}
 """One-letter names."""
 
+PARTS = {"bounds": "MINX MINY MAXX MAXY", "window": "ROW COL ROWS COLS"}
+"""What the numbers of a flag that takes several are."""
+
 
 def _plain_type(field: FieldInfo) -> Any:
-    """The type that typer is given: a choice, bool, int, float, text, or a list of texts."""
+    """The type that typer is given: a choice, bool, int, float, text, a tuple, or a list of texts."""
     kind = field.annotation
     options = [a for a in get_args(kind) if a is not type(None)]
     if get_origin(kind) in (Union, types.UnionType):
         kind = options[0] if len(options) == 1 else str
     if get_origin(kind) is list:
         return list[str]
-    return kind if get_origin(kind) is Literal or kind in (bool, int, float, str) else str
+    return kind if get_origin(kind) in (Literal, tuple) or kind in (bool, int, float, str) else str
 
 
 def _default_text(field: FieldInfo) -> str | bool:
@@ -46,7 +49,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     else:
         flag = f"--{name.replace('_', '-')}"
         flags = [flag, *([SHORT[name]] if name in SHORT else [])]
-        spec = typer.Option(*flags, help=field.description, show_default=shown)
+        spec = typer.Option(*flags, help=field.description, show_default=shown, metavar=PARTS.get(name))
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, spec]
     )

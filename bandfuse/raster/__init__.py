@@ -5,25 +5,31 @@ Order inside the room, from the ground up::
     describe   what a file says of itself; whether two share a grid
     read       windows, by several threads; quicklooks
     write      fused windows to new files
+    mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
 """
 
 from bandfuse.raster.describe import CACHE, Raster, describe, gdal_version, same_grid
+from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.write import Encoding, Writer, band_tags, blank, write_array
 
 __all__ = [
     "CACHE",
+    "OUTSIDE",
     "Choice",
     "Encoding",
     "Raster",
     "RasterPatch",
     "Reader",
+    "Selection",
     "Writer",
     "band_tags",
     "blank",
     "describe",
     "gdal_version",
+    "opened_selection",
     "quicklook",
     "same_grid",
+    "select",
     "write_array",
 ]

@@ -245,6 +245,10 @@ def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
         place.set_text(text)
 
 
+MOST_POINTS = 2000
+"""Points that a curve is drawn with at most: a long training must not make a large page."""
+
+
 def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key: str = "loss") -> str:
     """Loss of every output against step, on a logarithmic axis, as SVG.
 
@@ -259,7 +263,8 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
         for values, (colour, style) in zip(history.values(), looks, strict=True):
             y = np.array(values, dtype=np.float64)
             y[~(np.isfinite(y) & (y > 0))] = np.nan
-            axes.plot(np.arange(y.size), y, color=colour, linestyle=style, linewidth=1.7)
+            drawn = np.unique(np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int))
+            axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)
         _log_ticks(axes)
         axes.set_xlabel("step")
         axes.set_ylabel("loss / variance of the target")

@@ -104,10 +104,12 @@ def weights_alt(output: OutputRow, rows: Sequence[WeightRow]) -> str:
 
 def output_facts(output: OutputRow, rows: Sequence[WeightRow]) -> Facts:
     """Gain, offset and constraint of one output."""
+    penalties = (("Ridge", output.ridge), ("Smooth", output.smooth))
     return (
         ("Gain", number(output.gain)),
         ("Offset", number(output.offset)),
         ("Constraint", output.constraint),
+        *((name, number(strength)) for name, strength in penalties if strength),
         ("Active bands", f"{number(output.active_bands)} of {number(len({row.band for row in rows}))}"),
     )
 
@@ -139,7 +141,9 @@ def _any(rows: Sequence[WeightRow], column: str) -> bool:
 def score_tables(report: TrainReport) -> list[Table]:
     """One table per part of the data: a row per output, a column per score."""
     parts = {part: getattr(report.scores, part) for part in ScoreTable.model_fields}
-    return [_score_table(part, scores) for part, scores in parts.items() if isinstance(scores, dict) and scores]
+    tables = [_score_table(part, scores) for part, scores in parts.items() if isinstance(scores, dict) and scores]
+    baselines = baseline_table(report)
+    return [*reversed(tables), *([baselines] if baselines else [])]
 
 
 def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table:
@@ -147,8 +151,27 @@ def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table
     names = [n for n in SCORE_TITLES if n in present] + [n for n in present if n not in SCORE_TITLES]
     titles = [SCORE_TITLES.get(name, name) for name in names]
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
-    rows = tuple((output, *(number(score.get(name)) for name in names)) for output, score in scores.items())
+    rows = tuple((output, *(_score(name, score.get(name)) for name in names)) for output, score in scores.items())
     return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
+
+
+def _score(name: str, value: float | None) -> str:
+    """A score in a cell; R² and correlations differ in their last digits."""
+    return f"{value:.5f}" if name in ("r2", "cc") and value is not None else number(value)
+
+
+def baseline_table(report: TrainReport) -> Table | None:
+    """R² of every baseline beside that of the chosen weights, on held-out blocks; None without baselines."""
+    methods = {name: t.holdout for name, t in report.baselines.items() if t.holdout}
+    held = report.scores.holdout
+    if not methods or not held:
+        return None
+    columns = (Column("Output"), Column("Chosen", "number"), *(Column(name, "number") for name in methods))
+    rows = tuple(
+        (output, _score("r2", score["r2"]), *(_score("r2", scores[output]["r2"]) for scores in methods.values()))
+        for output, score in held.items()
+    )
+    return Table("R² on held-out blocks, beside baselines", columns, rows)
 
 
 def score_note(report: TrainReport) -> str:

@@ -11,8 +11,10 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.config import ApplyConfig, Encoded
-from bandfuse.errors import ConfigError
+from bandfuse.decoder import as_read
+from bandfuse.errors import ConfigError, InputError
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
+from bandfuse.model import Model
 from bandfuse.output import check_place, whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, Reader, Writer
@@ -39,15 +41,14 @@ def apply(weights: str | Path, config: ApplyConfig, progress: Progress = silent)
     effort = Effort.of(config.threads, config.memory)
     fusions = []
     for scene, path in zip(scenes, outputs, strict=True):
-        check_inputs(scene, model.common.inputs)
+        fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
         check_place(path, overwrite=config.overwrite)
-        fusions.append(_with_policy(model.fusion(scene.names, use_common=config.use_common), config.nodata_policy))
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=config.driver, options=creation(config))
         for scene, fusion, path in zip(scenes, fusions, outputs, strict=True)
     ]
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
-    values = sum(len(f.outputs) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
+    values = sum(int(f.outputs.good.sum()) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
     clipped = sum(c for _, c in counts)
     return ApplyResult(
         outputs=[str(p) for p in outputs],
@@ -57,6 +58,34 @@ def apply(weights: str | Path, config: ApplyConfig, progress: Progress = silent)
         seconds=time.perf_counter() - started,
         messages=[f"{clipped} values were clipped to the range of {encoding.dtype}"] if clipped else [],
     )
+
+
+def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
+    """The fusion for a scene."""
+    check_inputs(scene, model.common.inputs)
+    return _with_policy(model.fusion(scene.names, use_common=config.use_common), config.nodata_policy)
+
+
+def _back(weights: str | Path, model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
+    """The decoder for a fused raster.
+
+    Raises
+    ------
+    InputError : the weights have no decoder.
+    MismatchError : the raster is not what these weights fuse.
+    ConfigError : a setting that belongs to fusing.
+    """
+    if model.decoder is None:
+        raise InputError(
+            f"{weights} holds no decoder", expected="weights of a reconstruction",
+            remedy="Train with --objective reconstruction to be able to rebuild the cube.",
+        )  # fmt: skip
+    for flag, given in (("--nodata-policy", config.nodata_policy is not None), ("--use-common", config.use_common)):
+        if given:
+            raise ConfigError(f"{flag} has no meaning with --inverse", remedy="Leave it out.")
+    made = as_read(model.decoder, scene.bands, scene.grid.path)
+    check_inputs(scene, made.inputs)
+    return made
 
 
 def _with_policy(fusion: Fusion, kind: str | None) -> Fusion:

@@ -12,13 +12,13 @@ from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.fusion import Fusion, Kernel
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Reader
+from bandfuse.raster import Reader, opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes import Scene, check_inputs, open_scene, places, target_bands
+from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, target_bands
 from bandfuse.scores import regression_scores
 from bandfuse.stream import Patch, Source
-from bandfuse.tally import Question, reduce_windows
-from bandfuse.tools.survey import Effort
+from bandfuse.tally import Question, Tally, reduce_windows
+from bandfuse.tools.survey import Effort, require_selected
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window, blocks
 
@@ -61,7 +61,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     model = load(weights)
     if not config.target:
         raise ConfigError("evaluate needs a target", expected="--target T")
-    scenes = [open_scene(p) for p in places(config.scenes, config.source, config.target)]
+    here = places(config.scenes, config.source, config.target)
+    scenes = [open_scene(p) for p in limited(here, config.mask, config.bounds, config.window)]
     if len(scenes) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
     scene = scenes[0]
@@ -69,13 +70,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)
     k = len(fusion.outputs)
-    effort = Effort.of(config.threads, config.memory)
-    with Reader(scene.choose(fusion.support, target=True), effort.threads) as reader:
-        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel)
-        question = Question(k, k, tuple(range(k)), blocks(scene.shape, 1))
-        tally = reduce_windows(
-            _Fused(reader, fusion, order), question, windows, threads=effort.threads, progress=progress
-        )
+    tally = _tally(scene, fusion, order, Effort.of(config.threads, config.memory), progress)
+    require_selected(scene, tally)
     if tally.used < 2:
         raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
     scores: Scores = dict(zip(fusion.outputs.name, regression_scores(tally.total(), tally.high[k:]), strict=True))
@@ -89,6 +85,21 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
             by_reason={r: n for r, n in tally.invalid.items() if n},
         ),
     )
+
+
+def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progress: Progress) -> Tally:
+    """Moments of [outputs, targets] in one pass."""
+    k = len(fusion.outputs)
+    with (
+        opened_selection(scene.where, effort.threads) as where,
+        Reader(scene.choose(fusion.support, target=True), effort.threads) as reader,
+    ):
+        weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
+        windows = effort.windows(scene.shape, scene.grid.stored, weight)
+        question = Question(k, k, tuple(range(k)), blocks(scene.shape, 1), where=where)
+        return reduce_windows(
+            _Fused(reader, fusion, order), question, windows, threads=effort.threads, progress=progress
+        )
 
 
 def _pair(fusion: Fusion, scene: Scene) -> list[int]:

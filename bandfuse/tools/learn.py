@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections.abc import Sequence
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bandfuse import groups as make
 from bandfuse.bands import Bands, Floats
-from bandfuse.config import PATHS, TrainConfig, read_yaml, rebased
+from bandfuse.config import TrainConfig, read_yaml
+from bandfuse.decoder import least_squares
 from bandfuse.design import Design, design, output_bands, unique_names
 from bandfuse.errors import ConfigError
 from bandfuse.fusion import Fusion, NodataPolicy
@@ -22,11 +25,16 @@ from bandfuse.groups import Group
 from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress, silent
-from bandfuse.scenes import Scene, check_inputs, open_scene, pair_of, places, target_bands
-from bandfuse.tools.survey import Effort, Survey, survey
+from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands
+from bandfuse.tools.assess import Assessment, Plan, assess, plan
+from bandfuse.tools.checkpoint import checkpoint_of
+from bandfuse.tools.resolve import is_assessed, resolve
+from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of, stop_messages, with_loss
+from bandfuse.tools.survey import Effort, Survey, block_grid, survey
 
 if TYPE_CHECKING:
     from bandfuse.fit import Fit
+    from bandfuse.losses import LossFunction
     from bandfuse.objectives import Objective
 
 SAMPLE = 20_000
@@ -45,23 +53,26 @@ class Trained:
     seconds_read: float
     seconds_fit: float
     device: str
+    plan: Plan | None = None
+    trust: Assessment | None = None
 
     @property
     def messages(self) -> list[str]:
         """What a user should know, from the files and from the pass."""
         from_files = [f"{Path(r.path).name}: {m}" for s in self.scenes for r in s.files for m in r.messages]
-        return list(dict.fromkeys([*from_files, *self.survey.messages]))
+        stops = stop_messages(self.fits, self.survey.design.names)
+        return list(dict.fromkeys([*from_files, *self.survey.messages, *stops]))
 
 
-def learn(config: TrainConfig, progress: Progress = silent) -> Trained:
-    """Learn weights; nothing is written."""
-    config = resolve(config)
-    scenes = [open_scene(p) for p in places(config.scenes, config.source, config.target)]
+def learn(config: TrainConfig, progress: Progress = silent, *, loss: LossFunction | None = None) -> Trained:
+    """Learn weights; nothing is written. ``loss(y, target)`` is a loss of your own, of (N, K) tensors."""
+    config = resolve(with_loss(config, loss))
+    here = places(config.scenes, config.source, config.target)
+    scenes = [open_scene(p) for p in limited(here, config.mask, config.bounds, config.window)]
     for scene in scenes[1:]:
         check_inputs(scene, scenes[0].bands)
     targets = _target_names(config, scenes)
-    # Importing torch takes a second: it comes while the pixels are read.
-    ahead = threading.Thread(target=__import__, args=("torch",), daemon=True)
+    ahead = threading.Thread(target=_load, daemon=True)
     ahead.start()
     started = time.perf_counter()
     found = survey(
@@ -70,45 +81,36 @@ def learn(config: TrainConfig, progress: Progress = silent) -> Trained:
         Effort.of(config.threads, config.memory),
         progress,
         seed=config.seed,
-        sample=SAMPLE if config.activation != "identity" else 0,
+        sample=SAMPLE if is_sampled(config) else 0,
     )
     read = time.perf_counter()
     ahead.join()
-    model, fits, device = _fit(config, scenes, found, progress)
+    grids = [block_grid(s, len(scenes)) for s in scenes]
+    sampling = Sampling(grids, loss, checkpoint_of(config, found))
+    # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
+    with threadpool_limits(limits=1, user_api="blas"):
+        made = plan(config, found, progress) if is_assessed(config) else None
+        model, fits, device = _fit(config, scenes, found, made, sampling, progress)
+        trust = None if made is None else _assess(made, found, model, config.seed, progress)
     ended = time.perf_counter()
     return Trained(
-        config.model_copy(update={"device": device}), scenes, found, model, fits, read - started, ended - read, device
-    )
+        config.model_copy(update={"device": device}), scenes, found, model, fits, read - started, ended - read, device,
+        made, trust,
+    )  # fmt: skip
 
 
-def resolve(config: TrainConfig) -> TrainConfig:
-    """Fill in the defaults that depend on other settings, and refuse settings that exclude each other."""
-    objective = config.objective or ("regression" if config.target else "reconstruction")
-    if objective == "regression" and not config.target:
-        raise ConfigError(
-            "regression needs a target", expected="--target T", remedy="Or use --objective reconstruction."
-        )
-    if objective == "reconstruction":
-        for flag, given in (
-            ("--target", bool(config.target)),
-            ("--gain", config.gain),
-            ("--activation", config.activation != "identity"),
-            ("--weights instance", config.weights == "instance"),
-        ):
-            if given:
-                raise ConfigError(f"{flag} has no meaning for reconstruction", remedy="Leave it out.")
-    constraint = config.constraint or ("nonnegative" if objective == "regression" else "simplex")
-    if config.gain and constraint not in ("affine", "simplex"):
-        raise ConfigError(
-            f"--gain has no meaning with constraint {constraint}", expected="--constraint affine or simplex",
-            remedy="Free and non-negative weights hold their gain already.",
-        )  # fmt: skip
-    if config.lr is not None and config.optimizer == "lbfgs":
-        raise ConfigError("--lr has no meaning for lbfgs, which searches its steps", remedy="Leave it out.")
-    if config.group and config.groups:
-        raise ConfigError("--group and --groups exclude each other", remedy="Use one of them.")
-    values = rebased(config.model_dump(include={*PATHS, "groups"}), Path.cwd())
-    return config.model_copy(update={**values, "objective": objective, "constraint": constraint})
+def _load() -> None:
+    """Import what the fit needs, which takes seconds, while the pixels are read. A limit on threads reaches only
+    libraries that are loaded."""
+    for name in ("torch", "scipy.linalg", "scipy.optimize"):
+        importlib.import_module(name)
+
+
+def _assess(made: Plan, found: Survey, model: Model, seed: int, progress: Progress) -> Assessment:
+    """Hold-out, baselines and intervals of the fitted weights."""
+    matrix = model.common.matrix[:, list(found.design.used)]
+    peak = found.high[[len(found.design.used) + t for t in found.design.targets]]
+    return assess(made, matrix, peak, seed=seed, progress=progress)
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:
@@ -154,56 +156,83 @@ def _arrange(config: TrainConfig, bands: Bands, targets: list[str] | None) -> De
 
 
 def _fit(
-    config: TrainConfig, scenes: Sequence[Scene], found: Survey, progress: Progress
+    config: TrainConfig,
+    scenes: Sequence[Scene],
+    found: Survey,
+    made: Plan | None,
+    sampling: Sampling,
+    progress: Progress,
 ) -> tuple[Model, list[Fit], str]:
     """Fit the pooled moments, and for instance weights every scene's own."""
     from bandfuse.fit import device_of
 
     device = str(device_of(config.device))
-    common_fit = _fit_one(config, device, found, found.pooled, progress, scene=None)
+    common_fit = _fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
     common = _fusion(config, found, common_fit)
     if config.weights != "instance":
-        return Model(common), [common_fit], device
-    fits = [_fit_one(config, device, found, moments, progress, scene=i) for i, moments in enumerate(found.scenes)]
+        return Model(common, decoder=_decoder(config, found, common)), [common_fit], device
+    fits = [
+        _fit_one(config, device, found, made, sampling, moments, progress, scene=i)
+        for i, moments in enumerate(found.scenes)
+    ]
     own = {s.key: replace(_fusion(config, found, f), outputs=common.outputs) for s, f in zip(scenes, fits, strict=True)}
     return Model(common, own), fits, device
 
 
+def _decoder(config: TrainConfig, found: Survey, common: Fusion) -> Fusion | None:
+    """The way back from the outputs to the bands, which a reconstruction is for."""
+    if config.objective != "reconstruction":
+        return None
+    n = len(found.design.used)
+    return least_squares(common, found.pooled.take(range(n)), found.design.used)
+
+
 def _fit_one(
-    config: TrainConfig, device: str, found: Survey, joint: Moments, progress: Progress, *, scene: int | None
+    config: TrainConfig,
+    device: str,
+    found: Survey,
+    made: Plan | None,
+    sampling: Sampling,
+    joint: Moments,
+    progress: Progress,
+    *,
+    scene: int | None,
 ) -> Fit:
     """Minimise the objective of the config on the moments of all scenes, or of one."""
-    from bandfuse.fit import Settings, fit
+    from bandfuse.fit import fit
 
     n = len(found.design.used)
     joint = joint.take([*range(n), *(n + t for t in found.design.targets)])
-    objective, level = _objective(config, found, joint, scene)
-    settings = Settings(
-        constraint=str(config.constraint), gain=config.gain, init=config.init, optimizer=config.optimizer,
-        steps=config.steps, lr=config.lr, momentum=config.momentum, device=device, seed=config.seed,
-    )  # fmt: skip
+    objective, level = _objective(config, found, made, sampling, joint, scene)
+    settings = settings_of(config, device)
     bands = found.bands.take(found.design.used)
-    return fit(found.design.layout, objective, bands, joint.mean[:n], level, settings, progress)
+    constraints = None if made is None else made.constraints
+    return fit(
+        found.design.layout, objective, bands, joint.mean[:n], level, settings, progress, constraints=constraints,
+        slots=sampling.slots(scene),
+    )  # fmt: skip
 
 
 def _objective(
-    config: TrainConfig, found: Survey, joint: Moments, scene: int | None
+    config: TrainConfig, found: Survey, made: Plan | None, sampling: Sampling, joint: Moments, scene: int | None
 ) -> tuple[Objective, Floats | None]:
     """The objective, and where the outputs' levels start (None without offset)."""
-    from bandfuse.objectives import Reconstruction, Regression, SampledRegression, Split
+    from bandfuse.objectives import Reconstruction, Regression
+    from bandfuse.split import Split
 
     n = len(found.design.used)
     split = Split.of(joint, n)
     if config.objective == "reconstruction":
         return Reconstruction(split.a), None
     level = None if config.no_offset else split.target_mean
-    if config.activation == "identity":
-        return Regression(split, offset=not config.no_offset), level
+    if not is_sampled(config):
+        forms = None if made is None else made.forms
+        return Regression(split, offset=not config.no_offset, forms=forms), level
     pixels = found.pixels if scene is None else found.tallies[scene].pixels
-    values = pixels.values[:, [*range(n), *(n + t for t in found.design.targets)]]
+    columns = [*range(n), *(n + t for t in found.design.targets)]
     if level is not None and config.activation in ("sigmoid", "tanh"):
         level = np.zeros_like(level)
-    return SampledRegression(values, n, split.mean, config.activation), level
+    return objective_of(config, sampling, pixels, columns, split.mean), level
 
 
 def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:

@@ -32,6 +32,8 @@ from bandfuse.scenes import Scene, target_bands
 from bandfuse.scores import against_targets, reconstruction_score, regression_scores
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.survey import input_file
+from bandfuse.trust.cases import Strength
+from bandfuse.trust.choose import WORTH
 
 if TYPE_CHECKING:
     from bandfuse.report.html import Quicklook
@@ -40,13 +42,21 @@ CUBE = "cube"
 """The name under which the scores of a reconstruction stand: they belong to all outputs together."""
 
 
+INTERVALS = (
+    "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For non-negative "
+    "weights they are solved without smoothing, so that they hold its bias; for free and affine weights they do not "
+    "hold the bias of the ridge, and are too narrow where it is strong."
+)
+
+
 def report_of(trained: Trained, progress: Progress) -> TrainReport:
     """Everything that the run found."""
     files = {r.path: r for s in trained.scenes for r in s.files}
     return TrainReport(
         outputs=_outputs(trained),
         weights=weight_rows(trained),
-        scores=ScoreTable(train=_scores(trained)),
+        scores=ScoreTable(train=_scores(trained), holdout=_holdout(trained)),
+        baselines=_baselines(trained),
         convergence=_convergence(trained),
         pixels=_pixels(trained),
         bands_dropped=_dropped(trained),
@@ -69,11 +79,22 @@ def _outputs(trained: Trained) -> list[OutputRow]:
             name=name,
             gain=float(fusion.gain[k]),
             offset=float(fusion.offset[k]),
-            constraint=str(trained.config.constraint),
+            constraint=constraint,
+            ridge=strength.ridge if strength else None,
+            smooth=strength.smooth if strength else None,
             active_bands=int((fusion.matrix[k] != 0).sum()),
         )
         for k, name in enumerate(fusion.outputs.name)
+        for constraint, strength in [_choice(trained, k)]
     ]
+
+
+def _choice(trained: Trained, k: int) -> tuple[str, Strength | None]:
+    """The constraint of an output, and how strongly it was regularised."""
+    if trained.plan is None:
+        return str(trained.config.constraint), None
+    choice = trained.plan.choices[k]
+    return choice.constraint, choice.strength
 
 
 def weight_rows(trained: Trained) -> list[WeightRow]:
@@ -86,7 +107,17 @@ def weight_rows(trained: Trained) -> list[WeightRow]:
         local = set(layout.col[layout.row == k].tolist()) | set(np.flatnonzero(layout.fixed[k]).tolist())
         for position in sorted(design.used[i] for i in local):
             rows += [_weight_row(f, k, position, scene) for scene, f in fusions.items()]
-    return rows
+    return rows if model.per_scene else [_bounded(row, trained) for row in rows]
+
+
+def _bounded(row: WeightRow, trained: Trained) -> WeightRow:
+    """A row with its interval, where there is one."""
+    interval = None if trained.trust is None else trained.trust.interval
+    if interval is None:
+        return row
+    design = trained.survey.design
+    k, place = design.names.index(row.output), design.used.index(row.band - 1)
+    return row.model_copy(update={"ci_low": float(interval.low[k, place]), "ci_high": float(interval.high[k, place])})
 
 
 def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
@@ -137,6 +168,22 @@ def _scores(trained: Trained) -> Scores:
         return dict(zip(design.names, regression_scores(_pairs(trained), peak), strict=True))
     fitted = trained.fits[0]
     return {CUBE: reconstruction_score(float(fitted.losses[0]), float(fitted.scale[0]), float(high[:n].max()))}
+
+
+def _holdout(trained: Trained) -> Scores | None:
+    if trained.trust is None or trained.trust.holdout is None or trained.model.per_scene:
+        return None
+    return dict(zip(trained.survey.design.names, trained.trust.holdout, strict=True))
+
+
+def _baselines(trained: Trained) -> dict[str, ScoreTable]:
+    if trained.trust is None or trained.model.per_scene:
+        return {}
+    names = trained.survey.design.names
+    return {
+        method: ScoreTable(**{part: dict(zip(names, scores, strict=True)) for part, scores in parts.items()})
+        for method, parts in trained.trust.table.items()
+    }
 
 
 def _convergence(trained: Trained) -> Convergence:
@@ -227,25 +274,54 @@ def _equation(trained: Trained) -> str:
 
 
 def _verdict(report: TrainReport, trained: Trained) -> list[str]:
-    """How good the fit is, in words, and what these words do not cover."""
-    scores = report.scores.train
+    """How good the fit is, in words, against which baseline, and what to distrust."""
+    held = report.scores.holdout
+    scores = held or report.scores.train
     explained = {name: s["r2"] for name, s in scores.items() if s["r2"] is not None}
     if not explained:
         return ["No score could be computed: the targets are constant."]
     worst = min(explained, key=lambda name: explained[name] or 0.0)
+    part = share(explained[worst] or 0)
     if trained.config.objective == "reconstruction":
-        first = f"The fused bands keep {share(explained[worst] or 0)} of the cube's variance."
+        first = f"The fused bands keep {part} of the cube's variance."
     else:
-        first = f"The fused bands explain {share(explained[worst] or 0)} of the variance of {worst!r}" + (
-            ", the least well matched target, and more of the others." if len(explained) > 1 else "."
-        )
-    lines = [first, "These scores are of the pixels that were trained on; they do not show how far the weights hold."]
+        where = "On blocks that were held out, the" if held else "The"
+        rest = ", the least well matched target, and more of the others." if len(explained) > 1 else "."
+        first = f"{where} fused bands explain {part} of the variance of {worst!r}{rest}"
+    return [first, *_doubts(report, trained)]
+
+
+def _doubts(report: TrainReport, trained: Trained) -> list[str]:
+    lines = []
+    if report.scores.holdout is None:
+        lines.append("These scores are of the pixels that were trained on; they do not show how far the weights hold.")
+    else:
+        lines += _against_baselines(report)
+        lines.append("A good fit says little about the weights: look at their intervals.")
+    if trained.trust is not None and trained.trust.interval is not None and not trained.model.per_scene:
+        lines.append(INTERVALS)
     if trained.config.activation != "identity":
         lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
     gap = report.convergence.relative_gap
     if gap is not None and gap > 1e-6:
         lines.append(f"The training stopped {gap:.1e} of the target's variance short of the best weights.")
     return lines
+
+
+def _against_baselines(report: TrainReport) -> list[str]:
+    """Where a baseline explains more of the held-out variance than the chosen weights, by more than a thousandth."""
+    lines = []
+    mine = report.scores.holdout or {}
+    for name, score in mine.items():
+        theirs = {m: t.holdout[name]["r2"] for m, t in report.baselines.items() if t.holdout}
+        known = {m: r2 for m, r2 in theirs.items() if r2 is not None}
+        best = max(known, key=lambda m: known[m], default=None)
+        if best is not None and score["r2"] is not None and known[best] > score["r2"] + WORTH:
+            lines.append(
+                f"For {name!r} the baseline {best} does better on held-out blocks: R² {known[best]:.4f} against "
+                f"{score['r2']:.4f}."
+            )
+    return lines or ["No baseline does better on held-out blocks by more than 0.1 % of the variance."]
 
 
 def share(part: float) -> str:

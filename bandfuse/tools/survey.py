@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -15,12 +16,12 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
 from bandfuse.progress import Progress
-from bandfuse.raster import Raster, Reader
+from bandfuse.raster import OUTSIDE, Raster, Reader, opened_selection
 from bandfuse.results import InputFile
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import each_window
 from bandfuse.tally import Census, Question, Tally, reduce_windows
-from bandfuse.windows import STACK_ROWS, Window, blocks, cells, plan, tile
+from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, plan, tile
 
 SCOUT_STACKS = 8
 """Stacks that are looked at to guess the dead bands."""
@@ -112,6 +113,8 @@ def survey(
             _pass(scene, number, wanted, design, effort, progress, seed=seed, sample=sample, n_scenes=len(scenes))
             for number, scene in enumerate(scenes)
         ]
+        for scene, tally in zip(scenes, tallies, strict=True):
+            require_selected(scene, tally)
         truth = common_reasons(scenes, [_dead(t.census, wanted) for t in tallies])
         if attempt == 2 or set(truth) == set(guess):
             break
@@ -126,25 +129,36 @@ def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
 
 
 def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, seed: int) -> dict[int, str]:
-    """Dead bands by the look of a few stacks, chosen by the seed."""
+    """Dead bands by the look of a few stacks in which pixels count, chosen by the seed; none if all are empty."""
     stacks = tile(scene.shape, STACK_ROWS, 256)
-    if len(stacks) > SCOUT_STACKS:
-        chosen = np.random.default_rng(seed).choice(len(stacks), SCOUT_STACKS, replace=False)
-        stacks = [stacks[i] for i in sorted(chosen)]
+    order = np.random.default_rng(seed).permutation(len(stacks))
     census = Census.zero(len(wanted))
-    with Reader(scene.choose(wanted), effort.threads) as reader:
+    with (
+        opened_selection(scene.where, effort.threads) as where,
+        Reader(scene.choose(wanted), effort.threads) as reader,
+    ):
+        some = (i for i in order if where is None or not where.outside(stacks[i]).all())
+        chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
 
         def look(window: Window) -> Census:
             patch = reader.read(window)
+            outside = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
             found = Census.zero(len(wanted))
             for cell in cells(window):
-                z = patch.values(*cell.within(window))
+                here = cell.within(window)
+                z = patch.values(*here)
+                z[:, outside[here].ravel()] = np.nan
                 found += Census.of(z, np.isfinite(z), len(wanted))
             return found
 
-        for _, part in each_window(stacks, look, threads=effort.threads):
+        for _, part in each_window(chosen, look, threads=effort.threads):
             census += part
-    return _dead(census, wanted)
+    return _dead(census, wanted) if census.seen else {}
+
+
+def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
+    """The blocks of one of so many scenes."""
+    return blocks(scene.shape, max(1, int(BLOCKS_PER_SIDE / n_scenes**0.5)))
 
 
 def _pass(
@@ -160,19 +174,23 @@ def _pass(
     n_scenes: int,
 ) -> Tally:
     """Gather one scene."""
-    per_side = max(1, int(BLOCKS_PER_SIDE / n_scenes**0.5))
     place = {p: i for i, p in enumerate(wanted)}
-    question = Question(
-        n_bands=len(wanted),
-        n_targets=0 if scene.target is None else len(target_bands(scene.target)),
-        used=tuple(place[p] for p in design.used),
-        grid=blocks(scene.shape, per_side),
-        scene=number,
-        seed=seed,
-        sample=sample,
-    )
-    with Reader(scene.choose(wanted, target=True), effort.threads) as reader:
-        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel)
+    with (
+        opened_selection(scene.where, effort.threads) as where,
+        Reader(scene.choose(wanted, target=True), effort.threads) as reader,
+    ):
+        question = Question(
+            n_bands=len(wanted),
+            n_targets=0 if scene.target is None else len(target_bands(scene.target)),
+            used=tuple(place[p] for p in design.used),
+            grid=block_grid(scene, n_scenes),
+            scene=number,
+            seed=seed,
+            sample=sample,
+            where=where,
+        )
+        weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
+        windows = effort.windows(scene.shape, scene.grid.stored, weight)
         return reduce_windows(
             reader, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
         )
@@ -181,18 +199,36 @@ def _pass(
 def _require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) -> None:
     if not bands.good[list(wanted)].any():
         reasons = dict.fromkeys(bands.reason[p] for p in wanted)
+        limits = shorten(dict.fromkeys(f" in {s.where.text}" for s in scenes if s.where is not None))
         raise InputError(
             f"no band of {shorten(s.grid.path for s in scenes)} can be used",
-            got=shorten(reasons),
+            got=shorten(reasons) + (limits if scenes[0].where is not None else ""),
             expected="bands with data",
             remedy="Look at it with bandfuse info -v.",
+        )
+
+
+def require_selected(scene: Scene, tally: Tally) -> None:
+    """A selection must leave pixels.
+
+    Raises
+    ------
+    InputError : it leaves none.
+    """
+    outside = sum(tally.invalid.get(reason, 0) for reason in OUTSIDE)
+    if scene.where is not None and outside == scene.shape[0] * scene.shape[1]:
+        raise InputError(
+            f"no pixel of scene {scene.key!r} is selected",
+            got=scene.where.text,
+            expected=f"pixels of {scene.grid.path}",
+            remedy="Bounds are in the scene's CRS, windows in pixels from 0; see bandfuse info.",
         )
 
 
 def _require_pixels(scenes: Sequence[Scene], tallies: Sequence[Tally]) -> None:
     for scene, tally in zip(scenes, tallies, strict=True):
         if tally.used < 2:
-            reasons = ", ".join(f"{n} with {reason}" for reason, n in tally.invalid.items() if n)
+            reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
             raise InputError(
                 f"scene {scene.key!r} has no pixels to learn from",
                 got=f"{tally.used} usable of {scene.shape[0] * scene.shape[1]} pixels ({reasons or 'too small'})",

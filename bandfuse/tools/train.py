@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bandfuse.config import TrainConfig, dump_yaml
+from bandfuse.config import NOT_RESULTS, TrainConfig, dump_yaml
 from bandfuse.errors import ConfigError
 from bandfuse.output import check_place, whole_folder
 from bandfuse.progress import Progress, silent
@@ -17,15 +18,21 @@ from bandfuse.tools.record import report_of, write_texts
 from bandfuse.tools.survey import Effort
 from bandfuse.weightsfile import dumps
 
+if TYPE_CHECKING:
+    from bandfuse.losses import LossFunction
+
 RUN_FILE = "weights.safetensors"
 """The file by which a folder is known as a run."""
 
-NOT_RESULTS = {"output", "overwrite", "threads", "memory", "no_fused", "no_report"}
-"""Settings that do not change the weights: left out of a run's config.yaml."""
 
-
-def train(config: TrainConfig, progress: Progress = silent) -> tuple[TrainReport, list[str]]:
+def train(
+    config: TrainConfig, progress: Progress = silent, *, loss: LossFunction | None = None
+) -> tuple[TrainReport, list[str]]:
     """Learn weights and write the run folder. Gives the report, and messages for the user.
+
+    Parameters
+    ----------
+    loss : a loss of your own for regression: ``loss(y, target)`` of two (N, K) tensors gives (N,) or a scalar.
 
     Raises
     ------
@@ -35,7 +42,7 @@ def train(config: TrainConfig, progress: Progress = silent) -> tuple[TrainReport
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
     check_place(folder, overwrite=config.overwrite, own=RUN_FILE)
-    trained = learn(config, progress)
+    trained = learn(config, progress, loss=loss)
     started = time.perf_counter()
     with whole_folder(folder) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))

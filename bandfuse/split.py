@@ -1,0 +1,72 @@
+"""Split: joint moments of bands and targets taken apart, and the squared error of a layout's weights made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.exact import Quadratic
+from bandfuse.layout import Layout
+from bandfuse.moments import Moments
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Moments of the joint vector [bands, targets]: covariances A (B, B) and C = cov(x, t) (B, K), var(t) and means."""
+
+    a: Floats
+    c: Floats
+    var: Floats
+    mean: Floats
+    target_mean: Floats
+
+    @classmethod
+    def of(cls, joint: Moments, n_bands: int) -> Split:
+        """From joint moments with the targets last."""
+        s = joint.covariance
+        b = n_bands
+        return cls(s[:b, :b], s[:b, b:], np.diag(s)[b:].copy(), joint.mean[:b], joint.mean[b:])
+
+    def rows(self, rows: Sequence[int]) -> Split:
+        """For some of the targets."""
+        r = list(rows)
+        return replace(self, c=self.c[:, r], var=self.var[r], target_mean=self.target_mean[r])
+
+    def about(self, mean: Floats, target_mean: Floats) -> Split:
+        """Second moments about other means, in the place of the covariances: what held-out pixels look like from the
+        means of the training."""
+        dx, dt = self.mean - mean, self.target_mean - target_mean
+        return Split(self.a + np.outer(dx, dx), self.c + np.outer(dx, dt), self.var + dt**2, mean, target_mean)
+
+    def second(self, *, offset: bool) -> Split:
+        """As a squared error sees them: centred with an offset, about zero without one."""
+        return self if offset else self.about(np.zeros_like(self.mean), np.zeros_like(self.target_mean))
+
+
+def squared_error(
+    split: Split, layout: Layout, scale: Floats, *, offset: bool, gain: bool, forms: Floats | None = None
+) -> Quadratic:
+    """``Σ_k loss_k / scale_k`` as a quadratic in v, with a gain in u = gain · v, where fixed groups ride on the gain.
+
+    Parameters
+    ----------
+    forms : (K, B, B) penalties on the rows of gain · W, in units of the squared error.
+    """
+    s, sums = split.second(offset=offset), layout.multiplicity
+    a, b, c = np.zeros((layout.size,) * 2), np.zeros(layout.size), 0.0
+    for k in range(layout.shape[0]):
+        bend = s.a if forms is None else s.a + forms[k]
+        fixed = layout.fixed[k]
+        if gain and fixed.any():
+            z = layout.member(k) + np.outer(fixed, sums)
+            a += z.T @ bend @ z / scale[k]
+            b += z.T @ s.c[:, k] / scale[k]
+            c += float(s.var[k]) / scale[k]
+        else:
+            a += layout.project(k, bend) / scale[k]
+            b += layout.gather(k, s.c[:, k] - bend @ fixed) / scale[k]
+            c += float(fixed @ bend @ fixed - 2 * fixed @ s.c[:, k] + s.var[k]) / scale[k]
+    return Quadratic(a, b, c, sums)

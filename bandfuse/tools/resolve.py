@@ -1,0 +1,92 @@
+"""Resolve: the settings of a training with every default filled in, and none that excludes another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bandfuse.config import PATHS, TrainConfig, rebased
+from bandfuse.errors import ConfigError
+from bandfuse.tools.sampled import DESCENTS, is_sampled
+
+Clash = tuple[bool, str, str]
+"""Whether it is so, what cannot be, and what to do."""
+
+
+def is_assessed(config: TrainConfig) -> bool:
+    """A regression of common weights that needs nothing but moments: blocks can be held out and drawn again."""
+    return config.objective == "regression" and not is_sampled(config) and config.weights != "instance"
+
+
+def resolve(config: TrainConfig) -> TrainConfig:
+    """Fill in the defaults that depend on other settings.
+
+    Raises
+    ------
+    ConfigError : settings that exclude each other.
+    """
+    objective = config.objective or ("regression" if config.target else "reconstruction")
+    config = config.model_copy(update={"objective": objective})
+    if config.constraint is None:
+        by_default = "auto" if is_assessed(config) and not config.gain else "nonnegative"
+        config = config.model_copy(update={"constraint": "simplex" if objective == "reconstruction" else by_default})
+    for wrong, what, remedy in (*_of_objective(config), *_of_constraint(config), *_of_others(config)):
+        if wrong:
+            raise ConfigError(what, remedy=remedy)
+    values = rebased(config.model_dump(include={*PATHS, "groups"}), Path.cwd())
+    return config.model_copy(update=values)
+
+
+def _of_objective(config: TrainConfig) -> Iterator[Clash]:
+    yield (
+        config.objective == "regression" and not config.target,
+        "regression needs a target",
+        "Give --target T, or use --objective reconstruction.",
+    )
+    for flag, given in (
+        ("--target", bool(config.target)),
+        ("--gain", config.gain),
+        ("--activation", config.activation != "identity"),
+        ("--loss", config.loss != "mse"),
+        ("--weights instance", config.weights == "instance"),
+    ):
+        yield (
+            config.objective == "reconstruction" and given,
+            f"{flag} has no meaning for reconstruction",
+            "Leave it out.",
+        )
+
+
+def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
+    yield (
+        config.gain and config.constraint not in ("affine", "simplex"),
+        f"--gain has no meaning with constraint {config.constraint}",
+        "Use it with --constraint affine or simplex; free and non-negative weights hold their gain already.",
+    )
+    what = "reconstruction, instance weights, and losses and activations on a pixel sample"
+    for flag, given in (
+        ("--constraint auto", config.constraint == "auto"),
+        ("--ridge", config.ridge is not None),
+        ("--smooth", config.smooth is not None),
+    ):
+        yield given and not is_assessed(config), f"{flag} has no meaning for {what}", "Leave it out."
+    yield (
+        config.smooth is not None and (config.fuse == "across" or config.weights != "channel"),
+        "--smooth is for one weight per band within groups",
+        "Leave it out.",
+    )
+
+
+def _of_others(config: TrainConfig) -> Iterator[Clash]:
+    for flag, given in (("--lr", config.lr is not None), ("--schedule", config.schedule is not None)):
+        yield (
+            given and config.optimizer not in DESCENTS,
+            f"{flag} has no meaning for {config.optimizer}, which searches its steps",
+            "Leave it out.",
+        )
+    yield (
+        config.checkpoint is not None and config.optimizer not in DESCENTS,
+        f"--checkpoint has no meaning for {config.optimizer}",
+        "Use it with --optimizer adam, adamw or sgd.",
+    )
+    yield bool(config.group and config.groups), "--group and --groups exclude each other", "Use one of them."

@@ -1,0 +1,104 @@
+"""Sampled: training on the pixel sample, for what is not quadratic. From settings to an objective and its pace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bandfuse.bands import Floats
+from bandfuse.config import TrainConfig
+from bandfuse.errors import ConfigError, shorten
+from bandfuse.heldout import held_out
+from bandfuse.pixels import Pixels
+from bandfuse.windows import BlockGrid
+
+if TYPE_CHECKING:
+    from bandfuse.fit import Fit, Settings, Slots
+    from bandfuse.losses import LossFunction
+    from bandfuse.objectives import SampledRegression
+    from bandfuse.tools.checkpoint import Checkpoint
+
+DESCENTS = ("adam", "adamw", "sgd")
+"""Optimizers that take minibatches and can stop early."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """What training on a sample needs beside the settings: the blocks of every scene, and a user's own loss."""
+
+    grids: Sequence[BlockGrid]
+    loss: LossFunction | None = None
+    checkpoint: Checkpoint | None = None
+
+    def slots(self, scene: int | None) -> Slots:
+        """Where the descents of the common weights (None) or of one scene's keep their states."""
+        which, checkpoint = "common" if scene is None else f"scene {scene}", self.checkpoint
+        if checkpoint is None:
+            from bandfuse.descend import Nowhere
+
+            return lambda part: Nowhere()
+        return lambda part: checkpoint.slot(f"{which}, {part}")
+
+
+def is_sampled(config: TrainConfig) -> bool:
+    """Whether the loss depends on more than the moments of the pixels."""
+    return config.activation != "identity" or config.loss != "mse"
+
+
+def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
+    """The settings of a run with a user's own loss function, or without one.
+
+    Raises
+    ------
+    ConfigError : two losses, or the name ``custom`` without a function.
+    """
+    if loss is None:
+        if config.loss == "custom":
+            raise ConfigError(
+                "loss custom needs a function", expected="bandfuse.train(config, loss=function) in Python",
+                remedy="On the command line, use --loss mse, mae, huber, sam or cosine.",
+            )  # fmt: skip
+        return config
+    if config.loss not in ("mse", "custom"):
+        raise ConfigError(f"loss {config.loss} and a loss function exclude each other", remedy="Use one of them.")
+    return config.model_copy(update={"loss": "custom"})
+
+
+def settings_of(config: TrainConfig, device: str) -> Settings:
+    """How to fit."""
+    from bandfuse.fit import Settings
+
+    return Settings(
+        constraint=str(config.constraint), gain=config.gain, init=config.init, optimizer=config.optimizer,
+        steps=config.steps, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay,
+        schedule=config.schedule, batch_size=config.batch_size, patience=config.patience, device=device,
+        seed=config.seed,
+    )  # fmt: skip
+
+
+def objective_of(
+    config: TrainConfig, sampling: Sampling, pixels: Pixels, columns: Sequence[int], mean: Floats
+) -> SampledRegression:
+    """The objective on a sample whose ``columns`` are the used bands and the targets; ``mean`` (B,) of the bands."""
+    from bandfuse.objectives import SampledRegression
+
+    watched = config.patience > 0 and config.optimizer in DESCENTS
+    return SampledRegression(
+        pixels.values[:, list(columns)],
+        len(mean),
+        mean,
+        config.activation,
+        loss=config.loss if sampling.loss is None else sampling.loss,
+        huber_delta=config.huber_delta,
+        held=held_out(pixels.place, sampling.grids, config.seed) if watched else None,
+    )
+
+
+def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
+    """Which epoch's weights were kept, where held-out pixels were watched."""
+    stops = [stop for fit in fits for stop in fit.stops]
+    return [
+        f"early stopping: {shorten([names[r] for r in rows], 3)} kept the weights after epoch {best} of {epochs}"
+        for rows, best, epochs in stops
+    ]

@@ -1,0 +1,11 @@
+"""Trust: how far weights can be believed. Everything here is made of block moments; no pixel is read again.
+
+Order inside the room, from the ground up::
+
+    folds       contiguous blocks of pixels to hold out
+    penalty     ridge and smooth as quadratic forms
+    cases       one set of weights as quadratics, on all pixels and on each fold
+    choose      regularisation and constraint by block cross-validation
+    holdout     scores of outputs and of baselines on pixels that were held out
+    intervals   block bootstrap
+"""

@@ -1,0 +1,92 @@
+"""Choose: regularisation and constraint by block cross-validation, from the folds' moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bandfuse.exact import CONE
+from bandfuse.trust.cases import Active, Case, Strength, minimiser
+
+WORTH = 1e-3
+"""Physical (non-negative) weights are taken unless they cost more than this part of the target's variance."""
+
+DECADES = tuple(10.0**e for e in range(-9, 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A constraint and strengths, with their held-out error as a part of the target's variance, and the curves that
+    were looked at: (ridge, smooth, error)."""
+
+    constraint: str
+    strength: Strength
+    error: float
+    curve: list[tuple[float, float, float]] = field(default_factory=list)
+
+
+def solved_as(choice: Choice, gain: bool) -> str:
+    """The constraint on gain · v: a gain takes the sum's constraint away."""
+    return CONE.get(choice.constraint, choice.constraint) if gain else choice.constraint
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is given and what is to be chosen: None stands for auto."""
+
+    constraint: str
+    ridge: float | None = 0.0
+    smooth: float | None = 0.0
+
+
+def held_out_error(case: Case, constraint: str, strength: Strength, active: list[Active | None]) -> float:
+    """Σ over folds of the squared error on the held-out pixels, as a part of the target's variance per output.
+
+    ``active`` (one per fold) is where the last problem ended, and is kept up.
+    """
+    error = 0.0
+    for i, (train, test) in enumerate(zip(case.trains, case.tests, strict=True)):
+        v, active[i] = minimiser(case.penalised(train, strength), constraint, active[i])
+        error += case.shares[i] * test(v)
+    return error / len(case.rows)
+
+
+def choose(case: Case, wish: Wish, *, gain: bool) -> Choice:
+    """The best of what the wish leaves open.
+
+    ``auto`` compares non-negative + smooth with free + ridge + smooth, and takes the first unless it costs more than
+    :data:`WORTH`. Without folds nothing can be chosen: strengths that are open are zero, auto is non-negative.
+    """
+    if wish.constraint == "auto":
+        physical = choose(case, Wish("nonnegative", 0.0 if wish.ridge is None else wish.ridge, wish.smooth), gain=gain)
+        if not case.trains:
+            return physical
+        signed = choose(case, Wish("free", wish.ridge, wish.smooth), gain=gain)
+        return physical if physical.error <= signed.error + WORTH else signed
+    found = _search(case, CONE.get(wish.constraint, wish.constraint) if gain else wish.constraint, wish)
+    return Choice(wish.constraint, found.strength, found.error, found.curve)
+
+
+def _search(case: Case, constraint: str, wish: Wish) -> Choice:
+    """Coordinate search: ridge by decades, then smooth by decades and half decades."""
+    now = Strength(wish.ridge or 0.0, wish.smooth or 0.0)
+    if not case.trains:
+        return Choice(constraint, now, float("nan"))
+    active: list[Active | None] = [None] * len(case.trains)
+    curve: list[tuple[float, float, float]] = []
+
+    def try_all(strengths: Sequence[Strength]) -> Strength:
+        for s in strengths:
+            curve.append((s.ridge, s.smooth, held_out_error(case, constraint, s, active)))
+        best = min(curve, key=lambda row: row[2])
+        return Strength(best[0], best[1])
+
+    now = try_all([now])
+    if wish.ridge is None:
+        now = try_all([Strength(r, now.smooth) for r in DECADES])
+    if wish.smooth is None:
+        now = try_all([Strength(now.ridge, s) for s in DECADES])
+        if now.smooth > 0:
+            now = try_all([Strength(now.ridge, now.smooth * f) for f in (10**-0.5, 10**0.5)])
+    error = min(row[2] for row in curve)
+    return Choice(constraint, now, error, sorted(curve))

@@ -1,0 +1,345 @@
+"""Trust: pivoting, folds, penalties, choices, hold-out, baselines, intervals; each against an independent reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import nnls
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import r2_score, root_mean_squared_error
+
+from bandfuse import groups, layout
+from bandfuse.bands import Bands
+from bandfuse.moments import Moments, total
+from bandfuse.pivoting import nonnegative_gram
+from bandfuse.progress import silent
+from bandfuse.split import Split, squared_error
+from bandfuse.trust.cases import Case, Strength, Terms, cases, effective, minimiser
+from bandfuse.trust.choose import Wish, choose, held_out_error
+from bandfuse.trust.folds import folds
+from bandfuse.trust.holdout import baselines, chosen_solver, held_out_pairs
+from bandfuse.trust.intervals import Sums, intervals, resamples
+from bandfuse.trust.penalty import smooth_form, ties
+
+# ------------------------------------------------------------------------------------------------------------- pivoting
+
+
+@given(seed=st.integers(0, 10_000), size=st.integers(1, 25), rows=st.integers(1, 60))
+def test_pivoting_is_nnls(seed: int, size: int, rows: int) -> None:
+    random = np.random.default_rng(seed)
+    x, y = random.normal(size=(rows + size, size)), random.normal(size=rows + size)
+    v, active, reached = nonnegative_gram(x.T @ x, x.T @ y)
+    assert reached
+    np.testing.assert_allclose(v, nnls(x, y)[0], rtol=1e-7, atol=1e-9)
+    assert (v[~active] == 0).all()
+
+
+def test_pivoting_from_a_neighbour_ends_in_the_same_place() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(80, 30)), random.normal(size=80)
+    cold, active, _ = nonnegative_gram(x.T @ x, x.T @ y)
+    start = active.copy()
+    start[:5] ^= True
+    np.testing.assert_allclose(nonnegative_gram(x.T @ x, x.T @ y, start)[0], cold, rtol=1e-9, atol=1e-12)
+
+
+def test_pivoting_says_when_it_gave_up() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(80, 30)), random.normal(size=80)
+    assert not nonnegative_gram(x.T @ x, x.T @ y, most=1)[2]
+
+
+# -------------------------------------------------------------------------------------------------------- a small scene
+
+
+@dataclass
+class Scene:
+    """Pixels by block, and what is made of them."""
+
+    x: list[np.ndarray]
+    t: list[np.ndarray]
+    bands: Bands
+
+    @property
+    def blocks(self) -> list[Moments]:
+        return [Moments.of(np.hstack([x, t])) for x, t in zip(self.x, self.t, strict=True)]
+
+    def terms(self, *, offset: bool = True, gain: bool = False, kind: str = "channel") -> Terms:
+        n, k = self.x[0].shape[1], self.t[0].shape[1]
+        made = layout.within(groups.one(self.bands), n, kind, set(), [0] * k)
+        blocks = self.blocks
+        tied = ties(self.bands, tuple(range(n)))
+        return Terms(made, total(blocks, n + k), folds(blocks), n, tied, offset, gain)
+
+    def held_out(self) -> list[tuple[np.ndarray, ...]]:
+        """Train and test pixels of each fold: runs of blocks, by hand."""
+        runs = np.array_split(np.arange(len(self.x)), 5)
+        result = []
+        for run in runs:
+            rest = [i for i in range(len(self.x)) if i not in run]
+            parts = [np.concatenate([v[i] for i in which]) for which in (rest, run) for v in (self.x, self.t)]
+            result.append(tuple(parts))
+        return result
+
+
+def make(weights: np.ndarray, noise: float, seed: int = 0, n_blocks: int = 20) -> Scene:
+    """Smooth, correlated spectra whose level drifts from block to block; a target of known weights, with noise."""
+    random = np.random.default_rng(seed)
+    k, n = weights.shape
+    nm = np.linspace(400, 400 + 10 * (n - 1), n)
+    mix = np.cumsum(random.normal(size=(8, n)), axis=1)
+    x = [random.normal(size=(60, 8)) @ mix + 0.3 * random.normal(size=(60, n)) + 20 + 0.2 * b for b in range(n_blocks)]
+    t = [v @ weights.T + noise * random.normal(size=(60, k)) + 3 for v in x]
+    return Scene(x, t, Bands.of([f"b{i}" for i in range(n)], wavelength_nm=nm))
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    w = np.zeros((2, 12))
+    w[0, 3:7] = [0.1, 0.4, 0.4, 0.1]
+    w[1] = np.random.default_rng(5).normal(size=12)
+    return make(w, 0.5)
+
+
+# ---------------------------------------------------------------------------------------------------------------- folds
+
+
+@given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=40), wanted=st.integers(2, 7))
+def test_folds_are_runs_that_hold_every_pixel_out_once(counts: list[int], wanted: int) -> None:
+    blocks = [Moments.of(np.full((c, 1), float(i))) for i, c in enumerate(counts)]
+    made = folds(blocks, wanted)
+    full = sum(1 for c in counts if c)
+    assert len(made) == (min(wanted, full) if full > 1 else 0)
+    assert sum(f.test.count for f in made) == (sum(counts) if made else 0)
+    for fold in made:
+        assert fold.test.count > 0
+        assert fold.train.count + fold.test.count == sum(counts)
+    # Blocks carry their number as value: runs do not overlap.
+    means = [float(f.test.mean[0]) for f in made]
+    assert means == sorted(means)
+
+
+def test_folds_of_equal_blocks_are_equal() -> None:
+    made = folds([Moments.of(np.zeros((10, 1)))] * 20)
+    assert [f.test.count for f in made] == [40] * 5
+
+
+# -------------------------------------------------------------------------------------------------------------- penalty
+
+
+def test_neighbours_are_not_tied_across_gaps_and_dropped_bands() -> None:
+    nm = [400.0, 410, 420, 430, 600, 610, 620, 630]
+    bands = Bands.of([str(v) for v in nm], wavelength_nm=nm).dropping({6: "flagged bad (bbl)"})
+    used = (0, 1, 2, 3, 4, 5, 7)
+    assert [(t.first, t.second) for t in ties(bands, used)] == [(0, 1), (1, 2), (2, 3), (4, 5)]
+
+
+def test_ties_follow_wavelength_and_are_stronger_for_closer_bands() -> None:
+    bands = Bands.of(list("abcd"), wavelength_nm=[420.0, 400, 410, 415])
+    tied = ties(bands, (0, 1, 2, 3))
+    assert [(t.first, t.second) for t in tied] == [(1, 2), (2, 3), (3, 0)]
+    assert [t.strength for t in tied] == pytest.approx([0.5, 1.0, 1.0])
+
+
+def test_the_smooth_form_is_the_sum_of_squared_differences() -> None:
+    bands = Bands.of([str(i) for i in range(6)], wavelength_nm=[400, 410, 425, 430, 440, 450])
+    made = layout.within([groups.Group("g", (0, 1, 2, 4, 5))], 6, "channel", set(), [0])
+    w = np.random.default_rng(0).normal(size=6)
+    form = smooth_form(made, 0, ties(bands, tuple(range(6))))
+    # Band 3 is not in the group: neither of its differences counts.
+    expected = sum(((w[j] - w[i]) * 10 / h) ** 2 for i, j, h in ((0, 1, 10), (1, 2, 15), (4, 5, 10)))
+    assert w @ form @ w == pytest.approx(expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------- cases
+
+
+@pytest.mark.parametrize("offset", [True, False])
+def test_a_test_quadratic_is_the_squared_error_on_held_out_pixels(scene: Scene, offset: bool) -> None:
+    made = cases(scene.terms(offset=offset))
+    v = np.random.default_rng(1).normal(size=12)
+    for case, k in zip(made, (0, 1), strict=True):
+        for (xa, ta, xb, tb), train, test in zip(scene.held_out(), case.trains, case.tests, strict=True):
+            level = ta[:, k].mean() - v @ xa.mean(0) if offset else 0.0
+            assert train(v) * case.scale[0] == pytest.approx(np.mean((ta[:, k] - xa @ v - level) ** 2))
+            assert test(v) * case.scale[0] == pytest.approx(np.mean((tb[:, k] - xb @ v - level) ** 2))
+
+
+@pytest.mark.parametrize("constraint", ["free", "affine", "nonnegative", "simplex"])
+def test_the_quick_minimiser_is_the_exact_one(scene: Scene, constraint: str) -> None:
+    from bandfuse.exact import SOLVERS
+
+    for case in cases(scene.terms()):
+        quick, _ = minimiser(case.whole, constraint)
+        np.testing.assert_allclose(quick, SOLVERS[constraint](case.whole), rtol=1e-6, atol=1e-8)
+
+
+def _row(case: Case, v: np.ndarray) -> np.ndarray:
+    return effective(case, v, gain=False)[0]
+
+
+def test_ridge_is_that_of_scikit_learn(scene: Scene) -> None:
+    """alpha = pixels · strength on bands scaled by their standard deviation over all pixels."""
+    case = cases(scene.terms())[1]
+    spread = np.concatenate(scene.x).std(axis=0)
+    for strength in (1e-3, 0.1):
+        error = 0.0
+        for xa, ta, xb, tb in scene.held_out():
+            model = Ridge(alpha=len(xa) * strength).fit(xa / spread, ta[:, 1])
+            error += np.mean((tb[:, 1] - model.predict(xb / spread)) ** 2) / 5
+        found = held_out_error(case, "free", Strength(ridge=strength), [None] * 5)
+        assert found * case.scale[0] == pytest.approx(error, rel=1e-8)
+
+
+# --------------------------------------------------------------------------------------------------------------- choose
+
+
+def test_the_choice_is_the_least_of_its_curve(scene: Scene) -> None:
+    case = cases(scene.terms())[0]
+    choice = choose(case, Wish("nonnegative", 0.0, None), gain=False)
+    assert choice.error == min(e for _, _, e in choice.curve)
+    assert (choice.strength.ridge, choice.strength.smooth, choice.error) in choice.curve
+    assert len(choice.curve) >= 11
+
+
+def test_auto_takes_physical_weights_where_they_cost_nothing_and_signed_ones_else(scene: Scene) -> None:
+    physical, signed = (choose(c, Wish("auto", None, None), gain=False) for c in cases(scene.terms()))
+    assert physical.constraint == "nonnegative"
+    assert signed.constraint == "free"
+
+
+def test_what_is_given_is_not_chosen(scene: Scene) -> None:
+    choice = choose(cases(scene.terms())[0], Wish("free", 0.25, 0.5), gain=False)
+    assert choice.strength == Strength(0.25, 0.5)
+
+
+def test_without_folds_nothing_is_chosen() -> None:
+    scene = make(np.full((1, 4), 0.25), 0.1, n_blocks=1)
+    case = cases(scene.terms())[0]
+    choice = choose(case, Wish("auto", None, None), gain=False)
+    assert (choice.constraint, choice.strength) == ("nonnegative", Strength())
+
+
+# ------------------------------------------------------------------------------------------------- hold-out, baselines
+
+
+def test_baselines_are_those_of_scikit_learn_and_scipy(scene: Scene) -> None:
+    terms = scene.terms()
+    peak = np.concatenate(scene.t).max(axis=0)
+    table = baselines(terms, cases(terms), peak)
+    x, t = np.concatenate(scene.x), np.concatenate(scene.t)
+    for k in (0, 1):
+        truth, ols, positive, mean = [], [], [], []
+        for xa, ta, xb, tb in scene.held_out():
+            truth.append(tb[:, k])
+            ols.append(LinearRegression().fit(xa, ta[:, k]).predict(xb))
+            w = nnls(xa - xa.mean(0), ta[:, k] - ta[:, k].mean())[0]
+            positive.append(ta[:, k].mean() + (xb - xa.mean(0)) @ w)
+            mean.append(ta[:, k].mean() + (xb - xa.mean(0)).mean(1))
+        for name, guess in (("ols", ols), ("nnls", positive), ("mean", mean)):
+            score = table[name]["holdout"][k]
+            assert score["r2"] == pytest.approx(r2_score(np.concatenate(truth), np.concatenate(guess)), rel=1e-8)
+            rmse = root_mean_squared_error(np.concatenate(truth), np.concatenate(guess))
+            assert score["rmse"] == pytest.approx(rmse, rel=1e-8)
+        fitted = LinearRegression().fit(x, t[:, k]).predict(x)
+        assert table["ols"]["train"][k]["r2"] == pytest.approx(r2_score(t[:, k], fitted), rel=1e-8)
+        single = max(
+            r2_score(t[:, k], LinearRegression().fit(x[:, [b]], t[:, k]).predict(x[:, [b]])) for b in range(12)
+        )
+        assert table["best_band"]["train"][k]["r2"] == pytest.approx(single, rel=1e-8)
+
+
+def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -> None:
+    terms = scene.terms()
+    made = cases(terms)
+    choice = choose(made[0], Wish("nonnegative"), gain=False)
+    solvers = [chosen_solver(c, choice, gain=False) for c in made]
+    for pair, (xa, ta, xb, tb) in zip(held_out_pairs(terms, made, solvers), scene.held_out(), strict=True):
+        for k in (0, 1):
+            w = nnls(xa - xa.mean(0), ta[:, k] - ta[:, k].mean())[0]
+            guess = ta[:, k].mean() + (xb - xa.mean(0)) @ w
+            dense = Moments.of(np.stack([guess, tb[:, k]], axis=1))
+            found = pair.take([k, 2 + k])
+            np.testing.assert_allclose(found.mean, dense.mean, rtol=1e-7)
+            np.testing.assert_allclose(found.scatter, dense.scatter, rtol=1e-6)
+
+
+@pytest.mark.parametrize("constraint", ["simplex", "affine"])
+def test_a_gain_takes_the_sum_away(scene: Scene, constraint: str) -> None:
+    terms = scene.terms(gain=True)
+    made = cases(terms)
+    choice = choose(made[0], Wish(constraint), gain=True)
+    v = chosen_solver(made[0], choice, gain=True)(made[0].whole)
+    plain = {"simplex": "nonnegative", "affine": "free"}[constraint]
+    np.testing.assert_allclose(v, minimiser(cases(scene.terms())[0].whole, plain)[0], rtol=1e-6, atol=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------------------ intervals
+
+
+def test_a_resample_is_the_moments_of_its_pixels(scene: Scene) -> None:
+    times = np.array([0, 2, 1, 0, 3] * 4, dtype=np.float64)
+    drawn = Sums.of(scene.blocks, scene.terms().joint.mean).drawn(times)
+    pixels = np.concatenate(
+        [np.hstack([x, t]) for x, t, n in zip(scene.x, scene.t, times, strict=True) for _ in range(int(n))]
+    )
+    dense = Moments.of(pixels)
+    assert drawn.count == dense.count
+    np.testing.assert_allclose(drawn.mean, dense.mean, rtol=1e-12)
+    np.testing.assert_allclose(drawn.scatter, dense.scatter, rtol=1e-9, atol=1e-7)
+
+
+def test_resamples_are_seeded_and_need_two_blocks(scene: Scene) -> None:
+    about = scene.terms().joint.mean
+    first, second = ([m.mean for m in resamples(scene.blocks, about, count=3, seed=s)] for s in (1, 1))
+    np.testing.assert_array_equal(first, second)
+    assert not list(resamples(scene.blocks[:1], about, count=3, seed=1))
+
+
+def test_intervals_are_the_percentiles_of_refits(scene: Scene) -> None:
+    terms = scene.terms()
+    made = cases(terms)
+    choices = [choose(c, Wish("nonnegative", 0.0, 0.1), gain=False) for c in made]
+    fitted = np.array([_row(c, minimiser(c.penalised(c.whole, Strength(0.0, 0.1)), "nonnegative")[0]) for c in made])
+    found = intervals(terms, made, choices, scene.blocks, fitted, count=40, seed=3, progress=silent)
+    assert found is not None
+    refits = []
+    for moments in resamples(scene.blocks, terms.joint.mean, count=40, seed=3):
+        s = Split.of(moments, 12)
+        values, vectors = np.linalg.eigh(s.a)
+        half = np.sqrt(np.maximum(values, 1e-300))[:, None] * vectors.T
+        refits.append([nnls(half, vectors.T @ s.c[:, k] / np.sqrt(values))[0] for k in (0, 1)])
+    low, high = np.percentile(refits, [2.5, 97.5], axis=0)
+    np.testing.assert_allclose(found.low, np.minimum(low, fitted), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(found.high, np.maximum(high, fitted), rtol=1e-5, atol=1e-7)
+
+
+def test_intervals_cover_the_true_weights() -> None:
+    truth = np.zeros((1, 20))
+    truth[0, 6:13] = [0.05, 0.12, 0.2, 0.26, 0.2, 0.12, 0.05]
+    inside, hits = truth[0] > 0.01 * truth.max(), []
+    for seed in range(12):
+        scene = make(truth, 0.4, seed=seed, n_blocks=40)
+        terms = scene.terms()
+        made = cases(terms)
+        choice = choose(made[0], Wish("nonnegative", 0.0, None), gain=False)
+        fitted = _row(made[0], chosen_solver(made[0], choice, gain=False)(made[0].whole))[None]
+        found = intervals(terms, made, [choice], scene.blocks, fitted, count=200, seed=0, progress=silent)
+        assert found is not None
+        hits.append(((found.low <= truth) & (truth <= found.high))[0, inside])
+    assert 0.85 <= np.mean(hits) <= 1.0
+
+
+def test_squared_error_with_a_fixed_group_and_a_gain_rides_on_the_gain() -> None:
+    random = np.random.default_rng(0)
+    x, t = random.normal(size=(50, 4)), random.normal(size=(50, 2))
+    made = layout.across([groups.Group("a", (0, 1)), groups.Group("b", (2, 3))], 4, "channel", {"b"})
+    split = Split.of(Moments.of(np.hstack([x, t])), 4)
+    q = squared_error(split, made, np.ones(2), offset=False, gain=True)
+    u = np.array([0.7, 0.3])
+    y = np.stack([u[c] * x[:, c] + made.multiplicity @ u * x[:, 2 + c] for c in (0, 1)], axis=1)
+    assert q(u) == pytest.approx(((t - y) ** 2).mean(0).sum())
