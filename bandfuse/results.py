@@ -56,11 +56,14 @@ class ScoreTable(Result):
 
 
 class Convergence(Result):
-    """How the fit ended. Losses are mean squared errors summed over the outputs, in squared units of the target."""
+    """How the fit ended. Losses are summed over the outputs, in the units of the loss: squared units of the target for
+    mean squared errors, with their penalties."""
 
     loss: float
     optimum: float | None = Field(description="loss of the exact solution; null where the problem is not convex")
-    relative_gap: float | None = Field(description="largest (loss − optimum) / Var(target) of all outputs")
+    relative_gap: float | None = Field(
+        description="largest (loss − optimum) / (loss of the mean target) of all outputs"
+    )
     steps: int
 
 

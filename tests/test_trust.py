@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import nnls
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import r2_score, root_mean_squared_error
 
@@ -20,10 +21,11 @@ from bandfuse.progress import silent
 from bandfuse.split import Split, squared_error
 from bandfuse.trust.cases import Case, Strength, Terms, cases, effective, minimiser
 from bandfuse.trust.choose import Wish, choose, held_out_error
-from bandfuse.trust.folds import folds
+from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.holdout import baselines, chosen_solver, held_out_pairs
 from bandfuse.trust.intervals import Sums, intervals, resamples
 from bandfuse.trust.penalty import smooth_form, ties
+from bandfuse.trust.rebuild import held_out_score, principal, rebuild_error, rebuild_table
 
 # ------------------------------------------------------------------------------------------------------------- pivoting
 
@@ -343,3 +345,38 @@ def test_squared_error_with_a_fixed_group_and_a_gain_rides_on_the_gain() -> None
     u = np.array([0.7, 0.3])
     y = np.stack([u[c] * x[:, c] + made.multiplicity @ u * x[:, 2 + c] for c in (0, 1)], axis=1)
     assert q(u) == pytest.approx(((t - y) ** 2).mean(0).sum())
+
+
+# -------------------------------------------------------------------------------------------------------------- rebuild
+
+
+def test_a_rebuilt_cube_is_that_of_scikit_learn(scene: Scene) -> None:
+    """Principal components, and any other outputs with the decoder of a linear regression."""
+    terms = scene.terms()
+    bands = [Fold(f.train.take(range(12)), f.test.take(range(12))) for f in terms.folds]
+    weight = np.random.default_rng(0).normal(size=(3, 12))
+    for fold, (xa, _, xb, _) in zip(bands, scene.held_out(), strict=True):
+        pca = PCA(3).fit(xa)
+        error = np.mean((xb - pca.inverse_transform(pca.transform(xb))) ** 2)
+        assert rebuild_error(fold.train, fold.test, principal(3)(fold.train)) == pytest.approx(error, rel=1e-8)
+        back = LinearRegression().fit(xa @ weight.T, xa).predict(xb @ weight.T)
+        assert rebuild_error(fold.train, fold.test, weight) == pytest.approx(np.mean((xb - back) ** 2), rel=1e-8)
+    nothing = np.mean([np.mean((xb - xa.mean(0)) ** 2) for xa, _, xb, _ in scene.held_out()])
+    score = held_out_score(bands, principal(3), 30.0)
+    assert score["r2"] == pytest.approx(1 - score["rmse"] ** 2 / nothing)
+
+
+def test_outputs_that_repeat_one_another_rebuild_no_less(scene: Scene) -> None:
+    joint = scene.terms().joint.take(range(12))
+    weight = np.random.default_rng(0).normal(size=(2, 12))
+    twice = np.concatenate([weight, weight])
+    assert rebuild_error(joint, joint, twice) == pytest.approx(rebuild_error(joint, joint, weight), rel=1e-8)
+
+
+def test_more_components_rebuild_more_and_none_leaves_the_mean(scene: Scene) -> None:
+    joint = scene.terms().joint.take(range(12))
+    table = rebuild_table(joint, [], {str(k): principal(k) for k in (1, 4, 11)}, 30.0)
+    gains = [table[k]["train"][0]["r2"] for k in ("1", "4", "11")]
+    assert gains == sorted(gains)
+    assert "holdout" not in table["1"]
+    assert rebuild_error(joint, joint, np.zeros((0, 12))) == pytest.approx(float(joint.variance.mean()))

@@ -9,6 +9,7 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.config import TrainConfig
+from bandfuse.init import uniform as uniform_weights
 from bandfuse.moments import Moments, total
 from bandfuse.progress import Progress, Ticks
 from bandfuse.scores import Score, regression_scores
@@ -19,6 +20,7 @@ from bandfuse.trust.folds import folds
 from bandfuse.trust.holdout import Table, baselines, chosen_solver, held_out_pairs
 from bandfuse.trust.intervals import RESAMPLES, Interval, intervals
 from bandfuse.trust.penalty import ties
+from bandfuse.trust.rebuild import Encoder, held_out_score, principal, rebuild_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,8 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """``holdout``: a score per output, None without folds; ``table``: the baselines; ``interval``: (K, used) bounds of
-    gain · W, None without blocks to draw."""
+    """``holdout``: a score per output (one for a cube that is rebuilt), None without folds; ``table``: the baselines;
+    ``interval``: (K, used) bounds of gain · W, None without blocks to draw."""
 
     holdout: list[Score] | None
     table: Table
@@ -84,6 +86,25 @@ def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
     strengths = [c.strength for c in choices]
     forms: Floats = np.array([s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)])
     return forms
+
+
+def assess_rebuild(found: Survey, refit: Encoder, progress: Progress) -> Assessment:
+    """Hold-out score of a reconstruction, learned anew without each fold, and its baselines: as many principal
+    components as outputs, and plain means of the groups."""
+    n, layout = len(found.design.used), found.design.layout
+    blocks = [tally.blocks[b].take(range(n)) for tally in found.tallies for b in sorted(tally.blocks)]
+    made, joint, peak = folds(blocks), found.pooled.take(range(n)), float(found.high[:n].max())
+    means = layout.matrix(uniform_weights(layout, found.bands, np.random.default_rng(0)))
+    table = rebuild_table(joint, made, {"pca_k": principal(layout.shape[0]), "mean": lambda moments: means}, peak)
+    if not made:
+        return Assessment(None, table, None)
+    ticks = Ticks(progress, parts=len(made), steps=1, label="hold out")
+
+    def again(moments: Moments) -> Floats:
+        ticks.end_part()
+        return refit(moments)
+
+    return Assessment([held_out_score(made, again, peak)], table, None)
 
 
 def assess(made: Plan, fitted: Floats, peak: Floats, *, seed: int, progress: Progress) -> Assessment:

@@ -26,7 +26,7 @@ from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands
-from bandfuse.tools.assess import Assessment, Plan, assess, plan
+from bandfuse.tools.assess import Assessment, Plan, assess, assess_rebuild, plan
 from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.resolve import is_assessed, resolve
 from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of, stop_messages, with_loss
@@ -91,7 +91,7 @@ def learn(config: TrainConfig, progress: Progress = silent, *, loss: LossFunctio
     with threadpool_limits(limits=1, user_api="blas"):
         made = plan(config, found, progress) if is_assessed(config) else None
         model, fits, device = _fit(config, scenes, found, made, sampling, progress)
-        trust = None if made is None else _assess(made, found, model, config.seed, progress)
+        trust = _assess(config, made, found, model, progress)
     ended = time.perf_counter()
     return Trained(
         config.model_copy(update={"device": device}), scenes, found, model, fits, read - started, ended - read, device,
@@ -106,11 +106,23 @@ def _load() -> None:
         importlib.import_module(name)
 
 
-def _assess(made: Plan, found: Survey, model: Model, seed: int, progress: Progress) -> Assessment:
-    """Hold-out, baselines and intervals of the fitted weights."""
+def _assess(
+    config: TrainConfig, made: Plan | None, found: Survey, model: Model, progress: Progress
+) -> Assessment | None:
+    """Hold-out, baselines and intervals of the fitted weights, where they are known."""
+    n = len(found.design.used)
+    if config.objective == "reconstruction":
+        sampling = Sampling([], None, None)
+        return assess_rebuild(
+            found,
+            lambda moments: _fit_one(config, "cpu", found, None, sampling, moments, silent, scene=None).weight,
+            progress,
+        )
+    if made is None:
+        return None
     matrix = model.common.matrix[:, list(found.design.used)]
-    peak = found.high[[len(found.design.used) + t for t in found.design.targets]]
-    return assess(made, matrix, peak, seed=seed, progress=progress)
+    peak = found.high[[n + t for t in found.design.targets]]
+    return assess(made, matrix, peak, seed=config.seed, progress=progress)
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:

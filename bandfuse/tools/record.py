@@ -170,16 +170,21 @@ def _scores(trained: Trained) -> Scores:
     return {CUBE: reconstruction_score(float(fitted.losses[0]), float(fitted.scale[0]), float(high[:n].max()))}
 
 
+def _scored(trained: Trained) -> list[str]:
+    """What has scores: the outputs, or the cube that is rebuilt from them."""
+    return [CUBE] if trained.config.objective == "reconstruction" else list(trained.survey.design.names)
+
+
 def _holdout(trained: Trained) -> Scores | None:
     if trained.trust is None or trained.trust.holdout is None or trained.model.per_scene:
         return None
-    return dict(zip(trained.survey.design.names, trained.trust.holdout, strict=True))
+    return dict(zip(_scored(trained), trained.trust.holdout, strict=True))
 
 
 def _baselines(trained: Trained) -> dict[str, ScoreTable]:
     if trained.trust is None or trained.model.per_scene:
         return {}
-    names = trained.survey.design.names
+    names = _scored(trained)
     return {
         method: ScoreTable(**{part: dict(zip(names, scores, strict=True)) for part, scores in parts.items()})
         for method, parts in trained.trust.table.items()
@@ -283,7 +288,8 @@ def _verdict(report: TrainReport, trained: Trained) -> list[str]:
     worst = min(explained, key=lambda name: explained[name] or 0.0)
     part = share(explained[worst] or 0)
     if trained.config.objective == "reconstruction":
-        first = f"The fused bands keep {part} of the cube's variance."
+        where = " on blocks that were held out" if held else ""
+        first = f"The fused bands keep {part} of the cube's variance{where}."
     else:
         where = "On blocks that were held out, the" if held else "The"
         rest = ", the least well matched target, and more of the others." if len(explained) > 1 else "."
@@ -297,9 +303,8 @@ def _doubts(report: TrainReport, trained: Trained) -> list[str]:
         lines.append("These scores are of the pixels that were trained on; they do not show how far the weights hold.")
     else:
         lines += _against_baselines(report)
-        lines.append("A good fit says little about the weights: look at their intervals.")
     if trained.trust is not None and trained.trust.interval is not None and not trained.model.per_scene:
-        lines.append(INTERVALS)
+        lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS]
     if trained.config.activation != "identity":
         lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
     gap = report.convergence.relative_gap

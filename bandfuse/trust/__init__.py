@@ -8,4 +8,5 @@ Order inside the room, from the ground up::
     choose      regularisation and constraint by block cross-validation
     holdout     scores of outputs and of baselines on pixels that were held out
     intervals   block bootstrap
+    rebuild     hold-out and baselines of a reconstruction
 """

@@ -1,0 +1,142 @@
+"""What a training says of its weights, from the command line: choices, hold-out, baselines, intervals."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rasters import cli, ok, write_tiff
+
+SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
+AVIRIS = "aviris_rotated_unsorted/AV_mastercal_testdata.bsq"
+BASELINES = {"ols", "ridge", "nnls", "simplex", "best_band", "mean"}
+
+
+def report(folder: Path, *arguments: object) -> dict[str, Any]:
+    ok("train", *arguments, "--no-fused", "--no-report", "-o", folder / "run")
+    found: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_default(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return report(tmp_path_factory.mktemp("assess"), CUBE, "--target", TARGET)
+
+
+def test_a_regression_is_chosen_held_out_and_compared_without_a_flag(by_default: dict[str, Any]) -> None:
+    assert {o["constraint"] for o in by_default["outputs"]} == {"nonnegative"}
+    assert all(o["smooth"] is not None for o in by_default["outputs"])
+    assert set(by_default["baselines"]) == BASELINES
+    for part in ("train", "holdout"):
+        names = set(by_default["scores"][part])
+        assert names == {"blue", "green", "red", "nir"}
+        assert all(set(table[part]) == names for table in by_default["baselines"].values())
+    for name, held in by_default["scores"]["holdout"].items():
+        assert held["r2"] < by_default["scores"]["train"][name]["r2"]
+        assert held["r2"] > by_default["baselines"]["best_band"]["holdout"][name]["r2"]
+    for row in by_default["weights"]:
+        assert row["ci_low"] <= row["effective_weight"] <= row["ci_high"]
+
+
+def test_intervals_hold_the_weights_that_the_sample_was_made_with(by_default: dict[str, Any]) -> None:
+    lines = (SAMPLE / "true_weights.csv").read_text().splitlines()
+    names = lines[0].split(",")[2:]
+    truth = dict(zip(names, np.array([r.split(",")[2:] for r in lines[1:]], float).T, strict=True))
+    hits = [
+        row["ci_low"] <= truth[row["output"]][row["band"] - 1] <= row["ci_high"]
+        for row in by_default["weights"]
+        if truth[row["output"]][row["band"] - 1] > 0.01 * truth[row["output"]].max()
+    ]
+    assert len(hits) > 20
+    assert 0.85 <= np.mean(hits) <= 1
+
+
+def test_signed_responses_are_found_by_default(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    cube = random.normal(100, 10, (5, 40, 40))
+    target = np.tensordot([1.0, -1.0, 0.5, 0.0, -0.25], cube, 1)[None] + random.normal(0, 0.1, (1, 40, 40))
+    found = report(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", write_tiff(tmp_path / "t.tif", target))
+    assert found["outputs"][0]["constraint"] == "free"
+    assert [w["effective_weight"] for w in found["weights"]] == pytest.approx([1, -1, 0.5, 0, -0.25], abs=0.01)
+
+
+def test_strengths_that_are_given_are_used(tmp_path: Path) -> None:
+    found = report(tmp_path, CUBE, "--target", TARGET, "--constraint", "free", "--ridge", "0.01", "--smooth", "0.5")
+    assert {(o["constraint"], o["ridge"], o["smooth"]) for o in found["outputs"]} == {("free", 0.01, 0.5)}
+    assert found["convergence"]["relative_gap"] <= 1e-9
+
+
+def test_an_explicit_constraint_is_not_regularised(tmp_path: Path) -> None:
+    found = report(tmp_path, CUBE, "--target", TARGET, "--constraint", "free")
+    assert {(o["ridge"], o["smooth"]) for o in found["outputs"]} == {(0.0, 0.0)}
+
+
+def test_ridge_can_be_chosen_alone(tmp_path: Path) -> None:
+    found = report(tmp_path, CUBE, "--target", TARGET, "--constraint", "free", "--ridge", "auto")
+    assert {o["smooth"] for o in found["outputs"]} == {0.0}
+    assert any(o["ridge"] > 0 for o in found["outputs"])
+
+
+def test_a_reconstruction_is_held_out_and_stands_beside_principal_components(tmp_path: Path) -> None:
+    found = report(tmp_path, CUBE, "--groups", "equal:4")
+    assert set(found["baselines"]) == {"pca_k", "mean"}
+    for part in ("train", "holdout"):
+        best, mine, mean = (
+            scores["cube"]["r2"]
+            for scores in (found["baselines"]["pca_k"][part], found["scores"][part], found["baselines"]["mean"][part])
+        )
+        assert best > mine > mean
+
+
+def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:
+    cube = np.random.default_rng(0).normal(size=(2, 1, 2))
+    found = report(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", write_tiff(tmp_path / "t.tif", cube[:1]))
+    assert len(found["scores"]["train"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--fuse", "across", "--smooth", "auto"], "--smooth is for one weight per band"),
+        (["--ridge", "-1"], "ridge"),
+        (["--smooth", "much"], "smooth"),
+        (["--loss", "mae", "--ridge", "0.1"], "--ridge has no meaning"),
+        (["--weights", "instance", "--constraint", "auto"], "--constraint auto has no meaning"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, flags: list[str], words: str) -> None:
+    done = cli("train", CUBE, "--target", TARGET, *flags, "-o", tmp_path / "run")
+    assert done.code == 2
+    assert words in done.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set")
+def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -> None:
+    """Real spectra, real responses, 40 dB of noise, the left half to learn from: nothing but defaults."""
+    from bandfuse.raster import describe, quicklook
+
+    data = Path(os.environ["BANDFUSE_REAL_DATA"])
+    raster = describe(data / AVIRIS)
+    cube = np.moveaxis(quicklook(raster, range(194)), -1, 0)
+    table = np.genfromtxt(data / "srf" / "sentinel2a_msi_1nm.csv", delimiter=",", names=True)
+    names = ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A"]
+    truth = np.array([np.interp(raster.bands.wavelength_nm, table["wavelength_nm"], table[n]) for n in names])
+    truth /= truth.sum(axis=1, keepdims=True)
+    clean = np.tensordot(truth, cube, 1)
+    noise = np.random.default_rng(0).normal(size=clean.shape)
+    noisy = clean + noise * clean[:, :, :25].std(axis=(1, 2), keepdims=True) / 100
+    noisy[:, :, 25:] = np.nan
+    target = write_tiff(tmp_path / "t.tif", noisy, crs=None, transform=None, names=names)
+    found = report(tmp_path, data / AVIRIS, "--target", target)
+    learned = np.array([w["effective_weight"] for w in found["weights"]]).reshape(truth.shape)
+    error = np.linalg.norm(learned - truth, axis=1) / np.linalg.norm(truth, axis=1)
+    assert np.median(error) <= 0.15
+    low, high = (np.array([w[c] for w in found["weights"]]).reshape(truth.shape) for c in ("ci_low", "ci_high"))
+    inside = truth > 0.01 * truth.max(axis=1, keepdims=True)
+    assert 0.85 <= ((low <= truth) & (truth <= high))[inside].mean() <= 1
