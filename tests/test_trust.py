@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import nnls
+from scipy.stats import norm
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import r2_score, root_mean_squared_error
@@ -26,6 +27,7 @@ from bandfuse.trust.holdout import baselines, chosen_solver, held_out_pairs
 from bandfuse.trust.intervals import Sums, intervals, resamples
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.rebuild import held_out_score, principal, rebuild_error, rebuild_table
+from bandfuse.trust.shape import response_shape
 
 # ------------------------------------------------------------------------------------------------------------- pivoting
 
@@ -380,3 +382,35 @@ def test_more_components_rebuild_more_and_none_leaves_the_mean(scene: Scene) -> 
     assert gains == sorted(gains)
     assert "holdout" not in table["1"]
     assert rebuild_error(joint, joint, np.zeros((0, 12))) == pytest.approx(float(joint.variance.mean()))
+
+
+# ---------------------------------------------------------------------------------------------------------------- shape
+
+
+def test_the_shape_of_a_gaussian_response_is_its_centre_and_fwhm() -> None:
+    nm = np.arange(400.0, 900.0, 2.0)
+    weight = np.exp(-0.5 * ((nm - 612.0) / 20.0) ** 2)
+    draws = np.stack([np.exp(-0.5 * ((nm - 612.0 - d) / 20.0) ** 2) for d in np.linspace(-10, 10, 401)])
+    found = response_shape(weight, draws, nm)
+    assert found is not None
+    assert found["centre"].value == pytest.approx(612.0, abs=1e-6)
+    assert found["fwhm"].value == pytest.approx(20.0 * np.sqrt(8 * np.log(2)), rel=1e-6)
+    assert (found["centre"].low, found["centre"].high) == pytest.approx((602.5, 621.5), abs=0.01)
+    # Beyond the width of the bands above half of the peak (590 to 634 nm) and one step, 46 nm from the centre. The sum
+    # over bands of 2 nm is the integral to their edge at 47 nm.
+    assert found["outside"].value == pytest.approx(2 * (1 - norm.cdf(47.0 / 20.0)), rel=0.01)
+
+
+def test_leaks_far_from_the_peak_are_out_of_band() -> None:
+    nm = np.array([400.0, 410, 420, 430, 440, 900])
+    found = response_shape(np.array([0, 0.3, 0.4, 0.2, 0, 0.1]), np.zeros((0, 6)), nm)
+    assert found is not None
+    assert found["outside"].value == pytest.approx(0.1)
+    assert found["outside"].low == found["outside"].high
+
+
+@pytest.mark.parametrize(
+    ("weight", "nm"), [([0.5, -0.1], [1.0, 2]), ([0.5, 0.5], [1, np.nan]), ([0.0, 0], [1, 2]), ([1.0], [1])]
+)
+def test_a_response_without_a_shape_gets_none(weight: list[float], nm: list[float]) -> None:
+    assert response_shape(np.array(weight), np.zeros((3, len(nm))), np.array(nm, float)) is None

@@ -62,6 +62,7 @@ class ReportContext:
     quicklooks : scene, fused, target, …
     messages : warnings and remarks of the run.
     verdict : plain sentences, the most important first.
+    facts : more names and values beside the weights of an output, by the output's name.
     """
 
     title: str
@@ -72,6 +73,7 @@ class ReportContext:
     quicklooks: Sequence[Quicklook] = ()
     messages: Sequence[str] = ()
     verdict: Sequence[str] = ()
+    facts: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def render(context: ReportContext) -> str:
         report=report,
         sections=SECTIONS,
         glance=views.glance(report),
-        weights=_weight_figures(report),
+        weights=_weight_figures(context),
         scores=views.score_tables(report),
         score_note=views.score_note(report),
         images=[_image(look, _side(len(context.quicklooks))) for look in context.quicklooks],
@@ -129,16 +131,18 @@ def _template() -> Template:
     return environment.from_string(text)
 
 
-def _weight_figures(report: TrainReport) -> list[_Figure]:
+def _weight_figures(context: ReportContext) -> list[_Figure]:
+    report = context.report
     rows: dict[str, list[WeightRow]] = {output.name: [] for output in report.outputs}
     for row in report.weights:
         rows.setdefault(row.output, []).append(row)
-    return [_weight_figure(report, output, rows[output.name], i) for i, output in enumerate(report.outputs, 1)]
+    return [_weight_figure(context, output, rows[output.name], i) for i, output in enumerate(report.outputs, 1)]
 
 
-def _weight_figure(report: TrainReport, output: OutputRow, rows: Sequence[WeightRow], place: int) -> _Figure:
+def _weight_figure(context: ReportContext, output: OutputRow, rows: Sequence[WeightRow], place: int) -> _Figure:
+    report = context.report
     caption = views.weights_caption(rows, report.bands_dropped)
-    facts = views.output_facts(output, rows)
+    facts = (*views.output_facts(output, rows), *context.facts.get(output.name, ()))
     if not rows:
         return _Figure(output.name, caption, None, facts)
     alt = views.weights_alt(output, rows)

@@ -34,6 +34,7 @@ from bandfuse.tools.learn import Trained
 from bandfuse.tools.survey import input_file
 from bandfuse.trust.cases import Strength
 from bandfuse.trust.choose import WORTH
+from bandfuse.trust.shape import response_shape
 
 if TYPE_CHECKING:
     from bandfuse.report.html import Quicklook
@@ -268,8 +269,31 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Pa
             quicklooks=_quicklooks(trained, fused),
             messages=trained.messages,
             verdict=_verdict(report, trained),
+            facts=_shapes(trained),
         )
     )
+
+
+def _shapes(trained: Trained) -> dict[str, list[tuple[str, str]]]:
+    """Centre, width and out-of-band share of every output, with their intervals."""
+    interval = None if trained.trust is None else trained.trust.interval
+    if interval is None or trained.model.per_scene:
+        return {}
+    design, layout = trained.survey.design, trained.survey.design.layout
+    fitted = trained.model.common.matrix[:, list(design.used)]
+    wavelengths = trained.survey.bands.wavelength_nm[list(design.used)]
+    shapes = {}
+    for k, name in enumerate(design.names):
+        here = np.unique(layout.col[layout.row == k])
+        found = response_shape(fitted[k, here], interval.resampled[:, k, here], wavelengths[here])
+        if found is not None:
+            centre, width, far = found["centre"], found["fwhm"], found["outside"]
+            shapes[name] = [
+                ("Centre", f"{centre.value:.1f} nm ({centre.low:.1f}–{centre.high:.1f})"),
+                ("FWHM", f"{width.value:.1f} nm ({width.low:.1f}–{width.high:.1f})"),
+                ("Out of band", f"{100 * far.value:.1f} % ({100 * far.low:.1f}–{100 * far.high:.1f})"),
+            ]
+    return shapes
 
 
 def _equation(trained: Trained) -> str:

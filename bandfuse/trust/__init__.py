@@ -8,5 +8,6 @@ Order inside the room, from the ground up::
     choose      regularisation and constraint by block cross-validation
     holdout     scores of outputs and of baselines on pixels that were held out
     intervals   block bootstrap
+    shape       centre, width and out-of-band share of a response
     rebuild     hold-out and baselines of a reconstruction
 """

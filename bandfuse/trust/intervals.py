@@ -65,12 +65,11 @@ def resamples(blocks: Sequence[Moments], about: Floats, *, count: int, seed: int
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """(K, B) bounds of gain · W that hold 95 % of the resamples and the weights themselves; ``flips`` (K, B): the share
-    of resamples in which a weight had the other sign than the fitted one."""
+    """(K, B) bounds of gain · W that hold 95 % of the resamples and the weights themselves; ``resampled`` (R, K, B)."""
 
     low: Floats
     high: Floats
-    flips: Floats
+    resampled: Floats
 
 
 def intervals(
@@ -106,8 +105,7 @@ def intervals(
     if not drawn:
         return None
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
-    flips = np.mean(found * np.sign(fitted) < 0, axis=0)
-    return Interval(np.minimum(low, fitted), np.maximum(high, fitted), flips)
+    return Interval(np.minimum(low, fitted), np.maximum(high, fitted), found)
 
 
 def _resolved(
