@@ -33,7 +33,7 @@ class Config(BaseModel):
 class Running(Config):
     """Settings that change how a command runs, never what it computes."""
 
-    threads: int | None = Field(None, ge=1, description="Reader threads; all cores if not given.")
+    threads: int | None = Field(None, ge=1, le=256, description="Reader threads; all cores if not given.")
     memory: int = Field(256, ge=16, description="Memory for pixels in flight, in MB.")
     overwrite: bool = Field(False, description="Replace an existing output.")
 

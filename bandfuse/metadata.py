@@ -20,6 +20,9 @@ UNITS_NM = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0, "micrometers": 1e3, 
             "μm": 1e3, "microns": 1e3, "micron": 1e3}  # fmt: skip
 """Nanometres per unit, by the unit's spelling in lower case (the micro sign as a Greek mu)."""
 
+SHORTEST_NM, LONGEST_NM = 1.0, 1e7
+"""Wavelengths beyond these are mistakes: from soft X-rays to microwaves."""
+
 NOT_LENGTHS = {"wavenumber", "ghz", "mhz", "1/cm", "cm-1"}
 """Units that ENVI headers may have and that are not lengths."""
 
@@ -79,6 +82,12 @@ def band_table(tags: RasterTags, source: str, dead: Mapping[int, str] | None = N
     """
     messages = _odd_lists(tags)
     wavelength, fwhm = _wavelengths(tags, messages)
+    odd = np.isfinite(wavelength) & ~((wavelength >= SHORTEST_NM) & (wavelength <= LONGEST_NM))
+    if odd.any():
+        messages.append(
+            f"{int(odd.sum())} wavelengths lie outside {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and are not used"
+        )
+        wavelength = np.where(odd, np.nan, wavelength)
     reason = [(dead or {}).get(i, "") or _flag(tags, i) for i in range(len(tags))]
     stated = _from_bands(tags)[0]
     stated = stated if np.isfinite(stated).any() else _from_envi(tags)[0]

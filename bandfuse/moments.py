@@ -41,8 +41,12 @@ class Moments:
         return cls.of_columns(np.ascontiguousarray(np.asarray(pixels, dtype=np.float64).T))
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")
     def of_columns(cls, z: Floats) -> Moments:
-        """The moments of a (D, N) array: one contiguous row per variable. The array is not changed."""
+        """The moments of a (D, N) array: one contiguous row per variable. The array is not changed.
+
+        Numbers whose squares overflow (beyond 1e154) give a scatter that is not finite.
+        """
         if z.shape[1] == 0:
             return cls.zero(z.shape[0])
         mean = z.mean(axis=1)
@@ -56,6 +60,7 @@ class Moments:
         """D, the number of variables."""
         return len(self.mean)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def __add__(self, other: Moments) -> Moments:
         if self.size != other.size:
             raise MismatchError(

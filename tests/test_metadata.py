@@ -307,3 +307,9 @@ def test_units_that_are_no_lengths_give_no_wavelengths_and_a_message(unit: str) 
     assert np.isnan(table.wavelength_nm).all()
     assert len(messages) == 1
     assert repr(unit) in messages[0]
+
+
+def test_wavelengths_that_cannot_be_are_not_used_and_a_message_says_so() -> None:
+    table, messages = band_table(tags(wavelength="{450, 1e300, -5}", wavelength_units="nm"), "cube")
+    assert table.wavelength_nm == pytest.approx([450, np.nan, np.nan], nan_ok=True)
+    assert any("2 wavelengths lie outside" in m for m in messages)

@@ -700,3 +700,17 @@ def test_targets_must_fit_the_scenes(tmp_path: Path, pair: Pair) -> None:
 def test_scenes_of_different_bands_are_not_pooled(tmp_path: Path, pair: Pair) -> None:
     other = write_tiff(tmp_path / "other.tif", spectra(B + 1, 9, 9))
     assert "number of bands" in refused(tmp_path, pair[0], other)
+
+
+@pytest.mark.parametrize("fill", [1e200, -1e308])
+def test_numbers_whose_squares_overflow_are_refused(tmp_path: Path, fill: float) -> None:
+    cube = spectra(3, 20, 25).astype("float64")
+    target = write_tiff(tmp_path / "t.tif", cube[:1])
+    cube[0, 3, 4] = fill
+    text = refused(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", target)
+    assert "squares overflow" in text
+
+
+def test_more_threads_than_any_machine_has_are_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "x.tif", spectra(3, 20, 25))
+    assert "threads" in refused(tmp_path, path, "--threads", "100000")

@@ -121,7 +121,9 @@ def survey(
         messages.append("the dead bands were not those seen in the first windows: the pixels were read a second time")
         guess = truth
     _require_pixels(scenes, tallies)
-    return Survey(flagged.dropping(truth), design, [t.total() for t in tallies], tallies, messages)
+    totals = [t.total() for t in tallies]
+    _require_numbers(scenes, totals)
+    return Survey(flagged.dropping(truth), design, totals, tallies, messages)
 
 
 def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
@@ -223,6 +225,16 @@ def require_selected(scene: Scene, tally: Tally) -> None:
             expected=f"pixels of {scene.grid.path}",
             remedy="Bounds are in the scene's CRS, windows in pixels from 0; see bandfuse info.",
         )
+
+
+def _require_numbers(scenes: Sequence[Scene], totals: Sequence[Moments]) -> None:
+    for scene, moments in zip(scenes, totals, strict=True):
+        if not np.isfinite(moments.scatter).all():
+            raise InputError(
+                f"scene {scene.key!r} holds numbers whose squares overflow",
+                expected="numbers below 1e150 in size",
+                remedy="Is a fill value not declared as nodata? Look at it with bandfuse info.",
+            )
 
 
 def _require_pixels(scenes: Sequence[Scene], tallies: Sequence[Tally]) -> None:
