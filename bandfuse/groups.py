@@ -80,7 +80,10 @@ def _by_number(match: re.Match[str], spec: str, bands: Bands) -> list[int]:
     last = int(match[2]) if match[2] else first
     if not 1 <= first <= last <= len(bands):
         raise GroupError(
-            f"group {spec!r} names bands outside the cube", got=match[0], expected=f"numbers from 1 to {len(bands)}"
+            f"group {spec!r} names bands outside the cube",
+            got=match[0],
+            expected=f"numbers from 1 to {len(bands)}",
+            remedy="Wavelengths have their unit: 450-520nm.",
         )
     return list(range(first - 1, last))
 
