@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from bandfuse.errors import ConfigError, InputError, nearest
 
@@ -15,19 +15,37 @@ M = TypeVar("M", bound="Config")
 
 
 def _one_or_many(value: object) -> object:
-    """A list from one text, or from a mapping (``{blue: 450-520nm}`` for ``blue=450-520nm``)."""
+    """A list from one text or number, or from a mapping (``{blue: 450-520nm}`` for ``blue=450-520nm``)."""
     if isinstance(value, Mapping):
         return [f"{k}={v}" for k, v in value.items()]
+    return _one_or_list(value)
+
+
+def _one_or_list(value: object) -> object:
+    """A list from one text."""
     return [value] if isinstance(value, (str, Path)) else value
 
 
-Texts = Annotated[list[str], BeforeValidator(_one_or_many)]
+Texts = Annotated[list[str], BeforeValidator(_one_or_list)]
+Pairs = Annotated[list[str], BeforeValidator(_one_or_many)]
+"""``NAME=VALUE`` texts; in YAML also a mapping."""
+
+Strength = Annotated[float, Field(ge=0, le=1e9)]
+"""Of a penalty, relative to the variance of the bands."""
 
 
 class Config(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_is_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """``yes`` in YAML is no 1.0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("a value, not yes or no")
+        return value
 
 
 class Running(Config):
@@ -42,7 +60,7 @@ class Inputs(Config):
     """The files of one or more scenes."""
 
     scenes: Texts = Field(default_factory=list, description="Raster files, each a scene.")
-    source: Texts = Field(
+    source: Pairs = Field(
         default_factory=list,
         description="NAME=PATH: one of several co-registered files of a scene. Repeat in scene order, or give a "
         "template such as swir={parent}/{stem}_swir.tif.",
@@ -92,11 +110,13 @@ class TrainConfig(Inputs, Limits, Running):
         description="regression: match the target. reconstruction: keep what rebuilds the cube. "
         "By default regression with a target, else reconstruction.",
     )
-    group: Texts = Field(
+    group: Pairs = Field(
         default_factory=list, description="NAME=SPEC: one band group, e.g. blue=450-520nm or vis=1-30,35. Repeat."
     )
     groups: str | None = Field(
-        None, description="Several groups at once: equal:8, file:groups.yaml; or one group: 450-900nm, 1-30,35, all."
+        None,
+        min_length=1,
+        description="Several groups at once: equal:8, file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
     )
     fuse: Literal["within", "across"] = Field(
         "within",
@@ -110,14 +130,15 @@ class TrainConfig(Inputs, Limits, Running):
         None,
         description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one); auto: "
         "nonnegative and smooth unless that costs over 0.1 % of the target's variance on held-out blocks, else free "
-        "with ridge. By default auto for regression, simplex for reconstruction.",
+        "with ridge. By default auto for regression (affine with --gain; nonnegative for instance weights, and for "
+        "activations and losses on a pixel sample), simplex for reconstruction.",
     )
-    ridge: Annotated[float, Field(ge=0)] | Literal["auto"] | None = Field(
+    ridge: Strength | Literal["auto"] | None = Field(
         None,
         description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default auto with "
         "constraint auto, else 0.",
     )
-    smooth: Annotated[float, Field(ge=0)] | Literal["auto"] | None = Field(
+    smooth: Strength | Literal["auto"] | None = Field(
         None,
         description="Strength of the smoothness penalty along wavelength, or auto; by default as for ridge.",
     )
@@ -140,7 +161,7 @@ class TrainConfig(Inputs, Limits, Running):
     )
     optimizer: Literal["lbfgs", "adam", "adamw", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
     steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for the others.")
-    lr: float | None = Field(None, gt=0, description="Learning rate of adam, adamw and sgd: 0.05 if not given.")
+    lr: float | None = Field(None, gt=0, le=1e6, description="Learning rate of adam, adamw and sgd: 0.05 if not given.")
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of adamw.")
     schedule: Literal["constant", "cosine", "step"] | None = Field(
@@ -166,7 +187,7 @@ class TrainConfig(Inputs, Limits, Running):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where the fit runs; auto takes cuda where there is one."
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
@@ -181,10 +202,14 @@ class Encoded(Config):
     dtype: Literal["float32", "float64", "uint8", "int16", "uint16", "int32"] = Field(
         "float32", description="Type of the output. Integers need --scale."
     )
-    scale: float | None = Field(None, gt=0, description="Integer output: value = stored * scale + offset-out.")
-    offset_out: float | None = Field(None, description="Integer output: the value that is stored as 0.")
+    scale: float | None = Field(
+        None, ge=1e-30, le=1e30, description="Integer output: value = stored * scale + offset-out."
+    )
+    offset_out: float | None = Field(
+        None, ge=-1e30, le=1e30, description="Integer output: the value that is stored as 0."
+    )
     driver: str = Field("GTiff", description="GDAL driver of the output.")
-    co: Texts = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
+    co: Pairs = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
 
 
 class ApplyConfig(Inputs, Encoded, Running):
@@ -221,14 +246,44 @@ def build(model: type[M], given: Mapping[str, Any], where: Mapping[str, str] | N
 
 
 def _explain(model: type[Config], error: ValidationError, where: Mapping[str, str]) -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    place = where.get(str(first["loc"][0])) if first["loc"] else None
-    at = f" in {place}" if place else ""
-    if first["type"] == "extra_forbidden":
+    """Say what does not fit: by its flag if it was given on the command line, by its key if in a file."""
+    every = error.errors()
+    key = str(every[0]["loc"][0])
+    place = where.get(key)
+    if every[0]["type"] == "extra_forbidden":
+        at = f" in {place}" if place else ""
         return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
-    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return ConfigError(f"{key}{at}", got=repr(first["input"]), expected=expected)
+    here = [e for e in every if e["loc"][0] == key]
+    expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
+    name = f"{key} in {place}" if place else f"--{key.replace('_', '-')}"
+    return ConfigError(name, got=_shown(here[0]["input"]), expected=expected)
+
+
+def _plainly(message: str) -> str:
+    """A message of pydantic without its own words."""
+    for words in ("Input should be ", "Value error, "):
+        message = message.removeprefix(words)
+    parse = ", unable to parse string as a number"
+    return message.removesuffix(parse).removesuffix(", unable to parse string as an integer")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe types; a key that is there twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping whose keys are all different."""
+        keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
+        twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {twice!r} is there twice", node.start_mark
+            )  # fmt: skip
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -244,7 +299,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{path} cannot be read", got=reason or "", expected="a YAML file") from error
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _StrictLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not YAML", got=" ".join(str(error).split())) from error
     if not isinstance(content, dict):
@@ -282,6 +337,8 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
     """One path, or ``NAME=PATH``; templates, GDAL's virtual files, subdatasets and URLs stay as they are."""
     name, equals, path = text.partition("=") if named else ("", "", text)
+    if named and not equals:
+        return text
     virtual = path.startswith(("{", "/vsi")) or "://" in path
     subdataset = ":" in path and not (folder / path).exists() and not Path(path).drive
     return text if virtual or subdataset else f"{name}{equals}{(folder / path).absolute()}"

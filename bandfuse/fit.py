@@ -177,7 +177,10 @@ def _fit_part(
     settings = replace(settings, gain=settings.gain and layout.size > 0)
     quadratic = objective.quadratic(layout, gain=settings.gain)
     best = None if quadratic is None else solve(quadratic, settings.constraint, gain=settings.gain)
-    module = Weights(layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level)
+    module = Weights(
+        layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level,
+        spread=objective.spread,
+    )  # fmt: skip
     module.start(*_start(layout, objective, bands, settings, best))
     device = device_of(settings.device)
     # Apple's GPUs have no float64.

@@ -54,6 +54,11 @@ class Objective(ABC):
         return None
 
     @property
+    def spread(self) -> Floats | None:
+        """(K,) the unit in which the outputs' levels are learned: the targets' standard deviations; None for ones."""
+        return None
+
+    @property
     def n_pixels(self) -> int:
         """Pixels that minibatches can be drawn from; 0 for objectives from moments."""
         return 0
@@ -92,6 +97,12 @@ class Regression(Objective):
         self._var, self._mean = torch.as_tensor(split.var), torch.as_tensor(split.mean)
         self._target_mean = torch.as_tensor(split.target_mean)
         self._forms = None if forms is None else torch.as_tensor(forms)
+
+    @property
+    def spread(self) -> Floats:
+        """(K,) standard deviations of the targets."""
+        root: Floats = np.sqrt(self.scale)
+        return root
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         """(K,) mean squared errors with their penalties."""
@@ -152,6 +163,11 @@ class SampledRegression(Objective):
         if held is not None and held.any():
             rest = torch.as_tensor(sample[held])
             self.held = self._on(rest[:, :n_bands] - self._mean, rest[:, n_bands:])
+
+    @property
+    def spread(self) -> Floats | None:
+        """(K,) standard deviations of the targets; ones before an activation that bends everything to its own range."""
+        return None if self.activation in ("sigmoid", "tanh") else np.sqrt(self._variance)
 
     @property
     def n_pixels(self) -> int:

@@ -1,70 +1,206 @@
-"""Output: files and folders that appear whole or not at all."""
+"""Output: files and folders that appear whole or not at all, and never in the place of what is still needed."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bandfuse.errors import OutputError
 
+SIDECARS = (".aux.xml", ".ovr", ".msk")
+"""Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They go when it goes."""
 
-def check_place(path: Path, *, overwrite: bool, own: str | None = None) -> None:
-    """Refuse a place that must not or cannot be written to, before any work is done.
 
-    ``own`` is a file by which a folder is known as bandfuse's: no other folder is ever replaced.
+@dataclass(frozen=True)
+class Contents:
+    """What a folder of bandfuse holds: the file it is known by, and patterns of all others (``*`` within a name)."""
+
+    mark: str
+    others: tuple[str, ...]
+
+    def strangers(self, folder: Path) -> list[str]:
+        """Files in a folder that bandfuse did not put there, by their names relative to it."""
+        found = (f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*")) if not _is_folder(f))
+        return [name for name in found if not self._known(name)]
+
+    def _known(self, name: str) -> bool:
+        for ending in SIDECARS:
+            name = name.removesuffix(ending)
+        return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in (self.mark, *self.others))
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+# ------------------------------------------------------------------------------------------------------------ may it be
+
+
+def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a file that must not or cannot be written, before any work is done.
+
+    Parameters
+    ----------
+    inputs : files that are read. None of them, and no file that GDAL would read beside them, is ever an output.
 
     Raises
     ------
-    OutputError : the folder above is missing, not a folder or not writable; or the output exists.
+    OutputError : the folder above is missing or not writable; the output exists, is no ordinary file, or is an input.
     """
+    exists = _check_parent(path)
+    for file in inputs:
+        _spare(path, file)
+    if not exists:
+        return
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", expected="a file name for the output")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no ordinary file, and is not replaced", expected="another name for the output")
+    _require(overwrite, path)
+
+
+def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
+    """Refuse a folder that must not or cannot be made, before any work is done.
+
+    Only a folder that holds what bandfuse puts there and nothing else is ever replaced.
+
+    Raises
+    ------
+    OutputError : as for a file; or there is something in the folder that would be lost.
+    """
+    exists = _check_parent(path)
+    for file in inputs:
+        if _same(path, file) or path.resolve() in file.resolve().parents:
+            raise OutputError(
+                f"{path} would replace {file}, which is read", expected="an output apart from all inputs",
+                remedy="Choose another output.",
+            )  # fmt: skip
+    if not exists:
+        return
+    _require(overwrite, path)
+    if not (path / contents.mark).is_file():
+        raise OutputError(
+            f"{path} was not made by bandfuse, and is not replaced",
+            got="a folder with other things in it" if path.is_dir() else "a file",
+            expected=f"a folder with {contents.mark} in it",
+            remedy="Choose another output.",
+        )
+    strange = contents.strangers(path)
+    if strange:
+        raise OutputError(
+            f"{path} also holds {strange[0]}" + (f" and {len(strange) - 1} more" if strange[1:] else ""),
+            got="files that bandfuse did not write there",
+            remedy="Move them away, or choose another output.",
+        )
+
+
+def _require(overwrite: bool, path: Path) -> None:
+    if not overwrite:
+        raise OutputError(f"{path} exists", remedy="Choose another output, or use --overwrite to replace it.")
+
+
+def _check_parent(path: Path) -> bool:
+    """Check the folder above; whether the path exists."""
     parent = path.parent
-    if not parent.exists():
+    try:
+        exists = path.exists() or path.is_symlink()
+        parent_there = parent.exists()
+    except OSError as error:
+        raise OutputError(f"{shown(path)} cannot be an output", got=error.strerror or str(error)) from error
+    if not parent_there:
         raise OutputError(f"folder {parent} does not exist", remedy="Create it, or choose another output.")
     if not parent.is_dir():
         raise OutputError(f"{parent} is not a folder", got="a file", expected="a folder to write into")
     if not os.access(parent, os.W_OK):
         raise OutputError(f"folder {parent} cannot be written to", remedy="Choose another output.")
-    if not (path.exists() or path.is_symlink()):
-        return
-    if not overwrite:
-        raise OutputError(f"{path} exists", remedy="Choose another output, or use --overwrite to replace it.")
-    if own is not None and not (path / own).is_file():
-        raise OutputError(
-            f"{path} is not a run of bandfuse, and is not replaced",
-            got="a folder with other things in it" if path.is_dir() else "a file",
-            expected=f"a folder with {own} in it",
-            remedy="Choose another output.",
-        )
-    if own is None and path.is_dir():
-        raise OutputError(f"{path} is a folder", expected="a file name for the output")
+    return exists
+
+
+def shown(path: Path) -> str:
+    """A path as a message shows it: no longer than a line."""
+    text = str(path)
+    return text if len(text) <= 120 else f"{text[:60]}…{text[-40:]}"
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether two paths are one place; also where the file system does not tell upper from lower case."""
+    if path.resolve() == other.resolve():
+        return True
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+def _spare(path: Path, file: Path) -> None:
+    """Refuse an output that is an input, or that GDAL would take for a part of it."""
+    beside = path.resolve().parent == file.resolve().parent
+    name = path.name.removesuffix(".hdr")
+    part = path.name.startswith(f"{file.name}.") or (name != path.name and name in (file.name, file.stem))
+    if _same(path, file):
+        raise OutputError(f"{path} is an input", expected="another name for the output")
+    if beside and part and path.name != file.name:
+        raise OutputError(f"{path} would be read as a part of {file}", expected="another name for the output")
+
+
+# ------------------------------------------------------------------------------------------------------- whole or never
 
 
 @contextmanager
-def whole_files(path: Path) -> Iterator[Path]:
+def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     """A place of the same name to write a file (and what belongs to it) to; it is moved to ``path`` at the end.
 
-    On any error, Ctrl-C included, nothing is left behind.
+    What GDAL left beside an earlier file goes with it. On any error, Ctrl-C included, nothing is left behind.
+
+    Raises
+    ------
+    OutputError : it cannot be written, or brings a file with it whose place is taken by an input or another file's.
     """
     folder = _scratch(path)
     try:
         yield folder / path.name
         files = sorted(folder.iterdir(), key=lambda f: f.name == path.name)
-        taken = [f.name for f in files if f.name != path.name and (path.parent / f.name).exists()]
-        if taken and not path.exists():
-            raise OutputError(
-                f"{path} brings {taken[0]} with it, which exists and belongs to another file",
-                remedy="Choose another name for the output.",
-            )
+        if not files:
+            raise OutputError(f"{path} was not written", expected="a driver that writes files")
+        _check_company(path, [f.name for f in files if f.name != path.name], inputs)
+        if path.exists():
+            for ending in SIDECARS:
+                path.with_name(path.name + ending).unlink(missing_ok=True)
         for file in files:
             os.replace(file, path.parent / file.name)
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None:
+    """Refuse to replace files beside the output that may belong to others."""
+    for name in names:
+        place = path.with_name(name)
+        if not place.exists():
+            continue
+        shared = [
+            f for f in path.parent.glob(f"{_literal(place.stem)}*") if f.stem == place.stem or f.name == place.stem
+        ]
+        others = [f for f in shared if f.name not in (path.name, *names)]
+        own = path.exists() and (name.startswith(f"{path.name}.") or not others)
+        if not own or any(_same(place, file) for file in inputs):
+            raise OutputError(
+                f"{path} brings {name} with it, which exists and belongs to another file",
+                remedy="Choose another name for the output.",
+            )
+
+
+def _literal(text: str) -> str:
+    """Text as a pattern that matches itself."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in text)
 
 
 @contextmanager
@@ -74,22 +210,33 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield folder
         folder.chmod(0o777 & ~_umask())
-        if path.exists():
-            old = _scratch(path)
-            os.rename(path, old / path.name)
-            os.rename(folder, path)
-            shutil.rmtree(old)
-        else:
-            os.rename(folder, path)
+        _swap(folder, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _swap(folder: Path, path: Path) -> None:
+    """Move a folder to its place. An earlier one is put back if that fails, whatever the reason."""
+    if not path.exists():
+        os.rename(folder, path)
+        return
+    aside = _scratch(path)
+    old = aside / path.name
+    try:
+        os.rename(path, old)
+        os.rename(folder, path)
+    finally:
+        if old.exists() and not path.exists():
+            os.rename(old, path)
+        if path.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+
+
 def _scratch(path: Path) -> Path:
     try:
-        return Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        return Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent))
     except OSError as error:
         raise OutputError(f"folder {path.parent} cannot be written to", got=error.strerror or str(error)) from error
 

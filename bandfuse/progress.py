@@ -7,6 +7,9 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+MARKS = 200
+"""A bar moves at most so many times in one part: what is left of a part that ends early costs nothing."""
+
 
 class Progress(Protocol):
     """Wrap an iterable of ``total`` items under a ``label``; yield the same items, and show them passing."""
@@ -34,18 +37,23 @@ class Ticks:
     """
 
     def __init__(self, progress: Progress, *, parts: int, steps: int, label: str) -> None:
-        total = parts * max(1, steps)
+        self._per_mark = max(1, -(-steps // MARKS))
+        self._marks = max(1, -(-steps // self._per_mark))
+        total = parts * self._marks
         self._items = iter(progress(range(total), total=total, label=label))
-        self._steps, self._done = max(1, steps), 0
+        self._steps, self._marked = 0, 0
 
     def step(self) -> None:
         """One step of the current part is done."""
-        if self._done < self._steps:
-            self._done += 1
-            next(self._items, None)
+        self._steps += 1
+        self._mark_to(self._steps // self._per_mark)
 
     def end_part(self) -> None:
         """The current part is done, whatever steps are left of it."""
-        while self._done < self._steps:
-            self.step()
-        self._done = 0
+        self._mark_to(self._marks)
+        self._steps, self._marked = 0, 0
+
+    def _mark_to(self, mark: int) -> None:
+        for _ in range(self._marked, min(mark, self._marks)):
+            next(self._items, None)
+        self._marked = max(self._marked, min(mark, self._marks))

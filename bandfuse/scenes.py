@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
+from string import Formatter
 
 import numpy as np
 
@@ -70,6 +71,11 @@ class Scene:
         mask = None if self.where is None or self.where.mask is None else self.where.mask.file
         return [*self.rasters, *(file for file in (self.target, mask) if file is not None)]
 
+    @property
+    def paths(self) -> list[Path]:
+        """Every place on the file system that is read for the scene."""
+        return [Path(p) for r in self.files for p in (r.path, *r.files)]
+
     def choose(self, positions: Sequence[int], *, target: bool = False) -> list[Choice]:
         """What to read for these positions of the concatenated bands, in order, and for the target's bands after."""
         choices: list[Choice] = []
@@ -88,6 +94,13 @@ def target_bands(target: Raster) -> list[int]:
     return [int(i) for i in np.flatnonzero(target.bands.good)]
 
 
+def target_names(target: Raster) -> list[str] | None:
+    """Names of the bands of a target that are data; None where the file has none and they were made up."""
+    positions = target_bands(target)
+    names = [target.bands.name[i] for i in positions]
+    return None if names == [f"b{i + 1}" for i in positions] else names
+
+
 def pair_of(text: str, flag: str) -> tuple[str, str]:
     """NAME and VALUE of ``NAME=VALUE``."""
     name, equals, value = text.partition("=")
@@ -101,11 +114,15 @@ def fill_template(text: str, first: str, flag: str) -> str:
     path = Path(first)
     fields = {"parent": str(path.parent), "stem": path.stem, "name": path.name, "suffix": path.suffix}
     try:
-        return text.format(**fields)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        parts = [("", text, "", None)]
+    if any(name is not None and (name not in fields or form or turn) for _, name, form, turn in parts):
         raise ConfigError(
-            f"{flag} template cannot be filled", got=repr(text), expected=f"fields {', '.join(fields)}"
-        ) from error
+            f"{flag} template cannot be filled", got=repr(text),
+            expected=" ".join(f"{{{name}}}" for name in fields), remedy="A brace of a name is written twice: {{ or }}.",
+        )  # fmt: skip
+    return text.format(**fields)
 
 
 def _spread(given: Sequence[str], firsts: Sequence[str], flag: str) -> list[str]:

@@ -154,6 +154,7 @@ class Weights(nn.Module):
     metric : (P, P) curvature of the loss, for scaling; the identity if not given.
     gain : learn one non-negative gain per set (its square root is the parameter).
     level : (K,) start of the level, learned; None if the output has no offset of its own.
+    spread : (K,) unit of the level's parameter: ``level = start + spread · shift``; ones if not given.
     """
 
     fixed: Tensor
@@ -161,6 +162,8 @@ class Weights(nn.Module):
     col: Tensor
     param: Tensor
     set_of_row: Tensor
+    start_level: Tensor
+    spread: Tensor
 
     def __init__(
         self,
@@ -170,6 +173,7 @@ class Weights(nn.Module):
         metric: Metric | None = None,
         gain: bool = False,
         level: Floats | None = None,
+        spread: Floats | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -185,7 +189,10 @@ class Weights(nn.Module):
         self.theta = nn.Parameter(torch.zeros(0, dtype=torch.float64))
         root = torch.ones(int(set_of_row.max(initial=-1)) + 1, dtype=torch.float64)
         self.root_gain = nn.Parameter(root) if gain else None
-        self.level = None if level is None else nn.Parameter(torch.as_tensor(level).clone())
+        n = layout.shape[0]
+        self.register_buffer("start_level", torch.as_tensor(np.zeros(n) if level is None else level))
+        self.register_buffer("spread", torch.as_tensor(np.ones(n) if spread is None else spread))
+        self.shift = None if level is None else nn.Parameter(torch.zeros(n, dtype=torch.float64))
 
     def start(self, v: Floats, gain: float = 1.0) -> Weights:
         """Set the parameters so that the weights are v (as near as the constraint allows)."""
@@ -202,6 +209,7 @@ class Weights(nn.Module):
     def forward(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """W (K, B), gain (K,), level (K,) or None."""
         w = self.fixed.index_put((self.row, self.col), self.vector()[self.param], accumulate=True)
+        level = None if self.shift is None else self.start_level + self.spread * self.shift
         if self.root_gain is None:
-            return w, w.new_ones(w.shape[0]), self.level
-        return w, (self.root_gain**2)[self.set_of_row], self.level
+            return w, w.new_ones(w.shape[0]), level
+        return w, (self.root_gain**2)[self.set_of_row], level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from rasters import (
 
 from bandfuse.bands import Bands
 from bandfuse.errors import InputError, MismatchError, OutputError
-from bandfuse.output import check_place, whole_files, whole_folder
+from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
 from bandfuse.raster import Encoding, Raster, Reader, Writer, blank, describe, quicklook, same_grid, write_array
 from bandfuse.windows import Window
 
@@ -39,7 +40,7 @@ def values_of(path: str, window: Window | None = None, bands: list[int] | None =
     raster = describe(path)
     window = window or Window(0, 0, raster.rows, raster.cols)
     chosen = list(range(len(raster.bands))) if bands is None else bands
-    with Reader([(raster, chosen)], 1) as reader:
+    with Reader([(raster, chosen)]) as reader:
         flat = reader.read(window).values(slice(0, window.rows), slice(0, window.cols))
     return flat.reshape(len(chosen), window.rows, window.cols)
 
@@ -73,7 +74,7 @@ def test_a_window_of_chosen_bands_is_that_part_of_the_file(tmp_path: Path) -> No
 def test_bands_of_several_sources_come_in_the_order_of_the_choices(tmp_path: Path) -> None:
     first, second = spectra(3, 10, 12, seed=1), spectra(4, 10, 12, seed=2, dtype="int16")
     rasters = [describe(write_tiff(tmp_path / f"{i}.tif", c)) for i, c in enumerate((first, second))]
-    with Reader([(rasters[0], [2]), (rasters[1], [0, 3])], 2) as reader:
+    with Reader([(rasters[0], [2]), (rasters[1], [0, 3])]) as reader:
         flat = reader.read(Window(0, 0, 10, 12)).values(slice(2, 5), slice(1, 7))
         assert reader.bytes_per_pixel == 4 + 2 * 2
     expected = np.stack([first[2], second[0], second[3]]).astype(np.float64)[:, 2:5, 1:7]
@@ -120,7 +121,7 @@ def test_each_band_has_its_own_nodata(tmp_path: Path) -> None:
 def test_bands_of_different_types_are_read_without_loss(tmp_path: Path) -> None:
     a, b = describe(write_tiff(tmp_path / "a.tif", np.full((1, 2, 3), 65535, "uint16"))), None
     b = describe(write_tiff(tmp_path / "b.tif", np.full((1, 2, 3), 0.1, "float32"), nodata=-1))
-    with Reader([(a, [0]), (b, [0])], 1) as reader:
+    with Reader([(a, [0]), (b, [0])]) as reader:
         flat = reader.read(Window(0, 0, 2, 3)).values(slice(0, 2), slice(0, 3))
     np.testing.assert_array_equal(flat, [[65535.0] * 6, [float(np.float32(0.1))] * 6])
 
@@ -454,7 +455,7 @@ def test_a_sidecar_that_belongs_to_another_file_is_not_replaced(tmp_path: Path) 
     header = Path(path).with_suffix(".hdr").read_text()
 
     def attempt() -> None:
-        check_place(tmp_path / "out.img", overwrite=False)
+        check_file(tmp_path / "out.img", overwrite=False)
         with whole_files(tmp_path / "out.img") as scratch:
             write_envi(scratch, spectra(1, 5, 5))
 
@@ -485,12 +486,89 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(OutputError, match=r"nowhere does not exist"):
-        check_place(tmp_path / "nowhere" / "run", overwrite=True)
+        check_file(tmp_path / "nowhere" / "run", overwrite=True)
     with pytest.raises(OutputError, match=r"file is not a folder"):
-        check_place(tmp_path / "file" / "run", overwrite=True)
+        check_file(tmp_path / "file" / "run", overwrite=True)
     with pytest.raises(OutputError, match=r"file exists.*--overwrite"):
-        check_place(tmp_path / "file", overwrite=False)
+        check_file(tmp_path / "file", overwrite=False)
     with pytest.raises(OutputError, match=r"folder is a folder"):
-        check_place(tmp_path / "folder", overwrite=True)
-    with pytest.raises(OutputError, match=r"folder is not a run"):
-        check_place(tmp_path / "folder", overwrite=True, own="weights.safetensors")
+        check_file(tmp_path / "folder", overwrite=True)
+    with pytest.raises(OutputError, match=r"folder was not made by bandfuse"):
+        check_folder(tmp_path / "folder", Contents("weights.safetensors", ()), overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["cube.tif", "cube.tif.ovr", "cube.tif.aux.xml", "cube.hdr", "link.tif"])
+def test_an_output_is_never_an_input_nor_a_part_of_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "cube.tif").write_text("pixels")
+    (tmp_path / "link.tif").symlink_to(tmp_path / "cube.tif")
+    with pytest.raises(OutputError, match=r"is an input|a part of"):
+        check_file(tmp_path / name, overwrite=True, inputs=[tmp_path / "cube.tif"])
+    check_file(tmp_path / "cube2.tif", overwrite=True, inputs=[tmp_path / "cube.tif"])
+    check_folder(tmp_path / "cube", Contents("x", ()), overwrite=True, inputs=[tmp_path / "cube.tif"])
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match=r"no ordinary file"):
+        check_file(tmp_path / "pipe", overwrite=True)
+    with pytest.raises(OutputError, match=r"too long"):
+        check_file(tmp_path / ("x" * 300), overwrite=True)
+
+
+def test_a_header_that_is_read_is_not_replaced(tmp_path: Path) -> None:
+    """``e`` exists already, and would bring ``e.hdr``: the header of ``e.img``, which is the input."""
+    path = Path(write_envi(tmp_path / "e.img", spectra(3, 10, 10)))
+    header = path.with_suffix(".hdr").read_text()
+    (tmp_path / "e").write_text("an earlier output")
+    inputs = [Path(p) for p in describe(path).files]
+    assert path.with_suffix(".hdr") in inputs
+
+    def attempt() -> None:
+        with whole_files(tmp_path / "e", inputs) as scratch:
+            write_envi(scratch, spectra(1, 5, 5))
+
+    with pytest.raises(OutputError, match=r"e\.hdr"):
+        attempt()
+    assert path.with_suffix(".hdr").read_text() == header
+    assert (tmp_path / "e").read_text() == "an earlier output"
+
+
+def test_a_file_takes_what_gdal_left_beside_the_earlier_one(tmp_path: Path) -> None:
+    for name in ("out.tif", "out.tif.ovr", "out.tif.aux.xml", "out.tif.txt"):
+        (tmp_path / name).write_text("old")
+    with whole_files(tmp_path / "out.tif") as scratch:
+        scratch.write_text("new")
+    assert set(listing(tmp_path)) == {"out.tif", "out.tif.txt"}
+
+
+def test_nothing_written_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"was not written"), whole_files(tmp_path / "out.mem"):
+        pass
+
+
+@pytest.mark.parametrize("problem", [OSError, Halt])
+def test_an_earlier_folder_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: type[BaseException]
+) -> None:
+    """The new folder cannot take its place: nothing has changed."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "old.txt").write_text("old")
+    before, rename, calls = listing(tmp_path), os.rename, []
+
+    def fails_second(a: Path, b: Path) -> None:
+        calls.append(a)
+        if len(calls) == 2:
+            raise problem("in the middle")
+        rename(a, b)
+
+    monkeypatch.setattr(os, "rename", fails_second)
+
+    def attempt() -> None:
+        with whole_folder(run) as scratch:
+            (scratch / "new.txt").write_text("new")
+
+    with pytest.raises((problem, OutputError)):
+        attempt()
+    assert len(calls) == 3
+    assert listing(tmp_path) == before

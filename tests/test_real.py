@@ -48,7 +48,7 @@ def originals_stay() -> Any:
 def pixels(path: Path) -> np.ndarray:
     """(B, N) float64, NaN where missing."""
     raster = describe(path)
-    with Reader([(raster, range(len(raster.bands)))], 1) as reader:
+    with Reader([(raster, range(len(raster.bands)))]) as reader:
         whole = Window(0, 0, *raster.shape)
         return reader.read(whole).values(slice(0, raster.rows), slice(0, raster.cols))
 

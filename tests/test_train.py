@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -192,15 +193,43 @@ def test_flags_win_over_set_over_the_file(tmp_path: Path, pair: Pair) -> None:
 
 def test_overwrite_replaces_a_run_and_nothing_else(tmp_path: Path, pair: Pair) -> None:
     run, _ = train(tmp_path, pair[0], "--target", pair[1])
-    (run / "old.txt").write_text("old")
+    (run / "fused.tif.aux.xml").write_text("statistics by QGIS")
     assert "--overwrite" in refused(tmp_path, pair[0], "--target", pair[1])
     ok("train", pair[0], "--target", pair[1], "-o", run, "--no-report", "--overwrite")
-    assert "old.txt" not in listing(run)
+    assert {"fused.tif.aux.xml", "report.html"}.isdisjoint(listing(run))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years")
     done = cli("train", pair[0], "--target", pair[1], "-o", tmp_path / "mine", "--overwrite")
     assert done.code == 2
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
+
+
+@pytest.mark.parametrize(
+    "what", ["a stranger", "the scene", "the target", "a mask", "the settings", "the checkpoint", "groups"]
+)
+def test_nothing_in_a_run_folder_is_lost(tmp_path: Path, pair: Pair, what: str) -> None:
+    """Not even by --overwrite: neither what is read, nor what bandfuse did not write."""
+    run, _ = train(tmp_path, pair[0], "--target", pair[1], "--no-report")
+    scene, target, flags = pair[0], pair[1], []
+    if what == "a stranger":
+        (run / "notes.txt").write_text("years")
+    elif what == "the scene":
+        scene = shutil.copy(pair[0], run / "fused.tif")
+    elif what == "the target":
+        target = shutil.copy(pair[1], run / "fused.tif")
+    elif what == "a mask":
+        flags = ["--mask", write_tiff(run / "fused.tif", np.ones((1, 30, 40), "uint8"))]
+    elif what == "the settings":
+        flags = ["--config", run / "config.yaml"]
+    elif what == "the checkpoint":
+        flags = ["--checkpoint", run / "report.json", "--optimizer", "adam"]
+    else:
+        (run / "config.yaml").write_text("a: all")
+        flags = ["--groups", f"file:{run / 'config.yaml'}"]
+    before = listing(tmp_path)
+    done = cli("train", scene, "--target", target, *flags, "-o", run, "--overwrite")
+    assert (done.code, listing(tmp_path)) == (2, before), done.err
+    assert ("also holds notes.txt" if what == "a stranger" else "which is read") in done.err
 
 
 # -------------------------------------------------------------------------------------------------------- known answers
@@ -669,7 +698,10 @@ def test_the_scores_of_training_are_those_of_evaluate(tmp_path: Path) -> None:
     ("flags", "words"),
     [
         (["--constraint", "free", "--gain", "--target", "{t}"], "--gain has no meaning with constraint free"),
-        (["--gain", "--target", "{t}"], "--gain has no meaning with constraint nonnegative"),
+        (
+            ["--gain", "--constraint", "nonnegative", "--target", "{t}"],
+            "--gain has no meaning with constraint nonnegative",
+        ),
         (["--lr", "0.1", "--target", "{t}"], "--lr"),
         (["--group", "a=1", "--groups", "equal:2"], "--group and --groups"),
         (["--objective", "reconstruction", "--target", "{t}"], "--target"),

@@ -170,7 +170,7 @@ def test_gradients_are_right_in_every_parameter(
         return case.objective.losses(*functional_call(module, dict(zip(names, values, strict=True)), ()))
 
     inputs = tuple(p.detach().clone().requires_grad_() for p in module.parameters())
-    assert set(names) == {"theta"} | ({"root_gain"} if gain else set()) | ({"level"} if offset else set())
+    assert set(names) == {"theta"} | ({"root_gain"} if gain else set()) | ({"shift"} if offset else set())
     assert torch.autograd.gradcheck(losses, inputs, eps=1e-6, atol=1e-7, rtol=1e-5)
 
 

@@ -346,7 +346,7 @@ def test_long_edges_bend_between_crs(tmp_path: Path) -> None:
     x, y = grid.transform @ (col.ravel() + 0.5, row.ravel() + 0.5)
     lon, lat = map(np.array, transform(CRS.from_epsg(32633), CRS.from_epsg(4326), x, y))
     expected = ((lon > west) & (lon < east) & (lat > south) & (lat < north)).reshape(400, 400)
-    with opened_selection(select(grid, mask, None, None), 1) as where:
+    with opened_selection(select(grid, mask, None, None)) as where:
         assert where is not None
         found = ~where.outside(Window(0, 0, 400, 400))
     assert 20_000 < expected.sum() < 150_000

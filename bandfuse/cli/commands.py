@@ -44,7 +44,7 @@ def train(
     from bandfuse.tools.train import train as tool
 
     wanted = settings(TrainConfig, given, config, set_)
-    report, messages = tool(wanted, show.progress())
+    report, messages = tool(wanted, show.progress(), keep=named(config))
     for message in messages:
         show.note(message)
     if json:
@@ -57,6 +57,11 @@ def train(
     show.line(f"{convergence(report.convergence)}; {report.pixels.used} pixels; {report.device}")
     dropped = f", {len(report.bands_dropped)} bands dropped" if report.bands_dropped else ""
     show.line(f"{wanted.output} written: {len(report.outputs)} outputs{dropped}")
+
+
+def named(config: str | None) -> list[Path]:
+    """The settings file, if there is one: no output may take its place."""
+    return [] if config is None else [Path(config)]
 
 
 def convergence(c: Convergence) -> str:
@@ -89,7 +94,8 @@ def apply(
     show.set_level(verbose, quiet)
     from bandfuse.tools.apply import apply as tool
 
-    result = tool(weights, settings(ApplyConfig, given, config, set_), show.progress())
+    wanted = settings(ApplyConfig, given, config, set_)
+    result = tool(weights, wanted, show.progress(), keep=named(config))
     for message in result.messages:
         show.note(message)
     if json:

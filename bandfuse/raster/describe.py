@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
@@ -23,13 +25,16 @@ from bandfuse.metadata import RasterTags, band_table
 CACHE = {"GDAL_CACHEMAX": 128 * 2**20}
 """GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once."""
 
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
+"""What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are."""
+
 
 @dataclass(frozen=True, eq=False)
 class Raster:
     """One file, described: what it holds, not its pixels.
 
     ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``masked`` tells that
-    the file carries a mask of its own.
+    the file carries a mask of its own; ``files`` are all that GDAL reads for it: headers, sidecars, a mosaic's parts.
     """
 
     path: str
@@ -46,6 +51,7 @@ class Raster:
     stored: tuple[int, int]
     masked: bool
     messages: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,13 +73,13 @@ class Raster:
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""
     local = "://" not in path and not path.startswith("/vsi") and ":" not in Path(path).name
-    if local and not Path(path).exists():
+    if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
-    except (RasterioError, OSError) as error:
+    except GDAL_ERRORS as error:
         raise InputError(
             f"{path} cannot be opened as a raster", got=reason(error), expected="a file that GDAL can read"
         ) from error
@@ -134,6 +140,7 @@ def describe(path: str | Path, source: str = "scene") -> Raster:
             stored=ds.block_shapes[0],
             masked=_has_mask(ds),
             messages=tuple(messages),
+            files=tuple(ds.files),
         )
 
 

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 from rasterio.warp import transform
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import Raster, describe, reason, same_grid
+from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason, same_grid
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
 from bandfuse.windows import Window
@@ -171,14 +170,14 @@ class Where:
 
 
 @contextmanager
-def opened_selection(selection: Selection | None, threads: int) -> Iterator[Where | None]:
+def opened_selection(selection: Selection | None) -> Iterator[Where | None]:
     """Ask a selection while its mask is open; None if every pixel counts."""
     if selection is None:
         yield None
         return
     mask = selection.mask
     raster = mask is not None and mask.polygons is None
-    with Reader([(mask.file, [mask.band])], threads) if mask and raster else nullcontext() as reader:
+    with Reader([(mask.file, [mask.band])]) if mask and raster else nullcontext() as reader:
         yield Where(selection, reader)
 
 
@@ -336,7 +335,7 @@ def _reprojected(path: str, rings: list[Ring], crs: CRS, grid: Raster) -> list[R
     try:
         x, y = transform(crs, grid.crs, every[:, 0], every[:, 1])
         moved = np.stack([x, y], axis=1).astype(np.float64)
-    except (RasterioError, CPLE_BaseError, ValueError) as error:
+    except (*GDAL_ERRORS, ValueError) as error:
         raise _unreachable(path, crs, grid, reason(error)) from error
     off = ~np.isfinite(moved).all(axis=1)
     if off.any():

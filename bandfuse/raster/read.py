@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError
-from bandfuse.raster.describe import CACHE, Raster, opened, reason
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, opened, reason
 from bandfuse.windows import Window
 
 
@@ -66,26 +67,31 @@ class RasterPatch:
         return out
 
 
+_OPENING = threading.Lock()
+"""Python's filters of warnings belong to all threads: only one may change them at a time."""
+
 Choice = tuple[Raster, Sequence[int]]
 """A raster and the 0-based positions of the bands to read."""
 
 
 class Reader:
-    """Reads windows of chosen bands of several rasters on one grid. Each thread has its own handles."""
+    """Reads windows of chosen bands of several rasters on one grid. Each thread that reads has its own handles."""
 
-    def __init__(self, choices: Sequence[Choice], threads: int) -> None:
+    def __init__(self, choices: Sequence[Choice]) -> None:
         self._choices = [(r, list(p)) for r, p in choices if len(p)]
         self._free: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
         self._every: list[Any] = []
-        with rasterio.Env(**CACHE):
-            for _ in range(threads):
-                handles = [self._open(r.path) for r, _ in self._choices]
-                self._free.put(handles)
 
     def _open(self, path: str) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            handle = rasterio.open(path)
+        try:
+            with _OPENING, warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                handle = rasterio.open(path)
+        except GDAL_ERRORS as error:
+            raise InputError(
+                f"{path} cannot be opened again", got=reason(error),
+                remedy="Is it still there? If too many files are open, use fewer --threads.",
+            ) from error  # fmt: skip
         self._every.append(handle)
         return handle
 
@@ -108,12 +114,15 @@ class Reader:
         ------
         InputError : the file is damaged or ends too early.
         """
-        handles = self._free.get()
-        try:
-            with rasterio.Env(**CACHE):
+        with rasterio.Env(**CACHE):
+            try:
+                handles = self._free.get_nowait()
+            except queue.Empty:
+                handles = [self._open(r.path) for r, _ in self._choices]
+            try:
                 return RasterPatch([_read(h, r, p, window) for h, (r, p) in zip(handles, self._choices, strict=True)])
-        finally:
-            self._free.put(handles)
+            finally:
+                self._free.put(handles)
 
 
 def _read(handle: Any, raster: Raster, positions: list[int], window: Window) -> _Part:
@@ -123,7 +132,7 @@ def _read(handle: Any, raster: Raster, positions: list[int], window: Window) -> 
     try:
         stored = handle.read([i + 1 for i in positions], window=where, out_dtype=dtype)
         mask = handle.read_masks(1, window=where) if raster.masked else None
-    except (RasterioError, OSError) as error:
+    except GDAL_ERRORS as error:
         raise InputError(
             f"{raster.path} cannot be read to its end",
             got=reason(error),
@@ -142,7 +151,7 @@ def quicklook(raster: Raster, positions: Sequence[int], most: int = 512) -> Floa
         try:
             stored = ds.read([p + 1 for p in positions], out_shape=shape, out_dtype="float64")
             mask = ds.read_masks(1, out_shape=shape[1:]) if raster.masked else None
-        except (RasterioError, OSError) as error:
+        except GDAL_ERRORS as error:
             raise InputError(f"{raster.path} cannot be read", got=reason(error), expected="a whole file") from error
     p = list(positions)
     part = _Part(stored, raster.nodata[p], raster.scale[p], raster.offset[p], mask)

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import OutputError
-from bandfuse.raster.describe import CACHE, Raster, reason
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
 from bandfuse.windows import STACK_ROWS, Window
 
 
@@ -90,9 +90,11 @@ class Writer:
                     dtype=encoding.dtype, nodata=encoding.nodata, crs=like.crs, transform=like.transform, **creation,
                 )  # fmt: skip
             self._describe(outputs, encoding)
-        except (RasterioError, OSError, ValueError, TypeError) as error:
+        except (*GDAL_ERRORS, ValueError, TypeError) as error:
             self._env.__exit__(None, None, None)
-            raise OutputError(f"{path} cannot be created", got=reason(error), expected=f"a {driver} raster") from error
+            raise OutputError(
+                f"{Path(path).name} cannot be created", got=reason(error), expected=f"a {driver} raster"
+            ) from error
 
     def _describe(self, outputs: Bands, encoding: Encoding) -> None:
         for i, tags in enumerate(band_tags(outputs), 1):
@@ -114,8 +116,8 @@ class Writer:
         where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
         try:
             self._ds.write(values, window=where)
-        except (RasterioError, OSError) as error:
-            raise OutputError(f"{self._ds.name} cannot be written", got=reason(error)) from error
+        except GDAL_ERRORS as error:
+            raise OutputError(f"{Path(self._ds.name).name} cannot be written", got=reason(error)) from error
 
     def __enter__(self) -> Writer:
         return self
@@ -123,8 +125,8 @@ class Writer:
     def __exit__(self, *exc: object) -> None:
         try:
             self._ds.close()
-        except (RasterioError, OSError) as error:
-            raise OutputError(f"{self._ds.name} cannot be finished", got=reason(error)) from error
+        except GDAL_ERRORS as error:
+            raise OutputError(f"{Path(self._ds.name).name} cannot be finished", got=reason(error)) from error
         finally:
             self._env.__exit__(None, None, None)
 

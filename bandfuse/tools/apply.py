@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bandfuse.decoder import as_read
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
-from bandfuse.output import check_place, whole_files
+from bandfuse.output import check_file, whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, Reader, Writer
 from bandfuse.results import ApplyResult
@@ -26,8 +26,10 @@ from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
 
-def apply(weights: str | Path, config: ApplyConfig, progress: Progress = silent) -> ApplyResult:
-    """Fuse scenes with the weights in a file.
+def apply(
+    weights: str | Path, config: ApplyConfig, progress: Progress = silent, *, keep: Sequence[Path] = ()
+) -> ApplyResult:
+    """Fuse scenes with the weights in a file. Outputs never take the place of inputs, nor of the files in ``keep``.
 
     Raises
     ------
@@ -39,14 +41,16 @@ def apply(weights: str | Path, config: ApplyConfig, progress: Progress = silent)
     outputs = output_paths(config.output, scenes)
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
+    inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
     fusions = []
     for scene, path in zip(scenes, outputs, strict=True):
         fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
-        check_place(path, overwrite=config.overwrite)
+        check_file(path, overwrite=config.overwrite, inputs=inputs)
     counts = [
-        fuse_to(path, scene, fusion, encoding, effort, progress, driver=config.driver, options=creation(config))
+        fuse_to(path, scene, fusion, encoding, effort, progress, driver=config.driver, options=creation(config),
+                inputs=inputs)
         for scene, fusion, path in zip(scenes, fusions, outputs, strict=True)
-    ]
+    ]  # fmt: skip
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
     values = sum(int(f.outputs.good.sum()) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
     clipped = sum(c for _, c in counts)
@@ -97,7 +101,7 @@ def output_paths(output: str | None, scenes: Sequence[Scene]) -> list[Path]:
 
     Raises
     ------
-    ConfigError : no output; an output that would be an input; two scenes with one output.
+    ConfigError : no output; two scenes with one output.
     """
     if not output:
         raise ConfigError("no output is given", expected="-o OUT")
@@ -114,10 +118,6 @@ def output_paths(output: str | None, scenes: Sequence[Scene]) -> list[Path]:
         )  # fmt: skip
     if len(set(paths)) != len(paths):
         raise ConfigError("two scenes have the same output", got=repr(output), expected="a name of its own for each")
-    inputs = {Path(r.path).resolve() for s in scenes for r in s.files}
-    for path in paths:
-        if path.resolve() in inputs:
-            raise ConfigError(f"{path} is an input", expected="another name for the output")
     return paths
 
 
@@ -152,6 +152,7 @@ def fuse_to(
     *,
     driver: str = "GTiff",
     options: dict[str, str] | None = None,
+    inputs: Iterable[Path] = (),
 ) -> tuple[int, int]:
     """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped."""
     valid = 0
@@ -161,7 +162,7 @@ def fuse_to(
         clipped.append(encoding.clipped(y))
         return encoding(y)
 
-    with whole_files(path) as scratch, Reader(scene.choose(fusion.support), effort.threads) as reader:
+    with whole_files(path, inputs) as scratch, Reader(scene.choose(fusion.support)) as reader:
         windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * len(fusion.outputs))
         with Writer(scratch, scene.grid, fusion.outputs, encoding, driver=driver, options=options,
                     threads=effort.threads) as writer:  # fmt: skip

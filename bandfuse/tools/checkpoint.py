@@ -14,7 +14,7 @@ import numpy as np
 from bandfuse.checkpointfile import States, dumps, load
 from bandfuse.config import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
-from bandfuse.output import check_place, whole_files
+from bandfuse.output import check_file, whole_files
 from bandfuse.tools.survey import Survey
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], every: float) -> None:
-        check_place(path, overwrite=True)
+        check_file(path, overwrite=True)
         self.path, self.settings, self.every = path, settings, every
         self.states: States = {}
         self._written = time.monotonic()

@@ -8,16 +8,20 @@ import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.config import ApplyConfig, TrainConfig
-from bandfuse.output import check_place, whole_folder
+from bandfuse.output import Contents, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, blank, write_array
 from bandfuse.results import DemoResult
 from bandfuse.synthetic import SyntheticScene, scene
 from bandfuse.tools.apply import apply
-from bandfuse.tools.train import train
+from bandfuse.tools.train import RUN_CONTENTS, train
 from bandfuse.weightsfile import load
 
 CUBE, TARGET, ANSWER, FUSED, RUN = "cube.tif", "target.tif", "true_weights.csv", "fused.tif", "run"
+CONTENTS = Contents(
+    ANSWER, (CUBE, TARGET, FUSED, *(f"{RUN}/{name}" for name in (RUN_CONTENTS.mark, *RUN_CONTENTS.others)))
+)
+"""By what a folder is known as a demo's, and what it holds."""
 
 
 def write_scene(made: SyntheticScene, folder: Path) -> None:
@@ -46,7 +50,7 @@ def demo(folder: Path, *, seed: int = 0, overwrite: bool = False, progress: Prog
     ------
     OutputError : the folder cannot be made.
     """
-    check_place(folder, overwrite=overwrite, own=ANSWER)
+    check_folder(folder, CONTENTS, overwrite=overwrite)
     made = scene(seed=seed)
     with whole_folder(folder) as scratch:
         write_scene(made, scratch)

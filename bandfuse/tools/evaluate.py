@@ -14,7 +14,7 @@ from bandfuse.fusion import Fusion, Kernel
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Reader, opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, target_bands
+from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, target_bands, target_names
 from bandfuse.scores import regression_scores
 from bandfuse.stream import Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
@@ -52,7 +52,7 @@ class _Fused:
 def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = silent) -> EvaluateResult:
     """Score the outputs of saved weights against a target, in one pass.
 
-    Outputs and target bands are paired by equal names, else by order.
+    Outputs and target bands are paired by equal names where the target has names, else by order.
 
     Raises
     ------
@@ -91,8 +91,8 @@ def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progr
     """Moments of [outputs, targets] in one pass."""
     k = len(fusion.outputs)
     with (
-        opened_selection(scene.where, effort.threads) as where,
-        Reader(scene.choose(fusion.support, target=True), effort.threads) as reader,
+        opened_selection(scene.where) as where,
+        Reader(scene.choose(fusion.support, target=True)) as reader,
     ):
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
@@ -105,14 +105,14 @@ def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progr
 def _pair(fusion: Fusion, scene: Scene) -> list[int]:
     """For each output the place of its target among the target's bands."""
     assert scene.target is not None
-    names = [scene.target.bands.name[i] for i in target_bands(scene.target)]
+    count, names = len(target_bands(scene.target)), target_names(scene.target)
     outputs = list(fusion.outputs.name)
-    if len(set(names)) == len(names) and set(outputs) <= set(names):
+    if names is not None and len(set(names)) == len(names) and set(outputs) <= set(names):
         return [names.index(o) for o in outputs]
-    if len(names) != len(outputs):
+    if count != len(outputs):
         raise MismatchError(
             "outputs and target bands cannot be paired",
-            got=f"outputs {shorten(outputs)} and target bands {shorten(names)}",
+            got=f"outputs {shorten(outputs)} and {count} target bands" + (f", {shorten(names)}" if names else ""),
             expected="equal names or equal numbers",
         )
     return list(range(len(outputs)))

@@ -25,11 +25,11 @@ from bandfuse.groups import Group
 from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress, silent
-from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands
+from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
 from bandfuse.tools.assess import Assessment, Plan, assess, assess_rebuild, plan
 from bandfuse.tools.checkpoint import checkpoint_of
-from bandfuse.tools.resolve import is_assessed, resolve
-from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of, stop_messages, with_loss
+from bandfuse.tools.resolve import is_assessed
+from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of, stop_messages
 from bandfuse.tools.survey import Effort, Survey, block_grid, survey
 
 if TYPE_CHECKING:
@@ -64,13 +64,20 @@ class Trained:
         return list(dict.fromkeys([*from_files, *self.survey.messages, *stops]))
 
 
-def learn(config: TrainConfig, progress: Progress = silent, *, loss: LossFunction | None = None) -> Trained:
-    """Learn weights; nothing is written. ``loss(y, target)`` is a loss of your own, of (N, K) tensors."""
-    config = resolve(with_loss(config, loss))
+def open_scenes(config: TrainConfig) -> list[Scene]:
+    """The scenes of a training, all with the same bands."""
     here = places(config.scenes, config.source, config.target)
     scenes = [open_scene(p) for p in limited(here, config.mask, config.bounds, config.window)]
     for scene in scenes[1:]:
         check_inputs(scene, scenes[0].bands)
+    return scenes
+
+
+def learn(
+    config: TrainConfig, scenes: list[Scene], progress: Progress = silent, *, loss: LossFunction | None = None
+) -> Trained:
+    """Learn weights with resolved settings; nothing is written. ``loss(y, target)`` is a loss of your own, of (N, K)
+    tensors."""
     targets = _target_names(config, scenes)
     ahead = threading.Thread(target=_load, daemon=True)
     ahead.start()
@@ -139,9 +146,8 @@ def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | N
                 f"target of scene {scene.key!r} differs from the others",
                 got=f"{len(target_bands(scene.target))} bands", expected=f"{count} bands",
             )  # fmt: skip
-    names = [first.bands.name[i] for i in target_bands(first)]
-    generic = names == [f"b{i + 1}" for i in target_bands(first)]
-    return [f"b{i}" for i in range(1, count + 1)] if generic else unique_names(names)
+    names = target_names(first)
+    return [f"b{i}" for i in range(1, count + 1)] if names is None else unique_names(names)
 
 
 def make_groups(config_group: Sequence[str], spec: str | None, fuse: str, bands: Bands) -> tuple[list[Group], bool]:

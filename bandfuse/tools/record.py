@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -263,7 +264,7 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Pa
         ReportContext(
             title=f"{folder.name}: {trained.config.objective} of {shorten([s.key for s in trained.scenes], 3)}",
             report=report,
-            command=f"bandfuse train --config {folder / 'config.yaml'} -o NEW_RUN",
+            command=f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN",
             equation=_equation(trained),
             history=history,
             quicklooks=_quicklooks(trained, fused),

@@ -28,13 +28,20 @@ def resolve(config: TrainConfig) -> TrainConfig:
     objective = config.objective or ("regression" if config.target else "reconstruction")
     config = config.model_copy(update={"objective": objective})
     if config.constraint is None:
-        by_default = "auto" if is_assessed(config) and not config.gain else "nonnegative"
-        config = config.model_copy(update={"constraint": "simplex" if objective == "reconstruction" else by_default})
+        config = config.model_copy(update={"constraint": _default_constraint(config)})
     for wrong, what, remedy in (*_of_objective(config), *_of_constraint(config), *_of_others(config)):
         if wrong:
             raise ConfigError(what, remedy=remedy)
     values = rebased(config.model_dump(include={*PATHS, "groups"}), Path.cwd())
     return config.model_copy(update=values)
+
+
+def _default_constraint(config: TrainConfig) -> str:
+    if config.objective == "reconstruction":
+        return "simplex"
+    if config.gain:
+        return "affine"
+    return "auto" if is_assessed(config) else "nonnegative"
 
 
 def _of_objective(config: TrainConfig) -> Iterator[Clash]:

@@ -136,8 +136,8 @@ def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, seed: int) -> di
     order = np.random.default_rng(seed).permutation(len(stacks))
     census = Census.zero(len(wanted))
     with (
-        opened_selection(scene.where, effort.threads) as where,
-        Reader(scene.choose(wanted), effort.threads) as reader,
+        opened_selection(scene.where) as where,
+        Reader(scene.choose(wanted)) as reader,
     ):
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
@@ -178,8 +178,8 @@ def _pass(
     """Gather one scene."""
     place = {p: i for i, p in enumerate(wanted)}
     with (
-        opened_selection(scene.where, effort.threads) as where,
-        Reader(scene.choose(wanted, target=True), effort.threads) as reader,
+        opened_selection(scene.where) as where,
+        Reader(scene.choose(wanted, target=True)) as reader,
     ):
         question = Question(
             n_bands=len(wanted),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandfuse.config import NOT_RESULTS, TrainConfig, dump_yaml
 from bandfuse.errors import ConfigError
-from bandfuse.output import check_place, whole_folder
+from bandfuse.output import Contents, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.tools.apply import fuse_to
-from bandfuse.tools.learn import Trained, learn
+from bandfuse.tools.learn import Trained, learn, open_scenes
 from bandfuse.tools.record import report_of, write_texts
+from bandfuse.tools.resolve import resolve
+from bandfuse.tools.sampled import with_loss
 from bandfuse.tools.survey import Effort
 from bandfuse.weightsfile import dumps
 
@@ -22,17 +25,25 @@ if TYPE_CHECKING:
     from bandfuse.losses import LossFunction
 
 RUN_FILE = "weights.safetensors"
-"""The file by which a folder is known as a run."""
+RUN_CONTENTS = Contents(
+    RUN_FILE, ("fused.tif", "*.fused.tif", "weights.csv", "report.json", "report.html", "config.yaml")
+)
+"""By what a folder is known as a run, and what it holds."""
 
 
 def train(
-    config: TrainConfig, progress: Progress = silent, *, loss: LossFunction | None = None
+    config: TrainConfig,
+    progress: Progress = silent,
+    *,
+    loss: LossFunction | None = None,
+    keep: Sequence[Path] = (),
 ) -> tuple[TrainReport, list[str]]:
     """Learn weights and write the run folder. Gives the report, and messages for the user.
 
     Parameters
     ----------
     loss : a loss of your own for regression: ``loss(y, target)`` of two (N, K) tensors gives (N,) or a scalar.
+    keep : further files that the run must not take the place of.
 
     Raises
     ------
@@ -41,8 +52,10 @@ def train(
     if not config.output:
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
-    check_place(folder, overwrite=config.overwrite, own=RUN_FILE)
-    trained = learn(config, progress, loss=loss)
+    config = resolve(with_loss(config, loss))
+    scenes = open_scenes(config)
+    _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
+    trained = learn(config, scenes, progress, loss=loss)
     started = time.perf_counter()
     with whole_folder(folder) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
@@ -53,6 +66,16 @@ def train(
         report.seconds.write = time.perf_counter() - started
         write_texts(scratch, folder, trained, report, fused)
     return report, trained.messages
+
+
+def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> None:
+    """Neither the run nor the checkpoint may take the place of anything that is read, or of each other."""
+    if config.groups and config.groups.startswith("file:"):
+        inputs.append(Path(config.groups.removeprefix("file:")))
+    if config.checkpoint:
+        check_file(Path(config.checkpoint), overwrite=True, inputs=inputs)
+        inputs.append(Path(config.checkpoint))
+    check_folder(folder, RUN_CONTENTS, overwrite=config.overwrite, inputs=inputs)
 
 
 def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:
