@@ -157,7 +157,8 @@ class TrainConfig(Inputs, Limits, Running):
     )
     init: Literal["auto", "uniform", "normal", "xavier", "response", "least-squares"] = Field(
         "auto",
-        description="Where training starts. auto: the exact optimum where it is known and lbfgs is used, else uniform.",
+        description="Where training starts. auto: the exact optimum where it is known and lbfgs is used, else uniform, "
+        "as wide as the target where no sum is given.",
     )
     optimizer: Literal["lbfgs", "adam", "adamw", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
     steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for the others.")
@@ -188,12 +189,26 @@ class TrainConfig(Inputs, Limits, Running):
         "auto", description="Where the fit runs; auto takes cuda where there is one."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
+    folds: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="Runs of blocks that are held out in turn, to choose the regularisation and for the "
+        "hold-out scores; 0: none, and nothing is chosen.",
+    )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
     )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
+
+    @field_validator("folds")
+    @classmethod
+    def _two_or_none(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("0, or 2 and more: with one run nothing is left to learn from")
+        return value
 
 
 class Encoded(Config):
@@ -208,7 +223,7 @@ class Encoded(Config):
     offset_out: float | None = Field(
         None, ge=-1e30, le=1e30, description="Integer output: the value that is stored as 0."
     )
-    driver: str = Field("GTiff", description="GDAL driver of the output.")
+    driver: str | None = Field(None, min_length=1, description="GDAL driver of the output; by default by its ending.")
     co: Pairs = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
 
 
@@ -261,7 +276,7 @@ def _explain(model: type[Config], error: ValidationError, where: Mapping[str, st
 
 def _plainly(message: str) -> str:
     """A message of pydantic without its own words."""
-    for words in ("Input should be ", "Value error, "):
+    for words in ("Input should be ", "String should have ", "Value error, "):
         message = message.removeprefix(words)
     parse = ", unable to parse string as a number"
     return message.removesuffix(parse).removesuffix(", unable to parse string as an integer")
@@ -322,7 +337,7 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings whose relative paths are relative to a folder, made absolute."""
     result = dict(given)
     for key in PATHS:
-        value = _one_or_many(result.get(key))
+        value = (_one_or_many if key == "source" else _one_or_list)(result.get(key))
         if isinstance(value, list):
             result[key] = [_rebase(str(text), folder, named=key == "source") for text in value]
     groups = result.get("groups")

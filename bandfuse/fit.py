@@ -215,6 +215,8 @@ def _start(
             )
         return best
     v = initial(name, layout, bands, settings.seed)
+    if settings.init == "auto" and settings.constraint in ("free", "nonnegative") and not layout.fixed.any():
+        v = v * objective.start_scale(layout.matrix(v))
     if not objective.separable:
         # Two outputs of one group that start alike would stay alike.
         v = v * (1 + 0.1 * np.random.default_rng(settings.seed).standard_normal(len(v)))

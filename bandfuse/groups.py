@@ -65,8 +65,10 @@ def _by_wavelength(match: re.Match[str], spec: str, bands: Bands) -> list[int]:
             got="bands without wavelengths",
             remedy=f"Name bands by number, 1-{len(bands)}.",
         )
+    if low > high:
+        raise GroupError(f"group {spec!r} runs backwards", got=match[0], expected=f"{match[2]}-{match[1]}{match[3]}")
     hit = (bands.wavelength_nm >= low) & (bands.wavelength_nm <= high)
-    if low > high or not hit.any():
+    if not hit.any():
         raise GroupError(
             f"group {spec!r} holds no band",
             got=f"{low:g} to {high:g} nm",
@@ -78,6 +80,8 @@ def _by_wavelength(match: re.Match[str], spec: str, bands: Bands) -> list[int]:
 def _by_number(match: re.Match[str], spec: str, bands: Bands) -> list[int]:
     first = int(match[1])
     last = int(match[2]) if match[2] else first
+    if first > last:
+        raise GroupError(f"group {spec!r} runs backwards", got=match[0], expected=f"{last}-{first}")
     if not 1 <= first <= last <= len(bands):
         raise GroupError(
             f"group {spec!r} names bands outside the cube",
@@ -100,6 +104,7 @@ def _equal(argument: str, bands: Bands) -> list[Group]:
     if not 1 <= k <= len(good):
         raise GroupError(
             f"groups 'equal:{argument}' cannot be made",
+            got=repr(argument),
             expected=f"a whole number from 1 to {len(good)}, the good bands",
         )
     parts = np.array_split(np.array(good), k)
@@ -120,7 +125,14 @@ def split(spec: str, bands: Bands) -> list[Group]:
 
 def named(specs: Mapping[str, str], bands: Bands) -> list[Group]:
     """One group per name and SPEC."""
-    return [Group(name, tuple(select(spec, bands))) for name, spec in specs.items()]
+    groups = []
+    for name, spec in specs.items():
+        try:
+            groups.append(Group(name, tuple(select(spec, bands))))
+        except GroupError as error:
+            what = f"group {name!r}: {error.what.removeprefix('group ')}"
+            raise GroupError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+    return groups
 
 
 def one(bands: Bands, name: str = "all") -> list[Group]:

@@ -13,21 +13,21 @@ SHARE = 5
 """One block in this many is held out."""
 
 
-def block_numbers(place: NDArray[np.int64], grids: Sequence[BlockGrid]) -> NDArray[np.int64]:
+def block_numbers(place: NDArray[np.int64], grids: Sequence[BlockGrid], first: int = 0) -> NDArray[np.int64]:
     """(N,) number of the block of each pixel, counted on over the scenes.
 
     Parameters
     ----------
     place : (N, 3) scene, row and column.
-    grids : the blocks of every scene.
+    grids : the blocks of every scene, from scene number ``first`` on.
     """
-    first = np.cumsum([0, *(g.count for g in grids)])
+    start = np.cumsum([0, *(g.count for g in grids)])
     number = np.zeros(len(place), dtype=np.int64)
     for scene, grid in enumerate(grids):
-        here = place[:, 0] == scene
+        here = place[:, 0] == scene + first
         row = np.searchsorted(grid.row_edges, place[here, 1], side="right") - 1
         col = np.searchsorted(grid.col_edges, place[here, 2], side="right") - 1
-        number[here] = first[scene] + row * (len(grid.col_edges) - 1) + col
+        number[here] = start[scene] + row * (len(grid.col_edges) - 1) + col
     return number
 
 

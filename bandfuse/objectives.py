@@ -58,6 +58,10 @@ class Objective(ABC):
         """(K,) the unit in which the outputs' levels are learned: the targets' standard deviations; None for ones."""
         return None
 
+    def start_scale(self, weight: Floats) -> float:
+        """What (K, B) weights to start from are multiplied by, so that the unit of the target does not matter."""
+        return 1.0
+
     @property
     def n_pixels(self) -> int:
         """Pixels that minibatches can be drawn from; 0 for objectives from moments."""
@@ -83,6 +87,13 @@ def _scale(variance: Floats) -> Floats:
     return np.where(variance > 0, variance, 1.0)
 
 
+def _as_wide(spread: Floats, weight: Floats, covariance: Floats) -> float:
+    """The factor that gives ``weight x`` these standard deviations, on average over the outputs."""
+    wide = np.sqrt(np.einsum("kb,bc,kc->k", weight, covariance, weight))
+    factor = float(np.mean(spread) / np.mean(wide)) if wide.any() else 1.0
+    return factor if np.isfinite(factor) and factor > 0 else 1.0
+
+
 class Regression(Objective):
     """Mean squared error of each output to its target, from moments, and penalties.
 
@@ -103,6 +114,10 @@ class Regression(Objective):
         """(K,) standard deviations of the targets."""
         root: Floats = np.sqrt(self.scale)
         return root
+
+    def start_scale(self, weight: Floats) -> float:
+        """The outputs then vary as much as the targets."""
+        return _as_wide(self.spread, weight, self.split.a)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         """(K,) mean squared errors with their penalties."""
@@ -168,6 +183,11 @@ class SampledRegression(Objective):
     def spread(self) -> Floats | None:
         """(K,) standard deviations of the targets; ones before an activation that bends everything to its own range."""
         return None if self.activation in ("sigmoid", "tanh") else np.sqrt(self._variance)
+
+    def start_scale(self, weight: Floats) -> float:
+        """The outputs then vary as much as the targets; by one before an activation with a range of its own."""
+        spread = np.ones(len(weight)) if self.spread is None else self.spread
+        return _as_wide(spread, weight, self._cov)
 
     @property
     def n_pixels(self) -> int:

@@ -60,6 +60,10 @@ class Pixels:
     def __len__(self) -> int:
         return len(self.key)
 
+    def where(self, here: NDArray[np.bool_]) -> Pixels:
+        """Some of the pixels."""
+        return Pixels(self.capacity, self.key[here], self.place[here], self.values[here])
+
     @property
     def bound(self) -> int:
         """The largest hash that could still enter the sample."""

@@ -53,6 +53,10 @@ class ScoreTable(Result):
 
     train: Scores
     holdout: Scores | None = Field(None, description="on contiguous blocks that were held out in turn")
+    overall: Scores = Field(
+        default_factory=dict, description="of all outputs together, for train and holdout: sam in degrees, ergas"
+    )
+    sampled: int = Field(0, description="pixels of the sample that mae and sam rest on")
 
 
 class Convergence(Result):
@@ -103,6 +107,84 @@ class InputFile(Result):
     crs: str | None
 
 
+class Estimate(Result):
+    """A number with the 2.5th and 97.5th percentiles of its resamples."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CurvePoint(Result):
+    """One strength of the penalties that was tried, and its squared error on held-out blocks per target variance."""
+
+    ridge: float
+    smooth: float
+    error: float
+
+
+class WeightTrust(Result):
+    """How steady one weight is over the resamples."""
+
+    band: int = Field(description="1-based position in the concatenated inputs")
+    sign_flip: float | None = Field(description="share of resamples with the other sign; null for a weight of zero")
+    rank: float = Field(description="place by size in its output, 1 for the largest")
+    rank_low: float
+    rank_high: float
+
+
+class RunRow(Result):
+    """Neighbouring bands that cannot be told apart: only the sum of their weights is known."""
+
+    bands: list[int]
+    from_nm: float | None
+    to_nm: float | None
+    total: float = Field(description="sum of the effective weights")
+    ci_low: float
+    ci_high: float
+    cost: float = Field(description="the most that sharing the sum out otherwise adds to the loss, per target variance")
+
+
+class OutputTrust(Result):
+    """How far the weights of one output can be believed."""
+
+    name: str
+    curve: list[CurvePoint] = Field(description="what the choice of the regularisation looked at")
+    condition: float | None = Field(description="condition number of the correlations of the group; null: infinite")
+    centre_nm: Estimate | None = None
+    fwhm_nm: Estimate | None = None
+    out_of_band: Estimate | None = None
+    rank_agreement: float | None = Field(
+        None, description="mean rank correlation of the resampled sizes with the fitted ones"
+    )
+    weights: list[WeightTrust] = Field(default_factory=list)
+    runs: list[RunRow] = Field(default_factory=list)
+
+
+class WindowRow(Result):
+    """One window of bands that is needed."""
+
+    bands: list[int]
+    from_nm: float | None
+    to_nm: float | None
+    worth: float = Field(description="what the explained share loses without it")
+
+
+class NeededBands(Result):
+    """Few windows that keep 99 % of the share that all bands explain on held-out blocks, mean over the outputs."""
+
+    windows: list[WindowRow]
+    explained: float
+    full: float
+
+
+class Trust(Result):
+    """How far the weights can be believed; from block moments, without reading pixels again."""
+
+    outputs: list[OutputTrust]
+    needed: NeededBands | None
+
+
 class TrainReport(Result):
     """``report.json``: everything that a training run found."""
 
@@ -111,6 +193,7 @@ class TrainReport(Result):
     scores: ScoreTable
     baselines: dict[str, ScoreTable] = Field(default_factory=dict, description="same scores, same folds, by method")
     convergence: Convergence
+    trust: Trust | None = None
     pixels: PixelCount
     bands_dropped: list[DroppedBand]
     device: str
@@ -178,6 +261,8 @@ class EvaluateResult(Result):
     weights: str
     scene: str
     scores: Scores
+    overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
+    sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
 
 

@@ -140,3 +140,118 @@ def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -
     low, high = (np.array([w[c] for w in found["weights"]]).reshape(truth.shape) for c in ("ci_low", "ci_high"))
     inside = truth > 0.01 * truth.max(axis=1, keepdims=True)
     assert 0.85 <= ((low <= truth) & (truth <= high))[inside].mean() <= 1
+
+
+# ------------------------------------------------------------------------------------- learned again without each fold
+
+
+def runs_by_hand(shape: tuple[int, int], per_side: int) -> np.ndarray:
+    """(H, W) fold of each pixel: blocks of a scene in five runs, row by row, every pixel valid."""
+    rows, cols = (np.arange(n) * per_side // n for n in shape)
+    block = rows[:, None] * per_side + cols[None]
+    sizes = np.bincount(block.ravel())
+    middle = np.cumsum(sizes) - sizes / 2
+    return (middle * 5 / sizes.sum()).astype(int)[block]
+
+
+def test_weights_that_did_not_arrive_are_held_out_as_they_are(tmp_path: Path) -> None:
+    """Three steps of Adam: the hold-out scores are not those of the exact solution."""
+    found = report(tmp_path, CUBE, "--target", TARGET, "--optimizer", "adam", "--steps", 3)
+    assert found["convergence"]["relative_gap"] > 0.02
+    for name, held in found["scores"]["holdout"].items():
+        assert held["r2"] < found["baselines"]["ols"]["holdout"][name]["r2"] - 0.02
+        assert held["r2"] == pytest.approx(found["scores"]["train"][name]["r2"], abs=0.5)
+    assert all(row["ci_low"] is None for row in found["weights"])
+
+
+def test_learning_again_finds_what_the_exact_solution_does() -> None:
+    """Two ways to the same hold-out scores: the exact solver on each fold, and the whole training on each fold."""
+    from bandfuse.config import TrainConfig
+    from bandfuse.progress import silent
+    from bandfuse.scores import judge
+    from bandfuse.tools import learn
+    from bandfuse.tools.judge import held_out_pairs, peak_of
+    from bandfuse.tools.resolve import resolve
+    from bandfuse.tools.sampled import Sampling
+
+    config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
+    scenes = learn.open_scenes(config)
+    trained = learn.learn(config, scenes)
+    assert trained.trust.holdout is not None
+
+    def again(part: learn.Survey) -> learn.Model:
+        return learn._fit(config, scenes, part, trained.plan, Sampling(), silent)[0]
+
+    found, names = trained.survey, [s.names for s in scenes]
+    pairs = held_out_pairs(found, names, again, count=5, per_scene=False, progress=silent)
+    assert pairs is not None
+    judged = judge(pairs, peak_of(found))
+    for mine, exact in zip(judged.outputs, trained.trust.holdout.outputs, strict=True):
+        assert mine == pytest.approx(exact, rel=1e-7)
+    assert judged.overall == pytest.approx(trained.trust.holdout.overall, rel=1e-7)
+
+
+def test_scenes_with_weights_of_their_own_are_held_out_by_themselves(tmp_path: Path) -> None:
+    """Two scenes, two weights each: dense least squares on the same folds of the same blocks."""
+    random = np.random.default_rng(1)
+    files: list[str] = []
+    guesses, truths = [], []
+    for scene, w in enumerate(([0.8, 0.3], [-0.2, 0.9])):
+        x = random.normal(size=(2, 40, 45)).cumsum(axis=2)
+        t = np.tensordot(w, x, 1) + random.normal(size=(40, 45)) + 2
+        for name, band in (("a", x[0]), ("b", x[1]), ("t", t)):
+            files.append(write_tiff(tmp_path / f"{name}{scene}.tif", band[None]))
+        fold = runs_by_hand((40, 45), 5)
+        for i in range(5):
+            inside = fold == i
+            design = np.column_stack([*x[:, ~inside], np.ones((~inside).sum())])
+            v = np.linalg.lstsq(design, t[~inside], rcond=None)[0]
+            guesses.append(np.column_stack([*x[:, inside], np.ones(inside.sum())]) @ v)
+            truths.append(t[inside])
+    a0, b0, t0, a1, b1, t1 = files
+    sources = [f"a={a0}", f"a={a1}", f"b={b0}", f"b={b1}"]
+    flags = [f for s in sources for f in ("--source", s)]
+    found = report(
+        tmp_path, *flags, "--target", t0, "--target", t1, "--fuse", "across", "--weights", "instance",
+        "--constraint", "free",
+    )  # fmt: skip
+    (held,) = found["scores"]["holdout"].values()
+    t, y = np.concatenate(truths), np.concatenate(guesses)
+    assert held["r2"] == pytest.approx(1 - ((t - y) ** 2).mean() / t.var(), rel=1e-9)
+    assert held["mae"] == pytest.approx(np.abs(t - y).mean(), rel=1e-9)
+
+
+def test_a_loss_on_a_sample_is_held_out_beside_the_baselines(tmp_path: Path) -> None:
+    """Targets with wild pixels: mae finds the weights, least squares does not; held-out mae says so."""
+    random = np.random.default_rng(0)
+    cube = random.normal(size=(3, 40, 60)) + 5
+    target = np.tensordot([0.5, 0.2, 0.3], cube, 1)
+    target[random.random(target.shape) < 0.1] += 40
+    found = report(
+        tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", write_tiff(tmp_path / "t.tif", target[None]),
+        "--loss", "mae", "--constraint", "free",
+    )  # fmt: skip
+    weights = [w["effective_weight"] for w in found["weights"]]
+    assert weights == pytest.approx([0.5, 0.2, 0.3], abs=1e-3)
+    (held,), (ols,) = found["scores"]["holdout"].values(), found["baselines"]["ols"]["holdout"].values()
+    assert held["mae"] < 0.8 * ols["mae"]
+    assert set(found["baselines"]) == BASELINES
+
+
+@pytest.mark.parametrize("loss", ["mae", "huber", "sam"])
+def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> None:
+    """A target in units a thousand times smaller gives weights a thousand times larger, and the same scores."""
+    random = np.random.default_rng(0)
+    cube = random.normal(size=(4, 30, 40)) + 3
+    mix = np.array([[0.5, 0.2, 0.2, 0.1], [0.1, 0.1, 0.3, 0.6]])
+    target = np.tensordot(mix, cube, 1) + 0.1 * random.normal(size=(2, 30, 40)) + 20
+    scene, scores, weights = write_tiff(tmp_path / "x.tif", cube), [], []
+    for scale in (1.0, 1000.0):
+        (tmp_path / str(scale)).mkdir()
+        t = write_tiff(tmp_path / f"t{scale}.tif", scale * target)
+        flags = ["--target", t, "--loss", loss, "--optimizer", "adam", "--steps", "400", "--folds", "0"]
+        found = report(tmp_path / str(scale), scene, *flags)
+        scores.append([s["r2"] for s in found["scores"]["train"].values()])
+        weights.append([w["effective_weight"] / scale for w in found["weights"]])
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    assert weights[0] == pytest.approx(weights[1], abs=1e-6)

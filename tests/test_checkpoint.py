@@ -34,6 +34,7 @@ def make(tmp_path: Path) -> Callable[..., TrainConfig]:
         values = {
             "scenes": [scene], "target": [target], "output": str(tmp_path / name), "no_fused": True, "no_report": True,
             "loss": "huber", "optimizer": "adamw", "batch_size": 600, "steps": 35, "patience": 2, "checkpoint_every": 0,
+            "folds": 0,
         }  # fmt: skip
         return TrainConfig.model_validate(values | how)
 

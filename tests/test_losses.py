@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -368,11 +369,26 @@ def files(tmp_path: Path) -> list[str]:
     return [scene, "--target", write_tiff(tmp_path / "t.tif", target), "-o", str(tmp_path / "run"), "--no-fused"]
 
 
+@dataclass
+class Stopped:
+    """A fit that watched held-out pixels: rows, best epoch, epochs."""
+
+    stops: list[tuple[list[int], int, int]]
+
+
+def test_early_stopping_is_said_where_something_was_stopped() -> None:
+    from bandfuse.tools.sampled import stop_messages
+
+    (text,) = stop_messages([Stopped([([0], 3, 10), ([1], 7, 7)])], ["red", "nir"])  # type: ignore[list-item]
+    assert text == "early stopping: red kept the weights after epoch 3 of 10"
+
+
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != "mse"])
 def test_losses_from_files(name: str, tmp_path: Path, files: list[str]) -> None:
     done = cli("train", *files, "--no-report", "--loss", name, "--optimizer", "adamw", "--steps", "40")
     assert done.code == 0, done.err
-    assert "early stopping" in done.err
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["scores"]["holdout"] is not None
     assert f"loss: {name}" in (tmp_path / "run" / "config.yaml").read_text()
     again = cli("train", "--config", tmp_path / "run" / "config.yaml", "-o", tmp_path / "again", "--threads", "1", "-q",
                 "--no-fused", "--no-report")  # fmt: skip

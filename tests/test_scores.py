@@ -7,8 +7,9 @@ import pytest
 from helpers import bands_of, correlated, fusion_of, plain
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr
-from sklearn.metrics import mean_squared_error, r2_score
+from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error
 
 from bandfuse.bands import Bands
 from bandfuse.design import Design, design, output_bands, unique_names
@@ -18,7 +19,7 @@ from bandfuse.groups import Group
 from bandfuse.layout import Layout, across, within
 from bandfuse.moments import Moments
 from bandfuse.objectives import Reconstruction
-from bandfuse.scores import against_targets, reconstruction_score, regression_scores
+from bandfuse.scores import Pairs, against_targets, overall_scores, reconstruction_score, regression_scores
 
 # ----------------------------------------------------------------------------------------------------------- scores
 
@@ -30,12 +31,23 @@ def test_scores_from_moments_are_those_of_the_pixels(seed: int, n: int, b: int, 
     t = x @ random.uniform(0, 1, (b, k)) + random.uniform(0.1, 1) * random.standard_normal((n, k))
     f = fusion_of(random.standard_normal((k, b)), random.uniform(0.5, 2, k), random.standard_normal(k))
     peak = t.max(axis=0)
-    scores = regression_scores(against_targets(Moments.of(np.hstack([x, t])), f), peak)
+    pixels = np.hstack([x, t])
+    pairs = Pairs.linear(Moments.of(pixels), pixels, f.matrix, f.offset)
+    scores = regression_scores(pairs, peak)
     y = f(x)
+    np.testing.assert_allclose(pairs.sample, np.hstack([y, t]), rtol=1e-9, atol=1e-9)
+    relative = np.array([root_mean_squared_error(t[:, i], y[:, i]) / t[:, i].mean() for i in range(k)])
+    overall = overall_scores(pairs)
+    assert overall["ergas"] == pytest.approx(100 * np.sqrt((relative**2).mean()), rel=1e-7)
+    angles = (
+        [np.degrees(np.arccos(np.clip(1 - cosine(a, b), -1, 1))) for a, b in zip(y, t, strict=True)] if k > 1 else []
+    )
+    assert overall["sam"] == (pytest.approx(np.mean(angles), rel=1e-7, abs=1e-5) if k > 1 else None)
     assert len(scores) == k
     for i, score in enumerate(scores):
         mse = mean_squared_error(t[:, i], y[:, i])
         assert score["r2"] == pytest.approx(r2_score(t[:, i], y[:, i]), rel=1e-8, abs=1e-9)
+        assert score["mae"] == pytest.approx(mean_absolute_error(t[:, i], y[:, i]), rel=1e-8)
         assert score["rmse"] == pytest.approx(np.sqrt(mse), rel=1e-8)
         assert score["cc"] == pytest.approx(pearsonr(t[:, i], y[:, i]).statistic, rel=1e-7, abs=1e-9)
         expected = 10 * np.log10(peak[i] ** 2 / mse) if peak[i] > 0 else None
@@ -56,7 +68,7 @@ def test_against_targets_is_the_joint_of_outputs_and_targets() -> None:
 def test_scores_that_do_not_exist_are_none() -> None:
     t = np.array([1.0, 2.0, 3.0])
     perfect, constant_target, constant_output, negative = (
-        regression_scores(Moments.of(np.column_stack(pair)), np.array([peak]))[0]
+        regression_scores(Pairs.of(np.column_stack(pair)), np.array([peak]))[0]
         for pair, peak in (
             ((t, t), 3.0),
             ((t, np.full(3, 2.0)), 2.0),
@@ -64,13 +76,17 @@ def test_scores_that_do_not_exist_are_none() -> None:
             ((t, -t), -1.0),
         )
     )
-    assert perfect == {"r2": 1.0, "rmse": 0.0, "cc": pytest.approx(1.0), "psnr": None}
+    assert perfect == {"r2": 1.0, "rmse": 0.0, "cc": pytest.approx(1.0), "psnr": None, "mae": 0.0}
     assert constant_target["r2"] is None
     assert constant_target["cc"] is None
     assert constant_target["rmse"] == pytest.approx(np.sqrt(2 / 3))
     assert constant_output["cc"] is None
     assert constant_output["r2"] == pytest.approx(0.0)
     assert negative["psnr"] is None
+    nothing = Pairs(Moments.of(np.column_stack([t, t, t, t - 2])), np.zeros((0, 4)))
+    assert [row["mae"] for row in regression_scores(nothing, np.ones(2))] == [None, None]
+    assert overall_scores(nothing) == {"sam": None, "ergas": None}
+    assert overall_scores(Pairs.of(np.zeros((3, 4)))) == {"sam": None, "ergas": None}
     assert negative["cc"] == pytest.approx(-1.0)
     assert negative["r2"] == pytest.approx(r2_score(-t, t))
 
@@ -78,7 +94,7 @@ def test_scores_that_do_not_exist_are_none() -> None:
 def test_correlations_stay_within_one() -> None:
     for seed in range(50):
         t = np.random.default_rng(seed).standard_normal(4) * 1e-3
-        cc = regression_scores(Moments.of(np.column_stack([3 * t, t])), np.ones(1))[0]["cc"]
+        cc = regression_scores(Pairs.of(np.column_stack([3 * t, t])), np.ones(1))[0]["cc"]
         assert cc is not None
         assert 1 - 1e-9 <= cc <= 1.0
 

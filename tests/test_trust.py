@@ -77,7 +77,9 @@ class Scene:
         made = layout.within(groups.one(self.bands), n, kind, set(), [0] * k)
         blocks = self.blocks
         tied = ties(self.bands, tuple(range(n)))
-        return Terms(made, total(blocks, n + k), folds(blocks), n, tied, offset, gain)
+        samples = [np.hstack([x, t])[::3] for x, t in zip(self.x, self.t, strict=True)]
+        sample = np.concatenate(samples)
+        return Terms(made, total(blocks, n + k), sample, folds(blocks, samples), n, tied, offset, gain)
 
     def held_out(self) -> list[tuple[np.ndarray, ...]]:
         """Train and test pixels of each fold: runs of blocks, by hand."""
@@ -115,7 +117,7 @@ def scene() -> Scene:
 @given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=40), wanted=st.integers(2, 7))
 def test_folds_are_runs_that_hold_every_pixel_out_once(counts: list[int], wanted: int) -> None:
     blocks = [Moments.of(np.full((c, 1), float(i))) for i, c in enumerate(counts)]
-    made = folds(blocks, wanted)
+    made = folds(blocks, count=wanted)
     full = sum(1 for c in counts if c)
     assert len(made) == (min(wanted, full) if full > 1 else 0)
     assert sum(f.test.count for f in made) == (sum(counts) if made else 0)
@@ -245,16 +247,16 @@ def test_baselines_are_those_of_scikit_learn_and_scipy(scene: Scene) -> None:
             positive.append(ta[:, k].mean() + (xb - xa.mean(0)) @ w)
             mean.append(ta[:, k].mean() + (xb - xa.mean(0)).mean(1))
         for name, guess in (("ols", ols), ("nnls", positive), ("mean", mean)):
-            score = table[name]["holdout"][k]
+            score = table[name]["holdout"].outputs[k]
             assert score["r2"] == pytest.approx(r2_score(np.concatenate(truth), np.concatenate(guess)), rel=1e-8)
             rmse = root_mean_squared_error(np.concatenate(truth), np.concatenate(guess))
             assert score["rmse"] == pytest.approx(rmse, rel=1e-8)
         fitted = LinearRegression().fit(x, t[:, k]).predict(x)
-        assert table["ols"]["train"][k]["r2"] == pytest.approx(r2_score(t[:, k], fitted), rel=1e-8)
+        assert table["ols"]["train"].outputs[k]["r2"] == pytest.approx(r2_score(t[:, k], fitted), rel=1e-8)
         single = max(
             r2_score(t[:, k], LinearRegression().fit(x[:, [b]], t[:, k]).predict(x[:, [b]])) for b in range(12)
         )
-        assert table["best_band"]["train"][k]["r2"] == pytest.approx(single, rel=1e-8)
+        assert table["best_band"]["train"].outputs[k]["r2"] == pytest.approx(single, rel=1e-8)
 
 
 def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -> None:
@@ -267,7 +269,8 @@ def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -
             w = nnls(xa - xa.mean(0), ta[:, k] - ta[:, k].mean())[0]
             guess = ta[:, k].mean() + (xb - xa.mean(0)) @ w
             dense = Moments.of(np.stack([guess, tb[:, k]], axis=1))
-            found = pair.take([k, 2 + k])
+            found = pair.moments.take([k, 2 + k])
+            np.testing.assert_allclose(pair.sample[:, k], guess.reshape(-1, 60)[:, ::3].ravel(), rtol=1e-7)
             np.testing.assert_allclose(found.mean, dense.mean, rtol=1e-7)
             np.testing.assert_allclose(found.scatter, dense.scatter, rtol=1e-6)
 
@@ -355,7 +358,7 @@ def test_squared_error_with_a_fixed_group_and_a_gain_rides_on_the_gain() -> None
 def test_a_rebuilt_cube_is_that_of_scikit_learn(scene: Scene) -> None:
     """Principal components, and any other outputs with the decoder of a linear regression."""
     terms = scene.terms()
-    bands = [Fold(f.train.take(range(12)), f.test.take(range(12))) for f in terms.folds]
+    bands = [Fold(f.train.take(range(12)), f.test.take(range(12)), f.sample[:, :12]) for f in terms.folds]
     weight = np.random.default_rng(0).normal(size=(3, 12))
     for fold, (xa, _, xb, _) in zip(bands, scene.held_out(), strict=True):
         pca = PCA(3).fit(xa)
@@ -378,7 +381,7 @@ def test_outputs_that_repeat_one_another_rebuild_no_less(scene: Scene) -> None:
 def test_more_components_rebuild_more_and_none_leaves_the_mean(scene: Scene) -> None:
     joint = scene.terms().joint.take(range(12))
     table = rebuild_table(joint, [], {str(k): principal(k) for k in (1, 4, 11)}, 30.0)
-    gains = [table[k]["train"][0]["r2"] for k in ("1", "4", "11")]
+    gains = [table[k]["train"].outputs[0]["r2"] for k in ("1", "4", "11")]
     assert gains == sorted(gains)
     assert "holdout" not in table["1"]
     assert rebuild_error(joint, joint, np.zeros((0, 12))) == pytest.approx(float(joint.variance.mean()))

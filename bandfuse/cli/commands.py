@@ -10,7 +10,6 @@ import typer
 from bandfuse.cli import show
 from bandfuse.cli.options import settings, with_settings
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
-from bandfuse.results import Convergence
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -50,28 +49,13 @@ def train(
     if json:
         show.json(report.model_dump_json())
         return
-    held = report.scores.holdout
-    scores, what = (held, "blocks held out in turn") if held else (report.scores.train, "the training pixels")
-    rows = [[name, *values.values()] for name, values in scores.items()]
-    show.table(["output", *next(iter(scores.values()))], rows, f"Scores on {what}")
-    show.line(f"{convergence(report.convergence)}; {report.pixels.used} pixels; {report.device}")
-    dropped = f", {len(report.bands_dropped)} bands dropped" if report.bands_dropped else ""
-    show.line(f"{wanted.output} written: {len(report.outputs)} outputs{dropped}")
+    show.summary(report)
+    show.line(f"{wanted.output} written: {show.count(len(report.outputs), 'output')}")
 
 
 def named(config: str | None) -> list[Path]:
     """The settings file, if there is one: no output may take its place."""
     return [] if config is None else [Path(config)]
-
-
-def convergence(c: Convergence) -> str:
-    """How the fit ended, in words."""
-    text = f"loss {c.loss:.6g} after {c.steps} steps"
-    if c.relative_gap is None:
-        return text
-    if c.relative_gap < 1e-12:
-        return f"{text}, the optimum"
-    return f"{text}, {c.relative_gap:.1e} of the target's variance above the optimum"
 
 
 @app.command()
@@ -103,7 +87,7 @@ def apply(
         return
     for path in result.outputs:
         show.line(f"{path} written")
-    show.line(f"{result.pixels} pixels, {100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+    show.line(f"{show.count(result.pixels, 'pixel')}, {100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
 
 
 @app.command()
@@ -126,9 +110,9 @@ def evaluate(
     if json:
         show.json(result.model_dump_json())
         return
-    rows = [[name, *scores.values()] for name, scores in result.scores.items()]
-    show.table(["output", *next(iter(result.scores.values()))], rows, f"Scores on {result.scene}")
-    show.line(f"{result.pixels.used} pixels used, {result.pixels.invalid} not valid")
+    show.scores(result.scores, f"Scores on {result.scene}")
+    show.overall(result.overall)
+    show.line(f"{show.count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
 
 
 @app.command()

@@ -13,7 +13,9 @@ from bandfuse.results import BandInfo, InfoResult, SceneInfo
 
 def show_info(result: InfoResult, *, every_band: bool) -> None:
     """A summary of each scene; every band with -v; the groups."""
-    for scene in result.scenes:
+    for number, scene in enumerate(result.scenes):
+        if number:
+            show.line("")
         show.facts([("file", scene.path), *_facts(scene)])
         for message in scene.messages:
             show.note(f"{Path(scene.path).name}: {message}")
@@ -22,9 +24,9 @@ def show_info(result: InfoResult, *, every_band: bool) -> None:
             show.table(
                 columns, [[b.index, b.name, b.wavelength_nm, b.fwhm_nm, b.reason or "good"] for b in scene.bands]
             )
-        show.line("")
     if result.groups:
         first = {b.index: b for b in result.scenes[0].bands}
+        show.line("")
         rows = [[g.name, len(g.bands), _numbers(g.bands), _range([first[i] for i in g.bands])] for g in result.groups]
         show.table(["group", "bands", "numbers", "nm"], rows)
 

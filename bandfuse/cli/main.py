@@ -42,7 +42,7 @@ class LazyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("interrupted: nothing was written", err=True)
+            _last_words("interrupted")
             raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -76,10 +76,20 @@ def root(
     """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any size."""
 
 
+def _last_words(what: str) -> None:
+    """Say that nothing was written; below the bar, if there is one."""
+    typer.echo(("\n" if sys.stderr.isatty() else "") + f"{what}: nothing was written", err=True)
+
+
+def _ended(number: int, frame: object) -> None:
+    """Being ended by the system cleans up like Ctrl-C does."""
+    _last_words("ended")
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
-    # Being ended by the system cleans up like Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _ended)
     try:
         app()
     except BandfuseError as problem:

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bandfuse.errors import shorten
 from bandfuse.progress import Progress, silent
+from bandfuse.results import Convergence, Scores, TrainReport
 
 T = TypeVar("T")
 
@@ -36,7 +38,16 @@ def set_level(verbose: bool, quiet: bool) -> None:
 def note(text: str) -> None:
     """A remark on stderr."""
     if Level.now >= 0:
-        err.print(f"[dim]{escape(text)}[/]")
+        err.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+
+
+def count(n: int, thing: str) -> str:
+    """A number of things.
+
+    >>> count(1, "band"), count(1200, "pixel")
+    ('1 band', '1200 pixels')
+    """
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def progress() -> Progress:
@@ -71,6 +82,65 @@ def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "") ->
     for row in rows:
         grid.add_row(*(escape(number(cell)) for cell in row))
     out.print(grid)
+
+
+def scores(rows: Scores, title: str, first: dict[str, str] | None = None) -> None:
+    """Scores of every output; ``first``: a column of texts by output, before the scores."""
+    names = list(next(iter(rows.values())))
+    heads = ["output", *(["constraint"] if first else []), *names]
+    cells = [
+        [output, *([first[output]] if first else []), *(score(n, row[n]) for n in names)]
+        for output, row in rows.items()
+    ]
+    table(heads, cells, title)
+
+
+def score(name: str, value: float | None) -> str:
+    """A score; shares and correlations are never rounded up to one.
+
+    >>> score("r2", 0.9999999), score("rmse", 0.12345678), score("cc", None)
+    ('>0.99999', '0.12346', '–')
+    """
+    if name in ("r2", "cc") and value is not None and 0.99999 < value < 1:
+        return ">0.99999"
+    return number(value)
+
+
+def overall(row: dict[str, float | None]) -> None:
+    """Scores of all outputs together, in one line; none where there are none."""
+    names = {"sam": ("spectral angle", "°"), "ergas": ("ERGAS", "")}
+    texts = [f"{names[n][0]} {number(v)}{names[n][1]}" for n, v in row.items() if v is not None]
+    if texts:
+        line(f"All outputs together: {', '.join(texts)}")
+
+
+def summary(report: TrainReport) -> None:
+    """What a training found: scores, how the fit ended, and what was left out."""
+    held = report.scores.holdout
+    rows, what = (held, "blocks held out in turn") if held else (report.scores.train, "the training pixels")
+    constraints = {o.name: o.constraint for o in report.outputs}
+    scores(rows, f"Scores on {what}", constraints if set(rows) == set(constraints) else None)
+    overall(report.scores.overall.get("holdout" if held else "train", {}))
+    line(f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}")
+    if report.bands_dropped:
+        reasons: dict[str, list[str]] = {}
+        for band in report.bands_dropped:
+            reasons.setdefault(band.reason, []).append(str(band.band))
+        for reason, bands in reasons.items():
+            line(f"{count(len(bands), 'band')} dropped, {reason}: {shorten(bands, 6)}")
+
+
+def convergence(c: Convergence) -> str:
+    """How the fit ended, in words."""
+    reached = c.relative_gap is not None and c.relative_gap < 1e-12
+    if reached and not c.steps:
+        return f"loss {c.loss:.6g}, solved exactly"
+    text = f"loss {c.loss:.6g} after {count(c.steps, 'step')}"
+    if reached:
+        return f"{text}, the optimum"
+    return (
+        text if c.relative_gap is None else f"{text}, {c.relative_gap:.1e} of the target's variance above the optimum"
+    )
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

@@ -11,7 +11,7 @@ Order inside the room, from the ground up::
 from bandfuse.raster.describe import CACHE, Raster, describe, gdal_version, same_grid
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
-from bandfuse.raster.write import Encoding, Writer, band_tags, blank, write_array
+from bandfuse.raster.write import Encoding, Writer, band_tags, blank, driver_of, write_array
 
 __all__ = [
     "CACHE",
@@ -26,6 +26,7 @@ __all__ = [
     "band_tags",
     "blank",
     "describe",
+    "driver_of",
     "gdal_version",
     "opened_selection",
     "quicklook",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
@@ -18,7 +19,7 @@ from rasterio.warp import transform
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason, same_grid
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, describe, reason, same_grid
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
 from bandfuse.windows import Window
@@ -261,7 +262,8 @@ def _crs(path: str, content: Any) -> CRS | None:
     if content["crs"] is None:
         return None
     try:
-        return CRS.from_user_input(content["crs"]["properties"]["name"])
+        with rasterio.Env(**CACHE):  # where GDAL's own messages go to the log
+            return CRS.from_user_input(content["crs"]["properties"]["name"])
     except (CRSError, KeyError, TypeError) as error:
         raise InputError(
             f"mask {path} has a CRS that is not known", got=json.dumps(content["crs"]),

@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
+from rasterio.drivers import driver_from_extension
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from bandfuse.bands import Bands, Floats
-from bandfuse.errors import OutputError
+from bandfuse.errors import OutputError, nearest
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
 from bandfuse.windows import STACK_ROWS, Window
 
@@ -65,6 +66,35 @@ class Encoding:
         return int(((stored < low) | (stored > high)).sum())
 
 
+TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform", "sharing", "opener"}
+"""Words that are no creation options: bandfuse sets them itself."""
+
+
+def driver_of(path: Path, given: str | None) -> str:
+    """The GDAL driver of an output: as given, else by the file's ending; GTiff for a name without one.
+
+    Raises
+    ------
+    OutputError : GDAL has no such driver, or none for the ending.
+    """
+    with rasterio.Env() as env:
+        known = env.drivers()
+    if given is not None:
+        found = next((name for name in known if name.lower() == given.lower()), None)
+        if found is None:
+            raise OutputError(f"there is no GDAL driver {given!r}", remedy=nearest(given, known))
+        return str(found)
+    if not path.suffix:
+        return "GTiff"
+    try:
+        return str(driver_from_extension(path))
+    except ValueError as error:
+        raise OutputError(
+            f"no driver is known for {path.name}", got=f"the ending {path.suffix}",
+            expected=".tif, or --driver with one of GDAL's drivers, such as ENVI",
+        ) from error  # fmt: skip
+
+
 class Writer:
     """Writes fused windows to a new raster, with all that is known of its bands."""
 
@@ -79,6 +109,9 @@ class Writer:
         options: Mapping[str, str] | None = None,
         threads: int = 1,
     ) -> None:
+        taken = sorted(TAKEN & {k.lower() for k in options or {}})
+        if taken:
+            raise OutputError(f"--co {taken[0]}=… is no creation option", remedy=f"See gdalinfo --format {driver}.")
         creation = {**_defaults(driver, threads), **{k.lower(): v for k, v in (options or {}).items()}}
         self._env = rasterio.Env(**CACHE)
         self._env.__enter__()

@@ -8,6 +8,7 @@ Order inside the room, from the ground up; each file imports only from those bef
     figures    the charts
     pictures   arrays as PNG
     views      results → the rows and captions of the page
+    trusting   the same for what is said of trust
     html       ReportContext, render: one self-contained page (template.html.j2)
 
 Nothing is imported here, so that reading ``bandfuse.report.tables`` costs no matplotlib.

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bandfuse.bands import Floats
-from bandfuse.report.numbers import shorten
+from bandfuse.report.numbers import SUPERSCRIPT, shorten
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, chart_style, to_svg
 from bandfuse.results import DroppedBand, WeightRow
 
@@ -271,6 +271,48 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
         _legend(figure, [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)])
         return to_svg(figure, key=key, label=label)
+
+
+Points = Sequence[tuple[float, float]]
+
+
+def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "curve") -> str:
+    """Held-out error against strength, both logarithmic, one line per output, the least error marked, as SVG.
+
+    Parameters
+    ----------
+    curves : per output, (strength, error) in order of strength; a strength of zero stands left of all others.
+    """
+    looks = [(SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]) for i in range(len(curves))]
+    least = min((s for points in curves.values() for s, _ in points if s > 0), default=1.0)
+    with chart_style(key):
+        figure, (axes,) = _canvas(len(curves), (1.0,))
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for points, (colour, style) in zip(curves.values(), looks, strict=True):
+            x, y = np.array([(s if s > 0 else least / 10, e) for s, e in points], dtype=np.float64).T
+            best = int(np.argmin(y))
+            axes.plot(x, y, color=colour, linestyle=style, linewidth=1.7)
+            axes.plot(x[best], y[best], "o", color=colour, markersize=6)
+        axes.xaxis.set_major_locator(LogLocator(numticks=12))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value, least)))
+        axes.set_xlabel("strength of the penalty")
+        axes.set_ylabel("held-out error / variance")
+        _log_ticks(axes)
+        _legend(figure, [(name, colour, style) for name, (colour, style) in zip(curves, looks, strict=True)])
+        return to_svg(figure, key=key, label=label)
+
+
+def _power(value: float, least: float) -> str:
+    """A power of ten as text; what lies below the least strength stands for none.
+
+    >>> _power(1e-4, 1e-9), _power(1e-10, 1e-9)
+    ('10⁻⁴', 'none')
+    """
+    if value < 0.99 * least:
+        return "none"
+    return "10" + str(round(math.log10(value))).translate(SUPERSCRIPT)
 
 
 def _log_ticks(axes: Axes) -> None:

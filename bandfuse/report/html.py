@@ -12,8 +12,8 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
-from bandfuse.report import views
-from bandfuse.report.figures import loss_figure, weights_figure
+from bandfuse.report import trusting, views
+from bandfuse.report.figures import curve_figure, loss_figure, weights_figure
 from bandfuse.report.numbers import number
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
 from bandfuse.results import OutputRow, TrainReport, WeightRow
@@ -23,6 +23,7 @@ SECTIONS = (
     ("verdict", "Verdict"),
     ("weights", "Weights"),
     ("scores", "Scores"),
+    ("trust", "How far to trust the weights"),
     ("quicklooks", "Quicklooks"),
     ("convergence", "Convergence"),
     ("data", "Data"),
@@ -62,7 +63,6 @@ class ReportContext:
     quicklooks : scene, fused, target, …
     messages : warnings and remarks of the run.
     verdict : plain sentences, the most important first.
-    facts : more names and values beside the weights of an output, by the output's name.
     """
 
     title: str
@@ -73,7 +73,6 @@ class ReportContext:
     quicklooks: Sequence[Quicklook] = ()
     messages: Sequence[str] = ()
     verdict: Sequence[str] = ()
-    facts: Mapping[str, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,9 @@ def render(context: ReportContext) -> str:
         weights=_weight_figures(context),
         scores=views.score_tables(report),
         score_note=views.score_note(report),
+        trust=trusting.trust_tables(report),
+        needed=trusting.needed_sentence(report),
+        curves=_curves(report),
         images=[_image(look, _side(len(context.quicklooks))) for look in context.quicklooks],
         loss=_loss(context.history),
         convergence=views.convergence_facts(report),
@@ -142,12 +144,26 @@ def _weight_figures(context: ReportContext) -> list[_Figure]:
 def _weight_figure(context: ReportContext, output: OutputRow, rows: Sequence[WeightRow], place: int) -> _Figure:
     report = context.report
     caption = views.weights_caption(rows, report.bands_dropped)
-    facts = (*views.output_facts(output, rows), *context.facts.get(output.name, ()))
+    facts = views.output_facts(output, rows)
     if not rows:
         return _Figure(output.name, caption, None, facts)
     alt = views.weights_alt(output, rows)
     svg = weights_figure(rows, report.bands_dropped, label=alt, key=f"weights-{place}")
     return _Figure(output.name, caption, Markup(svg), facts, views.weight_table(output, rows))
+
+
+def _curves(report: TrainReport) -> _Figure | None:
+    """Held-out error against the strength of the penalty that was chosen last."""
+    curves = trusting.choice_curves(report)
+    if not curves:
+        return None
+    label = "; ".join(f"{name}: {len(points)} strengths were tried" for name, points in curves.items())
+    caption = (
+        "Squared error on held-out blocks, divided by the variance of the target, against the strength of the penalty. "
+        "The mark is what was chosen."
+    )
+    svg = curve_figure(curves, label=f"Held-out error against strength. {label}.", key="choice")
+    return _Figure("Regularisation", caption, Markup(svg))
 
 
 def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 MISSING = "–"
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NARROW_SPACE = "\u202f"
 
 
@@ -25,7 +25,7 @@ def number(value: float | None, digits: int = 4) -> str:
         text = f"{value:#.{digits}g}"
     else:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-        text = f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+        text = f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
     return text.replace(",", _NARROW_SPACE).replace("-", "−")
 
 
@@ -66,3 +66,12 @@ def shorten(text: str, length: int = 32) -> str:
         return text
     head = (length - 1) // 2
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def share(part: float) -> str:
+    """A share in percent; never rounded up to all of it.
+
+    >>> share(0.99999), share(0.5)
+    ('more than 99.99 %', '50.00 %')
+    """
+    return "more than 99.99 %" if 0.9999 < part < 1 else f"{100 * part:.2f} %"

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from bandfuse.report.figures import dropped_positions, has_wavelengths
 from bandfuse.report.numbers import MISSING, file_size, number, percent
-from bandfuse.results import DroppedBand, OutputRow, ScoreTable, TrainReport, WeightRow
+from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
 PART_TITLES = {"train": "training pixels", "holdout": "held-out blocks", "baselines": "baselines"}
-SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "cc": "CC", "psnr": "PSNR (dB)", "mae": "MAE"}
+SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "PSNR (dB)"}
 SCORE_NOTES = {
     "r2": "R²: share of the target's variance that is explained",
     "rmse": "RMSE: in the target's units",
     "cc": "CC: correlation coefficient",
     "psnr": "PSNR: in dB, psnr peak = the target's maximum",
-    "mae": "MAE: in the target's units",
+    "mae": "MAE: mean absolute error in the target's units, over a sample of pixels",
 }
 
 
@@ -140,10 +140,10 @@ def _any(rows: Sequence[WeightRow], column: str) -> bool:
 
 def score_tables(report: TrainReport) -> list[Table]:
     """One table per part of the data: a row per output, a column per score."""
-    parts = {part: getattr(report.scores, part) for part in ScoreTable.model_fields}
-    tables = [_score_table(part, scores) for part, scores in parts.items() if isinstance(scores, dict) and scores]
-    baselines = baseline_table(report)
-    return [*reversed(tables), *([baselines] if baselines else [])]
+    parts = {"holdout": report.scores.holdout, "train": report.scores.train}
+    tables = [_score_table(part, scores) for part, scores in parts.items() if scores]
+    more = [table for table in (overall_table(report), baseline_table(report)) if table]
+    return [*tables, *more]
 
 
 def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table:
@@ -153,6 +153,19 @@ def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
     rows = tuple((output, *(_score(name, score.get(name)) for name in names)) for output, score in scores.items())
     return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
+
+
+def overall_table(report: TrainReport) -> Table | None:
+    """Scores of all outputs together: a row per part of the data; None where there are none."""
+    parts = report.scores.overall
+    if not any(value is not None for score in parts.values() for value in score.values()):
+        return None
+    columns = (Column("All outputs together"), Column("Spectral angle (°)", "number"), Column("ERGAS", "number"))
+    rows = tuple(
+        (PART_TITLES.get(part, part), number(score.get("sam")), number(score.get("ergas")))
+        for part, score in reversed(parts.items())
+    )
+    return Table("Scores of all outputs together", columns, rows)
 
 
 def _score(name: str, value: float | None) -> str:

@@ -17,7 +17,7 @@ from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Reader, Writer
+from bandfuse.raster import Encoding, Reader, Writer, driver_of
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import map_windows
@@ -46,10 +46,11 @@ def apply(
     for scene, path in zip(scenes, outputs, strict=True):
         fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
         check_file(path, overwrite=config.overwrite, inputs=inputs)
+    drivers = [driver_of(path, config.driver) for path in outputs]
     counts = [
-        fuse_to(path, scene, fusion, encoding, effort, progress, driver=config.driver, options=creation(config),
+        fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
                 inputs=inputs)
-        for scene, fusion, path in zip(scenes, fusions, outputs, strict=True)
+        for scene, fusion, path, driver in zip(scenes, fusions, outputs, drivers, strict=True)
     ]  # fmt: skip
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
     values = sum(int(f.outputs.good.sum()) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))

@@ -10,15 +10,17 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.config import TrainConfig
 from bandfuse.init import uniform as uniform_weights
-from bandfuse.moments import Moments, total
+from bandfuse.moments import Moments
 from bandfuse.progress import Progress, Ticks
-from bandfuse.scores import Score, regression_scores
+from bandfuse.scores import Judged, Pairs, judge
+from bandfuse.tools.judge import peak_of
 from bandfuse.tools.survey import Survey
 from bandfuse.trust.cases import Case, Terms, cases
 from bandfuse.trust.choose import Choice, Wish, choose
 from bandfuse.trust.folds import folds
 from bandfuse.trust.holdout import Table, baselines, chosen_solver, held_out_pairs
 from bandfuse.trust.intervals import RESAMPLES, Interval, intervals
+from bandfuse.trust.needed import PIECES, Needed, needed
 from bandfuse.trust.penalty import ties
 from bandfuse.trust.rebuild import Encoder, held_out_score, principal, rebuild_table
 
@@ -41,12 +43,14 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """``holdout``: a score per output (one for a cube that is rebuilt), None without folds; ``table``: the baselines;
-    ``interval``: (K, used) bounds of gain · W, None without blocks to draw."""
+    """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``: the baselines;
+    ``interval``: (K, used) bounds of gain · W, None without blocks to draw or where it is not known; ``needed``: which
+    bands would do."""
 
-    holdout: list[Score] | None
+    holdout: Judged | None
     table: Table
     interval: Interval | None
+    needed: Needed | None = None
 
 
 def _wish(value: float | str | None, *, auto: bool) -> float | None:
@@ -56,26 +60,30 @@ def _wish(value: float | str | None, *, auto: bool) -> float | None:
     return None if isinstance(value, str) else float(value)
 
 
+def _terms(config: TrainConfig, found: Survey) -> Terms:
+    """The moments and folds that every case rests on."""
+    design, blocks = found.design, found.blocks()
+    made = folds([b.moments for b in blocks], [b.sample for b in blocks], config.folds)
+    joint, sample = found.pooled.take(found.order), found.pixels.values[:, found.order]
+    tied = ties(found.bands, design.used) if config.fuse == "within" and config.weights == "channel" else []
+    return Terms(design.layout, joint, sample, made, len(design.used), tied, not config.no_offset, config.gain)
+
+
 def plan(config: TrainConfig, found: Survey, progress: Progress) -> Plan:
     """Choose constraint and regularisation of every output by block cross-validation."""
-    design = found.design
-    n = len(design.used)
-    order = [*range(n), *(n + t for t in design.targets)]
-    blocks = [tally.blocks[b].take(order) for tally in found.tallies for b in sorted(tally.blocks)]
-    tied = ties(found.bands, design.used) if config.fuse == "within" and config.weights == "channel" else []
-    joint = found.pooled.take(order)
-    terms = Terms(design.layout, joint, folds(blocks), n, tied, not config.no_offset, config.gain)
+    terms = _terms(config, found)
+    tied = terms.tied
     made = cases(terms)
     auto = config.constraint == "auto"
     wish = Wish(str(config.constraint), _wish(config.ridge, auto=auto), _wish(config.smooth, auto=auto))
-    ticks = Ticks(progress, parts=len(made), steps=1, label="choose")
+    ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
         choice = choose(case, wish if tied else Wish(wish.constraint, wish.ridge, wish.smooth or 0.0), gain=config.gain)
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
-    ordered = [choices[k] for k in range(design.layout.shape[0])]
-    return Plan(terms, made, ordered, _forms(terms, ordered), blocks)
+    ordered = [choices[k] for k in range(terms.layout.shape[0])]
+    return Plan(terms, made, ordered, _forms(terms, ordered), [b.moments for b in found.blocks()])
 
 
 def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
@@ -88,34 +96,71 @@ def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
     return forms
 
 
-def assess_rebuild(found: Survey, refit: Encoder, progress: Progress) -> Assessment:
+def assess_rebuild(config: TrainConfig, found: Survey, refit: Encoder, progress: Progress) -> Assessment:
     """Hold-out score of a reconstruction, learned anew without each fold, and its baselines: as many principal
     components as outputs, and plain means of the groups."""
     n, layout = len(found.design.used), found.design.layout
     blocks = [tally.blocks[b].take(range(n)) for tally in found.tallies for b in sorted(tally.blocks)]
-    made, joint, peak = folds(blocks), found.pooled.take(range(n)), float(found.high[:n].max())
+    made, joint, peak = folds(blocks, count=config.folds), found.pooled.take(range(n)), float(found.high[:n].max())
     means = layout.matrix(uniform_weights(layout, found.bands, np.random.default_rng(0)))
     table = rebuild_table(joint, made, {"pca_k": principal(layout.shape[0]), "mean": lambda moments: means}, peak)
     if not made:
         return Assessment(None, table, None)
-    ticks = Ticks(progress, parts=len(made), steps=1, label="hold out")
+    ticks = Ticks(progress, parts=len(made), steps=1, label="learn again without each fold")
 
     def again(moments: Moments) -> Floats:
         ticks.end_part()
         return refit(moments)
 
-    return Assessment([held_out_score(made, again, peak)], table, None)
+    return Assessment(Judged([held_out_score(made, again, peak)], {}), table, None)
 
 
-def assess(made: Plan, fitted: Floats, peak: Floats, *, seed: int, progress: Progress) -> Assessment:
-    """Hold-out scores and baselines on the same folds, and intervals around the fitted (K, used) gain · W."""
+def assess(
+    config: TrainConfig,
+    found: Survey,
+    made: Plan | None,
+    fitted: Floats,
+    holdout: Judged | None,
+    *,
+    exactly: bool,
+    progress: Progress,
+) -> Assessment:
+    """Baselines of a regression; of weights that were planned also hold-out scores and intervals.
+
+    Parameters
+    ----------
+    fitted : (K, used) gain · W. holdout : scores that are known already.
+    exactly : the weights are those of the exact solution, so that it can stand for them on the folds.
+    """
+    peak = peak_of(found)
+    if made is None:
+        return Assessment(holdout, {} if config.weights == "instance" else _baselines(config, found, peak), None)
     solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
-    holdout = None
-    if made.terms.folds:
-        pairs = held_out_pairs(made.terms, made.cases, solvers)
-        holdout = regression_scores(total(pairs, 2 * len(peak)), peak)
+    if exactly and made.terms.folds:
+        holdout = judge(Pairs.joined(held_out_pairs(made.terms, made.cases, solvers)), peak)
     table = baselines(made.terms, made.cases, peak)
+    needs = _needed(found, made, progress)
+    if not exactly:
+        return Assessment(holdout, table, None, needs)
     bounds = intervals(
-        made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=seed, progress=progress
+        made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=config.seed, progress=progress
     )
-    return Assessment(holdout, table, bounds)
+    return Assessment(holdout, table, bounds, needs)
+
+
+def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:
+    """Which windows of bands would do; for one weight per band."""
+    if not made.terms.tied:
+        return None
+    place = {p: i for i, p in enumerate(found.design.used)}
+    order = [place[p] for p in found.bands.by_wavelength(found.design.used)]
+    ridge = float(np.median([c.strength.ridge for c in made.choices]))
+    ticks = Ticks(progress, parts=1, steps=PIECES, label="look for the bands that are needed")
+    needs = needed(made.terms, order, ridge, ticks)
+    ticks.end_part()
+    return needs
+
+
+def _baselines(config: TrainConfig, found: Survey, peak: Floats) -> Table:
+    terms = _terms(config, found)
+    return baselines(terms, cases(terms), peak)

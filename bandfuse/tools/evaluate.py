@@ -15,12 +15,15 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import Reader, opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, target_bands, target_names
-from bandfuse.scores import regression_scores
+from bandfuse.scores import Pairs, judge
 from bandfuse.stream import Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
 from bandfuse.tools.survey import Effort, require_selected
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window, blocks
+
+SCORED = 5_000
+"""Pixels sampled for scores that moments cannot tell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +77,14 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     require_selected(scene, tally)
     if tally.used < 2:
         raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
-    scores: Scores = dict(zip(fusion.outputs.name, regression_scores(tally.total(), tally.high[k:]), strict=True))
+    judged = judge(Pairs(tally.total(), tally.pixels.values), tally.high[k:])
+    scores: Scores = dict(zip(fusion.outputs.name, judged.outputs, strict=True))
     return EvaluateResult(
         weights=str(weights),
         scene=scene.key,
         scores=scores,
+        overall=judged.overall,
+        sampled=len(tally.pixels),
         pixels=PixelCount(
             used=tally.used,
             invalid=sum(tally.invalid.values()),
@@ -96,7 +102,7 @@ def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progr
     ):
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
-        question = Question(k, k, tuple(range(k)), blocks(scene.shape, 1), where=where)
+        question = Question(k, k, tuple(range(k)), blocks(scene.shape, 1), sample=SCORED, where=where)
         return reduce_windows(
             _Fused(reader, fusion, order), question, windows, threads=effort.threads, progress=progress
         )

@@ -26,11 +26,13 @@ from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
+from bandfuse.scores import judge
 from bandfuse.tools.assess import Assessment, Plan, assess, assess_rebuild, plan
 from bandfuse.tools.checkpoint import checkpoint_of
+from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
-from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of, stop_messages
-from bandfuse.tools.survey import Effort, Survey, block_grid, survey
+from bandfuse.tools.sampled import Sampling, is_sampled, limit_messages, objective_of, settings_of, stop_messages
+from bandfuse.tools.survey import Effort, Survey, survey
 
 if TYPE_CHECKING:
     from bandfuse.fit import Fit
@@ -38,7 +40,13 @@ if TYPE_CHECKING:
     from bandfuse.objectives import Objective
 
 SAMPLE = 20_000
-"""Pixels sampled for what moments cannot tell."""
+"""Pixels sampled to train on where moments do not tell enough."""
+
+SCORED = 5_000
+"""Pixels sampled for scores that moments cannot tell."""
+
+CONVERGED = 1e-6
+"""A relative gap up to which trained weights count as the exact ones, which are quick to learn again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +61,15 @@ class Trained:
     seconds_read: float
     seconds_fit: float
     device: str
-    plan: Plan | None = None
-    trust: Assessment | None = None
+    plan: Plan | None
+    trust: Assessment
 
     @property
     def messages(self) -> list[str]:
         """What a user should know, from the files and from the pass."""
         from_files = [f"{Path(r.path).name}: {m}" for s in self.scenes for r in s.files for m in r.messages]
-        stops = stop_messages(self.fits, self.survey.design.names)
+        names = self.survey.design.names
+        stops = [*stop_messages(self.fits, names), *limit_messages(self.config, self.fits, names)]
         return list(dict.fromkeys([*from_files, *self.survey.messages, *stops]))
 
 
@@ -88,22 +97,27 @@ def learn(
         Effort.of(config.threads, config.memory),
         progress,
         seed=config.seed,
-        sample=SAMPLE if is_sampled(config) else 0,
+        sample=_sample_size(config),
     )
     read = time.perf_counter()
     ahead.join()
-    grids = [block_grid(s, len(scenes)) for s in scenes]
-    sampling = Sampling(grids, loss, checkpoint_of(config, found))
+    sampling = Sampling(loss, checkpoint_of(config, found))
     # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
     with threadpool_limits(limits=1, user_api="blas"):
         made = plan(config, found, progress) if is_assessed(config) else None
         model, fits, device = _fit(config, scenes, found, made, sampling, progress)
-        trust = _assess(config, made, found, model, progress)
+        trust = _assess(config, scenes, made, found, model, fits, loss, progress)
     ended = time.perf_counter()
     return Trained(
         config.model_copy(update={"device": device}), scenes, found, model, fits, read - started, ended - read, device,
         made, trust,
     )  # fmt: skip
+
+
+def _sample_size(config: TrainConfig) -> int:
+    if is_sampled(config):
+        return SAMPLE
+    return SCORED if config.objective == "regression" else 0
 
 
 def _load() -> None:
@@ -114,22 +128,39 @@ def _load() -> None:
 
 
 def _assess(
-    config: TrainConfig, made: Plan | None, found: Survey, model: Model, progress: Progress
-) -> Assessment | None:
-    """Hold-out, baselines and intervals of the fitted weights, where they are known."""
-    n = len(found.design.used)
+    config: TrainConfig,
+    scenes: Sequence[Scene],
+    made: Plan | None,
+    found: Survey,
+    model: Model,
+    fits: Sequence[Fit],
+    loss: LossFunction | None,
+    progress: Progress,
+) -> Assessment:
+    """Hold-out, baselines and intervals of the fitted weights, as far as they are known."""
+    plain = Sampling(loss)
     if config.objective == "reconstruction":
-        sampling = Sampling([], None, None)
         return assess_rebuild(
+            config,
             found,
-            lambda moments: _fit_one(config, "cpu", found, None, sampling, moments, silent, scene=None).weight,
+            lambda moments: _fit_one(config, "cpu", found, None, plain, moments, silent, scene=None).weight,
             progress,
         )
-    if made is None:
-        return None
+    gap = max((f.relative_gap or 0.0 for f in fits), default=0.0)
+    exactly = made is not None and gap <= CONVERGED
+
+    def again(part: Survey) -> Model:
+        return _fit(config, scenes, part, made, plain, silent)[0]
+
+    pairs = None
+    if not exactly:
+        names = [s.names for s in scenes]
+        pairs = held_out_pairs(
+            found, names, again, count=config.folds, per_scene=config.weights == "instance", progress=progress
+        )
+    held = None if pairs is None else judge(pairs, peak_of(found))
     matrix = model.common.matrix[:, list(found.design.used)]
-    peak = found.high[[n + t for t in found.design.targets]]
-    return assess(made, matrix, peak, seed=config.seed, progress=progress)
+    return assess(config, found, made, matrix, held, exactly=exactly, progress=progress)
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:
@@ -220,7 +251,7 @@ def _fit_one(
     from bandfuse.fit import fit
 
     n = len(found.design.used)
-    joint = joint.take([*range(n), *(n + t for t in found.design.targets)])
+    joint = joint.take(found.order)
     objective, level = _objective(config, found, made, sampling, joint, scene)
     settings = settings_of(config, device)
     bands = found.bands.take(found.design.used)
@@ -247,10 +278,9 @@ def _objective(
         forms = None if made is None else made.forms
         return Regression(split, offset=not config.no_offset, forms=forms), level
     pixels = found.pixels if scene is None else found.tallies[scene].pixels
-    columns = [*range(n), *(n + t for t in found.design.targets)]
     if level is not None and config.activation in ("sigmoid", "tanh"):
         level = np.zeros_like(level)
-    return objective_of(config, sampling, pixels, columns, split.mean), level
+    return objective_of(config, sampling, pixels, found.grids, found.order, split.mean), level
 
 
 def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:

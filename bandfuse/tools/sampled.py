@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from bandfuse.objectives import SampledRegression
     from bandfuse.tools.checkpoint import Checkpoint
 
+SHORT = 1e-6
+"""A relative gap above which weights are said to be short of the optimum."""
+
 DESCENTS = ("adam", "adamw", "sgd")
 """Optimizers that take minibatches and can stop early."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """What training on a sample needs beside the settings: the blocks of every scene, and a user's own loss."""
+    """What training on a sample needs beside the settings: a user's own loss, and a place for its state."""
 
-    grids: Sequence[BlockGrid]
     loss: LossFunction | None = None
     checkpoint: Checkpoint | None = None
 
@@ -78,7 +80,12 @@ def settings_of(config: TrainConfig, device: str) -> Settings:
 
 
 def objective_of(
-    config: TrainConfig, sampling: Sampling, pixels: Pixels, columns: Sequence[int], mean: Floats
+    config: TrainConfig,
+    sampling: Sampling,
+    pixels: Pixels,
+    grids: Sequence[BlockGrid],
+    columns: Sequence[int],
+    mean: Floats,
 ) -> SampledRegression:
     """The objective on a sample whose ``columns`` are the used bands and the targets; ``mean`` (B,) of the bands."""
     from bandfuse.objectives import SampledRegression
@@ -91,7 +98,7 @@ def objective_of(
         config.activation,
         loss=config.loss if sampling.loss is None else sampling.loss,
         huber_delta=config.huber_delta,
-        held=held_out(pixels.place, sampling.grids, config.seed) if watched else None,
+        held=held_out(pixels.place, grids, config.seed) if watched else None,
     )
 
 
@@ -101,4 +108,19 @@ def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
     return [
         f"early stopping: {shorten([names[r] for r in rows], 3)} kept the weights after epoch {best} of {epochs}"
         for rows, best, epochs in stops
+        if best < epochs
     ]
+
+
+def limit_messages(config: TrainConfig, fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
+    """Which outputs ended at the limit of steps, and not at an optimum."""
+    from bandfuse.fit import DEFAULT_STEPS
+
+    limit = DEFAULT_STEPS[config.optimizer] if config.steps is None else config.steps
+    short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > SHORT]
+    ended = [rows for fit in short for rows, losses in fit.history if len(losses) > limit > 0]
+    if not ended or (config.optimizer in DESCENTS and all(fit.relative_gap is None for fit in short)):
+        return []
+    which = shorten(dict.fromkeys(names[row] for part in ended for row in part), 3)
+    better = "more --steps" + (" or --optimizer lbfgs" if config.optimizer != "lbfgs" else "")
+    return [f"the training of {which} was stopped by the limit of {limit} steps: {better} may find better weights"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from bandfuse.bands import Bands, Floats
 from bandfuse.design import Design
 from bandfuse.errors import InputError, shorten
+from bandfuse.heldout import block_numbers
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
 from bandfuse.progress import Progress
@@ -55,17 +56,56 @@ def _cores() -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Block:
+    """One block that has pixels: its scene and number, the moments of [used bands, outputs' targets], and a sample."""
+
+    scene: int
+    number: int
+    moments: Moments
+    sample: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class Survey:
     """What the pass found, over all scenes.
 
     ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
+    ``grids``: how each scene was cut into blocks.
     """
 
     bands: Bands
     design: Design
     scenes: list[Moments]
     tallies: list[Tally]
+    grids: list[BlockGrid]
     messages: list[str]
+
+    @property
+    def order(self) -> list[int]:
+        """Of the variables [used bands, targets]: the bands, then the target of each output."""
+        n = len(self.design.used)
+        return [*range(n), *(n + t for t in self.design.targets)]
+
+    def blocks(self) -> list[Block]:
+        """The blocks with pixels, scene by scene, row by row."""
+        found = []
+        for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
+            of_pixel = block_numbers(tally.pixels.place, [grid], first=scene)
+            for number in sorted(b for b, m in tally.blocks.items() if m.count):
+                sample = tally.pixels.values[of_pixel == number][:, self.order]
+                found.append(Block(scene, number, tally.blocks[number].take(self.order), sample))
+        return found
+
+    def within(self, places: Sequence[tuple[int, int]]) -> Survey:
+        """What the pass found in these blocks (scene, number) alone; extremes stay those of all pixels."""
+        tallies = []
+        for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
+            kept = [number for s, number in places if s == scene]
+            here = np.isin(block_numbers(tally.pixels.place, [grid], first=scene), kept)
+            blocks = {b: tally.blocks[b] for b in kept}
+            used = sum(m.count for m in blocks.values())
+            tallies.append(replace(tally, pixels=tally.pixels.where(here), blocks=blocks, used=used))
+        return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
 
     @property
     def pooled(self) -> Moments:
@@ -123,7 +163,8 @@ def survey(
     _require_pixels(scenes, tallies)
     totals = [t.total() for t in tallies]
     _require_numbers(scenes, totals)
-    return Survey(flagged.dropping(truth), design, totals, tallies, messages)
+    grids = [block_grid(s, len(scenes)) for s in scenes]
+    return Survey(flagged.dropping(truth), design, totals, tallies, grids, messages)
 
 
 def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
@@ -256,7 +297,7 @@ def input_file(raster: Raster, progress: Progress) -> InputFile:
         size = os.path.getsize(raster.path)
         chunk = 1 << 22
         with open(raster.path, "rb") as stream:
-            for _ in progress(range(-(-size // chunk)), total=-(-size // chunk), label="hash"):
+            for _ in progress(range(-(-size // chunk)), total=-(-size // chunk), label="checksum of the inputs"):
                 digest.update(stream.read(chunk))
     return InputFile(
         path=str(raster.path),

@@ -15,7 +15,8 @@ from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.tools.apply import fuse_to
 from bandfuse.tools.learn import Trained, learn, open_scenes
-from bandfuse.tools.record import report_of, write_texts
+from bandfuse.tools.page import write_texts
+from bandfuse.tools.record import report_of
 from bandfuse.tools.resolve import resolve
 from bandfuse.tools.sampled import with_loss
 from bandfuse.tools.survey import Effort

@@ -9,5 +9,8 @@ Order inside the room, from the ground up::
     holdout     scores of outputs and of baselines on pixels that were held out
     intervals   block bootstrap
     shape       centre, width and out-of-band share of a response
+    stability   how often signs change, and how far ranks move, over the resamples
+    identify    neighbouring bands that cannot be told apart
+    needed      few windows of bands that keep most of the held-out score
     rebuild     hold-out and baselines of a reconstruction
 """

@@ -51,10 +51,12 @@ class Case:
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What all cases share: the layout, the moments of all pixels and of the folds, and how outputs are made."""
+    """What all cases share: the layout, moments and a sample (n, B + K) of all pixels, the folds, and how outputs are
+    made."""
 
     layout: Layout
     joint: Moments
+    sample: Floats
     folds: Sequence[Fold]
     n_bands: int
     tied: list[Tie]

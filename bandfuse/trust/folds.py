@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from bandfuse.bands import Floats
 from bandfuse.moments import Moments, total
 
 FOLDS = 5
@@ -17,35 +20,54 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Moments of the pixels to train on, and of those held out."""
+    """Moments of the pixels to train on, and of those held out; and a sample (n, D) of the latter."""
 
     train: Moments
     test: Moments
+    sample: Floats
 
 
-def folds(blocks: Sequence[Moments], count: int = FOLDS) -> list[Fold]:
-    """Cut blocks, in their order, into runs of nearly equal numbers of pixels; each run is held out once.
+def runs(counts: Sequence[int], most: int = FOLDS) -> list[int]:
+    """Cut blocks, in their order, into runs of nearly equal numbers of pixels: the number of each block's run.
 
-    Fewer folds where there are fewer blocks with pixels; none for less than two.
+    Fewer runs where there are fewer blocks; none (an empty list) for less than two.
 
     Parameters
     ----------
-    blocks : moments by block, row by row, scene after scene.
+    counts : pixels in each block, all above zero.
     """
-    full = [b for b in blocks if b.count]
-    count = min(count, len(full))
+    count = min(most, len(counts))
     if count < 2:
         return []
-    size = full[0].size
-    pixels = sum(b.count for b in full)
-    runs: list[list[Moments]] = [[] for _ in range(count)]
+    pixels = sum(counts)
+    numbers: list[int] = []
     seen, run = 0, 0
-    for number, block in enumerate(full):
+    for number, size in enumerate(counts):
         # The middle of the block decides, but no run stays empty.
-        wanted = int((seen + block.count / 2) * count / pixels)
-        least = count - (len(full) - number)
-        run = min(max(wanted, least, run), run + bool(runs[run]), count - 1)
-        runs[run].append(block)
-        seen += block.count
-    sums = [total(run, size) for run in runs]
-    return [Fold(total((s for j, s in enumerate(sums) if j != i), size), held) for i, held in enumerate(sums)]
+        wanted = int((seen + size / 2) * count / pixels)
+        least = count - (len(counts) - number)
+        run = min(max(wanted, least, run), run + (run in numbers), count - 1)
+        numbers.append(run)
+        seen += size
+    return numbers
+
+
+def folds(blocks: Sequence[Moments], samples: Sequence[Floats] | None = None, count: int = FOLDS) -> list[Fold]:
+    """Runs of blocks, each of which is held out once.
+
+    Parameters
+    ----------
+    blocks : moments by block, row by row, scene after scene. samples : (n, D) pixels of each block; none if not given.
+    """
+    some = [np.zeros((0, b.size)) for b in blocks] if samples is None else samples
+    full = [(b, s) for b, s in zip(blocks, some, strict=True) if b.count]
+    numbers = runs([b.count for b, _ in full], count)
+    if not numbers:
+        return []
+    size = full[0][0].size
+    parts = [[pair for pair, n in zip(full, numbers, strict=True) if n == i] for i in range(max(numbers) + 1)]
+    sums = [total((b for b, _ in part), size) for part in parts]
+    return [
+        Fold(total((s for j, s in enumerate(sums) if j != i), size), held, np.concatenate([s for _, s in parts[i]]))
+        for i, held in enumerate(sums)
+    ]

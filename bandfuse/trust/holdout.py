@@ -8,8 +8,8 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.exact import Quadratic
-from bandfuse.moments import Moments, total
-from bandfuse.scores import Score, regression_scores
+from bandfuse.moments import Moments
+from bandfuse.scores import Judged, Pairs, judge
 from bandfuse.split import Split
 from bandfuse.trust.cases import Case, Terms, effective, minimiser
 from bandfuse.trust.choose import Choice, Wish, choose, solved_as
@@ -51,12 +51,12 @@ def chosen_solver(case: Case, choice: Choice, *, gain: bool) -> Solver:
     return lambda q: minimiser(case.penalised(q, choice.strength), solved_as(choice, gain))[0]
 
 
-def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Moments]:
-    """For each fold the moments of [K outputs, K targets] over its held-out pixels; the weights come from the rest."""
+def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Pairs]:
+    """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
     pairs = []
     for i, fold in enumerate(terms.folds):
         weights = [effective(c, s(c.trains[i]), gain=terms.gain) for c, s in zip(cases, solvers, strict=True)]
-        pairs.append(_pairs(fold.test, Split.of(fold.train, terms.n_bands), stacked(cases, weights), terms.offset))
+        pairs.append(_pairs(terms, fold.test, fold.sample, fold.train, stacked(cases, weights)))
     return pairs
 
 
@@ -67,16 +67,15 @@ def stacked(cases: Sequence[Case], parts: Sequence[Floats]) -> Floats:
     return matrix
 
 
-def _pairs(moments: Moments, train: Split, matrix: Floats, offset: bool) -> Moments:
-    k, b = matrix.shape
-    joint = np.zeros((2 * k, b + k))
-    joint[:k, :b], joint[k:, b:] = matrix, np.eye(k)
-    level = train.target_mean - matrix @ train.mean if offset else np.zeros(k)
-    return moments.mapped(joint, np.concatenate([level, np.zeros(k)]))
+def _pairs(terms: Terms, seen: Moments, sample: Floats, train: Moments, matrix: Floats) -> Pairs:
+    """Outputs and targets; the offset brings the outputs' means to those of the training's targets."""
+    split = Split.of(train, terms.n_bands)
+    offset = split.target_mean - matrix @ split.mean if terms.offset else np.zeros(len(matrix))
+    return Pairs.linear(seen, sample, matrix, offset)
 
 
-Table = dict[str, dict[str, list[Score]]]
-"""Scores by baseline, then ``train`` and ``holdout``, one per output."""
+Table = dict[str, dict[str, Judged]]
+"""Scores by baseline, then ``train`` and ``holdout``."""
 
 
 def baselines(terms: Terms, cases: Sequence[Case], peak: Floats) -> Table:
@@ -86,9 +85,7 @@ def baselines(terms: Terms, cases: Sequence[Case], peak: Floats) -> Table:
     for name in solvers[0] if solvers else ():
         mine = [s[name] for s in solvers]
         whole = stacked(cases, [effective(c, s(c.whole), gain=terms.gain) for c, s in zip(cases, mine, strict=True)])
-        train = _pairs(terms.joint, Split.of(terms.joint, terms.n_bands), whole, terms.offset)
-        table[name] = {"train": regression_scores(train, peak)}
+        table[name] = {"train": judge(_pairs(terms, terms.joint, terms.sample, terms.joint, whole), peak)}
         if terms.folds:
-            held = total(held_out_pairs(terms, cases, mine), 2 * len(peak))
-            table[name]["holdout"] = regression_scores(held, peak)
+            table[name]["holdout"] = judge(Pairs.joined(held_out_pairs(terms, cases, mine)), peak)
     return table

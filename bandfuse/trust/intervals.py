@@ -94,7 +94,7 @@ def intervals(
     # Every resample begins at the weights of all pixels: it is nearer to them than to another resample.
     start = [_resolved(c, choices[c.rows[0]], Split.of(terms.joint, terms.n_bands), terms, None)[1] for c in cases]
     draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
-    for moments in progress(draws, total=count, label="intervals"):
+    for moments in progress(draws, total=count, label="resample the blocks"):
         split = Split.of(moments, terms.n_bands)
         parts = []
         for number, case in enumerate(cases):

@@ -8,7 +8,7 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.moments import Moments
-from bandfuse.scores import Score, reconstruction_score
+from bandfuse.scores import Judged, Score, reconstruction_score
 from bandfuse.trust.folds import Fold
 from bandfuse.trust.holdout import Table
 
@@ -58,7 +58,7 @@ def rebuild_table(joint: Moments, folds: Sequence[Fold], encoders: dict[str, Enc
     table: Table = {}
     for name, encode in encoders.items():
         loss = rebuild_error(joint, joint, encode(joint))
-        table[name] = {"train": [reconstruction_score(loss, nothing, peak)]}
+        table[name] = {"train": Judged([reconstruction_score(loss, nothing, peak)], {})}
         if folds:
-            table[name]["holdout"] = [held_out_score(folds, encode, peak)]
+            table[name]["holdout"] = Judged([held_out_score(folds, encode, peak)], {})
     return table

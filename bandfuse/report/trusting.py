@@ -1,0 +1,107 @@
+"""What the page shows of trust: shapes, stability, exchangeable and needed bands. Texts; the template escapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bandfuse.report.numbers import MISSING, number, share
+from bandfuse.report.views import Column, Table, wavelength
+from bandfuse.results import Estimate, OutputTrust, TrainReport
+
+FLIPS = 0.05
+"""Share of resamples with the other sign from which on a sign is called unsure."""
+
+MOST_RUNS = 4
+"""Runs of exchangeable bands that are shown for each output."""
+
+
+def trust_tables(report: TrainReport) -> list[Table]:
+    """Shapes and stability of every output; runs of bands that cannot be told apart; windows that are needed."""
+    if report.trust is None:
+        return []
+    tables = [_stability(report.trust.outputs), _runs(report.trust.outputs), _needed(report)]
+    return [table for table in tables if table is not None]
+
+
+def _estimate(e: Estimate | None, scale: float = 1.0) -> str:
+    return MISSING if e is None else f"{scale * e.value:.1f} ({scale * e.low:.1f}–{scale * e.high:.1f})"
+
+
+def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
+    rows = []
+    for one in outputs:
+        unsure = sum(1 for w in one.weights if w.sign_flip is not None and w.sign_flip > FLIPS)
+        steady = MISSING if one.rank_agreement is None else f"{one.rank_agreement:.2f}"
+        signs = f"{unsure} of {len(one.weights)}" if one.weights else MISSING
+        condition = "infinite" if one.condition is None else f"{one.condition:.1e}"
+        shape = (_estimate(one.centre_nm), _estimate(one.fwhm_nm), _estimate(one.out_of_band, 100))
+        rows.append((one.name, *shape, steady, signs, condition))
+    titles = ("Centre (nm)", "FWHM (nm)", "Out of band (%)", "Rank agreement", "Unsure signs", "Condition")
+    columns = (Column("Output"), *(Column(title, "number") for title in titles))
+    caption = (
+        "Responses and their stability: 95\u202f% intervals in brackets; rank correlation of the weights' sizes over "
+        "resamples; weights whose sign changes in more than 5\u202f% of them; condition number of the bands"
+    )
+    return Table(caption, columns, tuple(rows)) if rows else None
+
+
+def _span(low: float | None, high: float | None, bands: Sequence[int]) -> str:
+    if low is None or high is None:
+        return f"{bands[0]}–{bands[-1]}"
+    return f"{wavelength(low)}–{wavelength(high)}"
+
+
+def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
+    rows = [
+        (one.name, _span(r.from_nm, r.to_nm, r.bands), str(len(r.bands)), number(r.total), number(r.ci_low),
+         number(r.ci_high))
+        for one in outputs
+        for r in one.runs[:MOST_RUNS]
+    ]  # fmt: skip
+    columns = (
+        Column("Output"), Column("Bands (nm, or numbers)"), Column("Count", "number"),
+        Column("Sum of weights", "number"), Column("95\u202f% from", "number"), Column("to", "number"),
+    )  # fmt: skip
+    caption = (
+        "Neighbouring bands that cannot be told apart: however their weight is shared out, it costs less than "
+        "0.1\u202f% of the target's variance. Only the sums are known"
+    )
+    return Table(caption, columns, tuple(rows)) if rows else None
+
+
+def _needed(report: TrainReport) -> Table | None:
+    found = None if report.trust is None else report.trust.needed
+    if found is None:
+        return None
+    rows = tuple((_span(w.from_nm, w.to_nm, w.bands), str(len(w.bands)), f"{100 * w.worth:.2f}") for w in found.windows)
+    columns = (Column("Bands (nm, or numbers)"), Column("Count", "number"), Column("Lost without it (%)", "number"))
+    return Table("Bands that would do", columns, rows)
+
+
+def needed_sentence(report: TrainReport) -> str:
+    """What the needed windows keep, in words; empty where they are not known."""
+    found = None if report.trust is None else report.trust.needed
+    if found is None:
+        return ""
+    count = sum(len(w.bands) for w in found.windows)
+    return (
+        f"These {count} bands explain {share(found.explained)} of the targets' variance on held-out blocks, all "
+        f"bands {share(found.full)} (least squares with a ridge, mean over the outputs). The windows were found "
+        "step by step; others may do as well."
+    )
+
+
+def choice_curves(report: TrainReport) -> dict[str, list[tuple[float, float]]]:
+    """Held-out error against strength for outputs whose strength was chosen: of smooth, or of ridge where only that
+    was tried, the other one at its chosen value."""
+    curves = {}
+    for one in report.trust.outputs if report.trust else ():
+        best = min(one.curve, key=lambda p: p.error, default=None)
+        if best is None:
+            continue
+        smooth = sorted({(p.smooth, p.error) for p in one.curve if p.ridge == best.ridge})
+        ridge = sorted({(p.ridge, p.error) for p in one.curve if p.smooth == best.smooth})
+        points = smooth if len(smooth) >= len(ridge) else ridge
+        if len(points) > 2:
+            curves[one.name] = points
+    return curves

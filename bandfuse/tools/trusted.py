@@ -1,0 +1,116 @@
+"""Trusted: what a training says of how far its weights can be believed, for the report."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.results import (
+    CurvePoint,
+    Estimate,
+    NeededBands,
+    OutputTrust,
+    RunRow,
+    Trust,
+    WeightTrust,
+    WindowRow,
+)
+from bandfuse.split import Split
+from bandfuse.tools.assess import Plan
+from bandfuse.tools.learn import Trained
+from bandfuse.trust.identify import condition, runs
+from bandfuse.trust.shape import response_shape
+from bandfuse.trust.stability import stability
+
+
+def trust_of(trained: Trained) -> Trust | None:
+    """Everything that rests on the blocks' moments; None for a training that has no plan."""
+    if trained.plan is None:
+        return None
+    return Trust(
+        outputs=[_output(trained, trained.plan, k) for k in range(len(trained.survey.design.names))],
+        needed=_needed(trained),
+    )
+
+
+def _output(trained: Trained, made: Plan, k: int) -> OutputTrust:
+    design, interval = trained.survey.design, trained.trust.interval
+    split = Split.of(made.terms.joint, made.terms.n_bands)
+    here = np.unique(design.layout.col[design.layout.row == k])
+    fitted = trained.model.common.matrix[k, list(design.used)]
+    found = OutputTrust(
+        name=design.names[k],
+        curve=[CurvePoint(ridge=r, smooth=s, error=e) for r, s, e in made.choices[k].curve],
+        condition=_finite(condition(split.a[np.ix_(here, here)])),
+    )
+    if interval is None:
+        return found
+    drawn = interval.resampled[:, k]
+    return found.model_copy(
+        update={**_stable(trained, fitted, drawn, here), "runs": _runs(trained, made, k, fitted, drawn, here)}
+    )
+
+
+def _stable(trained: Trained, fitted: Floats, drawn: Floats, here: np.ndarray) -> dict[str, object]:
+    """Shape and stability of one output."""
+    design = trained.survey.design
+    wavelengths = trained.survey.bands.wavelength_nm[list(design.used)]
+    shape = response_shape(fitted[here], drawn[:, here], wavelengths[here]) or {}
+    firm = stability(fitted[here], drawn[:, here])
+    estimates = {name: Estimate(value=e.value, low=e.low, high=e.high) for name, e in shape.items()}
+    return {
+        "centre_nm": estimates.get("centre"),
+        "fwhm_nm": estimates.get("fwhm"),
+        "out_of_band": estimates.get("outside"),
+        "rank_agreement": _finite(firm.agreement),
+        "weights": [
+            WeightTrust(
+                band=design.used[p] + 1,
+                sign_flip=_finite(firm.flips[i]),
+                rank=float(firm.rank[i]),
+                rank_low=float(firm.rank_low[i]),
+                rank_high=float(firm.rank_high[i]),
+            )
+            for i, p in enumerate(here)
+        ],
+    }
+
+
+def _runs(trained: Trained, made: Plan, k: int, fitted: Floats, drawn: Floats, here: np.ndarray) -> list[RunRow]:
+    """Runs of bands that cannot be told apart, within the output's group."""
+    design, inside = trained.survey.design, set(here.tolist())
+    split = Split.of(made.terms.joint, made.terms.n_bands)
+    ties = [t for t in made.terms.tied if t.first in inside and t.second in inside]
+    nm = trained.survey.bands.wavelength_nm
+    rows = []
+    for run in runs(split.a, fitted, drawn, float(split.var[k]), ties):
+        bands = [design.used[p] for p in run.positions]
+        rows.append(
+            RunRow(
+                bands=[b + 1 for b in bands],
+                from_nm=_finite(float(np.min(nm[bands]))),
+                to_nm=_finite(float(np.max(nm[bands]))),
+                total=run.total,
+                ci_low=run.low,
+                ci_high=run.high,
+                cost=run.cost,
+            )
+        )
+    return rows
+
+
+def _needed(trained: Trained) -> NeededBands | None:
+    found, used = trained.trust.needed, trained.survey.design.used
+    if found is None:
+        return None
+    nm = trained.survey.bands.wavelength_nm
+    windows = []
+    for window in found.windows:
+        bands = [used[p] for p in window.positions]
+        ends = [_finite(float(f(nm[bands]))) for f in (np.min, np.max)]
+        windows.append(WindowRow(bands=[b + 1 for b in bands], from_nm=ends[0], to_nm=ends[1], worth=window.worth))
+    return NeededBands(windows=windows, explained=found.explained, full=found.full)
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
