@@ -10,12 +10,12 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
               heldout                                 which pixels of a sample are not trained on
     floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
-              pivoting  decoder  stream               many small problems; outputs to bands; one pass over windows
+              pivoting  decoder  classes  stream      many small problems; outputs to bands; classes; one pass
     floor 5   split                                   bands and targets apart; squared error as a quadratic
               weights  losses  tally                  torch: θ → W; y and t → loss; what one training pass gathers
     floor 6   trust                                   folds, regularisation, hold-out, baselines, intervals
               objectives  descend                     torch: losses from moments or a sample; first-order steps
-    floor 7   fit  nn                                 minimise; WeightedSum for other people's networks
+    floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
     floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, the file system
               output  synthetic                       what appears whole or not at all; scenes with known answers
     floor 9   scenes  config  report                  places with their files; settings; HTML, CSV, JSON

@@ -21,11 +21,44 @@ def _one_or_many(value: object) -> object:
     return _one_or_list(value)
 
 
+OBJECTIVES = ("regression", "reconstruction", "separability", "snr")
+"""What a training can be for, by name; the first one of a sum decides what is scored."""
+
+
+def terms_of(objective: str) -> dict[str, float]:
+    """The objectives of a sum with their factors, in the order of :data:`OBJECTIVES`.
+
+    >>> terms_of("snr*0.5 + reconstruction")
+    {'reconstruction': 1.0, 'snr': 0.5}
+
+    Raises
+    ------
+    ValueError : an unknown or repeated name, or a factor that is no number above zero.
+    """
+    found: dict[str, float] = {}
+    for term in objective.split("+"):
+        words = [word.strip() for word in term.split("*")]
+        names = [word for word in words if word in OBJECTIVES]
+        factors = [float(word) for word in words if _is_factor(word)]
+        if len(names) != 1 or len(names) + len(factors) != len(words) or len(factors) > 1 or names[0] in found:
+            raise ValueError(f"one of {', '.join(OBJECTIVES)}, or a sum such as reconstruction + 0.5*snr")
+        found[names[0]] = factors[0] if factors else 1.0
+    return {name: found[name] for name in OBJECTIVES if name in found}
+
+
+def _is_factor(word: str) -> bool:
+    try:
+        return 0 < float(word) < 1e9
+    except ValueError:
+        return False
+
+
 def _one_or_list(value: object) -> object:
     """A list from one text."""
     return [value] if isinstance(value, (str, Path)) else value
 
 
+Integers = Annotated[list[int], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 Texts = Annotated[list[str], BeforeValidator(_one_or_list)]
 Pairs = Annotated[list[str], BeforeValidator(_one_or_many)]
 """``NAME=VALUE`` texts; in YAML also a mapping."""
@@ -105,10 +138,19 @@ class TrainConfig(Inputs, Limits, Running):
         default_factory=list,
         description="Raster to learn to predict. One per scene in order, or a template such as {parent}/{stem}_t.tif.",
     )
-    objective: Literal["regression", "reconstruction"] | None = Field(
+    labels: Texts = Field(
+        default_factory=list,
+        description="Classes for separability: a raster of one band with whole numbers, or polygons in GeoJSON. "
+        "One per scene in order, or a template.",
+    )
+    label_field: str | None = Field(None, min_length=1, description="Property of GeoJSON features that is the class.")
+    unlabelled: Integers = Field(default_factory=list, description="Number in the labels that is no class. Repeat.")
+    balance: bool = Field(False, description="Let every class count the same, however many pixels it has.")
+    objective: str | None = Field(
         None,
-        description="regression: match the target. reconstruction: keep what rebuilds the cube. "
-        "By default regression with a target, else reconstruction.",
+        description="regression: match the target. reconstruction: keep what rebuilds the cube. separability: part the "
+        "classes of the labels. snr: much signal, little noise. Or a sum: reconstruction + 0.5*snr. "
+        "By default regression with a target, separability with labels, else reconstruction.",
     )
     group: Pairs = Field(
         default_factory=list, description="NAME=SPEC: one band group, e.g. blue=450-520nm or vis=1-30,35. Repeat."
@@ -131,7 +173,7 @@ class TrainConfig(Inputs, Limits, Running):
         description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one); auto: "
         "nonnegative and smooth unless that costs over 0.1 % of the target's variance on held-out blocks, else free "
         "with ridge. By default auto for regression (affine with --gain; nonnegative for instance weights, and for "
-        "activations and losses on a pixel sample), simplex for reconstruction.",
+        "activations and losses on a pixel sample), simplex for reconstruction, free for separability and snr.",
     )
     ridge: Strength | Literal["auto"] | None = Field(
         None,
@@ -159,6 +201,9 @@ class TrainConfig(Inputs, Limits, Running):
         "auto",
         description="Where training starts. auto: the exact optimum where it is known and lbfgs is used, else uniform, "
         "as wide as the target where no sum is given.",
+    )
+    starts: int = Field(
+        3, ge=1, le=1000, description="Seeded starts where no exact optimum is known from moments; the best is kept."
     )
     optimizer: Literal["lbfgs", "adam", "adamw", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
     steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for the others.")
@@ -202,6 +247,23 @@ class TrainConfig(Inputs, Limits, Running):
     )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
+
+    @field_validator("objective")
+    @classmethod
+    def _sum_of_objectives(cls, value: str | None) -> str | None:
+        if value is not None:
+            terms_of(value)
+        return value
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """The objectives with their factors; the first is the main one. Needs an objective."""
+        return terms_of(str(self.objective))
+
+    @property
+    def goal(self) -> str:
+        """The main objective: what is scored."""
+        return next(iter(self.terms))
 
     @field_validator("folds")
     @classmethod
@@ -329,7 +391,7 @@ NOT_RESULTS = {
 }  # fmt: skip
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 
-PATHS = ("scenes", "source", "target", "mask")
+PATHS = ("scenes", "source", "target", "labels", "mask")
 """Settings that are lists of paths."""
 
 

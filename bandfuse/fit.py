@@ -13,7 +13,6 @@ import torch
 from bandfuse.bands import Bands, Floats
 from bandfuse.descend import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
 from bandfuse.errors import ConfigError
-from bandfuse.exact import solve
 from bandfuse.init import feasible, initial
 from bandfuse.layout import Layout
 from bandfuse.objectives import Objective
@@ -49,6 +48,7 @@ class Settings:
     patience: int = 20
     device: str = "cpu"
     seed: int = 0
+    starts: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,8 @@ class Fit:
     ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the objective (one per
     output, or one for all); ``scale`` the losses of knowing nothing; ``history`` relative losses per step, one curve
     for each set of outputs that was fitted together. ``stops``: for these sets, the epoch whose weights were kept and
-    how many there were, if held-out pixels were watched.
+    how many there were, if held-out pixels were watched. ``starts``: the relative loss at the end of each of several
+    starts.
     """
 
     weight: Floats
@@ -70,6 +71,7 @@ class Fit:
     steps: int
     history: list[tuple[list[int], list[float]]]
     stops: list[tuple[list[int], int, int]] = field(default_factory=list)
+    starts: list[tuple[list[int], list[float]]] = field(default_factory=list)
 
     @property
     def relative_gap(self) -> float | None:
@@ -129,15 +131,31 @@ def fit(
     constraints : (K,) the constraint of every row, where they are not all that of the settings.
     """
     groups = layout.rows_of_set() if objective.separable else [list(range(layout.shape[0]))]
-    ticks = Ticks(progress, parts=len(groups), steps=_steps(settings), label=f"fit ({settings.optimizer})")
+    parts = len(groups) * max(1, settings.starts)
+    ticks = Ticks(progress, parts=parts, steps=_steps(settings), label=f"fit ({settings.optimizer})")
     done = []
     with _one_thread():
         for i, rows in enumerate(groups):
-            part, slot = layout.part(rows), slots(str(i))
             mine = settings if constraints is None else replace(settings, constraint=constraints[rows[0]])
-            done.append(_fit_part(part, objective.part(rows), bands, mean, _of(level, rows), mine, ticks, slot))
-            ticks.end_part()
+            problem = _Problem(layout.part(rows), objective.part(rows), bands, mean, _of(level, rows))
+            done.append(_fit_part(problem, mine, ticks, _slot_of(slots, i)))
     return _joined(layout, groups, done)
+
+
+def _slot_of(slots: Slots, part: int) -> Callable[[int], Slot]:
+    """The place of each start of a part."""
+    return lambda number: slots(str(part) if number == 0 else f"{part}, start {number}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Outputs that share weights, or one objective of several; the arguments of :func:`fit` for them."""
+
+    layout: Layout
+    objective: Objective
+    bands: Bands
+    mean: Floats
+    level: Floats | None
 
 
 def _of(level: Floats | None, rows: list[int]) -> Floats | None:
@@ -160,28 +178,36 @@ def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
         steps=max(p.steps for p in parts),
         history=[(rows, p.history[0][1]) for rows, p in zip(groups, parts, strict=True)],
         stops=[(rows, *stop[1:]) for rows, p in zip(groups, parts, strict=True) for stop in p.stops],
+        starts=[(rows, p.starts[0][1]) for rows, p in zip(groups, parts, strict=True) if p.starts],
     )
 
 
-def _fit_part(
-    layout: Layout,
-    objective: Objective,
-    bands: Bands,
-    mean: Floats,
-    level: Floats | None,
-    settings: Settings,
-    ticks: Ticks,
-    slot: Slot,
-) -> Fit:
-    """Fit outputs that share weights, or one objective."""
+def _fit_part(problem: _Problem, settings: Settings, ticks: Ticks, slot: Callable[[int], Slot]) -> Fit:
+    """Fit one problem: once where its optimum is known, else from several starts, of which the best is kept."""
+    layout, objective = problem.layout, problem.objective
     settings = replace(settings, gain=settings.gain and layout.size > 0)
-    quadratic = objective.quadratic(layout, gain=settings.gain)
-    best = None if quadratic is None else solve(quadratic, settings.constraint, gain=settings.gain)
+    best = objective.exact(layout, settings.constraint, gain=settings.gain)
+    several = best is None and not objective.n_pixels and layout.size > 0
+    found = []
+    for number in range(max(1, settings.starts)):
+        if number == 0 or several:
+            found.append(_fit_once(problem, settings, best, number, ticks, slot(number)))
+        ticks.end_part()
+    ends = [float((f.losses / f.scale).sum()) for f in found]
+    chosen = found[int(np.argmin(ends))]
+    return chosen if len(ends) == 1 else replace(chosen, starts=[(list(range(layout.shape[0])), ends)])
+
+
+def _fit_once(
+    problem: _Problem, settings: Settings, best: tuple[Floats, float] | None, number: int, ticks: Ticks, slot: Slot
+) -> Fit:
+    """Fit from one start."""
+    layout, objective, level = problem.layout, problem.objective, problem.level
     module = Weights(
         layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level,
         spread=objective.spread,
     )  # fmt: skip
-    module.start(*_start(layout, objective, bands, settings, best))
+    module.start(*_start(problem, settings, best, number))
     device = device_of(settings.device)
     # Apple's GPUs have no float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
@@ -193,15 +219,16 @@ def _fit_part(
     stops = [] if path.epoch is None else [(every, path.epoch, path.epochs)]
     optimum = None if best is None else _optimum(layout, objective, best, level)
     return Fit(
-        weight, gain, _offset(weight, gain, at_mean, mean), losses, optimum, objective.scale,
+        weight, gain, _offset(weight, gain, at_mean, problem.mean), losses, optimum, objective.scale,
         len(path.history) - 1, [(every, path.history)], stops,
     )  # fmt: skip
 
 
 def _start(
-    layout: Layout, objective: Objective, bands: Bands, settings: Settings, best: tuple[Floats, float] | None
+    problem: _Problem, settings: Settings, best: tuple[Floats, float] | None, number: int
 ) -> tuple[Floats, float]:
-    """Initial weights and gain."""
+    """Initial weights and gain; starts after the first are scattered around its weights."""
+    layout, objective = problem.layout, problem.objective
     name = settings.init
     if name == "auto":
         name = "least-squares" if best is not None and settings.optimizer == "lbfgs" else "uniform"
@@ -214,12 +241,14 @@ def _start(
                 remedy="Use --init uniform.",
             )
         return best
-    v = initial(name, layout, bands, settings.seed)
+    v = initial(name, layout, problem.bands, settings.seed)
     if settings.init == "auto" and settings.constraint in ("free", "nonnegative") and not layout.fixed.any():
         v = v * objective.start_scale(layout.matrix(v))
     if not objective.separable:
         # Two outputs of one group that start alike would stay alike.
         v = v * (1 + 0.1 * np.random.default_rng(settings.seed).standard_normal(len(v)))
+    if number:
+        v = v * (1 + np.random.default_rng([settings.seed, number]).standard_normal(len(v)))
     return feasible(v, layout, settings.constraint), 1.0
 
 

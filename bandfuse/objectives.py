@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bandfuse.bands import Floats
 from bandfuse.errors import ConfigError
-from bandfuse.exact import Quadratic
+from bandfuse.exact import Quadratic, solve
 from bandfuse.layout import Layout
 from bandfuse.losses import COUPLED, LOSSES, LossFunction, check_values, huber
 from bandfuse.split import Split, squared_error
@@ -57,6 +57,11 @@ class Objective(ABC):
     def spread(self) -> Floats | None:
         """(K,) the unit in which the outputs' levels are learned: the targets' standard deviations; None for ones."""
         return None
+
+    def exact(self, layout: Layout, constraint: str, *, gain: bool) -> tuple[Floats, float] | None:
+        """The minimiser and its gain where they are known, else None."""
+        q = self.quadratic(layout, gain=gain)
+        return None if q is None else solve(q, constraint, gain=gain)
 
     def start_scale(self, weight: Floats) -> float:
         """What (K, B) weights to start from are multiplied by, so that the unit of the target does not matter."""
@@ -296,3 +301,45 @@ class Reconstruction(Objective):
         members = [layout.member(k) for k in range(layout.shape[0])]
         bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
         return bend
+
+
+class Sum(Objective):
+    """``Σ_i factor_i · mean(losses_i / scale_i)``: several objectives of the same weights, each without its unit."""
+
+    separable = False
+
+    def __init__(self, parts: Sequence[tuple[float, Objective]]) -> None:
+        self.parts = list(parts)
+        self.scale = np.ones(1)
+
+    @property
+    def spread(self) -> Floats | None:
+        """That of the first part with one."""
+        return next((s for _, part in self.parts if (s := part.spread) is not None), None)
+
+    def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
+        """(1,) the weighted sum."""
+        terms = [
+            factor * (part.losses(weight, gain, level) / torch.as_tensor(part.scale).to(weight)).mean()
+            for factor, part in self.parts
+        ]
+        return torch.stack(terms).sum().reshape(1)
+
+    def part(self, rows: Sequence[int]) -> Sum:
+        """A sum has no parts."""
+        return self
+
+    def metric(self, layout: Layout) -> Floats:
+        """(P, P) the weighted sum of the parts' curvatures, each scaled to a mean diagonal of one."""
+        bends = [(factor, part.metric(layout)) for factor, part in self.parts]
+        total: Floats = np.sum([f * a / max(float(np.mean(np.diag(a))), 1e-300) for f, a in bends], axis=0)
+        return total
+
+    def start_scale(self, weight: Floats) -> float:
+        """That of the parts that have one."""
+        return float(np.prod([part.start_scale(weight) for _, part in self.parts]))
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
+        """The same sum with its tensors on a device, in a type."""
+        self.parts = [(factor, part.to(device, dtype)) for factor, part in self.parts]
+        return self

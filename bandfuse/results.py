@@ -69,6 +69,10 @@ class Convergence(Result):
         description="largest (loss − optimum) / (loss of the mean target) of all outputs"
     )
     steps: int
+    starts: list[list[float]] = Field(
+        default_factory=list,
+        description="relative losses that each start ended with, for every part that was fitted from several",
+    )
 
 
 class PixelCount(Result):

@@ -14,7 +14,7 @@ import numpy as np
 
 from bandfuse.bands import Bands
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
-from bandfuse.raster import Choice, Raster, Selection, describe, same_grid, select
+from bandfuse.raster import Choice, Labels, Raster, Selection, describe, describe_labels, same_grid, select
 
 MAIN = "scene"
 """The name of the source that a positional SCENE is."""
@@ -27,6 +27,7 @@ class Place:
     key: str
     sources: tuple[tuple[str, str], ...]
     target: str | None = None
+    labels: str | None = None
     mask: str | None = None
     bounds: tuple[float, float, float, float] | None = None
     window: tuple[int, int, int, int] | None = None
@@ -43,6 +44,7 @@ class Scene:
     rasters: tuple[Raster, ...]
     target: Raster | None = None
     where: Selection | None = None
+    labels: Labels | None = None
 
     @property
     def names(self) -> list[str]:
@@ -67,9 +69,10 @@ class Scene:
 
     @property
     def files(self) -> list[Raster]:
-        """Every file of the scene, the target and the mask last."""
+        """Every file of the scene, the target, the labels and the mask last."""
         mask = None if self.where is None or self.where.mask is None else self.where.mask.file
-        return [*self.rasters, *(file for file in (self.target, mask) if file is not None)]
+        labels = None if self.labels is None else self.labels.file
+        return [*self.rasters, *(file for file in (self.target, labels, mask) if file is not None)]
 
     @property
     def paths(self) -> list[Path]:
@@ -139,14 +142,16 @@ def _spread(given: Sequence[str], firsts: Sequence[str], flag: str) -> list[str]
     return list(given)
 
 
-def places(scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str]) -> list[Place]:
+def places(
+    scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str], labels: Sequence[str] = ()
+) -> list[Place]:
     """Arrange what the command line gives into scenes.
 
     Parameters
     ----------
     scenes : positional files, each a scene.
     sources : ``NAME=PATH``: repeated in scene order, or a template; they alone make the scenes if no file is given.
-    targets : a template, or one file per scene; empty for none.
+    targets, labels : a template, or one file per scene; empty for none.
     """
     named: dict[str, list[str]] = {}
     for text in sources:
@@ -159,10 +164,13 @@ def places(scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str]
     firsts = list(scenes) if scenes else next(iter(named.values()))
     spread = {MAIN: list(scenes)} if scenes else {}
     spread |= {name: _spread(paths, firsts, f"--source {name}=") for name, paths in named.items()}
-    goals: list[str | None] = [*_spread(targets, firsts, "--target")] if targets else [None] * len(firsts)
+    nothing: list[str | None] = [None] * len(firsts)
+    goals = [*_spread(targets, firsts, "--target")] if targets else nothing
+    classes = [*_spread(labels, firsts, "--labels")] if labels else nothing
     keys = _keys(firsts)
     return [
-        Place(keys[i], tuple((name, paths[i]) for name, paths in spread.items()), goals[i]) for i in range(len(firsts))
+        Place(keys[i], tuple((name, paths[i]) for name, paths in spread.items()), goals[i], classes[i])
+        for i in range(len(firsts))
     ]
 
 
@@ -210,7 +218,7 @@ def _long_key(path: str) -> str:
     return f"{Path(path).resolve().parent.name}_{_short_key(path)}"
 
 
-def open_scene(place: Place) -> Scene:
+def open_scene(place: Place, *, label_field: str | None = None, unlabelled: Sequence[int] = ()) -> Scene:
     """Describe every file of a scene and check that they share one grid."""
     rasters = tuple(describe(path, name) for name, path in place.sources)
     for other in rasters[1:]:
@@ -220,7 +228,10 @@ def open_scene(place: Place) -> Scene:
         same_grid(rasters[0], target, "target")
         if not target_bands(target):
             raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
-    return Scene(place.key, rasters, target, select(rasters[0], place.mask, place.bounds, place.window))
+    labels = None
+    if place.labels is not None:
+        labels = describe_labels(place.labels, rasters[0], field=label_field, unlabelled=unlabelled)
+    return Scene(place.key, rasters, target, select(rasters[0], place.mask, place.bounds, place.window), labels)
 
 
 def check_inputs(scene: Scene, expected: Bands) -> None:

@@ -18,6 +18,9 @@ from bandfuse.windows import BlockGrid, Window, cells, pieces
 
 Counts = NDArray[np.int64]
 
+NOISE = -1
+"""The stratum of the moments of noise. Classes are not negative."""
+
 MOSTLY = 0.5
 """A band that is missing in more than this share of the otherwise valid pixels is dead."""
 
@@ -86,6 +89,9 @@ class Question:
 
     A patch has D variables: ``n_bands`` bands first, then targets. ``used`` are the bands that must be valid and that
     enter the moments, before the targets. ``where`` says which pixels count; all of them if it is None.
+
+    ``classes``: the only target is a class number; moments are of the used bands, apart for each class. ``noise``: the
+    moments of noise are gathered too; see :func:`differences`.
     """
 
     n_bands: int
@@ -96,10 +102,17 @@ class Question:
     seed: int = 0
     sample: int = 0
     where: Where | None = None
+    classes: bool = False
+    noise: bool = False
+
+    @property
+    def size(self) -> int:
+        """Variables of the moments."""
+        return len(self.used) if self.classes else len(self.joint)
 
     @property
     def joint(self) -> list[int]:
-        """Variables that enter the moments: used bands, then targets."""
+        """Variables that enter the sample: used bands, then targets. The moments leave classes out."""
         return [*self.used, *range(self.n_bands, self.n_bands + self.n_targets)]
 
 
@@ -107,8 +120,9 @@ class Question:
 class Tally:
     """What one pass over one scene gathered.
 
-    ``blocks``: moments of [used bands, targets] by block number. ``invalid``: pixels not used, by reason.
-    ``high``: maxima of [used bands, targets] over the used pixels.
+    ``strata``: moments of [used bands, targets] by block number and stratum: the class of the pixels, 0 where there are
+    no classes, or :data:`NOISE` for moments of the noise. ``invalid``: pixels not used, by reason. ``high``: maxima of
+    [used bands, targets] over the used pixels.
     """
 
     census: Census
@@ -116,7 +130,7 @@ class Tally:
     high: Floats
     used: int = 0
     invalid: dict[str, int] = field(default_factory=lambda: {"band missing": 0, "target missing": 0})
-    blocks: dict[int, Moments] = field(default_factory=dict)
+    strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
 
     @classmethod
     def zero(cls, question: Question) -> Tally:
@@ -128,9 +142,31 @@ class Tally:
             np.full(size, -np.inf),
         )
 
+    @property
+    def size(self) -> int:
+        """Variables of the moments."""
+        return next((m.size for (_, stratum), m in self.strata.items() if stratum != NOISE), len(self.high))
+
+    @property
+    def blocks(self) -> dict[int, Moments]:
+        """Moments of all pixels of each block: its strata added in order of their numbers, without the noise."""
+        found: dict[int, Moments] = {}
+        for block, stratum in sorted(self.strata):
+            if stratum != NOISE:
+                part = self.strata[block, stratum]
+                found[block] = found[block] + part if block in found else part
+        return found
+
     def total(self) -> Moments:
         """The moments of the whole scene: blocks added in order of their numbers."""
-        return total((self.blocks[b] for b in sorted(self.blocks)), len(self.high))
+        return total(self.blocks.values(), self.size)
+
+    def by_stratum(self) -> dict[int, Moments]:
+        """The moments of the whole scene for each stratum that has pixels, the noise too."""
+        found: dict[int, Moments] = {}
+        for key in sorted(self.strata):
+            found[key[1]] = found[key[1]] + self.strata[key] if key[1] in found else self.strata[key]
+        return {stratum: moments for stratum, moments in found.items() if moments.count}
 
     def count(self, other: Tally) -> None:
         """Add what does not depend on order."""
@@ -143,27 +179,30 @@ class Tally:
             self.invalid[reason] = self.invalid.get(reason, 0) + n
 
 
-Part = tuple[int, int, Moments]
+Part = tuple[int, int, int, Moments]
+"""Block, column of stacks, stratum, and the moments there."""
 
 
 def _tally_window(source: Source, window: Window, question: Question, bound: int) -> tuple[Tally, list[Part]]:
-    """Gather one window; the moments come back as (block, stack column, moments) from top to bottom."""
+    """Gather one window; the moments come back as parts from top to bottom."""
     out = {} if question.where is None else question.where.excluded(window)
     # A window of which no pixel counts is not read.
     patch = None if sum(int(o.sum()) for o in out.values()) == window.size else source.read(window)
     tally = Tally.zero(question)
     parts, drawn = [], []
     for piece in pieces(window, question.grid):
-        moments = Moments.zero(len(question.joint))
+        # A block in which no pixel counts is there, with nothing in it.
+        found: dict[int, Moments] = {} if question.classes else {0: Moments.zero(question.size)}
         for cell in cells(piece.window):
             here = cell.within(window)
             inside = _count_excluded({reason: o[here].ravel() for reason, o in out.items()}, cell, tally)
             if patch is None or not inside.any():
                 continue
             more, pixels = _tally_cell(patch.values(*here), inside, cell, question, bound, tally)
-            moments = moments + more
+            for stratum, moments in more.items():
+                found[stratum] = found[stratum] + moments if stratum in found else moments
             drawn.append(pixels)
-        parts.append((piece.block, piece.column, moments))
+        parts += [(piece.block, piece.column, stratum, found[stratum]) for stratum in sorted(found)]
     tally.pixels = merged(drawn, question.sample, len(question.joint))
     return tally, parts
 
@@ -179,23 +218,50 @@ def _count_excluded(out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: T
 
 def _tally_cell(
     z: Floats, inside: NDArray[np.bool_], cell: Window, question: Question, bound: int, tally: Tally
-) -> tuple[Moments, Pixels]:
-    """Count one cell into the tally; its moments and its pixels for the sample are returned."""
+) -> tuple[dict[int, Moments], Pixels]:
+    """Count one cell into the tally; its moments by stratum and its pixels for the sample are returned."""
     if not inside.all():
         z[:, ~inside] = np.nan
     finite = np.isfinite(z)
     tally.census += Census.of(z, finite, question.n_bands)
     bands_ok = finite[list(question.used)].all(axis=0)
-    ok = bands_ok & finite[question.n_bands :].all(axis=0)
+    ok = np.logical_and(bands_ok, finite[question.n_bands :].all(axis=0))
     tally.used += int(ok.sum())
     tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
-    tally.invalid["target missing"] += int((bands_ok & ~ok).sum())
+    lacking = "not labelled" if question.classes else "target missing"
+    tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
     if not ok.any():
-        size = len(question.joint)
-        return Moments.zero(size), Pixels.zero(question.sample, size)
+        return {}, Pixels.zero(question.sample, len(question.joint))
     joint = z[question.joint] if ok.all() else z[question.joint][:, ok]
     tally.high = np.maximum(tally.high, joint.max(axis=1))
-    return Moments.of_columns(joint), _draw(joint, np.flatnonzero(ok), cell, question, bound)
+    found = _by_class(joint) if question.classes else {0: Moments.of_columns(joint)}
+    if question.noise:
+        found[NOISE] = Moments.of_columns(differences(z[list(question.used)], ok, (cell.rows, cell.cols)))
+    return found, _draw(joint, np.flatnonzero(ok), cell, question, bound)
+
+
+def _by_class(joint: Floats) -> dict[int, Moments]:
+    """Moments of (D − 1, n) bands for each class in the last row."""
+    numbers = joint[-1].astype(np.int64)
+    return {int(c): Moments.of_columns(np.ascontiguousarray(joint[:-1, numbers == c])) for c in np.unique(numbers)}
+
+
+def differences(z: Floats, ok: NDArray[np.bool_], shape: tuple[int, int]) -> Floats:
+    """(D, m) differences of neighbours along rows and columns, divided by √2: where neighbouring pixels see the same
+    ground, their covariance is that of the noise (the shift difference of Green et al., IEEE Transactions on Geoscience
+    and Remote Sensing 26, 1988).
+
+    Neighbours are taken within one cell of the scene's grid, both valid, so that windows do not matter.
+
+    Parameters
+    ----------
+    z : (D, n) of a cell, row by row. ok : (n,) pixels that count.
+    """
+    image, valid = z.reshape(len(z), *shape), ok.reshape(shape)
+    across = (image[:, :, 1:] - image[:, :, :-1])[:, valid[:, 1:] & valid[:, :-1]]
+    down = (image[:, 1:] - image[:, :-1])[:, valid[1:] & valid[:-1]]
+    both: Floats = np.concatenate([across, down], axis=1) / np.sqrt(2)
+    return both
 
 
 def _draw(joint: Floats, places: NDArray[np.intp], cell: Window, question: Question, bound: int) -> Pixels:
@@ -224,25 +290,28 @@ def reduce_windows(
     of stacks, then from column to column of a block, always in that order. Windows must come row by row.
     """
     tally = Tally.zero(question)
-    columns: dict[tuple[int, int], Moments] = {}
+    columns: dict[tuple[int, int, int], Moments] = {}
 
     def work(window: Window) -> tuple[Tally, list[Part]]:
         return _tally_window(source, window, question, tally.pixels.bound)
 
     for window, (counts, parts) in each_window(windows, work, threads=threads, progress=progress, label=label):
-        tally.blocks.update(_finished(columns, question, window.row))
+        tally.strata.update(_finished(columns, question, window.row))
         tally.count(counts)
-        for block, column, moments in parts:
-            before = columns.get((block, column))
-            columns[block, column] = moments if before is None else before + moments
-    tally.blocks.update(_finished(columns, question, question.grid.row_edges[-1]))
+        for block, column, stratum, moments in parts:
+            before = columns.get((block, stratum, column))
+            columns[block, stratum, column] = moments if before is None else before + moments
+    tally.strata.update(_finished(columns, question, question.grid.row_edges[-1]))
     return tally
 
 
-def _finished(columns: dict[tuple[int, int], Moments], question: Question, row: int) -> Iterator[tuple[int, Moments]]:
-    """Take the blocks out that end above a row, their columns added from left to right."""
+def _finished(
+    columns: dict[tuple[int, int, int], Moments], question: Question, row: int
+) -> Iterator[tuple[tuple[int, int], Moments]]:
+    """Take the blocks out that end above a row, the columns of each stratum added from left to right."""
     n_cols = len(question.grid.col_edges) - 1
-    ended = sorted({b for b, _ in columns if question.grid.row_edges[b // n_cols + 1] <= row})
-    for block in ended:
-        mine = sorted(c for b, c in columns if b == block)
-        yield block, total((columns.pop((block, c)) for c in mine), len(question.joint))
+    ended = sorted({(b, s) for b, s, _ in columns if question.grid.row_edges[b // n_cols + 1] <= row})
+    for block, stratum in ended:
+        mine = sorted(c for b, s, c in columns if (b, s) == (block, stratum))
+        size = len(question.used) if stratum == NOISE else question.size
+        yield (block, stratum), total((columns.pop((block, stratum, c)) for c in mine), size)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rasters import cli, ok, write_tiff
+from sklearn.decomposition import PCA
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
@@ -91,6 +92,23 @@ def test_a_reconstruction_is_held_out_and_stands_beside_principal_components(tmp
             for scores in (found["baselines"]["pca_k"][part], found["scores"][part], found["baselines"]["mean"][part])
         )
         assert best > mine > mean
+
+
+def test_a_rebuilt_cube_is_scored_as_by_scikit_learn(tmp_path: Path) -> None:
+    """Folds by hand; the principal components and the mean spectrum of each training."""
+    random = np.random.default_rng(0)
+    cube = np.einsum("bm,mrc->brc", random.normal(size=(6, 6)), random.normal(size=(6, 40, 48)).cumsum(axis=1))
+    found = report(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--groups", "equal:2")
+    fold, x = runs_by_hand((40, 48), 8).ravel(), cube.reshape(6, -1).T
+    error = nothing = 0.0
+    for i in range(5):
+        train, test = x[fold != i], x[fold == i]
+        pca = PCA(2).fit(train)
+        error += ((test - pca.inverse_transform(pca.transform(test))) ** 2).sum()
+        nothing += ((test - train.mean(axis=0)) ** 2).sum()
+    score = found["baselines"]["pca_k"]["holdout"]["cube"]
+    assert score["r2"] == pytest.approx(1 - error / nothing, rel=1e-9)
+    assert score["rmse"] == pytest.approx(np.sqrt(error / x.size), rel=1e-9)
 
 
 def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:

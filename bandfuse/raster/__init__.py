@@ -6,9 +6,11 @@ Order inside the room, from the ground up::
     read       windows, by several threads; quicklooks
     write      fused windows to new files
     mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
+    labels     classes of pixels
 """
 
 from bandfuse.raster.describe import CACHE, Raster, describe, gdal_version, same_grid
+from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.write import Encoding, Writer, band_tags, blank, driver_of, write_array
@@ -18,6 +20,7 @@ __all__ = [
     "OUTSIDE",
     "Choice",
     "Encoding",
+    "Labels",
     "Raster",
     "RasterPatch",
     "Reader",
@@ -26,8 +29,10 @@ __all__ = [
     "band_tags",
     "blank",
     "describe",
+    "describe_labels",
     "driver_of",
     "gdal_version",
+    "labelled",
     "opened_selection",
     "quicklook",
     "same_grid",

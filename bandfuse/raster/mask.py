@@ -209,8 +209,8 @@ def select(
 
 def describe_mask(path: str, grid: Raster) -> Mask:
     """What a mask file holds: GeoJSON by its name or its first character, else a raster on the scene's grid."""
-    if _is_json(Path(path)):
-        return _vector(path, grid)
+    if is_json(Path(path)):
+        return polygon_mask(path, read_geojson(path, "mask"), grid, "mask")
     try:
         raster = describe(path, "mask")
     except InputError as error:
@@ -225,7 +225,8 @@ def describe_mask(path: str, grid: Raster) -> Mask:
     return Mask(raster, bands[0])
 
 
-def _is_json(path: Path) -> bool:
+def is_json(path: Path) -> bool:
+    """Whether a file is GeoJSON, by its name or its first character."""
     if not path.is_file():
         return False
     with path.open("rb") as stream:
@@ -233,29 +234,44 @@ def _is_json(path: Path) -> bool:
     return path.suffix.lower() in (".geojson", ".json") or start.startswith(b"{")
 
 
-def _vector(path: str, grid: Raster) -> Mask:
-    """The polygons of a GeoJSON file, in pixels of the scene."""
+def read_geojson(path: str, what: str) -> Any:
+    """The content of a GeoJSON file; ``what`` it is for is named in errors.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"mask {path} is not GeoJSON", got=str(error), expected="polygons in GeoJSON") from error
-    crs = _crs(path, content)
-    shapes = list(_polygons(path, content))
+        raise InputError(f"{what} {path} is not GeoJSON", got=str(error), expected="polygons in GeoJSON") from error
+
+
+def polygon_mask(path: str, content: Any, grid: Raster, what: str) -> Mask:
+    """The polygons in the content of a GeoJSON file, in pixels of the scene.
+
+    Raises
+    ------
+    InputError, MismatchError : other geometries, none, or a CRS that does not go with the scene's.
+    """
+    name = f"{what} {path}"
+    crs = _crs(name, content)
+    shapes = list(_polygons(name, content))
     if not shapes:
-        raise InputError(f"mask {path} holds no polygon", got="no geometry", expected="Polygon or MultiPolygon")
+        raise InputError(f"{name} holds no polygon", got="no geometry", expected="Polygon or MultiPolygon")
     if crs is not None and grid.crs is None:
         raise MismatchError(
-            f"mask {path} cannot be laid over {grid.path}", got=f"a scene without CRS, and a mask in {crs.to_string()}",
+            f"{name} cannot be laid over {grid.path}", got=f"a scene without CRS, and a mask in {crs.to_string()}",
             expected="both in a CRS, or neither",
-            remedy='Give the scene a CRS; or write "crs": null into the mask if it is in the scene\'s coordinates.',
+            remedy='Give the scene a CRS; or write "crs": null into it if it is in the scene\'s coordinates.',
         )  # fmt: skip
-    rings = iter(_to_pixels(path, [r for shape in shapes for r in shape], crs, grid))
+    rings = iter(_to_pixels(name, [r for shape in shapes for r in shape], crs, grid))
     polygons = tuple(Polygon.of([next(rings) for _ in shape]) for shape in shapes)
     file = replace(blank(0, 0), path=path, driver="GeoJSON", crs=crs)
     return Mask(file, polygons=polygons, boxes=np.stack([p.box() for p in polygons]))
 
 
-def _crs(path: str, content: Any) -> CRS | None:
+def _crs(name: str, content: Any) -> CRS | None:
     """WGS 84 (RFC 7946), or what a "crs" member of the older GeoJSON says; None for the scene's own coordinates."""
     if not isinstance(content, dict) or "crs" not in content:
         return CRS.from_epsg(4326)
@@ -266,30 +282,30 @@ def _crs(path: str, content: Any) -> CRS | None:
             return CRS.from_user_input(content["crs"]["properties"]["name"])
     except (CRSError, KeyError, TypeError) as error:
         raise InputError(
-            f"mask {path} has a CRS that is not known", got=json.dumps(content["crs"]),
+            f"{name} has a CRS that is not known", got=json.dumps(content["crs"]),
             expected='such as {"type": "name", "properties": {"name": "EPSG:32633"}}',
         ) from error  # fmt: skip
 
 
-def _polygons(path: str, node: Any) -> Iterator[list[Ring]]:
+def _polygons(name: str, node: Any) -> Iterator[list[Ring]]:
     """The rings of every polygon in a GeoJSON object."""
     kind = node.get("type") if isinstance(node, dict) else None
     try:
         if kind in ("FeatureCollection", "GeometryCollection"):
             for child in node["features" if kind == "FeatureCollection" else "geometries"]:
-                yield from _polygons(path, child)
+                yield from _polygons(name, child)
         elif kind == "Feature":
             if node["geometry"] is not None:
-                yield from _polygons(path, node["geometry"])
+                yield from _polygons(name, node["geometry"])
         elif kind in ("Polygon", "MultiPolygon"):
             shapes = [node["coordinates"]] if kind == "Polygon" else node["coordinates"]
             yield from ([_ring(ring) for ring in shape] for shape in shapes if shape)
         else:
-            raise InputError(f"mask {path} holds something else than polygons", got=str(kind or type(node).__name__),
+            raise InputError(f"{name} holds something else than polygons", got=str(kind or type(node).__name__),
                              expected="Polygon, MultiPolygon, or a collection of them")  # fmt: skip
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise InputError(
-            f"mask {path} is not whole GeoJSON", got=f"{kind}: {error}", expected="rings of at least 4 positions"
+            f"{name} is not whole GeoJSON", got=f"{kind}: {error}", expected="rings of at least 4 positions"
         ) from error
 
 
@@ -301,12 +317,12 @@ def _ring(positions: Any) -> Ring:
     return ring if (ring[0] == ring[-1]).all() else np.vstack([ring, ring[:1]])
 
 
-def _to_pixels(path: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> list[Ring]:
+def _to_pixels(name: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> list[Ring]:
     """Rings in pixels of the scene. Where the CRS differ, straight edges bend: long ones are cut into parts first."""
     if crs is not None and crs != grid.crs:
-        ends = [_in_grid(r, grid) for r in _reprojected(path, rings, crs, grid)]
+        ends = [_in_grid(r, grid) for r in _reprojected(name, rings, crs, grid)]
         cut = [_cut(ring, _parts(pixels)) for ring, pixels in zip(rings, ends, strict=True)]
-        rings = _reprojected(path, cut, crs, grid)
+        rings = _reprojected(name, cut, crs, grid)
     return [_in_grid(r, grid) for r in rings]
 
 
@@ -331,23 +347,23 @@ def _in_grid(ring: Ring, grid: Raster) -> Ring:
     return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
 
-def _reprojected(path: str, rings: list[Ring], crs: CRS, grid: Raster) -> list[Ring]:
+def _reprojected(name: str, rings: list[Ring], crs: CRS, grid: Raster) -> list[Ring]:
     """Rings in the scene's CRS."""
     every = np.concatenate(rings)
     try:
         x, y = transform(crs, grid.crs, every[:, 0], every[:, 1])
         moved = np.stack([x, y], axis=1).astype(np.float64)
     except (*GDAL_ERRORS, ValueError) as error:
-        raise _unreachable(path, crs, grid, reason(error)) from error
+        raise _unreachable(name, crs, grid, reason(error)) from error
     off = ~np.isfinite(moved).all(axis=1)
     if off.any():
-        raise _unreachable(path, crs, grid, shorten((f"{p[0]:g} {p[1]:g}" for p in every[off]), 3))
+        raise _unreachable(name, crs, grid, shorten((f"{p[0]:g} {p[1]:g}" for p in every[off]), 3))
     return np.split(moved, np.cumsum([len(r) for r in rings])[:-1])
 
 
-def _unreachable(path: str, crs: CRS, grid: Raster, got: str) -> MismatchError:
+def _unreachable(name: str, crs: CRS, grid: Raster, got: str) -> MismatchError:
     return MismatchError(
-        f"mask {path} cannot be brought to the CRS of {grid.path}",
+        f"{name} cannot be brought to the CRS of {grid.path}",
         got=got,
         expected=f"positions in {crs.to_string()} that exist in {grid.crs_text}",
         remedy='Coordinates of GeoJSON are longitude and latitude, unless it has a "crs" member.',

@@ -12,12 +12,16 @@ from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
 PART_TITLES = {"train": "training pixels", "holdout": "held-out blocks", "baselines": "baselines"}
-SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "PSNR (dB)"}
+SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "PSNR (dB)"} | {
+    "accuracy": "Accuracy", "balanced": "Balanced accuracy", "kappa": "Kappa", "snr_db": "SNR (dB)",
+}  # fmt: skip
 SCORE_NOTES = {
     "r2": "R²: share of the target's variance that is explained",
     "rmse": "RMSE: in the target's units",
     "cc": "CC: correlation coefficient",
     "psnr": "PSNR: in dB, psnr peak = the target's maximum",
+    "accuracy": "Accuracy: part of the sampled pixels whose class is found; balanced: mean over the classes",
+    "snr_db": "SNR: variance of the output over that of its noise, in dB",
     "mae": "MAE: mean absolute error in the target's units, over a sample of pixels",
 }
 
@@ -174,17 +178,18 @@ def _score(name: str, value: float | None) -> str:
 
 
 def baseline_table(report: TrainReport) -> Table | None:
-    """R² of every baseline beside that of the chosen weights, on held-out blocks; None without baselines."""
+    """The first score of every baseline beside that of the chosen weights, on held-out blocks; None without."""
     methods = {name: t.holdout for name, t in report.baselines.items() if t.holdout}
     held = report.scores.holdout
     if not methods or not held:
         return None
+    key = next(iter(next(iter(held.values()))))
     columns = (Column("Output"), Column("Chosen", "number"), *(Column(name, "number") for name in methods))
     rows = tuple(
-        (output, _score("r2", score["r2"]), *(_score("r2", scores[output]["r2"]) for scores in methods.values()))
+        (output, _score(key, score[key]), *(_score(key, scores[output][key]) for scores in methods.values()))
         for output, score in held.items()
     )
-    return Table("R² on held-out blocks, beside baselines", columns, rows)
+    return Table(f"{SCORE_TITLES.get(key, key)} on held-out blocks, beside baselines", columns, rows)
 
 
 def score_note(report: TrainReport) -> str:
@@ -204,7 +209,12 @@ def convergence_facts(report: TrainReport) -> Facts:
         ("Optimum (exact solution)", optimum),
         ("Relative gap", gap),
         ("Steps", number(end.steps)),
+        *(("Starts", _spread(ends)) for ends in end.starts),
     )
+
+
+def _spread(ends: Sequence[float]) -> str:
+    return f"{len(ends)}, ending at {number(min(ends))} to {number(max(ends))}"
 
 
 def pixel_table(report: TrainReport) -> Table:

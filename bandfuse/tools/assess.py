@@ -9,7 +9,6 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.config import TrainConfig
-from bandfuse.init import uniform as uniform_weights
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress, Ticks
 from bandfuse.scores import Judged, Pairs, judge
@@ -22,7 +21,6 @@ from bandfuse.trust.holdout import Table, baselines, chosen_solver, held_out_pai
 from bandfuse.trust.intervals import RESAMPLES, Interval, intervals
 from bandfuse.trust.needed import PIECES, Needed, needed
 from bandfuse.trust.penalty import ties
-from bandfuse.trust.rebuild import Encoder, held_out_score, principal, rebuild_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +43,13 @@ class Plan:
 class Assessment:
     """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``: the baselines;
     ``interval``: (K, used) bounds of gain · W, None without blocks to draw or where it is not known; ``needed``: which
-    bands would do."""
+    bands would do; ``train``: scores on the training pixels, of objectives without a target."""
 
     holdout: Judged | None
     table: Table
     interval: Interval | None
     needed: Needed | None = None
+    train: Judged | None = None
 
 
 def _wish(value: float | str | None, *, auto: bool) -> float | None:
@@ -94,25 +93,6 @@ def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
     strengths = [c.strength for c in choices]
     forms: Floats = np.array([s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)])
     return forms
-
-
-def assess_rebuild(config: TrainConfig, found: Survey, refit: Encoder, progress: Progress) -> Assessment:
-    """Hold-out score of a reconstruction, learned anew without each fold, and its baselines: as many principal
-    components as outputs, and plain means of the groups."""
-    n, layout = len(found.design.used), found.design.layout
-    blocks = [tally.blocks[b].take(range(n)) for tally in found.tallies for b in sorted(tally.blocks)]
-    made, joint, peak = folds(blocks, count=config.folds), found.pooled.take(range(n)), float(found.high[:n].max())
-    means = layout.matrix(uniform_weights(layout, found.bands, np.random.default_rng(0)))
-    table = rebuild_table(joint, made, {"pca_k": principal(layout.shape[0]), "mean": lambda moments: means}, peak)
-    if not made:
-        return Assessment(None, table, None)
-    ticks = Ticks(progress, parts=len(made), steps=1, label="learn again without each fold")
-
-    def again(moments: Moments) -> Floats:
-        ticks.end_part()
-        return refit(moments)
-
-    return Assessment(Judged([held_out_score(made, again, peak)], {}), table, None)
 
 
 def assess(

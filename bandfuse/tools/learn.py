@@ -6,38 +6,34 @@ import importlib
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bandfuse import groups as make
 from bandfuse.bands import Bands, Floats
 from bandfuse.config import TrainConfig, read_yaml
-from bandfuse.decoder import least_squares
-from bandfuse.design import Design, design, output_bands, unique_names
-from bandfuse.errors import ConfigError
-from bandfuse.fusion import Fusion, NodataPolicy
-from bandfuse.gauge import normalise, uncorrelate
+from bandfuse.design import Design, design, unique_names
+from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.groups import Group
 from bandfuse.model import Model
-from bandfuse.moments import Moments
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
 from bandfuse.scores import judge
-from bandfuse.tools.assess import Assessment, Plan, assess, assess_rebuild, plan
+from bandfuse.tools.assess import Assessment, Plan, assess, plan
 from bandfuse.tools.checkpoint import checkpoint_of
+from bandfuse.tools.contest import contest
+from bandfuse.tools.fitting import fit_model, fit_one
 from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
-from bandfuse.tools.sampled import Sampling, is_sampled, limit_messages, objective_of, settings_of, stop_messages
+from bandfuse.tools.sampled import Sampling, is_sampled, limit_messages, stop_messages
 from bandfuse.tools.survey import Effort, Survey, survey
 
 if TYPE_CHECKING:
     from bandfuse.fit import Fit
     from bandfuse.losses import LossFunction
-    from bandfuse.objectives import Objective
 
 SAMPLE = 20_000
 """Pixels sampled to train on where moments do not tell enough."""
@@ -75,8 +71,10 @@ class Trained:
 
 def open_scenes(config: TrainConfig) -> list[Scene]:
     """The scenes of a training, all with the same bands."""
-    here = places(config.scenes, config.source, config.target)
-    scenes = [open_scene(p) for p in limited(here, config.mask, config.bounds, config.window)]
+    here = limited(
+        places(config.scenes, config.source, config.target, config.labels), config.mask, config.bounds, config.window
+    )
+    scenes = [open_scene(p, label_field=config.label_field, unlabelled=config.unlabelled) for p in here]
     for scene in scenes[1:]:
         check_inputs(scene, scenes[0].bands)
     return scenes
@@ -98,14 +96,16 @@ def learn(
         progress,
         seed=config.seed,
         sample=_sample_size(config),
+        noise="snr" in config.terms,
     )
+    _require_classes(config, found)
     read = time.perf_counter()
     ahead.join()
     sampling = Sampling(loss, checkpoint_of(config, found))
     # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
     with threadpool_limits(limits=1, user_api="blas"):
         made = plan(config, found, progress) if is_assessed(config) else None
-        model, fits, device = _fit(config, scenes, found, made, sampling, progress)
+        model, fits, device = fit_model(config, scenes, found, made, sampling, progress)
         trust = _assess(config, scenes, made, found, model, fits, loss, progress)
     ended = time.perf_counter()
     return Trained(
@@ -115,9 +115,23 @@ def learn(
 
 
 def _sample_size(config: TrainConfig) -> int:
-    if is_sampled(config):
+    if is_sampled(config) or "separability" in config.terms:
         return SAMPLE
-    return SCORED if config.objective == "regression" else 0
+    return SCORED if config.goal == "regression" else 0
+
+
+def _require_classes(config: TrainConfig, found: Survey) -> None:
+    """Separability needs two classes; a class 0 that may be none is said."""
+    if "separability" not in config.terms:
+        return
+    classes = found.classes
+    if len(classes) < 2:
+        raise InputError(
+            f"labels {shorten(config.labels)} part nothing", got=f"classes {shorten(map(str, classes))}",
+            expected="two or more classes among the pixels that count",
+        )  # fmt: skip
+    if 0 in classes:
+        found.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
 
 
 def _load() -> None:
@@ -138,19 +152,19 @@ def _assess(
     progress: Progress,
 ) -> Assessment:
     """Hold-out, baselines and intervals of the fitted weights, as far as they are known."""
-    plain = Sampling(loss)
-    if config.objective == "reconstruction":
-        return assess_rebuild(
-            config,
-            found,
-            lambda moments: _fit_one(config, "cpu", found, None, plain, moments, silent, scene=None).weight,
-            progress,
-        )
+    plain, once = Sampling(loss), config.model_copy(update={"starts": 1})
+    if config.goal != "regression":
+        weight = model.common.weight[:, list(found.design.used)]
+
+        def encode(part: Survey) -> Floats:
+            return fit_one(once, "cpu", part, None, plain, part.pooled, silent, scene=None).weight
+
+        return contest(config, found, weight, encode, progress)
     gap = max((f.relative_gap or 0.0 for f in fits), default=0.0)
     exactly = made is not None and gap <= CONVERGED
 
     def again(part: Survey) -> Model:
-        return _fit(config, scenes, part, made, plain, silent)[0]
+        return fit_model(once, scenes, part, made, plain, silent)[0]
 
     pairs = None
     if not exactly:
@@ -165,7 +179,7 @@ def _assess(
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:
     """Unique names of the target bands, the same number in every scene; None without a target."""
-    if config.objective != "regression":
+    if config.goal != "regression":
         return None
     first = scenes[0].target
     assert first is not None
@@ -202,102 +216,3 @@ def make_groups(config_group: Sequence[str], spec: str | None, fuse: str, bands:
 def _arrange(config: TrainConfig, bands: Bands, targets: list[str] | None) -> Design:
     groups, named = make_groups(config.group, config.groups, config.fuse, bands)
     return design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
-
-
-def _fit(
-    config: TrainConfig,
-    scenes: Sequence[Scene],
-    found: Survey,
-    made: Plan | None,
-    sampling: Sampling,
-    progress: Progress,
-) -> tuple[Model, list[Fit], str]:
-    """Fit the pooled moments, and for instance weights every scene's own."""
-    from bandfuse.fit import device_of
-
-    device = str(device_of(config.device))
-    common_fit = _fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
-    common = _fusion(config, found, common_fit)
-    if config.weights != "instance":
-        return Model(common, decoder=_decoder(config, found, common)), [common_fit], device
-    fits = [
-        _fit_one(config, device, found, made, sampling, moments, progress, scene=i)
-        for i, moments in enumerate(found.scenes)
-    ]
-    own = {s.key: replace(_fusion(config, found, f), outputs=common.outputs) for s, f in zip(scenes, fits, strict=True)}
-    return Model(common, own), fits, device
-
-
-def _decoder(config: TrainConfig, found: Survey, common: Fusion) -> Fusion | None:
-    """The way back from the outputs to the bands, which a reconstruction is for."""
-    if config.objective != "reconstruction":
-        return None
-    n = len(found.design.used)
-    return least_squares(common, found.pooled.take(range(n)), found.design.used)
-
-
-def _fit_one(
-    config: TrainConfig,
-    device: str,
-    found: Survey,
-    made: Plan | None,
-    sampling: Sampling,
-    joint: Moments,
-    progress: Progress,
-    *,
-    scene: int | None,
-) -> Fit:
-    """Minimise the objective of the config on the moments of all scenes, or of one."""
-    from bandfuse.fit import fit
-
-    n = len(found.design.used)
-    joint = joint.take(found.order)
-    objective, level = _objective(config, found, made, sampling, joint, scene)
-    settings = settings_of(config, device)
-    bands = found.bands.take(found.design.used)
-    constraints = None if made is None else made.constraints
-    return fit(
-        found.design.layout, objective, bands, joint.mean[:n], level, settings, progress, constraints=constraints,
-        slots=sampling.slots(scene),
-    )  # fmt: skip
-
-
-def _objective(
-    config: TrainConfig, found: Survey, made: Plan | None, sampling: Sampling, joint: Moments, scene: int | None
-) -> tuple[Objective, Floats | None]:
-    """The objective, and where the outputs' levels start (None without offset)."""
-    from bandfuse.objectives import Reconstruction, Regression
-    from bandfuse.split import Split
-
-    n = len(found.design.used)
-    split = Split.of(joint, n)
-    if config.objective == "reconstruction":
-        return Reconstruction(split.a), None
-    level = None if config.no_offset else split.target_mean
-    if not is_sampled(config):
-        forms = None if made is None else made.forms
-        return Regression(split, offset=not config.no_offset, forms=forms), level
-    pixels = found.pixels if scene is None else found.tallies[scene].pixels
-    if level is not None and config.activation in ("sigmoid", "tanh"):
-        level = np.zeros_like(level)
-    return objective_of(config, sampling, pixels, found.grids, found.order, split.mean), level
-
-
-def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:
-    """The fusion over all B inputs."""
-    weight = fitted.weight
-    if config.objective == "reconstruction":
-        if config.constraint == "free":
-            n = len(found.design.used)
-            weight = uncorrelate(weight, found.design.layout, found.pooled.covariance[:n, :n])
-        weight = normalise(weight, str(config.constraint))
-    wide = found.design.widen(weight, len(found.bands))
-    return Fusion(
-        wide,
-        fitted.gain,
-        fitted.offset,
-        found.bands,
-        output_bands(found.design.names, wide * fitted.gain[:, None], found.bands),
-        config.activation,
-        NodataPolicy(config.nodata_policy),
-    )

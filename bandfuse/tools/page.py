@@ -1,4 +1,4 @@
-"""Page: the files of a run that people read. weights.csv, report.json, report.html with its verdict and pictures."""
+"""Page: the files of a run that people read. weights.csv, report.json, report.html and its pictures."""
 
 from __future__ import annotations
 
@@ -12,21 +12,14 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.errors import shorten
 from bandfuse.raster import Raster, describe, quicklook
-from bandfuse.report.numbers import share
 from bandfuse.report.tables import write_csv, write_json
 from bandfuse.results import TrainReport
 from bandfuse.scenes import target_bands
 from bandfuse.tools.learn import Trained
-from bandfuse.trust.choose import WORTH
+from bandfuse.tools.verdict import verdict
 
 if TYPE_CHECKING:
     from bandfuse.report.html import Quicklook
-
-INTERVALS = (
-    "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For non-negative "
-    "weights they are solved without smoothing, so that they hold its bias; for free and affine weights they do not "
-    "hold the bias of the ridge, and are too narrow where it is strong."
-)
 
 
 def write_texts(scratch: Path, folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Path]) -> None:
@@ -53,7 +46,7 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Pa
             history=history,
             quicklooks=_quicklooks(trained, fused),
             messages=trained.messages,
-            verdict=_verdict(report, trained),
+            verdict=verdict(report, trained),
         )
     )
 
@@ -62,57 +55,6 @@ def _equation(trained: Trained) -> str:
     inner = "gain · (W x) + offset"
     activation = trained.config.activation
     return f"y = {inner}" if activation == "identity" else f"y = {activation}({inner})"
-
-
-def _verdict(report: TrainReport, trained: Trained) -> list[str]:
-    """How good the fit is, in words, against which baseline, and what to distrust."""
-    held = report.scores.holdout
-    scores = held or report.scores.train
-    explained = {name: s["r2"] for name, s in scores.items() if s["r2"] is not None}
-    if not explained:
-        return ["No score could be computed: the targets are constant."]
-    worst = min(explained, key=lambda name: explained[name] or 0.0)
-    part = share(explained[worst] or 0)
-    if trained.config.objective == "reconstruction":
-        where = " on blocks that were held out" if held else ""
-        first = f"The fused bands keep {part} of the cube's variance{where}."
-    else:
-        where = "On blocks that were held out, the" if held else "The"
-        rest = ", the least well matched target, and more of the others." if len(explained) > 1 else "."
-        first = f"{where} fused bands explain {part} of the variance of {worst!r}{rest}"
-    return [first, *_doubts(report, trained)]
-
-
-def _doubts(report: TrainReport, trained: Trained) -> list[str]:
-    lines = []
-    if report.scores.holdout is None:
-        lines.append("These scores are of the pixels that were trained on; they do not show how far the weights hold.")
-    else:
-        lines += _against_baselines(report)
-    if trained.trust.interval is not None and not trained.model.per_scene:
-        lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS]
-    if trained.config.activation != "identity":
-        lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
-    gap = report.convergence.relative_gap
-    if gap is not None and gap > 1e-6:
-        lines.append(f"The training stopped {gap:.1e} of the target's variance short of the best weights.")
-    return lines
-
-
-def _against_baselines(report: TrainReport) -> list[str]:
-    """Where a baseline explains more of the held-out variance than the chosen weights, by more than a thousandth."""
-    lines = []
-    mine = report.scores.holdout or {}
-    for name, score in mine.items():
-        theirs = {m: t.holdout[name]["r2"] for m, t in report.baselines.items() if t.holdout}
-        known = {m: r2 for m, r2 in theirs.items() if r2 is not None}
-        best = max(known, key=lambda m: known[m], default=None)
-        if best is not None and score["r2"] is not None and known[best] > score["r2"] + WORTH:
-            lines.append(
-                f"For {name!r} the baseline {best} does better on held-out blocks: R² {known[best]:.4f} against "
-                f"{score['r2']:.4f}."
-            )
-    return lines or ["No baseline does better on held-out blocks by more than 0.1 % of the variance."]
 
 
 def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:

@@ -21,15 +21,15 @@ from bandfuse.results import (
     TrainReport,
     WeightRow,
 )
-from bandfuse.scores import Judged, judge, reconstruction_score
+from bandfuse.scores import Judged, judge
 from bandfuse.tools.judge import pairs_of, peak_of
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.survey import input_file
 from bandfuse.tools.trusted import trust_of
 from bandfuse.trust.cases import Strength
 
-CUBE = "cube"
-"""The name under which the scores of a reconstruction stand: they belong to all outputs together."""
+CUBE, CLASSES = "cube", "classes"
+"""The names under which the scores of reconstruction and separability stand: they belong to all outputs together."""
 
 
 def report_of(trained: Trained, progress: Progress) -> TrainReport:
@@ -122,18 +122,16 @@ def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
 
 def _score_table(trained: Trained) -> ScoreTable:
     """Scores on the training pixels and on held-out blocks."""
-    found, names = trained.survey, _scored(trained)
-    if trained.config.objective == "reconstruction":
-        fitted, high = trained.fits[0], float(found.high[: len(found.design.used)].max())
-        train = Judged([reconstruction_score(float(fitted.losses[0]), float(fitted.scale[0]), high)], {})
-        return _table(names, {"train": train, "holdout": trained.trust.holdout}, 0)
-    train = judge(pairs_of(found, [s.names for s in trained.scenes], trained.model), peak_of(found))
+    found, names, train = trained.survey, _scored(trained), trained.trust.train
+    if train is None:
+        train = judge(pairs_of(found, [s.names for s in trained.scenes], trained.model), peak_of(found))
     return _table(names, {"train": train, "holdout": trained.trust.holdout}, len(found.pixels))
 
 
 def _scored(trained: Trained) -> list[str]:
-    """What has scores: the outputs, or the cube that is rebuilt from them."""
-    return [CUBE] if trained.config.objective == "reconstruction" else list(trained.survey.design.names)
+    """What has scores: the outputs, or the cube that is rebuilt from them, or the classes that they part."""
+    together = {"reconstruction": CUBE, "separability": CLASSES}.get(trained.config.goal)
+    return list(trained.survey.design.names) if together is None else [together]
 
 
 def _table(names: Sequence[str], parts: Mapping[str, Judged | None], sampled: int) -> ScoreTable:
@@ -161,6 +159,7 @@ def _convergence(trained: Trained) -> Convergence:
         optimum=float(share @ known) if len(known) == len(optima) else None,
         relative_gap=max(gap) if len(gap) == len(gaps) else None,
         steps=max(f.steps for f in trained.fits),
+        starts=[ends for f in trained.fits for _, ends in f.starts],
     )
 
 

@@ -15,7 +15,7 @@ Clash = tuple[bool, str, str]
 
 def is_assessed(config: TrainConfig) -> bool:
     """A regression of common weights that needs nothing but moments: blocks can be held out and drawn again."""
-    return config.objective == "regression" and not is_sampled(config) and config.weights != "instance"
+    return [*config.terms] == ["regression"] and not is_sampled(config) and config.weights != "instance"
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -25,7 +25,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     ------
     ConfigError : settings that exclude each other.
     """
-    objective = config.objective or ("regression" if config.target else "reconstruction")
+    by_files = "regression" if config.target else "separability" if config.labels else "reconstruction"
+    objective = config.objective or by_files
     config = config.model_copy(update={"objective": objective})
     if config.constraint is None:
         config = config.model_copy(update={"constraint": _default_constraint(config)})
@@ -37,19 +38,38 @@ def resolve(config: TrainConfig) -> TrainConfig:
 
 
 def _default_constraint(config: TrainConfig) -> str:
-    if config.objective == "reconstruction":
-        return "simplex"
+    if config.goal != "regression":
+        return "simplex" if config.goal == "reconstruction" else "free"
     if config.gain:
         return "affine"
     return "auto" if is_assessed(config) else "nonnegative"
 
 
 def _of_objective(config: TrainConfig) -> Iterator[Clash]:
+    goals = config.terms
     yield (
-        config.objective == "regression" and not config.target,
+        "regression" in goals and not config.target,
         "regression needs a target",
         "Give --target T, or use --objective reconstruction.",
     )
+    yield "separability" in goals and not config.labels, "separability needs labels", "Give --labels L."
+    yield (
+        "regression" in goals and "separability" in goals,
+        "regression and separability cannot be summed: a scene has a target or labels",
+        "Use one of them.",
+    )
+    yield (
+        len(goals) > 1 and is_sampled(config),
+        "losses and activations on a pixel sample cannot be summed with other objectives",
+        "Leave --loss and --activation out.",
+    )
+    for flag, given in (
+        ("--labels", bool(config.labels)),
+        ("--label-field", config.label_field is not None),
+        ("--unlabelled", bool(config.unlabelled)),
+        ("--balance", config.balance),
+    ):
+        yield "separability" not in goals and given, f"{flag} has no meaning without separability", "Leave it out."
     for flag, given in (
         ("--target", bool(config.target)),
         ("--gain", config.gain),
@@ -58,8 +78,8 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
         ("--weights instance", config.weights == "instance"),
     ):
         yield (
-            config.objective == "reconstruction" and given,
-            f"{flag} has no meaning for reconstruction",
+            config.goal != "regression" and given,
+            f"{flag} has no meaning for {config.goal}",
             "Leave it out.",
         )
 
@@ -70,7 +90,7 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         f"--gain has no meaning with constraint {config.constraint}",
         "Use it with --constraint affine or simplex; free and non-negative weights hold their gain already.",
     )
-    what = "reconstruction, instance weights, and losses and activations on a pixel sample"
+    what = "other objectives and sums, instance weights, and losses and activations on a pixel sample"
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
         ("--ridge", config.ridge is not None),

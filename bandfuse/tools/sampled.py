@@ -75,7 +75,7 @@ def settings_of(config: TrainConfig, device: str) -> Settings:
         constraint=str(config.constraint), gain=config.gain, init=config.init, optimizer=config.optimizer,
         steps=config.steps, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay,
         schedule=config.schedule, batch_size=config.batch_size, patience=config.patience, device=device,
-        seed=config.seed,
+        seed=config.seed, starts=config.starts,
     )  # fmt: skip
 
 

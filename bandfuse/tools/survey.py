@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -17,11 +18,11 @@ from bandfuse.heldout import block_numbers
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
 from bandfuse.progress import Progress
-from bandfuse.raster import OUTSIDE, Raster, Reader, opened_selection
+from bandfuse.raster import OUTSIDE, Raster, Reader, labelled, opened_selection
 from bandfuse.results import InputFile
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import each_window
-from bandfuse.tally import Census, Question, Tally, reduce_windows
+from bandfuse.tally import NOISE, Census, Question, Tally, reduce_windows
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, plan, tile
 
 SCOUT_STACKS = 8
@@ -29,6 +30,9 @@ SCOUT_STACKS = 8
 
 BLOCKS_PER_SIDE = 8
 """A single scene is cut into at most 8 × 8 blocks; several scenes share this number."""
+
+CLASS_BLOCKS_PER_SIDE = 5
+"""The same where every block has moments for each class."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,20 @@ class Survey:
     messages: list[str]
 
     @property
+    def classes(self) -> dict[int, Moments]:
+        """Moments of the used bands for each class, over all scenes, in order of the classes' numbers."""
+        found = [t.by_stratum() for t in self.tallies]
+        numbers = sorted({s for strata in found for s in strata if s != NOISE})
+        size = len(self.design.used)
+        return {n: total((strata[n] for strata in found if n in strata), size) for n in numbers}
+
+    @property
+    def noise(self) -> Moments:
+        """Moments of the noise of the used bands, over all scenes."""
+        found = [t.by_stratum() for t in self.tallies]
+        return total((strata[NOISE] for strata in found if NOISE in strata), len(self.design.used))
+
+    @property
     def order(self) -> list[int]:
         """Of the variables [used bands, targets]: the bands, then the target of each output."""
         n = len(self.design.used)
@@ -91,9 +109,10 @@ class Survey:
         found = []
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             of_pixel = block_numbers(tally.pixels.place, [grid], first=scene)
-            for number in sorted(b for b, m in tally.blocks.items() if m.count):
-                sample = tally.pixels.values[of_pixel == number][:, self.order]
-                found.append(Block(scene, number, tally.blocks[number].take(self.order), sample))
+            for number, moments in tally.blocks.items():
+                if moments.count:
+                    sample = tally.pixels.values[of_pixel == number][:, self.order]
+                    found.append(Block(scene, number, moments.take(self.order), sample))
         return found
 
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:
@@ -102,9 +121,9 @@ class Survey:
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             kept = [number for s, number in places if s == scene]
             here = np.isin(block_numbers(tally.pixels.place, [grid], first=scene), kept)
-            blocks = {b: tally.blocks[b] for b in kept}
-            used = sum(m.count for m in blocks.values())
-            tallies.append(replace(tally, pixels=tally.pixels.where(here), blocks=blocks, used=used))
+            strata = {key: m for key, m in tally.strata.items() if key[0] in kept}
+            used = sum(m.count for (_, stratum), m in strata.items() if stratum != NOISE)
+            tallies.append(replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used))
         return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
 
     @property
@@ -131,7 +150,14 @@ Arrange = Callable[[Bands], Design]
 
 
 def survey(
-    scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, *, seed: int, sample: int
+    scenes: Sequence[Scene],
+    arrange: Arrange,
+    effort: Effort,
+    progress: Progress,
+    *,
+    seed: int,
+    sample: int,
+    noise: bool = False,
 ) -> Survey:
     """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
 
@@ -140,6 +166,7 @@ def survey(
     Parameters
     ----------
     arrange : makes the design from a band table; called again when bands turn out dead.
+    noise : gather the moments of the noise too.
     """
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
@@ -150,7 +177,18 @@ def survey(
         _require_bands(scenes, bands, wanted)
         design = arrange(bands)
         tallies = [
-            _pass(scene, number, wanted, design, effort, progress, seed=seed, sample=sample, n_scenes=len(scenes))
+            _pass(
+                scene,
+                number,
+                wanted,
+                design,
+                effort,
+                progress,
+                seed=seed,
+                sample=sample,
+                noise=noise,
+                n_scenes=len(scenes),
+            )
             for number, scene in enumerate(scenes)
         ]
         for scene, tally in zip(scenes, tallies, strict=True):
@@ -199,9 +237,16 @@ def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, seed: int) -> di
     return _dead(census, wanted) if census.seen else {}
 
 
+def _targets_of(scene: Scene) -> int:
+    if scene.labels is not None:
+        return 1
+    return 0 if scene.target is None else len(target_bands(scene.target))
+
+
 def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
     """The blocks of one of so many scenes."""
-    return blocks(scene.shape, max(1, int(BLOCKS_PER_SIDE / n_scenes**0.5)))
+    most = BLOCKS_PER_SIDE if scene.labels is None else CLASS_BLOCKS_PER_SIDE
+    return blocks(scene.shape, max(1, int(most / n_scenes**0.5)))
 
 
 def _pass(
@@ -214,6 +259,7 @@ def _pass(
     *,
     seed: int,
     sample: int,
+    noise: bool,
     n_scenes: int,
 ) -> Tally:
     """Gather one scene."""
@@ -221,21 +267,24 @@ def _pass(
     with (
         opened_selection(scene.where) as where,
         Reader(scene.choose(wanted, target=True)) as reader,
+        nullcontext(reader) if scene.labels is None else labelled(reader, scene.labels) as source,
     ):
         question = Question(
             n_bands=len(wanted),
-            n_targets=0 if scene.target is None else len(target_bands(scene.target)),
+            n_targets=_targets_of(scene),
             used=tuple(place[p] for p in design.used),
             grid=block_grid(scene, n_scenes),
             scene=number,
             seed=seed,
             sample=sample,
             where=where,
+            classes=scene.labels is not None,
+            noise=noise,
         )
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
         return reduce_windows(
-            reader, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
+            source, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
         )
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.moments import Moments
-from bandfuse.scores import Judged, Score, reconstruction_score
-from bandfuse.trust.folds import Fold
-from bandfuse.trust.holdout import Table
 
 Encoder = Callable[[Moments], Floats]
 """(K, B) weights learned from the moments of B bands."""
@@ -41,24 +38,3 @@ def principal(k: int) -> Encoder:
         return leading
 
     return encode
-
-
-def held_out_score(folds: Sequence[Fold], encode: Encoder, peak: float) -> Score:
-    """The score over all folds: the encoder and its decoder are learned on the rest each time."""
-    count = sum(f.test.count for f in folds)
-    nothing = np.zeros((0, folds[0].test.size))
-    loss = sum(f.test.count * rebuild_error(f.train, f.test, encode(f.train)) for f in folds) / count
-    none = sum(f.test.count * rebuild_error(f.train, f.test, nothing) for f in folds) / count
-    return reconstruction_score(loss, none, peak)
-
-
-def rebuild_table(joint: Moments, folds: Sequence[Fold], encoders: dict[str, Encoder], peak: float) -> Table:
-    """Scores of baselines by name: on the training pixels, and on held-out blocks where there are folds."""
-    nothing = rebuild_error(joint, joint, np.zeros((0, joint.size)))
-    table: Table = {}
-    for name, encode in encoders.items():
-        loss = rebuild_error(joint, joint, encode(joint))
-        table[name] = {"train": Judged([reconstruction_score(loss, nothing, peak)], {})}
-        if folds:
-            table[name]["holdout"] = Judged([held_out_score(folds, encode, peak)], {})
-    return table

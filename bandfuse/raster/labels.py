@@ -1,0 +1,164 @@
+"""Labels: classes of pixels, from a raster on the scene's grid or from polygons in a GeoJSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.errors import InputError, shorten
+from bandfuse.raster.describe import Raster, describe, same_grid
+from bandfuse.raster.mask import Mask, is_json, polygon_mask, read_geojson
+from bandfuse.raster.read import RasterPatch, Reader
+from bandfuse.windows import Window
+
+MOST_CLASSES = 256
+"""More distinct numbers than this are no classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for a raster.
+
+    ``names``: what the classes are called, by number; for a raster, the numbers themselves are the names.
+    ``unlabelled``: numbers that are no class.
+    """
+
+    file: Raster
+    shapes: tuple[tuple[int, Mask], ...] | None = None
+    names: tuple[tuple[int, str], ...] = ()
+    unlabelled: tuple[int, ...] = ()
+
+    def name(self, number: int) -> str:
+        """What a class is called."""
+        return dict(self.names).get(number, str(number))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledPatch:
+    """A patch with the class of each pixel as its last variable; NaN where there is none."""
+
+    patch: RasterPatch
+    classes: Floats
+
+    def values(self, rows: slice, cols: slice) -> Floats:
+        """(D + 1, n) of a cell."""
+        return np.concatenate([self.patch.values(rows, cols), self.classes[rows, cols].reshape(1, -1)])
+
+
+class LabelledReader:
+    """Reads windows of a scene with the classes of its pixels; several threads may ask at once."""
+
+    def __init__(self, reader: Reader, labels: Labels, raster: Reader | None) -> None:
+        self._reader, self._labels, self._raster = reader, labels, raster
+
+    def read(self, window: Window) -> LabelledPatch:
+        """The pixels of a window.
+
+        Raises
+        ------
+        InputError : a class that is no whole number, or is negative.
+        """
+        return LabelledPatch(self._reader.read(window), self._classes(window))
+
+    def _classes(self, window: Window) -> Floats:
+        if self._labels.shapes is not None:
+            found = np.full((window.rows, window.cols), np.nan)
+            for number, mask in self._labels.shapes:
+                found[mask.inside(window, None)] = number
+            return found
+        assert self._raster is not None
+        values = self._raster.read(window).values(slice(0, window.rows), slice(0, window.cols))
+        found = values.reshape(window.rows, window.cols)
+        found[np.isin(found, self._labels.unlabelled)] = np.nan
+        there = found[np.isfinite(found)]
+        odd = there[(there < 0) | (there != np.rint(there)) | (there > 2**31)]
+        if len(odd):
+            raise InputError(
+                f"labels {self._labels.file.path} hold a class that is no whole number from 0 on", got=f"{odd[0]:g}",
+                expected="classes such as 1, 2, 3", remedy="Leave a fill value out with --unlabelled.",
+            )  # fmt: skip
+        return found
+
+
+@contextmanager
+def labelled(reader: Reader, labels: Labels) -> Iterator[LabelledReader]:
+    """The reader of a scene, with labels beside it."""
+    if labels.shapes is not None:
+        yield LabelledReader(reader, labels, None)
+        return
+    with Reader([(labels.file, [0])]) as raster:
+        yield LabelledReader(reader, labels, raster)
+
+
+def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabelled: Sequence[int] = ()) -> Labels:
+    """What a file of labels holds: GeoJSON by its name or its first character, else a raster on the scene's grid.
+
+    Parameters
+    ----------
+    field : the property of a GeoJSON feature that holds its class; its only one if not given.
+    unlabelled : numbers of a raster that are no class; its nodata is none anyway.
+
+    Raises
+    ------
+    InputError, MismatchError : it cannot be read, has more than one band, lies elsewhere, or names no class.
+    """
+    if is_json(Path(path)):
+        return _from_polygons(path, grid, field)
+    raster = describe(path, "labels")
+    same_grid(grid, raster, "labels")
+    if len(raster.bands) != 1:
+        raise InputError(f"labels {path} are not one band", got=f"{len(raster.bands)} bands", expected="one band")
+    return Labels(replace(raster, scale=np.ones(1), offset=np.zeros(1)), unlabelled=tuple(unlabelled))
+
+
+def _from_polygons(path: str, grid: Raster, field: str | None) -> Labels:
+    content = read_geojson(path, "labels")
+    features = content.get("features") if isinstance(content, dict) else None
+    if not isinstance(features, list):
+        raise InputError(f"labels {path} hold no features", expected="a GeoJSON FeatureCollection with classes")
+    by_class: dict[Any, list[Any]] = {}
+    for feature in features:
+        by_class.setdefault(_class_of(path, feature, field), []).append(feature)
+    if len(by_class) > MOST_CLASSES:
+        raise InputError(f"labels {path} hold too many classes", got=f"{len(by_class)}", expected="256 or fewer")
+    numbers = _numbered(list(by_class))
+    crs = {k: content[k] for k in ("crs",) if k in content}
+    shapes = tuple(
+        (numbers[key], polygon_mask(path, {"type": "FeatureCollection", "features": some, **crs}, grid, "labels"))
+        for key, some in by_class.items()
+    )
+    return Labels(shapes[0][1].file, shapes, tuple((numbers[key], str(key)) for key in by_class))
+
+
+def _class_of(path: str, feature: Any, field: str | None) -> str | int:
+    """The class of a feature: a text or a whole number."""
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    properties = properties if isinstance(properties, dict) else {}
+    if field is None and len(properties) != 1:
+        raise InputError(
+            f"labels {path}: which property is the class?", got=shorten(map(str, properties)),
+            expected="--label-field NAME, or one property",
+        )  # fmt: skip
+    value = next(iter(properties.values())) if field is None else properties.get(field)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise InputError(
+            f"labels {path}: a feature has no class", got=f"{field or 'property'} {json.dumps(value)}",
+            expected="a text or a whole number", remedy=f"Properties: {shorten(map(str, properties))}.",
+        )  # fmt: skip
+    return value
+
+
+def _numbered(keys: list[str | int]) -> dict[str | int, int]:
+    """A number for every class: its own where all have one from 0 on, else 1, 2, … in the order of the names."""
+    if all(isinstance(k, int) and k >= 0 for k in keys):
+        return {k: int(k) for k in keys}
+    return {k: i for i, k in enumerate(sorted(keys, key=str), 1)}

@@ -1,0 +1,139 @@
+"""Fitting: from what a survey gathered to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bandfuse.bands import Floats
+from bandfuse.classes import scatters
+from bandfuse.config import TrainConfig
+from bandfuse.decoder import least_squares
+from bandfuse.design import output_bands
+from bandfuse.fusion import Fusion, NodataPolicy
+from bandfuse.gauge import normalise, uncorrelate
+from bandfuse.model import Model
+from bandfuse.moments import Moments
+from bandfuse.progress import Progress
+from bandfuse.scenes import Scene
+from bandfuse.split import Split
+from bandfuse.tools.assess import Plan
+from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of
+from bandfuse.tools.survey import Survey
+
+if TYPE_CHECKING:
+    from bandfuse.fit import Fit
+    from bandfuse.objectives import Objective
+
+
+def fit_model(
+    config: TrainConfig,
+    scenes: Sequence[Scene],
+    found: Survey,
+    made: Plan | None,
+    sampling: Sampling,
+    progress: Progress,
+) -> tuple[Model, list[Fit], str]:
+    """Fit the pooled moments, and for instance weights every scene's own."""
+    from bandfuse.fit import device_of
+
+    device = str(device_of(config.device))
+    common_fit = fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
+    common = _fusion(config, found, common_fit)
+    if config.weights != "instance":
+        return Model(common, decoder=_decoder(config, found, common)), [common_fit], device
+    fits = [
+        fit_one(config, device, found, made, sampling, moments, progress, scene=i)
+        for i, moments in enumerate(found.scenes)
+    ]
+    own = {s.key: replace(_fusion(config, found, f), outputs=common.outputs) for s, f in zip(scenes, fits, strict=True)}
+    return Model(common, own), fits, device
+
+
+def _decoder(config: TrainConfig, found: Survey, common: Fusion) -> Fusion | None:
+    """The way back from the outputs to the bands, which a reconstruction is for."""
+    if "reconstruction" not in config.terms:
+        return None
+    n = len(found.design.used)
+    return least_squares(common, found.pooled.take(range(n)), found.design.used)
+
+
+def fit_one(
+    config: TrainConfig,
+    device: str,
+    found: Survey,
+    made: Plan | None,
+    sampling: Sampling,
+    joint: Moments,
+    progress: Progress,
+    *,
+    scene: int | None,
+) -> Fit:
+    """Minimise the objective of the config on the moments of all scenes, or of one."""
+    from bandfuse.fit import fit
+
+    n = len(found.design.used)
+    joint = joint.take(found.order)
+    objective, level = _objective(config, found, made, sampling, joint, scene)
+    settings = settings_of(config, device)
+    bands = found.bands.take(found.design.used)
+    constraints = None if made is None else made.constraints
+    return fit(
+        found.design.layout, objective, bands, joint.mean[:n], level, settings, progress, constraints=constraints,
+        slots=sampling.slots(scene),
+    )  # fmt: skip
+
+
+def _objective(
+    config: TrainConfig, found: Survey, made: Plan | None, sampling: Sampling, joint: Moments, scene: int | None
+) -> tuple[Objective, Floats | None]:
+    """The objective, and where the outputs' levels start (None without offset)."""
+    from bandfuse.objectives import Sum
+
+    n = len(found.design.used)
+    split = Split.of(joint, n)
+    level = None if config.no_offset or config.goal != "regression" else split.target_mean
+    if not is_sampled(config):
+        parts = [(factor, _term(name, config, found, made, split)) for name, factor in config.terms.items()]
+        return (parts[0][1] if len(parts) == 1 else Sum(parts)), level
+    pixels = found.pixels if scene is None else found.tallies[scene].pixels
+    if level is not None and config.activation in ("sigmoid", "tanh"):
+        level = np.zeros_like(level)
+    return objective_of(config, sampling, pixels, found.grids, found.order, split.mean), level
+
+
+def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, split: Split) -> Objective:
+    """One objective from moments."""
+    from bandfuse.contrast import Separability, SignalToNoise
+    from bandfuse.objectives import Reconstruction, Regression
+
+    if name == "regression":
+        return Regression(split, offset=not config.no_offset, forms=None if made is None else made.forms)
+    if name == "reconstruction":
+        return Reconstruction(split.a)
+    if name == "separability":
+        return Separability(*scatters(found.classes, balanced=config.balance))
+    return SignalToNoise(split.a, found.noise.covariance, found.design.layout.shape[0])
+
+
+def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:
+    """The fusion over all B inputs."""
+    weight = fitted.weight
+    if config.goal != "regression":
+        if config.constraint == "free" and config.goal != "snr":
+            n = len(found.design.used)
+            weight = uncorrelate(weight, found.design.layout, found.pooled.covariance[:n, :n])
+        weight = normalise(weight, str(config.constraint))
+    wide = found.design.widen(weight, len(found.bands))
+    return Fusion(
+        wide,
+        fitted.gain,
+        fitted.offset,
+        found.bands,
+        output_bands(found.design.names, wide * fitted.gain[:, None], found.bands),
+        config.activation,
+        NodataPolicy(config.nodata_policy),
+    )

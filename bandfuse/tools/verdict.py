@@ -1,0 +1,94 @@
+"""Verdict: how good a training is, in plain words, against which baseline, and what to distrust."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bandfuse.report.numbers import share
+from bandfuse.results import Scores, TrainReport
+from bandfuse.tools.learn import Trained
+
+INTERVALS = (
+    "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For non-negative "
+    "weights they are solved without smoothing, so that they hold its bias; for free and affine weights they do not "
+    "hold the bias of the ridge, and are too narrow where it is strong."
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The score that decides: its key, its name in a sentence, and a difference that is worth a word."""
+
+    key: str
+    name: str
+    worth: float
+    words: str
+
+
+MEASURES = {
+    "regression": Measure("r2", "R²", 1e-3, "0.1 % of the variance"),
+    "reconstruction": Measure("r2", "R²", 1e-3, "0.1 % of the variance"),
+    "separability": Measure("accuracy", "accuracy", 0.01, "1 % of the pixels"),
+    "snr": Measure("snr_db", "signal to noise in dB", 0.1, "0.1 dB"),
+}
+"""By objective."""
+
+
+def verdict(report: TrainReport, trained: Trained) -> list[str]:
+    """Sentences, the most important first."""
+    held, goal = report.scores.holdout, trained.config.goal
+    scores = held or report.scores.train
+    known = {name: value for name, s in scores.items() if (value := s[MEASURES[goal].key]) is not None}
+    if not known:
+        return ["No score could be computed: there is nothing that varies."]
+    return [_first(goal, known, held_out=held is not None), *_doubts(report, trained)]
+
+
+def _first(goal: str, known: dict[str, float], *, held_out: bool) -> str:
+    """How good it is."""
+    where = " on blocks that were held out" if held_out else ""
+    worst = min(known, key=lambda name: known[name])
+    if goal == "reconstruction":
+        return f"The fused bands keep {share(known[worst])} of the cube's variance{where}."
+    if goal == "separability":
+        found = share(known[worst])
+        return f"From the fused bands alone, linear discriminants find the class of {found} of the pixels{where}."
+    if goal == "snr":
+        best = max(known.values())
+        return f"The fused bands reach {known[worst]:.1f} to {best:.1f} dB of signal to noise{where}."
+    start = "On blocks that were held out, the" if held_out else "The"
+    rest = ", the least well matched target, and more of the others." if len(known) > 1 else "."
+    return f"{start} fused bands explain {share(known[worst])} of the variance of {worst!r}{rest}"
+
+
+def _doubts(report: TrainReport, trained: Trained) -> list[str]:
+    lines = []
+    if report.scores.holdout is None:
+        lines.append("These scores are of the pixels that were trained on; they do not show how far the weights hold.")
+    else:
+        lines += against_baselines(report, MEASURES[trained.config.goal])
+    if trained.trust.interval is not None and not trained.model.per_scene:
+        lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS]
+    if trained.config.activation != "identity":
+        lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
+    gap = report.convergence.relative_gap
+    if gap is not None and gap > 1e-6:
+        lines.append(f"The training stopped {gap:.1e} of the target's variance short of the best weights.")
+    return lines
+
+
+def against_baselines(report: TrainReport, measure: Measure) -> list[str]:
+    """Where a baseline does better on held-out blocks than the chosen weights, by more than is worth a word."""
+    lines = []
+    mine: Scores = report.scores.holdout or {}
+    for name, score in mine.items():
+        theirs = {m: t.holdout[name][measure.key] for m, t in report.baselines.items() if t.holdout}
+        known = {m: value for m, value in theirs.items() if value is not None}
+        best = max(known, key=lambda m: known[m], default=None)
+        value = score[measure.key]
+        if best is not None and value is not None and known[best] > value + measure.worth:
+            lines.append(
+                f"For {name!r} the baseline {best} does better on held-out blocks: {measure.name} {known[best]:.4f} "
+                f"against {value:.4f}."
+            )
+    return lines or [f"No baseline does better on held-out blocks by more than {measure.words}."]
