@@ -178,7 +178,8 @@ class TrainConfig(Inputs, Limits, Running):
     ridge: Strength | Literal["auto"] | None = Field(
         None,
         description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default auto with "
-        "constraint auto, else 0.",
+        "constraint auto, else 0. For separability and snr a part of the variances that is added to the scatter "
+        "within classes (0.03 by default) and to the noise (0).",
     )
     smooth: Strength | Literal["auto"] | None = Field(
         None,

@@ -188,6 +188,7 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.progress import silent
     from bandfuse.scores import judge
     from bandfuse.tools import learn
+    from bandfuse.tools.fitting import fit_model
     from bandfuse.tools.judge import held_out_pairs, peak_of
     from bandfuse.tools.resolve import resolve
     from bandfuse.tools.sampled import Sampling
@@ -198,7 +199,7 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     assert trained.trust.holdout is not None
 
     def again(part: learn.Survey) -> learn.Model:
-        return learn._fit(config, scenes, part, trained.plan, Sampling(), silent)[0]
+        return fit_model(config, scenes, part, trained.plan, Sampling(), silent)[0]
 
     found, names = trained.survey, [s.names for s in scenes]
     pairs = held_out_pairs(found, names, again, count=5, per_scene=False, progress=silent)

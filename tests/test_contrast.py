@@ -20,12 +20,12 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa
 
 from bandfuse.classes import Classifier, agreement, discriminants, scatters
 from bandfuse.config import terms_of
-from bandfuse.contrast import Separability, SignalToNoise, leading_ratio
+from bandfuse.contrast import Separability, SignalToNoise, Sum, leading_ratio
 from bandfuse.fit import Settings, fit
 from bandfuse.groups import Group
 from bandfuse.layout import within
 from bandfuse.moments import Moments
-from bandfuse.objectives import Reconstruction, Sum
+from bandfuse.objectives import Reconstruction
 from bandfuse.tally import NOISE, Question, differences, reduce_windows
 from bandfuse.windows import blocks
 
@@ -92,6 +92,22 @@ def test_losses_are_those_of_the_pixels() -> None:
     noise = np.diag(np.arange(1.0, 7.0))
     ratios = SignalToNoise(total, noise, 2).losses(torch.as_tensor(w), torch.ones(2), None).numpy()
     np.testing.assert_allclose(-ratios, np.log(np.var(x @ w.T, axis=0) / ((w**2) @ np.arange(1.0, 7.0))), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["separability", "snr", "sum"])
+def test_gradients_are_right(name: str) -> None:
+    x, y = classed(n=100)
+    inside, total = scatters(moments_of(x, y))
+    objective = {
+        "separability": Separability(inside, total),
+        "snr": SignalToNoise(total, inside, 2),
+        "sum": Sum([(1.0, Reconstruction(total)), (2.0, SignalToNoise(total, inside, 2))]),
+    }[name]
+    w = torch.as_tensor(np.random.default_rng(0).normal(size=(2, 6))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: objective.losses(v, torch.ones(2, dtype=v.dtype), None), (w,))
+    bend = objective.metric(layout_of(6, 2))
+    assert bend.shape == (12, 12)
+    assert np.linalg.eigvalsh(bend).min() > -1e-9
 
 
 def layout_of(d: int, rows: int):  # type: ignore[no-untyped-def]
@@ -293,7 +309,7 @@ def test_signal_to_noise_is_that_of_numpy(scene: tuple[Path, np.ndarray, np.ndar
         expected = 10 * np.log10(y.var() / noise.var())
         assert found["scores"]["train"][name]["snr_db"] == pytest.approx(expected, abs=1e-3)
         held = [t["holdout"][name]["snr_db"] for t in found["baselines"].values()]
-        assert found["scores"]["train"][name]["snr_db"] >= max(held) - 3
+        assert found["scores"]["holdout"][name]["snr_db"] >= max(held) - 1
 
 
 def test_sums_of_objectives(scene: tuple[Path, np.ndarray, np.ndarray]) -> None:

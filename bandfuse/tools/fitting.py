@@ -91,7 +91,7 @@ def _objective(
     config: TrainConfig, found: Survey, made: Plan | None, sampling: Sampling, joint: Moments, scene: int | None
 ) -> tuple[Objective, Floats | None]:
     """The objective, and where the outputs' levels start (None without offset)."""
-    from bandfuse.objectives import Sum
+    from bandfuse.contrast import Sum
 
     n = len(found.design.used)
     split = Split.of(joint, n)
@@ -115,8 +115,16 @@ def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, spli
     if name == "reconstruction":
         return Reconstruction(split.a)
     if name == "separability":
-        return Separability(*scatters(found.classes, balanced=config.balance))
-    return SignalToNoise(split.a, found.noise.covariance, found.design.layout.shape[0])
+        inside, every = scatters(found.classes, balanced=config.balance)
+        shrink = _ridge(config) * np.diag(np.diag(inside))
+        return Separability(inside + shrink, every + shrink)
+    noise = found.noise.covariance
+    return SignalToNoise(split.a, noise + _ridge(config) * np.diag(np.diag(noise)), found.design.layout.shape[0])
+
+
+def _ridge(config: TrainConfig) -> float:
+    """The ridge as a number."""
+    return float(config.ridge) if isinstance(config.ridge, (int, float)) else 0.0
 
 
 def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:

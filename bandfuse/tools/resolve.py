@@ -9,6 +9,9 @@ from bandfuse.config import PATHS, TrainConfig, rebased
 from bandfuse.errors import ConfigError
 from bandfuse.tools.sampled import DESCENTS, is_sampled
 
+CLASS_RIDGE = 0.03
+"""Ridge of separability if none is given: without it, many bands and few blocks of labels are fitted too closely."""
+
 Clash = tuple[bool, str, str]
 """Whether it is so, what cannot be, and what to do."""
 
@@ -30,6 +33,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     config = config.model_copy(update={"objective": objective})
     if config.constraint is None:
         config = config.model_copy(update={"constraint": _default_constraint(config)})
+    if "separability" in config.terms and config.ridge is None:
+        config = config.model_copy(update={"ridge": CLASS_RIDGE})
     for wrong, what, remedy in (*_of_objective(config), *_of_constraint(config), *_of_others(config)):
         if wrong:
             raise ConfigError(what, remedy=remedy)
@@ -93,10 +98,15 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     what = "other objectives and sums, instance weights, and losses and activations on a pixel sample"
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
-        ("--ridge", config.ridge is not None),
+        ("--ridge", config.ridge is not None and not ("separability" in config.terms or "snr" in config.terms)),
         ("--smooth", config.smooth is not None),
     ):
         yield given and not is_assessed(config), f"{flag} has no meaning for {what}", "Leave it out."
+    yield (
+        config.ridge == "auto" and not is_assessed(config),
+        f"--ridge auto has no meaning for {config.objective}",
+        "Give a number.",
+    )
     yield (
         config.smooth is not None and (config.fuse == "across" or config.weights != "channel"),
         "--smooth is for one weight per band within groups",
