@@ -8,9 +8,9 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 1   bands  windows                          nouns without pixels
     floor 2   groups  fusion  metadata  results       splitting bands; y = f(x); tags to tables; result models
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
-              heldout                                 which pixels of a sample are not trained on
+              pivoting  heldout                       many small problems; which pixels are not trained on
     floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
-              pivoting  decoder  classes  stream      many small problems; outputs to bands; classes; one pass
+              decoder  classes  stream                outputs to bands; scatter of classes; one pass over windows
     floor 5   split                                   bands and targets apart; squared error as a quadratic
               weights  losses  tally                  torch: θ → W; y and t → loss; what one training pass gathers
     floor 6   trust                                   folds, regularisation, hold-out, baselines, intervals

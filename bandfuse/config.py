@@ -185,6 +185,9 @@ class TrainConfig(Inputs, Limits, Running):
         None,
         description="Strength of the smoothness penalty along wavelength, or auto; by default as for ridge.",
     )
+    sparse: Strength | Literal["auto"] | None = Field(
+        None, description="Price of the weights' sizes, which makes most of them zero, or auto; 0 by default."
+    )
     gain: bool = Field(False, description="Learn a gain >= 0 beside affine or simplex weights (regression).")
     no_offset: bool = Field(False, description="Do not learn an offset (regression).")
     activation: Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh", "softplus"] = Field(

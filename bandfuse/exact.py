@@ -9,23 +9,37 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.errors import RunError
+from bandfuse.pivoting import nonnegative_gram
 
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """``f(v) = vᵀ a v − 2 bᵀ v + c`` with a positive semidefinite and f ≥ 0.
+    """``f(v) = vᵀ a v − 2 bᵀ v + c + 2 l1ᵀ |v|`` with a positive semidefinite and f ≥ 0.
 
-    ``sums`` (P,) are the factors of the sum constraint, ``sumsᵀ v = 1`` for affine and simplex.
+    ``sums`` (P,) are the factors of the sum constraint, ``sumsᵀ v = 1`` for affine and simplex. ``l1`` (P,) ≥ 0 is the
+    sparsity's penalty, None for none.
     """
 
     a: Floats
     b: Floats
     c: float
     sums: Floats
+    l1: Floats | None = None
 
     def __call__(self, v: Floats) -> float:
         """f(v)."""
-        return float(v @ self.a @ v - 2 * self.b @ v + self.c)
+        size = 0.0 if self.l1 is None else 2 * float(self.l1 @ np.abs(v))
+        return float(v @ self.a @ v - 2 * self.b @ v + self.c) + size
+
+    def smooth(self) -> Quadratic:
+        """The same for weights that are not negative, without an absolute value."""
+        return self if self.l1 is None else Quadratic(self.a, self.b - self.l1, self.c, self.sums)
+
+    def halves(self) -> Quadratic:
+        """The problem of (2P,) non-negative weights [p, n] with v = p − n: the absolute value is their sum."""
+        assert self.l1 is not None
+        a = np.block([[self.a, -self.a], [-self.a, self.a]])
+        return Quadratic(a, np.concatenate([self.b - self.l1, -self.b - self.l1]), self.c, np.tile(self.sums, 2))
 
     def joined(self) -> Floats:
         """(P+1, P+1) matrix M with ``f(v) = [v, 1]ᵀ M [v, 1]``."""
@@ -66,7 +80,11 @@ def sum_plane(sums: Floats, total: float = 1.0) -> tuple[Floats, Floats]:
 
 
 def free(q: Quadratic) -> Floats:
-    """Least squares; the solution of least norm (in standardised units) where it is not unique."""
+    """Least squares; the solution of least norm (in standardised units) where it is not unique. With a sparsity the
+    lasso (Tibshirani, Journal of the Royal Statistical Society B 58, 1996), as non-negative least squares of its
+    halves."""
+    if q.l1 is not None:
+        return joined_halves(_pivoted(q.halves()))
     t = whitener(q.a)
     result: Floats = t @ (t.T @ q.b)
     return result
@@ -90,13 +108,32 @@ def _nnls(design: Floats, target: Floats) -> Floats:
     return solution
 
 
+def joined_halves(v: Floats) -> Floats:
+    """(P,) p − n of (2P,) [p, n]."""
+    p, n = np.split(v, 2)
+    result: Floats = p - n
+    return result
+
+
 def nonnegative(q: Quadratic) -> Floats:
     """Non-negative least squares (Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23)."""
+    if q.l1 is not None:
+        return _pivoted(q.smooth())
     scale = unit_scale(q.a)
     wide = np.append(scale, 1.0 / np.sqrt(q.c) if q.c > 0 else 1.0)
     s = factor(q.joined() * np.outer(wide, wide))
     v: Floats = scale * _nnls(s[:, :-1], -s[:, -1]) / wide[-1]
     return v
+
+
+def _pivoted(q: Quadratic) -> Floats:
+    """Non-negative least squares from the Gram matrix: a linear term that is no inner product with a target."""
+    scale = unit_scale(q.a)
+    v, _, reached = nonnegative_gram(q.a * np.outer(scale, scale), q.b * scale)
+    if not reached:
+        raise RunError("the exact sparse solution was not found", remedy="Try another --sparse.")
+    result: Floats = scale * v
+    return result
 
 
 def simplex(q: Quadratic) -> Floats:

@@ -24,6 +24,9 @@ DEFAULT_LR = {"adam": 0.05, "adamw": 0.05, "sgd": 0.05}
 DEFAULT_SCHEDULE = {"adam": "cosine", "adamw": "cosine", "sgd": "constant"}
 """Adam's step does not shrink with the gradient, so its rate must fall."""
 
+GAINED = 1e-12
+"""What a training must gain on an exact solution, per variance of the target, to be kept in its place."""
+
 Slots = Callable[[str], Slot]
 """Where the descents of a fit keep their state, by the name of the part."""
 
@@ -215,9 +218,18 @@ def _fit_once(
     module, objective = module.to("cpu", torch.float64), objective.to(torch.device("cpu"), torch.float64)
     weight, gain, at_mean = _bright(objective, module, layout, settings)
     losses = _losses(objective, module)
+    optimum = None if best is None else _optimum(layout, objective, best, level)
+    if (
+        best is not None
+        and optimum is not None
+        and _is_exact(problem, settings)
+        and not (losses < optimum - GAINED * objective.scale).any()
+    ):
+        # Nothing was gained: the solution itself keeps its zeros.
+        weight, gain = layout.matrix(best[0]), np.full(layout.shape[0], best[1])
+        losses, path = optimum, replace(path, history=path.history[:1])
     every = list(range(layout.shape[0]))
     stops = [] if path.epoch is None else [(every, path.epoch, path.epochs)]
-    optimum = None if best is None else _optimum(layout, objective, best, level)
     return Fit(
         weight, gain, _offset(weight, gain, at_mean, problem.mean), losses, optimum, objective.scale,
         len(path.history) - 1, [(every, path.history)], stops,
@@ -250,6 +262,12 @@ def _start(
     if number:
         v = v * (1 + np.random.default_rng([settings.seed, number]).standard_normal(len(v)))
     return feasible(v, layout, settings.constraint), 1.0
+
+
+def _is_exact(problem: _Problem, settings: Settings) -> bool:
+    """Whether the training began at the exact optimum of a linear problem, at the level that belongs to it."""
+    begun = settings.init == "least-squares" or (settings.init == "auto" and settings.optimizer == "lbfgs")
+    return begun and problem.objective.quadratic(problem.layout, gain=settings.gain) is not None
 
 
 def _numbers(module: Weights) -> tuple[Floats, Floats, Floats | None]:

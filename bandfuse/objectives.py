@@ -102,12 +102,13 @@ def _as_wide(spread: Floats, weight: Floats, covariance: Floats) -> float:
 class Regression(Objective):
     """Mean squared error of each output to its target, from moments, and penalties.
 
-    ``loss_k = u A uᵀ − 2 u c_k + var(t_k) + (level_k − mean(t_k))² + u F_k uᵀ`` with u = g w; without an offset the
-    level is ``u mean(x)``. F_k is the penalty's form.
+    ``loss_k = u A uᵀ − 2 u c_k + var(t_k) + (level_k − mean(t_k))² + u F_k uᵀ + 2 l_kᵀ |u|`` with u = g w; without an
+    offset the level is ``u mean(x)``. F_k (B, B) and l_k (B,) are the penalties.
     """
 
-    def __init__(self, split: Split, *, offset: bool, forms: Floats | None = None) -> None:
-        self.split, self.offset, self.forms = split, offset, forms
+    def __init__(self, split: Split, *, offset: bool, forms: Floats | None = None, l1: Floats | None = None) -> None:
+        self.split, self.offset, self.forms, self.l1 = split, offset, forms, l1
+        self._l1 = None if l1 is None else torch.as_tensor(l1)
         self.scale = _scale(split.var)
         self._a, self._c = torch.as_tensor(split.a), torch.as_tensor(split.c)
         self._var, self._mean = torch.as_tensor(split.var), torch.as_tensor(split.mean)
@@ -130,14 +131,14 @@ class Regression(Objective):
         spread = ((effective @ self._a) * effective).sum(1) - 2 * (effective * self._c.T).sum(1) + self._var
         at_mean = effective @ self._mean if level is None else level
         errors = spread + (at_mean - self._target_mean) ** 2
-        if self._forms is None:
-            return errors
-        return errors + (effective[:, None, :] @ self._forms @ effective[:, :, None])[:, 0, 0]
+        if self._forms is not None:
+            errors = errors + (effective[:, None, :] @ self._forms @ effective[:, :, None])[:, 0, 0]
+        return errors if self._l1 is None else errors + 2 * (self._l1 * effective.abs()).sum(1)
 
     def part(self, rows: Sequence[int]) -> Regression:
         """The regression of these outputs alone."""
-        forms = None if self.forms is None else self.forms[list(rows)]
-        return Regression(self.split.rows(rows), offset=self.offset, forms=forms)
+        forms, l1 = (None if p is None else p[list(rows)] for p in (self.forms, self.l1))
+        return Regression(self.split.rows(rows), offset=self.offset, forms=forms, l1=l1)
 
     def metric(self, layout: Layout) -> Floats:
         """(P, P) ``Σ_k Z_kᵀ (A + F_k) Z_k / var_k``."""
@@ -145,7 +146,9 @@ class Regression(Objective):
 
     def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic:
         """The summed, scaled squared error and penalties; see :func:`bandfuse.split.squared_error`."""
-        return squared_error(self.split, layout, self.scale, offset=self.offset, gain=gain, forms=self.forms)
+        return squared_error(
+            self.split, layout, self.scale, offset=self.offset, gain=gain, forms=self.forms, l1=self.l1
+        )
 
 
 class SampledRegression(Objective):

@@ -28,6 +28,7 @@ class OutputRow(Result):
     constraint: str
     ridge: float | None = Field(None, description="strength of the ridge penalty")
     smooth: float | None = Field(None, description="strength of the smoothness penalty")
+    sparse: float | None = Field(None, description="strength of the sparsity penalty")
     active_bands: int = Field(description="inputs with a non-zero weight")
 
 
@@ -124,6 +125,7 @@ class CurvePoint(Result):
 
     ridge: float
     smooth: float
+    sparse: float
     error: float
 
 

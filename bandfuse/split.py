@@ -47,13 +47,21 @@ class Split:
 
 
 def squared_error(
-    split: Split, layout: Layout, scale: Floats, *, offset: bool, gain: bool, forms: Floats | None = None
+    split: Split,
+    layout: Layout,
+    scale: Floats,
+    *,
+    offset: bool,
+    gain: bool,
+    forms: Floats | None = None,
+    l1: Floats | None = None,
 ) -> Quadratic:
     """``Σ_k loss_k / scale_k`` as a quadratic in v, with a gain in u = gain · v, where fixed groups ride on the gain.
 
     Parameters
     ----------
-    forms : (K, B, B) penalties on the rows of gain · W, in units of the squared error.
+    forms : (K, B, B) penalties on the rows of gain · W, in units of the squared error. l1 : (K, B) half the price of
+    their sizes, in the same units; not with fixed groups.
     """
     s, sums = split.second(offset=offset), layout.multiplicity
     a, b, c = np.zeros((layout.size,) * 2), np.zeros(layout.size), 0.0
@@ -69,4 +77,7 @@ def squared_error(
             a += layout.project(k, bend) / scale[k]
             b += layout.gather(k, s.c[:, k] - bend @ fixed) / scale[k]
             c += float(fixed @ bend @ fixed - 2 * fixed @ s.c[:, k] + s.var[k]) / scale[k]
-    return Quadratic(a, b, c, sums)
+    if l1 is None:
+        return Quadratic(a, b, c, sums)
+    price = np.sum([layout.gather(k, l1[k]) / scale[k] for k in range(layout.shape[0])], axis=0)
+    return Quadratic(a, b, c, sums, price)

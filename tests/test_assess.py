@@ -124,6 +124,8 @@ def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:
         (["--ridge", "-1"], "ridge"),
         (["--smooth", "much"], "smooth"),
         (["--loss", "mae", "--ridge", "0.1"], "--ridge has no meaning"),
+        (["--constraint", "simplex", "--sparse", "0.1"], "--sparse has no meaning where the sum"),
+        (["--loss", "mae", "--sparse", "auto"], "--sparse has no meaning"),
         (["--weights", "instance", "--constraint", "auto"], "--constraint auto has no meaning"),
     ],
 )
@@ -158,6 +160,17 @@ def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -
     low, high = (np.array([w[c] for w in found["weights"]]).reshape(truth.shape) for c in ("ci_low", "ci_high"))
     inside = truth > 0.01 * truth.max(axis=1, keepdims=True)
     assert 0.85 <= ((low <= truth) & (truth <= high))[inside].mean() <= 1
+
+
+def test_sparse_weights_are_few_and_exact(tmp_path: Path) -> None:
+    dense = report(tmp_path, CUBE, "--target", TARGET, "--constraint", "free", "--ridge", 1e-6)
+    (tmp_path / "more").mkdir()
+    few = report(tmp_path / "more", CUBE, "--target", TARGET, "--constraint", "free", "--sparse", 0.01)
+    assert all(o["sparse"] == 0.01 for o in few["outputs"])
+    assert max(o["active_bands"] for o in few["outputs"]) < 40
+    assert min(o["active_bands"] for o in dense["outputs"]) > 100
+    assert few["convergence"]["relative_gap"] <= 1e-9
+    assert min(s["r2"] for s in few["scores"]["holdout"].values()) > 0.99
 
 
 # ------------------------------------------------------------------------------------- learned again without each fold

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from scipy.optimize import nnls
 from scipy.stats import norm
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.metrics import r2_score, root_mean_squared_error
 
 from bandfuse import groups, layout
 from bandfuse.bands import Bands
+from bandfuse.exact import SOLVERS
 from bandfuse.moments import Moments, total
-from bandfuse.pivoting import nonnegative_gram
+from bandfuse.pivoting import nonnegative_gram, nonnegative_grams
 from bandfuse.progress import silent
 from bandfuse.split import Split, squared_error
 from bandfuse.trust.cases import Case, Strength, Terms, cases, effective, minimiser
@@ -207,8 +208,8 @@ def test_ridge_is_that_of_scikit_learn(scene: Scene) -> None:
 def test_the_choice_is_the_least_of_its_curve(scene: Scene) -> None:
     case = cases(scene.terms())[0]
     choice = choose(case, Wish("nonnegative", 0.0, None), gain=False)
-    assert choice.error == min(e for _, _, e in choice.curve)
-    assert (choice.strength.ridge, choice.strength.smooth, choice.error) in choice.curve
+    assert choice.error == min(e for _, e in choice.curve)
+    assert (choice.strength, choice.error) in choice.curve
     assert len(choice.curve) >= 11
 
 
@@ -290,7 +291,7 @@ def test_a_gain_takes_the_sum_away(scene: Scene, constraint: str) -> None:
 
 def test_a_resample_is_the_moments_of_its_pixels(scene: Scene) -> None:
     times = np.array([0, 2, 1, 0, 3] * 4, dtype=np.float64)
-    drawn = Sums.of(scene.blocks, scene.terms().joint.mean).drawn(times)
+    (drawn,) = Sums.of(scene.blocks, scene.terms().joint.mean).drawn(times[None])
     pixels = np.concatenate(
         [np.hstack([x, t]) for x, t, n in zip(scene.x, scene.t, times, strict=True) for _ in range(int(n))]
     )
@@ -412,3 +413,50 @@ def test_leaks_far_from_the_peak_are_out_of_band() -> None:
 )
 def test_a_response_without_a_shape_gets_none(weight: list[float], nm: list[float]) -> None:
     assert response_shape(np.array(weight), np.zeros((3, len(nm))), np.array(nm, float)) is None
+
+
+@given(seed=st.integers(0, 2000), size=st.integers(1, 20), many=st.integers(1, 12), warm=st.booleans())
+def test_many_problems_at_once_are_nnls(seed: int, size: int, many: int, warm: bool) -> None:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(many, size + 5, size))
+    of = random.integers(0, many, 2 * many)
+    y = random.normal(size=(2 * many, size + 5))
+    start = random.random((2 * many, size)) < 0.5 if warm else None
+    v, reached = nonnegative_grams(np.einsum("rni,rnj->rij", x, x), of, np.einsum("rni,rn->ri", x[of], y), start)
+    assert reached.all()
+    for i, matrix in enumerate(of):
+        np.testing.assert_allclose(v[i], nnls(x[matrix], y[i])[0], rtol=1e-6, atol=1e-9)
+
+
+# --------------------------------------------------------------------------------------------------------------- sparse
+
+
+@pytest.mark.parametrize(("constraint", "positive"), [("free", False), ("nonnegative", True)])
+@pytest.mark.parametrize("sparse", [1e-4, 1e-2, 0.3])
+def test_sparse_weights_are_the_lasso_of_scikit_learn(
+    scene: Scene, constraint: str, positive: bool, sparse: float
+) -> None:
+    """``sparse · Σ std_b |w_b| std(t)`` beside the mean squared error; scikit-learn halves the latter."""
+    x, t = np.concatenate(scene.x), np.concatenate(scene.t)
+    made = cases(scene.terms())
+    for k in (0, 1):
+        q = made[k].penalised(made[k].whole, Strength(sparse=sparse))
+        v, active = minimiser(q, constraint)
+        scale = x.std(axis=0)
+        model = Lasso(sparse * t[:, k].std() / 2, positive=positive, tol=1e-12, max_iter=1_000_000)
+        theirs = model.fit(x / scale, t[:, k]).coef_ / scale
+        np.testing.assert_allclose(v, theirs, atol=1e-5 * np.abs(theirs).max() + 1e-9)
+        np.testing.assert_allclose(SOLVERS[constraint](q), v, atol=1e-9)
+        np.testing.assert_allclose(minimiser(q, constraint, active)[0], v, atol=1e-9)
+        dense = (
+            np.mean((t[:, k] - t[:, k].mean() - (x - x.mean(0)) @ v) ** 2) + sparse * t[:, k].std() * np.abs(v) @ scale
+        )
+        assert q(v) == pytest.approx(dense / t[:, k].var(), rel=1e-8)
+
+
+def test_a_sparsity_is_chosen_like_the_other_strengths(scene: Scene) -> None:
+    case = cases(scene.terms())[0]
+    choice = choose(case, Wish("free", 0.0, 0.0, None), gain=False)
+    tried = {s.sparse: e for s, e in choice.curve}
+    assert len(tried) == 11
+    assert tried[choice.strength.sparse] == min(tried.values())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bandfuse.report.numbers import MISSING, number, share
 from bandfuse.report.views import Column, Table, wavelength
-from bandfuse.results import Estimate, OutputTrust, TrainReport
+from bandfuse.results import CurvePoint, Estimate, OutputTrust, TrainReport
 
 FLIPS = 0.05
 """Share of resamples with the other sign from which on a sign is called unsure."""
@@ -91,17 +91,23 @@ def needed_sentence(report: TrainReport) -> str:
     )
 
 
+def _same(point: CurvePoint, best: CurvePoint, *, besides: str) -> bool:
+    return all(getattr(point, n) == getattr(best, n) for n in ("ridge", "smooth", "sparse") if n != besides)
+
+
 def choice_curves(report: TrainReport) -> dict[str, list[tuple[float, float]]]:
-    """Held-out error against strength for outputs whose strength was chosen: of smooth, or of ridge where only that
-    was tried, the other one at its chosen value."""
+    """Held-out error against strength for outputs whose strength was chosen: of the penalty
+    of which most strengths were tried, the others at their chosen values."""
     curves = {}
     for one in report.trust.outputs if report.trust else ():
         best = min(one.curve, key=lambda p: p.error, default=None)
         if best is None:
             continue
-        smooth = sorted({(p.smooth, p.error) for p in one.curve if p.ridge == best.ridge})
-        ridge = sorted({(p.ridge, p.error) for p in one.curve if p.smooth == best.smooth})
-        points = smooth if len(smooth) >= len(ridge) else ridge
+        found = [
+            sorted({(getattr(p, name), p.error) for p in one.curve if _same(p, best, besides=name)})
+            for name in ("smooth", "ridge", "sparse")
+        ]
+        points = max(found, key=len)
         if len(points) > 2:
             curves[one.name] = points
     return curves

@@ -108,7 +108,7 @@ def weights_alt(output: OutputRow, rows: Sequence[WeightRow]) -> str:
 
 def output_facts(output: OutputRow, rows: Sequence[WeightRow]) -> Facts:
     """Gain, offset and constraint of one output."""
-    penalties = (("Ridge", output.ridge), ("Smooth", output.smooth))
+    penalties = (("Ridge", output.ridge), ("Smooth", output.smooth), ("Sparse", output.sparse))
     return (
         ("Gain", number(output.gain)),
         ("Offset", number(output.offset)),

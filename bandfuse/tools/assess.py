@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,12 +25,14 @@ from bandfuse.trust.penalty import ties
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a regression is regularised: a choice for every output, and the penalty's forms (K, used, used)."""
+    """How a regression is regularised: a choice for every output, the penalties' forms
+    (K, used, used) and prices (K, used)."""
 
     terms: Terms
     cases: list[Case]
     choices: list[Choice]
     forms: Floats | None
+    l1: Floats | None
     blocks: list[Moments]
 
     @property
@@ -74,15 +76,26 @@ def plan(config: TrainConfig, found: Survey, progress: Progress) -> Plan:
     tied = terms.tied
     made = cases(terms)
     auto = config.constraint == "auto"
-    wish = Wish(str(config.constraint), _wish(config.ridge, auto=auto), _wish(config.smooth, auto=auto))
+    wish = Wish(
+        str(config.constraint), _wish(config.ridge, auto=auto), _wish(config.smooth, auto=auto),
+        _wish(config.sparse, auto=False),
+    )  # fmt: skip
     ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
-        choice = choose(case, wish if tied else Wish(wish.constraint, wish.ridge, wish.smooth or 0.0), gain=config.gain)
+        choice = choose(case, wish if tied else replace(wish, smooth=wish.smooth or 0.0), gain=config.gain)
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
     ordered = [choices[k] for k in range(terms.layout.shape[0])]
-    return Plan(terms, made, ordered, _forms(terms, ordered), [b.moments for b in found.blocks()])
+    return Plan(
+        terms, made, ordered, _forms(terms, ordered), _prices(terms, ordered), [b.moments for b in found.blocks()]
+    )
+
+
+def _prices(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
+    """Half the prices of the weights' sizes that the fit adds, or None where there are none."""
+    strengths = np.array([c.strength.sparse for c in choices])
+    return strengths[:, None] * terms.prices(range(len(choices))) if strengths.any() else None
 
 
 def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:

@@ -111,7 +111,8 @@ def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, spli
     from bandfuse.objectives import Reconstruction, Regression
 
     if name == "regression":
-        return Regression(split, offset=not config.no_offset, forms=None if made is None else made.forms)
+        forms, l1 = (None, None) if made is None else (made.forms, made.l1)
+        return Regression(split, offset=not config.no_offset, forms=forms, l1=l1)
     if name == "reconstruction":
         return Reconstruction(split.a)
     if name == "separability":

@@ -99,8 +99,8 @@ def learn(
         noise="snr" in config.terms,
     )
     _require_classes(config, found)
-    read = time.perf_counter()
     ahead.join()
+    read = time.perf_counter()
     sampling = Sampling(loss, checkpoint_of(config, found))
     # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
     with threadpool_limits(limits=1, user_api="blas"):

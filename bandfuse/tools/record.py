@@ -66,6 +66,7 @@ def _outputs(trained: Trained) -> list[OutputRow]:
             constraint=constraint,
             ridge=strength.ridge if strength else None,
             smooth=strength.smooth if strength else None,
+            sparse=strength.sparse if strength else None,
             active_bands=int((fusion.matrix[k] != 0).sum()),
         )
         for k, name in enumerate(fusion.outputs.name)

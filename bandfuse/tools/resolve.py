@@ -100,8 +100,14 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         ("--constraint auto", config.constraint == "auto"),
         ("--ridge", config.ridge is not None and not ("separability" in config.terms or "snr" in config.terms)),
         ("--smooth", config.smooth is not None),
+        ("--sparse", config.sparse is not None),
     ):
         yield given and not is_assessed(config), f"{flag} has no meaning for {what}", "Leave it out."
+    yield (
+        config.sparse is not None and (config.constraint in ("affine", "simplex") or bool(config.fixed)),
+        "--sparse has no meaning where the sum of the weights is given, nor beside fixed groups",
+        "Use it with --constraint free, nonnegative or auto.",
+    )
     yield (
         config.ridge == "auto" and not is_assessed(config),
         f"--ridge auto has no meaning for {config.objective}",

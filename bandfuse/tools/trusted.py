@@ -40,7 +40,7 @@ def _output(trained: Trained, made: Plan, k: int) -> OutputTrust:
     fitted = trained.model.common.matrix[k, list(design.used)]
     found = OutputTrust(
         name=design.names[k],
-        curve=[CurvePoint(ridge=r, smooth=s, error=e) for r, s, e in made.choices[k].curve],
+        curve=[CurvePoint(ridge=s.ridge, smooth=s.smooth, sparse=s.sparse, error=e) for s, e in made.choices[k].curve],
         condition=_finite(condition(split.a[np.ix_(here, here)])),
     )
     if interval is None:

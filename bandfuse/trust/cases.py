@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from bandfuse.bands import Floats
-from bandfuse.exact import Quadratic, affine, free, nonnegative, simplex, unit_scale
+from bandfuse.exact import Quadratic, affine, free, joined_halves, nonnegative, simplex, unit_scale
 from bandfuse.layout import Layout
 from bandfuse.moments import Moments
 from bandfuse.pivoting import nonnegative_gram
@@ -19,10 +20,32 @@ from bandfuse.trust.penalty import Tie, smooth_form
 
 @dataclass(frozen=True)
 class Strength:
-    """How strongly weights are penalised: factors of the two forms."""
+    """How strongly weights are penalised: factors of the two forms, and of the price of their sizes."""
 
     ridge: float = 0.0
     smooth: float = 0.0
+    sparse: float = 0.0
+
+
+class Spectrum:
+    """The eigenvectors of a squared error in the units of its ridge: least squares with any ridge in P² operations.
+
+    Outputs of one group differ in their targets only, and share it.
+    """
+
+    def __init__(self, a: Floats, ridge: Floats) -> None:
+        self._a, self._root = a, np.sqrt(np.diag(ridge))
+
+    @cached_property
+    def _parts(self) -> tuple[Floats, Floats]:
+        values, vectors = np.linalg.eigh(self._a / np.outer(self._root, self._root))
+        return np.maximum(values, 0.0), vectors / self._root[:, None]
+
+    def solve(self, b: Floats, ridge: float, scale: float) -> Floats:
+        """The minimiser of ``vᵀ (a + ridge · form) v − 2 bᵀ v``, a and the form divided by ``scale``, ridge above 0."""
+        values, vectors = self._parts
+        result: Floats = vectors @ ((scale * (b @ vectors)) / (values + ridge))
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +54,8 @@ class Case:
 
     ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``: the squared error on
     all pixels; ``trains`` and ``tests``: on each fold, the test seen from the training's means; ``shares``: the part of
-    the pixels in each test. ``ridge`` and ``smooth``: (P, P) forms in the same units.
+    the pixels in each test. ``ridge`` and ``smooth``: (P, P) forms in the same units,
+    ``sparse`` (P,) half the price of the sizes.
     """
 
     rows: tuple[int, ...]
@@ -43,10 +67,20 @@ class Case:
     shares: Floats
     ridge: Floats
     smooth: Floats
+    sparse: Floats
+    spectra: tuple[Spectrum, ...] | None
+
+    def ridged(self, fold: int, ridge: float) -> Floats:
+        """Least squares with a ridge on the training of one fold, without a constraint."""
+        q = self.trains[fold]
+        if self.spectra is None or ridge <= 0:
+            return minimiser(self.penalised(q, Strength(ridge)), "free")[0]
+        return self.spectra[fold].solve(q.b, ridge, float(self.scale[0]))
 
     def penalised(self, q: Quadratic, strength: Strength) -> Quadratic:
         """A squared error with the penalties added."""
-        return Quadratic(q.a + strength.ridge * self.ridge + strength.smooth * self.smooth, q.b, q.c, q.sums)
+        l1 = strength.sparse * self.sparse if strength.sparse else None
+        return Quadratic(q.a + strength.ridge * self.ridge + strength.smooth * self.smooth, q.b, q.c, q.sums, l1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +97,12 @@ class Terms:
     offset: bool
     gain: bool
 
+    def prices(self, rows: Sequence[int]) -> Floats:
+        """(K, B) half the price of a weight's size, of unit sparsity: ``std(x_b) std(t_k) / 2``."""
+        split = Split.of(self.joint, self.n_bands)
+        result: Floats = 0.5 * np.sqrt(np.outer(split.var[list(rows)], split.a.diagonal()))
+        return result
+
     def forms(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
         """(K, B, B) ridge and smooth forms of these rows, of unit strength."""
         variance = Split.of(self.joint, self.n_bands).a.diagonal()
@@ -73,10 +113,19 @@ class Terms:
 
 def cases(terms: Terms) -> list[Case]:
     """One case per set of weights."""
-    return [_case(terms, rows) for rows in terms.layout.rows_of_set()]
+    shared: dict[bytes, tuple[Spectrum, ...]] = {}
+    return [_case(terms, rows, shared) for rows in terms.layout.rows_of_set()]
 
 
-def _case(terms: Terms, rows: Sequence[int]) -> Case:
+def _spectra(part: Layout, case: Case, shared: dict[bytes, tuple[Spectrum, ...]]) -> tuple[Spectrum, ...] | None:
+    """Of one output whose weights are all its own; shared by the outputs of one group."""
+    if part.shape[0] != 1 or len(part.col) != part.size or part.fixed.any() or not (np.diag(case.ridge) > 0).all():
+        return None
+    size = float(case.scale[0])
+    return shared.setdefault(part.col.tobytes(), tuple(Spectrum(size * q.a, size * case.ridge) for q in case.trains))
+
+
+def _case(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]) -> Case:
     part = terms.layout.part(rows)
     whole = Split.of(terms.joint, terms.n_bands).rows(rows)
     scale = np.where(whole.var > 0, whole.var, 1.0)
@@ -92,7 +141,7 @@ def _case(terms: Terms, rows: Sequence[int]) -> Case:
     ]
     ridge, smooth = terms.forms(rows)
     counts = np.array([f.test.count for f in terms.folds], dtype=np.float64)
-    return Case(
+    found = Case(
         rows=tuple(rows),
         layout=part,
         scale=scale,
@@ -102,7 +151,10 @@ def _case(terms: Terms, rows: Sequence[int]) -> Case:
         shares=counts / max(1.0, counts.sum()),
         ridge=_form(part, ridge, scale),
         smooth=_form(part, smooth, scale),
+        sparse=np.sum([part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0),
+        spectra=None,
     )
+    return replace(found, spectra=_spectra(part, found, shared))
 
 
 def _form(part: Layout, forms: Floats, scale: Floats) -> Floats:
@@ -118,20 +170,32 @@ Active = np.ndarray
 def minimiser(q: Quadratic, constraint: str, active: Active | None = None) -> tuple[Floats, Active | None]:
     """The exact minimiser, quickly: many neighbouring problems are solved one after the other."""
     if constraint == "free":
-        return _solved(q), None
+        return (_solved(q), None) if q.l1 is None else _lasso(q, active)
     if constraint == "affine":
         return affine(q), None
     if constraint == "nonnegative":
-        return _nonnegative(q.a, q.b, active) or (nonnegative(q), None)
-    a = q.a / np.outer(q.sums, q.sums)
-    b = q.b / q.sums
-    gram = a - b[:, None] - b[None, :] + q.c
-    size = max(float(gram.diagonal().min()), 1e-300)
-    found = _nonnegative(gram / size + 1.0, np.ones(len(b)), active)
+        return _nonnegative(q.a, q.smooth().b, active) or (nonnegative(q), None)
+    found = _nonnegative(_gram(q), np.ones(len(q.b)), active)
     if found is None:
         return simplex(q), None
     u, active = found
     return u / u.sum() / q.sums, active
+
+
+def _gram(q: Quadratic) -> Floats:
+    """(P, P) of the simplex problem as one of non-negative weights; see :func:`bandfuse.exact.simplex`."""
+    a, b = q.a / np.outer(q.sums, q.sums), q.b / q.sums
+    gram = a - b[:, None] - b[None, :] + q.c
+    size = max(float(gram.diagonal().min()), 1e-300)
+    result: Floats = gram / size + 1.0
+    return result
+
+
+def _lasso(q: Quadratic, active: Active | None) -> tuple[Floats, Active | None]:
+    """Least squares with a sparsity, as a non-negative problem of its halves."""
+    halves = q.halves()
+    found = _nonnegative(halves.a, halves.b, active)
+    return (free(q), None) if found is None else (joined_halves(found[0]), found[1])
 
 
 def _nonnegative(a: Floats, b: Floats, active: Active | None) -> tuple[Floats, Active] | None:

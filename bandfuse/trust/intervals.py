@@ -13,14 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.bands import Floats
+from bandfuse.exact import Quadratic, nonnegative, unit_scale
 from bandfuse.moments import Moments
+from bandfuse.pivoting import nonnegative_grams
 from bandfuse.progress import Progress
 from bandfuse.split import Split, squared_error
 from bandfuse.trust.cases import Active, Case, Terms, effective, minimiser
 from bandfuse.trust.choose import Choice, solved_as
-from bandfuse.trust.holdout import stacked
 
 RESAMPLES = 200
+
+BATCH = 50
+"""Resamples that are solved at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,12 +47,14 @@ class Sums:
             about,
         )
 
-    def drawn(self, times: Floats) -> Moments:
-        """The moments of a resample in which block i stands times[i] times."""
-        count = float(times @ self.count)
-        mean = times @ self.first / count
-        second = np.tensordot(times, self.second, 1)
-        return Moments(int(count), self.about + mean, second - count * np.outer(mean, mean))
+    def drawn(self, times: Floats) -> Iterator[Moments]:
+        """The moments of resamples in which block i stands times[r, i] times; all read the blocks' moments once."""
+        counts, size = times @ self.count, len(self.about)
+        means = times @ self.first / counts[:, None]
+        seconds = (times @ self.second.reshape(len(self.count), -1)).reshape(-1, size, size)
+        for count, mean, second in zip(counts, means, seconds, strict=True):
+            second -= count * np.outer(mean, mean)
+            yield Moments(int(count), self.about + mean, second)
 
 
 def resamples(blocks: Sequence[Moments], about: Floats, *, count: int, seed: int) -> Iterator[Moments]:
@@ -58,9 +64,9 @@ def resamples(blocks: Sequence[Moments], about: Floats, *, count: int, seed: int
         return
     sums = Sums.of(full, about)
     random = np.random.default_rng(seed)
-    for _ in range(count):
-        times = np.bincount(random.integers(0, len(full), len(full)), minlength=len(full))
-        yield sums.drawn(times.astype(np.float64))
+    drawn = [np.bincount(random.integers(0, len(full), len(full)), minlength=len(full)) for _ in range(count)]
+    for first in range(0, count, BATCH):
+        yield from sums.drawn(np.array(drawn[first : first + BATCH], dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +98,15 @@ def intervals(
     found = np.zeros((count, *fitted.shape))
     drawn = 0
     # Every resample begins at the weights of all pixels: it is nearer to them than to another resample.
-    start = [_resolved(c, choices[c.rows[0]], Split.of(terms.joint, terms.n_bands), terms, None)[1] for c in cases]
+    whole = Split.of(terms.joint, terms.n_bands)
+    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in cases]
     draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
+    batch: list[Split] = []
     for moments in progress(draws, total=count, label="resample the blocks"):
-        split = Split.of(moments, terms.n_bands)
-        parts = []
-        for number, case in enumerate(cases):
-            v, _ = _resolved(case, choices[case.rows[0]], split, terms, start[number])
-            parts.append(effective(case, v, gain=terms.gain))
-        found[drawn] = stacked(cases, parts)
-        drawn += 1
+        batch.append(Split.of(moments, terms.n_bands))
+        if len(batch) == BATCH or drawn + len(batch) == count:
+            found[drawn : drawn + len(batch)] = _resolved(cases, choices, batch, terms, start)
+            drawn, batch = drawn + len(batch), []
     if not drawn:
         return None
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
@@ -109,9 +114,46 @@ def intervals(
 
 
 def _resolved(
-    case: Case, choice: Choice, split: Split, terms: Terms, start: Active | None
-) -> tuple[Floats, Active | None]:
-    """The weights of one case on a resample."""
+    cases: Sequence[Case],
+    choices: Sequence[Choice],
+    splits: Sequence[Split],
+    terms: Terms,
+    start: Sequence[Active | None],
+) -> Floats:
+    """(R, K, B) weights of all cases on some resamples."""
+    found = np.zeros((len(splits), *terms.layout.shape))
+    groups: dict[bytes, list[int]] = {}
+    for number, case in enumerate(cases):
+        if case.spectra is not None and choices[case.rows[0]].constraint == "nonnegative" and not terms.gain:
+            groups.setdefault(case.layout.col.tobytes(), []).append(number)
+            continue
+        for i, split in enumerate(splits):
+            v, _ = minimiser(*_problem(case, choices[case.rows[0]], split, terms), start[number])
+            found[i, list(case.rows)] = effective(case, v, gain=terms.gain)
+    for numbers in groups.values():
+        _together([cases[n] for n in numbers], splits, terms, [start[n] for n in numbers], found)
+    return found
+
+
+def _together(
+    cases: Sequence[Case], splits: Sequence[Split], terms: Terms, start: Sequence[Active | None], found: Floats
+) -> None:
+    """Non-negative weights of outputs of one group on all resamples, as one batch: they share the bands' moments."""
+    cols, rows = cases[0].layout.col, [c.rows[0] for c in cases]
+    seen = [split.second(offset=terms.offset) for split in splits]
+    scale = unit_scale(np.mean([s.a for s in seen], axis=0))[cols]
+    a = np.array([s.a[cols][:, cols] for s in seen]) * np.outer(scale, scale)
+    b = np.array([s.c[cols][:, rows].T for s in seen]) * scale
+    first = [np.zeros(len(cols), dtype=bool) if active is None else active for active in start]
+    of = np.repeat(np.arange(len(splits)), len(rows))
+    v, reached = nonnegative_grams(a, of, b.reshape(-1, len(cols)), np.tile(first, (len(splits), 1)))
+    for i in np.flatnonzero(~reached).tolist():
+        v[i] = nonnegative(Quadratic(a[of[i]], b.reshape(v.shape)[i], 0.0, np.ones(len(cols))))
+    found[:, np.array(rows)[:, None], cols] = (scale * v).reshape(b.shape)
+
+
+def _problem(case: Case, choice: Choice, split: Split, terms: Terms) -> tuple[Quadratic, str]:
+    """What is solved for one case on a resample, and under which constraint."""
     q = squared_error(split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=terms.gain)
     signed = choice.constraint in ("free", "affine")
-    return minimiser(case.penalised(q, choice.strength) if signed else q, solved_as(choice, terms.gain), start)
+    return case.penalised(q, choice.strength) if signed else q, solved_as(choice, terms.gain)
