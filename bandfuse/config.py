@@ -168,6 +168,14 @@ class TrainConfig(Inputs, Limits, Running):
     weights: Literal["scalar", "channel", "instance"] = Field(
         "channel", description="One weight per group, per band, or per scene and group."
     )
+    scope: Literal["shared", "per-scene"] = Field(
+        "shared", description="per-scene: every scene has weights of its own, beside the common ones."
+    )
+    pooling: Strength | Literal["auto"] | None = Field(
+        None,
+        description="How strongly the weights of a scene are pulled to the common ones; 0: not at all. auto: chosen on "
+        "held-out blocks of every scene. By default auto with per-scene, 0 with weights instance.",
+    )
     constraint: Literal["auto", "free", "affine", "nonnegative", "simplex"] | None = Field(
         None,
         description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one); auto: "
@@ -258,6 +266,11 @@ class TrainConfig(Inputs, Limits, Running):
         if value is not None:
             terms_of(value)
         return value
+
+    @property
+    def per_scene(self) -> bool:
+        """Whether scenes have weights of their own."""
+        return self.scope == "per-scene" or self.weights == "instance"
 
     @property
     def terms(self) -> dict[str, float]:

@@ -287,3 +287,59 @@ def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> No
         weights.append([w["effective_weight"] / scale for w in found["weights"]])
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
     assert weights[0] == pytest.approx(weights[1], abs=1e-6)
+
+
+# --------------------------------------------------------------------------------------------- weights per scene, pooled
+
+
+def two_scenes(
+    folder: Path, own: list[list[float]], noise: float
+) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
+    """Files of scenes with weights of their own, their pixels and targets."""
+    random = np.random.default_rng(3)
+    files, cubes, targets = [], [], []
+    for i, w in enumerate(own):
+        x = random.normal(size=(3, 30, 32)) @ np.eye(32) + np.array([2.0, 3.0, 1.0])[:, None, None]
+        t = np.tensordot(w, x, 1) + noise * random.normal(size=(30, 32)) + 1
+        files += [write_tiff(folder / f"s{i}.tif", x), write_tiff(folder / f"t{i}.tif", t[None])]
+        cubes.append(x.reshape(3, -1).T)
+        targets.append(t.ravel())
+    return files, cubes, targets
+
+
+@pytest.mark.parametrize("pooling", [0.0, 0.3, 1e6])
+def test_pulled_weights_are_those_of_dense_least_squares(tmp_path: Path, pooling: float) -> None:
+    files, cubes, targets = two_scenes(tmp_path, [[0.5, 0.2, 0.3], [0.9, -0.2, 0.1]], 0.1)
+    found = report(
+        tmp_path, files[0], files[2], "--target", files[1], "--target", files[3], "--scope", "per-scene",
+        "--pooling", pooling, "--constraint", "free",
+    )  # fmt: skip
+    pixels = np.concatenate(cubes)
+    design = np.column_stack([pixels, np.ones(len(pixels))])
+    common = np.linalg.lstsq(design, np.concatenate(targets), rcond=None)[0][:3]
+    assert found["convergence"]["relative_gap"] <= 1e-9
+    for i, (x, t) in enumerate(zip(cubes, targets, strict=True)):
+        a, c = np.cov(x.T, bias=True), (x - x.mean(0)).T @ (t - t.mean()) / len(t)
+        price = pooling * np.diag(pixels.var(axis=0))
+        expected = np.linalg.solve(a + price, c + price @ common)
+        mine = [w["effective_weight"] for w in found["weights"] if w["scene"] == f"s{i}"]
+        np.testing.assert_allclose(mine, expected, rtol=1e-7, atol=1e-9)
+
+
+def test_pooling_is_chosen_by_what_scenes_share(tmp_path: Path) -> None:
+    """Scenes with the same weights and much noise are pooled; scenes with other weights are not."""
+    chosen = []
+    for name, own, noise in (
+        ("same", [[0.5, 0.2, 0.3]] * 2, 3.0),
+        ("other", [[0.5, 0.2, 0.3], [-0.5, 0.9, 0.0]], 0.01),
+    ):
+        (tmp_path / name).mkdir()
+        files, _, _ = two_scenes(tmp_path / name, own, noise)
+        report(
+            tmp_path / name, files[0], files[2], "--target", files[1], "--target", files[3], "--scope", "per-scene",
+            "--constraint", "free",
+        )  # fmt: skip
+        text = (tmp_path / name / "run" / "config.yaml").read_text()
+        chosen.append(float(text.split("pooling: ")[1].split()[0]))
+    assert chosen[0] >= 1
+    assert chosen[1] <= 1e-3

@@ -127,7 +127,7 @@ def assess(
     """
     peak = peak_of(found)
     if made is None:
-        return Assessment(holdout, {} if config.weights == "instance" else _baselines(config, found, peak), None)
+        return Assessment(holdout, {} if config.per_scene else _baselines(config, found, peak), None)
     solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
     if exactly and made.terms.folds:
         holdout = judge(Pairs.joined(held_out_pairs(made.terms, made.cases, solvers)), peak)

@@ -37,16 +37,16 @@ def fit_model(
     sampling: Sampling,
     progress: Progress,
 ) -> tuple[Model, list[Fit], str]:
-    """Fit the pooled moments, and for instance weights every scene's own."""
+    """Fit the pooled moments, and for weights per scene every scene's own, pulled to the common ones."""
     from bandfuse.fit import device_of
 
     device = str(device_of(config.device))
     common_fit = fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
     common = _fusion(config, found, common_fit)
-    if config.weights != "instance":
+    if not config.per_scene:
         return Model(common, decoder=_decoder(config, found, common)), [common_fit], device
     fits = [
-        fit_one(config, device, found, made, sampling, moments, progress, scene=i)
+        fit_one(config, device, found, made, sampling, moments, progress, scene=i, common=_effective(common_fit))
         for i, moments in enumerate(found.scenes)
     ]
     own = {s.key: replace(_fusion(config, found, f), outputs=common.outputs) for s, f in zip(scenes, fits, strict=True)}
@@ -71,13 +71,15 @@ def fit_one(
     progress: Progress,
     *,
     scene: int | None,
+    common: Floats | None = None,
 ) -> Fit:
-    """Minimise the objective of the config on the moments of all scenes, or of one."""
+    """Minimise the objective of the config on the moments of all scenes, or of one, whose weights are pulled to the
+    (K, used) common ones."""
     from bandfuse.fit import fit
 
     n = len(found.design.used)
     joint = joint.take(found.order)
-    objective, level = _objective(config, found, made, sampling, joint, scene)
+    objective, level = _objective(config, found, made, sampling, joint, scene, common)
     settings = settings_of(config, device)
     bands = found.bands.take(found.design.used)
     constraints = None if made is None else made.constraints
@@ -88,7 +90,13 @@ def fit_one(
 
 
 def _objective(
-    config: TrainConfig, found: Survey, made: Plan | None, sampling: Sampling, joint: Moments, scene: int | None
+    config: TrainConfig,
+    found: Survey,
+    made: Plan | None,
+    sampling: Sampling,
+    joint: Moments,
+    scene: int | None,
+    common: Floats | None,
 ) -> tuple[Objective, Floats | None]:
     """The objective, and where the outputs' levels start (None without offset)."""
     from bandfuse.contrast import Sum
@@ -96,6 +104,8 @@ def _objective(
     n = len(found.design.used)
     split = Split.of(joint, n)
     level = None if config.no_offset or config.goal != "regression" else split.target_mean
+    if common is not None and config.pooling:
+        return _pulled(config, found, split, common), level
     if not is_sampled(config):
         parts = [(factor, _term(name, config, found, made, split)) for name, factor in config.terms.items()]
         return (parts[0][1] if len(parts) == 1 else Sum(parts)), level
@@ -103,6 +113,28 @@ def _objective(
     if level is not None and config.activation in ("sigmoid", "tanh"):
         level = np.zeros_like(level)
     return objective_of(config, sampling, pixels, found.grids, found.order, split.mean), level
+
+
+def _effective(fitted: Fit) -> Floats:
+    """(K, used) gain · W."""
+    result: Floats = fitted.gain[:, None] * fitted.weight
+    return result
+
+
+def _pulled(config: TrainConfig, found: Survey, split: Split, common: Floats) -> Objective:
+    """Regression on one scene with ``pooling · Σ_b var_b (u_b − c_b)²``, u its weights and c the common ones.
+
+    The square is a form of u, a part of the covariances with the target, and a constant.
+    """
+    from bandfuse.objectives import Regression
+
+    n = len(found.design.used)
+    price = float(config.pooling or 0.0) * found.pooled.take(range(n)).variance
+    moved = replace(split, c=split.c + (price * common).T, var=split.var + common**2 @ price)
+    forms = np.tile(np.diag(price), (len(common), 1, 1))
+    objective = Regression(moved, offset=not config.no_offset, forms=forms)
+    objective.scale = np.where(split.var > 0, split.var, 1.0)
+    return objective
 
 
 def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, split: Split) -> Objective:

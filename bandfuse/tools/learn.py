@@ -104,6 +104,7 @@ def learn(
     sampling = Sampling(loss, checkpoint_of(config, found))
     # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
     with threadpool_limits(limits=1, user_api="blas"):
+        config = _pooled(config, scenes, found, progress)
         made = plan(config, found, progress) if is_assessed(config) else None
         model, fits, device = fit_model(config, scenes, found, made, sampling, progress)
         trust = _assess(config, scenes, made, found, model, fits, loss, progress)
@@ -141,6 +142,33 @@ def _load() -> None:
         importlib.import_module(name)
 
 
+POOLINGS = (0.0, *(10.0**e for e in range(-6, 3)))
+"""Strengths that are tried; the last one leaves scenes next to nothing of their own."""
+
+
+def _pooled(config: TrainConfig, scenes: Sequence[Scene], found: Survey, progress: Progress) -> TrainConfig:
+    """The settings with a number for the pooling: of those tried, the one with the least error on held-out blocks of
+    every scene, its common and own weights learned from the rest."""
+    if config.pooling != "auto":
+        return config
+    quick = config.model_copy(update={"starts": 1, "optimizer": "lbfgs", "init": "auto", "lr": None, "schedule": None})
+    errors: dict[float, float] = {}
+    for strength in progress(POOLINGS, total=len(POOLINGS), label="choose the pooling"):
+        tried = quick.model_copy(update={"pooling": strength})
+
+        def again(part: Survey, tried: TrainConfig = tried) -> Model:
+            return fit_model(tried, scenes, part, None, Sampling(), silent)[0]
+
+        names = [s.names for s in scenes]
+        pairs = held_out_pairs(found, names, again, count=config.folds, per_scene=True, progress=silent)
+        if pairs is not None:
+            errors[strength] = sum(-(row["r2"] or 0.0) for row in judge(pairs, peak_of(found)).outputs)
+    chosen = min(errors, key=lambda strength: errors[strength]) if errors else 0.0
+    why = "on held-out blocks" if errors else "as there are too few blocks to hold any out"
+    found.messages.append(f"pooling {chosen:g} was chosen {why}")
+    return config.model_copy(update={"pooling": chosen})
+
+
 def _assess(
     config: TrainConfig,
     scenes: Sequence[Scene],
@@ -169,9 +197,7 @@ def _assess(
     pairs = None
     if not exactly:
         names = [s.names for s in scenes]
-        pairs = held_out_pairs(
-            found, names, again, count=config.folds, per_scene=config.weights == "instance", progress=progress
-        )
+        pairs = held_out_pairs(found, names, again, count=config.folds, per_scene=config.per_scene, progress=progress)
     held = None if pairs is None else judge(pairs, peak_of(found))
     matrix = model.common.matrix[:, list(found.design.used)]
     return assess(config, found, made, matrix, held, exactly=exactly, progress=progress)

@@ -18,7 +18,7 @@ Clash = tuple[bool, str, str]
 
 def is_assessed(config: TrainConfig) -> bool:
     """A regression of common weights that needs nothing but moments: blocks can be held out and drawn again."""
-    return [*config.terms] == ["regression"] and not is_sampled(config) and config.weights != "instance"
+    return [*config.terms] == ["regression"] and not is_sampled(config) and not config.per_scene
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -31,6 +31,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     by_files = "regression" if config.target else "separability" if config.labels else "reconstruction"
     objective = config.objective or by_files
     config = config.model_copy(update={"objective": objective})
+    if config.pooling is None:
+        config = config.model_copy(update={"pooling": "auto" if _may_pool(config) else 0.0})
     if config.constraint is None:
         config = config.model_copy(update={"constraint": _default_constraint(config)})
     if "separability" in config.terms and config.ridge is None:
@@ -40,6 +42,11 @@ def resolve(config: TrainConfig) -> TrainConfig:
             raise ConfigError(what, remedy=remedy)
     values = rebased(config.model_dump(include={*PATHS, "groups"}), Path.cwd())
     return config.model_copy(update=values)
+
+
+def _may_pool(config: TrainConfig) -> bool:
+    """Weights per scene, asked for as such, that are fitted from moments."""
+    return config.scope == "per-scene" and [*config.terms] == ["regression"] and not is_sampled(config)
 
 
 def _default_constraint(config: TrainConfig) -> str:
@@ -81,6 +88,7 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
         ("--activation", config.activation != "identity"),
         ("--loss", config.loss != "mse"),
         ("--weights instance", config.weights == "instance"),
+        ("--scope per-scene", config.scope == "per-scene"),
     ):
         yield (
             config.goal != "regression" and given,
@@ -94,6 +102,16 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         config.gain and config.constraint not in ("affine", "simplex"),
         f"--gain has no meaning with constraint {config.constraint}",
         "Use it with --constraint affine or simplex; free and non-negative weights hold their gain already.",
+    )
+    yield (
+        config.pooling not in (None, 0.0) and not config.per_scene,
+        "--pooling has no meaning for weights that all scenes share",
+        "Use it with --scope per-scene.",
+    )
+    yield (
+        config.pooling not in (None, 0.0) and ([*config.terms] != ["regression"] or is_sampled(config)),
+        "--pooling is for regression from moments",
+        "Leave it out.",
     )
     what = "other objectives and sums, instance weights, and losses and activations on a pixel sample"
     for flag, given in (
