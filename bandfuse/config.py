@@ -246,6 +246,11 @@ class TrainConfig(Inputs, Limits, Running):
         "auto", description="Where the fit runs; auto takes cuda where there is one."
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
+    split: Literal["blocks", "random"] = Field(
+        "blocks",
+        description="What is held out. random: single pixels, whose neighbours are trained on: scores leak, and are "
+        "better than elsewhere.",
+    )
     folds: int = Field(
         5,
         ge=0,

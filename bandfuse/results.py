@@ -54,6 +54,7 @@ class ScoreTable(Result):
 
     train: Scores
     holdout: Scores | None = Field(None, description="on contiguous blocks that were held out in turn")
+    split: str = Field("blocks", description="what was held out: blocks, or random pixels (whose scores leak)")
     overall: Scores = Field(
         default_factory=dict, description="of all outputs together, for train and holdout: sam in degrees, ergas"
     )

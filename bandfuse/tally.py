@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bandfuse.bands import Floats
 from bandfuse.moments import Moments, total
-from bandfuse.pixels import Pixels, keys, merged
+from bandfuse.pixels import Keys, Pixels, keys, merged
 from bandfuse.progress import Progress, silent
 from bandfuse.stream import Source, each_window
 from bandfuse.windows import BlockGrid, Window, cells, pieces
@@ -91,7 +91,8 @@ class Question:
     enter the moments, before the targets. ``where`` says which pixels count; all of them if it is None.
 
     ``classes``: the only target is a class number; moments are of the used bands, apart for each class. ``noise``: the
-    moments of noise are gathered too; see :func:`differences`.
+    moments of noise are gathered too; see :func:`differences`. ``random_parts``: pixels are dealt at random, by their
+    hash, to so many strata.
     """
 
     n_bands: int
@@ -104,6 +105,7 @@ class Question:
     where: Where | None = None
     classes: bool = False
     noise: bool = False
+    random_parts: int = 0
 
     @property
     def size(self) -> int:
@@ -192,7 +194,8 @@ def _tally_window(source: Source, window: Window, question: Question, bound: int
     parts, drawn = [], []
     for piece in pieces(window, question.grid):
         # A block in which no pixel counts is there, with nothing in it.
-        found: dict[int, Moments] = {} if question.classes else {0: Moments.zero(question.size)}
+        split = question.classes or question.random_parts
+        found: dict[int, Moments] = {} if split else {0: Moments.zero(question.size)}
         for cell in cells(piece.window):
             here = cell.within(window)
             inside = _count_excluded({reason: o[here].ravel() for reason, o in out.items()}, cell, tally)
@@ -234,16 +237,26 @@ def _tally_cell(
         return {}, Pixels.zero(question.sample, len(question.joint))
     joint = z[question.joint] if ok.all() else z[question.joint][:, ok]
     tally.high = np.maximum(tally.high, joint.max(axis=1))
-    found = _by_class(joint) if question.classes else {0: Moments.of_columns(joint)}
+    if question.classes:
+        found = _by_stratum(joint[:-1], joint[-1].astype(np.int64))
+    elif question.random_parts:
+        found = _by_stratum(joint, part_of(_keys(np.flatnonzero(ok), cell, question)[0], question.random_parts))
+    else:
+        found = {0: Moments.of_columns(joint)}
     if question.noise:
         found[NOISE] = Moments.of_columns(differences(z[list(question.used)], ok, (cell.rows, cell.cols)))
     return found, _draw(joint, np.flatnonzero(ok), cell, question, bound)
 
 
-def _by_class(joint: Floats) -> dict[int, Moments]:
-    """Moments of (D − 1, n) bands for each class in the last row."""
-    numbers = joint[-1].astype(np.int64)
-    return {int(c): Moments.of_columns(np.ascontiguousarray(joint[:-1, numbers == c])) for c in np.unique(numbers)}
+def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Moments]:
+    """Moments of (D, n) values for each of (n,) numbers."""
+    return {int(c): Moments.of_columns(np.ascontiguousarray(z[:, numbers == c])) for c in np.unique(numbers)}
+
+
+def part_of(key: Keys, parts: int) -> Counts:
+    """(n,) the random part of pixels, from their hashes: by other bits than those that order the sample."""
+    numbers: Counts = ((key * np.uint64(0x9E3779B97F4A7C15)) % np.uint64(parts)).astype(np.int64)
+    return numbers
 
 
 def differences(z: Floats, ok: NDArray[np.bool_], shape: tuple[int, int]) -> Floats:
@@ -268,11 +281,18 @@ def _draw(joint: Floats, places: NDArray[np.intp], cell: Window, question: Quest
     """The pixels of a cell whose hash is at most the bound: no others can enter the sample any more."""
     if not question.sample:
         return Pixels.zero(0, len(joint))
-    row, col = cell.row + places // cell.cols, cell.col + places % cell.cols
-    key = keys(question.seed, question.scene, row, col)
+    key, row, col = _keys(places, cell, question)
     near = np.flatnonzero(key <= np.uint64(bound))
     place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(np.int64)
     return Pixels.of(question.sample, key[near], place, joint[:, near].T)
+
+
+def _keys(
+    places: NDArray[np.intp], cell: Window, question: Question
+) -> tuple[Keys, NDArray[np.intp], NDArray[np.intp]]:
+    """Hash, row and column of pixels of a cell."""
+    row, col = cell.row + places // cell.cols, cell.col + places % cell.cols
+    return keys(question.seed, question.scene, row, col), row, col
 
 
 def reduce_windows(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rasters import cli, ok, write_tiff
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
@@ -289,7 +290,7 @@ def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> No
     assert weights[0] == pytest.approx(weights[1], abs=1e-6)
 
 
-# --------------------------------------------------------------------------------------------- weights per scene, pooled
+# -------------------------------------------------------------------------------------------- weights per scene, pooled
 
 
 def two_scenes(
@@ -343,3 +344,51 @@ def test_pooling_is_chosen_by_what_scenes_share(tmp_path: Path) -> None:
         chosen.append(float(text.split("pooling: ")[1].split()[0]))
     assert chosen[0] >= 1
     assert chosen[1] <= 1e-3
+
+
+# -------------------------------------------------------------------------------------------------------- random pixels
+
+
+def test_random_pixels_leak_and_say_so(tmp_path: Path) -> None:
+    """A target that drifts over the scene: held-out pixels are guessed well from their neighbours, blocks are not."""
+    random = np.random.default_rng(0)
+    drift = np.linspace(0, 3, 60)[:, None] * np.ones(64)
+    cube = np.array([drift**p for p in (1, 2, 3)]) + 0.01 * random.normal(size=(3, 60, 64))
+    target = np.sin(2 * drift) + 0.05 * random.normal(size=drift.shape)
+    scene, goal = write_tiff(tmp_path / "x.tif", cube), write_tiff(tmp_path / "t.tif", target[None])
+    found = {}
+    for split in ("blocks", "random"):
+        (tmp_path / split).mkdir()
+        flags = ["--constraint", "free", "--split", split]
+        found[split] = report(tmp_path / split, scene, "--target", goal, *flags)
+    r2 = {split: f["scores"]["holdout"]["b1"]["r2"] for split, f in found.items()}
+    assert r2["random"] > r2["blocks"] + 0.01
+    assert found["random"]["scores"]["split"] == "random"
+    assert found["random"]["scores"]["train"]["b1"]["r2"] == pytest.approx(
+        found["blocks"]["scores"]["train"]["b1"]["r2"]
+    )
+    done = ok("train", scene, "--target", goal, "--constraint", "free", "--split", "random", "-o", tmp_path / "again")
+    assert "they leak" in done.out
+    page = (tmp_path / "again" / "report.html").read_text()
+    assert "On random pixels that were held out, the fused bands" in page
+    assert "these scores leak" in page
+
+
+def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
+    """Parts by the pixels' hashes, over two scenes together; the same for every number of threads."""
+    from bandfuse.pixels import keys
+    from bandfuse.tally import part_of
+
+    files, cubes, targets = two_scenes(tmp_path, [[0.5, 0.2, 0.3], [0.4, 0.3, 0.3]], 0.3)
+    flags = ["--target", files[1], "--target", files[3], "--constraint", "free", "--split", "random", "--folds", 4]
+    one, three = (report(tmp_path, files[0], files[2], *flags, "--overwrite", "--threads", n) for n in (1, 3))
+    assert one["scores"] == three["scores"]
+    row, col = np.divmod(np.arange(30 * 32), 32)
+    part = np.concatenate([part_of(keys(0, scene, row, col), 4) for scene in (0, 1)])
+    x, t = np.concatenate(cubes), np.concatenate(targets)
+    error = 0.0
+    for i in range(4):
+        model = LinearRegression().fit(x[part != i], t[part != i])
+        error += ((model.predict(x[part == i]) - t[part == i]) ** 2).sum()
+    assert np.bincount(part).min() > 400
+    assert one["scores"]["holdout"]["b1"]["r2"] == pytest.approx(1 - error / len(t) / t.var(), rel=1e-9)

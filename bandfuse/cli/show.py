@@ -117,7 +117,9 @@ def overall(row: dict[str, float | None]) -> None:
 def summary(report: TrainReport) -> None:
     """What a training found: scores, how the fit ended, and what was left out."""
     held = report.scores.holdout
-    rows, what = (held, "blocks held out in turn") if held else (report.scores.train, "the training pixels")
+    apart = {"random": "random pixels held out in turn: they leak, as their neighbours were trained on"}
+    what = apart.get(report.scores.split, "blocks held out in turn") if held else "the training pixels"
+    rows = held or report.scores.train
     constraints = {o.name: o.constraint for o in report.outputs}
     scores(rows, f"Scores on {what}", constraints if set(rows) == set(constraints) else None)
     overall(report.scores.overall.get("holdout" if held else "train", {}))

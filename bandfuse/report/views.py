@@ -11,7 +11,12 @@ from bandfuse.report.numbers import MISSING, file_size, number, percent
 from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
-PART_TITLES = {"train": "training pixels", "holdout": "held-out blocks", "baselines": "baselines"}
+PART_TITLES = {
+    "train": "training pixels",
+    "holdout": "held-out blocks",
+    "random": "random pixels (leaking)",
+    "baselines": "baselines",
+}
 SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "PSNR (dB)"} | {
     "accuracy": "Accuracy", "balanced": "Balanced accuracy", "kappa": "Kappa", "snr_db": "SNR (dB)",
 }  # fmt: skip
@@ -144,7 +149,8 @@ def _any(rows: Sequence[WeightRow], column: str) -> bool:
 
 def score_tables(report: TrainReport) -> list[Table]:
     """One table per part of the data: a row per output, a column per score."""
-    parts = {"holdout": report.scores.holdout, "train": report.scores.train}
+    apart = "random" if report.scores.split == "random" else "holdout"
+    parts = {apart: report.scores.holdout, "train": report.scores.train}
     tables = [_score_table(part, scores) for part, scores in parts.items() if scores]
     more = [table for table in (overall_table(report), baseline_table(report)) if table]
     return [*tables, *more]

@@ -63,7 +63,7 @@ def _wish(value: float | str | None, *, auto: bool) -> float | None:
 
 def _terms(config: TrainConfig, found: Survey) -> Terms:
     """The moments and folds that every case rests on."""
-    design, blocks = found.design, found.blocks()
+    design, blocks = found.design, found.parts()
     made = folds([b.moments for b in blocks], [b.sample for b in blocks], config.folds)
     joint, sample = found.pooled.take(found.order), found.pixels.values[:, found.order]
     tied = ties(found.bands, design.used) if config.fuse == "within" and config.weights == "channel" else []

@@ -49,7 +49,7 @@ def contest(config: TrainConfig, found: Survey, weight: Floats, encode: Encoder,
 def _folds(config: TrainConfig, found: Survey) -> list[tuple[Survey, Survey]]:
     """Training and test parts; a training that lacks a class cannot know it, and is left out."""
     held = folded(found, config.folds, per_scene=False)
-    every = [(block.scene, block.number) for block in found.blocks()]
+    every = [(block.scene, block.number) for block in found.parts()]
     parts = [(found.within([p for p in every if p not in run]), found.within(run)) for run in held]
     if "separability" not in config.terms:
         return parts

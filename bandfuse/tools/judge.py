@@ -53,7 +53,7 @@ def folded(found: Survey, count: int, *, per_scene: bool) -> list[list[tuple[int
     """Runs of (scene, block), each to be held out once: over all scenes, or cut within every scene so that each scene
     has a part in every training. Empty where there are too few blocks."""
     groups: dict[int, list[tuple[int, int, int]]] = {}
-    for block in found.blocks():
+    for block in found.parts():
         groups.setdefault(block.scene if per_scene else 0, []).append((block.scene, block.number, block.moments.count))
     cuts = [runs([size for _, _, size in group], count) for group in groups.values()]
     count = min((max(cut, default=-1) + 1 for cut in cuts), default=0)
@@ -70,7 +70,7 @@ def held_out_pairs(
     """Outputs beside targets on blocks that are held out in turn, the model learned anew from the rest each time; None
     without folds."""
     held = folded(found, count, per_scene=per_scene)
-    every = [(block.scene, block.number) for block in found.blocks()]
+    every = [(block.scene, block.number) for block in found.parts()]
     parts = []
     for run in progress(held, total=len(held), label="learn again without each fold"):
         model = refit(found.within([place for place in every if place not in run]))

@@ -97,6 +97,7 @@ def learn(
         seed=config.seed,
         sample=_sample_size(config),
         noise="snr" in config.terms,
+        random_parts=config.folds if config.split == "random" else 0,
     )
     _require_classes(config, found)
     ahead.join()

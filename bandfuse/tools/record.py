@@ -126,7 +126,7 @@ def _score_table(trained: Trained) -> ScoreTable:
     found, names, train = trained.survey, _scored(trained), trained.trust.train
     if train is None:
         train = judge(pairs_of(found, [s.names for s in trained.scenes], trained.model), peak_of(found))
-    return _table(names, {"train": train, "holdout": trained.trust.holdout}, len(found.pixels))
+    return _table(names, {"train": train, "holdout": trained.trust.holdout}, len(found.pixels), trained.config.split)
 
 
 def _scored(trained: Trained) -> list[str]:
@@ -135,16 +135,16 @@ def _scored(trained: Trained) -> list[str]:
     return list(trained.survey.design.names) if together is None else [together]
 
 
-def _table(names: Sequence[str], parts: Mapping[str, Judged | None], sampled: int) -> ScoreTable:
+def _table(names: Sequence[str], parts: Mapping[str, Judged | None], sampled: int, split: str) -> ScoreTable:
     known = {part: judged for part, judged in parts.items() if judged is not None}
     rows = {part: dict(zip(names, judged.outputs, strict=True)) for part, judged in known.items()}
     overall = {part: judged.overall for part, judged in known.items() if judged.overall}
-    return ScoreTable(train=rows["train"], holdout=rows.get("holdout"), overall=overall, sampled=sampled)
+    return ScoreTable(train=rows["train"], holdout=rows.get("holdout"), overall=overall, sampled=sampled, split=split)
 
 
 def _baselines(trained: Trained) -> dict[str, ScoreTable]:
-    sampled = len(trained.survey.pixels)
-    return {m: _table(_scored(trained), parts, sampled) for m, parts in trained.trust.table.items()}
+    sampled, split = len(trained.survey.pixels), trained.config.split
+    return {m: _table(_scored(trained), parts, sampled, split) for m, parts in trained.trust.table.items()}
 
 
 def _convergence(trained: Trained) -> Convergence:

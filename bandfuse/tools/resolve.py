@@ -150,4 +150,9 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         f"--checkpoint has no meaning for {config.optimizer}",
         "Use it with --optimizer adam, adamw or sgd.",
     )
+    yield (
+        config.split == "random" and "separability" in config.terms,
+        "--split random has no meaning for separability",
+        "Leave it out.",
+    )
     yield bool(config.group and config.groups), "--group and --groups exclude each other", "Use one of them."

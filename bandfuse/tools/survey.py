@@ -22,7 +22,7 @@ from bandfuse.raster import OUTSIDE, Raster, Reader, labelled, opened_selection
 from bandfuse.results import InputFile
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import each_window
-from bandfuse.tally import NOISE, Census, Question, Tally, reduce_windows
+from bandfuse.tally import NOISE, Census, Question, Tally, part_of, reduce_windows
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, plan, tile
 
 SCOUT_STACKS = 8
@@ -61,7 +61,8 @@ def _cores() -> int:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One block that has pixels: its scene and number, the moments of [used bands, outputs' targets], and a sample."""
+    """One part of the pixels, a block or a random part: its scene and number, the moments of [used bands, outputs'
+    targets], and a sample. A random part is of all scenes (scene −1)."""
 
     scene: int
     number: int
@@ -74,7 +75,8 @@ class Survey:
     """What the pass found, over all scenes.
 
     ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
-    ``grids``: how each scene was cut into blocks.
+    ``grids``: how each scene was cut into blocks. ``random_parts``: how many parts of random pixels stand in their
+    place where pixels are held out; 0 for none.
     """
 
     bands: Bands
@@ -83,6 +85,7 @@ class Survey:
     tallies: list[Tally]
     grids: list[BlockGrid]
     messages: list[str]
+    random_parts: int = 0
 
     @property
     def classes(self) -> dict[int, Moments]:
@@ -115,13 +118,31 @@ class Survey:
                     found.append(Block(scene, number, moments.take(self.order), sample))
         return found
 
+    def parts(self) -> list[Block]:
+        """What can be held out: the blocks, or the random parts."""
+        if not self.random_parts:
+            return self.blocks()
+        pixels, found = self.pixels, []
+        strata = [t.by_stratum() for t in self.tallies]
+        of_pixel = part_of(pixels.key, self.random_parts)
+        for number in range(self.random_parts):
+            some = [s[number] for s in strata if number in s]
+            if some:
+                sample = pixels.values[of_pixel == number][:, self.order]
+                found.append(Block(-1, number, total(some, some[0].size).take(self.order), sample))
+        return found
+
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:
-        """What the pass found in these blocks (scene, number) alone; extremes stay those of all pixels."""
+        """What the pass found in these parts (scene, number) alone; extremes stay those of all pixels."""
         tallies = []
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
-            kept = [number for s, number in places if s == scene]
-            here = np.isin(block_numbers(tally.pixels.place, [grid], first=scene), kept)
-            strata = {key: m for key, m in tally.strata.items() if key[0] in kept}
+            kept = [number for s, number in places if s in (scene, -1)]
+            if self.random_parts:
+                of_pixel, which = part_of(tally.pixels.key, self.random_parts), 1
+            else:
+                of_pixel, which = block_numbers(tally.pixels.place, [grid], first=scene), 0
+            here = np.isin(of_pixel, kept)
+            strata = {key: m for key, m in tally.strata.items() if key[which] in kept}
             used = sum(m.count for (_, stratum), m in strata.items() if stratum != NOISE)
             tallies.append(replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used))
         return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
@@ -158,6 +179,7 @@ def survey(
     seed: int,
     sample: int,
     noise: bool = False,
+    random_parts: int = 0,
 ) -> Survey:
     """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
 
@@ -166,7 +188,7 @@ def survey(
     Parameters
     ----------
     arrange : makes the design from a band table; called again when bands turn out dead.
-    noise : gather the moments of the noise too.
+    noise : gather the moments of the noise too. random_parts : deal the pixels to so many random parts.
     """
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
@@ -187,6 +209,7 @@ def survey(
                 seed=seed,
                 sample=sample,
                 noise=noise,
+                random_parts=random_parts,
                 n_scenes=len(scenes),
             )
             for number, scene in enumerate(scenes)
@@ -202,7 +225,7 @@ def survey(
     totals = [t.total() for t in tallies]
     _require_numbers(scenes, totals)
     grids = [block_grid(s, len(scenes)) for s in scenes]
-    return Survey(flagged.dropping(truth), design, totals, tallies, grids, messages)
+    return Survey(flagged.dropping(truth), design, totals, tallies, grids, messages, random_parts)
 
 
 def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
@@ -260,6 +283,7 @@ def _pass(
     seed: int,
     sample: int,
     noise: bool,
+    random_parts: int,
     n_scenes: int,
 ) -> Tally:
     """Gather one scene."""
@@ -280,6 +304,7 @@ def _pass(
             where=where,
             classes=scene.labels is not None,
             noise=noise,
+            random_parts=random_parts,
         )
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)

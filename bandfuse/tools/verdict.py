@@ -15,6 +15,12 @@ INTERVALS = (
 )
 
 
+LEAK = (
+    "What was held out are random pixels, whose neighbours were trained on: these scores leak. On another part of the "
+    "scene expect less."
+)
+
+
 @dataclass(frozen=True)
 class Measure:
     """The score that decides: its key, its name in a sentence, and a difference that is worth a word."""
@@ -41,12 +47,13 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
     known = {name: value for name, s in scores.items() if (value := s[MEASURES[goal].key]) is not None}
     if not known:
         return ["No score could be computed: there is nothing that varies."]
-    return [_first(goal, known, held_out=held is not None), *_doubts(report, trained)]
+    lines = [_first(goal, known, report.scores.split if held else ""), *_doubts(report, trained)]
+    return [*lines[:1], LEAK, *lines[1:]] if held and report.scores.split == "random" else lines
 
 
-def _first(goal: str, known: dict[str, float], *, held_out: bool) -> str:
-    """How good it is."""
-    where = " on blocks that were held out" if held_out else ""
+def _first(goal: str, known: dict[str, float], split: str) -> str:
+    """How good it is; ``split``: what was held out, empty for nothing."""
+    where = {"blocks": " on blocks that were held out", "random": " on random pixels that were held out"}.get(split, "")
     worst = min(known, key=lambda name: known[name])
     if goal == "reconstruction":
         return f"The fused bands keep {share(known[worst])} of the cube's variance{where}."
@@ -56,7 +63,7 @@ def _first(goal: str, known: dict[str, float], *, held_out: bool) -> str:
     if goal == "snr":
         best = max(known.values())
         return f"The fused bands reach {known[worst]:.1f} to {best:.1f} dB of signal to noise{where}."
-    start = "On blocks that were held out, the" if held_out else "The"
+    start = f"{where.strip().capitalize()}, the" if where else "The"
     rest = ", the least well matched target, and more of the others." if len(known) > 1 else "."
     return f"{start} fused bands explain {share(known[worst])} of the variance of {worst!r}{rest}"
 
