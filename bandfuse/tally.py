@@ -205,9 +205,18 @@ def _tally_window(source: Source, window: Window, question: Question, bound: int
             for stratum, moments in more.items():
                 found[stratum] = found[stratum] + moments if stratum in found else moments
             drawn.append(pixels)
+            bound = _tightened(bound, drawn, question.sample)
         parts += [(piece.block, piece.column, stratum, found[stratum]) for stratum in sorted(found)]
     tally.pixels = merged(drawn, question.sample, len(question.joint))
     return tally, parts
+
+
+def _tightened(bound: int, drawn: list[Pixels], capacity: int) -> int:
+    """The largest hash that can still enter the sample, after these pixels of the window."""
+    if not capacity or sum(len(p) for p in drawn) <= capacity:
+        return bound
+    key = np.concatenate([p.key for p in drawn])
+    return min(bound, int(np.partition(key, capacity - 1)[capacity - 1]))
 
 
 def _count_excluded(out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally) -> NDArray[np.bool_]:
@@ -227,15 +236,15 @@ def _tally_cell(
         z[:, ~inside] = np.nan
     finite = np.isfinite(z)
     tally.census += Census.of(z, finite, question.n_bands)
-    bands_ok = finite[list(question.used)].all(axis=0)
-    ok = np.logical_and(bands_ok, finite[question.n_bands :].all(axis=0))
+    bands_ok, ok = (inside, inside) if finite.all() else _valid(finite, question)
     tally.used += int(ok.sum())
     tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
     lacking = "not labelled" if question.classes else "target missing"
     tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
     if not ok.any():
         return {}, Pixels.zero(question.sample, len(question.joint))
-    joint = z[question.joint] if ok.all() else z[question.joint][:, ok]
+    joint = z if question.joint == list(range(len(z))) else z[question.joint]
+    joint = joint if ok.all() else joint[:, ok]
     tally.high = np.maximum(tally.high, joint.max(axis=1))
     if question.classes:
         found = _by_stratum(joint[:-1], joint[-1].astype(np.int64))
@@ -246,6 +255,12 @@ def _tally_cell(
     if question.noise:
         found[NOISE] = Moments.of_columns(differences(z[list(question.used)], ok, (cell.rows, cell.cols)))
     return found, _draw(joint, np.flatnonzero(ok), cell, question, bound)
+
+
+def _valid(finite: NDArray[np.bool_], question: Question) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(n,) pixels whose used bands are valid, and those whose targets are valid too."""
+    bands_ok = np.logical_and.reduce(finite[list(question.used)], axis=0)
+    return bands_ok, bands_ok & np.logical_and.reduce(finite[question.n_bands :], axis=0)
 
 
 def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Moments]:
