@@ -362,3 +362,16 @@ def test_what_does_not_fit_is_refused(scene: tuple[Path, np.ndarray, np.ndarray]
     assert done.code == 2, done.out
     assert words in done.err
     assert not (folder / "none").exists()
+
+
+def test_losses_below_zero_are_drawn(scene: tuple[Path, np.ndarray, np.ndarray]) -> None:
+    from bandfuse.report.figures import loss_figure
+
+    folder, _, _ = scene
+    train(folder, "--labels", folder / "labels.tif", *LABELS)
+    page = (folder / "run" / "report.html").read_text()
+    assert "Distance of the loss from the least that was reached" in page
+    assert "ratio of variances" in page
+    falling = loss_figure({"a": [-0.1, -0.5, -0.6, -0.61]})
+    assert "loss above the least" in falling
+    assert falling.count("<path") > loss_figure({"a": [float("nan")]}).count("<path")

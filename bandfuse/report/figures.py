@@ -254,20 +254,24 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
 
     Parameters
     ----------
-    history : per output, loss / Var(target) before step 1, after step 1, …; values ≤ 0 and NaN are not drawn.
+    history : per output, loss / Var(target) before step 1, after step 1, …; values ≤ 0 and NaN are not drawn. Losses
+        that fall below zero are drawn as their distance from the least of all.
     """
     looks = [(SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]) for i in range(len(history))]
+    finite = [float(v) for values in history.values() for v in values if math.isfinite(v)]
+    least = min(finite, default=0.0)
+    below = least < 0
     with chart_style(key):
         figure, (axes,) = _canvas(len(history), (1.0,))
         axes.set_yscale("log")
         for values, (colour, style) in zip(history.values(), looks, strict=True):
-            y = np.array(values, dtype=np.float64)
+            y = np.array(values, dtype=np.float64) - (least if below else 0.0)
             y[~(np.isfinite(y) & (y > 0))] = np.nan
             drawn = np.unique(np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int))
             axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)
         _log_ticks(axes)
         axes.set_xlabel("step")
-        axes.set_ylabel("loss / variance of the target")
+        axes.set_ylabel("loss above the least" if below else "loss / variance of the target")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
         _legend(figure, [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)])
         return to_svg(figure, key=key, label=label)

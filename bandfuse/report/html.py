@@ -120,6 +120,7 @@ def render(context: ReportContext) -> str:
         images=[_image(look, _side(len(context.quicklooks))) for look in context.quicklooks],
         loss=_loss(context.history),
         convergence=views.convergence_facts(report),
+        loss_note=views.loss_note(report),
         pixels=views.pixel_table(report),
         dropped=views.dropped_table(report.bands_dropped),
         inputs=views.input_table(report),
@@ -172,6 +173,8 @@ def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:
         return None
     ends = "; ".join(f"{name} ends at {number(float(values[-1]))}" for name, values in drawn.items())
     caption = "Loss of every output against step, divided by the variance of its target. The axis is logarithmic."
+    if min(min(values) for values in drawn.values()) < 0:
+        caption = "Distance of the loss from the least that was reached, against step. The axis is logarithmic."
     svg = loss_figure(drawn, label=f"Relative loss against step: {ends}.", key="loss")
     return _Figure("Loss", caption, Markup(svg))
 

@@ -219,6 +219,16 @@ def convergence_facts(report: TrainReport) -> Facts:
     )
 
 
+def loss_note(report: TrainReport) -> str:
+    """What the loss is."""
+    if any("r2" in score for score in report.scores.train.values()):
+        return (
+            "Losses are summed over the outputs, in the units of the loss (mean squared errors: squared units of the "
+            "target). The relative gap is the largest (loss − optimum) / Var(target) of all outputs."
+        )
+    return "The loss is the logarithm of a ratio of variances: the smaller the better, and below zero."
+
+
 def _spread(ends: Sequence[float]) -> str:
     return f"{len(ends)}, ending at {number(min(ends))} to {number(max(ends))}"
 
