@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.bands import Floats
+from bandfuse.errors import InputError
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Keys, Pixels, keys, merged
 from bandfuse.progress import Progress, silent
@@ -17,6 +18,9 @@ from bandfuse.stream import Source, each_window
 from bandfuse.windows import BlockGrid, Window, cells, pieces
 
 Counts = NDArray[np.int64]
+
+MOST_STRATA = 256
+"""More distinct numbers than this are no classes."""
 
 NOISE = -1
 """The stratum of the moments of noise. Classes are not negative."""
@@ -124,7 +128,7 @@ class Tally:
 
     ``strata``: moments of [used bands, targets] by block number and stratum: the class of the pixels, 0 where there are
     no classes, or :data:`NOISE` for moments of the noise. ``invalid``: pixels not used, by reason. ``high``: maxima of
-    [used bands, targets] over the used pixels.
+    [used bands, targets] over the used pixels. ``size``: variables of the moments.
     """
 
     census: Census
@@ -133,6 +137,7 @@ class Tally:
     used: int = 0
     invalid: dict[str, int] = field(default_factory=lambda: {"band missing": 0, "target missing": 0})
     strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
+    size: int = 0
 
     @classmethod
     def zero(cls, question: Question) -> Tally:
@@ -142,12 +147,8 @@ class Tally:
             Census.zero(question.n_bands + question.n_targets),
             Pixels.zero(question.sample, size),
             np.full(size, -np.inf),
+            size=question.size,
         )
-
-    @property
-    def size(self) -> int:
-        """Variables of the moments."""
-        return next((m.size for (_, stratum), m in self.strata.items() if stratum != NOISE), len(self.high))
 
     @property
     def blocks(self) -> dict[int, Moments]:
@@ -265,7 +266,13 @@ def _valid(finite: NDArray[np.bool_], question: Question) -> tuple[NDArray[np.bo
 
 def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Moments]:
     """Moments of (D, n) values for each of (n,) numbers."""
-    return {int(c): Moments.of_columns(np.ascontiguousarray(z[:, numbers == c])) for c in np.unique(numbers)}
+    known = np.unique(numbers)
+    if len(known) > MOST_STRATA:
+        raise InputError(
+            "labels hold too many classes", got=f"{len(known)} in one part of the scene",
+            expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
+        )  # fmt: skip
+    return {int(c): Moments.of_columns(np.ascontiguousarray(z[:, numbers == c])) for c in known}
 
 
 def part_of(key: Keys, parts: int) -> Counts:

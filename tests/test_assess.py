@@ -125,6 +125,8 @@ def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:
         (["--ridge", "-1"], "ridge"),
         (["--smooth", "much"], "smooth"),
         (["--loss", "mae", "--ridge", "0.1"], "--ridge has no meaning"),
+        (["--folds", "0", "--ridge", "auto"], "--ridge auto and --folds 0 exclude each other"),
+        (["--folds", "1"], "0, or 2 and more"),
         (["--constraint", "simplex", "--sparse", "0.1"], "--sparse has no meaning where the sum"),
         (["--loss", "mae", "--sparse", "auto"], "--sparse has no meaning"),
         (["--weights", "instance", "--constraint", "auto"], "--constraint auto has no meaning"),
@@ -392,3 +394,8 @@ def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
         error += ((model.predict(x[part == i]) - t[part == i]) ** 2).sum()
     assert np.bincount(part).min() > 400
     assert one["scores"]["holdout"]["b1"]["r2"] == pytest.approx(1 - error / len(t) / t.var(), rel=1e-9)
+
+
+def test_weights_that_are_all_zero_are_said(tmp_path: Path) -> None:
+    done = ok("train", CUBE, "--target", TARGET, "--sparse", 1e6, "-o", tmp_path / "run", "--no-fused")
+    assert "all weights of blue, green, red, nir are zero" in done.err

@@ -352,12 +352,22 @@ def test_objectives_that_are_none(text: str) -> None:
         (["--objective", "magic"], "--objective; got 'magic'; expected one of regression"),
         (["--labels", "{cube}"], "are not one band"),
         (["--labels", "{half}"], "no whole number"),
+        (["--labels", "{y}", "--label-field", "a"], "--label-field has no meaning"),
+        (["--labels", "{many}"], "too many classes"),
+        (["--labels", "{empty}"], "hold no features"),
+        (["--objective", "snr", "--group", "a=all", "--group", "b=all"], "are of the same bands"),
+        (["--labels", "{y}", "--group", "a=1", "--group", "b=1"], "2 outputs of 1 bands"),
+        (["--labels", "{y}", "--split", "random"], "--split random has no meaning"),
+        (["--objective", "snr", "--window", "0", "0", "2", "3"], "too few neighbouring pixels"),
     ],
 )
 def test_what_does_not_fit_is_refused(scene: tuple[Path, np.ndarray, np.ndarray], flags: list[str], words: str) -> None:
     folder, _, labels = scene
     write_tiff(folder / "half.tif", labels[None] / np.float32(2))
-    places = {"y": folder / "labels.tif", "cube": folder / "cube.tif", "half": folder / "half.tif"}
+    write_tiff(folder / "many.tif", np.arange(2400, dtype="int16").reshape(1, 40, 60))
+    (folder / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    more = {"many": folder / "many.tif", "empty": folder / "empty.geojson"}
+    places = more | {"y": folder / "labels.tif", "cube": folder / "cube.tif", "half": folder / "half.tif"}
     done = cli("train", folder / "cube.tif", *(f.format(**places) for f in flags), "-o", folder / "none")
     assert done.code == 2, done.out
     assert words in done.err
@@ -375,3 +385,40 @@ def test_losses_below_zero_are_drawn(scene: tuple[Path, np.ndarray, np.ndarray])
     falling = loss_figure({"a": [-0.1, -0.5, -0.6, -0.61]})
     assert "loss above the least" in falling
     assert falling.count("<path") > loss_figure({"a": [float("nan")]}).count("<path")
+
+
+def test_folds_that_hold_out_whole_scenes(tmp_path: Path) -> None:
+    """Five scenes, five folds: each training lacks one scene, the test has that one alone."""
+    random = np.random.default_rng(0)
+    files, labels = [], []
+    for i in range(5):
+        y = random.integers(1, 3, (1, 20, 20)).astype("uint8")
+        files.append(write_tiff(tmp_path / f"s{i}.tif", random.normal(size=(4, 20, 20)) + y))
+        labels.append(write_tiff(tmp_path / f"y{i}.tif", y))
+    flags = [f for name in labels for f in ("--labels", name)]
+    ok("train", *files, *flags, "--groups", "equal:2", "-o", tmp_path / "run", "--no-fused")
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["scores"]["holdout"]["classes"]["accuracy"] > 0.7
+
+
+def test_polygons_may_be_left_out_by_number(tmp_path: Path) -> None:
+    def square(col: int, value: int) -> dict[str, Any]:
+        x, y = 400_000 + 30 * col, 5_800_000
+        ring = [[x, y], [x + 300, y], [x + 300, y - 600], [x, y - 600], [x, y]]
+        return {"type": "Feature", "properties": {"c": value}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+    features = [square(0, 1), square(10, 2), square(20, 3)]
+    (tmp_path / "y.json").write_text(json.dumps({"type": "FeatureCollection", "crs": None, "features": features}))
+    write_tiff(tmp_path / "cube.tif", spectra(4, 20, 30))
+    for flags, used in (([], 600), (["--unlabelled", 3], 400)):
+        found = train(tmp_path, "--labels", tmp_path / "y.json", *flags)
+        assert found["pixels"]["used"] == used
+
+
+def test_what_is_rare_is_said(tmp_path: Path) -> None:
+    y = np.ones((1, 20, 20), "uint8")
+    y[0, :, 10:] = 2
+    y[0, 0, 0] = 7
+    write_tiff(tmp_path / "cube.tif", spectra(4, 20, 20))
+    done = ok("train", tmp_path / "cube.tif", "--labels", write_tiff(tmp_path / "y.tif", y), "-o", tmp_path / "run")
+    assert "classes with few pixels: 7 (1)" in done.err

@@ -103,25 +103,27 @@ def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabe
     Parameters
     ----------
     field : the property of a GeoJSON feature that holds its class; its only one if not given.
-    unlabelled : numbers of a raster that are no class; its nodata is none anyway.
+    unlabelled : numbers that are no class; a raster's nodata is none anyway.
 
     Raises
     ------
     InputError, MismatchError : it cannot be read, has more than one band, lies elsewhere, or names no class.
     """
     if is_json(Path(path)):
-        return _from_polygons(path, grid, field)
+        return _from_polygons(path, grid, field, unlabelled)
     raster = describe(path, "labels")
     same_grid(grid, raster, "labels")
+    if field is not None:
+        raise InputError(f"labels {path} are a raster: --label-field has no meaning", remedy="Leave it out.")
     if len(raster.bands) != 1:
         raise InputError(f"labels {path} are not one band", got=f"{len(raster.bands)} bands", expected="one band")
     return Labels(replace(raster, scale=np.ones(1), offset=np.zeros(1)), unlabelled=tuple(unlabelled))
 
 
-def _from_polygons(path: str, grid: Raster, field: str | None) -> Labels:
+def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Sequence[int]) -> Labels:
     content = read_geojson(path, "labels")
     features = content.get("features") if isinstance(content, dict) else None
-    if not isinstance(features, list):
+    if not isinstance(features, list) or not features:
         raise InputError(f"labels {path} hold no features", expected="a GeoJSON FeatureCollection with classes")
     by_class: dict[Any, list[Any]] = {}
     for feature in features:
@@ -133,7 +135,10 @@ def _from_polygons(path: str, grid: Raster, field: str | None) -> Labels:
     shapes = tuple(
         (numbers[key], polygon_mask(path, {"type": "FeatureCollection", "features": some, **crs}, grid, "labels"))
         for key, some in by_class.items()
+        if numbers[key] not in unlabelled
     )
+    if not shapes:
+        raise InputError(f"labels {path} hold no class", got="unlabelled polygons only", expected="two or more classes")
     return Labels(shapes[0][1].file, shapes, tuple((numbers[key], str(key)) for key in by_class))
 
 

@@ -47,13 +47,17 @@ def contest(config: TrainConfig, found: Survey, weight: Floats, encode: Encoder,
 
 
 def _folds(config: TrainConfig, found: Survey) -> list[tuple[Survey, Survey]]:
-    """Training and test parts; a training that lacks a class cannot know it, and is left out."""
+    """Training and test parts; one whose training holds a single class cannot part anything, and is left out."""
     held = folded(found, config.folds, per_scene=False)
     every = [(block.scene, block.number) for block in found.parts()]
     parts = [(found.within([p for p in every if p not in run]), found.within(run)) for run in held]
     if "separability" not in config.terms:
         return parts
-    return [(train, test) for train, test in parts if len(train.classes) > 1]
+    whole = [(train, test) for train, test in parts if len(train.classes) > 1]
+    if len(whole) < len(parts):
+        left = len(parts) - len(whole)
+        found.messages.append(f"{left} of {len(parts)} folds are left out: without them there is a single class")
+    return whole
 
 
 def _rules(config: TrainConfig, found: Survey) -> tuple[Judge, dict[str, Encoder]]:

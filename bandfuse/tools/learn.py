@@ -16,12 +16,13 @@ from bandfuse import groups as make
 from bandfuse.bands import Bands, Floats
 from bandfuse.config import TrainConfig, read_yaml
 from bandfuse.design import Design, design, unique_names
-from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.errors import ConfigError, GroupError, InputError, shorten
 from bandfuse.groups import Group
 from bandfuse.model import Model
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
 from bandfuse.scores import judge
+from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import Assessment, Plan, assess, plan
 from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.contest import contest
@@ -40,6 +41,9 @@ SAMPLE = 20_000
 
 SCORED = 5_000
 """Pixels sampled for scores that moments cannot tell."""
+
+FEW = 10
+"""A class with fewer pixels is said to be small."""
 
 CONVERGED = 1e-6
 """A relative gap up to which trained weights count as the exact ones, which are quick to learn again."""
@@ -66,6 +70,13 @@ class Trained:
         from_files = [f"{Path(r.path).name}: {m}" for s in self.scenes for r in s.files for m in r.messages]
         names = self.survey.design.names
         stops = [*stop_messages(self.fits, names), *limit_messages(self.config, self.fits, names)]
+        design = self.survey.design
+        fusion = self.model.common
+        empty = [n for n, w in zip(design.names, fusion.matrix, strict=True) if not w.any()]
+        if empty:
+            stops.append(
+                f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
+            )
         return list(dict.fromkeys([*from_files, *self.survey.messages, *stops]))
 
 
@@ -100,6 +111,8 @@ def learn(
         random_parts=config.folds if config.split == "random" else 0,
     )
     _require_classes(config, found)
+    _require_noise(config, found)
+    _require_room(config, found)
     ahead.join()
     read = time.perf_counter()
     sampling = Sampling(loss, checkpoint_of(config, found))
@@ -122,6 +135,35 @@ def _sample_size(config: TrainConfig) -> int:
     return SCORED if config.goal == "regression" else 0
 
 
+def _require_noise(config: TrainConfig, found: Survey) -> None:
+    """The noise of B bands needs more neighbours than bands, and outputs of one group would all be the same."""
+    if "snr" not in config.terms:
+        return
+    pairs, bands = found.noise.count, len(found.design.used)
+    if pairs < 2 * bands:
+        raise InputError(
+            f"there are too few neighbouring pixels to see the noise of {bands} bands", got=f"{pairs} pairs",
+            expected=f"at least {2 * bands}", remedy="Use a larger scene, or fewer bands.",
+        )  # fmt: skip
+
+
+def _require_room(config: TrainConfig, found: Survey) -> None:
+    """Without targets, outputs of the same bands must be able to differ."""
+    if config.goal == "regression":
+        return
+    layout = found.design.layout
+    same: dict[tuple[int, ...], list[str]] = {}
+    for k, name in enumerate(found.design.names):
+        same.setdefault(tuple(sorted(layout.col[layout.row == k].tolist())), []).append(name)
+    for bands, names in same.items():
+        most = 1 if [*config.terms] == ["snr"] else len(bands)
+        if len(names) > most:
+            raise GroupError(
+                f"outputs {shorten(names)} are of the same bands", got=f"{len(names)} outputs of {len(bands)} bands",
+                expected=f"at most {most}", remedy="Give each a group of its own, such as --groups equal:K.",
+            )  # fmt: skip
+
+
 def _require_classes(config: TrainConfig, found: Survey) -> None:
     """Separability needs two classes; a class 0 that may be none is said."""
     if "separability" not in config.terms:
@@ -132,6 +174,14 @@ def _require_classes(config: TrainConfig, found: Survey) -> None:
             f"labels {shorten(config.labels)} part nothing", got=f"classes {shorten(map(str, classes))}",
             expected="two or more classes among the pixels that count",
         )  # fmt: skip
+    if len(classes) > MOST_STRATA:
+        raise InputError(
+            f"labels {shorten(config.labels)} hold too many classes", got=f"{len(classes)}",
+            expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
+        )  # fmt: skip
+    small = [f"{number} ({m.count})" for number, m in classes.items() if m.count < FEW]
+    if small:
+        found.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
     if 0 in classes:
         found.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
 

@@ -46,7 +46,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
 
 def _may_pool(config: TrainConfig) -> bool:
     """Weights per scene, asked for as such, that are fitted from moments."""
-    return config.scope == "per-scene" and [*config.terms] == ["regression"] and not is_sampled(config)
+    return (
+        config.scope == "per-scene"
+        and [*config.terms] == ["regression"]
+        and not is_sampled(config)
+        and config.folds > 0
+    )
 
 
 def _default_constraint(config: TrainConfig) -> str:
@@ -113,7 +118,7 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         "--pooling is for regression from moments",
         "Leave it out.",
     )
-    what = "other objectives and sums, instance weights, and losses and activations on a pixel sample"
+    what = "other objectives and sums, weights per scene, and losses and activations on a pixel sample"
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
         ("--ridge", config.ridge is not None and not ("separability" in config.terms or "snr" in config.terms)),
@@ -155,4 +160,12 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "--split random has no meaning for separability",
         "Leave it out.",
     )
+    for flag, asked in (
+        ("--ridge auto", config.ridge == "auto"),
+        ("--smooth auto", config.smooth == "auto"),
+        ("--sparse auto", config.sparse == "auto"),
+        ("--pooling auto", config.pooling == "auto"),
+        ("--split random", config.split == "random"),
+    ):
+        yield asked and config.folds == 0, f"{flag} and --folds 0 exclude each other", "Use one of them."
     yield bool(config.group and config.groups), "--group and --groups exclude each other", "Use one of them."

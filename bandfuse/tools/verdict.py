@@ -86,6 +86,8 @@ def _doubts(report: TrainReport, trained: Trained) -> list[str]:
 
 def against_baselines(report: TrainReport, measure: Measure) -> list[str]:
     """Where a baseline does better on held-out blocks than the chosen weights, by more than is worth a word."""
+    if not report.baselines:
+        return []
     lines = []
     mine: Scores = report.scores.holdout or {}
     for name, score in mine.items():
