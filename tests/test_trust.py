@@ -460,3 +460,23 @@ def test_a_sparsity_is_chosen_like_the_other_strengths(scene: Scene) -> None:
     tried = {s.sparse: e for s, e in choice.curve}
     assert len(tried) == 11
     assert tried[choice.strength.sparse] == min(tried.values())
+
+
+def test_a_batch_that_gives_up_is_solved_one_by_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the batch does not reach is the same non-negative least squares."""
+    from bandfuse.trust import intervals as room
+
+    terms = scene.terms()
+    made = cases(terms)
+    choices = [choose(c, Wish("nonnegative"), gain=False) for c in made]
+
+    def bounds() -> np.ndarray:
+        found = intervals(terms, made, choices, scene.blocks, np.zeros((2, 12)), count=6, seed=0, progress=silent)
+        assert found is not None
+        return found.resampled
+
+    whole = bounds()
+    monkeypatch.setattr(
+        room, "nonnegative_grams", lambda a, of, b, start: (np.full(b.shape, 7.0), np.zeros(len(b), bool))
+    )
+    np.testing.assert_allclose(bounds(), whole, rtol=1e-6, atol=1e-8)

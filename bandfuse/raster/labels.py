@@ -16,10 +16,8 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.raster.describe import Raster, describe, same_grid
 from bandfuse.raster.mask import Mask, is_json, polygon_mask, read_geojson
 from bandfuse.raster.read import RasterPatch, Reader
+from bandfuse.tally import MOST_STRATA
 from bandfuse.windows import Window
-
-MOST_CLASSES = 256
-"""More distinct numbers than this are no classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +126,10 @@ def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Seque
     by_class: dict[Any, list[Any]] = {}
     for feature in features:
         by_class.setdefault(_class_of(path, feature, field), []).append(feature)
-    if len(by_class) > MOST_CLASSES:
-        raise InputError(f"labels {path} hold too many classes", got=f"{len(by_class)}", expected="256 or fewer")
+    if len(by_class) > MOST_STRATA:
+        raise InputError(
+            f"labels {path} hold too many classes", got=f"{len(by_class)}", expected=f"{MOST_STRATA} or fewer"
+        )
     numbers = _numbered(list(by_class))
     crs = {k: content[k] for k in ("crs",) if k in content}
     shapes = tuple(

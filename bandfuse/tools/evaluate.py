@@ -18,12 +18,9 @@ from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, ta
 from bandfuse.scores import Pairs, judge
 from bandfuse.stream import Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
-from bandfuse.tools.survey import Effort, require_selected
+from bandfuse.tools.survey import SCORED, Effort, require_selected
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window, blocks
-
-SCORED = 5_000
-"""Pixels sampled for scores that moments cannot tell."""
 
 
 @dataclass(frozen=True, eq=False)

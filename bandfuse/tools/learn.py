@@ -29,8 +29,8 @@ from bandfuse.tools.contest import contest
 from bandfuse.tools.fitting import fit_model, fit_one
 from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
-from bandfuse.tools.sampled import Sampling, is_sampled, limit_messages, stop_messages
-from bandfuse.tools.survey import Effort, Survey, survey
+from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
+from bandfuse.tools.survey import SCORED, Effort, Survey, survey
 
 if TYPE_CHECKING:
     from bandfuse.fit import Fit
@@ -39,14 +39,8 @@ if TYPE_CHECKING:
 SAMPLE = 20_000
 """Pixels sampled to train on where moments do not tell enough."""
 
-SCORED = 5_000
-"""Pixels sampled for scores that moments cannot tell."""
-
 FEW = 10
 """A class with fewer pixels is said to be small."""
-
-CONVERGED = 1e-6
-"""A relative gap up to which trained weights count as the exact ones, which are quick to learn again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +104,7 @@ def learn(
         noise="snr" in config.terms,
         random_parts=config.folds if config.split == "random" else 0,
     )
-    _require_classes(config, found)
+    _require_classes(config, scenes, found)
     _require_noise(config, found)
     _require_room(config, found)
     ahead.join()
@@ -164,14 +158,15 @@ def _require_room(config: TrainConfig, found: Survey) -> None:
             )  # fmt: skip
 
 
-def _require_classes(config: TrainConfig, found: Survey) -> None:
+def _require_classes(config: TrainConfig, scenes: Sequence[Scene], found: Survey) -> None:
     """Separability needs two classes; a class 0 that may be none is said."""
     if "separability" not in config.terms:
         return
-    classes = found.classes
+    classes, labels = found.classes, scenes[0].labels
+    assert labels is not None
     if len(classes) < 2:
         raise InputError(
-            f"labels {shorten(config.labels)} part nothing", got=f"classes {shorten(map(str, classes))}",
+            f"labels {shorten(config.labels)} part nothing", got=f"classes {shorten(map(labels.name, classes))}",
             expected="two or more classes among the pixels that count",
         )  # fmt: skip
     if len(classes) > MOST_STRATA:
@@ -179,7 +174,7 @@ def _require_classes(config: TrainConfig, found: Survey) -> None:
             f"labels {shorten(config.labels)} hold too many classes", got=f"{len(classes)}",
             expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
         )  # fmt: skip
-    small = [f"{number} ({m.count})" for number, m in classes.items() if m.count < FEW]
+    small = [f"{labels.name(number)} ({m.count})" for number, m in classes.items() if m.count < FEW]
     if small:
         found.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
     if 0 in classes:

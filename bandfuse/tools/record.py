@@ -25,7 +25,7 @@ from bandfuse.scores import Judged, judge
 from bandfuse.tools.judge import pairs_of, peak_of
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.survey import input_file
-from bandfuse.tools.trusted import trust_of
+from bandfuse.tools.trusted import finite_or_none, trust_of
 from bandfuse.trust.cases import Strength
 
 CUBE, CLASSES = "cube", "classes"
@@ -50,10 +50,6 @@ def report_of(trained: Trained, progress: Progress) -> TrainReport:
         inputs=[input_file(r, progress) for r in files.values()],
         seed=trained.config.seed,
     )
-
-
-def _finite(x: float) -> float | None:
-    return float(x) if np.isfinite(x) else None
 
 
 def _outputs(trained: Trained) -> list[OutputRow]:
@@ -114,8 +110,8 @@ def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
         source=bands.source[position],
         source_band=bands.index[position],
         name=bands.name[position],
-        wavelength_nm=_finite(bands.wavelength_nm[position]),
-        fwhm_nm=_finite(bands.fwhm_nm[position]),
+        wavelength_nm=finite_or_none(bands.wavelength_nm[position]),
+        fwhm_nm=finite_or_none(bands.fwhm_nm[position]),
         weight=float(fusion.weight[k, position]),
         effective_weight=float(fusion.matrix[k, position]),
     )
@@ -183,7 +179,7 @@ def _dropped(trained: Trained) -> list[DroppedBand]:
             band=i + 1,
             source=bands.source[i],
             name=bands.name[i],
-            wavelength_nm=_finite(bands.wavelength_nm[i]),
+            wavelength_nm=finite_or_none(bands.wavelength_nm[i]),
             reason=reason,
         )
         for i, reason in enumerate(bands.reason)

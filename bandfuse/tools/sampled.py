@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bandfuse.objectives import SampledRegression
     from bandfuse.tools.checkpoint import Checkpoint
 
-SHORT = 1e-6
-"""A relative gap above which weights are said to be short of the optimum."""
+CONVERGED = 1e-6
+"""A relative gap up to which trained weights count as the exact ones; above it they are said to be short of them."""
 
 DESCENTS = ("adam", "adamw", "sgd")
 """Optimizers that take minibatches and can stop early."""
@@ -117,7 +117,7 @@ def limit_messages(config: TrainConfig, fits: Sequence[Fit], names: Sequence[str
     from bandfuse.fit import DEFAULT_STEPS
 
     limit = DEFAULT_STEPS[config.optimizer] if config.steps is None else config.steps
-    short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > SHORT]
+    short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > CONVERGED]
     ended = [rows for fit in short for rows, losses in fit.history if len(losses) > limit > 0]
     if not ended or (config.optimizer in DESCENTS and all(fit.relative_gap is None for fit in short)):
         return []

@@ -25,6 +25,9 @@ from bandfuse.stream import each_window
 from bandfuse.tally import NOISE, Census, Question, Tally, part_of, reduce_windows
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, plan, tile
 
+SCORED = 5_000
+"""Pixels sampled for scores that moments cannot tell."""
+
 SCOUT_STACKS = 8
 """Stacks that are looked at to guess the dead bands."""
 

@@ -41,7 +41,7 @@ def _output(trained: Trained, made: Plan, k: int) -> OutputTrust:
     found = OutputTrust(
         name=design.names[k],
         curve=[CurvePoint(ridge=s.ridge, smooth=s.smooth, sparse=s.sparse, error=e) for s, e in made.choices[k].curve],
-        condition=_finite(condition(split.a[np.ix_(here, here)])),
+        condition=finite_or_none(condition(split.a[np.ix_(here, here)])),
     )
     if interval is None:
         return found
@@ -62,11 +62,11 @@ def _stable(trained: Trained, fitted: Floats, drawn: Floats, here: np.ndarray) -
         "centre_nm": estimates.get("centre"),
         "fwhm_nm": estimates.get("fwhm"),
         "out_of_band": estimates.get("outside"),
-        "rank_agreement": _finite(firm.agreement),
+        "rank_agreement": finite_or_none(firm.agreement),
         "weights": [
             WeightTrust(
                 band=design.used[p] + 1,
-                sign_flip=_finite(firm.flips[i]),
+                sign_flip=finite_or_none(firm.flips[i]),
                 rank=float(firm.rank[i]),
                 rank_low=float(firm.rank_low[i]),
                 rank_high=float(firm.rank_high[i]),
@@ -88,8 +88,8 @@ def _runs(trained: Trained, made: Plan, k: int, fitted: Floats, drawn: Floats, h
         rows.append(
             RunRow(
                 bands=[b + 1 for b in bands],
-                from_nm=_finite(float(np.min(nm[bands]))),
-                to_nm=_finite(float(np.max(nm[bands]))),
+                from_nm=finite_or_none(float(np.min(nm[bands]))),
+                to_nm=finite_or_none(float(np.max(nm[bands]))),
                 total=run.total,
                 ci_low=run.low,
                 ci_high=run.high,
@@ -107,10 +107,11 @@ def _needed(trained: Trained) -> NeededBands | None:
     windows = []
     for window in found.windows:
         bands = [used[p] for p in window.positions]
-        ends = [_finite(float(f(nm[bands]))) for f in (np.min, np.max)]
+        ends = [finite_or_none(float(f(nm[bands]))) for f in (np.min, np.max)]
         windows.append(WindowRow(bands=[b + 1 for b in bands], from_nm=ends[0], to_nm=ends[1], worth=window.worth))
     return NeededBands(windows=windows, explained=found.explained, full=found.full)
 
 
-def _finite(x: float) -> float | None:
+def finite_or_none(x: float) -> float | None:
+    """A number for JSON: None for NaN and infinity."""
     return float(x) if np.isfinite(x) else None

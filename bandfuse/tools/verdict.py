@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bandfuse.report.numbers import share
 from bandfuse.results import Scores, TrainReport
 from bandfuse.tools.learn import Trained
+from bandfuse.tools.sampled import CONVERGED
 
 INTERVALS = (
     "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For non-negative "
@@ -79,7 +80,7 @@ def _doubts(report: TrainReport, trained: Trained) -> list[str]:
     if trained.config.activation != "identity":
         lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
     gap = report.convergence.relative_gap
-    if gap is not None and gap > 1e-6:
+    if gap is not None and gap > CONVERGED:
         lines.append(f"The training stopped {gap:.1e} of the target's variance short of the best weights.")
     return lines
 

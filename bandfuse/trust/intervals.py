@@ -147,9 +147,12 @@ def _together(
     first = [np.zeros(len(cols), dtype=bool) if active is None else active for active in start]
     of = np.repeat(np.arange(len(splits)), len(rows))
     v, reached = nonnegative_grams(a, of, b.reshape(-1, len(cols)), np.tile(first, (len(splits), 1)))
+    v = scale * v
     for i in np.flatnonzero(~reached).tolist():
-        v[i] = nonnegative(Quadratic(a[of[i]], b.reshape(v.shape)[i], 0.0, np.ones(len(cols))))
-    found[:, np.array(rows)[:, None], cols] = (scale * v).reshape(b.shape)
+        case, split = cases[i % len(cases)], splits[of[i]]
+        q = squared_error(split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=False)
+        v[i] = nonnegative(q)
+    found[:, np.array(rows)[:, None], cols] = v.reshape(b.shape)
 
 
 def _problem(case: Case, choice: Choice, split: Split, terms: Terms) -> tuple[Quadratic, str]:
