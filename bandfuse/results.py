@@ -186,8 +186,9 @@ class NeededBands(Result):
 
 
 class Trust(Result):
-    """How far the weights can be believed; from block moments, without reading pixels again."""
+    """How far the weights can be believed; from what the one pass gathered, without reading pixels again."""
 
+    method: str = Field("", description="how the intervals were found: block bootstrap, or jackknife over folds")
     outputs: list[OutputTrust]
     needed: NeededBands | None
 

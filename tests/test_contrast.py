@@ -422,3 +422,4 @@ def test_what_is_rare_is_said(tmp_path: Path) -> None:
     write_tiff(tmp_path / "cube.tif", spectra(4, 20, 20))
     done = ok("train", tmp_path / "cube.tif", "--labels", write_tiff(tmp_path / "y.tif", y), "-o", tmp_path / "run")
     assert "classes with few pixels: 7 (1)" in done.err
+    assert "unknown where it is held out: 7" in done.err

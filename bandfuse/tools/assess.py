@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.config import TrainConfig
+from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress, Ticks
 from bandfuse.scores import Judged, Pairs, judge
@@ -19,8 +20,15 @@ from bandfuse.trust.choose import Choice, Wish, choose
 from bandfuse.trust.folds import folds
 from bandfuse.trust.holdout import Table, baselines, chosen_solver, held_out_pairs
 from bandfuse.trust.intervals import RESAMPLES, Interval, intervals
+from bandfuse.trust.jackknife import jackknife
 from bandfuse.trust.needed import PIECES, Needed, needed
 from bandfuse.trust.penalty import ties
+
+NONNEGATIVE = ("nonnegative", "simplex")
+"""Constraints that keep weights from being negative."""
+
+BOOTSTRAP, JACKKNIFE = "block bootstrap", "jackknife over folds"
+"""How intervals are found: from the blocks' moments, or from trainings that were done again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +52,21 @@ class Plan:
 @dataclass(frozen=True, eq=False)
 class Assessment:
     """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``: the baselines;
-    ``interval``: (K, used) bounds of gain · W, None without blocks to draw or where it is not known; ``needed``: which
-    bands would do; ``train``: scores on the training pixels, of objectives without a target."""
+    ``needed``: which bands would do; ``train``: scores on the training pixels, of objectives without a target;
+    ``intervals``: (K, used) bounds of gain · W, by scene key, those of the common weights under the empty one; none
+    without blocks to draw or folds. ``method``: how the intervals were found."""
 
     holdout: Judged | None
     table: Table
-    interval: Interval | None
     needed: Needed | None = None
     train: Judged | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    method: str = ""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The intervals of the common weights."""
+        return self.intervals.get("")
 
 
 def _wish(value: float | str | None, *, auto: bool) -> float | None:
@@ -127,18 +142,36 @@ def assess(
     """
     peak = peak_of(found)
     if made is None:
-        return Assessment(holdout, {} if config.per_scene else _baselines(config, found, peak), None)
+        return Assessment(holdout, {} if config.per_scene else _baselines(config, found, peak))
     solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
     if exactly and made.terms.folds:
         holdout = judge(Pairs.joined(held_out_pairs(made.terms, made.cases, solvers)), peak)
     table = baselines(made.terms, made.cases, peak)
     needs = _needed(found, made, progress)
     if not exactly:
-        return Assessment(holdout, table, None, needs)
+        return Assessment(holdout, table, needs)
     bounds = intervals(
         made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=config.seed, progress=progress
     )
-    return Assessment(holdout, table, bounds, needs)
+    return Assessment(holdout, table, needs, intervals={} if bounds is None else {"": bounds}, method=BOOTSTRAP)
+
+
+def jackknives(
+    config: TrainConfig, made: Plan | None, used: Sequence[int], model: Model, without: Sequence[Model]
+) -> dict[str, Interval]:
+    """Intervals of the common weights and of every scene's own, from models that were learned without each fold."""
+    rows = [is_bounded(config)] * len(model.common.outputs)
+    bounded = np.array(rows if made is None else [c in NONNEGATIVE for c in made.constraints])
+    here = list(used)
+    found = {"": jackknife(model.common.matrix[:, here], [m.common.matrix[:, here] for m in without], bounded)}
+    for key, own in model.scenes.items():
+        found[key] = jackknife(own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded)
+    return {key: bounds for key, bounds in found.items() if bounds is not None}
+
+
+def is_bounded(config: TrainConfig) -> bool:
+    """True if weights cannot be negative."""
+    return config.constraint in NONNEGATIVE
 
 
 def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:

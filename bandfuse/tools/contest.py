@@ -13,14 +13,16 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.classes import Classifier, agreement, discriminants
 from bandfuse.config import TrainConfig
+from bandfuse.errors import shorten
 from bandfuse.init import uniform
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress
 from bandfuse.scores import Judged, Score, reconstruction_score
-from bandfuse.tools.assess import Assessment
+from bandfuse.tools.assess import JACKKNIFE, Assessment, is_bounded
 from bandfuse.tools.judge import folded
 from bandfuse.tools.survey import Survey
 from bandfuse.trust.holdout import Table
+from bandfuse.trust.jackknife import facing, jackknife
 from bandfuse.trust.rebuild import principal, rebuild_error
 
 Encoder = Callable[[Survey], Floats]
@@ -43,7 +45,11 @@ def contest(config: TrainConfig, found: Survey, weight: Floats, encode: Encoder,
         (train, test, encode(train))
         for train, test in progress(folds, total=len(folds), label="learn again without each fold")
     ]
-    return Assessment(judge(trials) if trials else None, table, None, train=judge([(found, found, weight)]))
+    bounds = jackknife(weight, [facing(weight, w) for _, _, w in trials], np.full(len(weight), is_bounded(config)))
+    return Assessment(
+        judge(trials) if trials else None, table, train=judge([(found, found, weight)]),
+        intervals={} if bounds is None else {"": bounds}, method=JACKKNIFE,
+    )  # fmt: skip
 
 
 def _folds(config: TrainConfig, found: Survey) -> list[tuple[Survey, Survey]]:
@@ -57,6 +63,11 @@ def _folds(config: TrainConfig, found: Survey) -> list[tuple[Survey, Survey]]:
     if len(whole) < len(parts):
         left = len(parts) - len(whole)
         found.messages.append(f"{left} of {len(parts)} folds are left out: without them there is a single class")
+    lone = {c for train, _ in whole for c in found.classes if c not in train.classes}
+    if lone:
+        found.messages.append(
+            f"classes that lie in one fold, and are unknown where it is held out: {shorten(map(str, sorted(lone)))}"
+        )
     return whole
 
 

@@ -6,7 +6,7 @@ import importlib
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,10 +23,10 @@ from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
 from bandfuse.scores import judge
 from bandfuse.tally import MOST_STRATA
-from bandfuse.tools.assess import Assessment, Plan, assess, plan
+from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
 from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.contest import contest
-from bandfuse.tools.fitting import fit_model, fit_one
+from bandfuse.tools.fitting import fit_model
 from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
@@ -231,14 +231,17 @@ def _assess(
         weight = model.common.weight[:, list(found.design.used)]
 
         def encode(part: Survey) -> Floats:
-            return fit_one(once, "cpu", part, None, plain, part.pooled, silent, scene=None).weight
+            return fit_model(once, scenes, part, None, plain, silent)[0].common.weight[:, list(part.design.used)]
 
         return contest(config, found, weight, encode, progress)
     gap = max((f.relative_gap or 0.0 for f in fits), default=0.0)
     exactly = made is not None and gap <= CONVERGED
 
+    without: list[Model] = []
+
     def again(part: Survey) -> Model:
-        return fit_model(once, scenes, part, made, plain, silent)[0]
+        without.append(fit_model(once, scenes, part, made, plain, silent)[0])
+        return without[-1]
 
     pairs = None
     if not exactly:
@@ -246,7 +249,10 @@ def _assess(
         pairs = held_out_pairs(found, names, again, count=config.folds, per_scene=config.per_scene, progress=progress)
     held = None if pairs is None else judge(pairs, peak_of(found))
     matrix = model.common.matrix[:, list(found.design.used)]
-    return assess(config, found, made, matrix, held, exactly=exactly, progress=progress)
+    trust = assess(config, found, made, matrix, held, exactly=exactly, progress=progress)
+    if exactly:
+        return trust
+    return replace(trust, intervals=jackknives(config, made, found.design.used, model, without), method=JACKKNIFE)
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:

@@ -88,12 +88,12 @@ def weight_rows(trained: Trained) -> list[WeightRow]:
         local = set(layout.col[layout.row == k].tolist()) | set(np.flatnonzero(layout.fixed[k]).tolist())
         for position in sorted(design.used[i] for i in local):
             rows += [_weight_row(f, k, position, scene) for scene, f in fusions.items()]
-    return rows if model.per_scene else [_bounded(row, trained) for row in rows]
+    return [_bounded(row, trained) for row in rows]
 
 
 def _bounded(row: WeightRow, trained: Trained) -> WeightRow:
     """A row with its interval, where there is one."""
-    interval = trained.trust.interval
+    interval = trained.trust.intervals.get(row.scene)
     if interval is None:
         return row
     design = trained.survey.design

@@ -24,31 +24,32 @@ from bandfuse.trust.stability import stability
 
 
 def trust_of(trained: Trained) -> Trust | None:
-    """Everything that rests on the blocks' moments; None for a training that has no plan."""
-    if trained.plan is None:
+    """How far the weights can be believed; None where neither the choice of a regularisation nor intervals tell."""
+    if trained.plan is None and trained.trust.interval is None:
         return None
+    covariance = trained.survey.pooled.take(range(len(trained.survey.design.used))).covariance
     return Trust(
-        outputs=[_output(trained, trained.plan, k) for k in range(len(trained.survey.design.names))],
+        method=trained.trust.method if trained.trust.intervals else "",
+        outputs=[_output(trained, covariance, k) for k in range(len(trained.survey.design.names))],
         needed=_needed(trained),
     )
 
 
-def _output(trained: Trained, made: Plan, k: int) -> OutputTrust:
-    design, interval = trained.survey.design, trained.trust.interval
-    split = Split.of(made.terms.joint, made.terms.n_bands)
+def _output(trained: Trained, covariance: Floats, k: int) -> OutputTrust:
+    design, made, interval = trained.survey.design, trained.plan, trained.trust.interval
     here = np.unique(design.layout.col[design.layout.row == k])
     fitted = trained.model.common.matrix[k, list(design.used)]
+    curve = [] if made is None else made.choices[k].curve
     found = OutputTrust(
         name=design.names[k],
-        curve=[CurvePoint(ridge=s.ridge, smooth=s.smooth, sparse=s.sparse, error=e) for s, e in made.choices[k].curve],
-        condition=finite_or_none(condition(split.a[np.ix_(here, here)])),
+        curve=[CurvePoint(ridge=s.ridge, smooth=s.smooth, sparse=s.sparse, error=e) for s, e in curve],
+        condition=finite_or_none(condition(covariance[np.ix_(here, here)])),
     )
     if interval is None:
         return found
     drawn = interval.resampled[:, k]
-    return found.model_copy(
-        update={**_stable(trained, fitted, drawn, here), "runs": _runs(trained, made, k, fitted, drawn, here)}
-    )
+    runs_here = [] if made is None else _runs(trained, made, k, fitted, drawn, here)
+    return found.model_copy(update={**_stable(trained, fitted, drawn, here), "runs": runs_here})
 
 
 def _stable(trained: Trained, fitted: Floats, drawn: Floats, here: np.ndarray) -> dict[str, object]:

@@ -6,14 +6,18 @@ from dataclasses import dataclass
 
 from bandfuse.report.numbers import share
 from bandfuse.results import Scores, TrainReport
+from bandfuse.tools.assess import BOOTSTRAP, JACKKNIFE
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.sampled import CONVERGED
 
-INTERVALS = (
-    "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For non-negative "
-    "weights they are solved without smoothing, so that they hold its bias; for free and affine weights they do not "
-    "hold the bias of the ridge, and are too narrow where it is strong."
-)
+INTERVALS = {
+    BOOTSTRAP: "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For "
+    "non-negative weights they are solved without smoothing, so that they hold its bias; for free and affine weights "
+    "they do not hold the bias of the ridge, and are too narrow where it is strong.",
+    JACKKNIFE: "Intervals are a jackknife over the folds: the whole training was done again without each. They do not "
+    "hold the bias of a penalty, and with few folds they are wide.",
+}
+"""What is said of intervals, by how they were found."""
 
 
 LEAK = (
@@ -75,8 +79,8 @@ def _doubts(report: TrainReport, trained: Trained) -> list[str]:
         lines.append("These scores are of the pixels that were trained on; they do not show how far the weights hold.")
     else:
         lines += against_baselines(report, MEASURES[trained.config.goal])
-    if trained.trust.interval is not None and not trained.model.per_scene:
-        lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS]
+    if trained.trust.intervals:
+        lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS[trained.trust.method]]
     if trained.config.activation != "identity":
         lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
     gap = report.convergence.relative_gap

@@ -8,6 +8,7 @@ Order inside the room, from the ground up::
     choose      regularisation and constraint by block cross-validation
     holdout     scores of outputs and of baselines on pixels that were held out
     intervals   block bootstrap
+    jackknife   intervals from trainings without each fold
     shape       centre, width and out-of-band share of a response
     stability   how often signs change, and how far ranks move, over the resamples
     identify    neighbouring bands that cannot be told apart
