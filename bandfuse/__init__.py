@@ -5,15 +5,16 @@ Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and
 The rooms, from the ground up. A file imports only from floors below its own (inside a package, from earlier files)::
 
     floor 0   errors  progress                        words: the error tree; progress as a callable
-    floor 1   bands  windows                          nouns without pixels
+    floor 1   bands  windows  device                  nouns without pixels; where torch computes
     floor 2   groups  fusion  metadata  results       splitting bands; y = f(x); tags to tables; result models
+              products  fitted                        z zᵀ in float64, float32, on a device; what a fit found
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
               pivoting  heldout                       many small problems; which pixels are not trained on
     floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
               decoder  classes  stream                outputs to bands; scatter of classes; one pass over windows
     floor 5   split                                   bands and targets apart; squared error as a quadratic
               weights  losses  tally                  torch: θ → W; y and t → loss; what one training pass gathers
-    floor 6   trust                                   folds, regularisation, hold-out, baselines, intervals
+    floor 6   trust  solved                           folds, regularisation, hold-out, intervals; exact regression
               objectives  descend                     torch: losses from moments or a sample; first-order steps
     floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
     floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, the file system

@@ -243,7 +243,12 @@ class TrainConfig(Inputs, Limits, Running):
     )
     checkpoint_every: float = Field(10.0, ge=0, description="Seconds between two writes of the checkpoint.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where the fit runs; auto takes cuda where there is one."
+        "auto", description="Where moments and fit are computed; auto takes cuda where there is one."
+    )
+    precision: Literal["auto", "float64", "float32"] = Field(
+        "auto",
+        description="Of the products that moments are made of, which are added up in float64. auto: float32 where the "
+        "bands are so little alike that no weight changes by more than 0.01 %, else float64.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
     split: Literal["blocks", "random"] = Field(

@@ -161,6 +161,32 @@ SOLVERS: dict[str, Callable[[Quadratic], Floats]] = {
 }
 """The exact solver of each constraint."""
 
+
+def optimality(q: Quadratic, v: Floats, constraint: str) -> float:
+    """How far v is from fulfilling the conditions of Karush, Kuhn and Tucker: the largest violation, with bands in
+    units of their standard deviation and the loss in units of f(0).
+
+    Half the gradient is ``g = a v − b`` (for the lasso ± l1 is added); on the sum plane ``g − μ · sums``, with μ from
+    the weights that are not zero. Where v may not be negative, g ≥ 0 is allowed at v = 0.
+    """
+    if not len(v):
+        return 0.0
+    g, inside = q.a @ v - q.b, v != 0
+    below = np.abs(g)
+    if q.l1 is not None:
+        below = np.where(inside, np.abs(g + q.l1 * np.sign(v)), np.maximum(np.abs(g) - q.l1, 0.0))
+    if constraint in ("affine", "simplex"):
+        if not inside.any():
+            return np.inf
+        g = g - q.sums * float(np.mean(g[inside] / q.sums[inside]))
+        below = np.abs(g)
+    if constraint in ("nonnegative", "simplex"):
+        g = g if q.l1 is None else g + q.l1
+        below = np.where(inside, np.abs(g), np.maximum(-g, 0.0))
+        below = np.maximum(below, np.where(v < 0, np.inf, 0.0))
+    return float(np.max(below * unit_scale(q.a)) / np.sqrt(q.c if q.c > 0 else 1.0))
+
+
 LEAST_SUM = 1e-4
 """Least sum of affine weights with a gain, as a part of the sum of their sizes."""
 

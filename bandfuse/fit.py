@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,92 +12,17 @@ import torch
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.descend import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
+from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
+from bandfuse.fitted import DEFAULT_LR, DEFAULT_SCHEDULE, DEFAULT_STEPS, GAINED, Fit, Settings
 from bandfuse.init import feasible, initial
 from bandfuse.layout import Layout
 from bandfuse.objectives import Objective
 from bandfuse.progress import Progress, Ticks, silent
 from bandfuse.weights import Weights
 
-DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "adamw": 3000, "sgd": 3000}
-DEFAULT_LR = {"adam": 0.05, "adamw": 0.05, "sgd": 0.05}
-DEFAULT_SCHEDULE = {"adam": "cosine", "adamw": "cosine", "sgd": "constant"}
-"""Adam's step does not shrink with the gradient, so its rate must fall."""
-
-GAINED = 1e-12
-"""What a training must gain on an exact solution, per variance of the target, to be kept in its place."""
-
 Slots = Callable[[str], Slot]
 """Where the descents of a fit keep their state, by the name of the part."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to fit. ``steps``, ``lr`` and ``schedule`` of None take the optimizer's default.
-
-    ``batch_size`` and ``patience`` are for objectives that see pixels; see :class:`bandfuse.descend.Pace`.
-    """
-
-    constraint: str = "nonnegative"
-    gain: bool = False
-    init: str = "auto"
-    optimizer: str = "lbfgs"
-    steps: int | None = None
-    lr: float | None = None
-    momentum: float = 0.9
-    weight_decay: float = 0.01
-    schedule: str | None = None
-    batch_size: int = 1024
-    patience: int = 20
-    device: str = "cpu"
-    seed: int = 0
-    starts: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """What a fit found.
-
-    ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the objective (one per
-    output, or one for all); ``scale`` the losses of knowing nothing; ``history`` relative losses per step, one curve
-    for each set of outputs that was fitted together. ``stops``: for these sets, the epoch whose weights were kept and
-    how many there were, if held-out pixels were watched. ``starts``: the relative loss at the end of each of several
-    starts.
-    """
-
-    weight: Floats
-    gain: Floats
-    offset: Floats
-    losses: Floats
-    optimum: Floats | None
-    scale: Floats
-    steps: int
-    history: list[tuple[list[int], list[float]]]
-    stops: list[tuple[list[int], int, int]] = field(default_factory=list)
-    starts: list[tuple[list[int], list[float]]] = field(default_factory=list)
-
-    @property
-    def relative_gap(self) -> float | None:
-        """The largest (loss − optimum) / scale, or None where no optimum is known."""
-        if self.optimum is None:
-            return None
-        return float(np.max((self.losses - self.optimum) / self.scale))
-
-
-def device_of(name: str) -> torch.device:
-    """The device of this name; ``auto`` is cuda where there is one, else cpu.
-
-    Raises
-    ------
-    ConfigError : the device is not there.
-    """
-    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if found["cuda"] else "cpu")
-    if not found.get(name, False):
-        there = ", ".join(n for n, ok in found.items() if ok)
-        raise ConfigError(f"device {name!r} is not available", expected=f"auto, or one of: {there}")
-    return torch.device(name)
 
 
 @contextmanager
@@ -211,7 +136,7 @@ def _fit_once(
         spread=objective.spread,
     )  # fmt: skip
     module.start(*_start(problem, settings, best, number))
-    device = device_of(settings.device)
+    device = torch.device(device_of(settings.device))
     # Apple's GPUs have no float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
     path = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks, slot)

@@ -11,6 +11,10 @@ from numpy.typing import ArrayLike
 from bandfuse.bands import Floats
 from bandfuse.errors import MismatchError
 from bandfuse.fusion import Fusion
+from bandfuse.products import Product, double
+
+FEW = 256
+"""Pixels whose mean is near enough to that of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,19 +45,14 @@ class Moments:
         return cls.of_columns(np.ascontiguousarray(np.asarray(pixels, dtype=np.float64).T))
 
     @classmethod
-    @np.errstate(over="ignore", invalid="ignore")
-    def of_columns(cls, z: Floats) -> Moments:
+    def of_columns(cls, z: Floats, product: Product = double) -> Moments:
         """The moments of a (D, N) array: one contiguous row per variable. The array is not changed.
 
         Numbers whose squares overflow (beyond 1e154) give a scatter that is not finite.
         """
-        if z.shape[1] == 0:
-            return cls.zero(z.shape[0])
-        mean = z.mean(axis=1)
-        centred = z - mean[:, None]
-        # The mean is rounded: what the rounding left over is taken out of the scatter by the merge formula's own term.
-        rest = centred.mean(axis=1)
-        return cls(z.shape[1], mean + rest, centred @ centred.T - z.shape[1] * np.outer(rest, rest))
+        sums = Sums.near(z)
+        sums.use_up(z.copy(), product)
+        return sums.moments()
 
     @property
     def size(self) -> int:
@@ -102,6 +101,44 @@ class Moments:
         """The moments of ``matrix z + offset``."""
         mean = matrix @ self.mean + offset if self.count else np.zeros(len(offset))
         return Moments(self.count, mean, matrix @ self.scatter @ matrix.T)
+
+
+@dataclass
+class Sums:
+    """Sums of pixels about a point near their mean, which are quicker to add to than moments.
+
+    ``first = Σ (z − near)``, ``second = Σ (z − near)(z − near)ᵀ``. What the point lies off the mean is taken out at the
+    end; it costs digits only where it lies many standard deviations off.
+    """
+
+    point: Floats
+    count: int
+    first: Floats
+    second: Floats
+
+    @classmethod
+    def near(cls, z: Floats) -> Sums:
+        """Nothing yet, about the mean of a few of these (D, N) pixels."""
+        n, size = z.shape[1], z.shape[0]
+        with np.errstate(over="ignore", invalid="ignore"):
+            point = z[:, :: -(-n // FEW)].mean(axis=1) if n else np.zeros(size)
+        return cls(point, 0, np.zeros(size), np.zeros((size, size)))
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def use_up(self, z: Floats, product: Product = double) -> None:
+        """Add (D, N) pixels, one contiguous row per variable. The array is written over."""
+        z -= self.point[:, None]
+        self.count += z.shape[1]
+        self.first += z @ np.ones(z.shape[1])
+        self.second += product(z)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def moments(self) -> Moments:
+        """What they come to."""
+        if not self.count:
+            return Moments.zero(len(self.point))
+        mean = self.first / self.count
+        return Moments(self.count, self.point + mean, self.second - np.outer(self.first, mean))
 
 
 def total(parts: Iterable[Moments], size: int) -> Moments:

@@ -16,7 +16,7 @@ from bandfuse.errors import ConfigError
 from bandfuse.exact import Quadratic, solve
 from bandfuse.layout import Layout
 from bandfuse.losses import COUPLED, LOSSES, LossFunction, check_values, huber
-from bandfuse.split import Split, squared_error
+from bandfuse.split import Squares
 from bandfuse.weights import ACTIVATIONS
 
 JITTER = 1e-12
@@ -106,10 +106,10 @@ class Regression(Objective):
     offset the level is ``u mean(x)``. F_k (B, B) and l_k (B,) are the penalties.
     """
 
-    def __init__(self, split: Split, *, offset: bool, forms: Floats | None = None, l1: Floats | None = None) -> None:
-        self.split, self.offset, self.forms, self.l1 = split, offset, forms, l1
+    def __init__(self, squares: Squares) -> None:
+        self.squares, self.scale = squares, squares.scale
+        split, forms, l1 = squares.split, squares.forms, squares.l1
         self._l1 = None if l1 is None else torch.as_tensor(l1)
-        self.scale = _scale(split.var)
         self._a, self._c = torch.as_tensor(split.a), torch.as_tensor(split.c)
         self._var, self._mean = torch.as_tensor(split.var), torch.as_tensor(split.mean)
         self._target_mean = torch.as_tensor(split.target_mean)
@@ -123,7 +123,7 @@ class Regression(Objective):
 
     def start_scale(self, weight: Floats) -> float:
         """The outputs then vary as much as the targets."""
-        return _as_wide(self.spread, weight, self.split.a)
+        return _as_wide(self.spread, weight, self.squares.split.a)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         """(K,) mean squared errors with their penalties."""
@@ -137,8 +137,7 @@ class Regression(Objective):
 
     def part(self, rows: Sequence[int]) -> Regression:
         """The regression of these outputs alone."""
-        forms, l1 = (None if p is None else p[list(rows)] for p in (self.forms, self.l1))
-        return Regression(self.split.rows(rows), offset=self.offset, forms=forms, l1=l1)
+        return Regression(self.squares.rows(rows))
 
     def metric(self, layout: Layout) -> Floats:
         """(P, P) ``Σ_k Z_kᵀ (A + F_k) Z_k / var_k``."""
@@ -146,9 +145,7 @@ class Regression(Objective):
 
     def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic:
         """The summed, scaled squared error and penalties; see :func:`bandfuse.split.squared_error`."""
-        return squared_error(
-            self.split, layout, self.scale, offset=self.offset, gain=gain, forms=self.forms, l1=self.l1
-        )
+        return self.squares.quadratic(layout, gain=gain)
 
 
 class SampledRegression(Objective):

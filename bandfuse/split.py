@@ -81,3 +81,44 @@ def squared_error(
         return Quadratic(a, b, c, sums)
     price = np.sum([layout.gather(k, l1[k]) / scale[k] for k in range(layout.shape[0])], axis=0)
     return Quadratic(a, b, c, sums, price)
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """A regression: ``Σ_k (squared error_k + u F_k uᵀ + 2 l_kᵀ |u|) / scale_k`` over the rows u of gain · W.
+
+    ``scale`` (K,); ``forms`` F (K, B, B) and ``l1`` (K, B) are penalties, None for none; ``offset``: the level is free.
+    """
+
+    split: Split
+    scale: Floats
+    offset: bool
+    forms: Floats | None = None
+    l1: Floats | None = None
+
+    @classmethod
+    def of(cls, split: Split, *, offset: bool, forms: Floats | None = None, l1: Floats | None = None) -> Squares:
+        """In units of the targets' variances; one for a constant target."""
+        return cls(split, np.where(split.var > 0, split.var, 1.0), offset, forms, l1)
+
+    def rows(self, rows: Sequence[int]) -> Squares:
+        """For some of the outputs."""
+        r = list(rows)
+        forms, l1 = (None if p is None else p[r] for p in (self.forms, self.l1))
+        return Squares(self.split.rows(r), self.scale[r], self.offset, forms, l1)
+
+    def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic:
+        """As a quadratic in the weights, or in gain · v."""
+        return squared_error(
+            self.split, layout, self.scale, offset=self.offset, gain=gain, forms=self.forms, l1=self.l1
+        )
+
+    def losses(self, matrix: Floats) -> Floats:
+        """(K,) of gain · W, at the best level."""
+        s = self.split.second(offset=self.offset)
+        found: Floats = np.einsum("kb,bc,kc->k", matrix, s.a, matrix) - 2 * (matrix * s.c.T).sum(axis=1) + s.var
+        if self.forms is not None:
+            found += np.einsum("kb,kbc,kc->k", matrix, self.forms, matrix)
+        if self.l1 is not None:
+            found += 2 * (self.l1 * np.abs(matrix)).sum(axis=1)
+        return found

@@ -18,11 +18,25 @@ from bandfuse.windows import Window, cells
 R = TypeVar("R")
 
 
+class Cell(Protocol):
+    """The n pixels of one cell, D numbers each."""
+
+    def values(self) -> Floats:
+        """(D, n) float64, contiguous, row by row; NaN where missing. The caller may write over them; they last until
+        the next cell of the patch is taken."""
+        ...
+
+    @property
+    def extremes(self) -> tuple[Floats, Floats] | None:
+        """(D,) least and largest values, if all are known to be finite; None otherwise."""
+        ...
+
+
 class Patch(Protocol):
     """The pixels of one window in their stored type; cells are converted one by one."""
 
-    def values(self, rows: slice, cols: slice) -> Floats:
-        """(D, n) float64, contiguous: the pixels of a cell, row by row; NaN where missing."""
+    def cell(self, rows: slice, cols: slice) -> Cell:
+        """The pixels of a cell."""
         ...
 
 
@@ -88,7 +102,7 @@ def map_windows(
 
     def fuse(window: Window) -> np.ndarray:
         patch = source.read(window)
-        parts = [(cell, encode(kernel(patch.values(*cell.within(window))))) for cell in cells(window)]
+        parts = [(cell, encode(kernel(patch.cell(*cell.within(window)).values()))) for cell in cells(window)]
         out = np.empty((outputs, window.rows, window.cols), dtype=parts[0][1].dtype)
         for cell, part in parts:
             out[(slice(None), *cell.within(window))] = part.reshape(outputs, cell.rows, cell.cols)

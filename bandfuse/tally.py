@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError
-from bandfuse.moments import Moments, total
+from bandfuse.moments import Moments, Sums, total
 from bandfuse.pixels import Keys, Pixels, keys, merged
+from bandfuse.products import Product, double
 from bandfuse.progress import Progress, silent
-from bandfuse.stream import Source, each_window
+from bandfuse.stream import Cell, Source, each_window
 from bandfuse.windows import BlockGrid, Window, cells, pieces
 
 Counts = NDArray[np.int64]
@@ -79,6 +80,20 @@ class Census:
         return reasons
 
 
+def look(
+    pixels: Cell, inside: NDArray[np.bool_], n_bands: int
+) -> tuple[Census, Floats | None, NDArray[np.bool_] | None]:
+    """The census of a cell. Where values are or may be missing, also the (D, n) values, NaN outside, and where they
+    are finite; else the extremes tell everything."""
+    ends = pixels.extremes if inside.all() else None
+    if ends is not None:
+        return Census(inside.size, np.full(len(ends[0]), inside.size, np.int64), *ends), None, None
+    z = pixels.values()
+    z[:, ~inside] = np.nan
+    finite = np.isfinite(z)
+    return Census.of(z, finite, n_bands), z, finite
+
+
 class Where(Protocol):
     """Says which pixels count; several threads may ask at once."""
 
@@ -96,7 +111,7 @@ class Question:
 
     ``classes``: the only target is a class number; moments are of the used bands, apart for each class. ``noise``: the
     moments of noise are gathered too; see :func:`differences`. ``random_parts``: pixels are dealt at random, by their
-    hash, to so many strata.
+    hash, to so many strata. ``product``: where and how precisely moments are computed.
     """
 
     n_bands: int
@@ -110,6 +125,7 @@ class Question:
     classes: bool = False
     noise: bool = False
     random_parts: int = 0
+    product: Product = double
 
     @property
     def size(self) -> int:
@@ -172,10 +188,8 @@ class Tally:
         return {stratum: moments for stratum, moments in found.items() if moments.count}
 
     def count(self, other: Tally) -> None:
-        """Add what does not depend on order."""
+        """Add what does not depend on order, but for the sample."""
         self.census += other.census
-        if len(other.pixels):
-            self.pixels += other.pixels
         self.high = np.maximum(self.high, other.high)
         self.used += other.used
         for reason, n in other.invalid.items():
@@ -194,20 +208,18 @@ def _tally_window(source: Source, window: Window, question: Question, bound: int
     tally = Tally.zero(question)
     parts, drawn = [], []
     for piece in pieces(window, question.grid):
-        # A block in which no pixel counts is there, with nothing in it.
-        split = question.classes or question.random_parts
-        found: dict[int, Moments] = {} if split else {0: Moments.zero(question.size)}
+        found: dict[int, Sums] = {}
         for cell in cells(piece.window):
             here = cell.within(window)
             inside = _count_excluded({reason: o[here].ravel() for reason, o in out.items()}, cell, tally)
             if patch is None or not inside.any():
                 continue
-            more, pixels = _tally_cell(patch.values(*here), inside, cell, question, bound, tally)
-            for stratum, moments in more.items():
-                found[stratum] = found[stratum] + moments if stratum in found else moments
-            drawn.append(pixels)
+            drawn.append(_tally_cell(patch.cell(*here), inside, cell, question, bound, tally, found))
             bound = _tightened(bound, drawn, question.sample)
-        parts += [(piece.block, piece.column, stratum, found[stratum]) for stratum in sorted(found)]
+        parts += [(piece.block, piece.column, stratum, found[stratum].moments()) for stratum in sorted(found)]
+        if not found and not question.classes and not question.random_parts:
+            # A block in which no pixel counts is there, with nothing in it.
+            parts.append((piece.block, piece.column, 0, Moments.zero(question.size)))
     tally.pixels = merged(drawn, question.sample, len(question.joint))
     return tally, parts
 
@@ -230,32 +242,44 @@ def _count_excluded(out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: T
 
 
 def _tally_cell(
-    z: Floats, inside: NDArray[np.bool_], cell: Window, question: Question, bound: int, tally: Tally
-) -> tuple[dict[int, Moments], Pixels]:
-    """Count one cell into the tally; its moments by stratum and its pixels for the sample are returned."""
-    if not inside.all():
-        z[:, ~inside] = np.nan
-    finite = np.isfinite(z)
-    tally.census += Census.of(z, finite, question.n_bands)
-    bands_ok, ok = (inside, inside) if finite.all() else _valid(finite, question)
+    pixels: Cell,
+    inside: NDArray[np.bool_],
+    cell: Window,
+    question: Question,
+    bound: int,
+    tally: Tally,
+    found: dict[int, Sums],
+) -> Pixels:
+    """Count one cell into the tally and into the sums by stratum; its pixels for the sample are returned."""
+    census, z, finite = look(pixels, inside, question.n_bands)
+    z = pixels.values() if z is None else z
+    bands_ok, ok = (inside, inside) if finite is None else _valid(finite, question)
+    tally.census += census
     tally.used += int(ok.sum())
     tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
     lacking = "not labelled" if question.classes else "target missing"
     tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
     if not ok.any():
-        return {}, Pixels.zero(question.sample, len(question.joint))
+        return Pixels.zero(question.sample, len(question.joint))
     joint = z if question.joint == list(range(len(z))) else z[question.joint]
-    joint = joint if ok.all() else joint[:, ok]
-    tally.high = np.maximum(tally.high, joint.max(axis=1))
-    if question.classes:
-        found = _by_stratum(joint[:-1], joint[-1].astype(np.int64))
-    elif question.random_parts:
-        found = _by_stratum(joint, part_of(_keys(np.flatnonzero(ok), cell, question)[0], question.random_parts))
-    else:
-        found = {0: Moments.of_columns(joint)}
+    joint = joint if ok.all() else np.ascontiguousarray(joint[:, ok])
+    tally.high = np.maximum(tally.high, census.high[question.joint] if ok.all() else joint.max(axis=1))
+    places = np.flatnonzero(ok)
+    drawn = _draw(joint, places, cell, question, bound)
+    strata: dict[int, Floats] = {}
     if question.noise:
-        found[NOISE] = Moments.of_columns(differences(z[list(question.used)], ok, (cell.rows, cell.cols)))
-    return found, _draw(joint, np.flatnonzero(ok), cell, question, bound)
+        strata[NOISE] = differences(z[list(question.used)], ok, (cell.rows, cell.cols))
+    if question.classes:
+        strata |= _by_stratum(joint[:-1], joint[-1].astype(np.int64))
+    elif question.random_parts:
+        strata |= _by_stratum(joint, part_of(_keys(places, cell, question)[0], question.random_parts))
+    else:
+        strata[0] = joint
+    for stratum, some in strata.items():
+        if stratum not in found:
+            found[stratum] = Sums.near(some)
+        found[stratum].use_up(some, question.product)
+    return drawn
 
 
 def _valid(finite: NDArray[np.bool_], question: Question) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -264,15 +288,15 @@ def _valid(finite: NDArray[np.bool_], question: Question) -> tuple[NDArray[np.bo
     return bands_ok, bands_ok & np.logical_and.reduce(finite[question.n_bands :], axis=0)
 
 
-def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Moments]:
-    """Moments of (D, n) values for each of (n,) numbers."""
+def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Floats]:
+    """The columns of (D, n) values for each of (n,) numbers."""
     known = np.unique(numbers)
     if len(known) > MOST_STRATA:
         raise InputError(
             "labels hold too many classes", got=f"{len(known)} in one part of the scene",
             expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
         )  # fmt: skip
-    return {int(c): Moments.of_columns(np.ascontiguousarray(z[:, numbers == c])) for c in known}
+    return {int(c): np.ascontiguousarray(z[:, numbers == c]) for c in known}
 
 
 def part_of(key: Keys, parts: int) -> Counts:
@@ -337,13 +361,19 @@ def reduce_windows(
     def work(window: Window) -> tuple[Tally, list[Part]]:
         return _tally_window(source, window, question, tally.pixels.bound)
 
+    waiting: list[Pixels] = []
     for window, (counts, parts) in each_window(windows, work, threads=threads, progress=progress, label=label):
         tally.strata.update(_finished(columns, question, window.row))
         tally.count(counts)
+        waiting.append(counts.pixels)
+        if sum(map(len, waiting)) >= question.sample:
+            tally.pixels = merged([tally.pixels, *waiting], question.sample, len(question.joint))
+            waiting = []
         for block, column, stratum, moments in parts:
             before = columns.get((block, stratum, column))
             columns[block, stratum, column] = moments if before is None else before + moments
     tally.strata.update(_finished(columns, question, question.grid.row_edges[-1]))
+    tally.pixels = merged([tally.pixels, *waiting], question.sample, len(question.joint))
     return tally
 
 

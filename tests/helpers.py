@@ -12,15 +12,31 @@ from bandfuse.windows import CELL_COLS, STACK_ROWS, Window
 
 
 @dataclass(frozen=True)
+class MemoryCell:
+    """The pixels of one cell of an array."""
+
+    array: np.ndarray
+
+    def values(self) -> Floats:
+        """(D, n) float64 pixels, row by row."""
+        return np.array(self.array.reshape(len(self.array), -1), dtype=np.float64)
+
+    @property
+    def extremes(self) -> tuple[Floats, Floats] | None:
+        """(D,) extremes; None if a value is missing."""
+        z = self.values()
+        return (z.min(axis=1), z.max(axis=1)) if np.isfinite(z).all() else None
+
+
+@dataclass(frozen=True)
 class MemoryPatch:
     """The pixels of one window of an array."""
 
     array: np.ndarray
 
-    def values(self, rows: slice, cols: slice) -> Floats:
-        """(D, n) float64 pixels of a cell, row by row."""
-        part = self.array[:, rows, cols]
-        return np.ascontiguousarray(part.reshape(len(part), -1), dtype=np.float64)
+    def cell(self, rows: slice, cols: slice) -> MemoryCell:
+        """The pixels of a cell."""
+        return MemoryCell(self.array[:, rows, cols])
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def values_of(path: str, window: Window | None = None, bands: list[int] | None =
     window = window or Window(0, 0, raster.rows, raster.cols)
     chosen = list(range(len(raster.bands))) if bands is None else bands
     with Reader([(raster, chosen)]) as reader:
-        flat = reader.read(window).values(slice(0, window.rows), slice(0, window.cols))
+        flat = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
     return flat.reshape(len(chosen), window.rows, window.cols)
 
 
@@ -75,7 +75,7 @@ def test_bands_of_several_sources_come_in_the_order_of_the_choices(tmp_path: Pat
     first, second = spectra(3, 10, 12, seed=1), spectra(4, 10, 12, seed=2, dtype="int16")
     rasters = [describe(write_tiff(tmp_path / f"{i}.tif", c)) for i, c in enumerate((first, second))]
     with Reader([(rasters[0], [2]), (rasters[1], [0, 3])]) as reader:
-        flat = reader.read(Window(0, 0, 10, 12)).values(slice(2, 5), slice(1, 7))
+        flat = reader.read(Window(0, 0, 10, 12)).cell(slice(2, 5), slice(1, 7)).values()
         assert reader.bytes_per_pixel == 4 + 2 * 2
     expected = np.stack([first[2], second[0], second[3]]).astype(np.float64)[:, 2:5, 1:7]
     np.testing.assert_array_equal(flat, expected.reshape(3, -1))
@@ -122,7 +122,7 @@ def test_bands_of_different_types_are_read_without_loss(tmp_path: Path) -> None:
     a, b = describe(write_tiff(tmp_path / "a.tif", np.full((1, 2, 3), 65535, "uint16"))), None
     b = describe(write_tiff(tmp_path / "b.tif", np.full((1, 2, 3), 0.1, "float32"), nodata=-1))
     with Reader([(a, [0]), (b, [0])]) as reader:
-        flat = reader.read(Window(0, 0, 2, 3)).values(slice(0, 2), slice(0, 3))
+        flat = reader.read(Window(0, 0, 2, 3)).cell(slice(0, 2), slice(0, 3)).values()
     np.testing.assert_array_equal(flat, [[65535.0] * 6, [float(np.float32(0.1))] * 6])
 
 

@@ -50,7 +50,7 @@ def pixels(path: Path) -> np.ndarray:
     raster = describe(path)
     with Reader([(raster, range(len(raster.bands)))]) as reader:
         whole = Window(0, 0, *raster.shape)
-        return reader.read(whole).values(slice(0, raster.rows), slice(0, raster.cols))
+        return reader.read(whole).cell(slice(0, raster.rows), slice(0, raster.cols)).values()
 
 
 @pytest.mark.parametrize("name", CUBES | OTHERS)

@@ -22,7 +22,8 @@ from bandfuse.groups import Group
 from bandfuse.init import feasible
 from bandfuse.layout import Layout, across, within
 from bandfuse.moments import Moments
-from bandfuse.objectives import Objective, Reconstruction, Regression, SampledRegression, Split
+from bandfuse.objectives import Objective, Reconstruction, Regression, SampledRegression
+from bandfuse.split import Split, Squares
 from bandfuse.weights import ACTIVATIONS, CONSTRAINTS, Share, Weights
 
 N, B = 60, 6
@@ -86,7 +87,7 @@ def dense_regression(activation: str) -> Callable[[Layout], Case]:
 
         joint = np.hstack([x, t])
         if activation == "identity":
-            objective: Objective = Regression(Split.of(Moments.of(joint), B), offset=True)
+            objective: Objective = Regression(Squares.of(Split.of(Moments.of(joint), B), offset=True))
         else:
             objective = SampledRegression(joint, B, mean, activation)
         return Case(objective, dense, mean, uses_gain=True)
@@ -337,7 +338,7 @@ def test_parts_are_the_losses_of_their_rows(objective: str) -> None:
 def test_the_quadratic_of_a_regression_is_its_scaled_loss(layout: str, offset: bool) -> None:
     lay = LAYOUTS[layout]
     x, t = pixels(lay.shape[0])
-    objective = Regression(Split.of(Moments.of(np.hstack([x, t])), B), offset=offset)
+    objective = Regression(Squares.of(Split.of(Moments.of(np.hstack([x, t])), B), offset=offset))
     level = torch.as_tensor(t.mean(axis=0)) if offset else None
     for gain in (False, True):
         q = objective.quadratic(lay, gain=gain)

@@ -38,32 +38,20 @@ class Labels:
         return dict(self.names).get(number, str(number))
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledPatch:
-    """A patch with the class of each pixel as its last variable; NaN where there is none."""
-
-    patch: RasterPatch
-    classes: Floats
-
-    def values(self, rows: slice, cols: slice) -> Floats:
-        """(D + 1, n) of a cell."""
-        return np.concatenate([self.patch.values(rows, cols), self.classes[rows, cols].reshape(1, -1)])
-
-
 class LabelledReader:
     """Reads windows of a scene with the classes of its pixels; several threads may ask at once."""
 
     def __init__(self, reader: Reader, labels: Labels, raster: Reader | None) -> None:
         self._reader, self._labels, self._raster = reader, labels, raster
 
-    def read(self, window: Window) -> LabelledPatch:
+    def read(self, window: Window) -> RasterPatch:
         """The pixels of a window.
 
         Raises
         ------
         InputError : a class that is no whole number, or is negative.
         """
-        return LabelledPatch(self._reader.read(window), self._classes(window))
+        return self._reader.read(window).beside(self._classes(window))
 
     def _classes(self, window: Window) -> Floats:
         if self._labels.shapes is not None:
@@ -72,7 +60,7 @@ class LabelledReader:
                 found[mask.inside(window, None)] = number
             return found
         assert self._raster is not None
-        values = self._raster.read(window).values(slice(0, window.rows), slice(0, window.cols))
+        values = self._raster.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
         found = values.reshape(window.rows, window.cols)
         found[np.isin(found, self._labels.unlabelled)] = np.nan
         there = found[np.isfinite(found)]

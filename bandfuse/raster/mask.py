@@ -98,7 +98,7 @@ class Mask:
         """(rows, cols): pixels that count."""
         if self.polygons is None or self.boxes is None:
             assert reader is not None
-            values = reader.read(window).values(slice(0, window.rows), slice(0, window.cols))
+            values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
             counts: Flags = (np.isfinite(values) & (values != 0)).reshape(window.rows, window.cols)
             return counts
         found = np.zeros((window.rows, window.cols), dtype=bool)

@@ -13,6 +13,7 @@ import numpy as np
 
 from bandfuse.checkpointfile import States, dumps, load
 from bandfuse.config import NOT_RESULTS, TrainConfig
+from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
 from bandfuse.output import check_file, whole_files
 from bandfuse.tools.survey import Survey
@@ -85,10 +86,8 @@ def checkpoint_of(config: TrainConfig, found: Survey) -> Checkpoint | None:
         return None
     import torch
 
-    from bandfuse.fit import device_of
-
     settings = config.model_dump(mode="json", exclude=NOT_RESULTS)
-    settings |= {"device": str(device_of(config.device)), "torch": torch.__version__, "pixels": _digest(found)}
+    settings |= {"device": device_of(config.device), "torch": torch.__version__, "pixels": _digest(found)}
     return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)
 
 

@@ -16,7 +16,7 @@ from bandfuse.raster import Reader, opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, target_bands, target_names
 from bandfuse.scores import Pairs, judge
-from bandfuse.stream import Patch, Source
+from bandfuse.stream import Cell, Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
 from bandfuse.tools.survey import SCORED, Effort, require_selected
 from bandfuse.weightsfile import load
@@ -24,17 +24,34 @@ from bandfuse.windows import Window, blocks
 
 
 @dataclass(frozen=True, eq=False)
+class _FusedCell:
+    """A cell seen through a fusion: [inputs, targets] in, [outputs, targets] out."""
+
+    cell: Cell
+    kernel: Kernel
+    inputs: int
+    order: list[int]
+
+    def values(self) -> Floats:
+        z = self.cell.values()
+        return np.concatenate([self.kernel(z[: self.inputs]), z[self.inputs :][self.order]])
+
+    @property
+    def extremes(self) -> None:
+        """Not known before the product."""
+
+
+@dataclass(frozen=True, eq=False)
 class _FusedPatch:
-    """A patch seen through a fusion: [inputs, targets] in, [outputs, targets] out."""
+    """A patch seen through a fusion."""
 
     patch: Patch
     kernel: Kernel
     inputs: int
     order: list[int]
 
-    def values(self, rows: slice, cols: slice) -> Floats:
-        z = self.patch.values(rows, cols)
-        return np.concatenate([self.kernel(z[: self.inputs]), z[self.inputs :][self.order]])
+    def cell(self, rows: slice, cols: slice) -> _FusedCell:
+        return _FusedCell(self.patch.cell(rows, cols), self.kernel, self.inputs, self.order)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,19 +13,21 @@ from bandfuse.classes import scatters
 from bandfuse.config import TrainConfig
 from bandfuse.decoder import least_squares
 from bandfuse.design import output_bands
+from bandfuse.device import device_of
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.gauge import normalise, uncorrelate
 from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress
 from bandfuse.scenes import Scene
-from bandfuse.split import Split
+from bandfuse.solved import solved
+from bandfuse.split import Split, Squares
 from bandfuse.tools.assess import Plan
 from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of
 from bandfuse.tools.survey import Survey
 
 if TYPE_CHECKING:
-    from bandfuse.fit import Fit
+    from bandfuse.fitted import Fit
     from bandfuse.objectives import Objective
 
 
@@ -38,9 +40,7 @@ def fit_model(
     progress: Progress,
 ) -> tuple[Model, list[Fit], str]:
     """Fit the pooled moments, and for weights per scene every scene's own, pulled to the common ones."""
-    from bandfuse.fit import device_of
-
-    device = str(device_of(config.device))
+    device = device_of(config.device)
     common_fit = fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
     common = _fusion(config, found, common_fit)
     if not config.per_scene:
@@ -75,14 +75,19 @@ def fit_one(
 ) -> Fit:
     """Minimise the objective of the config on the moments of all scenes, or of one, whose weights are pulled to the
     (K, used) common ones."""
-    from bandfuse.fit import fit
-
     n = len(found.design.used)
     joint = joint.take(found.order)
+    constraints = [str(config.constraint)] * len(found.design.names) if made is None else made.constraints
+    if is_solved(config, device):
+        squares = _squares(config, found, made, Split.of(joint, n), common)
+        best = solved(found.design.layout, squares, constraints, gain=config.gain, mean=joint.mean[:n])
+        if best is not None:
+            return best
+    from bandfuse.fit import fit
+
     objective, level = _objective(config, found, made, sampling, joint, scene, common)
     settings = settings_of(config, device)
     bands = found.bands.take(found.design.used)
-    constraints = None if made is None else made.constraints
     return fit(
         found.design.layout, objective, bands, joint.mean[:n], level, settings, progress, constraints=constraints,
         slots=sampling.slots(scene),
@@ -100,12 +105,13 @@ def _objective(
 ) -> tuple[Objective, Floats | None]:
     """The objective, and where the outputs' levels start (None without offset)."""
     from bandfuse.contrast import Sum
+    from bandfuse.objectives import Regression
 
     n = len(found.design.used)
     split = Split.of(joint, n)
     level = None if config.no_offset or config.goal != "regression" else split.target_mean
     if common is not None and config.pooling:
-        return _pulled(config, found, split, common), level
+        return Regression(_squares(config, found, made, split, common)), level
     if not is_sampled(config):
         parts = [(factor, _term(name, config, found, made, split)) for name, factor in config.terms.items()]
         return (parts[0][1] if len(parts) == 1 else Sum(parts)), level
@@ -121,20 +127,22 @@ def _effective(fitted: Fit) -> Floats:
     return result
 
 
-def _pulled(config: TrainConfig, found: Survey, split: Split, common: Floats) -> Objective:
-    """Regression on one scene with ``pooling · Σ_b var_b (u_b − c_b)²``, u its weights and c the common ones.
+def is_solved(config: TrainConfig, device: str) -> bool:
+    """Whether the weights are the exact solution, unless that is not to be found: torch is not needed then."""
+    alone = [*config.terms] == ["regression"] and not is_sampled(config)
+    return alone and device == "cpu" and config.optimizer == "lbfgs" and config.init in ("auto", "least-squares")
 
-    The square is a form of u, a part of the covariances with the target, and a constant.
-    """
-    from bandfuse.objectives import Regression
 
-    n = len(found.design.used)
-    price = float(config.pooling or 0.0) * found.pooled.take(range(n)).variance
+def _squares(config: TrainConfig, found: Survey, made: Plan | None, split: Split, common: Floats | None) -> Squares:
+    """The regression on some moments. Weights of one scene are pulled to the (K, used) common ones c by
+    ``pooling · Σ_b var_b (u_b − c_b)²``: a form of u, a part of the covariances with the target, and a constant."""
+    offset = not config.no_offset
+    if common is None or not config.pooling:
+        forms, l1 = (None, None) if made is None else (made.forms, made.l1)
+        return Squares.of(split, offset=offset, forms=forms, l1=l1)
+    price = float(config.pooling) * found.pooled.take(range(len(found.design.used))).variance
     moved = replace(split, c=split.c + (price * common).T, var=split.var + common**2 @ price)
-    forms = np.tile(np.diag(price), (len(common), 1, 1))
-    objective = Regression(moved, offset=not config.no_offset, forms=forms)
-    objective.scale = np.where(split.var > 0, split.var, 1.0)
-    return objective
+    return Squares(moved, Squares.of(split, offset=offset).scale, offset, np.tile(np.diag(price), (len(common), 1, 1)))
 
 
 def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, split: Split) -> Objective:
@@ -143,8 +151,7 @@ def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, spli
     from bandfuse.objectives import Reconstruction, Regression
 
     if name == "regression":
-        forms, l1 = (None, None) if made is None else (made.forms, made.l1)
-        return Regression(split, offset=not config.no_offset, forms=forms, l1=l1)
+        return Regression(_squares(config, found, made, split, None))
     if name == "reconstruction":
         return Reconstruction(split.a)
     if name == "separability":

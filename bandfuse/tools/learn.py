@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from bandfuse import groups as make
 from bandfuse.bands import Bands, Floats
 from bandfuse.config import TrainConfig, read_yaml
 from bandfuse.design import Design, design, unique_names
+from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, GroupError, InputError, shorten
 from bandfuse.groups import Group
 from bandfuse.model import Model
@@ -26,14 +26,14 @@ from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
 from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.contest import contest
-from bandfuse.tools.fitting import fit_model
+from bandfuse.tools.fitting import fit_model, is_solved
 from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
-from bandfuse.tools.survey import SCORED, Effort, Survey, survey
+from bandfuse.tools.survey import SCORED, Effort, Inquiry, Survey, survey
 
 if TYPE_CHECKING:
-    from bandfuse.fit import Fit
+    from bandfuse.fitted import Fit
     from bandfuse.losses import LossFunction
 
 SAMPLE = 20_000
@@ -86,28 +86,36 @@ def open_scenes(config: TrainConfig) -> list[Scene]:
 
 
 def learn(
-    config: TrainConfig, scenes: list[Scene], progress: Progress = silent, *, loss: LossFunction | None = None
+    config: TrainConfig,
+    scenes: list[Scene],
+    progress: Progress = silent,
+    *,
+    loss: LossFunction | None = None,
+    once_read: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Learn weights with resolved settings; nothing is written. ``loss(y, target)`` is a loss of your own, of (N, K)
-    tensors."""
+    tensors; ``once_read`` is called when the pixels are read."""
     targets = _target_names(config, scenes)
-    ahead = threading.Thread(target=_load, daemon=True)
-    ahead.start()
     started = time.perf_counter()
     found = survey(
         scenes,
         lambda bands: _arrange(config, bands, targets),
         Effort.of(config.threads, config.memory),
         progress,
-        seed=config.seed,
-        sample=_sample_size(config),
-        noise="snr" in config.terms,
-        random_parts=config.folds if config.split == "random" else 0,
+        Inquiry(
+            seed=config.seed,
+            sample=_sample_size(config),
+            noise="snr" in config.terms,
+            random_parts=config.folds if config.split == "random" else 0,
+            device=_pass_device(config),
+            precision=config.precision,
+        ),
     )
     _require_classes(config, scenes, found)
     _require_noise(config, found)
     _require_room(config, found)
-    ahead.join()
+    once_read()
+    _load(config)
     read = time.perf_counter()
     sampling = Sampling(loss, checkpoint_of(config, found))
     # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
@@ -118,9 +126,15 @@ def learn(
         trust = _assess(config, scenes, made, found, model, fits, loss, progress)
     ended = time.perf_counter()
     return Trained(
-        config.model_copy(update={"device": device}), scenes, found, model, fits, read - started, ended - read, device,
-        made, trust,
+        config.model_copy(update={"device": device, "precision": found.precision}), scenes, found, model, fits,
+        read - started, ended - read, device, made, trust,
     )  # fmt: skip
+
+
+def _pass_device(config: TrainConfig) -> str:
+    """Where moments are computed: on cuda, as Apple's GPUs have no float64."""
+    device = device_of(config.device)
+    return device if device == "cuda" else "cpu"
 
 
 def _sample_size(config: TrainConfig) -> int:
@@ -181,10 +195,11 @@ def _require_classes(config: TrainConfig, scenes: Sequence[Scene], found: Survey
         found.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
 
 
-def _load() -> None:
-    """Import what the fit needs, which takes seconds, while the pixels are read. A limit on threads reaches only
-    libraries that are loaded."""
-    for name in ("torch", "scipy.linalg", "scipy.optimize"):
+def _load(config: TrainConfig) -> None:
+    """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not while the pixels are
+    read: an import of seconds would hold the reading threads up for longer than it takes."""
+    torch = () if is_solved(config, device_of(config.device)) else ("torch",)
+    for name in ("scipy.linalg", "scipy.optimize", *torch):
         importlib.import_module(name)
 
 

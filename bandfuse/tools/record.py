@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from bandfuse.fusion import Fusion
-from bandfuse.progress import Progress
-from bandfuse.raster import gdal_version
+from bandfuse.raster import Raster, gdal_version
 from bandfuse.results import (
     Convergence,
     DroppedBand,
+    InputFile,
     OutputRow,
     PixelCount,
     ScoreTable,
@@ -24,7 +25,6 @@ from bandfuse.results import (
 from bandfuse.scores import Judged, judge
 from bandfuse.tools.judge import pairs_of, peak_of
 from bandfuse.tools.learn import Trained
-from bandfuse.tools.survey import input_file
 from bandfuse.tools.trusted import finite_or_none, trust_of
 from bandfuse.trust.cases import Strength
 
@@ -32,8 +32,8 @@ CUBE, CLASSES = "cube", "classes"
 """The names under which the scores of reconstruction and separability stand: they belong to all outputs together."""
 
 
-def report_of(trained: Trained, progress: Progress) -> TrainReport:
-    """Everything that the run found."""
+def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
+    """Everything that the run found; ``checksums``: SHA-256 of the inputs by path."""
     files = {r.path: r for s in trained.scenes for r in s.files}
     return TrainReport(
         outputs=_outputs(trained),
@@ -47,8 +47,19 @@ def report_of(trained: Trained, progress: Progress) -> TrainReport:
         device=trained.device,
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
         versions=_versions(),
-        inputs=[input_file(r, progress) for r in files.values()],
+        inputs=[_input(raster, checksums.get(path, "")) for path, raster in files.items()],
         seed=trained.config.seed,
+    )
+
+
+def _input(raster: Raster, sha256: str) -> InputFile:
+    """What is recorded of an input; size and checksum of ordinary files only."""
+    return InputFile(
+        path=raster.path,
+        size=os.path.getsize(raster.path) if sha256 else 0,
+        sha256=sha256,
+        shape=(len(raster.bands), raster.rows, raster.cols),
+        crs=raster.crs_text,
     )
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from bandfuse.bands import Floats
 from bandfuse.config import TrainConfig
 from bandfuse.errors import ConfigError, shorten
+from bandfuse.fitted import DEFAULT_STEPS, Fit, Settings
 from bandfuse.heldout import held_out
 from bandfuse.pixels import Pixels
 from bandfuse.windows import BlockGrid
 
 if TYPE_CHECKING:
-    from bandfuse.fit import Fit, Settings, Slots
+    from bandfuse.fit import Slots
     from bandfuse.losses import LossFunction
     from bandfuse.objectives import SampledRegression
     from bandfuse.tools.checkpoint import Checkpoint
@@ -69,8 +70,6 @@ def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
 
 def settings_of(config: TrainConfig, device: str) -> Settings:
     """How to fit."""
-    from bandfuse.fit import Settings
-
     return Settings(
         constraint=str(config.constraint), gain=config.gain, init=config.init, optimizer=config.optimizer,
         steps=config.steps, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay,
@@ -114,8 +113,6 @@ def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
 
 def limit_messages(config: TrainConfig, fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
     """Which outputs ended at the limit of steps, and not at an optimum."""
-    from bandfuse.fit import DEFAULT_STEPS
-
     limit = DEFAULT_STEPS[config.optimizer] if config.steps is None else config.steps
     short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > CONVERGED]
     ended = [rows for fit in short for rows, losses in fit.history if len(losses) > limit > 0]

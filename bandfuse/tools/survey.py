@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -17,12 +16,12 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.heldout import block_numbers
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
+from bandfuse.products import enough, product_of
 from bandfuse.progress import Progress
-from bandfuse.raster import OUTSIDE, Raster, Reader, labelled, opened_selection
-from bandfuse.results import InputFile
+from bandfuse.raster import OUTSIDE, Reader, labelled, opened_selection
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import each_window
-from bandfuse.tally import NOISE, Census, Question, Tally, part_of, reduce_windows
+from bandfuse.tally import NOISE, Census, Question, Tally, look, part_of, reduce_windows
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, plan, tile
 
 SCORED = 5_000
@@ -79,7 +78,7 @@ class Survey:
 
     ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
     ``grids``: how each scene was cut into blocks. ``random_parts``: how many parts of random pixels stand in their
-    place where pixels are held out; 0 for none.
+    place where pixels are held out; 0 for none. ``precision`` of the products.
     """
 
     bands: Bands
@@ -89,6 +88,7 @@ class Survey:
     grids: list[BlockGrid]
     messages: list[str]
     random_parts: int = 0
+    precision: str = "float64"
 
     @property
     def classes(self) -> dict[int, Moments]:
@@ -173,17 +173,21 @@ class Survey:
 Arrange = Callable[[Bands], Design]
 
 
-def survey(
-    scenes: Sequence[Scene],
-    arrange: Arrange,
-    effort: Effort,
-    progress: Progress,
-    *,
-    seed: int,
-    sample: int,
-    noise: bool = False,
-    random_parts: int = 0,
-) -> Survey:
+@dataclass(frozen=True)
+class Inquiry:
+    """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the noise too; the
+    pixels dealt to so many ``random_parts``. ``device``, ``precision``: where moments are computed, and how precisely;
+    auto: by the look of the first windows."""
+
+    seed: int
+    sample: int
+    noise: bool = False
+    random_parts: int = 0
+    device: str = "cpu"
+    precision: str = "auto"
+
+
+def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry) -> Survey:
     """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
 
     A wrong guess costs one more pass, and is said in the messages.
@@ -191,30 +195,19 @@ def survey(
     Parameters
     ----------
     arrange : makes the design from a band table; called again when bands turn out dead.
-    noise : gather the moments of the noise too. random_parts : deal the pixels to so many random parts.
     """
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
-    guess = common_reasons(scenes, [_scout(s, wanted, effort, seed) for s in scenes])
+    looks = [_scout(s, wanted, effort, inquiry) for s in scenes]
+    guess = common_reasons(scenes, [_dead(census, wanted) if census.seen else {} for census, _ in looks])
     messages: list[str] = []
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         _require_bands(scenes, bands, wanted)
         design = arrange(bands)
+        inquiry = _settled(inquiry, [moments for _, moments in looks], [wanted.index(p) for p in design.used])
         tallies = [
-            _pass(
-                scene,
-                number,
-                wanted,
-                design,
-                effort,
-                progress,
-                seed=seed,
-                sample=sample,
-                noise=noise,
-                random_parts=random_parts,
-                n_scenes=len(scenes),
-            )
+            _pass(scene, number, wanted, design, effort, progress, inquiry, n_scenes=len(scenes))
             for number, scene in enumerate(scenes)
         ]
         for scene, tally in zip(scenes, tallies, strict=True):
@@ -228,18 +221,28 @@ def survey(
     totals = [t.total() for t in tallies]
     _require_numbers(scenes, totals)
     grids = [block_grid(s, len(scenes)) for s in scenes]
-    return Survey(flagged.dropping(truth), design, totals, tallies, grids, messages, random_parts)
+    bands = flagged.dropping(truth)
+    return Survey(bands, design, totals, tallies, grids, messages, inquiry.random_parts, inquiry.precision)
+
+
+def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) -> Inquiry:
+    """With the precision that the used bands need, by the look of the first windows of each scene."""
+    if inquiry.precision != "auto":
+        return inquiry
+    needs = {enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks}
+    return replace(inquiry, precision="float32" if needs == {"float32"} else "float64")
 
 
 def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
     return {wanted[i]: reason for i, reason in census.dead(len(wanted)).items()}
 
 
-def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, seed: int) -> dict[int, str]:
-    """Dead bands by the look of a few stacks in which pixels count, chosen by the seed; none if all are empty."""
+def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> tuple[Census, Moments]:
+    """The look of a few stacks in which pixels count, chosen by the seed: census of the wanted bands, and if they are
+    to tell the precision their moments over the first cell of each stack."""
     stacks = tile(scene.shape, STACK_ROWS, 256)
-    order = np.random.default_rng(seed).permutation(len(stacks))
-    census = Census.zero(len(wanted))
+    order = np.random.default_rng(inquiry.seed).permutation(len(stacks))
+    census, moments = Census.zero(len(wanted)), Moments.zero(len(wanted))
     with (
         opened_selection(scene.where) as where,
         Reader(scene.choose(wanted)) as reader,
@@ -247,20 +250,29 @@ def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, seed: int) -> di
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
 
-        def look(window: Window) -> Census:
+        def seen(window: Window) -> tuple[Census, Moments]:
             patch = reader.read(window)
             outside = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
-            found = Census.zero(len(wanted))
+            found, first = Census.zero(len(wanted)), Moments.zero(len(wanted))
             for cell in cells(window):
                 here = cell.within(window)
-                z = patch.values(*here)
-                z[:, outside[here].ravel()] = np.nan
-                found += Census.of(z, np.isfinite(z), len(wanted))
-            return found
+                pixels, inside = patch.cell(*here), ~outside[here].ravel()
+                found += look(pixels, inside, len(wanted))[0]
+                if inquiry.precision == "auto" and not first.count:
+                    first = _moments_of(pixels.values()[:, inside])
+            return found, first
 
-        for _, part in each_window(chosen, look, threads=effort.threads):
-            census += part
-    return _dead(census, wanted) if census.seen else {}
+        for _, (part, first) in each_window(chosen, seen, threads=effort.threads):
+            census, moments = census + part, moments + first
+    return census, moments
+
+
+def _moments_of(z: Floats) -> Moments:
+    """Of the pixels in which nothing is missing, a dead band standing in as zeros."""
+    finite = np.isfinite(z)
+    alive = finite.any(axis=1, keepdims=True)
+    whole = np.logical_and.reduce(finite | ~alive, axis=0)
+    return Moments.of_columns(np.ascontiguousarray(np.where(alive, z, 0.0)[:, whole]))
 
 
 def _targets_of(scene: Scene) -> int:
@@ -282,11 +294,8 @@ def _pass(
     design: Design,
     effort: Effort,
     progress: Progress,
+    inquiry: Inquiry,
     *,
-    seed: int,
-    sample: int,
-    noise: bool,
-    random_parts: int,
     n_scenes: int,
 ) -> Tally:
     """Gather one scene."""
@@ -302,12 +311,13 @@ def _pass(
             used=tuple(place[p] for p in design.used),
             grid=block_grid(scene, n_scenes),
             scene=number,
-            seed=seed,
-            sample=sample,
+            seed=inquiry.seed,
+            sample=inquiry.sample,
             where=where,
             classes=scene.labels is not None,
-            noise=noise,
-            random_parts=random_parts,
+            noise=inquiry.noise,
+            random_parts=inquiry.random_parts,
+            product=product_of(inquiry.precision, inquiry.device),
         )
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
@@ -365,21 +375,3 @@ def _require_pixels(scenes: Sequence[Scene], tallies: Sequence[Tally]) -> None:
                 expected="at least 2 pixels that are valid in all used bands and the target",
                 remedy="Look at it with bandfuse info; leave out bands that hold no data.",
             )
-
-
-def input_file(raster: Raster, progress: Progress) -> InputFile:
-    """What is recorded of an input: its path, size and SHA-256."""
-    size, digest = 0, hashlib.sha256()
-    if os.path.isfile(raster.path):
-        size = os.path.getsize(raster.path)
-        chunk = 1 << 22
-        with open(raster.path, "rb") as stream:
-            for _ in progress(range(-(-size // chunk)), total=-(-size // chunk), label="checksum of the inputs"):
-                digest.update(stream.read(chunk))
-    return InputFile(
-        path=str(raster.path),
-        size=size,
-        sha256=digest.hexdigest() if size else "",
-        shape=(len(raster.bands), raster.rows, raster.cols),
-        crs=raster.crs_text,
-    )

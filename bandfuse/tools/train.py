@@ -14,6 +14,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.tools.apply import fuse_to
+from bandfuse.tools.checksums import Checksums
 from bandfuse.tools.learn import Trained, learn, open_scenes
 from bandfuse.tools.page import write_texts
 from bandfuse.tools.record import report_of
@@ -56,17 +57,24 @@ def train(
     config = resolve(with_loss(config, loss))
     scenes = open_scenes(config)
     _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
-    trained = learn(config, scenes, progress, loss=loss)
+    with Checksums([r.path for s in scenes for r in s.files]) as checksums:
+        trained = learn(config, scenes, progress, loss=loss, once_read=checksums.start)
+        report = _write(folder, trained, checksums, progress)
+    return report, trained.messages
+
+
+def _write(folder: Path, trained: Trained, checksums: Checksums, progress: Progress) -> TrainReport:
+    """The run folder, whole or not at all."""
     started = time.perf_counter()
     with whole_folder(folder) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
         text = dump_yaml(trained.config, leave_out=NOT_RESULTS)
         (scratch / "config.yaml").write_text(text, encoding="utf-8")
-        fused = [] if config.no_fused else _write_fused(scratch, trained, progress)
-        report = report_of(trained, progress)
+        fused = [] if trained.config.no_fused else _write_fused(scratch, trained, progress)
+        report = report_of(trained, checksums.wait(progress))
         report.seconds.write = time.perf_counter() - started
         write_texts(scratch, folder, trained, report, fused)
-    return report, trained.messages
+    return report
 
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> None:

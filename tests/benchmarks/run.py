@@ -1,113 +1,168 @@
 """`make bench`: whole processes of bandfuse beside anchors, as ratios of medians in one run.
 
-Usage: ``run.py [--gb 0.25] [--runs 3]``. Makes a tiled GeoTIFF of 224 int16 bands in a temporary folder.
+Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only apply,train]``. Makes cubes of 224 int16
+bands in a temporary folder, one layout after the other, and removes them. Times are of files in the page cache.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import multiprocessing
 import os
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import rasterio
-from rasterio.transform import from_origin
-from rasterio.windows import Window
+import anchors
+from cubes import BANDS, LAYOUTS, copy, forget, make, path_of
 
-BANDS, WIDTH = 224, 1536
-BANDFUSE = [sys.executable, "-m", "bandfuse"]
-READ = """
-import sys, rasterio
-with rasterio.open(sys.argv[1]) as ds:
-    for _, w in ds.block_windows(1):
-        ds.read(window=w)
-"""
+PYTHON, BANDFUSE = sys.executable, [sys.executable, "-m", "bandfuse"]
+SUBSET = 30
+"""Bands that the small fusion reads."""
 
 
-def make(folder: Path, gb: float) -> None:
-    """A cube of twelve smooth components with noise, and a panchromatic target of known weights."""
-    rows = max(256, round(gb * 2**30 / (BANDS * WIDTH * 2) / 256) * 256)
-    random = np.random.default_rng(0)
-    mix = np.cumsum(random.normal(size=(BANDS, 12)), axis=0)
-    place = {"crs": "EPSG:32633", "transform": from_origin(500_000, 5_000_000, 30, 30)}
-    common = {
-        **place,
-        "driver": "GTiff",
-        "width": WIDTH,
-        "height": rows,
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-    }
-    cube = rasterio.open(
-        folder / "cube.tif", "w", count=BANDS, dtype="int16", interleave="band", nodata=-32768, **common
-    )
-    pan = rasterio.open(folder / "pan.tif", "w", count=1, dtype="float32", **common)
-    with cube, pan:
-        for row in range(0, rows, 256):
-            parts = random.normal(size=(12, 256, WIDTH))
-            noise = 20 * random.normal(size=(BANDS, 256, WIDTH))
-            x = np.clip(2000 + 60 * np.tensordot(mix, parts, 1) + noise, -30000, 30000).astype("int16")
-            cube.write(x, window=Window(0, row, WIDTH, 256))
-            pan.write(x[20:60].mean(axis=0, keepdims=True).astype("float32"), window=Window(0, row, WIDTH, 256))
+@dataclass
+class Job:
+    """A command, what it is a ratio of, and the ratio that is aimed at. ``prints``: it prints its own seconds."""
+
+    command: list[str]
+    base: str = ""
+    aim: float | None = None
+    prints: bool = False
+    seconds: list[float] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
 
 
-def clock(command: list[str], folder: Path) -> tuple[float, float]:
-    """Wall seconds and peak memory in MB of one process."""
+def clock(job: Job, folder: Path) -> None:
+    """Run a job: wall seconds, and the peak memory in MB."""
+    for path in ("copy.tif", "f8.tif", "f3.tif", "vrt.tif", "numpy.tif", "otb.tif"):
+        (folder / path).unlink(missing_ok=True)
     start = time.perf_counter()
-    child = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(job.command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert child.stdout is not None
+    out = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     if status:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+        raise SystemExit(f"failed: {' '.join(job.command)[:300]}")
+    job.seconds.append(float(out) if job.prints else time.perf_counter() - start)
+    job.memory.append(usage.ru_maxrss / 1024)
+
+
+def apart(work: object, *arguments: object) -> None:
+    """In a process of its own: a child's peak memory is never below its parent's."""
+    process = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    process.start()
+    process.join()
+
+
+def learn_weights(folder: Path) -> None:
+    """The weights that are applied: eight outputs of all bands, and three of thirty."""
+    how = ["--objective", "reconstruction", "--constraint", "free", "--init", "normal", "--steps", "0", "--starts", "1"]
+    least = ["--window", "0", "0", "64", "256", "--folds", "0", "--no-fused", "--no-report"]
+    for count, bands in ((8, "all"), (3, f"1-{SUBSET}")):
+        groups = [part for i in range(count) for part in ("--group", f"g{i}={bands}")]
+        clock(Job([*BANDFUSE, "train", "tiled-band.tif", *groups, *how, *least, "-o", f"w{count}"]), folder)
+
+
+def jobs_of(layout: str, folder: Path, only: set[str]) -> dict[str, Job]:
+    """What is measured on one layout."""
+    cube, weights = path_of(folder, layout).name, "weights.safetensors"
+    apply = [*BANDFUSE, "apply"]
+    train = [*BANDFUSE, "train", cube, "--target", "pan.tif", "-o", "run", "--overwrite"]
+    copied, read, both = "gdal_translate, tiled copy", "read every block (rasterio)", "read and import torch"
+    found = {read: Job([PYTHON, "-c", anchors.READ, cube]), "import torch": Job([PYTHON, "-c", anchors.TORCH])}
+    if shutil.which("gdal_translate"):
+        found[copied] = Job(["gdal_translate", "-q", "-co", "TILED=YES", "-co", "BIGTIFF=YES", cube, "copy.tif"])
+    if "apply" in only:
+        aim = 0.7 if layout == "tiled band" else 1.0
+        found["bandfuse apply, K = 8, all bands"] = Job([*apply, f"w8/{weights}", cube, "-o", "f8.tif"], copied, aim)
+        small = None if layout in ("tiled pixel", "ENVI bip", "ENVI bil") else 0.35
+        found[f"bandfuse apply, K = 3, {SUBSET} bands"] = Job(
+            [*apply, f"w3/{weights}", cube, "-o", "f3.tif"], copied, small
+        )
+    if "train" in only:
+        found["bandfuse train, weights only"] = Job([*train, "--no-fused", "--no-report"], both, 2.0)
+        found["bandfuse train, everything"] = Job(train, both, 3.5)
+    if "anchors" in only:
+        found |= _anchors(layout, cube, folder)
+    return found
+
+
+def _anchors(layout: str, cube: str, folder: Path) -> dict[str, Job]:
+    """Other programs; those that take minutes on one layout only."""
+    mine = "bandfuse train, weights only"
+    if layout == "ENVI bip":
+        return {"Spectral Python, PCA from file": Job([PYTHON, "-c", anchors.SPECTRAL, cube], mine)}
+    if layout != "tiled band":
+        return {}
+    (folder / "sums.vrt").write_text(anchors.mixture(str(folder / cube), BANDS, 8))
+    target = [cube, "pan.tif"]
+    found = {
+        "numpy, whole array, K = 8": Job([PYTHON, "-c", anchors.NUMPY, cube]),
+        "scikit-learn Ridge, with its read": Job([PYTHON, "-c", anchors.RIDGE, *target], mine),
+        "scikit-learn PCA, with its read": Job([PYTHON, "-c", anchors.PCA, *target], mine),
+        f"Adam loop over all pixels, {anchors.ALL_STEPS} steps, extrapolated from {anchors.STEPS}": Job(
+            [PYTHON, "-c", anchors.ADAM, *target], mine, prints=True
+        ),
+    }
+    if shutil.which("gdal_translate"):
+        found["GDAL VRT, 8 sums of 28 bands"] = Job(["gdal_translate", "-q", "-co", "TILED=YES", "sums.vrt", "vrt.tif"])
+    if shutil.which("otbcli_BandMathX"):
+        found["OTB BandMathX, 8 sums of 28 bands"] = Job(anchors.band_math(cube, BANDS, 8))
+    return found
+
+
+def table(layout: str, gb: float, jobs: dict[str, Job]) -> list[str]:
+    """Rows of the table: seconds, peak memory, ratio to the base, and what is aimed at."""
+    median = {name: statistics.median(job.seconds) for name, job in jobs.items()}
+    median["read and import torch"] = median["read every block (rasterio)"] + median["import torch"]
+    rows = []
+    for name, job in jobs.items():
+        ratio = "" if job.base not in median else f"{median[name] / median[job.base]:.2f} × {job.base}"
+        aim = "" if job.aim is None else f"≤ {job.aim}"
+        rows.append(f"| {layout} | {gb:g} | {name} | {median[name]:.2f} | {max(job.memory):.0f} | {ratio} | {aim} |")
+    return rows
+
+
+def measure(layout: str, gb: float, runs: int, only: set[str], folder: Path) -> None:
+    """Time everything on one layout in turn, and print its rows."""
+    jobs = jobs_of(layout, folder, only)
+    for _ in range(runs):
+        for job in jobs.values():
+            if not (job.prints and job.seconds):
+                clock(job, folder)
+    print("\n".join(table(layout, gb, jobs)), flush=True)  # noqa: T201
 
 
 def main() -> None:
     """Time everything in turn, and print the table."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--gb", type=float, default=0.25)
+    options.add_argument("--gb", default="0.25,1,4")
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--layouts", default=",".join(LAYOUTS))
+    options.add_argument("--only", default="apply,train,anchors")
     given = options.parse_args()
-    train = [*BANDFUSE, "train", "cube.tif", "-o", "run", "--overwrite", "--no-fused", "--no-report"]
-    jobs = {
-        "read every block (rasterio)": [sys.executable, "-c", READ, "cube.tif"],
-        "import torch": [sys.executable, "-c", "import torch"],
-        "bandfuse train": [*train, "--target", "pan.tif"],
-        "bandfuse apply, K = 8": [
-            *BANDFUSE,
-            "apply",
-            "w8/weights.safetensors",
-            "cube.tif",
-            "-o",
-            "f.tif",
-            "--overwrite",
-        ],
-    }
-    if shutil.which("gdal_translate"):
-        jobs["gdal_translate, tiled"] = ["gdal_translate", "-q", "-co", "TILED=YES", "cube.tif", "copy.tif"]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        # In a process of its own: a child's peak memory is never below its parent's.
-        spawn = multiprocessing.get_context("spawn").Process(target=make, args=(folder, given.gb))
-        spawn.start()
-        spawn.join()
-        clock([*train[:-5], "--groups", "equal:8", "--steps", "3", "-o", "w8"], folder)
-        times: dict[str, list[tuple[float, float]]] = {job: [] for job in jobs}
-        for _ in range(given.runs):
-            for job, command in jobs.items():
-                times[job].append(clock(command, folder))
-    base = statistics.median(t for t, _ in times["read every block (rasterio)"])
-    print(f"{given.gb} GB, 224 bands int16, {os.cpu_count()} cores, median of {given.runs}")  # noqa: T201
-    for job, runs in times.items():
-        seconds, memory = statistics.median(t for t, _ in runs), max(m for _, m in runs)
-        print(f"{job:30s} {seconds:7.2f} s   {seconds / base:6.2f} × read   {memory:6.0f} MB")  # noqa: T201
+    today, cores = datetime.date.today().isoformat(), len(os.sched_getaffinity(0))
+    print(f"{today}, {cores} cores of {platform.processor() or platform.machine()}, median of {given.runs}\n")  # noqa: T201
+    print("| layout | GB | program | seconds | MB | ratio | aim |\n|---|---|---|---|---|---|---|")  # noqa: T201
+    for gb in map(float, given.gb.split(",")):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            apart(make, folder, gb)
+            learn_weights(folder)
+            for layout in given.layouts.split(","):
+                if layout != "tiled band":
+                    apart(copy, folder, layout)
+                measure(layout, gb, given.runs, set(given.only.split(",")), folder)
+                if layout != "tiled band":
+                    forget(folder, layout)
 
 
 if __name__ == "__main__":

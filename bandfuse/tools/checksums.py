@@ -1,0 +1,80 @@
+"""Checksums: SHA-256 of the inputs, by a thread of its own while the weights are fitted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Sequence
+
+from bandfuse.errors import InputError
+from bandfuse.progress import Progress
+
+CHUNK = 1 << 23
+"""Bytes that are read at once."""
+
+
+class Checksums:
+    """SHA-256 (FIPS 180-4) of files; of what is no ordinary file, nothing.
+
+    >>> sums = Checksums([])
+    >>> sums.wait(lambda items, total, label: items)
+    {}
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._sizes = {p: os.path.getsize(p) for p in dict.fromkeys(paths) if os.path.isfile(p)}
+        self._found: dict[str, str] = {}
+        self._ticks: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    def __enter__(self) -> Checksums:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def start(self) -> None:
+        """Begin, unless this was done already."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="bandfuse-checksums", daemon=True)
+            self._thread.start()
+
+    def wait(self, progress: Progress) -> dict[str, str]:
+        """The hexadecimal sums by path, once all are there.
+
+        Raises
+        ------
+        InputError : a file can no longer be read.
+        """
+        self.start()
+        total = sum(map(_chunks, self._sizes.values()))
+        for _ in progress(range(total), total=total, label="checksum of the inputs"):
+            error = self._ticks.get()
+            if error is not None:
+                raise InputError(f"an input cannot be read again: {error}", remedy="Is it still there?") from error
+        return self._found
+
+    def _work(self) -> None:
+        try:
+            for path, size in self._sizes.items():
+                digest = hashlib.sha256()
+                with open(path, "rb") as stream:
+                    for left in reversed(range(_chunks(size))):
+                        if self._stopped.is_set():
+                            return
+                        digest.update(stream.read(CHUNK))
+                        if not left:
+                            self._found[path] = digest.hexdigest()
+                        self._ticks.put(None)
+        except OSError as error:
+            self._ticks.put(error)
+
+
+def _chunks(size: int) -> int:
+    """Reads of a file; one of an empty file."""
+    return max(1, -(-size // CHUNK))

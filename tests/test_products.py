@@ -1,0 +1,215 @@
+"""Products: where and how precisely moments are computed, and the rule that chooses; exact solutions without torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from helpers import MemorySource, correlated
+from hypothesis import given
+from hypothesis import strategies as st
+from rasters import blend, ok, spectra, wavelengths, write_tiff
+
+from bandfuse.device import device_of
+from bandfuse.exact import Quadratic, optimality, solve
+from bandfuse.moments import Moments, Sums
+from bandfuse.products import TOLERANCE, OnDevice, double, enough, product_of
+from bandfuse.tally import Question, reduce_windows
+from bandfuse.windows import blocks, plan
+
+CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no cuda device")
+
+
+def centred(d: int, n: int, seed: int = 0) -> np.ndarray:
+    x = correlated(np.random.default_rng(seed), n, d).T
+    return np.ascontiguousarray(x - x.mean(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-13), ("float32", 1e-6)])
+def test_products_are_those_of_numpy_wherever_they_are_computed(device: str, precision: str, tolerance: float) -> None:
+    for product in (product_of(precision, device), OnDevice(device, dtype=precision)):
+        with ThreadPoolExecutor(3) as pool:
+            some = [centred(7, n, n) for n in (1, 50, 4096, 300, 20)]
+            for z, found in zip(some, pool.map(product, some), strict=True):
+                exact = np.einsum("in,jn->ij", z, z)
+                assert found.dtype == np.float64
+                size = np.sqrt(np.diag(exact))
+                assert np.abs(found - exact).max() <= tolerance * (size[:, None] * size).max()
+
+
+@CUDA
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_pass_on_cuda_finds_the_moments_of_the_cpu(precision: str) -> None:
+    cube = correlated(np.random.default_rng(0), 120 * 300, 9).T.reshape(9, 120, 300)
+    found = []
+    for device in ("cpu", "cuda"):
+        question = Question(8, 1, tuple(range(8)), blocks((120, 300), 3), product=product_of(precision, device))
+        found.append(reduce_windows(MemorySource(cube), question, plan((120, 300), (64, 64), 72, 2**20), threads=2))
+    a, b = (t.total() for t in found)
+    assert b.count == a.count
+    np.testing.assert_allclose(b.mean, a.mean, rtol=1e-12)
+    np.testing.assert_allclose(b.scatter, a.scatter, rtol=1e-5 if precision == "float32" else 1e-10)
+
+
+@given(parts=st.lists(st.integers(0, 30), min_size=1, max_size=6), far=st.sampled_from([0.0, 1e3]))
+def test_sums_are_the_moments_of_all_their_parts(parts: list[int], far: float) -> None:
+    random = np.random.default_rng(len(parts))
+    some = [random.normal(size=(3, n)) + far for n in parts]
+    sums = Sums.near(some[0])
+    for part in some:
+        sums.use_up(part.copy())
+    whole, mine = Moments.of(np.concatenate(some, axis=1).T), sums.moments()
+    assert mine.count == whole.count
+    np.testing.assert_allclose(mine.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(mine.scatter, whole.scatter, atol=1e-7 * max(1.0, far))
+
+
+# ------------------------------------------------------------------------------------------------------------ the rule
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9, 0.99, 0.9999])
+def test_float32_is_taken_only_where_weights_keep(alike: float) -> None:
+    """Bands that are alike to a degree: wherever the rule says float32, least squares agree within the tolerance."""
+    random = np.random.default_rng(3)
+    common = random.normal(size=4000)
+    x = np.stack([np.sqrt(alike) * common + np.sqrt(1 - alike) * random.normal(size=4000) for _ in range(5)])
+    z = np.vstack([x, np.array([0.3, -0.2, 0.5, 0.1, 0.2]) @ x + random.normal(size=4000)]) * 700 + 4000
+    weights = []
+    for precision in ("float64", "float32"):
+        s = Moments.of_columns(z, product_of(precision)).covariance
+        weights.append(np.linalg.solve(s[:5, :5], s[:5, 5]))
+    change = np.linalg.norm(weights[1] - weights[0]) / np.linalg.norm(weights[0])
+    chosen = enough(np.cov(x))
+    assert chosen == ("float32" if alike < 0.95 else "float64")
+    assert change <= TOLERANCE or chosen == "float64"
+
+
+def test_what_float32_cannot_hold_is_left_to_float64() -> None:
+    assert enough(np.eye(3)) == "float32"
+    assert enough(1e-40 * np.eye(3)) == enough(1e40 * np.eye(3)) == "float64"
+    assert enough(np.diag([1.0, 0.0])) == enough(np.full((2, 2), np.nan)) == enough(np.zeros((0, 0))) == "float64"
+
+
+def trained(folder: Path, *flags: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    ok("train", *flags, "-o", folder / "run", "--overwrite", "--no-fused", "--no-report")
+    report: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text())
+    return report, yaml.safe_load((folder / "run" / "config.yaml").read_text())
+
+
+def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, cube, chosen in (
+        ("unlike", random.normal(1000, 100, (3, 60, 70)).astype("float32"), "float32"),
+        ("alike", spectra(12, 60, 70), "float64"),
+    ):
+        scene = write_tiff(tmp_path / f"{name}.tif", cube)
+        target = write_tiff(tmp_path / f"{name}_t.tif", blend(cube, [[0.5, 0.25, 0.25, *[0] * (len(cube) - 3)]]))
+        flags = (scene, "--target", target, "--constraint", "free")
+        weights = {}
+        for precision in ("auto", "float64", "float32"):
+            report, config = trained(tmp_path, *flags, "--precision", precision)
+            assert config["precision"] == (chosen if precision == "auto" else precision)
+            weights[precision] = np.array([row["weight"] for row in report["weights"]])
+        np.testing.assert_array_equal(weights["auto"], weights[chosen])
+        assert not np.array_equal(weights["float32"], weights["float64"])
+        if chosen == "float32":
+            np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=1e-4)
+
+
+@pytest.mark.skipif(not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set")
+def test_real_cubes_need_float64() -> None:
+    from bandfuse.raster import describe, quicklook
+
+    for cube in Path(os.environ["BANDFUSE_REAL_DATA"]).rglob("*.hdr"):
+        try:
+            raster = describe(str(cube.with_suffix("")))
+        except Exception:  # noqa: BLE001 - a header of something else
+            continue
+        z = quicklook(raster, range(len(raster.bands)), 200).reshape(-1, len(raster.bands))
+        z = z[np.isfinite(z).all(axis=1)]
+        if len(raster.bands) > 50 and len(z) > 500:
+            assert enough(Moments.of(z).covariance) == "float64"
+
+
+# ------------------------------------------------------------------------------------------------ exact, without torch
+
+
+@given(seed=st.integers(0, 500), constraint=st.sampled_from(["free", "affine", "nonnegative", "simplex"]))
+def test_solutions_fulfil_the_conditions_and_their_neighbours_do_not(seed: int, constraint: str) -> None:
+    random = np.random.default_rng(seed)
+    x, t = random.normal(size=(40, 6)) * 10.0 ** random.integers(-2, 3, 6), random.normal(size=40)
+    sparse = random.uniform(0, 3, 6) if constraint in ("free", "nonnegative") and seed % 2 else None
+    q = Quadratic(x.T @ x, x.T @ t, float(t @ t), np.ones(6), sparse)
+    v, _ = solve(q, constraint)
+    assert optimality(q, v, constraint) < 1e-9
+    assert optimality(q, v * np.where(v != 0, 1.001, 1), constraint) > 1e-9 or not v.any()
+
+
+def test_the_conditions_see_what_is_not_allowed() -> None:
+    q = Quadratic(np.eye(2), np.array([1.0, -1.0]), 4.0, np.ones(2))
+    assert optimality(q, np.array([1.0, -1.0]), "free") == 0
+    assert optimality(q, np.array([1.0, -1.0]), "nonnegative") == np.inf
+    assert optimality(q, np.array([1.0, 0.0]), "nonnegative") == 0
+    assert optimality(q, np.array([0.0, 0.0]), "nonnegative") == 0.5
+    assert optimality(q, np.array([0.0, 0.0]), "simplex") == np.inf
+    assert optimality(Quadratic(np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0)), np.zeros(0), "free") == 0
+
+
+SCRIPT = """
+import sys
+from bandfuse.cli.main import main
+sys.argv = ["bandfuse", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("flags", "needs"), [((), False), (("--optimizer", "adam", "--steps", "3"), True)])
+def test_exact_weights_need_no_torch_and_are_what_a_training_finds(
+    tmp_path: Path, flags: tuple[str, ...], needs: bool
+) -> None:
+    if device_of("auto") != "cpu":
+        pytest.skip("a GPU trains with torch")
+    cube = spectra(12, 30, 40)
+    scene = write_tiff(tmp_path / "x.tif", cube, nm=wavelengths(12))
+    target = write_tiff(tmp_path / "t.tif", blend(cube, [[0, 0.2, 0.5, 0.3, *[0] * 8]]))
+    call = ["train", scene, "--target", target, "-o", str(tmp_path / "run"), "--no-report", *flags]
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *call], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(needs)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--constraint", "free"),
+        ("--constraint", "simplex"),
+        ("--gain", "--constraint", "affine"),
+        ("--sparse", "0.01"),
+        ("--no-offset",),
+    ],
+)
+def test_a_training_from_elsewhere_ends_at_the_exact_weights(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    cube = spectra(6, 30, 40)
+    noisy = blend(cube, [[0.4, 0, 0.5, 0.3, 0, 0]]) + np.random.default_rng(0).normal(0, 0.01, (1, 30, 40))
+    scene, target = write_tiff(tmp_path / "x.tif", cube), write_tiff(tmp_path / "t.tif", noisy)
+    reports = [trained(tmp_path, scene, "--target", target, *flags, *how)[0] for how in ((), ("--init", "uniform"))]
+    losses = [r["convergence"]["loss"] for r in reports]
+    assert losses[0] <= losses[1] * (1 + 1e-9)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert reports[0]["convergence"]["relative_gap"] == 0
+    assert reports[0]["convergence"]["steps"] == 0
+    assert double(np.ones((1, 2)))[0, 0] == 2
