@@ -162,13 +162,14 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     ------
     OutputError : it cannot be written, or brings a file with it whose place is taken by an input or another file's.
     """
-    folder = _scratch(path)
+    folder, before = _scratch(path), _state(path)
     try:
         yield folder / path.name
         files = sorted(folder.iterdir(), key=lambda f: f.name == path.name)
         if not files:
             raise OutputError(f"{path} was not written", expected="a driver that writes files")
         _check_company(path, [f.name for f in files if f.name != path.name], inputs)
+        _require_state(path, before)
         if path.exists():
             for ending in SIDECARS:
                 path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -206,15 +207,34 @@ def _literal(text: str) -> str:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write into; it is renamed to ``path`` at the end, in the place of an earlier one."""
-    folder = _scratch(path)
+    folder, before = _scratch(path), _state(path)
     try:
         yield folder
         folder.chmod(0o777 & ~_umask())
+        _require_state(path, before)
         _swap(folder, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """What tells one file or folder of a name from another; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _require_state(path: Path, before: tuple[int, int, int] | None) -> None:
+    """What another process wrote meanwhile is not replaced."""
+    if _state(path) != before:
+        raise OutputError(
+            f"{path} was written by another process meanwhile, and is left as it is",
+            remedy="Look at it, then run again or choose another output.",
+        )
 
 
 def _swap(folder: Path, path: Path) -> None:

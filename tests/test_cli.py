@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 from rasters import (
     LAYOUTS,
-    NORTH_UP,
     blend,
     cli,
     listing,
@@ -393,83 +388,6 @@ def test_demo(tmp_path: Path) -> None:
 
 
 # --------------------------------------------------------------------------------------------------------------- Ctrl-C
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 85 MB of pixels, written quickly."""
-    path = tmp_path_factory.mktemp("large") / "large.tif"
-    tile = spectra(16, 256, 256, dtype="int16")
-    start = time.perf_counter()
-    with rasterio.open(
-        path, "w", driver="GTiff", count=16, height=1024, width=2560, dtype="int16", transform=NORTH_UP,
-        **{**LAYOUTS["tiled-band"], "blockxsize": 256, "blockysize": 256},
-    ) as ds:  # fmt: skip
-        for row in range(0, 1024, 256):
-            for col in range(0, 2560, 256):
-                ds.write(tile + np.int16(row // 256 + col // 64), window=((row, row + 256), (col, col + 256)))
-    if time.perf_counter() - start > 20:
-        pytest.skip("this disk is too slow to write 85 MB")
-    return path
-
-
-def interrupted(arguments: list[object], folder: Path, begun: Callable[[int], bool]) -> tuple[int, str]:
-    """Start bandfuse, send SIGINT as soon as it has begun; the exit code and what was said."""
-    process = subprocess.Popen(
-        [str(PROGRAM), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while not begun(process.pid) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            process.kill()
-    return process.returncode, err
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for child processes on Windows")
-def test_ctrl_c_in_apply_leaves_nothing(large: Path, tmp_path: Path) -> None:
-    weights = weights_file(tmp_path / "w.safetensors", 16)
-    before = listing(tmp_path)
-    arguments = ["apply", weights, large, "-o", "out.tif", "--threads", 1, "--memory", 16, "--co", "ZLEVEL=9"]
-    code, err = interrupted(arguments, tmp_path, lambda _: bool(list(tmp_path.glob(".out.tif.*/out.tif"))))
-    assert code == 130, err
-    assert "Traceback" not in err
-    assert listing(tmp_path) == before
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see that reading has begun")
-def test_ctrl_c_in_the_reading_of_train_leaves_nothing(large: Path, tmp_path: Path) -> None:
-    def reads(pid: int) -> bool:
-        for link in Path(f"/proc/{pid}/fd").glob("*"):
-            with suppress(OSError):
-                if os.readlink(link) == str(large):
-                    return True
-        return False
-
-    code, err = interrupted(
-        ["train", large, "-o", "run", "--groups", "equal:4", "--threads", 1, "--memory", 16], tmp_path, reads
-    )
-    assert code == 130, err
-    assert "Traceback" not in err
-    assert listing(tmp_path) == {}
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for child processes on Windows")
-def test_ctrl_c_in_the_writing_of_train_leaves_nothing(large: Path, tmp_path: Path) -> None:
-    code, err = interrupted(
-        ["train", large, "-o", "run", "--groups", "equal:4", "--steps", 1], tmp_path,
-        lambda _: bool(list(tmp_path.glob(".run.*/**/fused.tif"))),
-    )  # fmt: skip
-    assert code == 130, err
-    assert "Traceback" not in err
-    assert listing(tmp_path) == {}
 
 
 def test_interrupt_is_said_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,21 +114,26 @@ class Writer:
         if taken:
             raise OutputError(f"--co {taken[0]}=… is no creation option", remedy=f"See gdalinfo --format {driver}.")
         creation = {**_defaults(driver, threads), **{k.lower(): v for k, v in (options or {}).items()}}
-        self._env = rasterio.Env(**CACHE)
-        self._env.__enter__()
+        self._path, self._last = Path(path), Window(0, 0, 1, 1)
+        self._stack = ExitStack()
+        self._stack.enter_context(rasterio.Env(**CACHE))
+        self._ears = self._stack.enter_context(_listening())
         try:
-            with warnings.catch_warnings(), _options_that_count():
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 self._ds = rasterio.open(
                     path, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
                     dtype=encoding.dtype, nodata=encoding.nodata, crs=like.crs, transform=like.transform, **creation,
                 )  # fmt: skip
             self._describe(outputs, encoding)
-        except (*GDAL_ERRORS, ValueError, TypeError) as error:
-            self._env.__exit__(None, None, None)
+            if self._ears.options:
+                raise ValueError(self._ears.options[0])
+        except (*GDAL_ERRORS, ValueError, TypeError, SystemError) as error:
+            self._stack.close()
             raise OutputError(
-                f"{Path(path).name} cannot be created", got=reason(error), expected=f"a {driver} raster"
-            ) from error
+                f"{self._path.name} cannot be created", got=self._ears.first(reason(error)),
+                expected=f"a {driver} raster",
+            ) from error  # fmt: skip
 
     def _describe(self, outputs: Bands, encoding: Encoding) -> None:
         for i, tags in enumerate(band_tags(outputs), 1):
@@ -146,48 +152,89 @@ class Writer:
 
     def __call__(self, window: Window, values: np.ndarray) -> None:
         """Write (K, rows, cols) at a window."""
-        where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
+        self._last = window
         try:
-            self._ds.write(values, window=where)
+            self._ds.write(values, window=_where(window))
         except GDAL_ERRORS as error:
-            raise OutputError(f"{Path(self._ds.name).name} cannot be written", got=reason(error)) from error
+            raise self._unfinished(reason(error)) from error
+        self._require_silence()
+
+    def _require_silence(self) -> None:
+        """GDAL reports a full disk, and goes on."""
+        if self._ears.errors:
+            raise self._unfinished("")
+
+    def _unfinished(self, why: str) -> OutputError:
+        """The error of a file that does not come to its end; the first thing that GDAL said is the reason."""
+        got = self._ears.first(why).rstrip(".")
+        return OutputError(
+            f"{self._path.name} cannot be written to its end", got=got, remedy="Is there room on the disk?"
+        )
 
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        try:
-            self._ds.close()
-        except GDAL_ERRORS as error:
-            raise OutputError(f"{Path(self._ds.name).name} cannot be finished", got=reason(error)) from error
-        finally:
-            self._env.__exit__(None, None, None)
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        with self._stack:
+            try:
+                self._ds.close()
+                if kind is None:
+                    self._require_silence()
+                    self._read_back()
+            except GDAL_ERRORS as error:
+                if kind is None:
+                    raise self._unfinished(reason(error)) from error
+
+    def _read_back(self) -> None:
+        """What was written last is there: the file has its end."""
+        if self._path.is_file():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with rasterio.open(self._path) as ds:
+                    ds.read(window=_where(self._last))
+
+
+def _where(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A window as rasterio takes it."""
+    return (window.row, window.row + window.rows), (window.col, window.col + window.cols)
 
 
 class _Ears(logging.Handler):
-    """Keeps what GDAL says of creation options: it warns, and goes on without them."""
+    """Keeps what GDAL says in one thread of creation options that it leaves out, and of errors after which it goes
+    on."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.heard: list[str] = []
+        super().__init__(logging.INFO)
+        self._thread = threading.get_ident()
+        self.options: list[str] = []
+        self.errors: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self._thread:
+            return
         text = record.getMessage()
         if "creation option" in text:
-            self.heard.append(text)
+            self.options.append(text.split("in CPLE_NotSupported. ")[-1])
+        elif "signalled an error" in text:
+            self.errors.append(text.split("msg=")[-1].strip("'\""))
+
+    def first(self, otherwise: str) -> str:
+        """The first error that was heard."""
+        return self.errors[0] if self.errors else otherwise
 
 
 @contextmanager
-def _options_that_count() -> Iterator[None]:
-    """Turn GDAL's warnings about creation options into a ValueError."""
-    ears, logger = _Ears(), logging.getLogger("rasterio._env")
+def _listening() -> Iterator[_Ears]:
+    """Ears on what rasterio logs of GDAL."""
+    ears, logger = _Ears(), logging.getLogger("rasterio")
+    level = logger.level
     logger.addHandler(ears)
+    logger.setLevel(logging.INFO)
     try:
-        yield
+        yield ears
     finally:
         logger.removeHandler(ears)
-    if ears.heard:
-        raise ValueError(ears.heard[0].split("in CPLE_NotSupported. ")[-1])
+        logger.setLevel(level)
 
 
 def _defaults(driver: str, threads: int) -> dict[str, str]:
