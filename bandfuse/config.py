@@ -70,7 +70,7 @@ Strength = Annotated[float, Field(ge=0, le=1e9)]
 class Config(BaseModel):
     """Base of all settings: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -250,6 +250,9 @@ class TrainConfig(Inputs, Limits, Running):
         description="Of the products that moments are made of, which are added up in float64. auto: float32 where the "
         "bands are so little alike that no weight changes by more than 0.01 %, else float64.",
     )
+    max_pixels: int | None = Field(
+        None, ge=1, description="Read only about so many pixels, in seeded parts of the scenes; all if not given."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
     split: Literal["blocks", "random"] = Field(
         "blocks",
@@ -324,6 +327,7 @@ class ApplyConfig(Inputs, Encoded, Running):
         None, description="Pixels with a missing input; by default as in training."
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
     inverse: bool = Field(
         False, description="The other way: rebuild the cube from a raster that weights of a reconstruction have fused."
     )

@@ -143,11 +143,13 @@ class Fusion:
 class Kernel:
     """The product of one cell: (S, n) values of the support bands in, (K, n) outputs out, in float64.
 
-    The product is taken over whatever is passed, in one BLAS call; callers that need identical bits pass whole cells.
+    The product is taken over whatever is passed, in one call of ``multiply``; callers that need identical bits pass
+    whole cells.
     """
 
-    def __init__(self, fusion: Fusion) -> None:
+    def __init__(self, fusion: Fusion, multiply: Callable[[Floats, Floats], Floats] = np.matmul) -> None:
         support = fusion.support
+        self._multiply = multiply
         self._matrix = np.ascontiguousarray(fusion.matrix[:, support])
         self._offset = fusion.offset[:, None]
         self._activate = ACTIVATIONS[fusion.activation]
@@ -158,7 +160,7 @@ class Kernel:
     def __call__(self, x: Floats) -> Floats:
         """(K, n) from (S, n)."""
         with np.errstate(invalid="ignore", over="ignore"):
-            total = self._matrix @ x
+            total = self._multiply(self._matrix, x)
         if not np.isfinite(total).all():
             total = self._with_missing(x)
         y = self._activate(total + self._offset)
@@ -169,7 +171,7 @@ class Kernel:
     def _with_missing(self, x: Floats) -> Floats:
         """The product where some values are missing: zeros for these in the sum, then the nodata policy."""
         present = np.isfinite(x)
-        total: Floats = self._matrix @ np.where(present, x, 0.0)
+        total = self._multiply(self._matrix, np.where(present, x, 0.0))
         lacking = self._used.astype(np.float64) @ (~present).astype(np.float64) > 0
         if self._nodata.kind == "strict":
             total[lacking] = np.nan

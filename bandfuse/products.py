@@ -27,7 +27,7 @@ def single(z: Floats) -> Floats:
 
 
 class OnDevice:
-    """The product on a torch device, in float64 or float32.
+    """Products on a torch device, in float64 or float32.
 
     On cuda every thread has a stream and page-locked memory of its own: while one thread's pixels travel and are
     multiplied, others are read.
@@ -38,19 +38,31 @@ class OnDevice:
         self._own = threading.local()
 
     def __call__(self, z: Floats) -> Floats:
-        """(D, D) from (D, n)."""
+        """(D, D) z zᵀ from (D, n)."""
+        return self._computed(z, lambda there: there @ there.T)
+
+    def multiply(self, matrix: Floats, x: Floats) -> Floats:
+        """(K, n) matrix · x from (K, D) and (D, n)."""
+        import torch
+
+        def product(there: Any) -> Any:
+            return torch.from_numpy(matrix).to(there.device, there.dtype) @ there
+
+        return self._computed(x, product)
+
+    def _computed(self, z: Floats, product: Callable[[Any], Any]) -> Floats:
+        """What a product makes of z on the device."""
         import torch
 
         dtype: torch.dtype = getattr(torch, self._dtype)
         if torch.device(self._device).type != "cuda":
-            there = torch.from_numpy(z).to(self._device, dtype)
-            return (there @ there.T).cpu().numpy().astype(np.float64)
+            found: Floats = product(torch.from_numpy(z).to(self._device, dtype)).cpu().numpy().astype(np.float64)
+            return found
         stream, staged = self._mine(torch, z, dtype)
         with torch.cuda.stream(stream):
             staged.copy_(torch.from_numpy(z))
-            there = staged.to(self._device, non_blocking=True)
-            result: Floats = (there @ there.T).double().cpu().numpy()
-        return result
+            found = product(staged.to(self._device, non_blocking=True)).double().cpu().numpy()
+        return found
 
     def _mine(self, torch: Any, z: Floats, dtype: Any) -> tuple[Any, Any]:
         """This thread's stream, and page-locked memory in the shape of z."""

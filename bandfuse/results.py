@@ -16,7 +16,7 @@ Scores = dict[str, Score]
 class Result(BaseModel):
     """Base of every result model. Numbers that are not finite become null in JSON."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", defer_build=True)
 
 
 class OutputRow(Result):

@@ -8,7 +8,8 @@ block. Blocks depend on the shape of the scene only; where a block's edge cuts a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -102,6 +103,33 @@ def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, 
         width = _whole(cols, CELL_COLS)
         height *= max(1, pixels // (height * width))
     return tile(shape, height, width)
+
+
+def drawn(shape: tuple[int, int], stored: tuple[int, int], most: int, seed: int) -> list[Window]:
+    """Seeded parts of a scene, until they hold so many pixels: whole stacks that follow the file's own layout, the same
+    whatever the memory. In order of their rows.
+
+    >>> sum(part.size for part in drawn((1000, 1000), (1, 1000), 100_000, seed=0))
+    128000
+    """
+    wide = shape[1] if stored[1] >= shape[1] else _whole(stored[1], CELL_COLS)
+    parts = tile(shape, _whole(min(stored[0], shape[0]), STACK_ROWS), wide)
+    random.Random(seed).shuffle(parts)
+    chosen: list[Window] = []
+    while parts and sum(part.size for part in chosen) < most:
+        chosen.append(parts.pop())
+    return sorted(chosen)
+
+
+def plan_parts(
+    parts: Sequence[Window], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int
+) -> list[Window]:
+    """Windows for parts of a scene, each planned as a scene of its own; in order of their rows."""
+    return sorted(
+        Window(part.row + w.row, part.col + w.col, w.rows, w.cols)
+        for part in parts
+        for w in plan((part.rows, part.cols), stored, bytes_per_pixel, window_bytes)
+    )
 
 
 def blocks(shape: tuple[int, int], per_side: int) -> BlockGrid:

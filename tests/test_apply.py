@@ -32,7 +32,7 @@ from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.scenes import open_scene, places
 from bandfuse.tools.apply import apply
-from bandfuse.tools.survey import Effort
+from bandfuse.tools.effort import Effort
 from bandfuse.weightsfile import dumps
 from bandfuse.windows import Window, plan
 

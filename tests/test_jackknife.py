@@ -68,7 +68,7 @@ def learned(layout: Layout, objective: Objective) -> np.ndarray:
 
 @pytest.mark.parametrize("goal", ["reconstruction", "separability", "snr"])
 def test_intervals_cover_the_weights_of_the_population(goal: str) -> None:
-    """Pixels drawn from a known population, 40 scenes: what is learned from the population's own moments lies within
+    """Pixels drawn from a known population, 25 scenes: what is learned from the population's own moments lies within
     the intervals about as often as they say."""
     random = np.random.default_rng(1)
     d, rows, n, folds = 6, 2, 1500, 5
@@ -89,7 +89,7 @@ def test_intervals_cover_the_weights_of_the_population(goal: str) -> None:
     truth = learned(layout, objective({c: Moments(1000, m, 1000 * a) for c, m in enumerate(centres)},
                                       Moments(1000, np.zeros(d), 1000 * e)))  # fmt: skip
     inside = []
-    for _ in range(40):
+    for _ in range(25):
         y = random.integers(0, 3, n)
         x, z = random.normal(size=(n, d)) @ mix + centres[y], random.normal(size=(n, d)) @ noise
         fold = np.arange(n) * folds // n

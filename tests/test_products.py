@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import MemorySource, correlated
+from helpers import MemorySource, correlated, fusion_of
 from hypothesis import given
 from hypothesis import strategies as st
-from rasters import blend, ok, spectra, wavelengths, write_tiff
+from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
 
 from bandfuse.device import device_of
 from bandfuse.exact import Quadratic, optimality, solve
+from bandfuse.fusion import Kernel, NodataPolicy
 from bandfuse.moments import Moments, Sums
 from bandfuse.products import TOLERANCE, OnDevice, double, enough, product_of
 from bandfuse.tally import Question, reduce_windows
@@ -45,6 +46,38 @@ def test_products_are_those_of_numpy_wherever_they_are_computed(device: str, pre
                 assert found.dtype == np.float64
                 size = np.sqrt(np.diag(exact))
                 assert np.abs(found - exact).max() <= tolerance * (size[:, None] * size).max()
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+def test_fusing_on_a_device_is_fusing(device: str) -> None:
+    """With missing values too, by both policies; to the last digits, which belong to the device."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(500, 6))
+    x[random.random(x.shape) < 0.1] = np.nan
+    for policy in ("strict", "renormalise"):
+        made = fusion_of(random.random((3, 6)), activation="softplus", nodata=NodataPolicy(policy))
+        found = Kernel(made, OnDevice(device).multiply)(np.ascontiguousarray(x.T))
+        np.testing.assert_allclose(found.T, made(x), rtol=1e-12)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a cuda device")
+def test_apply_on_cuda_without_a_gpu_is_refused(tmp_path: Path) -> None:
+    scene = write_tiff(tmp_path / "x.tif", spectra(4, 20, 20))
+    ok("train", scene, "-o", tmp_path / "run", "--groups", "equal:2", "--no-fused", "--no-report")
+    done = cli("apply", tmp_path / "run" / "weights.safetensors", scene, "-o", tmp_path / "f.tif", "--device", "cuda")
+    assert done.code == 2
+    assert "device 'cuda' is not available" in done.err
+    assert not (tmp_path / "f.tif").exists()
+
+
+@CUDA
+def test_apply_on_cuda_writes_what_the_cpu_does(tmp_path: Path) -> None:
+    scene = write_tiff(tmp_path / "x.tif", spectra(8, 100, 300))
+    ok("train", scene, "-o", tmp_path / "run", "--groups", "equal:2", "--no-fused", "--no-report")
+    for device in ("cpu", "cuda"):
+        weights = tmp_path / "run" / "weights.safetensors"
+        ok("apply", weights, scene, "-o", tmp_path / f"{device}.tif", "--device", device)
+    np.testing.assert_allclose(read(tmp_path / "cuda.tif"), read(tmp_path / "cpu.tif"), rtol=1e-6)
 
 
 @CUDA

@@ -5,20 +5,40 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandfuse.errors import shorten
 from bandfuse.progress import Progress, silent
 from bandfuse.results import Convergence, Scores, TrainReport
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 T = TypeVar("T")
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+@cache
+def out() -> Console:
+    """Standard output. Rich is imported when something is shown."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+@cache
+def err() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def escape(text: str) -> str:
+    """Text that rich shows as it is."""
+    from rich.markup import escape as escaped
+
+    return escaped(text)
 
 
 class Level:
@@ -38,7 +58,7 @@ def set_level(verbose: bool, quiet: bool) -> None:
 def note(text: str) -> None:
     """A remark on stderr."""
     if Level.now >= 0:
-        err.print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+        err().print(f"[dim]{escape(text)}[/]", soft_wrap=True)
 
 
 def count(n: int, thing: str) -> str:
@@ -52,14 +72,14 @@ def count(n: int, thing: str) -> str:
 
 def progress() -> Progress:
     """A bar on stderr, in a terminal and unless quiet."""
-    if Level.now < 0 or not err.is_terminal:
+    if Level.now < 0 or not sys.stderr.isatty():
         return silent
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     def bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        with Bars(*columns, console=err, transient=True) as bars:
+        with Bars(*columns, console=err(), transient=True) as bars:
             yield from bars.track(items, total=total, description=escape(label))
 
     return bar
@@ -76,12 +96,14 @@ def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "") ->
     """A table on stdout."""
     if title:
         line(title)
+    from rich.table import Table
+
     grid = Table(header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
         grid.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         grid.add_row(*(escape(number(cell)) for cell in row))
-    out.print(grid)
+    out().print(grid)
 
 
 def scores(rows: Scores, title: str, first: dict[str, str] | None = None) -> None:
@@ -148,14 +170,14 @@ def convergence(c: Convergence) -> str:
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
     for name, value in pairs:
-        out.print(f"[bold]{escape(name):12s}[/] {escape(value)}", soft_wrap=True)
+        out().print(f"[bold]{escape(name):12s}[/] {escape(value)}", soft_wrap=True)
 
 
 def json(text: str) -> None:
     """JSON on stdout, untouched."""
-    out.file.write(text + "\n")
+    out().file.write(text + "\n")
 
 
 def line(text: str) -> None:
     """A line on stdout."""
-    out.print(escape(text), soft_wrap=True)
+    out().print(escape(text), soft_wrap=True)

@@ -35,6 +35,7 @@ class Raster:
 
     ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``masked`` tells that
     the file carries a mask of its own; ``files`` are all that GDAL reads for it: headers, sidecars, a mosaic's parts.
+    ``interleave``: band, line or pixel; empty where GDAL does not say.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Raster:
     masked: bool
     messages: tuple[str, ...]
     files: tuple[str, ...] = ()
+    interleave: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -138,6 +140,7 @@ def describe(path: str | Path, source: str = "scene") -> Raster:
             scale=np.array(ds.scales, dtype=np.float64),
             offset=np.array(ds.offsets, dtype=np.float64),
             stored=ds.block_shapes[0],
+            interleave=ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "").lower(),
             masked=_has_mask(ds),
             messages=tuple(messages),
             files=tuple(ds.files),

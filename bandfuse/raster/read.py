@@ -192,8 +192,11 @@ def _read(handle: Any, raster: Raster, positions: list[int], window: Window) -> 
     where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
     kinds = {raster.dtypes[i] for i in positions}
     dtype = kinds.pop() if len(kinds) == 1 else "float64"
+    # GDAL takes a raw file line by line through its cache, unless it is told to take a band's lines at once.
+    raw = {"GDAL_ONE_BIG_READ": "YES"} if raster.driver == "ENVI" and raster.interleave == "band" else {}
     try:
-        stored = handle.read([i + 1 for i in positions], window=where, out_dtype=dtype)
+        with rasterio.Env(**raw):
+            stored = handle.read([i + 1 for i in positions], window=where, out_dtype=dtype)
         mask = handle.read_masks(1, window=where) if raster.masked else None
     except GDAL_ERRORS as error:
         raise InputError(

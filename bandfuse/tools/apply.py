@@ -12,16 +12,18 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.config import ApplyConfig, Encoded
 from bandfuse.decoder import as_read
+from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
+from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, Reader, Writer, driver_of
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import map_windows
-from bandfuse.tools.survey import Effort
+from bandfuse.tools.effort import Effort
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
@@ -36,6 +38,7 @@ def apply(
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     started = time.perf_counter()
+    device = device_of(config.device)
     model = load(weights)
     scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
     outputs = output_paths(config.output, scenes)
@@ -49,7 +52,7 @@ def apply(
     drivers = [driver_of(path, config.driver) for path in outputs]
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
-                inputs=inputs)
+                inputs=inputs, device=device)
         for scene, fusion, path, driver in zip(scenes, fusions, outputs, drivers, strict=True)
     ]  # fmt: skip
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
@@ -154,8 +157,10 @@ def fuse_to(
     driver: str = "GTiff",
     options: dict[str, str] | None = None,
     inputs: Iterable[Path] = (),
+    device: str = "cpu",
 ) -> tuple[int, int]:
     """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped."""
+    multiply = np.matmul if device == "cpu" else OnDevice(device).multiply
     valid = 0
     clipped: list[int] = []  # appended to by the reader threads
 
@@ -174,6 +179,6 @@ def fuse_to(
                 valid += values.size - int(missing.sum())
                 writer(window, values)
 
-            map_windows(reader, Kernel(fusion), len(fusion.outputs), encode, write, windows,
+            map_windows(reader, Kernel(fusion, multiply), len(fusion.outputs), encode, write, windows,
                         threads=effort.threads, progress=progress)  # fmt: skip
     return valid, sum(clipped)

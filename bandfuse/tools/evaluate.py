@@ -18,7 +18,8 @@ from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, ta
 from bandfuse.scores import Pairs, judge
 from bandfuse.stream import Cell, Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
-from bandfuse.tools.survey import SCORED, Effort, require_selected
+from bandfuse.tools.effort import Effort
+from bandfuse.tools.survey import SCORED, require_selected
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window, blocks
 

@@ -26,11 +26,12 @@ from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
 from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.contest import contest
+from bandfuse.tools.effort import Effort
 from bandfuse.tools.fitting import fit_model, is_solved
 from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
-from bandfuse.tools.survey import SCORED, Effort, Inquiry, Survey, survey
+from bandfuse.tools.survey import SCORED, Inquiry, Survey, survey
 
 if TYPE_CHECKING:
     from bandfuse.fitted import Fit
@@ -109,6 +110,7 @@ def learn(
             random_parts=config.folds if config.split == "random" else 0,
             device=_pass_device(config),
             precision=config.precision,
+            most=config.max_pixels,
         ),
     )
     _require_classes(config, scenes, found)

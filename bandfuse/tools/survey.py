@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -22,7 +21,8 @@ from bandfuse.raster import OUTSIDE, Reader, labelled, opened_selection
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import each_window
 from bandfuse.tally import NOISE, Census, Question, Tally, look, part_of, reduce_windows
-from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, plan, tile
+from bandfuse.tools.effort import Effort
+from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, drawn, plan_parts, tile
 
 SCORED = 5_000
 """Pixels sampled for scores that moments cannot tell."""
@@ -33,32 +33,11 @@ SCOUT_STACKS = 8
 BLOCKS_PER_SIDE = 8
 """A single scene is cut into at most 8 × 8 blocks; several scenes share this number."""
 
+NOT_DRAWN = "not read (--max-pixels)"
+"""Why pixels are not used of which only some are wanted."""
+
 CLASS_BLOCKS_PER_SIDE = 5
 """The same where every block has moments for each class."""
-
-
-@dataclass(frozen=True)
-class Effort:
-    """Threads and megabytes to spend."""
-
-    threads: int
-    memory: int
-
-    @classmethod
-    def of(cls, threads: int | None, memory: int) -> Effort:
-        """All usable cores if no number of threads is given."""
-        return cls(threads or _cores(), memory)
-
-    def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> list[Window]:
-        """Windows such that all that are in flight fit the memory."""
-        return plan(shape, stored, bytes_per_pixel, self.memory * 2**20 // (2 * self.threads + 2))
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +155,8 @@ Arrange = Callable[[Bands], Design]
 @dataclass(frozen=True)
 class Inquiry:
     """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the noise too; the
-    pixels dealt to so many ``random_parts``. ``device``, ``precision``: where moments are computed, and how precisely;
-    auto: by the look of the first windows."""
+    pixels dealt to so many ``random_parts``; all of them, or about ``most``. ``device``, ``precision``: where
+    moments are computed, and how precisely; auto: by the look of the first windows."""
 
     seed: int
     sample: int
@@ -185,6 +164,14 @@ class Inquiry:
     random_parts: int = 0
     device: str = "cpu"
     precision: str = "auto"
+    most: int | None = None
+
+    def of_scene(self, scene: Scene, scenes: Sequence[Scene]) -> Inquiry:
+        """With the scene's share of the pixels."""
+        if self.most is None:
+            return self
+        pixels = [s.shape[0] * s.shape[1] for s in scenes]
+        return replace(self, most=-(-self.most * scene.shape[0] * scene.shape[1] // sum(pixels)))
 
 
 def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry) -> Survey:
@@ -207,7 +194,9 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
         design = arrange(bands)
         inquiry = _settled(inquiry, [moments for _, moments in looks], [wanted.index(p) for p in design.used])
         tallies = [
-            _pass(scene, number, wanted, design, effort, progress, inquiry, n_scenes=len(scenes))
+            _pass(
+                scene, number, wanted, design, effort, progress, inquiry.of_scene(scene, scenes), n_scenes=len(scenes)
+            )
             for number, scene in enumerate(scenes)
         ]
         for scene, tally in zip(scenes, tallies, strict=True):
@@ -320,10 +309,17 @@ def _pass(
             product=product_of(inquiry.precision, inquiry.device),
         )
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
-        windows = effort.windows(scene.shape, scene.grid.stored, weight)
-        return reduce_windows(
+        pixels = scene.shape[0] * scene.shape[1]
+        if inquiry.most is None or inquiry.most >= pixels:
+            windows = effort.windows(scene.shape, scene.grid.stored, weight)
+        else:
+            parts = drawn(scene.shape, scene.grid.stored, inquiry.most, inquiry.seed)
+            windows = plan_parts(parts, scene.grid.stored, weight, effort.window_bytes)
+        tally = reduce_windows(
             source, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
         )
+        tally.invalid[NOT_DRAWN] = pixels - sum(w.size for w in windows)
+        return tally
 
 
 def _require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) -> None:

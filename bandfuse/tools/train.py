@@ -15,12 +15,12 @@ from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.tools.apply import fuse_to
 from bandfuse.tools.checksums import Checksums
+from bandfuse.tools.effort import Effort
 from bandfuse.tools.learn import Trained, learn, open_scenes
 from bandfuse.tools.page import write_texts
 from bandfuse.tools.record import report_of
 from bandfuse.tools.resolve import resolve
 from bandfuse.tools.sampled import with_loss
-from bandfuse.tools.survey import Effort
 from bandfuse.weightsfile import dumps
 
 if TYPE_CHECKING:

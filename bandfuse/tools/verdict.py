@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from bandfuse.report.numbers import share
 from bandfuse.results import Scores, TrainReport
 from bandfuse.tools.assess import BOOTSTRAP, JACKKNIFE
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.sampled import CONVERGED
+from bandfuse.tools.survey import NOT_DRAWN
 
 INTERVALS = {
     BOOTSTRAP: "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For "
@@ -81,12 +84,29 @@ def _doubts(report: TrainReport, trained: Trained) -> list[str]:
         lines += against_baselines(report, MEASURES[trained.config.goal])
     if trained.trust.intervals:
         lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS[trained.trust.method]]
+    lines += _of_part(trained)
     if trained.config.activation != "identity":
         lines.append(f"With an activation, scores and fit rest on a sample of {len(trained.survey.pixels)} pixels.")
     gap = report.convergence.relative_gap
     if gap is not None and gap > CONVERGED:
         lines.append(f"The training stopped {gap:.1e} of the target's variance short of the best weights.")
     return lines
+
+
+def _of_part(trained: Trained) -> list[str]:
+    """What reading a part of the pixels leaves open."""
+    left = sum(tally.invalid.get(NOT_DRAWN, 0) for tally in trained.survey.tallies)
+    if not left:
+        return []
+    pixels = sum(s.shape[0] * s.shape[1] for s in trained.scenes)
+    start = f"Only {share(1 - left / pixels)} of the pixels were read (--max-pixels)"
+    interval = trained.trust.interval
+    if interval is None:
+        return [f"{start}; how much that moves the weights is not known."]
+    fitted = trained.model.common.matrix[:, list(trained.survey.design.used)]
+    sizes = np.linalg.norm(fitted, axis=1)
+    moved = np.linalg.norm(interval.resampled.std(axis=0), axis=1) / np.where(sizes > 0, sizes, 1.0)
+    return [f"{start}: over resamples of these, weights move by {share(float(np.median(moved)))} of their size."]
 
 
 def against_baselines(report: TrainReport, measure: Measure) -> list[str]:

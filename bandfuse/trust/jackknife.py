@@ -29,10 +29,10 @@ def jackknife(fitted: Floats, without: Sequence[Floats], bounded: NDArray[np.boo
     """
     if len(without) < 2:
         return None
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     spread = np.sqrt(len(without) - 1) * (np.stack(without) - np.mean(without, axis=0))
-    half = t.ppf(0.975, len(without) - 1) * np.sqrt(np.mean(spread**2, axis=0))
+    half = stdtrit(len(without) - 1, 0.975) * np.sqrt(np.mean(spread**2, axis=0))
     floor = np.where(bounded, 0.0, -np.inf)[:, None]
     return Interval(np.maximum(fitted - half, floor), fitted + half, np.maximum(fitted + spread, floor))
 
