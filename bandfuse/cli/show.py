@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import typer
+
 from bandfuse.errors import shorten
 from bandfuse.progress import Progress, silent
-from bandfuse.results import Convergence, Scores, TrainReport
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from bandfuse.results import Convergence, Scores, TrainReport
 
 T = TypeVar("T")
 
@@ -180,4 +183,4 @@ def json(text: str) -> None:
 
 def line(text: str) -> None:
     """A line on stdout."""
-    out().print(escape(text), soft_wrap=True)
+    typer.echo(text)
