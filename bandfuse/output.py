@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -220,11 +221,14 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """What tells one file or folder of a name from another; None if there is none."""
+    """What tells one file or folder of a name from another; None if there is none. What is laid into a folder does not
+    make it another."""
     try:
         found = path.stat()
     except OSError:
         return None
+    if stat.S_ISDIR(found.st_mode):
+        return found.st_ino, 0, 0
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 

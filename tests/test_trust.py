@@ -25,7 +25,7 @@ from bandfuse.trust.cases import Case, Strength, Terms, cases, effective, minimi
 from bandfuse.trust.choose import Wish, choose, held_out_error
 from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.holdout import baselines, chosen_solver, held_out_pairs
-from bandfuse.trust.intervals import Sums, intervals, resamples
+from bandfuse.trust.intervals import BlockSums, intervals, resamples
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.rebuild import principal, rebuild_error
 from bandfuse.trust.shape import response_shape
@@ -291,7 +291,7 @@ def test_a_gain_takes_the_sum_away(scene: Scene, constraint: str) -> None:
 
 def test_a_resample_is_the_moments_of_its_pixels(scene: Scene) -> None:
     times = np.array([0, 2, 1, 0, 3] * 4, dtype=np.float64)
-    (drawn,) = Sums.of(scene.blocks, scene.terms().joint.mean).drawn(times[None])
+    (drawn,) = BlockSums.of(scene.blocks, scene.terms().joint.mean).drawn(times[None])
     pixels = np.concatenate(
         [np.hstack([x, t]) for x, t, n in zip(scene.x, scene.t, times, strict=True) for _ in range(int(n))]
     )

@@ -28,7 +28,7 @@ BATCH = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
+class BlockSums:
     """Block moments about one common point: counts (n,), sums (n, D), second moments (n, D, D). They add plainly."""
 
     count: Floats
@@ -37,7 +37,7 @@ class Sums:
     about: Floats
 
     @classmethod
-    def of(cls, blocks: Sequence[Moments], about: Floats) -> Sums:
+    def of(cls, blocks: Sequence[Moments], about: Floats) -> BlockSums:
         """From the moments of blocks that have pixels."""
         steps = [b.mean - about for b in blocks]
         return cls(
@@ -62,7 +62,7 @@ def resamples(blocks: Sequence[Moments], about: Floats, *, count: int, seed: int
     full = [b for b in blocks if b.count]
     if len(full) < 2:
         return
-    sums = Sums.of(full, about)
+    sums = BlockSums.of(full, about)
     random = np.random.default_rng(seed)
     drawn = [np.bincount(random.integers(0, len(full), len(full)), minlength=len(full)) for _ in range(count)]
     for first in range(0, count, BATCH):
