@@ -6,3 +6,6 @@ from hypothesis import settings
 
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("ci")
+
+collect_ignore = ["benchmarks"]
+"""They are programs of their own."""
