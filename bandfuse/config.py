@@ -248,7 +248,7 @@ class TrainConfig(Inputs, Limits, Running):
     precision: Literal["auto", "float64", "float32"] = Field(
         "auto",
         description="Of the products that moments are made of, which are added up in float64. auto: float32 where the "
-        "bands are so little alike that no weight changes by more than 0.01 %, else float64.",
+        "bands are many, and so little alike that no weight changes by more than 0.01 %; else float64.",
     )
     max_pixels: int | None = Field(
         None, ge=1, description="Read only about so many pixels, in seeded parts of the scenes; all if not given."

@@ -78,15 +78,19 @@ TOLERANCE = 1e-4
 """The most that float32 products may change weights by, relative to their size."""
 
 
+MANY = 32
+"""Bands from which on products take long enough for their precision to be worth a thought."""
+
+
 def enough(covariance: Floats) -> str:
     """``float32`` if weights from bands with this covariance keep within :data:`TOLERANCE`, else ``float64``.
 
     A product of n pixels in float32 is wrong by some eps = 2⁻²³ of √(S_ii S_jj). The errors of D² such entries have a
     norm of about eps · √D beside correlations R, and least-squares weights change by that over the smallest eigenvalue
-    of R. It counts ten times: ``10 · eps · √D / λ_min(R) ≤ TOLERANCE``.
+    of R. It counts ten times: ``10 · eps · √D / λ_min(R) ≤ TOLERANCE``. Less than :data:`MANY` bands get float64.
     """
     spread = np.sqrt(np.diag(covariance))
-    if not len(spread) or not np.isfinite(spread).all() or not (spread > 0).all():
+    if len(spread) < MANY or not np.isfinite(spread).all() or not (spread > 0).all():
         return "float64"
     if spread.min() < 1e-15 or spread.max() > 1e15:
         return "float64"

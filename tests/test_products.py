@@ -23,7 +23,7 @@ from bandfuse.device import device_of
 from bandfuse.exact import Quadratic, optimality, solve
 from bandfuse.fusion import Kernel, NodataPolicy
 from bandfuse.moments import Moments, Sums
-from bandfuse.products import TOLERANCE, OnDevice, double, enough, product_of
+from bandfuse.products import MANY, TOLERANCE, OnDevice, double, enough, product_of
 from bandfuse.tally import Question, reduce_windows
 from bandfuse.windows import blocks, plan
 
@@ -110,27 +110,29 @@ def test_sums_are_the_moments_of_all_their_parts(parts: list[int], far: float) -
 # ------------------------------------------------------------------------------------------------------------ the rule
 
 
-@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.8, 0.99, 0.9999])
 def test_float32_is_taken_only_where_weights_keep(alike: float) -> None:
     """Bands that are alike to a degree: wherever the rule says float32, least squares agree within the tolerance."""
     random = np.random.default_rng(3)
     common = random.normal(size=4000)
-    x = np.stack([np.sqrt(alike) * common + np.sqrt(1 - alike) * random.normal(size=4000) for _ in range(5)])
-    z = np.vstack([x, np.array([0.3, -0.2, 0.5, 0.1, 0.2]) @ x + random.normal(size=4000)]) * 700 + 4000
+    x = np.stack([np.sqrt(alike) * common + np.sqrt(1 - alike) * random.normal(size=4000) for _ in range(MANY)])
+    z = np.vstack([x, random.normal(size=MANY) @ x + random.normal(size=4000)]) * 700 + 4000
     weights = []
     for precision in ("float64", "float32"):
         s = Moments.of_columns(z, product_of(precision)).covariance
-        weights.append(np.linalg.solve(s[:5, :5], s[:5, 5]))
+        weights.append(np.linalg.solve(s[:MANY, :MANY], s[:MANY, MANY]))
     change = np.linalg.norm(weights[1] - weights[0]) / np.linalg.norm(weights[0])
     chosen = enough(np.cov(x))
-    assert chosen == ("float32" if alike < 0.95 else "float64")
+    assert chosen == ("float32" if alike < 0.9 else "float64")
+    assert enough(np.cov(x[:-1])) == "float64"
     assert change <= TOLERANCE or chosen == "float64"
 
 
 def test_what_float32_cannot_hold_is_left_to_float64() -> None:
-    assert enough(np.eye(3)) == "float32"
-    assert enough(1e-40 * np.eye(3)) == enough(1e40 * np.eye(3)) == "float64"
-    assert enough(np.diag([1.0, 0.0])) == enough(np.full((2, 2), np.nan)) == enough(np.zeros((0, 0))) == "float64"
+    one = np.eye(MANY)
+    assert enough(one) == "float32"
+    assert enough(1e-40 * one) == enough(1e40 * one) == "float64"
+    assert enough(np.diag([*[1.0] * MANY, 0.0])) == enough(np.nan * one) == enough(np.zeros((0, 0))) == "float64"
 
 
 def trained(folder: Path, *flags: object) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -142,8 +144,8 @@ def trained(folder: Path, *flags: object) -> tuple[dict[str, Any], dict[str, Any
 def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for name, cube, chosen in (
-        ("unlike", random.normal(1000, 100, (3, 60, 70)).astype("float32"), "float32"),
-        ("alike", spectra(12, 60, 70), "float64"),
+        ("unlike", random.normal(1000, 100, (MANY, 60, 70)).astype("float32"), "float32"),
+        ("alike", spectra(MANY, 60, 70), "float64"),
     ):
         scene = write_tiff(tmp_path / f"{name}.tif", cube)
         target = write_tiff(tmp_path / f"{name}_t.tif", blend(cube, [[0.5, 0.25, 0.25, *[0] * (len(cube) - 3)]]))
@@ -156,7 +158,7 @@ def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None
         np.testing.assert_array_equal(weights["auto"], weights[chosen])
         assert not np.array_equal(weights["float32"], weights["float64"])
         if chosen == "float32":
-            np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=1e-4)
+            np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set")
