@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers import bands_of
 from rasters import blend, ok, spectra, wavelengths, write_tiff
+from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 from bandfuse.classes import scatters
@@ -35,7 +36,11 @@ def test_of_a_mean_it_is_students_interval() -> None:
     low, high = student.interval(0.95, 5, loc=values.mean(axis=0), scale=error)
     np.testing.assert_allclose(found.low, low)
     np.testing.assert_allclose(found.high, high)
-    np.testing.assert_allclose(found.resampled.std(axis=0), error)
+    drawn = np.percentile(found.resampled, [2.5, 97.5], axis=0)
+    np.testing.assert_allclose(drawn, [low, high], atol=0.8 * error.max())
+    # One mean each, drawn together: their correlations are those of the groups.
+    expected = np.corrcoef(values[:, 0].T)
+    np.testing.assert_allclose(spearmanr(found.resampled[:, 0]).statistic, expected, atol=0.2)
 
 
 def test_what_cannot_be_negative_ends_at_zero_and_one_training_says_nothing() -> None:

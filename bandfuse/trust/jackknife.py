@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 from bandfuse.bands import Floats
 from bandfuse.trust.intervals import Interval
 
+DRAWS = 400
+"""Draws that stand for resamples."""
+
 
 def jackknife(fitted: Floats, without: Sequence[Floats], bounded: NDArray[np.bool_]) -> Interval | None:
     """95 % intervals around (K, B) weights from the weights of G trainings, each without one fold; None for G < 2.
 
     ``se² = (G − 1)/G · Σ_g (w_g − w̄)²``, the interval ``w ± t₀.₉₇₅(G − 1) · se`` by Student's t. As ``resampled`` stand
-    the G values ``w + √(G − 1) · (w_g − w̄)``, whose variance is se².
+    seeded draws from the multivariate t of G − 1 degrees of freedom with these errors and their covariances: what is
+    made of weights (a centre, a rank, a sign) is as uncertain as they are.
 
     Parameters
     ----------
@@ -31,10 +35,14 @@ def jackknife(fitted: Floats, without: Sequence[Floats], bounded: NDArray[np.boo
         return None
     from scipy.special import stdtrit
 
-    spread = np.sqrt(len(without) - 1) * (np.stack(without) - np.mean(without, axis=0))
-    half = stdtrit(len(without) - 1, 0.975) * np.sqrt(np.mean(spread**2, axis=0))
+    free = len(without) - 1
+    spread = np.sqrt(free / len(without)) * (np.stack(without) - np.mean(without, axis=0))
+    half = stdtrit(free, 0.975) * np.sqrt(np.sum(spread**2, axis=0))
     floor = np.where(bounded, 0.0, -np.inf)[:, None]
-    return Interval(np.maximum(fitted - half, floor), fitted + half, np.maximum(fitted + spread, floor))
+    random = np.random.default_rng(0)
+    share = random.standard_normal((DRAWS, len(without))) / np.sqrt(random.chisquare(free, (DRAWS, 1)) / free)
+    drawn = fitted + np.tensordot(share, spread, axes=1)
+    return Interval(np.maximum(fitted - half, floor), fitted + half, np.maximum(drawn, floor))
 
 
 def facing(fitted: Floats, other: Floats) -> Floats:
