@@ -109,7 +109,7 @@ def drawn(shape: tuple[int, int], stored: tuple[int, int], most: int, seed: int)
     """Seeded parts of a scene, until they hold so many pixels: whole stacks that follow the file's own layout, the same
     whatever the memory. In order of their rows.
 
-    >>> sum(part.size for part in drawn((1000, 1000), (1, 1000), 100_000, seed=0))
+    >>> sum(part.size for part in drawn((1024, 1000), (1, 1000), 100_000, seed=0))
     128000
     """
     wide = shape[1] if stored[1] >= shape[1] else _whole(stored[1], CELL_COLS)

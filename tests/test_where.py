@@ -303,7 +303,7 @@ def test_windows_outside_are_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
     seen: list[Window] = []
     original = Reader.read
     monkeypatch.setattr(Reader, "read", lambda self, window: (seen.append(window), original(self, window))[1])
-    monkeypatch.setattr("bandfuse.tools.survey.plan", lambda shape, *_: tile(shape, 64, 256))
+    monkeypatch.setattr("bandfuse.tools.effort.plan", lambda shape, *_: tile(shape, 64, 256))
     train(tmp_path, scene, "--target", target, "--window", 70, 300, 20, 30)
     assert {(w.row, w.col) for w in seen} == {(64, 256)}
 
