@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import stat
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,8 +165,10 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     ------
     OutputError : it cannot be written, or brings a file with it whose place is taken by an input or another file's.
     """
-    folder, before = _scratch(path), _state(path)
+    folder, before = None, _state(path)
     try:
+        with _undisturbed():
+            folder = _scratch(path)
         yield folder / path.name
         files = sorted(folder.iterdir(), key=lambda f: f.name == path.name)
         if not files:
@@ -179,7 +183,7 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None:
@@ -208,8 +212,10 @@ def _literal(text: str) -> str:
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write into; it is renamed to ``path`` at the end, in the place of an earlier one."""
-    folder, before = _scratch(path), _state(path)
+    folder, before = None, _state(path)
     try:
+        with _undisturbed():
+            folder = _scratch(path)
         yield folder
         folder.chmod(0o777 & ~_umask())
         _require_state(path, before)
@@ -217,7 +223,32 @@ def whole_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
+
+
+def _remove(folder: Path | None) -> None:
+    """Take a scratch folder away, whatever comes in between."""
+    if folder is not None:
+        with _undisturbed():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end of the block. Python hands them to the main thread alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
