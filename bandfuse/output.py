@@ -167,7 +167,7 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
     """
     folder, before = None, _state(path)
     try:
-        with _undisturbed():
+        with undisturbed():
             folder = _scratch(path)
         yield folder / path.name
         files = sorted(folder.iterdir(), key=lambda f: f.name == path.name)
@@ -214,7 +214,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to write into; it is renamed to ``path`` at the end, in the place of an earlier one."""
     folder, before = None, _state(path)
     try:
-        with _undisturbed():
+        with undisturbed():
             folder = _scratch(path)
         yield folder
         folder.chmod(0o777 & ~_umask())
@@ -229,12 +229,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
 def _remove(folder: Path | None) -> None:
     """Take a scratch folder away, whatever comes in between."""
     if folder is not None:
-        with _undisturbed():
+        with undisturbed():
             shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Ctrl-C and SIGTERM wait until the end of the block. Python hands them to the main thread alone."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -15,7 +15,7 @@ from bandfuse.checkpointfile import States, dumps, load
 from bandfuse.config import NOT_RESULTS, TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
-from bandfuse.output import check_file, whole_files
+from bandfuse.output import check_file, undisturbed, whole_files
 from bandfuse.tools.survey import Survey
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Checkpoint:
 
     def write(self) -> None:
         """Replace the file, whole or not at all."""
-        with whole_files(self.path) as place:
+        with undisturbed(), whole_files(self.path) as place:
             place.write_bytes(dumps(self.settings, self.states))
         self._written = time.monotonic()
 
