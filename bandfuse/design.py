@@ -27,6 +27,18 @@ class Design:
     groups: tuple[Group, ...]
     layout: Layout
 
+    def parts(self) -> list[list[int]]:
+        """Variables of [used bands, target bands] that meet in the squared error of an output: the bands of each group
+        of outputs with their targets. One list of all where that saves less than half of the products."""
+        n, targets = self.layout.shape[1], 1 + max(self.targets)
+        rows: dict[bytes, list[int]] = {}
+        for k in range(len(self.names)):
+            here = np.union1d(self.layout.col[self.layout.row == k], np.flatnonzero(self.layout.fixed[k]))
+            rows.setdefault(here.astype(np.intp).tobytes(), []).append(n + self.targets[k])
+        found = [[*np.frombuffer(bands, dtype=np.intp).tolist(), *sorted(set(t))] for bands, t in rows.items()]
+        every = n + targets
+        return found if sum(len(part) ** 2 for part in found) <= every**2 / 2 else [list(range(every))]
+
     def widen(self, weight: Floats, n_bands: int) -> Floats:
         """(K, B) from (K, used): zeros where a band was not used."""
         wide = np.zeros((len(weight), n_bands))

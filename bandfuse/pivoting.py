@@ -10,9 +10,9 @@ from bandfuse.bands import Floats
 TOLERANCE = 1e-12
 """How far below zero a weight or a gradient may be, relative to its scale, and still count as zero."""
 
-JOINING = 3
+JOINING, JOINING_OF_MANY = 12, 3
 """At most so many weights become active in one exchange: where bands are alike, many more would want to than need to,
-and would make the systems large."""
+and would make the systems large. Fewer where many problems are padded to the largest of them."""
 
 PATIENCE = 3
 """Full exchanges without progress before exchanges become single (and finite)."""
@@ -42,8 +42,7 @@ def nonnegative_gram(
     best, patience = size + 1, PATIENCE
     v = np.zeros(size)
     for _ in range(most):
-        v = _on(a, b, active)
-        gradient = a @ v - b
+        v, gradient = _on(a, b, active)
         wrong = np.where(active, v < -TOLERANCE * max(float(np.abs(v).max(initial=0.0)), 1e-300), gradient < floor)
         count = int(wrong.sum())
         if count == 0:
@@ -60,17 +59,19 @@ def nonnegative_gram(
     return np.maximum(v, 0.0), active, False
 
 
-def _on(a: Floats, b: Floats, active: NDArray[np.bool_]) -> Floats:
-    """The unconstrained minimiser over the active weights, zero elsewhere."""
-    v = np.zeros(len(b))
-    here = np.flatnonzero(active)
-    if len(here):
-        local = a[np.ix_(here, here)]
-        try:
-            v[here] = np.linalg.solve(local, b[here])
-        except np.linalg.LinAlgError:
-            v[here] = np.linalg.lstsq(local, b[here], rcond=None)[0]
-    return v
+def _on(a: Floats, b: Floats, active: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """The unconstrained minimiser over the active weights, zero elsewhere, and its gradient."""
+    v, here = np.zeros(len(b)), np.flatnonzero(active)
+    if not len(here):
+        return v, -b
+    rows = a[here]
+    local = rows[:, here]
+    try:
+        v[here] = np.linalg.solve(local, b[here])
+    except np.linalg.LinAlgError:
+        v[here] = np.linalg.lstsq(local, b[here], rcond=None)[0]
+    gradient: Floats = v[here] @ rows - b
+    return v, gradient
 
 
 def nonnegative_grams(
@@ -106,7 +107,9 @@ def nonnegative_grams(
         single = ~better & (patience[open_] < 0)
         # Murty's rule: the last wrong one alone.
         last = size - 1 - np.argmax(wrong[:, ::-1], axis=1)
-        flips = np.where(single[:, None], np.arange(size) == last[:, None], wrong & ~_late(wrong & ~here, gradient))
+        flips = np.where(
+            single[:, None], np.arange(size) == last[:, None], wrong & ~_late(wrong & ~here, gradient, JOINING_OF_MANY)
+        )
         going = number > 0
         active[open_[going]] ^= flips[going]
         open_ = open_[going]
@@ -115,7 +118,7 @@ def nonnegative_grams(
     return np.maximum(v, 0.0), reached
 
 
-def _late(joining: NDArray[np.bool_], gradient: Floats, most: int = JOINING) -> NDArray[np.bool_]:
+def _late(joining: NDArray[np.bool_], gradient: Floats, most: int) -> NDArray[np.bool_]:
     """(…, P) all but the ``most`` steepest of the weights that would become active."""
     if joining.shape[-1] <= most:
         return np.zeros_like(joining)
@@ -142,10 +145,11 @@ def _all_on(a: Floats, which: NDArray[np.intp], b: Floats, active: NDArray[np.bo
         local[:, np.arange(width), np.arange(width)] += ~real
         right = np.where(real, np.take_along_axis(b, places, axis=1), 0.0)
         np.put_along_axis(v, places, _solved(local, right), axis=1)
-        columns = a[which[:, None], places] * real[:, :, None]
-        gradient: Floats = np.einsum("nwp,nw->np", columns, np.take_along_axis(v, places, axis=1)) - b
-        return v, gradient
-    return v, -b
+    gradient = -b
+    for number in np.unique(which):
+        mine = which == number
+        gradient[mine] += v[mine] @ a[number]
+    return v, gradient
 
 
 def _solved(a: Floats, b: Floats) -> Floats:

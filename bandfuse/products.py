@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,19 @@ class OnDevice:
         if own.memory.numel() < z.size:
             own.memory = torch.empty(z.size, dtype=dtype, pin_memory=True)
         return own.stream, own.memory[: z.size].view(z.shape)
+
+
+def apart(product: Product, parts: Sequence[Sequence[int]]) -> Product:
+    """The products of variables that share one of these parts; zero elsewhere, where nobody is to look."""
+    places = [np.asarray(part, dtype=np.intp) for part in parts]
+
+    def products(z: Floats) -> Floats:
+        found = np.zeros((len(z), len(z)))
+        for here in places:
+            found[np.ix_(here, here)] = product(z[here])
+        return found
+
+    return products
 
 
 TOLERANCE = 1e-4

@@ -254,7 +254,7 @@ def test_ended_in_the_reading_of_train_it_leaves_nothing(
 @PROC
 @BOTH
 def test_ended_in_the_fit_it_leaves_nothing(tmp_path: Path, number: signal.Signals, expected: int) -> None:
-    """The second write of the checkpoint says that steps are taken."""
+    """The checkpoint appears when the first steps are taken."""
     write_tiff(tmp_path / "x.tif", spectra(6, 40, 40))
     before = listing(tmp_path)
     checkpoint = tmp_path / "state"

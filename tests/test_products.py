@@ -19,11 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
 
+from bandfuse.bands import Bands
+from bandfuse.design import design
 from bandfuse.device import device_of
 from bandfuse.exact import Quadratic, optimality, solve
 from bandfuse.fusion import Kernel, NodataPolicy
+from bandfuse.groups import Group, one
 from bandfuse.moments import Moments, Sums
-from bandfuse.products import MANY, TOLERANCE, OnDevice, double, enough, product_of
+from bandfuse.products import MANY, TOLERANCE, OnDevice, Product, apart, double, enough, product_of
 from bandfuse.tally import Question, reduce_windows
 from bandfuse.windows import blocks, plan
 
@@ -248,3 +251,58 @@ def test_a_training_from_elsewhere_ends_at_the_exact_weights(tmp_path: Path, fla
     assert reports[0]["convergence"]["relative_gap"] == 0
     assert reports[0]["convergence"]["steps"] == 0
     assert double(np.ones((1, 2)))[0, 0] == 2
+
+
+APART = [
+    ("--groups", "equal:3"),
+    ("--groups", "equal:3", "--weights", "scalar", "--gain", "--constraint", "simplex"),
+    ("--groups", "equal:3", "--loss", "huber", "--steps", 20),
+    ("--groups", "equal:3", "--constraint", "free", "--ridge", "auto", "--optimizer", "adam", "--steps", 30),
+    ("--group", "a=1-4,9", "--group", "b=5-8", "--group", "c=10-12", "--split", "random"),
+]
+
+
+@pytest.mark.parametrize("flags", APART)
+def test_bands_of_different_groups_need_not_meet(
+    tmp_path: Path, flags: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The products that are left out change nothing in the report, however wrong they would be."""
+    x = spectra(12, 60, 50)
+    write_tiff(tmp_path / "x.tif", x)
+    write_tiff(tmp_path / "t.tif", np.stack([x[:4].mean(axis=0), x[4:8].mean(axis=0), x[8:].mean(axis=0)]))
+    arguments = ["train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", *flags, "-o"]
+    asked = []
+
+    def wrong(product: Product, parts: list[list[int]]) -> Product:
+        asked.append(parts)
+        few = apart(product, parts)
+        return lambda z: few(z) + 1e6 * (few(np.ones_like(z)) == 0)
+
+    ok(*arguments, tmp_path / "few")
+    monkeypatch.setattr("bandfuse.tools.survey.apart", wrong)
+    ok(*arguments, tmp_path / "wrong")
+    assert len(asked) == 1
+    assert sorted(map(len, asked[0])) in ([5, 5, 5], [4, 5, 6])
+    monkeypatch.setattr("bandfuse.tools.survey.apart", lambda product, parts: product)
+    ok(*arguments, tmp_path / "every")
+    few, wrong_, every = (json.loads((tmp_path / run / "report.json").read_text()) for run in ("few", "wrong", "every"))
+    for report in (few, wrong_, every):
+        for key in ("seconds", "command"):
+            report.pop(key, None)
+    assert few == wrong_
+    assert [w["weight"] for w in few["weights"]] == pytest.approx([w["weight"] for w in every["weights"]], rel=1e-9)
+    for name, some in few["scores"]["holdout"].items():
+        assert some["r2"] == pytest.approx(every["scores"]["holdout"][name]["r2"], rel=1e-9)
+
+
+def test_outputs_that_share_bands_keep_all_products() -> None:
+    """One group for three targets, and groups too unequal to save half."""
+    bands = Bands.of([f"b{i}" for i in range(12)])
+    shared = design(one(bands), targets=["a", "b", "c"], kind="channel", fuse="within")
+    assert shared.parts() == [list(range(15))]
+    unequal = design([Group("g", tuple(range(10))), Group("h", (10, 11))], targets=["g", "h"], kind="channel",
+                     fuse="within")  # fmt: skip
+    assert unequal.parts() == [list(range(14))]
+    halves = design([Group("g", tuple(range(0, 12, 2))), Group("h", tuple(range(1, 12, 2)))], targets=["h", "g"],
+                    kind="channel", fuse="within")  # fmt: skip
+    assert halves.parts() == [[*range(0, 12, 2), 13], [*range(1, 12, 2), 12]]

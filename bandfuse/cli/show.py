@@ -178,7 +178,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 def json(text: str) -> None:
     """JSON on stdout, untouched."""
-    out().file.write(text + "\n")
+    typer.echo(text)
 
 
 def line(text: str) -> None:

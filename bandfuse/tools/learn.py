@@ -111,6 +111,7 @@ def learn(
             device=_pass_device(config),
             precision=config.precision,
             most=config.max_pixels,
+            squares_only=set(config.terms) == {"regression"},
         ),
     )
     _require_classes(config, scenes, found)

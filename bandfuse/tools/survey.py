@@ -15,7 +15,7 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.heldout import block_numbers
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
-from bandfuse.products import enough, product_of
+from bandfuse.products import apart, enough, product_of
 from bandfuse.progress import Progress
 from bandfuse.raster import OUTSIDE, Reader, labelled, opened_selection
 from bandfuse.scenes import Scene, common_reasons, target_bands
@@ -156,7 +156,8 @@ Arrange = Callable[[Bands], Design]
 class Inquiry:
     """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the noise too; the
     pixels dealt to so many ``random_parts``; all of them, or about ``most``. ``device``, ``precision``: where
-    moments are computed, and how precisely; auto: by the look of the first windows."""
+    moments are computed, and how precisely; auto: by the look of the first windows. ``squares_only``: nothing but
+    squared errors of outputs is asked for, so that bands of different groups need not meet."""
 
     seed: int
     sample: int
@@ -165,6 +166,7 @@ class Inquiry:
     device: str = "cpu"
     precision: str = "auto"
     most: int | None = None
+    squares_only: bool = False
 
     def of_scene(self, scene: Scene, scenes: Sequence[Scene]) -> Inquiry:
         """With the scene's share of the pixels."""
@@ -289,6 +291,9 @@ def _pass(
 ) -> Tally:
     """Gather one scene."""
     place = {p: i for i, p in enumerate(wanted)}
+    product = product_of(inquiry.precision, inquiry.device)
+    if inquiry.squares_only and len(design.parts()) > 1:
+        product = apart(product, design.parts())
     with (
         opened_selection(scene.where) as where,
         Reader(scene.choose(wanted, target=True)) as reader,
@@ -306,7 +311,7 @@ def _pass(
             classes=scene.labels is not None,
             noise=inquiry.noise,
             random_parts=inquiry.random_parts,
-            product=product_of(inquiry.precision, inquiry.device),
+            product=product,
         )
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         pixels = scene.shape[0] * scene.shape[1]

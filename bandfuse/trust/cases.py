@@ -182,6 +182,22 @@ def minimiser(q: Quadratic, constraint: str, active: Active | None = None) -> tu
     return u / u.sum() / q.sums, active
 
 
+class Minimiser:
+    """Exact minimisers of one output's problems on the whole scene and on each fold, of one constraint.
+
+    Each begins where the last one ended, as they are neighbours.
+    """
+
+    def __init__(self, constraint: str) -> None:
+        self._constraint = constraint
+        self._active: Active | None = None
+
+    def __call__(self, q: Quadratic) -> Floats:
+        """The minimiser."""
+        v, self._active = minimiser(q, self._constraint, self._active)
+        return v
+
+
 def _gram(q: Quadratic) -> Floats:
     """(P, P) of the simplex problem as one of non-negative weights; see :func:`bandfuse.exact.simplex`."""
     a, b = q.a / np.outer(q.sums, q.sums), q.b / q.sums

@@ -63,12 +63,13 @@ def choose(case: Case, wish: Wish, *, gain: bool) -> Choice:
     """The best of what the wish leaves open.
 
     ``auto`` compares non-negative + smooth with free + ridge + smooth, and takes the first unless it costs more than
-    :data:`WORTH`. Without folds nothing can be chosen: strengths that are open are zero, auto is non-negative.
+    :data:`WORTH`; with an error below that it cannot. Without folds nothing can be chosen: strengths that are open are
+    zero, auto is non-negative.
     """
     if wish.constraint == "auto":
         ridge = 0.0 if wish.ridge is None else wish.ridge
         physical = choose(case, Wish("nonnegative", ridge, wish.smooth, wish.sparse), gain=gain)
-        if not case.trains:
+        if not case.trains or physical.error <= WORTH:
             return physical
         signed = choose(case, Wish("free", wish.ridge, wish.smooth, wish.sparse), gain=gain)
         return physical if physical.error <= signed.error + WORTH else signed

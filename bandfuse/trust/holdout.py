@@ -11,7 +11,7 @@ from bandfuse.exact import Quadratic
 from bandfuse.moments import Moments
 from bandfuse.scores import Judged, Pairs, judge
 from bandfuse.split import Split
-from bandfuse.trust.cases import Case, Terms, effective, minimiser
+from bandfuse.trust.cases import Case, Minimiser, Terms, effective, minimiser
 from bandfuse.trust.choose import Choice, Wish, choose, solved_as
 
 Solver = Callable[[Quadratic], Floats]
@@ -37,10 +37,10 @@ def baseline_solvers(case: Case, *, gain: bool) -> dict[str, Solver]:
     non-negative least squares, simplex, the best single band, and the plain mean; all with the offset of the choice."""
     ridge = choose(case, Wish("free", None, 0.0), gain=gain).strength
     return {
-        "ols": lambda q: minimiser(q, "free")[0],
+        "ols": Minimiser("free"),
         "ridge": lambda q: minimiser(case.penalised(q, ridge), "free")[0],
-        "nnls": lambda q: minimiser(q, "nonnegative")[0],
-        "simplex": lambda q: minimiser(q, "simplex")[0],
+        "nnls": Minimiser("nonnegative"),
+        "simplex": Minimiser("simplex"),
         "best_band": best_band,
         "mean": uniform,
     }
@@ -48,7 +48,8 @@ def baseline_solvers(case: Case, *, gain: bool) -> dict[str, Solver]:
 
 def chosen_solver(case: Case, choice: Choice, *, gain: bool) -> Solver:
     """The choice itself, solved exactly."""
-    return lambda q: minimiser(case.penalised(q, choice.strength), solved_as(choice, gain))[0]
+    solve = Minimiser(solved_as(choice, gain))
+    return lambda q: solve(case.penalised(q, choice.strength))
 
 
 def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Pairs]:
