@@ -17,8 +17,8 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 6   trust  solved                           folds, regularisation, hold-out, intervals; exact regression
               objectives  descend                     torch: losses from moments or a sample; first-order steps
     floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
-    floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, the file system
-              output  synthetic                       what appears whole or not at all; scenes with known answers
+    floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
+              yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
     floor 9   scenes  config  report                  places with their files; settings; HTML, CSV, JSON
     floor 10  tools                                   one file per verb; never prints, never exits
     floor 11  cli                                     typer and rich

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from bandfuse.errors import ConfigError, InputError, nearest
+from bandfuse.errors import ConfigError, nearest
 
 M = TypeVar("M", bound="Config")
 
@@ -85,7 +84,11 @@ class Running(Config):
     """Settings that change how a command runs, never what it computes."""
 
     threads: int | None = Field(None, ge=1, le=256, description="Reader threads; all cores if not given.")
-    memory: int = Field(256, ge=16, description="Memory for pixels in flight, in MB.")
+    memory: int | None = Field(
+        None,
+        ge=16,
+        description="Memory for pixels in flight, in MB; an eighth of what is free, 256 at most, if not given.",
+    )
     overwrite: bool = Field(False, description="Replace an existing output.")
 
 
@@ -380,43 +383,6 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:80]}…"
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe types; a key that is there twice is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping whose keys are all different."""
-        keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
-        twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {twice!r} is there twice", node.start_mark
-            )  # fmt: skip
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises
-    ------
-    InputError : missing, not YAML, or not a mapping.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path} cannot be read", got=reason or "", expected="a YAML file") from error
-    try:
-        content = yaml.load(text, _StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not YAML", got=" ".join(str(error).split())) from error
-    if not isinstance(content, dict):
-        raise InputError(
-            f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values"
-        )
-    return {str(k): v for k, v in content.items()}
-
-
 NOT_RESULTS = {
     "output", "overwrite", "threads", "memory", "no_fused", "no_report", "checkpoint", "checkpoint_every",
 }  # fmt: skip
@@ -450,30 +416,3 @@ def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
     virtual = path.startswith(("{", "/vsi")) or "://" in path
     subdataset = ":" in path and not (folder / path).exists() and not Path(path).drive
     return text if virtual or subdataset else f"{name}{equals}{(folder / path).absolute()}"
-
-
-def parse_set(items: list[str]) -> dict[str, Any]:
-    """Settings of ``--set key=value``; values are read as YAML.
-
-    >>> parse_set(["seed=3", "gain=true"])
-    {'seed': 3, 'gain': True}
-    """
-    result = {}
-    for item in items:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError("--set cannot be read", got=repr(item), expected="key=value")
-        try:
-            result[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(
-                "--set cannot be read", got=repr(item), expected="key=value, the value in YAML"
-            ) from error
-    return result
-
-
-def dump_yaml(config: Config, *, leave_out: set[str]) -> str:
-    """The settings as YAML, in the order of their declaration, without what is unset or left out."""
-    values = config.model_dump(mode="json", exclude=leave_out, exclude_none=True)
-    text: str = yaml.safe_dump({k: v for k, v in values.items() if v != []}, sort_keys=False, allow_unicode=True)
-    return text

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from bandfuse.config import Config, M, build, parse_set, read_yaml, rebased
+from bandfuse.config import Config, M, build, rebased
 
 ARGUMENTS = {"scenes"}
 """Fields that are positional on the command line."""
@@ -80,7 +80,11 @@ def with_settings(model: type[Config]) -> Callable[[Callable[..., None]], Callab
 
 def settings(model: type[M], given: dict[str, Any], config: str | None = None, sets: list[str] | None = None) -> M:
     """The settings of a command: flags before ``--set``, before the file (its paths are its own), before defaults."""
-    from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
-    from_sets = parse_set(sets or [])
+    from_file, from_sets = {}, {}
+    if config or sets:
+        from bandfuse.yamlfile import parse_set, read_yaml
+
+        from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
+        from_sets = parse_set(sets or [])
     where = {**dict.fromkeys(from_file, config or ""), **dict.fromkeys(from_sets, "--set")}
     return build(model, {**from_file, **from_sets, **given}, where)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from bandfuse.windows import Window, plan
+
+LEAST, ENOUGH, SHARE = 16, 256, 8
+"""Megabytes: at least 16, at most 256, else an eighth of what is free."""
+
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells the limits that a container or a batch system sets."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +24,10 @@ class Effort:
     memory: int
 
     @classmethod
-    def of(cls, threads: int | None, memory: int) -> Effort:
-        """All usable cores if no number of threads is given."""
-        return cls(threads or _cores(), memory)
+    def of(cls, threads: int | None, memory: int | None) -> Effort:
+        """All usable cores if no number of threads is given; without a memory a share of what is free, but no more
+        than makes a pass any quicker."""
+        return cls(threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)))
 
     @property
     def window_bytes(self) -> int:
@@ -28,6 +37,19 @@ class Effort:
     def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> list[Window]:
         """The windows of a whole scene."""
         return plan(shape, stored, bytes_per_pixel, self.window_bytes)
+
+
+def free_memory() -> int:
+    """Megabytes that this process may still take: what the system says is available, or what its control group leaves
+    where that is less. On systems that do not tell, four times :data:`ENOUGH` times :data:`SHARE`."""
+    found = [4 * ENOUGH * SHARE]
+    with suppress(OSError, StopIteration, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) // 1024]
+    with suppress(OSError, ValueError):
+        limit, taken = (int((CGROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        found.append((limit - taken) // 2**20)
+    return max(0, min(found))
 
 
 def _cores() -> int:

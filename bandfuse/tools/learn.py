@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bandfuse import groups as make
 from bandfuse.bands import Bands, Floats
-from bandfuse.config import TrainConfig, read_yaml
+from bandfuse.config import TrainConfig
 from bandfuse.design import Design, design, unique_names
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, GroupError, InputError, shorten
@@ -301,6 +301,8 @@ def make_groups(config_group: Sequence[str], spec: str | None, fuse: str, bands:
             raise ConfigError(f"two groups are named {twice!r}", remedy="Give each group a name of its own.")
         return make.usable(make.named(dict(pairs), bands), bands), True
     if spec and spec.startswith("file:"):
+        from bandfuse.yamlfile import read_yaml
+
         content = read_yaml(spec.removeprefix("file:"))
         return make.usable(make.named({k: str(v) for k, v in content.items()}, bands), bands), True
     if spec:

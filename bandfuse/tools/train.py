@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandfuse.config import NOT_RESULTS, TrainConfig, dump_yaml
+from bandfuse.config import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.output import Contents, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
@@ -22,6 +22,7 @@ from bandfuse.tools.record import report_of
 from bandfuse.tools.resolve import resolve
 from bandfuse.tools.sampled import with_loss
 from bandfuse.weightsfile import dumps
+from bandfuse.yamlfile import dump_yaml
 
 if TYPE_CHECKING:
     from bandfuse.losses import LossFunction
@@ -68,7 +69,7 @@ def _write(folder: Path, trained: Trained, checksums: Checksums, progress: Progr
     started = time.perf_counter()
     with whole_folder(folder) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
-        text = dump_yaml(trained.config, leave_out=NOT_RESULTS)
+        text = dump_yaml(trained.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True))
         (scratch / "config.yaml").write_text(text, encoding="utf-8")
         fused = [] if trained.config.no_fused else _write_fused(scratch, trained, progress)
         report = report_of(trained, checksums.wait(progress))
