@@ -21,7 +21,8 @@ The rooms, from the ground up. A file imports only from floors below its own (in
               yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
     floor 9   scenes  config  report                  places with their files; settings; HTML, CSV, JSON
     floor 10  tools                                   one file per verb; never prints, never exits
-    floor 11  cli                                     typer and rich
+    floor 11  batches                                 many scenes: plan, journal, workers, Dask
+    floor 12  cli                                     typer and rich
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bandfuse.bands import Bands
+    from bandfuse.batches.batch import batch
     from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.fusion import Fusion
@@ -58,6 +60,7 @@ _HOMES = {
     "Moments": "bandfuse.moments",
     "Pixels": "bandfuse.pixels",
     "apply": "bandfuse.tools.apply",
+    "batch": "bandfuse.batches.batch",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
     "train": "bandfuse.tools.train",
@@ -78,6 +81,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "apply",
+    "batch",
     "evaluate",
     "info",
     "load",

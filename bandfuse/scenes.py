@@ -112,10 +112,12 @@ def pair_of(text: str, flag: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def fill_template(text: str, first: str, flag: str) -> str:
-    """Fill ``{parent}``, ``{stem}``, ``{name}`` and ``{suffix}`` of a scene's first file into a template."""
+def fill_template(text: str, first: str, flag: str, more: Mapping[str, str] | None = None) -> str:
+    """Fill ``{parent}``, ``{stem}``, ``{name}`` and ``{suffix}`` of a scene's first file into a template, and further
+    words that are known of it."""
     path = Path(first)
     fields = {"parent": str(path.parent), "stem": path.stem, "name": path.name, "suffix": path.suffix}
+    fields |= more or {}
     try:
         parts = list(Formatter().parse(text))
     except ValueError:

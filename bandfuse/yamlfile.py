@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bandfuse.errors import ConfigError, InputError
+
+At = tuple[str | int, ...]
+"""The way to a value: keys of mappings and numbers of items."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -46,6 +49,43 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values"
         )
     return {str(k): v for k, v in content.items()}
+
+
+class Lines:
+    """Where the keys and items of a YAML file stand: lines by the way to them."""
+
+    def __init__(self, path: str, lines: Mapping[At, int]) -> None:
+        self._path, self._lines = path, lines
+
+    def place(self, at: At) -> str:
+        """File and line of a value, or of what holds it if it has none of its own."""
+        known = next((self._lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self._lines), None)
+        return self._path if known is None else f"{self._path}, line {known}"
+
+
+def read_located(path: str | Path) -> tuple[dict[str, Any], Lines]:
+    """The mapping in a YAML file, and where its keys stand.
+
+    Raises
+    ------
+    InputError : missing, not YAML, or not a mapping.
+    """
+    content = read_yaml(path)
+    root = yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)
+    return content, Lines(str(path), dict(_walk(root, ())))
+
+
+def _walk(node: yaml.Node | None, at: At) -> Iterator[tuple[At, int]]:
+    """Ways and lines of all that is below a node."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            here = (*at, str(key.value))
+            yield here, key.start_mark.line + 1
+            yield from _walk(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield (*at, number), value.start_mark.line + 1
+            yield from _walk(value, (*at, number))
 
 
 def parse_set(items: list[str]) -> dict[str, Any]:

@@ -116,6 +116,66 @@ def evaluate(
 
 
 @app.command()
+def batch(
+    file: Annotated[str, typer.Argument(metavar="CONFIG", help="Batch file, in YAML.")],
+    set_: Sets = None,
+    workers: Annotated[int, typer.Option("--workers", help="Processes on this machine.")] = 1,
+    dask: Annotated[bool, typer.Option("--dask", help="Workers of a Dask cluster on this machine.")] = False,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler: tcp://host:8786.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and do nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first failure.")] = False,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train, apply and evaluate many scenes by one file. The same command again goes on where it was.
+
+    bandfuse batch configs/many_scenes.yaml --dry-run
+
+    bandfuse batch configs/many_scenes.yaml --workers 4
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.batches import batch as tool
+    from bandfuse.cli import board
+
+    if dry_run:
+        made = tool.dry_run(file, set_ or [])
+        show.json(made.model_dump_json()) if json else board.show_plan(made)
+        return
+    show.Ended.now = "what is finished is kept, and the same command goes on with the rest"
+    with board.watching() as watch:
+        result = tool.batch(
+            file, sets=set_ or [], workers=workers, dask=dask, scheduler=scheduler, fresh=fresh, fail_fast=fail_fast,
+            watch=watch,
+        )  # fmt: skip
+    if json:
+        show.json(result.model_dump_json())
+    else:
+        board.show_result(result)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schema(
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the JSON schema of a batch file: editors complete and check from it.
+
+    bandfuse schema > bandfuse.schema.json
+    """
+    import json as text
+
+    from bandfuse.batches.settings import schema as made
+
+    show.json(text.dumps(made(), indent=1))
+
+
+@app.command()
 def info(
     scenes: Annotated[list[str], typer.Argument(help="Raster files.", metavar="SCENE...")],
     groups: Annotated[

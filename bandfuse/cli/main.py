@@ -16,6 +16,8 @@ COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
     "apply": "Fuse rasters of any size with saved weights.",
     "evaluate": "Score saved weights against the target of another image.",
+    "batch": "Train, apply and evaluate many scenes by one file; resumable.",
+    "schema": "Print the JSON schema of a batch file.",
     "info": "Show what bandfuse sees in files.",
     "demo": "Make a scene with a known answer, and learn it.",
 }
@@ -77,8 +79,10 @@ def root(
 
 
 def _last_words(what: str) -> None:
-    """Say that nothing was written; below the bar, if there is one."""
-    typer.echo(("\n" if sys.stderr.isatty() else "") + f"{what}: nothing was written", err=True)
+    """Say what became of the outputs; below the bar, if there is one."""
+    from bandfuse.cli.show import Ended
+
+    typer.echo(("\n" if sys.stderr.isatty() else "") + f"{what}: {Ended.now}", err=True)
 
 
 def _ended(number: int, frame: object) -> None:

@@ -50,6 +50,12 @@ class Level:
     now = 0
 
 
+class Ended:
+    """What is true of the outputs when a command is interrupted."""
+
+    now = "nothing was written"
+
+
 def set_level(verbose: bool, quiet: bool) -> None:
     """Take -v and -q; GDAL's own messages are shown with -v only."""
     Level.now = int(verbose) - int(quiet)

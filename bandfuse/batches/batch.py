@@ -1,0 +1,128 @@
+"""Batch: from a batch file to results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import bandfuse
+from bandfuse.batches.crew import Crew, cluster, local
+from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.plan import Plan, plan
+from bandfuse.batches.run import Run, Watch, clean, unwatched
+from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
+from bandfuse.batches.summary import with_drift, write_summary
+from bandfuse.errors import ConfigError
+from bandfuse.output import whole_files
+from bandfuse.results import BatchPlan, BatchResult, PlannedItem
+
+
+def batch(
+    path: str | Path,
+    *,
+    sets: Sequence[str] = (),
+    workers: int = 1,
+    dask: bool = False,
+    scheduler: str | None = None,
+    fresh: bool = False,
+    fail_fast: bool = False,
+    watch: Watch = unwatched,
+) -> BatchResult:
+    """Run a batch file. What an earlier run finished and nothing changed since is kept.
+
+    Parameters
+    ----------
+    path : the batch file. sets : ``key=value`` settings over it.
+    workers : processes on this machine; with ``dask`` as a Dask cluster. scheduler : address of a Dask scheduler.
+    fresh : forget earlier runs. fail_fast : give nothing more out after a failure. watch : is told every event.
+
+    Raises
+    ------
+    UsageError and its children : before any work is done. Failures of items are in the result.
+    """
+    started = time.perf_counter()
+    config, made = planned(path, sets)
+    folder = require_folder(made.folder)
+    with Journal(folder, fresh=fresh) as journal, _crew(workers, dask=dask, scheduler=scheduler) as crew:
+        clean(folder)
+        write_manifest(folder, config, made, journal.before)
+        rows = with_drift(Run(made, crew, journal, watch)(fail_fast=fail_fast))
+        write_manifest(folder, config, made, journal.read())
+    states = [row.state for row in rows]
+    result = BatchResult(
+        output=str(folder), done=states.count("done"), failed=states.count("failed"),
+        skipped=states.count("skipped"), kept=sum(row.kept for row in rows),
+        seconds=time.perf_counter() - started, items=rows,
+    )  # fmt: skip
+    write_summary(result, folder)
+    return result
+
+
+def planned(path: str | Path, sets: Sequence[str] = ()) -> tuple[BatchConfig, Plan]:
+    """A batch file and its items; nothing is done."""
+    config, lines = read_batch(path, sets)
+    return config, plan(config, Path(path).absolute().parent, lines)
+
+
+def _crew(workers: int, *, dask: bool, scheduler: str | None) -> AbstractContextManager[Crew]:
+    if workers < 1:
+        raise ConfigError("--workers", got=str(workers), expected="1 or more")
+    if scheduler is not None and (dask or workers > 1):
+        raise ConfigError("--scheduler excludes --workers and --dask", remedy="The scheduler has its own workers.")
+    if scheduler is not None or dask:
+        return cluster(scheduler, workers)
+    return local(workers)
+
+
+def dry_run(path: str | Path, sets: Sequence[str] = ()) -> BatchPlan:
+    """What a batch would do, and how long it may take by the pace of what the journal knows."""
+    _, made = planned(path, sets)
+    items = [
+        PlannedItem(job=i.job, kind=i.kind, scene=i.scene, size=_size(i.inputs), output=i.output, needs=i.needs)
+        for i in made.items
+    ]
+    size = sum(item.size for item in items)
+    return BatchPlan(output=str(made.folder), items=items, size=size, seconds=_estimate(made, size))
+
+
+def _size(paths: Sequence[str]) -> int:
+    return sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
+
+
+def _estimate(made: Plan, size: int) -> float | None:
+    """Seconds, from those per byte of finished items."""
+    if not made.folder.is_dir():
+        return None
+    with Journal(made.folder) as journal:
+        done = last_done(journal.before).values()
+    seen = sum(m["size"] for event in done for m in event["inputs"])
+    return size * sum(event["seconds"] for event in done) / seen if seen else None
+
+
+NOTED = ("inputs", "outputs", "seconds", "device", "seed", "weights")
+"""What the manifest keeps of a finished item."""
+
+
+def write_manifest(folder: Path, config: BatchConfig, made: Plan, events: Sequence[Event]) -> None:
+    """``manifest.json``: what was asked for, of what, by what, and what came of it, with checksums of the inputs."""
+    asked = config.model_dump(mode="json")
+    done = last_done(events)
+    manifest = {
+        "config": asked,
+        "config_sha256": hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
+        "versions": {"bandfuse": bandfuse.__version__, "python": platform.python_version()},
+        "items": [
+            {"key": i.key, "kind": i.kind, "settings": dict(i.values), "settings_sha256": i.settings_hash,
+             "output": i.output, "needs": i.needs, "done": i.key in done,
+             **{k: v for k, v in done.get(i.key, {"inputs": list(i.inputs)}).items() if k in NOTED}}
+            for i in made.items
+        ],
+    }  # fmt: skip
+    with whole_files(folder / "manifest.json") as scratch:
+        scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")

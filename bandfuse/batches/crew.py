@@ -1,0 +1,146 @@
+"""Crew: who does the work. This process, several processes, or a Dask cluster; all give futures."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait as wait_for
+from typing import Any
+
+from bandfuse.batches.work import Share
+from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.tools.effort import Effort
+
+
+class Inline(Executor):
+    """Work is done when it is given."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """A future that is done."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+@dataclass
+class Crew:
+    """``slots``: items that may be given out at once; ``share``: what each may take; ``renew`` makes the executor
+    again when its processes died."""
+
+    slots: int
+    share: Share
+    executor: Executor
+    renew: Callable[[], Executor] | None = None
+    client: Any = field(default=None, repr=False)
+
+    def restart(self) -> None:
+        """New processes in the place of those that died."""
+        assert self.renew is not None
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        self.executor = self.renew()
+
+
+def share_of(workers: int, threads: int | None, memory: int | None) -> Share:
+    """The machine's threads and memory, dealt to so many workers."""
+    whole = Effort.of(threads, memory)
+    return Share(max(1, whole.threads // workers), max(16, whole.memory // workers))
+
+
+@contextmanager
+def local(workers: int, threads: int | None = None, memory: int | None = None) -> Iterator[Crew]:
+    """This process alone, or so many others."""
+    share = share_of(workers, threads, memory)
+    if workers == 1:
+        yield Crew(1, share, Inline())
+        return
+
+    def made() -> Executor:
+        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+
+    crew = Crew(workers, share, made(), made)
+    try:
+        yield crew
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        crew.executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a new worker: Ctrl-C is the parent's business, being ended cleans up, and no worker outlives its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    importlib.import_module("bandfuse.tools.apply")
+
+
+def _end_with(parent: int) -> None:
+    wait_for([parent])
+    os._exit(1)
+
+
+@contextmanager
+def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
+    """The workers of a Dask scheduler, or of a cluster of processes on this machine.
+
+    Raises
+    ------
+    ConfigError : Dask is not installed. InputError : no scheduler there, no workers, or of another bandfuse.
+    """
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError as error:
+        raise ConfigError("Dask is not installed", remedy="Install bandfuse[dask].") from error
+    own = None
+    try:
+        if address is None:
+            own = distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True
+            )
+        client = distributed.Client(own or address, timeout="10s")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(
+            f"there is no scheduler at {address}", got=str(error).splitlines()[0][:120],
+            expected="the address of a running dask scheduler, such as tcp://10.0.0.1:8786",
+        ) from error  # fmt: skip
+    try:
+        count = _same_version(client, str(address))
+        share = share_of(workers, None, None) if own is not None and workers else Share()
+        yield Crew(2 * count, share, client.get_executor(pure=False, retries=0), client=client)
+    finally:
+        client.close()
+        if own is not None:
+            own.close()
+
+
+def _same_version(client: Any, address: str) -> int:
+    """How many workers there are; all must run this bandfuse."""
+    import bandfuse
+
+    found = client.run(_version)
+    if not found:
+        raise InputError(f"the scheduler at {address} has no workers", remedy="Start some: dask worker ADDRESS.")
+    others = {f"{worker} with {v}" for worker, v in found.items() if v != bandfuse.__version__}
+    if others:
+        raise InputError(
+            "workers run another bandfuse", got=shorten(sorted(others)), expected=f"bandfuse {bandfuse.__version__}"
+        )
+    return len(found)
+
+
+def _version() -> str:
+    import bandfuse
+
+    return bandfuse.__version__

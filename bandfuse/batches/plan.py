@@ -1,0 +1,179 @@
+"""Plan: jobs × scenes → items of work, every setting checked before any work starts."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bandfuse.batches.scenes import Member, members
+from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
+from bandfuse.config import Running, TrainConfig, build
+from bandfuse.errors import ConfigError, nearest
+from bandfuse.tools.resolve import resolve
+from bandfuse.yamlfile import Lines
+
+RUN_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work.
+
+    ``key``: ``job`` for pooled scenes, else ``job/scene``. ``values``: settings of the tool, but for the output.
+    ``output``: a run folder or a file. ``needs``: the key of the item that makes the ``weights``. ``inputs``: files
+    that are named.
+    """
+
+    key: str
+    job: str
+    kind: Kind
+    scene: str
+    values: Mapping[str, Any]
+    output: str
+    inputs: tuple[str, ...]
+    weights: str | None = None
+    needs: str | None = None
+
+    @property
+    def settings_hash(self) -> str:
+        """SHA-256 of what decides the results beside the inputs' content."""
+        free = set(Running.model_fields)
+        told = {"kind": self.kind, "weights": self.weights, "output": self.output,
+                "values": {k: v for k, v in self.values.items() if k not in free}}  # fmt: skip
+        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All items in an order in which each comes after what it needs; the folder that holds all outputs."""
+
+    folder: Path
+    items: list[Item]
+    scenes: list[Member]
+
+
+def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
+    """The items of a batch file that lies in ``folder``.
+
+    Raises
+    ------
+    ConfigError, InputError : settings that do not fit, scenes that are not found, weights that no job makes.
+    """
+    scenes = members(config.scenes, folder, lines)
+    output = (folder / config.output).absolute()
+    made: dict[str, Item] = {}
+    jobs: dict[str, Job] = {}
+    for number, job in enumerate(config.jobs):
+        place = lines.place(("jobs", number))
+        for variant in _variants(job):
+            source = _weights_of(variant, jobs, config, folder, place)
+            for item in _items(variant, config, scenes, output, source, made, place):
+                made[item.key] = item
+            jobs[variant.name] = variant
+    return Plan(output, list(made.values()), scenes)
+
+
+def _variants(job: Job) -> Iterator[Job]:
+    """One job for every combination of the matrix, named after its values."""
+    if not job.matrix:
+        yield job
+        return
+    for values in itertools.product(*job.matrix.values()):
+        chosen = dict(zip(job.matrix, values, strict=True))
+        words = ",".join(f"{key}={value}" for key, value in chosen.items())
+        name = "".join(c if c.isalnum() or c in "_.=,+-" else "_" for c in f"{job.name}.{words}")
+        yield job.model_copy(update={"name": name, "settings": {**job.settings, **chosen}, "matrix": {}})
+
+
+def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: Path, place: str) -> str | None:
+    """The earlier job or the file that a job takes its weights from."""
+    trains = job.kind in ("train", "train-apply")
+    if trains and job.weights is not None:
+        raise ConfigError(f"{place}: job {job.name!r} trains, and takes no weights")
+    if trains:
+        return None
+    if job.weights is None:
+        raise ConfigError(f"{place}: job {job.name!r} needs weights", expected="an earlier job's name, or a file")
+    if job.weights in jobs:
+        if jobs[job.weights].kind not in ("train", "train-apply"):
+            raise ConfigError(f"{place}: job {job.weights!r} makes no weights", expected="a job that trains")
+        return job.weights
+    later = [j.name for j in config.jobs]
+    if job.weights in later:
+        earlier = "is this job itself" if job.weights == job.name else "comes later, or has a matrix"
+        raise ConfigError(
+            f"{place}: job {job.name!r} needs {job.weights!r}, which {earlier}", expected="an earlier job"
+        )
+    path = folder / job.weights
+    if not path.is_file():
+        raise ConfigError(
+            f"{place}: weights {job.weights!r} are no earlier job and no file", remedy=nearest(job.weights, jobs)
+        )
+    return str(path)
+
+
+def _items(
+    job: Job,
+    config: BatchConfig,
+    scenes: Sequence[Member],
+    output: Path,
+    source: str | None,
+    made: Mapping[str, Item],
+    place: str,
+) -> Iterator[Item]:
+    """The items of one job."""
+    base = output / job.name
+    pooled = job.kind in ("train", "train-apply") and job.pool == "all"
+    for some in [list(scenes)] if pooled else [[s] for s in scenes]:
+        scene = "" if pooled else some[0].key
+        key = job.name if pooled else f"{job.name}/{scene}"
+        needs = next((k for k in (source, f"{source}/{scene}") if k in made), None)
+        weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
+        ending = {"apply": f"{scene}.tif", "evaluate": f"{scene}.json"}.get(job.kind, scene)
+        inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
+        values = _values(job, config, some, place)
+        yield Item(
+            key, job.name, job.kind, scene, values, str(base if pooled else base / ending), inputs, weights, needs
+        )
+
+
+def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str) -> dict[str, Any]:
+    """The settings of one item: the job's before the scene's before the defaults; checked."""
+    model = MODELS[job.kind]
+    own = some[0].settings if len(some) == 1 else {}
+    given = {k: v for k, v in {**config.defaults, **own}.items() if k in model.model_fields}
+    given |= job.settings
+    if issubclass(model, TrainConfig):
+        given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}
+    given |= _files(model.model_fields, some, job, place)
+    try:
+        checked = build(model, given)
+        if isinstance(checked, TrainConfig):
+            resolve(checked)
+    except ConfigError as error:
+        what = f"{place}: job {job.name!r}, {error.what}"
+        raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+    return checked.model_dump(mode="json", exclude_unset=True)
+
+
+def _files(known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str) -> dict[str, Any]:
+    """Scenes and what belongs to them, as settings."""
+    found: dict[str, Any] = {"scenes": [s.path for s in some]}
+    found["source"] = [f"{name}={s.source[name]}" for name in some[0].source for s in some]
+    for role in ("target", "labels", "mask"):
+        here = [s.parts[role] for s in some if role in s.parts]
+        if role in known and here and len(here) < len(some):
+            lacking = next(s.path for s in some if role not in s.parts)
+            raise ConfigError(
+                f"{place}: job {job.name!r} pools scenes with and without {role}", got=f"none of {lacking}"
+            )
+        if role in known and here:
+            found[role] = here
+    if job.kind == "evaluate" and "target" not in found:
+        raise ConfigError(f"{place}: job {job.name!r} needs a target", remedy="Give target: with the scenes.")
+    return {key: value for key, value in found.items() if value}

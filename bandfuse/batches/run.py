@@ -1,0 +1,173 @@
+"""Run: items in order of what they need. What is finished and unchanged is kept, failures stay apart."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from bandfuse.batches.crew import Crew
+from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.plan import Item, Plan
+from bandfuse.batches.work import unchanged, work
+from bandfuse.results import BatchItem
+
+Watch = Callable[[Event], None]
+"""Is told every event."""
+
+TRIES = 2
+"""How often an item is tried whose failure may be transient."""
+
+
+def unwatched(event: Event) -> None:
+    """Nobody looks."""
+
+
+class Run:
+    """One run over a plan's items."""
+
+    def __init__(self, plan: Plan, crew: Crew, journal: Journal, watch: Watch = unwatched) -> None:
+        self._crew, self._journal, self._watch = crew, journal, watch
+        self._done = last_done(journal.before)
+        self._states: dict[str, str] = {}
+        self._rows: dict[str, BatchItem] = {}
+        self._items = {item.key: item for item in plan.items}
+        self._ready = deque(item for item in plan.items if item.needs is None)
+        self._behind: dict[str, list[Item]] = {}
+        for item in plan.items:
+            if item.needs is not None:
+                self._behind.setdefault(item.needs, []).append(item)
+        self._running: dict[Future[dict[str, Any]], Item] = {}
+        self._tries: dict[str, int] = {}
+        self._alone: deque[Item] = deque()
+        self._events: list[Event] = []
+
+    def __call__(self, *, fail_fast: bool = False) -> list[BatchItem]:
+        """Do all items; their rows in order of the plan."""
+        self._watch({"event": "planned", "items": len(self._items)})
+        while self._ready or self._running or self._alone:
+            self._give_out()
+            self._flush()
+            if self._running:
+                self._take_in()
+            self._flush()
+            if fail_fast and "failed" in self._states.values():
+                self._stop()
+        return [self._rows[key] for key in self._items]
+
+    def _give_out(self) -> None:
+        """Fill the crew's slots; what a process died of is tried alone."""
+        if self._alone and not self._running:
+            self._start(self._alone.popleft())
+        while not self._alone and self._ready and len(self._running) < self._crew.slots:
+            item = self._ready.popleft()
+            before = self._done.get(item.key)
+            if before is not None and unchanged(before, item) and self._source_is_same(item, before):
+                self._finish(item, "done", {**before, "kept": True})
+            else:
+                self._start(item)
+
+    def _source_is_same(self, item: Item, before: Event) -> bool:
+        """The weights of an earlier item are those that were used."""
+        return item.needs is None or bool(before.get("weights") == _digest(item.weights))
+
+    def _start(self, item: Item) -> None:
+        self._tries[item.key] = self._tries.get(item.key, 0) + 1
+        self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
+        self._flush()
+        Path(item.output).parent.mkdir(parents=True, exist_ok=True)
+        self._running[self._crew.executor.submit(work, item, self._crew.share)] = item
+
+    def _take_in(self) -> None:
+        """What is done by now, one item at least."""
+        ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            item = self._running.pop(future, None)
+            if item is None:
+                continue
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                self._mourn(item)
+                return
+            self._judge(item, future.result() if error is None else _lost(error))
+
+    def _judge(self, item: Item, found: dict[str, Any]) -> None:
+        if "reason" not in found:
+            self._finish(item, "done", {**found, "settings": item.settings_hash, "weights": _digest(item.weights)})
+        elif found["transient"] and self._tries[item.key] < TRIES:
+            self._say({"event": "retry", "item": item.key, "reason": found["reason"]})
+            self._ready.appendleft(item)
+        else:
+            self._finish(item, "failed", {"reason": found["reason"], "seconds": found["seconds"]})
+
+    def _mourn(self, first: Item) -> None:
+        """A worker process died, and its crew with it: all that was running is tried again, one at a time."""
+        lost = [first, *self._running.values()]
+        self._running.clear()
+        self._crew.restart()
+        for item in lost:
+            if self._tries[item.key] < TRIES:
+                self._alone.append(item)
+            else:
+                reason = "its worker process died: out of memory, or ended by the system"
+                self._finish(item, "failed", {"reason": reason, "seconds": 0.0})
+
+    def _finish(self, item: Item, state: str, found: Mapping[str, Any]) -> None:
+        """Note the end of an item, and what follows for those that need it."""
+        self._states[item.key] = state
+        self._rows[item.key] = BatchItem(
+            job=item.job, scene=item.scene, state=state, reason=str(found.get("reason", "")),
+            seconds=float(found.get("seconds", 0.0)), outputs=[o["path"] for o in found.get("outputs", [])],
+            scores=dict(found.get("scores", {})), kept=bool(found.get("kept", False)),
+            messages=list(found.get("messages", [])),
+        )  # fmt: skip
+        kept = found.get("kept", False)
+        self._say({"event": "kept" if kept else state, "item": item.key, **({} if kept else found)})
+        for other in self._behind.get(item.key, ()):
+            if state == "done":
+                self._ready.append(other)
+            else:
+                self._finish(other, "skipped", {"reason": f"{item.key} made no weights"})
+
+    def _stop(self) -> None:
+        """Give nothing more out; what runs is waited for."""
+        while self._running:
+            self._take_in()
+        for item in self._items.values():
+            if item.key not in self._states:
+                self._states[item.key] = "skipped"
+                self._rows[item.key] = BatchItem(job=item.job, scene=item.scene, state="skipped",
+                                                 reason="stopped after a failure")  # fmt: skip
+        self._ready.clear()
+        self._alone.clear()
+
+    def _say(self, event: Event) -> None:
+        self._events.append(event)
+        self._watch(event)
+
+    def _flush(self) -> None:
+        self._journal.write(self._events)
+        self._events.clear()
+
+
+def _digest(weights: str | None) -> str:
+    """SHA-256 of a weights file; empty for none."""
+    return (
+        "" if weights is None or not Path(weights).is_file() else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    )
+
+
+def _lost(error: BaseException) -> dict[str, Any]:
+    """What a cluster says of an item that its workers could not bring back."""
+    return {"reason": f"the cluster lost it: {error}".splitlines()[0][:200], "transient": True, "seconds": 0.0}
+
+
+def clean(folder: Path) -> None:
+    """Take away what a sudden end left half-written: nothing of it was ever an output."""
+    for scratch in folder.rglob(".*.partial"):
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,170 @@
+"""Scenes: from the rules of a batch file to the files of each scene."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from bandfuse.batches.settings import SceneRule
+from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.scenes import fill_template
+from bandfuse.yamlfile import Lines
+
+PARTS = ("target", "labels", "mask")
+"""What a scene may have beside its sources."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One scene of a batch: its key, its file, what belongs to it by role, further sources, settings of its own."""
+
+    key: str
+    path: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that is named."""
+        return (self.path, *self.source.values(), *self.parts.values())
+
+
+def members(rules: Sequence[SceneRule], folder: Path, lines: Lines) -> list[Member]:
+    """The scenes of all rules, in order; the first rule that finds a file has it.
+
+    Raises
+    ------
+    ConfigError : a rule finds nothing, or a name does not match; two scenes would share a name.
+    """
+    found: dict[str, Member] = {}
+    for number, rule in enumerate(rules):
+        place = lines.place(("scenes", number))
+        some = list(_of_rule(rule, folder, place))
+        if not some:
+            raise ConfigError(f"{place}: no scene is found", got=_asked(rule), expected="at least one file")
+        for member in some:
+            found.setdefault(str(Path(member.path).absolute()), member)
+    return _named(list(found.values()))
+
+
+def _asked(rule: SceneRule) -> str:
+    given = rule.model_dump(include={"glob", "folder", "files", "table", "items"}, exclude_defaults=True)
+    return ", ".join(f"{key}: {value}" for key, value in given.items()) or "no glob, folder, files, table or items"
+
+
+def _of_rule(rule: SceneRule, folder: Path, place: str) -> Iterator[Member]:
+    """The scenes that one rule finds."""
+    for path, parts in _rows(rule, folder, place):
+        name = Path(path).name
+        if any(fnmatchcase(name, pattern) for pattern in rule.exclude):
+            continue
+        words = _words(rule, name, place)
+        given = {role: text for role in PARTS if (text := getattr(rule, role)) is not None}
+        filled = {role: _path(fill_template(text, path, role, words), folder) for role, text in given.items()}
+        extra = {n: _path(fill_template(text, path, f"source {n}", words), folder) for n, text in rule.source.items()}
+        yield Member(Path(path).stem or name, path, {**filled, **parts}, extra, rule.settings)
+
+
+def _words(rule: SceneRule, name: str, place: str) -> dict[str, str]:
+    """The named groups of the rule's expression."""
+    if rule.match is None:
+        return {}
+    try:
+        found = re.search(rule.match, name)
+    except re.error as error:
+        raise ConfigError(f"{place}: match is no regular expression", got=f"{rule.match!r}: {error}") from error
+    if found is None:
+        raise ConfigError(
+            f"{place}: the name {name!r} does not match", expected=rule.match, remedy="Leave it out with exclude."
+        )
+    return {key: value or "" for key, value in found.groupdict().items()}
+
+
+Row = tuple[str, dict[str, str]]
+"""A scene's path, and what belongs to it as the list says."""
+
+
+def _rows(rule: SceneRule, folder: Path, place: str) -> Iterator[Row]:
+    if rule.glob is not None:
+        yield from ((p, {}) for p in sorted(glob(_path(rule.glob, folder), recursive=True)) if Path(p).is_file())
+    if rule.folder is not None:
+        yield from ((str(p), {}) for p in _listed(Path(_path(rule.folder, folder)), place))
+    yield from ((_path(p, folder), {}) for p in rule.files)
+    if rule.table is not None:
+        yield from _of_table(Path(_path(rule.table, folder)))
+    if rule.items is not None:
+        yield from _of_items(Path(_path(rule.items, folder)), rule.asset)
+
+
+def _path(text: str, folder: Path) -> str:
+    """A path relative to a folder; GDAL's virtual files and URLs stay as they are."""
+    return text if text.startswith("/vsi") or "://" in text else str(folder / text)
+
+
+def _listed(folder: Path, place: str) -> list[Path]:
+    """The files of a folder that are no sidecars."""
+    if not folder.is_dir():
+        raise ConfigError(f"{place}: {folder} is no folder")
+    sidecars = {".hdr", ".xml", ".ovr", ".msk", ".json", ".csv", ".txt"}
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix not in sidecars and p.name[0] != ".")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path} cannot be read", got=reason or "", expected="a list of scenes") from error
+
+
+def _of_table(path: Path) -> Iterator[Row]:
+    """Rows of a CSV file with a header."""
+    rows = csv.DictReader(_text_of(path).splitlines())
+    if "scene" not in (rows.fieldnames or ()):
+        raise InputError(f"{path} has no column scene", got=shorten(rows.fieldnames or ["nothing"]))
+    for row in rows:
+        parts = {role: _path(row[role], path.parent) for role in PARTS if row.get(role)}
+        yield _path(row["scene"], path.parent), parts
+
+
+def _of_items(path: Path, asset: str) -> Iterator[Row]:
+    """Features of GeoJSON or STAC: properties name files, or assets do."""
+    try:
+        content = json.loads(_text_of(path))
+        features = content.get("features", [content])
+        for feature in features:
+            hrefs = {name: a["href"] for name, a in (feature.get("assets") or {}).items()}
+            named = {**(feature.get("properties") or {}), **hrefs}
+            scene = hrefs.get(asset, named.get("scene"))
+            if scene is None:
+                raise InputError(
+                    f"a feature of {path} names no scene", got=shorten(named) or "nothing",
+                    expected=f"an asset {asset!r} or a property scene",
+                )  # fmt: skip
+            yield _path(scene, path.parent), {r: _path(named[r], path.parent) for r in PARTS if r in named}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} is no GeoJSON or STAC collection of items", got=str(error)[:80]) from error
+
+
+def _named(found: list[Member]) -> list[Member]:
+    """With keys that differ: the folder's name stands before stems that repeat."""
+    count = Counter(m.key for m in found)
+    made = [
+        m if count[m.key] == 1
+        else Member(f"{Path(m.path).absolute().parent.name}_{m.key}", m.path, m.parts, m.source, m.settings)
+        for m in found
+    ]  # fmt: skip
+    keys = Counter(m.key for m in made)
+    twice = [m.path for m in made if keys[m.key] > 1]
+    if twice:
+        raise ConfigError("two scenes would have the same output", got=shorten(twice), remedy="Rename one of them.")
+    return made

@@ -1,0 +1,112 @@
+"""Summary: batch.json, batch.csv and batch.html. One row per item, and how far the scenes' weights lie apart."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from bandfuse.bands import Floats
+from bandfuse.batches.plan import RUN_FILE
+from bandfuse.errors import UsageError
+from bandfuse.output import whole_files
+from bandfuse.raster import describe, quicklook
+from bandfuse.report.pictures import picture
+from bandfuse.results import BatchItem, BatchResult
+from bandfuse.weightsfile import load
+
+PICTURES = 300
+"""At most so many quicklooks are on the page."""
+
+SIDE = 96
+"""Pixels a side of a quicklook."""
+
+
+def with_drift(items: Sequence[BatchItem]) -> list[BatchItem]:
+    """The items with the drift of the weights that scenes of one job have of their own."""
+    matrices: dict[str, dict[str, Floats]] = {}
+    for item in items:
+        file = next((o for o in item.outputs if Path(o).name == RUN_FILE), None)
+        if item.state == "done" and item.scene and file is not None:
+            matrices.setdefault(item.job, {})[item.scene] = load(file).common.matrix
+    drifts = {(job, scene): d for job, found in matrices.items() for scene, d in drift(found).items()}
+    return [item.model_copy(update={"drift": drifts.get((item.job, item.scene))}) for item in items]
+
+
+def drift(found: dict[str, Floats]) -> dict[str, float]:
+    """``‖W − M‖ / ‖M‖`` (Frobenius) of every (K, B) matrix, M the median of all; nothing for one, or where shapes
+    differ."""
+    if len(found) < 2 or len({w.shape for w in found.values()}) > 1:
+        return {}
+    middle = np.median(list(found.values()), axis=0)
+    size = float(np.linalg.norm(middle))
+    return {key: float(np.linalg.norm(w - middle)) / size for key, w in found.items()} if size else {}
+
+
+def write_summary(result: BatchResult, folder: Path) -> None:
+    """The three files, each whole or not at all."""
+    texts = {
+        "batch.json": result.model_dump_json(indent=1),
+        "batch.csv": as_csv(result.items),
+        "batch.html": as_html(result, folder),
+    }
+    for name, text in texts.items():
+        with whole_files(folder / name) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+
+
+def as_csv(items: Iterable[BatchItem]) -> str:
+    """One row per item: state, reason, seconds, scores, drift."""
+    rows = list(items)
+    names = _score_names(rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["job", "scene", "state", "kept", "reason", "seconds", *names, "drift", "outputs"])
+    for item in rows:
+        scores = [item.scores.get(name, "") for name in names]
+        last = ["" if item.drift is None else item.drift, " ".join(item.outputs)]
+        writer.writerow([item.job, item.scene, item.state, item.kept, item.reason, item.seconds, *scores, *last])
+    return out.getvalue()
+
+
+def _score_names(items: Iterable[BatchItem]) -> list[str]:
+    return list(dict.fromkeys(name for item in items for name in item.scores))
+
+
+def as_html(result: BatchResult, folder: Path) -> str:
+    """The page: self-contained, all text escaped, links relative to the folder."""
+    template = resources.files("bandfuse.batches").joinpath("batch.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    names = _score_names(result.items)
+    left = PICTURES
+    rows = []
+    for item in result.items:
+        look = _look(item) if left > 0 else None
+        left -= look is not None
+        links = [
+            (Path(o).name, os.path.relpath(o, folder)) for o in item.outputs if Path(o).suffix in (".html", ".tif")
+        ]
+        rows.append({"item": item, "look": look, "links": links, "scores": [item.scores.get(n) for n in names]})
+    return environment.from_string(template).render(result=result, rows=rows, names=names)
+
+
+def _look(item: BatchItem) -> str | None:
+    """A small picture of the first fused raster, as a data URI; none where there is none."""
+    file = next((o for o in item.outputs if o.endswith(".tif")), None)
+    if item.state != "done" or file is None:
+        return None
+    try:
+        raster = describe(file)
+        k = len(raster.bands)
+        shown = quicklook(raster, [k - 1, k // 2, 0] if k > 2 else [0], most=SIDE)
+    except UsageError:
+        return None
+    png = picture(shown, max_side=SIDE).png
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,495 @@
+"""Batches: plans, failures that stay apart, resuming after any end, several processes, a Dask cluster."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import yaml
+from rasters import cli, ok, read, spectra, write_tiff
+
+import bandfuse
+from bandfuse.batches.journal import Journal, last_done
+from bandfuse.batches.settings import schema
+from bandfuse.batches.summary import drift
+from bandfuse.errors import OutputError
+
+JOBS = """
+jobs:
+  - {name: pooled, kind: train, pool: all}
+  - {name: fused, kind: apply, weights: pooled}
+"""
+
+
+def scenes_in(folder: Path, count: int, *, bands: int = 6, size: tuple[int, int] = (16, 20)) -> None:
+    """Scenes with targets that are a known mean of their bands."""
+    (folder / "in").mkdir(exist_ok=True)
+    for i in range(count):
+        x = spectra(bands, *size, seed=i)
+        write_tiff(folder / f"in/s{i:03d}.tif", x)
+        write_tiff(folder / f"in/s{i:03d}_t.tif", x[:3].mean(axis=0)[None])
+
+
+def batch_file(folder: Path, jobs: str = JOBS, extra: str = "", defaults: str = "{objective: regression}") -> Path:
+    path = folder / "b.yaml"
+    path.write_text(
+        f"version: 1\noutput: out/\ndefaults: {defaults}\nscenes:\n  - glob: in/*.tif\n"
+        f'    exclude: ["*_t.tif"]\n    target: "{{parent}}/{{stem}}_t.tif"\n{extra}{jobs}'
+    )
+    return path
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((folder / "out/batch.json").read_text())["items"]
+    return found
+
+
+def pixels(folder: Path) -> dict[str, str]:
+    """Checksums of the pixels and weights of all outputs, by name."""
+    found = {}
+    for path in sorted((folder / "out").rglob("*")):
+        if path.suffix == ".tif":
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(read(path).tobytes()).hexdigest()
+        elif path.suffix == ".safetensors":
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- all is well
+
+
+def test_jobs_of_every_kind_do_what_the_commands_do(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 3)
+    jobs = """
+jobs:
+  - {name: pooled, kind: train, pool: all}
+  - {name: each, kind: train-apply, pool: each, settings: {constraint: simplex}}
+  - {name: fused, kind: apply, weights: pooled, settings: {dtype: int16, scale: 0.001}}
+  - {name: own, kind: apply, weights: each}
+  - {name: scores, kind: evaluate, weights: pooled}
+"""
+    done = ok("batch", batch_file(tmp_path, jobs), "--json")
+    result = json.loads(done.out)
+    assert (result["done"], result["failed"], result["skipped"]) == (13, 0, 0)
+    assert {r["job"] for r in rows(tmp_path)} == {"pooled", "each", "fused", "own", "scores"}
+    out, scenes = tmp_path / "out", sorted((tmp_path / "in").glob("s00?.tif"))
+    targets = [s.with_name(f"{s.stem}_t.tif") for s in scenes]
+    ok("train", *scenes, *(a for t in targets for a in ("--target", t)), "-o", tmp_path / "alone", "--no-fused")
+    assert (out / "pooled/weights.csv").read_text() == (tmp_path / "alone/weights.csv").read_text()
+    assert not list((out / "pooled").glob("*.tif"))
+    ok("apply", out / "pooled/weights.safetensors", scenes[1], "-o", tmp_path / "a.tif", "--dtype", "int16", "--scale",
+       "0.001")  # fmt: skip
+    np.testing.assert_array_equal(read(out / "fused/s001.tif"), read(tmp_path / "a.tif"))
+    np.testing.assert_array_equal(read(out / "own/s002.tif"), read(out / "each/s002/fused.tif"))
+    assert json.loads((out / "scores/s000.json").read_text())["scores"]["b1"]["r2"] > 0.99
+    assert [r["constraint"] for r in json.loads((out / "each/s000/report.json").read_text())["outputs"]] == ["simplex"]
+
+
+def test_the_summary_is_one_row_per_item(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 3)
+    (tmp_path / "in/s001.tif").rename(tmp_path / "in/<b>bold.tif")
+    (tmp_path / "in/s001_t.tif").rename(tmp_path / "in/<b>bold_t.tif")
+    ok("batch", batch_file(tmp_path, "jobs: [{name: each, kind: train-apply, pool: each}]"))
+    found = rows(tmp_path)
+    table = list(csv.DictReader((tmp_path / "out/batch.csv").read_text().splitlines()))
+    assert [r["scene"] for r in table] == [r["scene"] for r in found] == ["<b>bold", "s000", "s002"]
+    weights = {r["scene"]: bandfuse.load(r["outputs"][-1]).common.matrix for r in found}
+    middle = np.median(list(weights.values()), axis=0)
+    for row in found:
+        expected = np.sqrt(((weights[row["scene"]] - middle) ** 2).sum() / (middle**2).sum())
+        assert row["drift"] == pytest.approx(expected)
+    page = (tmp_path / "out/batch.html").read_text()
+    assert "<b>bold" not in page
+    assert "&lt;b&gt;bold" in page
+    assert page.count("data:image/png") == 3
+    assert 'href="each/s000/report.html"' in page
+    assert drift({"a": np.ones((1, 2)), "b": np.ones((2, 2))}) == {}
+
+
+def test_the_python_function_returns_what_is_written(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    events: list[str] = []
+    result = bandfuse.batch(batch_file(tmp_path), watch=lambda e: events.append(e["event"]))
+    assert result.model_dump_json(indent=1) == (tmp_path / "out/batch.json").read_text()
+    assert events == ["planned", *["started", "done"] * 3]
+
+
+def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    made = json.loads(ok("batch", batch_file(tmp_path), "--dry-run", "--json").out)
+    assert [(i["job"], i["scene"], i["needs"]) for i in made["items"]] == [
+        ("pooled", "", None), ("fused", "s000", "pooled"), ("fused", "s001", "pooled")
+    ]  # fmt: skip
+    sizes = [os.path.getsize(tmp_path / f"in/s00{i}{e}.tif") for i in range(2) for e in ("", "_t")]
+    assert made["size"] == 2 * sum(sizes)
+    assert made["seconds"] is None
+    assert not (tmp_path / "out").exists()
+    ok("batch", tmp_path / "b.yaml")
+    assert json.loads(ok("batch", tmp_path / "b.yaml", "--dry-run", "--json").out)["seconds"] > 0
+
+
+def test_a_matrix_is_one_job_per_combination(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    jobs = """
+jobs:
+  - name: try
+    kind: train
+    matrix: {constraint: [simplex, free], ridge: [0, 0.1]}
+"""
+    ok("batch", batch_file(tmp_path, jobs))
+    names = sorted(r["job"] for r in rows(tmp_path))
+    assert names == [f"try.constraint={c},ridge={r}" for c in ("free", "simplex") for r in ("0", "0.1")]
+    report = json.loads((tmp_path / f"out/{names[1]}/report.json").read_text())
+    assert (report["outputs"][0]["constraint"], report["outputs"][0]["ridge"]) == ("free", 0.1)
+
+
+def test_scenes_of_tables_items_folders_and_expressions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes_in(tmp_path, 4)
+    (tmp_path / "list.csv").write_text("scene,target\nin/s000.tif,in/s000_t.tif\n")
+    feature = {"assets": {"data": {"href": "in/s001.tif"}}, "properties": {"target": "in/s001_t.tif"}}
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    monkeypatch.setenv("TARGETS", "in")
+    (tmp_path / "b.yaml").write_text("""
+version: 1
+output: out
+environment: [TARGETS]
+scenes:
+  - {table: list.csv}
+  - {items: items.json, settings: {constraint: simplex}}
+  - {files: [in/s002.tif], match: '(?P<n>[0-9]+)', target: "${TARGETS}/s{n}_t.tif"}
+  - {folder: in, exclude: ['*_t.tif'], target: "{parent}/{stem}_t.tif"}
+jobs: [{name: each, kind: train, pool: each}]
+""")
+    made = json.loads(ok("batch", tmp_path / "b.yaml", "--set", "defaults.seed=3", "--json").out)
+    assert [i["scene"] for i in made["items"]] == ["s000", "s001", "s002", "s003"]
+    configs = [yaml.safe_load((tmp_path / f"out/each/s00{i}/config.yaml").read_text()) for i in range(4)]
+    assert [Path(c["target"][0]).name for c in configs] == [f"s00{i}_t.tif" for i in range(4)]
+    assert [c["constraint"] for c in configs] == ["auto", "simplex", "auto", "auto"]
+    assert {c["seed"] for c in configs} == {3}
+
+
+def test_the_schema_knows_what_is_right(tmp_path: Path) -> None:
+    made = json.loads(ok("schema").out)
+    assert made == schema()
+    jsonschema.Draft202012Validator.check_schema(made)
+    scenes_in(tmp_path, 1)
+    content = yaml.safe_load(batch_file(tmp_path).read_text())
+    jsonschema.validate(content, made)
+    for wrong in ({"defaults": {"constrain": "free"}}, {"jobs": [{"name": "a", "kind": "fit"}]}, {"versio": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**content, **wrong}, made)
+
+
+# ------------------------------------------------------------------------------------------------ what cannot be done
+
+WRONG = [
+    ("version: 2", "line 1: version"),
+    ("jbos: []", "unknown key 'jbos'. Did you mean 'jobs'?"),
+    ("defaults: {constrain: free}", "line 3: unknown key 'constrain'. Did you mean 'constraint'?"),
+    ("defaults: {constraint: fre}", "job 'pooled', --constraint; got 'fre'"),
+    ("scenes: [{glob: nothing/*.tif}]", "no scene is found; got glob: nothing/*.tif"),
+    ("scenes: [{glob: in/*.tif, match: 'x([0-9'}]", "match is no regular expression"),
+    ("scenes: [{glob: in/*.tif, match: 'y'}]", "the name 's000.tif' does not match"),
+    ("scenes: [{glob: in/*0.tif, target: '{nothing}.tif'}]", "target template cannot be filled"),
+    ("scenes: [{files: [in/s000.tif, ./other/in/s000.tif]}]", "two scenes would have the same output"),
+    ("output: ${HOME}/x", "${HOME} is not declared"),
+    ("jobs: [{name: a, kind: apply, weights: b}, {name: b, kind: train}]", "needs 'b', which comes later"),
+    ("jobs: [{name: a, kind: apply, weights: a}]", "which is this job itself"),
+    ("jobs: [{name: a, kind: apply}]", "job 'a' needs weights"),
+    ("jobs: [{name: a, kind: apply, weights: nowhere}]", "no earlier job and no file"),
+    ("jobs: [{name: a, kind: train}, {name: a, kind: train}]", "'a' is there twice"),
+    ("jobs: [{name: a/b, kind: train}]", "jobs.0.name"),
+    ("jobs: [{name: a, kind: fit}]", "jobs.0.kind"),
+    ("jobs: [{name: a, kind: train, wieghts: x}]", "unknown key 'wieghts'. Did you mean 'weights'?"),
+    ("jobs: [{name: a, kind: train, weights: x}]", "trains, and takes no weights"),
+    ("jobs: [{name: a, kind: train, settings: {gain: true, constraint: free}}]", "--gain has no meaning"),
+    ("jobs: [{kind: train}]", "key 'name' is missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), WRONG)
+def test_what_cannot_be_is_said_with_its_line_before_any_work(tmp_path: Path, change: str, said: str) -> None:
+    scenes_in(tmp_path, 2)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/in").symlink_to(tmp_path / "in")
+    path = batch_file(tmp_path)
+    key = change.partition(":")[0]
+    lines = path.read_text().splitlines()
+    starts = [i for i, line in enumerate(lines) if line[:1].isalpha()]
+    here = next((i for i in starts if lines[i].startswith(f"{key}:")), None)
+    if here is None:
+        lines.append(change)
+    else:
+        end = next((i for i in starts if i > here), len(lines))
+        lines[here:end] = [change]
+    path.write_text("\n".join(lines))
+    done = cli("batch", path)
+    assert done.code == 2
+    assert said in done.err
+    assert f"{path}" in done.err or "template" in said or "same output" in said
+    assert len(done.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_broken_scenes_are_named_and_only_they_are_tried_again(tmp_path: Path) -> None:
+    """200 scenes, 10 of them broken in different ways."""
+    scenes_in(tmp_path, 200, size=(8, 8))
+    folder = tmp_path / "in"
+    write_tiff(folder / "s003.tif", spectra(5, 8, 8))
+    write_tiff(folder / "s013.tif", np.full((6, 8, 8), np.nan, dtype=np.float32))
+    (folder / "s023.tif").write_bytes((folder / "s023.tif").read_bytes()[:700])
+    (folder / "s033.tif").write_text("no raster")
+    (folder / "s043.tif").write_bytes(b"")
+    (folder / "s053_t.tif").unlink()
+    write_tiff(folder / "s063_t.tif", np.zeros((1, 5, 5), dtype=np.float32))
+    write_tiff(folder / "s073_t.tif", np.full((1, 8, 8), np.nan, dtype=np.float32))
+    (folder / "s083.tif").write_bytes(b"II*\0" + b"\xff" * 400)
+    (folder / "s093_t.tif").write_text("no raster")
+    jobs = "jobs: [{name: scores, kind: evaluate, weights: good/weights.safetensors}]"
+    ok("train", folder / "s000.tif", "--target", folder / "s000_t.tif", "-o", tmp_path / "good")
+    path = batch_file(tmp_path, jobs, defaults="{}")
+    done = cli("batch", path)
+    assert done.code == 1
+    bad = [f"s0{i}3" for i in range(10)]
+    found = rows(tmp_path)
+    assert [r["scene"] for r in found if r["state"] == "failed"] == bad
+    assert sum(r["state"] == "done" for r in found) == 190
+    for row in found:
+        if row["state"] == "failed":
+            assert row["scene"] in row["reason"]
+            assert row["reason"] in " ".join((tmp_path / "out/batch.json").read_text().split())
+            assert "unexpected" not in row["reason"]
+            assert f"scores/{row['scene']}" in done.out
+    before = len((tmp_path / "out/journal.jsonl").read_text().splitlines())
+    assert cli("batch", path).code == 1
+    assert sum(r["kept"] for r in rows(tmp_path)) == 190
+    events = [json.loads(line) for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()[before:]]
+    assert {e["item"] for e in events if e["event"] == "started"} == {f"scores/{b}" for b in bad}
+
+
+def test_what_needs_a_failed_item_is_skipped_and_fail_fast_stops(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 3)
+    (tmp_path / "in/s000.tif").write_text("no raster")
+    jobs = """
+jobs:
+  - {name: each, kind: train, pool: each}
+  - {name: fused, kind: apply, weights: each}
+"""
+    path = batch_file(tmp_path, jobs)
+    assert cli("batch", path).code == 1
+    states = {f"{r['job']}/{r['scene']}": r["state"] for r in rows(tmp_path)}
+    assert states == {"each/s000": "failed", "each/s001": "done", "each/s002": "done", "fused/s000": "skipped",
+                      "fused/s001": "done", "fused/s002": "done"}  # fmt: skip
+    assert "each/s000 made no weights" in next(r["reason"] for r in rows(tmp_path) if r["state"] == "skipped")
+    assert cli("batch", path, "--fresh", "--fail-fast").code == 1
+    assert [r["state"] for r in rows(tmp_path)] == ["failed", *["skipped"] * 5]
+
+
+# ------------------------------------------------------------------------------------------------------------ resuming
+
+
+def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 3)
+    path = batch_file(tmp_path)
+
+    def kept() -> dict[str, bool]:
+        ok("batch", path)
+        return {f"{r['job']}/{r['scene']}": r["kept"] for r in rows(tmp_path)}
+
+    assert not any(kept().values())
+    assert all(kept().values())
+    os.utime(tmp_path / "in/s000.tif")
+    assert all(kept().values()), "another time with the same content is no change"
+    (tmp_path / "out/fused/s001.tif").unlink()
+    assert [k for k, same in kept().items() if not same] == ["fused/s001"]
+    x = spectra(6, 16, 20, seed=9)
+    write_tiff(tmp_path / "in/s002.tif", x)
+    assert not any(kept().values()), "other weights of the pooled training fuse all scenes anew"
+    path.write_text(path.read_text().replace("weights: pooled", "weights: pooled, settings: {dtype: float64}"))
+    assert [k for k, same in kept().items() if same] == ["pooled/"]
+
+
+def test_another_batch_on_the_same_output_is_refused(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    path = batch_file(tmp_path)
+    (tmp_path / "out").mkdir()
+    with Journal(tmp_path / "out"):
+        done = cli("batch", path)
+    assert done.code == 2
+    assert "another batch is writing" in done.err
+    with Journal(tmp_path / "out"), pytest.raises(OutputError), Journal(tmp_path / "out"):
+        pass
+
+
+def test_a_line_that_was_cut_short_is_ended_and_not_read(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.write([{"event": "done", "item": "a"}, {"event": "done", "item": "b"}])
+    file = tmp_path / "journal.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    with Journal(tmp_path) as journal:
+        assert set(last_done(journal.before)) == {"a"}
+        journal.write([{"event": "done", "item": "c"}])
+        assert set(last_done(journal.read())) == {"a", "c"}
+
+
+def process(*arguments: object, **more: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bandfuse", *map(str, arguments)], text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
+    )  # fmt: skip
+
+
+def alive(group: int) -> list[str]:
+    """Processes of a group that are no zombies."""
+    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [line for line in found.splitlines() if line.split()[0] == str(group) and line.split()[1][0] != "Z"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, workers: int) -> None:
+    """Ten kills; after each, nothing that is visible is half-written."""
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "whole").mkdir()
+    for name in ("killed", "whole"):
+        scenes_in(tmp_path / name, 8, size=(64, 300))
+        batch_file(tmp_path / name)
+    ok("batch", tmp_path / "whole/b.yaml")
+    whole = pixels(tmp_path / "whole")
+    assert len(whole) == 9
+    rng = random.Random(workers)
+    for _ in range(5):
+        running = process("batch", tmp_path / "killed/b.yaml", "--workers", workers)
+        time.sleep(rng.uniform(0.4, 2.5))
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+        for name, seen in pixels(tmp_path / "killed").items():
+            assert seen == whole[name]
+    ok("batch", tmp_path / "killed/b.yaml")
+    assert pixels(tmp_path / "killed") == whole
+    assert not list((tmp_path / "killed").rglob(".*.partial"))
+
+
+def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 30, size=(64, 300))
+    running = process("batch", batch_file(tmp_path, "jobs: [{name: each, kind: train, pool: each}]"), "--workers", 2)
+    journal = tmp_path / "out/journal.jsonl"
+    while not (journal.exists() and '"done"' in journal.read_text()):
+        assert running.poll() is None
+        time.sleep(0.05)
+    os.kill(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert not alive(running.pid)
+    assert "the same command goes on" in err, err
+    assert not list(tmp_path.rglob(".*.partial"))
+
+
+def test_a_worker_that_dies_costs_its_item_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system ends a worker that works on one scene, again and again."""
+    scenes_in(tmp_path, 4)
+    (tmp_path / "sitecustomize.py").write_text("""
+import os
+import bandfuse.batches.work as w
+before = w._TOOLS["apply"]
+def deadly(item, share):
+    if item.scene == "s002":
+        os.kill(os.getpid(), 9)
+    return before(item, share)
+w._TOOLS["apply"] = deadly
+""")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    running = process("batch", batch_file(tmp_path), "--workers", 2)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 1, err
+    assert {r["scene"]: r["state"] for r in rows(tmp_path) if r["job"] == "fused"} == {
+        "s000": "done", "s001": "done", "s002": "failed", "s003": "done"
+    }  # fmt: skip
+    assert "worker process died" in next(r["reason"] for r in rows(tmp_path) if r["state"] == "failed")
+
+
+def test_results_do_not_depend_on_the_workers(tmp_path: Path) -> None:
+    for name, workers in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        scenes_in(tmp_path / name, 4)
+        ok("batch", batch_file(tmp_path / name), "--workers", workers)
+    assert pixels(tmp_path / "one") == pixels(tmp_path / "two")
+
+
+# ---------------------------------------------------------------------------------------------------------------- Dask
+
+
+@contextmanager
+def dask_cluster(tmp_path: Path, workers: int = 2) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A scheduler and workers as processes of their own, on loopback."""
+    pytest.importorskip("distributed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port),
+         "--no-dashboard"], **quiet,
+    )  # fmt: skip
+    crew = [
+        subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
+                          "--no-dashboard"], **quiet)
+        for _ in range(workers)
+    ]  # fmt: skip
+    try:
+        yield address, crew
+    finally:
+        for one in [*crew, scheduler]:
+            one.kill()
+            one.wait()
+
+
+def wait_for_workers(address: str, count: int) -> None:
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(address, timeout="30s") as client:
+        client.wait_for_workers(count, timeout=60)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path: Path) -> None:
+    for name in ("alone", "cluster"):
+        (tmp_path / name).mkdir()
+        scenes_in(tmp_path / name, 24, size=(32, 40))
+        batch_file(tmp_path / name)
+    ok("batch", tmp_path / "alone/b.yaml")
+    with dask_cluster(tmp_path) as (address, crew):
+        wait_for_workers(address, 2)
+        running = process("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
+        journal = tmp_path / "cluster/out/journal.jsonl"
+        while not (journal.exists() and journal.read_text().count('"done"') > 3):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.02)
+        crew[0].kill()
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, out + err
+    assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
+
+
+def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    done = cli("batch", batch_file(tmp_path), "--scheduler", "tcp://127.0.0.1:9")
+    assert done.code == 2
+    assert "there is no scheduler at tcp://127.0.0.1:9" in done.err
+    for flags in (("--scheduler", "tcp://127.0.0.1:9", "--dask"), ("--workers", 0)):
+        assert cli("batch", tmp_path / "b.yaml", *flags).code == 2
