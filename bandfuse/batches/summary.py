@@ -22,7 +22,7 @@ from bandfuse.report.pictures import picture
 from bandfuse.results import BatchItem, BatchResult
 from bandfuse.weightsfile import load
 
-PICTURES = 300
+PICTURES = 60
 """At most so many quicklooks are on the page."""
 
 SIDE = 96
