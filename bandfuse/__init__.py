@@ -19,7 +19,7 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
     floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
               yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
-    floor 9   scenes  config  report                  places with their files; settings; HTML, CSV, JSON
+    floor 9   scenes  config  report  export          places with their files; settings; reports; other programs' forms
     floor 10  tools                                   one file per verb; never prints, never exits
     floor 11  batches                                 many scenes: plan, journal, workers, Dask
     floor 12  cli                                     typer and rich

@@ -343,6 +343,27 @@ class EvaluateConfig(Inputs, Limits, Running):
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
 
 
+class ExportConfig(Config):
+    """Settings of ``bandfuse export``."""
+
+    to: Literal["vrt", "pansharpen", "csv", "json", "numpy", "srf", "sli", "bandmathx", "onnx", "pt2"] = Field(
+        description="vrt: fused bands that GDAL and QGIS compute; pansharpen: GDAL's weighted Brovey; csv, json, "
+        "numpy: "
+        "the effective weights; srf: responses at 1 nm; sli: ENVI spectral library; bandmathx: OTB's expression; "
+        "onnx, pt2: a graph for onnxruntime or PyTorch."
+    )
+    output: str | None = Field(None, description="File to write.")
+    scene: str | None = Field(None, description="Raster that the form is for: vrt, pansharpen and bandmathx.")
+    pan: str | None = Field(None, description="Panchromatic image, for pansharpen.")
+    form: Literal["derived", "processed"] = Field(
+        "derived",
+        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, several times quicker; "
+        "outputs of different bands only where no value is missing.",
+    )
+    use_common: bool = Field(False, description="Per-scene weights: use the common ones.")
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
 def build(model: type[M], given: Mapping[str, Any], where: Mapping[str, str] | None = None) -> M:
     """Check settings; ``where`` says by key where a setting was made.
 

@@ -274,6 +274,17 @@ class EvaluateResult(Result):
     pixels: PixelCount
 
 
+class ExportResult(Result):
+    """What ``export`` wrote."""
+
+    output: str
+    form: str
+    outputs: list[str]
+    difference: float | None = Field(
+        None, description="vrt: largest difference to the fusion itself in three windows, relative to the largest value"
+    )
+
+
 class BatchItem(Result):
     """One item of a batch: a job on one scene, or on all of them (scene is empty)."""
 

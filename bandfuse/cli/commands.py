@@ -9,7 +9,7 @@ import typer
 
 from bandfuse.cli import show
 from bandfuse.cli.options import settings, with_settings
-from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
+from bandfuse.config import ApplyConfig, EvaluateConfig, ExportConfig, TrainConfig
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -113,6 +113,32 @@ def evaluate(
     show.scores(result.scores, f"Scores on {result.scene}")
     show.overall(result.overall)
     show.line(f"{show.count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+
+
+@app.command()
+@with_settings(ExportConfig)
+def export(
+    given: dict[str, Any],
+    weights: Weights,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write weights in the form of another program.
+
+    bandfuse export run/weights.safetensors --to vrt --scene cube.tif -o fused.vrt
+
+    bandfuse export run/weights.safetensors --to srf -o responses.csv
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.export import export as tool
+
+    result = tool(weights, settings(ExportConfig, given))
+    if json:
+        show.json(result.model_dump_json())
+        return
+    proved = "" if result.difference is None else f"; GDAL reads it alike, to {result.difference:.1g} of the range"
+    show.line(f"{result.output} written: {show.count(len(result.outputs), 'output')}{proved}")
 
 
 @app.command()

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
     "apply": "Fuse rasters of any size with saved weights.",
     "evaluate": "Score saved weights against the target of another image.",
+    "export": "Write weights in the form of another program: VRT, CSV, ONNX, …",
     "batch": "Train, apply and evaluate many scenes by one file; resumable.",
     "schema": "Print the JSON schema of a batch file.",
     "info": "Show what bandfuse sees in files.",

@@ -1,0 +1,10 @@
+"""Exports: learned weights in the forms of other programs. Text or bytes out; the tool writes and proves them.
+
+Order inside the room, from the ground up::
+
+    linear        y = M x + c per stored value: what every linear form is made of
+    tables        csv, json, numpy, srf (1 nm responses), sli (ENVI spectral library)
+    vrt           GDAL virtual rasters: derived and processed bands, pansharpening
+    expression    OTB's BandMathX
+    network       onnx, pt2 (torch.export)
+"""

@@ -1,0 +1,186 @@
+"""VRT: fused bands that GDAL computes when they are read, so that QGIS shows them with nothing installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import MismatchError
+from bandfuse.export.linear import Linear
+
+FILL = "-3.4028234663852886e+38"
+"""Nodata of processed bands, which cannot be NaN: the least float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types, nodata (NaN: none)
+    and whether it has a mask of its own."""
+
+    path: str
+    rows: int
+    cols: int
+    wkt: str
+    transform: Sequence[float]
+    dtypes: Sequence[str]
+    nodata: Floats
+    masked: bool
+
+
+_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
+          "float32": "Float32", "float64": "Float64"}  # fmt: skip
+
+
+def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
+    root = Xml.Element("VRTDataset", rasterXSize=str(cube.cols), rasterYSize=str(cube.rows))
+    if kind:
+        root.set("subClass", kind)
+    if cube.wkt:
+        Xml.SubElement(root, "SRS").text = cube.wkt
+    a, b, c, d, e, f = cube.transform
+    if tuple(cube.transform) != (1, 0, 0, 0, 1, 0):
+        Xml.SubElement(root, "GeoTransform").text = ", ".join(repr(float(v)) for v in (c, a, b, f, d, e))
+    return root
+
+
+def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) -> Xml.Element:
+    """A source that is one band of the cube (1-based), by a path relative to the VRT where there is one."""
+    source = Xml.SubElement(parent, kind)
+    name = Xml.SubElement(source, "SourceFilename")
+    local = os.path.exists(cube.path)
+    name.set("relativeToVRT", str(int(local)))
+    name.text = os.path.relpath(os.path.abspath(cube.path), place.absolute().parent) if local else cube.path
+    Xml.SubElement(source, "SourceBand").text = str(band)
+    return source
+
+
+def _named(band: Xml.Element, outputs: Bands, k: int, tags: dict[str, str], nodata: str) -> None:
+    Xml.SubElement(band, "Description").text = outputs.name[k]
+    metadata = Xml.SubElement(band, "Metadata")
+    for key, value in tags.items():
+        Xml.SubElement(metadata, "MDI", key=key).text = value
+    if "wavelength" in tags:
+        imagery = Xml.SubElement(band, "Metadata", domain="IMAGERY")
+        for name, key in (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM")):
+            if name in tags:
+                Xml.SubElement(imagery, "MDI", key=key).text = f"{float(tags[name]) / 1000:.6f}"
+    Xml.SubElement(band, "NoDataValue").text = nodata
+
+
+def _text(root: Xml.Element) -> str:
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode") + "\n"
+
+
+def derived(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
+    """Bands that are sums of scaled sources (GDAL 3.4 and later). A missing source makes the sum missing.
+
+    ``<PixelFunctionType>sum`` over ``ratio · stored + offset`` per source, the constant riding on the first; a sum of
+    one source is the source itself, as GDAL's ``sum`` needs two before 3.12.
+    """
+    root = _dataset(cube)
+    for k in range(len(outputs)):
+        used = linear.used(k)
+        band = Xml.SubElement(root, "VRTRasterBand", dataType="Float32", band=str(k + 1))
+        _named(band, outputs, k, tags[k], "nan")
+        if not used:
+            raise MismatchError(f"output {outputs.name[k]!r} has no weights", expected="at least one band with weight")
+        if len(used) > 1:
+            band.set("subClass", "VRTDerivedRasterBand")
+            Xml.SubElement(band, "PixelFunctionType").text = "sum"
+            Xml.SubElement(band, "SourceTransferType").text = "Float64"
+            Xml.SubElement(band, "PixelFunctionArguments", propagateNoData="true")
+        for number, b in enumerate(used):
+            source = _source(band, "ComplexSource", cube, b + 1, place)
+            if cube.masked:
+                Xml.SubElement(source, "UseMaskBand").text = "true"
+            elif np.isfinite(cube.nodata[b]):
+                Xml.SubElement(source, "NODATA").text = repr(float(cube.nodata[b]))
+            Xml.SubElement(source, "ScaleOffset").text = repr(float(linear.constant[k])) if number == 0 else "0"
+            Xml.SubElement(source, "ScaleRatio").text = repr(float(linear.matrix[k, b]))
+    return _text(root)
+
+
+def processed(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
+    """Bands by GDAL's affine combination (GDAL 3.9 and later), several times quicker than :func:`derived`.
+
+    Only the bands with weight are read; a missing one makes *all* outputs missing.
+
+    Raises
+    ------
+    MismatchError : a mask, which this form cannot see; nodata that differs between bands; outputs that need different
+    bands while values may be missing, as GDAL then loses pixels that only some outputs need.
+    """
+    used = sorted({b for k in range(len(outputs)) for b in linear.used(k)})
+    fill = np.unique(cube.nodata[used][np.isfinite(cube.nodata[used])])
+    if cube.masked or len(fill) > 1:
+        got = "a mask" if cube.masked else f"nodata {', '.join(f'{v:g}' for v in fill)}"
+        raise MismatchError(f"{cube.path} does not fit a processed VRT", got=got, remedy="Use --form derived.")
+    missing = len(fill) or any(cube.dtypes[b].startswith("float") for b in used)
+    if missing and any(linear.used(k) != used for k in range(len(outputs))):
+        raise MismatchError(
+            "a processed VRT would lose pixels", got="outputs of different bands, and values that may be missing",
+            expected="outputs that all use the same bands", remedy="Use --form derived.",
+        )  # fmt: skip
+    root = _dataset(cube, "VRTProcessedDataset")
+    inner = _dataset(cube)
+    for number, b in enumerate(used):
+        band = Xml.SubElement(inner, "VRTRasterBand", dataType=_TYPES[cube.dtypes[b]], band=str(number + 1))
+        if len(fill):
+            Xml.SubElement(band, "NoDataValue").text = repr(float(fill[0]))
+        _source(band, "SimpleSource", cube, b + 1, place)
+    Xml.SubElement(root, "Input", unscale="false").append(inner)
+    step = Xml.SubElement(Xml.SubElement(root, "ProcessingSteps"), "Step", name="bandfuse")
+    Xml.SubElement(step, "Algorithm").text = "BandAffineCombination"
+    arguments = {
+        f"coefficients_{k + 1}": ",".join(
+            repr(float(v)) for v in (linear.constant[k], *linear.matrix[k, used])) for k in range(len(outputs))
+    }  # fmt: skip
+    if len(fill):
+        arguments |= {"src_nodata": repr(float(fill[0])), "dst_nodata": FILL}
+    for name, value in {**arguments, "dst_intended_datatype": "Float32"}.items():
+        Xml.SubElement(step, "Argument", name=name).text = value
+    for k in range(len(outputs)):
+        band = Xml.SubElement(
+            root, "VRTRasterBand", dataType="Float32", band=str(k + 1), subClass="VRTProcessedRasterBand"
+        )
+        _named(band, outputs, k, tags[k], FILL if len(fill) else "nan")
+    return _text(root)
+
+
+def pansharpened(cube: Cube, pan: Cube, linear: Linear, place: Path) -> str:
+    """GDAL's weighted Brovey pansharpening of the cube's bands with weight by a panchromatic image, the learned weights
+    in its ``<Weights>``.
+
+    Raises
+    ------
+    MismatchError : more than one output, or a constant, which it has no place for.
+    """
+    if len(linear.matrix) != 1 or linear.constant[0] != 0:
+        got = f"{len(linear.matrix)} outputs" if len(linear.matrix) != 1 else f"offset {linear.constant[0]:g}"
+        raise MismatchError(
+            "pansharpening takes one sum of bands without an offset", got=got,
+            remedy="Train on the panchromatic image with --no-offset.",
+        )  # fmt: skip
+    used = linear.used(0)
+    root = _dataset(pan, "VRTPansharpenedDataset")
+    options = Xml.SubElement(root, "PansharpeningOptions")
+    Xml.SubElement(options, "Algorithm").text = "WeightedBrovey"
+    weights = ",".join(weight_list(linear))
+    Xml.SubElement(Xml.SubElement(options, "AlgorithmOptions"), "Weights").text = weights
+    Xml.SubElement(options, "Resampling").text = "Cubic"
+    _source(options, "PanchroBand", pan, 1, place)
+    for number, b in enumerate(used):
+        _source(options, "SpectralBand", cube, b + 1, place).set("dstBand", str(number + 1))
+    return _text(root)
+
+
+def weight_list(linear: Linear) -> list[str]:
+    """The weights of the first output's bands, as ``gdal_pansharpen -w`` takes them one by one."""
+    return [repr(float(linear.matrix[0, b])) for b in linear.used(0)]

@@ -1,0 +1,136 @@
+"""Export: weights in the form of another program, written whole, and proved where GDAL reads it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.config import ExportConfig
+from bandfuse.errors import ConfigError, RunError
+from bandfuse.export import expression, network, tables, vrt
+from bandfuse.export.linear import Linear, require_strict
+from bandfuse.fusion import Fusion, Kernel
+from bandfuse.output import check_file, whole_files
+from bandfuse.raster import Raster, Reader, band_tags, describe
+from bandfuse.results import ExportResult
+from bandfuse.scenes import MAIN, Scene, check_inputs
+from bandfuse.weightsfile import load
+from bandfuse.windows import Window
+
+SIDE = 64
+"""Rows and columns of the windows in which a virtual raster is compared with the fusion itself."""
+
+TOLERANCE = 1e-5
+"""How far, relative to the largest value, they may differ: GDAL's virtual bands are float32."""
+
+Written = dict[str, str | bytes]
+"""Contents by the ending of the file."""
+
+PLAIN: dict[str, Callable[[Fusion], str | bytes]] = {
+    "csv": tables.as_csv,
+    "json": tables.as_json,
+    "numpy": tables.as_numpy,
+    "srf": tables.as_srf,
+    "onnx": network.onnx,
+    "pt2": network.pt2,
+}
+"""Forms that need nothing but the weights."""
+
+
+def export(weights: str | Path, config: ExportConfig) -> ExportResult:
+    """Write weights in another form.
+
+    Raises
+    ------
+    ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual raster otherwise.
+    """
+    model = load(weights)
+    if not config.output:
+        raise ConfigError("no output is given", expected="-o FILE")
+    path = Path(config.output)
+    scene = None if config.scene is None else describe(config.scene, MAIN)
+    names = [""] if scene is None else Scene(Path(scene.path).stem, (scene,)).names
+    fusion = model.fusion(names, use_common=config.use_common)
+    inputs = [Path(weights), *(Path(p) for p in (config.scene, config.pan) if p)]
+    check_file(path, overwrite=config.overwrite, inputs=inputs)
+    text = _content(fusion, config, scene, path)
+    with whole_files(path, inputs) as scratch:
+        for ending, content in text.items():
+            file = scratch if not ending else scratch.with_suffix(ending)
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return ExportResult(output=str(path), form=config.to, outputs=list(fusion.outputs.name),
+                        difference=_proved(path, fusion, scene, config))  # fmt: skip
+
+
+def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, path: Path) -> Written:
+    if config.to in PLAIN:
+        return {"": PLAIN[config.to](fusion)}
+    if config.to == "sli":
+        header, data = tables.as_sli(fusion)
+        if path.suffix == ".hdr":
+            raise ConfigError("--output is the library's data file", got=path.name, expected="a name such as lib.sli")
+        return {"": data, ".hdr": header}
+    if config.to == "bandmathx" and scene is None:
+        return {"": expression.bandmathx(Linear.of(fusion))}
+    if scene is None:
+        raise ConfigError(f"--to {config.to} needs a scene", remedy="Give it with --scene.")
+    check_inputs(Scene(Path(scene.path).stem, (scene,)), fusion.inputs)
+    linear = Linear.of(fusion, scene.scale, scene.offset)
+    if config.to == "bandmathx":
+        return {"": expression.bandmathx(linear)}
+    require_strict(fusion)
+    if config.to == "pansharpen":
+        if config.pan is None:
+            raise ConfigError("--to pansharpen needs the panchromatic image", remedy="Give it with --pan.")
+        return {"": vrt.pansharpened(_cube(scene), _cube(describe(config.pan)), linear, path)}
+    form = vrt.processed if config.form == "processed" else vrt.derived
+    return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
+
+
+def _cube(raster: Raster) -> vrt.Cube:
+    """What a VRT must know."""
+    wkt = "" if raster.crs is None else str(raster.crs.to_wkt())
+    return vrt.Cube(raster.path, raster.rows, raster.cols, wkt, tuple(raster.transform)[:6], raster.dtypes,
+                    raster.nodata, raster.masked)  # fmt: skip
+
+
+def _proved(path: Path, fusion: Fusion, scene: Raster | None, config: ExportConfig) -> float | None:
+    """The largest difference between the virtual raster and the fusion itself, relative to the largest value, in the
+    first, middle and last window. A file that is wrong is taken away again.
+
+    Raises
+    ------
+    RunError : they differ.
+    """
+    if config.to != "vrt" or scene is None:
+        return None
+    difference = max(_difference(path, fusion, scene, w) for w in _looks(scene.shape))
+    if not difference <= TOLERANCE:
+        path.unlink()
+        raise RunError(
+            f"GDAL does not read {path.name} as bandfuse fuses it, and it was taken away again",
+            got=f"a relative difference of {difference:.2g}", remedy="Try the other --form, or use bandfuse apply.",
+        )  # fmt: skip
+    return difference
+
+
+def _looks(shape: tuple[int, int]) -> list[Window]:
+    rows, cols = min(SIDE, shape[0]), min(SIDE, shape[1])
+    return [Window((shape[0] - rows) * i // 2, (shape[1] - cols) * i // 2, rows, cols) for i in range(3)]
+
+
+def _difference(path: Path, fusion: Fusion, scene: Raster, window: Window) -> float:
+    """Relative to the largest value; infinite where one has values and the other has none."""
+    whole = (slice(0, window.rows), slice(0, window.cols))
+    with Reader([(scene, fusion.support)]) as reader:
+        ours = Kernel(fusion)(reader.read(window).cell(*whole).values().copy())
+    made = describe(path)
+    with Reader([(made, list(range(len(fusion.outputs))))]) as reader:
+        theirs = reader.read(window).cell(*whole).values().copy()
+    there = np.isfinite(ours)
+    if not (np.isfinite(theirs) == there).all():
+        return float("inf")
+    size = float(np.abs(ours[there]).max(initial=0.0)) or 1.0
+    return float(np.abs(ours[there] - theirs[there]).max(initial=0.0)) / size
