@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from bandfuse.errors import ConfigError, nearest
+from bandfuse.sensors import is_file
 
 M = TypeVar("M", bound="Config")
 
@@ -161,7 +162,8 @@ class TrainConfig(Inputs, Limits, Running):
     groups: str | None = Field(
         None,
         min_length=1,
-        description="Several groups at once: equal:8, file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
+        description="Several groups at once: equal:8, correlation:8, cluster:8, sensor:sentinel-2a, regions, "
+        "file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
     )
     fuse: Literal["within", "across"] = Field(
         "within",
@@ -392,6 +394,12 @@ PATHS = ("scenes", "source", "target", "labels", "mask")
 """Settings that are lists of paths."""
 
 
+def named_file(groups: str) -> str:
+    """The file that ``file:groups.yaml`` or ``sensor:mine.csv`` names; empty where none is named."""
+    word, _, path = groups.partition(":")
+    return path if word == "file" or (word == "sensor" and is_file(path)) else ""
+
+
 def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings whose relative paths are relative to a folder, made absolute."""
     result = dict(given)
@@ -400,8 +408,10 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(value, list):
             result[key] = [_rebase(str(text), folder, named=key == "source") for text in value]
     groups = result.get("groups")
-    if isinstance(groups, str) and groups.startswith("file:"):
-        result["groups"] = "file:" + _rebase(groups.removeprefix("file:"), folder)
+    if isinstance(groups, str) and (path := named_file(groups)):
+        result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"
+    if isinstance(result.get("sensor"), str) and (path := named_file(f"sensor:{result['sensor']}")):
+        result["sensor"] = _rebase(path, folder)
     for key in ("output", "checkpoint"):
         if isinstance(result.get(key), str):
             result[key] = _rebase(result[key], folder)
