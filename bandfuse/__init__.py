@@ -34,7 +34,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bandfuse.bands import Bands
-    from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
+    from bandfuse.config import ApplyConfig, EvaluateConfig, ResampleConfig, TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.fusion import Fusion
     from bandfuse.model import Model
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from bandfuse.tools.apply import apply
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
+    from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
     from bandfuse.weightsfile import load
 
@@ -50,6 +51,7 @@ _HOMES = {
     "Bands": "bandfuse.bands",
     "ApplyConfig": "bandfuse.config",
     "EvaluateConfig": "bandfuse.config",
+    "ResampleConfig": "bandfuse.config",
     "TrainConfig": "bandfuse.config",
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
@@ -61,6 +63,7 @@ _HOMES = {
     "apply": "bandfuse.tools.apply",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
+    "resample": "bandfuse.tools.resample",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.weightsfile",
 }
@@ -74,6 +77,7 @@ __all__ = [
     "Model",
     "Moments",
     "Pixels",
+    "ResampleConfig",
     "RunError",
     "TrainConfig",
     "UsageError",
@@ -82,6 +86,7 @@ __all__ = [
     "evaluate",
     "info",
     "load",
+    "resample",
     "train",
 ]
 

@@ -333,9 +333,48 @@ class ApplyConfig(Inputs, Encoded, Running):
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
+    resample: bool = Field(
+        False,
+        description="Move the weights to a cube of other wavelengths: as a density over wavelength, which its bands "
+        "take over.",
+    )
+    min_coverage: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="With --resample: the least share of every output's weight that must find bands, 0.95 by default.",
+    )
     inverse: bool = Field(
         False, description="The other way: rebuild the cube from a raster that weights of a reconstruction have fused."
     )
+
+
+class ResampleConfig(Inputs, Encoded, Running):
+    """Settings of ``bandfuse resample``."""
+
+    sensor: str | None = Field(
+        None,
+        min_length=1,
+        description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …), or a CSV file: wavelength_nm,B1,B2,… or "
+        "name,centre_nm,fwhm_nm.",
+    )
+    output: str | None = Field(
+        None,
+        description="Raster to write, its weights beside it as NAME.weights.safetensors; with several scenes a folder "
+        "or a template.",
+    )
+    weights_only: bool = Field(False, description="Write no raster: the output is the weights file, *.safetensors.")
+    min_coverage: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Bands of the sensor are left out of which the cube's bands cover less than this share of the "
+        "response.",
+    )
+    nodata_policy: Literal["strict", "renormalise"] = Field(
+        "strict", description="Pixels with a missing input: nodata (strict), or from the bands present (renormalise)."
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
 
 class EvaluateConfig(Inputs, Limits, Running):

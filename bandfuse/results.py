@@ -261,6 +261,42 @@ class ApplyResult(Result):
     clipped: int
     seconds: float
     messages: list[str]
+    coverage: Score = Field(
+        default_factory=dict,
+        description="with resample: the share of each output's weight that found bands, the least of all scenes",
+    )
+
+
+class SensorBandRow(Result):
+    """One band of a sensor, as far as a cube covers it."""
+
+    name: str
+    wavelength_nm: float
+    fwhm_nm: float
+    coverage: float = Field(description="share of the response's area within the bands of the cube")
+    bands: int = Field(description="bands of the cube with weight")
+    used: bool = Field(description="false: covered too little, and left out")
+
+
+class ResampledScene(Result):
+    """What became of one scene."""
+
+    scene: str
+    output: str | None = Field(description="the raster; null where only weights were asked for")
+    weights: str
+    bands: list[SensorBandRow]
+
+
+class ResampleResult(Result):
+    """What ``resample`` did."""
+
+    sensor: str
+    origin: str = Field(description="where the responses come from")
+    scenes: list[ResampledScene]
+    valid_share: float | None
+    clipped: int
+    seconds: float
+    messages: list[str]
 
 
 class EvaluateResult(Result):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.bands import Bands, Floats
+from bandfuse.errors import shorten
 from bandfuse.moments import Moments, total
 from bandfuse.scenes import Scene, common_reasons
 from bandfuse.tools.effort import Effort
@@ -45,3 +46,10 @@ def glance(scenes: Sequence[Scene], effort: Effort, seed: int) -> Glance:
 def _finite(seen: Moments) -> Floats:
     """The covariance, zeros in the place of squares that overflowed."""
     return np.where(np.isfinite(seen.covariance), seen.covariance, 0.0)
+
+
+def glance_messages(scene: Scene, seen: Glance) -> list[str]:
+    """Which bands look dead, in words; the reasons that the files themselves give are left out."""
+    before, after = scene.bands.reason, seen.bands.reason
+    new = [f"{seen.bands.label(i)}: {after[i]}" for i in range(len(after)) if after[i] and not before[i]]
+    return [f"{scene.key}: not used, by the look of a few windows: {shorten(new, 6)}"] if new else []
