@@ -165,6 +165,12 @@ class TrainConfig(Inputs, Limits, Running):
         description="Several groups at once: equal:8, correlation:8, cluster:8, sensor:sentinel-2a, regions, "
         "file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
     )
+    sensor: str | None = Field(
+        None,
+        min_length=1,
+        description="Hold the learned weights against the published responses of this sensor, by the outputs' names or "
+        "order: sentinel-2a, …, or a CSV file. It changes no weight.",
+    )
     fuse: Literal["within", "across"] = Field(
         "within",
         description="within: each group becomes one output band. across: groups are combined channel by channel.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ from bandfuse.fusion import Fusion
 from bandfuse.model import Model
 from bandfuse.resampling import bins, extents, moved, published
 from bandfuse.sensors import Sensor, SensorBand, find
+from bandfuse.tools.published import compare
 from bandfuse.weightsfile import dumps, load
 
 DATA = Path(os.environ.get("BANDFUSE_REAL_DATA") or "nowhere")
@@ -415,3 +417,63 @@ def test_weights_learned_on_aviris_fit_enmap_to_one_percent(tmp_path: Path) -> N
     assert lost.code == 2
     assert "B11 (0.0 %)" in lost.err
     assert not (tmp_path / "no.tif").exists()
+
+
+# ----------------------------------------------------------------------------------- learned against published weights
+
+
+def test_learned_weights_are_held_against_published_ones(tmp_path: Path) -> None:
+    cube, target = cube_of(tmp_path), tmp_path / "t.tif"
+    ok("resample", cube, "--sensor", "landsat-8-oli", "-o", target)
+    settings = ("train", cube, "--target", target, "--constraint", "nonnegative", "--smooth", "0", "--no-fused")
+    ok(*settings, "--sensor", "landsat-8-oli", "-o", tmp_path / "run")
+    ok(*settings, "-o", tmp_path / "plain")
+    same = [(tmp_path / run / "weights.safetensors").read_bytes() for run in ("run", "plain")]
+    assert same[0] == same[1]
+    outputs = json.loads((tmp_path / "run" / "report.json").read_text())["trust"]["outputs"]
+    for one in outputs:
+        found = one["published"]
+        assert found["band"] == one["name"]
+        assert abs(found["shift_nm"]) < 0.01
+        assert found["out_of_band"] == pytest.approx(found["out_of_band_published"], abs=1e-4)
+        assert sum(found["weights"].values()) == pytest.approx(1, abs=1e-4)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("Dashed: the published response") == 4
+    assert "Learned against published responses" in page
+    assert "Dashed" not in (tmp_path / "plain" / "report.html").read_text()
+    assert json.loads((tmp_path / "plain" / "report.json").read_text())["trust"]["outputs"][0]["published"] is None
+
+
+def test_a_shifted_response_is_seen() -> None:
+    cube, sensor = even(400, 900, 5.0), find("landsat-8-oli")
+    truth = published(sensor, cube).weight
+    learned = 2 * np.roll(truth, 2, axis=1)
+    learned[2, 0] = -0.1
+    rows = compare("landsat-8-oli", cube, ["Blue", "green", "red", "mine"], learned[:4])
+    assert [r.band for r in rows.values()] == ["blue", "green", "red"]
+    assert rows[0].shift_nm == pytest.approx(10)
+    assert rows[2].shift_nm is None
+    assert rows[2].out_of_band == pytest.approx(0.1 / np.abs(learned[2]).sum(), abs=1e-6)
+    assert sum(rows[1].weights.values()) == pytest.approx(2)
+    by_order = compare("landsat-8-oli", cube, list("abcdef"), learned)
+    assert [r.band for r in by_order.values()] == list(sensor.names)
+    assert by_order[5].centre_nm is None
+
+
+def test_a_comparison_that_cannot_be_made_is_refused_first(tmp_path: Path) -> None:
+    cube = cube_of(tmp_path)
+    target = write_tiff(tmp_path / "t.tif", spectra(2, 30, 20), names=["x", "y"])
+    bare = write_tiff(tmp_path / "bare.tif", spectra(8, 30, 20))
+    before = listing(tmp_path)
+    for arguments, said in (
+        (
+            (cube, "--target", target, "--sensor", "enmap"),
+            "cannot be held against the bands of enmap; got outputs x, y",
+        ),
+        ((cube, "--target", target, "--sensor", "enmp"), "Did you mean 'enmap'"),
+        ((cube, "--sensor", "enmap"), "--sensor holds weights of a regression"),
+        ((bare, "--target", target, "--sensor", tmp_path / "own.csv"), "own.csv cannot be read"),
+    ):
+        done = cli("train", *arguments, "-o", tmp_path / "run")
+        assert (done.code, said in done.err) == (2, True), done.err
+    assert listing(tmp_path) == before

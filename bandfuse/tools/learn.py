@@ -31,6 +31,7 @@ from bandfuse.tools.effort import Effort
 from bandfuse.tools.fitting import fit_model, is_solved
 from bandfuse.tools.glance import glance
 from bandfuse.tools.judge import held_out_pairs, peak_of
+from bandfuse.tools.published import require_comparable
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
 from bandfuse.tools.survey import SCORED, Inquiry, Survey, survey
@@ -321,4 +322,7 @@ def make_groups(
 
 def _arrange(config: TrainConfig, bands: Bands, targets: list[str] | None, covariance: Covariance) -> Design:
     groups, named = make_groups(config.group, config.groups, config.fuse, bands, covariance)
-    return design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
+    made = design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
+    if config.sensor:
+        require_comparable(config.sensor, bands, made.names)
+    return made
