@@ -5,9 +5,10 @@ Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and
 The rooms, from the ground up. A file imports only from floors below its own (inside a package, from earlier files)::
 
     floor 0   errors  progress                        words: the error tree; progress as a callable
-    floor 1   bands  windows  device                  nouns without pixels; where torch computes
+    floor 1   bands  windows  device  sensors         nouns without pixels; where torch computes; known responses
     floor 2   groups  fusion  metadata  results       splitting bands; y = f(x); tags to tables; result models
-              products  fitted                        z zᵀ in float64, float32, on a device; what a fit found
+              products  fitted  resampling            z zᵀ in float64, float32, on a device; what a fit found;
+                                                      weights that follow from wavelengths alone
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
               pivoting  heldout                       many small problems; which pixels are not trained on
     floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
@@ -35,7 +36,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bandfuse.bands import Bands
     from bandfuse.batches.batch import batch
-    from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
+    from bandfuse.config import ApplyConfig, EvaluateConfig, ResampleConfig, TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.fusion import Fusion
     from bandfuse.model import Model
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from bandfuse.tools.apply import apply
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
+    from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
     from bandfuse.weightsfile import load
 
@@ -51,6 +53,7 @@ _HOMES = {
     "Bands": "bandfuse.bands",
     "ApplyConfig": "bandfuse.config",
     "EvaluateConfig": "bandfuse.config",
+    "ResampleConfig": "bandfuse.config",
     "TrainConfig": "bandfuse.config",
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
@@ -63,6 +66,7 @@ _HOMES = {
     "batch": "bandfuse.batches.batch",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
+    "resample": "bandfuse.tools.resample",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.weightsfile",
 }
@@ -76,6 +80,7 @@ __all__ = [
     "Model",
     "Moments",
     "Pixels",
+    "ResampleConfig",
     "RunError",
     "TrainConfig",
     "UsageError",
@@ -85,6 +90,7 @@ __all__ = [
     "evaluate",
     "info",
     "load",
+    "resample",
     "train",
 ]
 

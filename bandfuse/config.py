@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from bandfuse.errors import ConfigError, nearest
+from bandfuse.sensors import is_file
 
 M = TypeVar("M", bound="Config")
 
@@ -161,7 +162,14 @@ class TrainConfig(Inputs, Limits, Running):
     groups: str | None = Field(
         None,
         min_length=1,
-        description="Several groups at once: equal:8, file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
+        description="Several groups at once: equal:8, correlation:8, cluster:8, sensor:sentinel-2a, regions, "
+        "file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
+    )
+    sensor: str | None = Field(
+        None,
+        min_length=1,
+        description="Hold the learned weights against the published responses of this sensor, by the outputs' names or "
+        "order: sentinel-2a, …, or a CSV file. It changes no weight.",
     )
     fuse: Literal["within", "across"] = Field(
         "within",
@@ -331,9 +339,48 @@ class ApplyConfig(Inputs, Encoded, Running):
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
+    resample: bool = Field(
+        False,
+        description="Move the weights to a cube of other wavelengths: as a density over wavelength, which its bands "
+        "take over.",
+    )
+    min_coverage: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="With --resample: the least share of every output's weight that must find bands, 0.95 by default.",
+    )
     inverse: bool = Field(
         False, description="The other way: rebuild the cube from a raster that weights of a reconstruction have fused."
     )
+
+
+class ResampleConfig(Inputs, Encoded, Running):
+    """Settings of ``bandfuse resample``."""
+
+    sensor: str | None = Field(
+        None,
+        min_length=1,
+        description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …), or a CSV file: wavelength_nm,B1,B2,… or "
+        "name,centre_nm,fwhm_nm.",
+    )
+    output: str | None = Field(
+        None,
+        description="Raster to write, its weights beside it as NAME.weights.safetensors; with several scenes a folder "
+        "or a template.",
+    )
+    weights_only: bool = Field(False, description="Write no raster: the output is the weights file, *.safetensors.")
+    min_coverage: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Bands of the sensor are left out of which the cube's bands cover less than this share of the "
+        "response.",
+    )
+    nodata_policy: Literal["strict", "renormalise"] = Field(
+        "strict", description="Pixels with a missing input: nodata (strict), or from the bands present (renormalise)."
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
 
 class EvaluateConfig(Inputs, Limits, Running):
@@ -413,6 +460,12 @@ PATHS = ("scenes", "source", "target", "labels", "mask")
 """Settings that are lists of paths."""
 
 
+def named_file(groups: str) -> str:
+    """The file that ``file:groups.yaml`` or ``sensor:mine.csv`` names; empty where none is named."""
+    word, _, path = groups.partition(":")
+    return path if word == "file" or (word == "sensor" and is_file(path)) else ""
+
+
 def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings whose relative paths are relative to a folder, made absolute."""
     result = dict(given)
@@ -421,8 +474,10 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(value, list):
             result[key] = [_rebase(str(text), folder, named=key == "source") for text in value]
     groups = result.get("groups")
-    if isinstance(groups, str) and groups.startswith("file:"):
-        result["groups"] = "file:" + _rebase(groups.removeprefix("file:"), folder)
+    if isinstance(groups, str) and (path := named_file(groups)):
+        result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"
+    if isinstance(result.get("sensor"), str) and (path := named_file(f"sensor:{result['sensor']}")):
+        result["sensor"] = _rebase(path, folder)
     for key in ("output", "checkpoint"):
         if isinstance(result.get(key), str):
             result[key] = _rebase(result[key], folder)

@@ -152,6 +152,19 @@ class RunRow(Result):
     cost: float = Field(description="the most that sharing the sum out otherwise adds to the loss, per target variance")
 
 
+class PublishedResponse(Result):
+    """A learned response beside the published one, as the bands of the cube see it. Out of band is further from its
+    centre than its FWHM; of learned weights their sizes count."""
+
+    band: str = Field(description="the sensor's band")
+    coverage: float = Field(description="share of the published response within the bands of the cube")
+    centre_nm: float | None = Field(description="of the published response; null where no band of the cube sees it")
+    shift_nm: float | None = Field(description="learned minus published centre; null for signed weights")
+    out_of_band: float | None
+    out_of_band_published: float | None
+    weights: dict[int, float] = Field(description="published weights by band number, with the sum of the learned ones")
+
+
 class OutputTrust(Result):
     """How far the weights of one output can be believed."""
 
@@ -166,6 +179,7 @@ class OutputTrust(Result):
     )
     weights: list[WeightTrust] = Field(default_factory=list)
     runs: list[RunRow] = Field(default_factory=list)
+    published: PublishedResponse | None = Field(None, description="with sensor: against its published response")
 
 
 class WindowRow(Result):
@@ -258,6 +272,42 @@ class ApplyResult(Result):
     outputs: list[str]
     pixels: int
     valid_share: float
+    clipped: int
+    seconds: float
+    messages: list[str]
+    coverage: Score = Field(
+        default_factory=dict,
+        description="with resample: the share of each output's weight that found bands, the least of all scenes",
+    )
+
+
+class SensorBandRow(Result):
+    """One band of a sensor, as far as a cube covers it."""
+
+    name: str
+    wavelength_nm: float
+    fwhm_nm: float
+    coverage: float = Field(description="share of the response's area within the bands of the cube")
+    bands: int = Field(description="bands of the cube with weight")
+    used: bool = Field(description="false: covered too little, and left out")
+
+
+class ResampledScene(Result):
+    """What became of one scene."""
+
+    scene: str
+    output: str | None = Field(description="the raster; null where only weights were asked for")
+    weights: str
+    bands: list[SensorBandRow]
+
+
+class ResampleResult(Result):
+    """What ``resample`` did."""
+
+    sensor: str
+    origin: str = Field(description="where the responses come from")
+    scenes: list[ResampledScene]
+    valid_share: float | None
     clipped: int
     seconds: float
     messages: list[str]

@@ -9,7 +9,7 @@ import typer
 
 from bandfuse.cli import show
 from bandfuse.cli.options import settings, with_settings
-from bandfuse.config import ApplyConfig, EvaluateConfig, ExportConfig, TrainConfig
+from bandfuse.config import ApplyConfig, EvaluateConfig, ExportConfig, ResampleConfig, TrainConfig
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -74,6 +74,8 @@ def apply(
     bandfuse apply run/weights.safetensors other.tif -o fused.tif
 
     bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
+
+    bandfuse apply run/weights.safetensors another_sensor.tif --resample -o fused.tif
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.apply import apply as tool
@@ -88,6 +90,36 @@ def apply(
     for path in result.outputs:
         show.line(f"{path} written")
     show.line(f"{show.count(result.pixels, 'pixel')}, {100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+
+
+@app.command()
+@with_settings(ResampleConfig)
+def resample(
+    given: dict[str, Any],
+    config: ConfigFile = None,
+    set_: Sets = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the bands of a known sensor from cubes, by its published responses; nothing is learned.
+
+    bandfuse resample cube.tif --sensor sentinel-2a -o s2.tif
+
+    bandfuse resample cube.tif --sensor mine.csv --weights-only -o mine.safetensors
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.resample import resample as tool
+
+    result = tool(settings(ResampleConfig, given, config, set_), show.progress(), keep=named(config))
+    for message in result.messages:
+        show.note(message)
+    if json:
+        show.json(result.model_dump_json())
+        return
+    from bandfuse.cli.inspect import show_resampled
+
+    show_resampled(result)
 
 
 @app.command()
@@ -205,7 +237,7 @@ def schema(
 def info(
     scenes: Annotated[list[str], typer.Argument(help="Raster files.", metavar="SCENE...")],
     groups: Annotated[
-        str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, 450-520nm, 1-30,35.")
+        str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, regions, 450-520nm.")
     ] = None,
     json: Json = False,
     verbose: Verbose = False,

@@ -1,4 +1,4 @@
-"""Inspect: the result of ``info`` for people."""
+"""Inspect: the results of ``info`` and ``resample`` for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import BandInfo, InfoResult, SceneInfo
+from bandfuse.results import BandInfo, InfoResult, ResampleResult, SceneInfo
 
 
 def show_info(result: InfoResult, *, every_band: bool) -> None:
@@ -77,3 +77,17 @@ def _numbers(numbers: list[int]) -> str:
         else:
             runs.append([n, n])
     return shorten([f"{a}" if a == b else f"{a}-{b}" for a, b in runs], 6)
+
+
+def show_resampled(result: ResampleResult) -> None:
+    """How well each scene covers the sensor, and what was written."""
+    columns = ["band", "nm", "fwhm", "covered %", "bands", "use"]
+    for scene in result.scenes:
+        rows = [
+            [b.name, b.wavelength_nm, b.fwhm_nm, f"{100 * b.coverage:.1f}", b.bands, "yes" if b.used else "left out"]
+            for b in scene.bands
+        ]
+        show.table(columns, rows, f"{result.sensor} from {scene.scene}")
+        show.line(" and ".join(filter(None, [scene.output, scene.weights])) + " written")
+    if result.valid_share is not None:
+        show.line(f"{100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")

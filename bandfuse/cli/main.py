@@ -15,6 +15,7 @@ from bandfuse.errors import BandfuseError
 COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
     "apply": "Fuse rasters of any size with saved weights.",
+    "resample": "Make the bands of a known sensor from cubes; nothing is learned.",
     "evaluate": "Score saved weights against the target of another image.",
     "export": "Write weights in the form of another program: VRT, CSV, ONNX, …",
     "batch": "Train, apply and evaluate many scenes by one file; resumable.",

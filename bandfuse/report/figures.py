@@ -61,7 +61,12 @@ def has_wavelengths(rows: Sequence[WeightRow]) -> bool:
 
 
 def weights_figure(
-    rows: Sequence[WeightRow], dropped: Sequence[DroppedBand] = (), *, label: str = "", key: str = "weights"
+    rows: Sequence[WeightRow],
+    dropped: Sequence[DroppedBand] = (),
+    *,
+    published: Mapping[int, float] | None = None,
+    label: str = "",
+    key: str = "weights",
 ) -> str:
     """Effective weights of one output against wavelength (nm), or band number if a wavelength is missing, as SVG.
 
@@ -73,6 +78,7 @@ def weights_figure(
     ----------
     rows : the weights of one output.
     dropped : bands that were not used; those of other sources are left out.
+    published : weights to show beside them, by band number; zero for all others.
     label : alternative text.
     key : makes ids unique on a page.
     """
@@ -80,6 +86,8 @@ def weights_figure(
     series = _all_series(rows, by_wavelength)
     unused = dropped_positions(rows, dropped, by_wavelength)
     entries: list[_Entry] = [(s.label, SERIES[i % len(SERIES)], "-") for i, s in enumerate(series)]
+    if published:
+        entries = [(name or "learned", colour, style) for name, colour, style in entries] + [("published", INK, "--")]
     with chart_style(key):
         whole, detail = _whole_range(series), _detail_range(series)
         figure, panels = _canvas(len(entries), (1.9, 1.0) if detail else (1.0,))
@@ -91,6 +99,8 @@ def weights_figure(
         else:
             _draw_weights(panels[0], series, unused, whole, markers=sum(len(s.x) for s in series) <= MARKER_POINTS)
         for axes in panels:
+            if published:
+                _draw_published(axes, rows, published, by_wavelength)
             axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
             axes.xaxis.set_major_locator(MaxNLocator(12 if len(panels) == 1 else 6, integer=not by_wavelength))
         panels[0].set_ylabel("effective weight")
@@ -182,6 +192,13 @@ def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: R
             _draw_markers(axes, inside, SERIES[i % len(SERIES)])
     axes.set_xlim(*part)
     _shade(axes, unused, np.concatenate([unused, *(s.x for s in series)]))
+
+
+def _draw_published(axes: Axes, rows: Sequence[WeightRow], published: Mapping[int, float], by_wavelength: bool) -> None:
+    """Published weights at the places of these rows, as a dashed line."""
+    points = {r.band: r.wavelength_nm if by_wavelength else r.band for r in rows}
+    line = sorted((x, published.get(band, 0.0)) for band, x in points.items() if x is not None)
+    axes.plot(*zip(*line, strict=True), color=INK, linestyle="--", linewidth=1.1, zorder=3.5, scalex=False)
 
 
 def _draw_stems(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:

@@ -149,7 +149,11 @@ def _weight_figure(context: ReportContext, output: OutputRow, rows: Sequence[Wei
     if not rows:
         return _Figure(output.name, caption, None, facts)
     alt = views.weights_alt(output, rows)
-    svg = weights_figure(rows, report.bands_dropped, label=alt, key=f"weights-{place}")
+    trust = next((t for t in report.trust.outputs if t.name == output.name), None) if report.trust else None
+    theirs = trust.published.weights if trust and trust.published else {}
+    if theirs:
+        caption += " Dashed: the published response, with the same sum."
+    svg = weights_figure(rows, report.bands_dropped, published=theirs, label=alt, key=f"weights-{place}")
     return _Figure(output.name, caption, Markup(svg), facts, views.weight_table(output, rows))
 
 

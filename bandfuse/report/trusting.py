@@ -19,7 +19,12 @@ def trust_tables(report: TrainReport) -> list[Table]:
     """Shapes and stability of every output; runs of bands that cannot be told apart; windows that are needed."""
     if report.trust is None:
         return []
-    tables = [_stability(report.trust.outputs), _runs(report.trust.outputs), _needed(report)]
+    tables = [
+        _stability(report.trust.outputs),
+        _published(report.trust.outputs),
+        _runs(report.trust.outputs),
+        _needed(report),
+    ]
     return [table for table in tables if table is not None]
 
 
@@ -43,6 +48,28 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
         "resamples; weights whose sign changes in more than 5\u202f% of them; condition number of the bands"
     )
     return Table(caption, columns, tuple(rows)) if rows else None
+
+
+def _published(outputs: Sequence[OutputTrust]) -> Table | None:
+    found = [(one.name, one.published) for one in outputs if one.published is not None]
+    if not found:
+        return None
+    rows = tuple(
+        (name, p.band, f"{100 * p.coverage:.1f}", wavelength(p.centre_nm), _tenths(p.shift_nm),
+         _tenths(p.out_of_band, 100), _tenths(p.out_of_band_published, 100))
+        for name, p in found
+    )  # fmt: skip
+    titles = ("Covered (%)", "Published centre (nm)", "Shift (nm)", "Out of band (%)", "Published (%)")
+    columns = (Column("Output"), Column("Band"), *(Column(title, "number") for title in titles))
+    caption = (
+        "Learned against published responses, as the bands of the cube see them: how far the learned centre lies off; "
+        "shares of the weights' sizes that lie further from the band's centre than its FWHM"
+    )
+    return Table(caption, columns, rows)
+
+
+def _tenths(value: float | None, scale: float = 1.0) -> str:
+    return MISSING if value is None else f"{scale * value:.1f}"
 
 
 def _span(low: float | None, high: float | None, bands: Sequence[int]) -> str:

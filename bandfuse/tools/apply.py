@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import map_windows
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.moving import Moves
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
@@ -38,6 +39,7 @@ def apply(
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     started = time.perf_counter()
+    _require_meaning(config)
     device = device_of(config.device)
     model = load(weights)
     scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
@@ -46,8 +48,12 @@ def apply(
     effort = Effort.of(config.threads, config.memory)
     inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
     fusions = []
+    moves = Moves(config.min_coverage)
     for scene, path in zip(scenes, outputs, strict=True):
-        fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
+        if config.resample:
+            fusions.append(moves.fusion(_with_policy(_own(model, scene, config), config.nodata_policy), scene, effort))
+        else:
+            fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
         check_file(path, overwrite=config.overwrite, inputs=inputs)
     drivers = [driver_of(path, config.driver) for path in outputs]
     counts = [
@@ -64,14 +70,30 @@ def apply(
         valid_share=sum(v for v, _ in counts) / values,
         clipped=clipped,
         seconds=time.perf_counter() - started,
-        messages=[f"{clipped} values were clipped to the range of {encoding.dtype}"] if clipped else [],
+        messages=[
+            *moves.messages,
+            *([f"{clipped} values were clipped to the range of {encoding.dtype}"] * bool(clipped)),
+        ],
+        coverage=moves.coverage,
     )
+
+
+def _require_meaning(config: ApplyConfig) -> None:
+    """Refuse settings that belong to others which are not given."""
+    if config.inverse and config.resample:
+        raise ConfigError("--resample has no meaning with --inverse", remedy="Leave it out.")
+    if config.min_coverage is not None and not config.resample:
+        raise ConfigError("--min-coverage has no meaning without --resample", remedy="Leave it out.")
 
 
 def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
     """The fusion for a scene."""
     check_inputs(scene, model.common.inputs)
-    return _with_policy(model.fusion(scene.names, use_common=config.use_common), config.nodata_policy)
+    return _with_policy(_own(model, scene, config), config.nodata_policy)
+
+
+def _own(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
+    return model.fusion(scene.names, use_common=config.use_common)
 
 
 def _back(weights: str | Path, model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
@@ -100,7 +122,7 @@ def _with_policy(fusion: Fusion, kind: str | None) -> Fusion:
     return fusion if kind is None else replace(fusion, nodata=NodataPolicy(kind, fusion.nodata.min_share))
 
 
-def output_paths(output: str | None, scenes: Sequence[Scene]) -> list[Path]:
+def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".tif") -> list[Path]:
     """One file per scene: the output itself for one scene, else a template, or ``<scene>.tif`` in a folder.
 
     Raises
@@ -114,7 +136,7 @@ def output_paths(output: str | None, scenes: Sequence[Scene]) -> list[Path]:
     elif len(scenes) == 1:
         paths = [Path(output)]
     elif Path(output).is_dir():
-        paths = [Path(output) / f"{s.key}.tif" for s in scenes]
+        paths = [Path(output) / f"{s.key}{ending}" for s in scenes]
     else:
         raise ConfigError(
             f"{len(scenes)} scenes need as many outputs", got=repr(output),
@@ -158,8 +180,10 @@ def fuse_to(
     options: dict[str, str] | None = None,
     inputs: Iterable[Path] = (),
     device: str = "cpu",
+    beside: Mapping[str, bytes] | None = None,
 ) -> tuple[int, int]:
-    """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped."""
+    """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped.
+    Files ``beside`` it, by name, appear with it."""
     multiply = np.matmul if device == "cpu" else OnDevice(device).multiply
     valid = 0
     clipped: list[int] = []  # appended to by the reader threads
@@ -181,4 +205,6 @@ def fuse_to(
 
             map_windows(reader, Kernel(fusion, multiply), len(fusion.outputs), encode, write, windows,
                         threads=effort.threads, progress=progress)  # fmt: skip
+        for name, content in (beside or {}).items():
+            scratch.with_name(name).write_bytes(content)
     return valid, sum(clipped)

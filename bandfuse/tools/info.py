@@ -6,9 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from bandfuse.bands import Floats
 from bandfuse.errors import shorten
+from bandfuse.groups import SEEING, lacking
 from bandfuse.raster import Raster, describe
 from bandfuse.results import BandInfo, GroupInfo, InfoResult, SceneInfo
+from bandfuse.scenes import Scene
+from bandfuse.tools.effort import Effort
 from bandfuse.tools.learn import make_groups
 
 
@@ -20,11 +24,30 @@ def info(paths: Sequence[str], groups: str | None = None) -> InfoResult:
     InputError, GroupError
     """
     rasters = [describe(p) for p in paths]
+    scenes = [scene_info(r) for r in rasters]
     preview = None
     if groups:
-        made, _ = make_groups((), groups, "within", rasters[0].bands)
-        preview = [GroupInfo(name=g.name, bands=[p + 1 for p in g.positions]) for g in made]
-    return InfoResult(scenes=[scene_info(r) for r in rasters], groups=preview)
+        preview, messages = _preview(groups, rasters[0])
+        scenes[0].messages += messages
+    return InfoResult(scenes=scenes, groups=preview)
+
+
+def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
+    """The groups that a SPEC makes on a raster, as a training with the default seed would make them; and remarks."""
+    bands, covariance = raster.bands, None
+    if spec.partition(":")[0] in SEEING:
+        from bandfuse.tools.glance import glance
+
+        seen = glance([Scene(raster.path, (raster,))], Effort.of(None, None), seed=0)
+        bands = seen.bands
+
+        def covariance() -> Floats:
+            return seen.covariance
+
+    made, _ = make_groups((), spec, "within", bands, covariance)
+    return [GroupInfo(name=g.name, bands=[p + 1 for p in g.positions]) for g in made], [
+        *filter(None, [lacking(spec, bands)])
+    ]
 
 
 def scene_info(raster: Raster) -> SceneInfo:

@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from bandfuse.config import TrainConfig
 from bandfuse.design import Design, design, unique_names
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, GroupError, InputError, shorten
-from bandfuse.groups import Group
+from bandfuse.groups import Covariance, Group
 from bandfuse.model import Model
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
@@ -28,7 +29,9 @@ from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.contest import contest
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.fitting import fit_model, is_solved
+from bandfuse.tools.glance import glance
 from bandfuse.tools.judge import held_out_pairs, peak_of
+from bandfuse.tools.published import require_comparable
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
 from bandfuse.tools.survey import SCORED, Inquiry, Survey, survey
@@ -72,7 +75,8 @@ class Trained:
             stops.append(
                 f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
             )
-        return list(dict.fromkeys([*from_files, *self.survey.messages, *stops]))
+        lacking = make.lacking(self.config.groups, self.survey.bands)
+        return list(dict.fromkeys([*from_files, *self.survey.messages, *filter(None, [lacking]), *stops]))
 
 
 def open_scenes(config: TrainConfig) -> list[Scene]:
@@ -98,10 +102,12 @@ def learn(
     tensors; ``once_read`` is called when the pixels are read."""
     targets = _target_names(config, scenes)
     started = time.perf_counter()
+    effort = Effort.of(config.threads, config.memory)
+    seen = cache(lambda: glance(scenes, effort, config.seed).covariance)
     found = survey(
         scenes,
-        lambda bands: _arrange(config, bands, targets),
-        Effort.of(config.threads, config.memory),
+        lambda bands: _arrange(config, bands, targets, seen),
+        effort,
         progress,
         Inquiry(
             seed=config.seed,
@@ -291,8 +297,11 @@ def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | N
     return [f"b{i}" for i in range(1, count + 1)] if names is None else unique_names(names)
 
 
-def make_groups(config_group: Sequence[str], spec: str | None, fuse: str, bands: Bands) -> tuple[list[Group], bool]:
-    """The usable groups, and whether their names were given by the user."""
+def make_groups(
+    config_group: Sequence[str], spec: str | None, fuse: str, bands: Bands, covariance: Covariance | None = None
+) -> tuple[list[Group], bool]:
+    """The usable groups, and whether their names were given by the user. ``covariance`` of the bands, for rules that
+    see pixels."""
     if config_group:
         pairs = [pair_of(text, "--group") for text in config_group]
         names = [name for name, _ in pairs]
@@ -306,11 +315,14 @@ def make_groups(config_group: Sequence[str], spec: str | None, fuse: str, bands:
         content = read_yaml(spec.removeprefix("file:"))
         return make.usable(make.named({k: str(v) for k, v in content.items()}, bands), bands), True
     if spec:
-        return make.usable(make.split(spec, bands), bands), True
+        return make.usable(make.split(spec, bands, covariance), bands), True
     found = make.per_source(bands) if fuse == "across" else make.one(bands)
     return make.usable(found, bands), fuse == "across"
 
 
-def _arrange(config: TrainConfig, bands: Bands, targets: list[str] | None) -> Design:
-    groups, named = make_groups(config.group, config.groups, config.fuse, bands)
-    return design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
+def _arrange(config: TrainConfig, bands: Bands, targets: list[str] | None, covariance: Covariance) -> Design:
+    groups, named = make_groups(config.group, config.groups, config.fuse, bands, covariance)
+    made = design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
+    if config.sensor:
+        require_comparable(config.sensor, bands, made.names)
+    return made

@@ -40,7 +40,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
     for wrong, what, remedy in (*_of_objective(config), *_of_constraint(config), *_of_others(config)):
         if wrong:
             raise ConfigError(what, remedy=remedy)
-    values = rebased(config.model_dump(include={*PATHS, "groups"}), Path.cwd())
+    values = rebased(config.model_dump(include={*PATHS, "groups", "sensor"}), Path.cwd())
     return config.model_copy(update=values)
 
 
@@ -144,6 +144,11 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
 
 
 def _of_others(config: TrainConfig) -> Iterator[Clash]:
+    yield (
+        config.sensor is not None and (config.goal != "regression" or config.fuse == "across"),
+        "--sensor holds weights of a regression within groups against published responses",
+        "Leave it out.",
+    )
     for flag, given in (("--lr", config.lr is not None), ("--schedule", config.schedule is not None)):
         yield (
             given and config.optimizer not in DESCENTS,

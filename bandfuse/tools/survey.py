@@ -187,8 +187,8 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
     """
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
-    looks = [_scout(s, wanted, effort, inquiry) for s in scenes]
-    guess = common_reasons(scenes, [_dead(census, wanted) if census.seen else {} for census, _ in looks])
+    looks = [scout(s, wanted, effort, inquiry) for s in scenes]
+    guess = common_reasons(scenes, [dead_of(census, wanted) if census.seen else {} for census, _ in looks])
     messages: list[str] = []
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
@@ -203,7 +203,7 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
         ]
         for scene, tally in zip(scenes, tallies, strict=True):
             require_selected(scene, tally)
-        truth = common_reasons(scenes, [_dead(t.census, wanted) for t in tallies])
+        truth = common_reasons(scenes, [dead_of(t.census, wanted) for t in tallies])
         if attempt == 2 or set(truth) == set(guess):
             break
         messages.append("the dead bands were not those seen in the first windows: the pixels were read a second time")
@@ -224,11 +224,12 @@ def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) ->
     return replace(inquiry, precision="float32" if needs == {"float32"} else "float64")
 
 
-def _dead(census: Census, wanted: Sequence[int]) -> dict[int, str]:
+def dead_of(census: Census, wanted: Sequence[int]) -> dict[int, str]:
+    """The wanted bands that a census finds dead, by position, with the reason."""
     return {wanted[i]: reason for i, reason in census.dead(len(wanted)).items()}
 
 
-def _scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> tuple[Census, Moments]:
+def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> tuple[Census, Moments]:
     """The look of a few stacks in which pixels count, chosen by the seed: census of the wanted bands, and if they are
     to tell the precision their moments over the first cell of each stack."""
     stacks = tile(scene.shape, STACK_ROWS, 256)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandfuse.config import NOT_RESULTS, TrainConfig
+from bandfuse.config import NOT_RESULTS, TrainConfig, named_file
 from bandfuse.errors import ConfigError
 from bandfuse.output import Contents, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
+from bandfuse.sensors import is_file
 from bandfuse.tools.apply import fuse_to
 from bandfuse.tools.checksums import Checksums
 from bandfuse.tools.effort import Effort
@@ -80,8 +81,10 @@ def _write(folder: Path, trained: Trained, checksums: Checksums, progress: Progr
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> None:
     """Neither the run nor the checkpoint may take the place of anything that is read, or of each other."""
-    if config.groups and config.groups.startswith("file:"):
-        inputs.append(Path(config.groups.removeprefix("file:")))
+    if config.groups and named_file(config.groups):
+        inputs.append(Path(named_file(config.groups)))
+    if config.sensor and is_file(config.sensor):
+        inputs.append(Path(config.sensor))
     if config.checkpoint:
         check_file(Path(config.checkpoint), overwrite=True, inputs=inputs)
         inputs.append(Path(config.checkpoint))

@@ -18,6 +18,7 @@ from bandfuse.results import (
 from bandfuse.split import Split
 from bandfuse.tools.assess import Plan
 from bandfuse.tools.learn import Trained
+from bandfuse.tools.published import compare
 from bandfuse.trust.identify import condition, runs
 from bandfuse.trust.shape import response_shape
 from bandfuse.trust.stability import stability
@@ -25,12 +26,18 @@ from bandfuse.trust.stability import stability
 
 def trust_of(trained: Trained) -> Trust | None:
     """How far the weights can be believed; None where neither the choice of a regularisation nor intervals tell."""
-    if trained.plan is None and trained.trust.interval is None:
+    sensor = trained.config.sensor
+    if trained.plan is None and trained.trust.interval is None and sensor is None:
         return None
     covariance = trained.survey.pooled.take(range(len(trained.survey.design.used))).covariance
+    outputs = [_output(trained, covariance, k) for k in range(len(trained.survey.design.names))]
+    if sensor is not None:
+        fusion = trained.model.common
+        for k, row in compare(sensor, trained.survey.bands, fusion.outputs.name, fusion.matrix).items():
+            outputs[k].published = row
     return Trust(
         method=trained.trust.method if trained.trust.intervals else "",
-        outputs=[_output(trained, covariance, k) for k in range(len(trained.survey.design.names))],
+        outputs=outputs,
         needed=_needed(trained),
     )
 

@@ -1,0 +1,161 @@
+"""Resample: the bands of a known sensor from cubes, with weights that follow from its published responses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.bands import Bands
+from bandfuse.config import ResampleConfig
+from bandfuse.device import device_of
+from bandfuse.errors import ConfigError, MismatchError, shorten
+from bandfuse.fusion import Fusion, NodataPolicy
+from bandfuse.model import Model
+from bandfuse.output import check_file, whole_files
+from bandfuse.progress import Progress, silent
+from bandfuse.raster import driver_of
+from bandfuse.resampling import Covered, published
+from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.scenes import Scene, open_scene, places
+from bandfuse.sensors import Sensor, find, is_file
+from bandfuse.tools.apply import creation, encoding_of, fuse_to, output_paths
+from bandfuse.tools.effort import Effort
+from bandfuse.tools.glance import glance, glance_messages
+from bandfuse.weightsfile import dumps
+
+WEIGHTS = ".weights.safetensors"
+"""Ending of the weights file beside a resampled raster."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The weights for one scene, how well its bands cover the sensor's, and what a user should know."""
+
+    scene: Scene
+    fusion: Fusion
+    rows: list[SensorBandRow]
+    messages: list[str]
+
+
+def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Sequence[Path] = ()) -> ResampleResult:
+    """Make the bands of a sensor of scenes: a raster and a weights file for each, or the weights alone.
+
+    Outputs never take the place of inputs, nor of the files in ``keep``.
+
+    Raises
+    ------
+    InputError, MismatchError, ConfigError, OutputError : nothing is written then.
+    """
+    started = time.perf_counter()
+    if not config.sensor:
+        raise ConfigError("no sensor is given", expected="--sensor NAME, or a table of responses")
+    sensor = find(config.sensor)
+    device = device_of(config.device)
+    encoding, effort = encoding_of(config), Effort.of(config.threads, config.memory)
+    scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
+    pairs = _outputs(config, scenes)
+    own = [Path(config.sensor)] if is_file(config.sensor) else []
+    inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
+    for path in (p for pair in pairs for p in pair if p is not None):
+        check_file(path, overwrite=config.overwrite, inputs=inputs)
+    drivers = [None if raster is None else driver_of(raster, config.driver) for raster, _ in pairs]
+    every = [_make(scene, sensor, config, effort) for scene in scenes]
+    valid = values = clipped = 0
+    for made, (raster, weights), driver in zip(every, pairs, drivers, strict=True):
+        content = dumps(Model(made.fusion))
+        if raster is None or driver is None:
+            with whole_files(weights, inputs) as scratch:
+                scratch.write_bytes(content)
+            continue
+        counts = fuse_to(raster, made.scene, made.fusion, encoding, effort, progress, driver=driver, inputs=inputs,
+                         options=creation(config), device=device, beside={weights.name: content})  # fmt: skip
+        valid, clipped = valid + counts[0], clipped + counts[1]
+        values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
+    messages = [m for made in every for m in made.messages]
+    if clipped:
+        messages.append(f"{clipped} values were clipped to the range of {encoding.dtype}")
+    return ResampleResult(
+        sensor=sensor.name,
+        origin=sensor.origin,
+        scenes=[
+            ResampledScene(scene=m.scene.key, output=None if r is None else str(r), weights=str(w), bands=m.rows)
+            for m, (r, w) in zip(every, pairs, strict=True)
+        ],
+        valid_share=valid / values if values else None,
+        clipped=clipped,
+        seconds=time.perf_counter() - started,
+        messages=messages,
+    )
+
+
+def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path | None, Path]]:
+    """The raster and the weights file of each scene; no raster where only weights are wanted."""
+    if config.weights_only:
+        files = output_paths(config.output, scenes, WEIGHTS)
+        wrong = next((f for f in files if f.suffix != ".safetensors"), None)
+        if wrong is not None:
+            raise ConfigError("--weights-only writes a weights file", got=f"-o {wrong}", expected="a .safetensors file")
+        return [(None, file) for file in files]
+    rasters = output_paths(config.output, scenes)
+    beside = [raster.with_name(f"{raster.stem}{WEIGHTS}") for raster in rasters]
+    if len(set(beside)) != len(beside):
+        raise ConfigError("two scenes have the same weights file", got=shorten(map(str, beside)),
+                          expected="outputs whose names differ before the ending")  # fmt: skip
+    return list(zip(rasters, beside, strict=True))
+
+
+def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) -> Made:
+    """The weights of a sensor for a scene, without the bands that it covers too little.
+
+    Raises
+    ------
+    MismatchError : no wavelengths; no band of the sensor is covered enough.
+    """
+    seen = glance([scene], effort, seed=0)
+    covered = published(sensor, seen.bands)
+    kept = (covered.coverage > 0) & (covered.coverage >= config.min_coverage)
+    rows = _rows(sensor, covered, [bool(k) for k in kept])
+    low = [f"{r.name} ({100 * r.coverage:.0f} %)" for r in rows if not r.used]
+    least = f"at least {100 * config.min_coverage:g} % of the response within the bands of the cube"
+    if not kept.any():
+        raise MismatchError(
+            f"scene {scene.key!r} covers no band of {sensor.name}", got=shorten(low), expected=least,
+            remedy="See its wavelengths with bandfuse info -v; bands flagged bad do not count.",
+        )  # fmt: skip
+    here = np.flatnonzero(kept)
+    bands = [sensor.bands[k] for k in here]
+    outputs = Bands.of([b.name for b in bands], source="fused", wavelength_nm=[b.centre_nm for b in bands],
+                       fwhm_nm=[b.fwhm_nm for b in bands])  # fmt: skip
+    k = len(bands)
+    fusion = Fusion(covered.weight[here], np.ones(k), np.zeros(k), seen.bands, outputs)
+    fusion = replace(fusion, nodata=NodataPolicy(config.nodata_policy))
+    messages = [
+        *(f"{Path(r.path).name}: {m}" for r in scene.rasters for m in r.messages),
+        *glance_messages(scene, seen),
+    ]
+    if low:
+        messages.append(
+            f"{scene.key}: left out, as the cube covers too little of them: {shorten(low)}; asked is {least}"
+        )
+    lone = [r.name for r in rows if r.used and r.bands == 1]
+    if lone:
+        messages.append(f"{scene.key}: made of a single band of the cube, and no sharper than it: {shorten(lone)}")
+    return Made(scene, fusion, rows, messages)
+
+
+def _rows(sensor: Sensor, covered: Covered, kept: Sequence[bool]) -> list[SensorBandRow]:
+    return [
+        SensorBandRow(
+            name=band.name,
+            wavelength_nm=band.centre_nm,
+            fwhm_nm=band.fwhm_nm,
+            coverage=float(covered.coverage[k]),
+            bands=int((covered.weight[k] != 0).sum()),
+            used=kept[k],
+        )
+        for k, band in enumerate(sensor.bands)
+    ]
