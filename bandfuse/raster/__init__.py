@@ -3,20 +3,25 @@
 Order inside the room, from the ground up::
 
     describe   what a file says of itself; whether two share a grid
+    products   what people hold, opened as one cube; one file per product
     read       windows, by several threads; quicklooks
     write      fused windows to new files
+    ortho      fused images in sensor geometry to the grid of a map
     mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
     labels     classes of pixels
 """
 
-from bandfuse.raster.describe import CACHE, Raster, describe, gdal_version, same_grid
+from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
+from bandfuse.raster.ortho import orthorectified
+from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.write import Encoding, Writer, band_tags, blank, driver_of, write_array
 
 __all__ = [
     "CACHE",
+    "FORMATS",
     "OUTSIDE",
     "Choice",
     "Encoding",
@@ -34,6 +39,7 @@ __all__ = [
     "gdal_version",
     "labelled",
     "opened_selection",
+    "orthorectified",
     "quicklook",
     "same_grid",
     "select",

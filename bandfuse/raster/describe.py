@@ -22,20 +22,40 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
 
-CACHE = {"GDAL_CACHEMAX": 128 * 2**20}
-"""GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once."""
+CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
+"""GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once. And GDAL leaves
+nothing beside a compressed file that it reads."""
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 """What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are."""
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What GDAL opens for some of the bands of a raster.
+
+    ``name``: a file, a subdataset, or the text of a VRT. ``bands``: the 1-based numbers of its bands, in the raster's
+    order. ``axes``: empty where GDAL shows the bands as bands; of an array whose first axis GDAL takes for bands, what
+    its three axes are: ``rbc`` or ``rcb`` (rows, bands, columns). ``flaws``: the name of an array like it that is not
+    zero where a value must not be used.
+    """
+
+    name: str
+    bands: tuple[int, ...]
+    axes: str = ""
+    flaws: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """One file, described: what it holds, not its pixels.
+    """One file or product, described: what it holds, not its pixels.
 
     ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``masked`` tells that
     the file carries a mask of its own; ``files`` are all that GDAL reads for it: headers, sidecars, a mosaic's parts.
-    ``interleave``: band, line or pixel; empty where GDAL does not say.
+    ``interleave``: band, line or pixel; empty where GDAL does not say. ``product``: what it is called, if it is one.
+    ``pieces``: what holds the bands, one piece after the other; empty where GDAL opens ``path`` and it has them all.
+    ``glt``: for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column and row of
+    the image that belong there, 0 for none.
     """
 
     path: str
@@ -54,6 +74,9 @@ class Raster:
     messages: tuple[str, ...]
     files: tuple[str, ...] = ()
     interleave: str = ""
+    product: str = ""
+    pieces: tuple[Piece, ...] = ()
+    glt: Raster | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,7 +97,7 @@ class Raster:
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""
-    local = "://" not in path and not path.startswith("/vsi") and ":" not in Path(path).name
+    local = "://" not in path and not path.startswith(("/vsi", "<")) and ":" not in Path(path).name
     if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     try:

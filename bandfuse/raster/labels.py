@@ -13,8 +13,9 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, shorten
-from bandfuse.raster.describe import Raster, describe, same_grid
+from bandfuse.raster.describe import Raster, same_grid
 from bandfuse.raster.mask import Mask, is_json, polygon_mask, read_geojson
+from bandfuse.raster.products import describe
 from bandfuse.raster.read import RasterPatch, Reader
 from bandfuse.tally import MOST_STRATA
 from bandfuse.windows import Window

@@ -19,7 +19,8 @@ from rasterio.warp import transform
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, describe, reason, same_grid
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason, same_grid
+from bandfuse.raster.products import describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
 from bandfuse.windows import Window

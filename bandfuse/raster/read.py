@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,13 +16,16 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, opened, reason
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
 from bandfuse.windows import Window
 
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The stored pixels of some bands of one raster: (n, rows, cols) and how to make numbers of them."""
+    """The stored pixels of some bands of one raster: (n, rows, cols) and how to make numbers of them.
+
+    ``mask``: 0 where values are missing, (rows, cols) of all bands or (n, rows, cols).
+    """
 
     stored: np.ndarray
     nodata: Floats
@@ -32,8 +35,13 @@ class _Part:
 
     def cut(self, rows: slice, cols: slice) -> _Part:
         """A rectangle of it, close together in memory: what follows is several times quicker there."""
-        mask = None if self.mask is None else self.mask[rows, cols]
+        mask = None if self.mask is None else self.mask[..., rows, cols]
         return replace(self, stored=np.ascontiguousarray(self.stored[:, rows, cols]), mask=mask)
+
+    def thinned(self, step: int) -> _Part:
+        """Every so many rows and columns of it."""
+        mask = None if self.mask is None else self.mask[..., ::step, ::step]
+        return replace(self, stored=self.stored[:, ::step, ::step], mask=mask)
 
     @cached_property
     def extremes(self) -> tuple[Floats, Floats] | None:
@@ -64,7 +72,9 @@ class _Part:
         if there.any():
             same = self._flat == (fill[0] if there.all() and (fill == fill[0]).all() else fill[:, None])
             out[same if there.all() else same & there[:, None]] = np.nan
-        if self.mask is not None:
+        if self.mask is not None and self.mask.ndim == 3:
+            out[self.mask.reshape(out.shape) == 0] = np.nan
+        elif self.mask is not None:
             out[:, self.mask.ravel() == 0] = np.nan
 
     @property
@@ -137,19 +147,74 @@ Choice = tuple[Raster, Sequence[int]]
 """A raster and the 0-based positions of the bands to read."""
 
 
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Bands of one piece of a raster that are read at once: positions in the raster, 1-based numbers in the piece."""
+
+    raster: Raster
+    piece: Piece
+    positions: list[int]
+    numbers: list[int]
+
+    @property
+    def names(self) -> list[str]:
+        """What GDAL must open."""
+        return [name for name in (self.piece.name, self.piece.flaws) if name]
+
+    @property
+    def dtype(self) -> str:
+        """The type that holds all of them."""
+        kinds = {self.raster.dtypes[p] for p in self.positions}
+        return kinds.pop() if len(kinds) == 1 else "float64"
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes of one pixel as stored."""
+        values = sum(np.dtype(self.raster.dtypes[p]).itemsize for p in self.positions)
+        return values + (len(self.positions) if self.piece.flaws else 0)
+
+    def part(self, stored: np.ndarray, mask: np.ndarray | None) -> _Part:
+        """What was read of them, with all that makes numbers of it."""
+        r, p = self.raster, self.positions
+        return _Part(stored, r.nodata[p], r.scale[p], r.offset[p], mask)
+
+
+def _runs(raster: Raster, positions: Sequence[int]) -> list[_Run]:
+    """The bands at these positions, in this order; neighbours of one piece are read together."""
+    pieces = raster.pieces or (Piece(raster.path, tuple(range(1, len(raster.bands) + 1))),)
+    homes = [(piece, number) for piece in pieces for number in piece.bands]
+    runs: list[_Run] = []
+    for position in positions:
+        piece, number = homes[position]
+        if not runs or runs[-1].piece is not piece:
+            runs.append(_Run(raster, piece, [], []))
+        runs[-1].positions.append(position)
+        runs[-1].numbers.append(number)
+    return runs
+
+
 class Reader:
     """Reads windows of chosen bands of several rasters on one grid. Each thread that reads has its own handles."""
 
     def __init__(self, choices: Sequence[Choice]) -> None:
-        self._choices = [(r, list(p)) for r, p in choices if len(p)]
-        self._free: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        self._runs = [run for raster, positions in choices for run in _runs(raster, positions)]
+        self._free: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._every: list[Any] = []
 
-    def _open(self, path: str) -> Any:
+    def _open(self) -> dict[str, Any]:
+        """Handles of all that is read, by name."""
+        handles: dict[str, Any] = {}
+        for run in self._runs:
+            for name in run.names:
+                if name not in handles:
+                    handles[name] = self._open_one(name, run.raster.path)
+        return handles
+
+    def _open_one(self, name: str, path: str) -> Any:
         try:
             with _OPENING, warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                handle = rasterio.open(path)
+                handle = rasterio.open(name)
         except GDAL_ERRORS as error:
             raise InputError(
                 f"{path} cannot be opened again", got=reason(error),
@@ -168,7 +233,7 @@ class Reader:
     @property
     def bytes_per_pixel(self) -> int:
         """Bytes of one pixel as stored, all chosen bands."""
-        return sum(np.dtype(r.dtypes[i]).itemsize for r, p in self._choices for i in p)
+        return sum(run.bytes_per_pixel for run in self._runs)
 
     def read(self, window: Window) -> RasterPatch:
         """The pixels of a window.
@@ -181,23 +246,29 @@ class Reader:
             try:
                 handles = self._free.get_nowait()
             except queue.Empty:
-                handles = [self._open(r.path) for r, _ in self._choices]
+                handles = self._open()
             try:
-                return RasterPatch([_read(h, r, p, window) for h, (r, p) in zip(handles, self._choices, strict=True)])
+                return RasterPatch([_read(handles, run, window) for run in self._runs])
             finally:
                 self._free.put(handles)
 
 
-def _read(handle: Any, raster: Raster, positions: list[int], window: Window) -> _Part:
+def _read(handles: Mapping[str, Any], run: _Run, window: Window) -> _Part:
+    raster, piece = run.raster, run.piece
     where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
-    kinds = {raster.dtypes[i] for i in positions}
-    dtype = kinds.pop() if len(kinds) == 1 else "float64"
     # GDAL takes a raw file line by line through its cache, unless it is told to take a band's lines at once.
     raw = {"GDAL_ONE_BIG_READ": "YES"} if raster.driver == "ENVI" and raster.interleave == "band" else {}
+    mask = None
     try:
-        with rasterio.Env(**raw):
-            stored = handle.read([i + 1 for i in positions], window=where, out_dtype=dtype)
-        mask = handle.read_masks(1, window=where) if raster.masked else None
+        if piece.axes:
+            stored = _turned(handles[piece.name], piece.axes, run.numbers, window, run.dtype)
+        else:
+            with rasterio.Env(**raw):
+                stored = handles[piece.name].read(run.numbers, window=where, out_dtype=run.dtype)
+        if piece.flaws:
+            mask = _turned(handles[piece.flaws], piece.axes, run.numbers, window, "uint8") == 0
+        elif raster.masked:
+            mask = handles[piece.name].read_masks(1, window=where)
     except GDAL_ERRORS as error:
         raise InputError(
             f"{raster.path} cannot be read to its end",
@@ -205,22 +276,55 @@ def _read(handle: Any, raster: Raster, positions: list[int], window: Window) -> 
             expected="a whole file",
             remedy="It is damaged or truncated: copy or download it again.",
         ) from error
-    p = list(positions)
-    return _Part(stored, raster.nodata[p], raster.scale[p], raster.offset[p], mask)
+    return run.part(stored, mask)
+
+
+def _turned(handle: Any, axes: str, numbers: Sequence[int], window: Window, dtype: str) -> np.ndarray:
+    """(n, rows, cols) of an array whose rows GDAL takes for bands; all between the first and last band are read."""
+    rows = list(range(window.row + 1, window.row + window.rows + 1))
+    low, high = min(numbers) - 1, max(numbers)
+    span, cols = (low, high), (window.col, window.col + window.cols)
+    block = handle.read(rows, window=(span, cols) if axes == "rbc" else (cols, span), out_dtype=dtype)
+    bands: np.ndarray = np.moveaxis(block, axes.index("b"), 0)
+    return bands[[number - 1 - low for number in numbers]]
+
+
+LOOKED_AT = 64
+"""Rows of an array with other axes that are read at once for a quicklook."""
 
 
 def quicklook(raster: Raster, positions: Sequence[int], most: int = 512) -> Floats:
     """(H, W, n) physical values of some bands, thinned to at most ``most`` pixels a side; NaN where missing."""
     step = max(1, -(-max(raster.shape) // most))
-    shape = (len(positions), -(-raster.rows // step), -(-raster.cols // step))
-    with rasterio.Env(**CACHE), opened(raster.path) as ds:
+    shape = -(-raster.rows // step), -(-raster.cols // step)
+    out = np.empty((len(positions), shape[0] * shape[1]))
+    at = 0
+    for run in _runs(raster, positions):
+        part = _thinned_rows(run, step) if run.piece.axes else _thinned(run, shape)
+        part.put(out[at : at + len(run.positions)])
+        at += len(run.positions)
+    return np.moveaxis(out.reshape(len(positions), *shape), 0, -1)
+
+
+def _thinned(run: _Run, shape: tuple[int, int]) -> _Part:
+    """Few pixels of the bands of a piece, as GDAL thins them."""
+    path = run.raster.path
+    with rasterio.Env(**CACHE), opened(run.piece.name) as ds:
         try:
-            stored = ds.read([p + 1 for p in positions], out_shape=shape, out_dtype="float64")
-            mask = ds.read_masks(1, out_shape=shape[1:]) if raster.masked else None
+            stored = ds.read(run.numbers, out_shape=(len(run.numbers), *shape), out_dtype="float64")
+            mask = ds.read_masks(1, out_shape=shape) if run.raster.masked else None
         except GDAL_ERRORS as error:
-            raise InputError(f"{raster.path} cannot be read", got=reason(error), expected="a whole file") from error
-    p = list(positions)
-    part = _Part(stored, raster.nodata[p], raster.scale[p], raster.offset[p], mask)
-    out = np.empty((len(p), shape[1] * shape[2]))
-    part.put(out)
-    return np.moveaxis(out.reshape(shape), 0, -1)
+            raise InputError(f"{path} cannot be read", got=reason(error), expected="a whole file") from error
+    return run.part(stored, mask)
+
+
+def _thinned_rows(run: _Run, step: int) -> _Part:
+    """Every so many rows and columns of an array with other axes."""
+    raster, rows = run.raster, step * max(1, LOOKED_AT // step)
+    with Reader([(raster, run.positions)]) as reader:
+        parts = [
+            reader.read(Window(row, 0, min(rows, raster.rows - row), raster.cols)).parts[0].thinned(step)
+            for row in range(0, raster.rows, rows)
+        ]
+    masks = [p.mask for p in parts if p.mask is not None]
+    return run.part(np.concatenate([p.stored for p in parts], 1), np.concatenate(masks, 1) if masks else None)

@@ -19,7 +19,7 @@ from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
 from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Reader, Writer, driver_of
+from bandfuse.raster import Encoding, Raster, Reader, Writer, driver_of, orthorectified
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import map_windows
@@ -192,18 +192,24 @@ def fuse_to(
         clipped.append(encoding.clipped(y))
         return encoding(y)
 
+    def writer(grid: Raster) -> Writer:
+        return Writer(scratch, grid, fusion.outputs, encoding, driver=driver, options=options, threads=effort.threads)
+
+    k = len(fusion.outputs)
     with whole_files(path, inputs) as scratch, Reader(scene.choose(fusion.support)) as reader:
-        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * len(fusion.outputs))
-        with Writer(scratch, scene.grid, fusion.outputs, encoding, driver=driver, options=options,
-                    threads=effort.threads) as writer:  # fmt: skip
+        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * k)
+        beside = scratch.with_name(f"{scratch.name}.sensed")
+        with writer(scene.grid) if scene.grid.glt is None else orthorectified(
+            scene.grid, k, encoding, writer, beside, effort.windows, threads=effort.threads, progress=progress
+        ) as keep:  # fmt: skip
 
             def write(window: Window, values: np.ndarray) -> None:
                 nonlocal valid
                 missing = np.isnan(values) if values.dtype.kind == "f" else values == encoding.nodata
                 valid += values.size - int(missing.sum())
-                writer(window, values)
+                keep(window, values)
 
-            map_windows(reader, Kernel(fusion, multiply), len(fusion.outputs), encode, write, windows,
+            map_windows(reader, Kernel(fusion, multiply), k, encode, write, windows,
                         threads=effort.threads, progress=progress)  # fmt: skip
         for name, content in (beside or {}).items():
             scratch.with_name(name).write_bytes(content)

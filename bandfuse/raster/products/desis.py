@@ -1,0 +1,78 @@
+"""DESIS: L2A reflectance (and L1C radiance), a GeoTIFF with an ENVI header beside it that GDAL does not look at.
+
+``wavelength``, ``fwhm``, ``data gain values``, ``data offset values`` and ``bbl`` of ``…-SPECTRAL_IMAGE.hdr``; nm
+unless it says otherwise. value = DN · gain + offset (DESIS Products Specification, DLR).
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import InputError
+from bandfuse.metadata import UNITS_NM, envi_list, number
+from bandfuse.raster.describe import Raster
+from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.spectral import HEADER, image_of, parts_of
+
+_ENTRY = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n]*)", re.M)
+
+
+def recognises(path: str) -> bool:
+    """A spectral image with a header beside it, or its folder or archive."""
+    files = parts_of(path, HEADER)
+    return files is not None and bool(files.like(HEADER))
+
+
+def open_(path: str, source: str) -> Raster:
+    """The image with the wavelengths and gains of its header.
+
+    Raises
+    ------
+    InputError : a list is missing.
+    MismatchError : a header of another number of bands.
+    """
+    files = parts_of(path, HEADER)
+    assert files is not None
+    name = files.one(HEADER, "SPECTRAL_IMAGE.hdr")
+    text = files.read(name).decode("latin-1")
+    entries = {" ".join(key.lower().split()): value for key, value in _ENTRY.findall(text)}
+    nm = _numbers(entries, "wavelength", files.gdal(name))
+    others = {
+        key: _numbers(entries, key, files.gdal(name), len(nm))
+        for key in ("fwhm", "data gain values", "data offset values")
+    }
+    unit = UNITS_NM.get(entries.get("wavelength units", "nm").strip().lower(), 1.0)
+    flags = envi_list(entries.get("bbl"))
+    bad = [number(f) == 0 for f in flags] if len(flags) == len(nm) else [False] * len(nm)
+    bands = Bands.of(
+        [f"b{i}" for i in range(1, len(nm) + 1)],
+        source=source,
+        wavelength_nm=nm * unit,
+        fwhm_nm=others["fwhm"] * unit,
+        reason=["flagged bad (bbl)" if b else "" for b in bad],
+    )
+    return image_of(path, files, "DESIS", bands, others["data gain values"], others["data offset values"], name)
+
+
+def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> Floats:
+    """A list of the header, of this many numbers."""
+    found = np.array([number(item) for item in envi_list(entries.get(key))])
+    if not len(found) or not np.isfinite(found).all() or (count and len(found) != count):
+        raise InputError(
+            f"{place} cannot be understood", got=f"{len(found)} {key}", expected=f"{count or 'a list of'} numbers"
+        )
+    return found
+
+
+DESIS = Product(
+    Format(
+        "DESIS L2A, L1C",
+        "the folder, the zip archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
+        "wavelengths, FWHM, gain and offset, flagged bands, nodata",
+    ),
+    recognises,
+    open_,
+)

@@ -1,0 +1,133 @@
+"""EMIT: L2A reflectance (and L1B radiance) in netCDF, in sensor geometry.
+
+``/reflectance`` (rows, columns, bands); ``/sensor_band_parameters/{wavelengths,fwhm,good_wavelengths}``, nm;
+``/location/{glt_x,glt_y}`` on the grid of the attributes ``geotransform`` and ``spatial_ref``: the 1-based column and
+row of the image, 0 for none (EMIT L2A User Guide, LP DAAC).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.transform import Affine
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import InputError, MismatchError
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
+from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.product import Format, Product
+
+CUBES = ("reflectance", "radiance")
+COLUMN, ROW = "location/glt_x", "location/glt_y"
+LINES = 256
+"""Lines of the lookup table that are checked at once."""
+
+
+def recognises(path: str) -> bool:
+    """A netCDF-4 file with a cube and a lookup table."""
+    hdf = hdf_of(path)
+    return hdf is not None and COLUMN in hdf.arrays and any(cube in hdf.arrays for cube in CUBES)
+
+
+def open_(path: str, source: str) -> Raster:
+    """The image in sensor geometry, right way up, with its lookup table.
+
+    Raises
+    ------
+    InputError : an array or attribute is missing.
+    MismatchError : arrays whose sizes do not fit, or a lookup table that points outside the image.
+    """
+    hdf = hdf_of(path)
+    assert hdf is not None
+    cube = next(c for c in CUBES if c in hdf.arrays)
+    with rasterio.Env(**CACHE), opened(hdf.name(cube)) as ds:
+        shape, dtype, fill, blocks = (ds.count, *ds.shape), ds.dtypes[0], ds.nodatavals[0], ds.block_shapes[0]
+        together = int(ds.tags(ns="IMAGE_STRUCTURE").get("BAND_CHUNK_SIZE", 1))
+    rows, cols, n = shape
+    bands = _bands(hdf, n, source, flagged=cube == CUBES[0])
+    glt = _table(hdf)
+    _check(glt, rows, cols)
+    return Raster(
+        path=path, driver="HDF5Image", rows=rows, cols=cols, dtypes=(dtype,) * n, crs=None,
+        transform=Affine.identity(), bands=bands, nodata=np.full(n, -9999.0 if fill is None else fill),
+        scale=np.ones(n), offset=np.zeros(n), stored=(together, blocks[0]), masked=False,
+        messages=(
+            "the image is in sensor geometry, and is read and trained so; what is fused is written on the map grid of "
+            f"its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour",
+        ),
+        files=(path,), product="EMIT", pieces=(Piece(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),), glt=glt,
+    )  # fmt: skip
+
+
+def _bands(hdf: Hdf, n: int, source: str, *, flagged: bool) -> Bands:
+    columns: dict[str, Floats] = {}
+    for name in ("wavelengths", "fwhm", *(["good_wavelengths"] if flagged else [])):
+        columns[name] = hdf.values(f"sensor_band_parameters/{name}")
+        if len(columns[name]) != n:
+            raise MismatchError(
+                f"{name} of {hdf.path} does not fit its cube", got=f"{len(columns[name])}", expected=f"{n}"
+            )
+    good = columns.get("good_wavelengths", np.ones(n))
+    return Bands.of(
+        [f"b{i}" for i in range(1, n + 1)],
+        source=source,
+        wavelength_nm=columns["wavelengths"],
+        fwhm_nm=columns["fwhm"],
+        reason=["" if g == 1 else "flagged bad (good_wavelengths)" for g in good],
+    )
+
+
+def _table(hdf: Hdf) -> Raster:
+    """The lookup table: two bands on the grid of the map."""
+    column, row = (hdf.require(name, "EMIT product") for name in (COLUMN, ROW))
+    place = hdf.attribute("geotransform")
+    if len(place) != 6:
+        raise InputError(f"geotransform of {hdf.path} cannot be read", got=f"{len(place)} numbers", expected="6")
+    try:
+        with rasterio.Env(**CACHE):
+            crs = CRS.from_wkt(hdf.attributes.get("spatial_ref", ""))
+    except CRSError as error:
+        raise InputError(f"spatial_ref of {hdf.path} cannot be read", got=reason(error), expected="WKT") from error
+    with rasterio.Env(**CACHE), opened(column) as ds, opened(row) as other:
+        if ds.shape != other.shape:
+            raise MismatchError(f"glt_x and glt_y of {hdf.path} differ", got=f"{ds.shape} and {other.shape}")
+        stored, dtypes, (rows, cols) = ds.block_shapes[0], (ds.dtypes[0], other.dtypes[0]), ds.shape
+    return Raster(
+        path=hdf.path, driver="HDF5Image", rows=rows, cols=cols, dtypes=dtypes, crs=crs,
+        transform=Affine.from_gdal(*place), bands=Bands.of(["glt_x", "glt_y"]), nodata=np.full(2, np.nan),
+        scale=np.ones(2), offset=np.zeros(2), stored=stored, masked=False, messages=(), files=(hdf.path,),
+        pieces=(Piece(column, (1,)), Piece(row, (1,))),
+    )  # fmt: skip
+
+
+def _check(glt: Raster, rows: int, cols: int) -> None:
+    """The lookup table must point into the image."""
+    for piece, size, what in zip(glt.pieces, (cols, rows), ("column", "row"), strict=True):
+        low, high = 0, 0
+        try:
+            with rasterio.Env(**CACHE), opened(piece.name) as ds:
+                for at in range(0, glt.rows, LINES):
+                    found = ds.read(1, window=((at, min(at + LINES, glt.rows)), (0, glt.cols)))
+                    low, high = min(low, int(found.min())), max(high, int(found.max()))
+        except GDAL_ERRORS as error:
+            raise InputError(
+                f"{glt.path} cannot be read to its end", got=reason(error), expected="a whole file"
+            ) from error
+        if low < 0 or high > size:
+            raise MismatchError(
+                f"the lookup table of {glt.path} points outside its image", got=f"{what} {low if low < 0 else high}",
+                expected=f"0 (none) to {size}", remedy="The file is damaged, or cut: get it again.",
+            )  # fmt: skip
+
+
+EMIT = Product(
+    Format(
+        "EMIT L2A, L1B",
+        "the .nc file with reflectance or radiance",
+        "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put on the GLT's map grid",
+    ),
+    recognises,
+    open_,
+)

@@ -1,0 +1,81 @@
+"""EnMAP: L2A reflectance (and L1C radiance), a GeoTIFF with its metadata in XML.
+
+``specific/bandCharacterisation/bandID/{wavelengthCenterOfBand,FWHMOfBand,GainOfBand,OffsetOfBand}``, nm, and
+``product/bandStatistics/bandID/{mean,stdDeviation}`` (EnMAP Product Specification Document, DLR). value = DN · gain +
+offset; a band whose standard deviation is 0 is dead.
+"""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from bandfuse.bands import Bands, Floats
+from bandfuse.errors import InputError
+from bandfuse.metadata import number
+from bandfuse.raster.describe import Raster
+from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.spectral import HEADER, METADATA, image_of, parts_of
+
+BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"
+STATISTICS = "{*}product/{*}bandStatistics/{*}bandID"
+DEAD = "dead in the product's statistics"
+
+
+def recognises(path: str) -> bool:
+    """A spectral image with metadata, and without the header that DESIS has; or its folder or archive."""
+    files = parts_of(path, METADATA)
+    return files is not None and not files.like(HEADER)
+
+
+def open_(path: str, source: str) -> Raster:
+    """The image with the wavelengths, gains and dead bands of its metadata.
+
+    Raises
+    ------
+    InputError : metadata are missing, or of another structure.
+    MismatchError : metadata of another number of bands.
+    """
+    files = parts_of(path, METADATA)
+    assert files is not None
+    meta = files.one(METADATA, "METADATA.XML")
+    root, place = files.xml(meta), files.gdal(meta)
+    nm, fwhm, gain, offset = (
+        _column(root, place, key) for key in ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
+    )
+    spread = np.array([number(e.findtext("{*}stdDeviation")) for e in root.findall(STATISTICS)])
+    dead = spread == 0 if len(spread) == len(nm) else np.zeros(len(nm), dtype=bool)
+    bands = Bands.of(
+        [f"b{i}" for i in range(1, len(nm) + 1)],
+        source=source,
+        wavelength_nm=nm,
+        fwhm_nm=fwhm,
+        reason=[DEAD if d else "" for d in dead],
+    )
+    level = (root.findtext("{*}base/{*}level") or "").strip()
+    return image_of(path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta)
+
+
+def _column(root: Element, place: str, key: str) -> Floats:
+    """One number of every band, in the order of the bands' numbers."""
+    rows = sorted(root.findall(BANDS), key=lambda e: number(e.get("number")))
+    found = np.array([number(e.findtext(f"{{*}}{key}")) for e in rows])
+    if not len(found) or not np.isfinite(found).all():
+        raise InputError(
+            f"{place} cannot be understood",
+            got=f"no {key} for every band" if len(found) else "no bandCharacterisation",
+            expected="the metadata of an EnMAP L2A or L1C product",
+        )
+    return found
+
+
+ENMAP = Product(
+    Format(
+        "EnMAP L2A, L1C",
+        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF or …-METADATA.XML",
+        "wavelengths, FWHM, gain and offset, dead bands, nodata",
+    ),
+    recognises,
+    open_,
+)

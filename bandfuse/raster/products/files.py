@@ -1,0 +1,114 @@
+"""Files: where the parts of a product are found, a folder or a zip archive."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from bandfuse.errors import InputError, shorten
+
+_IN_ZIP = re.compile(r"/vsizip/\{?(?P<archive>.+?\.zip)\}?(?:/(?P<name>.*))?$", re.I)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a folder (not of folders in it), or all of a zip archive; names relative to it."""
+
+    root: str
+    names: tuple[str, ...]
+    zipped: bool = False
+
+    def like(self, pattern: str) -> list[str]:
+        """Names whose last part matches a regular expression, in any case."""
+        return [name for name in self.names if re.fullmatch(pattern, name.rsplit("/", 1)[-1], re.I)]
+
+    def one(self, pattern: str, what: str) -> str:
+        """The one name that matches.
+
+        Raises
+        ------
+        InputError : there is none, or there are several.
+        """
+        found = self.like(pattern)
+        if len(found) != 1:
+            raise InputError(
+                f"{self.root} has {'several' if found else 'no'} {what}",
+                got=shorten(found or self.names, 4),
+                expected="one product",
+                remedy="Give the file itself." if found else "",
+            )
+        return found[0]
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of this name, in folders of the folder too."""
+        return name in self.names or (not self.zipped and (Path(self.root) / name).is_file())
+
+    def gdal(self, name: str) -> str:
+        """The name by which GDAL opens a file."""
+        return f"/vsizip/{{{self.root}}}/{name}" if self.zipped else str(Path(self.root) / name)
+
+    def local(self, name: str) -> str:
+        """The file on the file system that holds it."""
+        return self.root if self.zipped else str(Path(self.root) / name)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file.
+
+        Raises
+        ------
+        InputError : it cannot be read.
+        """
+        try:
+            if not self.zipped:
+                return (Path(self.root) / name).read_bytes()
+            with zipfile.ZipFile(self.root) as archive:
+                return archive.read(name)
+        except (OSError, zipfile.BadZipFile, KeyError) as error:
+            raise InputError(f"{self.gdal(name)} cannot be read", got=str(error)) from error
+
+    def xml(self, name: str) -> ElementTree.Element:
+        """The root of an XML file.
+
+        Raises
+        ------
+        InputError : it is no XML.
+        """
+        try:
+            return ElementTree.fromstring(self.read(name))
+        except ElementTree.ParseError as error:
+            raise InputError(f"{self.gdal(name)} is no whole XML", got=str(error)) from error
+
+
+def files_of(path: str) -> tuple[Files, str] | None:
+    """The files around what a user gives, and its own name among them (empty for a folder or an archive).
+
+    None where nothing of that is on the file system. A folder's files are listed for a folder, a file's for a file.
+
+    Raises
+    ------
+    InputError : an archive that cannot be read.
+    """
+    inside = _IN_ZIP.match(path)
+    place = Path(inside["archive"] if inside else path)
+    if place.is_dir():
+        return Files(str(place), _listed(place)), ""
+    if not place.is_file():
+        return None
+    if inside or place.suffix.lower() == ".zip":
+        return Files(str(place), _zipped(place), zipped=True), (inside["name"] or "").strip("/") if inside else ""
+    return Files(str(place.parent), _listed(place.parent)), place.name
+
+
+def _listed(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(p.name for p in folder.iterdir() if p.is_file()))
+
+
+def _zipped(path: Path) -> tuple[str, ...]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(sorted(n for n in archive.namelist() if not n.endswith("/")))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no whole zip archive", got=str(error)) from error

@@ -1,0 +1,97 @@
+"""HDF: what an HDF5 (or netCDF-4) file holds, through GDAL's HDF5 driver: rows and values as they are stored."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+
+from bandfuse.bands import Floats
+from bandfuse.errors import InputError
+from bandfuse.metadata import number
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
+
+MAGIC = b"\x89HDF\r\n\x1a\n"
+"""How every HDF5 file begins (HDF5 File Format Specification, III.A)."""
+
+
+@dataclass(frozen=True)
+class Hdf:
+    """The attributes of the root, as text, and the arrays with two and more axes, by their names from the root."""
+
+    path: str
+    attributes: Mapping[str, str]
+    arrays: tuple[str, ...]
+
+    def name(self, array: str) -> str:
+        """The name by which GDAL opens an array. GDAL writes blanks in names as ``_``."""
+        return f'HDF5:"{self.path}"://{array}'
+
+    def require(self, array: str, what: str) -> str:
+        """The name by which GDAL opens an array that must be there.
+
+        Raises
+        ------
+        InputError : it is not.
+        """
+        if array not in self.arrays:
+            raise InputError(
+                f"{self.path} is no whole {what}", got=f"no array {array}", expected="the published structure"
+            )
+        return self.name(array)
+
+    def values(self, array: str) -> Floats:
+        """An array of one axis, as float64.
+
+        Raises
+        ------
+        InputError : it is not there, or cannot be read.
+        """
+        try:
+            with rasterio.Env(**CACHE), opened(self.name(array)) as ds:
+                return np.asarray(ds.read(1), dtype=np.float64).ravel()
+        except (*GDAL_ERRORS, InputError) as error:
+            raise InputError(
+                f"{self.path} lacks {array}", got=getattr(error, "got", "") or reason(error),
+                expected="the published structure",
+            ) from error  # fmt: skip
+
+    def attribute(self, name: str) -> Floats:
+        """The numbers of an attribute of the root.
+
+        Raises
+        ------
+        InputError : it is not there, or holds something else.
+        """
+        text = self.attributes.get(name)
+        found = np.array([number(item) for item in (text or "").split()])
+        if not len(found) or not np.isfinite(found).all():
+            raise InputError(f"{self.path} lacks the attribute {name}", got=repr(text), expected="numbers")
+        return found
+
+
+def is_hdf(path: str) -> bool:
+    """Whether this is a local file that begins as HDF5 files do."""
+    if not Path(path).is_file():
+        return False
+    with open(path, "rb") as stream:
+        return stream.read(len(MAGIC)) == MAGIC
+
+
+def hdf_of(path: str) -> Hdf | None:
+    """What an HDF5 file holds; None where GDAL cannot open it, or for other files."""
+    if not is_hdf(path):
+        return None
+    try:
+        with rasterio.Env(**CACHE), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, driver="HDF5") as ds:
+                arrays = tuple(text.split("://", 1)[1] for text in ds.subdatasets)
+                return Hdf(path, ds.tags(), arrays)
+    except GDAL_ERRORS:
+        return None

@@ -1,0 +1,90 @@
+"""Plain: files that GDAL opens as they are, and what people give in their place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bandfuse.errors import InputError, shorten
+from bandfuse.raster.products.files import files_of
+from bandfuse.raster.products.product import Format
+
+REAL = "real files"
+
+FORMATS = (
+    Format(
+        "ENVI",
+        "the data file, with or without an ending, or its .hdr",
+        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gain and offset, data ignore value",
+        f"{REAL} (AVIRIS, AVIRIS-NG, EMIT, HyMap, EnMAP, bench-top)",
+    ),
+    Format(
+        "GeoTIFF, COG", "the file", "wavelength, FWHM and bbl tags of its bands, scale and offset, nodata, masks", REAL
+    ),
+    Format(
+        "netCDF, HDF5",
+        'the file, or a subdataset: NETCDF:"FILE":NAME, HDF5:"FILE"://NAME',
+        "what GDAL tells of it; rows and axes as GDAL shows them",
+    ),
+    Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it"),
+    Format("remote and packed files", "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…", "passed to GDAL as it is"),
+)
+"""What is opened without a reader of its own."""
+
+SIDECARS = {".hdr", ".xml", ".txt", ".json", ".enp", ".sta", ".properties", ".ovr", ".msk", ".png", ".jpg", ".jgw"}
+"""Endings of files beside an ENVI file that are not its data."""
+
+LIBRARY = re.compile(rb"^\s*file type\s*=\s*ENVI Spectral Library", re.I | re.M)
+
+
+def data_file(path: str) -> str:
+    """The file that GDAL is to open: an ENVI file for its header.
+
+    Raises
+    ------
+    InputError : a header without data, a spectral library, an archive or a folder of nothing that is known.
+    """
+    place = Path(path)
+    if place.suffix.lower() == ".zip" and place.is_file():
+        files = files_of(path)
+        inside = files[0].names if files else ()
+        raise InputError(
+            f"{path} holds no product that is known", got=shorten(inside, 4),
+            remedy=f"See bandfuse info --formats. A raster in it is /vsizip/{path}/NAME.",
+        )  # fmt: skip
+    headers = (
+        [place]
+        if place.suffix.lower() == ".hdr"
+        else [Path(f"{path}.hdr"), place.with_suffix(".hdr")]
+        if place.name
+        else []
+    )
+    header = next((h for h in headers if h.is_file()), None)
+    if header is None or not place.is_file():
+        return path
+    text = header.read_bytes()
+    if not text.startswith(b"ENVI"):
+        return path
+    if LIBRARY.search(text):
+        raise InputError(
+            f"{path} is an ENVI spectral library", got="spectra without places", expected="an image",
+            remedy="A library cannot be fused; give the image.",
+        )  # fmt: skip
+    return str(_data_of(place)) if header == place else path
+
+
+def _data_of(header: Path) -> Path:
+    """The data that an ENVI header belongs to: ``x`` or ``x.ENDING`` for ``x.hdr``."""
+    bare = header.with_suffix("")
+    if bare.is_file():
+        return bare
+    beside = sorted(
+        p for p in header.parent.iterdir() if p.stem == header.stem and p.suffix.lower() not in SIDECARS and p.is_file()
+    )
+    if len(beside) != 1:
+        raise InputError(
+            f"{header} is an ENVI header {'of several files' if beside else 'without its data'}",
+            got=shorten([p.name for p in beside], 4), expected=f"{bare.name}, or {bare.name} with an ending",
+            remedy="Give the data file.",
+        )  # fmt: skip
+    return beside[0]

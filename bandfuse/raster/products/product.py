@@ -1,0 +1,33 @@
+"""Product: a kind of file or folder that is opened as one cube."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bandfuse.raster.describe import Raster
+
+SYNTHETIC = "synthetic files of the published structure"
+"""What a reader is proven on that no real file was at hand for."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What people hold: its name, what they give, what is understood of it, and what that is proven on."""
+
+    name: str
+    give: str
+    understood: str
+    proven: str = SYNTHETIC
+
+
+@dataclass(frozen=True)
+class Product:
+    """A reader: whether a path is a product of this kind, and what it holds under the name of a source.
+
+    ``open`` raises InputError where the product is not whole.
+    """
+
+    format: Format
+    recognises: Callable[[str], bool]
+    open: Callable[[str, str], Raster]

@@ -1,0 +1,184 @@
+"""Sentinel-2: L2A reflectance, JPEG 2000 files of 10, 20 and 60 m in a SAFE folder or archive.
+
+``MTD_MSIL2A.xml``: ``IMAGE_FILE`` names the files, ``BOA_QUANTIFICATION_VALUE`` Q and ``BOA_ADD_OFFSET`` (per band,
+from processing baseline 04.00 on; 0 before) their units: reflectance = (DN + offset) / Q; DN 0 is no data.
+``Spectral_Information`` holds the central wavelength and the limits of each band, nm (Sentinel-2 Products Specification
+Document). Every band is taken at the resolution it was sensed at, or the next coarser that is there; all are brought to
+the finest grid, a coarser pixel repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+from bandfuse.bands import Bands
+from bandfuse.errors import InputError, MismatchError, shorten
+from bandfuse.metadata import number
+from bandfuse.raster.describe import Piece, Raster, describe
+from bandfuse.raster.products.files import Files, files_of
+from bandfuse.raster.products.product import Format, Product
+
+MANIFEST = r"MTD_MSIL2A\.xml"
+OFFSETS_FROM = 4.0
+"""The first processing baseline whose values have an offset."""
+
+_IMAGE = re.compile(r"_(B\d[\dA])_(10|20|60)m$")
+
+
+@dataclass(frozen=True)
+class _Band:
+    """One band as the manifest has it: wavelengths in nm, resolution in m."""
+
+    name: str
+    centre: float
+    width: float
+    sensed: int
+    offset: float
+
+
+def recognises(path: str) -> bool:
+    """The manifest of an L2A product, or a folder or an archive that holds one."""
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    if "." in name and not re.search(r"(?:\.safe|\.zip|MTD_MSIL2A\.xml)$", name, re.I):
+        return False
+    found = files_of(path)
+    return found is not None and bool(found[0].like(MANIFEST)) and (not found[1] or name.upper() == "MTD_MSIL2A.XML")
+
+
+def open_(path: str, source: str) -> Raster:
+    """All bands on the finest grid.
+
+    Raises
+    ------
+    InputError : a baseline or a structure that is not known, or files are missing.
+    MismatchError : files whose sizes do not fit.
+    """
+    found = files_of(path)
+    assert found is not None
+    files = found[0]
+    manifest = found[1] or files.one(MANIFEST, "MTD_MSIL2A.xml")
+    place = files.gdal(manifest)
+    root = files.xml(manifest)
+    per_unit = _require(number(root.findtext(".//{*}BOA_QUANTIFICATION_VALUE")), place, "BOA_QUANTIFICATION_VALUE")
+    images = _images(root, files, manifest)
+    bands = [band for band in _bands(root, place) if band.name in images]
+    chosen = [min(images[b.name], key=lambda m, b=b: (m < b.sensed, m)) for b in bands]  # type: ignore[misc]
+    finest = chosen.index(min(chosen))
+    names = [images[b.name][m] for b, m in zip(bands, chosen, strict=True)]
+    rasters = [describe(files.gdal(name), source) for name in names]
+    grid = rasters[finest]
+    text = _stack(grid, [(r, m // min(chosen)) for r, m in zip(rasters, chosen, strict=True)])
+    return replace(
+        grid, path=path, product="Sentinel-2 L2A", dtypes=(grid.dtypes[0],) * len(bands), masked=False,
+        bands=Bands.of([b.name for b in bands], source=source, wavelength_nm=[b.centre for b in bands],
+                       fwhm_nm=[b.width for b in bands]),
+        nodata=np.zeros(len(bands)), scale=np.full(len(bands), 1.0 / per_unit),
+        offset=np.array([b.offset for b in bands]) / per_unit, interleave="",
+        messages=_messages(bands, chosen), files=tuple(dict.fromkeys(map(files.local, [manifest, *names]))),
+        pieces=(Piece(text, tuple(range(1, len(bands) + 1))),),
+    )  # fmt: skip
+
+
+def _messages(bands: list[_Band], chosen: list[int]) -> tuple[str, ...]:
+    """What was done to bands of coarser pixels."""
+    coarse = [f"{b.name} ({m} m)" for b, m in zip(bands, chosen, strict=True) if m > min(chosen)]
+    return (f"on the {min(chosen)} m grid; pixels of {shorten(coarse)} are repeated",) if coarse else ()
+
+
+def _require(value: float, place: str, what: str) -> float:
+    if not value > 0:
+        raise InputError(
+            f"{place} cannot be understood", got=f"no {what}", expected="the manifest of a Sentinel-2 L2A product"
+        )
+    return value
+
+
+def _bands(root: Element, place: str) -> list[_Band]:
+    """The bands of the manifest in order of their numbers, with their offsets."""
+    text = (root.findtext(".//{*}PROCESSING_BASELINE") or "").strip()
+    baseline = _require(number(text), place, f"processing baseline that is known ({text or 'none'})")
+    offsets = {e.get("band_id"): number(e.text) for e in root.iterfind(".//{*}BOA_ADD_OFFSET")}
+    found = []
+    for e in root.iterfind(".//{*}Spectral_Information"):
+        short = e.get("physicalBand", "")
+        name = f"B0{short[1:]}" if len(short) == 2 else short
+        low, high, centre = (number(e.findtext(f"{{*}}Wavelength/{{*}}{key}")) for key in ("MIN", "MAX", "CENTRAL"))
+        sensed = _require(number(e.findtext("{*}RESOLUTION")), place, f"RESOLUTION of {name}")
+        offset = offsets.get(e.get("bandId"), np.nan) if baseline >= OFFSETS_FROM or offsets else 0.0
+        found.append(_Band(name, _require(centre, place, f"wavelength of {name}"), high - low, int(sensed), offset))
+    if not found:
+        raise InputError(
+            f"{place} cannot be understood", got="no Spectral_Information", expected="that of an L2A product"
+        )
+    lost = [b.name for b in found if not np.isfinite(b.offset) and b.name != "B10"]
+    if lost:
+        raise InputError(
+            f"{place} cannot be understood",
+            got=f"baseline {text} without BOA_ADD_OFFSET of {shorten(lost)}",
+            expected="an offset for every band from baseline 04.00 on",
+        )
+    return found
+
+
+def _images(root: Element, files: Files, manifest: str) -> dict[str, dict[int, str]]:
+    """The files of each band by resolution in m."""
+    above = manifest.rpartition("/")[0]
+    found: dict[str, dict[int, str]] = {}
+    missing = []
+    for e in root.iterfind(".//{*}IMAGE_FILE"):
+        stem = (e.text or "").strip()
+        match = _IMAGE.search(stem)
+        if match is None:
+            continue
+        name = f"{above}/{stem}.jp2".lstrip("/")
+        if not files.has(name):
+            missing.append(name)
+        found.setdefault(match[1], {})[int(match[2])] = name
+    if missing:
+        raise InputError(
+            f"{files.root} is not whole", got=f"no {shorten(missing, 2)}", expected="all files of its manifest"
+        )
+    if not found:
+        raise InputError(f"{files.gdal(manifest)} cannot be understood", got="no IMAGE_FILE of a band",
+                         expected="the structure of products from baseline 02.07 on")  # fmt: skip
+    if len(root.findall(".//{*}Granule")) > 1:
+        raise InputError(f"{files.root} holds several granules", expected="one tile")
+    return found
+
+
+def _stack(grid: Raster, sources: list[tuple[Raster, int]]) -> str:
+    """A VRT of single-band files, each repeated to the grid."""
+    bands = []
+    for number_, (raster, times) in enumerate(sources, 1):
+        if (raster.rows * times, raster.cols * times, raster.dtypes) != (*grid.shape, ("uint16",)):
+            raise MismatchError(
+                f"{raster.path} does not fit {grid.path}",
+                got=f"{raster.rows} × {raster.cols} pixels of {times} × {times}, {', '.join(raster.dtypes)}",
+                expected=f"{grid.rows} × {grid.cols} pixels, uint16",
+            )
+        bands.append(
+            f'<VRTRasterBand dataType="UInt16" band="{number_}"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="0" shared="0">{escape(raster.path)}</SourceFilename>'
+            f"<SourceBand>1</SourceBand>"
+            f'<SourceProperties RasterXSize="{raster.cols}" RasterYSize="{raster.rows}" DataType="UInt16" '
+            f'BlockXSize="{raster.stored[1]}" BlockYSize="{raster.stored[0]}"/>'
+            f'<SrcRect xOff="0" yOff="0" xSize="{raster.cols}" ySize="{raster.rows}"/>'
+            f'<DstRect xOff="0" yOff="0" xSize="{grid.cols}" ySize="{grid.rows}"/></SimpleSource></VRTRasterBand>'
+        )
+    return f'<VRTDataset rasterXSize="{grid.cols}" rasterYSize="{grid.rows}">{"".join(bands)}</VRTDataset>'
+
+
+SENTINEL2 = Product(
+    Format(
+        "Sentinel-2 L2A",
+        "the .SAFE folder, the zip archive or MTD_MSIL2A.xml",
+        "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, quantification, nodata 0",
+    ),
+    recognises,
+    open_,
+)
