@@ -18,6 +18,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, GDAL's
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with settings; flags win over it.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting. Repeat.")]
+Wavelengths = Annotated[
+    str | None,
+    typer.Option("--wavelengths", metavar="FILE", help="Table of the bands' wavelengths, or an ENVI header."),
+]
 Weights = Annotated[str, typer.Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
 
 
@@ -121,6 +125,7 @@ def info(
     groups: Annotated[
         str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, 450-520nm, 1-30,35.")
     ] = None,
+    wavelengths: Wavelengths = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -132,7 +137,7 @@ def info(
     show.set_level(verbose, quiet)
     from bandfuse.tools.info import info as tool
 
-    result = tool(scenes, groups)
+    result = tool(scenes, groups, wavelengths)
     if json:
         show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
         return

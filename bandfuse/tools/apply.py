@@ -40,7 +40,7 @@ def apply(
     started = time.perf_counter()
     device = device_of(config.device)
     model = load(weights)
-    scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
+    scenes = [open_scene(p, wavelengths=config.wavelengths) for p in places(config.scenes, config.source, [])]
     outputs = output_paths(config.output, scenes)
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
