@@ -148,7 +148,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             interleave=ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "").lower(),
             masked=_has_mask(ds),
             messages=(*header.messages, *messages),
-            files=tuple(ds.files),
+            files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
 
