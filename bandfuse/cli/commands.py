@@ -147,6 +147,44 @@ def info(
 
 
 @app.command()
+def check(
+    scene: Annotated[str, typer.Argument(help="Raster file.", metavar="SCENE")],
+    target: Annotated[str | None, typer.Argument(help="Target to train on.", metavar="[TARGET]")] = None,
+    wavelengths: Wavelengths = None,
+    nodata: Annotated[float | None, typer.Option("--nodata", help="With --fix: the value that means missing.")] = None,
+    scale: Annotated[float | None, typer.Option("--scale", help="With --fix: value = stored * scale.")] = None,
+    fix: Annotated[
+        str | None, typer.Option("--fix", metavar="OUT.vrt", help="Write a GDAL VRT with the metadata put right.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing VRT.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Which parts of a large scene are looked at.", min=0)] = 0,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Name what is odd about a scene, or a scene and its target. Exit code 1: something needs a decision.
+
+    bandfuse check cube.img target.tif
+
+    bandfuse check cube.img --nodata -9999 --wavelengths bands.csv --fix cube.vrt
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.check import check as tool
+    from bandfuse.tools.check import look_text
+
+    result = tool(scene, target, wavelengths=wavelengths, nodata=nodata, scale=scale, fix=fix, overwrite=overwrite,
+                  seed=seed)  # fmt: skip
+    if json:
+        show.json(result.model_dump_json(exclude={"fixed"} if result.fixed is None else None))
+    else:
+        from bandfuse.cli.inspect import show_findings
+
+        show_findings(result, look_text(result))
+    if result.decisions:
+        raise typer.Exit(1)
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="[DIR]")] = Path("bandfuse-demo"),
     seed: Annotated[int, typer.Option("--seed", help="Seed of the scene.")] = 0,

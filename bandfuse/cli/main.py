@@ -17,6 +17,7 @@ COMMANDS = {
     "apply": "Fuse rasters of any size with saved weights.",
     "evaluate": "Score saved weights against the target of another image.",
     "info": "Show what bandfuse sees in files.",
+    "check": "Name what is odd about a scene, or a scene and its target.",
     "demo": "Make a scene with a known answer, and learn it.",
 }
 """The commands and what they are for, in the order of the help."""

@@ -2,17 +2,21 @@
 
 Order inside the room, from the ground up::
 
+    texts      headers and tables of wavelengths, read as text
     describe   what a file says of itself; whether two share a grid
     read       windows, by several threads; quicklooks
     write      fused windows to new files
+    fixed      a VRT over a raster, with the metadata put right
     mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
     labels     classes of pixels
 """
 
 from bandfuse.raster.describe import CACHE, Raster, describe, gdal_version, same_grid
+from bandfuse.raster.fixed import same_table, write_fixed
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
+from bandfuse.raster.texts import Header, said
 from bandfuse.raster.write import Encoding, Writer, band_tags, blank, driver_of, write_array
 
 __all__ = [
@@ -20,6 +24,7 @@ __all__ = [
     "OUTSIDE",
     "Choice",
     "Encoding",
+    "Header",
     "Labels",
     "Raster",
     "RasterPatch",
@@ -35,7 +40,10 @@ __all__ = [
     "labelled",
     "opened_selection",
     "quicklook",
+    "said",
     "same_grid",
+    "same_table",
     "select",
     "write_array",
+    "write_fixed",
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError
@@ -75,6 +78,21 @@ def header_of(ds: Any) -> Header:
         said = f"GDAL loses {' and '.join(placed)} of {path.name}: it has no place on the ground"
         messages.append(Remark("georeference-lost", said))
     return Header(parse_header(text), lost, tuple(messages))
+
+
+def said(path: str) -> tuple[Header, str | None]:
+    """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for wavelengths; empty
+    where GDAL does not open the file as it stands."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as ds:
+                header = header_of(ds)
+                tags = {**ds.tags(), **header.domain(ds.tags(ns="ENVI")), **(ds.tags(1) if ds.count else {})}
+    except RasterioError:
+        return Header(), None
+    words = ("wavelength_units", "wavelength_unit")
+    return header, next((v for k, v in tags.items() if k.lower().replace(" ", "_") in words), None)
 
 
 def given_table(path: str | Path, count: int, raster: str) -> Stated:

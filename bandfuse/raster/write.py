@@ -148,12 +148,7 @@ class Writer:
         for i, tags in enumerate(band_tags(outputs), 1):
             self._ds.set_band_description(i, outputs.name[i - 1])
             self._ds.update_tags(i, **tags)
-            imagery = {
-                key: f"{float(tags[name]) / 1000:.6f}"
-                for name, key in (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM"))
-                if name in tags
-            }
-            if imagery:
+            if imagery := imagery_tags(tags):
                 self._ds.update_tags(i, ns="IMAGERY", **imagery)
         if (encoding.scale, encoding.offset) != (1.0, 0.0):
             self._ds.scales = (encoding.scale,) * len(outputs)
@@ -280,6 +275,12 @@ def band_tags(bands: Bands) -> list[dict[str, str]]:
                 tags |= {column: repr(value), "wavelength_units": "Nanometers"}
         rows.append(tags)
     return rows
+
+
+def imagery_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The same for GDAL's IMAGERY domain, in µm."""
+    names = (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM"))
+    return {key: f"{float(tags[name]) / 1000:.6f}" for name, key in names if name in tags}
 
 
 def envi_tags(bands: Bands) -> dict[str, str]:
