@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -42,17 +43,20 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
         raise OutputError(f"{path} cannot be made", got=f"{len(bands)} bands from GDAL",
                           expected=f"{len(raster.bands)}, as bandfuse sees in {raster.path}")  # fmt: skip
     for domain in [m for m in root.findall("Metadata") if m.get("domain") in (None, "ENVI")]:
-        for item in [i for i in domain if _key(i) in OWN]:
+        for item in [i for i in domain if not _is_kept(i)]:
             domain.remove(item)
     for i, (band, tags) in enumerate(zip(bands, band_tags(raster.bands), strict=True)):
         _put(band, raster, i, tags)
     for name in root.iter("SourceFilename"):
         _point(name, raster.path, path)
-    tree.write(scratch, encoding="unicode")
+    ET.indent(tree)
+    tree.write(scratch, encoding="utf-8")
 
 
-def _key(item: ET.Element) -> str:
-    return "_".join((item.get("key") or "").lower().split())
+def _is_kept(item: ET.Element) -> bool:
+    """Whether a tag still holds: it is not replaced, no statistics, and none of GDAL's copies of band names."""
+    key = "_".join((item.get("key") or "").lower().split())
+    return key not in OWN and not key.startswith("statistics_") and re.fullmatch(r"band_\d+", key) is None
 
 
 def _put(band: ET.Element, raster: Raster, i: int, tags: Mapping[str, str]) -> None:
@@ -60,7 +64,7 @@ def _put(band: ET.Element, raster: Raster, i: int, tags: Mapping[str, str]) -> N
     kept = {
         str(item.get("key")): item.text or ""
         for domain in band.findall("Metadata") if domain.get("domain") is None
-        for item in domain if _key(item) not in OWN
+        for item in domain if _is_kept(item)
     }  # fmt: skip
     nodata, scale, offset = (float(v[i]) for v in (raster.nodata, raster.scale, raster.offset))
     # A declared NaN stays as it is.

@@ -62,7 +62,11 @@ def header_of(ds: Any) -> Header:
         return Header()
     text = path.read_text(encoding="utf-8", errors="replace")
     lost, length = dropped(text)
-    wrong = [f"{key} = {lost[key]}" for key, value in ASSUMED.items() if lost.get(key, value).lower() != value]
+    wrong = [
+        f"{key.replace('_', ' ')} = {lost[key]}"
+        for key, value in ASSUMED.items()
+        if lost.get(key, value).lower() != value
+    ]
     if wrong:
         raise InputError(
             f"{path} has a line of {length} characters, and GDAL loses what follows it", got=", ".join(wrong),

@@ -19,7 +19,7 @@ from bandfuse.raster import Header, Raster, describe, said, same_table, write_fi
 from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
 from bandfuse.scenes import MAIN
-from bandfuse.tools.glance import SIDE, Glance, Spike, glance
+from bandfuse.tools.glance import LEAST, SIDE, Glance, Spike, glance
 from bandfuse.units import UNITS_NM, spelling
 
 Severity = Literal["info", "warning", "decision"]
@@ -189,8 +189,8 @@ def _wavelengths(s: Subject) -> Iterator[Finding]:
         yield finding("no-wavelengths", f"no wavelengths are known for the {len(bands)} bands")
         return
     if not known.all():
-        lacking = _numbers(np.flatnonzero(~known))
-        yield finding("wavelengths-missing", f"{int((~known).sum())} bands have no wavelength: {lacking}")
+        lacking = _named(np.flatnonzero(~known))
+        yield finding("wavelengths-missing", f"{lacking} have no wavelength")
     factor = UNITS_NM.get(spelling(s.unit), 1.0)
     if factor != 1.0 and not any(isinstance(m, Remark) and m.code == "units-contradict" for m in s.raster.messages):
         yield finding("units-converted", f"wavelengths are in {s.unit}, and are read as nm")
@@ -200,10 +200,10 @@ def _wavelengths(s: Subject) -> Iterator[Finding]:
     if names and not listed and named_wavelengths(names) is not None:
         yield finding("wavelengths-in-names", "the header has no list of wavelengths: they stand in the band names")
     yield from (finding(r.code, r) for r in order_remarks(bands))
-    for one, other in overlaps(bands):
-        nm = bands.wavelength_nm[[*one, *other]]
-        yield finding("detector-overlap", f"{len(one) + len(other)} bands of two detectors lie between {nm.min():.1f} "
-                      f"and {nm.max():.1f} nm: {_numbers(one)} and {_numbers(other)}")  # fmt: skip
+    both = [(bands.wavelength_nm[[*one, *other]], one, other) for one, other in overlaps(bands)]
+    if both:
+        places = [f"{nm.min():.1f}-{nm.max():.1f} nm ({_numbers(a)} and {_numbers(b)})" for nm, a, b in both]
+        yield finding("detector-overlap", f"two detectors see the same wavelengths: {shorten(places, 4)}")
     if _is_even(bands.wavelength_nm[known]):
         step = float(np.mean(np.diff(bands.wavelength_nm[known])))
         yield finding("wavelengths-even", f"all steps between wavelengths are equal, {step:.3f} nm")
@@ -264,12 +264,12 @@ def _bad(s: Subject) -> Iterator[Finding]:
     for reason in dict.fromkeys(bands.reason[i] for i in flagged):
         mine = [i for i in flagged if bands.reason[i] == reason]
         held = dict.fromkeys(dead[i] for i in mine if i in dead)
-        what = f"; of them {sum(i in dead for i in mine)} are {shorten(held, 3)}" if held else ""
-        yield finding("bad-bands", f"{len(mine)} bands are {reason}: {_numbers(mine)}{what}")
+        what = f"; {sum(i in dead for i in mine)} of them: {shorten(held, 3)}" if held else ""
+        yield finding("bad-bands", f"{_named(mine)}: {reason}{what}")
     lost = {i: why for i, why in dead.items() if i not in flagged}
     for why in dict.fromkeys(lost.values()):
         mine = [i for i in lost if lost[i] == why]
-        yield finding("dead-bands", f"{len(mine)} bands hold no data ({why}): {_numbers(mine)}")
+        yield finding("dead-bands", f"no data in {_named(mine)}: {why}")
 
 
 def _fills(s: Subject) -> Iterator[Finding]:
@@ -286,12 +286,22 @@ def _fills(s: Subject) -> Iterator[Finding]:
     words = {"undeclared-fill": "stands apart from all other values: a fill value that is not declared?",
              "zeros": "is far more frequent than its neighbours: no data, or clipped?",
              "saturated-bands": "is the greatest value, and far more frequent than those below it"}  # fmt: skip
+    empty = _empty(s) if any(code == "zeros" for code, _ in values) else 0.0
+    if empty > LEAST:
+        values = {key: spikes for key, spikes in values.items() if key[0] != "zeros"}
+        said_so = f"{100 * empty:.1f} % of the pixels looked at are 0 in all bands: a fill value that is not declared?"
+        yield finding("undeclared-fill", said_so)
     for (code, value), spikes in values.items():
         most = max(spikes, key=lambda spike: spike.share)
-        where = f"{len(spikes)} bands ({_numbers([p.band for p in spikes])})" if len(spikes) > 1 else ""
-        where = where or f"band {most.band + 1}"
+        where = _named([p.band for p in spikes])
         share = f"up to {100 * most.share:.1f} %" if len(spikes) > 1 else f"{100 * most.share:.1f} %"
         yield finding(code, f"{value:g} in {share} of the pixels looked at of {where} {words[code]}")
+
+
+def _empty(s: Subject) -> float:
+    """The share of pixels that are zero in every band that holds data."""
+    alive = [i for i in range(len(s.raster.bands)) if i not in s.look.dead and s.raster.bands.good[i]]
+    return sum(int((p.stored[alive] == 0).all(axis=0).sum()) for p in s.look.parts) / s.look.looked
 
 
 def _is_fractions(s: Subject) -> bool:
@@ -299,7 +309,7 @@ def _is_fractions(s: Subject) -> bool:
     if np.isfinite(s.raster.bands.wavelength_nm).any() or np.dtype(s.raster.dtypes[0]).kind != "f":
         return False
     ends = [(v.min(), v.max()) for v in map(s.look.valid, range(len(s.raster.bands))) if v.size]
-    return all(-1e-3 <= low and high <= 1 + 1e-3 for low, high in ends)
+    return all(low >= -1e-3 and high <= 1 + 1e-3 for low, high in ends)
 
 
 def _nans(s: Subject) -> Iterator[Finding]:
@@ -339,8 +349,8 @@ def _stripes(s: Subject) -> Iterator[Finding]:
         with np.errstate(invalid="ignore"):
             striped = np.flatnonzero(((r > ROUGH) & (r > ROUGH * u)) | (r > STRIPED))
         if len(striped):
-            yield finding("striped-bands", f"{name} of {len(striped)} bands have levels of their own (up to "
-                          f"{np.nanmax(r):.0f} times rougher across than along): {_numbers(striped)}")  # fmt: skip
+            yield finding("striped-bands", f"{name} have levels of their own, up to {np.nanmax(r):.0f} times rougher "
+                          f"across than along, in {_named(striped)}")  # fmt: skip
 
 
 def _scale(s: Subject) -> Iterator[Finding]:
@@ -364,6 +374,12 @@ def _typical(s: Subject, percent: float) -> float:
             found.append(np.abs(v * s.raster.scale[band] + s.raster.offset[band])[:: max(1, len(v) // 2000)])
     every = np.concatenate(found) if found else np.zeros(0)
     return float(np.percentile(every, percent)) if every.size else float("nan")
+
+
+def _named(positions: Iterable[int]) -> str:
+    """Bands by their numbers: band 4; 5 bands (1-4, 7)."""
+    every = list(positions)
+    return f"band {int(every[0]) + 1}" if len(every) == 1 else f"{len(every)} bands ({_numbers(every)})"
 
 
 def _numbers(positions: Iterable[int]) -> str:
