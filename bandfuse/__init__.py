@@ -4,12 +4,15 @@ Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and
 
 The rooms, from the ground up. A file imports only from floors below its own (inside a package, from earlier files)::
 
-    floor 0   errors  progress                        words: the error tree; progress as a callable
-    floor 1   bands  windows  device  sensors         nouns without pixels; where torch computes; known responses
-    floor 2   groups  fusion  metadata  results       splitting bands; y = f(x); tags to tables; result models
+    floor 0   errors  progress  remarks               words: the error tree; progress as a callable
+    floor 1   bands  windows  device  units           nouns without pixels; where torch computes
+              sensors                                 known responses
+    floor 2   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models
+              order                                   bands out of order, detectors that overlap
               products  fitted  resampling            z zᵀ in float64, float32, on a device; what a fit found;
                                                       weights that follow from wavelengths alone
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
+              metadata                                tags to tables
               pivoting  heldout                       many small problems; which pixels are not trained on
     floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
               decoder  classes  stream                outputs to bands; scatter of classes; one pass over windows

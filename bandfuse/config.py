@@ -102,6 +102,11 @@ class Inputs(Config):
         description="NAME=PATH: one of several co-registered files of a scene. Repeat in scene order, or give a "
         "template such as swir={parent}/{stem}_swir.tif.",
     )
+    wavelengths: Pairs = Field(
+        default_factory=list,
+        description="FILE with the bands' wavelengths, instead of what the raster says: columns wavelength, fwhm, "
+        "good, or an ENVI header; may be a template. NAME=FILE with several sources; repeat.",
+    )
 
 
 class Limits(Config):
@@ -174,6 +179,11 @@ class TrainConfig(Inputs, Limits, Running):
     fuse: Literal["within", "across"] = Field(
         "within",
         description="within: each group becomes one output band. across: groups are combined channel by channel.",
+    )
+    overlap: Literal["keep", "first", "last", "sharper"] = Field(
+        "keep",
+        description="Where the wavelengths of two detectors overlap: keep the bands of both, or of the first, the "
+        "last, or the one with narrower bands.",
     )
     fixed: Texts = Field(default_factory=list, description="Name of a group that enters with weight 1, not learned.")
     weights: Literal["scalar", "channel", "instance"] = Field(
@@ -456,7 +466,7 @@ NOT_RESULTS = {
 }  # fmt: skip
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 
-PATHS = ("scenes", "source", "target", "labels", "mask")
+PATHS = ("scenes", "source", "wavelengths", "target", "labels", "mask")
 """Settings that are lists of paths."""
 
 
@@ -470,9 +480,10 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings whose relative paths are relative to a folder, made absolute."""
     result = dict(given)
     for key in PATHS:
-        value = (_one_or_many if key == "source" else _one_or_list)(result.get(key))
+        value = (_one_or_many if key in ("source", "wavelengths") else _one_or_list)(result.get(key))
         if isinstance(value, list):
-            result[key] = [_rebase(str(text), folder, named=key == "source") for text in value]
+            pairs = key == "source" or (key == "wavelengths" and any("=" in str(text) for text in value))
+            result[key] = [_rebase(str(text), folder, named=pairs) for text in value]
     groups = result.get("groups")
     if isinstance(groups, str) and (path := named_file(groups)):
         result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"

@@ -1,36 +1,39 @@
-"""Metadata: from the tags of a raster to a band table. Text in, numbers out; no files.
+"""Metadata: from what a raster and its user say of the bands to a band table. Text in, numbers out; no files.
 
-Reading order for each value: the band's own tags, the dataset's ENVI domain, the IMAGERY domain, the band's name.
+Reading order, for each value the first place that says it: the user's own table, the product's metadata, the band's own
+tags, the dataset's ENVI domain, the dataset's tags, the IMAGERY domain, the bands' names.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bandfuse.bands import Bands, Floats
+from bandfuse.errors import shorten
+from bandfuse.headers import Stated, envi_list
+from bandfuse.remarks import Remark
+from bandfuse.units import UNITS_NM, number, plausible, quantity, scale_of, spelling
 
 Tags = Mapping[str, str]
-
-UNITS_NM = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0, "micrometers": 1e3, "micrometer": 1e3, "um": 1e3,
-            "μm": 1e3, "microns": 1e3, "micron": 1e3}  # fmt: skip
-"""Nanometres per unit, by the unit's spelling in lower case (the micro sign as a Greek mu)."""
 
 SHORTEST_NM, LONGEST_NM = 1.0, 1e7
 """Wavelengths beyond these are mistakes: from soft X-rays to microwaves."""
 
-NOT_LENGTHS = {"wavenumber", "ghz", "mhz", "1/cm", "cm-1"}
-"""Units that ENVI headers may have and that are not lengths."""
+NARROWEST, WIDEST = 5e-5, 0.5
+"""Widths relative to the wavelength: beyond these they are in other units than the wavelengths."""
 
-MICROMETRES_BELOW = 100.0
-"""Without usable units, wavelengths below this are taken as µm, others as nm."""
+CENTRES = ("wavelength", "wavelengths", "center_wavelength", "central_wavelength", "centre_wavelength")
+UNITS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavelengths_unit")
+FLAGS = ("bbl", "bad_band_multiplier", "enmapbox:bad_band_multiplier")
+"""Names of tags, in lower case with ``_`` for spaces."""
 
 _IN_NAME = re.compile(
-    r"\s*\(?\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(nanometers?|nm|micrometers?|um|[µμ]m)\s*\)?\s*$", re.I
+    r"\s*\(?\s*(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(nanomet(?:er|re)s?|nm|micromet(?:er|re)s?|microns?|um|[µμ]m)\s*\)?\s*$",
+    re.I,
 )
 
 
@@ -39,149 +42,174 @@ _BARE = re.compile(r"\s*\(\s*([^()\s]+)\s*\)$")
 
 @dataclass
 class RasterTags:
-    """The tags of one raster, as GDAL gives them: per band (descriptions, default and IMAGERY domain) and of the ENVI
-    domain of the dataset."""
+    """The tags of one raster, as GDAL gives them: per band (descriptions, default and IMAGERY domain), of the ENVI
+    domain of the dataset, and of its default domain."""
 
     descriptions: Sequence[str | None]
     bands: Sequence[Tags]
     imagery: Sequence[Tags]
     envi: Tags = field(default_factory=dict)
+    dataset: Tags = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.descriptions)
 
 
-def envi_list(text: str | None) -> list[str]:
-    """The items of an ENVI list.
-
-    >>> envi_list("{ 8.41 , 8.52 }")
-    ['8.41', '8.52']
-    """
-    inner = (text or "").strip().removeprefix("{").removesuffix("}")
-    return [item.strip() for item in inner.split(",")] if inner.strip() else []
-
-
-def _spelling(unit: str) -> str:
-    """A unit as :data:`UNITS_NM` spells it."""
-    return unicodedata.normalize("NFKC", unit.strip().lower())
-
-
-def number(text: str | None) -> float:
-    """A finite number, or NaN."""
-    try:
-        value = float(text) if text is not None else np.nan
-    except ValueError:
-        return float("nan")
-    return value if np.isfinite(value) else float("nan")
-
-
-def band_table(tags: RasterTags, source: str, dead: Mapping[int, str] | None = None) -> tuple[Bands, list[str]]:
+def band_table(
+    tags: RasterTags, source: str, dead: Mapping[int, str] | None = None, *, stated: Sequence[Stated] = ()
+) -> tuple[Bands, list[str]]:
     """The band table of a raster, and messages about what had to be guessed.
 
-    ``dead`` gives reasons that are known otherwise, by position.
+    Parameters
+    ----------
+    dead : reasons that are known otherwise, by position.
+    stated : what comes before all tags, in order: the user's own table, the product's metadata.
     """
     messages = _odd_lists(tags)
-    wavelength, fwhm = _wavelengths(tags, messages)
+    places = [*stated, _from_bands(tags, messages), _from_lists(tags, tags.envi, "the ENVI header"),
+              _from_lists(tags, tags.dataset, "the dataset's tags")]  # fmt: skip
+    wavelength, fwhm = _wavelengths(tags, places, messages)
     odd = np.isfinite(wavelength) & ~((wavelength >= SHORTEST_NM) & (wavelength <= LONGEST_NM))
     if odd.any():
-        messages.append(
-            f"{int(odd.sum())} wavelengths lie outside {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and are not used"
-        )
+        text = f"{int(odd.sum())} wavelengths lie outside {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and are not used"
+        messages.append(Remark("wavelengths-impossible", text))
         wavelength = np.where(odd, np.nan, wavelength)
-    reason = [(dead or {}).get(i, "") or _flag(tags, i) for i in range(len(tags))]
-    stated = _from_bands(tags)[0]
-    stated = stated if np.isfinite(stated).any() else _from_envi(tags)[0]
-    names = [_name(text, i, float(nm)) for i, (text, nm) in enumerate(zip(tags.descriptions, stated, strict=True))]
-    return Bands.of(names, source=source, wavelength_nm=wavelength, fwhm_nm=fwhm, reason=reason), messages
+    flags = _first([p.good for p in places])
+    reason = [(dead or {}).get(i, "") or ("flagged bad (bbl)" if flags[i] == 0 else "") for i in range(len(tags))]
+    raw = next((p.wavelength for p in places[len(stated) :] if np.isfinite(p.wavelength).any()), wavelength)
+    names = [_name(text, i, float(nm)) for i, (text, nm) in enumerate(zip(tags.descriptions, raw, strict=True))]
+    table = Bands.of(names, source=source, wavelength_nm=wavelength, fwhm_nm=np.where(fwhm > 0, fwhm, np.nan),
+                     reason=reason)  # fmt: skip
+    return table, list(messages)
 
 
 def _name(description: str | None, position: int, wavelength: float) -> str:
-    """The description without the wavelength that GDAL's ENVI driver appends; ``b1`` and so on where there is none."""
+    """The description without the wavelengths that GDAL's ENVI driver appends, once for every rewriting; ``b1`` and so
+    on where there is none."""
     text = (description or "").strip()
-    if not text.endswith(")"):
-        return text or f"b{position + 1}"
-    bare = _BARE.search(text)
-    own = bare is not None and number(bare[1]) == wavelength
-    return (_BARE if own else _IN_NAME).sub("", text).strip() or text
+    while text.endswith(")"):
+        bare = _BARE.search(text)
+        own = bare is not None and number(bare[1]) == wavelength
+        shorter = (_BARE if own else _IN_NAME).sub("", text).strip()
+        if not shorter or shorter == text:
+            break
+        text = shorter
+    return text or f"b{position + 1}"
 
 
-def _flag(tags: RasterTags, i: int) -> str:
-    """The bad-band flag of a band: 1 is good, 0 is bad."""
-    listed = envi_list(tags.envi.get("bbl"))
-    flag = tags.bands[i].get("bbl", listed[i] if len(listed) == len(tags) else None)
-    return "flagged bad (bbl)" if flag is not None and number(flag) == 0 else ""
+def _first(rows: Sequence[Floats]) -> Floats:
+    """(B,) for each band the first number that is one."""
+    result = np.full_like(rows[0], np.nan)
+    for row in rows:
+        result = np.where(np.isfinite(result), result, row)
+    return result
 
 
 def _odd_lists(tags: RasterTags) -> list[str]:
     """Lists of the ENVI header that do not fit the number of bands: they are not used."""
     lengths = {key: len(envi_list(tags.envi.get(key))) for key in ("wavelength", "fwhm", "bbl")}
     return [
-        f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used"
+        Remark("list-length", f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used")
         for key, n in lengths.items()
         if n not in (0, len(tags))
     ]
 
 
-def _wavelengths(tags: RasterTags, messages: list[str]) -> tuple[Floats, Floats]:
-    for values, widths, unit, where in (_from_bands(tags), _from_envi(tags)):
-        if np.isfinite(values).any():
-            scale = _unit(unit, values, where, messages)
-            return values * scale, widths * scale
-    values = np.array([number(t.get("CENTRAL_WAVELENGTH_UM")) for t in tags.imagery])
-    if np.isfinite(values).any():
-        messages.append("wavelengths come from the IMAGERY domain, which may be rounded to 1 nm")
-        return values * 1e3, np.array([number(t.get("FWHM_UM")) for t in tags.imagery]) * 1e3
-    return _from_names(tags, messages), np.full(len(tags), np.nan)
+def _wavelengths(tags: RasterTags, places: Sequence[Stated], messages: list[str]) -> tuple[Floats, Floats]:
+    """(B,) wavelengths and widths in nm."""
+    for place in places:
+        if not np.isfinite(place.wavelength).any():
+            continue
+        scale, remarks = scale_of(place.unit, place.wavelength, place.where)
+        messages += remarks
+        if np.isfinite(scale):
+            nm = place.wavelength * scale
+            return nm, _widths(nm, place, scale, places, messages)
+    imagery = _from_imagery(tags, messages)
+    return (_from_names(tags, messages), np.full(len(tags), np.nan)) if imagery is None else imagery
 
 
-Found = tuple[Floats, Floats, str | None, str]
+def _widths(nm: Floats, chosen: Stated, scale: float, places: Sequence[Stated], messages: list[str]) -> Floats:
+    """(B,) widths in nm, from the place of the wavelengths or the next one that has any; in that place's unit if it
+    says one and the numbers do not contradict it, else in the unit of the wavelengths."""
+    after = [p for p in places[places.index(chosen) :] if np.isfinite(p.fwhm).any()]
+    if not after:
+        return np.full(len(nm), np.nan)
+    place = after[0]
+    own = UNITS_NM.get(spelling(place.unit), scale) if place is not chosen else scale
+    if place is not chosen and not plausible(place.wavelength * own):
+        own = scale
+    widths = place.fwhm * own
+    share = float(np.nanmedian(widths / nm)) if np.isfinite(widths / nm).any() else np.nan
+    for factor, name in ((1e3, "µm"), (1e-3, "nm")):
+        if not NARROWEST <= share <= WIDEST and NARROWEST < share * factor < WIDEST / 2:
+            text = f"widths in {place.where} are not in the units of the wavelengths; taken as {name} from their size"
+            messages.append(Remark("units-contradict", text))
+            return widths * factor
+    return widths
 
 
-def _from_bands(tags: RasterTags) -> Found:
-    """Wavelength and FWHM from the bands' own tags; the FWHM may be in the ENVI domain only."""
-    lower = [{k.lower(): v for k, v in t.items()} for t in tags.bands]
-    values = np.array([number(t.get("wavelength")) for t in lower])
-    widths = np.array([number(t.get("fwhm")) for t in lower])
-    if not np.isfinite(widths).any():
-        widths = _from_envi(tags)[1]
-    units = sorted({u for t in lower if (u := t.get("wavelength_units", t.get("wavelength_unit"))) is not None})
-    return values, widths, " and ".join(units) or None, "band tags"
+def _normal(tags: Tags) -> dict[str, str]:
+    """Tags by their names in lower case with ``_`` for spaces."""
+    return {"_".join(key.lower().split()): value for key, value in tags.items()}
 
 
-def _from_envi(tags: RasterTags) -> Found:
-    def column(key: str) -> Floats:
-        items = envi_list(tags.envi.get(key))
+def _get(tags: Tags, names: Sequence[str]) -> str | None:
+    return next((tags[name] for name in names if name in tags), None)
+
+
+def _from_bands(tags: RasterTags, messages: list[str]) -> Stated:
+    """What the bands' own tags say; a unit may be the dataset's."""
+    rows = [_normal(t) for t in tags.bands]
+    found = [quantity(_get(row, CENTRES)) for row in rows]
+    values = np.array([value for value, _ in found])
+    units = [unit or _get(row, UNITS) for (_, unit), row in zip(found, rows, strict=True)]
+    fwhm = np.array([quantity(row.get("fwhm"))[0] for row in rows])
+    good = np.array([number(_get(row, FLAGS)) for row in rows])
+    distinct = sorted({u for u in units if u is not None})
+    scales = np.array([UNITS_NM.get(spelling(u), np.nan) for u in units])
+    if len({spelling(u) for u in distinct}) > 1 and all(plausible(v[None]) for v in values * scales if np.isfinite(v)):
+        messages.append(Remark("units-mixed", f"bands have different units of wavelength ({shorten(distinct)})"))
+        return Stated("band tags", values * scales, fwhm * scales, good, "nm")
+    unit = " and ".join(distinct) or _get(_normal(tags.envi), UNITS) or _get(_normal(tags.dataset), UNITS)
+    return Stated("band tags", values, fwhm, good, unit)
+
+
+def _from_lists(tags: RasterTags, domain: Tags, where: str) -> Stated:
+    """What a domain of the dataset says, in lists."""
+    texts = _normal(domain)
+
+    def column(names: Sequence[str]) -> Floats:
+        items = envi_list(_get(texts, names))
         return np.array([number(t) for t in items]) if len(items) == len(tags) else np.full(len(tags), np.nan)
 
-    return column("wavelength"), column("fwhm"), tags.envi.get("wavelength_units"), "the ENVI header"
+    return Stated(where, column(CENTRES), column(("fwhm",)), column(FLAGS), _get(texts, UNITS))
 
 
-def _unit(unit: str | None, values: Floats, where: str, messages: list[str]) -> float:
-    """Nanometres per unit. Unknown units are guessed from the size of the numbers, with a message."""
-    if _spelling(unit or "") in NOT_LENGTHS:
-        messages.append(f"{where} gives {unit!r} where wavelengths should be; not used")
-        return float("nan")
-    known = UNITS_NM.get(_spelling(unit or ""))
-    middle = float(np.nanmedian(values))
-    guess = 1e3 if middle < MICROMETRES_BELOW else 1.0
-    name = "µm" if guess > 1 else "nm"
-    if known is None:
-        said = f"units {unit!r}" if unit else "no units"
-        messages.append(f"wavelengths in {where} have {said}; taken as {name} from their size ({middle:g})")
-        return guess
-    if known != guess:
-        messages.append(
-            f"wavelengths in {where} say {unit!r} but are {name} by their size ({middle:g}); taken as {name}"
-        )
-        return guess
-    return known
+def _from_imagery(tags: RasterTags, messages: list[str]) -> tuple[Floats, Floats] | None:
+    """What the IMAGERY domain says, always in µm; GDAL's own drivers round it to 1 nm."""
+    texts = [t.get("CENTRAL_WAVELENGTH_UM") for t in tags.imagery]
+    values = np.array([number(t) for t in texts])
+    if not np.isfinite(values).any():
+        return None
+    if all(len((t or "").partition(".")[2]) <= 3 for t in texts):
+        text = "wavelengths come from the IMAGERY domain, which may be rounded to 1 nm"
+        messages.append(Remark("imagery-rounded", text))
+    return values * 1e3, np.array([number(t.get("FWHM_UM")) for t in tags.imagery]) * 1e3
+
+
+def named_wavelengths(descriptions: Sequence[str | None]) -> Floats | None:
+    """(B,) wavelengths in nm that are written in every band's name; None if one has none."""
+    found = [_IN_NAME.search(text or "") for text in descriptions]
+    matches = [m for m in found if m]
+    if not matches or len(matches) != len(found):
+        return None
+    return np.array([float(m[1]) * UNITS_NM[spelling(m[2])] for m in matches])
 
 
 def _from_names(tags: RasterTags, messages: list[str]) -> Floats:
-    """Wavelengths that are written in every band's name."""
-    found = [_IN_NAME.search(text or "") for text in tags.descriptions]
-    matches = [m for m in found if m]
-    if not matches or len(matches) != len(found):
+    found = named_wavelengths(tags.descriptions)
+    if found is None:
         return np.full(len(tags), np.nan)
-    messages.append("wavelengths come from the band names")
-    return np.array([float(m[1]) * UNITS_NM[_spelling(m[2])] for m in matches])
+    messages.append(Remark("wavelengths-in-names", "wavelengths come from the band names"))
+    return found

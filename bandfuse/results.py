@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -264,6 +264,31 @@ class InfoResult(Result):
 
     scenes: list[SceneInfo]
     groups: list[GroupInfo] | None = None
+
+
+class Finding(Result):
+    """One thing that ``check`` found."""
+
+    code: str
+    severity: Literal["info", "warning", "decision"]
+    message: str
+    remedy: str
+
+
+class CheckResult(Result):
+    """What ``check`` found in a scene, and in a target beside it."""
+
+    scene: str
+    target: str | None
+    findings: list[Finding]
+    looked: list[int] = Field(description="pixels looked at, of the scene and of the target")
+    pixels: list[int] = Field(description="pixels of the scene and of the target")
+    fixed: str | None = Field(None, description="the VRT that was written")
+
+    @property
+    def decisions(self) -> int:
+        """Findings that need a decision."""
+        return sum(f.severity == "decision" for f in self.findings)
 
 
 class ApplyResult(Result):

@@ -13,7 +13,7 @@ from string import Formatter
 import numpy as np
 
 from bandfuse.bands import Bands
-from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
+from bandfuse.errors import ConfigError, InputError, MismatchError, nearest, shorten
 from bandfuse.raster import Choice, Labels, Raster, Selection, describe, describe_labels, same_grid, select
 
 MAIN = "scene"
@@ -220,9 +220,16 @@ def _long_key(path: str) -> str:
     return f"{Path(path).resolve().parent.name}_{_short_key(path)}"
 
 
-def open_scene(place: Place, *, label_field: str | None = None, unlabelled: Sequence[int] = ()) -> Scene:
+def open_scene(
+    place: Place,
+    *,
+    label_field: str | None = None,
+    unlabelled: Sequence[int] = (),
+    wavelengths: Sequence[str] = (),
+) -> Scene:
     """Describe every file of a scene and check that they share one grid."""
-    rasters = tuple(describe(path, name) for name, path in place.sources)
+    tables = _tables(wavelengths, place)
+    rasters = tuple(describe(path, name, tables.get(name)) for name, path in place.sources)
     for other in rasters[1:]:
         same_grid(rasters[0], other, "source")
     target = None if place.target is None else describe(place.target, "target")
@@ -234,6 +241,29 @@ def open_scene(place: Place, *, label_field: str | None = None, unlabelled: Sequ
     if place.labels is not None:
         labels = describe_labels(place.labels, rasters[0], field=label_field, unlabelled=unlabelled)
     return Scene(place.key, rasters, target, select(rasters[0], place.mask, place.bounds, place.window), labels)
+
+
+def _tables(given: Sequence[str], place: Place) -> dict[str, str]:
+    """The files with wavelengths, by source: ``NAME=FILE``, or one FILE for the only source; or templates.
+
+    Raises
+    ------
+    ConfigError : a source that there is not, or a file for several sources.
+    """
+    names, first = [name for name, _ in place.sources], place.sources[0][1]
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, file = text.partition("=")
+        if not (equals and name.strip() in names):
+            if len(names) > 1:
+                raise ConfigError("--wavelengths does not name a source", got=repr(text), expected="NAME=FILE",
+                                  remedy=nearest(name.strip(), names))  # fmt: skip
+            name, file = names[0], text
+        if name.strip() in found:
+            raise ConfigError(f"two --wavelengths for source {name.strip()!r}", got=shorten(given), expected="one file")
+        file = file.strip()
+        found[name.strip()] = fill_template(file, first, "--wavelengths") if "{" in file else file
+    return found
 
 
 def check_inputs(scene: Scene, expected: Bands) -> None:

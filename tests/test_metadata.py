@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rasters import cli, listing, ok, spectra, write_tiff
 
-from bandfuse.metadata import RasterTags, band_table, envi_list, number
+from bandfuse.bands import Bands
+from bandfuse.fusion import Fusion
+from bandfuse.headers import Stated, envi_list
+from bandfuse.metadata import RasterTags, band_table
+from bandfuse.model import Model
+from bandfuse.order import without_overlaps
+from bandfuse.raster import describe
+from bandfuse.units import number
+from bandfuse.weightsfile import dumps, load
 
 NM = ["450.5", "550", "650"]
 UM = ["0.4505", "0.55", "0.65"]
@@ -313,3 +324,247 @@ def test_wavelengths_that_cannot_be_are_not_used_and_a_message_says_so() -> None
     table, messages = band_table(tags(wavelength="{450, 1e300, -5}", wavelength_units="nm"), "cube")
     assert table.wavelength_nm == pytest.approx([450, np.nan, np.nan], nan_ok=True)
     assert any("2 wavelengths lie outside" in m for m in messages)
+
+
+# --------------------------------------------------------------------------------------------------- spellings of units
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [
+        *((u, 1.0) for u in ("Nanometer", "nanometre", "NANOMETRES", "[nm]", "(nm)", "nm.", "n m")),
+        *((u, 1e-3) for u in ("Micron", "Microns", "micrometre", "µm", "μm", "um", "Micro meters", "UM")),
+        *((u, 10.0) for u in ("Angstroms", "Å", "ångström")),
+        *((u, 1e-6) for u in ("mm", "Millimeters")),
+        *((u, 1e-9) for u in ("m", "Meters")),
+    ],
+)
+def test_other_spellings_of_units(unit: str, factor: float) -> None:
+    values = [repr(nm * factor) for nm in TRUE_NM]
+    table, messages = band_table(tags(bands=band_tags(values, wavelength_units=unit)), "cube")
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert messages == []
+
+
+@pytest.mark.parametrize("unit", ["Wavenumber", "cm-1", "1/cm", "GHz", "MHz", "eV"])
+def test_no_length_is_taken_for_one_and_what_comes_next_is_read(unit: str) -> None:
+    imagery = [{"CENTRAL_WAVELENGTH_UM": f"{nm / 1e3:.6f}"} for nm in TRUE_NM]
+    table, messages = band_table(tags(imagery=imagery, wavelength=braces(NM), wavelength_units=unit), "cube")
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert [m.code for m in messages] == ["units-not-length"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("unit", ["Index", "Unknown", None])
+def test_a_count_of_the_bands_is_no_wavelength(unit: str | None) -> None:
+    said = {} if unit is None else {"wavelength_units": unit}
+    table, messages = band_table(tags(wavelength="{1, 2, 3}", **said), "cube")
+    assert not table.has_wavelengths
+    assert "counts the bands" in messages[0]
+
+
+def test_a_unit_may_stand_behind_its_number_or_in_the_dataset() -> None:
+    behind, quiet = band_table(tags(bands=[{"wavelength": f"{v} µm"} for v in UM]), "cube")
+    assert behind.wavelength_nm == pytest.approx(TRUE_NM)
+    given = tags(bands=band_tags(UM))
+    given.dataset = {"wavelength_units": "Micrometers"}
+    table, also = band_table(given, "cube")
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert quiet == also == []
+
+
+def test_every_band_may_have_a_unit_of_its_own() -> None:
+    given = tags(
+        bands=[
+            {"wavelength": "450.5", "wavelength_units": "nm", "fwhm": "5"},
+            {"wavelength": "0.55", "wavelength_units": "um", "fwhm": "0.006"},
+            {"wavelength": "650", "wavelength_units": "nm", "fwhm": "7"},
+        ]
+    )
+    table, messages = band_table(given, "cube")
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert table.fwhm_nm == pytest.approx([5, 6, 7])
+    assert [m.code for m in messages] == ["units-mixed"]  # type: ignore[attr-defined]
+
+
+def test_widths_in_other_units_than_the_wavelengths_are_seen_by_their_size() -> None:
+    table, messages = band_table(
+        tags(wavelength=braces(NM), wavelength_units="nm", fwhm=braces(["0.0058"] * 3)), "cube"
+    )
+    assert table.fwhm_nm == pytest.approx([5.8] * 3)
+    assert "taken as µm" in messages[0]
+
+
+def test_lists_of_the_dataset_s_own_tags_are_read() -> None:
+    given = tags()
+    given.dataset = {"wavelength": braces(NM), "wavelength units": "nm", "bbl": "{1, 0, 1}"}
+    table, messages = band_table(given, "cube")
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert table.good.tolist() == [True, False, True]
+    assert messages == []
+
+
+def test_what_is_stated_comes_before_all_tags_each_column_for_itself() -> None:
+    given = tags(bands=band_tags(["1", "2", "3"], bbl="0"), fwhm=braces([5, 6, 7]), wavelength_units="nm")
+    nothing = np.full(3, np.nan)
+    user = Stated("mine.csv", np.array([450.5, 550, 650]), nothing, nothing, "nm")
+    table, messages = band_table(given, "cube", stated=[user])
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert table.fwhm_nm == pytest.approx([5, 6, 7])
+    assert not table.good.any()
+    product = Stated("product", np.array([0.9, 1, 1.1]), np.array([0.009] * 3), np.array([1.0, 1, 0]), "um")
+    table, messages = band_table(given, "cube", stated=[user, product])
+    assert table.wavelength_nm == pytest.approx(TRUE_NM)
+    assert table.fwhm_nm == pytest.approx([9] * 3)
+    assert table.good.tolist() == [True, True, False]
+    assert messages == []
+
+
+def test_names_lose_a_suffix_however_often_it_was_written() -> None:
+    text = "blue (450.5 Nanometers) (450.500000 Nanometers) (0.4505 Micrometers)"
+    assert band_table(tags(1, descriptions=[text]), "cube")[0].name == ("blue",)
+
+
+# ------------------------------------------------------------------------------------------------ tables of wavelengths
+
+TABLES = {
+    "one column": "450.5\n550\n650\n",
+    "commas": "450.5,5\n550,6\n650,7\n",
+    "spaces and comments": "# my sensor\n450.5  5 1\n550 6  0   # dead\n\n650 7 1\n",
+    "counted": "1 450.5 5\n2 550 6\n3 650 7\n",
+    "counted from zero, in µm": "0 0.4505 0.005\n1 0.55 0.006\n2 0.65 0.007\n",
+    "headings": "fwhm_nm,band,wavelength_nm\n5,1,450.5\n6,2,550\n7,3,650\n",
+    "a unit in brackets": "Wavelength [µm];FWHM [µm]\n0.4505;0.005\n0.55;0.006\n0.65;0.007\n",
+    "decimal commas": "wavelength (nm);fwhm\n450,5;5\n550,0;6\n650;7\n",
+    "tabs and words": "Center wavelength\tbandwidth\tgood\n450.5\t5\tyes\n550\t6\tno\n650\t7\tyes\n",
+    "quotes": '"wavelength","fwhm"\n"450.5","5"\n"550","6"\n"650","7"\n',
+    "a header": "ENVI\nbands = 3\nwavelength units = Micrometers\nwavelength = {0.4505,\n 0.55, 0.65}\n"
+    "fwhm = {.005,.006,.007}\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables_of_wavelengths(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "table.txt"
+    file.write_text(TABLES[kind], encoding="utf-8")
+    cube = write_tiff(tmp_path / "c.tif", spectra(3), nm=[900.0, 901.0, 902.0], bad=[3])
+    bands = describe(cube, wavelengths=file).bands
+    assert bands.wavelength_nm == pytest.approx(TRUE_NM)
+    if kind != "one column":
+        assert bands.fwhm_nm == pytest.approx([5, 6, 7])
+    flagged = kind in ("spaces and comments", "tabs and words")
+    assert bands.good.tolist() == ([True, False, True] if flagged else [True, True, False])
+
+
+BAD_TABLES = {
+    "": "is empty",
+    "# nothing\n": "is empty",
+    "wavelength,fwhm\n": "is empty",
+    "450\n550\n": "2 wavelengths; expected 3",
+    "450\nx\n650\n": "line 2 of",
+    "wavelength\n450\nx\n650\n": "line 3 of",
+    "name,width\na,5\nb,6\nc,7\n": "no column of wavelengths",
+    "400,1,1,1\n500,1,1,1\n600,1,1,1\n": "too many columns",
+    "ENVI\nbands = 3\n": "has no wavelengths",
+    "ENVI\nwavelength = {450, 550, 650}\nfwhm = {5, 6}\n": "differ in length",
+}
+
+
+ASKED = [("info", text) for text in BAD_TABLES]
+ASKED += [(command, "450\nx\n650\n") for command in ("check", "train", "apply", "evaluate")]
+
+
+@pytest.mark.parametrize(("command", "text"), ASKED)
+def test_bad_tables_are_one_message(command: str, text: str, tmp_path: Path) -> None:
+    cube = write_tiff(tmp_path / "c.tif", spectra(3, 20, 20))
+    file = tmp_path / "table.csv"
+    file.write_text(text)
+    line: dict[str, list[object]] = {
+        "info": ["info", cube],
+        "check": ["check", cube],
+        "train": ["train", cube, "--groups", "all", "-o", tmp_path / "r"],
+        "apply": ["apply", weights(tmp_path), cube, "-o", tmp_path / "o.tif"],
+        "evaluate": ["evaluate", weights(tmp_path), cube, "--target", cube],
+    }
+    before = listing(tmp_path)
+    done = cli(*line[command], "--wavelengths", file)
+    assert done.code == 2
+    assert BAD_TABLES[text] in done.err
+    assert len(done.err.splitlines()) == 1
+    assert listing(tmp_path) == before
+
+
+def weights(folder: Path) -> Path:
+    """Weights of one group of three bands at 450.5, 550 and 650 nm."""
+    inputs = Bands.of(["a", "b", "c"], wavelength_nm=TRUE_NM, fwhm_nm=[10.0] * 3)
+    path = folder / "w.safetensors"
+    path.write_bytes(dumps(Model(Fusion(np.ones((1, 3)) / 3, np.ones(1), np.zeros(1), inputs, Bands.of(["y"])))))
+    return path
+
+
+def test_a_table_counts_in_every_command(tmp_path: Path) -> None:
+    nm = [450.5, 550.0, 650.0]
+    cube = write_tiff(tmp_path / "c.tif", spectra(3, 20, 20), nm=[1000.0, 1100.0, 1200.0], fwhm=[5.0] * 3)
+    table = tmp_path / "c.csv"
+    table.write_text("\n".join(map(str, nm)))
+    assert cli("apply", weights(tmp_path), cube, "-o", tmp_path / "o.tif").code == 2
+    ok("apply", weights(tmp_path), cube, "-o", tmp_path / "o.tif", "--wavelengths", table)
+    ok("evaluate", weights(tmp_path), cube, "--target", tmp_path / "o.tif", "--wavelengths", table)
+    (scene,) = ok("info", cube, "--wavelengths", table, "--json").json["scenes"]
+    assert [b["wavelength_nm"] for b in scene["bands"]] == nm
+    run = tmp_path / "run"
+    ok("train", cube, "--groups", "400-600nm", "--wavelengths", table, "--no-report", "--folds", 0, "-o", run)
+    assert load(run / "weights.safetensors").common.inputs.wavelength_nm.tolist() == nm
+    again = tmp_path / "again"
+    ok("train", "--config", run / "config.yaml", "--no-report", "-o", again)
+    assert (again / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    # The table is an input: no output takes its place.
+    assert "is an input" in cli("apply", weights(tmp_path), cube, "-o", table, "--wavelengths", table,
+                                "--overwrite").err  # fmt: skip
+
+
+def test_every_source_may_have_a_table(tmp_path: Path) -> None:
+    files = {name: write_tiff(tmp_path / f"{name}.tif", spectra(3, 20, 20, seed=i)) for i, name in enumerate("ab")}
+    for name, first in (("a", 450), ("b", 950)):
+        (tmp_path / f"{name}.csv").write_text(f"{first}\n{first + 100}\n{first + 200}\n")
+    sources = [t for name, file in files.items() for t in ("--source", f"{name}={file}")]
+    line = ["train", *sources, "--groups", "equal:2", "--no-report", "--folds", 0]
+    run = tmp_path / "run"
+    ok(*line, "-o", run, "--wavelengths", "a={parent}/{stem}.csv", "--wavelengths", f"b={tmp_path / 'b.csv'}")
+    nm = load(run / "weights.safetensors").common.inputs.wavelength_nm
+    assert nm.tolist() == [450, 550, 650, 950, 1050, 1150]
+    done = cli(*line, "-o", tmp_path / "r2", "--wavelengths", tmp_path / "a.csv")
+    assert done.code == 2
+    assert "does not name a source" in done.err
+
+
+# ------------------------------------------------------------------------------------------------ overlapping detectors
+
+VNIR, SWIR = [400.0, 500, 600, 700, 800, 900], [750.0, 850, 950, 1050]
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        ("keep", [*VNIR, *SWIR]),
+        ("first", [*VNIR, 950, 1050]),
+        ("last", [400, 500, 600, 700, *SWIR]),
+        ("sharper", [400, 500, 600, 700, *SWIR]),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_of_two_detectors_is_picked_by_rule(rule: str, left: list[float], turned: bool) -> None:
+    nm = [*VNIR[::-1], *SWIR[::-1]] if turned else [*VNIR, *SWIR]
+    bands = Bands.of([f"b{i}" for i in range(10)], wavelength_nm=nm, fwhm_nm=[9.0] * 6 + [7.0] * 4)
+    found = without_overlaps(bands, rule)
+    assert sorted(found.wavelength_nm[found.good]) == sorted(left)
+    assert all("--overlap" in r for r in found.reason if r)
+
+
+def test_the_rule_for_overlaps_is_a_flag_of_train(tmp_path: Path) -> None:
+    cube = write_tiff(tmp_path / "c.tif", spectra(10, 20, 20), nm=[*VNIR, *SWIR])
+    line = ["train", cube, "--groups", "all", "--no-report", "--folds", 0]
+    ok(*line, "-o", tmp_path / "run", "--overlap", "first")
+    dropped = json.loads((tmp_path / "run" / "report.json").read_text())["bands_dropped"]
+    assert [d["wavelength_nm"] for d in dropped] == [750, 850]
+    done = cli(*line, "-o", tmp_path / "r2", "--overlap", "sharper")
+    assert (done.code, "needs widths" in done.err) == (2, True)

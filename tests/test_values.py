@@ -615,6 +615,29 @@ def test_dead_bands_are_named_with_their_reason() -> None:
     }
 
 
+def test_a_band_that_holds_next_to_nothing_but_one_value_is_dead() -> None:
+    random = np.random.default_rng(0)
+    z = random.standard_normal((8, 4000))
+    for band, (value, share) in enumerate([(-9999, 0.995), (65535, 0.993), (-0.01, 0.98), (0.0, 0.4)]):
+        z[band, random.uniform(size=4000) < share] = value
+    z[1, :300] = np.nan
+    census = Census.of(z[:, :1500], np.isfinite(z[:, :1500]), 8) + Census.of(z[:, 1500:], np.isfinite(z[:, 1500:]), 8)
+    for band, value in ((0, -9999), (1, 65535)):
+        assert max(census.at_low[band], census.at_high[band]) == (z[band] == value).sum()
+    dead = census.dead(8)
+    assert set(dead) == {0, 1}
+    assert dead[0].startswith("-9999 in 99.")
+    assert dead[1].startswith("65535 in 99.")
+    assert all(text.endswith("a fill value that is not declared") for text in dead.values())
+
+
+def test_the_background_of_a_scene_kills_no_band() -> None:
+    z = np.random.default_rng(0).standard_normal((4, 4000))
+    z[:, 10:] = 0.0
+    z[:, :10] += 100
+    assert Census.of(z, np.isfinite(z), 4).dead(4) == {}
+
+
 def test_pixels_without_any_band_say_nothing_against_one() -> None:
     z = np.random.default_rng(0).standard_normal((3, 100))
     z[:2, :90] = np.nan

@@ -18,6 +18,10 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, GDAL's
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with settings; flags win over it.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting. Repeat.")]
+Wavelengths = Annotated[
+    str | None,
+    typer.Option("--wavelengths", metavar="FILE", help="Table of the bands' wavelengths, or an ENVI header."),
+]
 Weights = Annotated[str, typer.Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
 
 
@@ -239,6 +243,7 @@ def info(
     groups: Annotated[
         str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, regions, 450-520nm.")
     ] = None,
+    wavelengths: Wavelengths = None,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -250,13 +255,51 @@ def info(
     show.set_level(verbose, quiet)
     from bandfuse.tools.info import info as tool
 
-    result = tool(scenes, groups)
+    result = tool(scenes, groups, wavelengths)
     if json:
         show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
         return
     from bandfuse.cli.inspect import show_info
 
     show_info(result, every_band=verbose)
+
+
+@app.command()
+def check(
+    scene: Annotated[str, typer.Argument(help="Raster file.", metavar="SCENE")],
+    target: Annotated[str | None, typer.Argument(help="Target to train on.", metavar="[TARGET]")] = None,
+    wavelengths: Wavelengths = None,
+    nodata: Annotated[float | None, typer.Option("--nodata", help="With --fix: the value that means missing.")] = None,
+    scale: Annotated[float | None, typer.Option("--scale", help="With --fix: value = stored * scale.")] = None,
+    fix: Annotated[
+        str | None, typer.Option("--fix", metavar="OUT.vrt", help="Write a GDAL VRT with the metadata put right.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing VRT.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Which parts of a large scene are looked at.", min=0)] = 0,
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Name what is odd about a scene, or a scene and its target. Exit code 1: something needs a decision.
+
+    bandfuse check cube.img target.tif
+
+    bandfuse check cube.img --nodata -9999 --wavelengths bands.csv --fix cube.vrt
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.check import check as tool
+    from bandfuse.tools.check import look_text
+
+    result = tool(scene, target, wavelengths=wavelengths, nodata=nodata, scale=scale, fix=fix, overwrite=overwrite,
+                  seed=seed)  # fmt: skip
+    if json:
+        show.json(result.model_dump_json(exclude={"fixed"} if result.fixed is None else None))
+    else:
+        from bandfuse.cli.inspect import show_findings
+
+        show_findings(result, look_text(result))
+    if result.decisions:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import BandInfo, InfoResult, ResampleResult, SceneInfo
+from bandfuse.results import BandInfo, CheckResult, InfoResult, ResampleResult, SceneInfo
 
 
 def show_info(result: InfoResult, *, every_band: bool) -> None:
@@ -29,6 +29,19 @@ def show_info(result: InfoResult, *, every_band: bool) -> None:
         show.line("")
         rows = [[g.name, len(g.bands), _numbers(g.bands), _range([first[i] for i in g.bands])] for g in result.groups]
         show.table(["group", "bands", "numbers", "nm"], rows)
+
+
+def show_findings(result: CheckResult, looked: str) -> None:
+    """Findings, the gravest first, each with its remedy."""
+    for one in result.findings:
+        remedy = f" {one.remedy}" if one.remedy else ""
+        stop = "" if one.message.endswith("?") else "."
+        show.facts([(one.severity, f"{one.code}: {one.message}{stop}{remedy}")])
+    counts = Counter(f.severity for f in result.findings)
+    grave = [f"{show.count(counts['decision'], 'decision')} to take", show.count(counts["warning"], "warning")]
+    show.line(f"{', '.join(grave)}, {counts['info']} for information; {looked}")
+    if result.fixed:
+        show.line(f"{result.fixed} written")
 
 
 def _facts(scene: SceneInfo) -> list[tuple[str, str]]:

@@ -21,6 +21,7 @@ COMMANDS = {
     "batch": "Train, apply and evaluate many scenes by one file; resumable.",
     "schema": "Print the JSON schema of a batch file.",
     "info": "Show what bandfuse sees in files.",
+    "check": "Name what is odd about a scene, or a scene and its target.",
     "demo": "Make a scene with a known answer, and learn it.",
 }
 """The commands and what they are for, in the order of the help."""

@@ -2,21 +2,25 @@
 
 Order inside the room, from the ground up::
 
+    texts      headers and tables of wavelengths, read as text
     describe   what a file says of itself; whether two share a grid
     products   what people hold, opened as one cube; one file per product
     read       windows, by several threads; quicklooks
     write      fused windows to new files
     ortho      fused images in sensor geometry to the grid of a map
+    fixed      a VRT over a raster, with the metadata put right
     mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
     labels     classes of pixels
 """
 
 from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
+from bandfuse.raster.fixed import same_table, write_fixed
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
+from bandfuse.raster.texts import Header, said
 from bandfuse.raster.write import Encoding, Writer, band_tags, blank, driver_of, write_array
 
 __all__ = [
@@ -25,6 +29,7 @@ __all__ = [
     "OUTSIDE",
     "Choice",
     "Encoding",
+    "Header",
     "Labels",
     "Raster",
     "RasterPatch",
@@ -41,7 +46,10 @@ __all__ = [
     "opened_selection",
     "orthorectified",
     "quicklook",
+    "said",
     "same_grid",
+    "same_table",
     "select",
     "write_array",
+    "write_fixed",
 ]

@@ -21,6 +21,7 @@ from rasterio.transform import Affine
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
+from bandfuse.raster.texts import given_table, header_of
 
 CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 """GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once. And GDAL leaves
@@ -127,8 +128,8 @@ def reason(error: BaseException) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
-def describe(path: str | Path, source: str = "scene") -> Raster:
-    """Read what a file says of itself.
+def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
+    """Read what a file says of itself; ``wavelengths`` names a file that says more of its bands, and comes first.
 
     Raises
     ------
@@ -142,14 +143,18 @@ def describe(path: str | Path, source: str = "scene") -> Raster:
         if any("complex" in d for d in ds.dtypes):
             raise InputError(f"{path} holds complex numbers", expected="real numbers")
         _check_length(ds)
+        header = header_of(ds)
         tags = RasterTags(
-            ds.descriptions,
+            header.names(ds.descriptions),
             [ds.tags(i) for i in ds.indexes],
             [ds.tags(i, ns="IMAGERY") for i in ds.indexes],
-            ds.tags(ns="ENVI"),
+            header.domain(ds.tags(ns="ENVI")),
+            ds.tags(),
         )
+        stated = [] if wavelengths is None else [given_table(wavelengths, ds.count, path)]
         alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
-        bands, messages = band_table(tags, source, alpha)
+        bands, messages = band_table(tags, source, alpha, stated=stated)
+        nodata = np.array([np.nan if n is None else n for n in ds.nodatavals], dtype=np.float64)
         return Raster(
             path=path,
             driver=ds.driver,
@@ -159,14 +164,14 @@ def describe(path: str | Path, source: str = "scene") -> Raster:
             crs=ds.crs,
             transform=ds.transform,
             bands=bands,
-            nodata=np.array([np.nan if n is None else n for n in ds.nodatavals], dtype=np.float64),
-            scale=np.array(ds.scales, dtype=np.float64),
-            offset=np.array(ds.offsets, dtype=np.float64),
+            nodata=header.numbers("data_ignore_value", ds.count, nodata),
+            scale=header.numbers("data_gain_values", ds.count, np.array(ds.scales, dtype=np.float64)),
+            offset=header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)),
             stored=ds.block_shapes[0],
             interleave=ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "").lower(),
             masked=_has_mask(ds),
-            messages=tuple(messages),
-            files=tuple(ds.files),
+            messages=(*header.messages, *messages),
+            files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
 

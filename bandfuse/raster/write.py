@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from glob import escape as glob_escape
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.drivers import driver_from_extension
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 
 from bandfuse.bands import Bands, Floats
@@ -115,6 +117,11 @@ class Writer:
             raise OutputError(f"--co {taken[0]}=… is no creation option", remedy=f"See gdalinfo --format {driver}.")
         creation = {**_defaults(driver, threads), **{k.lower(): v for k, v in (options or {}).items()}}
         self._path, self._last = Path(path), Window(0, 0, 1, 1)
+        self._driver, self._creation, self._outputs = driver, creation, outputs
+        # GDAL makes a COG of a finished file only: without one of our own it would hold all pixels in memory.
+        self._first = self._path.with_name(f"{self._path.name}.first.tif") if driver == "COG" else self._path
+        if driver == "COG":
+            driver, creation = "GTiff", {**_defaults("GTiff", threads), "compress": "NONE", "zlevel": "6"}
         self._stack = ExitStack()
         self._stack.enter_context(rasterio.Env(**CACHE))
         self._ears = self._stack.enter_context(_listening())
@@ -122,7 +129,7 @@ class Writer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 self._ds = rasterio.open(
-                    path, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
+                    self._first, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
                     dtype=encoding.dtype, nodata=encoding.nodata, crs=like.crs, transform=like.transform, **creation,
                 )  # fmt: skip
             self._describe(outputs, encoding)
@@ -136,15 +143,12 @@ class Writer:
             ) from error  # fmt: skip
 
     def _describe(self, outputs: Bands, encoding: Encoding) -> None:
+        if self._driver == "ENVI":
+            self._ds.update_tags(ns="ENVI", **envi_tags(outputs))
         for i, tags in enumerate(band_tags(outputs), 1):
             self._ds.set_band_description(i, outputs.name[i - 1])
             self._ds.update_tags(i, **tags)
-            imagery = {
-                key: f"{float(tags[name]) / 1000:.6f}"
-                for name, key in (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM"))
-                if name in tags
-            }
-            if imagery:
+            if imagery := imagery_tags(tags):
                 self._ds.update_tags(i, ns="IMAGERY", **imagery)
         if (encoding.scale, encoding.offset) != (1.0, 0.0):
             self._ds.scales = (encoding.scale,) * len(outputs)
@@ -180,10 +184,23 @@ class Writer:
                 self._ds.close()
                 if kind is None:
                     self._require_silence()
+                    self._finish()
                     self._read_back()
             except GDAL_ERRORS as error:
                 if kind is None:
                     raise self._unfinished(reason(error)) from error
+
+    def _finish(self) -> None:
+        """What is to be done with a whole file: a COG is made of it, an ENVI header is put right."""
+        if self._driver == "COG":
+            gdal_copy(self._first, self._path, driver="COG", **self._creation)
+            self._require_silence()
+            if self._ears.options:
+                raise OutputError(f"{self._path.name} cannot be created", got=self._ears.options[0])
+            for file in self._path.parent.glob(f"{glob_escape(self._first.name)}*"):
+                file.unlink()
+        if self._driver == "ENVI":
+            tidy_header(self._path, self._outputs)
 
     def _read_back(self) -> None:
         """What was written last is there: the file has its end."""
@@ -258,6 +275,42 @@ def band_tags(bands: Bands) -> list[dict[str, str]]:
                 tags |= {column: repr(value), "wavelength_units": "Nanometers"}
         rows.append(tags)
     return rows
+
+
+def imagery_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The same for GDAL's IMAGERY domain, in µm."""
+    names = (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM"))
+    return {key: f"{float(tags[name]) / 1000:.6f}" for name, key in names if name in tags}
+
+
+def envi_tags(bands: Bands) -> dict[str, str]:
+    """The lists of an ENVI header, one item a line: GDAL reads no line of more than 10 000 characters. A number that is
+    unknown is ``nan``."""
+    found = {"bbl": _envi_list("1" if good else "0" for good in bands.good)}
+    for key, column in (("wavelength", bands.wavelength_nm), ("fwhm", bands.fwhm_nm)):
+        if np.isfinite(column).any():
+            found |= {key: _envi_list(repr(float(v)) for v in column), "wavelength_units": "Nanometers"}
+    return found
+
+
+def _envi_list(items: Iterable[str]) -> str:
+    return "{\n" + ",\n".join(items) + "}"
+
+
+def tidy_header(path: Path, bands: Bands) -> None:
+    """Put right what GDAL writes into an ENVI header: names with commas and braces, which would break the list, and the
+    path at which the file was made. Full names stand in the ``.aux.xml``."""
+    places = (path.with_suffix(".hdr"), path.with_name(f"{path.name}.hdr"))
+    header = next((p for p in places if p.is_file()), None)
+    if header is None:
+        return
+    text = header.read_text(encoding="utf-8")
+    names = [name.translate(str.maketrans(",{}\n", ";() ")) for name in bands.name]
+    text = text.replace(f"band names = {_envi_list(bands.name)}", f"band names = {_envi_list(names)}")
+    text = text.replace(
+        f"description = {{\n{path}}}", f"description = {{\n{path.name.translate(str.maketrans('{}', '()'))}}}"
+    )
+    header.write_text(text, encoding="utf-8")
 
 
 def write_array(path: str | Path, values: np.ndarray, like: Raster, outputs: Bands, encoding: Encoding) -> None:

@@ -42,7 +42,7 @@ def apply(
     _require_meaning(config)
     device = device_of(config.device)
     model = load(weights)
-    scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
+    scenes = [open_scene(p, wavelengths=config.wavelengths) for p in places(config.scenes, config.source, [])]
     outputs = output_paths(config.output, scenes)
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
@@ -198,9 +198,9 @@ def fuse_to(
     k = len(fusion.outputs)
     with whole_files(path, inputs) as scratch, Reader(scene.choose(fusion.support)) as reader:
         windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * k)
-        beside = scratch.with_name(f"{scratch.name}.sensed")
+        sensed = scratch.with_name(f"{scratch.name}.sensed")
         with writer(scene.grid) if scene.grid.glt is None else orthorectified(
-            scene.grid, k, encoding, writer, beside, effort.windows, threads=effort.threads, progress=progress
+            scene.grid, k, encoding, writer, sensed, effort.windows, threads=effort.threads, progress=progress
         ) as keep:  # fmt: skip
 
             def write(window: Window, values: np.ndarray) -> None:

@@ -80,7 +80,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     if not config.target:
         raise ConfigError("evaluate needs a target", expected="--target T")
     here = places(config.scenes, config.source, config.target)
-    scenes = [open_scene(p) for p in limited(here, config.mask, config.bounds, config.window)]
+    limits = limited(here, config.mask, config.bounds, config.window)
+    scenes = [open_scene(p, wavelengths=config.wavelengths) for p in limits]
     if len(scenes) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
     scene = scenes[0]

@@ -9,21 +9,23 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.errors import shorten
 from bandfuse.groups import SEEING, lacking
+from bandfuse.order import order_remarks
 from bandfuse.raster import Raster, describe
 from bandfuse.results import BandInfo, GroupInfo, InfoResult, SceneInfo
-from bandfuse.scenes import Scene
+from bandfuse.scenes import MAIN, Scene
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.learn import make_groups
 
 
-def info(paths: Sequence[str], groups: str | None = None) -> InfoResult:
-    """Describe scenes, and preview the groups that a SPEC makes on the first of them.
+def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | None = None) -> InfoResult:
+    """Describe scenes, and preview the groups that a SPEC makes on the first of them. ``wavelengths``: a file that says
+    more of the bands of each.
 
     Raises
     ------
     InputError, GroupError
     """
-    rasters = [describe(p) for p in paths]
+    rasters = [describe(p, MAIN, wavelengths) for p in paths]
     scenes = [scene_info(r) for r in rasters]
     preview = None
     if groups:
@@ -54,7 +56,7 @@ def scene_info(raster: Raster) -> SceneInfo:
     """One file as a result model."""
     bands = raster.bands
     nm, fwhm = _finite_or_none(bands.wavelength_nm), _finite_or_none(bands.fwhm_nm)
-    messages = list(raster.messages)
+    messages = [*raster.messages, *order_remarks(bands)]
     scales = np.unique(raster.scale)
     if (raster.offset != 0).any():
         messages.append(f"after the scale an offset is added: {shorten(f'{o:g}' for o in np.unique(raster.offset))}")

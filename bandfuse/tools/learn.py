@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bandfuse import groups as make
@@ -20,6 +21,7 @@ from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, GroupError, InputError, shorten
 from bandfuse.groups import Covariance, Group
 from bandfuse.model import Model
+from bandfuse.order import without_overlaps
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
 from bandfuse.scores import judge
@@ -84,10 +86,25 @@ def open_scenes(config: TrainConfig) -> list[Scene]:
     here = limited(
         places(config.scenes, config.source, config.target, config.labels), config.mask, config.bounds, config.window
     )
-    scenes = [open_scene(p, label_field=config.label_field, unlabelled=config.unlabelled) for p in here]
+    scenes = [
+        _one_detector(
+            open_scene(p, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths),
+            config.overlap,
+        )
+        for p in here
+    ]
     for scene in scenes[1:]:
         check_inputs(scene, scenes[0].bands)
     return scenes
+
+
+def _one_detector(scene: Scene, rule: str) -> Scene:
+    """The scene, with the bands dropped that the rule for overlapping detectors leaves out."""
+    bands = without_overlaps(scene.bands, rule)
+    ends = np.cumsum([len(r.bands) for r in scene.rasters])
+    parts = [range(end - len(r.bands), end) for r, end in zip(scene.rasters, ends, strict=True)]
+    rasters = tuple(replace(r, bands=bands.take(part)) for r, part in zip(scene.rasters, parts, strict=True))
+    return replace(scene, rasters=rasters)
 
 
 def learn(

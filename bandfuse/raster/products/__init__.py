@@ -5,8 +5,13 @@ A new product is a file with a :class:`Product` and a line in :data:`PRODUCTS`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from bandfuse.headers import Stated
+from bandfuse.metadata import RasterTags, band_table
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
 from bandfuse.raster.products.desis import DESIS
@@ -17,6 +22,7 @@ from bandfuse.raster.products.plain import data_file
 from bandfuse.raster.products.prisma import PRISMA
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.sentinel2 import SENTINEL2
+from bandfuse.raster.texts import given_table
 
 __all__ = ["FORMATS", "PRODUCTS", "Format", "Product", "describe"]
 
@@ -27,8 +33,9 @@ FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))
 """All that can be opened."""
 
 
-def describe(path: str | Path, source: str = "scene") -> Raster:
-    """Read what a file or a product says of itself.
+def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
+    """Read what a file or a product says of itself; ``wavelengths`` names a file that says more of its bands, and comes
+    first.
 
     Raises
     ------
@@ -36,4 +43,19 @@ def describe(path: str | Path, source: str = "scene") -> Raster:
     """
     path = str(path)
     product = next((p for p in PRODUCTS if p.recognises(path)), None)
-    return describe_file(data_file(path), source) if product is None else product.open(path, source)
+    if product is None:
+        return describe_file(data_file(path), source, wavelengths)
+    found = product.open(path, source)
+    return found if wavelengths is None else _told(found, wavelengths)
+
+
+def _told(raster: Raster, wavelengths: str | Path) -> Raster:
+    """A product whose bands a file of the user says more of."""
+    own = raster.bands
+    nothing: list[dict[str, str]] = [{} for _ in own.name]
+    unsaid = np.full(len(own), np.nan)
+    product = Stated(raster.product, own.wavelength_nm, own.fwhm_nm, unsaid, "Nanometers")
+    stated = [given_table(wavelengths, len(own), raster.path), product]
+    reasons = {i: reason for i, reason in enumerate(own.reason) if reason}
+    bands, messages = band_table(RasterTags(own.name, nothing, nothing), own.source[0], reasons, stated=stated)
+    return replace(raster, bands=bands, messages=(*raster.messages, *messages), files=(*raster.files, str(wavelengths)))

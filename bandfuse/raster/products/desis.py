@@ -12,10 +12,11 @@ import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError
-from bandfuse.metadata import UNITS_NM, envi_list, number
+from bandfuse.headers import envi_list
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import HEADER, image_of, parts_of
+from bandfuse.units import UNITS_NM, number
 
 _ENTRY = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n]*)", re.M)
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError
-from bandfuse.metadata import number
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import HEADER, METADATA, image_of, parts_of
+from bandfuse.units import number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"
 STATISTICS = "{*}product/{*}bandStatistics/{*}bandID"

@@ -13,8 +13,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError
-from bandfuse.metadata import number
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
+from bandfuse.units import number
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """How every HDF5 file begins (HDF5 File Format Specification, III.A)."""

@@ -18,10 +18,10 @@ import numpy as np
 
 from bandfuse.bands import Bands
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.metadata import number
 from bandfuse.raster.describe import Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.raster.products.product import Format, Product
+from bandfuse.units import number
 
 MANIFEST = r"MTD_MSIL2A\.xml"
 OFFSETS_FROM = 4.0

@@ -1,0 +1,124 @@
+"""Texts: what the files beside a raster say of its bands: its ENVI header, and the table that a user gives."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from bandfuse.bands import Floats
+from bandfuse.errors import InputError, MismatchError
+from bandfuse.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
+from bandfuse.remarks import Remark
+from bandfuse.units import number
+
+ASSUMED = {"interleave": "bsq", "byte_order": "0", "header_offset": "0", "data_type": "1"}
+"""What GDAL takes for entries that it has not seen."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The entries of a raster's ENVI header, those that GDAL lost by a line that is too long, and messages."""
+
+    entries: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    messages: tuple[Remark, ...] = ()
+
+    def numbers(self, key: str, count: int, seen: Floats) -> Floats:
+        """(B,) numbers that GDAL lost, one or one per band; as it saw them where it did."""
+        values = [number(item) for item in envi_list(self.lost.get(key))]
+        if len(values) not in (1, count):
+            return seen
+        return np.broadcast_to(np.array(values), count).astype(np.float64)
+
+    def names(self, seen: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        """The bands' names, where GDAL lost them."""
+        items = envi_list(self.lost.get("band_names"))
+        return tuple(items) if len(items) == len(seen) and not any(seen) else seen
+
+    def domain(self, seen: Mapping[str, str]) -> dict[str, str]:
+        """The ENVI domain with what GDAL did not see."""
+        return {**self.entries, **seen, **self.lost}
+
+
+def header_of(ds: Any) -> Header:
+    """The header of an open ENVI file, read as text; empty for other drivers, and for files that are not on this file
+    system.
+
+    Raises
+    ------
+    InputError : GDAL lost what it needs to read the pixels.
+    """
+    if ds.driver != "ENVI":
+        return Header()
+    path = next((Path(f) for f in ds.files if f.lower().endswith(".hdr") and Path(f).is_file()), None)
+    if path is None:
+        return Header()
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lost, length = dropped(text)
+    wrong = [
+        f"{key.replace('_', ' ')} = {lost[key]}"
+        for key, value in ASSUMED.items()
+        if lost.get(key, value).lower() != value
+    ]
+    if wrong:
+        raise InputError(
+            f"{path} has a line of {length} characters, and GDAL loses what follows it", got=", ".join(wrong),
+            expected="lines of at most 10000 characters", remedy="Break the line: lists may run over many lines.",
+        )  # fmt: skip
+    messages = []
+    if length:
+        what = ", ".join(key.replace("_", " ") for key in lost) or "nothing"
+        said = f"{path.name} has a line of {length} characters: GDAL loses {what}; read from its text"
+        messages.append(Remark("header-line-too-long", said))
+    placed = [key.replace("_", " ") for key in ("map_info", "coordinate_system_string") if key in lost]
+    if placed:
+        said = f"GDAL loses {' and '.join(placed)} of {path.name}: it has no place on the ground"
+        messages.append(Remark("georeference-lost", said))
+    return Header(parse_header(text), lost, tuple(messages))
+
+
+def said(path: str) -> tuple[Header, str | None]:
+    """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for wavelengths; empty
+    where GDAL does not open the file as it stands."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as ds:
+                header = header_of(ds)
+                tags = {**ds.tags(), **header.domain(ds.tags(ns="ENVI")), **(ds.tags(1) if ds.count else {})}
+    except RasterioError:
+        return Header(), None
+    words = ("wavelength_units", "wavelength_unit")
+    return header, next((v for k, v in tags.items() if k.lower().replace(" ", "_") in words), None)
+
+
+def given_table(path: str | Path, count: int, raster: str) -> Stated:
+    """What a user's file says of the bands of a raster: an ENVI header, or a table.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    MismatchError : it is of another number of bands.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist", expected="a file with wavelengths") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read", got=str(error), expected="a text file with wavelengths") from error
+    envi = Path(path).suffix.lower() == ".hdr" or text.lstrip().startswith("ENVI")
+    found = (from_header if envi else parse_table)(text, str(path))
+    if len(found.wavelength) != count:
+        raise MismatchError(
+            f"{path} does not fit {raster}",
+            got=f"{len(found.wavelength)} wavelengths",
+            expected=f"{count}, one per band",
+        )
+    return found

@@ -1,0 +1,169 @@
+"""Peek: a bounded look at the pixels of a raster, as they are stored, and what it tells of its bands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandfuse.bands import Floats
+from bandfuse.raster import Raster, Reader
+from bandfuse.tally import Census
+from bandfuse.windows import tile
+
+SIDE = 64
+"""Rows and columns of the parts that are looked at."""
+
+MOST_PARTS = 16
+"""So many parts are looked at, chosen by the seed; fewer where they hold more than :data:`MOST_BYTES`."""
+
+MOST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One part: (B, rows, cols) as stored, and where values are missing for reasons that the file declares."""
+
+    stored: np.ndarray
+    missing: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Spike:
+    """A value at the end of a band that far more pixels hold than hold its neighbours.
+
+    ``share`` of the band's pixels that are not missing. ``apart``: how far the next value is away, in widths of the
+    rest of the band (between its 1st and 99th percentile).
+    """
+
+    band: int
+    value: float
+    share: float
+    count: int
+    apart: float
+    at_low: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Peek:
+    """What a look at a raster's pixels found."""
+
+    raster: Raster
+    parts: list[Part]
+
+    @property
+    def looked(self) -> int:
+        """Pixels that were looked at."""
+        return sum(p.missing[0].size for p in self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether that is all of them."""
+        return self.looked == self.raster.rows * self.raster.cols
+
+    def physical(self, part: Part) -> Floats:
+        """(B, n) with scale and offset, NaN where missing."""
+        z = part.stored.reshape(len(part.stored), -1).astype(np.float64)
+        z[part.missing.reshape(len(z), -1)] = np.nan
+        result: Floats = z * self.raster.scale[:, None] + self.raster.offset[:, None]
+        return result
+
+    @cached_property
+    def dead(self) -> dict[int, str]:
+        """Bands that hold no data, by position, with the reason."""
+        n = len(self.raster.bands)
+        census = Census.zero(n)
+        for part in self.parts:
+            z = self.physical(part)
+            census += Census.of(z, np.isfinite(z), n)
+        return census.dead(n) if census.seen else dict.fromkeys(range(n), "no valid pixel")
+
+    @cached_property
+    def spikes(self) -> list[Spike]:
+        """Values at the ends of the bands that stand out."""
+        return [s for band in range(len(self.raster.bands)) if band not in self.dead for s in self._ends(band)]
+
+    def valid(self, band: int) -> np.ndarray:
+        """(n,) the stored values of a band that are not missing."""
+        return np.concatenate([p.stored[band][~p.missing[band]] for p in self.parts])
+
+    def _ends(self, band: int) -> Iterator[Spike]:
+        values, counts = np.unique(self.valid(band), return_counts=True)
+        total = int(counts.sum())
+        if len(values) < FEW_VALUES:
+            return
+        for low in (True, False):
+            v, c = (values, counts) if low else (values[::-1], counts[::-1])
+            rest = np.repeat(v[1:].astype(np.float64), c[1:])
+            bulk = rest[rest != v[1]] if c[1] > 0.5 * len(rest) else rest
+            width = float(np.subtract(*np.percentile(bulk, [99, 1])))
+            apart = abs(float(v[1]) - float(v[0])) / width if width > 0 else 0.0
+            spiky = c[0] >= SPIKE * max(1, int(c[1:4].max())) and c[0] >= LEAST * total
+            if spiky or (apart > APART and (c[0] >= LEAST * total or _is_known(float(v[0])))):
+                yield Spike(band, float(v[0]), float(c[0] / total), int(c[0]), apart, low)
+
+    @cached_property
+    def unevenness(self) -> Floats:
+        """(B,) how much rougher the means of columns are than those of rows, over square parts without missing values:
+        the ratio of the variances of their second differences, median over the parts. NaN where it cannot be told."""
+        n = len(self.raster.bands)
+        found = []
+        for part in self.parts:
+            side = min(part.stored.shape[1:])
+            if side < 16:
+                continue
+            z = part.stored[:, :side, :side].astype(np.float64)
+            z[part.missing[:, :side, :side].any(axis=(1, 2))] = np.nan
+            ends = [np.diff(z.mean(axis=axis), 2, axis=1).var(axis=1) for axis in (1, 2)]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found.append(np.where(ends[1] > 0, ends[0] / ends[1], np.nan))
+        if not found:
+            return np.full(n, np.nan)
+        table = np.array(found)
+        whole = np.isfinite(table).any(axis=0)
+        result = np.full(n, np.nan)
+        result[whole] = np.nanmedian(table[:, whole], axis=0)
+        return result
+
+
+FEW_VALUES = 16
+"""A band of fewer distinct values holds classes."""
+
+SPIKE, LEAST = 10.0, 0.002
+"""A value stands out that is so many times as frequent as its neighbours and has such a share of the pixels."""
+
+APART = 0.5
+"""A value stands apart that is so many widths of the band away from the next one."""
+
+KNOWN_FILLS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, 255.0, 1e20, -1e20,
+               -1e6, 9999.0, 65534.0, -2147483648.0)  # fmt: skip
+"""Values that files use where they have none."""
+
+
+def _is_known(value: float) -> bool:
+    return value in KNOWN_FILLS or abs(value) > 1e30
+
+
+def peek(raster: Raster, seed: int = 0) -> Peek:
+    """Look at some parts of a raster, chosen by the seed; at all of it if it is small.
+
+    Raises
+    ------
+    InputError : the file is damaged.
+    """
+    tiles = tile(raster.shape, SIDE, SIDE)
+    each = SIDE * SIDE * sum(np.dtype(d).itemsize for d in raster.dtypes)
+    most = int(np.clip(MOST_BYTES // each, 1, MOST_PARTS))
+    chosen = sorted(np.random.default_rng(seed).permutation(len(tiles))[:most])
+    parts = []
+    with Reader([(raster, range(len(raster.bands)))]) as reader:
+        for i in chosen:
+            window = tiles[i]
+            patch = reader.read(window)
+            cell = patch.cell(slice(0, window.rows), slice(0, window.cols))
+            missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)
+            parts.append(Part(cell.parts[0].stored, missing))
+    return Peek(raster, parts)
