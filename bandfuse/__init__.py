@@ -8,6 +8,7 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 1   bands  windows  device                  nouns without pixels; where torch computes
     floor 2   groups  fusion  metadata  results       splitting bands; y = f(x); tags to tables; result models
               products  fitted                        z zᵀ in float64, float32, on a device; what a fit found
+              overlap  displacement                   shares of areas; by how much two images are shifted
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
               pivoting  heldout                       many small problems; which pixels are not trained on
     floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores

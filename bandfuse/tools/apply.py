@@ -19,11 +19,12 @@ from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
 from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Reader, Writer, driver_of
+from bandfuse.raster import Encoding, Writer, driver_of
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import map_windows
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.shift import alignment_messages
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
@@ -64,7 +65,10 @@ def apply(
         valid_share=sum(v for v, _ in counts) / values,
         clipped=clipped,
         seconds=time.perf_counter() - started,
-        messages=[f"{clipped} values were clipped to the range of {encoding.dtype}"] if clipped else [],
+        messages=[
+            *alignment_messages(scenes),
+            *([f"{clipped} values were clipped to the range of {encoding.dtype}"] if clipped else []),
+        ],
     )
 
 
@@ -168,7 +172,8 @@ def fuse_to(
         clipped.append(encoding.clipped(y))
         return encoding(y)
 
-    with whole_files(path, inputs) as scratch, Reader(scene.choose(fusion.support)) as reader:
+    scene = scene.fused
+    with whole_files(path, inputs) as scratch, scene.reader(fusion.support) as reader:
         windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * len(fusion.outputs))
         with Writer(scratch, scene.grid, fusion.outputs, encoding, driver=driver, options=options,
                     threads=effort.threads) as writer:  # fmt: skip

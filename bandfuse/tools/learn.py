@@ -20,7 +20,7 @@ from bandfuse.errors import ConfigError, GroupError, InputError, shorten
 from bandfuse.groups import Group
 from bandfuse.model import Model
 from bandfuse.progress import Progress, silent
-from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
+from bandfuse.scenes import Scene, check_inputs, limited, pair_of, places, target_bands, target_names
 from bandfuse.scores import judge
 from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
@@ -31,6 +31,7 @@ from bandfuse.tools.fitting import fit_model, is_solved
 from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
+from bandfuse.tools.shift import alignment_messages, open_aligned
 from bandfuse.tools.survey import SCORED, Inquiry, Survey, survey
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Trained:
             stops.append(
                 f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
             )
-        return list(dict.fromkeys([*from_files, *self.survey.messages, *stops]))
+        aligned = alignment_messages(self.scenes)
+        return list(dict.fromkeys([*from_files, *aligned, *self.survey.messages, *stops]))
 
 
 def open_scenes(config: TrainConfig) -> list[Scene]:
@@ -80,7 +82,7 @@ def open_scenes(config: TrainConfig) -> list[Scene]:
     here = limited(
         places(config.scenes, config.source, config.target, config.labels), config.mask, config.bounds, config.window
     )
-    scenes = [open_scene(p, label_field=config.label_field, unlabelled=config.unlabelled) for p in here]
+    scenes = [open_aligned(p, config, label_field=config.label_field, unlabelled=config.unlabelled) for p in here]
     for scene in scenes[1:]:
         check_inputs(scene, scenes[0].bands)
     return scenes
