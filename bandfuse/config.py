@@ -139,7 +139,35 @@ class Limits(Config):
         return value
 
 
-class TrainConfig(Inputs, Limits, Running):
+class Aligning(Config):
+    """How files on different grids are brought together."""
+
+    shift: Literal["auto"] | tuple[float, float] | None = Field(
+        None,
+        description="DX,DY: move target and labels by so many columns and rows of the training grid. auto: by what is "
+        "estimated.",
+    )
+    blur: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="See finer images through a Gaussian with this modulation at the Nyquist frequency of the training "
+        "grid before they are averaged, e.g. 0.3.",
+    )
+
+    @field_validator("shift", mode="before")
+    @classmethod
+    def _two_numbers(cls, value: object) -> object:
+        if isinstance(value, str) and value != "auto":
+            try:
+                dx, dy = (float(word) for word in value.split(","))
+            except ValueError:
+                raise ValueError("auto, or DX,DY: two numbers such as 0.5,-1") from None
+            return dx, dy
+        return value
+
+
+class TrainConfig(Inputs, Limits, Aligning, Running):
     """Settings of ``bandfuse train``."""
 
     output: str | None = Field(None, description="Folder of the run, made new.")
@@ -393,7 +421,7 @@ class ResampleConfig(Inputs, Encoded, Running):
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
 
-class EvaluateConfig(Inputs, Limits, Running):
+class EvaluateConfig(Inputs, Limits, Aligning, Running):
     """Settings of ``bandfuse evaluate``."""
 
     target: Texts = Field(default_factory=list, description="Raster with the true values.")

@@ -207,6 +207,43 @@ class Trust(Result):
     needed: NeededBands | None
 
 
+class ShiftRow(Result):
+    """What an estimate says brings a target onto its scene."""
+
+    dx: float = Field(description="columns of the training grid to move it by")
+    dy: float = Field(description="rows of the training grid to move it by")
+    x: float = Field(description="the same in units of the grid's CRS, along x")
+    y: float = Field(description="the same in units of the grid's CRS, along y")
+    error: float = Field(description="standard error of dx and dy, in pixels")
+    correlation: float = Field(description="of the target, once moved, with what the cube predicts of it")
+    before: float = Field(description="the same where the target lies")
+    certain: bool = Field(description="whether the estimate is believed")
+
+
+class AlignedFile(Result):
+    """A file that was brought to the training grid."""
+
+    path: str
+    pixels: float = Field(description="of the file along the side of a pixel of the grid")
+    how: str = Field(description="mean, or majority")
+
+
+class AlignmentRow(Result):
+    """How the files of one scene were brought together."""
+
+    scene: str
+    grid: str = Field(description="the file that has the training grid")
+    row: int = Field(description="of that file, at which the training grid begins")
+    col: int
+    rows: int
+    cols: int
+    files: list[AlignedFile]
+    blur: float | None = None
+    shift: ShiftRow | None = Field(None, description="estimated between scene and target")
+    moved: tuple[float, float] = Field(description="columns and rows by which target and labels were moved")
+    corrected: bool = Field(description="whether they were moved at all")
+
+
 class TrainReport(Result):
     """``report.json``: everything that a training run found."""
 
@@ -223,6 +260,7 @@ class TrainReport(Result):
     versions: dict[str, str]
     inputs: list[InputFile]
     seed: int
+    alignment: list[AlignmentRow] = Field(default_factory=list, description="of scenes whose files have several grids")
 
 
 class BandInfo(Result):
@@ -347,6 +385,8 @@ class EvaluateResult(Result):
     overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
     sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
+    alignment: list[AlignmentRow] = Field(default_factory=list, description="if the files have several grids")
+    messages: list[str] = Field(default_factory=list)
 
 
 class ExportResult(Result):

@@ -13,8 +13,28 @@ from string import Formatter
 import numpy as np
 
 from bandfuse.bands import Bands
+from bandfuse.displacement import Shift
 from bandfuse.errors import ConfigError, InputError, MismatchError, nearest, shorten
-from bandfuse.raster import Choice, Labels, Raster, Selection, describe, describe_labels, same_grid, select
+from bandfuse.raster import (
+    AlignedReader,
+    Choice,
+    Labels,
+    Placing,
+    Raster,
+    Reader,
+    Selection,
+    coarsest,
+    cut,
+    describe,
+    describe_labels,
+    is_json,
+    moved,
+    on_one_grid,
+    placed,
+    select,
+    windowed,
+)
+from bandfuse.windows import Window
 
 MAIN = "scene"
 """The name of the source that a positional SCENE is."""
@@ -34,10 +54,26 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """One image place, described: co-registered rasters whose bands are concatenated in order.
+class Common:
+    """The grid on which rasters of different grids meet: ``part`` of that of ``whole``, told by ``grid``."""
 
-    ``where``: which pixels count; None for all.
+    whole: Raster
+    part: Window
+    grid: Raster
+
+    def brought(self, raster: Raster) -> float:
+        """Pixels of a raster along the side of a pixel of this grid; 0 where they are the same."""
+        placing = Placing(self.grid, raster)
+        return placing.factor if placing.offset is None else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One image place, described: rasters whose bands are concatenated in order.
+
+    ``where``: which pixels count; None for all. ``common``: the grid on which all that is read meets; None where every
+    file has the grid of the first. ``blur``: modulation of the Gaussian that finer rasters are seen through. ``moved``:
+    columns and rows of the grid by which target and labels were moved; ``shift``: those that were estimated, if any.
     """
 
     key: str
@@ -45,11 +81,15 @@ class Scene:
     target: Raster | None = None
     where: Selection | None = None
     labels: Labels | None = None
+    common: Common | None = None
+    blur: float | None = None
+    moved: tuple[float, float] = (0.0, 0.0)
+    shift: Shift | None = None
 
     @property
     def names(self) -> list[str]:
         """What the scene may be called: its key, and the names that it gets beside others of its stem."""
-        first = self.grid.path
+        first = self.rasters[0].path
         return list(dict.fromkeys([self.key, _long_key(first), _short_key(first)]))
 
     @property
@@ -59,13 +99,27 @@ class Scene:
 
     @property
     def grid(self) -> Raster:
-        """The raster whose grid the scene has."""
-        return self.rasters[0]
+        """The raster whose grid the scene is read on."""
+        return self.rasters[0] if self.common is None else self.common.grid
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Rows and columns of that grid."""
         return self.grid.shape
+
+    def reader(self, positions: Sequence[int], *, target: bool = False) -> Reader | AlignedReader:
+        """What reads these positions of the concatenated bands, in order, and the target's bands after, on the grid of
+        the scene."""
+        choices = self.choose(positions, target=target)
+        if self.common is None:
+            return Reader(choices)
+        return AlignedReader(choices, self.common.grid, blur=self.blur)
+
+    @property
+    def fused(self) -> Scene:
+        """The same place as it is applied to: its sources on the grid of the first of them."""
+        common = _meet(self.rasters, [], (0.0, 0.0), coarse=False)[0]
+        return replace(self, target=None, labels=None, where=None, common=common, blur=None)
 
     @property
     def files(self) -> list[Raster]:
@@ -226,21 +280,70 @@ def open_scene(
     label_field: str | None = None,
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
+    training: bool = False,
+    shift: tuple[float, float] = (0.0, 0.0),
+    blur: float | None = None,
 ) -> Scene:
-    """Describe every file of a scene and check that they share one grid."""
+    """Describe every file of a scene, and find the grid on which they meet.
+
+    With a target, labels or for a training that is the grid of the coarsest file, cut to what all of them cover; else
+    that of the first source.
+
+    Parameters
+    ----------
+    wavelengths : files that say more of the bands, by source.
+    shift : columns and rows of that grid by which the target and the labels are moved.
+
+    Raises
+    ------
+    InputError, MismatchError : files that cannot be read, or that cannot be brought to one grid.
+    """
     tables = _tables(wavelengths, place)
     rasters = tuple(describe(path, name, tables.get(name)) for name, path in place.sources)
-    for other in rasters[1:]:
-        same_grid(rasters[0], other, "source")
+    first = rasters[0]
     target = None if place.target is None else describe(place.target, "target")
-    if target is not None:
-        same_grid(rasters[0], target, "target")
-        if not target_bands(target):
-            raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
+    if target is not None and not target_bands(target):
+        raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
+    drawn = None if place.labels is None or is_json(Path(place.labels)) else describe(place.labels, "labels")
+    answers = [placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None]
+    sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
+    common, answers = _meet(sources, answers, shift, coarse=training or bool(answers))
+    if common is not None:
+        rasters, target = tuple(sources), answers[0] if target is not None else None
+    grid, part = (first, None) if common is None else (common.whole, common.part)
+    where = select(grid, place.mask, place.bounds, place.window, part)
     labels = None
     if place.labels is not None:
-        labels = describe_labels(place.labels, rasters[0], field=label_field, unlabelled=unlabelled)
-    return Scene(place.key, rasters, target, select(rasters[0], place.mask, place.bounds, place.window), labels)
+        labels = _labels(place.labels, first if common is None else common.grid, shift, label_field, unlabelled)
+        labels = labels if drawn is None or common is None else replace(labels, file=answers[-1])
+    return Scene(place.key, rasters, target, where, labels, common, blur, shift)
+
+
+def _meet(
+    sources: Sequence[Raster], answers: list[Raster], shift: tuple[float, float], *, coarse: bool
+) -> tuple[Common | None, list[Raster]]:
+    """The grid on which sources and answers (target, labels) meet, None where that is the first one's anyway; and the
+    answers, moved. ``coarse``: that of the coarsest, cut; else that of the first source."""
+    every = [*sources, *answers]
+    whole = coarsest(every) if coarse else sources[0]
+    if any(shift):
+        place = next((i for i, r in enumerate(answers) if r is whole), None)
+        answers = [moved(r, whole, *shift) for r in answers]
+        whole = whole if place is None else answers[place]
+    elif all(on_one_grid(sources[0], r) for r in (*sources, *answers)):
+        return None, answers
+    found = cut(whole, [*sources, *answers])
+    part = found if coarse else Window(0, 0, *whole.shape)
+    return Common(whole, part, windowed(whole, part)), answers
+
+
+def _labels(
+    path: str, grid: Raster, shift: tuple[float, float], field: str | None, unlabelled: Sequence[int]
+) -> Labels:
+    """Labels on a grid; polygons are moved by so many of its columns and rows: the grid by as many the other way."""
+    columns, rows = shift
+    seen = moved(grid, grid, -columns, -rows) if any(shift) else grid
+    return describe_labels(path, seen, field=field, unlabelled=unlabelled)
 
 
 def _tables(given: Sequence[str], place: Place) -> dict[str, str]:

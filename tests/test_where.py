@@ -402,7 +402,10 @@ def test_refused_masks(tmp_path: Path) -> None:
     def says(path: str) -> str:
         return refused(tmp_path, scene, "--target", target, "--mask", path)
 
-    assert "is not on the grid of" in says(write_tiff(tmp_path / "small.tif", np.ones((1, 5, 5), np.uint8)))
+    nowhere: dict[str, Any] = {"crs": None, "transform": None}
+    assert "is not on the grid of" in says(write_tiff(tmp_path / "small.tif", np.ones((1, 5, 5), np.uint8), **nowhere))
+    away = {"transform": NORTH_UP @ Affine.translation(500, 0)}
+    assert "lies elsewhere than" in says(write_tiff(tmp_path / "away.tif", np.ones((1, 5, 5), np.uint8), **away))
     assert "2 bands" in says(write_tiff(tmp_path / "two.tif", np.ones((2, ROWS, COLS), np.uint8)))
     (tmp_path / "shapes.gpkg").write_text("no database")
     assert "ogr2ogr" in says(str(tmp_path / "shapes.gpkg"))

@@ -143,6 +143,8 @@ def evaluate(
     from bandfuse.tools.evaluate import evaluate as tool
 
     result = tool(weights, settings(EvaluateConfig, given), show.progress())
+    for message in result.messages:
+        show.note(message)
     if json:
         show.json(result.model_dump_json())
         return

@@ -6,6 +6,7 @@ Order inside the room, from the ground up::
     describe   what a file says of itself; whether two share a grid
     products   what people hold, opened as one cube; one file per product
     read       windows, by several threads; quicklooks
+    align      windows of a grid, from rasters on others
     write      fused windows to new files
     ortho      fused images in sensor geometry to the grid of a map
     fixed      a VRT over a raster, with the metadata put right
@@ -13,10 +14,20 @@ Order inside the room, from the ground up::
     labels     classes of pixels
 """
 
+from bandfuse.raster.align import (
+    AlignedReader,
+    Placing,
+    coarsest,
+    cut,
+    moved,
+    on_one_grid,
+    placed,
+    windowed,
+)
 from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
 from bandfuse.raster.fixed import same_table, write_fixed
 from bandfuse.raster.labels import Labels, describe_labels, labelled
-from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
+from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
@@ -27,10 +38,12 @@ __all__ = [
     "CACHE",
     "FORMATS",
     "OUTSIDE",
+    "AlignedReader",
     "Choice",
     "Encoding",
     "Header",
     "Labels",
+    "Placing",
     "Raster",
     "RasterPatch",
     "Reader",
@@ -38,18 +51,25 @@ __all__ = [
     "Writer",
     "band_tags",
     "blank",
+    "coarsest",
+    "cut",
     "describe",
     "describe_labels",
     "driver_of",
     "gdal_version",
+    "is_json",
     "labelled",
+    "moved",
+    "on_one_grid",
     "opened_selection",
     "orthorectified",
+    "placed",
     "quicklook",
     "said",
     "same_grid",
     "same_table",
     "select",
+    "windowed",
     "write_array",
     "write_fixed",
 ]

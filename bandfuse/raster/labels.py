@@ -1,4 +1,4 @@
-"""Labels: classes of pixels, from a raster on the scene's grid or from polygons in a GeoJSON file."""
+"""Labels: classes of pixels, from a raster or from polygons in a GeoJSON file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, shorten
-from bandfuse.raster.describe import Raster, same_grid
+from bandfuse.overlap import majority
+from bandfuse.raster.align import AlignedPatch, AlignedReader
+from bandfuse.raster.describe import Raster
 from bandfuse.raster.mask import Mask, is_json, polygon_mask, read_geojson
 from bandfuse.raster.products import describe
 from bandfuse.raster.read import RasterPatch, Reader
 from bandfuse.tally import MOST_STRATA
 from bandfuse.windows import Window
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +43,35 @@ class Labels:
         """What a class is called."""
         return dict(self.names).get(number, str(number))
 
+    def classes(self, values: Floats) -> Floats:
+        """The classes in the values of a raster; NaN where there is none.
+
+        Raises
+        ------
+        InputError : a class that is no whole number, or is negative.
+        """
+        found = np.where(np.isin(values, self.unlabelled), np.nan, values)
+        there = found[np.isfinite(found)]
+        odd = there[(there < 0) | (there != np.rint(there)) | (there > 2**31)]
+        if len(odd):
+            raise InputError(
+                f"labels {self.file.path} hold a class that is no whole number from 0 on", got=f"{odd[0]:g}",
+                expected="classes such as 1, 2, 3", remedy="Leave a fill value out with --unlabelled.",
+            )  # fmt: skip
+        return found
+
+
+AnyReader = Reader | AlignedReader
+"""What reads windows of rasters."""
+
 
 class LabelledReader:
     """Reads windows of a scene with the classes of its pixels; several threads may ask at once."""
 
-    def __init__(self, reader: Reader, labels: Labels, raster: Reader | None) -> None:
+    def __init__(self, reader: AnyReader, labels: Labels, raster: AnyReader | None) -> None:
         self._reader, self._labels, self._raster = reader, labels, raster
 
-    def read(self, window: Window) -> RasterPatch:
+    def read(self, window: Window) -> RasterPatch | AlignedPatch:
         """The pixels of a window.
 
         Raises
@@ -62,30 +88,27 @@ class LabelledReader:
             return found
         assert self._raster is not None
         values = self._raster.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-        found = values.reshape(window.rows, window.cols)
-        found[np.isin(found, self._labels.unlabelled)] = np.nan
-        there = found[np.isfinite(found)]
-        odd = there[(there < 0) | (there != np.rint(there)) | (there > 2**31)]
-        if len(odd):
-            raise InputError(
-                f"labels {self._labels.file.path} hold a class that is no whole number from 0 on", got=f"{odd[0]:g}",
-                expected="classes such as 1, 2, 3", remedy="Leave a fill value out with --unlabelled.",
-            )  # fmt: skip
-        return found
+        return self._labels.classes(values).reshape(window.rows, window.cols)
 
 
 @contextmanager
-def labelled(reader: Reader, labels: Labels) -> Iterator[LabelledReader]:
-    """The reader of a scene, with labels beside it."""
+def labelled(reader: AnyReader, labels: Labels, grid: Raster | None = None) -> Iterator[LabelledReader]:
+    """The reader of a scene, with labels beside it; brought to a grid, if one is given: a pixel has the class that most
+    of its area has."""
     if labels.shapes is not None:
         yield LabelledReader(reader, labels, None)
         return
-    with Reader([(labels.file, [0])]) as raster:
+
+    def most(shares: csr_array, values: Floats) -> Floats:
+        return majority(shares, labels.classes(values))
+
+    chosen = [(labels.file, [0])]
+    with Reader(chosen) if grid is None else AlignedReader(chosen, grid, regrid=most) as raster:
         yield LabelledReader(reader, labels, raster)
 
 
 def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabelled: Sequence[int] = ()) -> Labels:
-    """What a file of labels holds: GeoJSON by its name or its first character, else a raster on the scene's grid.
+    """What a file of labels holds: GeoJSON by its name or its first character, else a raster on any grid.
 
     Parameters
     ----------
@@ -94,12 +117,11 @@ def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabe
 
     Raises
     ------
-    InputError, MismatchError : it cannot be read, has more than one band, lies elsewhere, or names no class.
+    InputError, MismatchError : it cannot be read, has more than one band, or names no class.
     """
     if is_json(Path(path)):
         return _from_polygons(path, grid, field, unlabelled)
     raster = describe(path, "labels")
-    same_grid(grid, raster, "labels")
     if field is not None:
         raise InputError(f"labels {path} are a raster: --label-field has no meaning", remedy="Leave it out.")
     if len(raster.bands) != 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -19,7 +19,9 @@ from rasterio.warp import transform
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason, same_grid
+from bandfuse.overlap import counts
+from bandfuse.raster.align import AlignedReader, cut, on_one_grid, placed, windowed
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
 from bandfuse.raster.products import describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
@@ -84,18 +86,19 @@ class Polygon:
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """A file that says which pixels count: a raster on the scene's grid, or polygons.
+    """A file that says which pixels count: a raster, or polygons.
 
     ``file`` describes it (a GeoJSON file has no bands and no pixels). ``polygons`` and ``boxes`` (n, 4), the box of
-    each polygon, are None for a raster.
+    each polygon, are None for a raster; ``aligned``: one that has to be brought to the grid.
     """
 
     file: Raster
     band: int = 0
+    aligned: bool = False
     polygons: tuple[Polygon, ...] | None = None
     boxes: NDArray[np.int64] | None = None
 
-    def inside(self, window: Window, reader: Reader | None) -> Flags:
+    def inside(self, window: Window, reader: Reader | AlignedReader | None) -> Flags:
         """(rows, cols): pixels that count."""
         if self.polygons is None or self.boxes is None:
             assert reader is not None
@@ -154,7 +157,7 @@ class Where:
     bytes_per_pixel = 16
     """Roughly what an answer takes while it is made."""
 
-    def __init__(self, selection: Selection, reader: Reader | None) -> None:
+    def __init__(self, selection: Selection, reader: Reader | AlignedReader | None) -> None:
         self._selection, self._reader = selection, reader
 
     def excluded(self, window: Window) -> dict[str, Flags]:
@@ -177,10 +180,17 @@ def opened_selection(selection: Selection | None) -> Iterator[Where | None]:
     if selection is None:
         yield None
         return
-    mask = selection.mask
-    raster = mask is not None and mask.polygons is None
-    with Reader([(mask.file, [mask.band])]) if mask and raster else nullcontext() as reader:
+    with _reader(selection) as reader:
         yield Where(selection, reader)
+
+
+def _reader(selection: Selection) -> AbstractContextManager[Reader | AlignedReader | None]:
+    """What reads the mask's raster, if there is one: on another grid, a pixel counts if half of its area does."""
+    mask = selection.mask
+    if mask is None or mask.polygons is not None:
+        return nullcontext()
+    chosen = [(mask.file, [mask.band])]
+    return AlignedReader(chosen, selection.grid, regrid=counts) if mask.aligned else Reader(chosen)
 
 
 def select(
@@ -188,8 +198,14 @@ def select(
     mask: str | None,
     bounds: tuple[float, float, float, float] | None,
     window: tuple[int, int, int, int] | None,
+    part: Window | None = None,
 ) -> Selection | None:
     """The selection that a user asks for; None if every pixel counts.
+
+    Parameters
+    ----------
+    window : first row and column, number of rows and columns.
+    part : the scene is this window of the grid; all that is asked for is said of the whole grid.
 
     Raises
     ------
@@ -205,11 +221,16 @@ def select(
             expected=f"at most {grid.rows} rows and {grid.cols} columns",
             remedy="Give ROW COL ROWS COLS, in pixels from 0.",
         )
-    return Selection(grid, bounds, asked, None if mask is None else describe_mask(mask, grid))
+    whole = grid
+    if part is not None:
+        grid = windowed(grid, part)
+        asked = None if asked is None else replace(asked, row=asked.row - part.row, col=asked.col - part.col)
+    return Selection(grid, bounds, asked, None if mask is None else describe_mask(mask, grid, whole))
 
 
-def describe_mask(path: str, grid: Raster) -> Mask:
-    """What a mask file holds: GeoJSON by its name or its first character, else a raster on the scene's grid."""
+def describe_mask(path: str, grid: Raster, whole: Raster) -> Mask:
+    """What a mask file holds: GeoJSON by its name or its first character, else a raster; one that does not say where
+    it lies, lies where the whole of the grid does."""
     if is_json(Path(path)):
         return polygon_mask(path, read_geojson(path, "mask"), grid, "mask")
     try:
@@ -217,13 +238,16 @@ def describe_mask(path: str, grid: Raster) -> Mask:
     except InputError as error:
         hint = "A mask is a raster, or polygons in GeoJSON (others: ogr2ogr -t_srs EPSG:4326 mask.geojson FILE)."
         raise InputError(error.what, got=error.got, expected=error.expected, remedy=error.remedy or hint) from error
-    same_grid(grid, raster, "mask")
+    raster = placed(whole, raster, "mask")
+    aligned = grid is not whole or not on_one_grid(grid, raster)
+    if aligned:
+        cut(grid, [raster])
     bands = [int(i) for i in np.flatnonzero(raster.bands.good)] if len(raster.bands) > 1 else [0]
     if len(bands) != 1:
         raise InputError(
             f"mask {path} is not one band", got=f"{len(bands)} bands", expected="one band, not zero where pixels count"
         )
-    return Mask(raster, bands[0])
+    return Mask(raster, bands[0], aligned)
 
 
 def is_json(path: Path) -> bool:

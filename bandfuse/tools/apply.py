@@ -19,12 +19,13 @@ from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
 from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Raster, Reader, Writer, driver_of, orthorectified
+from bandfuse.raster import Encoding, Raster, Writer, driver_of, orthorectified
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import map_windows
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.moving import Moves
+from bandfuse.tools.shift import alignment_messages
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
@@ -72,6 +73,7 @@ def apply(
         seconds=time.perf_counter() - started,
         messages=[
             *moves.messages,
+            *alignment_messages(scenes),
             *([f"{clipped} values were clipped to the range of {encoding.dtype}"] * bool(clipped)),
         ],
         coverage=moves.coverage,
@@ -195,8 +197,8 @@ def fuse_to(
     def writer(grid: Raster) -> Writer:
         return Writer(scratch, grid, fusion.outputs, encoding, driver=driver, options=options, threads=effort.threads)
 
-    k = len(fusion.outputs)
-    with whole_files(path, inputs) as scratch, Reader(scene.choose(fusion.support)) as reader:
+    k, scene = len(fusion.outputs), scene.fused
+    with whole_files(path, inputs) as scratch, scene.reader(fusion.support) as reader:
         windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * k)
         sensed = scratch.with_name(f"{scratch.name}.sensed")
         with writer(scene.grid) if scene.grid.glt is None else orthorectified(

@@ -12,13 +12,14 @@ from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.fusion import Fusion, Kernel
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Reader, opened_selection
+from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes import Scene, check_inputs, limited, open_scene, places, target_bands, target_names
+from bandfuse.scenes import Scene, check_inputs, limited, places, target_bands, target_names
 from bandfuse.scores import Pairs, judge
 from bandfuse.stream import Cell, Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.shift import alignment_messages, alignment_rows, open_aligned
 from bandfuse.tools.survey import SCORED, require_selected
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window, blocks
@@ -81,7 +82,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
         raise ConfigError("evaluate needs a target", expected="--target T")
     here = places(config.scenes, config.source, config.target)
     limits = limited(here, config.mask, config.bounds, config.window)
-    scenes = [open_scene(p, wavelengths=config.wavelengths) for p in limits]
+    scenes = [open_aligned(p, config, wavelengths=config.wavelengths) for p in limits]
     if len(scenes) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
     scene = scenes[0]
@@ -106,6 +107,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
             invalid=sum(tally.invalid.values()),
             by_reason={r: n for r, n in tally.invalid.items() if n},
         ),
+        alignment=alignment_rows([scene]),
+        messages=alignment_messages([scene]),
     )
 
 
@@ -114,7 +117,7 @@ def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progr
     k = len(fusion.outputs)
     with (
         opened_selection(scene.where) as where,
-        Reader(scene.choose(fusion.support, target=True)) as reader,
+        scene.reader(fusion.support, target=True) as reader,
     ):
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)

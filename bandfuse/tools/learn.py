@@ -23,7 +23,7 @@ from bandfuse.groups import Covariance, Group
 from bandfuse.model import Model
 from bandfuse.order import without_overlaps
 from bandfuse.progress import Progress, silent
-from bandfuse.scenes import Scene, check_inputs, limited, open_scene, pair_of, places, target_bands, target_names
+from bandfuse.scenes import Scene, check_inputs, limited, pair_of, places, target_bands, target_names
 from bandfuse.scores import judge
 from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
@@ -36,6 +36,7 @@ from bandfuse.tools.judge import held_out_pairs, peak_of
 from bandfuse.tools.published import require_comparable
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
+from bandfuse.tools.shift import alignment_messages, open_aligned
 from bandfuse.tools.survey import SCORED, Inquiry, Survey, survey
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class Trained:
             stops.append(
                 f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
             )
-        lacking = make.lacking(self.config.groups, self.survey.bands)
-        return list(dict.fromkeys([*from_files, *self.survey.messages, *filter(None, [lacking]), *stops]))
+        lacking, aligned = make.lacking(self.config.groups, self.survey.bands), alignment_messages(self.scenes)
+        return list(dict.fromkeys([*from_files, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops]))
 
 
 def open_scenes(config: TrainConfig) -> list[Scene]:
@@ -88,11 +89,12 @@ def open_scenes(config: TrainConfig) -> list[Scene]:
     )
     scenes = [
         _one_detector(
-            open_scene(p, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths),
+            open_aligned(p, config, label_field=config.label_field, unlabelled=config.unlabelled,
+                         wavelengths=config.wavelengths),
             config.overlap,
         )
         for p in here
-    ]
+    ]  # fmt: skip
     for scene in scenes[1:]:
         check_inputs(scene, scenes[0].bands)
     return scenes

@@ -63,9 +63,9 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
     from bandfuse.report.pictures import stretch_limits
 
     scene = trained.scenes[0]
-    chosen, how = natural_colour(scene.grid)
-    caption = f"{Path(scene.grid.path).name}, {how}"
-    looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.grid, chosen)))]
+    chosen, how = natural_colour(scene.rasters[0])
+    caption = f"{Path(scene.rasters[0].path).name}, {how}"
+    looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.rasters[0], chosen)))]
     limits = None
     count = len(trained.survey.design.names)
     shown = [2, 1, 0] if count >= 3 else [0]

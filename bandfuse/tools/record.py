@@ -25,6 +25,7 @@ from bandfuse.results import (
 from bandfuse.scores import Judged, judge
 from bandfuse.tools.judge import pairs_of, peak_of
 from bandfuse.tools.learn import Trained
+from bandfuse.tools.shift import alignment_rows
 from bandfuse.tools.trusted import finite_or_none, trust_of
 from bandfuse.trust.cases import Strength
 
@@ -49,6 +50,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         versions=_versions(),
         inputs=[_input(raster, checksums.get(path, "")) for path, raster in files.items()],
         seed=trained.config.seed,
+        alignment=alignment_rows(trained.scenes),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -17,9 +17,9 @@ from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
 from bandfuse.products import apart, enough, product_of
 from bandfuse.progress import Progress
-from bandfuse.raster import OUTSIDE, Reader, labelled, opened_selection
+from bandfuse.raster import OUTSIDE, AlignedReader, Reader, labelled, opened_selection
 from bandfuse.scenes import Scene, common_reasons, target_bands
-from bandfuse.stream import each_window
+from bandfuse.stream import Source, each_window
 from bandfuse.tally import NOISE, Census, Question, Tally, look, part_of, reduce_windows
 from bandfuse.tools.effort import Effort
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, drawn, plan_parts, tile
@@ -237,7 +237,7 @@ def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry)
     census, moments = Census.zero(len(wanted)), Moments.zero(len(wanted))
     with (
         opened_selection(scene.where) as where,
-        Reader(scene.choose(wanted)) as reader,
+        scene.reader(wanted) as reader,
     ):
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
@@ -297,8 +297,8 @@ def _pass(
         product = apart(product, design.parts())
     with (
         opened_selection(scene.where) as where,
-        Reader(scene.choose(wanted, target=True)) as reader,
-        nullcontext(reader) if scene.labels is None else labelled(reader, scene.labels) as source,
+        scene.reader(wanted, target=True) as reader,
+        nullcontext(reader) if scene.labels is None else _labelled(reader, scene) as source,
     ):
         question = Question(
             n_bands=len(wanted),
@@ -328,12 +328,17 @@ def _pass(
         return tally
 
 
+def _labelled(reader: Reader | AlignedReader, scene: Scene) -> AbstractContextManager[Source]:
+    assert scene.labels is not None
+    return labelled(reader, scene.labels, None if scene.common is None else scene.common.grid)
+
+
 def _require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) -> None:
     if not bands.good[list(wanted)].any():
         reasons = dict.fromkeys(bands.reason[p] for p in wanted)
         limits = shorten(dict.fromkeys(f" in {s.where.text}" for s in scenes if s.where is not None))
         raise InputError(
-            f"no band of {shorten(s.grid.path for s in scenes)} can be used",
+            f"no band of {shorten(s.rasters[0].path for s in scenes)} can be used",
             got=shorten(reasons) + (limits if scenes[0].where is not None else ""),
             expected="bands with data",
             remedy="Look at it with bandfuse info -v.",
