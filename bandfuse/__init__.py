@@ -12,7 +12,6 @@ The rooms, from the ground up. A file imports only from floors below its own (in
               products  fitted  resampling            z zᵀ in float64, float32, on a device; what a fit found;
                                                       weights that follow from wavelengths alone
               overlap  displacement                   shares of areas; by how much two images are shifted
-              overlap  displacement                   shares of areas; by how much two images are shifted
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
               metadata                                tags to tables
               pivoting  heldout                       many small problems; which pixels are not trained on
