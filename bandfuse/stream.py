@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -45,6 +45,15 @@ class Source(Protocol):
 
     def read(self, window: Window) -> Patch:
         """The pixels of a window."""
+        ...
+
+
+class Spread(Protocol):
+    """Has parts of one big piece of work done elsewhere: ``work(*task)`` for every task, all of them picklable; yields
+    the results in the order of the tasks."""
+
+    def __call__(self, work: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """The results."""
         ...
 
 

@@ -233,6 +233,17 @@ class Tally:
         for reason, n in other.invalid.items():
             self.invalid[reason] = self.invalid.get(reason, 0) + n
 
+    @classmethod
+    def joined(cls, parts: Sequence[Tally], sample: int) -> Tally:
+        """Of parts of one scene that share no block: what one pass over all of them would have found, to the bit."""
+        whole = parts[0]
+        for other in parts[1:]:
+            whole.count(other)
+            whole.strata.update(other.strata)
+        whole.strata = dict(sorted(whole.strata.items()))
+        whole.pixels = merged([p.pixels for p in parts], sample, len(whole.high))
+        return whole
+
 
 Part = tuple[int, int, int, Moments]
 """Block, column of stacks, stratum, and the moments there."""

@@ -8,16 +8,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import wait as wait_for
-from typing import Any
+from typing import Any, TypeVar
 
-from bandfuse.batches.work import Share
+from bandfuse.batches.plan import Item
+from bandfuse.batches.work import Share, is_big, work, work_in_parts
 from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.stream import Spread
 from bandfuse.tools.effort import Effort
+
+R = TypeVar("R")
 
 
 class Inline(Executor):
@@ -33,13 +39,21 @@ class Inline(Executor):
 @dataclass
 class Crew:
     """``slots``: items that may be given out at once; ``share``: what each may take; ``renew`` makes the executor
-    again when its processes died."""
+    again when its processes died. ``spread``: has parts of big items done; these are seen to by ``near``, one at a
+    time."""
 
     slots: int
     share: Share
     executor: Executor
     renew: Callable[[], Executor] | None = None
-    client: Any = field(default=None, repr=False)
+    spread: Spread | None = None
+    near: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item"))
+
+    def give(self, item: Item) -> Future[dict[str, Any]]:
+        """Have an item done: a big one here, its passes in parts by a cluster's workers."""
+        if self.spread is not None and is_big(item):
+            return self.near.submit(work_in_parts, item, self.share, self.spread)
+        return self.executor.submit(work, item, self.share)
 
     def restart(self) -> None:
         """New processes in the place of those that died."""
@@ -118,11 +132,25 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
     try:
         count = _same_version(client, str(address))
         share = share_of(workers, None, None) if own is not None and workers else Share()
-        yield Crew(2 * count, share, client.get_executor(pure=False, retries=0), client=client)
+        yield Crew(2 * count, share, client.get_executor(pure=False, retries=0), spread=_over(client, count))
     finally:
         client.close()
         if own is not None:
             own.close()
+
+
+def _over(client: Any, workers: int) -> Spread:
+    """Parts of one item as tasks of a cluster; a few more than it has workers are given out at once."""
+
+    def spread(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        todo, waiting = iter(tasks), deque[Any]()
+        for task in islice(todo, 2 * workers):
+            waiting.append(client.submit(work, *task, pure=False))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(client.submit(work, *task, pure=False) for task in islice(todo, 1))
+
+    return spread
 
 
 def _same_version(client: Any, address: str) -> int:

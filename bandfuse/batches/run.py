@@ -14,7 +14,7 @@ from typing import Any
 from bandfuse.batches.crew import Crew
 from bandfuse.batches.journal import Event, Journal, last_done
 from bandfuse.batches.plan import Item, Plan
-from bandfuse.batches.work import unchanged, work
+from bandfuse.batches.work import unchanged
 from bandfuse.results import BatchItem
 
 Watch = Callable[[Event], None]
@@ -81,7 +81,7 @@ class Run:
         self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
         self._flush()
         Path(item.output).parent.mkdir(parents=True, exist_ok=True)
-        self._running[self._crew.executor.submit(work, item, self._crew.share)] = item
+        self._running[self._crew.give(item)] = item
 
     def _take_in(self) -> None:
         """What is done by now, one item at least."""

@@ -15,6 +15,8 @@ from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
 from bandfuse.errors import BandfuseError
 from bandfuse.output import whole_files
 from bandfuse.results import Scores
+from bandfuse.stream import Spread
+from bandfuse.tools.effort import elsewhere
 
 SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")
 """What may lie beside an input and be read with it."""
@@ -29,6 +31,23 @@ class Share:
 
     threads: int | None = None
     memory: int | None = None
+
+
+SPREAD_FROM = 256 * 2**20
+"""Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
+
+
+def is_big(item: Item) -> bool:
+    """Whether an item is worth many workers: a pooled training, or large inputs."""
+    return (not item.scene and len(item.inputs) > 1) or sum(
+        os.path.getsize(p) for p in item.inputs if os.path.isfile(p)
+    ) >= SPREAD_FROM
+
+
+def work_in_parts(item: Item, share: Share, spread: Spread) -> dict[str, Any]:
+    """Do one item, its passes over pixels in parts by others."""
+    with elsewhere(spread):
+        return work(item, share)
 
 
 def work(item: Item, share: Share) -> dict[str, Any]:

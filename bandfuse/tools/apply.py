@@ -22,7 +22,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, Raster, Writer, driver_of, orthorectified
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
-from bandfuse.stream import map_windows
+from bandfuse.stream import Sink, map_windows
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.moving import Moves
 from bandfuse.tools.shift import alignment_messages
@@ -186,20 +186,15 @@ def fuse_to(
 ) -> tuple[int, int]:
     """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped.
     Files ``beside`` it, by name, appear with it."""
-    multiply = np.matmul if device == "cpu" else OnDevice(device).multiply
-    valid = 0
-    clipped: list[int] = []  # appended to by the reader threads
-
-    def encode(y: Floats) -> np.ndarray:
-        clipped.append(encoding.clipped(y))
-        return encoding(y)
+    valid = clipped = 0
 
     def writer(grid: Raster) -> Writer:
         return Writer(scratch, grid, fusion.outputs, encoding, driver=driver, options=options, threads=effort.threads)
 
     k, scene = len(fusion.outputs), scene.fused
-    with whole_files(path, inputs) as scratch, scene.reader(fusion.support) as reader:
-        windows = effort.windows(scene.shape, scene.grid.stored, reader.bytes_per_pixel + 4 * k)
+    weight = scene.reader(fusion.support).bytes_per_pixel + 4 * k
+    with whole_files(path, inputs) as scratch:
+        windows = effort.windows(scene.shape, scene.grid.stored, weight)
         sensed = scratch.with_name(f"{scratch.name}.sensed")
         with writer(scene.grid) if scene.grid.glt is None else orthorectified(
             scene.grid, k, encoding, writer, sensed, effort.windows, threads=effort.threads, progress=progress
@@ -211,8 +206,52 @@ def fuse_to(
                 valid += values.size - int(missing.sum())
                 keep(window, values)
 
-            map_windows(reader, Kernel(fusion, multiply), k, encode, write, windows,
-                        threads=effort.threads, progress=progress)  # fmt: skip
+            if effort.spread is None:
+                clipped = _fused(scene, fusion, encoding, windows, effort, device, write, progress)
+            else:
+                some = [windows[i : i + PARTS] for i in range(0, len(windows), PARTS)]
+                tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in some]
+                for found, lost in progress(effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
+                    clipped += lost
+                    for window, values in found:
+                        write(window, values)
         for name, content in (beside or {}).items():
             scratch.with_name(name).write_bytes(content)
-    return valid, sum(clipped)
+    return valid, clipped
+
+
+PARTS = 4
+"""Windows that are fused as one part where others do it."""
+
+
+def _fused(
+    scene: Scene,
+    fusion: Fusion,
+    encoding: Encoding,
+    windows: Sequence[Window],
+    effort: Effort,
+    device: str,
+    sink: Sink,
+    progress: Progress,
+) -> int:
+    """Fuse windows of a scene; how many values were clipped."""
+    multiply = np.matmul if device == "cpu" else OnDevice(device).multiply
+    clipped: list[int] = []  # appended to by the reader threads
+
+    def encode(y: Floats) -> np.ndarray:
+        clipped.append(encoding.clipped(y))
+        return encoding(y)
+
+    with scene.reader(fusion.support) as reader:
+        map_windows(reader, Kernel(fusion, multiply), len(fusion.outputs), encode, sink, windows,
+                    threads=effort.threads, progress=progress)  # fmt: skip
+    return sum(clipped)
+
+
+def fused_windows(
+    scene: Scene, fusion: Fusion, encoding: Encoding, windows: Sequence[Window], effort: Effort, device: str
+) -> tuple[list[tuple[Window, np.ndarray]], int]:
+    """Fused windows in memory, (K, rows, cols) each, and how many values were clipped: a part that others do."""
+    found: list[tuple[Window, np.ndarray]] = []
+    clipped = _fused(scene, fusion, encoding, windows, effort, device, lambda w, v: found.append((w, v)), silent)
+    return found, clipped

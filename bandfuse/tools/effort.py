@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from bandfuse.stream import Spread
 from bandfuse.windows import Window, plan
 
 LEAST, ENOUGH, SHARE = 16, 256, 8
@@ -18,16 +21,23 @@ CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Effort:
-    """Threads and megabytes to spend."""
+    """Threads and megabytes to spend; ``spread``: where parts of a scene are done, None for here."""
 
     threads: int
     memory: int
+    spread: Spread | None = None
 
     @classmethod
     def of(cls, threads: int | None, memory: int | None) -> Effort:
         """All usable cores if no number of threads is given; without a memory a share of what is free, but no more
         than makes a pass any quicker."""
-        return cls(threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)))
+        spread = _ELSEWHERE.get()
+        return cls(threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)), spread)
+
+    @property
+    def alone(self) -> Effort:
+        """What one of the others spends on a part: a thread of its own."""
+        return Effort(1, self.memory)
 
     @property
     def window_bytes(self) -> int:
@@ -37,6 +47,19 @@ class Effort:
     def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> list[Window]:
         """The windows of a whole scene."""
         return plan(shape, stored, bytes_per_pixel, self.window_bytes)
+
+
+_ELSEWHERE: ContextVar[Spread | None] = ContextVar("elsewhere", default=None)
+
+
+@contextmanager
+def elsewhere(spread: Spread) -> Iterator[None]:
+    """Within this, passes over scenes are done in parts by others. The bits of the results are the same."""
+    token = _ELSEWHERE.set(spread)
+    try:
+        yield
+    finally:
+        _ELSEWHERE.reset(token)
 
 
 def free_memory() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from bandfuse.heldout import block_numbers
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
 from bandfuse.products import apart, enough, product_of
-from bandfuse.progress import Progress
+from bandfuse.progress import Progress, silent
 from bandfuse.raster import OUTSIDE, AlignedReader, Reader, labelled, opened_selection
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import Source, each_window
@@ -195,12 +195,7 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
         _require_bands(scenes, bands, wanted)
         design = arrange(bands)
         inquiry = _settled(inquiry, [moments for _, moments in looks], [wanted.index(p) for p in design.used])
-        tallies = [
-            _pass(
-                scene, number, wanted, design, effort, progress, inquiry.of_scene(scene, scenes), n_scenes=len(scenes)
-            )
-            for number, scene in enumerate(scenes)
-        ]
+        tallies = _passes(scenes, wanted, design, effort, progress, inquiry)
         for scene, tally in zip(scenes, tallies, strict=True):
             require_selected(scene, tally)
         truth = common_reasons(scenes, [dead_of(t.census, wanted) for t in tallies])
@@ -279,18 +274,47 @@ def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
     return blocks(scene.shape, max(1, int(most / n_scenes**0.5)))
 
 
+def _passes(
+    scenes: Sequence[Scene],
+    wanted: Sequence[int],
+    design: Design,
+    effort: Effort,
+    progress: Progress,
+    inquiry: Inquiry,
+) -> list[Tally]:
+    """Gather all scenes; elsewhere each row of blocks is a part of its own."""
+    own = [inquiry.of_scene(scene, scenes) for scene in scenes]
+    if effort.spread is None:
+        return [
+            _pass(scene, i, wanted, design, effort, own[i], block_grid(scene, len(scenes)), progress=progress)
+            for i, scene in enumerate(scenes)
+        ]
+    grids = [block_grid(scene, len(scenes)) for scene in scenes]
+    tasks = [
+        (scene, i, wanted, design, effort.alone, own[i], grids[i], rows)
+        for i, scene in enumerate(scenes)
+        for rows in pairwise(grids[i].row_edges)
+    ]
+    found: list[list[Tally]] = [[] for _ in scenes]
+    results = progress(effort.spread(_pass, tasks), total=len(tasks), label="read elsewhere")
+    for task, tally in zip(tasks, results, strict=True):
+        found[task[1]].append(tally)
+    return [Tally.joined(parts, one.sample) for parts, one in zip(found, own, strict=True)]
+
+
 def _pass(
     scene: Scene,
     number: int,
     wanted: Sequence[int],
     design: Design,
     effort: Effort,
-    progress: Progress,
     inquiry: Inquiry,
+    grid: BlockGrid,
+    rows: tuple[int, int] | None = None,
     *,
-    n_scenes: int,
+    progress: Progress = silent,
 ) -> Tally:
-    """Gather one scene."""
+    """Gather one scene, or the blocks between two row edges of its grid."""
     place = {p: i for i, p in enumerate(wanted)}
     product = product_of(inquiry.precision, inquiry.device)
     if inquiry.squares_only and len(design.parts()) > 1:
@@ -304,7 +328,7 @@ def _pass(
             n_bands=len(wanted),
             n_targets=_targets_of(scene),
             used=tuple(place[p] for p in design.used),
-            grid=block_grid(scene, n_scenes),
+            grid=grid,
             scene=number,
             seed=inquiry.seed,
             sample=inquiry.sample,
@@ -321,11 +345,19 @@ def _pass(
         else:
             parts = drawn(scene.shape, scene.grid.stored, inquiry.most, inquiry.seed)
             windows = plan_parts(parts, scene.grid.stored, weight, effort.window_bytes)
+        if rows is not None:
+            windows, pixels = _between(windows, rows), (rows[1] - rows[0]) * scene.shape[1]
         tally = reduce_windows(
             source, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
         )
         tally.invalid[NOT_DRAWN] = pixels - sum(w.size for w in windows)
         return tally
+
+
+def _between(windows: Sequence[Window], rows: tuple[int, int]) -> list[Window]:
+    """What of the windows lies between two rows."""
+    cut = ((w, max(w.row, rows[0]), min(w.row + w.rows, rows[1])) for w in windows)
+    return [Window(top, w.col, bottom - top, w.cols) for w, top, bottom in cut if top < bottom]
 
 
 def _labelled(reader: Reader | AlignedReader, scene: Scene) -> AbstractContextManager[Source]:
