@@ -191,7 +191,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
     "truncated on apply": (lambda f: f.apply(f.weights, _truncated(f)), ("short.tif",)),
     "all nodata": (lambda f: f.scene(_nodata(f)), ("void", "no valid pixel")),
     "target of another size": (
-        lambda f: ["train", f.cube, "--target", f.bare("big.tif", spectra(1, 21, 25)), "-o", f.path / "run"],
+        lambda f: [*f.scene(f.cube), "--target", f.raster("big.tif", spectra(1, 21, 25), crs=None, transform=None)],
         ("big.tif", "21 × 25", "20 × 25", "its CRS and position"),
     ),
     "other band count": (
