@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -98,6 +99,10 @@ def driver_of(path: Path, given: str | None) -> str:
         ) from error  # fmt: skip
 
 
+COG_TILE = 16 * 2**20
+"""Bytes of one tile of a COG, where it does not have to be larger."""
+
+
 class Writer:
     """Writes fused windows to a new raster, with all that is known of its bands."""
 
@@ -121,6 +126,7 @@ class Writer:
         # GDAL makes a COG of a finished file only: without one of our own it would hold all pixels in memory.
         self._first = self._path.with_name(f"{self._path.name}.first.tif") if driver == "COG" else self._path
         if driver == "COG":
+            self._creation = {"blocksize": str(_cog_block(len(outputs), encoding.dtype)), **creation}
             driver, creation = "GTiff", {**_defaults("GTiff", threads), "compress": "NONE", "zlevel": "6"}
         self._stack = ExitStack()
         self._stack.enter_context(rasterio.Env(**CACHE))
@@ -264,6 +270,12 @@ def _defaults(driver: str, threads: int) -> dict[str, str]:
     return {}
 
 
+def _cog_block(bands: int, dtype: str) -> int:
+    """The side of a COG's tiles, which hold all bands: 512 pixels, down to 128 where that is more than 16 MB."""
+    side = (COG_TILE / (bands * np.dtype(dtype).itemsize)) ** 0.5
+    return int(np.clip(side // 64 * 64, 128, 512))
+
+
 def band_tags(bands: Bands) -> list[dict[str, str]]:
     """The tags of each band: wavelength and FWHM in nm at full precision, and the good-band flag."""
     rows = []
@@ -298,14 +310,15 @@ def _envi_list(items: Iterable[str]) -> str:
 
 
 def tidy_header(path: Path, bands: Bands) -> None:
-    """Put right what GDAL writes into an ENVI header: names with commas and braces, which would break the list, and the
-    path at which the file was made. Full names stand in the ``.aux.xml``."""
+    """Put right what GDAL writes into an ENVI header: names with commas and braces, which would break the list, lists
+    in one line, and the path at which the file was made. Full names stand in the ``.aux.xml``."""
     places = (path.with_suffix(".hdr"), path.with_name(f"{path.name}.hdr"))
     header = next((p for p in places if p.is_file()), None)
     if header is None:
         return
     text = header.read_text(encoding="utf-8")
     names = [name.translate(str.maketrans(",{}\n", ";() ")) for name in bands.name]
+    text = re.sub(r"(?m)^data (?:gain|offset) values = \{.*\}$", lambda line: line[0].replace(", ", ",\n"), text)
     text = text.replace(f"band names = {_envi_list(bands.name)}", f"band names = {_envi_list(names)}")
     text = text.replace(
         f"description = {{\n{path}}}", f"description = {{\n{path.name.translate(str.maketrans('{}', '()'))}}}"
