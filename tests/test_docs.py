@@ -43,7 +43,7 @@ def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytes
 
 def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     text = ""
-    for command in ("train", "apply", "evaluate", "info", "demo"):
+    for command in ("train", "apply", "evaluate", "info", "check", "demo"):
         run(f"bandfuse {command} --help", monkeypatch)
         text += capsys.readouterr().out
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
