@@ -65,9 +65,10 @@ def band_table(
     dead : reasons that are known otherwise, by position.
     stated : what comes before all tags, in order: the user's own table, the product's metadata.
     """
-    messages = _odd_lists(tags)
-    places = [*stated, _from_bands(tags, messages), _from_lists(tags, tags.envi, "the ENVI header"),
+    messages, mixed = _odd_lists(tags), list[str]()
+    places = [*stated, _from_bands(tags, mixed), _from_lists(tags, tags.envi, "the ENVI header"),
               _from_lists(tags, tags.dataset, "the dataset's tags")]  # fmt: skip
+    messages += [] if any(np.isfinite(p.wavelength).any() for p in stated) else mixed
     wavelength, fwhm = _wavelengths(tags, places, messages)
     odd = np.isfinite(wavelength) & ~((wavelength >= SHORTEST_NM) & (wavelength <= LONGEST_NM))
     if odd.any():

@@ -43,7 +43,7 @@ def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytes
 
 def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     text = ""
-    for command in ("train", "apply", "resample", "evaluate", "export", "batch", "schema", "info", "demo"):
+    for command in ("train", "apply", "resample", "evaluate", "export", "batch", "schema", "info", "check", "demo"):
         run(f"bandfuse {command} --help", monkeypatch)
         text += capsys.readouterr().out
     own = "\n".join(line for line in README.splitlines() if not line.startswith(("dask ", "srun ")))

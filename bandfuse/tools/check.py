@@ -20,7 +20,7 @@ from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
 from bandfuse.scenes import MAIN
 from bandfuse.tools.peek import LEAST, SIDE, Peek, Spike, peek
-from bandfuse.units import UNITS_NM, spelling
+from bandfuse.units import UNITS_NM, number, spelling
 
 Severity = Literal["info", "warning", "decision"]
 
@@ -238,6 +238,9 @@ def _place(s: Subject) -> Iterator[Finding]:
 
 def _nodata(s: Subject) -> Iterator[Finding]:
     values = s.raster.nodata[np.isfinite(s.raster.nodata)]
+    lost = number(s.header.entries.get("data_ignore_value"))
+    if not len(values) and np.isfinite(lost):
+        yield finding("nodata-impossible", f"nodata {lost:g} is declared, which {s.raster.dtypes[0]} cannot hold")
     if not len(values):
         return
     said_so = shorten(f"{v:g}" for v in np.unique(values))
@@ -421,7 +424,10 @@ def _meet(a: Raster, b: Raster) -> bool:
     """Whether the bounding boxes of two rasters meet."""
     boxes = []
     for r in (a, b):
-        corners = np.array([r.transform * c for c in ((0, 0), (r.cols, 0), (0, r.rows), (r.cols, r.rows))])
+        t = r.transform
+        corners = np.array(
+            [[t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f] for x in (0, r.cols) for y in (0, r.rows)]
+        )
         boxes.append((corners.min(axis=0), corners.max(axis=0)))
     (low, high), (low2, high2) = boxes
     return bool((np.maximum(low, low2) < np.minimum(high, high2)).all())
