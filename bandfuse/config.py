@@ -283,6 +283,7 @@ class TrainConfig(Inputs, Limits, Running):
     )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
+    figures: bool = Field(False, description="Also write the figures of report.html as files: figures/*.svg, *.png.")
 
     @field_validator("objective")
     @classmethod
@@ -452,7 +453,7 @@ def _shown(value: object) -> str:
 
 
 NOT_RESULTS = {
-    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "checkpoint", "checkpoint_every",
+    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "figures", "checkpoint", "checkpoint_every",
 }  # fmt: skip
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bandfuse.report.figures import dropped_positions, has_wavelengths
 from bandfuse.report.numbers import MISSING, file_size, number, percent
+from bandfuse.report.page import BlockErrors
 from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
@@ -261,6 +262,32 @@ def _dropped_row(run: Sequence[DroppedBand]) -> tuple[str, ...]:
         for column in ([str(d.band) for d in ends], [d.name for d in ends], [wavelength(d.wavelength_nm) for d in ends])
     )
     return bands, run[0].source, names, places, number(len(run)), run[0].reason
+
+
+WORST_BLOCKS = 8
+
+
+def block_table(scenes: Sequence[BlockErrors]) -> Table:
+    """The blocks with the largest mean error over the outputs, and the output that is worst there."""
+    found = []
+    for scene in scenes:
+        for block, errors in enumerate(zip(*scene.errors.values(), strict=True)):
+            known = {name: e for name, e in zip(scene.errors, errors, strict=True) if e is not None}
+            if known:
+                found.append((sum(known.values()) / len(known), scene, block, max(known, key=lambda n: known[n])))
+    worst = sorted(found, key=lambda row: -row[0])[:WORST_BLOCKS]
+    columns = _columns("Scene", "Rows", "Columns", "Error (%)", "Worst output", numeric=("Error (%)",))
+    rows = tuple(
+        (scene.scene, *_place(scene, block), number(100 * mean, 3), name) for mean, scene, block, name in worst
+    )
+    return Table("Blocks with the largest error, mean over the outputs", columns, rows)
+
+
+def _place(scene: BlockErrors, block: int) -> tuple[str, str]:
+    """Rows and columns of a block, from 0."""
+    row, col = divmod(block, len(scene.col_edges) - 1)
+    rows, cols = scene.row_edges[row : row + 2], scene.col_edges[col : col + 2]
+    return f"{rows[0]} – {rows[1] - 1}", f"{cols[0]} – {cols[1] - 1}"
 
 
 def input_table(report: TrainReport) -> Table:
