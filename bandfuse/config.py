@@ -412,6 +412,21 @@ class ExportConfig(Config):
     overwrite: bool = Field(False, description="Replace an existing output.")
 
 
+class ReportConfig(Config):
+    """Settings of ``bandfuse report``."""
+
+    output: str | None = Field(None, description="HTML file to write.")
+    figures: str | None = Field(None, description="Also write the figures as files into this folder, made new.")
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
+class CompareConfig(Config):
+    """Settings of ``bandfuse compare``."""
+
+    output: str | None = Field(None, description="HTML file to write; nothing is written if not given.")
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
 def build(model: type[M], given: Mapping[str, Any], where: Mapping[str, str] | None = None) -> M:
     """Check settings; ``where`` says by key where a setting was made.
 

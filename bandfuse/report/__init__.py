@@ -12,6 +12,7 @@ Order inside the room, from the ground up; each file imports only from those bef
     views      results → the rows and captions of the page
     trusting   the same for what is said of trust
     html       render: one self-contained page (template.html.j2, page.css, page.js)
+    compare    the same for several runs side by side (compare.html.j2)
 
 Nothing is imported here, so that reading ``bandfuse.report.tables`` costs no matplotlib.
 """

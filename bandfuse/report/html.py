@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
@@ -81,13 +82,10 @@ def render(report: TrainReport, page: Page) -> str:
     The same arguments give the same text. Not safe to call from several threads at once: matplotlib's settings are
     global and are set for the time of drawing.
     """
-    script = _text("page.js")
-    return _template("template.html.j2").render(
+    return template("template.html.j2").render(
         page=page,
         report=report,
-        style=Markup(_text("page.css")),
-        script=Markup(script),
-        script_hash=hash_of(script),
+        **dress(),
         sections=SECTIONS,
         glance=views.glance(report),
         weights=_weight_figures(report),
@@ -111,6 +109,12 @@ def render(report: TrainReport, page: Page) -> str:
     )
 
 
+def dress() -> dict[str, Markup | str]:
+    """Style and script of a page, and the script's hash."""
+    script = text_of("page.js")
+    return {"style": Markup(text_of("page.css")), "script": Markup(script), "script_hash": hash_of(script)}
+
+
 def hash_of(script: str) -> str:
     """What a Content-Security-Policy calls a script by."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -123,16 +127,29 @@ def figure_files(report: TrainReport, page: Page) -> dict[str, bytes]:
     names = ("certainty", "regularisation", "fused_against_target", "error_by_block", "noise", "loss")
     charts += [(name, figure) for name, figure in zip(names, several, strict=True) if figure is not None]
     files = {f"{name}.svg": standalone(str(f.svg)).encode() for name, f in charts if f.svg is not None}
-    return files | {f"{shot.title.lower()}.png": base64.b64decode(shot.png) for shot in page.shots}
+    return files | {f"{plain_name(shot.title)}.png": base64.b64decode(shot.png) for shot in page.shots}
 
 
-def _text(name: str) -> str:
+def plain_name(title: str) -> str:
+    """A title as a file name.
+
+    >>> plain_name("../Red & blue")
+    'red_blue'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "picture"
+
+
+def text_of(name: str) -> str:
+    """A file of this folder."""
     return resources.files("bandfuse.report").joinpath(name).read_text("utf-8")
 
 
-def _template(name: str) -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_text(name))
+def template(name: str) -> Template:
+    """A template of this folder; everything in it is escaped."""
+    environment = Environment(
+        loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
 
 
 def _pair(shots: Sequence[Shot]) -> tuple[int, int] | None:
@@ -274,7 +291,7 @@ def shots(looks: Sequence[Quicklook]) -> list[Shot]:
 
 def _shot(look: Quicklook, side: int) -> Shot:
     made = picture(look.array, look.limits, max_side=side)
-    ranges = "; ".join(f"{number(low, 3)} to {number(high, 3)}" for low, high in made.limits)
+    ranges = "; ".join(dict.fromkeys(f"{number(low, 3)} to {number(high, 3)}" for low, high in made.limits))
     kind = "2–98\u202f% of the values" if look.limits is None else look.stretch
     stretch = f"Stretch ({kind}): {ranges}. Nodata is transparent." if made.limits else "No valid pixel."
     caption = f"{look.caption} {stretch}".strip()

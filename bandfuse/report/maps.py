@@ -62,7 +62,9 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     picture = np.zeros((*counts.shape, 4))
     picture[..., :3] = to_rgb(HEAT)
     most = max(float(counts.max()), 1.0)
-    picture[..., 3] = np.where(counts > 0, FAINTEST + (1 - FAINTEST) * np.log1p(counts) / math.log1p(most), 0.0)
+    picture[..., 3] = np.clip(
+        np.where(counts > 0, FAINTEST + (1 - FAINTEST) * np.log1p(counts) / math.log1p(most), 0.0), 0, 1
+    )
     ends = density.low, density.high
     axes.imshow(picture, extent=(*ends, *ends), origin="lower", interpolation="none", aspect="equal", zorder=2)
     axes.plot(ends, ends, color=INK, linewidth=0.9, linestyle="--", zorder=3)
@@ -110,11 +112,10 @@ def certainty_figure(
         for y, name in enumerate(names):
             _draw_certainty(axes, rows[name], named.get(name), y, by_wavelength)
         axes.set_ylim(len(names) - 0.4, -0.6)
-        axes.set_yticks(range(len(names)), labels=[""] * len(names))
-        for text, name in zip(axes.get_yticklabels(), names, strict=True):
-            text.set_text(shorten(name, 24))
+        axes.set_yticks(range(len(names)))
         axes.yaxis.set_major_formatter(lambda value, _: shorten(names[round(value)], 24) if names else "")
         axes.grid(False)
+        axes.margins(x=0.012)
         axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
         axes.xaxis.set_major_locator(MaxNLocator(12, integer=not by_wavelength))
         _certainty_legend(figure)
@@ -249,7 +250,7 @@ def _share(value: float) -> str:
     >>> _share(0.00123), _share(0.5), _share(3.21)
     ('0.12', '50', '321')
     """
-    return f"{100 * value:.0f}" if value >= 0.0995 else f"{100 * value:.2g}" if value >= 1e-5 else "<0.001"
+    return f"{100 * value:.0f}" if value >= 0.0995 else f"{100 * value:#.2g}" if value >= 1e-5 else "<0.001"
 
 
 # -------------------------------------------------------------------------------------------------------------- noise

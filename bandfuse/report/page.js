@@ -21,6 +21,7 @@
       at = i;
       dot.style.display = i < 0 ? "none" : "";
       words.textContent = i < 0 ? hint : marks.text[i];
+      words.classList.toggle("on", i >= 0);
       if (i < 0) return;
       dot.setAttribute("cx", marks.x[i]);
       dot.setAttribute("cy", marks.y[i]);

@@ -12,7 +12,9 @@ class Shot(Result):
 
     title: str
     caption: str
-    png: str = Field(description="PNG, in base64")
+    png: str = Field(
+        description="PNG, in base64", pattern=r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+    )
     width: int
     height: int
 

@@ -66,7 +66,7 @@ def wavelength(value: float | None) -> str:
 def glance(report: TrainReport) -> Facts:
     """The numbers that a reader looks for first."""
     r2 = [value for score in report.scores.train.values() if (value := score.get("r2")) is not None]
-    spread = " to ".join(dict.fromkeys([number(min(r2)), number(max(r2))])) if r2 else ""
+    spread = " to ".join(dict.fromkeys([score_cell("r2", min(r2)), score_cell("r2", max(r2))])) if r2 else ""
     weighted = {row.band for row in report.weights if row.effective_weight != 0}
     total = report.pixels.used + report.pixels.invalid
     seconds = report.seconds.read + report.seconds.fit + report.seconds.write
@@ -162,7 +162,7 @@ def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table
     names = [n for n in SCORE_TITLES if n in present] + [n for n in present if n not in SCORE_TITLES]
     titles = [SCORE_TITLES.get(name, name) for name in names]
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
-    rows = tuple((output, *(_score(name, score.get(name)) for name in names)) for output, score in scores.items())
+    rows = tuple((output, *(score_cell(name, score.get(name)) for name in names)) for output, score in scores.items())
     return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
 
 
@@ -179,9 +179,11 @@ def overall_table(report: TrainReport) -> Table | None:
     return Table("Scores of all outputs together", columns, rows)
 
 
-def _score(name: str, value: float | None) -> str:
+def score_cell(name: str, value: float | None) -> str:
     """A score in a cell; R² and correlations differ in their last digits."""
-    return f"{value:.5f}" if name in ("r2", "cc") and value is not None else number(value)
+    if name not in ("r2", "cc") or value is None:
+        return number(value)
+    return ">0.99999" if 0.999995 < value < 1 else f"{value:.5f}".replace("-", "−")
 
 
 def baseline_table(report: TrainReport) -> Table | None:
@@ -193,7 +195,7 @@ def baseline_table(report: TrainReport) -> Table | None:
     key = next(iter(next(iter(held.values()))))
     columns = (Column("Output"), Column("Chosen", "number"), *(Column(name, "number") for name in methods))
     rows = tuple(
-        (output, _score(key, score[key]), *(_score(key, scores[output][key]) for scores in methods.values()))
+        (output, score_cell(key, score[key]), *(score_cell(key, scores[output][key]) for scores in methods.values()))
         for output, score in held.items()
     )
     return Table(f"{SCORE_TITLES.get(key, key)} on held-out blocks, beside baselines", columns, rows)

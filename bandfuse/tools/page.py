@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bandfuse.report.html import Quicklook
 
 
+REPORT_FILE = "report.json"
 DATA_FILE = "report.data.json"
 """What the page shows beside report.json."""
 
@@ -33,7 +34,7 @@ def write_texts(scratch: Path, folder: Path, trained: Trained, report: TrainRepo
     """Write report.json, weights.csv and (unless not wanted) the page, its data and figures into the scratch folder of
     a run."""
     (scratch / "weights.csv").write_text(write_csv(report.weights), encoding="utf-8", newline="")
-    (scratch / "report.json").write_text(write_json(report), encoding="utf-8")
+    (scratch / REPORT_FILE).write_text(write_json(report), encoding="utf-8")
     if not trained.config.no_report:
         from bandfuse.report.html import render
 
@@ -48,7 +49,7 @@ def write_figures(folder: Path, report: TrainReport, made: Page) -> None:
     """The charts and pictures of a page as files."""
     from bandfuse.report.html import figure_files
 
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for name, content in figure_files(report, made).items():
         (folder / name).write_bytes(content)
 
@@ -111,7 +112,7 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
 
     scene = trained.scenes[0]
     chosen, how = natural_colour(scene.grid)
-    caption = f"{Path(scene.grid.path).name}, {how}"
+    caption = f"{Path(scene.grid.path).name}, {how}."
     looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.grid, chosen)))]
     limits = None
     count = len(trained.survey.design.names)
@@ -121,10 +122,10 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
         bands = target_bands(scene.target)
         array = _squeeze(quicklook(scene.target, [bands[trained.survey.design.targets[i]] for i in shown]))
         limits = stretch_limits(array)
-        looks.append(Quicklook("Target", f"{Path(scene.target.path).name}: {', '.join(names)}", array, limits))
+        looks.append(Quicklook("Target", f"{Path(scene.target.path).name}: {', '.join(names)}.", array, limits))
     if fused:
         array = _squeeze(quicklook(describe(fused[0]), shown))
-        looks.insert(1, Quicklook("Fused", f"{fused[0].name}: {', '.join(names)}", array, limits))
+        looks.insert(1, Quicklook("Fused", f"{fused[0].name}: {', '.join(names)}.", array, limits))
         if limits:
             looks.append(_residual(array, np.asarray(looks[2].array), names))
     return looks
