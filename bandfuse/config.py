@@ -321,6 +321,7 @@ class TrainConfig(Inputs, Limits, Aligning, Running):
     )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
+    figures: bool = Field(False, description="Also write the figures of report.html as files: figures/*.svg, *.png.")
 
     @field_validator("objective")
     @classmethod
@@ -449,6 +450,21 @@ class ExportConfig(Config):
     overwrite: bool = Field(False, description="Replace an existing output.")
 
 
+class ReportConfig(Config):
+    """Settings of ``bandfuse report``."""
+
+    output: str | None = Field(None, description="HTML file to write.")
+    figures: str | None = Field(None, description="Also write the figures as files into this folder, made new.")
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
+class CompareConfig(Config):
+    """Settings of ``bandfuse compare``."""
+
+    output: str | None = Field(None, description="HTML file to write; nothing is written if not given.")
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
 def build(model: type[M], given: Mapping[str, Any], where: Mapping[str, str] | None = None) -> M:
     """Check settings; ``where`` says by key where a setting was made.
 
@@ -490,7 +506,7 @@ def _shown(value: object) -> str:
 
 
 NOT_RESULTS = {
-    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "checkpoint", "checkpoint_every",
+    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "figures", "checkpoint", "checkpoint_every",
 }  # fmt: skip
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 

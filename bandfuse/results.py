@@ -263,6 +263,36 @@ class TrainReport(Result):
     alignment: list[AlignmentRow] = Field(default_factory=list, description="of scenes whose files have several grids")
 
 
+class ReportResult(Result):
+    """What ``report`` wrote."""
+
+    output: str
+    figures: list[str]
+    messages: list[str]
+
+
+class ComparedRun(Result):
+    """One run beside others."""
+
+    run: str
+    constraints: dict[str, str] = Field(description="by output")
+    active_bands: dict[str, int] = Field(description="by output")
+    train: Scores
+    holdout: Scores | None
+    relative_gap: float | None
+    pixels: int
+    seconds: float
+    seed: int
+
+
+class CompareResult(Result):
+    """Runs side by side, and where they are written to."""
+
+    output: str | None
+    runs: list[ComparedRun]
+    messages: list[str]
+
+
 class BandInfo(Result):
     """One band as ``info`` shows it."""
 

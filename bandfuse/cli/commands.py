@@ -9,7 +9,15 @@ import typer
 
 from bandfuse.cli import show
 from bandfuse.cli.options import settings, with_settings
-from bandfuse.config import ApplyConfig, EvaluateConfig, ExportConfig, ResampleConfig, TrainConfig
+from bandfuse.config import (
+    ApplyConfig,
+    CompareConfig,
+    EvaluateConfig,
+    ExportConfig,
+    ReportConfig,
+    ResampleConfig,
+    TrainConfig,
+)
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -151,6 +159,57 @@ def evaluate(
     show.scores(result.scores, f"Scores on {result.scene}")
     show.overall(result.overall)
     show.line(f"{show.count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+
+
+@app.command()
+@with_settings(ReportConfig)
+def report(
+    given: dict[str, Any],
+    run: Annotated[str, typer.Argument(help="Folder of a run.", metavar="RUN")],
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make the page of a run again, from what the run folder holds: no image is read.
+
+    bandfuse report run -o report.html --figures figures
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.report import report as tool
+
+    result = tool(run, settings(ReportConfig, given))
+    for message in result.messages:
+        show.note(message)
+    if json:
+        show.json(result.model_dump_json())
+        return
+    figures = f", and {show.count(len(result.figures), 'figure')}" if result.figures else ""
+    show.line(f"{result.output} written{figures}")
+
+
+@app.command()
+@with_settings(CompareConfig)
+def compare(
+    given: dict[str, Any],
+    runs: Annotated[list[str], typer.Argument(help="Folders of runs.", metavar="RUN RUN...")],
+    json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Put runs side by side: scores, constraints, weights.
+
+    bandfuse compare run1 run2 -o compared.html
+    """
+    show.set_level(verbose, quiet)
+    from bandfuse.tools.report import compare as tool
+
+    result = tool(runs, settings(CompareConfig, given))
+    for message in result.messages:
+        show.note(message)
+    if json:
+        show.json(result.model_dump_json())
+        return
+    show.compared(result)
 
 
 @app.command()

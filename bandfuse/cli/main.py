@@ -17,6 +17,8 @@ COMMANDS = {
     "apply": "Fuse rasters of any size with saved weights.",
     "resample": "Make the bands of a known sensor from cubes; nothing is learned.",
     "evaluate": "Score saved weights against the target of another image.",
+    "report": "Make the page of a run again, from what the run folder holds.",
+    "compare": "Put runs side by side: scores, constraints, weights.",
     "export": "Write weights in the form of another program: VRT, CSV, ONNX, …",
     "batch": "Train, apply and evaluate many scenes by one file; resumable.",
     "schema": "Print the JSON schema of a batch file.",

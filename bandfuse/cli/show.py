@@ -16,7 +16,7 @@ from bandfuse.progress import Progress, silent
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bandfuse.results import Convergence, Scores, TrainReport
+    from bandfuse.results import CompareResult, Convergence, Scores, TrainReport
 
 T = TypeVar("T")
 
@@ -161,6 +161,20 @@ def summary(report: TrainReport) -> None:
             reasons.setdefault(band.reason, []).append(str(band.band))
         for reason, bands in reasons.items():
             line(f"{count(len(bands), 'band')} dropped, {reason}: {shorten(bands, 6)}")
+
+
+def compared(result: CompareResult) -> None:
+    """Runs side by side: of every output the score that comes first, held out where all runs have it."""
+    held = all(run.holdout for run in result.runs)
+    rows = [(run.run, (run.holdout if held and run.holdout else run.train)) for run in result.runs]
+    outputs = dict.fromkeys(name for _, some in rows for name in some)
+    key = next(iter(next(iter(rows[0][1].values()))))
+    cells = [
+        [name, *(score(key, some[name].get(key)) if name in some else "–" for _, some in rows)] for name in outputs
+    ]
+    table(["output", *(run for run, _ in rows)], cells, f"{key} on {'blocks held out' if held else 'training pixels'}")
+    if result.output:
+        line(f"{result.output} written")
 
 
 def convergence(c: Convergence) -> str:

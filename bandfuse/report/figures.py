@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bandfuse.bands import Floats
-from bandfuse.report.numbers import SUPERSCRIPT, shorten
-from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, chart_style, to_svg
+from bandfuse.report.numbers import SUPERSCRIPT, number, shorten
+from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
 from bandfuse.results import DroppedBand, WeightRow
 
 LineStyle = Literal["-", "--", ":"]
@@ -105,7 +105,24 @@ def weights_figure(
             axes.xaxis.set_major_locator(MaxNLocator(12 if len(panels) == 1 else 6, integer=not by_wavelength))
         panels[0].set_ylabel("effective weight")
         _legend(figure, entries)
-        return to_svg(figure, key=key, label=label)
+        marks = [mark for axes, part in zip(panels, (detail or whole, whole), strict=False) for mark in
+                 _weight_marks(axes, rows, part, by_wavelength)]  # fmt: skip
+        return to_svg(figure, key=key, label=label, marks=marks, across=True)
+
+
+def _weight_marks(axes: Axes, rows: Sequence[WeightRow], part: Range, by_wavelength: bool) -> list[Mark]:
+    """The weights that a panel shows, in words, from left to right."""
+    placed = sorted((float(x), i) for i, r in enumerate(rows)
+                    if (x := r.wavelength_nm if by_wavelength else r.band) is not None)  # fmt: skip
+    return [Mark(axes, x, rows[i].effective_weight, _in_words(rows[i])) for x, i in placed if part[0] <= x <= part[1]]
+
+
+def _in_words(row: WeightRow) -> str:
+    nm = "" if row.wavelength_nm is None else f", {row.wavelength_nm:.1f} nm"
+    known = row.ci_low is not None and row.ci_high is not None
+    interval = f" (95\u202f%: {number(row.ci_low, 3)} to {number(row.ci_high, 3)})" if known else ""
+    scene = f"{row.scene}: " if row.scene else ""
+    return f"{scene}band {row.band} ({shorten(row.name)}){nm}: {number(row.effective_weight)}{interval}"
 
 
 def _canvas(entries: int, ratios: tuple[float, ...]) -> tuple[Figure, list[Axes]]:

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
 from bandfuse.report import trusting, views
 from bandfuse.report.figures import curve_figure, loss_figure, weights_figure
+from bandfuse.report.maps import (
+    MOST_DENSITIES,
+    MOST_ROWS,
+    MOST_SCENES,
+    blocks_figure,
+    certainty,
+    certainty_figure,
+    density_figure,
+    noise_figure,
+)
 from bandfuse.report.numbers import number
+from bandfuse.report.page import Page, Shot
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
+from bandfuse.report.svg import standalone
 from bandfuse.results import OutputRow, TrainReport, WeightRow
 
-TEMPLATE = "template.html.j2"
 SECTIONS = (
     ("verdict", "Verdict"),
     ("weights", "Weights"),
     ("scores", "Scores"),
-    ("trust", "How far to trust the weights"),
-    ("quicklooks", "Quicklooks"),
+    ("quicklooks", "Pictures"),
     ("convergence", "Convergence"),
+    ("trust", "How far to trust the weights"),
+    ("failures", "Where it fails"),
     ("data", "Data"),
     ("provenance", "Provenance"),
 )
@@ -41,38 +55,14 @@ class Quicklook:
     title, caption : the words above and below it; the stretch is added to the caption.
     array : (H, W) or (H, W, 3) values; pixels that are not finite are nodata.
     limits : values shown as black and white, per channel, to compare pictures; by default this array's 2–98 %.
+    stretch : what such limits are.
     """
 
     title: str
     caption: str
     array: ArrayLike
     limits: Limits | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ReportContext:
-    """What the page shows.
-
-    Parameters
-    ----------
-    title : the page's heading.
-    report : the numbers.
-    command : the exact command that makes this run again.
-    equation : the fusion's formula, as text.
-    history : per output, loss / Var(target) before step 1, after step 1, …; empty for a closed solution.
-    quicklooks : scene, fused, target, …
-    messages : warnings and remarks of the run.
-    verdict : plain sentences, the most important first.
-    """
-
-    title: str
-    report: TrainReport
-    command: str
-    equation: str
-    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    quicklooks: Sequence[Quicklook] = ()
-    messages: Sequence[str] = ()
-    verdict: Sequence[str] = ()
+    stretch: str = "limits set to compare pictures"
 
 
 @dataclass(frozen=True)
@@ -86,39 +76,30 @@ class _Figure:
     table: views.Table | None = None
 
 
-@dataclass(frozen=True)
-class _Image:
-    title: str
-    caption: str
-    source: str
-    width: int
-    height: int
+def render(report: TrainReport, page: Page) -> str:
+    """The page as one HTML text, without any reference to the network; its one script is allowed by its hash.
 
-
-def render(context: ReportContext) -> str:
-    """The page as one HTML text, without a script and without any reference to the network.
-
-    The same context gives the same text. Not safe to call from several threads at once: matplotlib's settings are
+    The same arguments give the same text. Not safe to call from several threads at once: matplotlib's settings are
     global and are set for the time of drawing.
-
-    Raises
-    ------
-    MismatchError : a quicklook that is not (H, W) or (H, W, 3).
     """
-    report = context.report
-    return _template().render(
-        context=context,
+    return template("template.html.j2").render(
+        page=page,
         report=report,
+        **dress(),
         sections=SECTIONS,
         glance=views.glance(report),
-        weights=_weight_figures(context),
+        weights=_weight_figures(report),
         scores=views.score_tables(report),
         score_note=views.score_note(report),
         trust=trusting.trust_tables(report),
         needed=trusting.needed_sentence(report),
+        certainty=_certainty(report),
         curves=_curves(report),
-        images=[_image(look, _side(len(context.quicklooks))) for look in context.quicklooks],
-        loss=_loss(context.history),
+        density=_density(page),
+        blocks=_blocks(page),
+        noise=_noise(page),
+        pair=_pair(page.shots),
+        loss=_loss(page.history),
         convergence=views.convergence_facts(report),
         loss_note=views.loss_note(report),
         pixels=views.pixel_table(report),
@@ -128,22 +109,70 @@ def render(context: ReportContext) -> str:
     )
 
 
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = resources.files("bandfuse.report").joinpath(TEMPLATE).read_text("utf-8")
-    return environment.from_string(text)
+def dress() -> dict[str, Markup | str]:
+    """Style and script of a page, and the script's hash."""
+    script = text_of("page.js")
+    return {"style": Markup(text_of("page.css")), "script": Markup(script), "script_hash": hash_of(script)}
 
 
-def _weight_figures(context: ReportContext) -> list[_Figure]:
-    report = context.report
+def hash_of(script: str) -> str:
+    """What a Content-Security-Policy calls a script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def figure_files(report: TrainReport, page: Page) -> dict[str, bytes]:
+    """Every chart as SVG and every picture as PNG, by file name."""
+    several = [_certainty(report), _curves(report), _density(page), _blocks(page), _noise(page), _loss(page.history)]
+    charts = [(f"weights_{i}", f) for i, f in enumerate(_weight_figures(report), 1)]
+    names = ("certainty", "regularisation", "fused_against_target", "error_by_block", "noise", "loss")
+    charts += [(name, figure) for name, figure in zip(names, several, strict=True) if figure is not None]
+    files = {f"{name}.svg": standalone(str(f.svg)).encode() for name, f in charts if f.svg is not None}
+    return files | {f"{plain_name(shot.title)}.png": base64.b64decode(shot.png) for shot in page.shots}
+
+
+def plain_name(title: str) -> str:
+    """A title as a file name.
+
+    >>> plain_name("../Red & blue")
+    'red_blue'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "picture"
+
+
+def text_of(name: str) -> str:
+    """A file of this folder."""
+    return resources.files("bandfuse.report").joinpath(name).read_text("utf-8")
+
+
+def template(name: str) -> Template:
+    """A template of this folder; everything in it is escaped."""
+    environment = Environment(
+        loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
+
+
+def _pair(shots: Sequence[Shot]) -> tuple[int, int] | None:
+    """Which pictures are compared first: fused and target, else the first two; None where there are no two."""
+    titles = [shot.title for shot in shots]
+    if "Fused" in titles and "Target" in titles:
+        return titles.index("Fused"), titles.index("Target")
+    return (0, 1) if len(titles) > 1 else None
+
+
+def _weight_figures(report: TrainReport) -> list[_Figure]:
+    rows = _rows(report)
+    return [_weight_figure(report, output, rows[output.name], i) for i, output in enumerate(report.outputs, 1)]
+
+
+def _rows(report: TrainReport) -> dict[str, list[WeightRow]]:
     rows: dict[str, list[WeightRow]] = {output.name: [] for output in report.outputs}
     for row in report.weights:
         rows.setdefault(row.output, []).append(row)
-    return [_weight_figure(context, output, rows[output.name], i) for i, output in enumerate(report.outputs, 1)]
+    return rows
 
 
-def _weight_figure(context: ReportContext, output: OutputRow, rows: Sequence[WeightRow], place: int) -> _Figure:
-    report = context.report
+def _weight_figure(report: TrainReport, output: OutputRow, rows: Sequence[WeightRow], place: int) -> _Figure:
     caption = views.weights_caption(rows, report.bands_dropped)
     facts = views.output_facts(output, rows)
     if not rows:
@@ -183,15 +212,88 @@ def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:
     return _Figure("Loss", caption, Markup(svg))
 
 
+def _certainty(report: TrainReport) -> _Figure | None:
+    """Which weights are known; for weights that all scenes share and that have intervals."""
+    rows = _rows(report)
+    kinds = {name: [certainty(r) for r in some] for name, some in rows.items()}
+    if any(r.scene for r in report.weights) or not any(any(k) for k in kinds.values()):
+        return None
+    trust = report.trust.outputs if report.trust else []
+    counts = "; ".join(f"{name}: {k.count('sure')} sure, {k.count('unsure')} unsure" for name, k in kinds.items())
+    caption = (
+        "Blue: the 95\u202f% interval of the weight does not hold zero, so its sign is sure. Orange: it holds zero. "
+        "Black lines join neighbours among which the weight can be shared out otherwise at a cost below 0.1\u202f% "
+        "of the target's variance: of those, only the sum is known."
+    )
+    if len(rows) > MOST_ROWS:
+        caption += f" Drawn are the first {MOST_ROWS} of {len(rows)} outputs."
+    svg = certainty_figure(rows, trust, label=f"Certain weights by output and band. {counts}.", key="certainty")
+    return _Figure("Which weights are known", caption, Markup(svg))
+
+
+def _density(page: Page) -> _Figure | None:
+    """Fused values against the target's."""
+    if not page.densities:
+        return None
+    first = page.densities[0]
+    outside = max(d.pixels - sum(map(sum, d.counts)) for d in page.densities)
+    caption = (
+        f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the darker, the more of them have this "
+        "target (across) and this fused value (up). On the dashed line both are the same. "
+        f"At most {number(outside)} lie outside of a panel."
+    )
+    if len(page.densities) > MOST_DENSITIES:
+        caption += f" Drawn are the first {MOST_DENSITIES} of {len(page.densities)} outputs."
+    names = ", ".join(d.output for d in page.densities[:MOST_DENSITIES])
+    svg = density_figure(page.densities, label=f"Fused values against the target's, of {names}.", key="density")
+    return _Figure("Fused against target", caption, Markup(svg))
+
+
+def _blocks(page: Page) -> _Figure | None:
+    """Error by block."""
+    if not page.blocks:
+        return None
+    caption = (
+        "Mean squared error in every block, by weights that were learned without it, in per cent of the variance that "
+        "the target has over all pixels. Each map has its own scale. A dash: no valid pixel."
+    )
+    if len(page.blocks) > MOST_SCENES:
+        caption += f" Drawn are the first {MOST_SCENES} of {len(page.blocks)} scenes."
+    table = views.block_table(page.blocks)
+    svg = blocks_figure(page.blocks, label="Held-out error by block; the table below has the largest.", key="blocks")
+    return _Figure("Where it fails", caption, Markup(svg), table=table)
+
+
+def _noise(page: Page) -> _Figure | None:
+    known = [n.snr_db for n in page.noise if n.snr_db is not None]
+    if not known:
+        return None
+    ends = f"{number(min(known), 3)} to {number(max(known), 3)} dB"
+    caption = "Variance of each band over that of its noise, which is taken from differences of neighbouring pixels."
+    svg = noise_figure(page.noise, label=f"Signal to noise of the bands: {ends}.", key="noise")
+    return _Figure("Noise of the bands", f"{caption} From {ends}.", Markup(svg))
+
+
 def _side(pictures: int) -> int:
     """Pixels a side, so that many pictures don't make a heavy page."""
     return max(96, min(MAX_SIDE, int(MAX_SIDE * math.sqrt(4 / max(pictures, 1)))))
 
 
-def _image(look: Quicklook, side: int) -> _Image:
+def shots(looks: Sequence[Quicklook]) -> list[Shot]:
+    """The pictures, drawn: the more, the smaller.
+
+    Raises
+    ------
+    MismatchError : a quicklook that is not (H, W) or (H, W, 3).
+    """
+    return [_shot(look, _side(len(looks))) for look in looks]
+
+
+def _shot(look: Quicklook, side: int) -> Shot:
     made = picture(look.array, look.limits, max_side=side)
-    ranges = "; ".join(f"{number(low, 3)} to {number(high, 3)}" for low, high in made.limits)
-    kind = "2–98\u202f% of the values" if look.limits is None else "limits set to compare pictures"
+    ranges = "; ".join(dict.fromkeys(f"{number(low, 3)} to {number(high, 3)}" for low, high in made.limits))
+    kind = "2–98\u202f% of the values" if look.limits is None else look.stretch
     stretch = f"Stretch ({kind}): {ranges}. Nodata is transparent." if made.limits else "No valid pixel."
-    source = "data:image/png;base64," + base64.b64encode(made.png).decode("ascii")
-    return _Image(look.title, f"{look.caption} {stretch}".strip(), source, made.width, made.height)
+    caption = f"{look.caption} {stretch}".strip()
+    png = base64.b64encode(made.png).decode("ascii")
+    return Shot(title=look.title, caption=caption, png=png, width=made.width, height=made.height)

@@ -7,13 +7,17 @@ dark theme, and a file on its own shows the light colours. Text stays text.
 from __future__ import annotations
 
 import io
+import json
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#1c2430"
@@ -50,6 +54,7 @@ _STYLE: dict[str, object] = {
     "ytick.minor.size": 0,
     "text.color": INK,
     "text.parse_math": False,
+    "image.composite_image": False,
     "legend.frameon": False,
 }
 # a style sheet inside an inlined <svg> would hold for the whole page: the one rule becomes an attribute
@@ -72,13 +77,24 @@ def chart_style(key: str) -> Iterator[None]:
         yield
 
 
-def to_svg(figure: Figure, *, key: str, label: str) -> str:
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """A place in a chart, in the units of its axes, whose value can be read from the page."""
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+
+
+def to_svg(figure: Figure, *, key: str, label: str, marks: Sequence[Mark] = (), across: bool = False) -> str:
     """The figure as one ``<svg>`` element, to be called inside :func:`chart_style`.
 
     Parameters
     ----------
     key : makes the ids unique among the figures of a page.
     label : what the chart shows, for people who can't see it.
+    marks : what the page's script shows of the place nearest to the pointer; ``across``: nearest along x.
     """
     out = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -87,7 +103,32 @@ def to_svg(figure: Figure, *, key: str, label: str) -> str:
     text = re.sub(r"\n\s+", "\n", _SHEET.sub("", text[text.index("<svg") :], count=1)).strip()
     names = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(_REFERENCE.findall(_tags(text))))}
     text = _TAG.sub(lambda tag: _clean(tag.group(), names), text)
-    return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}" stroke-linejoin="round"', 1)
+    head = f'<svg role="img" aria-label="{escape(label)}" stroke-linejoin="round"'
+    return text.replace("<svg", head + _data(figure, marks, across), 1)
+
+
+def _data(figure: Figure, marks: Sequence[Mark], across: bool) -> str:
+    """The marks as an attribute, in the units of the view box: points from the upper left corner."""
+    placed = [(*(mark.axes.transData.transform((mark.x, mark.y)) * 72 / figure.dpi), mark.text) for mark in marks]
+    shown = [(x, y, text) for x, y, text in placed if math.isfinite(x) and math.isfinite(y)]
+    if not shown:
+        return ""
+    height = 72 * figure.get_figheight()
+    columns = {
+        "x": [round(float(x), 1) for x, _, _ in shown],
+        "y": [round(height - float(y), 1) for _, y, _ in shown],
+        "text": [text for _, _, text in shown],
+        "across": across,
+    }
+    return f' data-marks="{escape(json.dumps(columns, ensure_ascii=False, separators=(",", ":")))}"'
+
+
+def standalone(text: str) -> str:
+    """The SVG text as a file of its own, in the light colours, for programs that know no style sheets."""
+    text = re.sub(r' data-marks="[^"]*"', "", text)
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n' + re.sub(r"var\(--[a-z0-9-]+,(#[0-9a-f]{6})\)", r"\1", text) + "\n"
+    )
 
 
 def _tags(text: str) -> str:

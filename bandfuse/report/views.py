@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bandfuse.report.figures import dropped_positions, has_wavelengths
 from bandfuse.report.numbers import MISSING, file_size, number, percent
+from bandfuse.report.page import BlockErrors
 from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
@@ -65,7 +66,7 @@ def wavelength(value: float | None) -> str:
 def glance(report: TrainReport) -> Facts:
     """The numbers that a reader looks for first."""
     r2 = [value for score in report.scores.train.values() if (value := score.get("r2")) is not None]
-    spread = " to ".join(dict.fromkeys([number(min(r2)), number(max(r2))])) if r2 else ""
+    spread = " to ".join(dict.fromkeys([score_cell("r2", min(r2)), score_cell("r2", max(r2))])) if r2 else ""
     weighted = {row.band for row in report.weights if row.effective_weight != 0}
     total = report.pixels.used + report.pixels.invalid
     seconds = report.seconds.read + report.seconds.fit + report.seconds.write
@@ -161,7 +162,7 @@ def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table
     names = [n for n in SCORE_TITLES if n in present] + [n for n in present if n not in SCORE_TITLES]
     titles = [SCORE_TITLES.get(name, name) for name in names]
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
-    rows = tuple((output, *(_score(name, score.get(name)) for name in names)) for output, score in scores.items())
+    rows = tuple((output, *(score_cell(name, score.get(name)) for name in names)) for output, score in scores.items())
     return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
 
 
@@ -178,9 +179,11 @@ def overall_table(report: TrainReport) -> Table | None:
     return Table("Scores of all outputs together", columns, rows)
 
 
-def _score(name: str, value: float | None) -> str:
+def score_cell(name: str, value: float | None) -> str:
     """A score in a cell; R² and correlations differ in their last digits."""
-    return f"{value:.5f}" if name in ("r2", "cc") and value is not None else number(value)
+    if name not in ("r2", "cc") or value is None:
+        return number(value)
+    return ">0.99999" if 0.999995 < value < 1 else f"{value:.5f}".replace("-", "−")
 
 
 def baseline_table(report: TrainReport) -> Table | None:
@@ -192,7 +195,7 @@ def baseline_table(report: TrainReport) -> Table | None:
     key = next(iter(next(iter(held.values()))))
     columns = (Column("Output"), Column("Chosen", "number"), *(Column(name, "number") for name in methods))
     rows = tuple(
-        (output, _score(key, score[key]), *(_score(key, scores[output][key]) for scores in methods.values()))
+        (output, score_cell(key, score[key]), *(score_cell(key, scores[output][key]) for scores in methods.values()))
         for output, score in held.items()
     )
     return Table(f"{SCORE_TITLES.get(key, key)} on held-out blocks, beside baselines", columns, rows)
@@ -261,6 +264,32 @@ def _dropped_row(run: Sequence[DroppedBand]) -> tuple[str, ...]:
         for column in ([str(d.band) for d in ends], [d.name for d in ends], [wavelength(d.wavelength_nm) for d in ends])
     )
     return bands, run[0].source, names, places, number(len(run)), run[0].reason
+
+
+WORST_BLOCKS = 8
+
+
+def block_table(scenes: Sequence[BlockErrors]) -> Table:
+    """The blocks with the largest mean error over the outputs, and the output that is worst there."""
+    found = []
+    for scene in scenes:
+        for block, errors in enumerate(zip(*scene.errors.values(), strict=True)):
+            known = {name: e for name, e in zip(scene.errors, errors, strict=True) if e is not None}
+            if known:
+                found.append((sum(known.values()) / len(known), scene, block, max(known, key=lambda n: known[n])))
+    worst = sorted(found, key=lambda row: -row[0])[:WORST_BLOCKS]
+    columns = _columns("Scene", "Rows", "Columns", "Error (%)", "Worst output", numeric=("Error (%)",))
+    rows = tuple(
+        (scene.scene, *_place(scene, block), number(100 * mean, 3), name) for mean, scene, block, name in worst
+    )
+    return Table("Blocks with the largest error, mean over the outputs", columns, rows)
+
+
+def _place(scene: BlockErrors, block: int) -> tuple[str, str]:
+    """Rows and columns of a block, from 0."""
+    row, col = divmod(block, len(scene.col_edges) - 1)
+    rows, cols = scene.row_edges[row : row + 2], scene.col_edges[col : col + 2]
+    return f"{rows[0]} – {rows[1] - 1}", f"{cols[0]} – {cols[1] - 1}"
 
 
 def input_table(report: TrainReport) -> Table:

@@ -18,7 +18,7 @@ from bandfuse.tools.survey import Survey
 from bandfuse.trust.cases import Case, Terms, cases
 from bandfuse.trust.choose import Choice, Wish, choose
 from bandfuse.trust.folds import folds
-from bandfuse.trust.holdout import Table, baselines, chosen_solver, held_out_pairs
+from bandfuse.trust.holdout import Line, Table, baselines, chosen_solver, fold_lines, folded_pairs
 from bandfuse.trust.intervals import RESAMPLES, Interval, intervals
 from bandfuse.trust.jackknife import jackknife
 from bandfuse.trust.needed import PIECES, Needed, needed
@@ -54,7 +54,8 @@ class Assessment:
     """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``: the baselines;
     ``needed``: which bands would do; ``train``: scores on the training pixels, of objectives without a target;
     ``intervals``: (K, used) bounds of gain · W, by scene key, those of the common weights under the empty one; none
-    without blocks to draw or folds. ``method``: how the intervals were found."""
+    without blocks to draw or folds. ``method``: how the intervals were found. ``lines`` or ``models``: what was learned
+    without each fold, where the exact solution stands for the training and where it was done again; for regression."""
 
     holdout: Judged | None
     table: Table
@@ -62,6 +63,8 @@ class Assessment:
     train: Judged | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     method: str = ""
+    lines: Sequence[Line] = ()
+    models: Sequence[Model] = ()
 
     @property
     def interval(self) -> Interval | None:
@@ -144,8 +147,10 @@ def assess(
     if made is None:
         return Assessment(holdout, {} if config.per_scene else _baselines(config, found, peak))
     solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
+    lines: list[Line] = []
     if exactly and made.terms.folds:
-        holdout = judge(Pairs.joined(held_out_pairs(made.terms, made.cases, solvers)), peak)
+        lines = fold_lines(made.terms, made.cases, solvers)
+        holdout = judge(Pairs.joined(folded_pairs(made.terms, lines)), peak)
     table = baselines(made.terms, made.cases, peak)
     needs = _needed(found, made, progress)
     if not exactly:
@@ -153,7 +158,8 @@ def assess(
     bounds = intervals(
         made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=config.seed, progress=progress
     )
-    return Assessment(holdout, table, needs, intervals={} if bounds is None else {"": bounds}, method=BOOTSTRAP)
+    found_bounds = {} if bounds is None else {"": bounds}
+    return Assessment(holdout, table, needs, intervals=found_bounds, method=BOOTSTRAP, lines=lines)
 
 
 def jackknives(

@@ -295,7 +295,8 @@ def _assess(
     trust = assess(config, found, made, matrix, held, exactly=exactly, progress=progress)
     if exactly:
         return trust
-    return replace(trust, intervals=jackknives(config, made, found.design.used, model, without), method=JACKKNIFE)
+    bounds = jackknives(config, made, found.design.used, model, without)
+    return replace(trust, intervals=bounds, method=JACKKNIFE, models=without)
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:

@@ -12,9 +12,12 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.errors import shorten
 from bandfuse.raster import Raster, describe, quicklook
+from bandfuse.report.page import BandNoise, Page
 from bandfuse.report.tables import write_csv, write_json
 from bandfuse.results import TrainReport
 from bandfuse.scenes import target_bands
+from bandfuse.tools.heldblocks import block_errors, held_pairs
+from bandfuse.tools.heldblocks import densities as counted
 from bandfuse.tools.learn import Trained
 from bandfuse.tools.verdict import verdict
 
@@ -22,33 +25,78 @@ if TYPE_CHECKING:
     from bandfuse.report.html import Quicklook
 
 
+REPORT_FILE = "report.json"
+DATA_FILE = "report.data.json"
+"""What the page shows beside report.json."""
+
+
 def write_texts(scratch: Path, folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Path]) -> None:
-    """Write report.json, weights.csv and (unless not wanted) report.html into the scratch folder of a run."""
+    """Write report.json, weights.csv and (unless not wanted) the page, its data and figures into the scratch folder of
+    a run."""
     (scratch / "weights.csv").write_text(write_csv(report.weights), encoding="utf-8", newline="")
-    (scratch / "report.json").write_text(write_json(report), encoding="utf-8")
+    (scratch / REPORT_FILE).write_text(write_json(report), encoding="utf-8")
     if not trained.config.no_report:
-        (scratch / "report.html").write_text(page(folder, trained, report, fused), encoding="utf-8")
+        from bandfuse.report.html import render
+
+        made = page(folder, trained, report, fused)
+        (scratch / DATA_FILE).write_text(made.model_dump_json() + "\n", encoding="utf-8")
+        (scratch / "report.html").write_text(render(report, made), encoding="utf-8")
+        if trained.config.figures:
+            write_figures(scratch / "figures", report, made)
 
 
-def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Path]) -> str:
-    """The HTML report."""
-    from bandfuse.report.html import ReportContext, render
+def write_figures(folder: Path, report: TrainReport, made: Page) -> None:
+    """The charts and pictures of a page as files."""
+    from bandfuse.report.html import figure_files
+
+    folder.mkdir(exist_ok=True)
+    for name, content in figure_files(report, made).items():
+        (folder / name).write_bytes(content)
+
+
+def page(folder: Path, trained: Trained, report: TrainReport, fused: Sequence[Path]) -> Page:
+    """What the HTML report shows beside the report."""
+    from bandfuse.report.html import shots
 
     names = trained.survey.design.names
     curves = {shorten([names[r] for r in rows], 3): losses for rows, losses in trained.fits[0].history}
-    history = {name: losses for name, losses in curves.items() if len(losses) > 1}
-    return render(
-        ReportContext(
-            title=f"{folder.name}: {trained.config.objective} of {shorten([s.key for s in trained.scenes], 3)}",
-            report=report,
-            command=f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN",
-            equation=_equation(trained),
-            history=history,
-            quicklooks=_quicklooks(trained, fused),
-            messages=trained.messages,
-            verdict=verdict(report, trained),
-        )
+    held = held_pairs(trained)
+    densities, sampled = counted(trained, held)
+    return Page(
+        title=f"{folder.name}: {trained.config.objective} of {shorten([s.key for s in trained.scenes], 3)}",
+        command=f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN",
+        equation=_equation(trained),
+        history={name: [_short(x) for x in losses] for name, losses in curves.items() if len(losses) > 1},
+        shots=shots(_quicklooks(trained, fused)),
+        densities=densities,
+        sampled=sampled,
+        blocks=block_errors(trained, held),
+        noise=_noise(trained),
+        messages=trained.messages,
+        verdict=verdict(report, trained),
     )
+
+
+def _short(loss: float) -> float:
+    """As exact as a chart needs it."""
+    return float(f"{loss:.8g}")
+
+
+def _noise(trained: Trained) -> list[BandNoise]:
+    """Signal to noise of the used bands, where the noise was gathered."""
+    if "snr" not in trained.config.terms:
+        return []
+    found = trained.survey
+    bands, total = found.bands, np.diag(found.pooled.covariance)
+    noise = np.diag(found.noise.covariance)
+    return [
+        BandNoise(
+            band=p + 1,
+            wavelength_nm=float(bands.wavelength_nm[p]) if np.isfinite(bands.wavelength_nm[p]) else None,
+            snr_db=float(10 * np.log10(total[i] / noise[i])) if total[i] > 0 and noise[i] > 0 else None,
+        )
+        for i, p in enumerate(found.design.used)
+    ]
 
 
 def _equation(trained: Trained) -> str:
@@ -64,7 +112,7 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
 
     scene = trained.scenes[0]
     chosen, how = natural_colour(scene.rasters[0])
-    caption = f"{Path(scene.rasters[0].path).name}, {how}"
+    caption = f"{Path(scene.rasters[0].path).name}, {how}."
     looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.rasters[0], chosen)))]
     limits = None
     count = len(trained.survey.design.names)
@@ -74,11 +122,27 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
         bands = target_bands(scene.target)
         array = _squeeze(quicklook(scene.target, [bands[trained.survey.design.targets[i]] for i in shown]))
         limits = stretch_limits(array)
-        looks.append(Quicklook("Target", f"{Path(scene.target.path).name}: {', '.join(names)}", array, limits))
+        looks.append(Quicklook("Target", f"{Path(scene.target.path).name}: {', '.join(names)}.", array, limits))
     if fused:
         array = _squeeze(quicklook(describe(fused[0]), shown))
-        looks.insert(1, Quicklook("Fused", f"{fused[0].name}: {', '.join(names)}", array, limits))
+        looks.insert(1, Quicklook("Fused", f"{fused[0].name}: {', '.join(names)}.", array, limits))
+        if limits and scene.common is None:  # on other grids they show other pixels
+            looks.append(_residual(array, np.asarray(looks[2].array), names))
     return looks
+
+
+def _residual(fused: Floats, target: Floats, names: Sequence[str]) -> Quicklook:
+    """Fused minus target: middle grey is no error, and every channel has the same limits."""
+    from bandfuse.report.html import Quicklook
+
+    difference = fused - target
+    finite = np.abs(difference[np.isfinite(difference)])
+    most = float(np.percentile(finite, 98)) if finite.size else 0.0
+    caption = (
+        f"Fused minus target, {', '.join(names)}: middle grey where they agree, brighter where fused is too bright."
+    )
+    channels = 1 if difference.ndim == 2 else difference.shape[2]
+    return Quicklook("Residual", caption, difference, ((-most, most),) * channels, "98\u202f% of the differences")
 
 
 def _squeeze(array: Floats) -> Floats:

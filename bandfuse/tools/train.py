@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
 RUN_FILE = "weights.safetensors"
 RUN_CONTENTS = Contents(
-    RUN_FILE, ("fused.tif", "*.fused.tif", "weights.csv", "report.json", "report.html", "config.yaml")
+    RUN_FILE,
+    (
+        "fused.tif",
+        "*.fused.tif",
+        "weights.csv",
+        "report.json",
+        "report.html",
+        "report.data.json",
+        "config.yaml",
+        "figures/*.svg",
+        "figures/*.png",
+    ),
 )
 """By what a folder is known as a run, and what it holds."""
 

@@ -52,13 +52,27 @@ def chosen_solver(case: Case, choice: Choice, *, gain: bool) -> Solver:
     return lambda q: solve(case.penalised(q, choice.strength))
 
 
-def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Pairs]:
-    """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
-    pairs = []
+Line = tuple[Floats, Floats]
+"""gain · W (K, B) and offset (K)."""
+
+
+def fold_lines(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Line]:
+    """For each fold the weights that come from the rest."""
+    lines = []
     for i, fold in enumerate(terms.folds):
         weights = [effective(c, s(c.trains[i]), gain=terms.gain) for c, s in zip(cases, solvers, strict=True)]
-        pairs.append(_pairs(terms, fold.test, fold.sample, fold.train, stacked(cases, weights)))
-    return pairs
+        lines.append(_line(terms, fold.train, stacked(cases, weights)))
+    return lines
+
+
+def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Pairs]:
+    """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
+    return folded_pairs(terms, fold_lines(terms, cases, solvers))
+
+
+def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
+    """The same, of weights that are known already."""
+    return [Pairs.linear(f.test, f.sample, *line) for f, line in zip(terms.folds, lines, strict=True)]
 
 
 def stacked(cases: Sequence[Case], parts: Sequence[Floats]) -> Floats:
@@ -68,11 +82,10 @@ def stacked(cases: Sequence[Case], parts: Sequence[Floats]) -> Floats:
     return matrix
 
 
-def _pairs(terms: Terms, seen: Moments, sample: Floats, train: Moments, matrix: Floats) -> Pairs:
-    """Outputs and targets; the offset brings the outputs' means to those of the training's targets."""
+def _line(terms: Terms, train: Moments, matrix: Floats) -> Line:
+    """With the offset that brings the outputs' means to those of the training's targets."""
     split = Split.of(train, terms.n_bands)
-    offset = split.target_mean - matrix @ split.mean if terms.offset else np.zeros(len(matrix))
-    return Pairs.linear(seen, sample, matrix, offset)
+    return matrix, split.target_mean - matrix @ split.mean if terms.offset else np.zeros(len(matrix))
 
 
 Table = dict[str, dict[str, Judged]]
@@ -86,7 +99,7 @@ def baselines(terms: Terms, cases: Sequence[Case], peak: Floats) -> Table:
     for name in solvers[0] if solvers else ():
         mine = [s[name] for s in solvers]
         whole = stacked(cases, [effective(c, s(c.whole), gain=terms.gain) for c, s in zip(cases, mine, strict=True)])
-        table[name] = {"train": judge(_pairs(terms, terms.joint, terms.sample, terms.joint, whole), peak)}
+        table[name] = {"train": judge(Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak)}
         if terms.folds:
             table[name]["holdout"] = judge(Pairs.joined(held_out_pairs(terms, cases, mine)), peak)
     return table

@@ -1,0 +1,282 @@
+"""The maps of the report, as SVG text: fused against target, certain weights by band, errors by block, noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from bandfuse.bands import Floats
+from bandfuse.report.figures import GAP_STEPS, WIDTH_IN, has_wavelengths, segments
+from bandfuse.report.numbers import number, shorten
+from bandfuse.report.page import BandNoise, BlockErrors, Density
+from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
+from bandfuse.results import OutputTrust, WeightRow
+
+HEAT = "#3d8fc6"
+"""Colour of pictures inside charts: seen on a light and on a dark page."""
+
+FAINTEST = 0.18
+"""Opacity of a cell with one pixel."""
+
+DENSITY_COLUMNS, MOST_DENSITIES = 4, 24
+MOST_SCENES, SCENE_COLUMNS = 6, 2
+MOST_ROWS = 40
+DARKEST = 0.62
+"""Opacity of the block with the largest error: its number stays legible."""
+
+
+def density_figure(densities: Sequence[Density], *, label: str = "", key: str = "density") -> str:
+    """Counts of pixels by target (x) and fused value (y), a panel per output, with the line of equality, as SVG."""
+    shown = densities[:MOST_DENSITIES]
+    columns = min(DENSITY_COLUMNS, max(2, len(shown)))
+    rows = math.ceil(len(shown) / columns)
+    side = WIDTH_IN / columns
+    with chart_style(key):
+        figure = Figure(figsize=(WIDTH_IN, rows * side * 1.02))
+        gaps = {"left": 0.62 / WIDTH_IN, "right": 1 - 0.1 / WIDTH_IN, "wspace": 0.32, "hspace": 0.42}
+        height = rows * side * 1.02
+        grid = figure.add_gridspec(rows, columns, bottom=0.5 / height, top=1 - 0.3 / height, **gaps)
+        marks: list[Mark] = []
+        for i, density in enumerate(shown):
+            axes = figure.add_subplot(grid[i // columns, i % columns])
+            marks += _draw_density(axes, density)
+            if i % columns == 0:
+                axes.set_ylabel("fused")
+            if i + columns >= len(shown):
+                axes.set_xlabel("target")
+        return to_svg(figure, key=key, label=label, marks=marks)
+
+
+def _draw_density(axes: Axes, density: Density) -> list[Mark]:
+    counts = np.array(density.counts, dtype=np.float64).T
+    picture = np.zeros((*counts.shape, 4))
+    picture[..., :3] = to_rgb(HEAT)
+    most = max(float(counts.max()), 1.0)
+    picture[..., 3] = np.clip(
+        np.where(counts > 0, FAINTEST + (1 - FAINTEST) * np.log1p(counts) / math.log1p(most), 0.0), 0, 1
+    )
+    ends = density.low, density.high
+    axes.imshow(picture, extent=(*ends, *ends), origin="lower", interpolation="none", aspect="equal", zorder=2)
+    axes.plot(ends, ends, color=INK, linewidth=0.9, linestyle="--", zorder=3)
+    axes.set_title(shorten(density.output, 24), loc="left", fontsize=10.5, color=INK)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+    axes.grid(False)
+    step = (density.high - density.low) / len(counts)
+    middle = density.low + step * (np.arange(len(counts)) + 0.5)
+    name = shorten(density.output, 24)
+    return [
+        Mark(axes, middle[j], middle[i], f"{name}: target {number(middle[j], 3)}, fused {number(middle[i], 3)}: "
+             f"{number(counts[i, j])} {'pixel' if counts[i, j] == 1 else 'pixels'}")
+        for i, j in np.argwhere(counts > 0)
+    ]  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------- certainty
+
+SURE, UNSURE, ZERO = "sure", "unsure", "zero"
+
+
+def certainty(row: WeightRow) -> str:
+    """What an interval says of a weight; empty without one."""
+    if row.ci_low is None or row.ci_high is None:
+        return ""
+    if row.effective_weight == 0:
+        return ZERO
+    return SURE if row.ci_low > 0 or row.ci_high < 0 else UNSURE
+
+
+def certainty_figure(
+    rows: Mapping[str, Sequence[WeightRow]], trust: Sequence[OutputTrust], *, label: str = "", key: str = "certainty"
+) -> str:
+    """A line per output against wavelength (nm) or band number: which weights are not zero for sure, and which
+    neighbours cannot be told apart, as SVG."""
+    named = {one.name: one for one in trust}
+    names = [name for name, some in rows.items() if any(certainty(r) for r in some)][:MOST_ROWS]
+    by_wavelength = all(has_wavelengths(rows[name]) for name in names)
+    left = 0.25 + 0.082 * max((len(shorten(name, 24)) for name in names), default=1)
+    height = 0.95 + 0.34 * len(names)
+    with chart_style(key):
+        figure = Figure(figsize=(WIDTH_IN, height))
+        axes = figure.add_axes((left / WIDTH_IN, 0.52 / height, 1 - (left + 0.1) / WIDTH_IN, 1 - 0.9 / height))
+        for y, name in enumerate(names):
+            _draw_certainty(axes, rows[name], named.get(name), y, by_wavelength)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_yticks(range(len(names)))
+        axes.yaxis.set_major_formatter(lambda value, _: shorten(names[round(value)], 24) if names else "")
+        axes.grid(False)
+        axes.margins(x=0.012)
+        axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
+        axes.xaxis.set_major_locator(MaxNLocator(12, integer=not by_wavelength))
+        _certainty_legend(figure)
+        return to_svg(figure, key=key, label=label)
+
+
+def _certainty_legend(figure: Figure) -> None:
+    patches = [Patch(color=SERIES[0]), Patch(color=SERIES[1]), Patch(color=SHADE, alpha=0.35)]
+    line = Line2D([], [], color=INK, linewidth=2)
+    words = ["sign is sure", "interval holds zero", "weight is zero", "cannot be told apart"]
+    figure.legend([*patches, line], words, loc="upper left", ncols=4, handlelength=1.6, borderaxespad=0.2)
+
+
+def _draw_certainty(
+    axes: Axes, rows: Sequence[WeightRow], trust: OutputTrust | None, y: int, by_wavelength: bool
+) -> None:
+    looks = {SURE: (SERIES[0], 1.0), UNSURE: (SERIES[1], 1.0), ZERO: (SHADE, 0.35)}
+    place = {r.band: float(at) for r in rows if (at := r.wavelength_nm if by_wavelength else r.band) is not None}
+    order = sorted((r for r in rows if certainty(r) and r.band in place), key=lambda r: place[r.band])
+    x = np.array([place[r.band] for r in order])
+    half = _halves(x)
+    cells = [(certainty(r), x[i] - half[i, 0], x[i] + half[i, 1]) for i, r in enumerate(order)]
+    for (kind, _), run in groupby(_joined(cells), key=lambda cell: (cell[0], cell[3])):
+        every = list(run)
+        colour, alpha = looks[kind]
+        box = (every[0][1], y - 0.3), every[-1][2] - every[0][1], 0.4
+        axes.add_patch(Rectangle(*box, color=colour, alpha=alpha, linewidth=0))
+    for one in trust.runs if trust else ():
+        ends = [place[b] for b in one.bands if b in place]
+        if ends:
+            axes.plot([min(ends), max(ends)], [y + 0.22] * 2, color=INK, linewidth=2, solid_capstyle="butt")
+    axes.plot(x, np.full(len(x), y), linestyle="none")
+
+
+def _joined(cells: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float, int]]:
+    """Cells with the number of the run of cells that touch each other."""
+    number, found = 0, []
+    for i, (kind, left, right) in enumerate(cells):
+        number += int(i > 0 and (left > cells[i - 1][2] * (1 + 1e-9) or kind != cells[i - 1][0]))
+        found.append((kind, left, right, number))
+    return found
+
+
+def _halves(x: Floats) -> Floats:
+    """(n, 2) half of the step to the neighbours of ascending places; a gap counts as a usual step."""
+    if len(x) < 2:
+        return np.full((len(x), 2), 0.5)
+    step = np.diff(x)
+    usual = float(np.median(step[step > 0])) if (step > 0).any() else 1.0
+    step = np.where(step > GAP_STEPS * usual, usual, step)
+    halves: Floats = 0.5 * np.stack([np.r_[step[0], step], np.r_[step, step[-1]]], axis=1)
+    return halves
+
+
+# ------------------------------------------------------------------------------------------------------------- blocks
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    title: str
+    scene: BlockErrors
+    values: Floats
+
+
+def mean_errors(scene: BlockErrors) -> Floats:
+    """(blocks,) mean over the outputs; NaN where there are no pixels."""
+    table = np.array([[np.nan if e is None else e for e in row] for row in scene.errors.values()])
+    known = np.isfinite(table)
+    return np.where(known.any(axis=0), np.where(known, table, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
+def blocks_figure(scenes: Sequence[BlockErrors], *, label: str = "", key: str = "blocks") -> str:
+    """Where weights that were learned without a block miss its target: a map per scene of the mean over the outputs;
+    of a single scene also of the output with the largest error, as SVG."""
+    panels = _panels(scenes)
+    tall = max(min(1.4, max(0.3, p.scene.row_edges[-1] / p.scene.col_edges[-1])) for p in panels)
+    rows, width = math.ceil(len(panels) / SCENE_COLUMNS), WIDTH_IN / SCENE_COLUMNS
+    height = rows * (0.8 * width * tall + 0.75)
+    with chart_style(key):
+        figure = Figure(figsize=(WIDTH_IN, height))
+        grid = figure.add_gridspec(
+            rows, SCENE_COLUMNS, left=0.62 / WIDTH_IN, right=1 - 0.1 / WIDTH_IN, bottom=0.5 / height,
+            top=1 - 0.3 / height, wspace=0.16, hspace=0.3,
+        )  # fmt: skip
+        for i, panel in enumerate(panels):
+            _draw_blocks(figure.add_subplot(grid[i // SCENE_COLUMNS, i % SCENE_COLUMNS]), panel)
+        return to_svg(figure, key=key, label=label)
+
+
+def _panels(scenes: Sequence[BlockErrors]) -> list[_Panel]:
+    if len(scenes) > 1:
+        return [_Panel(shorten(s.scene, 36), s, mean_errors(s)) for s in scenes[:MOST_SCENES]]
+    (scene,) = scenes
+    several = len(scene.errors) > 1
+    found = [_Panel("mean over the outputs" if several else shorten(next(iter(scene.errors)), 36), scene,
+                    mean_errors(scene))]  # fmt: skip
+    if several:
+        table = {n: np.array([np.nan if e is None else e for e in row]) for n, row in scene.errors.items()}
+        known = {n: float(np.nanmean(v)) for n, v in table.items() if np.isfinite(v).any()}
+        worst = max(known, key=lambda n: known[n])
+        found.append(_Panel(f"{shorten(worst, 24)}, with the largest error", scene, table[worst]))
+    return found
+
+
+def _draw_blocks(axes: Axes, panel: _Panel) -> None:
+    rows, cols = panel.scene.row_edges, panel.scene.col_edges
+    finite = panel.values[np.isfinite(panel.values)]
+    most = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    for i, (top, bottom) in enumerate(pairwise(rows)):
+        for j, (left, right) in enumerate(pairwise(cols)):
+            value = float(panel.values[i * (len(cols) - 1) + j])
+            known = math.isfinite(value)
+            look = (SERIES[0], DARKEST * math.sqrt(max(value, 0) / most)) if known else (SHADE, 0.12)
+            box = (left, top), right - left, bottom - top
+            axes.add_patch(Rectangle(*box, color=look[0], alpha=look[1], linewidth=0))
+            text = _share(value) if known else "–"
+            axes.text((left + right) / 2, (top + bottom) / 2, text, ha="center", va="center", fontsize=8.5, color=INK)
+    axes.set_xlim(0, cols[-1])
+    axes.set_ylim(rows[-1], 0)
+    axes.set_aspect("equal" if 0.3 <= rows[-1] / cols[-1] <= 1.4 else "auto")
+    axes.grid(False)
+    axes.set_title(panel.title, loc="left", fontsize=10.5, color=MUTED)
+    axes.set_xlabel("column")
+    axes.set_ylabel("row")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _share(value: float) -> str:
+    """Two digits of a percentage, without the sign.
+
+    >>> _share(0.00123), _share(0.5), _share(3.21)
+    ('0.12', '50', '321')
+    """
+    return f"{100 * value:.0f}" if value >= 0.0995 else f"{100 * value:#.2g}" if value >= 1e-5 else "<0.001"
+
+
+# -------------------------------------------------------------------------------------------------------------- noise
+
+
+def noise_figure(noise: Sequence[BandNoise], *, label: str = "", key: str = "noise") -> str:
+    """Signal to noise of the bands in dB against wavelength (nm) or band number, as SVG."""
+    by_wavelength = all(n.wavelength_nm is not None for n in noise)
+    points = sorted(
+        (float(n.wavelength_nm if by_wavelength and n.wavelength_nm is not None else n.band), n.band, n.snr_db)
+        for n in noise
+        if n.snr_db is not None
+    )
+    x, y = np.array([p[0] for p in points]), np.array([p[2] for p in points], dtype=np.float64)
+    with chart_style(key):
+        figure = Figure(figsize=(WIDTH_IN, 3.2))
+        axes = figure.add_axes((0.08, 0.17, 0.91, 0.78))
+        for part in segments(x, np.array([])):
+            lone = part.stop - part.start == 1
+            axes.plot(x[part], y[part], "o" if lone else "-", color=SERIES[0], linewidth=1.5, markersize=4)
+        axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
+        axes.set_ylabel("signal to noise (dB)")
+        unit = " nm" if by_wavelength else ""
+        marks = [
+            Mark(axes, a, float(b), f"band {band}{f', {a:.1f}' + unit if unit else ''}: {number(float(b), 3)} dB")
+            for a, band, b in points
+            if b is not None
+        ]
+        return to_svg(figure, key=key, label=label, marks=marks, across=True)

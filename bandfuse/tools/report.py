@@ -1,0 +1,161 @@
+"""Report: the page of a run made again from its folder, and runs side by side. No image is read."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from bandfuse.config import CompareConfig, ReportConfig
+from bandfuse.errors import ConfigError, InputError
+from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
+from bandfuse.report.page import Page
+from bandfuse.results import ComparedRun, CompareResult, ReportResult, Result, TrainReport
+from bandfuse.tools.page import DATA_FILE, REPORT_FILE, write_figures
+
+R = TypeVar("R", bound=Result)
+
+FIGURES = Contents("weights_1.svg", ("*.svg", "*.png"))
+"""What a folder of figures holds."""
+
+NO_DATA = (
+    "the run kept no pictures, blocks or verdict: it was trained with --no-report, or by an earlier version; "
+    "the page shows what report.json holds"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    name: str
+    folder: Path
+    report: TrainReport
+
+
+def report(run: str | Path, config: ReportConfig) -> ReportResult:
+    """Write the page of a run, the same as training wrote; and its figures, if wanted.
+
+    Raises
+    ------
+    InputError : the folder is no run, or its files are damaged. OutputError, ConfigError : nothing is written.
+    """
+    from bandfuse.report.html import figure_files, render
+
+    folder = Path(run)
+    if not config.output:
+        raise ConfigError("no output is given", expected="-o FILE, such as report.html")
+    path, read = Path(config.output), [folder / REPORT_FILE, folder / DATA_FILE]
+    figures = None if config.figures is None else Path(config.figures)
+    check_file(path, overwrite=config.overwrite, inputs=read)
+    if figures is not None:
+        check_folder(figures, FIGURES, overwrite=config.overwrite, inputs=[*read, path])
+    found, messages = _read(folder / REPORT_FILE, TrainReport), []
+    if (folder / DATA_FILE).exists():
+        page = _read(folder / DATA_FILE, Page)
+    else:
+        page, messages = _bare(folder), [NO_DATA]
+    text = render(found, page)
+    with whole_files(path, read) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    names: list[str] = []
+    if figures is not None:
+        names = sorted(figure_files(found, page))
+        with whole_folder(figures) as place:
+            write_figures(place, found, page)
+    return ReportResult(output=str(path), figures=names, messages=messages)
+
+
+def _bare(folder: Path) -> Page:
+    """The page of a run that kept nothing for it."""
+    command = f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN"
+    return Page(title=folder.resolve().name, command=command, equation="", messages=[NO_DATA])
+
+
+def _read(path: Path, kind: type[R]) -> R:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path} cannot be read", got=getattr(error, "strerror", None) or "bytes that are no text",
+            expected="the folder of a run, with report.json in it",
+        ) from error  # fmt: skip
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path} is damaged, or of another version", got=f"{where}: {first['msg']}" if where else first["msg"],
+            remedy="Train again, or use the bandfuse that wrote it.",
+        ) from error  # fmt: skip
+
+
+def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
+    """Put runs side by side; written as a page if an output is given.
+
+    Raises
+    ------
+    InputError : a folder is no run. OutputError, ConfigError : nothing is written.
+    """
+    if len(runs) < 2:
+        raise ConfigError("there is nothing to compare", got=f"{len(runs)} run", expected="two runs or more")
+    if config.output:
+        inputs = [Path(run) / REPORT_FILE for run in runs]
+        check_file(Path(config.output), overwrite=config.overwrite, inputs=inputs)
+    found = _runs([Path(run) for run in runs])
+    messages = _differences(found)
+    if config.output:
+        from bandfuse.report.compare import render
+
+        text = render({run.name: run.report for run in found}, messages)
+        with whole_files(Path(config.output)) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+    return CompareResult(output=config.output, runs=[_compared(run) for run in found], messages=messages)
+
+
+def _runs(folders: Sequence[Path]) -> list[_Run]:
+    """By the folder's name where that is unique, else by its path."""
+    names = Counter(f.resolve().name for f in folders)
+    again = next((f for i, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:i]]), None)
+    if again is not None:
+        raise ConfigError(f"run {again} is given twice", expected="different runs")
+    return [
+        _Run(f.resolve().name if names[f.resolve().name] == 1 else str(f), f, _read(f / REPORT_FILE, TrainReport))
+        for f in folders
+    ]
+
+
+def _differences(runs: Sequence[_Run]) -> list[str]:
+    """What makes the scores of these runs hard to compare."""
+    inputs = {tuple(sorted(i.sha256 or i.path for i in run.report.inputs)) for run in runs}
+    used = {run.report.pixels.used for run in runs}
+    splits = {run.report.scores.split for run in runs}
+    lines = []
+    if len(inputs) > 1:
+        lines.append("the runs were not trained on the same files: their scores are of different pixels")
+    elif len(used) > 1:
+        lines.append("the runs did not use the same number of pixels: their scores are of different pixels")
+    if len(splits) > 1:
+        lines.append("some runs held out blocks and others random pixels, whose scores leak")
+    if len({run.report.scores.holdout is None for run in runs}) > 1:
+        lines.append("not all runs have hold-out scores: those of the training pixels are compared")
+    return lines
+
+
+def _compared(run: _Run) -> ComparedRun:
+    r = run.report
+    return ComparedRun(
+        run=run.name,
+        constraints={o.name: o.constraint for o in r.outputs},
+        active_bands={o.name: o.active_bands for o in r.outputs},
+        train=r.scores.train,
+        holdout=r.scores.holdout,
+        relative_gap=r.convergence.relative_gap,
+        pixels=r.pixels.used,
+        seconds=r.seconds.read + r.seconds.fit + r.seconds.write,
+        seed=r.seed,
+    )
