@@ -432,6 +432,8 @@ def _explain(model: type[Config], error: ValidationError, where: Mapping[str, st
     if every[0]["type"] == "extra_forbidden":
         at = f" in {place}" if place else ""
         return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
+    if every[0]["type"] == "missing":
+        return ConfigError(f"no --{key} is given", expected=model.model_fields[key].description or "a value")
     here = [e for e in every if e["loc"][0] == key]
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
     name = f"{key} in {place}" if place else f"--{key.replace('_', '-')}"
