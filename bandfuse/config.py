@@ -281,6 +281,7 @@ class TrainConfig(Inputs, Limits, Running):
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
     )
+    stac: bool = Field(False, description="Write a STAC item beside each fused raster: NAME.stac.json.")
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
 
@@ -334,6 +335,7 @@ class ApplyConfig(Inputs, Encoded, Running):
     """Settings of ``bandfuse apply``."""
 
     output: str | None = Field(None, description="Raster to write; with several scenes a folder or a template.")
+    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
     nodata_policy: Literal["strict", "renormalise"] | None = Field(
         None, description="Pixels with a missing input; by default as in training."
     )
@@ -454,7 +456,7 @@ def _shown(value: object) -> str:
 
 
 NOT_RESULTS = {
-    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "checkpoint", "checkpoint_every",
+    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "checkpoint", "checkpoint_every", "stac",
 }  # fmt: skip
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 
