@@ -22,11 +22,12 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 6   trust  solved                           folds, regularisation, hold-out, intervals; exact regression
               objectives  descend                     torch: losses from moments or a sample; first-order steps
     floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
+              arrays                                  one fusion over numpy, torch, dask and xarray
     floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
               yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
     floor 9   scenes  config  report  export          places with their files; settings; reports; other programs' forms
     floor 10  tools                                   one file per verb; never prints, never exits
-    floor 11  batches                                 many scenes: plan, journal, workers, Dask
+    floor 11  batches  estimator                      many scenes: plan, journal, workers, Dask; for scikit-learn
     floor 12  cli                                     typer and rich
 """
 
@@ -38,10 +39,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from bandfuse.arrays import fuse
     from bandfuse.bands import Bands
     from bandfuse.batches.batch import batch
     from bandfuse.config import ApplyConfig, EvaluateConfig, ResampleConfig, TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
+    from bandfuse.estimator import BandFuser
     from bandfuse.fusion import Fusion
     from bandfuse.model import Model
     from bandfuse.moments import Moments
@@ -49,11 +52,13 @@ if TYPE_CHECKING:
     from bandfuse.tools.apply import apply
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
+    from bandfuse.tools.open import Image, open
     from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
     from bandfuse.weightsfile import load
 
 _HOMES = {
+    "fuse": "bandfuse.arrays",
     "Bands": "bandfuse.bands",
     "ApplyConfig": "bandfuse.config",
     "EvaluateConfig": "bandfuse.config",
@@ -62,6 +67,7 @@ _HOMES = {
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
     "UsageError": "bandfuse.errors",
+    "BandFuser": "bandfuse.estimator",
     "Fusion": "bandfuse.fusion",
     "Model": "bandfuse.model",
     "Moments": "bandfuse.moments",
@@ -70,6 +76,8 @@ _HOMES = {
     "batch": "bandfuse.batches.batch",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
+    "Image": "bandfuse.tools.open",
+    "open": "bandfuse.tools.open",
     "resample": "bandfuse.tools.resample",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.weightsfile",
@@ -77,10 +85,12 @@ _HOMES = {
 
 __all__ = [
     "ApplyConfig",
+    "BandFuser",
     "BandfuseError",
     "Bands",
     "EvaluateConfig",
     "Fusion",
+    "Image",
     "Model",
     "Moments",
     "Pixels",
@@ -92,8 +102,10 @@ __all__ = [
     "apply",
     "batch",
     "evaluate",
+    "fuse",
     "info",
     "load",
+    "open",
     "resample",
     "train",
 ]

@@ -319,6 +319,7 @@ class TrainConfig(Inputs, Limits, Aligning, Running):
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
     )
+    stac: bool = Field(False, description="Write a STAC item beside each fused raster: NAME.stac.json.")
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
     figures: bool = Field(False, description="Also write the figures of report.html as files: figures/*.svg, *.png.")
@@ -373,6 +374,7 @@ class ApplyConfig(Inputs, Encoded, Running):
     """Settings of ``bandfuse apply``."""
 
     output: str | None = Field(None, description="Raster to write; with several scenes a folder or a template.")
+    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
     nodata_policy: Literal["strict", "renormalise"] | None = Field(
         None, description="Pixels with a missing input; by default as in training."
     )
@@ -486,6 +488,8 @@ def _explain(model: type[Config], error: ValidationError, where: Mapping[str, st
     if every[0]["type"] == "extra_forbidden":
         at = f" in {place}" if place else ""
         return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
+    if every[0]["type"] == "missing":
+        return ConfigError(f"no --{key} is given", expected=model.model_fields[key].description or "a value")
     here = [e for e in every if e["loc"][0] == key]
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
     name = f"{key} in {place}" if place else f"--{key.replace('_', '-')}"
@@ -507,6 +511,7 @@ def _shown(value: object) -> str:
 
 NOT_RESULTS = {
     "output", "overwrite", "threads", "memory", "no_fused", "no_report", "figures", "checkpoint", "checkpoint_every",
+    "stac",
 }  # fmt: skip
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 

@@ -45,11 +45,12 @@ def train(
 ) -> None:
     """Learn weights from image files; write a run folder with weights, fused rasters and a report.
 
-    bandfuse train cube.tif --target ms.tif -o run
-
-    bandfuse train cube.tif --groups equal:8 -o run
-
-    bandfuse train --source a=a.tif --source b=b.tif --fuse across --weights scalar --target t.tif -o run
+    \b
+    Examples:
+      bandfuse train cube.tif --target ms.tif -o run
+      bandfuse train cube.tif --groups equal:8 -o run
+      bandfuse train --source a=a.tif --source b=b.tif --target t.tif \\
+          --fuse across --weights scalar --constraint affine -o run
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.train import train as tool
@@ -83,11 +84,11 @@ def apply(
 ) -> None:
     """Fuse rasters of any size with saved weights.
 
-    bandfuse apply run/weights.safetensors other.tif -o fused.tif
-
-    bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
-
-    bandfuse apply run/weights.safetensors another_sensor.tif --resample -o fused.tif
+    \b
+    Examples:
+      bandfuse apply run/weights.safetensors other.tif -o fused.tif
+      bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
+      bandfuse apply run/weights.safetensors enmap.tif --resample -o fused.tif
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.apply import apply as tool
@@ -116,9 +117,10 @@ def resample(
 ) -> None:
     """Make the bands of a known sensor from cubes, by its published responses; nothing is learned.
 
-    bandfuse resample cube.tif --sensor sentinel-2a -o s2.tif
-
-    bandfuse resample cube.tif --sensor mine.csv --weights-only -o mine.safetensors
+    \b
+    Examples:
+      bandfuse resample cube.tif --sensor sentinel-2a -o s2.tif
+      bandfuse resample cube.tif --sensor mine.csv --weights-only -o w.safetensors
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.resample import resample as tool
@@ -145,7 +147,9 @@ def evaluate(
 ) -> None:
     """Score saved weights against the target of another image.
 
-    bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
+    \b
+    Examples:
+      bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.evaluate import evaluate as tool
@@ -223,9 +227,10 @@ def export(
 ) -> None:
     """Write weights in the form of another program.
 
-    bandfuse export run/weights.safetensors --to vrt --scene cube.tif -o fused.vrt
-
-    bandfuse export run/weights.safetensors --to srf -o responses.csv
+    \b
+    Examples:
+      bandfuse export run/weights.safetensors --to vrt --scene a.tif -o f.vrt
+      bandfuse export run/weights.safetensors --to srf -o responses.csv
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.export import export as tool
@@ -256,9 +261,10 @@ def batch(
 ) -> None:
     """Train, apply and evaluate many scenes by one file. The same command again goes on where it was.
 
-    bandfuse batch configs/many_scenes.yaml --dry-run
-
-    bandfuse batch configs/many_scenes.yaml --workers 4
+    \b
+    Examples:
+      bandfuse batch configs/many_scenes.yaml --dry-run
+      bandfuse batch configs/many_scenes.yaml --workers 4
     """
     show.set_level(verbose, quiet)
     from bandfuse.batches import batch as tool
@@ -289,7 +295,9 @@ def schema(
 ) -> None:
     """Print the JSON schema of a batch file: editors complete and check from it.
 
-    bandfuse schema > bandfuse.schema.json
+    \b
+    Examples:
+      bandfuse schema > bandfuse.schema.json
     """
     import json as text
 
@@ -311,7 +319,9 @@ def info(
 ) -> None:
     """Show what bandfuse sees in files: bands, wavelengths, bad bands, nodata, scale.
 
-    bandfuse info cube.tif --groups equal:8
+    \b
+    Examples:
+      bandfuse info cube.tif --groups equal:8
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.info import info as tool
@@ -372,7 +382,13 @@ def demo(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a scene with a known answer, train on it, apply the weights, and print how close they came."""
+    """Make a scene with a known answer, train on it, apply the weights, and print how close they came.
+
+    \b
+    Examples:
+      bandfuse demo
+      bandfuse demo elsewhere --seed 3
+    """
     show.set_level(verbose, quiet)
     from bandfuse.tools.demo import demo as tool
 

@@ -10,7 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 import bandfuse
-from bandfuse.errors import BandfuseError
+from bandfuse.cli.mistakes import Mistake, close, explained
+from bandfuse.errors import BandfuseError, UsageError, shorten
 
 COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
@@ -43,6 +44,13 @@ class LazyGroup(TyperGroup):
         from bandfuse.cli.commands import app as commands
 
         return typer.main.get_group(commands).commands[cmd_name]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called; for an unknown one the nearest is named."""
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            hint = close(args[0], COMMANDS) or f"Known: {shorten(COMMANDS)}."
+            raise UsageError(f"bandfuse has no command {args[0]!r}", remedy=hint)
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an interruption is said before typer turns it into exit code 130."""
@@ -100,10 +108,20 @@ def main() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
     signal.signal(signal.SIGTERM, _ended)
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except Mistake as mistake:
+        if type(mistake).__name__ == "NoArgsIsHelpError":
+            mistake.show()
+            sys.exit(mistake.exit_code)
+        _say(explained(mistake))
     except BandfuseError as problem:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(str(problem), err=True)
-        sys.exit(problem.exit_code)
+        _say(problem)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _say(problem: BandfuseError) -> None:
+    """One message on stderr, and the end."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(str(problem), err=True)
+    sys.exit(problem.exit_code)

@@ -19,8 +19,12 @@ ARGUMENTS = {"scenes"}
 SHORT = {"output": "-o"}
 """One-letter names."""
 
-PARTS = {"bounds": "MINX MINY MAXX MAXY", "window": "ROW COL ROWS COLS"}
-"""What the numbers of a flag that takes several are."""
+PARTS = {
+    "bounds": "MINX MINY MAXX MAXY", "window": "ROW COL ROWS COLS", "co": "KEY=VALUE", "source": "NAME=PATH",
+    "group": "NAME=SPEC", "groups": "SPEC", "fixed": "NAME", "target": "FILE", "labels": "FILE", "mask": "FILE",
+    "output": "PATH", "sensor": "NAME", "driver": "NAME",
+}  # fmt: skip
+"""What a flag takes, where its type does not tell; and what the numbers are of one that takes several."""
 
 
 def _plain_type(field: FieldInfo) -> Any:

@@ -6,5 +6,6 @@ Order inside the room, from the ground up::
     tables        csv, json, numpy, srf (1 nm responses), sli (ENVI spectral library)
     vrt           GDAL virtual rasters: derived and processed bands, pansharpening
     expression    OTB's BandMathX
+    stac          an item beside a fused raster
     network       onnx, pt2 (torch.export)
 """

@@ -12,6 +12,7 @@ Order inside the room, from the ground up::
     fixed      a VRT over a raster, with the metadata put right
     mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
     labels     classes of pixels
+    place      where and when an image was taken
 """
 
 from bandfuse.raster.align import (
@@ -29,6 +30,7 @@ from bandfuse.raster.fixed import same_table, write_fixed
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
 from bandfuse.raster.ortho import orthorectified
+from bandfuse.raster.place import acquired, footprint, polygons
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.texts import Header, said
@@ -49,6 +51,7 @@ __all__ = [
     "Reader",
     "Selection",
     "Writer",
+    "acquired",
     "band_tags",
     "blank",
     "coarsest",
@@ -56,6 +59,7 @@ __all__ = [
     "describe",
     "describe_labels",
     "driver_of",
+    "footprint",
     "gdal_version",
     "is_json",
     "labelled",
@@ -64,6 +68,7 @@ __all__ = [
     "opened_selection",
     "orthorectified",
     "placed",
+    "polygons",
     "quicklook",
     "said",
     "same_grid",

@@ -14,6 +14,7 @@ from bandfuse.config import ApplyConfig, Encoded
 from bandfuse.decoder import as_read
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, InputError
+from bandfuse.export import stac
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
@@ -59,7 +60,8 @@ def apply(
     drivers = [driver_of(path, config.driver) for path in outputs]
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
-                inputs=inputs, device=device)
+                inputs=inputs, device=device,
+                beside=stac.beside(path, scene.grid, fusion.outputs, encoding, driver) if config.stac else None)
         for scene, fusion, path, driver in zip(scenes, fusions, outputs, drivers, strict=True)
     ]  # fmt: skip
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)

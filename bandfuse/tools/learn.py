@@ -141,7 +141,7 @@ def learn(
     )
     _require_classes(config, scenes, found)
     _require_noise(config, found)
-    _require_room(config, found)
+    require_room(config, found)
     once_read()
     _load(config)
     read = time.perf_counter()
@@ -183,7 +183,7 @@ def _require_noise(config: TrainConfig, found: Survey) -> None:
         )  # fmt: skip
 
 
-def _require_room(config: TrainConfig, found: Survey) -> None:
+def require_room(config: TrainConfig, found: Survey) -> None:
     """Without targets, outputs of the same bands must be able to differ."""
     if config.goal == "regression":
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bandfuse.config import NOT_RESULTS, TrainConfig, named_file
 from bandfuse.errors import ConfigError
+from bandfuse.export import stac
 from bandfuse.output import Contents, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
@@ -34,6 +35,7 @@ RUN_CONTENTS = Contents(
     (
         "fused.tif",
         "*.fused.tif",
+        "*fused.stac.json",
         "weights.csv",
         "report.json",
         "report.html",
@@ -109,6 +111,8 @@ def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Pa
     paths = []
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
-        fuse_to(path, scene, trained.model.fusion(scene.names), Encoding(), effort, progress)
+        fusion, encoding = trained.model.fusion(scene.names), Encoding()
+        item = stac.beside(path, scene.grid, fusion.outputs, encoding) if trained.config.stac else None
+        fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
         paths.append(path)
     return paths
