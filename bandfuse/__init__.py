@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bandfuse.moments import Moments
     from bandfuse.pixels import Pixels
     from bandfuse.tools.apply import apply
+    from bandfuse.tools.check import check
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
     from bandfuse.tools.train import train
@@ -60,6 +61,7 @@ _HOMES = {
     "Moments": "bandfuse.moments",
     "Pixels": "bandfuse.pixels",
     "apply": "bandfuse.tools.apply",
+    "check": "bandfuse.tools.check",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
     "train": "bandfuse.tools.train",
@@ -80,6 +82,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "apply",
+    "check",
     "evaluate",
     "info",
     "load",
