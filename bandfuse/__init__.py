@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bandfuse.moments import Moments
     from bandfuse.pixels import Pixels
     from bandfuse.tools.apply import apply
+    from bandfuse.tools.check import check
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
     from bandfuse.tools.open import Image, open
@@ -74,6 +75,7 @@ _HOMES = {
     "Pixels": "bandfuse.pixels",
     "apply": "bandfuse.tools.apply",
     "batch": "bandfuse.batches.batch",
+    "check": "bandfuse.tools.check",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
     "Image": "bandfuse.tools.open",
@@ -101,6 +103,7 @@ __all__ = [
     "__version__",
     "apply",
     "batch",
+    "check",
     "evaluate",
     "fuse",
     "info",

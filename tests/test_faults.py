@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,8 +122,8 @@ def test_a_folder_that_the_system_calls_read_only_is_refused(
 def test_a_file_that_ends_after_it_was_opened(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Path(write_tiff(tmp_path / "x.tif", read(noise / "x.tif")))
 
-    def opened(place: Place) -> Scene:
-        found = open_scene(place)
+    def opened(place: Place, wavelengths: Sequence[str]) -> Scene:
+        found = open_scene(place, wavelengths=wavelengths)
         truncated(scene, 0.6)
         return found
 

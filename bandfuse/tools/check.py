@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bandfuse.bands import Floats
-from bandfuse.errors import ConfigError, shorten
+from bandfuse.errors import ConfigError, UsageError, shorten
 from bandfuse.headers import envi_list
 from bandfuse.metadata import named_wavelengths
 from bandfuse.order import order_remarks, overlaps
@@ -18,8 +18,9 @@ from bandfuse.output import check_file, whole_files
 from bandfuse.raster import Header, Raster, describe, said, same_table, write_fixed
 from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
-from bandfuse.scenes import MAIN
+from bandfuse.scenes import MAIN, Place, open_scene
 from bandfuse.tools.peek import LEAST, SIDE, Peek, Spike, peek
+from bandfuse.tools.shift import estimate_shift
 from bandfuse.units import UNITS_NM, number, spelling
 
 Severity = Literal["info", "warning", "decision"]
@@ -75,6 +76,7 @@ CODES: dict[str, Kind] = {
     "scale-mismatch": Kind(
         "decision", "Declare the scale of one: check --scale X --fix OUT.vrt; or train with --gain."
     ),
+    "target-shifted": Kind("warning", "train --shift auto moves it."),
     "grids-differ": Kind("warning", "Look whether they are what you mean to train on."),
     "crs-differ": Kind("warning", "Look whether both are right."),
     "no-common-ground": Kind("decision", "Give a target of the same place."),
@@ -440,6 +442,18 @@ def _scales(scene: Subject, target: Subject) -> Iterator[Finding]:
                       "may lack its scale")  # fmt: skip
 
 
+def _shifted(scene: Subject, target: Subject) -> Iterator[Finding]:
+    """A target that lies beside its scene, by :func:`bandfuse.tools.shift.estimate_shift`."""
+    try:
+        both = open_scene(Place("scene", ((MAIN, scene.raster.path),), target.raster.path), training=True)
+        shift = estimate_shift(both)
+    except UsageError:  # they do not meet, or cannot be read: other findings say so
+        return
+    if shift is not None and shift.certain and not shift.small:
+        yield finding("target-shifted", f"{shift.columns:+.2f} columns and {shift.rows:+.2f} rows of {both.grid.path} "
+                      f"bring the target onto the scene (± {shift.error:.2f})")  # fmt: skip
+
+
 SINGLE: list[Callable[[Subject], Iterator[Finding]]] = [
     _messages, _wavelengths, _file, _place, _nodata, _bad, _fills, _nans, _negatives, _stripes, _scale,
 ]  # fmt: skip
@@ -448,7 +462,7 @@ SINGLE: list[Callable[[Subject], Iterator[Finding]]] = [
 SCENE_ONLY = [_wavelengths, _stripes]
 """What is not asked of a target."""
 
-PAIRS: list[Callable[[Subject, Subject], Iterator[Finding]]] = [_grids, _scales]
+PAIRS: list[Callable[[Subject, Subject], Iterator[Finding]]] = [_grids, _scales, _shifted]
 """What is asked of a scene and its target."""
 
 
