@@ -14,7 +14,7 @@ demo: .venv/ready
 	$(BIN)/bandfuse demo demo-run --overwrite
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/ready
 	$(BIN)/ruff check .
