@@ -6,12 +6,18 @@ are wrappers, and only of what rio's users look for; everything else is ``bandfu
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import click
 
 from bandfuse.errors import BandfuseError
 from bandfuse.progress import silent
+
+
+class _Wrong(click.ClickException):
+    """Wrong use or bad input."""
+
+    exit_code = 2
 
 
 class _Group(click.Group):
@@ -26,9 +32,8 @@ class _Group(click.Group):
             with env:
                 return super().invoke(ctx)
         except BandfuseError as problem:
-            error = click.ClickException(str(problem))
-            error.exit_code = problem.exit_code
-            raise error from problem
+            kind = _Wrong if problem.exit_code == _Wrong.exit_code else click.ClickException
+            raise kind(str(problem)) from problem
 
 
 @click.group(name="bandfuse", cls=_Group)
@@ -142,7 +147,7 @@ def _split(files: tuple[str, ...], output: str | None) -> tuple[list[str], str]:
 
 def _say(messages: list[str]) -> None:
     """Remarks on stderr, unless rio is told to be quiet."""
-    context = cast(click.Context, click.get_current_context())
+    context = click.get_current_context()
     if (context.obj or {}).get("verbosity", 0) >= 0:
         for message in messages:
             click.echo(message, err=True)
