@@ -18,6 +18,7 @@ try:
     from sklearn.utils.validation import (
         _check_feature_names_in,
         check_array,
+        check_consistent_length,
         check_is_fitted,
         column_or_1d,
         validate_data,
@@ -66,7 +67,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     fusion_ : the :class:`bandfuse.Fusion`. coef_ (K, B), intercept_ (K,) : ``y = coef_ x + intercept_``.
     constraints_ : (K,) those of the outputs. classes_ : labels, for separability.
 
-    A sample with NaN in a band that is used does not count in ``fit``, and is NaN in ``transform``.
+    A sample with NaN in a band that is used, or in a target, does not count in ``fit``; with one in a band with weight
+    it is NaN in ``transform``.
 
     >>> x = np.arange(40.0).reshape(20, 2) ** 2
     >>> BandFuser(constraint="free", ridge=0).fit(x, x @ [2.0, -1.0]).coef_.round(6)
@@ -116,11 +118,10 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ------
         ValueError : samples, settings or groups that do not fit; bandfuse's own error is the cause.
         """
-        wanted: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "ensure_min_samples": 2}
-        if y is None:
-            X = validate_data(self, X, **wanted)
-        else:
-            X, y = validate_data(self, X, y, multi_output=True, **wanted)
+        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        if y is not None:
+            y = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+            check_consistent_length(X, y)
         try:
             self._learn(np.ascontiguousarray(X.T), y)
         except BandfuseError as error:

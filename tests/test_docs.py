@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,14 +43,32 @@ def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytes
 
 
 def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    text = ""
-    for command in ("train", "apply", "resample", "evaluate", "export", "batch", "schema", "info", "check", "demo"):
+    run("bandfuse --help", monkeypatch)
+    text = capsys.readouterr().out
+    for command in ("train", "apply", "resample", "evaluate", "report", "compare", "export", "batch", "schema", "info",
+                    "check", "demo"):  # fmt: skip
         run(f"bandfuse {command} --help", monkeypatch)
         text += capsys.readouterr().out
     own = "\n".join(line for line in README.splitlines() if not line.startswith(("dask ", "srun ")))
     flags = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", own))
     assert len(flags) > 20
     assert {f for f in flags if f not in text} == set()
+
+
+def test_the_python_of_the_readme_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cell after the other, as in a notebook."""
+    section = README.split("## In Python\n")[1].split("\n## ")[0]
+    cells = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    assert len(cells) == 4
+    here: dict[str, Any] = {}
+    for number, cell in enumerate(cells, 1):
+        exec(compile(cell, f"README, cell {number}", "exec"), here)
+    assert here["y"].shape == (320, 4)
+    assert here["image"].shape == (4, 16, 20)
+    assert here["fused"].dims == ("band", "y", "x")
+    assert here["tensor"].grad.shape == here["x"].shape
+    assert here["matched"].coef_.shape == here["fusion"].matrix.shape
+    assert (workplace / "robust" / "config.yaml").read_text().count("loss: custom") == 1
 
 
 CONFIGS = sorted(p.name for p in (ROOT / "configs").glob("*.yaml") if not p.name.startswith("batch_"))

@@ -107,6 +107,8 @@ def test_what_is_missing_does_not_count_and_stays_missing() -> None:
     np.testing.assert_allclose(
         made.coef_, BandFuser(constraint="free", ridge=0, smooth=0).fit(x[whole], y[whole]).coef_
     )
+    unknown = np.where(np.arange(len(x)) == 3, np.nan, y)
+    np.testing.assert_allclose(BandFuser(constraint="free", ridge=0, smooth=0).fit(x, unknown).coef_, made.coef_)
     assert np.isnan(made.transform(holes)[3]).all()
     assert np.isfinite(made.transform(holes)[whole]).all()
 

@@ -14,6 +14,12 @@ from bandfuse.errors import BandfuseError
 from bandfuse.progress import silent
 
 
+class _Wrong(click.ClickException):
+    """Wrong use or bad input."""
+
+    exit_code = 2
+
+
 class _Group(click.Group):
     """Bandfuse's errors are one message, and its exit codes."""
 
@@ -26,9 +32,8 @@ class _Group(click.Group):
             with env:
                 return super().invoke(ctx)
         except BandfuseError as problem:
-            error = click.ClickException(str(problem))
-            error.exit_code = problem.exit_code  # type: ignore[misc]
-            raise error from problem
+            kind = _Wrong if problem.exit_code == _Wrong.exit_code else click.ClickException
+            raise kind(str(problem)) from problem
 
 
 @click.group(name="bandfuse", cls=_Group)
