@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bandfuse.cli.main import main
+from bandfuse.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,7 +43,7 @@ def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytes
 
 def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     text = ""
-    for command in ("train", "apply", "resample", "evaluate", "export", "batch", "schema", "info", "demo"):
+    for command in COMMANDS:
         run(f"bandfuse {command} --help", monkeypatch)
         text += capsys.readouterr().out
     own = "\n".join(line for line in README.splitlines() if not line.startswith(("dask ", "srun ")))
