@@ -276,7 +276,7 @@ def _noise(page: Page) -> _Figure | None:
 
 def _side(pictures: int) -> int:
     """Pixels a side, so that many pictures don't make a heavy page."""
-    return max(96, min(MAX_SIDE, int(MAX_SIDE * math.sqrt(4 / max(pictures, 1)))))
+    return max(96, min(MAX_SIDE, int(MAX_SIDE * math.sqrt(3 / max(pictures, 1)))))
 
 
 def shots(looks: Sequence[Quicklook]) -> list[Shot]:
