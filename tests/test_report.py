@@ -243,7 +243,7 @@ def test_names_are_shown_literally_and_never_as_markup(hostile: str) -> None:
 
 
 def _marks(drawn: str) -> dict[str, list[float]]:
-    (text,) = re.findall(r'data-marks="([^"]*)"', drawn)
+    (text,) = re.findall(r"data-marks='([^']*)'", drawn)
     found: dict[str, list[float]] = json.loads(unescape(text))
     return found
 
@@ -265,7 +265,7 @@ def test_density_marks_say_how_many_pixels_lie_where() -> None:
     counts[3, 0] = 7
     drawn = maps.density_figure([Density(output="red", low=0, high=4, counts=counts.tolist(), pixels=7)])
     marks = _marks(drawn)
-    assert marks["text"] == ["red: target 3.50, fused 0.500: 7 pixels"]
+    assert marks["text"] == ["target 3.50, fused 0.500: 7 pixels"]
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
     assert box
     assert float(box[1]) / 8 < marks["x"][0] < float(box[1]) / 2

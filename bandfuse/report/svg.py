@@ -125,12 +125,14 @@ def _data(figure: Figure, marks: Sequence[Mark], across: bool) -> str:
         "text": [text for _, _, text in shown],
         "across": across,
     }
-    return f' data-marks="{escape(json.dumps(columns, ensure_ascii=False, separators=(",", ":")))}"'
+    text = json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
+    # single quotes around it: JSON is full of double ones, which would be six characters each
+    return f" data-marks='{escape(text, quote=False).replace(chr(39), '&#39;')}'"
 
 
 def standalone(text: str) -> str:
     """The SVG text as a file of its own, in the light colours, for programs that know no style sheets."""
-    text = re.sub(r' data-marks="[^"]*"', "", text)
+    text = re.sub(r" data-marks='[^']*'", "", text)
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n' + re.sub(r"var\(--[a-z0-9-]+,(#[0-9a-f]{6})\)", r"\1", text) + "\n"
     )
