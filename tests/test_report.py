@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib import image, rcParams
+from pydantic import ValidationError
 
 from bandfuse.errors import MismatchError
-from bandfuse.report import figures, html, numbers, pictures, svg, tables
+from bandfuse.report import figures, html, maps, numbers, pictures, svg, tables
+from bandfuse.report.page import BandNoise, BlockErrors, Density, Page
 from bandfuse.results import (
     Convergence,
     DroppedBand,
@@ -70,20 +75,46 @@ def _report(
     )
 
 
-def _context(report: TrainReport) -> html.ReportContext:
-    rng = np.random.default_rng(1)
-    scene = rng.normal(0.2, 0.05, (50, 40, 3))
+def _scene() -> np.ndarray:
+    scene = np.random.default_rng(1).normal(0.2, 0.05, (50, 40, 3))
     scene[:5] = np.nan
-    return html.ReportContext(
+    return scene
+
+
+def _densities(names: Sequence[str]) -> list[Density]:
+    counts = np.random.default_rng(2).poisson(np.eye(48) * 20).tolist()
+    return [Density(output=n, low=0.0, high=1.0, counts=counts, pixels=sum(map(sum, counts)) + 3) for n in names]
+
+
+def _block_errors(names: Sequence[str], scene: str = "cube") -> BlockErrors:
+    errors = {n: [None, *(1e-3 * (i + k) for i in range(5))] for k, n in enumerate(names, 1)}
+    return BlockErrors(scene=scene, row_edges=[0, 50, 100, 150], col_edges=[0, 60, 120], errors=errors)
+
+
+def _data(report: TrainReport) -> Page:
+    scene, names = _scene(), [output.name for output in report.outputs]
+    looks = [
+        html.Quicklook("Scene", "Bands 30, 20, 10.", scene),
+        html.Quicklook("Fused", "", scene[:, :, 0]),
+        html.Quicklook("Target", "", scene[:, :, 1]),
+    ]
+    return Page(
         title="cube to target",
-        report=report,
         command="bandfuse train in/cube.tif -o run",
         equation="y = gain · (W x) + offset",
-        history={output.name: (0.02 + np.exp(-np.arange(50) / 7)).tolist() for output in report.outputs},
-        quicklooks=[html.Quicklook("Scene", "Bands 30, 20, 10.", scene), html.Quicklook("Fused", "", scene[:, :, 0])],
+        history={name: (0.02 + np.exp(-np.arange(50) / 7)).tolist() for name in names},
+        shots=html.shots(looks),
+        densities=_densities(names),
+        sampled="held out",
+        blocks=[_block_errors(names)] if names else [],
+        noise=[BandNoise(band=b, wavelength_nm=400.0 + b, snr_db=20 + 0.1 * b) for b in range(1, 60)],
         messages=["3 bands were dropped."],
         verdict=["The fit explains 98 % of the target.", "It is at its optimum."],
     )
+
+
+def _render(report: TrainReport, **changes: object) -> str:
+    return html.render(report, _data(report).model_copy(update=changes))
 
 
 class _Page(HTMLParser):
@@ -150,30 +181,36 @@ def test_json_has_null_for_nan_and_is_the_report() -> None:
 
 
 def test_every_section_is_there_in_order_and_ids_are_unique() -> None:
-    page = _Page(html.render(_context(_report())))
+    page = _Page(_render(_report()))
     wanted = [name for name, _ in html.SECTIONS]
     assert [name for name in page.ids if name in wanted] == wanted
     assert len(set(page.ids)) == len(page.ids)
-    assert page.tags.count("svg") == 3 + 1
+    assert page.tags.count("svg") == 3 + 5
     for name in ("h1", "caption", "figcaption", "details", "pre"):
         assert name in page.tags
 
 
 def test_the_numbers_of_the_report_are_on_the_page() -> None:
-    words = " ".join(_Page(html.render(_context(_report()))).words)
+    words = " ".join(_Page(_render(_report())).words)
     for text in ("0.9800", "0.004200", "0.0001240", "3.000×10⁻⁷", "ab" * 32, "dead: constant", "target is nodata"):
         assert text in words
     for text in ("20 – 22", "bandfuse train in/cube.tif -o run", "psnr peak = the target's maximum"):
         assert text in words
 
 
-def test_nothing_is_fetched_and_nothing_runs() -> None:
-    text = html.render(_context(_report()))
+def test_nothing_is_fetched_and_only_the_own_script_runs() -> None:
+    text = _render(_report())
     page = _Page(text)
     assert page.addresses
     assert all(a.startswith(("#", "data:image/png;base64,")) for a in page.addresses)
     bare = re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
-    assert not re.search(r"https?://|@import|url\((?!#)|<script|<link|\son\w+=", bare)
+    assert not re.search(r"https?://|@import|url\((?!#)|<link|\son\w+=", bare)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert page.tags.count("script") == 1
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    kept = ("default-src 'none'", "base-uri 'none'", "form-action 'none'", "img-src data:", "style-src 'unsafe-inline'")
+    assert set(unescape(policy).split("; ")) == {*kept, f"script-src 'sha256-{digest}'"}
     assert {a[1:] for a in page.addresses if a.startswith("#")} <= set(page.ids)
 
 
@@ -190,16 +227,90 @@ def test_names_are_shown_literally_and_never_as_markup(hostile: str) -> None:
     report.versions[hostile] = report.inputs[0].crs = hostile
     report.pixels.by_reason = {hostile: 3}
     report.scores.train[hostile][hostile] = 1.0
-    context = replace(_context(report), title=hostile, command=hostile, equation=hostile, verdict=[hostile] * 2)
     look = html.Quicklook(hostile, hostile, np.eye(4))
-    text = html.render(replace(context, messages=[hostile], quicklooks=[look]))
-    plain = _Page(html.render(_context(_report(["one", "other"]))))
+    changes: dict[str, object] = dict.fromkeys(("title", "command", "equation", "sampled"), hostile)
+    changes |= {"verdict": [hostile] * 2, "messages": [hostile], "shots": html.shots([look]), "noise": []}
+    text = _render(report, **changes, blocks=[_block_errors([hostile], hostile)])
+    plain = _Page(_render(_report(["one", "other"])))
     page = _Page(text)
-    assert set(page.tags) == set(plain.tags)
+    compared = {"select", "option", "label", "input"}
+    assert set(page.tags) == set(plain.tags) - compared
+    assert page.tags.count("script") == 1
     assert page.tags.count("img") == 1
     assert sum(hostile in word for word in page.words) > 12
     if "<" in hostile:
         assert hostile not in text
+
+
+def _marks(drawn: str) -> dict[str, list[float]]:
+    (text,) = re.findall(r"data-marks='([^']*)'", drawn)
+    found: dict[str, list[float]] = json.loads(unescape(text))
+    return found
+
+
+def test_values_lie_where_the_chart_draws_them() -> None:
+    """The marks of a chart are the corners of its drawn line."""
+    rows = [_weight("red", b, 0.1 * b * (-1) ** b, 400.0 + 7 * b, ci_low=None, ci_high=None) for b in range(1, 40)]
+    drawn = figures.weights_figure(rows)
+    marks = _marks(drawn)
+    paths = re.findall(r'd="(M [^"]*)"', drawn)
+    line = max((np.array(re.findall(r"-?[\d.]+ -?[\d.]+", p)) for p in paths if " z" not in p), key=len)
+    corners = np.array([[float(v) for v in corner.split()] for corner in line])
+    np.testing.assert_allclose(np.stack([marks["x"], marks["y"]], axis=1), corners, atol=0.051)
+    assert marks["text"][2] == "band 3 (b3), 421.0 nm: −0.3300"
+
+
+def test_density_marks_say_how_many_pixels_lie_where() -> None:
+    counts = np.zeros((4, 4), dtype=int)
+    counts[3, 0] = 7
+    drawn = maps.density_figure([Density(output="red", low=0, high=4, counts=counts.tolist(), pixels=7)])
+    marks = _marks(drawn)
+    assert marks["text"] == ["target 3.50, fused 0.500: 7 pixels"]
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    assert box
+    assert float(box[1]) / 8 < marks["x"][0] < float(box[1]) / 2
+    assert marks["y"][0] > float(box[2]) / 2
+
+
+def test_certainty_is_what_the_interval_says() -> None:
+    cases = [(0.5, 0.4, 0.6, "sure"), (-0.5, -0.6, -0.4, "sure"), (0.1, -0.1, 0.2, "unsure"), (0.0, -0.1, 0.1, "zero")]
+    for value, low, high, kind in cases:
+        assert maps.certainty(_weight("red", 1, value, 500.0, ci_low=low, ci_high=high)) == kind
+    assert maps.certainty(_weight("red", 1, 0.5, 500.0, ci_low=None)) == ""
+    assert maps.certainty_figure({}, []).startswith("<svg")
+
+
+def test_block_maps_show_every_block_and_the_worst_output() -> None:
+    scene = _block_errors(["a", "b"])
+    words = _Page(maps.blocks_figure([scene])).words
+    assert "b, with the largest error" in words
+    assert words.count("–") == 2
+    assert {"0.15", "0.55", "0.60"} <= set(words)
+    assert maps.mean_errors(scene)[1:] == pytest.approx([0.0015, 0.0025, 0.0035, 0.0045, 0.0055])
+    many = _Page(maps.blocks_figure([_block_errors(["a"], f"scene {i}") for i in range(9)])).words
+    assert "scene 5" in many
+    assert "scene 6" not in many
+
+
+def test_files_of_figures_stand_alone_and_stay_in_their_folder() -> None:
+    report = _report([SCRIPT])
+    data = _data(report)
+    data.shots[0].title = "../../Scene"
+    files = html.figure_files(report, data)
+    charts = {"certainty", "fused_against_target", "error_by_block", "noise", "loss", "weights_1"}
+    assert set(files) == {f"{name}.svg" for name in charts} | {"scene.png", "fused.png", "target.png"}
+    for name, content in files.items():
+        if name.endswith(".svg"):
+            assert ElementTree.fromstring(content).tag.endswith("svg")
+            assert b"var(" not in content
+        else:
+            assert image.imread(io.BytesIO(content)).shape[2] == 4
+
+
+def test_pictures_that_are_none_are_refused() -> None:
+    with pytest.raises(ValidationError):
+        Page.model_validate({**_data(_report()).model_dump(), "shots": [{"title": "x", "caption": "", "png": "a\"b",
+                                                                         "width": 1, "height": 1}]})  # fmt: skip
 
 
 def test_text_inside_charts_is_text() -> None:
@@ -213,19 +324,18 @@ def test_text_inside_charts_is_text() -> None:
 def test_a_large_report_is_small_and_quick() -> None:
     report = _report([f"band {i}" for i in range(13)], 425, sparse=False)
     noise = np.random.default_rng(0).normal(size=(1500, 1400, 3))
-    looks = [html.Quicklook(f"picture {i}", "", noise) for i in range(3)]
     start = time.process_time()
-    text = html.render(replace(_context(report), quicklooks=looks))
+    text = _render(report, shots=html.shots([html.Quicklook(f"picture {i}", "", noise) for i in range(4)]))
     assert time.process_time() - start < 10
     assert len(text.encode()) < 5_000_000
 
 
 def test_the_same_input_gives_the_same_text() -> None:
-    first = html.render(_context(_report()))
+    first = _render(_report())
     before = dict(rcParams)
     rcParams["font.size"] = 33
     try:
-        assert html.render(_context(_report())) == first
+        assert _render(_report()) == first
         assert rcParams["font.size"] == 33
     finally:
         rcParams["font.size"] = before["font.size"]
@@ -241,15 +351,15 @@ def test_absent_values() -> None:
     report.bands_dropped = []
     report.pixels = PixelCount(used=0, invalid=0, by_reason={})
     report.scores.train = {}
-    context = replace(_context(report), quicklooks=[], history={}, messages=[], verdict=[])
-    page = _Page(html.render(context))
+    empty: dict[str, object] = {k: [] for k in ("shots", "densities", "blocks", "noise", "messages", "verdict")}
+    page = _Page(_render(report, **empty, history={}))
     words = " ".join(page.words)
     for text in ("not convex", "No pictures were made", "No steps were needed", "No band was dropped", "band number"):
         assert text in words
     assert "Wavelength (nm)" not in words
     assert "95" not in " ".join(w for w in page.words if "Effective weight" in w)
-    _Page(html.render(replace(context, report=report.model_copy(update={"weights": []}))))
-    _Page(html.render(replace(context, report=report.model_copy(update={"weights": [], "outputs": []}))))
+    _Page(_render(report.model_copy(update={"weights": []}), **empty, history={}))
+    _Page(_render(report.model_copy(update={"weights": [], "outputs": []}), **empty, history={}))
 
 
 @pytest.mark.parametrize("bands", [1, 2, 5])

@@ -92,7 +92,8 @@ def test_run_folder(tmp_path: Path, pair: Pair) -> None:
     ok("train", scene, "--target", target, "-o", tmp_path / "run")
     run = tmp_path / "run"
     assert sorted(listing(run)) == [
-        "config.yaml", "fused.tif", "report.html", "report.json", "weights.csv", "weights.safetensors",
+        "config.yaml", "fused.tif", "report.data.json", "report.html", "report.json", "weights.csv",
+        "weights.safetensors",
     ]  # fmt: skip
     assert not any(p.name.startswith(".") for p in tmp_path.iterdir())
 

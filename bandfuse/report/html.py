@@ -238,8 +238,8 @@ def _density(page: Page) -> _Figure | None:
     first = page.densities[0]
     outside = max(d.pixels - sum(map(sum, d.counts)) for d in page.densities)
     caption = (
-        f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the darker, the more of them have this "
-        "target (across) and this fused value (up). On the dashed line both are the same. "
+        f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the stronger the colour, the more of "
+        "them have this target (across) and this fused value (up). On the dashed line both are the same. "
         f"At most {number(outside)} lie outside of a panel."
     )
     if len(page.densities) > MOST_DENSITIES:
@@ -276,7 +276,7 @@ def _noise(page: Page) -> _Figure | None:
 
 def _side(pictures: int) -> int:
     """Pixels a side, so that many pictures don't make a heavy page."""
-    return max(96, min(MAX_SIDE, int(MAX_SIDE * math.sqrt(4 / max(pictures, 1)))))
+    return max(96, min(MAX_SIDE, int(MAX_SIDE * math.sqrt(3 / max(pictures, 1)))))
 
 
 def shots(looks: Sequence[Quicklook]) -> list[Shot]:

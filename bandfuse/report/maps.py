@@ -74,9 +74,9 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     axes.grid(False)
     step = (density.high - density.low) / len(counts)
     middle = density.low + step * (np.arange(len(counts)) + 0.5)
-    name = shorten(density.output, 24)
+    shown = [number(float(m), 3) for m in middle]
     return [
-        Mark(axes, middle[j], middle[i], f"{name}: target {number(middle[j], 3)}, fused {number(middle[i], 3)}: "
+        Mark(axes, middle[j], middle[i], f"target {shown[j]}, fused {shown[i]}: "
              f"{number(counts[i, j])} {'pixel' if counts[i, j] == 1 else 'pixels'}")
         for i, j in np.argwhere(counts > 0)
     ]  # fmt: skip

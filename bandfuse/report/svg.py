@@ -15,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -109,23 +111,28 @@ def to_svg(figure: Figure, *, key: str, label: str, marks: Sequence[Mark] = (), 
 
 def _data(figure: Figure, marks: Sequence[Mark], across: bool) -> str:
     """The marks as an attribute, in the units of the view box: points from the upper left corner."""
-    placed = [(*(mark.axes.transData.transform((mark.x, mark.y)) * 72 / figure.dpi), mark.text) for mark in marks]
-    shown = [(x, y, text) for x, y, text in placed if math.isfinite(x) and math.isfinite(y)]
+    shown = []
+    for axes, group in groupby(marks, key=lambda mark: mark.axes):
+        some = [mark for mark in group if math.isfinite(mark.x) and math.isfinite(mark.y)]
+        places = axes.transData.transform(np.reshape([(mark.x, mark.y) for mark in some], (-1, 2))) * 72 / figure.dpi
+        shown += [(x, y, mark.text) for (x, y), mark in zip(places.tolist(), some, strict=True)]
     if not shown:
         return ""
     height = 72 * figure.get_figheight()
     columns = {
-        "x": [round(float(x), 1) for x, _, _ in shown],
-        "y": [round(height - float(y), 1) for _, y, _ in shown],
+        "x": [round(x, 1) for x, _, _ in shown],
+        "y": [round(height - y, 1) for _, y, _ in shown],
         "text": [text for _, _, text in shown],
         "across": across,
     }
-    return f' data-marks="{escape(json.dumps(columns, ensure_ascii=False, separators=(",", ":")))}"'
+    text = json.dumps(columns, ensure_ascii=False, separators=(",", ":"))
+    # single quotes around it: JSON is full of double ones, which would be six characters each
+    return f" data-marks='{escape(text, quote=False).replace(chr(39), '&#39;')}'"
 
 
 def standalone(text: str) -> str:
     """The SVG text as a file of its own, in the light colours, for programs that know no style sheets."""
-    text = re.sub(r' data-marks="[^"]*"', "", text)
+    text = re.sub(r" data-marks='[^']*'", "", text)
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n' + re.sub(r"var\(--[a-z0-9-]+,(#[0-9a-f]{6})\)", r"\1", text) + "\n"
     )

@@ -15,7 +15,7 @@ from bandfuse.trust.folds import runs
 Place = tuple[int, int]
 """Scene and block; a random part is of scene −1."""
 
-CELLS = 48
+CELLS = 32
 """Cells a side in which pixels are counted."""
 
 TAILS = (0.1, 99.9)
