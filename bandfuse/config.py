@@ -99,7 +99,7 @@ class Inputs(Config):
     scenes: Texts = Field(default_factory=list, description="Raster files, each a scene.")
     source: Pairs = Field(
         default_factory=list,
-        description="NAME=PATH: one of several co-registered files of a scene. Repeat in scene order, or give a "
+        description="NAME=PATH: one of several files of a scene. Repeat in scene order, or give a "
         "template such as swir={parent}/{stem}_swir.tif.",
     )
     wavelengths: Pairs = Field(
@@ -114,14 +114,15 @@ class Limits(Config):
 
     mask: Texts = Field(
         default_factory=list,
-        description="Only pixels in here count: a raster on the scene's grid (valid and not zero), or polygons in "
+        description="Only pixels in here count: a raster (valid and not zero), or polygons in "
         "GeoJSON. One for all scenes, one per scene in order, or a template.",
     )
     bounds: tuple[float, float, float, float] | None = Field(
-        None, description="Only pixels whose centres are in here count, in the scene's CRS."
+        None, description="Only pixels whose centres are in here count, in the CRS of the training grid."
     )
     window: tuple[int, int, int, int] | None = Field(
-        None, description="Only these pixels count: first row and column from 0, number of rows and columns."
+        None,
+        description="Only these pixels of the training grid count: first row and column from 0, rows, columns.",
     )
 
     @field_validator("bounds")
@@ -173,7 +174,8 @@ class TrainConfig(Inputs, Limits, Aligning, Running):
     output: str | None = Field(None, description="Folder of the run, made new.")
     target: Texts = Field(
         default_factory=list,
-        description="Raster to learn to predict. One per scene in order, or a template such as {parent}/{stem}_t.tif.",
+        description="Raster to learn to predict, on any grid. One per scene in order, or a template such as "
+        "{parent}/{stem}_t.tif.",
     )
     labels: Texts = Field(
         default_factory=list,

@@ -315,7 +315,9 @@ def open_scene(
     labels = None
     if place.labels is not None:
         labels = _labels(place.labels, first if common is None else common.grid, shift, label_field, unlabelled)
-        labels = labels if drawn is None or common is None else replace(labels, file=answers[-1])
+        if drawn is not None and common is not None:
+            there = answers[-1]
+            labels = replace(labels, file=replace(labels.file, transform=there.transform, crs=there.crs))
     return Scene(place.key, rasters, target, where, labels, common, blur, shift)
 
 

@@ -210,8 +210,9 @@ def test_windows_and_memory_do_not_change_a_bit(tmp_path: Path, place: str, monk
     with AlignedReader([(raster, [2, 0])], grid, blur=blur) as reader:
         whole = everything(reader, grid.shape)
     assert np.isfinite(whole[1]).mean() > 0.2
-    for seed, part_bytes in ((0, 2**24), (1, 500_000)):
-        monkeypatch.setattr(align_module, "PART_BYTES", part_bytes)
+    for seed, some_bytes in ((0, 2**24), (1, 500_000)):
+        monkeypatch.setattr(align_module, "PART_BYTES", some_bytes)
+        monkeypatch.setattr(align_module, "READ_BYTES", some_bytes // 10)
         found = np.empty_like(whole)
         with AlignedReader([(raster, [2, 0])], grid, blur=blur) as reader:
             for window in windows_at_random(grid.shape, np.random.default_rng(seed)):
@@ -501,7 +502,7 @@ def test_labels_of_another_grid(tmp_path: Path, finer_labels: bool) -> None:
     labels.reshape(20, 3, 30, 3)[:, 2, :, :2] = 0
     if finer_labels:
         scene = write_tiff(tmp_path / "c.tif", cube.reshape(4, 20, 3, 30, 3).mean(axis=(2, 4)).astype(np.float32))
-        path = write_tiff(tmp_path / "l.tif", labels[None].astype(np.uint8), transform=finer(3))
+        path = write_tiff(tmp_path / "l.tif", labels[None].astype(np.uint8), transform=finer(3), scales=[0.5])
     else:
         scene = write_tiff(tmp_path / "c.tif", cube.astype(np.float32), transform=finer(3))
         path = write_tiff(tmp_path / "l.tif", coarse[None].astype(np.uint8))

@@ -7,7 +7,7 @@ against it or in another CRS is averaged over the exact area of each of its pixe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from bandfuse.bands import Floats
 from bandfuse.errors import MismatchError
 from bandfuse.overlap import SNAP, Overlap, average, blurred, gaussian_sigma, halo, of_corners, of_edges
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason, same_grid
-from bandfuse.raster.read import Choice, Reader
+from bandfuse.raster.read import Choice, RasterPatch, Reader
 from bandfuse.windows import Window, cells
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 SAME_SIZE = 0.01
 """Pixels whose sides differ by less are taken to be equally large."""
 
-PART_BYTES = 16 * 2**20
-"""Pixels of a finer raster that are held at once, by each thread."""
+READ_BYTES, PART_BYTES = 32 * 2**20, 8 * 2**20
+"""Of a finer raster each thread reads so much at once, and makes numbers of so much of it at once."""
 
 ON_GRID = 0.01
 """Pixels that lie this near to those of another grid, in pixels, are taken to be the same."""
@@ -261,10 +261,35 @@ class _Part:
     sigma: tuple[float, float] | None
 
     @property
+    def stored(self) -> float:
+        """Bytes of the raster, as stored, under one pixel of the grid."""
+        return self.reader.bytes_per_pixel * max(1.0, self.placing.factor) ** 2
+
+    @property
     def weight(self) -> float:
         """Bytes that are needed to make one pixel of the grid."""
         around = (2 + 1.5 * self.placing.factor) ** 2
         return 24 * self.bands * max(1.0, self.placing.factor) ** 2 + 200 * around
+
+    def around(self, window: Window) -> Window:
+        """A window of the raster with all that the Gaussian sees of it."""
+        rows, cols = (0, 0) if self.sigma is None else halo(self.sigma)
+        wide = Window(window.row - rows, window.col - cols, window.rows + 2 * rows, window.cols + 2 * cols)
+        there = _within(wide, self.placing.raster)
+        assert there is not None
+        return there
+
+    def values(self, patch: RasterPatch, whole: Window, window: Window) -> Floats:
+        """(D, rows, cols) of a window in the patch of another one."""
+        cell = patch.cell(*window.within(whole))
+        return cell.values().reshape(self.bands, window.rows, window.cols)
+
+    def seen(self, patch: RasterPatch, whole: Window, window: Window) -> Floats:
+        """The same, through the Gaussian if there is one."""
+        if self.sigma is None:
+            return self.values(patch, whole, window)
+        around = self.around(window)
+        return blurred(self.values(patch, whole, around), self.sigma)[(slice(None), *window.within(around))]
 
 
 class AlignedReader:
@@ -297,8 +322,8 @@ class AlignedReader:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Bytes of one pixel of the grid, all chosen bands."""
-        return sum(8 * part.bands for part in self._parts)
+        """Bytes of one pixel of the grid, all chosen bands: as stored, and what becomes of them."""
+        return int(sum(8 * part.bands + part.stored for part in self._parts))
 
     def read(self, window: Window) -> AlignedPatch:
         """The pixels of a window of the grid.
@@ -321,31 +346,25 @@ class AlignedReader:
             there = _within(Window(window.row + row, window.col + col, window.rows, window.cols), part.placing.raster)
             if there is not None:
                 here = Window(there.row - row, there.col - col, there.rows, there.cols)
-                out[(slice(None), *here.within(window))] = _values(part, there)
+                out[(slice(None), *here.within(window))] = part.values(part.reader.read(there), there, there)
             return
-        for piece in _pieces(window, part.weight):
-            overlap = part.placing.overlap(piece)
-            if overlap is not None:
-                values = _seen(part, overlap.window).reshape(part.bands, -1)
-                found = self._regrid(overlap.shares, np.ascontiguousarray(values.T))
-                out[(slice(None), *piece.within(window))] = found.T.reshape(-1, piece.rows, piece.cols)
+        for once in _pieces([window], part.stored, READ_BYTES):
+            every = [(piece, part.placing.overlap(piece)) for piece in _pieces(cells(once), part.weight, PART_BYTES)]
+            known = [(piece, overlap) for piece, overlap in every if overlap is not None]
+            if known:
+                whole = part.around(_hull([overlap.window for _, overlap in known]))
+                patch = part.reader.read(whole)
+                for piece, overlap in known:
+                    values = part.seen(patch, whole, overlap.window).reshape(part.bands, -1)
+                    found = self._regrid(overlap.shares, np.ascontiguousarray(values.T))
+                    out[(slice(None), *piece.within(window))] = found.T.reshape(-1, piece.rows, piece.cols)
 
 
-def _values(part: _Part, window: Window) -> Floats:
-    """(D, rows, cols) of a window of the raster."""
-    cell = part.reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
-    return cell.values().reshape(part.bands, window.rows, window.cols)
-
-
-def _seen(part: _Part, window: Window) -> Floats:
-    """The same through the Gaussian, if there is one: read with what it sees around the window."""
-    if part.sigma is None:
-        return _values(part, window)
-    rows, cols = halo(part.sigma)
-    wide = Window(window.row - rows, window.col - cols, window.rows + 2 * rows, window.cols + 2 * cols)
-    around = _within(wide, part.placing.raster)
-    assert around is not None
-    return blurred(_values(part, around), part.sigma)[(slice(None), *window.within(around))]
+def _hull(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds all of these."""
+    row, col = min(w.row for w in windows), min(w.col for w in windows)
+    bottom, right = max(w.row + w.rows for w in windows), max(w.col + w.cols for w in windows)
+    return Window(row, col, bottom - row, right - col)
 
 
 def _within(window: Window, raster: Raster) -> Window | None:
@@ -356,10 +375,10 @@ def _within(window: Window, raster: Raster) -> Window | None:
     return Window(row, col, rows, cols) if rows > 0 and cols > 0 else None
 
 
-def _pieces(window: Window, weight: float) -> Iterator[Window]:
-    """Cells of a window, cut such that each can be made in little memory."""
-    most = max(1, int(PART_BYTES / weight))
-    for cell in cells(window):
+def _pieces(windows: Iterable[Window], weight: float, room: int) -> Iterator[Window]:
+    """Windows, cut such that none takes more than this room; ``weight``: of a pixel."""
+    most = max(1, int(room / weight))
+    for cell in windows:
         tall = min(cell.rows, most)
         wide = min(cell.cols, max(1, most // tall))
         for row in range(cell.row, cell.row + cell.rows, tall):

@@ -17,8 +17,9 @@ from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
 from bandfuse.scenes import Place, Scene, open_scene
 from bandfuse.windows import Window, tile
 
-SIDE = 256
-"""Rows and columns that are looked at."""
+SIDE, LEAST, FINE = 256, 64, 1024
+"""Rows and columns that are looked at: so many, and fewer of a grid of which they are more than ``FINE`` pixels of the
+finest file."""
 
 BANDS = 16
 """Bands of the scene and of the target that are looked at: so many, evenly spread."""
@@ -77,7 +78,7 @@ def estimate_shift(scene: Scene) -> Shift | None:
     positions = [int(good[i]) for i in chosen]
     best: tuple[int, np.ndarray, int] = (0, np.empty((0, 0, 0)), 0)
     with scene.reader(positions, target=True) as reader, opened_selection(scene.where) as where:
-        for window in _looks(scene.shape):
+        for window in _looks(scene.shape, _side(scene)):
             values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
             look = values.reshape(-1, window.rows, window.cols).copy()
             if where is not None:
@@ -102,11 +103,17 @@ def _some(count: int) -> list[int]:
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, BANDS))}) if count else []
 
 
-def _looks(shape: tuple[int, int]) -> list[Window]:
+def _side(scene: Scene) -> int:
+    """Rows and columns of the grid that are looked at."""
+    finest = max([1.0, *(pixels for _, pixels in _brought(scene))])
+    return max(LEAST, min(SIDE, int(FINE / finest)))
+
+
+def _looks(shape: tuple[int, int], side: int) -> list[Window]:
     """Windows of a scene, the middle one first."""
-    rows, cols = min(SIDE, shape[0]), min(SIDE, shape[1])
+    rows, cols = min(side, shape[0]), min(side, shape[1])
     middle = Window((shape[0] - rows) // 2, (shape[1] - cols) // 2, rows, cols)
-    others = [w for w in tile(shape, SIDE, SIDE) if 4 * w.size >= rows * cols]
+    others = [w for w in tile(shape, side, side) if 4 * w.size >= rows * cols]
     spread = [others[int(i)] for i in np.linspace(0, len(others) - 1, LOOKS - 1)] if others else []
     return [middle, *spread]
 
@@ -182,6 +189,8 @@ def _grid_messages(scene: Scene) -> list[str]:
 
 def _shift_messages(scene: Scene) -> list[str]:
     """How the target lies, and what was made of it."""
+    if scene.labels is not None and any(scene.moved):
+        return [f"{Path(scene.labels.file.path).name}: it was moved by {scene.moved[0]:g},{scene.moved[1]:g}"]
     if scene.target is None or (scene.common is None and scene.shift is None):
         return []
     shift, name = scene.shift, Path(scene.target.path).name

@@ -390,7 +390,7 @@ def require_selected(scene: Scene, tally: Tally) -> None:
             f"no pixel of scene {scene.key!r} is selected",
             got=scene.where.text,
             expected=f"pixels of {scene.grid.path}",
-            remedy="Bounds are in the scene's CRS, windows in pixels from 0; see bandfuse info.",
+            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; see bandfuse info.",
         )
 
 
