@@ -226,6 +226,7 @@ class SceneInfo(Result):
     """One scene as ``info`` shows it."""
 
     path: str
+    product: str = Field("", description="what kind of product it is; empty for a plain raster")
     driver: str
     rows: int
     cols: int
@@ -250,6 +251,21 @@ class InfoResult(Result):
 
     scenes: list[SceneInfo]
     groups: list[GroupInfo] | None = None
+
+
+class FormatInfo(Result):
+    """What people hold that can be opened, as ``info --formats`` shows it."""
+
+    name: str
+    give: str = Field(description="what to give on the command line")
+    understood: str
+    proven: str = Field(description="what kind of files it is proven on")
+
+
+class FormatsResult(Result):
+    """What ``info --formats`` prints."""
+
+    formats: list[FormatInfo]
 
 
 class ApplyResult(Result):

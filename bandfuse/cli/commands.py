@@ -117,7 +117,10 @@ def evaluate(
 
 @app.command()
 def info(
-    scenes: Annotated[list[str], typer.Argument(help="Raster files.", metavar="SCENE...")],
+    scenes: Annotated[
+        list[str] | None, typer.Argument(help="Raster files, product files or folders.", metavar="SCENE...")
+    ] = None,
+    formats: Annotated[bool, typer.Option("--formats", help="List what can be opened, and what to give.")] = False,
     groups: Annotated[
         str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, 450-520nm, 1-30,35.")
     ] = None,
@@ -128,17 +131,33 @@ def info(
     """Show what bandfuse sees in files: bands, wavelengths, bad bands, nodata, scale.
 
     bandfuse info cube.tif --groups equal:8
+
+    bandfuse info --formats
     """
     show.set_level(verbose, quiet)
+    if formats:
+        show_all_formats(json)
+        return
     from bandfuse.tools.info import info as tool
 
-    result = tool(scenes, groups)
+    result = tool(scenes or [], groups)
     if json:
         show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
         return
     from bandfuse.cli.inspect import show_info
 
     show_info(result, every_band=verbose)
+
+
+def show_all_formats(json: bool) -> None:
+    """What can be opened."""
+    from bandfuse.cli.inspect import show_formats
+    from bandfuse.tools.info import formats
+
+    if json:
+        show.json(formats().model_dump_json())
+    else:
+        show_formats(formats())
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import BandInfo, InfoResult, SceneInfo
+from bandfuse.results import BandInfo, FormatsResult, InfoResult, SceneInfo
 
 
 def show_info(result: InfoResult, *, every_band: bool) -> None:
@@ -31,12 +31,29 @@ def show_info(result: InfoResult, *, every_band: bool) -> None:
         show.table(["group", "bands", "numbers", "nm"], rows)
 
 
+def show_formats(result: FormatsResult) -> None:
+    """What can be opened, one format after the other."""
+    for number, found in enumerate(result.formats):
+        if number:
+            show.line("")
+        show.facts(
+            [
+                ("format", found.name),
+                ("give", found.give),
+                ("understood", found.understood),
+                ("proven on", found.proven),
+            ]
+        )
+
+
 def _facts(scene: SceneInfo) -> list[tuple[str, str]]:
     bad = Counter(b.reason for b in scene.bands if not b.good)
     good = sum(b.good for b in scene.bands)
     scale = "differs between bands" if scene.scale is None else f"{scene.scale:g}"
     nodata = "none declared" if scene.nodata is None else f"{scene.nodata:g}"
+    product = [("product", scene.product)] if scene.product else []
     return [
+        *product,
         ("driver", f"{scene.driver}, {scene.dtype}"),
         ("size", f"{len(scene.bands)} bands × {scene.rows} rows × {scene.cols} columns"),
         ("CRS", scene.crs or "none"),

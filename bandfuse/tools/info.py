@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bandfuse.errors import shorten
-from bandfuse.raster import Raster, describe
-from bandfuse.results import BandInfo, GroupInfo, InfoResult, SceneInfo
+from bandfuse.errors import ConfigError, shorten
+from bandfuse.raster import FORMATS, Raster, describe
+from bandfuse.results import BandInfo, FormatInfo, FormatsResult, GroupInfo, InfoResult, SceneInfo
 from bandfuse.tools.learn import make_groups
 
 
@@ -18,13 +18,25 @@ def info(paths: Sequence[str], groups: str | None = None) -> InfoResult:
     Raises
     ------
     InputError, GroupError
+    ConfigError : no scene.
     """
+    if not paths:
+        raise ConfigError(
+            "no scene is given", expected="SCENE files", remedy="bandfuse info --formats lists what can be."
+        )
     rasters = [describe(p) for p in paths]
     preview = None
     if groups:
         made, _ = make_groups((), groups, "within", rasters[0].bands)
         preview = [GroupInfo(name=g.name, bands=[p + 1 for p in g.positions]) for g in made]
     return InfoResult(scenes=[scene_info(r) for r in rasters], groups=preview)
+
+
+def formats() -> FormatsResult:
+    """All that can be opened."""
+    return FormatsResult(
+        formats=[FormatInfo(name=f.name, give=f.give, understood=f.understood, proven=f.proven) for f in FORMATS]
+    )
 
 
 def scene_info(raster: Raster) -> SceneInfo:
@@ -38,6 +50,7 @@ def scene_info(raster: Raster) -> SceneInfo:
     nodata = np.unique(raster.nodata[np.isfinite(raster.nodata)])
     return SceneInfo(
         path=raster.path,
+        product=raster.product,
         driver=raster.driver,
         rows=raster.rows,
         cols=raster.cols,

@@ -9,7 +9,7 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.raster.products.files import files_of
 from bandfuse.raster.products.product import Format
 
-REAL = "real files"
+REAL, MADE = "real files", "small files made for the tests"
 
 FORMATS = (
     Format(
@@ -25,9 +25,12 @@ FORMATS = (
         "netCDF, HDF5",
         'the file, or a subdataset: NETCDF:"FILE":NAME, HDF5:"FILE"://NAME',
         "what GDAL tells of it; rows and axes as GDAL shows them",
+        MADE,
     ),
-    Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it"),
-    Format("remote and packed files", "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…", "passed to GDAL as it is"),
+    Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it", MADE),
+    Format(
+        "remote and packed files", "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…", "passed to GDAL as it is", MADE
+    ),
 )
 """What is opened without a reader of its own."""
 
