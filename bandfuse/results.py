@@ -226,8 +226,7 @@ class SceneInfo(Result):
     """One scene as ``info`` shows it."""
 
     path: str
-    product: str = Field("", description="what kind of product it is; empty for a plain raster")
-    driver: str
+    driver: str = Field(description="GDAL's driver; of a product its name, and the driver in brackets")
     rows: int
     cols: int
     dtype: str

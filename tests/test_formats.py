@@ -127,7 +127,7 @@ def test_products_are_described_and_read(name: str, tmp_path: Path) -> None:
     made, path = made_at(case, tmp_path)
     before = listing(tmp_path)
     (scene,) = ok("info", path, "--json").json["scenes"]
-    assert scene["product"] == case.product
+    assert scene["driver"].startswith(f"{case.product} (")
     np.testing.assert_allclose([b["wavelength_nm"] for b in scene["bands"]], made.nm, rtol=1e-7)
     np.testing.assert_allclose([b["fwhm_nm"] for b in scene["bands"]], made.fwhm, rtol=1e-6)
     flagged = name != "emit-radiance"
@@ -169,6 +169,14 @@ def test_products_are_trained_on_and_fused(name: str, tmp_path: Path) -> None:
     report = json.loads((run / "report.json").read_text())
     assert report["inputs"][0]["shape"] == list(made.values.shape)
     assert "<img" in (run / "report.html").read_text()
+
+
+def test_no_part_of_a_product_is_an_output(tmp_path: Path) -> None:
+    path = published.enmap(tmp_path).path
+    ok("train", path, "--groups", "equal:2", "--folds", 0, "-o", tmp_path / "run", "--no-fused", "--no-report")
+    for part in sorted(path.glob("*METADATA*")) + sorted(path.glob("*SPECTRAL*")):
+        done = cli("apply", tmp_path / "run" / "weights.safetensors", path, "-o", part, "--overwrite")
+        assert (done.code, "is an input" in done.err) == (2, True), done.err
 
 
 def scene_crs(path: str) -> str:
@@ -267,6 +275,9 @@ def test_emit_without_its_wavelengths_is_refused(tmp_path: Path) -> None:
 
 def test_emit_without_its_grid_is_refused(tmp_path: Path) -> None:
     path = published.emit(tmp_path).path
+    with h5py.File(path, "r+") as h:
+        del h.attrs["spatial_ref"]
+    refused(path, tmp_path, "spatial_ref", "cannot be read")
     with h5py.File(path, "r+") as h:
         del h.attrs["geotransform"]
     refused(path, tmp_path, "lacks the attribute geotransform")

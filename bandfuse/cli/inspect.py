@@ -51,9 +51,7 @@ def _facts(scene: SceneInfo) -> list[tuple[str, str]]:
     good = sum(b.good for b in scene.bands)
     scale = "differs between bands" if scene.scale is None else f"{scene.scale:g}"
     nodata = "none declared" if scene.nodata is None else f"{scene.nodata:g}"
-    product = [("product", scene.product)] if scene.product else []
     return [
-        *product,
         ("driver", f"{scene.driver}, {scene.dtype}"),
         ("size", f"{len(scene.bands)} bands × {scene.rows} rows × {scene.cols} columns"),
         ("CRS", scene.crs or "none"),

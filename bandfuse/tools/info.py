@@ -50,8 +50,7 @@ def scene_info(raster: Raster) -> SceneInfo:
     nodata = np.unique(raster.nodata[np.isfinite(raster.nodata)])
     return SceneInfo(
         path=raster.path,
-        product=raster.product,
-        driver=raster.driver,
+        driver=f"{raster.product} ({raster.driver})" if raster.product else raster.driver,
         rows=raster.rows,
         cols=raster.cols,
         dtype=raster.dtypes[0],

@@ -65,7 +65,10 @@ def data_file(path: str) -> str:
     header = next((h for h in headers if h.is_file()), None)
     if header is None or not place.is_file():
         return path
-    text = header.read_bytes()
+    try:
+        text = header.read_bytes()
+    except OSError as error:
+        raise InputError(f"{header} cannot be read", got=error.strerror or str(error)) from error
     if not text.startswith(b"ENVI"):
         return path
     if LIBRARY.search(text):
