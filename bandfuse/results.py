@@ -308,7 +308,7 @@ class SceneInfo(Result):
     """One scene as ``info`` shows it."""
 
     path: str
-    driver: str
+    driver: str = Field(description="GDAL's driver; of a product its name, and the driver in brackets")
     rows: int
     cols: int
     dtype: str
@@ -357,6 +357,21 @@ class CheckResult(Result):
     def decisions(self) -> int:
         """Findings that need a decision."""
         return sum(f.severity == "decision" for f in self.findings)
+
+
+class FormatInfo(Result):
+    """What people hold that can be opened, as ``info --formats`` shows it."""
+
+    name: str
+    give: str = Field(description="what to give on the command line")
+    understood: str
+    proven: str = Field(description="what kind of files it is proven on")
+
+
+class FormatsResult(Result):
+    """What ``info --formats`` prints."""
+
+    formats: list[FormatInfo]
 
 
 class ApplyResult(Result):

@@ -176,7 +176,9 @@ def report(
 ) -> None:
     """Make the page of a run again, from what the run folder holds: no image is read.
 
-    bandfuse report run -o report.html --figures figures
+    \b
+    Examples:
+      bandfuse report run -o report.html --figures figures
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.report import report as tool
@@ -202,7 +204,9 @@ def compare(
 ) -> None:
     """Put runs side by side: scores, constraints, weights.
 
-    bandfuse compare run1 run2 -o compared.html
+    \b
+    Examples:
+      bandfuse compare run1 run2 -o compared.html
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.report import compare as tool
@@ -308,7 +312,10 @@ def schema(
 
 @app.command()
 def info(
-    scenes: Annotated[list[str], typer.Argument(help="Raster files.", metavar="SCENE...")],
+    scenes: Annotated[
+        list[str] | None, typer.Argument(help="Raster files, product files or folders.", metavar="SCENE...")
+    ] = None,
+    formats: Annotated[bool, typer.Option("--formats", help="List what can be opened, and what to give.")] = False,
     groups: Annotated[
         str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, regions, 450-520nm.")
     ] = None,
@@ -322,17 +329,32 @@ def info(
     \b
     Examples:
       bandfuse info cube.tif --groups equal:8
+      bandfuse info --formats
     """
     show.set_level(verbose, quiet)
+    if formats:
+        show_all_formats(json)
+        return
     from bandfuse.tools.info import info as tool
 
-    result = tool(scenes, groups, wavelengths)
+    result = tool(scenes or [], groups, wavelengths)
     if json:
         show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
         return
     from bandfuse.cli.inspect import show_info
 
     show_info(result, every_band=verbose)
+
+
+def show_all_formats(json: bool) -> None:
+    """What can be opened."""
+    from bandfuse.cli.inspect import show_formats
+    from bandfuse.tools.info import formats
+
+    if json:
+        show.json(formats().model_dump_json())
+    else:
+        show_formats(formats())
 
 
 @app.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import BandInfo, CheckResult, InfoResult, ResampleResult, SceneInfo
+from bandfuse.results import BandInfo, CheckResult, FormatsResult, InfoResult, ResampleResult, SceneInfo
 
 
 def show_info(result: InfoResult, *, every_band: bool) -> None:
@@ -42,6 +42,21 @@ def show_findings(result: CheckResult, looked: str) -> None:
     show.line(f"{', '.join(grave)}, {counts['info']} for information; {looked}")
     if result.fixed:
         show.line(f"{result.fixed} written")
+
+
+def show_formats(result: FormatsResult) -> None:
+    """What can be opened, one format after the other."""
+    for number, found in enumerate(result.formats):
+        if number:
+            show.line("")
+        show.facts(
+            [
+                ("format", found.name),
+                ("give", found.give),
+                ("understood", found.understood),
+                ("proven on", found.proven),
+            ]
+        )
 
 
 def _facts(scene: SceneInfo) -> list[tuple[str, str]]:

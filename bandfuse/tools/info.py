@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from bandfuse.bands import Floats
-from bandfuse.errors import shorten
+from bandfuse.errors import ConfigError, shorten
 from bandfuse.groups import SEEING, lacking
 from bandfuse.order import order_remarks
-from bandfuse.raster import Raster, describe
-from bandfuse.results import BandInfo, GroupInfo, InfoResult, SceneInfo
+from bandfuse.raster import FORMATS, Raster, describe
+from bandfuse.results import BandInfo, FormatInfo, FormatsResult, GroupInfo, InfoResult, SceneInfo
 from bandfuse.scenes import MAIN, Scene
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.learn import make_groups
@@ -24,7 +24,12 @@ def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | Non
     Raises
     ------
     InputError, GroupError
+    ConfigError : no scene.
     """
+    if not paths:
+        raise ConfigError(
+            "no scene is given", expected="SCENE files", remedy="bandfuse info --formats lists what can be."
+        )
     rasters = [describe(p, MAIN, wavelengths) for p in paths]
     scenes = [scene_info(r) for r in rasters]
     preview = None
@@ -52,6 +57,13 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
     ]
 
 
+def formats() -> FormatsResult:
+    """All that can be opened."""
+    return FormatsResult(
+        formats=[FormatInfo(name=f.name, give=f.give, understood=f.understood, proven=f.proven) for f in FORMATS]
+    )
+
+
 def scene_info(raster: Raster) -> SceneInfo:
     """One file as a result model."""
     bands = raster.bands
@@ -63,7 +75,7 @@ def scene_info(raster: Raster) -> SceneInfo:
     nodata = np.unique(raster.nodata[np.isfinite(raster.nodata)])
     return SceneInfo(
         path=raster.path,
-        driver=raster.driver,
+        driver=f"{raster.product} ({raster.driver})" if raster.product else raster.driver,
         rows=raster.rows,
         cols=raster.cols,
         dtype=raster.dtypes[0],

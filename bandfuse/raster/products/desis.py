@@ -1,4 +1,4 @@
-"""DESIS: L2A reflectance (and L1C radiance), a GeoTIFF with an ENVI header beside it that GDAL does not look at.
+"""DESIS: L2A reflectance, a GeoTIFF with an ENVI header beside it that GDAL does not look at (L1C is alike).
 
 ``wavelength``, ``fwhm``, ``data gain values``, ``data offset values`` and ``bbl`` of ``…-SPECTRAL_IMAGE.hdr``; nm
 unless it says otherwise. value = DN · gain + offset (DESIS Products Specification, DLR).
@@ -70,7 +70,7 @@ def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> F
 
 DESIS = Product(
     Format(
-        "DESIS L2A, L1C",
+        "DESIS L2A",
         "the folder, the zip archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
         "wavelengths, FWHM, gain and offset, flagged bands, nodata",
     ),

@@ -124,8 +124,8 @@ def _check(glt: Raster, rows: int, cols: int) -> None:
 
 EMIT = Product(
     Format(
-        "EMIT L2A, L1B",
-        "the .nc file with reflectance or radiance",
+        "EMIT L2A",
+        "the .nc file (reflectance; or L1B radiance)",
         "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put on the GLT's map grid",
     ),
     recognises,

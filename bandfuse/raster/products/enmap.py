@@ -1,4 +1,4 @@
-"""EnMAP: L2A reflectance (and L1C radiance), a GeoTIFF with its metadata in XML.
+"""EnMAP: L2A reflectance, a GeoTIFF with its metadata in XML (L1C radiance has the same structure).
 
 ``specific/bandCharacterisation/bandID/{wavelengthCenterOfBand,FWHMOfBand,GainOfBand,OffsetOfBand}``, nm, and
 ``product/bandStatistics/bandID/{mean,stdDeviation}`` (EnMAP Product Specification Document, DLR). value = DN · gain +
@@ -72,7 +72,7 @@ def _column(root: Element, place: str, key: str) -> Floats:
 
 ENMAP = Product(
     Format(
-        "EnMAP L2A, L1C",
+        "EnMAP L2A",
         "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF or …-METADATA.XML",
         "wavelengths, FWHM, gain and offset, dead bands, nodata",
     ),

@@ -103,7 +103,10 @@ def files_of(path: str) -> tuple[Files, str] | None:
 
 
 def _listed(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_file()))
+    try:
+        return tuple(sorted(p.name for p in folder.iterdir() if p.is_file()))
+    except OSError as error:
+        raise InputError(f"{folder} cannot be listed", got=error.strerror or str(error)) from error
 
 
 def _zipped(path: Path) -> tuple[str, ...]:

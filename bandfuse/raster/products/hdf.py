@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,11 +77,12 @@ class Hdf:
 
 
 def is_hdf(path: str) -> bool:
-    """Whether this is a local file that begins as HDF5 files do."""
-    if not Path(path).is_file():
-        return False
-    with open(path, "rb") as stream:
-        return stream.read(len(MAGIC)) == MAGIC
+    """Whether this is a local file that begins as HDF5 files do; why another cannot be read is for GDAL to say."""
+    with suppress(OSError):
+        if Path(path).is_file():
+            with open(path, "rb") as stream:
+                return stream.read(len(MAGIC)) == MAGIC
+    return False
 
 
 def hdf_of(path: str) -> Hdf | None:

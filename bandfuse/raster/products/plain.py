@@ -9,7 +9,7 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.raster.products.files import files_of
 from bandfuse.raster.products.product import Format
 
-REAL = "real files"
+REAL, MADE = "real files", "small files made for the tests"
 
 FORMATS = (
     Format(
@@ -25,9 +25,12 @@ FORMATS = (
         "netCDF, HDF5",
         'the file, or a subdataset: NETCDF:"FILE":NAME, HDF5:"FILE"://NAME',
         "what GDAL tells of it; rows and axes as GDAL shows them",
+        MADE,
     ),
-    Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it"),
-    Format("remote and packed files", "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…", "passed to GDAL as it is"),
+    Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it", MADE),
+    Format(
+        "remote and packed files", "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…", "passed to GDAL as it is", MADE
+    ),
 )
 """What is opened without a reader of its own."""
 
@@ -62,7 +65,10 @@ def data_file(path: str) -> str:
     header = next((h for h in headers if h.is_file()), None)
     if header is None or not place.is_file():
         return path
-    text = header.read_bytes()
+    try:
+        text = header.read_bytes()
+    except OSError as error:
+        raise InputError(f"{header} cannot be read", got=error.strerror or str(error)) from error
     if not text.startswith(b"ENVI"):
         return path
     if LIBRARY.search(text):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
@@ -44,10 +45,11 @@ class _Band:
 def recognises(path: str) -> bool:
     """The manifest of an L2A product, or a folder or an archive that holds one."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
-    if "." in name and not re.search(r"(?:\.safe|\.zip|MTD_MSIL2A\.xml)$", name, re.I):
+    manifest = re.fullmatch(MANIFEST, name, re.I) is not None
+    if not (manifest or name.lower().endswith(".zip") or Path(path).is_dir()):
         return False
     found = files_of(path)
-    return found is not None and bool(found[0].like(MANIFEST)) and (not found[1] or name.upper() == "MTD_MSIL2A.XML")
+    return found is not None and bool(found[0].like(MANIFEST)) and (manifest or not found[1])
 
 
 def open_(path: str, source: str) -> Raster:

@@ -1,0 +1,262 @@
+"""Small files with the published structure of products, written with netCDF4, h5py and rasterio from seeds."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import netCDF4
+import numpy as np
+import rasterio
+from rasters import NORTH_UP, UTM, spectra, write_tiff
+
+WGS84 = (
+    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
+    'AUTHORITY["EPSG","6326"]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]],'
+    'AUTHORITY["EPSG","4326"]]'
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What was written: the path to give, (B, H, W) physical values with NaN where missing, and the wavelengths."""
+
+    path: Path
+    values: np.ndarray
+    nm: np.ndarray
+    fwhm: np.ndarray
+    good: np.ndarray
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def emit(
+    folder: Path,
+    rows: int = 70,
+    cols: int = 45,
+    bands: int = 9,
+    *,
+    outside: bool = False,
+    cube_name: str = "reflectance",
+) -> Made:
+    """EMIT L2A: a turned footprint of the image on a map, some pixels missing, two bands flagged bad."""
+    rng = np.random.default_rng(1)
+    cube = np.moveaxis(spectra(bands, rows, cols, seed=2), 0, -1)
+    cube[3, 5] = cube[rows - 1, 0] = -9999.0
+    nm = np.linspace(381.00558, 2493.0, bands).astype("f4")
+    good = np.ones(bands, "f4")
+    good[[2, 6]] = 0
+    cube[..., good == 0] = -0.01
+    shape = rows + 30, cols + 50
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    row = np.rint(0.8 * (y - 10) + 0.3 * (x - 30) + rng.uniform(-0.4, 0.4, shape)).astype(int)
+    col = np.rint(0.8 * (x - 12) - 0.2 * (y - 30)).astype(int)
+    there = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
+    glt_x, glt_y = (np.where(there, v + 1, 0).astype("i4") for v in (col, row))
+    if outside:
+        glt_x[40, 40] = cols + 1
+    place = np.array([-117.52, 0.000542232520256367, 0.0, 35.31, 0.0, -0.000542232520256367])
+    path = folder / "EMIT_L2A_RFL_001_20220815T042838_2222703_003.nc"
+    with netCDF4.Dataset(path, "w") as ds:
+        ds.setncatts({"geotransform": place, "spatial_ref": WGS84, "title": "EMIT L2A Estimated Surface Reflectance"})
+        for name, size in (("downtrack", rows), ("crosstrack", cols), ("bands", bands)):
+            ds.createDimension(name, size)
+        ds.createDimension("ortho_y", shape[0])
+        ds.createDimension("ortho_x", shape[1])
+        kept = {"zlib": True, "fill_value": -9999.0}
+        var = ds.createVariable(cube_name, "f4", ("downtrack", "crosstrack", "bands"), chunksizes=(16, 20, 4), **kept)
+        var[:] = cube
+        group = ds.createGroup("sensor_band_parameters")
+        for name, column in (("wavelengths", nm), ("fwhm", np.full(bands, 8.4, "f4")), ("good_wavelengths", good)):
+            if (cube_name, name) == ("radiance", "good_wavelengths"):
+                continue
+            group.createVariable(name, "f4", ("bands",), **kept)[:] = column
+        group = ds.createGroup("location")
+        for name in ("lat", "lon", "elev"):
+            group.createVariable(name, "f8", ("downtrack", "crosstrack"), **kept)[:] = 0.0
+        for name, table in (("glt_x", glt_x), ("glt_y", glt_y)):
+            group.createVariable(name, "i4", ("ortho_y", "ortho_x"), zlib=True, fill_value=0)[:] = table
+    with netCDF4.Dataset(path) as ds:  # what another reader finds
+        found = np.ma.filled(ds[cube_name][:].astype(np.float64), np.nan)
+        nm = np.ma.filled(ds["sensor_band_parameters/wavelengths"][:].astype(np.float64), np.nan)
+    extra = {"glt_x": glt_x, "glt_y": glt_y, "place": place}
+    return Made(path, np.moveaxis(found, -1, 0), nm, np.full(bands, np.float64(np.float32(8.4))), good == 1, extra)
+
+
+PRISMA_FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"
+
+
+def prisma(folder: Path, rows: int = 68, cols: int = 50, *, chunks: bool = False, leave: str = "") -> Made:
+    """PRISMA L2D: 5 + 6 bands of which 3 + 5 are there, falling wavelengths, flagged and empty pixels."""
+    rng = np.random.default_rng(3)
+    nm = {
+        "Vnir": np.array([977.4, 800.2, 0.0, 600.1, 0.0], "f4"),
+        "Swir": np.r_[np.linspace(2497, 943, 5), 0].astype("f4"),
+    }
+    ends = {"Vnir": (np.float32(0.0), np.float32(1.37)), "Swir": (np.float32(0.01), np.float32(0.93))}
+    path = folder / "PRS_L2D_STD_20201107101404_20201107101408_0001.he5"
+    values, found, widths = [], [], []
+    base = spectra(11, rows, cols, seed=4, dtype="uint16").astype(np.int64) * 6
+    with h5py.File(path, "w") as h:
+        h.attrs.update({"Product_ID": b"PRS_L2D_STD", "Processing_Level": b"2D", "Epsg_Code": np.uint32(32632)})
+        corners = {"UL": (500_015.0, 4_999_985.0), "LR": (500_015.0 + 30 * (cols - 1), 4_999_985.0 - 30 * (rows - 1))}
+        for corner, (east, north) in corners.items():
+            h.attrs[f"Product_{corner}corner_easting"] = np.float32(east)
+            h.attrs[f"Product_{corner}corner_northing"] = np.float64(north)
+        for name, part in (("Vnir", base[:5]), ("Swir", base[5:])):
+            n = len(part)
+            cube = np.clip(part, 1, 65535).astype("u2")
+            cube[nm[name] == 0] = 0
+            cube[:, -4:, :6] = 0  # beside the swath
+            flaws = rng.choice([0, 1, 2, 4], cube.shape, p=[0.97, 0.01, 0.01, 0.01]).astype("u1")
+            low, high = ends[name]
+            fwhm = np.linspace(9, 15, n).astype("f4")
+            h.attrs.update({f"L2Scale{name}Min": low, f"L2Scale{name}Max": high, f"List_Cw_{name}": nm[name]})
+            h.attrs.update({f"List_Fwhm_{name}": fwhm, f"List_Cw_{name}_Flags": (nm[name] > 0).astype("i4")})
+            layout = {"chunks": (16, n, 16), "compression": "gzip"} if chunks else {}
+            for key, array in ((f"{name.upper()}_Cube", cube), (f"{name.upper()}_PIXEL_L2_ERR_MATRIX", flaws)):
+                if key != leave:
+                    h.create_dataset(f"{PRISMA_FIELDS}/{key}", data=array.transpose(1, 0, 2), **layout)
+            order = [i for i in np.argsort(nm[name]) if nm[name][i] > 0]
+            y = np.float64(low) + cube * (np.float64(high) - np.float64(low)) / 65535
+            flagged = flaws != 0 if leave != f"{name.upper()}_PIXEL_L2_ERR_MATRIX" else False
+            y[(cube == 0) | flagged] = np.nan
+            values.append(y[order])
+            found.append(nm[name][order])
+            widths.append(fwhm[order])
+    joined = np.concatenate(found).astype(np.float64)
+    return Made(path, np.concatenate(values), joined, np.concatenate(widths).astype(np.float64), np.ones(8, bool))
+
+
+def _dlr(folder: Path, stem: str, ending: str, bands: int, interleave: str) -> tuple[Path, np.ndarray, np.ndarray]:
+    """The spectral image of a product, (B, H, W) as stored with a corner without data, and wavelengths."""
+    folder.mkdir()
+    cube = spectra(bands, 66, 52, seed=5, dtype="int16")
+    cube[:, :5, :7] = -32768
+    layout = {"compress": "deflate", "interleave": interleave, "tiled": True, "blockxsize": 32, "blockysize": 32}
+    write_tiff(folder / f"{stem}-SPECTRAL_IMAGE.{ending}", cube, nodata=-32768, **layout)
+    return folder / f"{stem}-SPECTRAL_IMAGE.{ending}", cube, np.linspace(418.24, 2445.3, bands)
+
+
+def zipped(folder: Path) -> Path:
+    """An archive that holds a folder, as it is downloaded."""
+    path = folder.with_name(f"{folder.name}.ZIP")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(file, f"{folder.name}/{file.relative_to(folder)}")
+    return path
+
+
+def enmap(place: Path, bands: int = 8, *, upper: bool = True) -> Made:
+    """EnMAP L2A: the folder; a dead band in the middle."""
+    stem = "ENMAP01-____L2A-DT0000001867_20220724T104526Z_008_V010302_20230628T165614Z"
+    image, cube, nm = _dlr(place / stem, stem, "TIF" if upper else "tif", bands, "band")
+    with rasterio.open(image, "r+") as ds:
+        ds.write(np.full(cube.shape[1:], -32768, "int16"), 4)
+    cube[3] = -32768
+    gain, offset = np.full(bands, 1e-4), np.zeros(bands)
+    gain[1], offset[2] = 2e-4, 0.01
+    fwhm = np.linspace(6.5, 12.25, bands)
+    character = "".join(
+        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{nm[i]}</wavelengthCenterOfBand>'
+        f"<FWHMOfBand>{fwhm[i]}</FWHMOfBand><GainOfBand>{gain[i]}</GainOfBand><OffsetOfBand>{offset[i]}</OffsetOfBand></bandID>"
+        for i in range(bands)
+    )
+    statistics = "".join(
+        f'<bandID number="{i + 1}"><mean>{-1000000 if i == 3 else 812.5}</mean><stdDeviation>{0 if i == 3 else 31.5}'
+        f"</stdDeviation></bandID>"
+        for i in range(bands)
+    )
+    (image.parent / f"{stem}-METADATA.{'XML' if upper else 'xml'}").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?><level_X><base><level>L2A</level></base><specific>'
+        f"<bandCharacterisation>{character}</bandCharacterisation></specific><product><bandStatistics>{statistics}</bandStatistics></product>"
+        f"</level_X>"
+    )
+    for other in ("QL_VNIR.TIF", "QL_QUALITY_CLOUD.TIF"):
+        (image.parent / f"{stem}-{other}").write_bytes(b"")
+    values = np.where(cube == -32768, np.nan, cube * gain[:, None, None] + offset[:, None, None])
+    return Made(image.parent, values, nm, fwhm, np.arange(bands) != 3)
+
+
+def desis(place: Path, bands: int = 7) -> Made:
+    """DESIS L2A: the folder; pixel interleaved."""
+    stem = "DESIS-HSI-L2A-DT0483531728_001-20200804T234520-V0210"
+    image, cube, _ = _dlr(place / stem, stem, "tif", bands, "pixel")
+    nm, fwhm = np.linspace(401.9, 999.5, bands), np.linspace(3.1, 3.6, bands)
+
+    def lines(key: str, column: np.ndarray) -> str:
+        return f"{key}  = {{\n" + ",\n".join(map(str, column)) + "}\n"
+
+    (image.parent / f"{stem}-SPECTRAL_IMAGE.hdr").write_text(
+        "ENVI\ndescription = {DESIS = L2A}\nsamples = 52\nlines = 66\nwavelength units = nanometers\n"
+        + lines("wavelength", nm) + lines("fwhm", fwhm)
+        + lines("data gain values", np.full(bands, 1e-4)) + lines("data offset values", np.zeros(bands))
+    )  # fmt: skip
+    (image.parent / f"{stem}-METADATA.xml").write_text("<hsi_doc/>")
+    return Made(image.parent, np.where(cube == -32768, np.nan, cube * 1e-4), nm, fwhm, np.ones(bands, bool))
+
+
+S2_BANDS = {
+    "B1": (60, 412, 456, 442.7), "B2": (10, 456, 533, 492.7), "B3": (10, 538, 583, 559.8), "B4": (10, 646, 684, 664.6),
+    "B8A": (20, 837, 881, 864.7), "B9": (60, 932, 958, 945.1), "B10": (60, 1337, 1412, 1373.5),
+    "B11": (20, 1539, 1682, 1613.7),
+}  # fmt: skip
+
+
+def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -1000, images: bool = True) -> Made:
+    """Sentinel-2 L2A: the SAFE folder of a small tile; some bands, at their own and at coarser resolutions."""
+    safe = place / "S2A_MSIL2A_20220724T104031_N0511_R008_T32UQD_20220724T170000.SAFE"
+    granule = "GRANULE/L2A_T32UQD_A037004_20220724T104526"
+    size = 132
+    files, character, offsets, values = [], "", "", []
+    for number, (name, (sensed, low, high, centre)) in enumerate(S2_BANDS.items()):
+        ident = {"B10": 10, "B11": 11}.get(name, number)
+        character += (
+            f'<Spectral_Information bandId="{ident}" physicalBand="{name}"><RESOLUTION>{sensed}</RESOLUTION>'
+            f'<Wavelength><MIN unit="nm">{low}</MIN><MAX unit="nm">{high}</MAX><CENTRAL unit="nm">{centre}</CENTRAL>'
+            f"</Wavelength></Spectral_Information>"
+        )
+        if offset is not None:
+            offsets += f'<BOA_ADD_OFFSET band_id="{ident}">{offset - number}</BOA_ADD_OFFSET>'
+        if name == "B10":
+            continue
+        long = f"B0{name[1:]}" if len(name) == 2 else name
+        cube = spectra(len(S2_BANDS), size * 10 // sensed, size * 10 // sensed, seed=sensed, dtype="uint16")[number]
+        cube[-2:, :3] = 0
+        for m in [m for m in (10, 20, 60) if m >= sensed] + ([20] if name == "B1" else []):
+            stem = f"{granule}/IMG_DATA/R{m}m/T32UQD_20220724T104031_{long}_{m}m"
+            files.append(stem)
+            stored = cube if m == sensed else np.full((size * 10 // m,) * 2, 7, "u2")
+            if images:
+                _jp2(safe / f"{stem}.jp2", stored, m)
+        whole = np.repeat(np.repeat(cube, sensed // 10, 0), sensed // 10, 1).astype(np.float64)
+        values.append(np.where(whole == 0, np.nan, (whole + (0 if offset is None else offset - number)) / 10000))
+    for other in ("R10m/T32UQD_20220724T104031_WVP_10m", "R20m/T32UQD_20220724T104031_SCL_20m"):
+        files.append(f"{granule}/IMG_DATA/{other}")
+    listed = "".join(f"<IMAGE_FILE>{name}</IMAGE_FILE>" for name in files)
+    safe.mkdir(exist_ok=True)
+    (safe / "MTD_MSIL2A.xml").write_text(
+        '<?xml version="1.0"?><n1:Level-2A_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/x.xsd">'
+        f"<n1:General_Info><Product_Info><PROCESSING_BASELINE>{baseline}</PROCESSING_BASELINE><Product_Organisation>"
+        f'<Granule_List><Granule granuleIdentifier="x" imageFormat="JPEG2000">{listed}</Granule></Granule_List>'
+        "</Product_Organisation></Product_Info><Product_Image_Characteristics><QUANTIFICATION_VALUES_LIST>"
+        '<BOA_QUANTIFICATION_VALUE unit="none">10000</BOA_QUANTIFICATION_VALUE></QUANTIFICATION_VALUES_LIST>'
+        f"<BOA_ADD_OFFSET_VALUES_LIST>{offsets}</BOA_ADD_OFFSET_VALUES_LIST><Spectral_Information_List>{character}"
+        "</Spectral_Information_List></Product_Image_Characteristics></n1:General_Info></n1:Level-2A_User_Product>"
+    )
+    kept = {n: v for n, v in S2_BANDS.items() if n != "B10"}
+    nm = np.array([v[3] for v in kept.values()])
+    fwhm = np.array([float(v[2] - v[1]) for v in kept.values()])
+    return Made(safe, np.stack(values), nm, fwhm, np.ones(len(kept), bool))
+
+
+def _jp2(path: Path, values: np.ndarray, pixel: int) -> None:
+    """A lossless JPEG 2000 file of one band."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(
+        path, "w", driver="JP2OpenJPEG", height=values.shape[0], width=values.shape[1], count=1, dtype="uint16",
+        crs=UTM, transform=rasterio.Affine(pixel, 0, NORTH_UP.c, 0, -pixel, NORTH_UP.f),
+        QUALITY="100", REVERSIBLE="YES", BLOCKXSIZE="64", BLOCKYSIZE="64",
+    ) as ds:  # fmt: skip
+        ds.write(values, 1)
