@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,10 +123,11 @@ def _mean(scores: Scores) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in known.items() if values}
 
 
-def with_sidecars(paths: Iterable[str]) -> list[str]:
-    """Files on the file system, with what lies beside them."""
+def with_sidecars(paths: Sequence[str]) -> list[str]:
+    """Files on the file system, with what lies beside them; of a folder, all that is in it."""
     found: dict[str, None] = {}
-    for text in paths:
+    inside = (str(p) for text in paths if os.path.isdir(text) for p in sorted(Path(text).rglob("*")))
+    for text in (*paths, *inside):
         beside = [text, *(text + e for e in SIDECARS), *(str(Path(text).with_suffix(e)) for e in SIDECARS[:1])]
         found.update(dict.fromkeys(p for p in beside if os.path.isfile(p)))
     return list(found)

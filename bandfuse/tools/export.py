@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.config import ExportConfig
-from bandfuse.errors import ConfigError, RunError
+from bandfuse.errors import ConfigError, MismatchError, RunError
 from bandfuse.export import expression, network, tables, vrt
 from bandfuse.export.linear import Linear, require_strict
 from bandfuse.fusion import Fusion, Kernel
@@ -90,7 +90,17 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, path: P
 
 
 def _cube(raster: Raster) -> vrt.Cube:
-    """What a VRT must know."""
+    """What a VRT must know.
+
+    Raises
+    ------
+    MismatchError : a product, which is more than one file of GDAL's.
+    """
+    if raster.pieces:
+        raise MismatchError(
+            f"{raster.path} is no single raster that a VRT could read", got=raster.product,
+            remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
+        )  # fmt: skip
     wkt = "" if raster.crs is None else str(raster.crs.to_wkt())
     return vrt.Cube(raster.path, raster.rows, raster.cols, wkt, tuple(raster.transform)[:6], raster.dtypes,
                     raster.nodata, raster.masked)  # fmt: skip
