@@ -24,10 +24,11 @@ import yaml
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
+from bandfuse.batches.crew import _same_version
 from bandfuse.batches.journal import Journal, last_done
 from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
-from bandfuse.errors import OutputError
+from bandfuse.errors import InputError, OutputError
 
 JOBS = """
 jobs:
@@ -493,3 +494,15 @@ def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "there is no scheduler at tcp://127.0.0.1:9" in done.err
     for flags in (("--scheduler", "tcp://127.0.0.1:9", "--dask"), ("--workers", 0)):
         assert cli("batch", tmp_path / "b.yaml", *flags).code == 2
+
+
+def test_workers_of_another_bandfuse_are_refused() -> None:
+    class Client:
+        def run(self, work: Any) -> dict[str, str]:
+            return {"tcp://a:1": bandfuse.__version__, "tcp://b:1": "0.0.9"}
+
+    with pytest.raises(InputError, match=r"tcp://b:1 with 0\.0\.9; expected bandfuse"):
+        _same_version(Client(), "tcp://s:1")
+    Client.run = lambda self, work: {}  # type: ignore[assignment]
+    with pytest.raises(InputError, match="has no workers"):
+        _same_version(Client(), "tcp://s:1")

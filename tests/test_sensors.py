@@ -23,7 +23,7 @@ PUBLISHED = {
 """Centres in nm as ESA gives them."""
 
 BANDS = {"enmap": 224, "emit": 285, "prisma": 234, "desis": 235, "sentinel-2a": 13, "sentinel-2b": 13,
-         "landsat-5-tm": 6, "landsat-7-etm": 6, "landsat-8-oli": 6}  # fmt: skip
+         "landsat-5-tm": 6, "landsat-7-etm": 6, "landsat-8-oli": 6, "landsat-9-oli-2": 7}  # fmt: skip
 
 
 def test_the_known_sensors() -> None:
@@ -164,3 +164,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bin.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8 text"):
         find(str(tmp_path / "bin.csv"))
+
+
+def test_the_two_operational_land_imagers_are_nearly_the_same() -> None:
+    """Of OLI-2 only the limits are tabulated: within 2 nm and 4 nm of what the responses of OLI come to."""
+    one, two = ({b.name: b for b in find(name).bands} for name in ("landsat-8-oli", "landsat-9-oli-2"))
+    for name, band in one.items():
+        assert band.centre_nm == pytest.approx(two[name].centre_nm, abs=2.5)
+        assert band.fwhm_nm == pytest.approx(two[name].fwhm_nm, abs=4)
