@@ -257,7 +257,7 @@ def test_broken_scenes_are_named_and_only_they_are_tried_again(tmp_path: Path) -
     (folder / "s033.tif").write_text("no raster")
     (folder / "s043.tif").write_bytes(b"")
     (folder / "s053_t.tif").unlink()
-    write_tiff(folder / "s063_t.tif", np.zeros((1, 5, 5), dtype=np.float32))
+    write_tiff(folder / "s063_t.tif", np.zeros((1, 5, 5), dtype=np.float32), crs=None, transform=None)
     write_tiff(folder / "s073_t.tif", np.full((1, 8, 8), np.nan, dtype=np.float32))
     (folder / "s083.tif").write_bytes(b"II*\0" + b"\xff" * 400)
     (folder / "s093_t.tif").write_text("no raster")
@@ -387,7 +387,9 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, workers: 
 
 def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
     scenes_in(tmp_path, 30, size=(64, 300))
-    running = process("batch", batch_file(tmp_path, "jobs: [{name: each, kind: train, pool: each}]"), "--workers", 2)
+    file = batch_file(tmp_path, "jobs: [{name: each, kind: train, pool: each}]")
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    running = process("batch", file, "--workers", 2, **listening)
     journal = tmp_path / "out/journal.jsonl"
     while not (journal.exists() and '"done"' in journal.read_text()):
         assert running.poll() is None

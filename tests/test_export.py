@@ -108,7 +108,8 @@ def test_debians_gdal_reads_the_derived_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", CUBES)
 def test_real_cubes_as_vrt(name: str, tmp_path: Path) -> None:
     scene = Path(REAL) / name
-    ok("train", scene, "--groups", "equal:5", "--constraint", "simplex", "-o", tmp_path / "run", "--no-report")
+    ok("train", scene, "--groups", "equal:5", "--constraint", "simplex", "-o", tmp_path / "run", "--no-report",
+       "--folds", 0, "--steps", 10)  # fmt: skip
     weights, path = tmp_path / "run/weights.safetensors", tmp_path / "f.vrt"
     for form in ("derived", "processed"):
         done = cli("export", weights, "--to", "vrt", "--scene", scene, "--form", form, "-o", path, "--overwrite")

@@ -53,6 +53,7 @@ def batch(
         clean(folder)
         write_manifest(folder, config, made, journal.before)
         rows = with_drift(Run(made, crew, journal, watch)(fail_fast=fail_fast))
+        clean(folder)
         write_manifest(folder, config, made, journal.read())
     states = [row.state for row in rows]
     result = BatchResult(

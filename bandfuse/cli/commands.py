@@ -375,9 +375,10 @@ def check(
 ) -> None:
     """Name what is odd about a scene, or a scene and its target. Exit code 1: something needs a decision.
 
-    bandfuse check cube.img target.tif
-
-    bandfuse check cube.img --nodata -9999 --wavelengths bands.csv --fix cube.vrt
+    \b
+    Examples:
+      bandfuse check cube.img target.tif
+      bandfuse check cube.img --nodata -9999 --fix cube.vrt
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.check import check as tool
