@@ -321,6 +321,11 @@ class TrainConfig(Inputs, Limits, Aligning, Running):
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
     )
+    skip_broken: bool = Field(
+        False,
+        description="Leave out scenes that cannot be read, hold no data or do not fit the others, and say so. By "
+        "default the first of them ends the training.",
+    )
     stac: bool = Field(False, description="Write a STAC item beside each fused raster: NAME.stac.json.")
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")

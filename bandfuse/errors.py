@@ -8,7 +8,8 @@
     │   ├── GroupError       a group that is empty, unknown or out of the cube
     │   ├── ConfigError      a setting that does not exist or does not fit
     │   ├── MismatchError    two things that do not belong together
-    │   └── OutputError      a place that cannot be written to
+    │   ├── OutputError      a place that cannot be written to
+    │   └── ScenesError      some of several scenes, with the reason for each
     └── RunError             it ran, and something failed; the command line exits with 1
 
 A message has four parts: *what* is wrong, what was *got*, what was *expected*, and the *remedy*.
@@ -17,7 +18,7 @@ A message has four parts: *what* is wrong, what was *got*, what was *expected*, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class BandfuseError(Exception):
@@ -76,6 +77,19 @@ class MismatchError(UsageError):
 
 class OutputError(UsageError):
     """A place that cannot be written to."""
+
+
+class ScenesError(UsageError):
+    """Some of several scenes cannot be used. ``reasons``: why, by the scene's key."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.reasons = dict(reasons)
+        key, reason = next(iter(self.reasons.items()))
+        more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+        super().__init__(f"scene {key!r} cannot be used{more}: {reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ScenesError, (self.reasons,)
 
 
 class RunError(BandfuseError):

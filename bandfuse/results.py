@@ -261,6 +261,7 @@ class TrainReport(Result):
     inputs: list[InputFile]
     seed: int
     alignment: list[AlignmentRow] = Field(default_factory=list, description="of scenes whose files have several grids")
+    left_out: dict[str, str] = Field(default_factory=dict, description="scenes left out by --skip-broken: the reasons")
 
 
 class ReportResult(Result):

@@ -38,7 +38,7 @@ COLUMNS = [
 ]  # fmt: skip
 REPORT_KEYS = {
     "outputs", "weights", "scores", "baselines", "convergence", "trust", "pixels", "bands_dropped", "device",
-    "seconds", "versions", "inputs", "seed", "alignment",
+    "seconds", "versions", "inputs", "seed", "alignment", "left_out",
 }  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from bandfuse.batches.plan import Plan, plan
 from bandfuse.batches.run import Run, Watch, clean, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
 from bandfuse.batches.summary import with_drift, write_summary
+from bandfuse.batches.work import size_of
 from bandfuse.errors import ConfigError
 from bandfuse.output import whole_files
 from bandfuse.results import BatchPlan, BatchResult, PlannedItem
@@ -85,15 +85,11 @@ def dry_run(path: str | Path, sets: Sequence[str] = ()) -> BatchPlan:
     """What a batch would do, and how long it may take by the pace of what the journal knows."""
     _, made = planned(path, sets)
     items = [
-        PlannedItem(job=i.job, kind=i.kind, scene=i.scene, size=_size(i.inputs), output=i.output, needs=i.needs)
+        PlannedItem(job=i.job, kind=i.kind, scene=i.scene, size=size_of(i.inputs), output=i.output, needs=i.needs)
         for i in made.items
     ]
     size = sum(item.size for item in items)
     return BatchPlan(output=str(made.folder), items=items, size=size, seconds=_estimate(made, size))
-
-
-def _size(paths: Sequence[str]) -> int:
-    return sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
 
 
 def _estimate(made: Plan, size: int) -> float | None:

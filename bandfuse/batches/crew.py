@@ -18,12 +18,18 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
 from bandfuse.batches.plan import Item
-from bandfuse.batches.work import Share, is_big, work, work_in_parts
+from bandfuse.batches.work import Found, Share, size_of, work_all, work_in_parts
 from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.stream import Spread
 from bandfuse.tools.effort import Effort
 
 R = TypeVar("R")
+
+SPREAD_FROM = 256 * 2**20
+"""Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
+
+SMALL, BUNDLE = 2**20, 16
+"""Items of less bytes than the first are sent to a cluster in bundles of at most so many."""
 
 
 class Inline(Executor):
@@ -38,28 +44,46 @@ class Inline(Executor):
 
 @dataclass
 class Crew:
-    """``slots``: items that may be given out at once; ``share``: what each may take; ``renew`` makes the executor
-    again when its processes died. ``spread``: has parts of big items done; these are seen to by ``near``, one at a
-    time."""
+    """``slots``: bundles of items that may be given out at once; ``share``: what each may take; ``renew`` makes the
+    executor again when its processes died. ``bundle``: most items of a bundle. ``spread``: has parts of big items done;
+    these are seen to by ``near``, one at a time."""
 
     slots: int
     share: Share
     executor: Executor
     renew: Callable[[], Executor] | None = None
+    bundle: int = 1
     spread: Spread | None = None
     near: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item"))
 
-    def give(self, item: Item) -> Future[dict[str, Any]]:
-        """Have an item done: a big one here, its passes in parts by a cluster's workers."""
-        if self.spread is not None and is_big(item):
-            return self.near.submit(work_in_parts, item, self.share, self.spread)
-        return self.executor.submit(work, item, self.share)
+    def takes(self, bundle: Sequence[Item], ready: Sequence[Item]) -> bool:
+        """Whether the first that is ready is to go with a bundle: any goes alone, small ones together as long as
+        enough is left to keep all slots busy."""
+        if not bundle:
+            return True
+        enough = min(self.bundle, 1 + (len(bundle) + len(ready)) // (2 * self.slots))
+        return len(bundle) < enough and all(_is_small(i) for i in (bundle[-1], ready[0]))
+
+    def give(self, items: Sequence[Item]) -> Future[list[Found]]:
+        """Have items done: a big one here, its passes in parts by a cluster's workers."""
+        if self.spread is not None and is_big(items[0]):
+            return self.near.submit(work_in_parts, items, self.share, self.spread)
+        return self.executor.submit(work_all, items, self.share)
 
     def restart(self) -> None:
         """New processes in the place of those that died."""
         assert self.renew is not None
         self.executor.shutdown(wait=False, cancel_futures=True)
         self.executor = self.renew()
+
+
+def _is_small(item: Item) -> bool:
+    return bool(item.scene) and size_of(item.inputs) < SMALL
+
+
+def is_big(item: Item) -> bool:
+    """Whether an item is worth many workers: a pooled training, or large inputs."""
+    return (not item.scene and len(item.inputs) > 1) or size_of(item.inputs) >= SPREAD_FROM
 
 
 def share_of(workers: int, threads: int | None, memory: int | None) -> Share:
@@ -132,7 +156,9 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
     try:
         count = _same_version(client, str(address))
         share = share_of(workers, None, None) if own is not None and workers else Share()
-        yield Crew(2 * count, share, client.get_executor(pure=False, retries=0), spread=_over(client, count))
+        yield Crew(
+            2 * count, share, client.get_executor(pure=False, retries=0), bundle=BUNDLE, spread=_over(client, count)
+        )
     finally:
         client.close()
         if own is not None:

@@ -136,17 +136,19 @@ def _items(
         weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
         ending = {"apply": f"{scene}.tif", "evaluate": f"{scene}.json"}.get(job.kind, scene)
         inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
-        values = _values(job, config, some, place)
+        values = _values(job, config, some, place, pooled=pooled)
         yield Item(
             key, job.name, job.kind, scene, values, str(base if pooled else base / ending), inputs, weights, needs
         )
 
 
-def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str) -> dict[str, Any]:
-    """The settings of one item: the job's before the scene's before the defaults; checked."""
+def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str, *, pooled: bool) -> dict[str, Any]:
+    """The settings of one item: the job's before the scene's before the defaults; checked. One broken scene does not
+    end a pooled training, unless it is told to."""
     model = MODELS[job.kind]
     own = some[0].settings if len(some) == 1 else {}
-    given = {k: v for k, v in {**config.defaults, **own}.items() if k in model.model_fields}
+    given: dict[str, Any] = {"skip_broken": True} if pooled else {}
+    given |= {k: v for k, v in {**config.defaults, **own}.items() if k in model.model_fields}
     given |= job.settings
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from bandfuse.batches.crew import Crew
 from bandfuse.batches.journal import Event, Journal, last_done
 from bandfuse.batches.plan import Item, Plan
-from bandfuse.batches.work import unchanged
+from bandfuse.batches.work import Found, checksum, unchanged
 from bandfuse.results import BatchItem
 
 Watch = Callable[[Event], None]
@@ -34,15 +33,14 @@ class Run:
     def __init__(self, plan: Plan, crew: Crew, journal: Journal, watch: Watch = unwatched) -> None:
         self._crew, self._journal, self._watch = crew, journal, watch
         self._done = last_done(journal.before)
-        self._states: dict[str, str] = {}
-        self._rows: dict[str, BatchItem] = {}
+        self._rows: dict[str, list[BatchItem]] = {}
         self._items = {item.key: item for item in plan.items}
         self._ready = deque(item for item in plan.items if item.needs is None)
         self._behind: dict[str, list[Item]] = {}
         for item in plan.items:
             if item.needs is not None:
                 self._behind.setdefault(item.needs, []).append(item)
-        self._running: dict[Future[dict[str, Any]], Item] = {}
+        self._running: dict[Future[list[Found]], list[Item]] = {}
         self._tries: dict[str, int] = {}
         self._alone: deque[Item] = deque()
         self._events: list[Event] = []
@@ -56,58 +54,65 @@ class Run:
             if self._running:
                 self._take_in()
             self._flush()
-            if fail_fast and "failed" in self._states.values():
+            if fail_fast and any(row.state == "failed" for rows in self._rows.values() for row in rows):
                 self._stop()
-        return [self._rows[key] for key in self._items]
+        return [row for key in self._items for row in self._rows[key]]
 
     def _give_out(self) -> None:
         """Fill the crew's slots; what a process died of is tried alone."""
         if self._alone and not self._running:
-            self._start(self._alone.popleft())
+            self._start([self._alone.popleft()])
         while not self._alone and self._ready and len(self._running) < self._crew.slots:
-            item = self._ready.popleft()
-            before = self._done.get(item.key)
-            if before is not None and unchanged(before, item) and self._source_is_same(item, before):
-                self._finish(item, "done", {**before, "kept": True})
-            else:
-                self._start(item)
+            todo: list[Item] = []
+            while self._ready and self._crew.takes(todo, self._ready):
+                item = self._ready.popleft()
+                before = self._done.get(item.key)
+                if before is not None and unchanged(before, item) and self._source_is_same(item, before):
+                    self._finish(item, "done", {**before, "kept": True})
+                else:
+                    todo.append(item)
+            if todo:
+                self._start(todo)
 
     def _source_is_same(self, item: Item, before: Event) -> bool:
         """The weights of an earlier item are those that were used."""
-        return item.needs is None or bool(before.get("weights") == _digest(item.weights))
+        return item.needs is None or bool(before.get("weights") == _sum_of(item.weights))
 
-    def _start(self, item: Item) -> None:
-        self._tries[item.key] = self._tries.get(item.key, 0) + 1
-        self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
+    def _start(self, items: list[Item]) -> None:
+        for item in items:
+            self._tries[item.key] = self._tries.get(item.key, 0) + 1
+            self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
+            Path(item.output).parent.mkdir(parents=True, exist_ok=True)
         self._flush()
-        Path(item.output).parent.mkdir(parents=True, exist_ok=True)
-        self._running[self._crew.give(item)] = item
+        self._running[self._crew.give(items)] = items
 
     def _take_in(self) -> None:
         """What is done by now, one item at least."""
         ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
         for future in ended:
-            item = self._running.pop(future, None)
-            if item is None:
+            items = self._running.pop(future, None)
+            if items is None:
                 continue
             error = future.exception()
             if isinstance(error, BrokenProcessPool):
-                self._mourn(item)
+                self._mourn(items)
                 return
-            self._judge(item, future.result() if error is None else _lost(error))
+            found = [_lost(error)] * len(items) if error is not None else future.result()
+            for item, one in zip(items, found, strict=True):
+                self._judge(item, one)
 
-    def _judge(self, item: Item, found: dict[str, Any]) -> None:
+    def _judge(self, item: Item, found: Found) -> None:
         if "reason" not in found:
-            self._finish(item, "done", {**found, "settings": item.settings_hash, "weights": _digest(item.weights)})
+            self._finish(item, "done", {**found, "settings": item.settings_hash, "weights": _sum_of(item.weights)})
         elif found["transient"] and self._tries[item.key] < TRIES:
             self._say({"event": "retry", "item": item.key, "reason": found["reason"]})
             self._ready.appendleft(item)
         else:
             self._finish(item, "failed", {"reason": found["reason"], "seconds": found["seconds"]})
 
-    def _mourn(self, first: Item) -> None:
+    def _mourn(self, first: list[Item]) -> None:
         """A worker process died, and its crew with it: all that was running is tried again, one at a time."""
-        lost = [first, *self._running.values()]
+        lost = [*first, *(item for items in self._running.values() for item in items)]
         self._running.clear()
         self._crew.restart()
         for item in lost:
@@ -119,15 +124,19 @@ class Run:
 
     def _finish(self, item: Item, state: str, found: Mapping[str, Any]) -> None:
         """Note the end of an item, and what follows for those that need it."""
-        self._states[item.key] = state
-        self._rows[item.key] = BatchItem(
+        row = BatchItem(
             job=item.job, scene=item.scene, state=state, reason=str(found.get("reason", "")),
             seconds=float(found.get("seconds", 0.0)), outputs=[o["path"] for o in found.get("outputs", [])],
             scores=dict(found.get("scores", {})), kept=bool(found.get("kept", False)),
             messages=list(found.get("messages", [])),
         )  # fmt: skip
+        broken: dict[str, str] = found.get("left_out", {})
+        without = [BatchItem(job=item.job, scene=s, state="failed", reason=why) for s, why in broken.items()]
+        self._rows[item.key] = [row, *without]
         kept = found.get("kept", False)
         self._say({"event": "kept" if kept else state, "item": item.key, **({} if kept else found)})
+        for scene, why in broken.items():
+            self._say({"event": "left-out", "item": f"{item.key}/{scene}", "reason": why})
         for other in self._behind.get(item.key, ()):
             if state == "done":
                 self._ready.append(other)
@@ -139,10 +148,10 @@ class Run:
         while self._running:
             self._take_in()
         for item in self._items.values():
-            if item.key not in self._states:
-                self._states[item.key] = "skipped"
-                self._rows[item.key] = BatchItem(job=item.job, scene=item.scene, state="skipped",
-                                                 reason="stopped after a failure")  # fmt: skip
+            if item.key not in self._rows:
+                self._rows[item.key] = [
+                    BatchItem(job=item.job, scene=item.scene, state="skipped", reason="stopped after a failure")
+                ]
         self._ready.clear()
         self._alone.clear()
 
@@ -155,14 +164,12 @@ class Run:
         self._events.clear()
 
 
-def _digest(weights: str | None) -> str:
+def _sum_of(weights: str | None) -> str:
     """SHA-256 of a weights file; empty for none."""
-    return (
-        "" if weights is None or not Path(weights).is_file() else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
-    )
+    return "" if weights is None or not Path(weights).is_file() else checksum(weights)
 
 
-def _lost(error: BaseException) -> dict[str, Any]:
+def _lost(error: BaseException) -> Found:
     """What a cluster says of an item that its workers could not bring back."""
     return {"reason": f"the cluster lost it: {error}".splitlines()[0][:200], "transient": True, "seconds": 0.0}
 

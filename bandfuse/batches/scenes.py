@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from glob import glob
 from pathlib import Path
@@ -158,11 +158,7 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
 def _named(found: list[Member]) -> list[Member]:
     """With keys that differ: the folder's name stands before stems that repeat."""
     count = Counter(m.key for m in found)
-    made = [
-        m if count[m.key] == 1
-        else Member(f"{Path(m.path).absolute().parent.name}_{m.key}", m.path, m.parts, m.source, m.settings)
-        for m in found
-    ]  # fmt: skip
+    made = [m if count[m.key] == 1 else replace(m, key=f"{Path(m.path).absolute().parent.name}_{m.key}") for m in found]
     keys = Counter(m.key for m in made)
     twice = [m.path for m in made if keys[m.key] > 1]
     if twice:

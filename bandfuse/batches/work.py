@@ -24,6 +24,9 @@ SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")
 Mark = dict[str, Any]
 """A file as it was: path, size, mtime_ns, and sha256 of inputs."""
 
+Found = dict[str, Any]
+"""What came of an item, for the journal."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -33,24 +36,23 @@ class Share:
     memory: int | None = None
 
 
-SPREAD_FROM = 256 * 2**20
-"""Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
+def size_of(paths: Sequence[str]) -> int:
+    """Bytes of those that are files."""
+    return sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
 
 
-def is_big(item: Item) -> bool:
-    """Whether an item is worth many workers: a pooled training, or large inputs."""
-    return (not item.scene and len(item.inputs) > 1) or sum(
-        os.path.getsize(p) for p in item.inputs if os.path.isfile(p)
-    ) >= SPREAD_FROM
+def work_all(items: Sequence[Item], share: Share) -> list[Found]:
+    """Do items one after the other."""
+    return [work(item, share) for item in items]
 
 
-def work_in_parts(item: Item, share: Share, spread: Spread) -> dict[str, Any]:
-    """Do one item, its passes over pixels in parts by others."""
+def work_in_parts(items: Sequence[Item], share: Share, spread: Spread) -> list[Found]:
+    """Do items, their passes over pixels in parts by others."""
     with elsewhere(spread):
-        return work(item, share)
+        return work_all(items, share)
 
 
-def work(item: Item, share: Share) -> dict[str, Any]:
+def work(item: Item, share: Share) -> Found:
     """Do one item. Failures come back as results: ``reason`` in one line, and whether it may be ``transient``."""
     started = time.perf_counter()
     inputs = [mark(p) for p in with_sidecars(item.inputs)]
@@ -60,13 +62,14 @@ def work(item: Item, share: Share) -> dict[str, Any]:
         return _failure(str(error), started, transient=_is_transient(error))
     except Exception as error:  # noqa: BLE001  (whatever one scene does must not stop the others)
         return _failure(f"unexpected {type(error).__name__}: {error}", started, transient=isinstance(error, OSError))
+    known = found.pop("sums", {})
     for one in inputs:
-        one["sha256"] = checksum(one["path"])
+        one["sha256"] = known.get(one["path"]) or checksum(one["path"])
     outputs = [mark(p, content=False) for p in _files(item.output)]
     return {"seconds": time.perf_counter() - started, "inputs": inputs, "outputs": outputs, **found}
 
 
-def _failure(reason: str, started: float, *, transient: bool) -> dict[str, Any]:
+def _failure(reason: str, started: float, *, transient: bool) -> Found:
     text = " ".join(reason.split())
     return {"reason": text, "transient": transient, "seconds": time.perf_counter() - started}
 
@@ -80,22 +83,26 @@ def _is_transient(error: BaseException | None) -> bool:
     return False
 
 
-def _train(item: Item, share: Share) -> dict[str, Any]:
+def _train(item: Item, share: Share) -> Found:
     from bandfuse.tools.train import train
 
     report, messages = train(TrainConfig(**_settings(item, share)))
     scores = _mean(report.scores.holdout or report.scores.train)
-    return {"scores": scores, "messages": messages, "device": report.device, "seed": report.seed}
+    sums = {file.path: file.sha256 for file in report.inputs}
+    return {
+        "scores": scores, "messages": messages, "device": report.device, "seed": report.seed, "sums": sums,
+        "left_out": report.left_out,
+    }  # fmt: skip
 
 
-def _apply(item: Item, share: Share) -> dict[str, Any]:
+def _apply(item: Item, share: Share) -> Found:
     from bandfuse.tools.apply import apply
 
     result = apply(str(item.weights), ApplyConfig(**_settings(item, share)))
     return {"scores": {"valid_share": result.valid_share}, "messages": result.messages}
 
 
-def _evaluate(item: Item, share: Share) -> dict[str, Any]:
+def _evaluate(item: Item, share: Share) -> Found:
     from bandfuse.tools.evaluate import evaluate
 
     settings = _settings(item, share)

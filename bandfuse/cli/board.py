@@ -34,7 +34,7 @@ def watching() -> Iterator[Watch]:
 def _say(event: dict[str, Any]) -> None:
     """A line for what ended, with the reason of what failed."""
     kind = event["event"]
-    if kind in ("failed", "skipped", "retry"):
+    if kind in ("failed", "skipped", "retry", "left-out"):
         show.note(f"{kind} {event['item']}: {event['reason']}")
     elif kind == "done":
         show.note(f"done {event['item']}: {event['seconds']:.1f} s")
@@ -63,8 +63,8 @@ class _Board:
             self._running.pop(event["item"], None)
             self._counts[kind] += 1
             self._bars.advance(self._task)
-            if kind == "failed":
-                self._failures.append(f"{event['item']}: {event['reason']}")
+        if kind in ("failed", "left-out"):
+            self._failures.append(f"{event['item']}: {event['reason']}")
 
     def __rich__(self) -> Any:
         from rich.console import Group

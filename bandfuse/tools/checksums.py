@@ -18,13 +18,14 @@ CHUNK = 1 << 23
 class Checksums:
     """SHA-256 (FIPS 180-4) of files; of what is no ordinary file, nothing.
 
-    >>> sums = Checksums([])
+    >>> sums = Checksums()
+    >>> sums.start([])
     >>> sums.wait(lambda items, total, label: items)
     {}
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._sizes = {p: os.path.getsize(p) for p in dict.fromkeys(paths) if os.path.isfile(p)}
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
         self._found: dict[str, str] = {}
         self._ticks: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -38,20 +39,20 @@ class Checksums:
         if self._thread is not None:
             self._thread.join()
 
-    def start(self) -> None:
+    def start(self, paths: Sequence[str]) -> None:
         """Begin, unless this was done already."""
         if self._thread is None:
+            self._sizes = {p: os.path.getsize(p) for p in dict.fromkeys(paths) if os.path.isfile(p)}
             self._thread = threading.Thread(target=self._work, name="bandfuse-checksums", daemon=True)
             self._thread.start()
 
     def wait(self, progress: Progress) -> dict[str, str]:
-        """The hexadecimal sums by path, once all are there.
+        """The hexadecimal sums by path, once all are there; it was started before.
 
         Raises
         ------
         InputError : a file can no longer be read.
         """
-        self.start()
         total = sum(map(_chunks, self._sizes.values()))
         for _ in progress(range(total), total=total, label="checksum of the inputs"):
             error = self._ticks.get()

@@ -11,6 +11,8 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import shorten
 from bandfuse.moments import Moments, total
 from bandfuse.scenes import Scene, common_reasons
+from bandfuse.tally import Census
+from bandfuse.tools.each import each
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.survey import Inquiry, dead_of, scout
 
@@ -24,19 +26,24 @@ class Glance:
     covariance: Floats
 
 
-def glance(scenes: Sequence[Scene], effort: Effort, seed: int) -> Glance:
+def glance(scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False) -> Glance:
     """Look at a few stacks of each scene, chosen by the seed: the same for every memory and number of threads.
 
     Where every band looks dead, the windows tell nothing, and none is taken for dead.
     """
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = [int(i) for i in np.flatnonzero(flagged.good)]
-    looks = [scout(s, wanted, effort, Inquiry(seed=seed, sample=0)) for s in scenes]
+
+    def looks_at(wanted: Sequence[int]) -> list[tuple[Census, Moments]]:
+        keys, inquiry = [s.key for s in scenes], Inquiry(seed=seed, sample=0)
+        return each(keys, scenes, lambda scene: scout(scene, wanted, effort, inquiry), skip=skip)
+
+    looks = looks_at(wanted)
     dead = common_reasons(scenes, [dead_of(census, wanted) if census.seen else {} for census, _ in looks])
     dead = {} if len(dead) == len(wanted) else dead
     alive = [p for p in wanted if p not in dead]
     if dead:
-        looks = [scout(s, alive, effort, Inquiry(seed=seed, sample=0)) for s in scenes]
+        looks = looks_at(alive)
     seen = total((moments for _, moments in looks), len(alive))
     covariance = np.zeros((len(flagged), len(flagged)))
     covariance[np.ix_(alive, alive)] = _finite(seen)

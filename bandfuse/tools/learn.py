@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bandfuse import groups as make
@@ -18,12 +17,11 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.config import TrainConfig
 from bandfuse.design import Design, design, unique_names
 from bandfuse.device import device_of
-from bandfuse.errors import ConfigError, GroupError, InputError, shorten
+from bandfuse.errors import ConfigError, GroupError, InputError, ScenesError, shorten
 from bandfuse.groups import Covariance, Group
 from bandfuse.model import Model
-from bandfuse.order import without_overlaps
 from bandfuse.progress import Progress, silent
-from bandfuse.scenes import Scene, check_inputs, limited, pair_of, places, target_bands, target_names
+from bandfuse.scenes import Scene, pair_of, target_bands, target_names
 from bandfuse.scores import judge
 from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
@@ -33,10 +31,11 @@ from bandfuse.tools.effort import Effort
 from bandfuse.tools.fitting import fit_model, is_solved
 from bandfuse.tools.glance import glance
 from bandfuse.tools.judge import held_out_pairs, peak_of
+from bandfuse.tools.opening import Opened
 from bandfuse.tools.published import require_comparable
 from bandfuse.tools.resolve import is_assessed
 from bandfuse.tools.sampled import CONVERGED, Sampling, is_sampled, limit_messages, stop_messages
-from bandfuse.tools.shift import alignment_messages, open_aligned
+from bandfuse.tools.shift import alignment_messages
 from bandfuse.tools.survey import SCORED, Inquiry, Survey, survey
 
 if TYPE_CHECKING:
@@ -64,6 +63,7 @@ class Trained:
     device: str
     plan: Plan | None
     trust: Assessment
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def messages(self) -> list[str]:
@@ -79,34 +79,28 @@ class Trained:
                 f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
             )
         lacking, aligned = make.lacking(self.config.groups, self.survey.bands), alignment_messages(self.scenes)
-        return list(dict.fromkeys([*from_files, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops]))
-
-
-def open_scenes(config: TrainConfig) -> list[Scene]:
-    """The scenes of a training, all with the same bands."""
-    here = limited(
-        places(config.scenes, config.source, config.target, config.labels), config.mask, config.bounds, config.window
-    )
-    scenes = [
-        _one_detector(
-            open_aligned(p, config, label_field=config.label_field, unlabelled=config.unlabelled,
-                         wavelengths=config.wavelengths),
-            config.overlap,
+        broken = [f"scene {key!r} is left out: {reason}" for key, reason in self.left_out.items()]
+        return list(
+            dict.fromkeys([*broken, *from_files, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops])
         )
-        for p in here
-    ]  # fmt: skip
-    for scene in scenes[1:]:
-        check_inputs(scene, scenes[0].bands)
-    return scenes
 
 
-def _one_detector(scene: Scene, rule: str) -> Scene:
-    """The scene, with the bands dropped that the rule for overlapping detectors leaves out."""
-    bands = without_overlaps(scene.bands, rule)
-    ends = np.cumsum([len(r.bands) for r in scene.rasters])
-    parts = [range(end - len(r.bands), end) for r, end in zip(scene.rasters, ends, strict=True)]
-    rasters = tuple(replace(r, bands=bands.take(part)) for r, part in zip(scene.rasters, parts, strict=True))
-    return replace(scene, rasters=rasters)
+def learn_from(
+    config: TrainConfig,
+    opened: Opened,
+    progress: Progress = silent,
+    *,
+    loss: LossFunction | None = None,
+    once_read: Callable[[Sequence[str]], None] = lambda files: None,
+) -> Trained:
+    """:func:`learn`, again without the scenes that turn out broken if they may be left out."""
+    while True:
+        try:
+            trained = learn(config, opened.scenes, progress, loss=loss, once_read=once_read)
+        except ScenesError as error:
+            opened = opened.without(error.reasons)
+        else:
+            return replace(trained, left_out=opened.left_out)
 
 
 def learn(
@@ -115,14 +109,14 @@ def learn(
     progress: Progress = silent,
     *,
     loss: LossFunction | None = None,
-    once_read: Callable[[], None] = lambda: None,
+    once_read: Callable[[Sequence[str]], None] = lambda files: None,
 ) -> Trained:
     """Learn weights with resolved settings; nothing is written. ``loss(y, target)`` is a loss of your own, of (N, K)
-    tensors; ``once_read`` is called when the pixels are read."""
+    tensors; ``once_read`` is given the files when their pixels are read."""
     targets = _target_names(config, scenes)
     started = time.perf_counter()
     effort = Effort.of(config.threads, config.memory)
-    seen = cache(lambda: glance(scenes, effort, config.seed).covariance)
+    seen = cache(lambda: glance(scenes, effort, config.seed, skip=config.skip_broken).covariance)
     found = survey(
         scenes,
         lambda bands: _arrange(config, bands, targets, seen),
@@ -137,12 +131,13 @@ def learn(
             precision=config.precision,
             most=config.max_pixels,
             squares_only=set(config.terms) == {"regression"},
+            skip=config.skip_broken,
         ),
     )
     _require_classes(config, scenes, found)
     _require_noise(config, found)
     require_room(config, found)
-    once_read()
+    once_read([r.path for s in scenes for r in s.files])
     _load(config)
     read = time.perf_counter()
     sampling = Sampling(loss, checkpoint_of(config, found))
@@ -300,19 +295,12 @@ def _assess(
 
 
 def _target_names(config: TrainConfig, scenes: Sequence[Scene]) -> list[str] | None:
-    """Unique names of the target bands, the same number in every scene; None without a target."""
+    """Unique names of the target bands; None without a target."""
     if config.goal != "regression":
         return None
     first = scenes[0].target
     assert first is not None
     count = len(target_bands(first))
-    for scene in scenes[1:]:
-        assert scene.target is not None
-        if len(target_bands(scene.target)) != count:
-            raise ConfigError(
-                f"target of scene {scene.key!r} differs from the others",
-                got=f"{len(target_bands(scene.target))} bands", expected=f"{count} bands",
-            )  # fmt: skip
     names = target_names(first)
     return [f"b{i}" for i in range(1, count + 1)] if names is None else unique_names(names)
 

@@ -51,6 +51,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         inputs=[_input(raster, checksums.get(path, "")) for path, raster in files.items()],
         seed=trained.config.seed,
         alignment=alignment_rows(trained.scenes),
+        left_out=trained.left_out,
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.design import Design
-from bandfuse.errors import InputError, shorten
+from bandfuse.errors import BandfuseError, InputError, shorten
 from bandfuse.heldout import block_numbers
 from bandfuse.moments import Moments, total
 from bandfuse.pixels import Pixels
@@ -21,6 +22,7 @@ from bandfuse.raster import OUTSIDE, AlignedReader, Reader, labelled, opened_sel
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import Source, each_window
 from bandfuse.tally import NOISE, Census, Question, Tally, look, part_of, reduce_windows
+from bandfuse.tools.each import each
 from bandfuse.tools.effort import Effort
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, drawn, plan_parts, tile
 
@@ -157,7 +159,8 @@ class Inquiry:
     """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the noise too; the
     pixels dealt to so many ``random_parts``; all of them, or about ``most``. ``device``, ``precision``: where
     moments are computed, and how precisely; auto: by the look of the first windows. ``squares_only``: nothing but
-    squared errors of outputs is asked for, so that bands of different groups need not meet."""
+    squared errors of outputs is asked for, so that bands of different groups need not meet. ``skip``: all scenes that
+    fail are looked for."""
 
     seed: int
     sample: int
@@ -167,6 +170,7 @@ class Inquiry:
     precision: str = "auto"
     most: int | None = None
     squares_only: bool = False
+    skip: bool = False
 
     def of_scene(self, scene: Scene, scenes: Sequence[Scene]) -> Inquiry:
         """With the scene's share of the pixels."""
@@ -179,16 +183,22 @@ class Inquiry:
 def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry) -> Survey:
     """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
 
-    A wrong guess costs one more pass, and is said in the messages.
+    A wrong guess costs one more pass, and is said in the messages. Where all bands of a scene are dead, this speaks
+    against the scene.
 
     Parameters
     ----------
     arrange : makes the design from a band table; called again when bands turn out dead.
+
+    Raises
+    ------
+    InputError : of the first scene that cannot be used. ScenesError : of all of them, if the inquiry skips.
     """
+    keys = [s.key for s in scenes]
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
-    looks = [scout(s, wanted, effort, inquiry) for s in scenes]
-    guess = common_reasons(scenes, [dead_of(census, wanted) if census.seen else {} for census, _ in looks])
+    looks = each(keys, scenes, lambda scene: scout(scene, wanted, effort, inquiry), skip=inquiry.skip)
+    guess = common_reasons(scenes, [_dead_if_some_live(census, wanted) for census, _ in looks])
     messages: list[str] = []
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
@@ -196,16 +206,14 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
         design = arrange(bands)
         inquiry = _settled(inquiry, [moments for _, moments in looks], [wanted.index(p) for p in design.used])
         tallies = _passes(scenes, wanted, design, effort, progress, inquiry)
-        for scene, tally in zip(scenes, tallies, strict=True):
-            require_selected(scene, tally)
+        pairs = list(zip(scenes, tallies, strict=True))
+        each(keys, pairs, lambda pair: _require_bands_of(*pair, wanted), skip=inquiry.skip)
         truth = common_reasons(scenes, [dead_of(t.census, wanted) for t in tallies])
         if attempt == 2 or set(truth) == set(guess):
             break
         messages.append("the dead bands were not those seen in the first windows: the pixels were read a second time")
         guess = truth
-    _require_pixels(scenes, tallies)
-    totals = [t.total() for t in tallies]
-    _require_numbers(scenes, totals)
+    totals = each(keys, pairs, lambda pair: _usable(*pair), skip=inquiry.skip)
     grids = [block_grid(s, len(scenes)) for s in scenes]
     bands = flagged.dropping(truth)
     return Survey(bands, design, totals, tallies, grids, messages, inquiry.random_parts, inquiry.precision)
@@ -222,6 +230,12 @@ def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) ->
 def dead_of(census: Census, wanted: Sequence[int]) -> dict[int, str]:
     """The wanted bands that a census finds dead, by position, with the reason."""
     return {wanted[i]: reason for i, reason in census.dead(len(wanted)).items()}
+
+
+def _dead_if_some_live(census: Census, wanted: Sequence[int]) -> dict[int, str]:
+    """The dead bands; none where all seem to be, as a few windows do not tell that."""
+    dead = dead_of(census, wanted)
+    return dead if len(dead) < len(wanted) else {}
 
 
 def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> tuple[Census, Moments]:
@@ -284,22 +298,48 @@ def _passes(
 ) -> list[Tally]:
     """Gather all scenes; elsewhere each row of blocks is a part of its own."""
     own = [inquiry.of_scene(scene, scenes) for scene in scenes]
-    if effort.spread is None:
-        return [
-            _pass(scene, i, wanted, design, effort, own[i], block_grid(scene, len(scenes)), progress=progress)
-            for i, scene in enumerate(scenes)
-        ]
     grids = [block_grid(scene, len(scenes)) for scene in scenes]
+    keys, numbers = [s.key for s in scenes], range(len(scenes))
+    if effort.spread is None:
+
+        def gather(i: int) -> Tally:
+            return _pass(scenes[i], i, wanted, design, effort, own[i], grids[i], progress=progress)
+
+        return each(keys, numbers, gather, skip=inquiry.skip)
     tasks = [
         (scene, i, wanted, design, effort.alone, own[i], grids[i], rows)
         for i, scene in enumerate(scenes)
         for rows in pairwise(grids[i].row_edges)
     ]
-    found: list[list[Tally]] = [[] for _ in scenes]
-    results = progress(effort.spread(_pass, tasks), total=len(tasks), label="read elsewhere")
-    for task, tally in zip(tasks, results, strict=True):
-        found[task[1]].append(tally)
-    return [Tally.joined(parts, one.sample) for parts, one in zip(found, own, strict=True)]
+    found: list[list[Tally | BandfuseError]] = [[] for _ in scenes]
+    work = _pass_or_error if inquiry.skip else _pass
+    results: Iterator[Tally | BandfuseError] = effort.spread(work, tasks)
+    for task, part in zip(tasks, progress(results, total=len(tasks), label="read elsewhere"), strict=True):
+        found[task[1]].append(part)
+    return each(keys, numbers, lambda i: _joined(found[i], own[i].sample), skip=inquiry.skip)
+
+
+def _pass_or_error(*task: Any) -> Tally | BandfuseError:
+    """A part, or why there is none: the other parts go on."""
+    try:
+        return _pass(*task)
+    except BandfuseError as error:
+        return error
+
+
+def _joined(parts: Sequence[Tally | BandfuseError], sample: int) -> Tally:
+    """The parts of a scene together.
+
+    Raises
+    ------
+    BandfuseError : of the first part that failed.
+    """
+    whole = []
+    for part in parts:
+        if isinstance(part, BandfuseError):
+            raise part
+        whole.append(part)
+    return Tally.joined(whole, sample)
 
 
 def _pass(
@@ -394,23 +434,29 @@ def require_selected(scene: Scene, tally: Tally) -> None:
         )
 
 
-def _require_numbers(scenes: Sequence[Scene], totals: Sequence[Moments]) -> None:
-    for scene, moments in zip(scenes, totals, strict=True):
-        if not np.isfinite(moments.scatter).all():
-            raise InputError(
-                f"scene {scene.key!r} holds numbers whose squares overflow",
-                expected="numbers below 1e150 in size",
-                remedy="Is a fill value not declared as nodata? Look at it with bandfuse info.",
-            )
+def _require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None:
+    """Of a scene pixels must be selected, and some band must hold data."""
+    require_selected(scene, tally)
+    dead = dead_of(tally.census, wanted)
+    if len(dead) == len(wanted):
+        _require_bands([scene], scene.bands.dropping(dead), wanted)
 
 
-def _require_pixels(scenes: Sequence[Scene], tallies: Sequence[Tally]) -> None:
-    for scene, tally in zip(scenes, tallies, strict=True):
-        if tally.used < 2:
-            reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
-            raise InputError(
-                f"scene {scene.key!r} has no pixels to learn from",
-                got=f"{tally.used} usable of {scene.shape[0] * scene.shape[1]} pixels ({reasons or 'too small'})",
-                expected="at least 2 pixels that are valid in all used bands and the target",
-                remedy="Look at it with bandfuse info; leave out bands that hold no data.",
-            )
+def _usable(scene: Scene, tally: Tally) -> Moments:
+    """The moments of a scene; it must have pixels, and numbers that can be squared."""
+    if tally.used < 2:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
+        raise InputError(
+            f"scene {scene.key!r} has no pixels to learn from",
+            got=f"{tally.used} usable of {scene.shape[0] * scene.shape[1]} pixels ({reasons or 'too small'})",
+            expected="at least 2 pixels that are valid in all used bands and the target",
+            remedy="Look at it with bandfuse info; leave out bands that hold no data.",
+        )
+    moments = tally.total()
+    if not np.isfinite(moments.scatter).all():
+        raise InputError(
+            f"scene {scene.key!r} holds numbers whose squares overflow",
+            expected="numbers below 1e150 in size",
+            remedy="Is a fill value not declared as nodata? Look at it with bandfuse info.",
+        )
+    return moments

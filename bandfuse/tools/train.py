@@ -18,7 +18,8 @@ from bandfuse.sensors import is_file
 from bandfuse.tools.apply import fuse_to
 from bandfuse.tools.checksums import Checksums
 from bandfuse.tools.effort import Effort
-from bandfuse.tools.learn import Trained, learn, open_scenes
+from bandfuse.tools.learn import Trained, learn_from
+from bandfuse.tools.opening import open_scenes
 from bandfuse.tools.page import write_texts
 from bandfuse.tools.record import report_of
 from bandfuse.tools.resolve import resolve
@@ -70,10 +71,11 @@ def train(
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
     config = resolve(with_loss(config, loss))
-    scenes = open_scenes(config)
+    opened = open_scenes(config)
+    scenes = opened.scenes
     _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
-    with Checksums([r.path for s in scenes for r in s.files]) as checksums:
-        trained = learn(config, scenes, progress, loss=loss, once_read=checksums.start)
+    with Checksums() as checksums:
+        trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start)
         report = _write(folder, trained, checksums, progress)
     return report, trained.messages
 

@@ -1,0 +1,206 @@
+"""Scenes that cannot be used: named, and left out if that is wanted, as if they had never been given."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from rasters import cli, ok, spectra, write_tiff
+from test_spread import pickled
+
+from bandfuse.errors import InputError, ScenesError
+from bandfuse.tools.each import each, misfits
+from bandfuse.tools.effort import elsewhere
+
+SHAPE = (200, 12)
+QUICK = ("--no-report", "--no-fused", "--folds", 0, "--constraint", "free")
+
+
+def scenes_in(folder: Path, count: int = 4) -> None:
+    """Scenes of six bands with targets."""
+    for i in range(count):
+        x = spectra(6, *SHAPE, seed=i)
+        write_tiff(folder / f"s{i}.tif", x)
+        write_tiff(folder / f"s{i}_t.tif", x[:3].mean(axis=0)[None])
+
+
+def no_raster(folder: Path, key: str) -> None:
+    (folder / f"{key}.tif").write_text("no raster")
+
+
+def no_target(folder: Path, key: str) -> None:
+    (folder / f"{key}_t.tif").unlink()
+
+
+def fewer_bands(folder: Path, key: str) -> None:
+    write_tiff(folder / f"{key}.tif", spectra(5, *SHAPE))
+
+
+def other_targets(folder: Path, key: str) -> None:
+    write_tiff(folder / f"{key}_t.tif", spectra(2, *SHAPE))
+
+
+def nothing_valid(folder: Path, key: str) -> None:
+    write_tiff(folder / f"{key}.tif", np.full((6, *SHAPE), np.nan, dtype=np.float32))
+
+
+def zeros(folder: Path, key: str) -> None:
+    write_tiff(folder / f"{key}.tif", np.zeros((6, *SHAPE), dtype=np.float32))
+
+
+def no_valid_target(folder: Path, key: str) -> None:
+    write_tiff(folder / f"{key}_t.tif", np.full((1, *SHAPE), np.nan, dtype=np.float32))
+
+
+def cut_short(folder: Path, key: str) -> None:
+    file = folder / f"{key}.tif"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size - 400])
+
+
+def overflowing(folder: Path, key: str) -> None:
+    write_tiff(
+        folder / f"{key}.tif", np.where(np.arange(SHAPE[0])[:, None] == 7, 1e200, spectra(6, *SHAPE, dtype="float64"))
+    )
+
+
+BREAKS = [
+    no_raster, no_target, fewer_bands, other_targets, nothing_valid, zeros, no_valid_target, cut_short, overflowing,
+]  # fmt: skip
+
+
+def trained(folder: Path, output: str, *flags: str, first: int = 0) -> Path:
+    scenes = [folder / f"s{i}.tif" for i in range(first, 4)]
+    ok(
+        "train",
+        *scenes,
+        "--target",
+        "{parent}/{stem}_t.tif",
+        "--no-report",
+        "--no-fused",
+        "-o",
+        folder / output,
+        *flags,
+    )
+    return folder / output
+
+
+@pytest.mark.parametrize("breaks", BREAKS)
+def test_a_broken_scene_is_left_out_as_if_it_was_not_given(breaks: Callable[[Path, str], None], tmp_path: Path) -> None:
+    scenes_in(tmp_path)
+    breaks(tmp_path, "s0")
+    scenes = [tmp_path / f"s{i}.tif" for i in range(4)]
+    flags = ("--target", "{parent}/{stem}_t.tif", "-o", tmp_path / "no")
+    refused = cli("train", *scenes, *flags)
+    assert refused.code == 2
+    assert len(refused.err.strip().splitlines()) == 1
+    assert not (tmp_path / "no").exists()
+    run, without = trained(tmp_path, "run", "--skip-broken"), trained(tmp_path, "without", first=1)
+    for name in ("weights.safetensors", "weights.csv"):
+        assert (run / name).read_bytes() == (without / name).read_bytes()
+    report = json.loads((run / "report.json").read_text())
+    assert list(report["left_out"]) == ["s0"]
+    assert "s0" in report["left_out"]["s0"]
+    assert json.loads((without / "report.json").read_text())["left_out"] == {}
+    assert sorted(Path(f["path"]).name[:2] for f in report["inputs"]) == sorted(
+        f"s{i}" for i in range(1, 4) for _ in "xt"
+    )
+
+
+def test_several_are_found_whatever_stage_they_fail_at(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 6)
+    for i, breaks in enumerate((cut_short, no_valid_target, no_raster)):
+        breaks(tmp_path, f"s{i}")
+    run, without = trained(tmp_path, "run", "--skip-broken"), trained(tmp_path, "without", first=3)
+    assert (run / "weights.safetensors").read_bytes() == (without / "weights.safetensors").read_bytes()
+    left_out = json.loads((run / "report.json").read_text())["left_out"]
+    assert sorted(left_out) == ["s0", "s1", "s2"]
+    assert "no valid pixel" in left_out["s1"] or "no pixels to learn from" in left_out["s1"]
+
+
+def test_the_terminal_and_the_page_name_them(tmp_path: Path) -> None:
+    scenes_in(tmp_path)
+    no_raster(tmp_path, "s0")
+    scenes = [tmp_path / f"s{i}.tif" for i in range(4)]
+    done = ok("train", *scenes, "--target", "{parent}/{stem}_t.tif", "-o", tmp_path / "run", "--skip-broken")
+    assert "scene 's0' is left out" in done.err
+    assert "scene &#39;s0&#39; is left out" in (tmp_path / "run/report.html").read_text()
+
+
+def test_in_parts_by_others_it_is_the_same(tmp_path: Path) -> None:
+    scenes_in(tmp_path)
+    overflowing(tmp_path, "s0")
+    cut_short(tmp_path, "s1")
+    whole = trained(tmp_path, "whole", "--skip-broken")
+    pickled.seen = []  # type: ignore[attr-defined]
+    with elsewhere(pickled):
+        parts = trained(tmp_path, "parts", "--skip-broken")
+    assert "_pass_or_error" in [name for name, _ in pickled.seen]  # type: ignore[attr-defined]
+    assert (whole / "weights.safetensors").read_bytes() == (parts / "weights.safetensors").read_bytes()
+    reports = [json.loads((run / "report.json").read_text())["left_out"] for run in (whole, parts)]
+    assert sorted(reports[0]) == ["s0", "s1"]
+    assert reports[0] == reports[1]
+
+
+def test_groups_that_see_pixels_leave_them_out_too(tmp_path: Path) -> None:
+    scenes_in(tmp_path)
+    cut_short(tmp_path, "s0")
+    scenes = [tmp_path / f"s{i}.tif" for i in range(4)]
+    ok("train", *scenes, "--skip-broken", "--groups", "correlation:2", "--no-report", "-o", tmp_path / "run")
+    assert list(json.loads((tmp_path / "run/report.json").read_text())["left_out"]) == ["s0"]
+
+
+def test_none_that_can_be_used_is_an_error(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    for key in ("s0", "s1"):
+        no_raster(tmp_path, key)
+    done = cli("train", tmp_path / "s0.tif", tmp_path / "s1.tif", "--skip-broken", "-o", tmp_path / "run")
+    assert done.code == 2
+    assert "no scene can be used" in done.err
+    assert "s0" in done.err
+    assert "s1" in done.err
+
+
+def test_scenes_that_agree_with_nothing_are_an_error(tmp_path: Path) -> None:
+    for bands in (3, 4, 5):
+        write_tiff(tmp_path / f"s{bands}.tif", spectra(bands, 30, 30))
+    done = cli("train", *(tmp_path / f"s{b}.tif" for b in (3, 4, 5)), "--skip-broken", "-o", tmp_path / "run")
+    assert done.code == 2
+    assert "another number of bands" in done.err
+
+
+def test_what_the_system_refuses_once_is_tried_again() -> None:
+    tries: list[int] = []
+
+    def work(i: int) -> int:
+        tries.append(i)
+        if i == 1 and tries.count(1) == 1:
+            raise InputError("s1 cannot be read") from OSError(5, "Input/output error")
+        if i == 2:
+            raise InputError("s2 is no raster")
+        return 10 * i
+
+    assert each(["s0", "s1"], [0, 1], work, skip=True) == [0, 10]
+    with pytest.raises(ScenesError, match="'s2' cannot be used: s2 is no raster") as found:
+        each(["s1", "s2", "s3"], [1, 2, 3], work, skip=True)
+    assert found.value.reasons == {"s2": "s2 is no raster."}
+    assert tries.count(2) == 1
+    again = pickle.loads(pickle.dumps(found.value))
+    assert (again.reasons, str(again)) == (found.value.reasons, str(found.value))
+
+
+def test_the_reference_is_one_that_half_of_the_others_fit() -> None:
+    def check(scene: Any, first: Any) -> None:
+        if scene.bands != first.bands:
+            raise InputError(f"{scene.key} differs")
+
+    scenes: Any = [SimpleNamespace(key=f"s{i}", bands=b) for i, b in enumerate((7, 6, 6, 5, 6))]
+    assert list(misfits(scenes, check)) == ["s0", "s3"]
+    assert misfits(scenes[1:3], check) == {}
+    with pytest.raises(InputError):
+        misfits(scenes[:1] + scenes[2:4], check)
