@@ -31,7 +31,9 @@ LEGEND_MOST, LEGEND_COLUMNS = 16, 5
 GAP_STEPS = 3.0
 """A step longer than this many median steps is a gap in the wavelengths."""
 MARKER_POINTS = 2000
-"""Charts with more points than this show lines only."""
+"""Charts with more points than this show lines only, and charts of several lines."""
+MOST_WIDTHS = 4
+"""Up to this many lines differ in width, the first the widest."""
 DETAIL_SHARE = 0.4
 """A chart gets a second panel if its weight lies within this share of the axis."""
 DETAIL_LEAST, DETAIL_HELD = 0.01, 0.9
@@ -96,12 +98,14 @@ def weights_figure(
         whole, detail = _whole_range(series), _detail_range(series)
         figure, panels = _canvas(len(entries), (1.9, 1.0) if detail else (1.0,), titles=detail is not None)
         if detail:
-            _draw_weights(panels[0], series, unused, detail, markers=True)
+            _draw_weights(panels[0], series, unused, detail, markers=len(series) == 1)
             _draw_weights(panels[1], series, unused, whole, markers=False)
             for axes, title in zip(panels, ("where the weight is", "all bands"), strict=True):
                 axes.set_title(title, loc="left", fontsize=10.5, color=MUTED)
         else:
-            _draw_weights(panels[0], series, unused, whole, markers=sum(len(s.x) for s in series) <= MARKER_POINTS)
+            _draw_weights(
+                panels[0], series, unused, whole, markers=len(series) == 1 and len(series[0].x) <= MARKER_POINTS
+            )
         for axes in panels:
             if published:
                 _draw_published(axes, rows, published, by_wavelength)
@@ -225,7 +229,9 @@ def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: R
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
     for i, one in enumerate(series):
         inside = one.within(part)
-        (_draw_stems if stems else _draw_line)(axes, inside, SERIES[i % len(SERIES)], unused)
+        # of lines on the same place the ones below stay visible
+        width = 1.5 + 0.9 * (len(series) - 1 - i if len(series) <= MOST_WIDTHS else 0)
+        (_draw_stems if stems else _draw_line)(axes, inside, SERIES[i % len(SERIES)], unused, width)
         if markers:
             _draw_markers(axes, inside, SERIES[i % len(SERIES)])
     axes.set_xlim(*part)
@@ -239,15 +245,17 @@ def _draw_published(axes: Axes, rows: Sequence[WeightRow], published: Mapping[in
     axes.plot(*zip(*line, strict=True), color=INK, linestyle="--", linewidth=1.1, zorder=3.5, scalex=False)
 
 
-def _draw_stems(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:
-    axes.vlines(one.x, 0.0, one.y, color=colour, linewidth=2.2, alpha=0.45)
+def _draw_stems(axes: Axes, one: _Series, colour: str, unused: Floats, width: float) -> None:
+    axes.vlines(one.x, 0.0, one.y, color=colour, linewidth=1.5 * width, alpha=0.45)
     if one.has_interval:
         axes.vlines(one.x, one.low, one.high, color=colour, linewidth=7, alpha=0.25)
 
 
-def _draw_line(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:
+def _draw_line(axes: Axes, one: _Series, colour: str, unused: Floats, width: float) -> None:
     for part in segments(one.x, unused):
-        axes.plot(one.x[part], one.y[part], color=colour, linewidth=1.5, solid_joinstyle="round", zorder=3)
+        look = "o" if part.stop - part.start == 1 else "-"
+        axes.plot(one.x[part], one.y[part], look, color=colour, linewidth=width, markersize=3, markeredgewidth=0,
+                  solid_joinstyle="round", zorder=3)  # fmt: skip
         if one.has_interval and part.stop - part.start > 1:
             axes.fill_between(one.x[part], one.low[part], one.high[part], color=colour, alpha=0.2, linewidth=0)
         elif one.has_interval:

@@ -70,7 +70,7 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     axes.imshow(picture, extent=(*ends, *ends), origin="lower", interpolation="none", aspect="equal", zorder=2)
     axes.plot(ends, ends, color=INK, linewidth=0.9, linestyle="--", zorder=3)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, steps=ROUND_STEPS))
         power = power_ticks(axis, ends)
     axes.set_title(shorten(density.output, 24) + power, loc="left", fontsize=10.5, color=INK)
     axes.grid(False)

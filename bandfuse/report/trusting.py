@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandfuse.report.numbers import MISSING, number, share
+from bandfuse.report.numbers import MISSING, number, power, share
 from bandfuse.report.views import Column, Table, wavelength
 from bandfuse.results import CurvePoint, Estimate, OutputTrust, TrainReport
 
@@ -38,7 +38,7 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
         unsure = sum(1 for w in one.weights if w.sign_flip is not None and w.sign_flip > FLIPS)
         steady = MISSING if one.rank_agreement is None else f"{one.rank_agreement:.2f}"
         signs = f"{unsure} of {len(one.weights)}" if one.weights else MISSING
-        condition = "infinite" if one.condition is None else number(one.condition, 2)
+        condition = "infinite" if one.condition is None else power(one.condition)
         shape = (_estimate(one.centre_nm), _estimate(one.fwhm_nm), _estimate(one.out_of_band, 100))
         rows.append((one.name, *shape, steady, signs, condition))
     titles = ("Centre (nm)", "FWHM (nm)", "Out of band (%)", "Rank agreement", "Unsure signs", "Condition")

@@ -101,7 +101,7 @@ def weights_caption(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]) -
         return "This output has no weights."
     axis = "wavelength" if has_wavelengths(rows) else "band number"
     parts = [f"Effective weight (gain × weight) against {axis}."]
-    if any(row.effective_weight == 0 for row in rows):
+    if any(row.effective_weight == 0 for row in rows) and len({(row.scene, row.source) for row in rows}) == 1:
         parts.append("Grey points are weights of exactly zero.")
     if any(row.ci_low is not None and row.ci_high is not None for row in rows):
         parts.append("The tint around it is the 95\u202f% interval.")

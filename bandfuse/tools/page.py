@@ -117,7 +117,7 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
     caption = f"{Path(scene.rasters[0].path).name}, {how}.{several}"
     looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.rasters[0], chosen)))]
     limits = None
-    shown = _shown(trained.model.common)
+    shown = shown_outputs(trained.model.common)
     names = [trained.survey.design.names[i] for i in shown]
     if scene.target is not None and trained.survey.design.targets:
         bands = target_bands(scene.target)
@@ -132,7 +132,7 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
     return looks
 
 
-def _shown(fusion: Fusion) -> list[int]:
+def shown_outputs(fusion: Fusion) -> list[int]:
     """Positions of outputs for red, green and blue: those whose weights lie nearest to these colours; else the first
     three backwards; one if there are fewer."""
     if len(fusion.outputs) < 3:

@@ -71,10 +71,10 @@ def _first(goal: str, known: dict[str, float], split: str) -> str:
     if goal == "snr":
         best = max(known.values())
         return f"The fused bands reach {known[worst]:.1f} to {best:.1f} dB of signal to noise{where}."
-    return _explained(f"{where.strip().capitalize()}, the" if where else "The", known)
+    return explained(f"{where.strip().capitalize()}, the" if where else "The", known)
 
 
-def _explained(start: str, r2: dict[str, float]) -> str:
+def explained(start: str, r2: dict[str, float]) -> str:
     """Shares of the targets' variances in words; R² below zero is worse than the mean of the target, not a share."""
     worst, best = min(r2, key=lambda name: r2[name]), max(r2, key=lambda name: r2[name])
     failed = [repr(name) for name, value in r2.items() if value <= 0]
