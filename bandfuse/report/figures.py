@@ -32,8 +32,6 @@ GAP_STEPS = 3.0
 """A step longer than this many median steps is a gap in the wavelengths."""
 MARKER_POINTS = 2000
 """Charts with more points than this show lines only, and charts of several lines."""
-MOST_WIDTHS = 4
-"""Up to this many lines differ in width, the first the widest."""
 DETAIL_SHARE = 0.4
 """A chart gets a second panel if its weight lies within this share of the axis."""
 DETAIL_LEAST, DETAIL_HELD = 0.01, 0.9
@@ -91,7 +89,7 @@ def weights_figure(
     by_wavelength = has_wavelengths(rows)
     series = _all_series(rows, by_wavelength)
     unused = dropped_positions(rows, dropped, by_wavelength)
-    entries: list[_Entry] = [(s.label, SERIES[i % len(SERIES)], "-") for i, s in enumerate(series)]
+    entries: list[_Entry] = [(s.label, *_look(i)) for i, s in enumerate(series)]
     if published:
         entries = [(name or "learned", colour, style) for name, colour, style in entries] + [("published", INK, "--")]
     with chart_style(key):
@@ -229,9 +227,7 @@ def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: R
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
     for i, one in enumerate(series):
         inside = one.within(part)
-        # of lines on the same place the ones below stay visible
-        width = 1.5 + 0.9 * (len(series) - 1 - i if len(series) <= MOST_WIDTHS else 0)
-        (_draw_stems if stems else _draw_line)(axes, inside, SERIES[i % len(SERIES)], unused, width)
+        (_draw_stems if stems else _draw_line)(axes, inside, *_look(i), unused)
         if markers:
             _draw_markers(axes, inside, SERIES[i % len(SERIES)])
     axes.set_xlim(*part)
@@ -245,16 +241,21 @@ def _draw_published(axes: Axes, rows: Sequence[WeightRow], published: Mapping[in
     axes.plot(*zip(*line, strict=True), color=INK, linestyle="--", linewidth=1.1, zorder=3.5, scalex=False)
 
 
-def _draw_stems(axes: Axes, one: _Series, colour: str, unused: Floats, width: float) -> None:
-    axes.vlines(one.x, 0.0, one.y, color=colour, linewidth=1.5 * width, alpha=0.45)
+def _look(i: int) -> tuple[str, LineStyle]:
+    """Colour and style of a line; with other dashes than its neighbours, lines on the same place are all seen."""
+    return SERIES[i % len(SERIES)], STYLES[i % len(STYLES)]
+
+
+def _draw_stems(axes: Axes, one: _Series, colour: str, style: LineStyle, unused: Floats) -> None:
+    axes.vlines(one.x, 0.0, one.y, color=colour, linewidth=2.2, alpha=0.45)
     if one.has_interval:
         axes.vlines(one.x, one.low, one.high, color=colour, linewidth=7, alpha=0.25)
 
 
-def _draw_line(axes: Axes, one: _Series, colour: str, unused: Floats, width: float) -> None:
+def _draw_line(axes: Axes, one: _Series, colour: str, style: LineStyle, unused: Floats) -> None:
     for part in segments(one.x, unused):
-        look = "o" if part.stop - part.start == 1 else "-"
-        axes.plot(one.x[part], one.y[part], look, color=colour, linewidth=width, markersize=3, markeredgewidth=0,
+        look = "o" if part.stop - part.start == 1 else style
+        axes.plot(one.x[part], one.y[part], look, color=colour, linewidth=1.6, markersize=3, markeredgewidth=0,
                   solid_joinstyle="round", zorder=3)  # fmt: skip
         if one.has_interval and part.stop - part.start > 1:
             axes.fill_between(one.x[part], one.low[part], one.high[part], color=colour, alpha=0.2, linewidth=0)
