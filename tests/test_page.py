@@ -17,14 +17,19 @@ import rasterio
 from browser import Tab, browser
 from matplotlib import image
 
+from bandfuse.bands import Bands
 from bandfuse.cli.main import main
 from bandfuse.config import TrainConfig
+from bandfuse.fusion import Fusion
 from bandfuse.report.html import SECTIONS
+from bandfuse.report.maps import DARKEST
 from bandfuse.report.page import Page
 from bandfuse.tools.heldblocks import block_errors, densities, held_pairs
 from bandfuse.tools.learn import Trained, learn, open_scenes
+from bandfuse.tools.page import shown_outputs
 from bandfuse.tools.resolve import resolve
 from bandfuse.tools.train import train
+from bandfuse.tools.verdict import explained
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
@@ -141,6 +146,28 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
     learned = learn(cube, open_scenes(cube))
     assert held_pairs(learned) == {}
     assert densities(learned, {}) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"a": 0.9, "b": 0.5}, "The fused bands explain 50.00 % of the variance of 'b', the least well matched target"),
+        ({"a": 0.9, "b": -0.2, "c": -9.0},
+         "predict 'b', 'c' no better than the mean of the target would; they explain 90.00 % of the variance of 'a'"),
+        ({"a": -0.1}, "The fused bands predict 'a' no better than the mean of the target would."),
+    ],
+)  # fmt: skip
+def test_a_score_below_zero_is_no_share(scores: dict[str, float], words: str) -> None:
+    assert words in explained("The", scores)
+    assert "-" not in explained("The", scores)
+
+
+def test_pictures_take_the_outputs_that_look_like_red_green_and_blue() -> None:
+    names, nm = ("deep blue", "blue", "green", "red", "nir"), np.array([440.0, 480.0, 550.0, 660.0, 850.0])
+    inputs, outputs = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm), Bands.of(names)
+    assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), inputs, outputs)) == [3, 2, 1]
+    swir = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm + 1500)
+    assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), swir, outputs)) == [2, 1, 0]
 
 
 # ------------------------------------------------------------------------------------------- made again, side by side
@@ -267,6 +294,75 @@ CONTRAST = """(() => {
 def test_words_have_contrast(tab: Tab, run: Path, scheme: str) -> None:
     tab.open(run / "report.html", scheme=scheme)
     assert tab.run(CONTRAST) >= 4.5
+
+
+CHARTS = CONTRAST.replace(
+    '"h1,h2,h3,p,li,a,dt,dd,th,td,caption,figcaption,summary,output,code"', '".chart svg text"'
+).replace("getComputedStyle(e).color", "getComputedStyle(e).fill")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_in_charts_have_contrast(tab: Tab, run: Path, scheme: str) -> None:
+    """On the card; and numbers on the darkest block of a map, whose tint lies on the card."""
+    tab.open(run / "report.html", scheme=scheme)
+    assert tab.run(CHARTS) >= 4.5
+    names = ("ink", "series-1", "card")
+    found = [tab.run(f"getComputedStyle(document.documentElement).getPropertyValue('--{n}')") for n in names]
+    ink, tint, card = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for c in found)
+    light = [_luminance(ink), _luminance(DARKEST * tint + (1 - DARKEST) * card)]
+    assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5
+
+
+def _luminance(rgb: np.ndarray) -> float:
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+OUTSIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".chart, .scroll, nav, [hidden]")
+  && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.tagName + "." + e.className)"""
+CUT = """[...document.querySelectorAll(".chart svg")].flatMap(s => { const b = s.getBoundingClientRect();
+  return [...s.querySelectorAll("text")].filter(t => { const r = t.getBoundingClientRect();
+    return r.left < b.left - 3 || r.right > b.right + 3 || r.top < b.top - 3 || r.bottom > b.bottom + 3; })
+    .map(t => t.textContent); })"""
+
+
+@pytest.mark.parametrize(("width", "media"), [(1200, ""), (390, ""), (700, "print")])
+def test_nothing_is_wider_than_the_window_and_no_words_are_cut(tab: Tab, run: Path, width: int, media: str) -> None:
+    """On paper nothing scrolls: what a screen would scroll to has to fit too."""
+    tab.open(run / "report.html", width)
+    tab.run("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    tab.call("Emulation.setEmulatedMedia", media=media)
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.run(OUTSIDE) == []
+    assert tab.run(CUT) == []
+    heads = "[...document.querySelectorAll('caption span')].every(e => e.getBoundingClientRect().right <= innerWidth)"
+    assert tab.run(heads)
+    if media:
+        wide = "[...document.querySelectorAll('.chart, .scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+        assert tab.run(wide) == 0
+    tab.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_a_figure_is_never_cut_by_the_edge_of_a_page(tab: Tab, run: Path) -> None:
+    """Whole figures are lower than a sheet, and are kept together."""
+    tab.open(run / "report.html", 700)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    found = tab.run(
+        "[...document.querySelectorAll('figure')].map(f => [f.offsetHeight, getComputedStyle(f).breakInside])"
+    )
+    tab.call("Emulation.setEmulatedMedia", media="")
+    assert len(found) > 8
+    assert max(height for height, _ in found) < 950
+    assert {kind for _, kind in found} == {"avoid"}
+
+
+def test_a_tall_picture_is_compared_on_one_screen(tab: Tab, run: Path) -> None:
+    tab.open(run / "report.html", height=600)
+    tab.run(
+        "document.querySelectorAll('.looks img').forEach(i => { i.width = 31; i.height = 95; });"
+        "document.querySelector('.compare select').dispatchEvent(new Event('change'))"
+    )
+    assert 380 < tab.run("document.querySelector('.stage').offsetHeight") <= 760
 
 
 def test_the_slider_uncovers_the_picture_below(tab: Tab, run: Path) -> None:

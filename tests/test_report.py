@@ -20,7 +20,7 @@ from matplotlib import image, rcParams
 from pydantic import ValidationError
 
 from bandfuse.errors import MismatchError
-from bandfuse.report import figures, html, maps, numbers, pictures, svg, tables
+from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg, tables
 from bandfuse.report.page import BandNoise, BlockErrors, Density, Page
 from bandfuse.results import (
     Convergence,
@@ -185,7 +185,7 @@ def test_every_section_is_there_in_order_and_ids_are_unique() -> None:
     wanted = [name for name, _ in html.SECTIONS]
     assert [name for name in page.ids if name in wanted] == wanted
     assert len(set(page.ids)) == len(page.ids)
-    assert page.tags.count("svg") == 3 + 5
+    assert page.tags.count("svg") == 3 + 6
     for name in ("h1", "caption", "figcaption", "details", "pre"):
         assert name in page.tags
 
@@ -391,9 +391,44 @@ def test_order_of_rows_does_not_change_a_chart() -> None:
 
 def test_weight_in_a_small_part_of_the_axis_gets_a_panel_of_its_own() -> None:
     sparse = figures.weights_figure([r for r in _report().weights if r.output == "red"])
-    dense = figures.weights_figure([r for r in _report(sparse=False).weights if r.output == "red"])
+    level = [r.model_copy(update={"effective_weight": 0.1}) for r in _report().weights if r.output == "red"]
+    dense = figures.weights_figure(level)
     assert "where the weight is" in sparse
     assert "where the weight is" not in dense
+
+
+def test_a_little_weight_far_away_does_not_hide_where_the_weight_is() -> None:
+    near = [_weight("red", b, 0.2 if 40 <= b < 50 else 1e-5 * (b == 90), 400.0 + 10 * b) for b in range(1, 101)]
+    assert "where the weight is" in figures.weights_figure(near)
+    spread = [_weight("red", b, 0.2 if 40 <= b < 42 else 1.9e-3, 400.0 + 10 * b) for b in range(1, 101)]
+    assert "where the weight is" not in figures.weights_figure(spread)
+
+
+@pytest.mark.parametrize(("size", "word"), [(1e-7, "(×10⁻⁷)"), (1e6, "(×10⁶)")])
+def test_very_small_and_large_weights_have_their_power_in_the_label(size: float, word: str) -> None:
+    rows = [_weight("red", b, size * b / 30, 400.0 + b, ci_low=None, ci_high=None) for b in range(1, 31)]
+    chart = figures.weights_figure(rows)
+    assert f"effective weight {word}" in chart
+    assert "1e" not in "".join(_Page(chart).words)
+
+
+def test_all_outputs_are_in_one_chart_as_lines_or_as_a_picture() -> None:
+    rows = {f"o{i}": [_weight(f"o{i}", b, float(b == i), 400.0 + b) for b in range(12)] for i in range(9)}
+    few = overview.overview_figure({name: rows[name] for name in ("o0", "o1")})
+    assert {"o0", "o1", "weight / largest"} <= set(_Page(few).words)
+    many = overview.overview_figure(rows)
+    assert {"o0", "o8", "above zero", "below zero"} <= set(_Page(many).words)
+    data = re.search(r"data:image/png;base64,([^\"]+)", many)
+    assert data
+    picture = image.imread(io.BytesIO(base64.b64decode(data[1])))
+    middles = picture[np.linspace(0, len(picture) - 1, 9).astype(int), :, 3]
+    strongest = [np.flatnonzero(row == row.max()).mean() / len(row) for row in middles]
+    assert np.floor(12 * np.array(strongest)).astype(int).tolist() == list(range(9))
+
+
+def test_what_did_not_move_has_no_loss_chart() -> None:
+    still = _data(_report()).model_copy(update={"history": {"a": [-4.0, -4.0]}})
+    assert "against step: " not in html.render(_report(), still)
 
 
 def test_many_scenes_are_lines_with_a_short_legend_and_lone_bands_keep_their_interval() -> None:

@@ -8,6 +8,7 @@ Order inside the room, from the ground up; each file imports only from those bef
     svg        a matplotlib figure as small, themed, deterministic SVG text
     figures    the charts
     maps       pixels by two values, certain weights by band, errors by block
+    overview   all outputs in one chart
     pictures   arrays as PNG
     views      results → the rows and captions of the page
     trusting   the same for what is said of trust

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -30,9 +31,12 @@ LEGEND_MOST, LEGEND_COLUMNS = 16, 5
 GAP_STEPS = 3.0
 """A step longer than this many median steps is a gap in the wavelengths."""
 MARKER_POINTS = 2000
-"""Charts with more points than this show lines only."""
+"""Charts with more points than this show lines only, and charts of several lines."""
 DETAIL_SHARE = 0.4
-"""A chart gets a second panel if all its weight lies within this share of the axis."""
+"""A chart gets a second panel if its weight lies within this share of the axis."""
+DETAIL_LEAST, DETAIL_HELD = 0.01, 0.9
+"""Weights below this part of the largest may lie elsewhere, as long as the others hold this part of the sizes."""
+ROUND_STEPS = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +75,8 @@ def weights_figure(
     """Effective weights of one output against wavelength (nm), or band number if a wavelength is missing, as SVG.
 
     Bands of different scenes or sources are separate lines. Lines break at wavelength gaps and at dropped bands;
-    dropped bands are shaded; 95 % intervals are drawn where they exist. If all the weight lies in a small part of the
-    axis, a second panel shows the whole of it. (Up to 24 bands are drawn as stems.)
+    dropped bands are shaded; 95 % intervals are drawn where they exist. If nearly all the weight lies in a small part
+    of the axis, a second panel shows the whole of it. (Up to 24 bands are drawn as stems.)
 
     Parameters
     ----------
@@ -85,25 +89,28 @@ def weights_figure(
     by_wavelength = has_wavelengths(rows)
     series = _all_series(rows, by_wavelength)
     unused = dropped_positions(rows, dropped, by_wavelength)
-    entries: list[_Entry] = [(s.label, SERIES[i % len(SERIES)], "-") for i, s in enumerate(series)]
+    entries: list[_Entry] = [(s.label, *_look(i)) for i, s in enumerate(series)]
     if published:
         entries = [(name or "learned", colour, style) for name, colour, style in entries] + [("published", INK, "--")]
     with chart_style(key):
         whole, detail = _whole_range(series), _detail_range(series)
-        figure, panels = _canvas(len(entries), (1.9, 1.0) if detail else (1.0,))
+        figure, panels = _canvas(len(entries), (1.9, 1.0) if detail else (1.0,), titles=detail is not None)
         if detail:
-            _draw_weights(panels[0], series, unused, detail, markers=True)
+            _draw_weights(panels[0], series, unused, detail, markers=len(series) == 1)
             _draw_weights(panels[1], series, unused, whole, markers=False)
             for axes, title in zip(panels, ("where the weight is", "all bands"), strict=True):
                 axes.set_title(title, loc="left", fontsize=10.5, color=MUTED)
         else:
-            _draw_weights(panels[0], series, unused, whole, markers=sum(len(s.x) for s in series) <= MARKER_POINTS)
+            _draw_weights(
+                panels[0], series, unused, whole, markers=len(series) == 1 and len(series[0].x) <= MARKER_POINTS
+            )
         for axes in panels:
             if published:
                 _draw_published(axes, rows, published, by_wavelength)
             axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
-            axes.xaxis.set_major_locator(MaxNLocator(12 if len(panels) == 1 else 6, integer=not by_wavelength))
-        panels[0].set_ylabel("effective weight")
+            most = 12 if len(panels) == 1 else 8 if axes is panels[0] else 5
+            axes.xaxis.set_major_locator(MaxNLocator(most, integer=not by_wavelength, steps=ROUND_STEPS))
+        panels[0].set_ylabel("effective weight" + power_ticks(panels[0].yaxis, panels[0].get_ylim()))
         _legend(figure, entries)
         marks = [mark for axes, part in zip(panels, (detail or whole, whole), strict=False) for mark in
                  _weight_marks(axes, rows, part, by_wavelength)]  # fmt: skip
@@ -125,9 +132,23 @@ def _in_words(row: WeightRow) -> str:
     return f"{scene}band {row.band} ({shorten(row.name)}){nm}: {number(row.effective_weight)}{interval}"
 
 
-def _canvas(entries: int, ratios: tuple[float, ...]) -> tuple[Figure, list[Axes]]:
+def power_ticks(axis: Axis, ends: Range) -> str:
+    """Write the ticks of an axis with very small or large values in a power of ten; the words for it, else none.
+
+    A number above the axis would lie on the title.
+    """
+    most = max(abs(ends[0]), abs(ends[1]))
+    if most == 0 or 1e-3 <= most < 1e5:
+        return ""
+    power = math.floor(math.log10(most))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}".replace("-", "−")))
+    return f" (×10{str(power).translate(SUPERSCRIPT)})"
+
+
+def _canvas(entries: int, ratios: tuple[float, ...], *, titles: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side and room for a legend of so many entries above them."""
-    head = 0.32 + (0.24 * math.ceil(min(entries, LEGEND_MOST) / LEGEND_COLUMNS) if entries > 1 else 0.0)
+    head = 0.32 if titles else 0.14
+    head += 0.24 * math.ceil(min(entries, LEGEND_MOST) / LEGEND_COLUMNS) if entries > 1 else 0.0
     height = HEIGHT_IN + head - 0.32
     figure = Figure(figsize=(WIDTH_IN, height))
     edges = {"left": 0.84 / WIDTH_IN, "right": 1 - 0.1 / WIDTH_IN, "bottom": 0.55 / height, "top": 1 - head / height}
@@ -180,9 +201,11 @@ def _whole_range(series: Sequence[_Series]) -> Range:
 
 
 def _detail_range(series: Sequence[_Series]) -> Range | None:
-    """The part of the axis that holds all the weight, if it is a small part."""
+    """The part of the axis that holds nearly all the weight, if it is a small part."""
     x = np.concatenate([np.array([]), *(s.x for s in series)])
-    held = np.concatenate([np.array([]), *(s.x[s.y != 0] for s in series)])
+    size = np.abs(np.concatenate([np.array([]), *(s.y for s in series)]))
+    large = size > DETAIL_LEAST * size.max(initial=0.0)
+    held = x[large] if size[large].sum() >= DETAIL_HELD * size.sum() else x[size > 0]
     if x.size <= STEM_BANDS or held.size < 2 or np.ptp(held) > DETAIL_SHARE * np.ptp(x):
         return None
     return _padded(held, 0.12, _step(x))
@@ -204,7 +227,7 @@ def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: R
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
     for i, one in enumerate(series):
         inside = one.within(part)
-        (_draw_stems if stems else _draw_line)(axes, inside, SERIES[i % len(SERIES)], unused)
+        (_draw_stems if stems else _draw_line)(axes, inside, *_look(i), unused)
         if markers:
             _draw_markers(axes, inside, SERIES[i % len(SERIES)])
     axes.set_xlim(*part)
@@ -218,15 +241,22 @@ def _draw_published(axes: Axes, rows: Sequence[WeightRow], published: Mapping[in
     axes.plot(*zip(*line, strict=True), color=INK, linestyle="--", linewidth=1.1, zorder=3.5, scalex=False)
 
 
-def _draw_stems(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:
+def _look(i: int) -> tuple[str, LineStyle]:
+    """Colour and style of a line; with other dashes than its neighbours, lines on the same place are all seen."""
+    return SERIES[i % len(SERIES)], STYLES[i % len(STYLES)]
+
+
+def _draw_stems(axes: Axes, one: _Series, colour: str, style: LineStyle, unused: Floats) -> None:
     axes.vlines(one.x, 0.0, one.y, color=colour, linewidth=2.2, alpha=0.45)
     if one.has_interval:
         axes.vlines(one.x, one.low, one.high, color=colour, linewidth=7, alpha=0.25)
 
 
-def _draw_line(axes: Axes, one: _Series, colour: str, unused: Floats) -> None:
+def _draw_line(axes: Axes, one: _Series, colour: str, style: LineStyle, unused: Floats) -> None:
     for part in segments(one.x, unused):
-        axes.plot(one.x[part], one.y[part], color=colour, linewidth=1.5, solid_joinstyle="round", zorder=3)
+        look = "o" if part.stop - part.start == 1 else style
+        axes.plot(one.x[part], one.y[part], look, color=colour, linewidth=1.6, markersize=3, markeredgewidth=0,
+                  solid_joinstyle="round", zorder=3)  # fmt: skip
         if one.has_interval and part.stop - part.start > 1:
             axes.fill_between(one.x[part], one.low[part], one.high[part], color=colour, alpha=0.2, linewidth=0)
         elif one.has_interval:
@@ -289,17 +319,16 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
     Parameters
     ----------
     history : per output, loss / Var(target) before step 1, after step 1, …; values ≤ 0 and NaN are not drawn. Losses
-        that fall below zero are drawn as their distance from the least of all.
+        that fall below zero are drawn as the distance of each from its least.
     """
     looks = [(SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]) for i in range(len(history))]
-    finite = [float(v) for values in history.values() for v in values if math.isfinite(v)]
-    least = min(finite, default=0.0)
-    below = least < 0
+    below = any(v < 0 for values in history.values() for v in values)
     with chart_style(key):
         figure, (axes,) = _canvas(len(history), (1.0,))
         axes.set_yscale("log")
         for values, (colour, style) in zip(history.values(), looks, strict=True):
-            y = np.array(values, dtype=np.float64) - (least if below else 0.0)
+            y = np.array(values, dtype=np.float64)
+            y -= np.nanmin(y, initial=np.inf) if below else 0.0
             y[~(np.isfinite(y) & (y > 0))] = np.nan
             drawn = np.unique(np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int))
             axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)

@@ -27,6 +27,7 @@ from bandfuse.report.maps import (
     noise_figure,
 )
 from bandfuse.report.numbers import number
+from bandfuse.report.overview import MOST_LINES, overview_figure
 from bandfuse.report.page import Page, Shot
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
 from bandfuse.report.svg import standalone
@@ -88,11 +89,11 @@ def render(report: TrainReport, page: Page) -> str:
         **dress(),
         sections=SECTIONS,
         glance=views.glance(report),
+        overview=_overview(report),
         weights=_weight_figures(report),
         scores=views.score_tables(report),
         score_note=views.score_note(report),
         trust=trusting.trust_tables(report),
-        needed=trusting.needed_sentence(report),
         certainty=_certainty(report),
         curves=_curves(report),
         density=_density(page),
@@ -122,9 +123,12 @@ def hash_of(script: str) -> str:
 
 def figure_files(report: TrainReport, page: Page) -> dict[str, bytes]:
     """Every chart as SVG and every picture as PNG, by file name."""
-    several = [_certainty(report), _curves(report), _density(page), _blocks(page), _noise(page), _loss(page.history)]
+    several = [
+        _overview(report), _certainty(report), _curves(report), _density(page), _blocks(page), _noise(page),
+        _loss(page.history),
+    ]  # fmt: skip
     charts = [(f"weights_{i}", f) for i, f in enumerate(_weight_figures(report), 1)]
-    names = ("certainty", "regularisation", "fused_against_target", "error_by_block", "noise", "loss")
+    names = ("weights", "certainty", "regularisation", "fused_against_target", "error_by_block", "noise", "loss")
     charts += [(name, figure) for name, figure in zip(names, several, strict=True) if figure is not None]
     files = {f"{name}.svg": standalone(str(f.svg)).encode() for name, f in charts if f.svg is not None}
     return files | {f"{plain_name(shot.title)}.png": base64.b64decode(shot.png) for shot in page.shots}
@@ -165,6 +169,19 @@ def _weight_figures(report: TrainReport) -> list[_Figure]:
     return [_weight_figure(report, output, rows[output.name], i) for i, output in enumerate(report.outputs, 1)]
 
 
+def _overview(report: TrainReport) -> _Figure | None:
+    """The weights of all outputs in one chart; None for a single output and for weights of single scenes."""
+    rows = {name: some for name, some in _rows(report).items() if some}
+    if len(rows) < 2 or any(r.scene for r in report.weights):
+        return None
+    kind = "" if len(rows) <= MOST_LINES else " The stronger the colour, the larger the weight; gaps hold no bands."
+    caption = f"Effective weights of every output, divided by the size of its largest.{kind}"
+    largest = [max(some, key=lambda r: abs(r.effective_weight)) for some in rows.values()]
+    ends = "; ".join(f"{r.output}: largest at {views.place(r)}" for r in largest)
+    svg = overview_figure(rows, label=f"Weights of all outputs. {ends}.", key="overview")
+    return _Figure("All outputs", caption, Markup(svg))
+
+
 def _rows(report: TrainReport) -> dict[str, list[WeightRow]]:
     rows: dict[str, list[WeightRow]] = {output.name: [] for output in report.outputs}
     for row in report.weights:
@@ -202,12 +219,17 @@ def _curves(report: TrainReport) -> _Figure | None:
 
 def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:
     drawn = {name: values for name, values in history.items() if len(values)}
+    if min((min(values) for values in drawn.values()), default=0.0) < 0:  # of no use where nothing moved
+        drawn = {name: values for name, values in drawn.items() if max(values) > min(values)}
     if not drawn:
         return None
     ends = "; ".join(f"{name} ends at {number(float(values[-1]))}" for name, values in drawn.items())
     caption = "Loss of every output against step, divided by the variance of its target. The axis is logarithmic."
     if min(min(values) for values in drawn.values()) < 0:
-        caption = "Distance of the loss from the least that was reached, against step. The axis is logarithmic."
+        caption = (
+            "Distance of the loss from the least that was reached, against step. The axis is logarithmic: a line ends "
+            "where its least is reached."
+        )
     svg = loss_figure(drawn, label=f"Relative loss against step: {ends}.", key="loss")
     return _Figure("Loss", caption, Markup(svg))
 
@@ -222,7 +244,7 @@ def _certainty(report: TrainReport) -> _Figure | None:
     counts = "; ".join(f"{name}: {k.count('sure')} sure, {k.count('unsure')} unsure" for name, k in kinds.items())
     caption = (
         "Blue: the 95\u202f% interval of the weight does not hold zero, so its sign is sure. Orange: it holds zero. "
-        "Black lines join neighbours among which the weight can be shared out otherwise at a cost below 0.1\u202f% "
+        "The lines below join neighbours among which the weight can be shared out otherwise at a cost below 0.1\u202f% "
         "of the target's variance: of those, only the sum is known."
     )
     if len(rows) > MOST_ROWS:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from bandfuse.bands import Floats
-from bandfuse.report.figures import GAP_STEPS, WIDTH_IN, has_wavelengths, segments
+from bandfuse.report.figures import GAP_STEPS, ROUND_STEPS, WIDTH_IN, has_wavelengths, power_ticks, segments
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.page import BandNoise, BlockErrors, Density
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
@@ -29,10 +30,10 @@ FAINTEST = 0.18
 """Opacity of a cell with one pixel."""
 
 DENSITY_COLUMNS, MOST_DENSITIES = 4, 24
-MOST_SCENES, SCENE_COLUMNS = 6, 2
+MOST_SCENES, SCENE_COLUMNS = 6, 3
 MOST_ROWS = 40
-DARKEST = 0.62
-"""Opacity of the block with the largest error: its number stays legible."""
+DARKEST = 0.5
+"""Opacity of the block with the largest error: its number stays legible, light or dark."""
 
 
 def density_figure(densities: Sequence[Density], *, label: str = "", key: str = "density") -> str:
@@ -68,9 +69,10 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     ends = density.low, density.high
     axes.imshow(picture, extent=(*ends, *ends), origin="lower", interpolation="none", aspect="equal", zorder=2)
     axes.plot(ends, ends, color=INK, linewidth=0.9, linestyle="--", zorder=3)
-    axes.set_title(shorten(density.output, 24), loc="left", fontsize=10.5, color=INK)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, steps=ROUND_STEPS))
+        power = power_ticks(axis, ends)
+    axes.set_title(shorten(density.output, 24) + power, loc="left", fontsize=10.5, color=INK)
     axes.grid(False)
     step = (density.high - density.low) / len(counts)
     middle = density.low + step * (np.arange(len(counts)) + 0.5)
@@ -117,7 +119,7 @@ def certainty_figure(
         axes.grid(False)
         axes.margins(x=0.012)
         axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
-        axes.xaxis.set_major_locator(MaxNLocator(12, integer=not by_wavelength))
+        axes.xaxis.set_major_locator(MaxNLocator(12, integer=not by_wavelength, steps=ROUND_STEPS))
         _certainty_legend(figure)
         return to_svg(figure, key=key, label=label)
 
@@ -136,13 +138,12 @@ def _draw_certainty(
     place = {r.band: float(at) for r in rows if (at := r.wavelength_nm if by_wavelength else r.band) is not None}
     order = sorted((r for r in rows if certainty(r) and r.band in place), key=lambda r: place[r.band])
     x = np.array([place[r.band] for r in order])
-    half = _halves(x)
+    half = halves(x)
     cells = [(certainty(r), x[i] - half[i, 0], x[i] + half[i, 1]) for i, r in enumerate(order)]
-    for (kind, _), run in groupby(_joined(cells), key=lambda cell: (cell[0], cell[3])):
-        every = list(run)
-        colour, alpha = looks[kind]
-        box = (every[0][1], y - 0.3), every[-1][2] - every[0][1], 0.4
-        axes.add_patch(Rectangle(*box, color=colour, alpha=alpha, linewidth=0))
+    joined = _joined(cells)
+    for kind, (colour, alpha) in looks.items():
+        boxes = [_box(left, right, y - 0.3, y + 0.1) for one, left, right in joined if one == kind]
+        axes.add_collection(PolyCollection(boxes, facecolor=colour, alpha=alpha, linewidth=0), autolim=False)
     for one in trust.runs if trust else ():
         ends = [place[b] for b in one.bands if b in place]
         if ends:
@@ -150,16 +151,23 @@ def _draw_certainty(
     axes.plot(x, np.full(len(x), y), linestyle="none")
 
 
-def _joined(cells: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float, int]]:
-    """Cells with the number of the run of cells that touch each other."""
-    number, found = 0, []
-    for i, (kind, left, right) in enumerate(cells):
-        number += int(i > 0 and (left > cells[i - 1][2] * (1 + 1e-9) or kind != cells[i - 1][0]))
-        found.append((kind, left, right, number))
+def _joined(cells: Sequence[tuple[str, float, float]]) -> list[tuple[str, float, float]]:
+    """Cells of one kind that touch each other as one."""
+    found: list[tuple[str, float, float]] = []
+    for kind, left, right in cells:
+        if found and kind == found[-1][0] and left <= found[-1][2] * (1 + 1e-9):
+            found[-1] = kind, found[-1][1], right
+        else:
+            found.append((kind, left, right))
     return found
 
 
-def _halves(x: Floats) -> Floats:
+def _box(left: float, right: float, top: float, bottom: float) -> list[tuple[float, float]]:
+    """Corners of a rectangle."""
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def halves(x: Floats) -> Floats:
     """(n, 2) half of the step to the neighbours of ascending places; a gap counts as a usual step."""
     if len(x) < 2:
         return np.full((len(x), 2), 0.5)
@@ -192,16 +200,17 @@ def blocks_figure(scenes: Sequence[BlockErrors], *, label: str = "", key: str = 
     of a single scene also of the output with the largest error, as SVG."""
     panels = _panels(scenes)
     tall = max(min(1.4, max(0.3, p.scene.row_edges[-1] / p.scene.col_edges[-1])) for p in panels)
-    rows, width = math.ceil(len(panels) / SCENE_COLUMNS), WIDTH_IN / SCENE_COLUMNS
+    columns = min(SCENE_COLUMNS, max(2, len(panels)))
+    rows, width = math.ceil(len(panels) / columns), WIDTH_IN / columns
     height = rows * (0.8 * width * tall + 0.75)
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
         grid = figure.add_gridspec(
-            rows, SCENE_COLUMNS, left=0.62 / WIDTH_IN, right=1 - 0.1 / WIDTH_IN, bottom=0.5 / height,
-            top=1 - 0.3 / height, wspace=0.16, hspace=0.3,
+            rows, columns, left=0.62 / WIDTH_IN, right=1 - 0.1 / WIDTH_IN, bottom=0.5 / height,
+            top=1 - 0.3 / height, wspace=0.08 * columns, hspace=0.3,
         )  # fmt: skip
         for i, panel in enumerate(panels):
-            _draw_blocks(figure.add_subplot(grid[i // SCENE_COLUMNS, i % SCENE_COLUMNS]), panel)
+            _draw_blocks(figure.add_subplot(grid[i // columns, i % columns]), panel)
         return to_svg(figure, key=key, label=label)
 
 
@@ -224,15 +233,16 @@ def _draw_blocks(axes: Axes, panel: _Panel) -> None:
     rows, cols = panel.scene.row_edges, panel.scene.col_edges
     finite = panel.values[np.isfinite(panel.values)]
     most = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    boxes, looks = [], []
     for i, (top, bottom) in enumerate(pairwise(rows)):
         for j, (left, right) in enumerate(pairwise(cols)):
             value = float(panel.values[i * (len(cols) - 1) + j])
             known = math.isfinite(value)
-            look = (SERIES[0], DARKEST * math.sqrt(max(value, 0) / most)) if known else (SHADE, 0.12)
-            box = (left, top), right - left, bottom - top
-            axes.add_patch(Rectangle(*box, color=look[0], alpha=look[1], linewidth=0))
+            looks.append((SERIES[0], DARKEST * max(value, 0) / most) if known else (SHADE, 0.12))
+            boxes.append(_box(left, right, top, bottom))
             text = _share(value) if known else "–"
             axes.text((left + right) / 2, (top + bottom) / 2, text, ha="center", va="center", fontsize=8.5, color=INK)
+    axes.add_collection(PolyCollection(boxes, facecolors=looks, linewidth=0), autolim=False)
     axes.set_xlim(0, cols[-1])
     axes.set_ylim(rows[-1], 0)
     axes.set_aspect("equal" if 0.3 <= rows[-1] / cols[-1] <= 1.4 else "auto")

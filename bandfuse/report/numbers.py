@@ -29,6 +29,16 @@ def number(value: float | None, digits: int = 4) -> str:
     return text.replace(",", _NARROW_SPACE).replace("-", "−")
 
 
+def power(value: float) -> str:
+    """Two digits and a power of ten.
+
+    >>> power(118_960_998.0)
+    '1.2×10⁸'
+    """
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
+
+
 def percent(part: float, whole: float) -> str:
     """A share in per cent; a dash if there is no whole.
 

@@ -67,6 +67,7 @@
       under.className = "under";
       over.className = "over";
       stage.replaceChildren(under, over, line);
+      box.style.setProperty("--shape", under.width / under.height);
     };
     const drag = (event) => {
       if (event.type === "pointermove" && !event.buttons) return;

@@ -45,6 +45,7 @@ _STYLE: dict[str, object] = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
+    "axes.titley": 1.0,  # placed by matplotlib it would measure all the ticks first
     "axes.formatter.useoffset": False,
     "axes.formatter.use_mathtext": False,
     "axes.formatter.limits": (-3, 4),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandfuse.report.numbers import MISSING, number, share
+from bandfuse.report.numbers import MISSING, number, power, share
 from bandfuse.report.views import Column, Table, wavelength
 from bandfuse.results import CurvePoint, Estimate, OutputTrust, TrainReport
 
@@ -38,16 +38,18 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
         unsure = sum(1 for w in one.weights if w.sign_flip is not None and w.sign_flip > FLIPS)
         steady = MISSING if one.rank_agreement is None else f"{one.rank_agreement:.2f}"
         signs = f"{unsure} of {len(one.weights)}" if one.weights else MISSING
-        condition = "infinite" if one.condition is None else f"{one.condition:.1e}"
+        condition = "infinite" if one.condition is None else power(one.condition)
         shape = (_estimate(one.centre_nm), _estimate(one.fwhm_nm), _estimate(one.out_of_band, 100))
         rows.append((one.name, *shape, steady, signs, condition))
     titles = ("Centre (nm)", "FWHM (nm)", "Out of band (%)", "Rank agreement", "Unsure signs", "Condition")
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
-    caption = (
-        "Responses and their stability: 95\u202f% intervals in brackets; rank correlation of the weights' sizes over "
-        "resamples; weights whose sign changes in more than 5\u202f% of them; condition number of the bands"
+    note = (
+        "In brackets: 95\u202f% intervals. Rank agreement: rank correlation of the weights' sizes over resamples. "
+        "FWHM: of the Gaussian with the same variance; a little weight far away widens it. "
+        "Unsure signs: weights whose sign changes in more than 5\u202f% of them. Condition: condition number of the "
+        "bands."
     )
-    return Table(caption, columns, tuple(rows)) if rows else None
+    return Table("Responses and their stability", columns, tuple(rows), note) if rows else None
 
 
 def _published(outputs: Sequence[OutputTrust]) -> Table | None:
@@ -61,11 +63,11 @@ def _published(outputs: Sequence[OutputTrust]) -> Table | None:
     )  # fmt: skip
     titles = ("Covered (%)", "Published centre (nm)", "Shift (nm)", "Out of band (%)", "Published (%)")
     columns = (Column("Output"), Column("Band"), *(Column(title, "number") for title in titles))
-    caption = (
-        "Learned against published responses, as the bands of the cube see them: how far the learned centre lies off; "
-        "shares of the weights' sizes that lie further from the band's centre than its FWHM"
+    note = (
+        "As the bands of the cube see them. Shift: how far the learned centre lies off. Out of band: share of the "
+        "weights' sizes that lies further from the band's centre than its FWHM."
     )
-    return Table(caption, columns, rows)
+    return Table("Learned against published responses", columns, rows, note)
 
 
 def _tenths(value: float | None, scale: float = 1.0) -> str:
@@ -73,9 +75,9 @@ def _tenths(value: float | None, scale: float = 1.0) -> str:
 
 
 def _span(low: float | None, high: float | None, bands: Sequence[int]) -> str:
-    if low is None or high is None:
-        return f"{bands[0]}–{bands[-1]}"
-    return f"{wavelength(low)}–{wavelength(high)}"
+    known = low is not None and high is not None
+    ends = (wavelength(low), wavelength(high)) if known else (str(bands[0]), str(bands[-1]))
+    return "–".join(dict.fromkeys(ends))
 
 
 def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
@@ -89,11 +91,11 @@ def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
         Column("Output"), Column("Bands (nm, or numbers)"), Column("Count", "number"),
         Column("Sum of weights", "number"), Column("95\u202f% from", "number"), Column("to", "number"),
     )  # fmt: skip
-    caption = (
-        "Neighbouring bands that cannot be told apart: however their weight is shared out, it costs less than "
-        "0.1\u202f% of the target's variance. Only the sums are known"
+    note = (
+        "However their weight is shared out, it costs less than 0.1\u202f% of the target's variance: only the sums are "
+        f"known. Of each output at most {MOST_RUNS}."
     )
-    return Table(caption, columns, tuple(rows)) if rows else None
+    return Table("Neighbouring bands that cannot be told apart", columns, tuple(rows), note) if rows else None
 
 
 def _needed(report: TrainReport) -> Table | None:
@@ -102,7 +104,7 @@ def _needed(report: TrainReport) -> Table | None:
         return None
     rows = tuple((_span(w.from_nm, w.to_nm, w.bands), str(len(w.bands)), f"{100 * w.worth:.2f}") for w in found.windows)
     columns = (Column("Bands (nm, or numbers)"), Column("Count", "number"), Column("Lost without it (%)", "number"))
-    return Table("Bands that would do", columns, rows)
+    return Table("Bands that would do", columns, rows, needed_sentence(report))
 
 
 def needed_sentence(report: TrainReport) -> str:

@@ -21,20 +21,26 @@ PART_TITLES = {
 SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "PSNR (dB)"} | {
     "accuracy": "Accuracy", "balanced": "Balanced accuracy", "kappa": "Kappa", "snr_db": "SNR (dB)",
 }  # fmt: skip
+METHODS = {
+    "ols": "Least squares", "ridge": "Ridge", "nnls": "Non-negative", "simplex": "Simplex", "best_band": "Best band",
+    "mean": "Mean", "pca_k": "PCA", "lda": "LDA", "inverse_variance": "Inverse variance",
+}  # fmt: skip
+"""Baselines, as columns."""
+
 SCORE_NOTES = {
     "r2": "R²: share of the target's variance that is explained",
     "rmse": "RMSE: in the target's units",
+    "mae": "MAE: mean absolute error in the target's units, over a sample of pixels",
     "cc": "CC: correlation coefficient",
     "psnr": "PSNR: in dB, psnr peak = the target's maximum",
     "accuracy": "Accuracy: part of the sampled pixels whose class is found; balanced: mean over the classes",
     "snr_db": "SNR: variance of the output over that of its noise, in dB",
-    "mae": "MAE: mean absolute error in the target's units, over a sample of pixels",
 }
 
 
 @dataclass(frozen=True)
 class Column:
-    """Head of a column; numeric ones are set flush right, codes in a fixed-width font."""
+    """Head of a column; numbers are set flush right, ranges on one line, codes in a fixed-width font."""
 
     title: str
     kind: str = "text"
@@ -47,6 +53,7 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
 
 
 Facts = tuple[tuple[str, str], ...]
@@ -58,6 +65,11 @@ def _columns(*titles: str, numeric: Iterable[str] = ()) -> tuple[Column, ...]:
     return tuple(Column(title, "number" if title in wanted else "text") for title in titles)
 
 
+def place(row: WeightRow) -> str:
+    """Where the band of a weight lies."""
+    return f"band {row.band}" if row.wavelength_nm is None else f"{wavelength(row.wavelength_nm)} nm"
+
+
 def wavelength(value: float | None) -> str:
     """A wavelength to a tenth of a nm, without the unit."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:.1f}"
@@ -65,14 +77,16 @@ def wavelength(value: float | None) -> str:
 
 def glance(report: TrainReport) -> Facts:
     """The numbers that a reader looks for first."""
-    r2 = [value for score in report.scores.train.values() if (value := score.get("r2")) is not None]
+    held = report.scores.holdout
+    apart = "leaking" if report.scores.split == "random" else "held out"
+    r2 = [value for score in (held or report.scores.train).values() if (value := score.get("r2")) is not None]
     spread = " to ".join(dict.fromkeys([score_cell("r2", min(r2)), score_cell("r2", max(r2))])) if r2 else ""
     weighted = {row.band for row in report.weights if row.effective_weight != 0}
     total = report.pixels.used + report.pixels.invalid
     seconds = report.seconds.read + report.seconds.fit + report.seconds.write
     facts = (
         ("Outputs", number(len(report.outputs))),
-        ("R², training", spread),
+        (f"R², {apart}" if held else "R², training", spread),
         ("Bands with weight", f"{number(len(weighted))} of {number(len({row.band for row in report.weights}))}"),
         ("Bands dropped", number(len(report.bands_dropped))),
         ("Pixels used", f"{number(report.pixels.used)} ({percent(report.pixels.used, total)})"),
@@ -87,7 +101,7 @@ def weights_caption(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]) -
         return "This output has no weights."
     axis = "wavelength" if has_wavelengths(rows) else "band number"
     parts = [f"Effective weight (gain × weight) against {axis}."]
-    if any(row.effective_weight == 0 for row in rows):
+    if any(row.effective_weight == 0 for row in rows) and len({(row.scene, row.source) for row in rows}) == 1:
         parts.append("Grey points are weights of exactly zero.")
     if any(row.ci_low is not None and row.ci_high is not None for row in rows):
         parts.append("The tint around it is the 95\u202f% interval.")
@@ -159,6 +173,7 @@ def score_tables(report: TrainReport) -> list[Table]:
 
 def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table:
     present = list(dict.fromkeys(name for score in scores.values() for name in score))
+    present = [name for name in present if any(score.get(name) is not None for score in scores.values())] or present
     names = [n for n in SCORE_TITLES if n in present] + [n for n in present if n not in SCORE_TITLES]
     titles = [SCORE_TITLES.get(name, name) for name in names]
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
@@ -181,7 +196,7 @@ def overall_table(report: TrainReport) -> Table | None:
 
 def score_cell(name: str, value: float | None) -> str:
     """A score in a cell; R² and correlations differ in their last digits."""
-    if name not in ("r2", "cc") or value is None:
+    if name not in ("r2", "cc") or value is None or abs(value) > 10:
         return number(value)
     return ">0.99999" if 0.999995 < value < 1 else f"{value:.5f}".replace("-", "−")
 
@@ -193,7 +208,11 @@ def baseline_table(report: TrainReport) -> Table | None:
     if not methods or not held:
         return None
     key = next(iter(next(iter(held.values()))))
-    columns = (Column("Output"), Column("Chosen", "number"), *(Column(name, "number") for name in methods))
+    columns = (
+        Column("Output"),
+        Column("Chosen", "number"),
+        *(Column(METHODS.get(name, name), "number") for name in methods),
+    )
     rows = tuple(
         (output, score_cell(key, score[key]), *(score_cell(key, scores[output][key]) for scores in methods.values()))
         for output, score in held.items()
@@ -253,7 +272,8 @@ def dropped_table(dropped: Sequence[DroppedBand]) -> Table:
         last = runs[-1][-1] if runs else None
         joins = last and (last.band + 1, last.source, last.reason) == (band.band, band.source, band.reason)
         runs[-1].append(band) if joins else runs.append([band])
-    columns = _columns("Bands", "Source", "Names", "Wavelength (nm)", "Count", "Reason", numeric=("Count",))
+    kinds = {"Bands": "range", "Source": "text", "Names": "text", "Wavelength (nm)": "range", "Count": "number"}
+    columns = tuple(Column(title, kind) for title, kind in {**kinds, "Reason": "text"}.items())
     return Table("Bands that were not used", columns, tuple(_dropped_row(run) for run in runs))
 
 

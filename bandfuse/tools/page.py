@@ -11,6 +11,7 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.errors import shorten
+from bandfuse.fusion import Fusion
 from bandfuse.raster import Raster, describe, quicklook
 from bandfuse.report.page import BandNoise, Page
 from bandfuse.report.tables import write_csv, write_json
@@ -112,11 +113,11 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
 
     scene = trained.scenes[0]
     chosen, how = natural_colour(scene.rasters[0])
-    caption = f"{Path(scene.rasters[0].path).name}, {how}."
+    several = f" The first of {len(trained.scenes)} scenes." if len(trained.scenes) > 1 else ""
+    caption = f"{Path(scene.rasters[0].path).name}, {how}.{several}"
     looks = [Quicklook("Scene", caption, _squeeze(quicklook(scene.rasters[0], chosen)))]
     limits = None
-    count = len(trained.survey.design.names)
-    shown = [2, 1, 0] if count >= 3 else [0]
+    shown = shown_outputs(trained.model.common)
     names = [trained.survey.design.names[i] for i in shown]
     if scene.target is not None and trained.survey.design.targets:
         bands = target_bands(scene.target)
@@ -129,6 +130,20 @@ def _quicklooks(trained: Trained, fused: Sequence[Path]) -> list[Quicklook]:
         if limits and scene.common is None:  # on other grids they show other pixels
             looks.append(_residual(array, np.asarray(looks[2].array), names))
     return looks
+
+
+def shown_outputs(fusion: Fusion) -> list[int]:
+    """Positions of outputs for red, green and blue: those whose weights lie nearest to these colours; else the first
+    three backwards; one if there are fewer."""
+    if len(fusion.outputs) < 3:
+        return [0]
+    size, nm = np.abs(fusion.matrix), fusion.inputs.wavelength_nm
+    if np.isfinite(nm[(size > 0).any(axis=0)]).all() and (size.sum(axis=1) > 0).all():
+        centre = size @ np.nan_to_num(nm) / size.sum(axis=1)
+        chosen = [int(np.argmin(np.abs(centre - want))) for want in (650.0, 550.0, 470.0)]
+        if len(set(chosen)) == 3:
+            return chosen
+    return [2, 1, 0]
 
 
 def _residual(fused: Floats, target: Floats, names: Sequence[str]) -> Quicklook:

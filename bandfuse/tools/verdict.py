@@ -71,9 +71,20 @@ def _first(goal: str, known: dict[str, float], split: str) -> str:
     if goal == "snr":
         best = max(known.values())
         return f"The fused bands reach {known[worst]:.1f} to {best:.1f} dB of signal to noise{where}."
-    start = f"{where.strip().capitalize()}, the" if where else "The"
-    rest = ", the least well matched target, and more of the others." if len(known) > 1 else "."
-    return f"{start} fused bands explain {share(known[worst])} of the variance of {worst!r}{rest}"
+    return explained(f"{where.strip().capitalize()}, the" if where else "The", known)
+
+
+def explained(start: str, r2: dict[str, float]) -> str:
+    """Shares of the targets' variances in words; R² below zero is worse than the mean of the target, not a share."""
+    worst, best = min(r2, key=lambda name: r2[name]), max(r2, key=lambda name: r2[name])
+    failed = [repr(name) for name, value in r2.items() if value <= 0]
+    useless = f"predict {', '.join(failed)} no better than the mean of the target would"
+    if len(failed) == len(r2):
+        return f"{start} fused bands {useless}."
+    if failed:
+        return f"{start} fused bands {useless}; they explain {share(r2[best])} of the variance of {best!r}, at most."
+    rest = ", the least well matched target, and more of the others." if len(r2) > 1 else "."
+    return f"{start} fused bands explain {share(r2[worst])} of the variance of {worst!r}{rest}"
 
 
 def _doubts(report: TrainReport, trained: Trained) -> list[str]:
