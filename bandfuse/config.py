@@ -372,6 +372,11 @@ class Encoded(Config):
     co: Pairs = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
 
 
+def ending_of(driver: str | None) -> str:
+    """The ending of rasters that are named after their scenes."""
+    return ".zarr" if driver is not None and driver.lower() == "zarr" else ".tif"
+
+
 class ApplyConfig(Inputs, Encoded, Running):
     """Settings of ``bandfuse apply``."""
 
@@ -412,6 +417,7 @@ class ResampleConfig(Inputs, Encoded, Running):
         description="Raster to write, its weights beside it as NAME.weights.safetensors; with several scenes a folder "
         "or a template.",
     )
+    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
     weights_only: bool = Field(False, description="Write no raster: the output is the weights file, *.safetensors.")
     min_coverage: float = Field(
         0.5,
