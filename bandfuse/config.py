@@ -453,7 +453,7 @@ class ExportConfig(Config):
     pan: str | None = Field(None, description="Panchromatic image, for pansharpen.")
     form: Literal["derived", "processed"] = Field(
         "derived",
-        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, several times quicker; "
+        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, quicker; "
         "outputs of different bands only where no value is missing.",
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones.")

@@ -233,8 +233,16 @@ def export(
 
     \b
     Examples:
-      bandfuse export run/weights.safetensors --to vrt --scene a.tif -o f.vrt
-      bandfuse export run/weights.safetensors --to srf -o responses.csv
+      bandfuse export w.safetensors --to vrt --scene a.tif -o f.vrt
+      bandfuse export w.safetensors --to pansharpen --scene a.tif --pan p.tif -o s.vrt
+      bandfuse export w.safetensors --to bandmathx --scene a.tif -o f.txt
+      bandfuse export w.safetensors --to csv -o w.csv
+      bandfuse export w.safetensors --to json -o w.json
+      bandfuse export w.safetensors --to numpy -o w.npz
+      bandfuse export w.safetensors --to srf -o responses.csv
+      bandfuse export w.safetensors --to sli -o w.sli
+      bandfuse export w.safetensors --to onnx -o w.onnx
+      bandfuse export w.safetensors --to pt2 -o w.pt2
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.export import export as tool

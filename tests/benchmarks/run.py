@@ -1,7 +1,8 @@
 """`make bench`: whole processes of bandfuse beside anchors, as ratios of medians in one run.
 
-Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only apply,train,vrt,anchors]``. Makes cubes of 224 int16
-bands in a temporary folder, one layout after the other, and removes them. Times are of files in the page cache.
+Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only apply,train,vrt,anchors]``. Makes
+cubes of 224 int16 bands in a temporary folder, one layout after the other, and removes them. Times are of files in the
+page cache.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def jobs_of(layout: str, folder: Path, only: set[str]) -> dict[str, Job]:
 
 
 def _virtual(cube: str, folder: Path) -> dict[str, Job]:
-    """Reading all of an exported VRT, K = 8, in both forms, by GDAL's program and by rasterio; written as apply writes."""
+    """Reading all of an exported VRT, K = 8, by GDAL's program and by rasterio, into a file such as apply writes."""
     base = "bandfuse apply, K = 8, all bands"
     weights = "w8/weights.safetensors"
     found = {base: Job([*BANDFUSE, "apply", weights, cube, "-o", "f8.tif"])}
