@@ -233,16 +233,16 @@ def export(
 
     \b
     Examples:
-      bandfuse export w.safetensors --to vrt --scene a.tif -o f.vrt
-      bandfuse export w.safetensors --to pansharpen --scene a.tif --pan p.tif -o s.vrt
-      bandfuse export w.safetensors --to bandmathx --scene a.tif -o f.txt
-      bandfuse export w.safetensors --to csv -o w.csv
-      bandfuse export w.safetensors --to json -o w.json
-      bandfuse export w.safetensors --to numpy -o w.npz
-      bandfuse export w.safetensors --to srf -o responses.csv
-      bandfuse export w.safetensors --to sli -o w.sli
-      bandfuse export w.safetensors --to onnx -o w.onnx
-      bandfuse export w.safetensors --to pt2 -o w.pt2
+      bandfuse export W --to vrt --scene a.tif -o f.vrt
+      bandfuse export W --to pansharpen --scene a.tif --pan p.tif -o s.vrt
+      bandfuse export W --to bandmathx --scene a.tif -o f.txt
+      bandfuse export W --to csv -o w.csv
+      bandfuse export W --to json -o w.json
+      bandfuse export W --to numpy -o w.npz
+      bandfuse export W --to srf -o responses.csv
+      bandfuse export W --to sli -o w.sli
+      bandfuse export W --to onnx -o w.onnx
+      bandfuse export W --to pt2 -o w.pt2
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.export import export as tool
