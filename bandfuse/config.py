@@ -377,6 +377,11 @@ class Encoded(Config):
     co: Pairs = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
 
 
+def ending_of(driver: str | None) -> str:
+    """The ending of rasters that are named after their scenes."""
+    return ".zarr" if driver is not None and driver.lower() == "zarr" else ".tif"
+
+
 class ApplyConfig(Inputs, Encoded, Running):
     """Settings of ``bandfuse apply``."""
 
@@ -417,6 +422,7 @@ class ResampleConfig(Inputs, Encoded, Running):
         description="Raster to write, its weights beside it as NAME.weights.safetensors; with several scenes a folder "
         "or a template.",
     )
+    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
     weights_only: bool = Field(False, description="Write no raster: the output is the weights file, *.safetensors.")
     min_coverage: float = Field(
         0.5,
@@ -452,7 +458,7 @@ class ExportConfig(Config):
     pan: str | None = Field(None, description="Panchromatic image, for pansharpen.")
     form: Literal["derived", "processed"] = Field(
         "derived",
-        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, several times quicker; "
+        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, quicker; "
         "outputs of different bands only where no value is missing.",
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones.")

@@ -157,7 +157,8 @@ def _spare(path: Path, file: Path) -> None:
 
 @contextmanager
 def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
-    """A place of the same name to write a file (and what belongs to it) to; it is moved to ``path`` at the end.
+    """A place of the same name to write a file (and what belongs to it) to; it is moved to ``path`` at the end. It
+    may be a folder as well.
 
     What GDAL left beside an earlier file goes with it. On any error, Ctrl-C included, nothing is left behind.
 
@@ -179,7 +180,8 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
             for ending in SIDECARS:
                 path.with_name(path.name + ending).unlink(missing_ok=True)
         for file in files:
-            os.replace(file, path.parent / file.name)
+            place = path.parent / file.name
+            _swap(file, place) if file.is_dir() else os.replace(file, place)
     except OSError as error:
         raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
     finally:

@@ -3,12 +3,15 @@
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from bandfuse.cli.commands import export
 from bandfuse.cli.main import COMMANDS, main
+from bandfuse.config import ExportConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,6 +71,41 @@ def test_the_python_of_the_readme_runs(workplace: Path, monkeypatch: pytest.Monk
     assert here["tensor"].grad.shape == here["x"].shape
     assert here["matched"].coef_.shape == here["fusion"].matrix.shape
     assert (workplace / "robust" / "config.yaml").read_text().count("loss: custom") == 1
+
+
+def test_every_export_of_the_readme_is_read_by_its_program(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each format has a line in the README and in the help; the lines run as they stand, and the Python after them."""
+    import numpy as np
+    import rasterio
+
+    section = README.split("## Weights for other programs")[1].split("\n## ")[0]
+    (shell,) = re.findall(r"```sh\n(.*?)```", section, flags=re.DOTALL)
+    (cell,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    for form in get_args(ExportConfig.model_fields["to"].annotation):
+        assert f"--to {form} " in shell
+        assert f"--to {form} " in (export.__doc__ or "")
+    shutil.copy("data/sample/cube.tif", "cube.tif")
+    with (
+        rasterio.open("data/sample/target.tif") as ds,
+        rasterio.open("pan.tif", "w", **ds.profile | {"count": 1}) as pan,
+    ):
+        pan.write(ds.read([2]))
+    run("bandfuse train cube.tif --target data/sample/target.tif -o run --no-report --folds 0", monkeypatch)
+    for line in filter(None, shell.splitlines()):
+        words = shlex.split(line, comments=True)
+        if words[0] == "bandfuse":
+            run(shlex.join(words), monkeypatch)
+        elif shutil.which(words[0]):
+            subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    here: dict[str, Any] = {}
+    exec(compile(cell, "README, exports", "exec"), here)
+    np.testing.assert_allclose(here["y"].numpy(), here["x"] @ here["spectra"].T + here["table"]["offsets"], rtol=1e-12)
+    with rasterio.open("fused.vrt") as fused:
+        assert np.isfinite(fused.read()).any()
+        if shutil.which("otbcli_BandMathX"):
+            with rasterio.open("fused_otb.tif") as other:
+                there = np.isfinite(fused.read())
+                np.testing.assert_allclose(other.read()[there], fused.read()[there], rtol=1e-4, atol=1e-6)
 
 
 CONFIGS = sorted(p.name for p in (ROOT / "configs").glob("*.yaml") if not p.name.startswith("batch_"))

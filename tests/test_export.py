@@ -8,12 +8,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import published
 import pytest
 import rasterio
 import spectral
@@ -163,6 +165,44 @@ def test_pansharpening_as_gdal_does_it_with_these_weights(tmp_path: Path) -> Non
     subprocess.run(["gdal_pansharpen.py", "-q", *flags, "-r", "cubic", tmp_path / "t.tif", tmp_path / "x.tif",
                     tmp_path / "g.tif"], check=True, capture_output=True)  # fmt: skip
     np.testing.assert_allclose(read(tmp_path / "p.vrt"), read(tmp_path / "g.tif"), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("form", "zipped"), [("derived", True), ("processed", False)])
+@pytest.mark.parametrize("make", [published.enmap, published.desis])
+def test_the_image_of_a_product_as_vrt(make: Any, zipped: bool, form: str, tmp_path: Path) -> None:
+    """Gains and offsets of the product's metadata are in the weights; read from elsewhere than it was made."""
+    (tmp_path / "p").mkdir()
+    made = make(tmp_path / "p")
+    product = published.zipped(made.path) if zipped else made.path
+    ok("train", product, "--groups", "equal:1", "-o", tmp_path / "run", "--no-report", "--folds", 0)
+    (tmp_path / "deep").mkdir()
+    weights, path = tmp_path / "run/weights.safetensors", tmp_path / "deep/f.vrt"
+    place = os.path.relpath(product)
+    ok("export", weights, "--to", "vrt", "--form", form, "--scene", place, "-o", path)
+    got = subprocess.run([sys.executable, "-c", READ, path], cwd=tmp_path / "deep", check=True, capture_output=True)
+    assert np.isfinite(read(tmp_path / "run/fused.tif")).any()
+    values = np.frombuffer(got.stdout, np.float32).reshape(read(path).shape)
+    with rasterio.open(path) as ds:
+        alike(values, read(tmp_path / "run/fused.tif"), ds.nodata)
+
+
+READ = """
+import sys, rasterio
+with rasterio.open(sys.argv[1]) as ds:
+    sys.stdout.buffer.write(ds.read().tobytes())
+"""
+
+
+@pytest.mark.parametrize("make", [published.emit, published.prisma, published.sentinel2])
+def test_products_of_many_parts_are_no_source_of_a_vrt(make: Any, tmp_path: Path) -> None:
+    product = make(tmp_path).path
+    ok("train", product, "--groups", "equal:1", "-o", tmp_path / "run", "--no-report", "--no-fused", "--folds", 0)
+    done = cli("export", tmp_path / "run/weights.safetensors", "--to", "vrt", "--scene", product, "-o",
+               tmp_path / "f.vrt")  # fmt: skip
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "no single raster" in done.err
+    assert "Use bandfuse apply" in done.err
+    assert not (tmp_path / "f.vrt").exists()
 
 
 # -------------------------------------------------------------------------------------------------------------- others

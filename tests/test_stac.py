@@ -140,3 +140,49 @@ def test_an_item_of_something_else_is_not_replaced(trained: tuple[str, str, Path
     assert "new.stac.json" in done.err
     assert not (folder / "new.tif").exists()
     assert (folder / "new.stac.json").read_text() == "{}"
+
+
+def test_the_item_of_a_resampled_raster(trained: tuple[str, str, Path]) -> None:
+    """The sensor's bands by name, with their centres and widths; none without a raster."""
+    _, _, folder = trained
+    cube = write_tiff(folder / "c.tif", spectra(60, 20, 20), nm=wavelengths(60), fwhm=[10.0] * 60)
+    ok("resample", cube, "--sensor", "sentinel-2a", "-o", folder / "s2.tif", "--stac", "--driver", "COG")
+    made = valid(folder / "s2.stac.json")["assets"]["fused"]
+    with rasterio.open(folder / "s2.tif") as ds:
+        assert [b["name"] for b in made["bands"]] == list(ds.descriptions)
+        for i, band in enumerate(made["bands"], 1):
+            assert band["eo:center_wavelength"] == pytest.approx(float(ds.tags(i)["wavelength"]) / 1000, rel=1e-12)
+            assert band["eo:full_width_half_max"] == pytest.approx(float(ds.tags(i)["fwhm"]) / 1000, rel=1e-12)
+    assert made["type"] == pystac.MediaType.COG
+    assert (folder / "s2.weights.safetensors").is_file()
+    ok("resample", cube, "--sensor", "sentinel-2a", "-o", folder / "s2.tif", "--stac", "--overwrite")
+    done = cli("resample", cube, "--sensor", "sentinel-2a", "--weights-only", "--stac", "-o", folder / "w.safetensors")
+    assert (done.code, "--stac has no meaning with --weights-only" in done.err) == (2, True)
+    assert not (folder / "w.safetensors").exists()
+
+
+def test_items_of_a_batch(trained: tuple[str, str, Path]) -> None:
+    """``stac: true`` in jobs that train and apply, to files and to Zarr stores; a second run finds all as it was."""
+    cube, weights, folder = trained
+    (folder / "b.yaml").write_text(f"""
+version: 1
+output: out/
+scenes:
+  - files: [{cube}]
+    target: "{{parent}}/t.tif"
+jobs:
+  - {{name: each, kind: train-apply, pool: each, settings: {{groups: 'equal:3', stac: true, no_report: true}}}}
+  - {{name: fused, kind: apply, weights: {weights}, settings: {{stac: true}}}}
+  - {{name: stores, kind: apply, weights: {weights}, settings: {{stac: true, driver: zarr}}}}
+""")
+    ok("batch", folder / "b.yaml")
+    places = ["each/cube/fused.tif", "fused/cube.tif", "stores/cube.zarr"]
+    for place in places:
+        made = valid((folder / "out" / place).with_suffix(".stac.json"))
+        assert made["assets"]["fused"]["href"] == f"./{Path(place).name}"
+    with rasterio.open(folder / "out/fused/cube.tif") as a, rasterio.open(folder / "out/stores/cube.zarr") as b:
+        np.testing.assert_array_equal(a.read(), b.read())
+    assert ok("batch", folder / "b.yaml", "--json").json["kept"] == 3
+    (folder / "out/fused/cube.stac.json").unlink()
+    assert ok("batch", folder / "b.yaml", "--json").json["kept"] == 2
+    assert (folder / "out/fused/cube.stac.json").is_file()

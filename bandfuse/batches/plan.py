@@ -12,7 +12,7 @@ from typing import Any
 
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
-from bandfuse.config import Running, TrainConfig, build
+from bandfuse.config import Running, TrainConfig, build, ending_of
 from bandfuse.errors import ConfigError, nearest
 from bandfuse.tools.resolve import resolve
 from bandfuse.yamlfile import Lines
@@ -134,9 +134,10 @@ def _items(
         key = job.name if pooled else f"{job.name}/{scene}"
         needs = next((k for k in (source, f"{source}/{scene}") if k in made), None)
         weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
-        ending = {"apply": f"{scene}.tif", "evaluate": f"{scene}.json"}.get(job.kind, scene)
         inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
         values = _values(job, config, some, place, pooled=pooled)
+        raster = f"{scene}{ending_of(values.get('driver'))}"
+        ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         yield Item(
             key, job.name, job.kind, scene, values, str(base if pooled else base / ending), inputs, weights, needs
         )

@@ -153,11 +153,12 @@ def checksum(path: str) -> str:
 
 
 def _files(output: str) -> list[str]:
-    """The files of an output: a run folder's, or the file and what the driver put beside it."""
+    """The files of an output: a run folder's or a store's own (not those below), or the file and what lies beside."""
     path = Path(output)
     if path.is_dir():
         return [str(p) for p in sorted(path.iterdir()) if p.is_file()]
-    return [str(path), *(str(path) + e for e in SIDECARS if os.path.isfile(str(path) + e))]
+    beside = [*(str(path) + e for e in SIDECARS), str(path.with_name(f"{path.stem}.stac.json"))]
+    return [str(path), *(p for p in beside if os.path.isfile(p))]
 
 
 def unchanged(event: dict[str, Any], item: Item) -> bool:

@@ -233,8 +233,16 @@ def export(
 
     \b
     Examples:
-      bandfuse export run/weights.safetensors --to vrt --scene a.tif -o f.vrt
-      bandfuse export run/weights.safetensors --to srf -o responses.csv
+      bandfuse export W --to vrt --scene a.tif -o f.vrt
+      bandfuse export W --to pansharpen --scene a.tif --pan p.tif -o s.vrt
+      bandfuse export W --to bandmathx --scene a.tif -o f.txt
+      bandfuse export W --to csv -o w.csv
+      bandfuse export W --to json -o w.json
+      bandfuse export W --to numpy -o w.npz
+      bandfuse export W --to srf -o responses.csv
+      bandfuse export W --to sli -o w.sli
+      bandfuse export W --to onnx -o w.onnx
+      bandfuse export W --to pt2 -o w.pt2
     """
     show.set_level(verbose, quiet)
     from bandfuse.tools.export import export as tool

@@ -23,6 +23,7 @@ PARTS = {
     "bounds": "MINX MINY MAXX MAXY", "window": "ROW COL ROWS COLS", "co": "KEY=VALUE", "source": "NAME=PATH",
     "group": "NAME=SPEC", "groups": "SPEC", "fixed": "NAME", "target": "FILE", "labels": "FILE", "mask": "FILE",
     "output": "PATH", "sensor": "NAME", "driver": "NAME",
+    "scene": "FILE", "pan": "FILE",
 }  # fmt: skip
 """What a flag takes, where its type does not tell; and what the numbers are of one that takes several."""
 
@@ -40,7 +41,7 @@ def _plain_type(field: FieldInfo) -> Any:
 
 def _default_text(field: FieldInfo) -> str | bool:
     """The default as the help shows it."""
-    value = field.get_default(call_default_factory=True)
+    value = None if field.is_required() else field.get_default(call_default_factory=True)
     return str(value) if value not in (None, [], False) else False
 
 

@@ -59,6 +59,7 @@ class Ended:
 def set_level(verbose: bool, quiet: bool) -> None:
     """Take -v and -q; GDAL's own messages are shown with -v only."""
     Level.now = int(verbose) - int(quiet)
+    Ended.now = "nothing was written"
     logger = logging.getLogger("rasterio")
     logger.handlers = [logging.StreamHandler() if verbose else logging.NullHandler()]
     logger.propagate = False

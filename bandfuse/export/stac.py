@@ -22,6 +22,7 @@ TYPES = {
     "COG": "image/tiff; application=geotiff; profile=cloud-optimized",
     "JP2OpenJPEG": "image/jp2",
     "netCDF": "application/netcdf",
+    "Zarr": "application/vnd+zarr",
 }
 """Media types of what GDAL's drivers write, where there is one."""
 

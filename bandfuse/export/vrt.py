@@ -55,9 +55,16 @@ def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) 
     name = Xml.SubElement(source, "SourceFilename")
     local = os.path.exists(cube.path)
     name.set("relativeToVRT", str(int(local)))
-    name.text = os.path.relpath(os.path.abspath(cube.path), place.absolute().parent) if local else cube.path
+    name.text = os.path.relpath(os.path.abspath(cube.path), place.absolute().parent) if local else _anywhere(cube.path)
     Xml.SubElement(source, "SourceBand").text = str(band)
     return source
+
+
+def _anywhere(path: str) -> str:
+    """A member of an archive, by the archive's full path: GDAL looks for it from the folder that one works in."""
+    start = "/vsizip/{"
+    archive, end, member = path.removeprefix(start).partition("}")
+    return f"{start}{os.path.abspath(archive)}{end}{member}" if path.startswith(start) else path
 
 
 def _named(band: Xml.Element, outputs: Bands, k: int, tags: dict[str, str], nodata: str) -> None:

@@ -7,6 +7,8 @@ Order inside the room, from the ground up::
     products   what people hold, opened as one cube; one file per product
     read       windows, by several threads; quicklooks
     align      windows of a grid, from rasters on others
+    options    what a driver can be told when it makes a file
+    zarr       what GDAL leaves out of a Zarr store
     write      fused windows to new files
     ortho      fused images in sensor geometry to the grid of a map
     fixed      a VRT over a raster, with the metadata put right
@@ -29,15 +31,19 @@ from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
 from bandfuse.raster.fixed import same_table, write_fixed
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
+from bandfuse.raster.options import check_options
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.place import acquired, footprint, polygons
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.texts import Header, said
-from bandfuse.raster.write import Encoding, Writer, band_tags, blank, driver_of, write_array
+from bandfuse.raster.write import FOLDERS, Encoding, Writer, band_tags, blank, driver_of, write_array
+from bandfuse.raster.zarr import CONTENT, mark_of
 
 __all__ = [
     "CACHE",
+    "CONTENT",
+    "FOLDERS",
     "FORMATS",
     "OUTSIDE",
     "AlignedReader",
@@ -54,6 +60,7 @@ __all__ = [
     "acquired",
     "band_tags",
     "blank",
+    "check_options",
     "coarsest",
     "cut",
     "describe",
@@ -63,6 +70,7 @@ __all__ = [
     "gdal_version",
     "is_json",
     "labelled",
+    "mark_of",
     "moved",
     "on_one_grid",
     "opened_selection",

@@ -49,12 +49,14 @@ class Header:
 
 def header_of(ds: Any) -> Header:
     """The header of an open ENVI file, read as text; empty for other drivers, and for files that are not on this file
-    system.
+    system. Of a Zarr store, the names of the bands that bandfuse left there.
 
     Raises
     ------
     InputError : GDAL lost what it needs to read the pixels.
     """
+    if ds.driver == "Zarr":
+        return Header(lost={"band_names": ds.tags().get("band_names", "")})
     if ds.driver != "ENVI":
         return Header()
     path = next((Path(f) for f in ds.files if f.lower().endswith(".hdr") and Path(f).is_file()), None)

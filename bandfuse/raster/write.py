@@ -23,6 +23,8 @@ from rasterio.transform import Affine
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import OutputError, nearest
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
+from bandfuse.raster.options import check_options
+from bandfuse.raster.zarr import ARRAY, complete
 from bandfuse.windows import STACK_ROWS, Window
 
 
@@ -70,8 +72,8 @@ class Encoding:
         return int(((stored < low) | (stored > high)).sum())
 
 
-TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform", "sharing", "opener"}
-"""Words that are no creation options: bandfuse sets them itself."""
+FOLDERS = ("Zarr",)
+"""Drivers whose rasters are folders."""
 
 
 def driver_of(path: Path, given: str | None) -> str:
@@ -90,6 +92,8 @@ def driver_of(path: Path, given: str | None) -> str:
         return str(found)
     if not path.suffix:
         return "GTiff"
+    if path.suffix.lower() == ".zarr" and "Zarr" in known:
+        return "Zarr"
     try:
         return str(driver_from_extension(path))
     except ValueError as error:
@@ -117,27 +121,35 @@ class Writer:
         options: Mapping[str, str] | None = None,
         threads: int = 1,
     ) -> None:
-        taken = sorted(TAKEN & {k.lower() for k in options or {}})
-        if taken:
-            raise OutputError(f"--co {taken[0]}=… is no creation option", remedy=f"See gdalinfo --format {driver}.")
-        creation = {**_defaults(driver, threads), **{k.lower(): v for k, v in (options or {}).items()}}
+        check_options(driver, options or {})
+        if driver == "Zarr" and (like.transform.b or like.transform.d):
+            raise OutputError(
+                f"{Path(path).name} cannot be created", got="a grid that is turned, which Zarr has no place for",
+                remedy="Use another driver, such as GTiff.",
+            )  # fmt: skip
+        creation = {**_defaults(driver, threads, len(outputs)), **{k.lower(): v for k, v in (options or {}).items()}}
         self._path, self._last = Path(path), Window(0, 0, 1, 1)
         self._driver, self._creation, self._outputs = driver, creation, outputs
         # GDAL makes a COG of a finished file only: without one of our own it would hold all pixels in memory.
         self._first = self._path.with_name(f"{self._path.name}.first.tif") if driver == "COG" else self._path
         if driver == "COG":
             self._creation = {"blocksize": str(_cog_block(len(outputs), encoding.dtype)), **creation}
-            driver, creation = "GTiff", {**_defaults("GTiff", threads), "compress": "NONE", "zlevel": "6"}
+            driver, creation = "GTiff", {**_defaults("GTiff", threads, len(outputs)), "compress": "NONE", "zlevel": "6"}
         self._stack = ExitStack()
         self._stack.enter_context(rasterio.Env(**CACHE))
-        self._ears = self._stack.enter_context(_listening())
+        self._ears = self._stack.enter_context(_listening(options or {}))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                known = {} if driver == "Zarr" else {"nodata": encoding.nodata, "crs": like.crs}
                 self._ds = rasterio.open(
                     self._first, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
-                    dtype=encoding.dtype, nodata=encoding.nodata, crs=like.crs, transform=like.transform, **creation,
+                    dtype=encoding.dtype, transform=like.transform, **known, **creation,
                 )  # fmt: skip
+                if driver == "Zarr":
+                    self._complete(like, encoding)
+                if self._driver == "COG" and options:
+                    self._try_cog(like, encoding)
             self._describe(outputs, encoding)
             if self._ears.options:
                 raise ValueError(self._ears.options[0])
@@ -148,7 +160,31 @@ class Writer:
                 expected=f"a {driver} raster",
             ) from error  # fmt: skip
 
+    def _try_cog(self, like: Raster, encoding: Encoding) -> None:
+        """Make a small COG with one overview: what is wrong with options shows now, and not when all is fused."""
+        side = int(self._creation["blocksize"]) + 1
+        plain, made = (self._path.with_name(f"{self._path.name}.{word}.tif") for word in ("plain", "trial"))
+        try:
+            with rasterio.open(plain, "w", driver="GTiff", width=side, height=side, count=1, dtype=encoding.dtype,
+                               crs=like.crs, transform=like.transform):  # fmt: skip
+                pass
+            gdal_copy(plain, made, driver="COG", **self._creation)
+        finally:
+            for path in (plain, made):
+                path.unlink(missing_ok=True)
+        if self._ears.errors:
+            raise ValueError(self._ears.errors[0])
+
+    def _complete(self, like: Raster, encoding: Encoding) -> None:
+        """Close a new store, write what GDAL left out, and open it again: only then does GDAL leave out blocks of
+        nodata, and of nothing else."""
+        self._ds.close()
+        complete(self._path, self._outputs, like.crs, encoding.nodata, encoding.scale, encoding.offset, encoding.dtype)
+        self._ds = rasterio.open(self._path, "r+")
+
     def _describe(self, outputs: Bands, encoding: Encoding) -> None:
+        if self._driver == "Zarr":
+            return
         if self._driver == "ENVI":
             self._ds.update_tags(ns="ENVI", **envi_tags(outputs))
         for i, tags in enumerate(band_tags(outputs), 1):
@@ -210,7 +246,7 @@ class Writer:
 
     def _read_back(self) -> None:
         """What was written last is there: the file has its end."""
-        if self._path.is_file():
+        if self._path.is_file() or self._driver in FOLDERS:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 with rasterio.open(self._path) as ds:
@@ -226,9 +262,10 @@ class _Ears(logging.Handler):
     """Keeps what GDAL says in one thread of creation options that it leaves out, and of errors after which it goes
     on."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Iterable[str]) -> None:
         super().__init__(logging.INFO)
         self._thread = threading.get_ident()
+        self._given = tuple(re.compile(rf"\b{re.escape(key)}\b", re.IGNORECASE) for key in given)
         self.options: list[str] = []
         self.errors: list[str] = []
 
@@ -236,8 +273,9 @@ class _Ears(logging.Handler):
         if record.thread != self._thread:
             return
         text = record.getMessage()
-        if "creation option" in text:
-            self.options.append(text.split("in CPLE_NotSupported. ")[-1])
+        named = record.levelno >= logging.WARNING and any(key.search(text) for key in self._given)
+        if "creation option" in text or named:
+            self.options.append(re.sub(r"^.*?CPLE_\w+(?: in|\.) ", "", text))
         elif "signalled an error" in text:
             self.errors.append(text.split("msg=")[-1].strip("'\""))
 
@@ -247,9 +285,9 @@ class _Ears(logging.Handler):
 
 
 @contextmanager
-def _listening() -> Iterator[_Ears]:
-    """Ears on what rasterio logs of GDAL."""
-    ears, logger = _Ears(), logging.getLogger("rasterio")
+def _listening(given: Iterable[str]) -> Iterator[_Ears]:
+    """Ears on what rasterio logs of GDAL; ``given`` are creation options of the user's."""
+    ears, logger = _Ears(given), logging.getLogger("rasterio")
     level = logger.level
     logger.addHandler(ears)
     logger.setLevel(logging.INFO)
@@ -260,13 +298,16 @@ def _listening() -> Iterator[_Ears]:
         logger.setLevel(level)
 
 
-def _defaults(driver: str, threads: int) -> dict[str, str]:
+def _defaults(driver: str, threads: int, bands: int) -> dict[str, str]:
     """Creation options: tiled and compressed where the driver can. A tile is a stack, so each is written once."""
     if driver == "GTiff":
         return {"tiled": "YES", "blockxsize": "256", "blockysize": str(STACK_ROWS), "compress": "DEFLATE",
                 "zlevel": "1", "interleave": "band", "num_threads": str(threads), "bigtiff": "IF_SAFER"}  # fmt: skip
     if driver == "COG":
         return {"compress": "DEFLATE", "num_threads": str(threads), "bigtiff": "IF_SAFER"}
+    if driver == "Zarr":
+        return {"array_name": ARRAY, "blocksize": f"{'1,' * (bands > 1)}{STACK_ROWS},256", "compress": "GZIP",
+                "gzip_level": "1"}  # fmt: skip
     return {}
 
 

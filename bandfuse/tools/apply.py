@@ -10,17 +10,27 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.bands import Floats
-from bandfuse.config import ApplyConfig, Encoded
+from bandfuse.config import ApplyConfig, Encoded, ending_of
 from bandfuse.decoder import as_read
 from bandfuse.device import device_of
-from bandfuse.errors import ConfigError, InputError
+from bandfuse.errors import ConfigError, InputError, OutputError
 from bandfuse.export import stac
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
-from bandfuse.output import check_file, whole_files
+from bandfuse.output import Contents, check_file, check_folder, whole_files
 from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Raster, Writer, driver_of, orthorectified
+from bandfuse.raster import (
+    CONTENT,
+    FOLDERS,
+    Encoding,
+    Raster,
+    Writer,
+    check_options,
+    driver_of,
+    mark_of,
+    orthorectified,
+)
 from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import Sink, map_windows
@@ -45,7 +55,7 @@ def apply(
     device = device_of(config.device)
     model = load(weights)
     scenes = [open_scene(p, wavelengths=config.wavelengths) for p in places(config.scenes, config.source, [])]
-    outputs = output_paths(config.output, scenes)
+    outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
     inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
@@ -56,8 +66,8 @@ def apply(
             fusions.append(moves.fusion(_with_policy(_own(model, scene, config), config.nodata_policy), scene, effort))
         else:
             fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
-        check_file(path, overwrite=config.overwrite, inputs=inputs)
-    drivers = [driver_of(path, config.driver) for path in outputs]
+        check_raster(path, config, overwrite=config.overwrite, inputs=inputs)
+    drivers = drivers_of(outputs, config)
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
                 inputs=inputs, device=device,
@@ -76,6 +86,7 @@ def apply(
         messages=[
             *moves.messages,
             *alignment_messages(scenes),
+            *store_messages(drivers),
             *([f"{clipped} values were clipped to the range of {encoding.dtype}"] * bool(clipped)),
         ],
         coverage=moves.coverage,
@@ -168,8 +179,55 @@ def encoding_of(config: Encoded) -> Encoding:
 
 
 def creation(config: Encoded) -> dict[str, str]:
-    """Creation options by name."""
-    return dict(pair_of(text, "--co") for text in config.co)
+    """Creation options by name.
+
+    Raises
+    ------
+    ConfigError : one is given twice.
+    """
+    found: dict[str, str] = {}
+    for key, value in (pair_of(text, "--co") for text in config.co):
+        if key.upper() in map(str.upper, found):
+            raise ConfigError(f"--co {key} is given twice", remedy="Give each creation option once.")
+        found[key] = value
+    return found
+
+
+def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
+    """The driver of each output; all know the creation options.
+
+    Raises
+    ------
+    ConfigError, OutputError : a driver or an option that there is not.
+    """
+    options = creation(config)
+    drivers = [driver_of(path, config.driver) for path in outputs]
+    for driver in dict.fromkeys(drivers):
+        check_options(driver, options)
+    return drivers
+
+
+def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterable[Path]) -> None:
+    """Refuse a raster that must not or cannot be written. A folder is replaced only if it is the store of one raster.
+
+    Raises
+    ------
+    OutputError : as ``check_file`` and ``check_folder``.
+    """
+    driver = path.suffix[1:] if config.driver is None else config.driver
+    if driver.lower() not in map(str.lower, FOLDERS):
+        check_file(path, overwrite=overwrite, inputs=inputs)
+    elif path.is_symlink():
+        raise OutputError(f"{path} is a link, and is not replaced", expected="another name for the output")
+    else:
+        check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
+
+
+def store_messages(drivers: Sequence[str]) -> list[str]:
+    """What a driver does not keep."""
+    if "Zarr" not in drivers:
+        return []
+    return ["GDAL has no place for band names in Zarr: they are in the array's attribute band_names"]
 
 
 def fuse_to(

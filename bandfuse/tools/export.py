@@ -94,16 +94,26 @@ def _cube(raster: Raster) -> vrt.Cube:
 
     Raises
     ------
-    MismatchError : a product, which is more than one file of GDAL's.
+    MismatchError : a product that is not one raster of GDAL's.
     """
-    if raster.pieces:
-        raise MismatchError(
-            f"{raster.path} is no single raster that a VRT could read", got=raster.product,
-            remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
-        )  # fmt: skip
+    path = _one_raster(raster)
     wkt = "" if raster.crs is None else str(raster.crs.to_wkt())
-    return vrt.Cube(raster.path, raster.rows, raster.cols, wkt, tuple(raster.transform)[:6], raster.dtypes,
-                    raster.nodata, raster.masked)  # fmt: skip
+    return vrt.Cube(path, raster.rows, raster.cols, wkt, tuple(raster.transform)[:6], raster.dtypes, raster.nodata,
+                    raster.masked)  # fmt: skip
+
+
+def _one_raster(raster: Raster) -> str:
+    """What GDAL opens for all bands of a scene: the file itself, or the one image of a product."""
+    if not raster.pieces:
+        return raster.path
+    image = raster.pieces[0]
+    plain = not (image.axes or image.flaws or image.name.startswith("<")) and raster.glt is None
+    if plain and image.bands == tuple(range(1, len(raster.bands) + 1)):
+        return image.name
+    raise MismatchError(
+        f"{raster.path} is no single raster that a VRT could read", got=raster.product,
+        remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
+    )  # fmt: skip
 
 
 def _proved(path: Path, fusion: Fusion, scene: Raster | None, config: ExportConfig) -> float | None:

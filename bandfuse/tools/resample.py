@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.bands import Bands
-from bandfuse.config import ResampleConfig
+from bandfuse.config import ResampleConfig, ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
+from bandfuse.export import stac
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import driver_of
 from bandfuse.resampling import Covered, published
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
 from bandfuse.scenes import Scene, open_scene, places
 from bandfuse.sensors import Sensor, find, is_file
-from bandfuse.tools.apply import creation, encoding_of, fuse_to, output_paths
+from bandfuse.tools.apply import check_raster, creation, drivers_of, encoding_of, fuse_to, output_paths, store_messages
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.glance import glance, glance_messages
 from bandfuse.weightsfile import dumps
@@ -60,22 +60,21 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
     pairs = _outputs(config, scenes)
     own = [Path(config.sensor)] if is_file(config.sensor) else []
     inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
-    for path in (p for pair in pairs for p in pair if p is not None):
-        check_file(path, overwrite=config.overwrite, inputs=inputs)
-    drivers = [None if raster is None else driver_of(raster, config.driver) for raster, _ in pairs]
+    drivers = _checked(config, pairs, inputs)
     every = [_make(scene, sensor, config, effort) for scene in scenes]
     valid = values = clipped = 0
     for made, (raster, weights), driver in zip(every, pairs, drivers, strict=True):
         content = dumps(Model(made.fusion))
-        if raster is None or driver is None:
+        if raster is None:
             with whole_files(weights, inputs) as scratch:
                 scratch.write_bytes(content)
             continue
+        item = stac.beside(raster, made.scene.grid, made.fusion.outputs, encoding, driver) if config.stac else {}
         counts = fuse_to(raster, made.scene, made.fusion, encoding, effort, progress, driver=driver, inputs=inputs,
-                         options=creation(config), device=device, beside={weights.name: content})  # fmt: skip
+                         options=creation(config), device=device, beside={weights.name: content, **item})  # fmt: skip
         valid, clipped = valid + counts[0], clipped + counts[1]
         values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
-    messages = [m for made in every for m in made.messages]
+    messages = [*(m for made in every for m in made.messages), *store_messages(drivers)]
     if clipped:
         messages.append(f"{clipped} values were clipped to the range of {encoding.dtype}")
     return ResampleResult(
@@ -95,17 +94,29 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
 def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path | None, Path]]:
     """The raster and the weights file of each scene; no raster where only weights are wanted."""
     if config.weights_only:
+        if config.stac:
+            raise ConfigError("--stac has no meaning with --weights-only", remedy="Leave it out.")
         files = output_paths(config.output, scenes, WEIGHTS)
         wrong = next((f for f in files if f.suffix != ".safetensors"), None)
         if wrong is not None:
             raise ConfigError("--weights-only writes a weights file", got=f"-o {wrong}", expected="a .safetensors file")
         return [(None, file) for file in files]
-    rasters = output_paths(config.output, scenes)
+    rasters = output_paths(config.output, scenes, ending_of(config.driver))
     beside = [raster.with_name(f"{raster.stem}{WEIGHTS}") for raster in rasters]
     if len(set(beside)) != len(beside):
         raise ConfigError("two scenes have the same weights file", got=shorten(map(str, beside)),
                           expected="outputs whose names differ before the ending")  # fmt: skip
     return list(zip(rasters, beside, strict=True))
+
+
+def _checked(config: ResampleConfig, pairs: Sequence[tuple[Path | None, Path]], inputs: Sequence[Path]) -> list[str]:
+    """The driver of each raster, empty where there is none; all outputs may be written."""
+    rasters = [raster for raster, _ in pairs if raster is not None]
+    for raster in rasters:
+        check_raster(raster, config, overwrite=config.overwrite, inputs=inputs)
+    for _, weights in pairs:
+        check_file(weights, overwrite=config.overwrite, inputs=inputs)
+    return drivers_of(rasters, config) or [""] * len(pairs)
 
 
 def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) -> Made:

@@ -1,7 +1,8 @@
 """`make bench`: whole processes of bandfuse beside anchors, as ratios of medians in one run.
 
-Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only apply,train]``. Makes cubes of 224 int16
-bands in a temporary folder, one layout after the other, and removes them. Times are of files in the page cache.
+Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only apply,train,vrt,anchors]``. Makes
+cubes of 224 int16 bands in a temporary folder, one layout after the other, and removes them. Times are of files in the
+page cache.
 """
 
 from __future__ import annotations
@@ -96,8 +97,26 @@ def jobs_of(layout: str, folder: Path, only: set[str]) -> dict[str, Job]:
     if "train" in only:
         found["bandfuse train, weights only"] = Job([*train, "--no-fused", "--no-report"], both, 2.0)
         found["bandfuse train, everything"] = Job(train, both, 3.5)
+    if "vrt" in only:
+        found |= _virtual(cube, folder)
     if "anchors" in only:
         found |= _anchors(layout, cube, folder)
+    return found
+
+
+def _virtual(cube: str, folder: Path) -> dict[str, Job]:
+    """Reading all of an exported VRT, K = 8, by GDAL's program and by rasterio, into a file such as apply writes."""
+    base = "bandfuse apply, K = 8, all bands"
+    weights = "w8/weights.safetensors"
+    found = {base: Job([*BANDFUSE, "apply", weights, cube, "-o", "f8.tif"])}
+    for form in ("derived", "processed"):
+        export = ["export", weights, "--to", "vrt", "--form", form, "--scene", cube, "-o", f"{form}.vrt", "--overwrite"]
+        clock(Job([*BANDFUSE, *export]), folder)
+        found[f"VRT, {form}, rasterio"] = Job([PYTHON, "-c", anchors.READ_TO_TILES, f"{form}.vrt"], base)
+    if shutil.which("gdal_translate"):
+        how = [part for text in ("TILED=YES", "BLOCKYSIZE=64", "COMPRESS=DEFLATE", "ZLEVEL=1", "INTERLEAVE=BAND")
+               for part in ("-co", text)]  # fmt: skip
+        found["VRT, derived, gdal_translate"] = Job(["gdal_translate", "-q", *how, "derived.vrt", "vrt.tif"], base)
     return found
 
 

@@ -1,0 +1,116 @@
+"""Options: what a GDAL driver can be told when it makes a file, by the driver's own list."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from xml.etree import ElementTree as Xml
+
+import rasterio
+import rasterio._io
+
+from bandfuse.errors import OutputError, nearest, shorten
+
+TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform", "sharing", "opener"}
+"""Words that are no creation options: bandfuse sets them itself."""
+
+OURS = {"Zarr": {"ARRAY_NAME", "SINGLE_ARRAY", "APPEND_SUBDATASET"}}
+"""Creation options that bandfuse sets itself, by driver."""
+
+SWITCH = ("YES", "NO", "ON", "OFF", "TRUE", "FALSE")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One creation option: its name, its type in GDAL's words, its values if it is one of several, its limits."""
+
+    name: str
+    kind: str
+    values: tuple[str, ...]
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, element: Xml.Element) -> Option:
+        """From the driver's list. A value's alias counts as a value."""
+        values = [v.text or "" for v in element.findall("Value")]
+        values += [alias for v in element.findall("Value") if (alias := v.get("alias"))]
+        return cls(
+            element.get("name", ""), element.get("type", "string"), tuple(values),
+            float(element.get("min", "-inf")), float(element.get("max", "inf")),
+        )  # fmt: skip
+
+    def expected(self, value: str) -> str:
+        """What a value should have been; empty if it is right."""
+        if self.kind == "boolean":
+            return "" if value.upper() in SWITCH else "YES or NO"
+        if self.kind == "string-select":
+            return "" if value.upper() in map(str.upper, self.values) else f"one of {shorten(self.values, 20)}"
+        if self.kind not in ("int", "unsigned int", "float"):
+            return ""
+        whole = self.kind != "float"
+        number = _number(value, whole=whole)
+        if self.low <= number <= self.high and not (self.kind == "unsigned int" and number < 0):
+            return ""
+        least = 0.0 if self.kind == "unsigned int" else self.low
+        limits = [f"{word} {v:g}" for word, v in (("at least", least), ("at most", self.high)) if math.isfinite(v)]
+        return " ".join(["a whole number" if whole else "a number", " and ".join(limits)]).rstrip()
+
+
+def _number(text: str, *, whole: bool) -> float:
+    """NaN, which no limits hold, if it is none."""
+    try:
+        return float(int(text)) if whole else float(text)
+    except ValueError:
+        return math.nan
+
+
+@cache
+def options_of(driver: str) -> dict[str, Option]:
+    """The creation options of a driver by their names in capitals; empty where it lists none.
+
+    rasterio does not hand the list out, but the GDAL that its modules are linked to does. Where the loader cannot find
+    GDAL's functions by such a module (Windows), nothing is listed, and GDAL alone checks.
+    """
+    library = ctypes.CDLL(rasterio._io.__file__)
+    if not hasattr(library, "GDALGetMetadataItem"):
+        return {}
+    library.GDALGetDriverByName.restype = ctypes.c_void_p
+    library.GDALGetDriverByName.argtypes = [ctypes.c_char_p]
+    library.GDALGetMetadataItem.restype = ctypes.c_char_p
+    library.GDALGetMetadataItem.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+    with rasterio.Env():
+        found = library.GDALGetDriverByName(driver.encode())
+        text = library.GDALGetMetadataItem(found, b"DMD_CREATIONOPTIONLIST", None) if found else None
+    rows = Xml.fromstring(text.decode()).findall("Option") if text else []
+    return {option.name.upper(): option for option in map(Option.of, rows) if "*" not in option.name}
+
+
+def check_options(driver: str, given: Mapping[str, str]) -> None:
+    """Refuse creation options that a driver does not know, and values that it would not take.
+
+    Raises
+    ------
+    OutputError : the first of them; the nearest name that the driver knows, or what a value can be.
+    """
+    known = options_of(driver)
+    names = {name: option.name for name, option in known.items() if name not in OURS.get(driver, ())}
+    for key, value in given.items():
+        if key.lower() in TAKEN or key.upper() in OURS.get(driver, ()):
+            raise OutputError(
+                f"--co {key}=… is not for a user to set", remedy=f"See the others: gdalinfo --format {driver}."
+            )
+        if known and key.upper() not in known:
+            close = nearest(key.upper(), names)
+            raise OutputError(f"the driver {driver} has no creation option {key}", remedy=_spelled(close, names))
+        expected = known[key.upper()].expected(value) if known else ""
+        if expected:
+            raise OutputError(f"--co {key} of the driver {driver}", got=repr(value), expected=expected)
+
+
+def _spelled(hint: str, names: Mapping[str, str]) -> str:
+    """A hint with names as the driver writes them."""
+    return next((f"Did you mean {own!r}?" for name, own in names.items() if hint == f"Did you mean {name!r}?"), hint)

@@ -1,0 +1,293 @@
+"""Output formats: the same numbers in every one, what each keeps, and what a driver may be told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import spectral
+from rasters import NORTH_UP, ROTATED, cli, gdalinfo, listing, ok, profile, read, spectra, wavelengths, write_tiff
+
+from bandfuse.bands import Bands
+from bandfuse.errors import OutputError
+from bandfuse.fusion import Fusion
+from bandfuse.model import Model
+from bandfuse.raster import check_options, describe
+from bandfuse.raster.options import options_of
+from bandfuse.weightsfile import dumps
+
+NAMES = ["blue, deep", "near {infrared}", "third"]
+NM = [450.123456789, 860.25, 1610.0]
+
+
+def weights_for(folder: Path, bands: int = 6, outputs: int = 3) -> Path:
+    """Weights of several outputs with names, wavelengths and widths."""
+    random = np.random.default_rng(5)
+    weight = random.random((outputs, bands))
+    made = Bands.of(NAMES[:outputs], wavelength_nm=NM[:outputs], fwhm_nm=[10.5, 20.25, 91.0][:outputs])
+    inputs = Bands.of([f"b{i + 1}" for i in range(bands)], wavelength_nm=wavelengths(bands))
+    fusion = Fusion(weight, np.ones(outputs), np.zeros(outputs), inputs, made)
+    (folder / "w.safetensors").write_bytes(dumps(Model(fusion)))
+    return folder / "w.safetensors"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Weights, a cube with gaps and zeros that is larger than a few tiles, and their folder."""
+    x = spectra(6, 150, 600)
+    x[:, 70:, :300] = np.nan
+    x[:, :64, 256:512] = 0
+    write_tiff(tmp_path / "x.tif", x, nm=wavelengths(6))
+    return weights_for(tmp_path), tmp_path / "x.tif", tmp_path
+
+
+ENCODINGS = {"float32": [], "int16": ["--dtype", "int16", "--scale", 0.0002, "--offset-out", 1.5],
+             "uint8": ["--dtype", "uint8", "--scale", 0.01]}  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------------------- Zarr
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("version", ["ZARR_V2", "ZARR_V3"])
+def test_a_zarr_store_holds_what_a_tiff_holds(scene: tuple[Path, Path, Path], encoding: str, version: str) -> None:
+    """Pixels to the bit, nodata, CRS, transform, scale, wavelengths; tiles of nodata are not stored, zeros are."""
+    weights, cube, folder = scene
+    how = [*ENCODINGS[encoding], "--memory", 16]
+    ok("apply", weights, cube, "-o", folder / "y.tif", *how)
+    done = ok("apply", weights, cube, "-o", folder / "y.zarr", "--co", f"format={version}", *how)
+    assert "attribute band_names" in done.err
+    seen, like = profile(folder / "y.zarr"), profile(folder / "y.tif")
+    assert read(folder / "y.zarr").tobytes() == read(folder / "y.tif").tobytes()
+    assert (seen["driver"], seen["dtype"], seen["count"]) == ("Zarr", like["dtype"], 3)
+    assert seen["crs"].to_epsg() == like["crs"].to_epsg() == 32633
+    assert seen["transform"] == like["transform"]
+    np.testing.assert_array_equal(seen["nodatavals"], like["nodatavals"])
+    assert (seen["scales"], seen["offsets"]) == (like["scales"], like["offsets"])
+    again, bands = describe(folder / "y.zarr"), describe(folder / "y.tif").bands
+    for column in ("wavelength_nm", "fwhm_nm", "good"):
+        np.testing.assert_array_equal(getattr(again.bands, column), getattr(bands, column))
+    assert again.bands.name == ("blue; deep", "near (infrared)", "third")
+    chunks = [p for p in (folder / "y.zarr/fused").rglob("*") if p.name[0].isdigit() and p.is_file()]
+    assert len(chunks) == 3 * (3 * 3 - 1)
+    assert not list(folder.glob(".*partial"))
+
+
+def test_one_output_is_a_store_as_well(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "x.tif", spectra(6, 70, 300), nm=wavelengths(6))
+    weights = weights_for(tmp_path, outputs=1)
+    for name in ("y.tif", "X.zarr"):
+        ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / name)
+    assert read(tmp_path / "X.zarr").tobytes() == read(tmp_path / "y.tif").tobytes()
+    assert np.isnan(profile(tmp_path / "X.zarr")["nodata"])
+    assert profile(tmp_path / "X.zarr")["crs"].to_epsg() == 32633
+
+
+def test_debians_gdal_reads_the_store(scene: tuple[Path, Path, Path]) -> None:
+    if shutil.which("gdal_translate") is None:
+        pytest.skip("gdal_translate is not installed")
+    weights, cube, folder = scene
+    for name in ("y.tif", "y.zarr"):
+        ok("apply", weights, cube, "-o", folder / name)
+    for k in range(3):
+        one = f'ZARR:"{folder}/y.zarr":/fused:{k}'
+        subprocess.run(["gdal_translate", "-q", one, folder / "g.tif"], check=True)
+        np.testing.assert_array_equal(read(folder / "g.tif")[0], read(folder / "y.tif")[k])
+        assert np.isnan(profile(folder / "g.tif")["nodata"])
+
+
+def test_without_a_place_on_the_ground(tmp_path: Path) -> None:
+    write_tiff(tmp_path / "x.tif", spectra(6), nm=wavelengths(6), crs=None, transform=None)
+    weights = weights_for(tmp_path)
+    for name in ("y.tif", "y.zarr"):
+        ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / name)
+    assert read(tmp_path / "y.zarr").tobytes() == read(tmp_path / "y.tif").tobytes()
+    assert (profile(tmp_path / "y.zarr")["crs"], profile(tmp_path / "y.zarr")["transform"].is_identity) == (None, True)
+
+
+@pytest.mark.parametrize("transform", [ROTATED, NORTH_UP @ NORTH_UP.scale(1, -1)])
+def test_a_grid_that_is_turned_has_no_place_in_zarr(tmp_path: Path, transform: Any) -> None:
+    """Upside down is no turning."""
+    write_tiff(tmp_path / "x.tif", spectra(6), nm=wavelengths(6), transform=transform)
+    weights = weights_for(tmp_path)
+    before = listing(tmp_path)
+    done = cli("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.zarr")
+    if transform is ROTATED:
+        assert (done.code, "grid that is turned" in done.err, done.err.count("\n")) == (2, True, 1)
+        assert listing(tmp_path) == before
+    else:
+        assert done.code == 0, done.err
+        assert profile(tmp_path / "y.zarr")["transform"] == transform
+
+
+def test_a_store_is_replaced_only_if_it_is_one(scene: tuple[Path, Path, Path]) -> None:
+    weights, cube, folder = scene
+    out = folder / "y.zarr"
+    ok("apply", weights, cube, "-o", out, "--stac")
+    done = cli("apply", weights, cube, "-o", out)
+    assert (done.code, "--overwrite" in done.err) == (2, True)
+    ok("apply", weights, cube, "-o", out, "--overwrite", "--dtype", "int16", "--scale", 0.001, "--stac")
+    assert profile(out)["dtype"] == "int16"
+    item = json.loads((folder / "y.stac.json").read_text())["assets"]["fused"]
+    assert (item["href"], item["type"]) == ("./y.zarr", "application/vnd+zarr")
+
+    (out / "fused" / "mine.txt").write_text("mine")
+    done = cli("apply", weights, cube, "-o", out, "--overwrite")
+    assert (done.code, "fused/mine.txt" in done.err) == (2, True)
+    (out / "fused" / "mine.txt").unlink()
+    (out / "other").mkdir()
+    (out / "other" / ".zarray").write_text("{}")
+    done = cli("apply", weights, cube, "-o", out, "--overwrite")
+    assert (done.code, "other/.zarray" in done.err) == (2, True)
+
+    plain = folder / "photos.zarr"
+    plain.mkdir()
+    (plain / "holiday.jpg").write_text("mine")
+    (folder / "file.zarr").write_text("mine")
+    (folder / "link.zarr").symlink_to(plain)
+    for name in ("photos.zarr", "file.zarr", "link.zarr"):
+        done = cli("apply", weights, cube, "-o", folder / name, "--overwrite")
+        assert (done.code, "not replaced" in done.err, done.err.count("\n")) == (2, True, 1)
+    assert (plain / "holiday.jpg").read_text() == "mine"
+
+
+def test_a_store_that_is_read_is_no_output(scene: tuple[Path, Path, Path]) -> None:
+    weights, cube, folder = scene
+    ok("apply", weights, cube, "-o", folder / "y.zarr")
+    assert cli("info", folder / "y.zarr").code == 0
+    ok("train", folder / "y.zarr", "--groups", "1-3", "-o", folder / "run", "--no-fused", "--no-report")
+    done = cli("apply", folder / "run/weights.safetensors", folder / "y.zarr", "-o", folder / "y.zarr", "--overwrite")
+    assert (done.code, "which is read" in done.err) == (2, True)
+    assert read(folder / "y.zarr").shape == (3, 150, 600)
+
+
+def test_a_truncated_scene_leaves_no_store(scene: tuple[Path, Path, Path]) -> None:
+    weights, cube, folder = scene
+    ok("apply", weights, cube, "-o", folder / "y.zarr")
+    cube.write_bytes(cube.read_bytes()[: cube.stat().st_size // 2])
+    before = listing(folder)
+    assert cli("apply", weights, cube, "-o", folder / "y.zarr", "--overwrite").code == 2
+    assert cli("apply", weights, cube, "-o", folder / "z.zarr").code == 2
+    assert listing(folder) == before
+
+
+# ---------------------------------------------------------------------------------------------------- creation options
+
+WRONG = [
+    ("GTiff", "COMPRES=LZW", "'COMPRESS'"),
+    ("GTiff", "compress=XYZ", "one of NONE, LZW"),
+    ("GTiff", "TILED=perhaps", "YES or NO"),
+    ("GTiff", "blockxsize=big", "a whole number"),
+    ("GTiff", "ZLEVEL=99", "ZLEVEL=99 value not recognised"),
+    ("GTiff", "NBITS=3", "NBITS"),
+    ("GTiff", "PHOTOMETRIC=CMYK", "PHOTOMETRIC"),
+    ("GTiff", "nodata=3", "not for a user to set"),
+    ("COG", "BLOCKXSIZE=256", "'BLOCKSIZE'"),
+    ("COG", "BLOCKSIZE=100", "at least 128"),
+    ("COG", "OVERVIEW_RESAMPLING=best", "cannot be created; got GDALGetResampleFunction: Unsupported"),
+    ("ENVI", "INTERLEAVE=BILL", "one of BIP, BIL, BSQ"),
+    ("ENVI", "SUFIX=ADD", "'SUFFIX'"),
+    ("Zarr", "COMPRESS=DEFLATE", "one of NONE"),
+    ("Zarr", "GZIP_LEVEL=22", "at least 1 and at most 9"),
+    ("Zarr", "ARRAY_NAME=mine", "not for a user to set"),
+    ("Zarr", "BLOCKSIZE=64", "BLOCKSIZE"),
+]
+
+
+@pytest.mark.parametrize(("driver", "option", "said"), WRONG)
+def test_what_a_driver_would_not_take_is_said_before_anything_is_written(
+    scene: tuple[Path, Path, Path], driver: str, option: str, said: str
+) -> None:
+    weights, cube, folder = scene
+    before = listing(folder)
+    done = cli("apply", weights, cube, "-o", folder / "y", "--driver", driver, "--co", option)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert said in done.err
+    assert listing(folder) == before
+
+
+def test_options_are_given_once_in_any_case(scene: tuple[Path, Path, Path]) -> None:
+    weights, cube, folder = scene
+    done = cli("apply", weights, cube, "-o", folder / "y.tif", "--co", "ZLEVEL=3", "--co", "zlevel=2")
+    assert (done.code, "given twice" in done.err) == (2, True)
+    ok("apply", weights, cube, "-o", folder / "y.tif", "--co", "ComPress=lzw", "--co", "interleave=PIXEL")
+    assert (profile(folder / "y.tif")["compress"], profile(folder / "y.tif")["interleave"]) == ("lzw", "pixel")
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG", "ENVI", "Zarr", "netCDF", "JP2OpenJPEG"])
+def test_the_list_is_the_drivers_own(driver: str) -> None:
+    """As GDAL's own program prints it, as far as that one knows; and every default in the list is allowed."""
+    known = options_of(driver)
+    if shutil.which("gdalinfo"):
+        text = subprocess.run(["gdalinfo", "--format", driver], capture_output=True, text=True, check=True).stdout
+        older = {part.split('"')[0].upper() for part in text.partition("<CreationOptionList>")[2]
+                 .partition("</CreationOptionList>")[0].split('<Option name="')[1:]}  # fmt: skip
+        assert len(older & set(known)) >= len(older) - 2
+    with pytest.raises(OutputError, match="has no creation option XX"):
+        check_options(driver, {"XX": "1"})
+
+
+def test_a_switch_takes_what_gdal_takes() -> None:
+    for value in ("YES", "no", "True", "FALSE", "on", "OFF"):
+        check_options("GTiff", {"tiled": value})
+    for value in ("-1", "12", "+3"):
+        check_options("GTiff", {"ZLEVEL": value})
+    check_options("Zarr", {"BLOSC_SHUFFLE": "1"})
+    check_options("GTiff", {"ALPHA": "YES"})
+
+
+# ----------------------------------------------------------------------------------------------------------- COG, ENVI
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_cog_is_one_by_gdals_own_word(tmp_path: Path, encoding: str) -> None:
+    """Tiles, overviews down to one tile, all pixels and metadata of the plain file."""
+    write_tiff(tmp_path / "x.tif", spectra(6, 700, 1300), nm=wavelengths(6))
+    weights = weights_for(tmp_path)
+    how = ENCODINGS[encoding]
+    ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.tif", *how)
+    ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "c.tif", "--driver", "cog", "--co", "blocksize=256", *how)
+    assert read(tmp_path / "c.tif").tobytes() == read(tmp_path / "y.tif").tobytes()
+    seen, like = profile(tmp_path / "c.tif"), profile(tmp_path / "y.tif")
+    for key in ("names", "band_tags", "imagery", "scales", "offsets", "crs", "transform"):
+        assert seen[key] == like[key]
+    with rasterio.open(tmp_path / "c.tif") as ds:
+        assert ds.overviews(1) == [2, 4, 8]
+        assert ds.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert set(ds.block_shapes) == {(256, 256)}
+    info = gdalinfo(tmp_path / "c.tif")
+    if info is not None:
+        assert info["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
+        assert [o["size"] for o in info["bands"][0]["overviews"]] == [[650, 350], [325, 175], [162, 87]]
+        assert [b["description"] for b in info["bands"]] == NAMES
+
+
+@pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
+def test_spectral_python_finds_everything_in_an_envi_header(tmp_path: Path, interleave: str) -> None:
+    write_tiff(tmp_path / "x.tif", spectra(6, 40, 50), nm=wavelengths(6))
+    weights = weights_for(tmp_path)
+    how = ENCODINGS["int16"]
+    ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.tif", *how)
+    ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.img", "--driver", "ENVI", "--co",
+       f"interleave={interleave}", *how)  # fmt: skip
+    image = spectral.envi.open(tmp_path / "y.hdr", tmp_path / "y.img")
+    np.testing.assert_array_equal(np.moveaxis(image.open_memmap(), -1, 0), read(tmp_path / "y.tif"))
+    assert image.bands.centers == NM
+    assert image.bands.bandwidths == [10.5, 20.25, 91.0]
+    header = image.metadata
+    assert header["wavelength units"] == "Nanometers"
+    assert header["band names"] == ["blue; deep", "near (infrared)", "third"]
+    assert float(header["data ignore value"]) == -32768
+    assert [float(v) for v in header["data gain values"]] == [0.0002] * 3
+    assert [float(v) for v in header["data offset values"]] == [1.5] * 3
+    place = header["map info"]
+    assert place[0] == "UTM"
+    assert [float(v) for v in place[3:7]] == [NORTH_UP.c, NORTH_UP.f, NORTH_UP.a, -NORTH_UP.e]
+    assert "33" in place[7]
+    assert header["interleave"] == interleave
