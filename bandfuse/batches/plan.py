@@ -65,7 +65,7 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
     ConfigError, InputError : settings that do not fit, scenes that are not found, weights that no job makes.
     """
     scenes = members(config.scenes, folder, lines)
-    output = (folder / config.output).absolute()
+    output = (folder / config.output).resolve()
     made: dict[str, Item] = {}
     jobs: dict[str, Job] = {}
     for number, job in enumerate(config.jobs):

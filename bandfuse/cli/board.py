@@ -82,8 +82,8 @@ class _Board:
 
 def show_plan(made: BatchPlan) -> None:
     """The items, their sizes, and how long it may take."""
-    rows = [[i.job, i.kind, i.scene or "all", i.size / 1e6, i.needs or ""] for i in made.items]
-    show.table(["job", "kind", "scene", "MB", "needs"], rows)
+    rows = [[i.job, i.kind, i.scene or "all", i.needs or "", i.size / 1e6] for i in made.items]
+    show.table(["job", "kind", "scene", "needs", "MB"], rows, words=4)
     time = "not known before a first run" if made.seconds is None else f"about {made.seconds:.0f} s with one worker"
     show.line(f"{show.count(len(made.items), 'item')} into {made.output}; {made.size / 1e6:.1f} MB to read; {time}")
 
@@ -92,7 +92,7 @@ def show_result(result: BatchResult) -> None:
     """What did not come to its end, by name and reason; the counts; where the summary lies."""
     bad = [item for item in result.items if item.state != "done"]
     if bad:
-        show.table(["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad])
+        show.table(["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad], words=3)
     kept = f" ({result.kept} of them earlier)" if result.kept else ""
     show.line(f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, {result.seconds:.1f} s")
     show.line(f"Open {result.output}/batch.html.")

@@ -102,15 +102,15 @@ def number(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "") -> None:
-    """A table on stdout."""
+def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "", *, words: int = 1) -> None:
+    """A table on stdout: the first columns, of words, to the left, and numbers to the right."""
     if title:
         line(title)
     from rich.table import Table
 
     grid = Table(header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        grid.add_column(column, justify="left" if i < words else "right", overflow="fold")
     for row in rows:
         grid.add_row(*(escape(number(cell)) for cell in row))
     out().print(grid)
@@ -124,7 +124,7 @@ def scores(rows: Scores, title: str, first: dict[str, str] | None = None) -> Non
         [output, *([first[output]] if first else []), *(score(n, row[n]) for n in names)]
         for output, row in rows.items()
     ]
-    table(heads, cells, title)
+    table(heads, cells, title, words=2 if first else 1)
 
 
 def score(name: str, value: float | None) -> str:
