@@ -206,11 +206,12 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.tools import learn
     from bandfuse.tools.fitting import fit_model
     from bandfuse.tools.judge import held_out_pairs, peak_of
+    from bandfuse.tools.opening import open_scenes
     from bandfuse.tools.resolve import resolve
     from bandfuse.tools.sampled import Sampling
 
     config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
-    scenes = learn.open_scenes(config)
+    scenes = open_scenes(config).scenes
     trained = learn.learn(config, scenes)
     assert trained.trust.holdout is not None
 

@@ -25,7 +25,8 @@ from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
 from bandfuse.report.page import Page
 from bandfuse.tools.heldblocks import block_errors, densities, held_pairs
-from bandfuse.tools.learn import Trained, learn, open_scenes
+from bandfuse.tools.learn import Trained, learn
+from bandfuse.tools.opening import open_scenes
 from bandfuse.tools.page import shown_outputs
 from bandfuse.tools.resolve import resolve
 from bandfuse.tools.train import train
@@ -44,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _learned(**changes: object) -> Trained:
     config = resolve(TrainConfig.model_validate({"scenes": [CUBE], "target": [TARGET], **changes}))
-    return learn(config, open_scenes(config))
+    return learn(config, open_scenes(config).scenes)
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -143,7 +144,7 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
     assert held
     assert block_errors(random, held) == []
     cube = resolve(TrainConfig(scenes=[CUBE], groups="equal:3", window=(0, 0, 24, 24), steps=3, starts=1, folds=0))
-    learned = learn(cube, open_scenes(cube))
+    learned = learn(cube, open_scenes(cube).scenes)
     assert held_pairs(learned) == {}
     assert densities(learned, {}) == ([], "")
 
