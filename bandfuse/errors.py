@@ -31,6 +31,8 @@ class BandfuseError(Exception):
     """
 
     exit_code = 1
+    hiccup = False
+    """Set where an error came from another process, without its cause: whether that was the system's."""
 
     def __init__(self, what: str, *, got: str = "", expected: str = "", remedy: str = "") -> None:
         self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
@@ -46,11 +48,24 @@ class BandfuseError(Exception):
         return f"{text} {self.remedy}" if self.remedy else text
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.got, self.expected, self.remedy)
+        return _rebuild, (type(self), self.what, self.got, self.expected, self.remedy, is_transient(self))
 
 
-def _rebuild(kind: type[BandfuseError], what: str, got: str, expected: str, remedy: str) -> BandfuseError:
-    return kind(what, got=got, expected=expected, remedy=remedy)
+def _rebuild(kind: type[BandfuseError], what: str, got: str, expected: str, remedy: str, hiccup: bool) -> BandfuseError:
+    made = kind(what, got=got, expected=expected, remedy=remedy)
+    made.hiccup = hiccup
+    return made
+
+
+def is_transient(error: BaseException | None) -> bool:
+    """Whether input or output failed on the way: worth another try."""
+    while error is not None:
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | IsADirectoryError):
+            return True
+        if isinstance(error, BandfuseError) and error.hiccup:
+            return True
+        error = error.__cause__
+    return False
 
 
 class UsageError(BandfuseError):

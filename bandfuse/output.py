@@ -271,7 +271,7 @@ def _require_state(path: Path, before: tuple[int, int, int] | None) -> None:
         raise OutputError(
             f"{path} was written by another process meanwhile, and is left as it is",
             remedy="Look at it, then run again or choose another output.",
-        )
+        ) from FileExistsError(str(path))
 
 
 def _swap(folder: Path, path: Path) -> None:

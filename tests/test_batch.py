@@ -410,10 +410,10 @@ def test_a_worker_that_dies_costs_its_item_alone(tmp_path: Path, monkeypatch: py
 import os
 import bandfuse.batches.work as w
 before = w._TOOLS["apply"]
-def deadly(item, share):
+def deadly(item, share, progress):
     if item.scene == "s002":
         os.kill(os.getpid(), 9)
-    return before(item, share)
+    return before(item, share, progress)
 w._TOOLS["apply"] = deadly
 """)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")

@@ -14,7 +14,7 @@ import pytest
 from rasters import cli, ok, spectra, write_tiff
 from test_spread import pickled
 
-from bandfuse.errors import InputError, ScenesError
+from bandfuse.errors import InputError, ScenesError, is_transient
 from bandfuse.tools.each import each, misfits
 from bandfuse.tools.effort import elsewhere
 
@@ -204,3 +204,34 @@ def test_the_reference_is_one_that_half_of_the_others_fit() -> None:
     assert misfits(scenes[1:3], check) == {}
     with pytest.raises(InputError):
         misfits(scenes[:1] + scenes[2:4], check)
+
+
+def test_flags_of_one_scene_do_not_cost_the_others_their_bands(tmp_path: Path) -> None:
+    scenes_in(tmp_path)
+    write_tiff(tmp_path / "s0.tif", spectra(6, *SHAPE), bad=range(1, 7))
+    most = spectra(6, *SHAPE, seed=1)
+    most[:4] = np.nan
+    write_tiff(tmp_path / "s1.tif", most)
+    run, without = trained(tmp_path, "run", "--skip-broken"), trained(tmp_path, "without", first=2)
+    assert (run / "weights.safetensors").read_bytes() == (without / "weights.safetensors").read_bytes()
+    left_out = json.loads((run / "report.json").read_text())["left_out"]
+    assert "no band of scene 's0' is good" in left_out["s0"]
+    assert "4 of 6 bands dead" in left_out["s1"]
+
+
+def test_fused_files_keep_the_names_of_several_scenes(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    no_raster(tmp_path, "s0")
+    scenes = [tmp_path / "s0.tif", tmp_path / "s1.tif"]
+    ok("train", *scenes, "--groups", "equal:2", "--skip-broken", "--no-report", "-o", tmp_path / "run")
+    assert [p.name for p in (tmp_path / "run").glob("*.tif")] == ["s1.fused.tif"]
+
+
+def test_a_hiccup_is_known_as_one_after_travelling() -> None:
+    error = InputError("s1 cannot be read")
+    error.__cause__ = OSError(5, "Input/output error")
+    far: InputError = pickle.loads(pickle.dumps(error))
+    assert far.__cause__ is None
+    assert is_transient(far)
+    assert is_transient(pickle.loads(pickle.dumps(far)))
+    assert not is_transient(pickle.loads(pickle.dumps(InputError("no raster"))))

@@ -6,6 +6,7 @@ Order inside the room, from the ground up; each file imports only from those bef
     scenes     rules that find scenes and what belongs to them
     plan       jobs × scenes → items of work
     journal    what happened, one line per event, on the disk before anything builds on it
+    marks      files as they were, and whether they still are
     work       one item, done by whichever process
     crew       who does the work: this process, several, a cluster
     run        items in order of what they need; resume, retry, failures apart

@@ -13,11 +13,11 @@ from pathlib import Path
 import bandfuse
 from bandfuse.batches.crew import Crew, cluster, local
 from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.marks import size_of
 from bandfuse.batches.plan import Plan, plan
 from bandfuse.batches.run import Run, Watch, clean, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
 from bandfuse.batches.summary import with_drift, write_summary
-from bandfuse.batches.work import size_of
 from bandfuse.errors import ConfigError
 from bandfuse.output import whole_files
 from bandfuse.results import BatchPlan, BatchResult, PlannedItem
@@ -32,6 +32,7 @@ def batch(
     scheduler: str | None = None,
     fresh: bool = False,
     fail_fast: bool = False,
+    overwrite: bool = False,
     watch: Watch = unwatched,
 ) -> BatchResult:
     """Run a batch file. What an earlier run finished and nothing changed since is kept.
@@ -40,7 +41,8 @@ def batch(
     ----------
     path : the batch file. sets : ``key=value`` settings over it.
     workers : processes on this machine; with ``dask`` as a Dask cluster. scheduler : address of a Dask scheduler.
-    fresh : forget earlier runs. fail_fast : give nothing more out after a failure. watch : is told every event.
+    fresh : forget earlier runs. fail_fast : give nothing more out after a failure. overwrite : replace outputs that no
+    run of this batch has made, too. watch : is told every event.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def batch(
     with Journal(folder, fresh=fresh) as journal, _crew(workers, dask=dask, scheduler=scheduler) as crew:
         clean(folder)
         write_manifest(folder, config, made, journal.before)
-        rows = with_drift(Run(made, crew, journal, watch)(fail_fast=fail_fast))
+        rows = with_drift(Run(made, crew, journal, watch, overwrite=overwrite)(fail_fast=fail_fast))
         clean(folder)
         write_manifest(folder, config, made, journal.read())
     states = [row.state for row in rows]

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +17,10 @@ from itertools import islice
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
+from bandfuse.batches.marks import size_of
 from bandfuse.batches.plan import Item
-from bandfuse.batches.work import Found, Share, size_of, work_all, work_in_parts
-from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.batches.work import Found, Share, work_all, work_in_parts
+from bandfuse.errors import ConfigError, InputError, RunError, shorten
 from bandfuse.stream import Spread
 from bandfuse.tools.effort import Effort
 
@@ -46,7 +47,7 @@ class Inline(Executor):
 class Crew:
     """``slots``: bundles of items that may be given out at once; ``share``: what each may take; ``renew`` makes the
     executor again when its processes died. ``bundle``: most items of a bundle. ``spread``: has parts of big items done;
-    these are seen to by ``near``, one at a time."""
+    these are seen to by ``near``, one at a time, until all is ``stopped``."""
 
     slots: int
     share: Share
@@ -54,6 +55,7 @@ class Crew:
     renew: Callable[[], Executor] | None = None
     bundle: int = 1
     spread: Spread | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
     near: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item"))
 
     def takes(self, bundle: Sequence[Item], ready: Sequence[Item]) -> bool:
@@ -67,8 +69,20 @@ class Crew:
     def give(self, items: Sequence[Item]) -> Future[list[Found]]:
         """Have items done: a big one here, its passes in parts by a cluster's workers."""
         if self.spread is not None and is_big(items[0]):
-            return self.near.submit(work_in_parts, items, self.share, self.spread)
+            return self.near.submit(work_in_parts, items, self.share, self.spread, self._ticking)
         return self.executor.submit(work_all, items, self.share)
+
+    def _ticking(self, items: Iterable[R], total: int, label: str) -> Iterator[R]:
+        """No progress is shown; what goes on ends at its next step once all is stopped."""
+        for item in items:
+            if self.stopped.is_set():
+                raise RunError("stopped")
+            yield item
+
+    def stop(self) -> None:
+        """Nothing more is begun, and what goes on near is waited for."""
+        self.stopped.set()
+        self.near.shutdown(wait=True, cancel_futures=True)
 
     def restart(self) -> None:
         """New processes in the place of those that died."""
@@ -95,7 +109,7 @@ def share_of(workers: int, threads: int | None, memory: int | None) -> Share:
 @contextmanager
 def local(workers: int, threads: int | None = None, memory: int | None = None) -> Iterator[Crew]:
     """This process alone, or so many others."""
-    share = share_of(workers, threads, memory)
+    share, others = share_of(workers, threads, memory), set(multiprocessing.active_children())
     if workers == 1:
         yield Crew(1, share, Inline())
         return
@@ -109,7 +123,7 @@ def local(workers: int, threads: int | None = None, memory: int | None = None) -
         yield crew
         finished = True
     finally:
-        for process in [] if finished else multiprocessing.active_children():
+        for process in () if finished else set(multiprocessing.active_children()) - others:
             process.terminate()
         crew.executor.shutdown(wait=True, cancel_futures=True)
 
@@ -156,9 +170,12 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
     try:
         count = _same_version(client, str(address))
         share = share_of(workers, None, None) if own is not None and workers else Share()
-        yield Crew(
-            2 * count, share, client.get_executor(pure=False, retries=0), bundle=BUNDLE, spread=_over(client, count)
-        )
+        executor = client.get_executor(pure=False, retries=0)
+        crew = Crew(2 * count, share, executor, bundle=BUNDLE, spread=_over(client, count))
+        try:
+            yield crew
+        finally:
+            crew.stop()
     finally:
         client.close()
         if own is not None:

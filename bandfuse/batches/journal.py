@@ -14,18 +14,29 @@ from bandfuse.errors import OutputError
 
 NAME = "journal.jsonl"
 
+FRESH = "fresh"
+"""The event after which everything is done anew."""
+
 Event = dict[str, Any]
 
 
 class Journal:
     """The journal of one output folder. Only one process may have it open.
 
-    A line that a sudden end cut short is ended, and not read.
+    A line that a sudden end cut short is ended, and not read. ``before``: the events of earlier runs, since the last
+    ``fresh`` start; ``own``: keys of all items that were ever started, whose outputs are the batch's own.
+
+    Raises
+    ------
+    OutputError : another batch has it, or it cannot be written.
     """
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         path = folder / NAME
-        self._file: IO[bytes] = path.open("a+b")
+        try:
+            self._file: IO[bytes] = path.open("a+b")
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -34,7 +45,7 @@ class Journal:
                 f"another batch is writing to {folder}", remedy="Wait for it, or choose another output."
             ) from error
         if fresh:
-            self._file.truncate(0)
+            self.write([{"event": FRESH}])
         self.before = self.read()
 
     def __enter__(self) -> Journal:
@@ -44,12 +55,15 @@ class Journal:
         self._file.close()
 
     def read(self) -> list[Event]:
-        """All events that are whole."""
+        """All events that are whole, since the last fresh start."""
         self._file.seek(0)
         lines = self._file.read().split(b"\n")
         if lines[-1]:
             self._file.write(b"\n")
-        return [event for line in lines if (event := _parsed(line)) is not None]
+        events = [event for line in lines if (event := _parsed(line)) is not None]
+        self.own = {str(event["item"]) for event in events if event["event"] == "started"}
+        starts = [i for i, event in enumerate(events) if event["event"] == FRESH]
+        return events[starts[-1] + 1 :] if starts else events
 
     def write(self, events: Iterable[Event]) -> None:
         """Append events with the time (Unix seconds), and wait until the disk has them."""

@@ -26,7 +26,8 @@ class Item:
 
     ``key``: ``job`` for pooled scenes, else ``job/scene``. ``values``: settings of the tool, but for the output.
     ``output``: a run folder or a file. ``needs``: the key of the item that makes the ``weights``. ``inputs``: files
-    that are named.
+    that are named. ``own``: whatever will stand at the output is the
+    batch's.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Item:
     inputs: tuple[str, ...]
     weights: str | None = None
     needs: str | None = None
+    own: bool = False
 
     @property
     def settings_hash(self) -> str:

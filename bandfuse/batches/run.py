@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bandfuse.batches.crew import Crew
 from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.marks import checksum, unchanged
 from bandfuse.batches.plan import Item, Plan
-from bandfuse.batches.work import Found, checksum, unchanged
+from bandfuse.batches.work import Found
 from bandfuse.results import BatchItem
 
 Watch = Callable[[Event], None]
@@ -30,9 +33,13 @@ def unwatched(event: Event) -> None:
 class Run:
     """One run over a plan's items."""
 
-    def __init__(self, plan: Plan, crew: Crew, journal: Journal, watch: Watch = unwatched) -> None:
+    def __init__(
+        self, plan: Plan, crew: Crew, journal: Journal, watch: Watch = unwatched, *, overwrite: bool = False
+    ) -> None:
         self._crew, self._journal, self._watch = crew, journal, watch
-        self._done = last_done(journal.before)
+        self._done, self._own = last_done(journal.before), set(journal.own)
+        if overwrite:
+            self._own |= {item.key for item in plan.items}
         self._rows: dict[str, list[BatchItem]] = {}
         self._items = {item.key: item for item in plan.items}
         self._ready = deque(item for item in plan.items if item.needs is None)
@@ -79,26 +86,29 @@ class Run:
         return item.needs is None or bool(before.get("weights") == _sum_of(item.weights))
 
     def _start(self, items: list[Item]) -> None:
+        given = [replace(item, own=item.key in self._own or not os.path.lexists(item.output)) for item in items]
         for item in items:
             self._tries[item.key] = self._tries.get(item.key, 0) + 1
+            self._own.add(item.key)
             self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
-            Path(item.output).parent.mkdir(parents=True, exist_ok=True)
         self._flush()
-        self._running[self._crew.give(items)] = items
+        try:
+            self._running[self._crew.give(given)] = items
+        except (RuntimeError, OSError) as error:
+            self._mourn(items, error)
 
     def _take_in(self) -> None:
-        """What is done by now, one item at least."""
+        """What is done by now, one bundle at least."""
         ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
         for future in ended:
             items = self._running.pop(future, None)
             if items is None:
                 continue
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                self._mourn(items)
-                return
-            found = [_lost(error)] * len(items) if error is not None else future.result()
-            for item, one in zip(items, found, strict=True):
+            error = CancelledError("it was given up") if future.cancelled() else future.exception()
+            if error is not None:
+                self._mourn(items, error)
+                continue
+            for item, one in zip(items, future.result(), strict=True):
                 self._judge(item, one)
 
     def _judge(self, item: Item, found: Found) -> None:
@@ -110,16 +120,19 @@ class Run:
         else:
             self._finish(item, "failed", {"reason": found["reason"], "seconds": found["seconds"]})
 
-    def _mourn(self, first: list[Item]) -> None:
-        """A worker process died, and its crew with it: all that was running is tried again, one at a time."""
-        lost = [*first, *(item for items in self._running.values() for item in items)]
-        self._running.clear()
-        self._crew.restart()
+    def _mourn(self, lost: list[Item], error: BaseException) -> None:
+        """Items were lost with who did them, and are tried again, one at a time. If a process of a pool died, all that
+        was running is lost with it."""
+        reason = f"the cluster lost it: {error or type(error).__name__}".splitlines()[0][:200]
+        if isinstance(error, BrokenProcessPool):
+            reason = "its worker process died: out of memory, or ended by the system"
+            lost = [*lost, *(item for items in self._running.values() for item in items)]
+            self._running.clear()
+            self._crew.restart()
         for item in lost:
             if self._tries[item.key] < TRIES:
                 self._alone.append(item)
             else:
-                reason = "its worker process died: out of memory, or ended by the system"
                 self._finish(item, "failed", {"reason": reason, "seconds": 0.0})
 
     def _finish(self, item: Item, state: str, found: Mapping[str, Any]) -> None:
@@ -167,11 +180,6 @@ class Run:
 def _sum_of(weights: str | None) -> str:
     """SHA-256 of a weights file; empty for none."""
     return "" if weights is None or not Path(weights).is_file() else checksum(weights)
-
-
-def _lost(error: BaseException) -> Found:
-    """What a cluster says of an item that its workers could not bring back."""
-    return {"reason": f"the cluster lost it: {error}".splitlines()[0][:200], "transient": True, "seconds": 0.0}
 
 
 def clean(folder: Path) -> None:

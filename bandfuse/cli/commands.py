@@ -267,6 +267,9 @@ def batch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and do nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first failure.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that this batch has not made, too.")
+    ] = False,
     json: Json = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -275,8 +278,8 @@ def batch(
 
     \b
     Examples:
-      bandfuse batch configs/many_scenes.yaml --dry-run
-      bandfuse batch configs/many_scenes.yaml --workers 4
+      bandfuse batch configs/batch_many_scenes.yaml --dry-run
+      bandfuse batch configs/batch_many_scenes.yaml --workers 4
     """
     show.set_level(verbose, quiet)
     from bandfuse.batches import batch as tool
@@ -290,7 +293,7 @@ def batch(
     with board.watching() as watch:
         result = tool.batch(
             file, sets=set_ or [], workers=workers, dask=dask, scheduler=scheduler, fresh=fresh, fail_fast=fail_fast,
-            watch=watch,
+            overwrite=overwrite, watch=watch,
         )  # fmt: skip
     if json:
         show.json(result.model_dump_json())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from bandfuse.errors import BandfuseError, ScenesError, UsageError
+from bandfuse.errors import BandfuseError, ScenesError, UsageError, is_transient
 from bandfuse.scenes import Scene
 
 S = TypeVar("S")
@@ -49,7 +49,7 @@ def _tried(work: Callable[[S], T], scene: S) -> T:
     try:
         return work(scene)
     except BandfuseError as error:
-        if not isinstance(error.__cause__, OSError):
+        if not is_transient(error):
             raise
     return work(scene)
 

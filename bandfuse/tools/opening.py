@@ -47,7 +47,7 @@ def open_scenes(config: TrainConfig) -> Opened:
         places(config.scenes, config.source, config.target, config.labels), config.mask, config.bounds, config.window
     )
     if config.skip_broken:
-        scenes, reasons = attempt([p.key for p in here], here, lambda place: _opened(place, config))
+        scenes, reasons = attempt([p.key for p in here], here, lambda place: _with_bands(_opened(place, config)))
         found = Opened(scenes).without(reasons)
         return found.without(misfits(found.scenes, _require_alike))
     scenes = [_opened(place, config) for place in here]
@@ -61,6 +61,13 @@ def _opened(place: Place, config: TrainConfig) -> Scene:
         place, config, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths
     )
     return _one_detector(scene, config.overlap)
+
+
+def _with_bands(scene: Scene) -> Scene:
+    """A scene that does not flag all of its bands bad, which all scenes would lose."""
+    if not scene.bands.good.any():
+        raise InputError(f"no band of scene {scene.key!r} is good", got=shorten(dict.fromkeys(scene.bands.reason)))
+    return scene
 
 
 def _one_detector(scene: Scene, rule: str) -> Scene:

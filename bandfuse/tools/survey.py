@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -208,7 +209,10 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
         tallies = _passes(scenes, wanted, design, effort, progress, inquiry)
         pairs = list(zip(scenes, tallies, strict=True))
         each(keys, pairs, lambda pair: _require_bands_of(*pair, wanted), skip=inquiry.skip)
-        truth = common_reasons(scenes, [dead_of(t.census, wanted) for t in tallies])
+        dead = [dead_of(t.census, wanted) for t in tallies]
+        if inquiry.skip:
+            _require_alike(scenes, dead, len(wanted))
+        truth = common_reasons(scenes, dead)
         if attempt == 2 or set(truth) == set(guess):
             break
         messages.append("the dead bands were not those seen in the first windows: the pixels were read a second time")
@@ -316,7 +320,15 @@ def _passes(
     results: Iterator[Tally | BandfuseError] = effort.spread(work, tasks)
     for task, part in zip(tasks, progress(results, total=len(tasks), label="read elsewhere"), strict=True):
         found[task[1]].append(part)
-    return each(keys, numbers, lambda i: _joined(found[i], own[i].sample), skip=inquiry.skip)
+
+    def joined(i: int) -> Tally:
+        """The parts; if they have been asked for before, what is done here in their place."""
+        parts, found[i] = found[i], []
+        if not parts:
+            return _pass(scenes[i], i, wanted, design, effort, own[i], grids[i], progress=progress)
+        return _joined(parts, own[i].sample)
+
+    return each(keys, numbers, joined, skip=inquiry.skip)
 
 
 def _pass_or_error(*task: Any) -> Tally | BandfuseError:
@@ -440,6 +452,27 @@ def _require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None
     dead = dead_of(tally.census, wanted)
     if len(dead) == len(wanted):
         _require_bands([scene], scene.bands.dropping(dead), wanted)
+
+
+def _require_alike(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]], wanted: int) -> None:
+    """No scene costs the others more than half of the bands: those that are dead there, and in half of all at most.
+
+    Raises
+    ------
+    ScenesError : scenes that do.
+    """
+    count = Counter(position for found in dead for position in found)
+
+    def require(pair: tuple[Scene, Mapping[int, str]]) -> None:
+        scene, found = pair
+        own = [position for position in found if 2 * count[position] <= len(dead)]
+        if 2 * len(own) > wanted:
+            raise InputError(
+                f"scene {scene.key!r} lacks bands that most others have",
+                got=f"{len(own)} of {wanted} bands dead: {shorten(scene.bands.label(i) for i in own)}",
+            )
+
+    each([s.key for s in scenes], list(zip(scenes, dead, strict=True)), require, skip=True)
 
 
 def _usable(scene: Scene, tally: Tally) -> Moments:

@@ -109,7 +109,7 @@ def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Non
 def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:
     """``fused.tif``, or ``<scene>.fused.tif`` for several scenes."""
     effort = Effort.of(trained.config.threads, trained.config.memory)
-    single = len(trained.scenes) == 1
+    single = len(trained.scenes) + len(trained.left_out) == 1
     paths = []
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")

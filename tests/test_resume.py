@@ -1,0 +1,295 @@
+"""What a batch keeps, redoes, replaces and survives: by what was really read, and by what it has made itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import zipfile
+from collections.abc import Iterable
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio.shutil
+from rasters import cli, ok, read, spectra, write_tiff
+from test_batch import batch_file, rows, scenes_in
+
+from bandfuse.batches.batch import planned
+from bandfuse.batches.crew import Crew
+from bandfuse.batches.journal import Journal
+from bandfuse.batches.marks import inputs_of, on_disk
+from bandfuse.batches.run import Run
+from bandfuse.batches.work import Share, work, work_all
+from bandfuse.errors import RunError
+
+APPLY = "jobs: [{name: fused, kind: apply, weights: w/weights.safetensors}]"
+
+
+def weights(folder: Path) -> None:
+    ok("train", folder / "in/s000.tif", "--groups", "equal:2", "-o", folder / "w", "--no-report", "--no-fused")
+
+
+def kept(folder: Path) -> list[bool]:
+    ok("batch", folder / "b.yaml")
+    return [r["kept"] for r in rows(folder)]
+
+
+# ----------------------------------------------------------------------------------------------------------- replacing
+
+
+@pytest.mark.parametrize(("kind", "name"), [("apply", "s000.tif"), ("evaluate", "s000.json"), ("train", "s000")])
+def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    trains = kind == "train"
+    ok("train", tmp_path / "in/s000.tif", "--target", tmp_path / "in/s000_t.tif", "-o", tmp_path / "w", "--no-report")
+    more = "pool: each" if trains else "weights: w/weights.safetensors"
+    path = batch_file(tmp_path, f"jobs: [{{name: j, kind: {kind}, {more}}}]", defaults="{}")
+    mine = tmp_path / f"out/j/{name}"
+    mine.parent.mkdir(parents=True)
+    mine.mkdir() if trains else mine.write_text("mine")
+    if trains:
+        (mine / "notes.txt").write_text("mine")
+    done = cli("batch", path)
+    assert done.code == 1
+    assert [r["state"] for r in rows(tmp_path)] == ["failed", "done"]
+    assert "exists" in rows(tmp_path)[0]["reason"]
+    assert (mine / "notes.txt" if trains else mine).read_text() == "mine"
+
+
+def test_what_it_has_made_is_replaced_after_a_fresh_start_too(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    ok("batch", path)
+    ok("batch", path, "--fresh")
+    assert not any(r["kept"] for r in rows(tmp_path))
+    with Journal(tmp_path / "out", fresh=True) as journal:
+        assert journal.before == []
+        assert journal.own == {"fused/s000", "fused/s001"}
+    assert kept(tmp_path) == [False, False], "a fresh start that was cut off is no reason to refuse its own files"
+    assert kept(tmp_path) == [True, True]
+
+
+def test_a_flag_allows_it(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    (tmp_path / "out/fused").mkdir(parents=True)
+    (tmp_path / "out/fused/s000.tif").write_text("mine")
+    ok("batch", batch_file(tmp_path, APPLY, defaults="{}"), "--overwrite")
+    assert read(tmp_path / "out/fused/s000.tif").shape == (2, 16, 20)
+
+
+# ------------------------------------------------------------------------------------------------------------- keeping
+
+
+def test_a_file_that_settings_name_counts(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    groups = tmp_path / "g.yaml"
+    groups.write_text("a: 1-3\nb: 4-6\n")
+    jobs = f'jobs: [{{name: j, kind: train, pool: each, settings: {{groups: "file:{groups}", no_report: true}}}}]'
+    batch_file(tmp_path, jobs, defaults="{objective: reconstruction}").write_text(
+        batch_file(tmp_path, jobs, defaults="{objective: reconstruction}").read_text().replace(
+            '    target: "{parent}/{stem}_t.tif"\n', "")
+    )  # fmt: skip
+    assert kept(tmp_path) == [False, False]
+    assert kept(tmp_path) == [True, True]
+    groups.write_text("a: 1-2\nb: 3-6\n")
+    assert kept(tmp_path) == [False, False]
+
+
+def test_the_parts_of_a_mosaic_count(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    weights(tmp_path)
+    (tmp_path / "parts").mkdir()
+    for name in ("s000", "s001"):
+        (tmp_path / f"in/{name}.tif").rename(tmp_path / f"parts/{name}.tif")
+        rasterio.shutil.copy(tmp_path / f"parts/{name}.tif", tmp_path / f"in/{name}.tif", driver="VRT")
+    batch_file(tmp_path, APPLY, defaults="{}")
+    assert kept(tmp_path) == [False, False]
+    before = read(tmp_path / "out/fused/s001.tif")
+    assert kept(tmp_path) == [True, True]
+    write_tiff(tmp_path / "parts/s001.tif", spectra(6, 16, 20, seed=9))
+    assert kept(tmp_path) == [True, False]
+    assert (read(tmp_path / "out/fused/s001.tif") != before).any()
+
+
+def test_the_archive_around_a_scene_counts(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    archive = tmp_path / "a.zip"
+    for seed in (0, 9):
+        write_tiff(tmp_path / "z.tif", spectra(6, 16, 20, seed=seed))
+        with zipfile.ZipFile(archive, "w") as file:
+            file.write(tmp_path / "z.tif", "deep/z.tif")
+        inside = f"/vsizip/{archive}/deep/z.tif"
+        assert on_disk(inside) == str(archive)
+        assert on_disk(f"/vsizip//{archive}/deep/z.tif") == str(archive)
+        (tmp_path / "b.yaml").write_text(f"version: 1\noutput: out\nscenes: [{{files: ['{inside}']}}]\n{APPLY}")
+        assert kept(tmp_path) == [False]
+        assert kept(tmp_path) == [True]
+
+
+def test_every_file_of_an_output_counts(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    batch_file(tmp_path, APPLY, defaults="{driver: ENVI}")
+    assert kept(tmp_path) == [False]
+    (header,) = (tmp_path / "out/fused").glob("*.hdr")
+    header.unlink()
+    assert kept(tmp_path) == [False]
+    assert header.is_file()
+    assert kept(tmp_path) == [True]
+
+
+def test_a_header_that_comes_later_counts(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    batch_file(tmp_path, APPLY, defaults="{}")
+    assert kept(tmp_path) == [False]
+    (tmp_path / "in/s000.tif.aux.xml").write_text("<PAMDataset/>")
+    assert kept(tmp_path) == [False]
+
+
+# ----------------------------------------------------------------------------------------------------------- surviving
+
+
+def test_an_input_that_changes_meanwhile_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    from bandfuse.batches import work as module
+
+    before, tries = module._TOOLS["apply"], []
+
+    def disturbed(*arguments: Any) -> Any:
+        tries.append(1)
+        found = before(*arguments)
+        if len(tries) == 1:
+            write_tiff(tmp_path / "in/s000.tif", spectra(6, 16, 20, seed=9))
+        return found
+
+    monkeypatch.setitem(module._TOOLS, "apply", disturbed)
+    ok("batch", path)
+    assert len(tries) == 2
+    ok("apply", tmp_path / "w/weights.safetensors", tmp_path / "in/s000.tif", "-o", tmp_path / "now.tif")
+    assert (read(tmp_path / "now.tif") == read(tmp_path / "out/fused/s000.tif")).all()
+    monkeypatch.undo()
+    assert kept(tmp_path) == [True]
+
+
+def test_an_input_that_goes_away_ends_its_item_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes_in(tmp_path, 2)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    from bandfuse.batches import work as module
+
+    before = module._TOOLS["apply"]
+
+    def disturbed(item: Any, *more: Any) -> Any:
+        found = before(item, *more)
+        if item.scene == "s000":
+            (tmp_path / "in/s000.tif").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setitem(module._TOOLS, "apply", disturbed)
+    assert cli("batch", path).code == 1
+    assert [r["state"] for r in rows(tmp_path)] == ["failed", "done"]
+    assert "s000.tif" in rows(tmp_path)[0]["reason"]
+
+
+def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/fused").write_text("mine")
+    assert cli("batch", path).code == 1
+    assert "fused" in rows(tmp_path)[0]["reason"]
+    (tmp_path / "out2").mkdir()
+    (tmp_path / "out2/journal.jsonl").mkdir()
+    done = cli("batch", path, "--set", "output=out2")
+    assert (done.code, len(done.err.strip().splitlines())) == (2, 1)
+
+
+class Losing(Executor):
+    """A cluster that loses every bundle with a certain scene in it, in one way or another."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if not any(item.scene == "s003" for item in args[0]):
+            future.set_result(fn(*args, **kwargs))
+        elif self.how == "refused":
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        elif self.how == "cancelled":
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        else:
+            future.set_exception(ConnectionError("worker gone"))
+        return future
+
+
+@pytest.mark.parametrize("how", ["refused", "cancelled", "failed"])
+def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> None:
+    scenes_in(tmp_path, 12, size=(4, 5))
+    write_tiff(tmp_path / "in/s000.tif", spectra(6, 16, 20))
+    weights(tmp_path)
+    made = planned(batch_file(tmp_path, APPLY, defaults="{}"))[1]
+    made.folder.mkdir()
+    given: list[int] = []
+    crew = Crew(2, Share(1, 16), Losing(how), bundle=4)
+    give = crew.give
+
+    def counted(items: Any) -> Any:
+        given.append(len(items))
+        return give(items)
+
+    crew.give = counted  # type: ignore[method-assign]
+    with Journal(made.folder) as journal:
+        found = Run(made, crew, journal)()
+    assert max(given) > 1
+    assert [r.scene for r in found if r.state == "failed"] == ["s003"]
+    assert "the cluster lost it" in next(r.reason for r in found if r.state == "failed")
+    assert sum(r.state == "done" for r in found) == 11
+
+
+def test_what_goes_on_near_ends_at_its_next_step() -> None:
+    crew, begun = Crew(2, Share(), Losing("")), threading.Event()
+    seen: list[BaseException] = []
+
+    def endless() -> Iterable[int]:
+        while True:
+            begun.set()
+            time.sleep(0.01)
+            yield 1
+
+    def long_work() -> None:
+        try:
+            for _ in crew._ticking(endless(), total=1, label="fit"):
+                pass
+        except RunError as error:
+            seen.append(error)
+
+    crew.near.submit(long_work)
+    assert begun.wait(10)
+    crew.stop()
+    assert len(seen) == 1
+
+
+def test_what_an_item_reads(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    (item,) = planned(batch_file(tmp_path, APPLY, defaults="{}"))[1].items
+    assert [Path(p).name for p in inputs_of(item)] == ["s000.tif", "s000_t.tif", "weights.safetensors"]
+    found = work_all([item], Share(1, 16))[0]
+    assert [m["path"] for m in found["inputs"]] == inputs_of(item)
+    assert all(len(m["sha256"]) == 64 for m in found["inputs"])
+    os.truncate(tmp_path / "in/s000.tif", 500)
+    failed = work(item, Share(1, 16))
+    assert "s000.tif" in failed["reason"]
+    assert json.dumps(failed)
