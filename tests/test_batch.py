@@ -489,7 +489,8 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
 
 
-def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bandfuse.batches.crew.PATIENCE", "1s")
     scenes_in(tmp_path, 1)
     done = cli("batch", batch_file(tmp_path), "--scheduler", "tcp://127.0.0.1:9")
     assert done.code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -28,6 +29,12 @@ R = TypeVar("R")
 
 SPREAD_FROM = 256 * 2**20
 """Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
+
+PATIENCE = "10s"
+"""How long a scheduler is waited for."""
+
+LOOK = 0.5
+"""Seconds of waiting for a part, after which the end of all is looked for."""
 
 SMALL, BUNDLE = 2**20, 16
 """Items of less bytes than the first are sent to a cluster in bundles of at most so many."""
@@ -158,10 +165,12 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
     own = None
     try:
         if address is None:
-            own = distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True
-            )
-        client = distributed.Client(own or address, timeout="10s")
+            with _deaf():
+                own = distributed.LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True,
+                    silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+        client = distributed.Client(own or address, timeout=PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
             f"there is no scheduler at {address}", got=str(error).splitlines()[0][:120],
@@ -171,7 +180,9 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
         count = _same_version(client, str(address))
         share = share_of(workers, None, None) if own is not None and workers else Share()
         executor = client.get_executor(pure=False, retries=0)
-        crew = Crew(2 * count, share, executor, bundle=BUNDLE, spread=_over(client, count))
+        stopped = threading.Event()
+        spread = _over(client, count, stopped)
+        crew = Crew(2 * count, share, executor, bundle=BUNDLE, spread=spread, stopped=stopped)
         try:
             yield crew
         finally:
@@ -182,15 +193,38 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
             own.close()
 
 
-def _over(client: Any, workers: int) -> Spread:
-    """Parts of one item as tasks of a cluster; a few more than it has workers are given out at once."""
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started within this do not hear Ctrl-C, which is their parent's business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _over(client: Any, workers: int, stopped: threading.Event) -> Spread:
+    """Parts of one item as tasks of a cluster; a few more than it has workers are given out at once. Once all is
+    stopped none is waited for: its worker may be gone."""
+
+    def result(future: Any) -> Any:
+        while not stopped.is_set():
+            try:
+                return future.result(timeout=LOOK)
+            except TimeoutError:
+                if future.done():
+                    raise
+        raise RunError("stopped")
 
     def spread(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         todo, waiting = iter(tasks), deque[Any]()
         for task in islice(todo, 2 * workers):
             waiting.append(client.submit(work, *task, pure=False))
         while waiting:
-            yield waiting.popleft().result()
+            yield result(waiting.popleft())
             waiting.extend(client.submit(work, *task, pure=False) for task in islice(todo, 1))
 
     return spread
