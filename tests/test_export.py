@@ -22,7 +22,7 @@ import spectral
 import torch
 from helpers import fusion_of
 from rasterio.errors import NotGeoreferencedWarning
-from rasters import cli, ok, read, spectra, wavelengths, write_tiff
+from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
 
 from bandfuse.bands import Bands
 from bandfuse.export import network, tables
@@ -317,6 +317,21 @@ def test_what_cannot_be_exported_is_said(
     assert said in done.err
     assert Path("there.csv").read_text() == "mine"
     assert not Path("out.vrt").exists()
+
+
+@pytest.mark.parametrize(("form", "flag"), [("csv", "--scene"), ("json", "--pan"), ("vrt", "--scene")])
+def test_what_belongs_to_an_input_is_never_an_output(tmp_path: Path, form: str, flag: str) -> None:
+    """An ENVI cube named by its header is its data file too, also by another way to it."""
+    (tmp_path / "w.safetensors").write_bytes(dumps(Model(fusion_of(np.ones((1, 8))))))
+    (tmp_path / "link").symlink_to(".")
+    write_envi(tmp_path / "e.img", spectra(8, 20, 20))
+    before = listing(tmp_path)
+    for output in ("e.img", "link/e.img"):
+        done = cli("export", tmp_path / "w.safetensors", "--to", form, flag, tmp_path / "e.hdr", "-o",
+                   tmp_path / output, "--overwrite")  # fmt: skip
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert f"{output} is an input" in done.err
+    assert listing(tmp_path) == before
 
 
 def test_what_others_cannot_do_is_refused(tmp_path: Path) -> None:

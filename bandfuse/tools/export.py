@@ -51,11 +51,12 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
         raise ConfigError("no output is given", expected="-o FILE")
     path = Path(config.output)
     scene = None if config.scene is None else describe(config.scene, MAIN)
+    pan = None if config.pan is None else describe(config.pan)
     names = [""] if scene is None else Scene(Path(scene.path).stem, (scene,)).names
     fusion = model.fusion(names, use_common=config.use_common)
-    inputs = [Path(weights), *(Path(p) for p in (config.scene, config.pan) if p)]
+    inputs = [Path(weights), *(Path(p) for r in (scene, pan) if r is not None for p in (r.path, *r.files))]
     check_file(path, overwrite=config.overwrite, inputs=inputs)
-    text = _content(fusion, config, scene, path)
+    text = _content(fusion, config, scene, pan, path)
     with whole_files(path, inputs) as scratch:
         for ending, content in text.items():
             file = scratch if not ending else scratch.with_suffix(ending)
@@ -64,7 +65,7 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
                         difference=_proved(path, fusion, scene, config))  # fmt: skip
 
 
-def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, path: Path) -> Written:
+def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Raster | None, path: Path) -> Written:
     if config.to in PLAIN:
         return {"": PLAIN[config.to](fusion)}
     if config.to == "sli":
@@ -82,9 +83,9 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, path: P
         return {"": expression.bandmathx(linear)}
     require_strict(fusion)
     if config.to == "pansharpen":
-        if config.pan is None:
+        if pan is None:
             raise ConfigError("--to pansharpen needs the panchromatic image", remedy="Give it with --pan.")
-        return {"": vrt.pansharpened(_cube(scene), _cube(describe(config.pan)), linear, path)}
+        return {"": vrt.pansharpened(_cube(scene), _cube(pan), linear, path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
 
