@@ -188,6 +188,18 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
         _remove(folder)
 
 
+@contextmanager
+def lent(file: Path, folder: Path) -> Iterator[Path]:
+    """A copy of a scratch file in a folder for a while, for what it says of places relative to it."""
+    place = folder / f"{file.parent.name}{file.suffix}"
+    try:
+        shutil.copyfile(file, place)
+        yield place
+    finally:
+        with undisturbed():
+            place.unlink(missing_ok=True)
+
+
 def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None:
     """Refuse to replace files beside the output that may belong to others."""
     for name in names:
