@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -188,6 +189,18 @@ def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
         _remove(folder)
 
 
+@contextmanager
+def lent(file: Path, folder: Path) -> Iterator[Path]:
+    """A copy of a scratch file in a folder for a while, for what it says of places relative to it."""
+    place = folder / f"{file.parent.name}{file.suffix}"
+    try:
+        shutil.copyfile(file, place)
+        yield place
+    finally:
+        with undisturbed():
+            place.unlink(missing_ok=True)
+
+
 def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None:
     """Refuse to replace files beside the output that may belong to others."""
     for name in names:
@@ -198,12 +211,26 @@ def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None
             f for f in path.parent.glob(f"{_literal(place.stem)}*") if f.stem == place.stem or f.name == place.stem
         ]
         others = [f for f in shared if f.name not in (path.name, *names)]
-        own = path.exists() and (name.startswith(f"{path.name}.") or not others)
+        own = _tells_of(place, path) or (path.exists() and (name.startswith(f"{path.name}.") or not others))
         if not own or any(_same(place, file) for file in inputs):
             raise OutputError(
                 f"{path} brings {name} with it, which exists and belongs to another file",
                 remedy="Choose another name for the output.",
             )
+
+
+def _tells_of(place: Path, path: Path) -> bool:
+    """Whether a file is the STAC item that bandfuse writes beside this very raster, by the name that the item gives."""
+    if place.name != f"{path.stem}.stac.json" or not place.is_file():
+        return False
+    try:
+        found = json.loads(place.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    match found:
+        case {"type": "Feature", "assets": {"fused": {"href": href}}}:
+            return bool(href == f"./{path.name}")
+    return False
 
 
 def _literal(text: str) -> str:

@@ -22,11 +22,11 @@ import spectral
 import torch
 from helpers import fusion_of
 from rasterio.errors import NotGeoreferencedWarning
-from rasters import cli, ok, read, spectra, wavelengths, write_tiff
+from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
 
 from bandfuse.bands import Bands
 from bandfuse.export import network, tables
-from bandfuse.fusion import ACTIVATIONS
+from bandfuse.fusion import ACTIVATIONS, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.weightsfile import dumps, load
 
@@ -141,14 +141,81 @@ def test_a_mask_of_the_file_is_seen_by_the_derived_form_only(tmp_path: Path) -> 
     assert "a mask" in done.err
 
 
-def test_a_vrt_that_gdal_reads_otherwise_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def any_weights(folder: Path, **more: Any) -> Path:
+    """Of eight bands with the same weight, without training."""
+    path = folder / "w.safetensors"
+    path.write_bytes(dumps(Model(fusion_of(np.ones((1, 8)), **more))))
+    return path
+
+
+@pytest.mark.parametrize(("form", "source"), [("vrt", "derived"), ("pansharpen", "pansharpened")])
+@pytest.mark.parametrize("earlier", ["", "mine"])
+def test_a_vrt_that_gdal_cannot_read_is_not_written(
+    form: str, source: str, earlier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier file stays, and nothing is left beside it."""
     cube_with_gaps(tmp_path / "x.tif")
-    weights = trained(tmp_path)
+    weights = any_weights(tmp_path)
+    if earlier:
+        (tmp_path / "f.vrt").write_text(earlier)
+    before = listing(tmp_path)
+    monkeypatch.setattr(f"bandfuse.export.vrt.{source}", lambda *_: "<VRTDataset/>")
+    done = cli("export", weights, "--to", form, "--scene", tmp_path / "x.tif", "--pan", tmp_path / "x.tif", "-o",
+               tmp_path / "f.vrt", "--overwrite")  # fmt: skip
+    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert "GDAL cannot read f.vrt, and it was not written" in done.err
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("earlier", ["", "mine"])
+def test_a_vrt_that_gdal_reads_otherwise_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: str
+) -> None:
+    cube_with_gaps(tmp_path / "x.tif")
+    weights = any_weights(tmp_path)
+    if earlier:
+        (tmp_path / "f.vrt").write_text(earlier)
+    before = listing(tmp_path)
     monkeypatch.setattr("bandfuse.export.vrt.Linear.used", lambda self, k: [0, 1])
-    done = cli("export", weights, "--to", "vrt", "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt")
-    assert done.code == 1
-    assert "taken away again" in done.err
+    done = cli("export", weights, "--to", "vrt", "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt", "--overwrite")
+    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert "GDAL does not read f.vrt as bandfuse fuses it, and it was not written" in done.err
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("form", ["derived", "processed"])
+def test_a_vrt_through_linked_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    """``..`` leads out of the folder that a link points to, whose depth is another; so too on the way to the scene."""
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "far/off/away").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/link").symlink_to("../far/off/away")
+    (tmp_path / "here/scenes").symlink_to("../in/deep")
+    cube_with_gaps(tmp_path / "in/x.tif")
+    weights = any_weights(tmp_path)
+    monkeypatch.chdir(tmp_path / "here")
+    Path("link/y.vrt").write_text("earlier")
+    done = ok("export", weights, "--to", "vrt", "--form", form, "--scene", "scenes/../x.tif", "-o", "link/y.vrt",
+              "--overwrite", "--json")  # fmt: skip
+    assert done.json["difference"] < 1e-6
+    assert sorted(p.name for p in Path("link").iterdir()) == ["y.vrt"]
+    ok("apply", weights, tmp_path / "in/x.tif", "-o", tmp_path / "y.tif")
+    for path in ("link/y.vrt", "../far/off/away/y.vrt"):
+        with rasterio.open(path) as ds:
+            alike(ds.read(), read(tmp_path / "y.tif"), ds.nodata)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_types_that_the_processed_form_has_not(tmp_path: Path, dtype: str) -> None:
+    write_tiff(tmp_path / "x.tif", np.rint(spectra(8, 20, 20) * 1000).astype(dtype))
+    weights = any_weights(tmp_path)
+    vrt = ["--to", "vrt", "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt"]
+    done = cli("export", weights, *vrt, "--form", "processed")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert f"does not fit a processed VRT; got {dtype}" in done.err
     assert not (tmp_path / "f.vrt").exists()
+    ok("export", weights, *vrt)
+    alike(read(tmp_path / "f.vrt"), applied(tmp_path, weights))
 
 
 @needs("gdal_pansharpen.py")
@@ -319,12 +386,34 @@ def test_what_cannot_be_exported_is_said(
     assert not Path("out.vrt").exists()
 
 
+@pytest.mark.parametrize(("form", "flag"), [("csv", "--scene"), ("json", "--pan"), ("vrt", "--scene")])
+def test_what_belongs_to_an_input_is_never_an_output(tmp_path: Path, form: str, flag: str) -> None:
+    """An ENVI cube named by its header is its data file too, also by another way to it."""
+    weights = any_weights(tmp_path)
+    (tmp_path / "link").symlink_to(".")
+    write_envi(tmp_path / "e.img", spectra(8, 20, 20))
+    before = listing(tmp_path)
+    for output in ("e.img", "link/e.img"):
+        done = cli("export", weights, "--to", form, flag, tmp_path / "e.hdr", "-o", tmp_path / output, "--overwrite")
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert f"{output} is an input" in done.err
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("form", ["vrt", "bandmathx", "onnx", "pt2"])
+def test_weights_that_renormalise_are_refused_by_what_computes(tmp_path: Path, form: str) -> None:
+    cube_with_gaps(tmp_path / "x.tif")
+    weights = any_weights(tmp_path, nodata=NodataPolicy("renormalise"))
+    done = cli("export", weights, "--to", form, "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "cannot rescale weights where bands are missing" in done.err
+    assert not (tmp_path / "f.vrt").exists()
+    ok("export", weights, "--to", "csv", "-o", tmp_path / "w.csv")
+
+
 def test_what_others_cannot_do_is_refused(tmp_path: Path) -> None:
     cube_with_gaps(tmp_path / "x.tif")
-    weights = trained(tmp_path, "--nodata-policy", "renormalise")
     vrt = ["--to", "vrt", "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt"]
-    done = cli("export", weights, *vrt)
-    assert (done.code, "cannot rescale weights" in done.err) == (2, True)
     fusion = fusion_of(np.ones((1, 8)), activation="relu")
     (tmp_path / "relu.safetensors").write_bytes(dumps(Model(fusion)))
     done = cli("export", tmp_path / "relu.safetensors", *vrt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,14 +133,47 @@ def test_the_time_of_an_envi_header(trained: tuple[str, str, Path]) -> None:
     assert refit(folder, weights, cube)["properties"]["datetime"] == "2021-03-04T11:12:13Z"
 
 
+NOT_OURS = [
+    "{}", "no item", "[]", '"fused"', "\udcff", "[" * 100000,
+    '{"type": "Feature", "assets": {"fused": {"href": "./new.img"}}}',
+    '{"type": "Feature", "assets": {"fused": {"href": "./sub/new.tif"}}}',
+    '{"type": "Feature", "assets": {"data": {"href": "./new.tif"}}}',
+    '{"type": "Feature", "assets": {"fused": "./new.tif"}}',
+    '{"type": "Collection", "assets": {"fused": {"href": "./new.tif"}}}',
+]  # fmt: skip
+
+
 def test_an_item_of_something_else_is_not_replaced(trained: tuple[str, str, Path]) -> None:
     cube, weights, folder = trained
-    (folder / "new.stac.json").write_text("{}")
+    item = folder / "new.stac.json"
+    for text in NOT_OURS:
+        content = text.encode(errors="surrogateescape")
+        item.write_bytes(content)
+        done = cli("apply", weights, cube, "-o", folder / "new.tif", "--stac")
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert "brings new.stac.json with it, which exists and belongs to another file" in done.err
+        assert not (folder / "new.tif").exists()
+        assert item.read_bytes() == content
+    item.unlink()
+    item.mkdir()
     done = cli("apply", weights, cube, "-o", folder / "new.tif", "--stac")
-    assert done.code == 2
-    assert "new.stac.json" in done.err
-    assert not (folder / "new.tif").exists()
-    assert (folder / "new.stac.json").read_text() == "{}"
+    assert (done.code, item.is_dir(), (folder / "new.tif").exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize(("name", "neighbour"), [("f.tif", ""), ("f.tif", "f.txt"), ("f.zarr", "f.txt")])
+def test_an_item_whose_raster_is_gone_is_replaced(trained: tuple[str, str, Path], name: str, neighbour: str) -> None:
+    """Also where another file has the raster's stem; but not by a raster of another name."""
+    cube, weights, folder = trained
+    path, item = folder / name, folder / "f.stac.json"
+    ok("apply", weights, cube, "-o", path, "--stac")
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    item.write_text(item.read_text().replace('"created"', '"older"'))
+    if neighbour:
+        (folder / neighbour).write_text("another's")
+    done = cli("apply", weights, cube, "-o", folder / "f.img", "--driver", "ENVI", "--stac")
+    assert (done.code, (folder / "f.img").exists(), "older" in item.read_text()) == (2, False, True)
+    ok("apply", weights, cube, "-o", path, "--stac")
+    assert "created" in valid(item)["properties"]
 
 
 def test_the_item_of_a_resampled_raster(trained: tuple[str, str, Path]) -> None:

@@ -50,14 +50,21 @@ def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
 
 
 def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) -> Xml.Element:
-    """A source that is one band of the cube (1-based), by a path relative to the VRT where there is one."""
+    """A source that is one band of the cube (1-based), by a path relative to the VRT where there is one.
+
+    Folders are resolved, as ``..`` leads out of what a link points to; names are not, as a header goes by its name.
+    """
     source = Xml.SubElement(parent, kind)
     name = Xml.SubElement(source, "SourceFilename")
     local = os.path.exists(cube.path)
     name.set("relativeToVRT", str(int(local)))
-    name.text = os.path.relpath(os.path.abspath(cube.path), place.absolute().parent) if local else _anywhere(cube.path)
+    name.text = os.path.relpath(_resolved(cube.path), place.parent.resolve()) if local else _anywhere(cube.path)
     Xml.SubElement(source, "SourceBand").text = str(band)
     return source
+
+
+def _resolved(path: str) -> Path:
+    return Path(path).parent.resolve() / Path(path).name
 
 
 def _anywhere(path: str) -> str:
@@ -122,9 +129,16 @@ def processed(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[st
     Raises
     ------
     MismatchError : a mask, which this form cannot see; nodata that differs between bands; outputs that need different
-    bands while values may be missing, as GDAL then loses pixels that only some outputs need.
+    bands while values may be missing, as GDAL then loses pixels that only some outputs need; a type it is not written
+    for.
     """
     used = sorted({b for k in range(len(outputs)) for b in linear.used(k)})
+    strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in _TYPES]
+    if strange:
+        raise MismatchError(
+            f"{cube.path} does not fit a processed VRT", got=strange[0], expected=f"one of {', '.join(_TYPES)}",
+            remedy="Use --form derived.",
+        )  # fmt: skip
     fill = np.unique(cube.nodata[used][np.isfinite(cube.nodata[used])])
     if cube.masked or len(fill) > 1:
         got = "a mask" if cube.masked else f"nodata {', '.join(f'{v:g}' for v in fill)}"

@@ -20,6 +20,12 @@ TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transf
 OURS = {"Zarr": {"ARRAY_NAME", "SINGLE_ARRAY", "APPEND_SUBDATASET"}}
 """Creation options that bandfuse sets itself, by driver."""
 
+MOVING = {
+    "COG": {"TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT",
+            "WARP_RESAMPLING", "ADD_ALPHA"},
+}  # fmt: skip
+"""Creation options of a warp on the way, by driver: fused pixels would leave the scene's grid."""
+
 SWITCH = ("YES", "NO", "ON", "OFF", "TRUE", "FALSE")
 
 
@@ -97,8 +103,14 @@ def check_options(driver: str, given: Mapping[str, str]) -> None:
     OutputError : the first of them; the nearest name that the driver knows, or what a value can be.
     """
     known = options_of(driver)
-    names = {name: option.name for name, option in known.items() if name not in OURS.get(driver, ())}
+    kept = {*OURS.get(driver, ()), *MOVING.get(driver, ())}
+    names = {name: option.name for name, option in known.items() if name not in kept}
     for key, value in given.items():
+        if key.upper() in MOVING.get(driver, ()):
+            raise OutputError(
+                f"--co {key}=… of the driver {driver} would take the pixels off the scene's grid",
+                remedy=f"Leave it out, then: gdal_translate -of {driver} -co {key}={value} OUT WARPED.",
+            )
         if key.lower() in TAKEN or key.upper() in OURS.get(driver, ()):
             raise OutputError(
                 f"--co {key}=… is not for a user to set", remedy=f"See the others: gdalinfo --format {driver}."

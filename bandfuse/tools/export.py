@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from bandfuse.bands import Floats
 from bandfuse.config import ExportConfig
-from bandfuse.errors import ConfigError, MismatchError, RunError
+from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import expression, network, tables, vrt
 from bandfuse.export.linear import Linear, require_strict
 from bandfuse.fusion import Fusion, Kernel
-from bandfuse.output import check_file, whole_files
+from bandfuse.output import check_file, lent, whole_files
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
 from bandfuse.scenes import MAIN, Scene, check_inputs
@@ -38,33 +39,43 @@ PLAIN: dict[str, Callable[[Fusion], str | bytes]] = {
 }
 """Forms that need nothing but the weights."""
 
+VIRTUAL = {"vrt", "pansharpen"}
+"""Forms that GDAL reads: each is looked at before it takes its place."""
+
+COMPUTED = VIRTUAL | {"bandmathx", "onnx", "pt2"}
+"""Forms that other programs compute, without nodata of their own."""
+
 
 def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     """Write weights in another form.
 
     Raises
     ------
-    ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual raster otherwise.
+    ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual raster otherwise,
+    and it is not written.
     """
     model = load(weights)
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
     path = Path(config.output)
     scene = None if config.scene is None else describe(config.scene, MAIN)
+    pan = None if config.pan is None else describe(config.pan)
     names = [""] if scene is None else Scene(Path(scene.path).stem, (scene,)).names
     fusion = model.fusion(names, use_common=config.use_common)
-    inputs = [Path(weights), *(Path(p) for p in (config.scene, config.pan) if p)]
+    inputs = [Path(weights), *(Path(p) for r in (scene, pan) if r is not None for p in (r.path, *r.files))]
     check_file(path, overwrite=config.overwrite, inputs=inputs)
-    text = _content(fusion, config, scene, path)
+    text = _content(fusion, config, scene, pan, path)
     with whole_files(path, inputs) as scratch:
         for ending, content in text.items():
             file = scratch if not ending else scratch.with_suffix(ending)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return ExportResult(output=str(path), form=config.to, outputs=list(fusion.outputs.name),
-                        difference=_proved(path, fusion, scene, config))  # fmt: skip
+        difference = None if scene is None else _proved(scratch, path, fusion, scene, config.to)
+    return ExportResult(output=str(path), form=config.to, outputs=list(fusion.outputs.name), difference=difference)
 
 
-def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, path: Path) -> Written:
+def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Raster | None, path: Path) -> Written:
+    if config.to in COMPUTED:
+        require_strict(fusion)
     if config.to in PLAIN:
         return {"": PLAIN[config.to](fusion)}
     if config.to == "sli":
@@ -80,11 +91,10 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, path: P
     linear = Linear.of(fusion, scene.scale, scene.offset)
     if config.to == "bandmathx":
         return {"": expression.bandmathx(linear)}
-    require_strict(fusion)
     if config.to == "pansharpen":
-        if config.pan is None:
+        if pan is None:
             raise ConfigError("--to pansharpen needs the panchromatic image", remedy="Give it with --pan.")
-        return {"": vrt.pansharpened(_cube(scene), _cube(describe(config.pan)), linear, path)}
+        return {"": vrt.pansharpened(_cube(scene), _cube(pan), linear, path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
 
@@ -116,21 +126,32 @@ def _one_raster(raster: Raster) -> str:
     )  # fmt: skip
 
 
-def _proved(path: Path, fusion: Fusion, scene: Raster | None, config: ExportConfig) -> float | None:
-    """The largest difference between the virtual raster and the fusion itself, relative to the largest value, in the
-    first, middle and last window. A file that is wrong is taken away again.
+def _proved(scratch: Path, path: Path, fusion: Fusion, scene: Raster, form: str) -> float | None:
+    """The largest difference between a virtual raster and the fusion itself, relative to the largest value, in the
+    first, middle and last window. Pansharpening is read in its middle window alone, as it has another grid.
+
+    It is read in the folder where it will be, as it tells of its sources by their places relative to that.
 
     Raises
     ------
-    RunError : they differ.
+    RunError : they differ, or GDAL cannot read it.
     """
-    if config.to != "vrt" or scene is None:
+    if form not in VIRTUAL:
         return None
-    difference = max(_difference(path, fusion, scene, w) for w in _looks(scene.shape))
+    ours = [Kernel(fusion)(_values(scene, fusion.support, w)) for w in _looks(scene.shape)]
+    with lent(scratch, path.parent) as trial:
+        try:
+            made = describe(trial)
+            windows = _looks(made.shape)[1:2] if form == "pansharpen" else _looks(scene.shape)
+            theirs = [_values(made, range(len(made.bands)), w) for w in windows]
+        except InputError as error:
+            raise RunError(f"GDAL cannot read {path.name}, and it was not written", got=error.got) from error
+    if form == "pansharpen":
+        return None
+    difference = max(map(_difference, ours, theirs))
     if not difference <= TOLERANCE:
-        path.unlink()
         raise RunError(
-            f"GDAL does not read {path.name} as bandfuse fuses it, and it was taken away again",
+            f"GDAL does not read {path.name} as bandfuse fuses it, and it was not written",
             got=f"a relative difference of {difference:.2g}", remedy="Try the other --form, or use bandfuse apply.",
         )  # fmt: skip
     return difference
@@ -141,14 +162,19 @@ def _looks(shape: tuple[int, int]) -> list[Window]:
     return [Window((shape[0] - rows) * i // 2, (shape[1] - cols) * i // 2, rows, cols) for i in range(3)]
 
 
-def _difference(path: Path, fusion: Fusion, scene: Raster, window: Window) -> float:
+def _values(raster: Raster, bands: Sequence[int], window: Window) -> Floats:
+    """A window of some bands.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
+    with Reader([(raster, bands)]) as reader:
+        return reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values().copy()
+
+
+def _difference(ours: Floats, theirs: Floats) -> float:
     """Relative to the largest value; infinite where one has values and the other has none."""
-    whole = (slice(0, window.rows), slice(0, window.cols))
-    with Reader([(scene, fusion.support)]) as reader:
-        ours = Kernel(fusion)(reader.read(window).cell(*whole).values().copy())
-    made = describe(path)
-    with Reader([(made, list(range(len(fusion.outputs))))]) as reader:
-        theirs = reader.read(window).cell(*whole).values().copy()
     there = np.isfinite(ours)
     if not (np.isfinite(theirs) == there).all():
         return float("inf")
