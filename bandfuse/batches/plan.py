@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,9 +147,8 @@ def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str, *
     """The settings of one item: the job's before the scene's before the defaults; checked. One broken scene does not
     end a pooled training, unless it is told to."""
     model = MODELS[job.kind]
-    own = some[0].settings if len(some) == 1 else {}
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
-    given |= {k: v for k, v in {**config.defaults, **own}.items() if k in model.model_fields}
+    given |= _agreed(config.defaults, some, set(model.model_fields) - set(job.settings), job, place)
     given |= job.settings
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}
@@ -164,10 +163,30 @@ def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str, *
     return checked.model_dump(mode="json", exclude_unset=True)
 
 
+def _agreed(
+    defaults: Mapping[str, Any], some: Sequence[Member], known: Set[str], job: Job, place: str
+) -> dict[str, Any]:
+    """The known ones of the scenes' settings over the defaults: the same for all of them."""
+    first, *others = [{k: v for k, v in {**defaults, **s.settings}.items() if k in known} for s in some]
+    for scene, other in zip(some[1:], others, strict=True):
+        key = next((k for k in (first | other) if first.get(k) != other.get(k)), None)
+        if key is not None:
+            raise ConfigError(
+                f"{place}: job {job.name!r} pools scenes of different {key}",
+                got=f"{first.get(key)!r} for {some[0].path}, {other.get(key)!r} for {scene.path}",
+                remedy="Give it in the settings of the job.",
+            )
+    return first
+
+
 def _files(known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str) -> dict[str, Any]:
     """Scenes and what belongs to them, as settings."""
     found: dict[str, Any] = {"scenes": [s.path for s in some]}
-    found["source"] = [f"{name}={s.source[name]}" for name in some[0].source for s in some]
+    names = dict.fromkeys(name for s in some for name in s.source)
+    lacks = next((f"none of {n} for {s.path}" for s in some for n in names if n not in s.source), "")
+    if lacks:
+        raise ConfigError(f"{place}: job {job.name!r} pools scenes of other sources", got=lacks)
+    found["source"] = [f"{name}={s.source[name]}" for name in names for s in some]
     for role in ("target", "labels", "mask"):
         here = [s.parts[role] for s in some if role in s.parts]
         if role in known and here and len(here) < len(some):
