@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rasters import spectra, write_tiff
+from rasters import ok, spectra, write_tiff
 
 from bandfuse.batches.batch import planned
 from bandfuse.batches.plan import Plan
@@ -76,3 +76,28 @@ def test_settings_of_pooled_scenes_hold_where_all_agree(tmp_path: Path) -> None:
             plan_of(batch_file(tmp_path, rules(one, other)))
     job = "[{name: pooled, kind: train, settings: {seed: 9}}]"
     assert values_of(batch_file(tmp_path, rules("{seed: 3}", "{}"), job))["seed"] == 9
+
+
+# ------------------------------------------------------------------------------------------------------ what is found
+
+
+@pytest.mark.parametrize("rule", ["glob: '**/*.tif'", "folder: ."])
+@pytest.mark.parametrize("output", ["out", "link", "."])
+def test_a_batch_does_not_find_its_own_outputs(tmp_path: Path, rule: str, output: str) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    scene(tmp_path / "a.tif")
+    path = batch_file(
+        tmp_path, f"[{{{rule}, exclude: ['*_t.tif', b.yaml], {BESIDE}}}]",
+        "[{name: run, kind: train-apply, matrix: {seed: [0, 1]}}]", output=output,
+    )  # fmt: skip
+    ok("batch", path)
+    assert (tmp_path / output / "run.seed=1/fused.tif").is_file()
+    assert [m.key for m in plan_of(path).scenes] == ["a"]
+
+
+def test_only_outputs_are_no_scenes(tmp_path: Path) -> None:
+    scene(tmp_path / "out/x/a.tif")
+    with pytest.raises(ConfigError, match=r"no scene is found.*expected at least one file outside the output"):
+        plan_of(batch_file(tmp_path, "[{glob: '**/*.tif'}]"))
+    assert len(plan_of(batch_file(tmp_path, "[{files: out/x/a.tif}]")).scenes) == 1

@@ -19,6 +19,9 @@ from bandfuse.yamlfile import Lines
 
 RUN_FILE = "weights.safetensors"
 
+FILES = ("journal.jsonl", "manifest.json", "batch.json", "batch.csv", "batch.html")
+"""What a batch writes into its output beside the folders of its jobs."""
+
 
 @dataclass(frozen=True)
 class Item:
@@ -64,8 +67,8 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
     ------
     ConfigError, InputError : settings that do not fit, scenes that are not found, weights that no job makes.
     """
-    scenes = members(config.scenes, folder, lines)
     output = (folder / config.output).resolve()
+    scenes = members(config.scenes, folder, lines, _written(config, folder, output))
     made: dict[str, Item] = {}
     jobs: dict[str, Job] = {}
     for number, job in enumerate(config.jobs):
@@ -76,6 +79,13 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
                 made[item.key] = item
             jobs[variant.name] = variant
     return Plan(output, list(made.values()), scenes)
+
+
+def _written(config: BatchConfig, folder: Path, output: Path) -> list[Path]:
+    """What the batch writes: its output; where that holds the batch file too, the jobs' folders and its own files."""
+    if not folder.resolve().is_relative_to(output):
+        return [output]
+    return [output / name for name in (*(v.name for job in config.jobs for v in _variants(job)), *FILES)]
 
 
 def _variants(job: Job) -> Iterator[Job]:

@@ -38,8 +38,9 @@ class Member:
         return (self.path, *self.source.values(), *self.parts.values())
 
 
-def members(rules: Sequence[SceneRule], folder: Path, lines: Lines) -> list[Member]:
-    """The scenes of all rules, in order; the first rule that finds a file has it.
+def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Sequence[Path] = ()) -> list[Member]:
+    """The scenes of all rules, in order; the first rule that finds a file has it. What lies at or below ``written`` is
+    found only by its name.
 
     Raises
     ------
@@ -48,9 +49,11 @@ def members(rules: Sequence[SceneRule], folder: Path, lines: Lines) -> list[Memb
     found: dict[str, Member] = {}
     for number, rule in enumerate(rules):
         place = lines.place(("scenes", number))
-        some = list(_of_rule(rule, folder, place))
+        some = list(_of_rule(rule, folder, place, written))
         if not some:
-            raise ConfigError(f"{place}: no scene is found", got=_asked(rule), expected="at least one file")
+            raise ConfigError(
+                f"{place}: no scene is found", got=_asked(rule), expected="at least one file outside the output"
+            )
         for member in some:
             found.setdefault(str(Path(member.path).absolute()), member)
     return _named(list(found.values()))
@@ -61,9 +64,9 @@ def _asked(rule: SceneRule) -> str:
     return ", ".join(f"{key}: {value}" for key, value in given.items()) or "no glob, folder, files, table or items"
 
 
-def _of_rule(rule: SceneRule, folder: Path, place: str) -> Iterator[Member]:
+def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) -> Iterator[Member]:
     """The scenes that one rule finds."""
-    for path, parts in _rows(rule, folder, place):
+    for path, parts in _rows(rule, folder, place, written):
         name = Path(path).name
         if any(fnmatchcase(name, pattern) for pattern in rule.exclude):
             continue
@@ -93,16 +96,25 @@ Row = tuple[str, dict[str, str]]
 """A scene's path, and what belongs to it as the list says."""
 
 
-def _rows(rule: SceneRule, folder: Path, place: str) -> Iterator[Row]:
+def _rows(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) -> Iterator[Row]:
+    found: list[Path] = []
     if rule.glob is not None:
-        yield from ((p, {}) for p in sorted(glob(_path(rule.glob, folder), recursive=True)) if Path(p).is_file())
+        paths = (folder / text for text in sorted(glob(rule.glob, root_dir=folder, recursive=True)))
+        found += [p for p in paths if p.is_file()]
     if rule.folder is not None:
-        yield from ((str(p), {}) for p in _listed(Path(_path(rule.folder, folder)), place))
+        found += _listed(Path(_path(rule.folder, folder)), place)
+    yield from ((str(p), {}) for p in found if not _is_below(p, written))
     yield from ((_path(p, folder), {}) for p in rule.files)
     if rule.table is not None:
         yield from _of_table(Path(_path(rule.table, folder)))
     if rule.items is not None:
         yield from _of_items(Path(_path(rule.items, folder)), rule.asset)
+
+
+def _is_below(path: Path, places: Sequence[Path]) -> bool:
+    """Whether a file is one of these resolved places, or in one."""
+    there = path.parent.resolve() / path.name
+    return any(there.is_relative_to(place) for place in places)
 
 
 def _path(text: str, folder: Path) -> str:
