@@ -562,6 +562,7 @@ def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
     name, equals, path = text.partition("=") if named else ("", "", text)
     if named and not equals:
         return text
-    virtual = path.startswith(("{", "/vsi")) or "://" in path
-    subdataset = ":" in path and not (folder / path).exists() and not Path(path).drive
+    there = (folder / path).exists()
+    virtual = (path.startswith("{") and not there) or path.startswith("/vsi") or "://" in path
+    subdataset = ":" in path and not there and not Path(path).drive
     return text if virtual or subdataset else f"{name}{equals}{(folder / path).absolute()}"

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rasters import ok, spectra, write_tiff
+from rasters import ok, read, spectra, write_tiff
 
 from bandfuse.batches.batch import planned
 from bandfuse.batches.plan import Plan
 from bandfuse.errors import ConfigError
+from bandfuse.scenes import places
 
 TRAIN = "[{name: pooled, kind: train}]"
 
@@ -81,15 +82,16 @@ def test_settings_of_pooled_scenes_hold_where_all_agree(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------ what is found
 
 
-@pytest.mark.parametrize("rule", ["glob: '**/*.tif'", "folder: ."])
-@pytest.mark.parametrize("output", ["out", "link", "."])
+@pytest.mark.parametrize(
+    ("rule", "output"), [("glob: '**/*.tif'", "link"), ("glob: '**/*.tif'", "."), ("folder: .", ".")]
+)
 def test_a_batch_does_not_find_its_own_outputs(tmp_path: Path, rule: str, output: str) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there")
     scene(tmp_path / "a.tif")
     path = batch_file(
         tmp_path, f"[{{{rule}, exclude: ['*_t.tif', b.yaml], {BESIDE}}}]",
-        "[{name: run, kind: train-apply, matrix: {seed: [0, 1]}}]", output=output,
+        "[{name: run, kind: train-apply, matrix: {seed: [1]}}]", output=output,
     )  # fmt: skip
     ok("batch", path)
     assert (tmp_path / output / "run.seed=1/fused.tif").is_file()
@@ -101,3 +103,55 @@ def test_only_outputs_are_no_scenes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no scene is found.*expected at least one file outside the output"):
         plan_of(batch_file(tmp_path, "[{glob: '**/*.tif'}]"))
     assert len(plan_of(batch_file(tmp_path, "[{files: out/x/a.tif}]")).scenes) == 1
+
+
+# ----------------------------------------------------------------------------------------------- characters of a path
+
+
+@pytest.mark.parametrize("name", ["d[1]", "e{1}", "f*"])
+def test_a_batch_runs_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    for i in range(2):
+        scene(tmp_path / name / f"in/s{{{i}}}.tif", seed=i)
+    jobs = "[{name: each, kind: train-apply, pool: each}, {name: all, kind: train}, {name: fused, kind: apply, "
+    jobs += "weights: all}, {name: scores, kind: evaluate, weights: all}]"
+    rule = f"[{{glob: 'in/*.tif', exclude: ['*_t.tif'], {BESIDE}, mask: '{{parent}}/{{stem}}_t.tif'}}]"
+    ok("batch", batch_file(tmp_path / name, rule, jobs))
+    assert sorted(p.name for p in (tmp_path / name / "out/fused").glob("*.tif")) == ["s_0_.tif", "s_1_.tif"]
+
+
+def test_outputs_that_would_be_one_are_refused(tmp_path: Path) -> None:
+    for name in ("s{0}", "s_0_"):
+        scene(tmp_path / f"{name}.tif")
+    jobs = "[{name: all, kind: train}, {name: fused, kind: apply, weights: all}]"
+    path = batch_file(tmp_path, f"[{{glob: '*.tif', exclude: ['*_t.tif'], {BESIDE}}}]", jobs)
+    with pytest.raises(ConfigError, match=r"line 5: job 'fused' would write s_0_.tif twice"):
+        plan_of(path)
+
+
+def test_a_file_that_is_there_is_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    scene(Path("e{1}/x.tif"))
+    scene(Path("e{1}/y.tif"))
+    one = ("e{1}/x.tif", "--target", "e{1}/x_t.tif", "--mask", "e{1}/x_t.tif")
+    ok("train", *one, "-o", "run")
+    ok("train", "e{1}/x.tif", "e{1}/y.tif", "--target", "e{1}/{stem}_t.tif", "--mask", "e{1}/x_t.tif", "-o", "runs")
+    ok("apply", "run/weights.safetensors", "e{1}/x.tif", "-o", "e{1}/out.tif")
+    ok("apply", "run/weights.safetensors", "e{1}/x.tif", "e{1}/y.tif", "-o", "e{1}/{stem}_f.tif")
+    assert (read("e{1}/out.tif") == read("e{1}/x_f.tif")).all()
+    with pytest.raises(ConfigError, match="one --target for 2 scenes"):
+        places(["e{1}/x.tif", "e{1}/y.tif"], [], ["e{1}/x_t.tif"])
+    with pytest.raises(ConfigError, match="template cannot be filled"):
+        places(["e{1}/x.tif"], [], ["e{2}/x_t.tif"])
+    (found,) = places(["e{1}/x.tif"], ["s={parent}/{stem}_t.tif"], ["e{{1}}/{stem}_t.tif"])
+    assert (found.sources[1][1], found.target) == ("e{1}/x_t.tif", "e{1}/x_t.tif")
+    Path("{1}.tif").symlink_to("e{1}/x.tif")
+    Path("c.yaml").write_text("scenes: ['{1}.tif']\ntarget: 'e{1}/x_t.tif'\noutput: again\n")
+    Path("sub").mkdir()
+    monkeypatch.chdir("sub")
+    ok("train", "--config", "../c.yaml")
+
+
+def test_templates_of_a_batch_are_read_in_its_folder(tmp_path: Path) -> None:
+    scene(tmp_path / "e{1}/a.tif")
+    rule = "[{files: 'e{1}/a.tif', target: 'e{1}/{stem}_t.tif'}]"
+    assert values_of(batch_file(tmp_path, rule))["target"] == [f"{tmp_path}/e{{1}}/a_t.tif"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,11 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
         place = lines.place(("jobs", number))
         for variant in _variants(job):
             source = _weights_of(variant, jobs, config, folder, place)
-            for item in _items(variant, config, scenes, output, source, made, place):
-                made[item.key] = item
+            items = list(_items(variant, config, scenes, output, source, made, place))
+            twice, times = Counter(item.output for item in items).most_common(1)[0]
+            if times > 1:
+                raise ConfigError(f"{place}: job {variant.name!r} would write {Path(twice).name} twice")
+            made |= {item.key: item for item in items}
             jobs[variant.name] = variant
     return Plan(output, list(made.values()), scenes)
 
@@ -146,7 +150,7 @@ def _items(
         weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
         inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
         values = _values(job, config, some, place, pooled=pooled)
-        raster = f"{scene}{ending_of(values.get('driver'))}"
+        raster = f"{scene.replace('{', '_').replace('}', '_')}{ending_of(values.get('driver'))}"
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         yield Item(
             key, job.name, job.kind, scene, values, str(base if pooled else base / ending), inputs, weights, needs

@@ -72,8 +72,10 @@ def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path])
             continue
         words = _words(rule, name, place)
         given = {role: text for role in PARTS if (text := getattr(rule, role)) is not None}
-        filled = {role: _path(fill_template(text, path, role, words), folder) for role, text in given.items()}
-        extra = {n: _path(fill_template(text, path, f"source {n}", words), folder) for n, text in rule.source.items()}
+        given |= {f"source {n}": text for n, text in rule.source.items()}
+        made = {what: _path(fill_template(text, path, what, words, folder), folder) for what, text in given.items()}
+        filled = {role: made[role] for role in PARTS if role in made}
+        extra = {n: made[f"source {n}"] for n in rule.source}
         yield Member(Path(path).stem or name, path, {**filled, **parts}, extra, rule.settings)
 
 
