@@ -155,3 +155,25 @@ def test_templates_of_a_batch_are_read_in_its_folder(tmp_path: Path) -> None:
     scene(tmp_path / "e{1}/a.tif")
     rule = "[{files: 'e{1}/a.tif', target: 'e{1}/{stem}_t.tif'}]"
     assert values_of(batch_file(tmp_path, rule))["target"] == [f"{tmp_path}/e{{1}}/a_t.tif"]
+
+
+def test_files_of_settings_lie_beside_the_batch_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene(tmp_path / "a.tif")
+    (tmp_path / "g.yaml").write_text("groups:\n  low: '1-2'\n  high: '3-5'\n")
+    lines = ["wavelength"] + [str(500 + 10 * i) for i in range(5)]
+    (tmp_path / "w.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "mine.csv").write_text("name,centre_nm,fwhm_nm\nb1,520,20\n")
+    jobs = (
+        "[{name: t, kind: train, matrix: {groups: ['file:g.yaml', 'sensor:mine.csv']}, settings: {wavelengths: w.csv}}]"
+    )
+    path = batch_file(tmp_path, f"[{{files: a.tif, settings: {{sensor: mine.csv}}, {BESIDE}}}]", jobs)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    first, second = (item.values for item in plan_of(path).items)
+    assert (first["groups"], second["groups"]) == (f"file:{tmp_path}/g.yaml", f"sensor:{tmp_path}/mine.csv")
+    assert (first["sensor"], first["wavelengths"]) == (f"{tmp_path}/mine.csv", [f"{tmp_path}/w.csv"])
+    some = batch_file(
+        tmp_path, f"[{{files: a.tif, {BESIDE}}}]", TRAIN, defaults="{wavelengths: '{parent}/w.csv', seed: 1}"
+    )
+    ok("batch", some)
+    assert values_of(some)["wavelengths"] == ["{parent}/w.csv"]

@@ -13,7 +13,7 @@ from typing import Any
 
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
-from bandfuse.config import Running, TrainConfig, build, ending_of
+from bandfuse.config import Running, TrainConfig, build, ending_of, rebased
 from bandfuse.errors import ConfigError, nearest
 from bandfuse.tools.resolve import resolve
 from bandfuse.yamlfile import Lines
@@ -76,7 +76,7 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
         place = lines.place(("jobs", number))
         for variant in _variants(job):
             source = _weights_of(variant, jobs, config, folder, place)
-            items = list(_items(variant, config, scenes, output, source, made, place))
+            items = list(_items(variant, config, scenes, folder, output, source, made, place))
             twice, times = Counter(item.output for item in items).most_common(1)[0]
             if times > 1:
                 raise ConfigError(f"{place}: job {variant.name!r} would write {Path(twice).name} twice")
@@ -135,6 +135,7 @@ def _items(
     job: Job,
     config: BatchConfig,
     scenes: Sequence[Member],
+    folder: Path,
     output: Path,
     source: str | None,
     made: Mapping[str, Item],
@@ -149,7 +150,7 @@ def _items(
         needs = next((k for k in (source, f"{source}/{scene}") if k in made), None)
         weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
         inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
-        values = _values(job, config, some, place, pooled=pooled)
+        values = _values(job, config, some, folder, place, pooled=pooled)
         raster = f"{scene.replace('{', '_').replace('}', '_')}{ending_of(values.get('driver'))}"
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         yield Item(
@@ -157,13 +158,15 @@ def _items(
         )
 
 
-def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str, *, pooled: bool) -> dict[str, Any]:
-    """The settings of one item: the job's before the scene's before the defaults; checked. One broken scene does not
-    end a pooled training, unless it is told to."""
+def _values(
+    job: Job, config: BatchConfig, some: Sequence[Member], folder: Path, place: str, *, pooled: bool
+) -> dict[str, Any]:
+    """The settings of one item: the job's before the scene's before the defaults; checked. Files are relative to
+    ``folder``. One broken scene does not end a pooled training, unless it is told to."""
     model = MODELS[job.kind]
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
     given |= _agreed(config.defaults, some, set(model.model_fields) - set(job.settings), job, place)
-    given |= job.settings
+    given = rebased(given | job.settings, folder)
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}
     given |= _files(model.model_fields, some, job, place)
