@@ -266,16 +266,22 @@ def limited(
     return [replace(place, mask=mask, bounds=bounds, window=window) for place, mask in zip(places, spread, strict=True)]
 
 
+def names_of(firsts: Sequence[str]) -> list[str]:
+    """The stem of each scene's first file; with the folder's name before it where stems repeat."""
+    count = Counter(map(_short_key, firsts))
+    return [_short_key(f) if count[_short_key(f)] == 1 else _long_key(f) for f in firsts]
+
+
 def _keys(firsts: Sequence[str]) -> list[str]:
-    """The stem of each scene's first file; with the folder's name before it where stems repeat.
+    """The names of scenes, all different.
 
     Raises
     ------
     ConfigError : two scenes are the same file, or still share their key.
     """
-    count = Counter(_short_key(f) for f in firsts)
-    keys = [_short_key(f) if count[_short_key(f)] == 1 else _long_key(f) for f in firsts]
-    twice = [f for f, k in zip(firsts, keys, strict=True) if keys.count(k) > 1]
+    keys = names_of(firsts)
+    count = Counter(keys)
+    twice = [f for f, k in zip(firsts, keys, strict=True) if count[k] > 1]
     if twice:
         raise ConfigError("scenes cannot be told apart by name", got=shorten(twice), remedy="Rename one of them.")
     return keys

@@ -177,3 +177,14 @@ def test_files_of_settings_lie_beside_the_batch_file(tmp_path: Path, monkeypatch
     )
     ok("batch", some)
     assert values_of(some)["wavelengths"] == ["{parent}/w.csv"]
+
+
+def test_scenes_have_the_names_that_the_training_gives_them(tmp_path: Path) -> None:
+    for name in ("real", "other"):
+        scene(tmp_path / name / "s.tif")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    rule = f"[{{files: [link/s.tif, other/s.tif], {BESIDE}}}]"
+    jobs = "[{name: all, kind: train, settings: {scope: per-scene}}, {name: fused, kind: apply, weights: all}]"
+    made = plan_of(batch_file(tmp_path, rule, jobs))
+    trained = [p.key for p in places([m.path for m in made.scenes], [], [])]
+    assert [m.key for m in made.scenes] == trained == ["real_s", "other_s"]

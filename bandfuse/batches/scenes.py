@@ -15,7 +15,7 @@ from typing import Any
 
 from bandfuse.batches.settings import SceneRule
 from bandfuse.errors import ConfigError, InputError, shorten
-from bandfuse.scenes import fill_template
+from bandfuse.scenes import fill_template, names_of
 from bandfuse.yamlfile import Lines
 
 PARTS = ("target", "labels", "mask")
@@ -76,7 +76,7 @@ def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path])
         made = {what: _path(fill_template(text, path, what, words, folder), folder) for what, text in given.items()}
         filled = {role: made[role] for role in PARTS if role in made}
         extra = {n: made[f"source {n}"] for n in rule.source}
-        yield Member(Path(path).stem or name, path, {**filled, **parts}, extra, rule.settings)
+        yield Member("", path, {**filled, **parts}, extra, rule.settings)
 
 
 def _words(rule: SceneRule, name: str, place: str) -> dict[str, str]:
@@ -170,11 +170,10 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
 
 
 def _named(found: list[Member]) -> list[Member]:
-    """With keys that differ: the folder's name stands before stems that repeat."""
-    count = Counter(m.key for m in found)
-    made = [m if count[m.key] == 1 else replace(m, key=f"{Path(m.path).absolute().parent.name}_{m.key}") for m in found]
-    keys = Counter(m.key for m in made)
-    twice = [m.path for m in made if keys[m.key] > 1]
+    """With the keys that a training of them gives them."""
+    keys = names_of([m.path for m in found])
+    count = Counter(keys)
+    twice = [m.path for m, key in zip(found, keys, strict=True) if count[key] > 1]
     if twice:
         raise ConfigError("two scenes would have the same output", got=shorten(twice), remedy="Rename one of them.")
-    return made
+    return [replace(m, key=key) for m, key in zip(found, keys, strict=True)]
