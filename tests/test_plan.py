@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rasters import ok, read, spectra, write_tiff
+from rasters import cli, ok, read, spectra, write_tiff
 
 from bandfuse.batches.batch import planned
 from bandfuse.batches.plan import Plan
-from bandfuse.errors import ConfigError
+from bandfuse.errors import ConfigError, InputError
 from bandfuse.scenes import places
 
 TRAIN = "[{name: pooled, kind: train}]"
@@ -188,3 +189,50 @@ def test_scenes_have_the_names_that_the_training_gives_them(tmp_path: Path) -> N
     made = plan_of(batch_file(tmp_path, rule, jobs))
     trained = [p.key for p in places([m.path for m in made.scenes], [], [])]
     assert [m.key for m in made.scenes] == trained == ["real_s", "other_s"]
+
+
+# ---------------------------------------------------------------------------------------------------- what is refused
+
+MATRICES = [
+    ("[{name: a, kind: train, matrix: {groups: ['file:a/b.yaml', 'file:a_b.yaml']}}]",
+     "line 5: two jobs would be called 'a.groups=file_a_b.yaml'"),
+    ("[{name: a, kind: train, matrix: {seed: [1, 1]}}]", "line 5: two jobs would be called 'a.seed=1'"),
+    ("[{name: a.seed=1, kind: train}, {name: a, kind: train, matrix: {seed: [1]}}]", "would be called 'a.seed=1'"),
+    ("[{name: a, kind: train, matrix: {seed: [1]}}, {name: a.seed=1, kind: train}]", "would be called 'a.seed=1'"),
+    ("[{name: a, kind: train, matrix: {ridge: []}}]", "line 5: jobs.0.matrix.ridge; got []; expected at least 1 item"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("jobs", "said"), MATRICES)
+def test_every_combination_of_a_matrix_is_a_job_of_its_own(tmp_path: Path, jobs: str, said: str) -> None:
+    scene(tmp_path / "a.tif")
+    for name in ("a/b.yaml", "a_b.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("groups: {low: '1-2'}\n")
+    done = cli("batch", batch_file(tmp_path, f"[{{files: a.tif, {BESIDE}}}]", jobs))
+    assert done.code == 2
+    assert said in done.err
+    assert not (tmp_path / "out").exists()
+
+
+TABLES = [
+    ("target,scene\na_t.tif,a.tif\na_t.tif\n", "line 3"),
+    ("scene,target\na.tif\n", "line 2"),
+    ("scene,target\na.tif,a_t.tif,x\n", "line 2"),
+    ("scene,target\na.tif,a_t.tif\n\n,a_t.tif\n", "line 4"),
+    ("scene,target\n ,a_t.tif\n", "line 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), TABLES)
+def test_a_row_that_names_no_scene_is_said(tmp_path: Path, text: str, said: str) -> None:
+    scene(tmp_path / "a.tif")
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(InputError, match=rf"{tmp_path}/t.csv, {said}: a row that does not fit"):
+        plan_of(batch_file(tmp_path, "[{table: t.csv}]"))
+
+
+def test_a_feature_of_no_name_is_said(tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text(json.dumps({"features": [{"properties": {"scene": ""}}]}))
+    with pytest.raises(InputError, match="names no scene"):
+        plan_of(batch_file(tmp_path, "[{items: i.json}]"))

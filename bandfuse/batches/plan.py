@@ -75,6 +75,8 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
     for number, job in enumerate(config.jobs):
         place = lines.place(("jobs", number))
         for variant in _variants(job):
+            if variant.name in jobs:
+                raise ConfigError(f"{place}: two jobs would be called {variant.name!r}", remedy="Rename one of them.")
             source = _weights_of(variant, jobs, config, folder, place)
             items = list(_items(variant, config, scenes, folder, output, source, made, place))
             twice, times = Counter(item.output for item in items).most_common(1)[0]

@@ -142,10 +142,17 @@ def _text_of(path: Path) -> str:
 
 def _of_table(path: Path) -> Iterator[Row]:
     """Rows of a CSV file with a header."""
-    rows = csv.DictReader(_text_of(path).splitlines())
-    if "scene" not in (rows.fieldnames or ()):
-        raise InputError(f"{path} has no column scene", got=shorten(rows.fieldnames or ["nothing"]))
-    for row in rows:
+    rows = csv.reader(_text_of(path).splitlines())
+    columns = next(rows, [])
+    if "scene" not in columns:
+        raise InputError(f"{path} has no column scene", got=shorten(columns or ["nothing"]))
+    for cells in filter(None, rows):
+        row = dict(zip(columns, cells, strict=False))
+        if len(cells) < len(columns) or any(cells[len(columns) :]) or not row["scene"].strip():
+            raise InputError(
+                f"{path}, line {rows.line_num}: a row that does not fit", got=",".join(cells),
+                expected=f"{','.join(columns)}, with a scene",
+            )  # fmt: skip
         parts = {role: _path(row[role], path.parent) for role in PARTS if row.get(role)}
         yield _path(row["scene"], path.parent), parts
 
@@ -159,7 +166,7 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
             hrefs = {name: a["href"] for name, a in (feature.get("assets") or {}).items()}
             named = {**(feature.get("properties") or {}), **hrefs}
             scene = hrefs.get(asset, named.get("scene"))
-            if scene is None:
+            if not scene:
                 raise InputError(
                     f"a feature of {path} names no scene", got=shorten(named) or "nothing",
                     expected=f"an asset {asset!r} or a property scene",
