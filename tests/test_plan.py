@@ -10,6 +10,7 @@ import pytest
 from rasters import cli, ok, read, spectra, write_tiff
 
 from bandfuse.batches.batch import planned
+from bandfuse.batches.journal import NAME, Journal
 from bandfuse.batches.plan import Plan
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.scenes import places
@@ -236,3 +237,23 @@ def test_a_feature_of_no_name_is_said(tmp_path: Path) -> None:
     (tmp_path / "i.json").write_text(json.dumps({"features": [{"properties": {"scene": ""}}]}))
     with pytest.raises(InputError, match="names no scene"):
         plan_of(batch_file(tmp_path, "[{items: i.json}]"))
+
+
+# ------------------------------------------------------------------------------------------------- what a run may touch
+
+
+def test_a_dry_run_while_the_batch_runs_writes_nothing(tmp_path: Path) -> None:
+    scene(tmp_path / "a.tif")
+    path = batch_file(tmp_path, f"[{{files: a.tif, {BESIDE}}}]")
+    (tmp_path / "out").mkdir()
+    assert json.loads(ok("batch", path, "--dry-run", "--json").out)["seconds"] is None
+    assert not list((tmp_path / "out").iterdir())
+    ok("batch", path)
+    journal = tmp_path / "out" / NAME
+    journal.write_bytes(journal.read_bytes() + b'{"event": "sta')
+    before = journal.read_bytes()
+    with Journal(tmp_path / "out"):
+        content = journal.read_bytes()
+        assert json.loads(ok("batch", path, "--dry-run", "--json").out)["seconds"] > 0
+        assert journal.read_bytes() == content
+    assert content.startswith(before)

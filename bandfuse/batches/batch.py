@@ -7,12 +7,12 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import bandfuse
 from bandfuse.batches.crew import Crew, cluster, local
-from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.journal import NAME, Event, Journal, last_done
 from bandfuse.batches.plan import Plan, plan
 from bandfuse.batches.run import Run, Watch, clean, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
@@ -94,12 +94,18 @@ def dry_run(path: str | Path, sets: Sequence[str] = ()) -> BatchPlan:
 
 def _estimate(made: Plan, size: int) -> float | None:
     """Seconds, from those per byte of finished items."""
-    if not made.folder.is_dir():
-        return None
-    with Journal(made.folder) as journal:
-        done = last_done(journal.before).values()
+    done = last_done(_events(made.folder)).values()
     seen = sum(m["size"] for event in done for m in event["inputs"])
     return size * sum(event["seconds"] for event in done) / seen if seen else None
+
+
+def _events(folder: Path) -> list[Event]:
+    """What the journal of a folder holds, which a batch may be writing to; its lock is left alone."""
+    path, events = folder / NAME, []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError):
+            events.append(json.loads(line))
+    return [event for event in events if isinstance(event, dict) and "event" in event]
 
 
 NOTED = ("inputs", "outputs", "seconds", "device", "seed", "weights")
