@@ -257,3 +257,14 @@ def test_a_dry_run_while_the_batch_runs_writes_nothing(tmp_path: Path) -> None:
         assert json.loads(ok("batch", path, "--dry-run", "--json").out)["seconds"] > 0
         assert journal.read_bytes() == content
     assert content.startswith(before)
+
+
+def test_a_crew_that_cannot_be_leaves_the_journal(tmp_path: Path) -> None:
+    scene(tmp_path / "a.tif")
+    path = batch_file(tmp_path, f"[{{files: a.tif, {BESIDE}}}]")
+    assert cli("batch", path, "--workers", "0").code == 2
+    assert not (tmp_path / "out").exists()
+    ok("batch", path)
+    before = (tmp_path / "out" / NAME).read_bytes()
+    assert cli("batch", path, "--workers", "0", "--fresh").code == 2
+    assert (tmp_path / "out" / NAME).read_bytes() == before

@@ -48,8 +48,11 @@ def batch(
     """
     started = time.perf_counter()
     config, made = planned(path, sets)
-    folder = require_folder(made.folder)
-    with Journal(folder, fresh=fresh) as journal, _crew(workers, dask=dask, scheduler=scheduler) as crew:
+    folder = made.folder
+    with (
+        _crew(workers, dask=dask, scheduler=scheduler) as crew,
+        Journal(require_folder(folder), fresh=fresh) as journal,
+    ):
         clean(folder)
         write_manifest(folder, config, made, journal.before)
         rows = with_drift(Run(made, crew, journal, watch)(fail_fast=fail_fast))
