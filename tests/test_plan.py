@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,18 @@ def test_a_crew_that_cannot_be_leaves_the_journal(tmp_path: Path) -> None:
     before = (tmp_path / "out" / NAME).read_bytes()
     assert cli("batch", path, "--workers", "0", "--fresh").code == 2
     assert (tmp_path / "out" / NAME).read_bytes() == before
+
+
+def test_a_name_that_is_no_text_is_refused_before_any_work(tmp_path: Path) -> None:
+    scene(tmp_path / "a.tif")
+    try:
+        os.symlink(tmp_path / "a.tif", os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.tif"))
+    except OSError:
+        pytest.skip("the file system takes UTF-8 names alone")
+    path = batch_file(tmp_path, f"[{{glob: '?*.tif', exclude: ['*_t.tif'], target: '{tmp_path}/a_t.tif'}}]")
+    done = cli("batch", path)
+    assert done.code == 2
+    assert f"line 4: the name '{tmp_path}/b\\udcff.tif' is not UTF-8" in done.err
+    assert not (tmp_path / "out").exists()
+    path.write_text(path.read_text().replace("'*_t.tif'", "'*_t.tif', 'b?.tif'"))
+    ok("batch", path)

@@ -70,6 +70,7 @@ def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path])
         name = Path(path).name
         if any(fnmatchcase(name, pattern) for pattern in rule.exclude):
             continue
+        _require_text(path, place)
         words = _words(rule, name, place)
         given = {role: text for role in PARTS if (text := getattr(rule, role)) is not None}
         given |= {f"source {n}": text for n, text in rule.source.items()}
@@ -77,6 +78,16 @@ def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path])
         filled = {role: made[role] for role in PARTS if role in made}
         extra = {n: made[f"source {n}"] for n in rule.source}
         yield Member("", path, {**filled, **parts}, extra, rule.settings)
+
+
+def _require_text(path: str, place: str) -> None:
+    """Refuse a name that no file of results could hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{place}: the name {path!r} is not UTF-8", remedy="Rename it, or leave it out with exclude."
+        ) from error
 
 
 def _words(rule: SceneRule, name: str, place: str) -> dict[str, str]:
