@@ -13,6 +13,7 @@ from rasters import cli, ok, read, spectra, write_tiff
 from bandfuse.batches.batch import planned
 from bandfuse.batches.journal import NAME, Journal
 from bandfuse.batches.plan import Plan
+from bandfuse.config import rebased
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.scenes import places
 
@@ -158,6 +159,11 @@ def test_templates_of_a_batch_are_read_in_its_folder(tmp_path: Path) -> None:
     scene(tmp_path / "e{1}/a.tif")
     rule = "[{files: 'e{1}/a.tif', target: 'e{1}/{stem}_t.tif'}]"
     assert values_of(batch_file(tmp_path, rule))["target"] == [f"{tmp_path}/e{{1}}/a_t.tif"]
+
+
+def test_a_path_of_any_length_is_made_absolute(tmp_path: Path) -> None:
+    long = "x" * 5000
+    assert rebased({"target": [long, "{" + long]}, tmp_path)["target"] == [f"{tmp_path}/{long}", "{" + long]
 
 
 def test_files_of_settings_lie_beside_the_batch_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
