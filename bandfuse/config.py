@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -562,6 +563,7 @@ def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
     name, equals, path = text.partition("=") if named else ("", "", text)
     if named and not equals:
         return text
-    virtual = path.startswith(("{", "/vsi")) or "://" in path
-    subdataset = ":" in path and not (folder / path).exists() and not Path(path).drive
+    there = os.path.exists(folder / path)
+    virtual = (path.startswith("{") and not there) or path.startswith("/vsi") or "://" in path
+    subdataset = ":" in path and not there and not Path(path).drive
     return text if virtual or subdataset else f"{name}{equals}{(folder / path).absolute()}"

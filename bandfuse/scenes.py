@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -166,10 +167,14 @@ def pair_of(text: str, flag: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def fill_template(text: str, first: str, flag: str, more: Mapping[str, str] | None = None) -> str:
+def fill_template(
+    text: str, first: str, flag: str, more: Mapping[str, str] | None = None, folder: str | Path = ""
+) -> str:
     """Fill ``{parent}``, ``{stem}``, ``{name}`` and ``{suffix}`` of a scene's first file into a template, and further
-    words that are known of it."""
+    words that are known of it. Braces of what is there by that name, from ``folder``, are no template."""
     path = Path(first)
+    there = _there(text, folder)
+    text = there.replace("{", "{{").replace("}", "}}") + text[len(there) :]
     fields = {"parent": str(path.parent), "stem": path.stem, "name": path.name, "suffix": path.suffix}
     fields |= more or {}
     try:
@@ -184,9 +189,19 @@ def fill_template(text: str, first: str, flag: str, more: Mapping[str, str] | No
     return text.format(**fields)
 
 
+def _there(text: str, folder: str | Path = "") -> str:
+    """The longest leading part of a path with braces that is a file or a folder by that name; empty for none."""
+    ends = [len(text), *(i for i in reversed(range(len(text))) if text[i] == "/")]
+    return next((text[:i] for i in ends if "{" in text[:i] and os.path.exists(os.path.join(folder, text[:i]))), "")
+
+
+def _is_template(text: str) -> bool:
+    return "{" in text and _there(text) != text
+
+
 def _spread(given: Sequence[str], firsts: Sequence[str], flag: str) -> list[str]:
     """One file per scene, from a template or from a list in scene order."""
-    if len(given) == 1 and len(firsts) > 1 and "{" not in given[0]:
+    if len(given) == 1 and len(firsts) > 1 and not _is_template(given[0]):
         raise ConfigError(
             f"one {flag} for {len(firsts)} scenes", got=repr(given[0]),
             expected=f"a template such as {{parent}}/{{stem}}_t.tif, or {len(firsts)} files in scene order",
@@ -245,22 +260,28 @@ def limited(
     window : first row and column from 0, number of rows and columns.
     """
     firsts = [place.sources[0][1] for place in places]
-    if len(masks) == 1 and "{" not in masks[0]:
+    if len(masks) == 1 and not _is_template(masks[0]):
         masks = [*masks] * len(firsts)
     spread: list[str | None] = [*_spread(masks, firsts, "--mask")] if masks else [None] * len(firsts)
     return [replace(place, mask=mask, bounds=bounds, window=window) for place, mask in zip(places, spread, strict=True)]
 
 
+def names_of(firsts: Sequence[str]) -> list[str]:
+    """The stem of each scene's first file; with the folder's name before it where stems repeat."""
+    count = Counter(map(_short_key, firsts))
+    return [_short_key(f) if count[_short_key(f)] == 1 else _long_key(f) for f in firsts]
+
+
 def _keys(firsts: Sequence[str]) -> list[str]:
-    """The stem of each scene's first file; with the folder's name before it where stems repeat.
+    """The names of scenes, all different.
 
     Raises
     ------
     ConfigError : two scenes are the same file, or still share their key.
     """
-    count = Counter(_short_key(f) for f in firsts)
-    keys = [_short_key(f) if count[_short_key(f)] == 1 else _long_key(f) for f in firsts]
-    twice = [f for f, k in zip(firsts, keys, strict=True) if keys.count(k) > 1]
+    keys = names_of(firsts)
+    count = Counter(keys)
+    twice = [f for f, k in zip(firsts, keys, strict=True) if count[k] > 1]
     if twice:
         raise ConfigError("scenes cannot be told apart by name", got=shorten(twice), remedy="Rename one of them.")
     return keys

@@ -277,7 +277,8 @@ def test_what_goes_on_near_ends_at_its_next_step() -> None:
 
     crew.near.submit(long_work)
     assert begun.wait(10)
-    crew.stop()
+    with crew:
+        pass
     assert len(seen) == 1
 
 

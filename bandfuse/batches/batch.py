@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bandfuse
 from bandfuse.batches.crew import Crew, cluster, local
-from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.journal import Event, Journal, last_done, look_into
 from bandfuse.batches.marks import size_of
 from bandfuse.batches.plan import Plan, plan
 from bandfuse.batches.run import Run, Watch, clean, unwatched
@@ -50,8 +50,12 @@ def batch(
     """
     started = time.perf_counter()
     config, made = planned(path, sets)
-    folder = require_folder(made.folder)
-    with Journal(folder, fresh=fresh) as journal, _crew(workers, dask=dask, scheduler=scheduler) as crew:
+    folder = made.folder
+    with (
+        _crew(workers, dask=dask, scheduler=scheduler) as crew,
+        Journal(require_folder(folder), fresh=fresh) as journal,
+        crew,
+    ):
         clean(folder)
         write_manifest(folder, config, made, journal.before)
         rows = with_drift(Run(made, crew, journal, watch, overwrite=overwrite)(fail_fast=fail_fast))
@@ -96,10 +100,7 @@ def dry_run(path: str | Path, sets: Sequence[str] = ()) -> BatchPlan:
 
 def _estimate(made: Plan, size: int) -> float | None:
     """Seconds, from those per byte of finished items."""
-    if not made.folder.is_dir():
-        return None
-    with Journal(made.folder) as journal:
-        done = last_done(journal.before).values()
+    done = last_done(look_into(made.folder)).values()
     seen = sum(m["size"] for event in done for m in event["inputs"])
     return size * sum(event["seconds"] for event in done) / seen if seen else None
 

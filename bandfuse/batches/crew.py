@@ -86,7 +86,10 @@ class Crew:
                 raise RunError("stopped")
             yield item
 
-    def stop(self) -> None:
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         """Nothing more is begun, and what goes on near is waited for."""
         self.stopped.set()
         self.near.shutdown(wait=True, cancel_futures=True)
@@ -182,11 +185,7 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
         executor = client.get_executor(pure=False, retries=0)
         stopped = threading.Event()
         spread = _over(client, count, stopped)
-        crew = Crew(2 * count, share, executor, bundle=BUNDLE, spread=spread, stopped=stopped)
-        try:
-            yield crew
-        finally:
-            crew.stop()
+        yield Crew(2 * count, share, executor, bundle=BUNDLE, spread=spread, stopped=stopped)
     finally:
         client.close()
         if own is not None:

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,13 +58,12 @@ class Journal:
     def read(self) -> list[Event]:
         """All events that are whole, since the last fresh start."""
         self._file.seek(0)
-        lines = self._file.read().split(b"\n")
-        if lines[-1]:
+        content = self._file.read()
+        if content and not content.endswith(b"\n"):
             self._file.write(b"\n")
-        events = [event for line in lines if (event := _parsed(line)) is not None]
+        events = _events(content)
         self.own = {str(event["item"]) for event in events if event["event"] == "started"}
-        starts = [i for i, event in enumerate(events) if event["event"] == FRESH]
-        return events[starts[-1] + 1 :] if starts else events
+        return _since_fresh(events)
 
     def write(self, events: Iterable[Event]) -> None:
         """Append events with the time (Unix seconds), and wait until the disk has them."""
@@ -75,13 +75,24 @@ class Journal:
             os.fsync(self._file.fileno())
 
 
-def _parsed(line: bytes) -> Event | None:
-    """An event; None for a line that is not whole."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
+def look_into(folder: Path) -> list[Event]:
+    """The events of a folder's journal since the last fresh start; a batch that writes to it is not disturbed."""
+    path = folder / NAME
+    return _since_fresh(_events(path.read_bytes())) if path.is_file() else []
+
+
+def _events(content: bytes) -> list[Event]:
+    """The events of the lines that are whole."""
+    events = []
+    for line in content.split(b"\n"):
+        with suppress(ValueError):
+            events.append(json.loads(line))
+    return [event for event in events if isinstance(event, dict) and "event" in event]
+
+
+def _since_fresh(events: list[Event]) -> list[Event]:
+    starts = [i for i, event in enumerate(events) if event["event"] == FRESH]
+    return events[starts[-1] + 1 :] if starts else events
 
 
 def last_done(events: Iterable[Event]) -> dict[str, Event]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
-from bandfuse.config import Running, TrainConfig, build, ending_of
+from bandfuse.config import Running, TrainConfig, build, ending_of, rebased
 from bandfuse.errors import ConfigError, nearest
 from bandfuse.tools.resolve import resolve
 from bandfuse.yamlfile import Lines
 
 RUN_FILE = "weights.safetensors"
+
+FILES = ("journal.jsonl", "manifest.json", "batch.json", "batch.csv", "batch.html")
+"""What a batch writes into its output beside the folders of its jobs."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,30 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
     ------
     ConfigError, InputError : settings that do not fit, scenes that are not found, weights that no job makes.
     """
-    scenes = members(config.scenes, folder, lines)
     output = (folder / config.output).resolve()
+    scenes = members(config.scenes, folder, lines, _written(config, folder, output))
     made: dict[str, Item] = {}
     jobs: dict[str, Job] = {}
     for number, job in enumerate(config.jobs):
         place = lines.place(("jobs", number))
         for variant in _variants(job):
+            if variant.name in jobs:
+                raise ConfigError(f"{place}: two jobs would be called {variant.name!r}", remedy="Rename one of them.")
             source = _weights_of(variant, jobs, config, folder, place)
-            for item in _items(variant, config, scenes, output, source, made, place):
-                made[item.key] = item
+            items = list(_items(variant, config, scenes, folder, output, source, made, place))
+            twice, times = Counter(item.output for item in items).most_common(1)[0]
+            if times > 1:
+                raise ConfigError(f"{place}: job {variant.name!r} would write {Path(twice).name} twice")
+            made |= {item.key: item for item in items}
             jobs[variant.name] = variant
     return Plan(output, list(made.values()), scenes)
+
+
+def _written(config: BatchConfig, folder: Path, output: Path) -> list[Path]:
+    """What the batch writes: its output; where that holds the batch file too, the jobs' folders and its own files."""
+    if not folder.resolve().is_relative_to(output):
+        return [output]
+    return [output / name for name in (*(v.name for job in config.jobs for v in _variants(job)), *FILES)]
 
 
 def _variants(job: Job) -> Iterator[Job]:
@@ -123,6 +139,7 @@ def _items(
     job: Job,
     config: BatchConfig,
     scenes: Sequence[Member],
+    folder: Path,
     output: Path,
     source: str | None,
     made: Mapping[str, Item],
@@ -137,22 +154,23 @@ def _items(
         needs = next((k for k in (source, f"{source}/{scene}") if k in made), None)
         weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
         inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
-        values = _values(job, config, some, place, pooled=pooled)
-        raster = f"{scene}{ending_of(values.get('driver'))}"
+        values = _values(job, config, some, folder, place, pooled=pooled)
+        raster = f"{scene.replace('{', '_').replace('}', '_')}{ending_of(values.get('driver'))}"
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         yield Item(
             key, job.name, job.kind, scene, values, str(base if pooled else base / ending), inputs, weights, needs
         )
 
 
-def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str, *, pooled: bool) -> dict[str, Any]:
-    """The settings of one item: the job's before the scene's before the defaults; checked. One broken scene does not
-    end a pooled training, unless it is told to."""
+def _values(
+    job: Job, config: BatchConfig, some: Sequence[Member], folder: Path, place: str, *, pooled: bool
+) -> dict[str, Any]:
+    """The settings of one item: the job's before the scene's before the defaults; checked. Files are relative to
+    ``folder``. One broken scene does not end a pooled training, unless it is told to."""
     model = MODELS[job.kind]
-    own = some[0].settings if len(some) == 1 else {}
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
-    given |= {k: v for k, v in {**config.defaults, **own}.items() if k in model.model_fields}
-    given |= job.settings
+    given |= _agreed(config.defaults, some, set(model.model_fields) - set(job.settings), job, place)
+    given = rebased(given | job.settings, folder)
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}
     given |= _files(model.model_fields, some, job, place)
@@ -166,10 +184,30 @@ def _values(job: Job, config: BatchConfig, some: Sequence[Member], place: str, *
     return checked.model_dump(mode="json", exclude_unset=True)
 
 
+def _agreed(
+    defaults: Mapping[str, Any], some: Sequence[Member], known: Set[str], job: Job, place: str
+) -> dict[str, Any]:
+    """The known ones of the scenes' settings over the defaults: the same for all of them."""
+    first, *others = [{k: v for k, v in {**defaults, **s.settings}.items() if k in known} for s in some]
+    for scene, other in zip(some[1:], others, strict=True):
+        key = next((k for k in (first | other) if first.get(k) != other.get(k)), None)
+        if key is not None:
+            raise ConfigError(
+                f"{place}: job {job.name!r} pools scenes of different {key}",
+                got=f"{first.get(key)!r} for {some[0].path}, {other.get(key)!r} for {scene.path}",
+                remedy="Give it in the settings of the job.",
+            )
+    return first
+
+
 def _files(known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str) -> dict[str, Any]:
     """Scenes and what belongs to them, as settings."""
     found: dict[str, Any] = {"scenes": [s.path for s in some]}
-    found["source"] = [f"{name}={s.source[name]}" for name in some[0].source for s in some]
+    names = dict.fromkeys(name for s in some for name in s.source)
+    lacks = next((f"none of {n} for {s.path}" for s in some for n in names if n not in s.source), "")
+    if lacks:
+        raise ConfigError(f"{place}: job {job.name!r} pools scenes of other sources", got=lacks)
+    found["source"] = [f"{name}={s.source[name]}" for name in names for s in some]
     for role in ("target", "labels", "mask"):
         here = [s.parts[role] for s in some if role in s.parts]
         if role in known and here and len(here) < len(some):

@@ -15,7 +15,7 @@ from typing import Any
 
 from bandfuse.batches.settings import SceneRule
 from bandfuse.errors import ConfigError, InputError, shorten
-from bandfuse.scenes import fill_template
+from bandfuse.scenes import fill_template, names_of
 from bandfuse.yamlfile import Lines
 
 PARTS = ("target", "labels", "mask")
@@ -38,8 +38,9 @@ class Member:
         return (self.path, *self.source.values(), *self.parts.values())
 
 
-def members(rules: Sequence[SceneRule], folder: Path, lines: Lines) -> list[Member]:
-    """The scenes of all rules, in order; the first rule that finds a file has it.
+def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Sequence[Path] = ()) -> list[Member]:
+    """The scenes of all rules, in order; the first rule that finds a file has it. What lies at or below ``written`` is
+    found only by its name.
 
     Raises
     ------
@@ -48,9 +49,11 @@ def members(rules: Sequence[SceneRule], folder: Path, lines: Lines) -> list[Memb
     found: dict[str, Member] = {}
     for number, rule in enumerate(rules):
         place = lines.place(("scenes", number))
-        some = list(_of_rule(rule, folder, place))
+        some = list(_of_rule(rule, folder, place, written))
         if not some:
-            raise ConfigError(f"{place}: no scene is found", got=_asked(rule), expected="at least one file")
+            raise ConfigError(
+                f"{place}: no scene is found", got=_asked(rule), expected="at least one file outside the output"
+            )
         for member in some:
             found.setdefault(str(Path(member.path).absolute()), member)
     return _named(list(found.values()))
@@ -61,17 +64,30 @@ def _asked(rule: SceneRule) -> str:
     return ", ".join(f"{key}: {value}" for key, value in given.items()) or "no glob, folder, files, table or items"
 
 
-def _of_rule(rule: SceneRule, folder: Path, place: str) -> Iterator[Member]:
+def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) -> Iterator[Member]:
     """The scenes that one rule finds."""
-    for path, parts in _rows(rule, folder, place):
+    for path, parts in _rows(rule, folder, place, written):
         name = Path(path).name
         if any(fnmatchcase(name, pattern) for pattern in rule.exclude):
             continue
+        _require_text(path, place)
         words = _words(rule, name, place)
         given = {role: text for role in PARTS if (text := getattr(rule, role)) is not None}
-        filled = {role: _path(fill_template(text, path, role, words), folder) for role, text in given.items()}
-        extra = {n: _path(fill_template(text, path, f"source {n}", words), folder) for n, text in rule.source.items()}
-        yield Member(Path(path).stem or name, path, {**filled, **parts}, extra, rule.settings)
+        given |= {f"source {n}": text for n, text in rule.source.items()}
+        made = {what: _path(fill_template(text, path, what, words, folder), folder) for what, text in given.items()}
+        filled = {role: made[role] for role in PARTS if role in made}
+        extra = {n: made[f"source {n}"] for n in rule.source}
+        yield Member("", path, {**filled, **parts}, extra, rule.settings)
+
+
+def _require_text(path: str, place: str) -> None:
+    """Refuse a name that no file of results could hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{place}: the name {path!r} is not UTF-8", remedy="Rename it, or leave it out with exclude."
+        ) from error
 
 
 def _words(rule: SceneRule, name: str, place: str) -> dict[str, str]:
@@ -93,16 +109,25 @@ Row = tuple[str, dict[str, str]]
 """A scene's path, and what belongs to it as the list says."""
 
 
-def _rows(rule: SceneRule, folder: Path, place: str) -> Iterator[Row]:
+def _rows(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) -> Iterator[Row]:
+    found: list[Path] = []
     if rule.glob is not None:
-        yield from ((p, {}) for p in sorted(glob(_path(rule.glob, folder), recursive=True)) if Path(p).is_file())
+        paths = (folder / text for text in sorted(glob(rule.glob, root_dir=folder, recursive=True)))
+        found += [p for p in paths if p.is_file()]
     if rule.folder is not None:
-        yield from ((str(p), {}) for p in _listed(Path(_path(rule.folder, folder)), place))
+        found += _listed(Path(_path(rule.folder, folder)), place)
+    yield from ((str(p), {}) for p in found if not _is_below(p, written))
     yield from ((_path(p, folder), {}) for p in rule.files)
     if rule.table is not None:
         yield from _of_table(Path(_path(rule.table, folder)))
     if rule.items is not None:
         yield from _of_items(Path(_path(rule.items, folder)), rule.asset)
+
+
+def _is_below(path: Path, places: Sequence[Path]) -> bool:
+    """Whether a file is one of these resolved places, or in one."""
+    there = path.parent.resolve() / path.name
+    return any(there.is_relative_to(place) for place in places)
 
 
 def _path(text: str, folder: Path) -> str:
@@ -128,10 +153,17 @@ def _text_of(path: Path) -> str:
 
 def _of_table(path: Path) -> Iterator[Row]:
     """Rows of a CSV file with a header."""
-    rows = csv.DictReader(_text_of(path).splitlines())
-    if "scene" not in (rows.fieldnames or ()):
-        raise InputError(f"{path} has no column scene", got=shorten(rows.fieldnames or ["nothing"]))
-    for row in rows:
+    rows = csv.reader(_text_of(path).splitlines())
+    columns = next(rows, [])
+    if "scene" not in columns:
+        raise InputError(f"{path} has no column scene", got=shorten(columns or ["nothing"]))
+    for cells in filter(None, rows):
+        row = dict(zip(columns, cells, strict=False))
+        if len(cells) < len(columns) or any(cells[len(columns) :]) or not row["scene"].strip():
+            raise InputError(
+                f"{path}, line {rows.line_num}: a row that does not fit", got=",".join(cells),
+                expected=f"{','.join(columns)}, with a scene",
+            )  # fmt: skip
         parts = {role: _path(row[role], path.parent) for role in PARTS if row.get(role)}
         yield _path(row["scene"], path.parent), parts
 
@@ -145,7 +177,7 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
             hrefs = {name: a["href"] for name, a in (feature.get("assets") or {}).items()}
             named = {**(feature.get("properties") or {}), **hrefs}
             scene = hrefs.get(asset, named.get("scene"))
-            if scene is None:
+            if not scene:
                 raise InputError(
                     f"a feature of {path} names no scene", got=shorten(named) or "nothing",
                     expected=f"an asset {asset!r} or a property scene",
@@ -156,11 +188,10 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
 
 
 def _named(found: list[Member]) -> list[Member]:
-    """With keys that differ: the folder's name stands before stems that repeat."""
-    count = Counter(m.key for m in found)
-    made = [m if count[m.key] == 1 else replace(m, key=f"{Path(m.path).absolute().parent.name}_{m.key}") for m in found]
-    keys = Counter(m.key for m in made)
-    twice = [m.path for m in made if keys[m.key] > 1]
+    """With the keys that a training of them gives them."""
+    keys = names_of([m.path for m in found])
+    count = Counter(keys)
+    twice = [m.path for m, key in zip(found, keys, strict=True) if count[key] > 1]
     if twice:
         raise ConfigError("two scenes would have the same output", got=shorten(twice), remedy="Rename one of them.")
-    return made
+    return [replace(m, key=key) for m, key in zip(found, keys, strict=True)]

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -62,7 +62,7 @@ class Job(Config):
     pool: Literal["all", "each"] = Field("all", description="train: one model of all scenes, or one per scene.")
     weights: str | None = Field(None, description="apply, evaluate: the name of an earlier job, or a weights file.")
     settings: dict[str, Any] = Field(default_factory=dict, description="Settings for this job only.")
-    matrix: dict[str, list[Any]] = Field(
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         default_factory=dict, description="Settings to try: one job for every combination of the values."
     )
 
@@ -155,11 +155,10 @@ def _explained(error: ValidationError, lines: Lines) -> ConfigError:
         return ConfigError(f"{lines.place(at)}: unknown key {key!r}", remedy=nearest(key, model.model_fields))
     if first["type"] == "missing":
         return ConfigError(f"{lines.place(at[:-1])}: key {key!r} is missing")
-    what = ".".join(map(str, at))
-    return ConfigError(
-        f"{lines.place(at)}: {what}", got=repr(first["input"])[:80],
-        expected=first["msg"].removeprefix("Value error, ").removeprefix("Input should be "),
-    )  # fmt: skip
+    what, expected = ".".join(map(str, at)), first["msg"]
+    for words in ("Value error, ", "Input should be ", "List should have "):
+        expected = expected.removeprefix(words)
+    return ConfigError(f"{lines.place(at)}: {what}", got=repr(first["input"])[:80], expected=expected)
 
 
 def _check_defaults(config: BatchConfig, lines: Lines) -> None:
