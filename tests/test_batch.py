@@ -211,6 +211,11 @@ WRONG = [
     ("output: ${HOME}/x", "${HOME} is not declared"),
     ("jobs: [{name: a, kind: apply, weights: b}, {name: b, kind: train}]", "needs 'b', which comes later"),
     ("jobs: [{name: a, kind: apply, weights: a}]", "which is this job itself"),
+    (
+        "jobs: [{name: a, kind: train, matrix: {ridge: [0, 1]}}, {name: b, kind: apply, weights: a}]",
+        "which has a matrix; expected one of a.ridge=0, a.ridge=1",
+    ),
+    ("scenes: [{files: in/s000.tif, target: '{stem}_no.tif'}]", "no scene has a target; got {stem}_no.tif, such as"),
     ("jobs: [{name: a, kind: apply}]", "job 'a' needs weights"),
     ("jobs: [{name: a, kind: apply, weights: nowhere}]", "no earlier job and no file"),
     ("jobs: [{name: a, kind: train}, {name: a, kind: train}]", "'a' is there twice"),

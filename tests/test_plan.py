@@ -17,6 +17,7 @@ from bandfuse.config import rebased
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.scenes import places
 
+QUICK = "{folds: 0, constraint: free, no_report: true}"
 TRAIN = "[{name: pooled, kind: train}]"
 
 
@@ -119,7 +120,7 @@ def test_a_batch_runs_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None
     jobs = "[{name: each, kind: train-apply, pool: each}, {name: all, kind: train}, {name: fused, kind: apply, "
     jobs += "weights: all}, {name: scores, kind: evaluate, weights: all}]"
     rule = f"[{{glob: 'in/*.tif', exclude: ['*_t.tif'], {BESIDE}, mask: '{{parent}}/{{stem}}_t.tif'}}]"
-    ok("batch", batch_file(tmp_path / name, rule, jobs))
+    ok("batch", batch_file(tmp_path / name, rule, jobs, defaults=QUICK))
     assert sorted(p.name for p in (tmp_path / name / "out/fused").glob("*.tif")) == ["s_0_.tif", "s_1_.tif"]
 
 
@@ -137,8 +138,10 @@ def test_a_file_that_is_there_is_no_template(tmp_path: Path, monkeypatch: pytest
     scene(Path("e{1}/x.tif"))
     scene(Path("e{1}/y.tif"))
     one = ("e{1}/x.tif", "--target", "e{1}/x_t.tif", "--mask", "e{1}/x_t.tif")
-    ok("train", *one, "-o", "run")
-    ok("train", "e{1}/x.tif", "e{1}/y.tif", "--target", "e{1}/{stem}_t.tif", "--mask", "e{1}/x_t.tif", "-o", "runs")
+    quick = ("--folds", 0, "--constraint", "free", "--no-report")
+    ok("train", *one, *quick, "-o", "run")
+    two = ("e{1}/x.tif", "e{1}/y.tif", "--target", "e{1}/{stem}_t.tif", "--mask", "e{1}/x_t.tif")
+    ok("train", *two, *quick, "-o", "runs")
     ok("apply", "run/weights.safetensors", "e{1}/x.tif", "-o", "e{1}/out.tif")
     ok("apply", "run/weights.safetensors", "e{1}/x.tif", "e{1}/y.tif", "-o", "e{1}/{stem}_f.tif")
     assert (read("e{1}/out.tif") == read("e{1}/x_f.tif")).all()
@@ -149,7 +152,7 @@ def test_a_file_that_is_there_is_no_template(tmp_path: Path, monkeypatch: pytest
     (found,) = places(["e{1}/x.tif"], ["s={parent}/{stem}_t.tif"], ["e{{1}}/{stem}_t.tif"])
     assert (found.sources[1][1], found.target) == ("e{1}/x_t.tif", "e{1}/x_t.tif")
     Path("{1}.tif").symlink_to("e{1}/x.tif")
-    Path("c.yaml").write_text("scenes: ['{1}.tif']\ntarget: 'e{1}/x_t.tif'\noutput: again\n")
+    Path("c.yaml").write_text("scenes: ['{1}.tif']\ntarget: 'e{1}/x_t.tif'\noutput: again\nfolds: 0\nno_report: true\n")
     Path("sub").mkdir()
     monkeypatch.chdir("sub")
     ok("train", "--config", "../c.yaml")

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from bandfuse.batches.marks import size_of
@@ -33,8 +34,8 @@ SPREAD_FROM = 256 * 2**20
 PATIENCE = "10s"
 """How long a scheduler is waited for."""
 
-LOOK = 0.5
-"""Seconds of waiting for a part, after which the end of all is looked for."""
+LOOK, ASKED = 0.5, 20
+"""Seconds of waiting, after which the end of all is looked for; how often a worker is asked to end."""
 
 SMALL, BUNDLE = 2**20, 16
 """Items of less bytes than the first are sent to a cluster in bundles of at most so many."""
@@ -133,15 +134,29 @@ def local(workers: int, threads: int | None = None, memory: int | None = None) -
         yield crew
         finished = True
     finally:
-        for process in () if finished else set(multiprocessing.active_children()) - others:
-            process.terminate()
+        if not finished:
+            _end(set(multiprocessing.active_children()) - others)
         crew.executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    """End processes: asked again as long as one has missed it, and in the end not asked."""
+    for process in processes:
+        for _ in range(ASKED):
+            process.terminate()
+            process.join(LOOK)
+            if not process.is_alive():
+                break
+        else:
+            process.kill()
 
 
 def _begin() -> None:
     """In a new worker: Ctrl-C is the parent's business, being ended cleans up, and no worker outlives its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Where Python takes no exception, such as while it clears away, the parent asks again.
+    sys.unraisablehook = lambda found: None if found.exc_type is SystemExit else sys.__unraisablehook__(found)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -43,7 +43,8 @@ def inputs_of(item: Item) -> list[str]:
     """Every file on the file system that an item reads: what is named, what lies beside it, and what GDAL reads for
     it: the parts of a mosaic or a product."""
     named = named_by(item)
-    return list(dict.fromkeys([*named, *(p for path in item.inputs for p in _read_for(path))]))
+    rasters = (path for path in item.inputs if path != item.weights)
+    return list(dict.fromkeys([*named, *(p for path in rasters for p in _read_for(path))]))
 
 
 def named_by(item: Item) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
 from bandfuse.config import Running, TrainConfig, build, ending_of, rebased
-from bandfuse.errors import ConfigError, nearest
+from bandfuse.errors import ConfigError, nearest, shorten
 from bandfuse.tools.resolve import resolve
 from bandfuse.yamlfile import Lines
 
@@ -123,9 +123,11 @@ def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: 
         return job.weights
     later = [j.name for j in config.jobs]
     if job.weights in later:
-        earlier = "is this job itself" if job.weights == job.name else "comes later, or has a matrix"
+        variants = [name for name in jobs if name.startswith(f"{job.weights}.")]
+        earlier = "has a matrix" if variants else "is this job itself" if job.weights == job.name else "comes later"
         raise ConfigError(
-            f"{place}: job {job.name!r} needs {job.weights!r}, which {earlier}", expected="an earlier job"
+            f"{place}: job {job.name!r} needs {job.weights!r}, which {earlier}",
+            expected=f"one of {shorten(variants)}" if variants else "an earlier job",
         )
     path = folder / job.weights
     if not path.is_file():

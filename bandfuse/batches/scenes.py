@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,7 @@ def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Seq
     for number, rule in enumerate(rules):
         place = lines.place(("scenes", number))
         some = list(_of_rule(rule, folder, place, written))
+        _require_any(rule, some, place)
         if not some:
             raise ConfigError(
                 f"{place}: no scene is found", got=_asked(rule), expected="at least one file outside the output"
@@ -57,6 +59,17 @@ def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Seq
         for member in some:
             found.setdefault(str(Path(member.path).absolute()), member)
     return _named(list(found.values()))
+
+
+def _require_any(rule: SceneRule, some: Sequence[Member], place: str) -> None:
+    """Of what a template names, at least one scene has a file; others may fail on their own."""
+    for role in PARTS:
+        text, paths = getattr(rule, role), [member.parts[role] for member in some if role in member.parts]
+        seen = [p for p in paths if os.path.exists(p) or p.startswith("/vsi") or "://" in p]
+        if text is not None and paths and not seen:
+            raise ConfigError(
+                f"{place}: no scene has a {role}", got=f"{text}, such as {paths[0]}", expected="files that exist"
+            )
 
 
 def _asked(rule: SceneRule) -> str:

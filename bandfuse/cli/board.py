@@ -34,7 +34,9 @@ def watching() -> Iterator[Watch]:
 def _say(event: dict[str, Any]) -> None:
     """A line for what ended, with the reason of what failed."""
     kind = event["event"]
-    if kind in ("failed", "skipped", "retry", "left-out"):
+    if kind == "planned":
+        show.note(show.count(event["items"], "item"))
+    elif kind in ("failed", "skipped", "retry", "left-out"):
         show.note(f"{kind} {event['item']}: {event['reason']}")
     elif kind == "done":
         show.note(f"done {event['item']}: {event['seconds']:.1f} s")
