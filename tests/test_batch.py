@@ -24,7 +24,7 @@ import yaml
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
-from bandfuse.batches.crew import _same_version
+from bandfuse.batches.cluster import _same_version
 from bandfuse.batches.journal import Journal, last_done
 from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
@@ -495,7 +495,7 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
 
 
 def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bandfuse.batches.crew.PATIENCE", "1s")
+    monkeypatch.setattr("bandfuse.batches.cluster.PATIENCE", "1s")
     scenes_in(tmp_path, 1)
     done = cli("batch", batch_file(tmp_path), "--scheduler", "tcp://127.0.0.1:9")
     assert done.code == 2

@@ -22,8 +22,10 @@ from bandfuse.batches.crew import Crew
 from bandfuse.batches.journal import Journal
 from bandfuse.batches.marks import inputs_of, on_disk
 from bandfuse.batches.run import Run
+from bandfuse.batches.summary import as_html, fault_rows, job_rows
 from bandfuse.batches.work import Share, work, work_all
 from bandfuse.errors import RunError
+from bandfuse.results import BatchItem, BatchResult
 
 APPLY = "jobs: [{name: fused, kind: apply, weights: w/weights.safetensors}]"
 
@@ -294,3 +296,25 @@ def test_what_an_item_reads(tmp_path: Path) -> None:
     failed = work(item, Share(1, 16))
     assert "s000.tif" in failed["reason"]
     assert json.dumps(failed)
+
+
+# ---------------------------------------------------------------------------------------------------------------- page
+
+
+def test_the_page_sums_jobs_up_and_names_a_broken_scene_once() -> None:
+    items = [
+        BatchItem(job=job, scene=f"s{i}", state="done", scores={"r2": r2})
+        for job, scores in (("a", (0.9, 0.5, 0.7)), ("b", (0.2, 0.4, 0.8))) for i, r2 in enumerate(scores)
+    ]  # fmt: skip
+    items += [BatchItem(job=job, scene="s<9>", state="failed", reason="it is broken") for job in ("a", "b")]
+    found = job_rows(items, ["r2"])
+    assert [(r["job"], r["done"], r["not_done"], r["medians"], r["least"]) for r in found] == [
+        ("a", 3, 1, [0.7], "s1"), ("b", 3, 1, [0.4], "s0")
+    ]  # fmt: skip
+    assert fault_rows(items) == [{"jobs": "a, b", "scene": "s<9>", "state": "failed", "reason": "it is broken"}]
+    page = as_html(
+        BatchResult(output="out", done=6, failed=2, skipped=0, kept=0, seconds=1.0, items=items), Path("out")
+    )
+    assert page.count("it is broken") == 1
+    assert "s&lt;9&gt;" in page
+    assert '<td class="n">0.7</td>' in page

@@ -8,7 +8,8 @@ Order inside the room, from the ground up; each file imports only from those bef
     journal    what happened, one line per event, on the disk before anything builds on it
     marks      files as they were, and whether they still are
     work       one item, done by whichever process
-    crew       who does the work: this process, several, a cluster
+    crew       who does the work: this process or several
+    cluster    the workers of a Dask scheduler as a crew
     run        items in order of what they need; resume, retry, failures apart
     summary    batch.json, batch.csv, batch.html
 """

@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import bandfuse
-from bandfuse.batches.crew import Crew, cluster, local
+from bandfuse.batches.cluster import cluster
+from bandfuse.batches.crew import Crew, local
 from bandfuse.batches.journal import Event, Journal, last_done, look_into
 from bandfuse.batches.marks import size_of
 from bandfuse.batches.plan import Plan, plan

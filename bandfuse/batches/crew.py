@@ -1,20 +1,17 @@
-"""Crew: who does the work. This process, several processes, or a Dask cluster; all give futures."""
+"""Crew: who does the work: this process or several; a Dask cluster is one too. All give futures."""
 
 from __future__ import annotations
 
 import importlib
-import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -22,7 +19,7 @@ from typing import Any, TypeVar
 from bandfuse.batches.marks import size_of
 from bandfuse.batches.plan import Item
 from bandfuse.batches.work import Found, Share, work_all, work_in_parts
-from bandfuse.errors import ConfigError, InputError, RunError, shorten
+from bandfuse.errors import RunError
 from bandfuse.stream import Spread
 from bandfuse.tools.effort import Effort
 
@@ -31,14 +28,11 @@ R = TypeVar("R")
 SPREAD_FROM = 256 * 2**20
 """Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
 
-PATIENCE = "10s"
-"""How long a scheduler is waited for."""
+ASKED, WAIT = 20, 0.5
+"""How often a worker is asked to end, and how many seconds it is waited for each time."""
 
-LOOK, ASKED = 0.5, 20
-"""Seconds of waiting, after which the end of all is looked for; how often a worker is asked to end."""
-
-SMALL, BUNDLE = 2**20, 16
-"""Items of less bytes than the first are sent to a cluster in bundles of at most so many."""
+SMALL = 2**20
+"""Items with inputs of less bytes may go in bundles."""
 
 
 class Inline(Executor):
@@ -144,7 +138,7 @@ def _end(processes: Iterable[BaseProcess]) -> None:
     for process in processes:
         for _ in range(ASKED):
             process.terminate()
-            process.join(LOOK)
+            process.join(WAIT)
             if not process.is_alive():
                 break
         else:
@@ -166,100 +160,3 @@ def _begin() -> None:
 def _end_with(parent: int) -> None:
     wait_for([parent])
     os._exit(1)
-
-
-@contextmanager
-def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
-    """The workers of a Dask scheduler, or of a cluster of processes on this machine.
-
-    Raises
-    ------
-    ConfigError : Dask is not installed. InputError : no scheduler there, no workers, or of another bandfuse.
-    """
-    try:
-        distributed = importlib.import_module("distributed")
-    except ImportError as error:
-        raise ConfigError("Dask is not installed", remedy="Install bandfuse[dask].") from error
-    own = None
-    try:
-        if address is None:
-            with _deaf():
-                own = distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True,
-                    silence_logs=logging.CRITICAL,
-                )  # fmt: skip
-        client = distributed.Client(own or address, timeout=PATIENCE)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise InputError(
-            f"there is no scheduler at {address}", got=str(error).splitlines()[0][:120],
-            expected="the address of a running dask scheduler, such as tcp://10.0.0.1:8786",
-        ) from error  # fmt: skip
-    try:
-        count = _same_version(client, str(address))
-        share = share_of(workers, None, None) if own is not None and workers else Share()
-        executor = client.get_executor(pure=False, retries=0)
-        stopped = threading.Event()
-        spread = _over(client, count, stopped)
-        yield Crew(2 * count, share, executor, bundle=BUNDLE, spread=spread, stopped=stopped)
-    finally:
-        client.close()
-        if own is not None:
-            own.close()
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started within this do not hear Ctrl-C, which is their parent's business."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _over(client: Any, workers: int, stopped: threading.Event) -> Spread:
-    """Parts of one item as tasks of a cluster; a few more than it has workers are given out at once. Once all is
-    stopped none is waited for: its worker may be gone."""
-
-    def result(future: Any) -> Any:
-        while not stopped.is_set():
-            try:
-                return future.result(timeout=LOOK)
-            except TimeoutError:
-                if future.done():
-                    raise
-        raise RunError("stopped")
-
-    def spread(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[R]:
-        todo, waiting = iter(tasks), deque[Any]()
-        for task in islice(todo, 2 * workers):
-            waiting.append(client.submit(work, *task, pure=False))
-        while waiting:
-            yield result(waiting.popleft())
-            waiting.extend(client.submit(work, *task, pure=False) for task in islice(todo, 1))
-
-    return spread
-
-
-def _same_version(client: Any, address: str) -> int:
-    """How many workers there are; all must run this bandfuse."""
-    import bandfuse
-
-    found = client.run(_version)
-    if not found:
-        raise InputError(f"the scheduler at {address} has no workers", remedy="Start some: dask worker ADDRESS.")
-    others = {f"{worker} with {v}" for worker, v in found.items() if v != bandfuse.__version__}
-    if others:
-        raise InputError(
-            "workers run another bandfuse", got=shorten(sorted(others)), expected=f"bandfuse {bandfuse.__version__}"
-        )
-    return len(found)
-
-
-def _version() -> str:
-    import bandfuse
-
-    return bandfuse.__version__

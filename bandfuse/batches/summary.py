@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
@@ -94,7 +95,38 @@ def as_html(result: BatchResult, folder: Path) -> str:
             (Path(o).name, os.path.relpath(o, folder)) for o in item.outputs if Path(o).suffix in (".html", ".tif")
         ]
         rows.append({"item": item, "look": look, "links": links, "scores": [item.scores.get(n) for n in names]})
-    return environment.from_string(template).render(result=result, rows=rows, names=names)
+    return environment.from_string(template).render(
+        result=result, rows=rows, names=names, jobs=job_rows(result.items, names), faults=fault_rows(result.items)
+    )
+
+
+def job_rows(items: Iterable[BatchItem], names: Sequence[str]) -> list[dict[str, Any]]:
+    """One row per job: how many items are done and not, the median of each score over its scenes, and the scene with
+    the least of the first score."""
+    found = []
+    for job in dict.fromkeys(item.job for item in items):
+        mine = [item for item in items if item.job == job]
+        known = {name: [item.scores[name] for item in mine if name in item.scores] for name in names}
+        scored = [item for item in mine if item.scene and names[:1] and names[0] in item.scores]
+        found.append({
+            "job": job, "done": sum(item.state == "done" for item in mine),
+            "not_done": sum(item.state != "done" for item in mine),
+            "medians": [float(np.median(known[name])) if known[name] else None for name in names],
+            "least": min(scored, key=lambda item: item.scores[names[0]]).scene if len(scored) > 1 else "",
+        })  # fmt: skip
+    return found
+
+
+def fault_rows(items: Iterable[BatchItem]) -> list[dict[str, str]]:
+    """What did not come to its end: one row per scene and reason, with all the jobs that it cost."""
+    jobs: dict[tuple[str, str, str], list[str]] = {}
+    for item in items:
+        if item.state != "done":
+            jobs.setdefault((item.scene, item.state, item.reason), []).append(item.job)
+    return [
+        {"jobs": ", ".join(names), "scene": scene or "all scenes", "state": state, "reason": reason}
+        for (scene, state, reason), names in jobs.items()
+    ]
 
 
 def _look(item: BatchItem) -> str | None:
