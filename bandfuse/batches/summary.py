@@ -100,14 +100,14 @@ def as_html(result: BatchResult, folder: Path) -> str:
     )
 
 
-def job_rows(items: Iterable[BatchItem], names: Sequence[str]) -> list[dict[str, Any]]:
+def job_rows(items: Sequence[BatchItem], names: Sequence[str]) -> list[dict[str, Any]]:
     """One row per job: how many items are done and not, the median of each score over its scenes, and the scene with
     the least of the first score."""
     found = []
     for job in dict.fromkeys(item.job for item in items):
         mine = [item for item in items if item.job == job]
         known = {name: [item.scores[name] for item in mine if name in item.scores] for name in names}
-        scored = [item for item in mine if item.scene and names[:1] and names[0] in item.scores]
+        scored = [item for item in mine if item.scene and names and names[0] in item.scores]
         found.append({
             "job": job, "done": sum(item.state == "done" for item in mine),
             "not_done": sum(item.state != "done" for item in mine),

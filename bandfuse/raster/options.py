@@ -102,7 +102,7 @@ def check_options(driver: str, given: Mapping[str, str]) -> None:
     ------
     OutputError : the first of them; the nearest name that the driver knows, or what a value can be.
     """
-    known = options_of(driver)
+    known = options_of(driver) if given else {}
     kept = {*OURS.get(driver, ()), *MOVING.get(driver, ())}
     names = {name: option.name for name, option in known.items() if name not in kept}
     for key, value in given.items():
