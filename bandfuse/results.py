@@ -244,6 +244,14 @@ class AlignmentRow(Result):
     corrected: bool = Field(description="whether they were moved at all")
 
 
+class Kernel(Result):
+    """A library of linear algebra that the run used, and the processor kernel that it chose."""
+
+    library: str = Field(description="such as openblas or mkl; torch for torch's own functions")
+    version: str
+    kernel: str = Field(description="such as Haswell or SkylakeX for OpenBLAS, AVX2 for torch; empty if unknown")
+
+
 class TrainReport(Result):
     """``report.json``: everything that a training run found."""
 
@@ -258,6 +266,10 @@ class TrainReport(Result):
     device: str
     seconds: Seconds
     versions: dict[str, str]
+    kernels: list[Kernel] = Field(
+        default_factory=list,
+        description="of the process that fitted; runs of other kernels agree to rounding, not in their bits",
+    )
     inputs: list[InputFile]
     seed: int
     alignment: list[AlignmentRow] = Field(default_factory=list, description="of scenes whose files have several grids")

@@ -331,4 +331,5 @@ def run_facts(report: TrainReport) -> Facts:
         ("Seed", str(report.seed)),
         ("Seconds", ", ".join(f"{name} {number(value, 3)}" for name, value in phases)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
+        ("Kernels", ", ".join(" ".join((k.library, k.version, k.kernel)).strip() for k in report.kernels)),
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from bandfuse.fusion import Fusion
 from bandfuse.raster import Raster, gdal_version
@@ -15,6 +17,7 @@ from bandfuse.results import (
     Convergence,
     DroppedBand,
     InputFile,
+    Kernel,
     OutputRow,
     PixelCount,
     ScoreTable,
@@ -48,6 +51,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         device=trained.device,
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
         versions=_versions(),
+        kernels=kernels(),
         inputs=[_input(raster, checksums.get(path, "")) for path, raster in files.items()],
         seed=trained.config.seed,
         alignment=alignment_rows(trained.scenes),
@@ -208,3 +212,20 @@ def _versions() -> dict[str, str]:
         "gdal": gdal_version(),
         "python": platform.python_version(),
     }
+
+
+def kernels() -> list[Kernel]:
+    """The linear algebra of this process: each BLAS that is loaded, and torch where it is.
+
+    numpy and scipy may each bring an OpenBLAS of their own; both stand there then.
+    """
+    blas = [
+        Kernel(library=i["internal_api"], version=i["version"] or "", kernel=i.get("architecture") or "")
+        for i in threadpool_info()
+        if i["user_api"] == "blas"
+    ]
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        capability = torch.backends.cpu.get_cpu_capability()
+        blas.append(Kernel(library="torch", version=torch.__version__, kernel=capability))
+    return sorted(blas, key=lambda k: (k.library, k.version))

@@ -143,7 +143,25 @@ def _differences(runs: Sequence[_Run]) -> list[str]:
         lines.append("some runs held out blocks and others random pixels, whose scores leak")
     if len({run.report.scores.holdout is None for run in runs}) > 1:
         lines.append("not all runs have hold-out scores: those of the training pixels are compared")
+    if any(_bits_differ(runs[0].report, run.report) for run in runs[1:]):
+        lines.append(
+            "the runs were made with other versions of libraries or on another kind of processor "
+            "(versions and kernels in report.json): their numbers agree to rounding only"
+        )
     return lines
+
+
+def _bits_differ(one: TrainReport, other: TrainReport) -> bool:
+    """Whether versions or kernels differ; a library that only one of the runs has loaded says nothing."""
+    a, b = _kernels_of(one), _kernels_of(other)
+    return one.versions != other.versions or any(a[name] != b[name] for name in a.keys() & b.keys())
+
+
+def _kernels_of(report: TrainReport) -> dict[str, set[tuple[str, str]]]:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for k in report.kernels:
+        found.setdefault(k.library, set()).add((k.version, k.kernel))
+    return found
 
 
 def _compared(run: _Run) -> ComparedRun:
