@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -11,9 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
+
 from bandfuse.errors import OutputError
 
 NAME = "journal.jsonl"
+
+LOCK = ".journal.lock"
+"""Is held while a batch runs: the system lets go of it when the process ends, however that is, and the file goes with
+the end of the batch. A file of its own, since on Windows nobody else can read what is locked."""
 
 FRESH = "fresh"
 """The event after which everything is done anew."""
@@ -34,17 +39,12 @@ class Journal:
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         path = folder / NAME
+        self._lock = _locked(folder)
         try:
             self._file: IO[bytes] = path.open("a+b")
         except OSError as error:
+            _let_go(self._lock)
             raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise OutputError(
-                f"another batch is writing to {folder}", remedy="Wait for it, or choose another output."
-            ) from error
         if fresh:
             self.write([{"event": FRESH}])
         self.before = self.read()
@@ -54,6 +54,7 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
+        _let_go(self._lock)
 
     def read(self) -> list[Event]:
         """All events that are whole, since the last fresh start."""
@@ -73,6 +74,38 @@ class Journal:
             self._file.write(text.encode())
             self._file.flush()
             os.fsync(self._file.fileno())
+
+
+def _locked(folder: Path) -> FileLock:
+    """The lock of a folder's journal, held.
+
+    Raises
+    ------
+    OutputError : another batch holds it, or the file system has no locks.
+    """
+    lock = FileLock(folder / LOCK, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise OutputError(
+            f"another batch is writing to {folder}", remedy="Wait for it, or choose another output."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"{folder / LOCK} cannot be locked",
+            got=error.strerror or str(error),
+            expected="a folder that can be written to, on a file system with locks",
+            remedy="Choose another output.",
+        ) from error
+    return lock
+
+
+def _let_go(lock: FileLock) -> None:
+    """Take the lock's file away while it is held, as nobody can then hold what has no name; and let go. Windows keeps
+    the name of what is open: there the file goes when it is let go."""
+    with suppress(OSError):
+        Path(lock.lock_file).unlink()
+    lock.release()
 
 
 def look_into(folder: Path) -> list[Event]:

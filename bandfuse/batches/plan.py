@@ -20,7 +20,7 @@ from bandfuse.yamlfile import Lines
 
 RUN_FILE = "weights.safetensors"
 
-FILES = ("journal.jsonl", "manifest.json", "batch.json", "batch.csv", "batch.html")
+FILES = ("journal.jsonl", ".journal.lock", "manifest.json", "batch.json", "batch.csv", "batch.html")
 """What a batch writes into its output beside the folders of its jobs."""
 
 
