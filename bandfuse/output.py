@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import stat
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bandfuse.errors import OutputError
+from bandfuse.names import href as escaped
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 """Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They go when it goes."""
@@ -229,7 +230,7 @@ def _tells_of(place: Path, path: Path) -> bool:
         return False
     match found:
         case {"type": "Feature", "assets": {"fused": {"href": href}}}:
-            return bool(href == f"./{path.name}")
+            return href in (f"./{path.name}", f"./{escaped(path.name)}")
     return False
 
 
@@ -246,7 +247,6 @@ def whole_folder(path: Path) -> Iterator[Path]:
         with undisturbed():
             folder = _scratch(path)
         yield folder
-        folder.chmod(0o777 & ~_umask())
         _require_state(path, before)
         _swap(folder, path)
     except OSError as error:
@@ -319,13 +319,11 @@ def _swap(folder: Path, path: Path) -> None:
 
 
 def _scratch(path: Path) -> Path:
+    """A new folder beside a path, with the rights of any folder made there: on Windows what is moved out of it keeps
+    them, and those that ``tempfile`` gives are the user's alone."""
+    folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
-        return Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".partial", dir=path.parent))
+        folder.mkdir()
     except OSError as error:
         raise OutputError(f"folder {path.parent} cannot be written to", got=error.strerror or str(error)) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return folder
