@@ -191,7 +191,7 @@ def fill_template(
 
 def _there(text: str, folder: str | Path = "") -> str:
     """The longest leading part of a path with braces that is a file or a folder by that name; empty for none."""
-    ends = [len(text), *(i for i in reversed(range(len(text))) if text[i] == "/")]
+    ends = [len(text), *(i for i in reversed(range(len(text))) if text[i] in ("/", os.sep))]
     return next((text[:i] for i in ends if "{" in text[:i] and os.path.exists(os.path.join(folder, text[:i]))), "")
 
 

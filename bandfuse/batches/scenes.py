@@ -16,6 +16,7 @@ from typing import Any
 
 from bandfuse.batches.settings import SceneRule
 from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.names import linked
 from bandfuse.scenes import fill_template, names_of
 from bandfuse.yamlfile import Lines
 
@@ -187,7 +188,7 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
         content = json.loads(_text_of(path))
         features = content.get("features", [content])
         for feature in features:
-            hrefs = {name: a["href"] for name, a in (feature.get("assets") or {}).items()}
+            hrefs = {name: linked(a["href"], path.parent) for name, a in (feature.get("assets") or {}).items()}
             named = {**(feature.get("properties") or {}), **hrefs}
             scene = hrefs.get(asset, named.get("scene"))
             if not scene:

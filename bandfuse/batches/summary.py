@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from bandfuse.bands import Floats
 from bandfuse.batches.plan import RUN_FILE
 from bandfuse.errors import UsageError
+from bandfuse.names import href
 from bandfuse.output import whole_files
 from bandfuse.raster import describe, quicklook
 from bandfuse.report.pictures import picture
@@ -92,7 +93,9 @@ def as_html(result: BatchResult, folder: Path) -> str:
         look = _look(item) if left > 0 else None
         left -= look is not None
         links = [
-            (Path(o).name, os.path.relpath(o, folder)) for o in item.outputs if Path(o).suffix in (".html", ".tif")
+            (Path(o).name, href(os.path.relpath(o, folder)))
+            for o in item.outputs
+            if Path(o).suffix in (".html", ".tif")
         ]
         rows.append({"item": item, "look": look, "links": links, "scores": [item.scores.get(n) for n in names]})
     return environment.from_string(template).render(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bandfuse.bands import Bands
+from bandfuse.names import href
 from bandfuse.raster import Encoding, Raster, acquired, footprint, polygons
 
 EXTENSIONS = [f"https://stac-extensions.github.io/{name}/v2.0.0/schema.json" for name in ("projection", "eo", "raster")]
@@ -44,7 +45,7 @@ def item(path: Path, like: Raster, outputs: Bands, encoding: Encoding, driver: s
     path : the raster. like : what it shares its grid with. outputs : its bands. encoding : how they are stored.
     """
     geometry, now = footprint(like), datetime.now(UTC)
-    asset = {"href": f"./{path.name}", "roles": ["data"], "bands": _bands(outputs, encoding)}
+    asset = {"href": f"./{href(path.name)}", "roles": ["data"], "bands": _bands(outputs, encoding)}
     return {
         "type": "Feature",
         "stac_version": "1.1.0",

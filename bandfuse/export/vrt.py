@@ -13,6 +13,7 @@ import numpy as np
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.export.linear import Linear
+from bandfuse.names import from_vrt
 
 FILL = "-3.4028234663852886e+38"
 """Nodata of processed bands, which cannot be NaN: the least float32."""
@@ -50,21 +51,14 @@ def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
 
 
 def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) -> Xml.Element:
-    """A source that is one band of the cube (1-based), by a path relative to the VRT where there is one.
-
-    Folders are resolved, as ``..`` leads out of what a link points to; names are not, as a header goes by its name.
-    """
+    """A source that is one band of the cube (1-based), by a path relative to the VRT where there is one."""
     source = Xml.SubElement(parent, kind)
     name = Xml.SubElement(source, "SourceFilename")
     local = os.path.exists(cube.path)
-    name.set("relativeToVRT", str(int(local)))
-    name.text = os.path.relpath(_resolved(cube.path), place.parent.resolve()) if local else _anywhere(cube.path)
+    name.text, relative = from_vrt(cube.path, place) if local else (_anywhere(cube.path), False)
+    name.set("relativeToVRT", str(int(relative)))
     Xml.SubElement(source, "SourceBand").text = str(band)
     return source
-
-
-def _resolved(path: str) -> Path:
-    return Path(path).parent.resolve() / Path(path).name
 
 
 def _anywhere(path: str) -> str:

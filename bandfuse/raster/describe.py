@@ -21,6 +21,7 @@ from rasterio.transform import Affine
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
+from bandfuse.names import for_gdal
 from bandfuse.raster.texts import given_table, header_of
 
 CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
@@ -104,7 +105,7 @@ def opened(path: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
+            dataset = rasterio.open(for_gdal(path))
     except GDAL_ERRORS as error:
         raise InputError(
             f"{path} cannot be opened as a raster", got=reason(error), expected="a file that GDAL can read"

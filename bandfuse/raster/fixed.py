@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 import xml.etree.ElementTree as ET
@@ -15,6 +14,7 @@ from rasterio.shutil import copy as gdal_copy
 
 from bandfuse.bands import Bands
 from bandfuse.errors import OutputError
+from bandfuse.names import for_gdal, from_vrt
 from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason
 from bandfuse.raster.write import band_tags, imagery_tags
 
@@ -32,7 +32,7 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            gdal_copy(raster.path, str(scratch), driver="VRT")
+            gdal_copy(for_gdal(raster.path), str(scratch), driver="VRT")
     except GDAL_ERRORS as error:
         raise OutputError(f"{path} cannot be made", got=reason(error),
                           expected="a raster that GDAL reads as it stands") from error  # fmt: skip
@@ -91,17 +91,9 @@ def _metadata(tags: Mapping[str, str], domain: str | None = None) -> ET.Element:
 
 
 def _point(name: ET.Element, source: str, path: Path) -> None:
-    """The source's place, relative to the VRT where both are on one disk."""
-    if not Path(source).exists():
-        name.text = source
-        name.set("relativeToVRT", "0")
-        return
-    try:
-        name.text = os.path.relpath(Path(source).resolve(), path.parent.resolve())
-        name.set("relativeToVRT", "1")
-    except ValueError:
-        name.text = str(Path(source).resolve())
-        name.set("relativeToVRT", "0")
+    """The source's place, relative to the VRT where that can be."""
+    name.text, relative = from_vrt(source, path) if Path(source).exists() else (source, False)
+    name.set("relativeToVRT", str(int(relative)))
 
 
 def same_table(path: Path, raster: Raster) -> None:

@@ -16,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError
+from bandfuse.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
 from bandfuse.windows import Window
 
@@ -214,7 +215,7 @@ class Reader:
         try:
             with _OPENING, warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                handle = rasterio.open(name)
+                handle = rasterio.open(for_gdal(name))
         except GDAL_ERRORS as error:
             raise InputError(
                 f"{path} cannot be opened again", got=reason(error),

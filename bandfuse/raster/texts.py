@@ -15,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
+from bandfuse.names import for_gdal
 from bandfuse.remarks import Remark
 from bandfuse.units import number
 
@@ -92,7 +93,7 @@ def said(path: str) -> tuple[Header, str | None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as ds:
+            with rasterio.open(for_gdal(path)) as ds:
                 header = header_of(ds)
                 tags = {**ds.tags(), **header.domain(ds.tags(ns="ENVI")), **(ds.tags(1) if ds.count else {})}
     except RasterioError:

@@ -14,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError
+from bandfuse.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
 from bandfuse.units import number
 
@@ -92,7 +93,7 @@ def hdf_of(path: str) -> Hdf | None:
     try:
         with rasterio.Env(**CACHE), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, driver="HDF5") as ds:
+            with rasterio.open(for_gdal(path), driver="HDF5") as ds:
                 arrays = tuple(text.split("://", 1)[1] for text in ds.subdatasets)
                 return Hdf(path, ds.tags(), arrays)
     except GDAL_ERRORS:
