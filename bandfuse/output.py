@@ -319,8 +319,11 @@ def _swap(folder: Path, path: Path) -> None:
 
 
 def _scratch(path: Path) -> Path:
-    """A new folder beside a path, with the rights of any folder made there: on Windows what is moved out of it keeps
-    them, and those that ``tempfile`` gives are the user's alone."""
+    """A new folder beside a path, with the rights of any folder made there.
+
+    On Windows what is moved out of it keeps its rights, and those that ``tempfile`` gives are the
+    user's alone.
+    """
     folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
         folder.mkdir()

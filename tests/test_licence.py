@@ -48,7 +48,16 @@ def test_the_citation_has_what_the_format_asks_for(citation: dict[str, Any]) -> 
     assert citation["authors"] == [{"name": "bandfuse contributors"}]
     assert citation["title"] == "bandfuse"
     assert citation["message"]
-    assert set(citation) <= {"cff-version", "message", "type", "title", "abstract", "authors", "version", "license"}
+    assert set(citation) <= {
+        "cff-version",
+        "message",
+        "type",
+        "title",
+        "abstract",
+        "authors",
+        "version",
+        "license",
+    }
 
 
 def test_the_changelog_has_a_place_for_what_is_not_released() -> None:

@@ -1,4 +1,4 @@
-"""Names of files: blanks, signs that URLs, shells, GDAL and templates give a meaning, other scripts, drive letters."""
+"""Names of files: blanks, signs with a meaning for URLs, GDAL or templates, scripts, drive letters."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import re
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 import yaml
+from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 
 from bandfuse.names import for_gdal, from_vrt, href, linked
 from bandfuse.scenes import fill_template, pair_of
-from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 
 STEMS = {
     "drive": r"C:\data\cube", "backslash": r"a\b", "blank": "two words", "blank-first": " first", "blank-last": "last ",
@@ -41,19 +40,28 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x = spectra(3, 16, 20)
     write_tiff(folder / "x.tif", x, nm=wavelengths(3))
     write_tiff(folder / "t.tif", blend(x, WEIGHTS).astype("float32"))
-    ok("train", folder / "x.tif", "--target", folder / "t.tif", "--no-fused", "--no-report", "-o", folder / "run")
+    ok(
+        "train",
+        folder / "x.tif",
+        "--target",
+        folder / "t.tif",
+        "--no-fused",
+        "--no-report",
+        "-o",
+        folder / "run",
+    )
     return folder
 
 
 @pytest.fixture(params=[pytest.param(stem, id=key) for key, stem in STEMS.items()])
-def stem(request: pytest.FixtureRequest, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def stem(request: pytest.FixtureRequest, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """One of the names, without its ending; the image lies by that name where the command is run."""
     if sys.platform == "win32" and STRANGE.search(request.param):
         pytest.skip("Windows has no such names")
     monkeypatch.chdir(tmp_path)
     shutil.copy(made / "x.tif", tmp_path / f"{request.param}.tif")
     shutil.copy(made / "t.tif", tmp_path / "t.txt")
-    yield request.param
+    return request.param
 
 
 def given(name: str) -> list[str]:
@@ -71,10 +79,16 @@ def right(path: str | Path, made: Path) -> bool:
 
 
 def test_train_and_report(stem: str, made: Path) -> None:
-    """The image and the target by a flag, the run by its name; the page names the image, and nothing in it is taken for
-    HTML."""
+    """The image and the target by a flag, the run by its name. The page names the image, and takes
+    nothing in it for HTML."""
     shutil.copy(made / "t.tif", f"t{stem}.tif")
-    ok("train", "--source", f"vnir={stem}.tif", f"--target=t{plain(stem)}.tif", f"--output={stem}.run")
+    ok(
+        "train",
+        "--source",
+        f"vnir={stem}.tif",
+        f"--target=t{plain(stem)}.tif",
+        f"--output={stem}.run",
+    )
     run = Path(f"{stem}.run")
     (fused,) = run.rglob("*.tif")
     assert right(fused, made)
@@ -88,7 +102,14 @@ def test_train_and_report(stem: str, made: Path) -> None:
 
 def test_apply_and_the_link_of_its_item(stem: str, made: Path) -> None:
     out = Path(f"f{stem}.tif")
-    ok("apply", f"--output={plain(str(out))}", "--stac", "--", made / "run/weights.safetensors", f"{stem}.tif")
+    ok(
+        "apply",
+        f"--output={plain(str(out))}",
+        "--stac",
+        "--",
+        made / "run/weights.safetensors",
+        f"{stem}.tif",
+    )
     assert right(out, made)
     item = Path(f"f{stem}.stac.json")
     link = json.loads(item.read_text(encoding="utf-8"))["assets"]["fused"]["href"]
@@ -100,7 +121,14 @@ def test_apply_and_the_link_of_its_item(stem: str, made: Path) -> None:
 
 
 def test_a_vrt_finds_its_source(stem: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ok("export", "--to", "vrt", f"--scene={stem}.tif", f"--output={stem}.vrt", made / "run/weights.safetensors")
+    ok(
+        "export",
+        "--to",
+        "vrt",
+        f"--scene={stem}.tif",
+        f"--output={stem}.vrt",
+        made / "run/weights.safetensors",
+    )
     ok("check", "--fix", "fixed.vrt", *given(f"{stem}.tif"))
     monkeypatch.chdir(made)
     assert right(tmp_path / f"{stem}.vrt", made)
@@ -113,7 +141,12 @@ def test_batch_and_the_links_of_its_page(stem: str, made: Path, tmp_path: Path) 
         {"name": "f", "kind": "apply", "weights": weights, "settings": {"stac": True}},
         {"name": "e", "kind": "evaluate", "weights": weights},
     ]
-    batch = {"version": 1, "output": "out", "scenes": [{"glob": "*.tif", "target": "{parent}/t.txt"}], "jobs": jobs}
+    batch = {
+        "version": 1,
+        "output": "out",
+        "scenes": [{"glob": "*.tif", "target": "{parent}/t.txt"}],
+        "jobs": jobs,
+    }
     Path("b.yaml").write_text(yaml.safe_dump(batch, allow_unicode=True), encoding="utf-8")
     done = ok("batch", "b.yaml", "--json").json
     assert (done["done"], done["kept"]) == (2, 0)
@@ -169,7 +202,10 @@ def test_a_source_on_another_drive_has_its_full_path(tmp_path: Path, monkeypatch
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
 
     monkeypatch.setattr("bandfuse.names.os.path.relpath", elsewhere)
-    assert from_vrt(str(tmp_path / "x.tif"), tmp_path / "v.vrt") == (str(tmp_path.resolve() / "x.tif"), False)
+    assert from_vrt(str(tmp_path / "x.tif"), tmp_path / "v.vrt") == (
+        str(tmp_path.resolve() / "x.tif"),
+        False,
+    )
 
 
 def test_a_template_after_a_folder_with_braces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Systems: the package where POSIX's own modules and functions are missing, as on Windows; and one batch at a time."""
+"""Systems: bandfuse where what only POSIX has is missing, as on Windows; and one batch at a time."""
 
 from __future__ import annotations
 
@@ -12,13 +12,26 @@ import time
 from pathlib import Path
 
 import pytest
+from rasters import blend, spectra, wavelengths, write_tiff
 
 import bandfuse
 from bandfuse.batches.journal import LOCK, Journal
 from bandfuse.errors import OutputError
-from rasters import blend, spectra, wavelengths, write_tiff
 
-POSIX_MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "crypt", "nis", "spwd")
+POSIX_MODULES = (
+    "fcntl",
+    "resource",
+    "pwd",
+    "grp",
+    "termios",
+    "tty",
+    "pty",
+    "posix",
+    "syslog",
+    "crypt",
+    "nis",
+    "spwd",
+)
 POSIX_NAMES = (
     "os.fork", "os.killpg", "os.getpgid", "os.setsid", "os.getuid", "os.geteuid", "os.getgid", "os.sched_getaffinity",
     "os.sysconf", "os.statvfs", "os.nice", "os.mkfifo", "os.chown", "os.getloadavg", "os.O_CLOEXEC", "os.O_NOFOLLOW",
@@ -83,14 +96,17 @@ def run(*arguments):
 if __name__ == "__main__":
     {body}
 '''
-"""bandfuse where what only POSIX has is missing, for the files of bandfuse alone: Python's ``subprocess`` and libraries
-that were installed for this system need it here, and would not on the other."""
+"""What only POSIX has is taken away from the files of bandfuse alone. Python's ``subprocess`` and
+libraries that were installed for this system need it here, and would not on the other."""
 
 
 def without_posix(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     script = folder / "without.py"
     root = str(Path(bandfuse.__file__).parent)
-    script.write_text(WITHOUT.format(modules=POSIX_MODULES, names=POSIX_NAMES, root=root, body=body), encoding="utf-8")
+    script.write_text(
+        WITHOUT.format(modules=POSIX_MODULES, names=POSIX_NAMES, root=root, body=body),
+        encoding="utf-8",
+    )
     path = os.pathsep.join([str(Path(root).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, timeout=250, check=False,
@@ -99,8 +115,11 @@ def without_posix(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_runs_without_what_only_posix_has(tmp_path: Path) -> None:
-    """All modules are imported; train, apply and batch run through the entry point in one process, the batch with
-    workers besides: they are started as Windows starts them, and what is taken away is missing there, too."""
+    """All modules are imported; train, apply and batch run through the entry point in one process.
+
+    The batch has workers besides: they are started as Windows starts them, and what is taken away
+    is missing there, too.
+    """
     x = spectra(3, 16, 20)
     write_tiff(tmp_path / "x.tif", x, nm=wavelengths(3))
     write_tiff(tmp_path / "t.tif", blend(x, [[0.2, 0.3, 0.5]]).astype("float32"))
@@ -123,7 +142,7 @@ def test_what_is_taken_away_is_missed(tmp_path: Path, what: str) -> None:
     """The test above can fail: a file of bandfuse that uses these fails there."""
     module, _, name = what.partition(".")
     use = f"import {module}\n{what if name else ''}\n"
-    body = f"exec(compile({use!r}, os.path.join(ROOT, 'made_up.py'), 'exec'), {{{{}}}})".replace("{{}}", "{}")
+    body = f"exec(compile({use!r}, os.path.join(ROOT, 'made_up.py'), 'exec'), {{}})"
     done = without_posix(tmp_path, body)
     assert done.returncode == 1
     assert ("ModuleNotFoundError" if not name else "AttributeError") in done.stderr
@@ -189,7 +208,7 @@ def test_a_second_batch_is_refused_at_once_and_a_killed_one_lets_go(tmp_path: Pa
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children that share what is open are POSIX's")
 def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
-    """Neither one that is forked nor a program that is started outlives its parent with the lock in its hands."""
+    """Neither a forked child nor a program that is started holds the lock when its parent is gone."""
     running = holder(
         tmp_path,
         before="import os, subprocess",
@@ -220,7 +239,7 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time_however_many_try(tmp_path: Path) -> None:
-    """The lock's file goes with each; who opened it before it went does not hold a lock that nobody sees."""
+    """The lock's file goes with each. Who opened it before it went holds no lock that others miss."""
     inside, most, held = 0, 0, 0
     counting = threading.Lock()
 
@@ -255,6 +274,9 @@ def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytes
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(filelock.FileLock, "acquire", refused)
-    with pytest.raises(OutputError, match=r"\.journal\.lock cannot be locked") as caught, Journal(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"\.journal\.lock cannot be locked") as caught,
+        Journal(tmp_path),
+    ):
         pass
     assert "Function not implemented" in str(caught.value)

@@ -17,8 +17,9 @@ from bandfuse.errors import OutputError
 NAME = "journal.jsonl"
 
 LOCK = ".journal.lock"
-"""Is held while a batch runs: the system lets go of it when the process ends, however that is, and the file goes with
-the end of the batch. A file of its own, since on Windows nobody else can read what is locked."""
+"""Is held while a batch runs. The system lets go of it when the process ends, however that is, and
+the file goes with the end of the batch. It is a file of its own, since on Windows nobody else can
+read what is locked."""
 
 FRESH = "fresh"
 """The event after which everything is done anew."""
@@ -101,8 +102,8 @@ def _locked(folder: Path) -> FileLock:
 
 
 def _let_go(lock: FileLock) -> None:
-    """Take the lock's file away while it is held, as nobody can then hold what has no name; and let go. Windows keeps
-    the name of what is open: there the file goes when it is let go."""
+    """Take the lock's file away while it is held, as a lock without a name is not taken by others;
+    then let go. Windows keeps the name of what is open: there the file goes afterwards."""
     with suppress(OSError):
         Path(lock.lock_file).unlink()
     lock.release()

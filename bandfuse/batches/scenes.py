@@ -188,7 +188,8 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
         content = json.loads(_text_of(path))
         features = content.get("features", [content])
         for feature in features:
-            hrefs = {name: linked(a["href"], path.parent) for name, a in (feature.get("assets") or {}).items()}
+            assets = feature.get("assets") or {}
+            hrefs = {name: linked(one["href"], path.parent) for name, one in assets.items()}
             named = {**(feature.get("properties") or {}), **hrefs}
             scene = hrefs.get(asset, named.get("scene"))
             if not scene:

@@ -51,7 +51,7 @@ def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
 
 
 def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) -> Xml.Element:
-    """A source that is one band of the cube (1-based), by a path relative to the VRT where there is one."""
+    """A source that is one band of the cube (1-based), relative to the VRT where it can be."""
     source = Xml.SubElement(parent, kind)
     name = Xml.SubElement(source, "SourceFilename")
     local = os.path.exists(cube.path)
