@@ -75,7 +75,8 @@ def plain(name: str) -> str:
 
 
 def right(path: str | Path, made: Path) -> bool:
-    return np.allclose(read(path), blend(read(made / "x.tif"), WEIGHTS), rtol=1e-4, atol=1e-5)
+    """Whether a raster holds what the weights make of the image. Its full path is no URL."""
+    return np.allclose(read(Path(path).absolute()), blend(read(made / "x.tif"), WEIGHTS), rtol=1e-4, atol=1e-5)
 
 
 def test_train_and_report(stem: str, made: Path) -> None:
