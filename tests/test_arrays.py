@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from helpers import bands_of, fusion_of, plain
+from helpers import bands_of, close_to_conditioning, fusion_of, plain, same_bits
 from rasters import NORTH_UP, spectra, wavelengths, write_tiff
 
 import bandfuse
@@ -47,10 +47,10 @@ def reference(fusion: Fusion, x: np.ndarray) -> np.ndarray:
 def test_numpy_of_two_three_and_four_dimensions() -> None:
     f, x = made(), cube()
     want = reference(f, x)
-    np.testing.assert_allclose(bandfuse.fuse(f, x), want, rtol=1e-14)
-    np.testing.assert_allclose(bandfuse.fuse(f, np.stack([x, x])), np.stack([want, want]), rtol=1e-14)
-    np.testing.assert_array_equal(bandfuse.fuse(f, x[:, 0].T), f(x[:, 0].T))
-    np.testing.assert_array_equal(bandfuse.fuse(f, x[:, 0].T.tolist()), f(x[:, 0].T))
+    close_to_conditioning(bandfuse.fuse(f, x), want)
+    close_to_conditioning(bandfuse.fuse(f, np.stack([x, x])), np.stack([want, want]))
+    same_bits(bandfuse.fuse(f, x[:, 0].T), f(x[:, 0].T))
+    same_bits(bandfuse.fuse(f, x[:, 0].T.tolist()), f(x[:, 0].T))
 
 
 @pytest.mark.parametrize("nodata", POLICIES, ids=["strict", "half", "0.9"])
@@ -61,7 +61,8 @@ def test_torch_is_numpy(shape: str, activation: str, nodata: NodataPolicy) -> No
     x = x.reshape(B, -1).T if shape == "flat" else x
     got = bandfuse.fuse(f, torch.tensor(x))
     assert got.dtype == torch.float64
-    np.testing.assert_allclose(got.numpy(), bandfuse.fuse(f, x), rtol=1e-13)
+    # Weights that are rescaled, by at most two, rest on sums of weights of both signs.
+    close_to_conditioning(got, bandfuse.fuse(f, x), 10)
 
 
 def test_tensors_keep_their_type_and_whole_numbers_become_float64() -> None:
@@ -70,7 +71,7 @@ def test_tensors_keep_their_type_and_whole_numbers_become_float64() -> None:
     assert single.dtype == torch.float32
     np.testing.assert_allclose(single.numpy(), bandfuse.fuse(f, x), rtol=1e-4, atol=1e-6)
     whole = torch.arange(2 * B).reshape(2, B)
-    np.testing.assert_allclose(bandfuse.fuse(f, whole).numpy(), f(whole.numpy()))
+    close_to_conditioning(bandfuse.fuse(f, whole), f(whole.numpy()))
 
 
 def test_gradients_pass_and_are_zero_where_nothing_is_known() -> None:
@@ -90,10 +91,10 @@ def test_dask_is_lazy_and_numpy() -> None:
     assert isinstance(lazy, da.Array)
     assert (lazy.shape, lazy.dtype) == ((K, H, W), np.float64)
     assert lazy.chunks[1:] == ((3, 3, 1), (4, 4, 3))
-    np.testing.assert_allclose(lazy.compute(scheduler="synchronous"), bandfuse.fuse(f, x), rtol=1e-14)
+    close_to_conditioning(lazy.compute(scheduler="synchronous"), bandfuse.fuse(f, x))
     flat = x.reshape(B, -1).T
     rows = bandfuse.fuse(f, da.from_array(flat, chunks=(10, 2)))
-    np.testing.assert_allclose(rows.compute(scheduler="synchronous"), f(flat), rtol=1e-14)
+    close_to_conditioning(rows.compute(scheduler="synchronous"), f(flat))
 
 
 def labelled(x: np.ndarray) -> xr.DataArray:
@@ -127,7 +128,7 @@ def test_xarray_keeps_its_coordinates(lazily: bool) -> None:
     assert "gain" not in got.coords
     assert got.attrs == {}
     values = got.transpose("time", "band", "y", "x").values
-    np.testing.assert_allclose(values, np.stack([reference(f, x), reference(f, x + 1)]), rtol=1e-13)
+    close_to_conditioning(values, np.stack([reference(f, x), reference(f, x + 1)]))
 
 
 def test_a_dimension_of_another_name() -> None:
@@ -185,8 +186,8 @@ def test_open_describes_and_reads(tmp_path: Path) -> None:
     assert isinstance(image.bands, Bands)
     assert image.bands.sources == ("vnir", "swir")
     assert (image.crs, image.transform) == ("EPSG:32633", tuple(NORTH_UP)[:6])
-    np.testing.assert_allclose(image.read(), want, rtol=1e-12)
-    np.testing.assert_allclose(image.read((3, 10, 5, 7)), want[:, 3:8, 10:17], rtol=1e-12)
+    close_to_conditioning(image.read(), want)
+    close_to_conditioning(image.read((3, 10, 5, 7)), want[:, 3:8, 10:17])
     np.testing.assert_array_equal(np.asarray(bandfuse.open(a)), image.read()[:4])
 
 
@@ -202,7 +203,7 @@ def test_an_opened_scene_is_a_lazy_array_that_fuses(tmp_path: Path) -> None:
     f = fusion_of(np.eye(2, 6) + 0.5)
     fused = bandfuse.fuse(f, lazy)
     assert fused.chunks is not None
-    np.testing.assert_allclose(fused.values, bandfuse.fuse(f, want), rtol=1e-12)
+    close_to_conditioning(fused.values, bandfuse.fuse(f, want))
 
 
 def test_a_library_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

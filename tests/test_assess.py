@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import close_to_conditioning, condition_of, rounding
 from rasters import cli, ok, write_tiff
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
@@ -108,8 +109,8 @@ def test_a_rebuilt_cube_is_scored_as_by_scikit_learn(tmp_path: Path) -> None:
         error += ((test - pca.inverse_transform(pca.transform(test))) ** 2).sum()
         nothing += ((test - train.mean(axis=0)) ** 2).sum()
     score = found["baselines"]["pca_k"]["holdout"]["cube"]
-    assert score["r2"] == pytest.approx(1 - error / nothing, rel=1e-9)
-    assert score["rmse"] == pytest.approx(np.sqrt(error / x.size), rel=1e-9)
+    assert score["r2"] == pytest.approx(1 - error / nothing, rel=rounding(condition_of(x)))
+    assert score["rmse"] == pytest.approx(np.sqrt(error / x.size), rel=rounding(condition_of(x) * nothing / error))
 
 
 def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:
@@ -253,8 +254,10 @@ def test_scenes_with_weights_of_their_own_are_held_out_by_themselves(tmp_path: P
     )  # fmt: skip
     (held,) = found["scores"]["holdout"].values()
     t, y = np.concatenate(truths), np.concatenate(guesses)
-    assert held["r2"] == pytest.approx(1 - ((t - y) ** 2).mean() / t.var(), rel=1e-9)
-    assert held["mae"] == pytest.approx(np.abs(t - y).mean(), rel=1e-9)
+    # Errors of y in units of its deviation, beside residuals that are smaller.
+    condition = t.var() / ((t - y) ** 2).mean() * float(np.linalg.cond(design)) ** 2
+    assert held["r2"] == pytest.approx(1 - ((t - y) ** 2).mean() / t.var(), rel=rounding(condition))
+    assert held["mae"] == pytest.approx(np.abs(t - y).mean(), rel=rounding(condition))
 
 
 def test_a_loss_on_a_sample_is_held_out_beside_the_baselines(tmp_path: Path) -> None:
@@ -327,7 +330,7 @@ def test_pulled_weights_are_those_of_dense_least_squares(tmp_path: Path, pooling
         price = pooling * np.diag(pixels.var(axis=0))
         expected = np.linalg.solve(a + price, c + price @ common)
         mine = [w["effective_weight"] for w in found["weights"] if w["scene"] == f"s{i}"]
-        np.testing.assert_allclose(mine, expected, rtol=1e-7, atol=1e-9)
+        close_to_conditioning(mine, expected, condition_of(x))
 
 
 def test_pooling_is_chosen_by_what_scenes_share(tmp_path: Path) -> None:
@@ -385,7 +388,7 @@ def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
     files, cubes, targets = two_scenes(tmp_path, [[0.5, 0.2, 0.3], [0.4, 0.3, 0.3]], 0.3)
     flags = ["--target", files[1], "--target", files[3], "--constraint", "free", "--split", "random", "--folds", 4]
     one, three = (report(tmp_path, files[0], files[2], *flags, "--overwrite", "--threads", n) for n in (1, 3))
-    assert one["scores"] == three["scores"]
+    assert one["scores"] == three["scores"]  # to the bit: two runs with the same kernels
     row, col = np.divmod(np.arange(30 * 32), 32)
     part = np.concatenate([part_of(keys(0, scene, row, col), 4) for scene in (0, 1)])
     x, t = np.concatenate(cubes), np.concatenate(targets)
@@ -394,7 +397,9 @@ def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
         model = LinearRegression().fit(x[part != i], t[part != i])
         error += ((model.predict(x[part == i]) - t[part == i]) ** 2).sum()
     assert np.bincount(part).min() > 400
-    assert one["scores"]["holdout"]["b1"]["r2"] == pytest.approx(1 - error / len(t) / t.var(), rel=1e-9)
+    assert one["scores"]["holdout"]["b1"]["r2"] == pytest.approx(
+        1 - error / len(t) / t.var(), rel=rounding(condition_of(x))
+    )
 
 
 def test_weights_that_are_all_zero_are_said(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import bands_of, correlated
+from helpers import bands_of, close_to_conditioning, correlated, rounding, same_bits
 from rasters import blend, cli, spectra, wavelengths, write_tiff
 from scipy import special
 from scipy.spatial import distance
@@ -106,7 +106,9 @@ def test_losses_are_those_of_scipy(name: str) -> None:
     y, t = pair()
     found = LOSSES[name](y, t)
     assert found.shape == ((40,) if name in COUPLED else (40, K))
-    np.testing.assert_allclose(found.numpy(), REFERENCE[name](y.numpy(), t.numpy()), rtol=1e-9, atol=1e-12)
+    # scipy takes the angle from its cosine: all of these are wide enough for that to cost two digits at most.
+    condition = 1 / float(torch.sin(found).min()) if name == "sam" else 1.0
+    close_to_conditioning(found, REFERENCE[name](y.numpy(), t.numpy()), condition)
 
 
 @EVERY
@@ -117,14 +119,15 @@ def test_gradients_are_right_at_generic_points(name: str) -> None:
 
 @EVERY
 def test_the_order_of_pixels_does_not_matter(name: str) -> None:
+    """To rounding: a processor may compute a pixel otherwise in the lanes of a vector than in its tail."""
     y, t = pair()
     order = torch.as_tensor(np.random.default_rng(1).permutation(40))
-    assert torch.equal(LOSSES[name](y[order], t[order]), LOSSES[name](y, t)[order])
+    close_to_conditioning(LOSSES[name](y[order], t[order]), LOSSES[name](y, t)[order])
     joint = sample(noise=0.3)
     shuffled = joint[np.random.default_rng(1).permutation(N)]
     module = Weights(LAYOUT, "free", level=OFFSET).start(np.linspace(0.1, 0.9, LAYOUT.size))
     once, again = (objective_of(j, name).losses(*module()).tolist() for j in (joint, shuffled))
-    assert again == pytest.approx(once, rel=1e-12)
+    close_to_conditioning(again, once)
 
 
 @pytest.mark.parametrize("name", DEGREE)
@@ -157,8 +160,8 @@ def test_huber_is_square_near_zero_and_straight_far_off() -> None:
 def test_angles_do_not_see_the_brightness_of_a_pixel(name: str) -> None:
     y, t = pair()
     bright = torch.as_tensor(np.random.default_rng(3).uniform(0.01, 100, (40, 1)))
-    torch.testing.assert_close(LOSSES[name](bright * y, t), LOSSES[name](y, t), rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(LOSSES[name](y, bright * t), LOSSES[name](y, t), rtol=1e-10, atol=1e-12)
+    close_to_conditioning(LOSSES[name](bright * y, t), LOSSES[name](y, t))
+    close_to_conditioning(LOSSES[name](y, bright * t), LOSSES[name](y, t))
 
 
 @pytest.mark.parametrize("name", sorted(COUPLED))
@@ -172,14 +175,14 @@ def test_angles_are_safe_where_they_are_zero_or_undefined(name: str) -> None:
     assert torch.isfinite(y.grad).all()
     assert y.grad.abs().max() < 10
     straight, opposite = (np.pi / 2, np.pi) if name == "sam" else (1.0, 2.0)
-    assert values[:3].tolist() == pytest.approx([0.0, straight, opposite], abs=1e-12)
+    close_to_conditioning(values.detach()[:3], [0.0, straight, opposite])
 
 
 def test_small_angles_are_exact() -> None:
     for size in (1e-3, 1e-7, 1e-12):
         y = torch.tensor([[1.0, size]], dtype=torch.float64)
         assert LOSSES["sam"](y, torch.tensor([[1.0, 0.0]], dtype=torch.float64)).item() == pytest.approx(
-            np.arctan(size)
+            np.arctan(size), rel=rounding()
         )
 
 
@@ -259,7 +262,7 @@ def test_minibatches_reach_the_weights_and_repeat_their_bits(optimizer: str) -> 
     assert fitted(joint, "mse", settings).weight == pytest.approx(WEIGHT, abs=0.03)
     settings = replace(settings, steps=12)
     found, again = (fitted(joint, "mse", settings) for _ in range(2))
-    assert found.weight.tobytes() == again.weight.tobytes()
+    same_bits(found.weight, again.weight)
     assert found.history == again.history
     other = fitted(joint, "mse", replace(settings, seed=1))
     assert found.weight.tobytes() != other.weight.tobytes()
@@ -268,8 +271,8 @@ def test_minibatches_reach_the_weights_and_repeat_their_bits(optimizer: str) -> 
 @DESCENTS
 def test_a_batch_of_all_pixels_is_the_whole_sample(optimizer: str) -> None:
     settings = Settings(constraint="nonnegative", init="uniform", optimizer=optimizer, steps=20)
-    found = [fitted(sample(noise=0.1), "mae", replace(settings, batch_size=n)).weight.tobytes() for n in (0, N, 10 * N)]
-    assert found[0] == found[1] == found[2]
+    found = [fitted(sample(noise=0.1), "mae", replace(settings, batch_size=n)).weight for n in (0, N, 10 * N)]
+    same_bits(*found)
 
 
 def test_batches_of_a_pass_are_all_pixels_once() -> None:
@@ -394,7 +397,7 @@ def test_losses_from_files(name: str, tmp_path: Path, files: list[str]) -> None:
                 "--no-fused", "--no-report")  # fmt: skip
     assert again.code == 0, again.err
     weights = [(tmp_path / run / "weights.safetensors").read_bytes() for run in ("run", "again")]
-    assert weights[0] == weights[1]
+    same_bits(*weights)
 
 
 def test_a_function_of_your_own_from_files(tmp_path: Path, files: list[str]) -> None:

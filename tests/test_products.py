@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import MemorySource, correlated, fusion_of
+from helpers import MemorySource, close_to_conditioning, condition_of, correlated, fusion_of, rounding, same_bits
 from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
@@ -60,7 +60,7 @@ def test_fusing_on_a_device_is_fusing(device: str) -> None:
     for policy in ("strict", "renormalise"):
         made = fusion_of(random.random((3, 6)), activation="softplus", nodata=NodataPolicy(policy))
         found = Kernel(made, OnDevice(device).multiply)(np.ascontiguousarray(x.T))
-        np.testing.assert_allclose(found.T, made(x), rtol=1e-12)
+        close_to_conditioning(found.T, made(x))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a cuda device")
@@ -106,8 +106,9 @@ def test_sums_are_the_moments_of_all_their_parts(parts: list[int], far: float) -
         sums.use_up(part.copy())
     whole, mine = Moments.of(np.concatenate(some, axis=1).T), sums.moments()
     assert mine.count == whole.count
-    np.testing.assert_allclose(mine.mean, whole.mean, rtol=1e-12)
-    np.testing.assert_allclose(mine.scatter, whole.scatter, atol=1e-7 * max(1.0, far))
+    # Of a level of 1000 deviations a sum of squares loses no digits: the point that is taken off lies near it.
+    close_to_conditioning(mine.mean, whole.mean)
+    close_to_conditioning(mine.scatter, whole.scatter, condition=max(1.0, far))
 
 
 # ------------------------------------------------------------------------------------------------------------ the rule
@@ -158,7 +159,7 @@ def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None
             report, config = trained(tmp_path, *flags, "--precision", precision)
             assert config["precision"] == (chosen if precision == "auto" else precision)
             weights[precision] = np.array([row["weight"] for row in report["weights"]])
-        np.testing.assert_array_equal(weights["auto"], weights[chosen])
+        same_bits(weights["auto"], weights[chosen])
         assert not np.array_equal(weights["float32"], weights["float64"])
         if chosen == "float32":
             np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=1e-4, atol=1e-5)
@@ -246,7 +247,7 @@ def test_a_training_from_elsewhere_ends_at_the_exact_weights(tmp_path: Path, fla
     scene, target = write_tiff(tmp_path / "x.tif", cube), write_tiff(tmp_path / "t.tif", noisy)
     reports = [trained(tmp_path, scene, "--target", target, *flags, *how)[0] for how in ((), ("--init", "uniform"))]
     losses = [r["convergence"]["loss"] for r in reports]
-    assert losses[0] <= losses[1] * (1 + 1e-9)
+    assert losses[0] <= losses[1] * (1 + rounding(condition_of(cube.reshape(6, -1).T)))
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert reports[0]["convergence"]["relative_gap"] == 0
     assert reports[0]["convergence"]["steps"] == 0
@@ -266,10 +267,11 @@ APART = [
 def test_bands_of_different_groups_need_not_meet(
     tmp_path: Path, flags: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The products that are left out change nothing in the report, however wrong they would be."""
-    x = spectra(12, 60, 50)
+    """The products that are left out change no bit of the report, however wrong they would be; those that are taken
+    are summed in another order than beside the others, which a problem with one clear answer shows to rounding only."""
+    x, t = three_means()
     write_tiff(tmp_path / "x.tif", x)
-    write_tiff(tmp_path / "t.tif", np.stack([x[:4].mean(axis=0), x[4:8].mean(axis=0), x[8:].mean(axis=0)]))
+    write_tiff(tmp_path / "t.tif", t)
     arguments = ["train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", *flags, "-o"]
     asked = []
 
@@ -290,9 +292,20 @@ def test_bands_of_different_groups_need_not_meet(
         for key in ("seconds", "command"):
             report.pop(key, None)
     assert few == wrong_
-    assert [w["weight"] for w in few["weights"]] == pytest.approx([w["weight"] for w in every["weights"]], rel=1e-9)
-    for name, some in few["scores"]["holdout"].items():
-        assert some["r2"] == pytest.approx(every["scores"]["holdout"][name]["r2"], rel=1e-9)
+    condition = condition_of(x.reshape(len(x), -1).T)
+    assert condition < 100
+    close_to_conditioning(*([w["weight"] for w in run["weights"]] for run in (few, every)), condition)
+    for part in ("train", "holdout"):
+        for name, some in few["scores"][part].items():
+            assert some["r2"] == pytest.approx(every["scores"][part][name]["r2"], rel=rounding(condition))
+
+
+def three_means() -> tuple[np.ndarray, np.ndarray]:
+    """Twelve bands that differ, and the means of three groups of them with noise: every weight is certain."""
+    random = np.random.default_rng(0)
+    x = (1 + 0.1 * random.normal(size=(12, 60, 50)) + 0.05 * random.normal(size=(60, 50))).astype("float32")
+    means = np.stack([x[:4].mean(axis=0), x[4:8].mean(axis=0), x[8:].mean(axis=0)])
+    return x, means + 0.02 * random.normal(size=means.shape)
 
 
 def test_outputs_that_share_bands_keep_all_products() -> None:

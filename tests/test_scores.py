@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import bands_of, correlated, fusion_of, plain
+from helpers import bands_of, close_to_conditioning, condition_of, correlated, fusion_of, plain, rounding
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cosine
@@ -35,7 +35,7 @@ def test_scores_from_moments_are_those_of_the_pixels(seed: int, n: int, b: int, 
     pairs = Pairs.linear(Moments.of(pixels), pixels, f.matrix, f.offset)
     scores = regression_scores(pairs, peak)
     y = f(x)
-    np.testing.assert_allclose(pairs.sample, np.hstack([y, t]), rtol=1e-9, atol=1e-9)
+    close_to_conditioning(pairs.sample, np.hstack([y, t]))
     relative = np.array([root_mean_squared_error(t[:, i], y[:, i]) / t[:, i].mean() for i in range(k)])
     overall = overall_scores(pairs)
     assert overall["ergas"] == pytest.approx(100 * np.sqrt((relative**2).mean()), rel=1e-7)
@@ -96,7 +96,7 @@ def test_correlations_stay_within_one() -> None:
         t = np.random.default_rng(seed).standard_normal(4) * 1e-3
         cc = regression_scores(Pairs.of(np.column_stack([3 * t, t])), np.ones(1))[0]["cc"]
         assert cc is not None
-        assert 1 - 1e-9 <= cc <= 1.0
+        assert 1 - rounding() <= cc <= 1.0
 
 
 def test_reconstruction_score_is_that_of_the_rebuilt_cube() -> None:
@@ -111,9 +111,10 @@ def test_reconstruction_score_is_that_of_the_rebuilt_cube() -> None:
     loss = float(objective.losses(torch.as_tensor(w), torch.ones(2), None))
     score = reconstruction_score(loss, float(objective.scale[0]), float(x.max()))
     mse = float(np.mean((x - rebuilt) ** 2))
-    assert score["rmse"] == pytest.approx(np.sqrt(mse), rel=1e-8)
-    assert score["r2"] == pytest.approx(1 - mse / np.mean((x - x.mean(axis=0)) ** 2), rel=1e-8)
-    assert score["psnr"] == pytest.approx(20 * np.log10(x.max() / np.sqrt(mse)), rel=1e-8)
+    share = rounding(condition_of(x @ w.T) * float(x.var(axis=0).sum()) / mse)
+    assert score["rmse"] == pytest.approx(np.sqrt(mse), rel=share)
+    assert score["r2"] == pytest.approx(1 - mse / np.mean((x - x.mean(axis=0)) ** 2), rel=share)
+    assert score["psnr"] == pytest.approx(20 * np.log10(x.max() / np.sqrt(mse)), rel=share)
     assert score["cc"] is None
     # Rounding below zero is a perfect score.
     assert reconstruction_score(-1e-18, 1.0, 1.0)["r2"] == 1.0
@@ -342,9 +343,9 @@ def test_rows_of_one_group_are_mixed_to_uncorrelated_outputs_largest_first() -> 
     found = uncorrelate(w, layout, covariance)
     pair = found[[0, 2]]
     spread = pair @ covariance @ pair.T
-    assert spread[0, 1] == pytest.approx(0.0, abs=1e-12)
+    assert spread[0, 1] == pytest.approx(0.0, abs=rounding() * spread.max())
     assert spread[0, 0] > spread[1, 1]
-    assert pair @ pair.T == pytest.approx(np.eye(2), abs=1e-12)
+    assert pair @ pair.T == pytest.approx(np.eye(2), abs=rounding())
     # The span is the same, and so is what can be rebuilt; the row of the other group is not touched.
     assert np.linalg.matrix_rank(np.vstack([pair, w[[0, 2]]])) == 2
     assert np.array_equal(found[1], w[1])
@@ -362,7 +363,9 @@ def test_all_components_of_one_group_are_the_principal_ones() -> None:
     layout = within([Group(f"g{i}", (0, 1, 2)) for i in range(3)], 3, "channel", set(), [0, 1, 2])
     found = uncorrelate(random.standard_normal((3, 3)), layout, covariance)
     values, vectors = np.linalg.eigh(covariance)
-    assert np.abs(found @ vectors[:, ::-1]) == pytest.approx(np.eye(3), abs=1e-10)
+    # Eigenvectors are as certain as their eigenvalues lie apart.
+    apart = float(np.diff(values).min() / values.max())
+    assert np.abs(found @ vectors[:, ::-1]) == pytest.approx(np.eye(3), abs=rounding(1 / apart))
     assert np.diag(found @ covariance @ found.T) == pytest.approx(values[::-1])
 
 

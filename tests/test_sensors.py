@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import rounding
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -93,7 +94,7 @@ def test_the_area_of_a_gaussian_is_cut_at_half_of_the_peak() -> None:
     for low, high in ((490, 510), (495, 503), (-np.inf, np.inf), (400, 497), (520, 600)):
         a, b = np.clip([low, high], 490, 510)
         expected = sigma * np.sqrt(2 * np.pi) * (dist.cdf(b) - dist.cdf(a))
-        assert band.area(low, high) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        assert band.area(low, high) == pytest.approx(expected, abs=rounding())
 
 
 def test_the_area_of_a_table_is_exact_between_its_rows() -> None:

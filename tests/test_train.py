@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from helpers import close_to_conditioning, condition_of, rounding, same_bits
 from rasters import (
     LAYOUTS,
     blend,
@@ -164,7 +165,7 @@ def test_json_on_stdout_is_the_report(tmp_path: Path, pair: Pair) -> None:
 def test_the_resolved_config_gives_the_same_weights(tmp_path: Path, pair: Pair, flags: list[str]) -> None:
     run, _ = train(tmp_path, pair[0], "--target", pair[1], "--no-fused", *flags)
     again, _ = train(tmp_path, "--config", run / "config.yaml", "--no-fused", name="again")
-    assert (again / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
     assert (again / "config.yaml").read_bytes() == (run / "config.yaml").read_bytes()
 
 
@@ -177,7 +178,7 @@ def test_the_resolved_config_works_from_another_folder(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     again, _ = train(tmp_path, "--config", run / "config.yaml", "--no-fused", name="again")
-    assert (again / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
 
 
 def test_flags_win_over_set_over_the_file(tmp_path: Path, pair: Pair) -> None:
@@ -242,7 +243,10 @@ def test_weights_that_made_the_target_are_found(tmp_path: Path, pair: Pair, cons
     np.testing.assert_allclose(weights_of(run), TRUE, atol=2e-5)
     assert [o["offset"] for o in report["outputs"]] == pytest.approx(OFFSET.tolist(), abs=2e-5)
     assert report["convergence"]["relative_gap"] <= 1e-9
-    assert all(s["r2"] > 1 - 1e-9 for s in report["scores"]["train"].values())
+    assert all(
+        s["r2"] > 1 - rounding(condition_of(spectra(B, 30, 40).reshape(B, -1).T))
+        for s in report["scores"]["train"].values()
+    )
 
 
 def test_free_regression_is_least_squares(tmp_path: Path) -> None:
@@ -252,9 +256,10 @@ def test_free_regression_is_least_squares(tmp_path: Path) -> None:
     run, report = train(tmp_path, scene, "--target", target, "--constraint", "free", "--no-fused")
     design = np.column_stack([cube.reshape(B, -1).T.astype(np.float64), np.ones(1200)])
     answer, residual, *_ = np.linalg.lstsq(design, noisy.reshape(2, -1).T.astype(np.float64))
-    np.testing.assert_allclose(weights_of(run), answer[:B].T, rtol=1e-8)
-    np.testing.assert_allclose([o["offset"] for o in report["outputs"]], answer[B], rtol=1e-8)
-    assert report["convergence"]["loss"] == pytest.approx(residual.sum() / 1200, rel=1e-10)
+    condition = condition_of(design[:, :B])
+    close_to_conditioning(weights_of(run), answer[:B].T, condition)
+    close_to_conditioning([o["offset"] for o in report["outputs"]], answer[B], condition)
+    assert report["convergence"]["loss"] == pytest.approx(residual.sum() / 1200, rel=rounding())
     assert [o["name"] for o in report["outputs"]] == ["b1", "b2"]
 
 
@@ -521,7 +526,7 @@ def test_scenes_are_pooled_with_a_target_template(tmp_path: Path) -> None:
     again, _ = train(
         tmp_path, *files, *[a for f in files for a in ("--target", f.replace(".tif", "_t.tif"))], name="again"
     )
-    assert (again / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
 
 
 def instance_scenes(folder: Path, own: list[float]) -> list[str]:
