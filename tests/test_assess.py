@@ -195,7 +195,9 @@ def test_weights_that_did_not_arrive_are_held_out_as_they_are(tmp_path: Path) ->
     assert found["convergence"]["relative_gap"] > 0.02
     for name, held in found["scores"]["holdout"].items():
         assert held["r2"] < found["baselines"]["ols"]["holdout"][name]["r2"] - 0.02
-        assert held["r2"] == pytest.approx(found["scores"]["train"][name]["r2"], abs=0.5)
+        # The steps that stop early see all pixels as well as they see other ones.
+        train = found["scores"]["train"][name]["r2"]
+        assert train - 0.02 < held["r2"] < train
     assert found["trust"]["method"] == "jackknife over folds"
 
 

@@ -140,12 +140,21 @@ def test_the_sample_is_what_its_script_makes(tmp_path: Path) -> None:
             assert (old.shape, old.crs, old.transform) == (new.shape, new.crs, new.transform)
             assert old.descriptions == new.descriptions
             assert [old.tags(i) for i in old.indexes] == [new.tags(i) for i in new.indexes]
-            np.testing.assert_allclose(old.read(), new.read(), atol=1 if name == "cube.tif" else 1e-3)
+            apart = np.abs(old.read().astype(np.float64) - new.read())
+            # A number of the cube on the edge between two integers may fall to the other; the target is made of these.
+            assert np.nanmax(apart) <= (1 if name == "cube.tif" else 1e-4)
+            assert np.mean(apart > 1e-6) < (1e-3 if name == "cube.tif" else 0.1)
     assert sum(p.stat().st_size for p in (ROOT / "data").rglob("*")) < 1_000_000
 
 
 def test_commands_named_in_the_readme_are_make_targets() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    assert {"demo", "test", "lint", "bench", "clean"} <= targets
-    assert "make demo" in README
-    assert "make test" in README
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, flags=re.MULTILINE))
+    assert {"demo", "test", "lint", "bench"} <= named <= targets
+    if shutil.which("make"):
+        for target in sorted(targets):
+            done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+            for command in re.findall(r"bin/bandfuse (\S+)", done.stdout):
+                assert command in COMMANDS
+            for script in re.findall(r"bin/python (\S+\.py)", done.stdout):
+                assert (ROOT / script).is_file()

@@ -178,7 +178,6 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """About 85 MB of pixels, written quickly."""
     path = tmp_path_factory.mktemp("large") / "large.tif"
     tile = spectra(16, 256, 256, dtype="int16")
-    start = time.perf_counter()
     with rasterio.open(
         path, "w", driver="GTiff", count=16, height=1024, width=2560, dtype="int16", transform=NORTH_UP,
         **{**LAYOUTS["tiled-band"], "blockxsize": 256, "blockysize": 256},
@@ -186,24 +185,21 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row in range(0, 1024, 256):
             for col in range(0, 2560, 256):
                 ds.write(tile + np.int16(row // 256 + col // 64), window=((row, row + 256), (col, col + 256)))
-    if time.perf_counter() - start > 20:
-        pytest.skip("this disk is too slow to write 85 MB")
     return path
 
 
 def ended(
     arguments: list[object], folder: Path, begun: Callable[[int], bool], number: signal.Signals
 ) -> tuple[int, str]:
-    """Start bandfuse, send it a signal as soon as it has begun; the exit code and what was said."""
+    """Start bandfuse, send it a signal as soon as it has begun; the exit code and what was said. However long it takes:
+    pytest's own limit ends what hangs."""
     process = started(arguments, folder, lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     try:
-        deadline = time.monotonic() + 60
-        while not begun(process.pid) and process.poll() is None and time.monotonic() < deadline:
+        while not begun(process.pid) and process.poll() is None:
             time.sleep(0.005)
         assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     finally:
         if process.poll() is None:
             process.kill()

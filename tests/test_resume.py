@@ -278,7 +278,7 @@ def test_what_goes_on_near_ends_at_its_next_step() -> None:
             seen.append(error)
 
     crew.near.submit(long_work)
-    assert begun.wait(10)
+    begun.wait()
     with crew:
         pass
     assert len(seen) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -261,11 +262,14 @@ def test_what_makes_no_scene_is_refused(arguments: dict[str, Any], name: str) ->
 
 
 def test_the_default_scene_is_quick() -> None:
-    """A demo should start at once."""
-    # The best of three: the promise is about the work, not about what else the machine is doing.
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        scene()
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2.0
+    """A demo should start at once: the scene costs no more than a few times its noise, on any machine."""
+
+    def seconds(work: Callable[[], object]) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def noise() -> object:
+        return np.random.default_rng(0).normal(size=(140, 200, 240))
+
+    assert min(seconds(scene) for _ in range(3)) < 20 * min(seconds(noise) for _ in range(3))

@@ -243,10 +243,7 @@ def test_weights_that_made_the_target_are_found(tmp_path: Path, pair: Pair, cons
     np.testing.assert_allclose(weights_of(run), TRUE, atol=2e-5)
     assert [o["offset"] for o in report["outputs"]] == pytest.approx(OFFSET.tolist(), abs=2e-5)
     assert report["convergence"]["relative_gap"] <= 1e-9
-    assert all(
-        s["r2"] > 1 - rounding(condition_of(spectra(B, 30, 40).reshape(B, -1).T))
-        for s in report["scores"]["train"].values()
-    )
+    assert all(s["r2"] > 1 - 1e-9 for s in report["scores"]["train"].values())
 
 
 def test_free_regression_is_least_squares(tmp_path: Path) -> None:
