@@ -402,6 +402,7 @@ def test_per_scene_weights_and_the_common_ones(tmp_path: Path) -> None:
 
 
 def test_int16_with_scale(tmp_path: Path) -> None:
+    """One product each, which no order of summation changes."""
     cube = spectra(4, 20, 30)
     cube[0, 3, 4] = np.nan
     path = write_tiff(tmp_path / "a.tif", cube)

@@ -11,7 +11,7 @@ import pytest
 from helpers import condition_of, rounding
 from hypothesis import given
 from hypothesis import strategies as st
-from rasters import blend, ok, spectra, wavelengths, write_tiff
+from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 from scipy.stats import rankdata, spearmanr
 from sklearn.linear_model import Ridge
 from test_trust import Scene, make
@@ -155,12 +155,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_report_says_how_far_weights_can_be_believed(run: Path) -> None:
     report: dict[str, Any] = json.loads((run / "report.json").read_text())
+    condition = condition_of(read(run.parent / "x.tif").reshape(12, -1).T)
     for one, output in zip(report["trust"]["outputs"], report["outputs"], strict=True):
         best = min(one["curve"], key=lambda p: p["error"])
         assert (best["ridge"], best["smooth"]) == (output["ridge"], output["smooth"])
         assert one["centre_nm"]["low"] <= one["centre_nm"]["value"] <= one["centre_nm"]["high"]
         assert len(one["weights"]) == 12
-        assert one["condition"] > 1
+        assert one["condition"] == pytest.approx(condition, rel=rounding(condition))
     windows = report["trust"]["needed"]["windows"]
     assert 1 <= sum(len(w["bands"]) for w in windows) < 12
     page = (run / "report.html").read_text()

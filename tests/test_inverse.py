@@ -200,10 +200,8 @@ def test_round_trip_of_a_cube(tmp_path: Path) -> None:
     assert [float(t["wavelength"]) for t in seen["band_tags"]] == NM
     assert {t["fwhm"] for t in seen["band_tags"]} == {"9.5"}
     assert {t["bbl"] for t in seen["band_tags"]} == {"1"}
-    again = Path(tmp_path / "cube_back.tif").read_bytes()
     inverse(run, "--threads", 1, "--memory", 16)
     same_bits(read(tmp_path / "cube_back.tif"), back)
-    assert again
 
 
 def test_one_group_per_band_is_exact(tmp_path: Path) -> None:
