@@ -47,9 +47,12 @@ class Quadratic:
 
 
 def factor(m: Floats) -> Floats:
-    """(R, P) S with ``SᵀS = m`` for a positive semidefinite m, by its eigenvectors; rounding below zero is cut."""
+    """(R, P) S with ``SᵀS = m`` for a positive semidefinite m, by its eigenvectors.
+
+    Eigenvalues below P · eps of the largest are rounding and become zero: their roots, of 1e-8, would not look like it.
+    """
     values, vectors = np.linalg.eigh(m)
-    root = np.sqrt(np.maximum(values, 0.0))
+    root = np.sqrt(np.where(values > len(m) * np.finfo(np.float64).eps * values.max(initial=0.0), values, 0.0))
     result: Floats = root[:, None] * vectors.T
     return result
 
@@ -122,7 +125,9 @@ def nonnegative(q: Quadratic) -> Floats:
     scale = unit_scale(q.a)
     wide = np.append(scale, 1.0 / np.sqrt(q.c) if q.c > 0 else 1.0)
     s = factor(q.joined() * np.outer(wide, wide))
-    v: Floats = scale * _nnls(s[:, :-1], -s[:, -1]) / wide[-1]
+    # A band that is always zero explains nothing, whatever rounding left of it.
+    design = s[:, :-1] * (np.diag(q.a) > 0)
+    v: Floats = scale * _nnls(design, -s[:, -1]) / wide[-1]
     return v
 
 
