@@ -49,10 +49,12 @@ class Quadratic:
 def factor(m: Floats) -> Floats:
     """(R, P) S with ``SᵀS = m`` for a positive semidefinite m, by its eigenvectors.
 
-    Eigenvalues below P · eps of the largest are rounding and become zero: their roots, of 1e-8, would not look like it.
+    Eigenvalues below P · eps of the largest are rounding and become zero: their roots, of 1e-8,
+    would not look like it.
     """
     values, vectors = np.linalg.eigh(m)
-    root = np.sqrt(np.where(values > len(m) * np.finfo(np.float64).eps * values.max(initial=0.0), values, 0.0))
+    least = len(m) * np.finfo(np.float64).eps * values.max(initial=0.0)
+    root = np.sqrt(np.where(values > least, values, 0.0))
     result: Floats = root[:, None] * vectors.T
     return result
 

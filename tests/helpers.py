@@ -1,16 +1,16 @@
-"""Small things that several test modules need: comparisons, an image in memory, random data, windows of a scene.
+"""Small things that several test modules need: comparisons, an image in memory, random data.
 
 A comparison of computed numbers is of one of three kinds, and the call says which:
 
-* :func:`same_bits`: two runs on this machine, with the same kernels. Windows, layout, threads, memory and workers must
-  not change a bit.
-* :func:`close_to_conditioning` and :func:`rounding`: the same number by another way. Another processor adds in another
-  order, so the tolerance follows from the problem.
-* :func:`same_fit`: weights of a problem that has no unique answer. What they make of the pixels is compared, never the
-  weights.
+* :func:`same_bits`: two runs on this machine, with the same kernels. Windows, layout, threads,
+  memory and workers must not change a bit.
+* :func:`close_to_conditioning` and :func:`rounding`: the same number by another way. Another
+  processor adds in another order, so the tolerance follows from the problem.
+* :func:`same_fit`: weights of a problem that has no unique answer. What they make of the pixels is
+  compared (or losses, or scores), never the weights.
 
-Names, whole numbers, and values that are copied and not computed are compared as they are. So are sums of a few numbers
-that binary fractions hold, which are exact in any order.
+Names, whole numbers, and values that are copied and not computed are compared as they are. So are
+sums of a few numbers that binary fractions hold, which are exact in any order.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STEPS = 1000
 
 
 def same_bits(first: ArrayLike, *others: ArrayLike) -> None:
-    """Runs on this machine agree in type, shape and every bit; bytes of files too. NaN is NaN, whatever its bits."""
+    """Runs on this machine agree in type, shape and every bit; bytes of files too. NaN is NaN."""
     assert others
     if isinstance(first, bytes):
         assert all(other == first for other in others)
@@ -48,11 +48,13 @@ def same_bits(first: ArrayLike, *others: ArrayLike) -> None:
 
 
 def rounding(condition: float = 1.0) -> float:
-    """``1000 · eps · condition``: how far, relative to the largest number, the order of summation may move results.
+    """``1000 · eps · condition``: what the order of summation may move results by, relative to the
+    largest of them.
 
-    A sum in another order differs by some eps of the sum of the sizes of its terms. What is computed from it magnifies
-    this by its condition: 1 for means and variances of centred numbers, the largest over the smallest eigenvalue of the
-    correlations for least squares from moments (:func:`condition_of`), size over result where terms cancel.
+    A sum in another order differs by some eps of the sum of the sizes of its terms. What is computed
+    from it magnifies this by its condition: 1 for means and variances of centred numbers, the largest
+    over the smallest eigenvalue of the correlations for least squares from moments
+    (:func:`condition_of`), size over result where terms cancel.
     """
     return STEPS * EPS * condition
 
@@ -61,19 +63,21 @@ def close_to_conditioning(found: ArrayLike, expected: ArrayLike, condition: floa
     """Numbers by two ways agree to :func:`rounding` of the largest of them; NaN where NaN is."""
     there = np.abs(np.asarray(expected, dtype=np.float64))
     size = float(np.max(there, where=np.isfinite(there), initial=0.0))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=rounding(condition) * size)  # type: ignore[arg-type]
+    limit = rounding(condition) * size
+    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=0, atol=limit)
 
 
 def condition_of(pixels: ArrayLike) -> float:
-    """The condition of least squares from the moments of (N, D) pixels: that of their correlations."""
+    """The condition of least squares from moments of (N, D) pixels: that of their correlations."""
     return float(np.linalg.cond(np.corrcoef(np.asarray(pixels, dtype=np.float64).T)))
 
 
 def same_fit(found: ArrayLike, expected: ArrayLike, pixels: ArrayLike) -> None:
-    """(K, B) weights that may differ along what the (N, B) pixels cannot tell make the same of the pixels.
+    """(K, B) weights that may differ where (N, B) pixels cannot tell them apart fit the same.
 
-    A solver leaves a gradient of some eps. It moves the weights by eps · condition, and the fitted values by eps times
-    the root of the condition, which is at most 1 / eps: half of the digits are certain for any pixels.
+    A solver leaves a gradient of some eps. It moves the weights by eps · condition, and the fitted
+    values by eps times the root of the condition, which is at most 1 / eps: half of the digits are
+    certain for any pixels.
     """
     x = np.asarray(pixels, dtype=np.float64)
     y, t = ((x - x.mean(axis=0)) @ np.asarray(w, dtype=np.float64).T for w in (found, expected))

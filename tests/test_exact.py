@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from helpers import close_to_conditioning, correlated, rounding
+from helpers import close_to_conditioning, correlated, rounding, same_fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize, nnls
@@ -186,6 +186,7 @@ def test_rank_deficient_problems_have_an_optimal_solution(constraint: str, probl
         "simplex": lambda: reference(problem, "simplex"),
     }[constraint]()
     assert problem.loss(v) == pytest.approx(problem.loss(best), rel=1e-6, abs=1e-8 * problem.loss(0 * v))
+    same_fit(v[None], best[None], problem.x)
 
 
 def affine_by_elimination(problem: Problem) -> Floats:
