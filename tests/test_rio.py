@@ -95,8 +95,8 @@ def test_a_mistake_is_one_message_and_exit_code_2(
     (tmp_path / "y.tif").write_bytes(b"before")
     done = rio("bandfuse", "apply", tmp_path / "run/weights.safetensors", cube, tmp_path / "y.tif", *more)
     assert done.exit_code == 2
-    assert says in done.stderr
-    assert done.stderr.count("Error") == 1
+    assert says in done.output
+    assert done.output.count("Error") == 1
     assert (tmp_path / "y.tif").read_bytes() == b"before"
 
 

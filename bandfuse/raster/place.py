@@ -28,9 +28,8 @@ def footprint(raster: Raster) -> dict[str, Any] | None:
     ring = np.stack([a * col + b * row + c, d * col + e * row + f], axis=1)
     try:
         found: dict[str, Any] = transform_geom(
-            raster.crs, CRS.from_user_input("OGC:CRS84"), {"type": "Polygon", "coordinates": [ring.tolist()]},
-            antimeridian_cutting=True,
-        )  # fmt: skip
+            raster.crs, CRS.from_user_input("OGC:CRS84"), {"type": "Polygon", "coordinates": [ring.tolist()]}
+        )
     except GDAL_ERRORS:
         return None
     turned = [[_turned(r) for r in part] for part in polygons(found)]
