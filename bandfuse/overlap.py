@@ -167,7 +167,7 @@ def majority(shares: csr_array, values: Floats) -> Floats:
     half of the area has a class."""
     n = shares.shape[0]
     entries = shares.tocoo()
-    which, share, found = entries.coords[0], entries.data, values[entries.coords[1], 0]
+    which, share, found = entries.row, entries.data, values[entries.col, 0]
     there = np.isfinite(found)
     which, share, found = which[there], share[there], found[there]
     known, number = np.unique(found, return_inverse=True)
