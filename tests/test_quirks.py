@@ -265,6 +265,7 @@ def test_quirk_05_undeclared_fill_needs_a_decision(fill: float, dtype: str, tmp_
     assert f"{fill:g}" in found["message"]
     cli("check", path, "--nodata", repr(fill), "--fix", tmp_path / "c.vrt")
     assert "undeclared-fill" not in codes(tmp_path / "c.vrt")
+    assert "; 2.5 % of the values" in codes(tmp_path / "c.vrt")["nodata-declared"]
     assert np.isnan(values(tmp_path / "c.vrt")).sum() == 6 * 50
 
 

@@ -252,11 +252,21 @@ def _nodata(s: Subject) -> Iterator[Finding]:
     ):
         yield finding("nodata-impossible", f"nodata {said_so} is declared, which {s.raster.dtypes[0]} cannot hold")
         return
-    fill = s.raster.nodata[:, None, None]
-    counts = [int((p.stored.astype(np.float64) == fill).sum()) for p in s.look.parts]
-    share = sum(counts) / max(1, s.look.looked * len(s.raster.bands))
+    count = sum(_held(p.stored, s.raster.nodata) for p in s.look.parts)
+    share = count / max(1, s.look.looked * len(s.raster.bands))
     held = f"{100 * share:.1f} % of the values" if share else "none of the values"
     yield finding("nodata-declared", f"nodata {said_so} is declared; {held} looked at hold it")
+
+
+def _held(stored: np.ndarray, nodata: Floats) -> int:
+    """How many of (B, rows, cols) values are nodata, as they are read: in the stored type.
+
+    No float32 is the float64 of -3.4028235e38.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        fill = nodata.astype(stored.dtype)
+    there = np.isfinite(nodata)
+    return int(((stored == fill[:, None, None]) & there[:, None, None]).sum())
 
 
 # --------------------------------------------------------------------------------------------------------------- pixels
