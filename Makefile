@@ -1,8 +1,15 @@
 # `make demo` and `make test` are all that a fresh machine needs; both make .venv on their own.
 PYTHON ?= python3
 BIN := .venv/bin
+LOWEST := .venv-lowest/bin
 
-.PHONY: demo test test-kernels lint bench clean
+# Where other packages are met: what `make test-lowest` and `make test-newest` run.
+CORE := tests/test_dependencies.py tests/test_structure.py tests/test_raster.py tests/test_roundtrip.py \
+	tests/test_formats.py tests/test_outputs.py tests/test_rio.py tests/test_quirks.py tests/test_arrays.py \
+	tests/test_stac.py tests/test_exact.py tests/test_groups.py tests/test_metadata.py tests/test_weightsfile.py \
+	tests/test_checkpoint.py
+
+.PHONY: demo test test-kernels test-lowest test-newest lint bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -19,6 +26,30 @@ test: .venv/ready
 test-kernels: .venv/ready
 	$(BIN)/python tests/kernels.py $(KERNELS)
 
+# The lowest versions that pyproject.toml takes; torch, whose old builds are large, is the one that is pinned.
+.venv-lowest/ready: pyproject.toml constraints.txt tests/lowest.txt
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(LOWEST)/python -m pip install --quiet -c constraints.txt torch uv
+	$(LOWEST)/uv pip compile --quiet pyproject.toml --all-extras --resolution lowest-direct \
+		--override tests/lowest.txt --python $(LOWEST)/python --output-file .venv-lowest/versions.txt
+	$(LOWEST)/uv pip install --quiet --python $(LOWEST)/python --requirement .venv-lowest/versions.txt
+	$(LOWEST)/uv pip install --quiet --python $(LOWEST)/python --no-deps --editable .
+	touch $@
+
+# The oldest matplotlib calls the newest pyparsing by names that it gave up.
+test-lowest: .venv-lowest/ready
+	$(LOWEST)/python -m pytest -n auto -W ignore::pyparsing.warnings.PyparsingDeprecationWarning $(CORE)
+
+# The newest versions of everything, without the pins.
+.venv-newest/ready: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade torch
+	.venv-newest/bin/python -m pip install --quiet --upgrade -e ".[dev]"
+	touch $@
+
+test-newest: .venv-newest/ready
+	.venv-newest/bin/python -m pytest -n auto $(CORE)
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -28,5 +59,5 @@ bench: .venv/ready
 	$(BIN)/python tests/benchmarks/run.py
 
 clean:
-	rm -rf .venv demo-run build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-lowest .venv-newest demo-run build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
