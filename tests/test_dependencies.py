@@ -1,4 +1,4 @@
-"""What pyproject.toml declares holds without an install: imports, bounds, pins, and the versions of Python."""
+"""What pyproject.toml declares: imports, bounds, pins, versions of Python; held without an install."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-LISTS: dict[str, list[str]] = {"dependencies": PROJECT["dependencies"]} | PROJECT["optional-dependencies"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+LISTS = {"dependencies": PROJECT["dependencies"], **EXTRAS}
 ALL = [(name, Requirement(text)) for name, texts in LISTS.items() for text in texts]
 
 
@@ -35,22 +36,24 @@ def pins() -> Iterator[Requirement]:
 
 def imported(tree: ast.Module, *, at_once: bool) -> set[str]:
     """The packages that a file imports: when it is imported itself, or ever."""
-    body = [n for n in tree.body if not isinstance(n, (ast.If, ast.Try))] if at_once else [tree]
-    skipped = (ast.FunctionDef, ast.AsyncFunctionDef) if at_once else ()
-    nodes = [n for part in body if not isinstance(part, skipped) for n in ast.walk(part)]
-    found = chain.from_iterable((a.name for a in n.names) for n in nodes if isinstance(n, ast.Import))
+    later = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.Try)
+    body = [n for n in tree.body if not isinstance(n, later)] if at_once else [tree]
+    nodes = [n for part in body for n in ast.walk(part)]
+    plain = (a.name for n in nodes if isinstance(n, ast.Import) for a in n.names)
     sources = (n.module or "" for n in nodes if isinstance(n, ast.ImportFrom) and n.level == 0)
-    return {name.partition(".")[0] for name in chain(found, sources)} - sys.stdlib_module_names - {"bandfuse", ""}
+    found = {name.partition(".")[0] for name in chain(plain, sources)}
+    return found - sys.stdlib_module_names - {"bandfuse", ""}
 
 
 def undeclared(folder: Path, declared: set[str], *, at_once: bool) -> list[str]:
-    """Files with what they import of packages that are not declared."""
+    """Files, with what they import of packages that are not declared."""
     own = {path.stem for path in folder.rglob("*.py")}
     homes = packages_distributions()
     return [
-        f"{path.relative_to(ROOT)}: {name}"
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
         for path in sorted(folder.rglob("*.py"))
-        for name in sorted(imported(ast.parse(path.read_text(encoding="utf-8")), at_once=at_once) - own)
+        for tree in [ast.parse(path.read_text(encoding="utf-8"))]
+        for name in sorted(imported(tree, at_once=at_once) - own)
         if not {canonicalize_name(d) for d in homes.get(name, [name])} & declared
     ]
 
@@ -106,7 +109,7 @@ def test_every_dependency_is_pinned_within_its_bound(requirement: str) -> None:
 
 
 def test_classifiers_begin_with_the_lowest_python() -> None:
-    """They name each version that was tested, from the lowest that the package takes, without a gap."""
+    """They name every tested version, from the lowest that the package takes on."""
     words = "Programming Language :: Python :: "
     tested = [Version(c.removeprefix(words)) for c in PROJECT["classifiers"] if c.startswith(words)]
     assert tested == sorted(set(tested))
