@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +23,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from faults import Bench, Fault, environment
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
@@ -29,6 +32,8 @@ from bandfuse.batches.journal import Journal, last_done
 from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
 from bandfuse.errors import InputError, OutputError
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
 JOBS = """
 jobs:
@@ -61,9 +66,11 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def pixels(folder: Path) -> dict[str, str]:
-    """Checksums of the pixels and weights of all outputs, by name."""
+    """Checksums of the pixels and weights of all outputs, by name. What lies in a hidden folder is no output."""
     found = {}
     for path in sorted((folder / "out").rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         if path.suffix == ".tif":
             found[path.relative_to(folder).as_posix()] = hashlib.sha256(read(path).tobytes()).hexdigest()
         elif path.suffix == ".safetensors":
@@ -366,41 +373,84 @@ def alive(group: int) -> list[str]:
     return [line for line in found.splitlines() if line.split()[0] == str(group) and line.split()[1][0] != "Z"]
 
 
+QUICK = "{objective: regression, folds: 0, constraint: free, no_report: true}"
+
+
+def whole_batch(tmp_path: Path, count: int, **settings: Any) -> tuple[Path, dict[str, str]]:
+    """A folder with a batch that is yet to run, and what its outputs will be."""
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        scenes_in(tmp_path / name, count)
+        batch_file(tmp_path / name, **settings)
+    ok("batch", tmp_path / "whole/b.yaml")
+    return tmp_path / "killed", pixels(tmp_path / "whole")
+
+
+@POSIX
+@pytest.mark.parametrize("kind", ["rename", "fsync"])
+def test_killed_at_every_point_it_ends_in_the_same_bits(tmp_path: Path, kind: str) -> None:
+    """At every rename and every line of the journal: nothing that is visible is half-written, and the same command
+    goes on."""
+    folder, whole = whole_batch(tmp_path, 2, defaults=QUICK)
+    assert len(whole) == 3
+    with Bench() as bench:
+        for number in itertools.count(1):
+            ended = bench.run(folder, "batch", "b.yaml", fault=Fault(number, kind=kind))
+            for name, seen in pixels(folder).items():
+                assert seen == whole[name], (number, name)
+            if ended.code == 0:
+                break
+            assert ended.code == -signal.SIGKILL, (number, ended.err)
+            assert bench.run(folder, "batch", "b.yaml").code == 0
+            assert pixels(folder) == whole, number
+            assert not list(folder.rglob(".*.partial")), number
+            shutil.rmtree(folder / "out")
+    assert number > 5
+
+
+@POSIX
+def test_killed_with_its_workers_it_ends_in_the_same_bits(tmp_path: Path) -> None:
+    """At one line of the journal after the other, each time a few lines further on."""
+    folder, whole = whole_batch(tmp_path, 8, defaults=QUICK)
+    for number in (2, 3, 4, 6):
+        fault = environment(folder, Fault(number, kind="fsync", group=True), tmp_path / "site")
+        running = process("batch", folder / "b.yaml", "--workers", 2, env=fault)
+        _, err = running.communicate(timeout=120)
+        assert running.returncode == -signal.SIGKILL, err
+        for name, seen in pixels(folder).items():
+            assert seen == whole[name]
+    ok("batch", folder / "b.yaml", "--workers", 2)
+    assert pixels(folder) == whole
+    assert not list(folder.rglob(".*.partial"))
+
+
+@POSIX
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, workers: int) -> None:
-    """Ten kills; after each, nothing that is visible is half-written."""
-    (tmp_path / "killed").mkdir()
-    (tmp_path / "whole").mkdir()
-    for name in ("killed", "whole"):
-        scenes_in(tmp_path / name, 8, size=(64, 300))
-        batch_file(tmp_path / name)
-    ok("batch", tmp_path / "whole/b.yaml")
-    whole = pixels(tmp_path / "whole")
-    assert len(whole) == 9
+    """Whenever that is: on a fast machine after the end, on a slow one before the begin."""
+    folder, whole = whole_batch(tmp_path, 8, defaults=QUICK)
     rng = random.Random(workers)
-    for _ in range(5):
-        running = process("batch", tmp_path / "killed/b.yaml", "--workers", workers)
+    for _ in range(3):
+        running = process("batch", folder / "b.yaml", "--workers", workers)
         time.sleep(rng.uniform(0.4, 2.5))
         os.killpg(running.pid, signal.SIGKILL)
         running.communicate()
-        for name, seen in pixels(tmp_path / "killed").items():
+        for name, seen in pixels(folder).items():
             assert seen == whole[name]
-    ok("batch", tmp_path / "killed/b.yaml")
-    assert pixels(tmp_path / "killed") == whole
-    assert not list((tmp_path / "killed").rglob(".*.partial"))
+    ok("batch", folder / "b.yaml")
+    assert pixels(folder) == whole
+    assert not list(folder.rglob(".*.partial"))
 
 
+@POSIX
 def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 30, size=(64, 300))
-    file = batch_file(tmp_path, "jobs: [{name: each, kind: train, pool: each}]")
+    """At the sixth line of the journal: two items are done, and others run."""
+    scenes_in(tmp_path, 12)
+    file = batch_file(tmp_path, "jobs: [{name: each, kind: train, pool: each}]", defaults=QUICK)
+    fault = environment(tmp_path, Fault(6, "SIGINT", kind="fsync"), tmp_path / "site")
     listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    running = process("batch", file, "--workers", 2, **listening)
-    journal = tmp_path / "out/journal.jsonl"
-    while not (journal.exists() and '"done"' in journal.read_text()):
-        assert running.poll() is None
-        time.sleep(0.05)
-    os.kill(running.pid, signal.SIGINT)
-    _, err = running.communicate(timeout=30)
+    running = process("batch", file, "--workers", 2, env=fault, **listening)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert "Traceback" not in err
     assert not alive(running.pid)
@@ -408,6 +458,7 @@ def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".*.partial"))
 
 
+@POSIX
 def test_a_worker_that_dies_costs_its_item_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system ends a worker that works on one scene, again and again."""
     scenes_in(tmp_path, 4)
@@ -442,15 +493,32 @@ def test_results_do_not_depend_on_the_workers(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------- Dask
 
 
+ONCE = """
+import os
+import bandfuse.batches.work as work
+before = work._TOOLS["apply"]
+def deadly(item, share, progress):
+    try:
+        os.close(os.open({mark!r}, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return before(item, share, progress)
+    os.kill(os.getpid(), 9)
+work._TOOLS["apply"] = deadly
+"""
+"""Python that runs at the start of a worker: the first one that fuses a scene is killed."""
+
+
 @contextmanager
-def dask_cluster(tmp_path: Path, workers: int = 2) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+def dask_cluster(
+    tmp_path: Path, workers: int = 2, env: dict[str, str] | None = None
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler and workers as processes of their own, on loopback."""
     pytest.importorskip("distributed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": env}
     scheduler = subprocess.Popen(
         [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port),
          "--no-dashboard"], **quiet,
@@ -481,15 +549,16 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
         scenes_in(tmp_path / name, 24, size=(32, 40))
         batch_file(tmp_path / name)
     ok("batch", tmp_path / "alone/b.yaml")
-    with dask_cluster(tmp_path) as (address, crew):
+    (tmp_path / "site").mkdir()
+    mark = tmp_path / "killed"
+    (tmp_path / "site/sitecustomize.py").write_text(ONCE.format(mark=str(mark)))
+    path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with dask_cluster(tmp_path, env={**os.environ, "PYTHONPATH": path}) as (address, crew):
         wait_for_workers(address, 2)
         running = process("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
-        journal = tmp_path / "cluster/out/journal.jsonl"
-        while not (journal.exists() and journal.read_text().count('"done"') > 3):
-            assert running.poll() is None, running.communicate()
-            time.sleep(0.02)
-        crew[0].kill()
         out, err = running.communicate(timeout=120)
+        assert mark.exists()
+        assert sum(worker.poll() is not None for worker in crew) == 1
     assert running.returncode == 0, out + err
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
 

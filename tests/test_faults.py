@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
-from rasters import LAYOUTS, NORTH_UP, cli, listing, ok, read, spectra, truncated, write_tiff
+from faults import Bench, Ended, Fault
+from rasters import cli, listing, ok, read, spectra, truncated, write_tiff
 from test_cli import weights_file
 
 import bandfuse.tools.apply
@@ -174,104 +172,59 @@ def test_of_two_processes_one_wins(noise: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """About 85 MB of pixels, written quickly."""
-    path = tmp_path_factory.mktemp("large") / "large.tif"
-    tile = spectra(16, 256, 256, dtype="int16")
-    with rasterio.open(
-        path, "w", driver="GTiff", count=16, height=1024, width=2560, dtype="int16", transform=NORTH_UP,
-        **{**LAYOUTS["tiled-band"], "blockxsize": 256, "blockysize": 256},
-    ) as ds:  # fmt: skip
-        for row in range(0, 1024, 256):
-            for col in range(0, 2560, 256):
-                ds.write(tile + np.int16(row // 256 + col // 64), window=((row, row + 256), (col, col + 256)))
-    return path
+def bench() -> Iterator[Bench]:
+    with Bench() as found:
+        yield found
 
 
-def ended(
-    arguments: list[object], folder: Path, begun: Callable[[int], bool], number: signal.Signals
-) -> tuple[int, str]:
-    """Start bandfuse, send it a signal as soon as it has begun; the exit code and what was said. However long it takes:
-    pytest's own limit ends what hangs."""
-    process = started(arguments, folder, lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
-    try:
-        while not begun(process.pid) and process.poll() is None:
-            time.sleep(0.005)
-        assert process.poll() is None, process.communicate()
-        process.send_signal(number)
-        _, err = process.communicate()
-    finally:
-        if process.poll() is None:
-            process.kill()
-    return process.returncode, err
+ENDS = pytest.mark.parametrize(("how", "expected"), [("SIGINT", 130), ("SIGTERM", 143)], ids=["Ctrl-C", "SIGTERM"])
 
 
-BOTH = pytest.mark.parametrize(
-    ("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
-)
-PROC = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see how far it is")
-
-
-def check_ended(code: int, err: str, expected: int) -> None:
-    assert code == expected, err
-    assert "Traceback" not in err
-    assert err.count("nothing was written") == 1
+def check_ended(ended: Ended, expected: int, said: str = "nothing was written") -> None:
+    assert ended.code == expected, ended.err
+    assert "Traceback" not in ended.err
+    assert ended.err.count(said) == 1
 
 
 @POSIX
-@BOTH
-def test_ended_in_apply_it_leaves_nothing(large: Path, tmp_path: Path, number: signal.Signals, expected: int) -> None:
-    weights = weights_file(tmp_path / "w.safetensors", 16)
+@ENDS
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ended_in_apply_it_leaves_nothing(bench: Bench, tmp_path: Path, how: str, expected: int, threads: int) -> None:
+    """While the third window of several is written."""
+    weights = weights_file(tmp_path / "w.safetensors", 6)
+    write_tiff(tmp_path / "x.tif", spectra(6, 600, 520))
     before = listing(tmp_path)
-    arguments = ["apply", weights, large, "-o", "out.tif", "--threads", 1, "--memory", 16, "--co", "ZLEVEL=9"]
-    code, err = ended(arguments, tmp_path, lambda _: bool(list(tmp_path.glob(".out.tif.*/out.tif"))), number)
-    check_ended(code, err, expected)
+    arguments = ["apply", weights, "x.tif", "-o", "out.tif", "--threads", threads, "--memory", 16]
+    fault = Fault(3, how, kind="pixels")
+    check_ended(bench.run(tmp_path, *arguments, fault=fault), expected)
     assert listing(tmp_path) == before
 
 
-@PROC
-@BOTH
-def test_ended_in_the_reading_of_train_it_leaves_nothing(
-    large: Path, tmp_path: Path, number: signal.Signals, expected: int
-) -> None:
-    def reads(pid: int) -> bool:
-        for link in Path(f"/proc/{pid}/fd").glob("*"):
-            with suppress(OSError):
-                if os.readlink(link) == str(large):
-                    return True
-        return False
-
-    arguments = ["train", large, "-o", "run", "--groups", "equal:4", "--threads", 1, "--memory", 16]
-    code, err = ended(arguments, tmp_path, reads, number)
-    check_ended(code, err, expected)
-    assert listing(tmp_path) == {}
+@POSIX
+@ENDS
+@pytest.mark.parametrize(
+    "fault", [Fault(2, kind="read"), Fault(1, kind="pixels"), Fault(1, kind="pixels", after=True)],
+    ids=["reading", "writing", "written"],
+)  # fmt: skip
+def test_ended_in_train_it_leaves_nothing(bench: Bench, tmp_path: Path, fault: Fault, how: str, expected: int) -> None:
+    write_tiff(tmp_path / "x.tif", spectra(6, 300, 260))
+    before = listing(tmp_path)
+    arguments = ["train", "x.tif", "-o", "run", "--groups", "equal:3", "--no-report"]
+    check_ended(bench.run(tmp_path, *arguments, fault=replace(fault, how=how)), expected)
+    assert listing(tmp_path) == before
 
 
-@PROC
-@BOTH
-def test_ended_in_the_fit_it_leaves_nothing(tmp_path: Path, number: signal.Signals, expected: int) -> None:
-    """The checkpoint appears when the first steps are taken."""
+@POSIX
+@ENDS
+def test_ended_in_the_fit_it_leaves_nothing(bench: Bench, tmp_path: Path, how: str, expected: int) -> None:
+    """As soon as a checkpoint is whole."""
     write_tiff(tmp_path / "x.tif", spectra(6, 40, 40))
     before = listing(tmp_path)
-    checkpoint = tmp_path / "state"
-    code, err = ended(
-        ["train", "x.tif", "-o", "run", "--groups", "equal:2", "--optimizer", "adam", "--steps", 10**7, "--checkpoint",
-         checkpoint, "--checkpoint-every", 0, "--starts", 1],
-        tmp_path, lambda _: checkpoint.exists(), number,
+    ended = bench.run(
+        tmp_path, "train", "x.tif", "-o", "run", "--groups", "equal:2", "--optimizer", "adam", "--steps", 10**7,
+        "--checkpoint", "state", "--checkpoint-every", 0, "--starts", 1,
+        fault=Fault(1, how, kind="rename", after=True),
     )  # fmt: skip
-    check_ended(code, err, expected)
-    checkpoint.unlink(missing_ok=True)
+    check_ended(ended, expected)
+    (tmp_path / "state").unlink()
     assert listing(tmp_path) == before
-
-
-@POSIX
-@BOTH
-def test_ended_in_the_writing_of_train_it_leaves_nothing(
-    large: Path, tmp_path: Path, number: signal.Signals, expected: int
-) -> None:
-    code, err = ended(
-        ["train", large, "-o", "run", "--groups", "equal:4", "--steps", 1], tmp_path,
-        lambda _: bool(list(tmp_path.glob(".run.*/**/fused.tif"))), number,
-    )  # fmt: skip
-    check_ended(code, err, expected)
-    assert listing(tmp_path) == {}
