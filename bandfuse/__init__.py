@@ -23,6 +23,7 @@ The rooms, from the ground up. A file imports only from floors below its own (in
               objectives  descend                     torch: losses from moments or a sample; first-order steps
     floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
               arrays                                  one fusion over numpy, torch, dask and xarray
+              placing                                 scratch folders; sets of files take their place
     floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
               yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
     floor 9   scenes  config  report  export          places with their files; settings; reports; other programs' forms

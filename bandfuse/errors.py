@@ -57,10 +57,14 @@ def _rebuild(kind: type[BandfuseError], what: str, got: str, expected: str, reme
     return made
 
 
+LASTING = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+"""What the system says again, however often it is asked."""
+
+
 def is_transient(error: BaseException | None) -> bool:
     """Whether input or output failed on the way: worth another try."""
     while error is not None:
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | IsADirectoryError):
+        if isinstance(error, OSError) and not isinstance(error, LASTING):
             return True
         if isinstance(error, BandfuseError) and error.hiccup:
             return True

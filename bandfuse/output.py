@@ -9,17 +9,21 @@ import shutil
 import signal
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bandfuse.errors import OutputError
-from bandfuse.names import href as escaped
+from bandfuse.placing import PLAN, make_scratch, new_files, place, remove_scratch, settle
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 """Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They go when it goes."""
+
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a command. SIGHUP comes when a terminal is closed, and not on every system."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ def _require(overwrite: bool, path: Path) -> None:
 def _check_parent(path: Path) -> bool:
     """Check the folder above; whether the path exists."""
     parent = path.parent
+    settle(parent)
     try:
         exists = path.exists() or path.is_symlink()
         parent_there = parent.exists()
@@ -157,37 +162,56 @@ def _spare(path: Path, file: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- whole or never
 
 
-@contextmanager
-def whole_files(path: Path, inputs: Iterable[Path] = ()) -> Iterator[Path]:
-    """A place of the same name to write a file (and what belongs to it) to; it is moved to ``path`` at the end. It
-    may be a folder as well.
+Ready = Callable[[Path], None]
+"""Is given the scratch folder of an output once all in it is whole, before any of it takes its
+place."""
 
-    What GDAL left beside an earlier file goes with it. On any error, Ctrl-C included, nothing is left behind.
+
+@contextmanager
+def whole_files(path: Path, inputs: Iterable[Path] = (), ready: Ready | None = None) -> Iterator[Path]:
+    """A place of the same name to write a file or folder (and what belongs to it) to; all of it is
+    moved to ``path`` at the end.
+
+    What GDAL left beside an earlier file goes with it. On any error, Ctrl-C included, nothing is
+    left behind.
+
+    Parameters
+    ----------
+    inputs : files that are read. ready : is called before anything takes its place.
 
     Raises
     ------
-    OutputError : it cannot be written, or brings a file with it whose place is taken by an input or another file's.
+    OutputError : it cannot be written, or brings a file with it whose place is taken by an input or
+        another file's.
     """
-    folder, before = None, _state(path)
+    scratch, before = None, _state(path)
     try:
         with undisturbed():
-            folder = _scratch(path)
-        yield folder / path.name
-        files = sorted(folder.iterdir(), key=lambda f: f.name == path.name)
-        if not files:
+            scratch = _scratch(path)
+        yield scratch / path.name
+        company = [f.name for f in new_files(scratch, path.name) if f.name != path.name]
+        if not company and not os.path.lexists(scratch / path.name):
             raise OutputError(f"{path} was not written", expected="a driver that writes files")
-        _check_company(path, [f.name for f in files if f.name != path.name], inputs)
+        _check_company(path, company, inputs)
+        if ready is not None:
+            ready(scratch)
         _require_state(path, before)
-        if path.exists():
-            for ending in SIDECARS:
-                path.with_name(path.name + ending).unlink(missing_ok=True)
-        for file in files:
-            place = path.parent / file.name
-            _swap(file, place) if file.is_dir() else os.replace(file, place)
+        with undisturbed():
+            place(scratch, path, [path.name + ending for ending in SIDECARS] if path.exists() else [])
     except OSError as error:
-        raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
+        raise _unwritten(path, scratch, error) from error
     finally:
-        _remove(folder)
+        if scratch is not None:
+            with undisturbed():
+                remove_scratch(scratch)
+
+
+def _unwritten(path: Path, scratch: Path | None, error: OSError) -> OutputError:
+    """The error of an output that cannot be written."""
+    remedy = ""
+    if scratch is not None and (scratch / PLAN).exists():
+        remedy = f"Its files are in {scratch}: the next command that writes into {path.parent} puts them in place."
+    return OutputError(f"{path} cannot be written", got=error.strerror or str(error), remedy=remedy)
 
 
 @contextmanager
@@ -240,36 +264,28 @@ def _literal(text: str) -> str:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to write into; it is renamed to ``path`` at the end, in the place of an earlier one."""
-    folder, before = None, _state(path)
-    try:
-        with undisturbed():
-            folder = _scratch(path)
+def whole_folder(path: Path, ready: Ready | None = None) -> Iterator[Path]:
+    """A folder to write into; it takes the place of ``path``, and of an earlier folder there, at the
+    end. ``ready``: as for ``whole_files``."""
+    with whole_files(path, ready=ready) as folder:
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise _unwritten(path, None, error) from error
         yield folder
-        _require_state(path, before)
-        _swap(folder, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
-    finally:
-        _remove(folder)
-
-
-def _remove(folder: Path | None) -> None:
-    """Take a scratch folder away, whatever comes in between."""
-    if folder is not None:
-        with undisturbed():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the end of the block. Python hands them to the main thread alone."""
+    """Signals that end a command wait until the end of the block.
+
+    Python hands them to the main thread alone.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in numbers}
     try:
         yield
@@ -301,23 +317,6 @@ def _require_state(path: Path, before: tuple[int, int, int] | None) -> None:
         ) from FileExistsError(str(path))
 
 
-def _swap(folder: Path, path: Path) -> None:
-    """Move a folder to its place. An earlier one is put back if that fails, whatever the reason."""
-    if not path.exists():
-        os.rename(folder, path)
-        return
-    aside = _scratch(path)
-    old = aside / path.name
-    try:
-        os.rename(path, old)
-        os.rename(folder, path)
-    finally:
-        if old.exists() and not path.exists():
-            os.rename(old, path)
-        if path.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-
-
 def _scratch(path: Path) -> Path:
     """A new folder beside a path, with the rights of any folder made there.
 
@@ -326,7 +325,6 @@ def _scratch(path: Path) -> Path:
     """
     folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
-        folder.mkdir()
+        return make_scratch(path)
     except OSError as error:
         raise OutputError(f"folder {path.parent} cannot be written to", got=error.strerror or str(error)) from error
-    return folder

@@ -349,7 +349,7 @@ def test_another_batch_on_the_same_output_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_line_that_was_cut_short_is_ended_and_not_read(tmp_path: Path) -> None:
+def test_a_line_that_was_cut_short_is_taken_away(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.write([{"event": "done", "item": "a"}, {"event": "done", "item": "b"}])
     file = tmp_path / "journal.jsonl"

@@ -5,8 +5,8 @@ Order inside the room, from the ground up; each file imports only from those bef
     settings   the batch file: its models, checked with file and line
     scenes     rules that find scenes and what belongs to them
     plan       jobs × scenes → items of work
-    journal    what happened, one line per event, on the disk before anything builds on it
     marks      files as they were, and whether they still are
+    journal    what happened, one line per event, on the disk before anything builds on it
     work       one item, done by whichever process
     crew       who does the work: this process or several
     cluster    the workers of a Dask scheduler as a crew

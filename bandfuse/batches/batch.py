@@ -13,14 +13,15 @@ from pathlib import Path
 import bandfuse
 from bandfuse.batches.cluster import cluster
 from bandfuse.batches.crew import Crew, local
-from bandfuse.batches.journal import Event, Journal, last_done, look_into
+from bandfuse.batches.journal import NAME, Event, Journal, last_done, look_into
 from bandfuse.batches.marks import size_of
-from bandfuse.batches.plan import Plan, plan
-from bandfuse.batches.run import Run, Watch, clean, unwatched
+from bandfuse.batches.plan import FILES, Plan, plan
+from bandfuse.batches.run import Run, Watch, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
 from bandfuse.batches.summary import with_drift, write_summary
-from bandfuse.errors import ConfigError
+from bandfuse.errors import ConfigError, OutputError
 from bandfuse.output import whole_files
+from bandfuse.placing import settle
 from bandfuse.results import BatchPlan, BatchResult, PlannedItem
 
 
@@ -52,15 +53,16 @@ def batch(
     started = time.perf_counter()
     config, made = planned(path, sets)
     folder = made.folder
+    _require_free(folder, overwrite=overwrite)
     with (
         _crew(workers, dask=dask, scheduler=scheduler) as crew,
         Journal(require_folder(folder), fresh=fresh) as journal,
         crew,
     ):
-        clean(folder)
+        _settle(made)
         write_manifest(folder, config, made, journal.before)
         rows = with_drift(Run(made, crew, journal, watch, overwrite=overwrite)(fail_fast=fail_fast))
-        clean(folder)
+        _settle(made)
         write_manifest(folder, config, made, journal.read())
     states = [row.state for row in rows]
     result = BatchResult(
@@ -76,6 +78,21 @@ def planned(path: str | Path, sets: Sequence[str] = ()) -> tuple[BatchConfig, Pl
     """A batch file and its items; nothing is done."""
     config, lines = read_batch(path, sets)
     return config, plan(config, Path(path).absolute().parent, lines)
+
+
+def _require_free(folder: Path, *, overwrite: bool) -> None:
+    """Refuse a folder of a first run where others' files stand at the names of the batch's own."""
+    there = next((name for name in FILES if (folder / name).exists()), None)
+    if there is not None and not overwrite and not (folder / NAME).exists():
+        raise OutputError(
+            f"{folder / there} exists, and no batch has made it", remedy="Choose another output, or use --overwrite."
+        )
+
+
+def _settle(made: Plan) -> None:
+    """Finish or remove what commands that ended suddenly have left, wherever the batch writes."""
+    for folder in dict.fromkeys([made.folder, *(Path(item.output).parent for item in made.items)]):
+        settle(folder)
 
 
 def _crew(workers: int, *, dask: bool, scheduler: str | None) -> AbstractContextManager[Crew]:

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import bandfuse
-from bandfuse.batches.crew import Crew, share_of
+from bandfuse.batches.crew import LEFT_TO_PARENT, Crew, share_of
 from bandfuse.batches.work import Share
 from bandfuse.errors import ConfigError, InputError, RunError, shorten
 from bandfuse.stream import Spread
@@ -55,17 +55,18 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
 
 
 def _own(distributed: Any, workers: int | None) -> Any:
-    """A cluster of processes on this machine. They do not hear Ctrl-C, which is their parent's business."""
-    heard = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if heard else None
+    """A cluster of processes on this machine. They do not hear Ctrl-C, nor that a terminal is closed: that is their
+    parent's business."""
+    heard = LEFT_TO_PARENT if threading.current_thread() is threading.main_thread() else []
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
     try:
         return distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True,
             silence_logs=logging.CRITICAL,
         )  # fmt: skip
     finally:
-        if heard:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -31,6 +31,9 @@ SPREAD_FROM = 256 * 2**20
 ASKED, WAIT = 20, 0.5
 """How often a worker is asked to end, and how many seconds it is waited for each time."""
 
+LEFT_TO_PARENT = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+"""Signals that the terminal sends to all processes at once. The parent ends its workers itself."""
+
 SMALL = 2**20
 """Items with inputs of less bytes may go in bundles."""
 
@@ -146,8 +149,10 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 
 
 def _begin() -> None:
-    """In a new worker: Ctrl-C is the parent's business, being ended cleans up, and no worker outlives its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a new worker: Ctrl-C and a closed terminal are the parent's business, being ended cleans up, and no worker
+    outlives its parent."""
+    for number in LEFT_TO_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # Where Python takes no exception, such as while it clears away, the parent asks again.
     sys.unraisablehook = lambda found: None if found.exc_type is SystemExit else sys.__unraisablehook__(found)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bandfuse.batches.plan import Item
 from bandfuse.errors import UsageError
+from bandfuse.output import whole_files
+from bandfuse.placing import sync
 from bandfuse.raster import describe
 
 SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")
@@ -100,6 +103,49 @@ def output_files(output: str) -> list[str]:
         *with_sidecars([output]),
         *(p for p in [str(path.with_name(f"{path.stem}.stac.json"))] if os.path.isfile(p)),
     ]
+
+
+def claim_of(output: str) -> Path:
+    """The file that tells what is about to stand at an output, until the journal tells it."""
+    path = Path(output)
+    return path.with_name(f".{path.name}.claim")
+
+
+def claim(output: str, scratch: Path) -> None:
+    """Write down the files of an output that is whole, before they take their place: if all ends suddenly then, the
+    next run knows them."""
+    main, marks = scratch / Path(output).name, []
+    folder = main if main.is_dir() else scratch
+    for file in sorted(p for p in folder.iterdir() if p.is_file()):
+        final = Path(output).parent / file.relative_to(scratch)
+        marks.append({**mark(str(file), content=False), "path": str(final)})
+    with whole_files(claim_of(output)) as made:
+        made.write_text(json.dumps(marks), encoding="utf-8")
+        sync(made)
+
+
+def claimed(output: str) -> list[Mark] | None:
+    """The files that were about to stand at an output; None if nothing tells."""
+    try:
+        return list(json.loads(claim_of(output).read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def is_own(output: str, versions: Iterable[Sequence[Mark]]) -> bool:
+    """Whether what stands at an output is what the batch wrote: one of the versions, as far as its files are there."""
+    if not os.path.lexists(output):
+        return True
+    here = {os.path.basename(p): mark(p, content=False) for p in output_files(output)}
+    return any(_is_version(output, here, marks) for marks in versions)
+
+
+def _is_version(output: str, here: Mapping[str, Mark], marks: Sequence[Mark]) -> bool:
+    """Files are compared by name, size and time: the folder may have another name now."""
+    there = {os.path.basename(m["path"]): m for m in marks}
+    shared = here.keys() & there.keys()
+    needed = shared if os.path.isdir(output) else shared & {os.path.basename(output)}
+    return bool(needed) and all(here[n][key] == there[n][key] for n in shared for key in ("size", "mtime_ns"))
 
 
 def unchanged(event: dict[str, Any], item: Item) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -14,7 +12,7 @@ from typing import Any
 
 from bandfuse.batches.crew import Crew
 from bandfuse.batches.journal import Event, Journal, last_done
-from bandfuse.batches.marks import checksum, unchanged
+from bandfuse.batches.marks import checksum, claim_of, claimed, is_own, unchanged
 from bandfuse.batches.plan import Item, Plan
 from bandfuse.batches.work import Found
 from bandfuse.results import BatchItem
@@ -37,9 +35,7 @@ class Run:
         self, plan: Plan, crew: Crew, journal: Journal, watch: Watch = unwatched, *, overwrite: bool = False
     ) -> None:
         self._crew, self._journal, self._watch = crew, journal, watch
-        self._done, self._own = last_done(journal.before), set(journal.own)
-        if overwrite:
-            self._own |= {item.key for item in plan.items}
+        self._done, self._overwrite = last_done(journal.before), overwrite
         self._rows: dict[str, list[BatchItem]] = {}
         self._items = {item.key: item for item in plan.items}
         self._ready = deque(item for item in plan.items if item.needs is None)
@@ -55,6 +51,7 @@ class Run:
     def __call__(self, *, fail_fast: bool = False) -> list[BatchItem]:
         """Do all items; their rows in order of the plan."""
         self._watch({"event": "planned", "items": len(self._items)})
+        self._take_claims(self._items.values())
         while self._ready or self._running or self._alone:
             self._give_out()
             self._flush()
@@ -86,16 +83,30 @@ class Run:
         return item.needs is None or bool(before.get("weights") == _sum_of(item.weights))
 
     def _start(self, items: list[Item]) -> None:
-        given = [replace(item, own=item.key in self._own or not os.path.lexists(item.output)) for item in items]
+        self._take_claims(item for item in items if item.key in self._tries)
+        given = [replace(item, own=self._is_own(item)) for item in items]
         for item in items:
             self._tries[item.key] = self._tries.get(item.key, 0) + 1
-            self._own.add(item.key)
             self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
         self._flush()
         try:
             self._running[self._crew.give(given)] = items
         except (RuntimeError, OSError) as error:
             self._mourn(items, error)
+
+    def _is_own(self, item: Item) -> bool:
+        """Whether whatever stands at the output may be replaced."""
+        return self._overwrite or is_own(item.output, self._journal.own.get(item.key, ()))
+
+    def _take_claims(self, items: Iterable[Item]) -> None:
+        """Take into the journal what workers have left that ended suddenly, around the moment at which their outputs
+        took their place."""
+        found = {item.key: (item, marks) for item in items if (marks := claimed(item.output)) is not None}
+        for key, (_, marks) in found.items():
+            self._say({"event": "claimed", "item": key, "outputs": marks})
+        self._flush()
+        for item, _ in found.values():
+            claim_of(item.output).unlink(missing_ok=True)
 
     def _take_in(self) -> None:
         """What is done by now, one bundle at least."""
@@ -174,15 +185,12 @@ class Run:
 
     def _flush(self) -> None:
         self._journal.write(self._events)
+        for event in self._events:
+            if event["event"] == "done":
+                claim_of(self._items[event["item"]].output).unlink(missing_ok=True)
         self._events.clear()
 
 
 def _sum_of(weights: str | None) -> str:
     """SHA-256 of a weights file; empty for none."""
     return "" if weights is None or not Path(weights).is_file() else checksum(weights)
-
-
-def clean(folder: Path) -> None:
-    """Take away what a sudden end left half-written: nothing of it was ever an output."""
-    for scratch in folder.rglob(".*.partial"):
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bandfuse.batches.marks import Mark, checksum, inputs_of, mark, output_files
+from bandfuse.batches.marks import Mark, checksum, claim, inputs_of, mark, output_files
 from bandfuse.batches.plan import Item
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
 from bandfuse.errors import BandfuseError, InputError, is_transient
@@ -83,7 +84,8 @@ def _failure(reason: str, started: float, *, transient: bool) -> Found:
 def _train(item: Item, share: Share, progress: Progress) -> Found:
     from bandfuse.tools.train import train
 
-    report, messages = train(TrainConfig(**_settings(item, share)), progress)
+    ready = partial(claim, item.output)
+    report, messages = train(TrainConfig(**_settings(item, share)), progress, ready=ready)
     scores = _mean(report.scores.holdout or report.scores.train)
     sums = {file.path: file.sha256 for file in report.inputs}
     return {
@@ -95,7 +97,8 @@ def _train(item: Item, share: Share, progress: Progress) -> Found:
 def _apply(item: Item, share: Share, progress: Progress) -> Found:
     from bandfuse.tools.apply import apply
 
-    result = apply(str(item.weights), ApplyConfig(**_settings(item, share)), progress)
+    ready = partial(claim, item.output)
+    result = apply(str(item.weights), ApplyConfig(**_settings(item, share)), progress, ready=ready)
     return {"scores": {"valid_share": result.valid_share}, "messages": result.messages}
 
 
@@ -107,7 +110,7 @@ def _evaluate(item: Item, share: Share, progress: Progress) -> Found:
     inputs = [Path(p) for p in inputs_of(item)]
     check_file(path, overwrite=overwrite, inputs=inputs)
     result = evaluate(str(item.weights), EvaluateConfig(**settings), progress)
-    with whole_files(path, inputs) as scratch:
+    with whole_files(path, inputs, partial(claim, item.output)) as scratch:
         scratch.write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return {"scores": _mean(result.scores), "messages": []}
 

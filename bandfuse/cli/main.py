@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -92,10 +93,11 @@ def root(
 
 
 def _last_words(what: str) -> None:
-    """Say what became of the outputs; below the bar, if there is one."""
+    """Say what became of the outputs; below the bar, if there is one. The terminal may be gone."""
     from bandfuse.cli.show import Ended
 
-    typer.echo(("\n" if sys.stderr.isatty() else "") + f"{what}: {Ended.now}", err=True)
+    with suppress(OSError):
+        typer.echo(("\n" if sys.stderr.isatty() else "") + f"{what}: {Ended.words()}", err=True)
 
 
 def _ended(number: int, frame: object) -> None:
@@ -106,7 +108,10 @@ def _ended(number: int, frame: object) -> None:
 
 def main() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
-    signal.signal(signal.SIGTERM, _ended)
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal; not on Windows, and not under nohup
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _ended)
     try:
         sys.exit(app(standalone_mode=False))
     except Mistake as mistake:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from bandfuse.errors import shorten
+from bandfuse.placing import WRITTEN
 from bandfuse.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -51,15 +52,36 @@ class Level:
 
 
 class Ended:
-    """What is true of the outputs when a command is interrupted."""
+    """What is true of the outputs when a command is interrupted. ``now``: empty for the files."""
 
-    now = "nothing was written"
+    now = ""
+
+    @classmethod
+    def words(cls) -> str:
+        """What a user is told."""
+        if cls.now:
+            return cls.now
+        if not WRITTEN:
+            return "nothing was written"
+        names = shorten(dict.fromkeys(map(str, WRITTEN)), most=6)
+        return f"{names} written, and nothing else"
+
+
+class _Notes(logging.Handler):
+    """Shows what the library logs as notes."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 def set_level(verbose: bool, quiet: bool) -> None:
     """Take -v and -q; GDAL's own messages are shown with -v only."""
     Level.now = int(verbose) - int(quiet)
-    Ended.now = "nothing was written"
+    Ended.now = ""
+    WRITTEN.clear()
+    ours = logging.getLogger("bandfuse")
+    ours.handlers, ours.propagate = [_Notes()], False
+    ours.setLevel(logging.INFO)
     logger = logging.getLogger("rasterio")
     logger.handlers = [logging.StreamHandler() if verbose else logging.NullHandler()]
     logger.propagate = False

@@ -17,7 +17,7 @@ from bandfuse.errors import ConfigError, InputError, OutputError
 from bandfuse.export import stac
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
-from bandfuse.output import Contents, check_file, check_folder, whole_files
+from bandfuse.output import Contents, Ready, check_file, check_folder, whole_files
 from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import (
@@ -42,9 +42,17 @@ from bandfuse.windows import Window
 
 
 def apply(
-    weights: str | Path, config: ApplyConfig, progress: Progress = silent, *, keep: Sequence[Path] = ()
+    weights: str | Path,
+    config: ApplyConfig,
+    progress: Progress = silent,
+    *,
+    keep: Sequence[Path] = (),
+    ready: Ready | None = None,
 ) -> ApplyResult:
-    """Fuse scenes with the weights in a file. Outputs never take the place of inputs, nor of the files in ``keep``.
+    """Fuse scenes with the weights in a file.
+
+    Outputs never take the place of inputs, nor of the files in ``keep``. ``ready`` is given the
+    scratch folder of each output before that takes its place.
 
     Raises
     ------
@@ -70,7 +78,7 @@ def apply(
     drivers = drivers_of(outputs, config)
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
-                inputs=inputs, device=device,
+                inputs=inputs, device=device, ready=ready,
                 beside=stac.beside(path, scene.grid, fusion.outputs, encoding, driver) if config.stac else None)
         for scene, fusion, path, driver in zip(scenes, fusions, outputs, drivers, strict=True)
     ]  # fmt: skip
@@ -243,9 +251,10 @@ def fuse_to(
     inputs: Iterable[Path] = (),
     device: str = "cpu",
     beside: Mapping[str, bytes] | None = None,
+    ready: Ready | None = None,
 ) -> tuple[int, int]:
     """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped.
-    Files ``beside`` it, by name, appear with it."""
+    Files ``beside`` it, by name, appear with it. ``ready``: as for ``whole_files``."""
     valid = clipped = 0
 
     def writer(grid: Raster) -> Writer:
@@ -253,7 +262,7 @@ def fuse_to(
 
     k, scene = len(fusion.outputs), scene.fused
     weight = scene.reader(fusion.support).bytes_per_pixel + 4 * k
-    with whole_files(path, inputs) as scratch:
+    with whole_files(path, inputs, ready) as scratch:
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
         sensed = scratch.with_name(f"{scratch.name}.sensed")
         with writer(scene.grid) if scene.grid.glt is None else orthorectified(

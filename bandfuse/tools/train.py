@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bandfuse.config import NOT_RESULTS, TrainConfig, named_file
 from bandfuse.errors import ConfigError
 from bandfuse.export import stac
-from bandfuse.output import Contents, check_file, check_folder, whole_folder
+from bandfuse.output import Contents, Ready, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
@@ -55,6 +55,7 @@ def train(
     *,
     loss: LossFunction | None = None,
     keep: Sequence[Path] = (),
+    ready: Ready | None = None,
 ) -> tuple[TrainReport, list[str]]:
     """Learn weights and write the run folder. Gives the report, and messages for the user.
 
@@ -62,6 +63,7 @@ def train(
     ----------
     loss : a loss of your own for regression: ``loss(y, target)`` of two (N, K) tensors gives (N,) or a scalar.
     keep : further files that the run must not take the place of.
+    ready : is given the scratch folder of the run before that takes its place.
 
     Raises
     ------
@@ -76,14 +78,16 @@ def train(
     _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums:
         trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start)
-        report = _write(folder, trained, checksums, progress)
+        report = _write(folder, trained, checksums, progress, ready)
     return report, trained.messages
 
 
-def _write(folder: Path, trained: Trained, checksums: Checksums, progress: Progress) -> TrainReport:
+def _write(
+    folder: Path, trained: Trained, checksums: Checksums, progress: Progress, ready: Ready | None
+) -> TrainReport:
     """The run folder, whole or not at all."""
     started = time.perf_counter()
-    with whole_folder(folder) as scratch:
+    with whole_folder(folder, ready) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
         text = dump_yaml(trained.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True))
         (scratch / "config.yaml").write_text(text, encoding="utf-8")

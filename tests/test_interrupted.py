@@ -1,0 +1,176 @@
+"""Every command, ended at every point at which it changes files: the old output is whole or the new one is, what is
+said is true, and the next command leaves nothing behind.
+
+``BANDFUSE_ALL_FAULTS=1`` (``make faults``) tries every point with every signal and a full disk; without it every point
+is killed, and meets one of the others in turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from faults import Bench, Ended, Fault
+from rasters import spectra, wavelengths, write_tiff
+from test_outputs import weights_for
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
+
+ALL = bool(os.environ.get("BANDFUSE_ALL_FAULTS"))
+
+CODES = {"SIGKILL": -9, "SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "ENOSPC": 2}
+"""How a command ends that a fault ends."""
+
+INT = ("--dtype", "int16", "--scale", "0.001")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that replaces an output.
+
+    ``old``, ``new``: the arguments that make the first output, and the one in its place. ``output``: its name.
+    ``times``: endings of files that tell the time, so that two runs differ.
+    """
+
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+    output: str
+    times: tuple[str, ...] = ()
+
+
+def apply_case(output: str, *how: str, times: tuple[str, ...] = ()) -> Case:
+    command = ("apply", "w.safetensors", "x.tif", "-o", output, *how)
+    return Case(command, (*command, *INT, "--overwrite"), output, times)
+
+
+TRAIN = ("train", "x.tif", "-o", "run", "--groups", "equal:2", "--folds", "0", "--no-report")
+RESAMPLE = ("resample", "x.tif", "--sensor", "mine.csv", "-o", "y.tif")
+EXPORT = ("export", "w.safetensors", "--scene", "x.tif", "-o", "y.vrt", "--to", "vrt")
+SPECTRA = ("export", "w.safetensors", "-o", "y.sli", "--to", "sli")
+
+CASES = {
+    "GTiff": apply_case("y.tif"),
+    "ENVI": apply_case("y.dat", "--driver", "ENVI", "--stac", times=(".json",)),
+    "COG": apply_case("y.tif", "--driver", "COG"),
+    "Zarr": apply_case("y.zarr", "--stac", times=(".json",)),
+    "resample": Case(RESAMPLE, (*RESAMPLE, *INT, "--overwrite"), "y.tif"),
+    "train": Case(TRAIN, (*TRAIN, "--groups", "equal:3", "--overwrite"), "run", ("report.json",)),
+    "export": Case(EXPORT, ("export", "v.safetensors", *EXPORT[2:], "--overwrite"), "y.vrt"),
+    "export-sli": Case(SPECTRA, ("export", "v.safetensors", *SPECTRA[2:], "--overwrite"), "y.sli"),
+}
+
+SETTLE = ("export", "w.safetensors", "--to", "json", "-o", "next.json", "--overwrite")
+"""Some next command that writes into the same folder."""
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene of two windows, and weights of two kinds."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_tiff(folder / "x.tif", spectra(6, 70, 40), nm=wavelengths(6), fwhm=[120] * 6)
+    weights_for(folder, outputs=2).rename(folder / "v.safetensors")
+    weights_for(folder)
+    (folder / "mine.csv").write_text("name,centre_nm,fwhm_nm\nb1,520,150\nb2,760,150\n")
+    return folder
+
+
+def files(folder: Path, case: Case, stem: str) -> dict[str, str]:
+    """The files of the output, with checksums of those that do not tell the time."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name.startswith(stem):
+            told = name.endswith(case.times) if case.times else False
+            found[name] = "" if told else hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def hidden(folder: Path) -> list[str]:
+    return [p.name for p in folder.rglob(".*") if p.name.endswith((".partial", ".claim"))]
+
+
+def faults(count: int) -> Iterator[Fault]:
+    """Of so many points: each killed, and one of the other ends in turn; or all."""
+    others = [
+        Fault(how=how, after=after) for how in ("SIGINT", "SIGTERM", "SIGHUP") for after in (False, True)
+    ] + [Fault(how="ENOSPC")]  # fmt: skip
+    for number in range(1, count + 1):
+        for fault in [Fault(), *(others if ALL else [others[number % len(others)]])]:
+            yield Fault(number, fault.how, fault.after)
+
+
+def check_words(ended: Ended, fault: Fault, output: str, old: bool) -> None:
+    """The exit code and the message tell what happened."""
+    where = f"{fault} {ended.code} {ended.err}"
+    assert "Traceback" not in ended.err, where
+    if fault.how == "SIGKILL":
+        assert ended.code == -9, where
+    elif ended.code == 0:
+        assert not old, where
+        assert fault.how == "ENOSPC", where
+    else:
+        assert ended.code == CODES[fault.how], where
+        if fault.how != "ENOSPC":
+            said = "nothing was written" if old else f"{output} written, and nothing else"
+            assert said in ended.err, where
+
+
+TRIED: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def told() -> Iterator[None]:
+    """How many points were tried, for those who ask."""
+    yield
+    if place := os.environ.get("BANDFUSE_FAULTS_COUNTED"):
+        Path(place).write_text("".join(f"{key}\t{n}\n" for key, n in sorted(TRIED.items())))
+
+
+@pytest.mark.timeout(3600 if ALL else 1200)
+@pytest.mark.parametrize("name", CASES)
+def test_ended_at_any_point_one_output_is_whole(
+    bench: Bench, inputs: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CASES[name]
+    stem = Path(case.output).stem
+    start, folder = tmp_path / "start", tmp_path / "now"
+    shutil.copytree(inputs, start)
+    assert bench.run(start, *case.old).code == 0
+    old = files(start, case, stem)
+    shutil.copytree(start, folder)
+    clean = bench.run(folder, *case.new)
+    assert clean.code == 0, clean.err
+    new = files(folder, case, stem)
+    assert new != old
+    assert clean.calls
+    for fault in faults(len(clean.calls)):
+        shutil.rmtree(folder)
+        shutil.copytree(start, folder)
+        ended = bench.run(folder, *case.new, fault=fault)
+        TRIED[f"{name}\t{fault.how}"] += 1
+        point = f"{fault}: {clean.calls[fault.at - 1]}"
+        seen = files(folder, case, stem)
+        if fault.how != "SIGKILL":
+            assert seen in (old, new), point
+            if fault.how != "ENOSPC":
+                assert not hidden(folder), point
+            check_words(ended, fault, case.output, seen == old)
+        after = bench.run(folder, *SETTLE)
+        assert after.code == 0, (point, after.err)
+        later = files(folder, case, stem)
+        assert later in (old, new), (point, later, after.err)
+        if fault.how != "SIGKILL":
+            assert later == seen, point
+        assert not hidden(folder), point
