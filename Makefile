@@ -3,13 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 
-# Where other packages are met: what `make test-lowest` and `make test-newest` run.
-CORE := tests/test_dependencies.py tests/test_structure.py tests/test_raster.py tests/test_roundtrip.py \
-	tests/test_formats.py tests/test_outputs.py tests/test_rio.py tests/test_quirks.py tests/test_arrays.py \
-	tests/test_stac.py tests/test_exact.py tests/test_groups.py tests/test_metadata.py tests/test_weightsfile.py \
-	tests/test_checkpoint.py
-
-.PHONY: demo test test-kernels test-lowest test-newest lint bench clean
+.PHONY: demo test test-kernels lint faults bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -54,6 +48,10 @@ lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Every command, ended at every point at which it changes files, by every signal and by a full disk.
+faults: .venv/ready
+	BANDFUSE_ALL_FAULTS=1 $(BIN)/python -m pytest -n auto tests/test_interrupted.py
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/run.py

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bandfuse.errors import OutputError
-from bandfuse.placing import PLAN, make_scratch, new_files, place, remove_scratch, settle
+from bandfuse.placing import PLAN, State, make_scratch, new_files, place, remove_scratch, settle, state_of, sync
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 """Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They go when it goes."""
@@ -44,6 +43,13 @@ class Contents:
         return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in (self.mark, *self.others))
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What stood at an output when it was checked; nothing else is replaced."""
+
+    state: State | None
+
+
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
@@ -51,8 +57,8 @@ def _is_folder(path: Path) -> bool:
 # ------------------------------------------------------------------------------------------------------------ may it be
 
 
-def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a file that must not or cannot be written, before any work is done.
+def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Seen:
+    """Refuse a file that must not or cannot be written, before any work is done. Gives what stands there now.
 
     Parameters
     ----------
@@ -65,17 +71,19 @@ def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> N
     exists = _check_parent(path)
     for file in inputs:
         _spare(path, file)
+    seen = Seen(state_of(path))
     if not exists:
-        return
+        return seen
     if path.is_dir():
         raise OutputError(f"{path} is a folder", expected="a file name for the output")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is no ordinary file, and is not replaced", expected="another name for the output")
     _require(overwrite, path)
+    return seen
 
 
-def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Iterable[Path] = ()) -> None:
-    """Refuse a folder that must not or cannot be made, before any work is done.
+def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Seen:
+    """Refuse a folder that must not or cannot be made, before any work is done. Gives what stands there now.
 
     Only a folder that holds what bandfuse puts there and nothing else is ever replaced.
 
@@ -90,8 +98,9 @@ def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Ite
                 f"{path} would replace {file}, which is read", expected="an output apart from all inputs",
                 remedy="Choose another output.",
             )  # fmt: skip
+    seen = Seen(state_of(path))
     if not exists:
-        return
+        return seen
     _require(overwrite, path)
     if not (path / contents.mark).is_file():
         raise OutputError(
@@ -107,6 +116,7 @@ def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Ite
             got="files that bandfuse did not write there",
             remedy="Move them away, or choose another output.",
         )
+    return seen
 
 
 def _require(overwrite: bool, path: Path) -> None:
@@ -168,7 +178,12 @@ place."""
 
 
 @contextmanager
-def whole_files(path: Path, inputs: Iterable[Path] = (), ready: Ready | None = None) -> Iterator[Path]:
+def whole_files(
+    path: Path,
+    inputs: Iterable[Path] = (),
+    ready: Ready | None = None,
+    seen: Seen | None = None,
+) -> Iterator[Path]:
     """A place of the same name to write a file or folder (and what belongs to it) to; all of it is
     moved to ``path`` at the end.
 
@@ -178,13 +193,14 @@ def whole_files(path: Path, inputs: Iterable[Path] = (), ready: Ready | None = N
     Parameters
     ----------
     inputs : files that are read. ready : is called before anything takes its place.
+    seen : what stood there when it was checked; else what stands there now.
 
     Raises
     ------
     OutputError : it cannot be written, or brings a file with it whose place is taken by an input or
         another file's.
     """
-    scratch, before = None, _state(path)
+    scratch, before = None, state_of(path) if seen is None else seen.state
     try:
         with undisturbed():
             scratch = _scratch(path)
@@ -196,6 +212,8 @@ def whole_files(path: Path, inputs: Iterable[Path] = (), ready: Ready | None = N
         if ready is not None:
             ready(scratch)
         _require_state(path, before)
+        if before is not None:
+            sync(scratch)
         with undisturbed():
             place(scratch, path, [path.name + ending for ending in SIDECARS] if path.exists() else [])
     except OSError as error:
@@ -264,10 +282,10 @@ def _literal(text: str) -> str:
 
 
 @contextmanager
-def whole_folder(path: Path, ready: Ready | None = None) -> Iterator[Path]:
+def whole_folder(path: Path, ready: Ready | None = None, seen: Seen | None = None) -> Iterator[Path]:
     """A folder to write into; it takes the place of ``path``, and of an earlier folder there, at the
-    end. ``ready``: as for ``whole_files``."""
-    with whole_files(path, ready=ready) as folder:
+    end. ``ready``, ``seen``: as for ``whole_files``."""
+    with whole_files(path, ready=ready, seen=seen) as folder:
         try:
             folder.mkdir()
         except OSError as error:
@@ -296,21 +314,9 @@ def undisturbed() -> Iterator[None]:
         signal.raise_signal(came[0])
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
-    """What tells one file or folder of a name from another; None if there is none. What is laid into a folder does not
-    make it another."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    if stat.S_ISDIR(found.st_mode):
-        return found.st_ino, 0, 0
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _require_state(path: Path, before: tuple[int, int, int] | None) -> None:
+def _require_state(path: Path, before: State | None) -> None:
     """What another process wrote meanwhile is not replaced."""
-    if _state(path) != before:
+    if state_of(path) != before:
         raise OutputError(
             f"{path} was written by another process meanwhile, and is left as it is",
             remedy="Look at it, then run again or choose another output.",

@@ -156,7 +156,8 @@ def new_files(scratch: Path, name: str) -> list[Path]:
 
 
 def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
-    """Put all that lies in a scratch folder of ``path`` in its place.
+    """Put all that lies in a scratch folder of ``path`` in its place. What replaces other files
+    must be on the disk (``sync``).
 
     Parameters
     ----------
@@ -170,9 +171,6 @@ def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
     folder, new = path.parent, [f.name for f in new_files(scratch, path.name)]
     names = dict.fromkeys([path.name, *reversed(new), *going])
     old = [name for name in names if os.path.lexists(folder / name)]
-    if old:
-        for name in new:
-            sync(scratch / name)
     if new == [path.name] and old in ([], new) and (not old or _is_file(path, scratch / path.name)):
         os.replace(scratch / path.name, path)
     else:

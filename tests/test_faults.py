@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults import Bench, Ended, Fault
+from faults import Bench, Ended, Fault, environment
 from rasters import cli, listing, ok, read, spectra, truncated, write_tiff
 from test_cli import weights_file
 
@@ -23,11 +24,16 @@ PROGRAM = Path(sys.executable).with_name("bandfuse")
 POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals and limits on Windows")
 
 
-def started(arguments: list[object], folder: Path, before: Callable[[], object] | None = None) -> subprocess.Popen[str]:
+def started(
+    arguments: list[object],
+    folder: Path,
+    before: Callable[[], object] | None = None,
+    env: dict[str, str] | None = None,
+) -> subprocess.Popen[str]:
     """Start bandfuse in a folder; ``before`` is called in the new process."""
     return subprocess.Popen(
         [str(PROGRAM), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        preexec_fn=before,
+        preexec_fn=before, env=env,
     )  # fmt: skip
 
 
@@ -177,7 +183,7 @@ def bench() -> Iterator[Bench]:
         yield found
 
 
-ENDS = pytest.mark.parametrize(("how", "expected"), [("SIGINT", 130), ("SIGTERM", 143)], ids=["Ctrl-C", "SIGTERM"])
+ENDS = pytest.mark.parametrize(("how", "expected"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 
 
 def check_ended(ended: Ended, expected: int, said: str = "nothing was written") -> None:
@@ -215,6 +221,33 @@ def test_ended_in_train_it_leaves_nothing(bench: Bench, tmp_path: Path, fault: F
 
 
 @POSIX
+def test_what_is_to_survive_a_closed_terminal_does(tmp_path: Path) -> None:
+    """As under nohup."""
+    weights = weights_file(tmp_path / "w.safetensors", 6)
+    write_tiff(tmp_path / "x.tif", spectra(6))
+    arguments = ["apply", weights, "x.tif", "-o", "out.tif"]
+    fault = environment(tmp_path, Fault(1, "SIGHUP", kind="pixels"), tmp_path / "site")
+    process = started(arguments, tmp_path, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN), fault)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert read(tmp_path / "out.tif").shape[1:] == (40, 50)
+
+
+@POSIX
+@ENDS
+def test_ended_between_two_scenes_it_says_which_is_written(
+    bench: Bench, tmp_path: Path, how: str, expected: int
+) -> None:
+    weights = weights_file(tmp_path / "w.safetensors", 6)
+    for name in ("a", "b"):
+        write_tiff(tmp_path / f"{name}.tif", spectra(6))
+    arguments = ["apply", weights, "a.tif", "b.tif", "-o", "{stem}_f.tif"]
+    ended = bench.run(tmp_path, *arguments, fault=Fault(2, how, kind="pixels"))
+    check_ended(ended, expected, "a_f.tif written, and nothing else")
+    assert set(listing(tmp_path)) == {"a.tif", "b.tif", "a_f.tif", "w.safetensors"}
+
+
+@POSIX
 @ENDS
 def test_ended_in_the_fit_it_leaves_nothing(bench: Bench, tmp_path: Path, how: str, expected: int) -> None:
     """As soon as a checkpoint is whole."""
@@ -225,6 +258,6 @@ def test_ended_in_the_fit_it_leaves_nothing(bench: Bench, tmp_path: Path, how: s
         "--checkpoint", "state", "--checkpoint-every", 0, "--starts", 1,
         fault=Fault(1, how, kind="rename", after=True),
     )  # fmt: skip
-    check_ended(ended, expected)
+    check_ended(ended, expected, "state written, and nothing else")
     (tmp_path / "state").unlink()
     assert listing(tmp_path) == before

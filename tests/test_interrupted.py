@@ -18,11 +18,15 @@ from pathlib import Path
 import pytest
 from faults import Bench, Ended, Fault
 from rasters import spectra, wavelengths, write_tiff
+from test_batch import QUICK, batch_file
 from test_outputs import weights_for
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
 ALL = bool(os.environ.get("BANDFUSE_ALL_FAULTS"))
+
+TRIED: Counter[str] = Counter()
+"""How many points were tried, by command and end."""
 
 CODES = {"SIGKILL": -9, "SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, "ENOSPC": 2}
 """How a command ends that a fault ends."""
@@ -60,7 +64,7 @@ CASES = {
     "COG": apply_case("y.tif", "--driver", "COG"),
     "Zarr": apply_case("y.zarr", "--stac", times=(".json",)),
     "resample": Case(RESAMPLE, (*RESAMPLE, *INT, "--overwrite"), "y.tif"),
-    "train": Case(TRAIN, (*TRAIN, "--groups", "equal:3", "--overwrite"), "run", ("report.json",)),
+    "train": Case(TRAIN, (*TRAIN, "--groups", "equal:3", "--overwrite"), "run", ("report.json", "config.yaml")),
     "export": Case(EXPORT, ("export", "v.safetensors", *EXPORT[2:], "--overwrite"), "y.vrt"),
     "export-sli": Case(SPECTRA, ("export", "v.safetensors", *SPECTRA[2:], "--overwrite"), "y.sli"),
 }
@@ -127,7 +131,87 @@ def check_words(ended: Ended, fault: Fault, output: str, old: bool) -> None:
             assert said in ended.err, where
 
 
-TRIED: Counter[str] = Counter()
+Outputs = dict[str, dict[str, str]]
+Batches = tuple[Path, Outputs, Outputs, list[str]]
+
+BATCH = """
+jobs:
+  - {{name: t, kind: train, pool: each, settings: {{ridge: {ridge}}}}}
+  - {{name: f, kind: apply, weights: w.safetensors, settings: {{driver: ENVI, {how}}}}}
+"""
+
+
+def batch_outputs(folder: Path) -> dict[str, dict[str, str]]:
+    """The files of each item's output."""
+    found: dict[str, dict[str, str]] = {"t": {}, "f": {}}
+    for path in sorted((folder / "out").glob("*/**/*")):
+        name = path.relative_to(folder / "out").as_posix()
+        if path.is_file() and not any(part.startswith(".") for part in name.split("/")):
+            timed = name.endswith(("report.json", "config.yaml"))
+            found[name[0]][name] = "" if timed else hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def batches(bench: Bench, inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Batches:
+    """A folder with a batch that has run and was changed since; its outputs before and after, and its points."""
+    start, done = tmp_path_factory.mktemp("batch") / "start", tmp_path_factory.mktemp("done") / "now"
+    (start / "in").mkdir(parents=True)
+    shutil.copy(inputs / "w.safetensors", start)
+    shutil.copy(inputs / "x.tif", start / "in/a.tif")
+    write_tiff(start / "in/a_t.tif", spectra(6, 70, 40)[:3].mean(axis=0)[None])
+    batch_file(start, BATCH.format(ridge=0.1, how="dtype: float32"), defaults=QUICK)
+    assert bench.run(start, "batch", "b.yaml").code == 0
+    batch_file(start, BATCH.format(ridge=0.3, how="dtype: int16, scale: 0.001"), defaults=QUICK)
+    shutil.copytree(start, done)
+    clean = bench.run(done, "batch", "b.yaml")
+    assert clean.code == 0, clean.err
+    return start, batch_outputs(start), batch_outputs(done), clean.calls
+
+
+@pytest.mark.timeout(3600 if ALL else 1200)
+def test_a_batch_ended_at_any_point_goes_on(bench: Bench, batches: Batches, tmp_path: Path) -> None:
+    start, old, new, calls = batches
+    folder = tmp_path / "now"
+    for fault in faults(len(calls)):
+        shutil.copytree(start, folder)
+        ended = bench.run(folder, "batch", "b.yaml", fault=fault)
+        TRIED[f"batch\t{fault.how}"] += 1
+        point = f"{fault}: {calls[fault.at - 1]} {ended.code} {ended.err}"
+        assert "Traceback" not in ended.err, point
+        seen = batch_outputs(folder)
+        if fault.how == "SIGKILL":
+            assert ended.code == -9, point
+        else:
+            assert all(seen[job] in (old[job], new[job]) for job in seen), point
+        if fault.how == "ENOSPC":
+            assert ended.code in (0, 1, 2), point
+        elif fault.how != "SIGKILL":
+            assert ended.code == CODES[fault.how], point
+            assert "what is finished is kept" in ended.err, point
+            assert not hidden(folder), point
+        after = bench.run(folder, "batch", "b.yaml")
+        assert after.code == 0, (point, after.out, after.err)
+        assert batch_outputs(folder) == new, point
+        assert not hidden(folder), point
+        shutil.rmtree(folder)
+
+
+def test_a_batch_that_was_killed_deletes_no_copy(bench: Bench, batches: Batches, tmp_path: Path) -> None:
+    """At each rename; and it cannot make another, as its input is broken meanwhile."""
+    start, old, new, calls = batches
+    folder = tmp_path / "now"
+    numbers = [i for i, call in enumerate(calls, 1) if call.startswith("rename")]
+    assert len(numbers) > 8
+    for number in numbers:
+        shutil.copytree(start, folder)
+        assert bench.run(folder, "batch", "b.yaml", fault=Fault(number)).code == -9
+        (folder / "in/a.tif").write_bytes((folder / "in/a.tif").read_bytes()[:500])
+        assert bench.run(folder, "batch", "b.yaml").code in (1, 2)
+        seen = batch_outputs(folder)
+        assert all(seen[job] in (old[job], new[job]) for job in seen), (number, calls[number - 1])
+        assert not hidden(folder)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -25,6 +25,7 @@ from bandfuse.batches.run import Run
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
 from bandfuse.batches.work import Share, work, work_all
 from bandfuse.errors import RunError
+from bandfuse.placing import _host, _start_of
 from bandfuse.results import BatchItem, BatchResult
 
 APPLY = "jobs: [{name: fused, kind: apply, weights: w/weights.safetensors}]"
@@ -59,6 +60,139 @@ def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_p
     assert [r["state"] for r in rows(tmp_path)] == ["failed", "done"]
     assert "exists" in rows(tmp_path)[0]["reason"]
     assert (mine / "notes.txt" if trains else mine).read_text() == "mine"
+    assert cli("batch", path).code == 1, "a second run knows as little of it as the first"
+    assert [r["state"] for r in rows(tmp_path)] == ["failed", "done"]
+    assert (mine / "notes.txt" if trains else mine).read_text() == "mine"
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_what_another_process_writes_meanwhile_is_not_replaced(
+    earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the very end of the item's work; whether the batch had made an output there before or not."""
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    output = tmp_path / "out/fused/s000.tif"
+    if earlier:
+        ok("batch", path)
+
+    def others_are_quicker(output: str, scratch: Path) -> None:
+        Path(output).unlink(missing_ok=True)
+        Path(output).write_text("theirs")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bandfuse.batches.work.claim", others_are_quicker)
+        done = cli("batch", path, "--fresh")
+    assert done.code == 1
+    assert "written by another process meanwhile" in rows(tmp_path)[0]["reason"]
+    assert "retry" not in done.err
+    assert output.read_text() == "theirs"
+    assert cli("batch", path).code == 1
+    assert "exists" in rows(tmp_path)[0]["reason"]
+    assert output.read_text() == "theirs"
+    ok("batch", path, "--overwrite")
+    assert kept(tmp_path) == [True]
+
+
+def test_an_output_that_was_changed_by_hand_is_not_replaced(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    ok("batch", path)
+    output = tmp_path / "out/fused/s000.tif"
+    output.write_bytes(output.read_bytes() + b"a remark")
+    before = output.read_bytes()
+    assert cli("batch", path).code == 1
+    assert output.read_bytes() == before
+
+
+def test_a_batch_that_moved_replaces_its_own(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    ok("batch", path)
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    ok("batch", path, "--set", "output=elsewhere")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "batch.html"])
+def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(tmp_path: Path, name: str) -> None:
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    for _ in range(2):
+        done = cli("batch", path)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert f"{name} exists" in done.err
+        assert "holds no journal of a batch" in done.err
+        assert (tmp_path / "out" / name).read_text() == "mine"
+    ok("batch", path, "--overwrite")
+
+
+def test_scratch_of_others_is_left(tmp_path: Path) -> None:
+    """Of a process that runs, of another host, of no known name; what is dead is taken away, and that is said."""
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    parent = os.getppid()
+    owners = [f"{_host()}-{parent}-{_start_of(parent)}", f"elsewhere-{parent}-1", "dead", f"{_host()}-{parent}-1"]
+    folders = [tmp_path / f"out/fused/.mine.tif.{owner}-0a1b2c3d.partial" for owner in owners]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    done = ok("batch", path)
+    assert [folder.exists() for folder in folders] == [True, True, True, False]
+    assert f"{folders[3]} removed" in " ".join(done.err.split())
+    assert "elsewhere" not in done.err
+
+
+# ------------------------------------------------------------------------------------------------------ the journal
+
+DAMAGED = [
+    b'{"event": "started"}',
+    b"no JSON",
+    b"\xff\xfe",
+    b"[1, 2]",
+    b'{"event": 5}',
+    b'{"event": "done", "item": "x"}',
+    b"[" * 5000,
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    ok("batch", path)
+    file = tmp_path / "out/journal.jsonl"
+    lines = file.read_bytes().splitlines()
+    lines.insert(2, line)
+    file.write_bytes(b"\n".join(lines) + b"\n")
+    done = ok("batch", path)
+    assert "journal.jsonl: damaged lines are skipped: 3" in " ".join(done.err.split())
+    assert all(r["kept"] for r in rows(tmp_path))
+    ok("batch", path, "--dry-run")
+
+
+def test_what_a_damaged_line_told_of_is_done_again(tmp_path: Path) -> None:
+    """The journal does not know any more what the batch wrote there: it has to be told."""
+    scenes_in(tmp_path, 2)
+    weights(tmp_path)
+    path = batch_file(tmp_path, APPLY, defaults="{}")
+    ok("batch", path)
+    file = tmp_path / "out/journal.jsonl"
+    lines = file.read_text().splitlines()
+    number = next(i for i, line in enumerate(lines) if '"done"' in line)
+    lines[number] = lines[number].replace('"outputs"', '"outputz"')
+    file.write_text("\n".join(lines) + "\n")
+    assert cli("batch", path).code == 1
+    assert [r["kept"] for r in rows(tmp_path)] == [False, True]
+    ok("batch", path, "--overwrite")
+    assert kept(tmp_path) == [True, True]
 
 
 def test_what_it_has_made_is_replaced_after_a_fresh_start_too(tmp_path: Path) -> None:

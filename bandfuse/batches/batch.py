@@ -85,7 +85,8 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
     there = next((name for name in FILES if (folder / name).exists()), None)
     if there is not None and not overwrite and not (folder / NAME).exists():
         raise OutputError(
-            f"{folder / there} exists, and no batch has made it", remedy="Choose another output, or use --overwrite."
+            f"{folder / there} exists, and {folder} holds no journal of a batch",
+            remedy="Choose another output, or use --overwrite.",
         )
 
 

@@ -85,8 +85,9 @@ class Journal:
         damaged = [str(number) for number, line in lines if line and _event(line) is None]
         if damaged:
             LOG.warning(
-                "%s: damaged lines are skipped: %s; what they told of is done again", self._path, shorten(damaged)
-            )
+                "%s: damaged lines are skipped: %s; what they told of is done again, with --overwrite",
+                self._path, shorten(damaged),
+            )  # fmt: skip
 
     def read(self) -> list[Event]:
         """All events that are whole, since the last fresh start."""
@@ -159,6 +160,10 @@ def look_into(folder: Path) -> list[Event]:
     return _since_fresh(list(_events(path.read_bytes()))) if path.is_file() else []
 
 
+class _Plain(BaseModel):
+    """Nothing beside the event itself."""
+
+
 class _OfItem(BaseModel):
     """What every event of an item tells."""
 
@@ -187,7 +192,7 @@ class _Done(_Claimed):
     left_out: dict[str, str] = {}
 
 
-_TOLD: dict[str, type[BaseModel]] = {"claimed": _Claimed, "done": _Done, "planned": BaseModel, FRESH: BaseModel}
+_TOLD: dict[str, type[BaseModel]] = {"claimed": _Claimed, "done": _Done, FRESH: _Plain}
 """What an event tells, by its kind; others tell of an item."""
 
 

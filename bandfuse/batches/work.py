@@ -108,9 +108,9 @@ def _evaluate(item: Item, share: Share, progress: Progress) -> Found:
     settings = _settings(item, share)
     path, overwrite = Path(settings.pop("output")), settings.pop("overwrite")
     inputs = [Path(p) for p in inputs_of(item)]
-    check_file(path, overwrite=overwrite, inputs=inputs)
+    seen = check_file(path, overwrite=overwrite, inputs=inputs)
     result = evaluate(str(item.weights), EvaluateConfig(**settings), progress)
-    with whole_files(path, inputs, partial(claim, item.output)) as scratch:
+    with whole_files(path, inputs, partial(claim, item.output), seen) as scratch:
         scratch.write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return {"scores": _mean(result.scores), "messages": []}
 

@@ -17,7 +17,7 @@ from bandfuse.errors import ConfigError, InputError, OutputError
 from bandfuse.export import stac
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
-from bandfuse.output import Contents, Ready, check_file, check_folder, whole_files
+from bandfuse.output import Contents, Ready, Seen, check_file, check_folder, whole_files
 from bandfuse.products import OnDevice
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import (
@@ -67,20 +67,20 @@ def apply(
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
     inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
-    fusions = []
+    fusions, seen = [], []
     moves = Moves(config.min_coverage)
     for scene, path in zip(scenes, outputs, strict=True):
         if config.resample:
             fusions.append(moves.fusion(_with_policy(_own(model, scene, config), config.nodata_policy), scene, effort))
         else:
             fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
-        check_raster(path, config, overwrite=config.overwrite, inputs=inputs)
+        seen.append(check_raster(path, config, overwrite=config.overwrite, inputs=inputs))
     drivers = drivers_of(outputs, config)
     counts = [
         fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
-                inputs=inputs, device=device, ready=ready,
+                inputs=inputs, device=device, ready=ready, seen=before,
                 beside=stac.beside(path, scene.grid, fusion.outputs, encoding, driver) if config.stac else None)
-        for scene, fusion, path, driver in zip(scenes, fusions, outputs, drivers, strict=True)
+        for scene, fusion, path, driver, before in zip(scenes, fusions, outputs, drivers, seen, strict=True)
     ]  # fmt: skip
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
     values = sum(int(f.outputs.good.sum()) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
@@ -215,8 +215,10 @@ def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
     return drivers
 
 
-def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterable[Path]) -> None:
-    """Refuse a raster that must not or cannot be written. A folder is replaced only if it is the store of one raster.
+def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterable[Path]) -> Seen:
+    """Refuse a raster that must not or cannot be written; gives what stands there now.
+
+    A folder is replaced only if it is the store of one raster.
 
     Raises
     ------
@@ -224,11 +226,10 @@ def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterab
     """
     driver = path.suffix[1:] if config.driver is None else config.driver
     if driver.lower() not in map(str.lower, FOLDERS):
-        check_file(path, overwrite=overwrite, inputs=inputs)
-    elif path.is_symlink():
+        return check_file(path, overwrite=overwrite, inputs=inputs)
+    if path.is_symlink():
         raise OutputError(f"{path} is a link, and is not replaced", expected="another name for the output")
-    else:
-        check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
+    return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
 
 
 def store_messages(drivers: Sequence[str]) -> list[str]:
@@ -252,9 +253,10 @@ def fuse_to(
     device: str = "cpu",
     beside: Mapping[str, bytes] | None = None,
     ready: Ready | None = None,
+    seen: Seen | None = None,
 ) -> tuple[int, int]:
     """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped.
-    Files ``beside`` it, by name, appear with it. ``ready``: as for ``whole_files``."""
+    Files ``beside`` it, by name, appear with it. ``ready``, ``seen``: as for ``whole_files``."""
     valid = clipped = 0
 
     def writer(grid: Raster) -> Writer:
@@ -262,7 +264,7 @@ def fuse_to(
 
     k, scene = len(fusion.outputs), scene.fused
     weight = scene.reader(fusion.support).bytes_per_pixel + 4 * k
-    with whole_files(path, inputs, ready) as scratch:
+    with whole_files(path, inputs, ready, seen) as scratch:
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
         sensed = scratch.with_name(f"{scratch.name}.sensed")
         with writer(scene.grid) if scene.grid.glt is None else orthorectified(

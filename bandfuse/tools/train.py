@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bandfuse.config import NOT_RESULTS, TrainConfig, named_file
 from bandfuse.errors import ConfigError
 from bandfuse.export import stac
-from bandfuse.output import Contents, Ready, check_file, check_folder, whole_folder
+from bandfuse.output import Contents, Ready, Seen, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
@@ -75,19 +75,19 @@ def train(
     config = resolve(with_loss(config, loss))
     opened = open_scenes(config)
     scenes = opened.scenes
-    _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
+    seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums:
         trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start)
-        report = _write(folder, trained, checksums, progress, ready)
+        report = _write(folder, trained, checksums, progress, ready=ready, seen=seen)
     return report, trained.messages
 
 
 def _write(
-    folder: Path, trained: Trained, checksums: Checksums, progress: Progress, ready: Ready | None
+    folder: Path, trained: Trained, checksums: Checksums, progress: Progress, *, ready: Ready | None, seen: Seen
 ) -> TrainReport:
     """The run folder, whole or not at all."""
     started = time.perf_counter()
-    with whole_folder(folder, ready) as scratch:
+    with whole_folder(folder, ready, seen) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
         text = dump_yaml(trained.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True))
         (scratch / "config.yaml").write_text(text, encoding="utf-8")
@@ -98,7 +98,7 @@ def _write(
     return report
 
 
-def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> None:
+def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Seen:
     """Neither the run nor the checkpoint may take the place of anything that is read, or of each other."""
     if config.groups and named_file(config.groups):
         inputs.append(Path(named_file(config.groups)))
@@ -107,7 +107,7 @@ def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Non
     if config.checkpoint:
         check_file(Path(config.checkpoint), overwrite=True, inputs=inputs)
         inputs.append(Path(config.checkpoint))
-    check_folder(folder, RUN_CONTENTS, overwrite=config.overwrite, inputs=inputs)
+    return check_folder(folder, RUN_CONTENTS, overwrite=config.overwrite, inputs=inputs)
 
 
 def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:
