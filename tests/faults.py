@@ -37,6 +37,10 @@ LIBRARIES = {"bandfuse", "numpy", "scipy", "torch", "rasterio", "pydantic", "jin
 """Packages that a bench imports once for all its children."""
 
 
+OTHER = ("read", "started")
+"""Points that change no file: they count only if they are asked for."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens at which point.
@@ -85,7 +89,7 @@ class Injector:
     def point(self, kind: str, label: str, call: Callable[[], Any]) -> Any:
         """One point: the call, or the fault."""
         with self.lock:
-            counts = self.fault.kind in ("", kind)
+            counts = self.fault.kind == kind or (not self.fault.kind and kind not in OTHER)
             if counts:
                 self.calls.append(f"{kind} {label}")
             here = counts and len(self.calls) == self.fault.at

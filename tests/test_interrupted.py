@@ -21,6 +21,8 @@ from rasters import spectra, wavelengths, write_tiff
 from test_batch import QUICK, batch_file
 from test_outputs import weights_for
 
+from bandfuse.placing import settle
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
 ALL = bool(os.environ.get("BANDFUSE_ALL_FAULTS"))
@@ -105,13 +107,15 @@ def hidden(folder: Path) -> list[str]:
     return [p.name for p in folder.rglob(".*") if p.name.endswith((".partial", ".claim"))]
 
 
-def faults(count: int) -> Iterator[Fault]:
-    """Of so many points: each killed, and one of the other ends in turn; or all."""
+def faults(count: int, every: int = 1) -> Iterator[Fault]:
+    """Of so many points: each killed, and one of the other ends in turn at every so-many-th; or all."""
     others = [
         Fault(how=how, after=after) for how in ("SIGINT", "SIGTERM", "SIGHUP") for after in (False, True)
     ] + [Fault(how="ENOSPC")]  # fmt: skip
     for number in range(1, count + 1):
-        for fault in [Fault(), *(others if ALL else [others[number % len(others)]])]:
+        yield Fault(number)
+        in_turn = [others[number % len(others)]] if number % every == 0 else []
+        for fault in others if ALL else in_turn:
             yield Fault(number, fault.how, fault.after)
 
 
@@ -134,16 +138,13 @@ def check_words(ended: Ended, fault: Fault, output: str, old: bool) -> None:
 Outputs = dict[str, dict[str, str]]
 Batches = tuple[Path, Outputs, Outputs, list[str]]
 
-BATCH = """
-jobs:
-  - {{name: t, kind: train, pool: each, settings: {{ridge: {ridge}}}}}
-  - {{name: f, kind: apply, weights: w.safetensors, settings: {{driver: ENVI, {how}}}}}
-"""
+FUSE = "  - {{name: f, kind: apply, weights: w.safetensors, settings: {{driver: ENVI, {how}}}}}\n"
+LEARN = "  - {{name: t, kind: train, pool: each, settings: {{ridge: {ridge}}}}}\n"
 
 
-def batch_outputs(folder: Path) -> dict[str, dict[str, str]]:
+def batch_outputs(folder: Path) -> Outputs:
     """The files of each item's output."""
-    found: dict[str, dict[str, str]] = {"t": {}, "f": {}}
+    found: Outputs = {"t": {}, "f": {}}
     for path in sorted((folder / "out").glob("*/**/*")):
         name = path.relative_to(folder / "out").as_posix()
         if path.is_file() and not any(part.startswith(".") for part in name.split("/")):
@@ -152,17 +153,18 @@ def batch_outputs(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def batches(bench: Bench, inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Batches:
-    """A folder with a batch that has run and was changed since; its outputs before and after, and its points."""
-    start, done = tmp_path_factory.mktemp("batch") / "start", tmp_path_factory.mktemp("done") / "now"
+def changed_batch(bench: Bench, inputs: Path, folder: Path, jobs: str) -> Batches:
+    """A folder with a batch that has run and was changed since; its outputs before and after the
+    next run, and the points of that run."""
+    start, done = folder / "start", folder / "done"
     (start / "in").mkdir(parents=True)
     shutil.copy(inputs / "w.safetensors", start)
     shutil.copy(inputs / "x.tif", start / "in/a.tif")
     write_tiff(start / "in/a_t.tif", spectra(6, 70, 40)[:3].mean(axis=0)[None])
-    batch_file(start, BATCH.format(ridge=0.1, how="dtype: float32"), defaults=QUICK)
+    batch_file(start, f"jobs:\n{jobs}".format(ridge=0.1, how="dtype: float32"), defaults=QUICK)
     assert bench.run(start, "batch", "b.yaml").code == 0
-    batch_file(start, BATCH.format(ridge=0.3, how="dtype: int16, scale: 0.001"), defaults=QUICK)
+    how = "dtype: int16, scale: 0.001"
+    batch_file(start, f"jobs:\n{jobs}".format(ridge=0.3, how=how), defaults=QUICK)
     shutil.copytree(start, done)
     clean = bench.run(done, "batch", "b.yaml")
     assert clean.code == 0, clean.err
@@ -170,10 +172,10 @@ def batches(bench: Bench, inputs: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.timeout(3600 if ALL else 1200)
-def test_a_batch_ended_at_any_point_goes_on(bench: Bench, batches: Batches, tmp_path: Path) -> None:
-    start, old, new, calls = batches
+def test_a_batch_ended_at_any_point_goes_on(bench: Bench, inputs: Path, tmp_path: Path) -> None:
+    start, old, new, calls = changed_batch(bench, inputs, tmp_path, LEARN + FUSE if ALL else FUSE)
     folder = tmp_path / "now"
-    for fault in faults(len(calls)):
+    for fault in faults(len(calls), every=3):
         shutil.copytree(start, folder)
         ended = bench.run(folder, "batch", "b.yaml", fault=fault)
         TRIED[f"batch\t{fault.how}"] += 1
@@ -197,12 +199,12 @@ def test_a_batch_ended_at_any_point_goes_on(bench: Bench, batches: Batches, tmp_
         shutil.rmtree(folder)
 
 
-def test_a_batch_that_was_killed_deletes_no_copy(bench: Bench, batches: Batches, tmp_path: Path) -> None:
+def test_a_batch_that_was_killed_deletes_no_copy(bench: Bench, inputs: Path, tmp_path: Path) -> None:
     """At each rename; and it cannot make another, as its input is broken meanwhile."""
-    start, old, new, calls = batches
+    start, old, new, calls = changed_batch(bench, inputs, tmp_path, LEARN)
     folder = tmp_path / "now"
     numbers = [i for i, call in enumerate(calls, 1) if call.startswith("rename")]
-    assert len(numbers) > 8
+    assert len(numbers) > 5
     for number in numbers:
         shutil.copytree(start, folder)
         assert bench.run(folder, "batch", "b.yaml", fault=Fault(number)).code == -9
@@ -224,9 +226,7 @@ def told() -> Iterator[None]:
 
 @pytest.mark.timeout(3600 if ALL else 1200)
 @pytest.mark.parametrize("name", CASES)
-def test_ended_at_any_point_one_output_is_whole(
-    bench: Bench, inputs: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ended_at_any_point_one_output_is_whole(bench: Bench, inputs: Path, tmp_path: Path, name: str) -> None:
     case = CASES[name]
     stem = Path(case.output).stem
     start, folder = tmp_path / "start", tmp_path / "now"
@@ -251,10 +251,13 @@ def test_ended_at_any_point_one_output_is_whole(
             if fault.how != "ENOSPC":
                 assert not hidden(folder), point
             check_words(ended, fault, case.output, seen == old)
-        after = bench.run(folder, *SETTLE)
-        assert after.code == 0, (point, after.err)
+        if ALL or fault.at % 4 == 0:
+            after = bench.run(folder, *SETTLE)
+            assert after.code == 0, (point, after.err)
+        else:
+            settle(folder)  # the part of the next command that counts
         later = files(folder, case, stem)
-        assert later in (old, new), (point, later, after.err)
+        assert later in (old, new), (point, later)
         if fault.how != "SIGKILL":
             assert later == seen, point
         assert not hidden(folder), point
