@@ -66,7 +66,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(
         ["apply", noise / "w.safetensors", noise / "x.tif", "-o", "out.tif", "--threads", threads, *how], tmp_path,
         small_files,
     )  # fmt: skip
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate()
     said = [line for line in err.splitlines() if not line.startswith("_tiff")]
     assert process.returncode == 2, err
     assert len(said) == 1
@@ -80,7 +80,7 @@ def test_a_full_disk_in_train_keeps_the_earlier_run(noise: Path, tmp_path: Path)
     ok(*arguments[:3], tmp_path / "run", *arguments[4:], "--no-fused", "--no-report")
     before = listing(tmp_path)
     process = started(arguments, tmp_path, small_files)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 2, err
     assert "cannot be" in err
     assert "Traceback" not in err
@@ -166,7 +166,7 @@ def test_what_another_process_wrote_meanwhile_is_left(noise: Path, tmp_path: Pat
 def test_of_two_processes_one_wins(noise: Path, tmp_path: Path) -> None:
     arguments: list[object] = ["apply", noise / "w.safetensors", noise / "x.tif", "-o", "out.tif"]
     both = [started(arguments, tmp_path) for _ in range(2)]
-    said = [process.communicate(timeout=60)[1] for process in both]
+    said = [process.communicate()[1] for process in both]
     assert sorted(p.returncode for p in both) == [0, 2], said
     loser = next(e for p, e in zip(both, said, strict=True) if p.returncode)
     assert "out.tif exists" in loser or "written by another process" in loser
@@ -228,7 +228,7 @@ def test_what_is_to_survive_a_closed_terminal_does(tmp_path: Path) -> None:
     arguments = ["apply", weights, "x.tif", "-o", "out.tif"]
     fault = environment(tmp_path, Fault(1, "SIGHUP", kind="pixels"), tmp_path / "site")
     process = started(arguments, tmp_path, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN), fault)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert read(tmp_path / "out.tif").shape[1:] == (40, 50)
 
