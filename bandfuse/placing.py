@@ -185,11 +185,10 @@ def _is_file(*paths: Path) -> bool:
 
 def _place_by_plan(scratch: Path, folder: Path, new: Sequence[str], old: Sequence[str]) -> None:
     """Move the old files aside, the first first, and the new ones to their place."""
-    (scratch / OLD).mkdir()
-    _write_plan(scratch, {
+    plan = {
         "new": {name: state_of(scratch / name) for name in new},
         "old": {name: state_of(folder / name) for name in old},
-    })  # fmt: skip
+    }
     moves = [
         *((folder / name, scratch / OLD / name) for name in old),
         *((scratch / name, folder / name) for name in new),
@@ -197,17 +196,19 @@ def _place_by_plan(scratch: Path, folder: Path, new: Sequence[str], old: Sequenc
     done: list[tuple[Path, Path]] = []
     placed = False
     try:
+        (scratch / OLD).mkdir()
+        _write_plan(scratch, plan)
         for source, target in moves:
             os.rename(source, target)
             done.append((source, target))
         if old:
-            sync(folder)
+            sync(folder, deep=False)
         placed = True
     finally:
         if not placed:
             for source, target in reversed(done):
                 os.rename(target, source)
-            (scratch / PLAN).unlink()
+            (scratch / PLAN).unlink(missing_ok=True)
     with suppress(OSError):  # it has been carried out, and the next command finds that too
         (scratch / PLAN).unlink()
 

@@ -98,9 +98,10 @@ class Injector:
         if self.fault.how == "ENOSPC":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self.fault.after:
-            result = call()
-            self._send()
-            return result
+            try:
+                return call()
+            finally:
+                self._send()
         self._send()
         return call()
 
