@@ -3,7 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 
-.PHONY: demo test test-kernels lint faults bench clean
+# Where other packages are met: what `make test-lowest` and `make test-newest` run.
+CORE := tests/test_dependencies.py tests/test_structure.py tests/test_raster.py tests/test_roundtrip.py \
+	tests/test_formats.py tests/test_outputs.py tests/test_rio.py tests/test_quirks.py tests/test_arrays.py \
+	tests/test_stac.py tests/test_exact.py tests/test_groups.py tests/test_metadata.py tests/test_weightsfile.py \
+	tests/test_checkpoint.py
+
+.PHONY: demo test test-kernels test-lowest test-newest lint faults bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import threading
@@ -15,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bandfuse.errors import OutputError
+from bandfuse.names import href as escaped
 from bandfuse.placing import PLAN, State, make_scratch, new_files, place, remove_scratch, settle, state_of, sync
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -324,12 +324,6 @@ def _require_state(path: Path, before: State | None) -> None:
 
 
 def _scratch(path: Path) -> Path:
-    """A new folder beside a path, with the rights of any folder made there.
-
-    On Windows what is moved out of it keeps its rights, and those that ``tempfile`` gives are the
-    user's alone.
-    """
-    folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
         return make_scratch(path)
     except OSError as error:

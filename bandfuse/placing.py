@@ -55,10 +55,11 @@ _mine: set[str] = set()
 
 
 def make_scratch(path: Path) -> Path:
-    """A new scratch folder beside an output."""
+    """A new scratch folder beside an output, with the rights of any folder made there: on Windows
+    what is moved out of it keeps them."""
     made = path.with_name(_new_name(path.name))
     _mine.add(made.name)
-    made.mkdir(mode=0o700)
+    made.mkdir()
     return made
 
 

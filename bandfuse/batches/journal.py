@@ -7,9 +7,11 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from bandfuse.batches.marks import Mark
@@ -44,18 +46,12 @@ class Journal:
 
     def __init__(self, folder: Path, *, fresh: bool = False) -> None:
         path = self._path = folder / NAME
+        self._lock = _locked(folder)
         try:
             self._file: IO[bytes] = path.open("a+b", buffering=0)
         except OSError as error:
             _let_go(self._lock)
             raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.close()
-            raise OutputError(
-                f"another batch is writing to {folder}", remedy="Wait for it, or choose another output."
-            ) from error
         self.own: dict[str, list[list[Mark]]] = {}
         self._repair()
         if fresh:
