@@ -81,15 +81,18 @@ def _snapped(at: Floats) -> Floats:
     return np.where(np.abs(at - near) < SNAP, near, at)
 
 
-def of_corners(corners: Floats, shape: tuple[int, int]) -> Overlap | None:
+def of_corners(corners: Floats, shape: tuple[int, int], *, most: float = math.inf) -> Overlap | None:
     """Of pixels between (rows + 1, cols + 1, 2) corners (column and row in pixels of the other grid), row by row; None
-    if none of them meets the other grid. Pixels with a corner that is not finite have no shares.
+    if none of them meets the other grid. Pixels with a corner that is not finite have no shares, nor do pixels that
+    reach over more than ``most`` rows or columns.
 
     The area of a quadrilateral left of x = a and above y = b is the sum of ∫ min(x, a) dy over the parts of its edges
     above b (Green's theorem); differences of that over the corners of the other grid's pixels are the areas in them.
     """
     quads = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2).reshape(-1, 4, 2)
-    known = np.flatnonzero(np.isfinite(quads).all(axis=(1, 2)))
+    with np.errstate(invalid="ignore"):
+        reach = np.ptp(quads, axis=1).max(axis=1)
+    known = np.flatnonzero(np.isfinite(quads).all(axis=(1, 2)) & (reach <= most))
     quads = _snapped(quads[known])
     low, high = np.floor(quads.min(axis=1)), np.ceil(quads.max(axis=1))
     near = ((high > 0) & (low < [shape[1], shape[0]])).all(axis=1)

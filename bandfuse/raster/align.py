@@ -20,7 +20,7 @@ from rasterio.warp import transform
 from bandfuse.bands import Floats
 from bandfuse.errors import MismatchError
 from bandfuse.overlap import SNAP, Overlap, average, blurred, gaussian_sigma, halo, of_corners, of_edges
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason, same_grid
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, SAME_PLACE, Raster, reason, same_grid
 from bandfuse.raster.read import Choice, RasterPatch, Reader
 from bandfuse.windows import Window, cells
 
@@ -33,8 +33,9 @@ SAME_SIZE = 0.01
 READ_BYTES, PART_BYTES = 32 * 2**20, 8 * 2**20
 """Of a finer raster each thread reads so much at once, and makes numbers of so much of it at once."""
 
-ON_GRID = 0.01
-"""Pixels that lie this near to those of another grid, in pixels, are taken to be the same."""
+SEAM = 16.0
+"""A pixel of the grid that spans so many times more of the raster than others do lies on the seam of a map of the
+globe, and meets nothing."""
 
 OUTLINE = 33
 """Points on each side of a raster that is laid over another one."""
@@ -55,7 +56,21 @@ class Placing:
         """From column and row in the grid to those in the raster; None where the CRS differ."""
         if self.grid.crs and self.raster.crs and self.grid.crs != self.raster.crs:
             return None
-        return ~self.raster.transform @ self.grid.transform
+        turned = Affine.translation(-self._turns, 0.0) @ self.grid.transform
+        return ~self.raster.transform @ turned
+
+    @cached_property
+    def _turn(self) -> float:
+        """A whole turn in longitudes of the raster, in units of its CRS; 0 where x is no longitude."""
+        crs = self.raster.crs
+        return 2 * math.pi / crs.units_factor[1] if crs is not None and crs.is_geographic else 0.0
+
+    @cached_property
+    def _turns(self) -> float:
+        """By what the grid's longitudes lie whole turns east of the raster's, where they share their CRS."""
+        if not (self._turn and self.grid.crs):
+            return 0.0
+        return self._turn * round((_middle(self.grid) - _middle(self.raster)) / self._turn)
 
     def __call__(self, col: Floats, row: Floats) -> tuple[Floats, Floats]:
         """Columns and rows in the raster of positions in the grid; not finite where there are none.
@@ -78,6 +93,10 @@ class Placing:
                 expected=f"a way from {self.raster.crs_text} to {self.grid.crs_text}",
             ) from error  # fmt: skip
         x, y = (np.array(v, dtype=np.float64).reshape(np.shape(col)) for v in found)
+        if self._turn:
+            # Longitudes begin anew at 180°: those that are nearest to the raster's are meant.
+            with np.errstate(invalid="ignore"):
+                x = x - self._turn * np.rint((x - _middle(self.raster)) / self._turn)
         a, b, c, d, e, f = (~self.raster.transform)[:6]
         with np.errstate(invalid="ignore"):
             return a * x + b * y + c, d * x + e * y + f
@@ -107,7 +126,7 @@ class Placing:
         col, row = self(np.array([0.0, cols, 0.0, cols]), np.array([0.0, 0.0, rows, rows]))
         start = np.rint(col[0]), np.rint(row[0])
         off = max(np.abs(col - start[0] - [0, cols, 0, cols]).max(), np.abs(row - start[1] - [0, 0, rows, rows]).max())
-        return (int(start[1]), int(start[0])) if off < ON_GRID else None
+        return (int(start[1]), int(start[0])) if off < SAME_PLACE else None
 
     def overlap(self, window: Window) -> Overlap | None:
         """The shares of the raster's pixels in those of a window of the grid; None if they do not meet."""
@@ -117,7 +136,7 @@ class Placing:
             a, _, c, _, e, f = self.affine[:6]
             return of_edges(e * row + f, a * col + c, self.raster.shape)
         corners = np.stack(self(*np.meshgrid(col, row)), axis=-1)
-        return of_corners(corners, self.raster.shape)
+        return of_corners(corners, self.raster.shape, most=SEAM * (1.0 + float(np.abs(self.linear).sum())))
 
     def sigma(self, modulation: float) -> tuple[float, float]:
         """Of a Gaussian with this modulation at the Nyquist frequency of the grid: along rows and columns of the
@@ -126,6 +145,12 @@ class Placing:
             return gaussian_sigma(modulation, abs(self.affine.e)), gaussian_sigma(modulation, abs(self.affine.a))
         both = gaussian_sigma(modulation, self.factor)
         return both, both
+
+
+def _middle(raster: Raster) -> float:
+    """x of the middle of a raster."""
+    x, _ = raster.transform @ (raster.cols / 2, raster.rows / 2)
+    return float(x)
 
 
 def on_one_grid(first: Raster, other: Raster) -> bool:
@@ -215,7 +240,8 @@ def _bounds(raster: Raster) -> str:
 def windowed(raster: Raster, window: Window) -> Raster:
     """The grid that a window of a raster has. It cannot be read from."""
     transform = raster.transform @ Affine.translation(window.col, window.row)
-    return replace(raster, rows=window.rows, cols=window.cols, transform=transform)
+    control = raster.control.within(window.row, window.col)
+    return replace(raster, rows=window.rows, cols=window.cols, transform=transform, control=control)
 
 
 @dataclass(frozen=True, eq=False)

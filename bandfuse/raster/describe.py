@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 
 from bandfuse.bands import Bands, Floats
@@ -48,12 +53,51 @@ class Piece:
     flaws: str = ""
 
 
+@dataclass(frozen=True)
+class Masks:
+    """What masks a file carries beside its declared nodata; true if it has any.
+
+    ``dataset``: 1-based number of a band whose mask is that of all bands, 0 for none. ``bands``: whether bands have
+    masks of their own. ``alpha``: 1-based number of the alpha band, 0 for none; where it is 0, a pixel is missing.
+    """
+
+    dataset: int = 0
+    bands: bool = False
+    alpha: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.dataset or self.bands or self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Control:
+    """How an image without a transform lies on the ground; true if anything is known.
+
+    ``points``: ground control points in ``crs``. ``rpcs``: rational polynomial coefficients.
+    """
+
+    points: tuple[Any, ...] = ()
+    crs: CRS | None = None
+    rpcs: Any = None
+
+    def __bool__(self) -> bool:
+        return bool(self.points) or self.rpcs is not None
+
+    def within(self, row: int, col: int) -> Control:
+        """The points of a part that begins at this row and column. RPCs belong to the whole image, and are dropped."""
+        if not (row or col):
+            return self
+        points = [GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z) for p in self.points]
+        return Control(tuple(points), self.crs)
+
+
 @dataclass(frozen=True, eq=False)
 class Raster:
     """One file or product, described: what it holds, not its pixels.
 
-    ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``masked`` tells that
-    the file carries a mask of its own; ``files`` are all that GDAL reads for it: headers, sidecars, a mosaic's parts.
+    ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``exact`` the nodata
+    of 64-bit integers, which float64 cannot hold; ``masks`` the masks that the file carries; ``control`` its ground
+    control points and RPCs. ``files`` are all that GDAL reads for it: headers, sidecars, a mosaic's parts.
     ``interleave``: band, line or pixel; empty where GDAL does not say. ``product``: what it is called, if it is one.
     ``pieces``: what holds the bands, one piece after the other; empty where GDAL opens ``path`` and it has them all.
     ``glt``: for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column and row of
@@ -72,13 +116,26 @@ class Raster:
     scale: Floats
     offset: Floats
     stored: tuple[int, int]
-    masked: bool
     messages: tuple[str, ...]
     files: tuple[str, ...] = ()
     interleave: str = ""
     product: str = ""
     pieces: tuple[Piece, ...] = ()
     glt: Raster | None = None
+    masks: Masks = field(default_factory=Masks)
+    exact: tuple[int | None, ...] = ()
+    control: Control = field(default_factory=Control)
+
+    @property
+    def masked(self) -> bool:
+        """Whether the file carries masks of its own."""
+        return bool(self.masks)
+
+    def declaring(self, nodata: Sequence[float | int | None]) -> Raster:
+        """With other nodata: one number per band, None for none."""
+        exact = tuple(v if isinstance(v, int) else None for v in nodata)
+        values = np.array([np.nan if v is None else v for v in nodata], dtype=np.float64)
+        return replace(self, nodata=values, exact=exact)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -115,8 +172,10 @@ def opened(path: str) -> Iterator[Any]:
 
 
 def _similar(path: str) -> str:
-    """A hint at a file of nearly the same name."""
+    """A hint at a file of nearly the same name, or at a link that leads nowhere."""
     folder = Path(path).parent
+    if os.path.islink(path):
+        return f"It is a link to {os.readlink(path)}, which does not exist."
     names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
     hint = nearest(Path(path).name, names)
     return hint if hint.startswith("Did") else "Check the path."
@@ -155,7 +214,9 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         stated = [] if wavelengths is None else [given_table(wavelengths, ds.count, path)]
         alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
         bands, messages = band_table(tags, source, alpha, stated=stated)
-        nodata = np.array([np.nan if n is None else n for n in ds.nodatavals], dtype=np.float64)
+        exact = _exact(ds)
+        stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
+        nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
         return Raster(
             path=path,
             driver=ds.driver,
@@ -170,15 +231,44 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             offset=header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)),
             stored=ds.block_shapes[0],
             interleave=ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "").lower(),
-            masked=_has_mask(ds),
+            masks=_masks(ds, [*alpha]),
+            exact=exact,
+            control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
             messages=(*header.messages, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
 
-def _has_mask(ds: Any) -> bool:
-    flags = ds.mask_flag_enums[0]
-    return MaskFlags.per_dataset in flags
+def _masks(ds: Any, alpha: Sequence[int]) -> Masks:
+    """The masks of a file. GDAL makes a mask of an alpha band only beside 1 or 3 bands: it is read as a band."""
+    every = ds.mask_flag_enums
+    shared = [i for i, flags in enumerate(every, 1) if {MaskFlags.per_dataset, MaskFlags.alpha} & {*flags}]
+    drawn = [i for i in shared if MaskFlags.alpha not in every[i - 1]]
+    return Masks(
+        dataset=drawn[0] if drawn else 0,
+        bands=any(not flags for i, flags in enumerate(every) if i not in alpha),
+        alpha=alpha[0] + 1 if alpha else 0,
+    )
+
+
+def _exact(ds: Any) -> tuple[int | None, ...]:
+    """The nodata of bands of 64-bit integers, which rasterio gives as float64: GDAL writes all digits into a VRT."""
+    wide = [np.dtype(d).kind in "iu" and np.dtype(d).itemsize == 8 for d in ds.dtypes]
+    if not any(wide):
+        return ()
+    with MemoryFile(ext=".vrt") as memory:
+        gdal_copy(ds, memory.name, driver="VRT")
+        bands = ET.fromstring(memory.read()).findall("VRTRasterBand")
+    texts = [band.findtext("NoDataValue") for band in bands]
+    return tuple(_whole(text) if is_wide else None for text, is_wide in zip(texts, wide, strict=True))
+
+
+def _whole(text: str | None) -> int | None:
+    """A whole number; None if it is none."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return None
 
 
 def _check_length(ds: Any) -> None:
@@ -217,16 +307,27 @@ def same_grid(first: Raster, other: Raster, what: str) -> None:
             expected=str(first.crs_text),
             remedy=remedy,
         )
-    placed = [r for r in (first, other) if not r.transform.is_identity]
-    pixel = max(abs(first.transform.a), abs(first.transform.b), 1e-300)
-    apart = max(abs(a - b) for a, b in zip(first.transform, other.transform, strict=True))
-    if len(placed) == 2 and apart > 0.01 * pixel:
+    placed = not (first.transform.is_identity or other.transform.is_identity)
+    if placed and apart(first, other.transform) > SAME_PLACE:
         raise MismatchError(
             f"{what} {other.path} lies elsewhere than {first.path}",
             got=f"transform {tuple(other.transform)[:6]}",
             expected=f"transform {tuple(first.transform)[:6]}",
             remedy=remedy,
         )
+
+
+SAME_PLACE = 0.1
+"""Grids of one size whose corners lie this near to each other, in pixels, are taken to be the same."""
+
+
+def apart(grid: Raster, transform: Affine) -> float:
+    """By how much a grid moves under another transform: at the corner that moves most, in pixels of the grid."""
+    if grid.transform.determinant == 0:
+        return 0.0 if grid.transform == transform else float("inf")
+    move = ~grid.transform @ transform
+    corners = [(col, row) for col in (0, grid.cols) for row in (0, grid.rows)]
+    return max(float(np.hypot(*np.subtract(move @ corner, corner))) for corner in corners)
 
 
 def gdal_version() -> str:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for a raster.
+    """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for a raster, whose
+    ``band`` (from 0) holds the classes.
 
     ``names``: what the classes are called, by number; for a raster, the numbers themselves are the names.
     ``unlabelled``: numbers that are no class.
@@ -38,6 +39,7 @@ class Labels:
     shapes: tuple[tuple[int, Mask], ...] | None = None
     names: tuple[tuple[int, str], ...] = ()
     unlabelled: tuple[int, ...] = ()
+    band: int = 0
 
     def name(self, number: int) -> str:
         """What a class is called."""
@@ -102,7 +104,7 @@ def labelled(reader: AnyReader, labels: Labels, grid: Raster | None = None) -> I
     def most(shares: csr_array, values: Floats) -> Floats:
         return majority(shares, labels.classes(values))
 
-    chosen = [(labels.file, [0])]
+    chosen = [(labels.file, [labels.band])]
     with Reader(chosen) if grid is None else AlignedReader(chosen, grid, regrid=most) as raster:
         yield LabelledReader(reader, labels, raster)
 
@@ -124,9 +126,12 @@ def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabe
     raster = describe(path, "labels")
     if field is not None:
         raise InputError(f"labels {path} are a raster: --label-field has no meaning", remedy="Leave it out.")
-    if len(raster.bands) != 1:
-        raise InputError(f"labels {path} are not one band", got=f"{len(raster.bands)} bands", expected="one band")
-    return Labels(replace(raster, scale=np.ones(1), offset=np.zeros(1)), unlabelled=tuple(unlabelled))
+    n = len(raster.bands)
+    data = [int(i) for i in np.flatnonzero(raster.bands.good)] if n > 1 else [0]
+    if len(data) != 1:
+        raise InputError(f"labels {path} are not one band", got=f"{len(data)} bands", expected="one band")
+    file = replace(raster, scale=np.ones(n), offset=np.zeros(n))
+    return Labels(file, unlabelled=tuple(unlabelled), band=data[0])
 
 
 def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Sequence[int]) -> Labels:

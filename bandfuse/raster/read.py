@@ -25,7 +25,8 @@ from bandfuse.windows import Window
 class _Part:
     """The stored pixels of some bands of one raster: (n, rows, cols) and how to make numbers of them.
 
-    ``mask``: 0 where values are missing, (rows, cols) of all bands or (n, rows, cols).
+    ``mask``: 0 where values are missing, (rows, cols) of all bands or (n, rows, cols). ``exact``: the nodata of 64-bit
+    integers, None for none; empty if there is none at all.
     """
 
     stored: np.ndarray
@@ -33,6 +34,7 @@ class _Part:
     scale: Floats
     offset: Floats
     mask: np.ndarray | None
+    exact: tuple[int | None, ...] = ()
 
     def cut(self, rows: slice, cols: slice) -> _Part:
         """A rectangle of it, close together in memory: what follows is several times quicker there."""
@@ -91,7 +93,12 @@ class _Part:
         with np.errstate(over="ignore", invalid="ignore"):
             fill = self.nodata.astype(kind)
         there = np.isfinite(self.nodata)
-        return fill, there if kind.kind == "f" else there & (fill == self.nodata)
+        there = there if kind.kind == "f" else there & (fill == self.nodata)
+        for i, number in enumerate(self.exact):
+            if number is not None and kind.kind in "iu":
+                there[i] = np.iinfo(kind).min <= number <= np.iinfo(kind).max
+                fill[i] = number if there[i] else 0
+        return fill, there
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,12 +179,27 @@ class _Run:
     def bytes_per_pixel(self) -> int:
         """Bytes of one pixel as stored."""
         values = sum(np.dtype(self.raster.dtypes[p]).itemsize for p in self.positions)
-        return values + (len(self.positions) if self.piece.flaws else 0)
+        own = self.piece.flaws or self.raster.masks.bands
+        return values + (len(self.positions) if own else 0)
+
+    def mask(self, handle: Any, **where: Any) -> np.ndarray | None:
+        """0 where the file's own masks say that values are missing, as :class:`_Part` holds it; None without masks.
+        ``where``: what of the file is read, as rasterio takes it."""
+        masks, found = self.raster.masks, list[np.ndarray]()
+        if masks.dataset:
+            found.append(handle.read_masks(masks.dataset, **where) != 0)
+        if masks.alpha:
+            found.append(handle.read(masks.alpha, **where) != 0)
+        if masks.bands:
+            shape = {"out_shape": (len(self.numbers), *where["out_shape"])} if "out_shape" in where else {}
+            found.append(handle.read_masks(self.numbers, **{**where, **shape}) != 0)
+        return np.logical_and.reduce(np.broadcast_arrays(*found)).view(np.uint8) if found else None
 
     def part(self, stored: np.ndarray, mask: np.ndarray | None) -> _Part:
         """What was read of them, with all that makes numbers of it."""
         r, p = self.raster, self.positions
-        return _Part(stored, r.nodata[p], r.scale[p], r.offset[p], mask)
+        exact = tuple(r.exact[i] for i in p) if r.exact else ()
+        return _Part(stored, r.nodata[p], r.scale[p], r.offset[p], mask, exact)
 
 
 def _runs(raster: Raster, positions: Sequence[int]) -> list[_Run]:
@@ -269,7 +291,7 @@ def _read(handles: Mapping[str, Any], run: _Run, window: Window) -> _Part:
         if piece.flaws:
             mask = _turned(handles[piece.flaws], piece.axes, run.numbers, window, "uint8") == 0
         elif raster.masked:
-            mask = handles[piece.name].read_masks(1, window=where)
+            mask = run.mask(handles[piece.name], window=where)
     except GDAL_ERRORS as error:
         raise InputError(
             f"{raster.path} cannot be read to its end",
@@ -312,8 +334,9 @@ def _thinned(run: _Run, shape: tuple[int, int]) -> _Part:
     path = run.raster.path
     with rasterio.Env(**CACHE), opened(run.piece.name) as ds:
         try:
-            stored = ds.read(run.numbers, out_shape=(len(run.numbers), *shape), out_dtype="float64")
-            mask = ds.read_masks(1, out_shape=shape) if run.raster.masked else None
+            kind = run.dtype if run.raster.exact else "float64"
+            stored = ds.read(run.numbers, out_shape=(len(run.numbers), *shape), out_dtype=kind)
+            mask = run.mask(ds, out_shape=shape)
         except GDAL_ERRORS as error:
             raise InputError(f"{path} cannot be read", got=reason(error), expected="a whole file") from error
     return run.part(stored, mask)

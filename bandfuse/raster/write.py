@@ -378,5 +378,5 @@ def blank(rows: int, cols: int, transform: Sequence[float] = (1, 0, 0, 0, 1, 0),
     nothing = np.zeros(0)
     return Raster(
         "", "", rows, cols, (), None if epsg is None else CRS.from_epsg(epsg), Affine(*transform), Bands.of([]),
-        nothing, nothing, nothing, (rows, cols), False, (),
+        nothing, nothing, nothing, (rows, cols), (),
     )  # fmt: skip

@@ -10,12 +10,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bandfuse.bands import Floats
-from bandfuse.errors import ConfigError, UsageError, shorten
+from bandfuse.errors import ConfigError, MismatchError, UsageError, shorten
 from bandfuse.headers import envi_list
 from bandfuse.metadata import named_wavelengths
 from bandfuse.order import order_remarks, overlaps
 from bandfuse.output import check_file, whole_files
-from bandfuse.raster import Header, Raster, describe, said, same_table, write_fixed
+from bandfuse.raster import Header, Raster, cut, describe, on_one_grid, said, same_table, write_fixed
 from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
 from bandfuse.scenes import MAIN, Place, open_scene
@@ -331,7 +331,8 @@ def _nans(s: Subject) -> Iterator[Finding]:
     count = sum(int(np.isnan(p.stored).sum()) for p in s.look.parts if p.stored.dtype.kind == "f")
     if count:
         share = 100 * count / (s.look.looked * len(s.raster.bands))
-        yield finding("nan-values", f"{share:.2g} % of the values looked at are NaN: missing, whatever masks say")
+        said_so = f"{share:.1f}" if share >= 1 else f"{share:.2g}"
+        yield finding("nan-values", f"{said_so} % of the values looked at are NaN: missing, whatever masks say")
 
 
 def _negatives(s: Subject) -> Iterator[Finding]:
@@ -419,8 +420,7 @@ def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
     if a.crs is not None and b.crs is not None and a.crs != b.crs:
         yield finding("crs-differ", f"the scene is in {a.crs_text}, the target in {b.crs_text}")
         return
-    same = np.allclose(tuple(a.transform)[:6], tuple(b.transform)[:6], rtol=0, atol=0.01 * abs(a.transform.a or 1))
-    if a.shape != b.shape or not same:
+    if not on_one_grid(a, b):
         one, two = (f"{r.rows} × {r.cols} pixels of {_pixel(r)}" for r in (a, b))
         yield finding("grids-differ", f"scene and target have grids of their own: {one}, and {two}")
     if not (a.transform.is_identity or b.transform.is_identity) and not _meet(a, b):
@@ -429,20 +429,17 @@ def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
 
 def _pixel(r: Raster) -> str:
     t = r.transform
-    return f"{np.hypot(t.a, t.d):g} × {np.hypot(t.b, t.e):g}"
+    turned = f", turned by {np.degrees(np.arctan2(t.d, t.a)):.2g}°" if t.b or t.d else ""
+    return f"{np.hypot(t.a, t.d):g} × {np.hypot(t.b, t.e):g}{turned}"
 
 
 def _meet(a: Raster, b: Raster) -> bool:
-    """Whether the bounding boxes of two rasters meet."""
-    boxes = []
-    for r in (a, b):
-        t = r.transform
-        corners = np.array(
-            [[t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f] for x in (0, r.cols) for y in (0, r.rows)]
-        )
-        boxes.append((corners.min(axis=0), corners.max(axis=0)))
-    (low, high), (low2, high2) = boxes
-    return bool((np.maximum(low, low2) < np.minimum(high, high2)).all())
+    """Whether two rasters have some ground in common."""
+    try:
+        cut(a, [b])
+    except MismatchError:
+        return False
+    return True
 
 
 def _scales(scene: Subject, target: Subject) -> Iterator[Finding]:

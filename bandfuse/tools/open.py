@@ -12,7 +12,6 @@ import numpy as np
 from bandfuse.arrays import band_coordinates
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import ConfigError, InputError
-from bandfuse.raster import Reader
 from bandfuse.scenes import Scene, open_scene, places
 from bandfuse.windows import Window
 
@@ -30,7 +29,8 @@ def open(path: str | Path | None = None, **sources: str | Path) -> Image:
 
     Raises
     ------
-    InputError : a file is missing, damaged or no raster. MismatchError : files on different grids.
+    InputError : a file is missing, damaged or no raster. MismatchError : files that cannot be brought to the grid of
+    the first.
     """
     named = [f"{name}={file}" for name, file in sources.items()]
     (place,) = places([] if path is None else [str(path)], named, [])
@@ -78,7 +78,7 @@ class Image:
             raise ConfigError(
                 "window", got=str(window), expected=f"ROW, COL, ROWS, COLS within {height} rows and {width} columns"
             )
-        with Reader(self.scene.choose(range(len(self.bands)))) as reader:
+        with self.scene.reader(range(len(self.bands))) as reader:
             values = reader.read(Window(row, col, rows, cols)).cell(slice(0, rows), slice(0, cols)).values()
         return values.reshape(-1, rows, cols)
 

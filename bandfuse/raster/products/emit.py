@@ -52,7 +52,7 @@ def open_(path: str, source: str) -> Raster:
     return Raster(
         path=path, driver="HDF5Image", rows=rows, cols=cols, dtypes=(dtype,) * n, crs=None,
         transform=Affine.identity(), bands=bands, nodata=np.full(n, -9999.0 if fill is None else fill),
-        scale=np.ones(n), offset=np.zeros(n), stored=(together, blocks[0]), masked=False,
+        scale=np.ones(n), offset=np.zeros(n), stored=(together, blocks[0]),
         messages=(
             "the image is in sensor geometry, and is read and trained so; what is fused is written on the map grid of "
             f"its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour",
@@ -97,7 +97,7 @@ def _table(hdf: Hdf) -> Raster:
     return Raster(
         path=hdf.path, driver="HDF5Image", rows=rows, cols=cols, dtypes=dtypes, crs=crs,
         transform=Affine.from_gdal(*place), bands=Bands.of(["glt_x", "glt_y"]), nodata=np.full(2, np.nan),
-        scale=np.ones(2), offset=np.zeros(2), stored=stored, masked=False, messages=(), files=(hdf.path,),
+        scale=np.ones(2), offset=np.zeros(2), stored=stored, messages=(), files=(hdf.path,),
         pieces=(Piece(column, (1,)), Piece(row, (1,))),
     )  # fmt: skip
 

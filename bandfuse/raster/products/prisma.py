@@ -77,7 +77,7 @@ def open_(path: str, source: str) -> Raster:
         dtypes=(vnir.dtype,) * counts[0] + (swir.dtype,) * counts[1], crs=crs, transform=transform,
         bands=Bands.of(joined.name, source=source, wavelength_nm=joined.wavelength_nm, fwhm_nm=joined.fwhm_nm),
         nodata=np.zeros(sum(counts)), scale=np.repeat([vnir.scale, swir.scale], counts),
-        offset=np.repeat([vnir.offset, swir.offset], counts), stored=(1, cols), masked=False,
+        offset=np.repeat([vnir.offset, swir.offset], counts), stored=(1, cols),
         messages=_messages(vnir, swir), files=(path,), product="PRISMA L2D", pieces=(vnir.piece, swir.piece),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from bandfuse.bands import Bands
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import Piece, Raster, describe
+from bandfuse.raster.describe import Masks, Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.units import number
@@ -76,7 +76,7 @@ def open_(path: str, source: str) -> Raster:
     grid = rasters[finest]
     text = _stack(grid, [(r, m // min(chosen)) for r, m in zip(rasters, chosen, strict=True)])
     return replace(
-        grid, path=path, product="Sentinel-2 L2A", dtypes=(grid.dtypes[0],) * len(bands), masked=False,
+        grid, path=path, product="Sentinel-2 L2A", dtypes=(grid.dtypes[0],) * len(bands), masks=Masks(), exact=(),
         bands=Bands.of([b.name for b in bands], source=source, wavelength_nm=[b.centre for b in bands],
                        fwhm_nm=[b.width for b in bands]),
         nodata=np.zeros(len(bands)), scale=np.full(len(bands), 1.0 / per_unit),
