@@ -10,7 +10,7 @@ import numpy as np
 
 from bandfuse.bands import Floats
 from bandfuse.errors import MismatchError, shorten
-from bandfuse.fusion import Fusion
+from bandfuse.fusion import Fusion, unmasked
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +26,13 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band") -> Any:
     array : (N, B), (B, H, W) or (…, B, H, W): numpy and what numpy takes; a torch tensor, which stays on its device, in
         its floating type, and can be differentiated through; a dask array, lazily; an xarray DataArray, lazily if it
         holds a dask array. Values are in the weights' units; NaN or infinity marks a missing one, as the fusion's
-        nodata policy has it.
+        nodata policy has it. What a numpy masked array masks is missing.
     dim : of a DataArray, the dimension of the bands, wherever it stands.
 
     Returns
     -------
-    K in the place of B; float64, but for tensors. A DataArray keeps its other dimensions with their coordinates, and
+    K in the place of B; float64, but for tensors. A masked array gives one that is masked where outputs are missing,
+    with NaN below the mask. A DataArray keeps its other dimensions with their coordinates, and
     gets the outputs' names along ``dim``, with ``wavelength_nm`` and ``fwhm_nm`` where any is known; its attributes,
     which tell of other values, are left out.
 
@@ -75,9 +76,13 @@ def _axis(fusion: Fusion, shape: tuple[int, ...]) -> int:
 
 def _along(array: Any, fusion: Fusion, axis: int) -> Floats:
     """The fusion along one axis."""
-    moved = np.moveaxis(np.asarray(array, dtype=np.float64), axis, -1)
+    moved = np.moveaxis(unmasked(array), axis, -1)
     y = fusion(moved.reshape(-1, moved.shape[-1])).reshape(*moved.shape[:-1], len(fusion.outputs))
-    return np.moveaxis(y, -1, axis)
+    fused = np.moveaxis(y, -1, axis)
+    if not np.ma.isMaskedArray(array):
+        return fused
+    masked: Floats = np.ma.MaskedArray(fused, ~np.isfinite(fused), fill_value=np.nan)
+    return masked
 
 
 def _labelled(fusion: Fusion, array: Any, dim: str) -> Any:

@@ -30,6 +30,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.config import TrainConfig, build
 from bandfuse.design import Design, design
 from bandfuse.errors import BandfuseError, ConfigError, InputError
+from bandfuse.fusion import unmasked
 from bandfuse.progress import silent
 from bandfuse.tally import Census, Question, reduce_windows
 from bandfuse.tools.assess import plan
@@ -67,8 +68,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     fusion_ : the :class:`bandfuse.Fusion`. coef_ (K, B), intercept_ (K,) : ``y = coef_ x + intercept_``.
     constraints_ : (K,) those of the outputs. classes_ : labels, for separability.
 
-    A sample with NaN in a band that is used, or in a target, does not count in ``fit``; with one in a band with weight
-    it is NaN in ``transform``.
+    A sample with NaN or a numpy mask in a band that is used, or in a target, does not count in ``fit``; with one in a
+    band with weight it is NaN in ``transform``.
 
     >>> x = np.arange(40.0).reshape(20, 2) ** 2
     >>> BandFuser(constraint="free", ridge=0).fit(x, x @ [2.0, -1.0]).coef_.round(6)
@@ -118,7 +119,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ------
         ValueError : samples, settings or groups that do not fit; bandfuse's own error is the cause.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        X, y = _answered(X, y)
         if y is not None:
             y = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
             check_consistent_length(X, y)
@@ -177,7 +179,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: Any) -> Floats:
         """(N, K) from (N, B); NaN where an input with weight is."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         return self.fusion_(X)
 
     def inverse_transform(self, X: Any) -> Floats:
@@ -191,7 +193,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if self.decoder_ is None:
             raise ValueError("only a reconstruction has a way back: use objective='reconstruction'.")
         try:
-            return self.decoder_(check_array(X, dtype=np.float64, ensure_all_finite="allow-nan"))
+            return self.decoder_(check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan"))
         except BandfuseError as error:
             raise ValueError(str(error)) from error
 
@@ -200,6 +202,22 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         _check_feature_names_in(self, input_features)
         return np.array(self.fusion_.outputs.name, dtype=object)
+
+
+def _plain(X: Any) -> Any:
+    """A masked array as floats with NaN where it is masked; checks of scikit-learn lose masks. Others as they are."""
+    return unmasked(X) if np.ma.isMaskedArray(X) else X
+
+
+def _answered(X: Floats, y: Any) -> tuple[Floats, Any]:
+    """The samples whose y is not masked. Masked floats become NaN, which counts as missing anyway."""
+    if not np.ma.isMaskedArray(y):
+        return X, y
+    if y.dtype.kind == "f":
+        return X, unmasked(y)
+    check_consistent_length(X, y)
+    there = ~np.ma.getmaskarray(y).reshape(len(y), -1).any(axis=1)
+    return X[there], y.data[there]
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,13 +104,13 @@ class Fusion:
 
         Parameters
         ----------
-        x : (N, B) pixels; NaN or infinity marks a missing value.
+        x : (N, B) pixels; NaN, infinity or a numpy mask marks a missing value.
 
         Returns
         -------
         (N, K) float64; NaN where missing.
         """
-        pixels = np.asarray(x, dtype=np.float64)
+        pixels = unmasked(x)
         if pixels.ndim != 2 or pixels.shape[1] != len(self.inputs):
             raise MismatchError(
                 "pixels to fuse", got=f"shape {pixels.shape}", expected=f"shape (N, {len(self.inputs)})"
@@ -138,6 +138,17 @@ class Fusion:
             offset=outer.matrix @ self.offset + outer.offset,
             inputs=self.inputs,
         )
+
+
+def unmasked(x: ArrayLike) -> Floats:
+    """Numbers in float64, NaN where a numpy mask says that a value is missing.
+
+    >>> unmasked(np.ma.masked_equal([1, -9999], -9999))
+    array([ 1., nan])
+    """
+    values: Floats = np.asarray(x, dtype=np.float64)
+    mask = np.ma.getmaskarray(x) if np.ma.isMaskedArray(x) else None
+    return values if mask is None or not mask.any() else np.where(mask, np.nan, values)
 
 
 class Kernel:
