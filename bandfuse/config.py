@@ -64,6 +64,23 @@ Texts = Annotated[list[str], BeforeValidator(_one_or_list)]
 Pairs = Annotated[list[str], BeforeValidator(_one_or_many)]
 """``NAME=VALUE`` texts; in YAML also a mapping."""
 
+
+def _texts_of_numbers(value: object) -> object:
+    """Texts, of numbers too: a list of numbers is one text."""
+    if isinstance(value, dict):
+        return [f"{name}={_joined(numbers)}" for name, numbers in value.items()]
+    if isinstance(value, (list, tuple)) and any(isinstance(v, str) for v in value):
+        return [str(v) for v in value]
+    return [_joined(value)] if value not in (None, [], ()) else []
+
+
+def _joined(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+Numbers = Annotated[list[str], BeforeValidator(_texts_of_numbers)]
+"""Numbers between commas, or ``NAME=NUMBERS``, as texts; in YAML also a number, a list of them, or a mapping."""
+
 Strength = Annotated[float, Field(ge=0, le=1e9)]
 """Of a penalty, relative to the variance of the bands."""
 
@@ -107,6 +124,12 @@ class Inputs(Config):
         default_factory=list,
         description="FILE with the bands' wavelengths, instead of what the raster says: columns wavelength, fwhm, "
         "good, or an ENVI header; may be a template. NAME=FILE with several sources; repeat.",
+    )
+
+    nodata: Numbers = Field(
+        default_factory=list,
+        description="Stored value that means missing, in place of what the file declares: one for all bands, one per "
+        "band (V1,V2,...), or none. NAME=V with several sources, target=V for the target; repeat.",
     )
 
 

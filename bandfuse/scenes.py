@@ -26,6 +26,7 @@ from bandfuse.raster import (
     Selection,
     coarsest,
     cut,
+    declared,
     describe,
     describe_labels,
     is_json,
@@ -39,6 +40,9 @@ from bandfuse.windows import Window
 
 MAIN = "scene"
 """The name of the source that a positional SCENE is."""
+
+TARGET = "target"
+"""The name by which a setting of sources speaks of the target."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,19 @@ class Scene:
 def target_bands(target: Raster) -> list[int]:
     """Positions of the bands of a target that are data (an alpha band is not)."""
     return [int(i) for i in np.flatnonzero(target.bands.good)]
+
+
+def left_out_messages(scene: Scene) -> list[str]:
+    """Which bands of targets, labels and masks are not used, and what an alpha band does there."""
+    found = []
+    for raster in scene.files[len(scene.rasters) :]:
+        bands = raster.bands
+        for reason in dict.fromkeys(bands.reason[i] for i in np.flatnonzero(~bands.good)):
+            numbers = [i + 1 for i in np.flatnonzero(~bands.good) if bands.reason[i] == reason]
+            what = "; pixels in which it is 0 are missing" if raster.masks.alpha in numbers else ""
+            count = f"{len(numbers)} band{'s' * (len(numbers) > 1)}"
+            found.append(f"{Path(raster.path).name}: {count} left out, {reason}: {shorten(map(str, numbers))}{what}")
+    return found
 
 
 def target_names(target: Raster) -> list[str] | None:
@@ -301,6 +318,7 @@ def open_scene(
     label_field: str | None = None,
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
+    nodata: Sequence[str] = (),
     training: bool = False,
     shift: tuple[float, float] = (0.0, 0.0),
     blur: float | None = None,
@@ -312,7 +330,7 @@ def open_scene(
 
     Parameters
     ----------
-    wavelengths : files that say more of the bands, by source.
+    wavelengths : files that say more of the bands, by source. nodata : values that mean missing, by source.
     shift : columns and rows of that grid by which the target and the labels are moved.
 
     Raises
@@ -320,9 +338,10 @@ def open_scene(
     InputError, MismatchError : files that cannot be read, or that cannot be brought to one grid.
     """
     tables = _tables(wavelengths, place)
-    rasters = tuple(describe(path, name, tables.get(name)) for name, path in place.sources)
+    fills = _fills(nodata, place)
+    rasters = tuple(_filled(describe(path, name, tables.get(name)), fills.get(name)) for name, path in place.sources)
     first = rasters[0]
-    target = None if place.target is None else describe(place.target, "target")
+    target = None if place.target is None else _filled(describe(place.target, "target"), fills.get(TARGET))
     if target is not None and not target_bands(target):
         raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
     drawn = None if place.labels is None or is_json(Path(place.labels)) else describe(place.labels, "labels")
@@ -390,6 +409,34 @@ def _tables(given: Sequence[str], place: Place) -> dict[str, str]:
         file = file.strip()
         found[name.strip()] = fill_template(file, first, "--wavelengths") if "{" in file else file
     return found
+
+
+def _fills(given: Sequence[str], place: Place) -> dict[str, str]:
+    """What means missing, by source: ``NAME=V``, or one V for the only source; ``target=V`` for the target.
+
+    Raises
+    ------
+    ConfigError : a source that there is not, or one value for several sources.
+    """
+    names = [name for name, _ in place.sources]
+    known = names if place.target is None or TARGET in names else [*names, TARGET]
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.rpartition("="))
+        if not equals and len(names) == 1:
+            name = names[0]
+        if name not in known:
+            raise ConfigError("--nodata does not name a source", got=repr(text), expected="NAME=V",
+                              remedy=nearest(name, known))  # fmt: skip
+        if name in found:
+            raise ConfigError(f"two --nodata for {name!r}", got=shorten(given), expected="one, with a value per band")
+        found[name] = value
+    return found
+
+
+def _filled(raster: Raster, nodata: str | None) -> Raster:
+    """With the nodata that the user declares."""
+    return raster if nodata is None else declared(raster, nodata)
 
 
 def check_inputs(scene: Scene, expected: Bands) -> None:

@@ -373,7 +373,10 @@ def check(
     scene: Annotated[str, typer.Argument(help="Raster file.", metavar="SCENE")],
     target: Annotated[str | None, typer.Argument(help="Target to train on.", metavar="[TARGET]")] = None,
     wavelengths: Wavelengths = None,
-    nodata: Annotated[float | None, typer.Option("--nodata", help="With --fix: the value that means missing.")] = None,
+    nodata: Annotated[
+        str | None,
+        typer.Option("--nodata", metavar="V[,V...]", help="Value that means missing, or one per band, or none."),
+    ] = None,
     scale: Annotated[float | None, typer.Option("--scale", help="With --fix: value = stored * scale.")] = None,
     fix: Annotated[
         str | None, typer.Option("--fix", metavar="OUT.vrt", help="Write a GDAL VRT with the metadata put right.")

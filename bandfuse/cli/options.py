@@ -22,7 +22,7 @@ SHORT = {"output": "-o"}
 PARTS = {
     "bounds": "MINX MINY MAXX MAXY", "window": "ROW COL ROWS COLS", "co": "KEY=VALUE", "source": "NAME=PATH",
     "group": "NAME=SPEC", "groups": "SPEC", "fixed": "NAME", "target": "FILE", "labels": "FILE", "mask": "FILE",
-    "output": "PATH", "sensor": "NAME", "driver": "NAME",
+    "output": "PATH", "sensor": "NAME", "driver": "NAME", "nodata": "V[,V...]",
     "scene": "FILE", "pan": "FILE",
 }  # fmt: skip
 """What a flag takes, where its type does not tell; and what the numbers are of one that takes several."""

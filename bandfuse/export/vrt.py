@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -21,8 +21,9 @@ FILL = "-3.4028234663852886e+38"
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types, nodata (NaN: none)
-    and whether it has a mask of its own."""
+    """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types, nodata (NaN: none),
+    whether it has a mask of its own; ground control points as (column, row, x, y, z) with their WKT; and RPCs as GDAL's
+    texts."""
 
     path: str
     rows: int
@@ -32,6 +33,9 @@ class Cube:
     dtypes: Sequence[str]
     nodata: Floats
     masked: bool
+    points: Sequence[tuple[float, ...]] = ()
+    points_wkt: str = ""
+    rpcs: Mapping[str, str] = field(default_factory=dict)
 
 
 _TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
@@ -47,6 +51,15 @@ def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
     a, b, c, d, e, f = cube.transform
     if tuple(cube.transform) != (1, 0, 0, 0, 1, 0):
         Xml.SubElement(root, "GeoTransform").text = ", ".join(repr(float(v)) for v in (c, a, b, f, d, e))
+    if cube.points:
+        points = Xml.SubElement(root, "GCPList", Projection=cube.points_wkt)
+        for number, values in enumerate(cube.points, 1):
+            places = zip(("Pixel", "Line", "X", "Y", "Z"), values, strict=True)
+            Xml.SubElement(points, "GCP", {"Id": str(number), **{key: repr(float(v)) for key, v in places}})
+    if cube.rpcs:
+        metadata = Xml.SubElement(root, "Metadata", domain="RPC")
+        for key, value in cube.rpcs.items():
+            Xml.SubElement(metadata, "MDI", key=key).text = value
     return root
 
 

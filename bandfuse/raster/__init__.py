@@ -4,11 +4,13 @@ Order inside the room, from the ground up::
 
     texts      headers and tables of wavelengths, read as text
     describe   what a file says of itself; whether two share a grid
+    nodata     values that a user declares to mean missing
     products   what people hold, opened as one cube; one file per product
     read       windows, by several threads; quicklooks
     align      windows of a grid, from rasters on others
     options    what a driver can be told when it makes a file
     zarr       what GDAL leaves out of a Zarr store
+    ground     where a new raster lies, and whether its driver holds that
     write      fused windows to new files
     ortho      fused images in sensor geometry to the grid of a map
     fixed      a VRT over a raster, with the metadata put right
@@ -29,8 +31,10 @@ from bandfuse.raster.align import (
 )
 from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
 from bandfuse.raster.fixed import same_table, write_fixed
+from bandfuse.raster.ground import WITHOUT_CONTROL
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
+from bandfuse.raster.nodata import declared
 from bandfuse.raster.options import check_options
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.place import acquired, footprint, polygons
@@ -46,6 +50,7 @@ __all__ = [
     "FOLDERS",
     "FORMATS",
     "OUTSIDE",
+    "WITHOUT_CONTROL",
     "AlignedReader",
     "Choice",
     "Encoding",
@@ -63,6 +68,7 @@ __all__ = [
     "check_options",
     "coarsest",
     "cut",
+    "declared",
     "describe",
     "describe_labels",
     "driver_of",

@@ -23,6 +23,7 @@ from rasterio.transform import Affine
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import OutputError, nearest
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
+from bandfuse.raster.ground import displaced, misplaced, placing, require_place
 from bandfuse.raster.options import check_options
 from bandfuse.raster.zarr import ARRAY, complete
 from bandfuse.windows import STACK_ROWS, Window
@@ -129,7 +130,7 @@ class Writer:
             )  # fmt: skip
         creation = {**_defaults(driver, threads, len(outputs)), **{k.lower(): v for k, v in (options or {}).items()}}
         self._path, self._last = Path(path), Window(0, 0, 1, 1)
-        self._driver, self._creation, self._outputs = driver, creation, outputs
+        self._driver, self._creation, self._outputs, self._like = driver, creation, outputs, like
         # GDAL makes a COG of a finished file only: without one of our own it would hold all pixels in memory.
         self._first = self._path.with_name(f"{self._path.name}.first.tif") if driver == "COG" else self._path
         if driver == "COG":
@@ -141,10 +142,12 @@ class Writer:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                known = {} if driver == "Zarr" else {"nodata": encoding.nodata, "crs": like.crs}
+                require_place(driver, self._path.name, like, encoding.dtype)
+                self._ears.forget()
+                known = {} if driver == "Zarr" else {"nodata": encoding.nodata}
                 self._ds = rasterio.open(
                     self._first, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
-                    dtype=encoding.dtype, transform=like.transform, **known, **creation,
+                    dtype=encoding.dtype, **known, **placing(driver, like), **creation,
                 )  # fmt: skip
                 if driver == "Zarr":
                     self._complete(like, encoding)
@@ -245,12 +248,15 @@ class Writer:
             tidy_header(self._path, self._outputs)
 
     def _read_back(self) -> None:
-        """What was written last is there: the file has its end."""
+        """What was written last is there: the file has its end. And it lies where it should."""
         if self._path.is_file() or self._driver in FOLDERS:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 with rasterio.open(self._path) as ds:
                     ds.read(window=_where(self._last))
+                    lost = displaced(ds, self._like, self._driver)
+            if lost:
+                raise misplaced(self._path.name, self._driver, lost)
 
 
 def _where(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -278,6 +284,11 @@ class _Ears(logging.Handler):
             self.options.append(re.sub(r"^.*?CPLE_\w+(?: in|\.) ", "", text))
         elif "signalled an error" in text:
             self.errors.append(text.split("msg=")[-1].strip("'\""))
+
+    def forget(self) -> None:
+        """Nothing was said: a trial is over."""
+        self.options.clear()
+        self.errors.clear()
 
     def first(self, otherwise: str) -> str:
         """The first error that was heard."""

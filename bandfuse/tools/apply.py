@@ -23,6 +23,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import (
     CONTENT,
     FOLDERS,
+    WITHOUT_CONTROL,
     Encoding,
     Raster,
     Writer,
@@ -35,6 +36,7 @@ from bandfuse.results import ApplyResult
 from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
 from bandfuse.stream import Sink, map_windows
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.fill import fill_messages
 from bandfuse.tools.moving import Moves
 from bandfuse.tools.shift import alignment_messages
 from bandfuse.weightsfile import load
@@ -62,7 +64,10 @@ def apply(
     _require_meaning(config)
     device = device_of(config.device)
     model = load(weights)
-    scenes = [open_scene(p, wavelengths=config.wavelengths) for p in places(config.scenes, config.source, [])]
+    scenes = [
+        open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata)
+        for p in places(config.scenes, config.source, [])
+    ]
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
@@ -94,7 +99,8 @@ def apply(
         messages=[
             *moves.messages,
             *alignment_messages(scenes),
-            *store_messages(drivers),
+            *store_messages(drivers, scenes),
+            *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
             *([f"{clipped} values were clipped to the range of {encoding.dtype}"] * bool(clipped)),
         ],
         coverage=moves.coverage,
@@ -232,11 +238,14 @@ def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterab
     return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
 
 
-def store_messages(drivers: Sequence[str]) -> list[str]:
-    """What a driver does not keep."""
-    if "Zarr" not in drivers:
-        return []
-    return ["GDAL has no place for band names in Zarr: they are in the array's attribute band_names"]
+def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]:
+    """What the driver of each scene's output does not keep."""
+    found = ["GDAL has no place for band names in Zarr: they are in the array's attribute band_names"]
+    found = found if "Zarr" in drivers else []
+    for driver, scene in zip(drivers, scenes, strict=True):
+        if driver in WITHOUT_CONTROL and scene.grid.control:
+            found.append(f"{scene.key}: {driver} has no place for ground control points and RPCs: they are left out")
+    return found
 
 
 def fuse_to(

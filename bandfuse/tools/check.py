@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,11 +15,12 @@ from bandfuse.headers import envi_list
 from bandfuse.metadata import named_wavelengths
 from bandfuse.order import order_remarks, overlaps
 from bandfuse.output import check_file, whole_files
-from bandfuse.raster import Header, Raster, cut, describe, on_one_grid, said, same_table, write_fixed
+from bandfuse.raster import Header, Raster, cut, declared, describe, on_one_grid, said, same_table, write_fixed
 from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
 from bandfuse.scenes import MAIN, Place, open_scene
-from bandfuse.tools.peek import LEAST, SIDE, Peek, Spike, peek
+from bandfuse.tools.fill import named, numbers, standing
+from bandfuse.tools.peek import SIDE, Peek, peek
 from bandfuse.tools.shift import estimate_shift
 from bandfuse.units import UNITS_NM, number, spelling
 
@@ -35,8 +36,8 @@ class Kind(NamedTuple):
 
 TABLE = "Give the wavelengths with --wavelengths FILE, or write them down with check --fix OUT.vrt."
 NONE = ""
-FILL = "If it means missing, say so: check --nodata N --fix OUT.vrt, and use that file."
-MASK = "If these pixels hold no data, leave them out with --mask, or declare it: check --nodata N --fix OUT.vrt."
+FILL = "If it means missing, say so with --nodata N (one value, or one per band), or in a file: check --fix OUT.vrt."
+MASK = "If these pixels hold no data, leave them out with --mask, or declare it with --nodata N."
 
 CODES: dict[str, Kind] = {
     "units-missing": Kind("warning", TABLE),
@@ -61,6 +62,7 @@ CODES: dict[str, Kind] = {
     "file-ending": Kind("info", NONE),
     "no-crs": Kind("info", NONE),
     "no-transform": Kind("info", NONE),
+    "control-points": Kind("info", "Fused rasters keep them. To align it with others, warp it first: gdalwarp."),
     "rotated": Kind("info", NONE),
     "bad-bands": Kind("info", NONE),
     "dead-bands": Kind("warning", "train leaves them out. check --fix OUT.vrt flags them for other programs."),
@@ -105,7 +107,7 @@ def check(
     target: str | None = None,
     *,
     wavelengths: str | None = None,
-    nodata: float | None = None,
+    nodata: str | None = None,
     scale: float | None = None,
     fix: str | None = None,
     overwrite: bool = False,
@@ -115,7 +117,8 @@ def check(
 
     Parameters
     ----------
-    wavelengths : file that says more of the scene's bands. nodata, scale : taken for declared.
+    wavelengths : file that says more of the scene's bands. nodata (one stored value, one per band between commas, or
+        none), scale : taken for declared.
     fix : VRT to write, with the scene's metadata as bandfuse understands it.
 
     Raises
@@ -131,8 +134,8 @@ def check(
         found += [f for ask in PAIRS for f in ask(one, other)]
     if fix is not None:
         _fix(Path(fix), one, paths, overwrite=overwrite)
-    elif nodata is not None or scale is not None:
-        raise ConfigError("--nodata and --scale are for --fix", expected="--fix OUT.vrt")
+    elif scale is not None:
+        raise ConfigError("--scale is for --fix", expected="--fix OUT.vrt")
     both = [one] if other is None else [one, other]
     return CheckResult(
         scene=scene,
@@ -148,12 +151,12 @@ def _subject(raster: Raster, seed: int) -> Subject:
     return Subject(raster, peek(raster, seed), *said(raster.path))
 
 
-def _declared(raster: Raster, nodata: float | None, scale: float | None) -> Raster:
+def _declared(raster: Raster, nodata: str | None, scale: float | None) -> Raster:
     """With the nodata and scale that the user declares."""
     if scale is not None and not (np.isfinite(scale) and scale > 0):
         raise ConfigError("--scale", got=f"{scale}", expected="a number above zero")
     n = len(raster.bands)
-    raster = raster if nodata is None else replace(raster, nodata=np.full(n, nodata))
+    raster = raster if nodata is None else declared(raster, nodata)
     return raster if scale is None else replace(raster, scale=np.full(n, scale))
 
 
@@ -191,7 +194,7 @@ def _wavelengths(s: Subject) -> Iterator[Finding]:
         yield finding("no-wavelengths", f"no wavelengths are known for the {len(bands)} bands")
         return
     if not known.all():
-        lacking = _named(np.flatnonzero(~known))
+        lacking = named(np.flatnonzero(~known))
         yield finding("wavelengths-missing", f"{lacking} have no wavelength")
     factor = UNITS_NM.get(spelling(s.unit), 1.0)
     if factor != 1.0 and not any(isinstance(m, Remark) and m.code == "units-contradict" for m in s.raster.messages):
@@ -204,7 +207,7 @@ def _wavelengths(s: Subject) -> Iterator[Finding]:
     yield from (finding(r.code, r) for r in order_remarks(bands))
     both = [(bands.wavelength_nm[[*one, *other]], one, other) for one, other in overlaps(bands)]
     if both:
-        places = [f"{nm.min():.1f}-{nm.max():.1f} nm ({_numbers(a)} and {_numbers(b)})" for nm, a, b in both]
+        places = [f"{nm.min():.1f}-{nm.max():.1f} nm ({numbers(a)} and {numbers(b)})" for nm, a, b in both]
         yield finding("detector-overlap", f"two detectors see the same wavelengths: {shorten(places, 4)}")
     if _is_even(bands.wavelength_nm[known]):
         step = float(np.mean(np.diff(bands.wavelength_nm[known])))
@@ -228,10 +231,15 @@ def _file(s: Subject) -> Iterator[Finding]:
 
 
 def _place(s: Subject) -> Iterator[Finding]:
-    if s.raster.crs is None:
+    control, t = s.raster.control, s.raster.transform
+    if control:
+        crs = control.crs.to_string() if control.crs else "an unknown CRS"
+        known = [f"{len(control.points)} ground control points in {crs}"] if control.points else []
+        known += [] if control.rpcs is None else ["RPCs"]
+        yield finding("control-points", f"its place on the ground is told by {' and '.join(known)}")
+    elif s.raster.crs is None:
         yield finding("no-crs", "no coordinate system is declared")
-    t = s.raster.transform
-    if t.is_identity:
+    if t.is_identity and not control:
         yield finding("no-transform", "rows and columns have no place on the ground (identity transform)")
     elif t.b or t.d:
         turn = np.degrees(np.arctan2(t.d, t.a))
@@ -252,21 +260,11 @@ def _nodata(s: Subject) -> Iterator[Finding]:
     ):
         yield finding("nodata-impossible", f"nodata {said_so} is declared, which {s.raster.dtypes[0]} cannot hold")
         return
-    count = sum(_held(p.stored, s.raster.nodata) for p in s.look.parts)
-    share = count / max(1, s.look.looked * len(s.raster.bands))
+    exact = np.array(s.raster.exact or s.raster.nodata, dtype=object)
+    counts = [int((p.stored[i] == v).sum()) for p in s.look.parts for i, v in enumerate(exact) if v is not None]
+    share = sum(counts) / max(1, s.look.looked * len(s.raster.bands))
     held = f"{100 * share:.1f} % of the values" if share else "none of the values"
     yield finding("nodata-declared", f"nodata {said_so} is declared; {held} looked at hold it")
-
-
-def _held(stored: np.ndarray, nodata: Floats) -> int:
-    """How many of (B, rows, cols) values are nodata, as they are read: in the stored type.
-
-    No float32 is the float64 of -3.4028235e38.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        fill = nodata.astype(stored.dtype)
-    there = np.isfinite(nodata)
-    return int(((stored == fill[:, None, None]) & there[:, None, None]).sum())
 
 
 # --------------------------------------------------------------------------------------------------------------- pixels
@@ -280,51 +278,16 @@ def _bad(s: Subject) -> Iterator[Finding]:
         mine = [i for i in flagged if bands.reason[i] == reason]
         held = dict.fromkeys(dead[i] for i in mine if i in dead)
         what = f"; {sum(i in dead for i in mine)} of them: {shorten(held, 3)}" if held else ""
-        yield finding("bad-bands", f"{_named(mine)}: {reason}{what}")
+        yield finding("bad-bands", f"{named(mine)}: {reason}{what}")
     lost = {i: why for i, why in dead.items() if i not in flagged}
     for why in dict.fromkeys(lost.values()):
         mine = [i for i in lost if lost[i] == why]
-        yield finding("dead-bands", f"no data in {_named(mine)}: {why}")
+        yield finding("dead-bands", f"no data in {named(mine)}: {why}")
 
 
 def _fills(s: Subject) -> Iterator[Finding]:
-    """Values that stand out at the ends of the bands: fill values, zeros, saturation. Fractions of land cover are often
-    0 or 1, and are left alone."""
-    if _is_fractions(s):
-        return
-    values: dict[tuple[str, float], list[Spike]] = {}
-    for spike in s.look.spikes:
-        apart = spike.apart > 0.5
-        low_and_not_zero = spike.at_low and spike.value != 0
-        code = "undeclared-fill" if apart or low_and_not_zero else "zeros" if spike.at_low else "saturated-bands"
-        values.setdefault((code, spike.value), []).append(spike)
-    words = {"undeclared-fill": "stands apart from all other values: a fill value that is not declared?",
-             "zeros": "is far more frequent than its neighbours: no data, or clipped?",
-             "saturated-bands": "is the greatest value, and far more frequent than those below it"}  # fmt: skip
-    empty = _empty(s) if any(code == "zeros" for code, _ in values) else 0.0
-    if empty > LEAST:
-        values = {key: spikes for key, spikes in values.items() if key[0] != "zeros"}
-        said_so = f"{100 * empty:.1f} % of the pixels looked at are 0 in all bands: a fill value that is not declared?"
-        yield finding("undeclared-fill", said_so)
-    for (code, value), spikes in values.items():
-        most = max(spikes, key=lambda spike: spike.share)
-        where = _named([p.band for p in spikes])
-        share = f"up to {100 * most.share:.1f} %" if len(spikes) > 1 else f"{100 * most.share:.1f} %"
-        yield finding(code, f"{value:g} in {share} of the pixels looked at of {where} {words[code]}")
-
-
-def _empty(s: Subject) -> float:
-    """The share of pixels that are zero in every band that holds data."""
-    alive = [i for i in range(len(s.raster.bands)) if i not in s.look.dead and s.raster.bands.good[i]]
-    return sum(int((p.stored[alive] == 0).all(axis=0).sum()) for p in s.look.parts) / s.look.looked
-
-
-def _is_fractions(s: Subject) -> bool:
-    """Whether bands without wavelengths hold numbers between 0 and 1, but for rounding."""
-    if np.isfinite(s.raster.bands.wavelength_nm).any() or np.dtype(s.raster.dtypes[0]).kind != "f":
-        return False
-    ends = [(v.min(), v.max()) for v in map(s.look.valid, range(len(s.raster.bands))) if v.size]
-    return all(low >= -1e-3 and high <= 1 + 1e-3 for low, high in ends)
+    """Values that stand out at the ends of the bands."""
+    yield from (finding(one.code, one.message) for one in standing(s.look))
 
 
 def _nans(s: Subject) -> Iterator[Finding]:
@@ -366,7 +329,7 @@ def _stripes(s: Subject) -> Iterator[Finding]:
             striped = np.flatnonzero(((r > ROUGH) & (r > ROUGH * u)) | (r > STRIPED))
         if len(striped):
             yield finding("striped-bands", f"{name} have levels of their own, up to {np.nanmax(r):.0f} times rougher "
-                          f"across than along, in {_named(striped)}")  # fmt: skip
+                          f"across than along, in {named(striped)}")  # fmt: skip
 
 
 def _scale(s: Subject) -> Iterator[Finding]:
@@ -390,23 +353,6 @@ def _typical(s: Subject, percent: float) -> float:
             found.append(np.abs(v * s.raster.scale[band] + s.raster.offset[band])[:: max(1, len(v) // 2000)])
     every = np.concatenate(found) if found else np.zeros(0)
     return float(np.percentile(every, percent)) if every.size else float("nan")
-
-
-def _named(positions: Iterable[int]) -> str:
-    """Bands by their numbers: band 4; 5 bands (1-4, 7)."""
-    every = list(positions)
-    return f"band {int(every[0]) + 1}" if len(every) == 1 else f"{len(every)} bands ({_numbers(every)})"
-
-
-def _numbers(positions: Iterable[int]) -> str:
-    """1-based numbers with runs joined: 1-4, 7."""
-    runs: list[list[int]] = []
-    for n in sorted(int(p) + 1 for p in positions):
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    return shorten([f"{a}" if a == b else f"{a}-{b}" for a, b in runs], 6)
 
 
 # ---------------------------------------------------------------------------------------------------- scene and target

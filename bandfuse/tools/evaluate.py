@@ -14,11 +14,12 @@ from bandfuse.fusion import Fusion, Kernel
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes import Scene, check_inputs, limited, places, target_bands, target_names
+from bandfuse.scenes import Scene, check_inputs, left_out_messages, limited, places, target_bands, target_names
 from bandfuse.scores import Pairs, judge
 from bandfuse.stream import Cell, Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.fill import fill_messages
 from bandfuse.tools.shift import alignment_messages, alignment_rows, open_aligned
 from bandfuse.tools.survey import SCORED, require_selected
 from bandfuse.weightsfile import load
@@ -82,7 +83,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
         raise ConfigError("evaluate needs a target", expected="--target T")
     here = places(config.scenes, config.source, config.target)
     limits = limited(here, config.mask, config.bounds, config.window)
-    scenes = [open_aligned(p, config, wavelengths=config.wavelengths) for p in limits]
+    scenes = [open_aligned(p, config, wavelengths=config.wavelengths, nodata=config.nodata) for p in limits]
     if len(scenes) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
     scene = scenes[0]
@@ -108,7 +109,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
             by_reason={r: n for r, n in tally.invalid.items() if n},
         ),
         alignment=alignment_rows([scene]),
-        messages=alignment_messages([scene]),
+        messages=[*alignment_messages([scene]), *left_out_messages(scene), *fill_messages(scene, config.nodata)],
     )
 
 

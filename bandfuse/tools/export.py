@@ -106,10 +106,20 @@ def _cube(raster: Raster) -> vrt.Cube:
     ------
     MismatchError : a product that is not one raster of GDAL's.
     """
-    path = _one_raster(raster)
+    path, masks, control = _one_raster(raster), raster.masks, raster.control
+    if masks.alpha and not masks.dataset and len(raster.bands) not in (2, 4):
+        raise MismatchError(
+            f"{raster.path} has an alpha band that GDAL makes no mask of", got=f"{len(raster.bands)} bands",
+            expected="1 or 3 bands beside the alpha band", remedy="Use bandfuse apply.",
+        )  # fmt: skip
+    # Whole numbers that float64 cannot hold are seen by GDAL's mask alone.
+    masked = raster.masked or any(v is not None for v in raster.exact)
     wkt = "" if raster.crs is None else str(raster.crs.to_wkt())
+    points = [(p.col, p.row, p.x, p.y, p.z or 0.0) for p in control.points]
+    points_wkt = "" if control.crs is None else str(control.crs.to_wkt())
+    rpcs = {} if control.rpcs is None else control.rpcs.to_gdal()
     return vrt.Cube(path, raster.rows, raster.cols, wkt, tuple(raster.transform)[:6], raster.dtypes, raster.nodata,
-                    raster.masked)  # fmt: skip
+                    masked, points, points_wkt, rpcs)  # fmt: skip
 
 
 def _one_raster(raster: Raster) -> str:

@@ -21,13 +21,15 @@ from bandfuse.errors import ConfigError, GroupError, InputError, ScenesError, sh
 from bandfuse.groups import Covariance, Group
 from bandfuse.model import Model
 from bandfuse.progress import Progress, silent
-from bandfuse.scenes import Scene, pair_of, target_bands, target_names
+from bandfuse.scenes import Scene, left_out_messages, pair_of, target_bands, target_names
 from bandfuse.scores import judge
 from bandfuse.tally import MOST_STRATA
 from bandfuse.tools.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
 from bandfuse.tools.checkpoint import checkpoint_of
 from bandfuse.tools.contest import contest
+from bandfuse.tools.each import each
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.fill import fill_messages
 from bandfuse.tools.fitting import fit_model, is_solved
 from bandfuse.tools.glance import glance
 from bandfuse.tools.judge import held_out_pairs, peak_of
@@ -78,10 +80,13 @@ class Trained:
             stops.append(
                 f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
             )
+        unread = [text for scene in self.scenes for text in left_out_messages(scene)]
         lacking, aligned = make.lacking(self.config.groups, self.survey.bands), alignment_messages(self.scenes)
         broken = [f"scene {key!r} is left out: {reason}" for key, reason in self.left_out.items()]
         return list(
-            dict.fromkeys([*broken, *from_files, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops])
+            dict.fromkeys(
+                [*broken, *from_files, *unread, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops]
+            )
         )
 
 
@@ -115,6 +120,10 @@ def learn(
     tensors; ``once_read`` is given the files when their pixels are read."""
     targets = _target_names(config, scenes)
     started = time.perf_counter()
+    fills = each(
+        [s.key for s in scenes], scenes,
+        lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True), skip=config.skip_broken,
+    )  # fmt: skip
     effort = Effort.of(config.threads, config.memory)
     seen = cache(lambda: glance(scenes, effort, config.seed, skip=config.skip_broken).covariance)
     found = survey(
@@ -134,6 +143,7 @@ def learn(
             skip=config.skip_broken,
         ),
     )
+    found.messages[:0] = [text for some in fills for text in some]
     _require_classes(config, scenes, found)
     _require_noise(config, found)
     require_room(config, found)

@@ -58,8 +58,9 @@ def open_scenes(config: TrainConfig) -> Opened:
 
 def _opened(place: Place, config: TrainConfig) -> Scene:
     scene = open_aligned(
-        place, config, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths
-    )
+        place, config, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths,
+        nodata=config.nodata,
+    )  # fmt: skip
     return _one_detector(scene, config.overlap)
 
 

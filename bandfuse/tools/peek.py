@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bandfuse.bands import Floats
 from bandfuse.raster import Raster, Reader
 from bandfuse.tally import Census
-from bandfuse.windows import tile
+from bandfuse.windows import Window, tile
 
 SIDE = 64
 """Rows and columns of the parts that are looked at."""
@@ -91,7 +91,10 @@ class Peek:
         return np.concatenate([p.stored[band][~p.missing[band]] for p in self.parts])
 
     def _ends(self, band: int) -> Iterator[Spike]:
-        values, counts = np.unique(self.valid(band), return_counts=True)
+        every = self.valid(band)
+        if not any(_may_stand_out(every, end) for end in (every.min(), every.max())):
+            return
+        values, counts = np.unique(every, return_counts=True)
         total = int(counts.sum())
         if len(values) < FEW_VALUES:
             return
@@ -143,12 +146,29 @@ KNOWN_FILLS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, -32768.0, -32767.0,
 """Values that files use where they have none."""
 
 
+def _may_stand_out(values: np.ndarray, end: np.generic) -> bool:
+    """Whether the least or greatest value is frequent enough, or one that files use for nothing; to spare the sorting
+    of all others."""
+    return bool((values == end).sum() >= LEAST * len(values)) or _is_known(float(end))
+
+
 def _is_known(value: float) -> bool:
     return value in KNOWN_FILLS or abs(value) > 1e30
 
 
-def peek(raster: Raster, seed: int = 0) -> Peek:
+def peek(
+    raster: Raster,
+    seed: int = 0,
+    *,
+    parts: int = MOST_PARTS,
+    most_bytes: int = MOST_BYTES,
+    unseen: Callable[[Window], NDArray[np.bool_]] | None = None,
+) -> Peek:
     """Look at some parts of a raster, chosen by the seed; at all of it if it is small.
+
+    Parameters
+    ----------
+    parts, most_bytes : at most so many parts, and so much at once. unseen : pixels of a window that do not count.
 
     Raises
     ------
@@ -156,14 +176,16 @@ def peek(raster: Raster, seed: int = 0) -> Peek:
     """
     tiles = tile(raster.shape, SIDE, SIDE)
     each = SIDE * SIDE * sum(np.dtype(d).itemsize for d in raster.dtypes)
-    most = int(np.clip(MOST_BYTES // each, 1, MOST_PARTS))
+    most = int(np.clip(most_bytes // each, 1, parts))
     chosen = sorted(np.random.default_rng(seed).permutation(len(tiles))[:most])
-    parts = []
+    found = []
     with Reader([(raster, range(len(raster.bands)))]) as reader:
         for i in chosen:
             window = tiles[i]
-            patch = reader.read(window)
-            cell = patch.cell(slice(0, window.rows), slice(0, window.cols))
+            cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
             missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)
-            parts.append(Part(cell.parts[0].stored, missing))
-    return Peek(raster, parts)
+            if unseen is not None:
+                missing |= unseen(window)
+            stored = [part.stored for part in cell.parts]
+            found.append(Part(stored[0] if len(stored) == 1 else np.concatenate(stored), missing))
+    return Peek(raster, found)

@@ -24,6 +24,7 @@ from bandfuse.scenes import Scene, open_scene, places
 from bandfuse.sensors import Sensor, find, is_file
 from bandfuse.tools.apply import check_raster, creation, drivers_of, encoding_of, fuse_to, output_paths, store_messages
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.fill import fill_messages
 from bandfuse.tools.glance import glance, glance_messages
 from bandfuse.weightsfile import dumps
 
@@ -56,7 +57,10 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
     sensor = find(config.sensor)
     device = device_of(config.device)
     encoding, effort = encoding_of(config), Effort.of(config.threads, config.memory)
-    scenes = [open_scene(p) for p in places(config.scenes, config.source, [])]
+    scenes = [
+        open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata)
+        for p in places(config.scenes, config.source, [])
+    ]
     pairs = _outputs(config, scenes)
     own = [Path(config.sensor)] if is_file(config.sensor) else []
     inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
@@ -74,7 +78,8 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
                          options=creation(config), device=device, beside={weights.name: content, **item})  # fmt: skip
         valid, clipped = valid + counts[0], clipped + counts[1]
         values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
-    messages = [*(m for made in every for m in made.messages), *store_messages(drivers)]
+    messages = [*(m for made in every for m in made.messages), *store_messages(drivers, scenes)]
+    messages += [text for scene in scenes for text in fill_messages(scene, config.nodata)]
     if clipped:
         messages.append(f"{clipped} values were clipped to the range of {encoding.dtype}")
     return ResampleResult(

@@ -35,6 +35,7 @@ def open_aligned(
     label_field: str | None = None,
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
+    nodata: Sequence[str] = (),
 ) -> Scene:
     """Open a scene to learn from or to score. The shift of its target is estimated if files have several grids or a
     shift is asked for; the target is moved by what is asked for: ``auto`` by the estimate, if certain and not small.
@@ -44,8 +45,8 @@ def open_aligned(
     InputError, MismatchError, ConfigError
     """
     opened = partial(
-        open_scene, place, label_field=label_field, unlabelled=unlabelled, wavelengths=wavelengths, training=True,
-        blur=config.blur,
+        open_scene, place, label_field=label_field, unlabelled=unlabelled, wavelengths=wavelengths, nodata=nodata,
+        training=True, blur=config.blur,
     )  # fmt: skip
     scene = opened()
     if config.shift == "auto" and scene.target is None:
