@@ -1,7 +1,7 @@
 """Metadata: from what a raster and its user say of the bands to a band table. Text in, numbers out; no files.
 
 Reading order, for each value the first place that says it: the user's own table, the product's metadata, the band's own
-tags, the dataset's ENVI domain, the dataset's tags, the IMAGERY domain, the bands' names.
+tags, the dataset's ENVI domain, the dataset's tags, the coordinate of its dimension, the IMAGERY domain, the names.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def band_table(
     """
     messages, mixed = _odd_lists(tags), list[str]()
     places = [*stated, _from_bands(tags, mixed), _from_lists(tags, tags.envi, "the ENVI header"),
-              _from_lists(tags, tags.dataset, "the dataset's tags")]  # fmt: skip
+              _from_lists(tags, tags.dataset, "the dataset's tags"), _from_dimension(tags)]  # fmt: skip
     messages += [] if any(np.isfinite(p.wavelength).any() for p in stated) else mixed
     wavelength, fwhm = _wavelengths(tags, places, messages)
     odd = np.isfinite(wavelength) & ~((wavelength >= SHORTEST_NM) & (wavelength <= LONGEST_NM))
@@ -185,6 +185,24 @@ def _from_lists(tags: RasterTags, domain: Tags, where: str) -> Stated:
         return np.array([number(t) for t in items]) if len(items) == len(tags) else np.full(len(tags), np.nan)
 
     return Stated(where, column(CENTRES), column(("fwhm",)), column(FLAGS), _get(texts, UNITS))
+
+
+_DIMENSION = re.compile(r"(?:NETCDF_DIM_(.+)|DIM_(.+)_VALUE)")
+"""The tag in which GDAL's drivers for netCDF and for other arrays give a band's place along a dimension."""
+
+
+def _from_dimension(tags: RasterTags) -> Stated:
+    """The coordinate of the dimension that the bands are of, where it is a length or is called a wavelength; what
+    xarray writes."""
+    nothing = np.full(len(tags), np.nan)
+    for key in tags.bands[0] if len(tags) else ():
+        match = _DIMENSION.fullmatch(key)
+        name = "" if match is None else match[1] or match[2]
+        unit = tags.dataset.get(f"{name}#units", tags.bands[0].get(f"DIM_{name}_UNIT"))
+        if name and (spelling(unit) in UNITS_NM if unit else name.lower() in CENTRES):
+            values = np.array([number(band.get(key)) for band in tags.bands])
+            return Stated(f"the coordinate {name}", values, nothing, nothing, unit)
+    return Stated("the dimension of the bands", nothing, nothing, nothing)
 
 
 def _from_imagery(tags: RasterTags, messages: list[str]) -> tuple[Floats, Floats] | None:

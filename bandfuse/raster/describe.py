@@ -133,7 +133,8 @@ class Raster:
 
     def declaring(self, nodata: Sequence[float | int | None]) -> Raster:
         """With other nodata: one number per band, None for none."""
-        exact = tuple(v if isinstance(v, int) else None for v in nodata)
+        whole = tuple(v if isinstance(v, int) else None for v in nodata)
+        exact = whole if any(v is not None for v in whole) else ()
         values = np.array([np.nan if v is None else v for v in nodata], dtype=np.float64)
         return replace(self, nodata=values, exact=exact)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bandfuse.bands import Floats
-from bandfuse.errors import InputError, shorten
+from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.overlap import majority
 from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.describe import Raster
@@ -139,8 +139,12 @@ def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Seque
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list) or not features:
         raise InputError(f"labels {path} hold no features", expected="a GeoJSON FeatureCollection with classes")
+    placed = [f for f in features if not (isinstance(f, dict) and f.get("geometry", f) is None)]
+    if not placed:
+        raise InputError(f"labels {path} hold no polygon", got=f"{len(features)} features without geometry",
+                         expected="polygons with classes")  # fmt: skip
     by_class: dict[Any, list[Any]] = {}
-    for feature in features:
+    for feature in placed:
         by_class.setdefault(_class_of(path, feature, field), []).append(feature)
     if len(by_class) > MOST_STRATA:
         raise InputError(
@@ -155,7 +159,31 @@ def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Seque
     )
     if not shapes:
         raise InputError(f"labels {path} hold no class", got="unlabelled polygons only", expected="two or more classes")
-    return Labels(shapes[0][1].file, shapes, tuple((numbers[key], str(key)) for key in by_class))
+    names = tuple((numbers[key], str(key)) for key in by_class)
+    return Labels(_with_messages(shapes, grid, dict(names), len(features) - len(placed)), shapes, names)
+
+
+def _with_messages(shapes: Sequence[tuple[int, Mask]], grid: Raster, names: Mapping[int, str], unplaced: int) -> Raster:
+    """The file with what a user should know: features without geometry, and classes that lie outside of the grid.
+
+    Raises
+    ------
+    MismatchError : all of them do.
+    """
+    file = shapes[0][1].file
+    outside = [names[number] for number, mask in shapes if not mask.meets(grid)]
+    if len(outside) == len(shapes):
+        raise MismatchError(
+            f"labels {file.path} lie elsewhere than {grid.path}", got="no polygon that meets it",
+            expected="polygons over the scene",
+            remedy="Coordinates of GeoJSON are longitude first, then latitude: are they swapped?",
+        )  # fmt: skip
+    messages = []
+    if unplaced:
+        messages.append(f"{unplaced} feature{'s' * (unplaced > 1)} without geometry left out")
+    if outside:
+        messages.append(f"classes that lie outside of {Path(grid.path).name}: {shorten(outside)}")
+    return replace(file, messages=(*file.messages, *messages))
 
 
 def _class_of(path: str, feature: Any, field: str | None) -> str | int:

@@ -98,6 +98,13 @@ class Mask:
     polygons: tuple[Polygon, ...] | None = None
     boxes: NDArray[np.int64] | None = None
 
+    def meets(self, grid: Raster) -> bool:
+        """Whether a polygon may hold a pixel of the grid, by their boxes."""
+        if self.boxes is None:
+            return True
+        start, stop = np.maximum(self.boxes[:, :2], 0), np.minimum(self.boxes[:, 2:], grid.shape)
+        return bool((start < stop).all(axis=1).any())
+
     def inside(self, window: Window, reader: Reader | AlignedReader | None) -> Flags:
         """(rows, cols): pixels that count."""
         if self.polygons is None or self.boxes is None:

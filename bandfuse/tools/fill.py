@@ -96,7 +96,8 @@ def _of_code(code: str, values: dict[str, list[Spike]]) -> Iterator[Standing]:
 
 def _share(spikes: Sequence[Spike]) -> str:
     most = max(spike.share for spike in spikes)
-    return f"up to {100 * most:.1f} %" if len(spikes) > 1 else f"{100 * most:.1f} %"
+    percent = f"{100 * most:.1f} %" if most >= 1e-3 else f"{100 * most:.2g} %"
+    return f"up to {percent}" if len(spikes) > 1 else percent
 
 
 def named_bands(spikes: Iterable[Spike]) -> str:

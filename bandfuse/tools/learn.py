@@ -221,6 +221,10 @@ def _require_classes(config: TrainConfig, scenes: Sequence[Scene], found: Survey
             f"labels {shorten(config.labels)} hold too many classes", got=f"{len(classes)}",
             expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
         )  # fmt: skip
+    every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
+    empty = [labels.name(n) for n in sorted(every - {*classes, *labels.unlabelled, *config.unlabelled})]
+    if empty:
+        found.messages.append(f"classes without a pixel that counts, left out: {shorten(empty)}")
     small = [f"{labels.name(number)} ({m.count})" for number, m in classes.items() if m.count < FEW]
     if small:
         found.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")

@@ -83,8 +83,9 @@ class Peek:
 
     @cached_property
     def spikes(self) -> list[Spike]:
-        """Values at the ends of the bands that stand out."""
-        return [s for band in range(len(self.raster.bands)) if band not in self.dead for s in self._ends(band)]
+        """Values at the ends of the bands that stand out; of dead bands such that no measurement can be."""
+        every = [s for band in range(len(self.raster.bands)) for s in self._ends(band)]
+        return [s for s in every if s.band not in self.dead or abs(s.value) > HUGE]
 
     def valid(self, band: int) -> np.ndarray:
         """(n,) the stored values of a band that are not missing."""
@@ -92,14 +93,17 @@ class Peek:
 
     def _ends(self, band: int) -> Iterator[Spike]:
         every = self.valid(band)
-        if not any(_may_stand_out(every, end) for end in (every.min(), every.max())):
+        if not len(every) or not any(_may_stand_out(every, end) for end in (every.min(), every.max())):
             return
         values, counts = np.unique(every, return_counts=True)
         total = int(counts.sum())
-        if len(values) < FEW_VALUES:
-            return
         for low in (True, False):
             v, c = (values, counts) if low else (values[::-1], counts[::-1])
+            if len(v) > 1 and abs(float(v[0])) > HUGE > abs(float(v[1])):
+                yield Spike(band, float(v[0]), float(c[0] / total), int(c[0]), np.inf, low)
+                continue
+            if len(values) < FEW_VALUES:
+                continue
             rest = np.repeat(v[1:].astype(np.float64), c[1:])
             bulk = rest[rest != v[1]] if c[1] > 0.5 * len(rest) else rest
             width = float(np.subtract(*np.percentile(bulk, [99, 1])))
@@ -141,6 +145,9 @@ SPIKE, LEAST = 10.0, 0.002
 APART = 0.5
 """A value stands apart that is so many widths of the band away from the next one."""
 
+HUGE = 1e30
+"""No measurement is as large."""
+
 KNOWN_FILLS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, 255.0, 1e20, -1e20,
                -1e6, 9999.0, 65534.0, -2147483648.0)  # fmt: skip
 """Values that files use where they have none."""
@@ -153,7 +160,7 @@ def _may_stand_out(values: np.ndarray, end: np.generic) -> bool:
 
 
 def _is_known(value: float) -> bool:
-    return value in KNOWN_FILLS or abs(value) > 1e30
+    return value in KNOWN_FILLS or abs(value) > HUGE
 
 
 def peek(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.headers import Stated
+from bandfuse.headers import Stated, envi_list, parse_header
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
@@ -44,9 +44,22 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     path = str(path)
     product = next((p for p in PRODUCTS if p.recognises(path)), None)
     if product is None:
-        return describe_file(data_file(path), source, wavelengths)
+        data = data_file(path)
+        found = describe_file(data, source, wavelengths)
+        if wavelengths is None and data != path and found.driver != "ENVI":
+            return _headed(found, path, source)
+        return found
     found = product.open(path, source)
     return found if wavelengths is None else _told(found, wavelengths)
+
+
+def _headed(found: Raster, header: str, source: str) -> Raster:
+    """A file of another driver than ENVI's, given by the ENVI header beside it, with the wavelengths of that."""
+    entries = parse_header(Path(header).read_text(encoding="utf-8", errors="replace"))
+    if len(envi_list(entries.get("wavelength"))) == len(found.bands):
+        return describe_file(found.path, source, header)
+    text = f"{Path(header).name} has no wavelengths for its {len(found.bands)} bands, and is not used"
+    return replace(found, messages=(*found.messages, text))
 
 
 def _told(raster: Raster, wavelengths: str | Path) -> Raster:
