@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_nodata_that_float64_cannot_hold(dtype: str, fill: int, tmp_path: Path) 
     path = write_tiff(tmp_path / "c.tif", cube)
     gdal_copy(path, tmp_path / "v.vrt", driver="VRT")
     text = (tmp_path / "v.vrt").read_text()
-    text = text.replace("<ColorInterp>", f"<NoDataValue>{fill}</NoDataValue>\n    <ColorInterp>")
+    text = re.sub(r"(<VRTRasterBand [^>]*>)", rf"\1<NoDataValue>{fill}</NoDataValue>", text)
     (tmp_path / "v.vrt").write_text(text)
     with rasterio.open(tmp_path / "v.vrt") as ds:
         expected = ds.read_masks() == 0

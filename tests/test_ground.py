@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.control import GroundControlPoint
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
 from rasters import cli, ok, spectra, write_tiff
@@ -69,9 +73,17 @@ def test_a_grid_is_kept_or_the_driver_refused(name: str, driver: str, weights: P
         assert ds.crs.to_epsg() == 32633
 
 
+@contextmanager
+def unplaced() -> Iterator[None]:
+    """Without rasterio's warning that a file has no place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 def controlled(path: Path, kind: str) -> str:
     write_tiff(path, spectra(4), transform=None, crs=None)
-    with rasterio.open(path, "r+") as ds:
+    with unplaced(), rasterio.open(path, "r+") as ds:
         if kind == "gcps":
             ds.gcps = (POINTS, rasterio.crs.CRS.from_epsg(4326))
         else:
@@ -80,7 +92,7 @@ def controlled(path: Path, kind: str) -> str:
 
 
 def control(path: Path) -> Any:
-    with rasterio.open(path) as ds:
+    with unplaced(), rasterio.open(path) as ds:
         points, crs = ds.gcps
         place = [(p.row, p.col, p.x, p.y) for p in points], crs and crs.to_epsg()
         return place, None if ds.rpcs is None else ds.rpcs.to_dict()

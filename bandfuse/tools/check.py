@@ -324,7 +324,9 @@ def _stripes(s: Subject) -> Iterator[Finding]:
     if not np.isfinite(ratio).any():
         return
     usual = float(np.nanmedian(ratio))
-    for name, r, u in (("columns", ratio, usual), ("rows", 1 / ratio, 1 / usual)):
+    with np.errstate(divide="ignore"):
+        across = 1 / ratio, float(np.divide(1.0, usual))
+    for name, r, u in (("columns", ratio, usual), ("rows", *across)):
         with np.errstate(invalid="ignore"):
             striped = np.flatnonzero(((r > ROUGH) & (r > ROUGH * u)) | (r > STRIPED))
         if len(striped):
