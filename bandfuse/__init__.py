@@ -10,6 +10,7 @@ The rooms, from the ground up. A file imports only from floors below its own (in
     floor 2   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models
               order                                   bands out of order, detectors that overlap
               overlap  displacement                   shares of areas; by how much two images are shifted
+              lobe                                    where a response lies, and how wide it is
               products  fitted                        z zᵀ in float64, float32, on a device; what a fit found
               resampling                              weights that follow from wavelengths alone
     floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind

@@ -11,6 +11,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import GroupError, MismatchError, nearest, shorten
 from bandfuse.groups import Group
 from bandfuse.layout import Layout, across, within
+from bandfuse.lobe import main_lobe
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,20 +129,23 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return [f"b{i}" for i in range(1, len(names) + 1)]
 
 
-def output_bands(names: Sequence[str], matrix: Floats, inputs: Bands) -> Bands:
-    """The table of the outputs. Rows without negative weights get a wavelength and a width:
+def output_bands(names: Sequence[str], matrix: Floats, inputs: Bands, targets: Bands | None = None) -> Bands:
+    """The table of the outputs.
 
-    ``λ = Σ w λ_b / Σ w`` and ``fwhm = √(8 ln 2) · √(Σ w (λ_b − λ)² / Σ w)``, where every band with weight has a
-    wavelength. Signed weights have no centre, and get none.
+    An output that is to match a target band with a wavelength has that wavelength and FWHM (``targets``: the band of
+    each output). Other rows without negative weights get those of their main lobe (:func:`bandfuse.lobe.main_lobe`),
+    where every band with weight has a wavelength; of a lobe of one band, the FWHM of that band if it is known. Signed
+    weights have no centre, and get none.
     """
     table = Bands.of(list(names), source="fused")
     wavelength, fwhm = table.wavelength_nm.copy(), table.fwhm_nm.copy()
     for k, row in enumerate(matrix):
-        here = row != 0
-        x, w = inputs.wavelength_nm[here], row[here]
-        if not here.any() or (w < 0).any() or not np.isfinite(x).all():
-            continue
-        wavelength[k] = (w @ x) / w.sum()
-        spread = np.sqrt(8 * np.log(2) * (w @ (x - wavelength[k]) ** 2) / w.sum())
-        fwhm[k] = spread if spread > 0 else inputs.fwhm_nm[here][0]
+        lobe = None if (row < 0).any() else main_lobe(row, inputs.wavelength_nm)
+        if lobe is not None:
+            of_one = inputs.fwhm_nm[lobe.peak]
+            wavelength[k] = lobe.centre
+            fwhm[k] = of_one if lobe.bands == 1 and np.isfinite(of_one) else lobe.width or np.nan
+        if targets is not None and np.isfinite(targets.wavelength_nm[k]):
+            wavelength[k] = targets.wavelength_nm[k]
+            fwhm[k] = targets.fwhm_nm[k] if np.isfinite(targets.fwhm_nm[k]) else fwhm[k]
     return replace(table, wavelength_nm=wavelength, fwhm_nm=fwhm)

@@ -126,11 +126,10 @@ def test_reconstruction_score_is_that_of_the_rebuilt_cube() -> None:
 def test_an_output_has_the_centre_and_width_of_its_weights() -> None:
     inputs = Bands.of(["a", "b", "c", "d"], wavelength_nm=[500, 510, 530, 900], fwhm_nm=[5, 6, 7, 8])
     table = output_bands(["green"], np.array([[1.0, 2.0, 1.0, 0.0]]), inputs)
-    centre = (500 + 2 * 510 + 530) / 4
-    variance = ((500 - centre) ** 2 + 2 * (510 - centre) ** 2 + (530 - centre) ** 2) / 4
-    assert table.wavelength_nm == pytest.approx([512.5])
-    assert table.wavelength_nm[0] == pytest.approx(centre)
-    assert table.fwhm_nm[0] == pytest.approx(2.3548200450309493 * np.sqrt(variance))
+    # Per nm: 1/10, 2/15 and 1/20. Half of 2/15 lies a third of a step before 500, and 16 nm after 510.
+    low, high = 500 - 10 / 3, 526
+    assert table.wavelength_nm == pytest.approx([(low + high) / 2])
+    assert table.fwhm_nm == pytest.approx([high - low])
     assert table.name == ("green",)
     assert table.source == ("fused",)
 

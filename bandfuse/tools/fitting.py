@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.bands import Bands, Floats
 from bandfuse.classes import scatters
 from bandfuse.config import TrainConfig
 from bandfuse.decoder import least_squares
@@ -19,7 +19,7 @@ from bandfuse.gauge import normalise, uncorrelate
 from bandfuse.model import Model
 from bandfuse.moments import Moments
 from bandfuse.progress import Progress
-from bandfuse.scenes import Scene
+from bandfuse.scenes import Scene, target_bands
 from bandfuse.solved import solved
 from bandfuse.split import Split, Squares
 from bandfuse.tools.assess import Plan
@@ -42,14 +42,17 @@ def fit_model(
     """Fit the pooled moments, and for weights per scene every scene's own, pulled to the common ones."""
     device = device_of(config.device)
     common_fit = fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
-    common = _fusion(config, found, common_fit)
+    common = _fusion(config, found, common_fit, _targets(found, scenes))
     if not config.per_scene:
         return Model(common, decoder=_decoder(config, found, common)), [common_fit], device
     fits = [
         fit_one(config, device, found, made, sampling, moments, progress, scene=i, common=_effective(common_fit))
         for i, moments in enumerate(found.scenes)
     ]
-    own = {s.key: replace(_fusion(config, found, f), outputs=common.outputs) for s, f in zip(scenes, fits, strict=True)}
+    own = {
+        s.key: replace(_fusion(config, found, f, None), outputs=common.outputs)
+        for s, f in zip(scenes, fits, strict=True)
+    }
     return Model(common, own), fits, device
 
 
@@ -167,7 +170,16 @@ def _ridge(config: TrainConfig) -> float:
     return float(config.ridge) if isinstance(config.ridge, (int, float)) else 0.0
 
 
-def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:
+def _targets(found: Survey, scenes: Sequence[Scene]) -> Bands | None:
+    """The target band of each output, of the first scene whose target has wavelengths; None if none has."""
+    for scene in scenes if found.design.targets else ():
+        if scene.target is not None and np.isfinite(scene.target.bands.wavelength_nm).any():
+            positions = target_bands(scene.target)
+            return scene.target.bands.take(positions[t] for t in found.design.targets)
+    return None
+
+
+def _fusion(config: TrainConfig, found: Survey, fitted: Fit, targets: Bands | None) -> Fusion:
     """The fusion over all B inputs."""
     weight = fitted.weight
     if config.goal != "regression":
@@ -181,7 +193,7 @@ def _fusion(config: TrainConfig, found: Survey, fitted: Fit) -> Fusion:
         fitted.gain,
         fitted.offset,
         found.bands,
-        output_bands(found.design.names, wide * fitted.gain[:, None], found.bands),
+        output_bands(found.design.names, wide * fitted.gain[:, None], found.bands, targets),
         config.activation,
         NodataPolicy(config.nodata_policy),
     )

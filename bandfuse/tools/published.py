@@ -8,10 +8,10 @@ import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import MismatchError, shorten
+from bandfuse.lobe import main_lobe, outside
 from bandfuse.resampling import Covered, published
 from bandfuse.results import PublishedResponse
 from bandfuse.sensors import Sensor, SensorBand, find
-from bandfuse.trust.shape import centre_and_width, outside
 
 
 def pairing(names: Sequence[str], sensor: Sensor) -> dict[int, int]:
@@ -57,15 +57,14 @@ def _row(band: SensorBand, theirs: Covered, i: int, learned: Floats, bands: Band
     nm = np.where(np.isfinite(bands.wavelength_nm), bands.wavelength_nm, 0.0)
     truth, size = theirs.weight[i], np.abs(learned)
     positive = bool((learned >= 0).all() and learned.any())
-    seen = bool(truth.any())
-    centre = float(centre_and_width(truth, nm)[0]) if seen else None
-    shift = float(centre_and_width(learned, nm)[0]) - centre if positive and centre is not None else None
+    theirs_lobe, ours = main_lobe(truth, nm), main_lobe(learned, nm) if positive else None
+    centre = None if theirs_lobe is None else theirs_lobe.centre
     return PublishedResponse(
         band=band.name,
         coverage=float(theirs.coverage[i]),
         centre_nm=centre,
-        shift_nm=shift,
+        shift_nm=None if ours is None or centre is None else ours.centre - centre,
         out_of_band=float(outside(size, nm, band.centre_nm, band.fwhm_nm)) if size.any() else None,
-        out_of_band_published=float(outside(truth, nm, band.centre_nm, band.fwhm_nm)) if seen else None,
+        out_of_band_published=float(outside(truth, nm, band.centre_nm, band.fwhm_nm)) if truth.any() else None,
         weights={b + 1: float(truth[b] * learned.sum()) for b in range(len(bands)) if truth[b]},
     )
