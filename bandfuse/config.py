@@ -133,6 +133,27 @@ class Inputs(Config):
     )
 
 
+class AnyUnits(Config):
+    """Whether values are held against those of the training."""
+
+    any_units: bool = Field(
+        False,
+        description="Take values as they are. By default it is an error if those of a scene are 60 times and more "
+        "larger or smaller than those of the training (or of the other scenes), or if an offset holds them apart.",
+    )
+
+
+class Units(AnyUnits):
+    """The units of the scenes' values."""
+
+    scale_inputs: float | None = Field(
+        None,
+        ge=1e-30,
+        le=1e30,
+        description="Multiply the values of the scenes by this, e.g. 0.0001 for reflectance times 10 000.",
+    )
+
+
 class Limits(Config):
     """Which pixels count."""
 
@@ -192,7 +213,7 @@ class Aligning(Config):
         return value
 
 
-class TrainConfig(Inputs, Limits, Aligning, Running):
+class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     """Settings of ``bandfuse train``."""
 
     output: str | None = Field(None, description="Folder of the run, made new.")
@@ -406,7 +427,7 @@ def ending_of(driver: str | None) -> str:
     return ".zarr" if driver is not None and driver.lower() == "zarr" else ".tif"
 
 
-class ApplyConfig(Inputs, Encoded, Running):
+class ApplyConfig(Inputs, Units, Encoded, Running):
     """Settings of ``bandfuse apply``."""
 
     output: str | None = Field(None, description="Raster to write; with several scenes a folder or a template.")
@@ -461,14 +482,14 @@ class ResampleConfig(Inputs, Encoded, Running):
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
 
-class EvaluateConfig(Inputs, Limits, Aligning, Running):
+class EvaluateConfig(Inputs, Units, Limits, Aligning, Running):
     """Settings of ``bandfuse evaluate``."""
 
     target: Texts = Field(default_factory=list, description="Raster with the true values.")
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
 
 
-class ExportConfig(Config):
+class ExportConfig(AnyUnits):
     """Settings of ``bandfuse export``."""
 
     to: Literal["vrt", "pansharpen", "csv", "json", "numpy", "srf", "sli", "bandmathx", "onnx", "pt2"] = Field(

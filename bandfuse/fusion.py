@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import MismatchError
+from bandfuse.values import Values
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "identity": lambda y: y,
@@ -59,6 +60,7 @@ class Fusion:
     activation : a name in :data:`ACTIVATIONS`.
     inputs, outputs : band tables of B and K rows. An output with a reason against it comes out missing.
     nodata : what missing inputs do.
+    inputs_seen, outputs_seen : the values of inputs and outputs in the training; None where nothing was remembered.
 
     Raises
     ------
@@ -72,6 +74,8 @@ class Fusion:
     outputs: Bands
     activation: str = "identity"
     nodata: NodataPolicy = field(default_factory=NodataPolicy)
+    inputs_seen: Values | None = None
+    outputs_seen: Values | None = None
 
     def __post_init__(self) -> None:
         for name in ("weight", "gain", "offset"):
@@ -85,6 +89,9 @@ class Fusion:
             if not np.isfinite(array).all():
                 raise MismatchError(f"{name} of a fusion", got="NaN or infinite numbers", expected="finite numbers")
             array.flags.writeable = False
+        for name, seen, size in (("inputs", self.inputs_seen, b), ("outputs", self.outputs_seen, k)):
+            if seen is not None and len(seen) != size:
+                raise MismatchError(f"values of the {name} of a fusion", got=f"{len(seen)}", expected=f"{size}")
         if self.activation not in ACTIVATIONS:
             raise MismatchError("activation", got=repr(self.activation), expected=f"one of {', '.join(ACTIVATIONS)}")
 
@@ -137,6 +144,7 @@ class Fusion:
             gain=np.ones(len(outer.outputs)),
             offset=outer.matrix @ self.offset + outer.offset,
             inputs=self.inputs,
+            inputs_seen=self.inputs_seen,
         )
 
 

@@ -235,6 +235,12 @@ def split(spec: str, bands: Bands, covariance: Covariance | None = None) -> list
     covariance : of the bands; called by the rules :data:`SEEING` alone.
     """
     word, colon, argument = spec.partition(":")
+    if spec.strip().isdecimal():
+        n = int(spec)
+        raise GroupError(
+            f"groups {spec!r} can be read in two ways", got="a bare number",
+            expected=f"equal:{n} for {n} groups of equal numbers of bands, or {n}-{n} for one group of band {n} alone",
+        )  # fmt: skip
     if word in RULES and (colon or word in BARE):
         return RULES[word](argument, bands, covariance)
     return [Group(spec, tuple(select(spec, bands)))]

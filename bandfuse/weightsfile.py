@@ -1,15 +1,18 @@
-"""The weights file, version 1: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
+"""The weights file: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
 
 Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights ``scene_weight``
 (S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). Weights of a reconstruction have ``decoder`` (B, K) and
 ``decoder_offset`` (B,), NaN where a band is not rebuilt. The metadata has one key, ``bandfuse``: JSON with
 ``version``, ``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
+
+Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``, ``mean``, ``spread`` and
+``typical`` of :class:`bandfuse.values.Values`. Where there is nothing of it, version 1 is written.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,9 @@ from bandfuse.decoder import decoder, offsets
 from bandfuse.errors import BandfuseError, InputError
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
+from bandfuse.values import Values
 
-VERSION = 1
+VERSION = 2
 KEY = "bandfuse"
 
 
@@ -42,16 +46,25 @@ def _table(bands: Bands) -> dict[str, Any]:
     }
 
 
-def _bands(table: dict[str, Any]) -> Bands:
-    def floats(column: list[float | None]) -> Floats:
-        return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+def _columns(values: Values) -> dict[str, list[float | None]]:
+    return {field.name: [_number(v) for v in getattr(values, field.name)] for field in fields(values)}
 
+
+def _values(table: dict[str, Any] | None) -> Values | None:
+    return None if table is None else Values(**{field.name: _floats(table[field.name]) for field in fields(Values)})
+
+
+def _floats(column: list[float | None]) -> Floats:
+    return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+
+
+def _bands(table: dict[str, Any]) -> Bands:
     return Bands(
         tuple(map(str, table["name"])),
         tuple(map(str, table["source"])),
         tuple(map(int, table["index"])),
-        floats(table["wavelength_nm"]),
-        floats(table["fwhm_nm"]),
+        _floats(table["wavelength_nm"]),
+        _floats(table["fwhm_nm"]),
         tuple(map(str, table["reason"])),
     )
 
@@ -60,13 +73,16 @@ def dumps(model: Model) -> bytes:
     """The bytes of a weights file: the same model always gives the same bytes."""
     common = model.common
     header = {
-        "version": VERSION,
+        "version": 1,
         "activation": common.activation,
         "nodata": asdict(common.nodata),
         "inputs": _table(common.inputs),
         "outputs": _table(common.outputs),
         "scenes": list(model.scenes),
     }
+    seen = {"inputs": common.inputs_seen, "outputs": common.outputs_seen}
+    if any(v is not None for v in seen.values()):
+        header |= {"version": 2, "seen": {k: _columns(v) for k, v in seen.items() if v is not None}}
     tensors = {"weight": common.weight, "gain": common.gain, "offset": common.offset}
     if model.per_scene:
         own = list(model.scenes.values())
@@ -128,14 +144,17 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
         if tensor.dtype != np.float64:
             raise ValueError(f"tensor {name} has type {tensor.dtype}, not float64")
     inputs, outputs = _bands(header["inputs"]), _bands(header["outputs"])
+    seen = {f"{name}_seen": _values(header.get("seen", {}).get(name)) for name in ("inputs", "outputs")}
 
     def fusion(weight: Floats, gain: Floats, offset: Floats) -> Fusion:
-        return Fusion(weight, gain, offset, inputs, outputs, header["activation"], NodataPolicy(**header["nodata"]))
+        policy = NodataPolicy(**header["nodata"])
+        return Fusion(weight, gain, offset, inputs, outputs, header["activation"], policy, **seen)
 
     common = fusion(tensors["weight"], tensors["gain"], tensors["offset"])
     back = None
     if {"decoder", "decoder_offset"} & set(tensors):
         back = decoder(tensors["decoder"], tensors["decoder_offset"], inputs, outputs)
+        back = replace(back, inputs_seen=common.outputs_seen, outputs_seen=common.inputs_seen)
     keys = [str(k) for k in header["scenes"]]
     if not keys:
         return Model(common, decoder=back)

@@ -194,7 +194,7 @@ def foreign() -> bytes:
 
 
 WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
-    "newer version": (lambda: changed(version=2), "newer bandfuse; got version 2; expected version 1 or older"),
+    "newer version": (lambda: changed(version=3), "newer bandfuse; got version 3; expected version 2 or older"),
     "version that is no number": (lambda: changed(version="one"), "damaged header"),
     "version below one": (lambda: changed(version=0), "version"),
     "no version": (lambda: changed(version=None), "damaged header"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import threading
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -28,6 +31,7 @@ from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.names import for_gdal
 from bandfuse.raster.texts import given_table, header_of
+from bandfuse.remarks import Remark
 
 CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 """GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once. And GDAL leaves
@@ -35,6 +39,10 @@ nothing beside a compressed file that it reads."""
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 """What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are."""
+
+
+MOST_WARNINGS = 4
+"""Warnings of GDAL about one file that are passed on."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,35 @@ def opened(path: str) -> Iterator[Any]:
         yield dataset
 
 
+class _Warnings(logging.Handler):
+    """Keeps what GDAL warns of in one thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._thread = threading.get_ident()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self._thread:
+            self.texts.append(re.sub(r"^CPLE_\w+ in ", "", record.getMessage()).strip())
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What GDAL warns of within: of tags that it leaves out, of a file that is cut off."""
+    ears, logger = _Warnings(), logging.getLogger("rasterio")
+    logger.addHandler(ears)
+    try:
+        yield ears.texts
+    finally:
+        logger.removeHandler(ears)
+
+
+def _warned(texts: Sequence[str]) -> list[str]:
+    """Messages of GDAL's warnings, each once."""
+    return [Remark("gdal-warning", f"GDAL warns: {text}") for text in list(dict.fromkeys(texts))[:MOST_WARNINGS]]
+
+
 def _similar(path: str) -> str:
     """A hint at a file of nearly the same name, or at a link that leads nowhere."""
     folder = Path(path).parent
@@ -197,7 +234,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     InputError : missing, not a raster, no bands, complex numbers, or shorter than its header says.
     """
     path = str(path)
-    with rasterio.Env(**CACHE), opened(path) as ds:
+    with rasterio.Env(**CACHE), _heard() as warned, opened(path) as ds:
         if ds.count == 0:
             subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
             raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}", remedy="Give one of its subdatasets.")
@@ -235,7 +272,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             masks=_masks(ds, [*alpha]),
             exact=exact,
             control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
-            messages=(*header.messages, *messages),
+            messages=(*_warned(warned), *header.messages, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 

@@ -45,7 +45,7 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
     note = (
         "In brackets: 95\u202f% intervals. Rank agreement: rank correlation of the weights' sizes over resamples. "
-        "FWHM: of the Gaussian with the same variance; a little weight far away widens it. "
+        "Centre and FWHM: of the main lobe, at half of its maximum. "
         "Unsure signs: weights whose sign changes in more than 5\u202f% of them. Condition: condition number of the "
         "bands."
     )

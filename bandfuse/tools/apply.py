@@ -37,6 +37,7 @@ from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair
 from bandfuse.stream import Sink, map_windows
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.fill import fill_messages
+from bandfuse.tools.measure import in_units, require_inputs
 from bandfuse.tools.moving import Moves
 from bandfuse.tools.shift import alignment_messages
 from bandfuse.weightsfile import load
@@ -64,21 +65,20 @@ def apply(
     _require_meaning(config)
     device = device_of(config.device)
     model = load(weights)
+    here = places(config.scenes, config.source, [])
     scenes = [
-        open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata)
-        for p in places(config.scenes, config.source, [])
+        in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in here
     ]
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
     inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
-    fusions, seen = [], []
+    fusions, remarks, seen = [], [], []
     moves = Moves(config.min_coverage)
     for scene, path in zip(scenes, outputs, strict=True):
-        if config.resample:
-            fusions.append(moves.fusion(_with_policy(_own(model, scene, config), config.nodata_policy), scene, effort))
-        else:
-            fusions.append(_back(weights, model, scene, config) if config.inverse else _forth(model, scene, config))
+        fusion, told = _fitting(weights, model, scene, config, moves, effort)
+        fusions.append(fusion)
+        remarks += told
         seen.append(check_raster(path, config, overwrite=config.overwrite, inputs=inputs))
     drivers = drivers_of(outputs, config)
     counts = [
@@ -98,6 +98,7 @@ def apply(
         seconds=time.perf_counter() - started,
         messages=[
             *moves.messages,
+            *remarks,
             *alignment_messages(scenes),
             *store_messages(drivers, scenes),
             *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
@@ -113,6 +114,18 @@ def _require_meaning(config: ApplyConfig) -> None:
         raise ConfigError("--resample has no meaning with --inverse", remedy="Leave it out.")
     if config.min_coverage is not None and not config.resample:
         raise ConfigError("--min-coverage has no meaning without --resample", remedy="Leave it out.")
+
+
+def _fitting(
+    weights: str | Path, model: Model, scene: Scene, config: ApplyConfig, moves: Moves, effort: Effort
+) -> tuple[Fusion, list[str]]:
+    """The fusion for a scene, whose values are in the weights' units; and what a user should know."""
+    if config.resample:
+        own = _with_policy(_own(model, scene, config), config.nodata_policy)
+        moved = moves.fusion(own, scene, effort)
+        return moved, require_inputs(scene.fused, own, moved.support, config)
+    fusion = _back(weights, model, scene, config) if config.inverse else _forth(model, scene, config)
+    return fusion, require_inputs(scene.fused, fusion, fusion.support, config)
 
 
 def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:

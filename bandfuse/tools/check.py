@@ -82,6 +82,8 @@ CODES: dict[str, Kind] = {
     "grids-differ": Kind("warning", "Look whether they are what you mean to train on."),
     "crs-differ": Kind("warning", "Look whether both are right."),
     "no-common-ground": Kind("decision", "Give a target of the same place."),
+    "gdal-warning": Kind("warning", "If the file was cut off, copy or download it again; else see what is lost."),
+    "target-without-crs": Kind("warning", "Give both a coordinate system, or make sure that they show one place."),
     "reader": Kind("info", NONE),
 }
 """Every code."""
@@ -368,6 +370,9 @@ def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
     if a.crs is not None and b.crs is not None and a.crs != b.crs:
         yield finding("crs-differ", f"the scene is in {a.crs_text}, the target in {b.crs_text}")
         return
+    if (a.crs is None) != (b.crs is None):
+        yield finding("target-without-crs", f"{'the scene' if a.crs is None else 'the target'} has no coordinate "
+                      f"system, the other is in {(a if b.crs is None else b).crs_text}")  # fmt: skip
     if not on_one_grid(a, b):
         one, two = (f"{r.rows} × {r.cols} pixels of {_pixel(r)}" for r in (a, b))
         yield finding("grids-differ", f"scene and target have grids of their own: {one}, and {two}")

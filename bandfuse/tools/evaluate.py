@@ -20,6 +20,7 @@ from bandfuse.stream import Cell, Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.fill import fill_messages
+from bandfuse.tools.measure import in_units, require_inputs, require_target
 from bandfuse.tools.shift import alignment_messages, alignment_rows, open_aligned
 from bandfuse.tools.survey import SCORED, require_selected
 from bandfuse.weightsfile import load
@@ -83,13 +84,17 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
         raise ConfigError("evaluate needs a target", expected="--target T")
     here = places(config.scenes, config.source, config.target)
     limits = limited(here, config.mask, config.bounds, config.window)
-    scenes = [open_aligned(p, config, wavelengths=config.wavelengths, nodata=config.nodata) for p in limits]
+    scenes = [
+        in_units(open_aligned(p, config, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in limits
+    ]
     if len(scenes) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
     scene = scenes[0]
     check_inputs(scene, model.common.inputs)
     fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)
+    remarks = require_inputs(scene, fusion, fusion.support, config)
+    remarks += require_target(scene, fusion, order, config)
     k = len(fusion.outputs)
     tally = _tally(scene, fusion, order, Effort.of(config.threads, config.memory), progress)
     require_selected(scene, tally)
@@ -109,7 +114,12 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
             by_reason={r: n for r, n in tally.invalid.items() if n},
         ),
         alignment=alignment_rows([scene]),
-        messages=[*alignment_messages([scene]), *left_out_messages(scene), *fill_messages(scene, config.nodata)],
+        messages=[
+            *remarks,
+            *alignment_messages([scene]),
+            *left_out_messages(scene),
+            *fill_messages(scene, config.nodata),
+        ],
     )
 
 

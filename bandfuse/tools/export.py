@@ -17,6 +17,7 @@ from bandfuse.output import check_file, lent, whole_files
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
 from bandfuse.scenes import MAIN, Scene, check_inputs
+from bandfuse.tools.measure import require_inputs
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
@@ -87,7 +88,9 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Ra
         return {"": expression.bandmathx(Linear.of(fusion))}
     if scene is None:
         raise ConfigError(f"--to {config.to} needs a scene", remedy="Give it with --scene.")
-    check_inputs(Scene(Path(scene.path).stem, (scene,)), fusion.inputs)
+    whole = Scene(Path(scene.path).stem, (scene,))
+    check_inputs(whole, fusion.inputs)
+    require_inputs(whole, fusion, fusion.support, config)
     linear = Linear.of(fusion, scene.scale, scene.offset)
     if config.to == "bandmathx":
         return {"": expression.bandmathx(linear)}

@@ -25,6 +25,7 @@ from bandfuse.split import Split, Squares
 from bandfuse.tools.assess import Plan
 from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of
 from bandfuse.tools.survey import Survey
+from bandfuse.values import Values
 
 if TYPE_CHECKING:
     from bandfuse.fitted import Fit
@@ -44,7 +45,7 @@ def fit_model(
     common_fit = fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
     common = _fusion(config, found, common_fit, _targets(found, scenes))
     if not config.per_scene:
-        return Model(common, decoder=_decoder(config, found, common)), [common_fit], device
+        return _remembering(Model(common, decoder=_decoder(config, found, common)), found), [common_fit], device
     fits = [
         fit_one(config, device, found, made, sampling, moments, progress, scene=i, common=_effective(common_fit))
         for i, moments in enumerate(found.scenes)
@@ -53,7 +54,18 @@ def fit_model(
         s.key: replace(_fusion(config, found, f, None), outputs=common.outputs)
         for s, f in zip(scenes, fits, strict=True)
     }
-    return Model(common, own), fits, device
+    return _remembering(Model(common, own), found), fits, device
+
+
+def _remembering(model: Model, found: Survey) -> Model:
+    """The model with the values that its inputs and outputs had in the training."""
+    if found.seen is None:
+        return model
+    inputs, outputs = found.seen, Values.of(model.common(found.looked.T).T)
+    own = {key: replace(f, inputs_seen=inputs, outputs_seen=outputs) for key, f in model.scenes.items()}
+    common = replace(model.common, inputs_seen=inputs, outputs_seen=outputs)
+    back = None if model.decoder is None else replace(model.decoder, inputs_seen=outputs, outputs_seen=inputs)
+    return Model(common, own, back)
 
 
 def _decoder(config: TrainConfig, found: Survey, common: Fusion) -> Fusion | None:

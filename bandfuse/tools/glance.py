@@ -11,10 +11,9 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import shorten
 from bandfuse.moments import Moments, total
 from bandfuse.scenes import Scene, common_reasons
-from bandfuse.tally import Census
 from bandfuse.tools.each import each
 from bandfuse.tools.effort import Effort
-from bandfuse.tools.survey import Inquiry, dead_of, scout
+from bandfuse.tools.survey import Inquiry, Look, dead_of, scout
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +33,17 @@ def glance(scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = F
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = [int(i) for i in np.flatnonzero(flagged.good)]
 
-    def looks_at(wanted: Sequence[int]) -> list[tuple[Census, Moments]]:
+    def looks_at(wanted: Sequence[int]) -> list[Look]:
         keys, inquiry = [s.key for s in scenes], Inquiry(seed=seed, sample=0)
         return each(keys, scenes, lambda scene: scout(scene, wanted, effort, inquiry), skip=skip)
 
     looks = looks_at(wanted)
-    dead = common_reasons(scenes, [dead_of(census, wanted) if census.seen else {} for census, _ in looks])
+    dead = common_reasons(scenes, [dead_of(s.census, wanted) if s.census.seen else {} for s in looks])
     dead = {} if len(dead) == len(wanted) else dead
     alive = [p for p in wanted if p not in dead]
     if dead:
         looks = looks_at(alive)
-    seen = total((moments for _, moments in looks), len(alive))
+    seen = total((s.moments for s in looks), len(alive))
     covariance = np.zeros((len(flagged), len(flagged)))
     covariance[np.ix_(alive, alive)] = _finite(seen)
     return Glance(flagged.dropping(dead), covariance)

@@ -141,6 +141,7 @@ def learn(
             most=config.max_pixels,
             squares_only=set(config.terms) == {"regression"},
             skip=config.skip_broken,
+            any_units=config.any_units,
         ),
     )
     found.messages[:0] = [text for some in fills for text in some]

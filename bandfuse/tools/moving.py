@@ -55,7 +55,7 @@ class Moves:
             )  # fmt: skip
         self._account(scene, names, found.coverage)
         self.messages += glance_messages(scene, seen)
-        return replace(fusion, weight=found.weight, inputs=seen.bands)
+        return replace(fusion, weight=found.weight, inputs=seen.bands, inputs_seen=None)
 
     def _account(self, scene: Scene, names: tuple[str, ...], coverage: np.ndarray) -> None:
         for name, share in zip(names, coverage, strict=True):

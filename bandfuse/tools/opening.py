@@ -12,6 +12,7 @@ from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.order import without_overlaps
 from bandfuse.scenes import Place, Scene, check_inputs, limited, places, target_bands
 from bandfuse.tools.each import attempt, misfits
+from bandfuse.tools.measure import in_units
 from bandfuse.tools.shift import open_aligned
 
 
@@ -61,7 +62,7 @@ def _opened(place: Place, config: TrainConfig) -> Scene:
         place, config, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths,
         nodata=config.nodata,
     )  # fmt: skip
-    return _one_detector(scene, config.overlap)
+    return in_units(_one_detector(scene, config.overlap), config)
 
 
 def _with_bands(scene: Scene) -> Scene:

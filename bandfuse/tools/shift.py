@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from bandfuse.bands import Floats
 from bandfuse.config import Aligning
-from bandfuse.displacement import Shift, displacement
+from bandfuse.displacement import Shift, displacement, suspicious
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import Raster, opened_selection
 from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
@@ -23,6 +24,9 @@ finest file."""
 
 BANDS = 16
 """Bands of the scene and of the target that are looked at: so many, evenly spread."""
+
+SMALL_SIDE, FEW_BANDS = 128, 8
+"""The same for the quick look at scenes and targets on one grid."""
 
 LOOKS = 5
 """Places that are tried until one has enough valid pixels."""
@@ -37,8 +41,8 @@ def open_aligned(
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
 ) -> Scene:
-    """Open a scene to learn from or to score. The shift of its target is estimated if files have several grids or a
-    shift is asked for; the target is moved by what is asked for: ``auto`` by the estimate, if certain and not small.
+    """Open a scene to learn from or to score. The shift of its target is estimated (on one grid only where a first
+    look suspects one); the target is moved by what is asked for: ``auto`` by the estimate, if certain and not small.
 
     Raises
     ------
@@ -51,8 +55,11 @@ def open_aligned(
     scene = opened()
     if config.shift == "auto" and scene.target is None:
         raise ConfigError("--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY")
-    if config.shift is None and (scene.target is None or scene.common is None):
+    if config.shift is None and scene.target is None:
         return scene
+    if config.shift is None and scene.common is None:
+        found = suspected_shift(scene)
+        return scene if found is None or not found.certain or found.small else replace(scene, shift=found)
     shift = None if scene.target is None else estimate_shift(scene)
     by = (0.0, 0.0) if config.shift is None else config.shift
     if by == "auto":
@@ -63,23 +70,36 @@ def open_aligned(
     return replace(scene, shift=shift)
 
 
+def suspected_shift(scene: Scene) -> Shift | None:
+    """The shift of a target on the grid of its scene, if a quick look at few bands of a small window suspects one."""
+    cube, target = _look(scene, SMALL_SIDE, FEW_BANDS)
+    if not len(cube) or not len(target) or not suspicious(cube, target):
+        return None
+    return displacement(cube, target)
+
+
 def estimate_shift(scene: Scene) -> Shift | None:
     """How the target of a scene is to be moved to lie on it, in pixels of the grid on which they meet.
 
-    One window of at most 256 × 256 pixels is looked at: the first with a quarter of its pixels valid, from the middle
-    of the scene on.
+    One window of at most 256 × 256 pixels is looked at.
 
     Raises
     ------
     InputError : a file is damaged or ends too early.
     """
+    cube, target = _look(scene, _side(scene), BANDS)
+    return displacement(cube, target) if len(cube) and len(target) else None
+
+
+def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
+    """(n, H, W) and (T, H, W) of a scene and its target, at most so many bands of both, NaN where missing: the first
+    window with a quarter of its pixels valid, from the middle of the scene on. Empty where nothing is valid."""
     assert scene.target is not None
     good = np.flatnonzero(scene.bands.good)
-    chosen = _some(len(good))
-    positions = [int(good[i]) for i in chosen]
+    positions = [int(good[i]) for i in _some(len(good), most)]
     best: tuple[int, np.ndarray, int] = (0, np.empty((0, 0, 0)), 0)
     with scene.reader(positions, target=True) as reader, opened_selection(scene.where) as where:
-        for window in _looks(scene.shape, _side(scene)):
+        for window in _looks(scene.shape, side):
             values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
             look = values.reshape(-1, window.rows, window.cols).copy()
             if where is not None:
@@ -94,14 +114,12 @@ def estimate_shift(scene: Scene) -> Shift | None:
                 break
     _, look, n = best
     answers = look[n:]
-    if not n or not len(answers):
-        return None
-    return displacement(look[:n], answers[_some(len(answers))])
+    return look[:n], answers[_some(len(answers), most)]
 
 
-def _some(count: int) -> list[int]:
-    """At most :data:`BANDS` of so many, evenly spread."""
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, BANDS))}) if count else []
+def _some(count: int, most: int) -> list[int]:
+    """At most so many positions of a number, evenly spread."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most))}) if count else []
 
 
 def _side(scene: Scene) -> int:
@@ -173,7 +191,21 @@ def _shift_row(shift: Shift, grid: Raster) -> ShiftRow:
 
 def alignment_messages(scenes: Sequence[Scene]) -> list[str]:
     """What a user should know of how files were brought together."""
-    return [text for scene in scenes for text in (*_grid_messages(scene), *_shift_messages(scene))]
+    return [
+        text for scene in scenes for text in (*_crs_messages(scene), *_grid_messages(scene), *_shift_messages(scene))
+    ]
+
+
+def _crs_messages(scene: Scene) -> list[str]:
+    """Files without a CRS beside others that have one are taken to lie in it."""
+    answers = [scene.target, None if scene.labels is None or scene.labels.shapes is not None else scene.labels.file]
+    files = [*scene.rasters, *(raster for raster in answers if raster is not None)]
+    known = next((r for r in files if r.crs is not None), None)
+    lost = [r for r in files if r.crs is None]
+    if known is None or not lost:
+        return []
+    names = shorten(Path(r.path).name for r in lost)
+    return [f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"]
 
 
 def _grid_messages(scene: Scene) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from typing import Any
 
@@ -23,8 +23,11 @@ from bandfuse.raster import OUTSIDE, AlignedReader, Reader, labelled, opened_sel
 from bandfuse.scenes import Scene, common_reasons, target_bands
 from bandfuse.stream import Source, each_window
 from bandfuse.tally import NOISE, Census, Question, Tally, look, part_of, reduce_windows
+from bandfuse.tools.alike import pool_messages
 from bandfuse.tools.each import each
 from bandfuse.tools.effort import Effort
+from bandfuse.tools.sampling import thinly
+from bandfuse.values import Values
 from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, drawn, plan_parts, tile
 
 SCORED = 5_000
@@ -60,7 +63,8 @@ class Survey:
 
     ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
     ``grids``: how each scene was cut into blocks. ``random_parts``: how many parts of random pixels stand in their
-    place where pixels are held out; 0 for none. ``precision`` of the products.
+    place where pixels are held out; 0 for none. ``precision`` of the products. ``seen``: the values of the inputs;
+    ``looked``: (B, n) some pixels that the first look saw, NaN where missing.
     """
 
     bands: Bands
@@ -71,6 +75,8 @@ class Survey:
     messages: list[str]
     random_parts: int = 0
     precision: str = "float64"
+    seen: Values | None = None
+    looked: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
     @property
     def classes(self) -> dict[int, Moments]:
@@ -161,7 +167,7 @@ class Inquiry:
     pixels dealt to so many ``random_parts``; all of them, or about ``most``. ``device``, ``precision``: where
     moments are computed, and how precisely; auto: by the look of the first windows. ``squares_only``: nothing but
     squared errors of outputs is asked for, so that bands of different groups need not meet. ``skip``: all scenes that
-    fail are looked for."""
+    fail are looked for. ``any_units``: scenes may hold values in different units."""
 
     seed: int
     sample: int
@@ -172,6 +178,7 @@ class Inquiry:
     most: int | None = None
     squares_only: bool = False
     skip: bool = False
+    any_units: bool = False
 
     def of_scene(self, scene: Scene, scenes: Sequence[Scene]) -> Inquiry:
         """With the scene's share of the pixels."""
@@ -199,13 +206,14 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
     flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
     wanted = arrange(flagged).used
     looks = each(keys, scenes, lambda scene: scout(scene, wanted, effort, inquiry), skip=inquiry.skip)
-    guess = common_reasons(scenes, [_dead_if_some_live(census, wanted) for census, _ in looks])
-    messages: list[str] = []
+    guess = common_reasons(scenes, [_dead_if_some_live(look.census, wanted) for look in looks])
+    samples, sources = [look.sample for look in looks], [flagged.source[p] for p in wanted]
+    messages = pool_messages(scenes, samples, sources, any_units=inquiry.any_units, skip=inquiry.skip)
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         _require_bands(scenes, bands, wanted)
         design = arrange(bands)
-        inquiry = _settled(inquiry, [moments for _, moments in looks], [wanted.index(p) for p in design.used])
+        inquiry = _settled(inquiry, [look.moments for look in looks], [wanted.index(p) for p in design.used])
         tallies = _passes(scenes, wanted, design, effort, progress, inquiry)
         pairs = list(zip(scenes, tallies, strict=True))
         each(keys, pairs, lambda pair: _require_bands_of(*pair, wanted), skip=inquiry.skip)
@@ -220,7 +228,37 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
     totals = each(keys, pairs, lambda pair: _usable(*pair), skip=inquiry.skip)
     grids = [block_grid(s, len(scenes)) for s in scenes]
     bands = flagged.dropping(truth)
-    return Survey(bands, design, totals, tallies, grids, messages, inquiry.random_parts, inquiry.precision)
+    looked = np.full((len(bands), sum(sample.shape[1] for sample in samples)), np.nan)
+    looked[list(wanted)] = np.concatenate(samples, axis=1)
+    seen = values_of(looked, wanted, design, tallies, totals)
+    return Survey(
+        bands, design, totals, tallies, grids, messages, inquiry.random_parts, inquiry.precision, seen, looked
+    )  # fmt: skip
+
+
+def values_of(
+    looked: Floats, wanted: Sequence[int], design: Design, tallies: Sequence[Tally], totals: Sequence[Moments]
+) -> Values:
+    """The values of the inputs: their ends over all pixels, mean and spread over those that count, and what a look at
+    (B, n) pixels tells of the rest."""
+    every = np.full((4, len(looked)), np.nan)
+    n = len(wanted)
+    every[0, list(wanted)] = np.min([t.census.low[:n] for t in tallies], axis=0)
+    every[1, list(wanted)] = np.max([t.census.high[:n] for t in tallies], axis=0)
+    used = list(design.used)
+    pooled = total(totals, totals[0].size).take(range(len(used)))
+    every[2, used], every[3, used] = pooled.mean, np.sqrt(pooled.variance)
+    return Values.of(looked).better(*every)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a few windows of a scene tell of some bands: their census; moments over the first cell of each, if they are
+    to tell the precision; and a (D, n) sample of the pixels, NaN where missing."""
+
+    census: Census
+    moments: Moments
+    sample: Floats
 
 
 def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) -> Inquiry:
@@ -242,12 +280,12 @@ def _dead_if_some_live(census: Census, wanted: Sequence[int]) -> dict[int, str]:
     return dead if len(dead) < len(wanted) else {}
 
 
-def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> tuple[Census, Moments]:
+def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> Look:
     """The look of a few stacks in which pixels count, chosen by the seed: census of the wanted bands, and if they are
     to tell the precision their moments over the first cell of each stack."""
     stacks = tile(scene.shape, STACK_ROWS, 256)
     order = np.random.default_rng(inquiry.seed).permutation(len(stacks))
-    census, moments = Census.zero(len(wanted)), Moments.zero(len(wanted))
+    census, moments, samples = Census.zero(len(wanted)), Moments.zero(len(wanted)), [np.empty((len(wanted), 0))]
     with (
         opened_selection(scene.where) as where,
         scene.reader(wanted) as reader,
@@ -255,21 +293,25 @@ def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry)
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
 
-        def seen(window: Window) -> tuple[Census, Moments]:
+        def seen(window: Window) -> Look:
             patch = reader.read(window)
             outside = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
-            found, first = Census.zero(len(wanted)), Moments.zero(len(wanted))
+            found, first, sample = Census.zero(len(wanted)), Moments.zero(len(wanted)), samples[0]
             for cell in cells(window):
                 here = cell.within(window)
-                pixels, inside = patch.cell(*here), ~outside[here].ravel()
-                found += look(pixels, inside, len(wanted))[0]
+                inside = ~outside[here].ravel()
+                counted, values, _ = look(patch.cell(*here), inside, len(wanted))
+                found += counted
+                if not sample.size and inside.any():
+                    sample = thinly(values[:, inside])
                 if inquiry.precision == "auto" and not first.count:
-                    first = _moments_of(pixels.values()[:, inside])
-            return found, first
+                    first = _moments_of(values[:, inside])
+            return Look(found, first, sample)
 
-        for _, (part, first) in each_window(chosen, seen, threads=effort.threads):
-            census, moments = census + part, moments + first
-    return census, moments
+        for _, part in each_window(chosen, seen, threads=effort.threads):
+            census, moments = census + part.census, moments + part.moments
+            samples.append(part.sample)
+    return Look(census, moments, np.concatenate(samples, axis=1))
 
 
 def _moments_of(z: Floats) -> Moments:

@@ -36,10 +36,10 @@ def response_shape(weight: Floats, resampled: Floats, nm: Floats) -> dict[str, E
     used = resampled[resampled.sum(axis=1) > 0]
     drawn = np.array([found[:2] for found in main_lobes(used, nm) if found is not None]).reshape(-1, 2)
     reach = max(lobe.width, float(np.median(np.abs(np.diff(np.sort(nm))))))
-    values = (lobe.centre, lobe.width, outside(weight, nm, lobe.centre, reach))
+    values = (lobe.centre, lobe.width, float(outside(weight, nm, lobe.centre, reach)))
     draws = (drawn[:, 0], drawn[:, 1], outside(used, nm, lobe.centre, reach))
     return {
-        name: Estimate(float(value), *_percentiles(of_name, float(value)))
+        name: Estimate(value, *_percentiles(of_name, value))
         for name, value, of_name in zip(("centre", "fwhm", "outside"), values, draws, strict=True)
     }
 
