@@ -6,6 +6,7 @@ The rooms, from the ground up. A file imports only from floors below its own (in
 
     floor 0   errors  progress  remarks               words: the error tree; progress as a callable
     floor 1   bands  windows  device  units           nouns without pixels; where torch computes
+              matching                                names of bands that are taken by position
               values                                  what numbers bands hold
               sensors  names                          known responses; file names for others
     floor 2   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models

@@ -11,6 +11,10 @@ import numpy as np
 from bandfuse.bands import Floats
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.fusion import Fusion, unmasked
+from bandfuse.matching import are_made_up, require_order
+from bandfuse.resampling import tolerance
+from bandfuse.units import MICROMETRES_BELOW, UNITS_NM, spelling
+from bandfuse.values import Values, unlike
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     Tensor = torch.Tensor
 
 
-def fuse(fusion: Fusion, array: Any, *, dim: str = "band") -> Any:
+def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = False) -> Any:
     """Fuse an array, and give one of its own kind.
 
     Parameters
@@ -27,7 +31,10 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band") -> Any:
         its floating type, and can be differentiated through; a dask array, lazily; an xarray DataArray, lazily if it
         holds a dask array. Values are in the weights' units; NaN or infinity marks a missing one, as the fusion's
         nodata policy has it. What a numpy masked array masks is missing.
-    dim : of a DataArray, the dimension of the bands, wherever it stands.
+    dim : of a DataArray, the dimension of the bands, wherever it stands. Its coordinates (``wavelength_nm`` or
+        ``wavelength``, names) must be those of the weights' inputs.
+    any_units : take values as they are. By default it is an error if they are 60 times and more larger or smaller than
+        those of the training, or if an offset holds them apart; a lazy array tells when it is computed.
 
     Returns
     -------
@@ -38,7 +45,7 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band") -> Any:
 
     Raises
     ------
-    MismatchError : another number of bands than the fusion's inputs.
+    MismatchError : another number of bands than the fusion's inputs; another order; values in other units.
 
     >>> from bandfuse.bands import Bands
     >>> mean = Fusion([[0.5, 0.5]], [1], [0], Bands.of(["a", "b"]), Bands.of(["mean"]))
@@ -46,17 +53,23 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band") -> Any:
     (1, 2, 2)
     """
     if _is(array, "xarray", "DataArray"):
-        return _labelled(fusion, array, dim)
+        return _labelled(fusion, array, dim, any_units)
     if not hasattr(array, "shape"):
         array = np.asarray(array, dtype=np.float64)
     axis = _axis(fusion, array.shape)
     if _is(array, "torch", "Tensor"):
-        return _tensor(fusion, array.movedim(axis, -1)).movedim(-1, axis)
+        moved = array.movedim(axis, -1)
+        if not any_units and fusion.support:
+            rows = moved.reshape(-1, moved.shape[-1])
+            _require_units(fusion, rows[:: _step(len(rows))].detach().cpu().numpy())
+        return _tensor(fusion, moved).movedim(-1, axis)
     if _is(array, "dask.array", "Array"):
         whole = array.rechunk({axis: -1})
         chunks = (*whole.chunks[:axis], (len(fusion.outputs),), *whole.chunks[axis + 1 :])
-        return whole.map_blocks(_along, fusion, axis, dtype=np.float64, chunks=chunks, meta=np.empty((0,) * array.ndim))
-    return _along(array, fusion, axis)
+        return whole.map_blocks(
+            _along, fusion, axis, any_units, dtype=np.float64, chunks=chunks, meta=np.empty((0,) * array.ndim)
+        )
+    return _along(array, fusion, axis, any_units)
 
 
 def _is(array: Any, module: str, name: str) -> bool:
@@ -74,10 +87,37 @@ def _axis(fusion: Fusion, shape: tuple[int, ...]) -> int:
     return axis
 
 
-def _along(array: Any, fusion: Fusion, axis: int) -> Floats:
+SEEN, FEWEST, BANDS = 1024, 64, 16
+"""At most so many pixels and bands of an array are held against the values of the training; fewer pixels than
+``FEWEST`` tell nothing."""
+
+
+def _step(pixels: int) -> int:
+    return max(1, -(-pixels // SEEN))
+
+
+def _require_units(fusion: Fusion, pixels: Any) -> None:
+    """The values of (N, B) pixels must be in the units of the training."""
+    if fusion.inputs_seen is None or len(pixels) < FEWEST:
+        return
+    some = [fusion.support[int(i)] for i in np.unique(np.linspace(0, len(fusion.support) - 1, BANDS).astype(int))]
+    sources = [fusion.inputs.source[p] for p in some]
+    here = Values.of(np.asarray(pixels[:, some], dtype=np.float64).T)
+    found = unlike(here, fusion.inputs_seen.take(some), (sources, sources))
+    if found.grave:
+        raise MismatchError(
+            f"the array is in other units than the training: {found.text}",
+            remedy="Bring it to those units, or take it as it is with any_units=True.",
+        )
+
+
+def _along(array: Any, fusion: Fusion, axis: int, any_units: bool) -> Floats:
     """The fusion along one axis."""
     moved = np.moveaxis(unmasked(array), axis, -1)
-    y = fusion(moved.reshape(-1, moved.shape[-1])).reshape(*moved.shape[:-1], len(fusion.outputs))
+    rows = moved.reshape(-1, moved.shape[-1])
+    if not any_units and fusion.support:
+        _require_units(fusion, rows[:: _step(len(rows))])
+    y = fusion(rows).reshape(*moved.shape[:-1], len(fusion.outputs))
     fused = np.moveaxis(y, -1, axis)
     if not np.ma.isMaskedArray(array):
         return fused
@@ -85,7 +125,7 @@ def _along(array: Any, fusion: Fusion, axis: int) -> Floats:
     return masked
 
 
-def _labelled(fusion: Fusion, array: Any, dim: str) -> Any:
+def _labelled(fusion: Fusion, array: Any, dim: str, any_units: bool) -> Any:
     """A DataArray, as a lazy one if it is lazy."""
     import xarray
 
@@ -94,14 +134,53 @@ def _labelled(fusion: Fusion, array: Any, dim: str) -> Any:
             "array to fuse", got=f"dimensions {shorten(f'{name}: {n}' for name, n in array.sizes.items())}",
             expected=f"{dim}: {len(fusion.inputs)}", remedy="Name the dimension of the bands with dim=…",
         )  # fmt: skip
+    _require_bands(fusion, array, dim)
     if array.chunks is not None:
         array = array.chunk({dim: -1})
     fused = xarray.apply_ufunc(
-        _along, array, kwargs={"fusion": fusion, "axis": -1}, input_core_dims=[[dim]], output_core_dims=[[dim]],
-        exclude_dims={dim}, dask="parallelized", output_dtypes=[np.float64], keep_attrs=False,
-        dask_gufunc_kwargs={"output_sizes": {dim: len(fusion.outputs)}},
+        _along, array, kwargs={"fusion": fusion, "axis": -1, "any_units": any_units}, input_core_dims=[[dim]],
+        output_core_dims=[[dim]], exclude_dims={dim}, dask="parallelized", output_dtypes=[np.float64],
+        keep_attrs=False, dask_gufunc_kwargs={"output_sizes": {dim: len(fusion.outputs)}},
     )  # fmt: skip
     return fused.transpose(*array.dims).assign_coords(band_coordinates(fusion.outputs, dim))
+
+
+WAVELENGTHS = {"wavelength_nm": 1.0, "wavelength": 1.0, "wavelengths": 1.0, "wavelength_um": 1000.0}
+"""Coordinates of a dimension of bands that hold wavelengths, and what makes nm of them, if no unit is said."""
+
+
+def _require_bands(fusion: Fusion, array: Any, dim: str) -> None:
+    """The coordinates of the bands, wavelengths or names, must be those of the fusion's inputs.
+
+    Raises
+    ------
+    MismatchError : other wavelengths, or names in another order.
+    """
+    expected = fusion.inputs
+    for name, scale in WAVELENGTHS.items():
+        if name in array.coords and array.coords[name].dims == (dim,):
+            coordinate = array.coords[name]
+            scale = UNITS_NM.get(spelling(coordinate.attrs.get("units")), scale)
+            nm = np.asarray(coordinate.values, dtype=np.float64)
+            if "units" not in coordinate.attrs and np.nanmax(nm, initial=0) < MICROMETRES_BELOW:
+                scale = 1000.0
+            nm = nm * scale
+            known = np.isfinite(nm) & np.isfinite(expected.wavelength_nm) & expected.good
+            off = np.flatnonzero(known & (np.abs(nm - expected.wavelength_nm) > np.nan_to_num(tolerance(expected))))
+            if len(off):
+                i = int(off[0])
+                raise MismatchError(
+                    f"{len(off)} bands of the array lie at other wavelengths than the weights",
+                    got=f"{nm[i]:.1f} nm at place {i + 1} of {name!r}", expected=f"{expected.label(i)}",
+                    remedy=f"Select the bands in the weights' order: array.sel({dim}=…).",
+                )  # fmt: skip
+            if known[expected.good].all():
+                return
+    labels = array.coords[dim].values if dim in array.coords else array.attrs.get("long_name", ())
+    names = [str(label) for label in np.atleast_1d(labels)]
+    numbered = all(name.isdecimal() for name in names)
+    if len(names) == len(expected) and not are_made_up(names):
+        require_order("the array", names, [str(i) for i in expected.index] if numbered else expected.name)
 
 
 def band_coordinates(bands: Any, dim: str) -> dict[str, Any]:

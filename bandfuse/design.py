@@ -12,6 +12,7 @@ from bandfuse.errors import GroupError, MismatchError, nearest, shorten
 from bandfuse.groups import Group
 from bandfuse.layout import Layout, across, within
 from bandfuse.lobe import main_lobe
+from bandfuse.matching import require_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,7 @@ def _pair_within(groups: Sequence[str], targets: Sequence[str] | None, named: bo
     if set(groups) == set(targets):
         return every, tuple(groups), tuple(list(targets).index(g) for g in groups)
     if len(groups) == len(targets):
+        require_order("the target", targets, groups, weights="the groups")
         return every, tuple(groups), tuple(every)
     raise MismatchError(
         "groups and target bands cannot be paired",

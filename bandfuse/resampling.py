@@ -30,6 +30,25 @@ def _steps(nm: Floats, fwhm: Floats) -> tuple[Floats, Floats]:
     return np.where(np.isnan(left), fwhm, left), np.where(np.isnan(right), fwhm, right)
 
 
+def tolerance(bands: Bands) -> Floats:
+    """(B,) by how much the wavelength of a band may differ from that of one which stands for it: half of its FWHM, or
+    half of the spacing where no FWHM is known."""
+    result: Floats = np.where(np.isfinite(bands.fwhm_nm), bands.fwhm_nm / 2, _half_spacing(bands))
+    return result
+
+
+def _half_spacing(bands: Bands) -> np.ndarray:
+    """(B,) half the distance to the nearest other wavelength; infinite where there is none."""
+    known = np.sort(np.unique(bands.wavelength_nm[np.isfinite(bands.wavelength_nm)]))
+    if len(known) < 2:
+        return np.full(len(bands), np.inf)
+    steps = np.diff(known)
+    nearest_step = np.minimum(np.append(steps, np.inf), np.insert(steps, 0, np.inf))
+    place = np.searchsorted(known, bands.wavelength_nm).clip(0, len(known) - 1)
+    half: np.ndarray = nearest_step[place] / 2
+    return half
+
+
 def _require(bands: Bands, what: str) -> None:
     lacking = [i for i in range(len(bands)) if not np.isfinite(bands.wavelength_nm[i])]
     if lacking or not len(bands):

@@ -16,6 +16,7 @@ import numpy as np
 from bandfuse.bands import Bands
 from bandfuse.displacement import Shift
 from bandfuse.errors import ConfigError, InputError, MismatchError, nearest, shorten
+from bandfuse.matching import position_remark, require_order
 from bandfuse.raster import (
     AlignedReader,
     Choice,
@@ -36,6 +37,8 @@ from bandfuse.raster import (
     select,
     windowed,
 )
+from bandfuse.remarks import Remark
+from bandfuse.resampling import tolerance
 from bandfuse.windows import Window
 
 MAIN = "scene"
@@ -443,7 +446,8 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
     """A scene must have the bands that weights were learned for.
 
     Band counts per source must agree; where both have wavelengths, these may differ by half a FWHM at most (by half
-    the spacing of the bands where no FWHM is known).
+    the spacing of the bands where no FWHM is known). Where wavelengths are unknown, no band may have the name of
+    another one.
 
     Raises
     ------
@@ -474,8 +478,11 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
             got=shorten(f"{name} with {n}" for name, n in got.items()),
             expected=shorten(f"{name} with {n}" for name, n in want.items()),
         )
+    for name, names, wanted in _unplaced(bands, expected):
+        of = f"scene {scene.key!r}" + (f", source {name!r}," if len(bands.sources) > 1 else "")
+        require_order(of, names, wanted)
     apart = np.abs(bands.wavelength_nm - expected.wavelength_nm)
-    allowed = np.where(np.isfinite(expected.fwhm_nm), expected.fwhm_nm / 2, _half_spacing(expected))
+    allowed = tolerance(expected)
     off = np.flatnonzero(np.nan_to_num(apart, nan=0.0) > allowed)
     if len(off):
         i = int(off[np.argmax(apart[off])])
@@ -486,16 +493,31 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
         )
 
 
-def _half_spacing(bands: Bands) -> np.ndarray:
-    """(B,) half the distance to the nearest other wavelength; infinite where there is none."""
-    known = np.sort(np.unique(bands.wavelength_nm[np.isfinite(bands.wavelength_nm)]))
-    if len(known) < 2:
-        return np.full(len(bands), np.inf)
-    steps = np.diff(known)
-    nearest_step = np.minimum(np.append(steps, np.inf), np.insert(steps, 0, np.inf))
-    place = np.searchsorted(known, bands.wavelength_nm).clip(0, len(known) - 1)
-    half: np.ndarray = nearest_step[place] / 2
-    return half
+def input_remarks(scene: Scene, expected: Bands) -> list[str]:
+    """What a user should know of the files of a scene that weights are used on: what GDAL warned of, and bands that are
+    taken by position."""
+    warned = [
+        f"{Path(raster.path).name}: {m}"
+        for raster in scene.files
+        for m in raster.messages
+        if isinstance(m, Remark) and m.code == "gdal-warning"
+    ]
+    lost = expected.has_wavelengths and not np.isfinite(scene.bands.wavelength_nm).any()
+    unknown = f"{scene.key}: no wavelengths are known: the bands are taken by position"
+    remarks = [position_remark(scene.key, names, wanted) for _, names, wanted in _unplaced(scene.bands, expected)]
+    return [*warned, *([unknown] if lost else []), *filter(None, remarks)]
+
+
+def _unplaced(bands: Bands, expected: Bands) -> list[tuple[str, list[str], list[str]]]:
+    """By source the names of bands, and those expected, where wavelengths cannot tell the bands apart."""
+    found = []
+    for source in bands.sources:
+        here = [i for i, s in enumerate(bands.source) if s == source]
+        good = [i for i in here if bands.good[i] and expected.good[i]]
+        known = np.isfinite(bands.wavelength_nm) & np.isfinite(expected.wavelength_nm)
+        if not known[good].all():
+            found.append((source, [bands.name[i] for i in here], [expected.name[i] for i in here]))
+    return found
 
 
 def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:

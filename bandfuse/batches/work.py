@@ -112,7 +112,7 @@ def _evaluate(item: Item, share: Share, progress: Progress) -> Found:
     result = evaluate(str(item.weights), EvaluateConfig(**settings), progress)
     with whole_files(path, inputs, partial(claim, item.output), seen) as scratch:
         scratch.write_text(result.model_dump_json(indent=1), encoding="utf-8")
-    return {"scores": _mean(result.scores), "messages": []}
+    return {"scores": _mean(result.scores), "messages": result.messages}
 
 
 _TOOLS = {"train": _train, "train-apply": _train, "apply": _apply, "evaluate": _evaluate}

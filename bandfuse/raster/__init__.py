@@ -41,7 +41,7 @@ from bandfuse.raster.place import acquired, footprint, polygons
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.texts import Header, said
-from bandfuse.raster.write import FOLDERS, Encoding, Writer, band_tags, blank, driver_of, write_array
+from bandfuse.raster.write import FOLDERS, Encoding, Lost, Writer, band_tags, blank, driver_of, write_array
 from bandfuse.raster.zarr import CONTENT, mark_of
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "Encoding",
     "Header",
     "Labels",
+    "Lost",
     "Placing",
     "Raster",
     "RasterPatch",

@@ -64,13 +64,49 @@ class Encoding:
         signed = np.dtype(self.dtype).kind == "i"
         return float(info.min + signed), float(info.max - (not signed))
 
-    def clipped(self, y: Floats) -> int:
-        """How many values do not fit the integer type."""
+    def lost(self, y: Floats) -> Lost:
+        """What an integer type cannot hold of (K, n) values."""
         if np.dtype(self.dtype).kind == "f":
-            return 0
+            return Lost(0, 0)
         low, high = self.limits
-        stored = np.rint((y - self.offset) / self.scale)
-        return int(((stored < low) | (stored > high)).sum())
+        exact = (y - self.offset) / self.scale
+        stored = np.rint(exact)
+        flat = (np.abs(exact) < 0.5) & (exact != 0)
+        return Lost(int(((stored < low) | (stored > high)).sum()), int(flat.sum()))
+
+
+@dataclass(frozen=True)
+class Lost:
+    """How many values did not fit an integer type: ``clipped`` to its range; and ``flattened``: rounded to a stored 0
+    as they are less than half of a step away from it. They add."""
+
+    clipped: int
+    flattened: int
+
+    def __add__(self, other: Lost) -> Lost:
+        return Lost(self.clipped + other.clipped, self.flattened + other.flattened)
+
+    def messages(self, encoding: Encoding, values: int) -> list[str]:
+        """In words, of so many values."""
+        found = []
+        if self.clipped:
+            found.append(
+                f"{self.clipped} values were clipped to the range of {encoding.dtype} ({_share(self.clipped, values)})"
+            )
+        if self.flattened > MUCH * values:
+            found.append(
+                f"{_share(self.flattened, values)} of the values were rounded to {encoding.offset:g}: they lie within "
+                f"half of --scale {encoding.scale:g}; give a smaller --scale, or a float --dtype"
+            )
+        return found
+
+
+MUCH = 0.1
+"""A share of rounded values that is said."""
+
+
+def _share(part: int, of: int) -> str:
+    return f"{100 * part / max(of, 1):.2g} %"
 
 
 FOLDERS = ("Zarr",)

@@ -13,7 +13,7 @@ from bandfuse.bands import Floats
 from bandfuse.config import ApplyConfig, Encoded, ending_of
 from bandfuse.decoder import as_read
 from bandfuse.device import device_of
-from bandfuse.errors import ConfigError, InputError, OutputError
+from bandfuse.errors import ConfigError, InputError, OutputError, shorten
 from bandfuse.export import stac
 from bandfuse.fusion import Fusion, Kernel, NodataPolicy
 from bandfuse.model import Model
@@ -25,6 +25,7 @@ from bandfuse.raster import (
     FOLDERS,
     WITHOUT_CONTROL,
     Encoding,
+    Lost,
     Raster,
     Writer,
     check_options,
@@ -33,7 +34,7 @@ from bandfuse.raster import (
     orthorectified,
 )
 from bandfuse.results import ApplyResult
-from bandfuse.scenes import Scene, check_inputs, fill_template, open_scene, pair_of, places
+from bandfuse.scenes import Scene, check_inputs, fill_template, input_remarks, open_scene, pair_of, places
 from bandfuse.stream import Sink, map_windows
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.fill import fill_messages
@@ -89,12 +90,12 @@ def apply(
     ]  # fmt: skip
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
     values = sum(int(f.outputs.good.sum()) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
-    clipped = sum(c for _, c in counts)
+    lost = sum((part for _, part in counts), Lost(0, 0))
     return ApplyResult(
         outputs=[str(p) for p in outputs],
         pixels=pixels,
         valid_share=sum(v for v, _ in counts) / values,
-        clipped=clipped,
+        clipped=lost.clipped,
         seconds=time.perf_counter() - started,
         messages=[
             *moves.messages,
@@ -102,7 +103,8 @@ def apply(
             *alignment_messages(scenes),
             *store_messages(drivers, scenes),
             *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
-            *([f"{clipped} values were clipped to the range of {encoding.dtype}"] * bool(clipped)),
+            *lost.messages(encoding, values),
+            *empty_messages(outputs, [valid for valid, _ in counts]),
         ],
         coverage=moves.coverage,
     )
@@ -125,7 +127,8 @@ def _fitting(
         moved = moves.fusion(own, scene, effort)
         return moved, require_inputs(scene.fused, own, moved.support, config)
     fusion = _back(weights, model, scene, config) if config.inverse else _forth(model, scene, config)
-    return fusion, require_inputs(scene.fused, fusion, fusion.support, config)
+    told = input_remarks(scene, fusion.inputs)
+    return fusion, [*told, *require_inputs(scene.fused, fusion, fusion.support, config)]
 
 
 def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
@@ -261,6 +264,12 @@ def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]
     return found
 
 
+def empty_messages(outputs: Sequence[Path], valid: Sequence[int]) -> list[str]:
+    """Which outputs hold nothing."""
+    empty = [path.name for path, n in zip(outputs, valid, strict=True) if not n]
+    return [f"no pixel is valid in {shorten(empty)}: see the scene's nodata with bandfuse check"] if empty else []
+
+
 def fuse_to(
     path: Path,
     scene: Scene,
@@ -276,10 +285,10 @@ def fuse_to(
     beside: Mapping[str, bytes] | None = None,
     ready: Ready | None = None,
     seen: Seen | None = None,
-) -> tuple[int, int]:
-    """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were clipped.
+) -> tuple[int, Lost]:
+    """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were lost.
     Files ``beside`` it, by name, appear with it. ``ready``, ``seen``: as for ``whole_files``."""
-    valid = clipped = 0
+    valid, lost = 0, Lost(0, 0)
 
     def writer(grid: Raster) -> Writer:
         return Writer(scratch, grid, fusion.outputs, encoding, driver=driver, options=options, threads=effort.threads)
@@ -300,17 +309,17 @@ def fuse_to(
                 keep(window, values)
 
             if effort.spread is None:
-                clipped = _fused(scene, fusion, encoding, windows, effort, device, write, progress)
+                lost = _fused(scene, fusion, encoding, windows, effort, device, write, progress)
             else:
                 some = [windows[i : i + PARTS] for i in range(0, len(windows), PARTS)]
                 tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in some]
-                for found, lost in progress(effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
-                    clipped += lost
+                for found, part in progress(effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
+                    lost += part
                     for window, values in found:
                         write(window, values)
         for name, content in (beside or {}).items():
             scratch.with_name(name).write_bytes(content)
-    return valid, clipped
+    return valid, lost
 
 
 PARTS = 4
@@ -326,25 +335,25 @@ def _fused(
     device: str,
     sink: Sink,
     progress: Progress,
-) -> int:
-    """Fuse windows of a scene; how many values were clipped."""
+) -> Lost:
+    """Fuse windows of a scene; how many values were lost."""
     multiply = np.matmul if device == "cpu" else OnDevice(device).multiply
-    clipped: list[int] = []  # appended to by the reader threads
+    lost: list[Lost] = []  # appended to by the reader threads
 
     def encode(y: Floats) -> np.ndarray:
-        clipped.append(encoding.clipped(y))
+        lost.append(encoding.lost(y))
         return encoding(y)
 
     with scene.reader(fusion.support) as reader:
         map_windows(reader, Kernel(fusion, multiply), len(fusion.outputs), encode, sink, windows,
                     threads=effort.threads, progress=progress)  # fmt: skip
-    return sum(clipped)
+    return sum(lost, Lost(0, 0))
 
 
 def fused_windows(
     scene: Scene, fusion: Fusion, encoding: Encoding, windows: Sequence[Window], effort: Effort, device: str
-) -> tuple[list[tuple[Window, np.ndarray]], int]:
-    """Fused windows in memory, (K, rows, cols) each, and how many values were clipped: a part that others do."""
+) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
+    """Fused windows in memory, (K, rows, cols) each, and how many values were lost: a part that others do."""
     found: list[tuple[Window, np.ndarray]] = []
-    clipped = _fused(scene, fusion, encoding, windows, effort, device, lambda w, v: found.append((w, v)), silent)
-    return found, clipped
+    lost = _fused(scene, fusion, encoding, windows, effort, device, lambda w, v: found.append((w, v)), silent)
+    return found, lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,20 @@ from bandfuse.bands import Floats
 from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.fusion import Fusion, Kernel
+from bandfuse.matching import require_order
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes import Scene, check_inputs, left_out_messages, limited, places, target_bands, target_names
+from bandfuse.scenes import (
+    Scene,
+    check_inputs,
+    input_remarks,
+    left_out_messages,
+    limited,
+    places,
+    target_bands,
+    target_names,
+)
 from bandfuse.scores import Pairs, judge
 from bandfuse.stream import Cell, Patch, Source
 from bandfuse.tally import Question, Tally, reduce_windows
@@ -93,7 +104,8 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     check_inputs(scene, model.common.inputs)
     fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)
-    remarks = require_inputs(scene, fusion, fusion.support, config)
+    remarks = input_remarks(scene, fusion.inputs)
+    remarks += require_inputs(scene, fusion, fusion.support, config)
     remarks += require_target(scene, fusion, order, config)
     k = len(fusion.outputs)
     tally = _tally(scene, fusion, order, Effort.of(config.threads, config.memory), progress)
@@ -101,6 +113,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     if tally.used < 2:
         raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
     judged = judge(Pairs(tally.total(), tally.pixels.values), tally.high[k:])
+    remarks += score_messages(scene.key, fusion.outputs.name, [row["r2"] for row in judged.outputs])
     scores: Scores = dict(zip(fusion.outputs.name, judged.outputs, strict=True))
     return EvaluateResult(
         weights=str(weights),
@@ -121,6 +134,14 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
             *fill_messages(scene, config.nodata),
         ],
     )
+
+
+def score_messages(scene: str, names: Sequence[str], r2: Sequence[float | None]) -> list[str]:
+    """Which outputs predict their target worse than its mean does."""
+    bad = [f"{name} (r2 {value:.3g})" for name, value in zip(names, r2, strict=True) if value is not None and value < 0]
+    if not bad:
+        return []
+    return [f"{scene}: worse than the target's own mean: {shorten(bad)}; do units, bands and place fit?"]
 
 
 def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progress: Progress) -> Tally:
@@ -151,4 +172,6 @@ def _pair(fusion: Fusion, scene: Scene) -> list[int]:
             got=f"outputs {shorten(outputs)} and {count} target bands" + (f", {shorten(names)}" if names else ""),
             expected="equal names or equal numbers",
         )
+    if names is not None:
+        require_order(f"target {scene.target.path}", names, outputs)
     return list(range(len(outputs)))

@@ -82,12 +82,26 @@ class Trained:
             )
         unread = [text for scene in self.scenes for text in left_out_messages(scene)]
         lacking, aligned = make.lacking(self.config.groups, self.survey.bands), alignment_messages(self.scenes)
+        aligned += _swapped(self.scenes)
         broken = [f"scene {key!r} is left out: {reason}" for key, reason in self.left_out.items()]
         return list(
             dict.fromkeys(
                 [*broken, *from_files, *unread, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops]
             )
         )
+
+
+def _swapped(scenes: Sequence[Scene]) -> list[str]:
+    """A target with more bands than its scene may be the scene."""
+    first = scenes[0]
+    count = 0 if first.target is None else len(target_bands(first.target))
+    if first.target is None or count <= len(first.bands):
+        return []
+    return [
+        f"the target {Path(first.target.path).name} has {count} bands, the scene {Path(first.grid.path).name} has "
+        f"{len(first.bands)}: {count} outputs were learned from {len(first.bands)} bands. If that is the wrong way "
+        "round, give the scene first: bandfuse train SCENE --target TARGET"
+    ]
 
 
 def learn_from(

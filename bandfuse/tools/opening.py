@@ -9,8 +9,9 @@ import numpy as np
 
 from bandfuse.config import TrainConfig
 from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.matching import require_order
 from bandfuse.order import without_overlaps
-from bandfuse.scenes import Place, Scene, check_inputs, limited, places, target_bands
+from bandfuse.scenes import Place, Scene, check_inputs, limited, places, target_bands, target_names
 from bandfuse.tools.each import attempt, misfits
 from bandfuse.tools.measure import in_units
 from bandfuse.tools.shift import open_aligned
@@ -95,3 +96,7 @@ def _require_alike(scene: Scene, first: Scene) -> None:
             f"target of scene {scene.key!r} differs from the others",
             got=f"{counts[0]} bands", expected=f"{counts[1]} bands",
         )  # fmt: skip
+    if scene.target is not None and first.target is not None:
+        one, other = target_names(scene.target), target_names(first.target)
+        if one is not None and other is not None:
+            require_order(f"target of scene {scene.key!r}", one, other, weights="the targets of the others")

@@ -18,11 +18,21 @@ from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
 from bandfuse.output import check_file, whole_files
 from bandfuse.progress import Progress, silent
+from bandfuse.raster import Lost
 from bandfuse.resampling import Covered, published
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
 from bandfuse.scenes import Scene, open_scene, places
 from bandfuse.sensors import Sensor, find, is_file
-from bandfuse.tools.apply import check_raster, creation, drivers_of, encoding_of, fuse_to, output_paths, store_messages
+from bandfuse.tools.apply import (
+    check_raster,
+    creation,
+    drivers_of,
+    empty_messages,
+    encoding_of,
+    fuse_to,
+    output_paths,
+    store_messages,
+)
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.fill import fill_messages
 from bandfuse.tools.glance import glance, glance_messages
@@ -66,7 +76,9 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
     inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
     drivers = _checked(config, pairs, inputs)
     every = [_make(scene, sensor, config, effort) for scene in scenes]
-    valid = values = clipped = 0
+    valid = values = 0
+    lost = Lost(0, 0)
+    counts_of: dict[Path, int] = {}
     for made, (raster, weights), driver in zip(every, pairs, drivers, strict=True):
         content = dumps(Model(made.fusion))
         if raster is None:
@@ -76,12 +88,12 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
         item = stac.beside(raster, made.scene.grid, made.fusion.outputs, encoding, driver) if config.stac else {}
         counts = fuse_to(raster, made.scene, made.fusion, encoding, effort, progress, driver=driver, inputs=inputs,
                          options=creation(config), device=device, beside={weights.name: content, **item})  # fmt: skip
-        valid, clipped = valid + counts[0], clipped + counts[1]
+        valid, lost = valid + counts[0], lost + counts[1]
+        counts_of[raster] = counts[0]
         values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
     messages = [*(m for made in every for m in made.messages), *store_messages(drivers, scenes)]
     messages += [text for scene in scenes for text in fill_messages(scene, config.nodata)]
-    if clipped:
-        messages.append(f"{clipped} values were clipped to the range of {encoding.dtype}")
+    messages += [*lost.messages(encoding, values), *empty_messages(list(counts_of), list(counts_of.values()))]
     return ResampleResult(
         sensor=sensor.name,
         origin=sensor.origin,
@@ -90,7 +102,7 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
             for m, (r, w) in zip(every, pairs, strict=True)
         ],
         valid_share=valid / values if values else None,
-        clipped=clipped,
+        clipped=lost.clipped,
         seconds=time.perf_counter() - started,
         messages=messages,
     )

@@ -15,7 +15,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.sensors import is_file
-from bandfuse.tools.apply import fuse_to
+from bandfuse.tools.apply import empty_messages, fuse_to
 from bandfuse.tools.checksums import Checksums
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.learn import Trained, learn_from
@@ -119,6 +119,7 @@ def _write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Pa
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
         fusion, encoding = trained.model.fusion(scene.names), Encoding()
         item = stac.beside(path, scene.grid, fusion.outputs, encoding) if trained.config.stac else None
-        fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
+        valid, _ = fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
+        trained.survey.messages.extend(empty_messages([path], [valid]))
         paths.append(path)
     return paths
