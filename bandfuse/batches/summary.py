@@ -15,6 +15,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from bandfuse.bands import Floats
+from bandfuse.batches.doubts import doubt
 from bandfuse.batches.plan import RUN_FILE
 from bandfuse.errors import UsageError
 from bandfuse.names import href
@@ -97,7 +98,15 @@ def as_html(result: BatchResult, folder: Path) -> str:
             for o in item.outputs
             if Path(o).suffix in (".html", ".tif")
         ]
-        rows.append({"item": item, "look": look, "links": links, "scores": [item.scores.get(n) for n in names]})
+        rows.append(
+            {
+                "item": item,
+                "look": look,
+                "links": links,
+                "scores": [item.scores.get(n) for n in names],
+                "doubt": doubt(item),
+            }
+        )
     return environment.from_string(template).render(
         result=result, rows=rows, names=names, jobs=job_rows(result.items, names), faults=fault_rows(result.items)
     )

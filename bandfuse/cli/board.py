@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bandfuse.batches.doubts import doubt
 from bandfuse.cli import show
 from bandfuse.results import BatchItem, BatchPlan, BatchResult
 
@@ -95,6 +96,9 @@ def show_result(result: BatchResult) -> None:
     bad = [item for item in result.items if item.state != "done"]
     if bad:
         show.table(["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad], words=3)
+    doubts = [[name_of(i), "done", why] for i in result.items if (why := doubt(i))]
+    if doubts:
+        show.table(["item", "state", "doubt"], doubts, words=3)
     kept = f" ({result.kept} of them earlier)" if result.kept else ""
     show.line(f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, {result.seconds:.1f} s")
     show.line(f"Open {result.output}/batch.html.")
