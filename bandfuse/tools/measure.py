@@ -43,7 +43,8 @@ def sample_of(scene: Scene, positions: Sequence[int], *, target: bool = False) -
 
 def _seen(reader: Reader | AlignedReader, scene: Scene) -> Floats:
     stored = scene.grid.stored
-    cost = stored[0] * stored[1] * reader.bytes_per_pixel
+    whole = sum(np.dtype(d).itemsize for r in scene.rasters if r.interleave == "pixel" for d in r.dtypes)
+    cost = stored[0] * stored[1] * max(reader.bytes_per_pixel, whole)  # a block of pixels holds all bands
     places = int(np.clip(BYTES // max(cost, 1), 1, PLACES))
     found: list[Floats] = []
     for window in _windows(scene.shape, stored, places * TRIES):
