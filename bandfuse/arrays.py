@@ -59,9 +59,9 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
     axis = _axis(fusion, array.shape)
     if _is(array, "torch", "Tensor"):
         moved = array.movedim(axis, -1)
-        if not any_units and fusion.support:
+        if not any_units:
             rows = moved.reshape(-1, moved.shape[-1])
-            _require_units(fusion, rows[:: _step(len(rows))].detach().cpu().numpy())
+            require_units(fusion, rows[:: _step(len(rows))].detach().cpu().numpy())
         return _tensor(fusion, moved).movedim(-1, axis)
     if _is(array, "dask.array", "Array"):
         whole = array.rechunk({axis: -1})
@@ -96,10 +96,16 @@ def _step(pixels: int) -> int:
     return max(1, -(-pixels // SEEN))
 
 
-def _require_units(fusion: Fusion, pixels: Any) -> None:
-    """The values of (N, B) pixels must be in the units of the training."""
-    if fusion.inputs_seen is None or len(pixels) < FEWEST:
+def require_units(fusion: Fusion, pixels: Any) -> None:
+    """The values of (N, B) pixels must be in the units of the training.
+
+    Raises
+    ------
+    MismatchError : they are not.
+    """
+    if fusion.inputs_seen is None or len(pixels) < FEWEST or not fusion.support:
         return
+    pixels = pixels[:: _step(len(pixels))]
     some = [fusion.support[int(i)] for i in np.unique(np.linspace(0, len(fusion.support) - 1, BANDS).astype(int))]
     sources = [fusion.inputs.source[p] for p in some]
     here = Values.of(np.asarray(pixels[:, some], dtype=np.float64).T)
@@ -115,8 +121,8 @@ def _along(array: Any, fusion: Fusion, axis: int, any_units: bool) -> Floats:
     """The fusion along one axis."""
     moved = np.moveaxis(unmasked(array), axis, -1)
     rows = moved.reshape(-1, moved.shape[-1])
-    if not any_units and fusion.support:
-        _require_units(fusion, rows[:: _step(len(rows))])
+    if not any_units:
+        require_units(fusion, rows)
     y = fusion(rows).reshape(*moved.shape[:-1], len(fusion.outputs))
     fused = np.moveaxis(y, -1, axis)
     if not np.ma.isMaskedArray(array):

@@ -70,6 +70,9 @@ class Shift:
         return bool(np.hypot(self.columns, self.rows) < max(SMALL, 2 * self.error))
 
 
+LEAST_SIDE = 8
+"""Rows and columns of an image on which a shift is suspected, at least."""
+
 SUSPICIOUS = 0.05
 """A first step of less than so many pixels speaks against a shift that should be corrected."""
 
@@ -78,7 +81,7 @@ def suspicious(cube: Floats, target: Floats) -> bool:
     """Whether a (T, H, W) target seems to lie beside a (n, H, W) cube, NaN where missing: whether the first
     Gauss–Newton step from where it lies is long. Takes a small part of the time of :func:`displacement`."""
     valid, there = np.logical_and.reduce(np.isfinite(cube)), np.logical_and.reduce(np.isfinite(target))
-    if (valid & there).sum() < FEWEST:
+    if (valid & there).sum() < FEWEST or min(valid.shape) < LEAST_SIDE:
         return False
     bands, answers = _standard(_smooth(cube, valid), valid), _standard(_smooth(target, there), there)
     if not len(bands) or not len(answers):

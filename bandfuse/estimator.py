@@ -26,6 +26,7 @@ try:
 except ImportError as error:
     raise ImportError("BandFuser needs scikit-learn: install bandfuse[sklearn].") from error
 
+from bandfuse.arrays import require_units
 from bandfuse.bands import Bands, Floats
 from bandfuse.config import TrainConfig, build
 from bandfuse.design import Design, design
@@ -40,9 +41,13 @@ from bandfuse.tools.learn import make_groups, require_room
 from bandfuse.tools.resolve import is_assessed, resolve
 from bandfuse.tools.sampled import Sampling
 from bandfuse.tools.survey import BLOCKS_PER_SIDE, Survey
+from bandfuse.values import Values
 from bandfuse.windows import Window, blocks
 
 Strength = float | Literal["auto"] | None
+
+LOOKED = 10_000
+"""At most so many samples tell the values of the bands."""
 
 
 class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -62,6 +67,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     gain, offset : learn a gain beside affine or simplex weights; learn an offset.
     wavelength_nm, fwhm_nm : (B,) of the bands, for groups and smoothness.
     balance : every class counts the same. folds : runs of samples held out in turn. random_state : seed, a number.
+    any_units : ``transform`` takes values in any units. By default those that are 60 times and more larger or smaller
+        than those of ``fit``, or that an offset holds apart, are an error.
 
     Attributes
     ----------
@@ -92,6 +99,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         balance: bool = False,
         folds: int = 5,
         random_state: int = 0,
+        any_units: bool = False,
     ) -> None:
         self.groups = groups
         self.objective = objective
@@ -106,6 +114,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.balance = balance
         self.folds = folds
         self.random_state = random_state
+        self.any_units = any_units
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -180,6 +189,11 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """(N, K) from (N, B); NaN where an input with weight is."""
         check_is_fitted(self)
         X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        if not self.any_units:
+            try:
+                require_units(self.fusion_, X)
+            except BandfuseError as error:
+                raise ValueError(str(error)) from error
         return self.fusion_(X)
 
     def inverse_transform(self, X: Any) -> Floats:
@@ -271,7 +285,8 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
         raise InputError("there are too few samples", got=f"{tally.used} without NaN", expected="at least 2")
     if classes and len(tally.by_stratum()) < 2:
         raise InputError("y parts nothing", got="1 class", expected="two or more classes")
-    return Survey(bands, made, [tally.total()], [tally], [grid], [])
+    looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
+    return Survey(bands, made, [tally.total()], [tally], [grid], [], seen=Values.of(looked), looked=looked)
 
 
 def _covariance(samples: _Samples, bands: Bands) -> Floats:

@@ -603,14 +603,11 @@ def test_a_shifted_target_is_corrected(tmp_path: Path, placed_files: bool) -> No
         ok(*base, *how, "-o", tmp_path / name)
         found = report(tmp_path / name)
         r2[name] = found["scores"]["holdout"]["b1"]["r2"]
-        if how:
-            (row,) = found["alignment"]
-            assert row["corrected"]
-            assert row["moved"] == pytest.approx([0.4, -0.7], abs=0.05)
-            assert row["shift"]["dx"] == pytest.approx(0.4, abs=0.05)
-            assert row["shift"]["y"] == pytest.approx(0.7 * 30 if placed_files else -0.7, abs=0.05 * 30)
-        else:
-            assert found["alignment"] == []
+        (row,) = found["alignment"]
+        assert row["corrected"] is bool(how)
+        assert row["moved"] == pytest.approx([0.4, -0.7] if how else [0, 0], abs=0.05)
+        assert row["shift"]["dx"] == pytest.approx(0.4, abs=0.05)
+        assert row["shift"]["y"] == pytest.approx(0.7 * 30 if placed_files else -0.7, abs=0.05 * 30)
     assert r2["auto"] > r2["plain"] + 0.02
     assert r2["given"] > r2["plain"] + 0.02
 

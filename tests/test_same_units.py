@@ -194,6 +194,15 @@ def test_in_python_too(tmp_path: Path, run: str) -> None:
     np.testing.assert_allclose(bandfuse.fuse(fusion, x * 1e4)[0], x[:2].mean(axis=0), atol=1e-3)
 
 
+def test_the_estimator_too() -> None:
+    pytest.importorskip("sklearn")
+    x = reflectance().reshape(6, -1).T.astype(np.float64)
+    made = bandfuse.BandFuser(constraint="free", ridge=0).fit(x, x[:, 0])
+    with pytest.raises(ValueError, match="10 000 times"):
+        made.transform(x * 1e4)
+    assert made.set_params(any_units=True).transform(x * 1e4).shape == (len(x), 1)
+
+
 def test_a_file_that_lost_its_end_is_heard(tmp_path: Path, run: str) -> None:
     """GDAL keeps the pixels, and goes on without the scale."""
     path = tmp_path / "scaled.tif"
