@@ -45,7 +45,7 @@ def load(path: Path) -> tuple[dict[str, Any], States]:
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 part, _, key = name.partition("|")
                 states.setdefault(part, {})[key] = file.get_tensor(name)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise InputError(
             f"{path} is not a checkpoint of bandfuse", got=str(error),
             remedy="Choose another file for --checkpoint, or delete this one.",

@@ -30,6 +30,9 @@ from bandfuse.values import Values
 VERSION = 2
 KEY = "bandfuse"
 
+LONGEST = 400
+"""Characters that are shown of what is wrong."""
+
 
 def _number(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
@@ -107,8 +110,9 @@ def load(path: str | Path) -> Model:
     header, tensors = _contents(path)
     try:
         return _model(header, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path} is not a whole weights file", got=f"{type(error).__name__}: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
+        got = f"{type(error).__name__}: {error}"[:LONGEST]
+        raise InputError(f"{path} is not a whole weights file", got=got) from error
     except BandfuseError as error:
         raise InputError(f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected) from error
 
@@ -118,7 +122,7 @@ def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
         with safe_open(str(path), framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{path} is not a weights file", got=str(error), expected="the weights.safetensors of a bandfuse run"
         ) from error
@@ -127,8 +131,8 @@ def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
     try:
         header = json.loads(text)
         version = int(header["version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} has a damaged header", got=str(error)) from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{path} has a damaged header", got=str(error)[:LONGEST]) from error
     if version < 1:
         raise InputError(f"{path} has a damaged header", got=f"version {version}", expected="version 1 or later")
     if version > VERSION:

@@ -2,30 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from bandfuse.errors import ConfigError, InputError
+from bandfuse.textfile import SETTINGS, text_of
 
 At = tuple[str | int, ...]
 """The way to a value: keys of mappings and numbers of items."""
 
 
+MOST_VALUES = 1_000_000
+"""Values that a file may hold once its aliases are filled in: a list of 500 000 scenes is less."""
+
+DEEPEST = 100
+"""Levels of lists and mappings. Settings need four."""
+
+KINDS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
+"""What settings are made of: no dates, bytes, sets or objects."""
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe types; a key that is there twice is an error."""
+    """What settings are made of; dates are texts. A key that is there twice is an error."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as its base class has it)
+        first: [pair for pair in pairs if pair[0] in KINDS]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """A mapping whose keys are all different."""
-        keys = [self.construct_object(k, deep=True) for k, _ in node.value if k.tag != "tag:yaml.org,2002:merge"]
-        twice = next((k for i, k in enumerate(keys) if k in keys[:i]), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {twice!r} is there twice", node.start_mark
-            )  # fmt: skip
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key that is no text", key.start_mark)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is there twice", node.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+def _read(text: str) -> tuple[Any, yaml.Node | None]:
+    """The value of a YAML text, and the nodes it is made of.
+
+    Raises
+    ------
+    ValueError : what is wrong, in one line.
+    """
+    loader = _StrictLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None, None
+        _require_small(node)
+        return loader.construct_document(node), node
+    except RecursionError as error:
+        raise ValueError(f"more than {DEEPEST} levels") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+        raise ValueError(" ".join(str(error).split())[:LONGEST]) from error
+    finally:
+        loader.dispose()
+
+
+LONGEST = 300
+"""Characters that are shown of what is wrong."""
+
+
+def _require_small(root: yaml.Node) -> None:
+    """Refuse values that grow without end or measure once aliases are filled in, and kinds that settings have none of."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if node.tag not in KINDS:
+            raise ValueError(f"{node.tag} in line {node.start_mark.line + 1}; expected texts, numbers, lists, mappings")
+        if id(node) in sizes:
+            if not sizes[id(node)]:
+                raise ValueError(f"an alias to what it is a part of, in line {node.start_mark.line + 1}")
+            return sizes[id(node)]
+        if depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} levels")
+        sizes[id(node)] = 0
+        items = [] if isinstance(node, yaml.ScalarNode) else node.value
+        inner = [part for item in items for part in (item if isinstance(item, tuple) else (item,))]
+        sizes[id(node)] = found = 1 + sum(size(part, depth + 1) for part in inner)
+        if found > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values, with its aliases filled in")
+        return found
+
+    size(root, 0)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -35,20 +105,20 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     ------
     InputError : missing, not YAML, or not a mapping.
     """
+    return _of_file(path)[0]
+
+
+def _of_file(path: str | Path) -> tuple[dict[str, Any], yaml.Node | None]:
+    text = text_of(path, "a YAML file", SETTINGS)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path} cannot be read", got=reason or "", expected="a YAML file") from error
-    try:
-        content = yaml.load(text, _StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not YAML", got=" ".join(str(error).split())) from error
+        content, node = _read(text)
+    except ValueError as error:
+        raise InputError(f"{path} is not YAML", got=str(error)) from error
     if not isinstance(content, dict):
         raise InputError(
             f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values"
         )
-    return {str(k): v for k, v in content.items()}
+    return {str(k): v for k, v in content.items()}, node
 
 
 class Lines:
@@ -70,8 +140,7 @@ def read_located(path: str | Path) -> tuple[dict[str, Any], Lines]:
     ------
     InputError : missing, not YAML, or not a mapping.
     """
-    content = read_yaml(path)
-    root = yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)
+    content, root = _of_file(path)
     return content, Lines(str(path), dict(_walk(root, ())))
 
 
@@ -100,11 +169,10 @@ def parse_set(items: list[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError("--set cannot be read", got=repr(item), expected="key=value")
         try:
-            result[key.strip().replace("-", "_")] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError) as error:
-            raise ConfigError(
-                "--set cannot be read", got=repr(item), expected="key=value, the value in YAML"
-            ) from error
+            result[key.strip().replace("-", "_")] = _read(value)[0]
+        except ValueError as error:
+            shown = repr(item if len(item) <= LONGEST else f"{item[:LONGEST]}…")
+            raise ConfigError("--set cannot be read", got=shown, expected="key=value, the value in YAML") from error
     return result
 
 

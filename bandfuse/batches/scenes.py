@@ -18,6 +18,7 @@ from bandfuse.batches.settings import SceneRule
 from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.names import linked
 from bandfuse.scenes import fill_template, names_of
+from bandfuse.textfile import TABLE, text_of, unguarded
 from bandfuse.yamlfile import Lines
 
 PARTS = ("target", "labels", "mask")
@@ -158,28 +159,35 @@ def _listed(folder: Path, place: str) -> list[Path]:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path} cannot be read", got=reason or "", expected="a list of scenes") from error
+    return text_of(path, "a list of scenes", TABLE)
 
 
 def _of_table(path: Path) -> Iterator[Row]:
     """Rows of a CSV file with a header."""
-    rows = csv.reader(_text_of(path).splitlines())
-    columns = next(rows, [])
+    rows = enumerate(_records(path), 1)
+    columns = next(rows, (0, []))[1]
     if "scene" not in columns:
         raise InputError(f"{path} has no column scene", got=shorten(columns or ["nothing"]))
-    for cells in filter(None, rows):
+    for number, cells in rows:
+        if not cells:
+            continue
         row = dict(zip(columns, cells, strict=False))
         if len(cells) < len(columns) or any(cells[len(columns) :]) or not row["scene"].strip():
             raise InputError(
-                f"{path}, line {rows.line_num}: a row that does not fit", got=",".join(cells),
+                f"{path}, line {number}: a row that does not fit", got=",".join(cells),
                 expected=f"{','.join(columns)}, with a scene",
             )  # fmt: skip
         parts = {role: _path(row[role], path.parent) for role in PARTS if row.get(role)}
         yield _path(row["scene"], path.parent), parts
+
+
+def _records(path: Path) -> Iterator[list[str]]:
+    """The cells of each line of a CSV file."""
+    try:
+        for row in csv.reader(_text_of(path).splitlines()):
+            yield [unguarded(cell) for cell in row]
+    except csv.Error as error:
+        raise InputError(f"{path} is no table", got=str(error), expected="CSV, a scene a line") from error
 
 
 def _of_items(path: Path, asset: str) -> Iterator[Row]:
@@ -198,7 +206,7 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
                     expected=f"an asset {asset!r} or a property scene",
                 )  # fmt: skip
             yield _path(scene, path.parent), {r: _path(named[r], path.parent) for r in PARTS if r in named}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no GeoJSON or STAC collection of items", got=str(error)[:80]) from error
 
 

@@ -23,6 +23,7 @@ from bandfuse.output import whole_files
 from bandfuse.raster import describe, quicklook
 from bandfuse.report.pictures import picture
 from bandfuse.results import BatchItem, BatchResult
+from bandfuse.textfile import guarded
 from bandfuse.weightsfile import load
 
 PICTURES = 60
@@ -74,8 +75,9 @@ def as_csv(items: Iterable[BatchItem]) -> str:
     writer.writerow(["job", "scene", "state", "kept", "reason", "seconds", *names, "drift", "outputs"])
     for item in rows:
         scores = [item.scores.get(name, "") for name in names]
-        last = ["" if item.drift is None else item.drift, " ".join(item.outputs)]
-        writer.writerow([item.job, item.scene, item.state, item.kept, item.reason, item.seconds, *scores, *last])
+        last = ["" if item.drift is None else item.drift, guarded(" ".join(item.outputs))]
+        told = [guarded(text) for text in (item.job, item.scene, item.state)]
+        writer.writerow([*told, item.kept, guarded(item.reason), item.seconds, *scores, *last])
     return out.getvalue()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bandfuse.batches.doubts import doubt
 from bandfuse.cli import show
+from bandfuse.textfile import shown
 from bandfuse.results import BatchItem, BatchPlan, BatchResult
 
 Watch = Callable[[dict[str, Any]], None]
@@ -78,8 +79,8 @@ class _Board:
         for name in ("running", *self._counts):
             grid.add_column(name, justify="right")
         grid.add_row(str(len(self._running)), *map(str, self._counts.values()))
-        now = [Text(f"  {key}", style="dim") for key in list(self._running)[:SHOWN]]
-        failed = [Text(f"  failed {text}", style="red") for text in self._failures[-SHOWN:]]
+        now = [Text(f"  {shown(key)}", style="dim") for key in list(self._running)[:SHOWN]]
+        failed = [Text(f"  failed {shown(text)}", style="red") for text in self._failures[-SHOWN:]]
         return Group(self._bars, grid, *now, *failed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -11,8 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 import bandfuse
-from bandfuse.cli.mistakes import Mistake, close, explained
+from bandfuse.cli import streams
+from bandfuse.cli.mistakes import Mistake, close, explained, unexpected
 from bandfuse.errors import BandfuseError, UsageError, shorten
+from bandfuse.textfile import shown
 
 COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
@@ -77,6 +80,12 @@ app = typer.Typer(
 )
 
 
+class Traced:
+    """Whether an error is shown with all that led to it."""
+
+    now = False
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"bandfuse {bandfuse.__version__}")
@@ -88,16 +97,19 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    traced: Annotated[
+        bool, typer.Option("--traceback", help="Say where in the program an error came from. Before the command.")
+    ] = False,
 ) -> None:
     """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any size."""
+    Traced.now = traced
 
 
 def _last_words(what: str) -> None:
     """Say what became of the outputs; below the bar, if there is one. The terminal may be gone."""
     from bandfuse.cli.show import Ended
 
-    with suppress(OSError):
-        typer.echo(("\n" if sys.stderr.isatty() else "") + f"{what}: {Ended.words()}", err=True)
+    streams.remark(("\n" if sys.stderr.isatty() else "") + f"{what}: {Ended.words()}\n")
 
 
 def _ended(number: int, frame: object) -> None:
@@ -108,25 +120,37 @@ def _ended(number: int, frame: object) -> None:
 
 def main() -> None:
     """Entry point: errors become one message on stderr and an exit code."""
+    streams.ready()
     for name in ("SIGTERM", "SIGHUP"):  # a closed terminal; not on Windows, and not under nohup
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _ended)
+    Traced.now = False
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        streams.flush()
+        sys.exit(code)
+    except streams.Unprinted as lost:
+        if lost.quietly:
+            sys.exit(0)
+        streams.remark(f"error: {lost}\n")
+        sys.exit(1)
     except Mistake as mistake:
         if type(mistake).__name__ == "NoArgsIsHelpError":
             mistake.show()
             sys.exit(mistake.exit_code)
         _say(explained(mistake))
-    except BandfuseError as problem:
-        _say(problem)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as problem:  # noqa: BLE001 (this is the place where what nobody expected becomes a message)
+        _say(problem if isinstance(problem, BandfuseError) else unexpected(problem))
 
 
 def _say(problem: BandfuseError) -> None:
     """One message on stderr, and the end."""
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(str(problem), err=True)
+    if Traced.now:
+        streams.remark(traceback.format_exc())
+    with suppress(OSError):
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    streams.remark(f"{shown(str(problem))}\n")
     sys.exit(problem.exit_code)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import re
 from collections.abc import Iterable
 from typing import Any
 
 import typer
 
-from bandfuse.errors import UsageError
+from bandfuse.errors import BandfuseError, RunError, UsageError
 
 Mistake: type[Any] = typer.BadParameter.__bases__[0]
 """Typer's own error for wrong use, whichever click it brings with it."""
+
+NAMES = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.ELOOP, errno.EPERM,
+         errno.ENXIO, errno.ENODEV, errno.EROFS}  # fmt: skip
+"""Errors of the system that are of the name that is given, or of what lies there."""
 
 _CHOICE = re.compile(r"(?s)(?:Value error, )?(?P<got>'.*?') is not one of (?P<known>.*?)\.?")
 
@@ -47,6 +52,38 @@ def _of_value(name: str, message: str, more: str) -> UsageError:
         return UsageError(name, got=found["got"], expected=f"one of {', '.join(known)}", remedy=hint)
     expected = message.removeprefix("Value error, ").removeprefix("Input should be ").partition(", unable to parse")[0]
     return UsageError(name, expected=expected, remedy=more)
+
+
+def unexpected(error: Exception) -> BandfuseError:
+    """What nobody expected, in one line: names that the system refuses are wrong use, all else is a failure."""
+    if isinstance(error, OSError) and error.errno in NAMES:
+        return UsageError(f"{_cut(error.filename or 'a file')} cannot be used", got=error.strerror or str(error))
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        name = _cut(error.object)
+        return UsageError(f"the name {name!r} is not UTF-8", expected="a name in UTF-8", remedy="Rename it.")
+    if isinstance(error, ValueError) and str(error).startswith("embedded null"):
+        return UsageError("a name holds a character NUL", expected="the name of a file")
+    if isinstance(error, MemoryError):
+        said = f": {error}" if str(error) else ""
+        return RunError(f"there is not enough memory{said}", remedy="Use less --memory, and fewer --threads.")
+    if isinstance(error, OSError):
+        place = f"{_cut(error.filename)}: " if error.filename else ""
+        return RunError(f"{place}{error.strerror or error}")
+    said = " ".join(str(error).split())[:SHOWN]
+    return RunError(
+        f"unexpected error {type(error).__name__}: {said}",
+        remedy="This is a fault of bandfuse. bandfuse --traceback COMMAND … says where it comes from.",
+    )
+
+
+SHOWN = 200
+"""Characters of a name or message that are shown."""
+
+
+def _cut(name: object) -> str:
+    """A name, if that is not too long."""
+    text = str(name)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def close(word: str, known: Iterable[str]) -> str:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-
+from bandfuse.cli import streams
 from bandfuse.errors import shorten
 from bandfuse.placing import WRITTEN
 from bandfuse.progress import Progress, silent
+from bandfuse.textfile import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from bandfuse.results import CompareResult, Convergence, Scores, TrainReport
 
 T = TypeVar("T")
+
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters that JSON does not escape by itself, and those that turn the direction of text."""
 
 
 @cache
@@ -38,11 +43,11 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def escape(text: str) -> str:
-    """Text that rich shows as it is."""
-    from rich.markup import escape as escaped
+def plain(text: str, style: str = "") -> Text:
+    """Text that rich and the terminal show as it is."""
+    from rich.text import Text
 
-    return escaped(text)
+    return Text(shown(text), style=style)
 
 
 class Level:
@@ -83,14 +88,18 @@ def set_level(verbose: bool, quiet: bool) -> None:
     ours.handlers, ours.propagate = [_Notes()], False
     ours.setLevel(logging.INFO)
     logger = logging.getLogger("rasterio")
-    logger.handlers = [logging.StreamHandler() if verbose else logging.NullHandler()]
+    handler = logging.StreamHandler() if verbose else logging.NullHandler()
+    handler.setFormatter(streams.Plainly())
+    logger.handlers = [handler]
     logger.propagate = False
 
 
 def note(text: str) -> None:
     """A remark on stderr."""
     if Level.now >= 0:
-        err().print(f"[dim]{escape(text)}[/]", soft_wrap=True)
+        with err().capture() as written:
+            err().print(plain(text, "dim"), soft_wrap=True)
+        streams.remark(written.get())
 
 
 def count(n: int, thing: str) -> str:
@@ -106,13 +115,14 @@ def progress() -> Progress:
     """A bar on stderr, in a terminal and unless quiet."""
     if Level.now < 0 or not sys.stderr.isatty():
         return silent
+    from rich.markup import escape
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     def bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Bars(*columns, console=err(), transient=True) as bars:
-            yield from bars.track(items, total=total, description=escape(label))
+            yield from bars.track(items, total=total, description=escape(shown(label)))
 
     return bar
 
@@ -132,10 +142,17 @@ def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "", *,
 
     grid = Table(header_style="bold", box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        grid.add_column(column, justify="left" if i < words else "right", overflow="fold")
+        grid.add_column(plain(column), justify="left" if i < words else "right", overflow="fold")
     for row in rows:
-        grid.add_row(*(escape(number(cell)) for cell in row))
-    out().print(grid)
+        grid.add_row(*(plain(number(cell)) for cell in row))
+    _put(grid)
+
+
+def _put(what: Any, **how: Any) -> None:
+    """Something of rich's on stdout."""
+    with out().capture() as written:
+        out().print(what, **how)
+    streams.put(written.get())
 
 
 def scores(rows: Scores, title: str, first: dict[str, str] | None = None) -> None:
@@ -216,14 +233,14 @@ def convergence(c: Convergence) -> str:
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
     for name, value in pairs:
-        out().print(f"[bold]{escape(name):12s}[/] {escape(value)}", soft_wrap=True)
+        _put(plain(f"{name:12s}", "bold") + plain(f" {value}"), soft_wrap=True)
 
 
 def json(text: str) -> None:
-    """JSON on stdout, untouched."""
-    typer.echo(text)
+    """JSON on stdout. Where it holds characters that control a terminal they are written as JSON's own escapes."""
+    streams.put(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def line(text: str) -> None:
     """A line on stdout."""
-    typer.echo(text)
+    streams.put(shown(text) + "\n")

@@ -11,6 +11,7 @@ import numpy as np
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.fusion import Fusion
+from bandfuse.textfile import guarded
 
 
 def as_csv(fusion: Fusion) -> str:
@@ -21,10 +22,11 @@ def as_csv(fusion: Fusion) -> str:
     writer.writerow(["output", "band", "source", "source_band", "name", "wavelength_nm", "fwhm_nm", "effective_weight"])
     inputs = fusion.inputs
     for k, output in enumerate(fusion.outputs.name):
-        writer.writerow([output, 0, "", "", "offset", "", "", repr(float(fusion.offset[k]))])
+        writer.writerow([guarded(output), 0, "", "", "offset", "", "", repr(float(fusion.offset[k]))])
         for b in np.flatnonzero(fusion.matrix[k]).tolist():
             told = [_known(inputs.wavelength_nm[b]), _known(inputs.fwhm_nm[b]), repr(float(fusion.matrix[k, b]))]
-            writer.writerow([output, b + 1, inputs.source[b], inputs.index[b], inputs.name[b], *told])
+            place = [guarded(inputs.source[b]), inputs.index[b], guarded(inputs.name[b])]
+            writer.writerow([guarded(output), b + 1, *place, *told])
     return out.getvalue()
 
 
@@ -103,7 +105,7 @@ def as_srf(fusion: Fusion) -> str:
     grid, found = responses(fusion)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["wavelength_nm", *fusion.outputs.name])
+    writer.writerow(["wavelength_nm", *map(guarded, fusion.outputs.name)])
     writer.writerows([int(x), *(f"{v:.9g}" for v in column)] for x, column in zip(grid, found.T, strict=True))
     return out.getvalue()
 

@@ -9,7 +9,7 @@ import threading
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -30,15 +30,19 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.names import for_gdal
-from bandfuse.raster.texts import given_table, header_of
+from bandfuse.raster.texts import Said, given_table, header_of, said_by
 from bandfuse.remarks import Remark
+from bandfuse.textfile import readable
 
 CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 """GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once. And GDAL leaves
 nothing beside a compressed file that it reads."""
 
-GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
-"""What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are."""
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, UnicodeError)
+"""What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are, and messages that are not
+UTF-8 do not pass through it."""
+
+LATIN = Remark("not-utf8", "some names or tags are not UTF-8, and are read as Latin-1")
 
 
 MOST_WARNINGS = 4
@@ -168,11 +172,15 @@ def opened(path: str) -> Iterator[Any]:
     local = "://" not in path and not path.startswith(("/vsi", "<")) and ":" not in Path(path).name
     if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
+    if local and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise InputError(f"{path} is a pipe or a device", expected="a raster file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(for_gdal(path))
-    except GDAL_ERRORS as error:
+    except UnicodeEncodeError as error:
+        raise InputError(f"the name {path!r} is not UTF-8", expected="a name in UTF-8", remedy="Rename it.") from error
+    except (*GDAL_ERRORS, ValueError) as error:
         raise InputError(
             f"{path} cannot be opened as a raster", got=reason(error), expected="a file that GDAL can read"
         ) from error
@@ -211,10 +219,12 @@ def _warned(texts: Sequence[str]) -> list[str]:
 
 def _similar(path: str) -> str:
     """A hint at a file of nearly the same name, or at a link that leads nowhere."""
-    folder = Path(path).parent
     if os.path.islink(path):
         return f"It is a link to {os.readlink(path)}, which does not exist."
-    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    folder = Path(path).parent
+    names: list[str] = []
+    with suppress(OSError):
+        names = [p.name for p in folder.iterdir()]
     hint = nearest(Path(path).name, names)
     return hint if hint.startswith("Did") else "Check the path."
 
@@ -223,7 +233,12 @@ def reason(error: BaseException) -> str:
     """GDAL's own words, from the deepest cause."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).strip().rstrip(".") or type(error).__name__
+    text = readable(error.object) if isinstance(error, UnicodeDecodeError) else str(error)
+    return " ".join(text.split()).rstrip(".")[:LONGEST] or type(error).__name__
+
+
+LONGEST = 400
+"""Characters of a message of GDAL that are shown."""
 
 
 def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
@@ -240,14 +255,15 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}", remedy="Give one of its subdatasets.")
         if any("complex" in d for d in ds.dtypes):
             raise InputError(f"{path} holds complex numbers", expected="real numbers")
-        _check_length(ds)
-        header = header_of(ds)
+        said = said_by(ds)
+        _check_length(ds, said)
+        header = header_of(ds, said)
         tags = RasterTags(
-            header.names(ds.descriptions),
-            [ds.tags(i) for i in ds.indexes],
-            [ds.tags(i, ns="IMAGERY") for i in ds.indexes],
-            header.domain(ds.tags(ns="ENVI")),
-            ds.tags(),
+            header.names(said.names),
+            [said.of(i) for i in ds.indexes],
+            [said.of(i, "IMAGERY") for i in ds.indexes],
+            header.domain(said.of(0, "ENVI")),
+            said.of(),
         )
         stated = [] if wavelengths is None else [given_table(wavelengths, ds.count, path)]
         alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
@@ -272,7 +288,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             masks=_masks(ds, [*alpha]),
             exact=exact,
             control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
-            messages=(*_warned(warned), *header.messages, *messages),
+            messages=(*_warned(warned), *header.messages, *([LATIN] if said.latin else []), *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
@@ -309,7 +325,7 @@ def _whole(text: str | None) -> int | None:
         return None
 
 
-def _check_length(ds: Any) -> None:
+def _check_length(ds: Any, said: Said) -> None:
     """A raw file that is too short is read by GDAL as zeros: refuse it."""
     data = Path(ds.files[0]) if ds.files else Path()
     if ds.driver != "ENVI" or not data.is_file():
@@ -317,10 +333,17 @@ def _check_length(ds: Any) -> None:
     with data.open("rb") as stream:
         if stream.read(2) == b"\x1f\x8b":
             return
-    start = int(ds.tags(ns="ENVI").get("header_offset", 0))
+    start = _offset(said.of(0, "ENVI").get("header_offset", "0"), ds.name)
     needed = start + ds.width * ds.height * sum(np.dtype(d).itemsize for d in ds.dtypes)
     if data.stat().st_size < needed:
         raise InputError(f"{ds.name} is truncated", got=f"{data.stat().st_size} bytes", expected=f"{needed} bytes")
+
+
+def _offset(text: str, path: str) -> int:
+    """The header offset of an ENVI file, in bytes; GDAL takes any other text for 0."""
+    if not re.fullmatch(r"\d{1,18}", text.strip(), re.ASCII):
+        raise InputError(f"header offset of {path}", got=repr(text[:LONGEST]), expected="a whole number of bytes")
+    return int(text)
 
 
 def same_grid(first: Raster, other: Raster, what: str) -> None:

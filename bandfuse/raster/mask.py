@@ -25,6 +25,7 @@ from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
 from bandfuse.raster.products import describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
+from bandfuse.textfile import JSON, text_of
 from bandfuse.windows import Window
 
 Flags = NDArray[np.bool_]
@@ -274,8 +275,8 @@ def read_geojson(path: str, what: str) -> Any:
     InputError : it cannot be read.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        return json.loads(text_of(path, "polygons in GeoJSON", JSON))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{what} {path} is not GeoJSON", got=str(error), expected="polygons in GeoJSON") from error
 
 

@@ -10,6 +10,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
 from bandfuse.raster.describe import GDAL_ERRORS, Raster, opened
+from bandfuse.raster.texts import said_by
 
 SIDE = 16
 """Points along each side of a footprint: straight lines on a map are none on the globe."""
@@ -57,7 +58,8 @@ def acquired(raster: Raster) -> datetime | None:
     """When the image was taken, by GDAL's IMAGERY domain or the ENVI header; None where neither tells. Times without a
     zone are in UTC."""
     with opened(raster.path) as ds:
-        texts = ds.tags(ns="IMAGERY").get("ACQUISITIONDATETIME"), ds.tags(ns="ENVI").get("acquisition_time")
+        said = said_by(ds)
+        texts = said.of(0, "IMAGERY").get("ACQUISITIONDATETIME"), said.of(0, "ENVI").get("acquisition_time")
     for text in filter(None, texts):
         try:
             found = datetime.fromisoformat(str(text).strip(" {}"))

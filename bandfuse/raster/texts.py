@@ -2,25 +2,91 @@
 
 from __future__ import annotations
 
+import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as gdal_copy
 
 from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
 from bandfuse.names import for_gdal
 from bandfuse.remarks import Remark
+from bandfuse.textfile import HEADER, TABLE, bytes_of, readable
 from bandfuse.units import number
 
 ASSUMED = {"interleave": "bsq", "byte_order": "0", "header_offset": "0", "data_type": "1"}
 """What GDAL takes for entries that it has not seen."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """The texts of an open dataset: names of its bands, tags by band (0 is the dataset) and domain.
+
+    ``latin`` tells that some are not UTF-8; rasterio cannot hand these out. They are read as Latin-1 then, from the VRT
+    that GDAL writes for the dataset, in which they stand byte by byte.
+    """
+
+    names: tuple[str | None, ...]
+    tags: Mapping[tuple[int, str], Mapping[str, str]]
+    latin: bool = False
+
+    def of(self, band: int = 0, domain: str = "") -> dict[str, str]:
+        """The tags of a band, 0 for the dataset, in one domain."""
+        return dict(self.tags.get((band, domain), {}))
+
+
+DOMAINS = ("", "ENVI", "IMAGERY")
+"""Where tags that matter stand."""
+
+
+def said_by(ds: Any) -> Said:
+    """The texts of an open dataset."""
+    places = [(band, domain) for band in (0, *ds.indexes) for domain in DOMAINS if band == 0 or domain != "ENVI"]
+    try:
+        return Said(ds.descriptions, {(band, domain): _tags(ds, band, domain) for band, domain in places})
+    except UnicodeDecodeError:
+        return _from_vrt(ds)
+
+
+def _tags(ds: Any, band: int, domain: str) -> dict[str, str]:
+    found: dict[str, str] = ds.tags(band, ns=domain or None)
+    return found
+
+
+def _from_vrt(ds: Any) -> Said:
+    """The texts of a dataset from its VRT; what is not UTF-8 is Latin-1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with MemoryFile(ext=".vrt") as file:
+            gdal_copy(ds, file.name, driver="VRT")
+            content = bytes(file.read())
+    text = _NOT_XML.sub(" ", "".join(readable(line) for line in content.splitlines(keepends=True)))
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InputError(f"the names or tags of {ds.name} cannot be read", got=str(error)) from error
+    bands = root.findall("VRTRasterBand")
+    tags = {
+        (number, items.get("domain", "")): {str(item.get("key")): item.text or "" for item in items.findall("MDI")}
+        for number, node in enumerate([root, *bands])
+        for items in node.findall("Metadata")
+    }
+    return Said(tuple(band.findtext("Description") for band in bands), tags, latin=True)
+
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that no XML may hold."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +114,7 @@ class Header:
         return {**self.entries, **seen, **self.lost}
 
 
-def header_of(ds: Any) -> Header:
+def header_of(ds: Any, told: Said) -> Header:
     """The header of an open ENVI file, read as text; empty for other drivers, and for files that are not on this file
     system. Of a Zarr store, the names of the bands that bandfuse left there.
 
@@ -57,13 +123,13 @@ def header_of(ds: Any) -> Header:
     InputError : GDAL lost what it needs to read the pixels.
     """
     if ds.driver == "Zarr":
-        return Header(lost={"band_names": ds.tags().get("band_names", "")})
+        return Header(lost={"band_names": told.of().get("band_names", "")})
     if ds.driver != "ENVI":
         return Header()
     path = next((Path(f) for f in ds.files if f.lower().endswith(".hdr") and Path(f).is_file()), None)
     if path is None:
         return Header()
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = readable(bytes_of(path, "an ENVI header", HEADER))
     lost, length = dropped(text)
     wrong = [
         f"{key.replace('_', ' ')} = {lost[key]}"
@@ -94,9 +160,10 @@ def said(path: str) -> tuple[Header, str | None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(for_gdal(path)) as ds:
-                header = header_of(ds)
-                tags = {**ds.tags(), **header.domain(ds.tags(ns="ENVI")), **(ds.tags(1) if ds.count else {})}
-    except RasterioError:
+                found = said_by(ds)
+                header = header_of(ds, found)
+                tags = {**found.of(), **header.domain(found.of(0, "ENVI")), **found.of(1)}
+    except (RasterioError, UnicodeError):
         return Header(), None
     words = ("wavelength_units", "wavelength_unit")
     return header, next((v for k, v in tags.items() if k.lower().replace(" ", "_") in words), None)
@@ -110,12 +177,9 @@ def given_table(path: str | Path, count: int, raster: str) -> Stated:
     InputError : it cannot be read.
     MismatchError : it is of another number of bands.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist", expected="a file with wavelengths") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read", got=str(error), expected="a text file with wavelengths") from error
+    if not os.path.lexists(path):
+        raise InputError(f"{path} does not exist", expected="a file with wavelengths")
+    text = readable(bytes_of(path, "a file with wavelengths", TABLE)).removeprefix("\ufeff")
     envi = Path(path).suffix.lower() == ".hdr" or text.lstrip().startswith("ENVI")
     found = (from_header if envi else parse_table)(text, str(path))
     if len(found.wavelength) != count:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 
 from bandfuse.results import TrainReport, WeightRow
+from bandfuse.textfile import guarded
 
 COLUMNS: tuple[str, ...] = tuple(WeightRow.model_fields)
 """The columns of weights.csv, in order."""
@@ -33,6 +34,8 @@ def _cell(value: str | int | float | None) -> str:
     if value is None:
         return ""
     # float() first: the repr of a numpy scalar isn't a number
+    if isinstance(value, str):
+        return guarded(value)
     return repr(float(value)) if isinstance(value, float) else str(value)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,6 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bandfuse.errors import ConfigError, InputError, nearest
+from bandfuse.textfile import TABLE as MOST
+from bandfuse.textfile import text_of, unguarded
 
 Floats = NDArray[np.float64]
 
@@ -138,12 +141,7 @@ def find(text: str) -> Sensor:
     InputError : a file that cannot be read, or is no table of responses.
     """
     if is_file(text):
-        try:
-            content = Path(text).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise InputError(f"{text} cannot be read", got=reason or "", expected="a table of responses") from error
-        return parse(content, Path(text).stem, text)
+        return parse(text_of(text, "a table of responses", MOST), Path(text).stem, text)
     names = {_plainly(name): name for name in known()}
     name = names.get(_plainly(text))
     if name is None:
@@ -168,8 +166,7 @@ def parse(content: str, name: str, path: str) -> Sensor:
     """
     lines = list(enumerate(content.splitlines(), 1))
     origin = " ".join(text.lstrip("# ").strip() for _, text in lines if text.startswith("#"))
-    rows = [(n, [cell.strip() for cell in row]) for n, text in lines if text.strip() and not text.startswith("#")
-            for row in csv.reader([text])]  # fmt: skip
+    rows = [(n, _cells(text, n, path)) for n, text in lines if text.strip() and not text.startswith("#")]
     header = rows[0][1] if rows else []
     if header[:1] != [TABLE] and header != PLAIN:
         raise InputError(
@@ -180,14 +177,21 @@ def parse(content: str, name: str, path: str) -> Sensor:
     if short is not None:
         raise InputError(f"line {short} of {path} has another number of columns", expected=f"{len(header)}")
     bands = _responses(header, rows[1:], path) if header != PLAIN else _gaussians(rows[1:], path)
-    names = [band.name for band in bands]
-    twice = next((n for n in names if names.count(n) > 1 or not n), None)
-    if twice is not None or not names:
+    count = Counter(band.name for band in bands)
+    twice = next((n for n in count if count[n] > 1 or not n), None)
+    if twice is not None or not bands:
         got = "no bands" if twice is None else f"{twice!r}{' twice' if twice else ''}"
         raise InputError(f"bands of {path}", got=got, expected="bands with names of their own")
     if max(band.centre_nm for band in bands) < 100:
         raise InputError(f"wavelengths of {path}", got="none above 100", expected="wavelengths in nm")
     return Sensor(name, tuple(bands), origin)
+
+
+def _cells(text: str, line: int, path: str) -> list[str]:
+    try:
+        return [unguarded(cell.strip()) for row in csv.reader([text]) for cell in row]
+    except csv.Error as error:
+        raise InputError(f"line {line} of {path} cannot be read", got=str(error), expected="cells of a table") from error
 
 
 def _numbers(rows: Iterable[tuple[int, Sequence[str]]], path: str) -> Floats:

@@ -16,6 +16,7 @@ from bandfuse.errors import ConfigError, InputError
 from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
 from bandfuse.report.page import Page
 from bandfuse.results import ComparedRun, CompareResult, ReportResult, Result, TrainReport
+from bandfuse.textfile import JSON, text_of
 from bandfuse.tools.page import DATA_FILE, REPORT_FILE, write_figures
 
 R = TypeVar("R", bound=Result)
@@ -76,13 +77,7 @@ def _bare(folder: Path) -> Page:
 
 
 def _read(path: Path, kind: type[R]) -> R:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} cannot be read", got=getattr(error, "strerror", None) or "bytes that are no text",
-            expected="the folder of a run, with report.json in it",
-        ) from error  # fmt: skip
+    text = text_of(path, "the folder of a run, with report.json in it", JSON)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:

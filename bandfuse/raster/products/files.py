@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from bandfuse.errors import InputError, shorten
+from bandfuse.textfile import bytes_of
+
+LARGEST = 64 * 2**20
+"""Bytes of a product's metadata: DESIS's are about 1 MB, EnMAP's about 3 MB."""
+
+ZIP_ERRORS = (OSError, zipfile.BadZipFile, KeyError, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError)
+"""What Python raises for archives that are damaged, encrypted, or packed in ways that it does not know."""
 
 _IN_ZIP = re.compile(r"/vsizip/\{?(?P<archive>.+?\.zip)\}?(?:/(?P<name>.*))?$", re.I)
 
@@ -63,11 +71,15 @@ class Files:
         """
         try:
             if not self.zipped:
-                return (Path(self.root) / name).read_bytes()
-            with zipfile.ZipFile(self.root) as archive:
-                return archive.read(name)
-        except (OSError, zipfile.BadZipFile, KeyError) as error:
+                return bytes_of(Path(self.root) / name, "metadata of a product", LARGEST)
+            with zipfile.ZipFile(self.root) as archive, archive.open(name) as member:
+                found = member.read(LARGEST + 1)
+        except ZIP_ERRORS as error:
             raise InputError(f"{self.gdal(name)} cannot be read", got=str(error)) from error
+        if len(found) > LARGEST:
+            raise InputError(f"{self.gdal(name)} is too large", got=f"more than {LARGEST} bytes once it is unpacked",
+                             expected="metadata of a product")  # fmt: skip
+        return found
 
     def xml(self, name: str) -> ElementTree.Element:
         """The root of an XML file.
@@ -78,7 +90,7 @@ class Files:
         """
         try:
             return ElementTree.fromstring(self.read(name))
-        except ElementTree.ParseError as error:
+        except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
             raise InputError(f"{self.gdal(name)} is no whole XML", got=str(error)) from error
 
 
@@ -113,5 +125,5 @@ def _zipped(path: Path) -> tuple[str, ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             return tuple(sorted(n for n in archive.namelist() if not n.endswith("/")))
-    except (OSError, zipfile.BadZipFile) as error:
+    except ZIP_ERRORS as error:
         raise InputError(f"{path} is no whole zip archive", got=str(error)) from error

@@ -16,6 +16,7 @@ from bandfuse.bands import Floats
 from bandfuse.errors import InputError
 from bandfuse.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
+from bandfuse.raster.texts import said_by
 from bandfuse.units import number
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -95,6 +96,6 @@ def hdf_of(path: str) -> Hdf | None:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(for_gdal(path), driver="HDF5") as ds:
                 arrays = tuple(text.split("://", 1)[1] for text in ds.subdatasets)
-                return Hdf(path, ds.tags(), arrays)
+                return Hdf(path, said_by(ds).of(), arrays)
     except GDAL_ERRORS:
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from bandfuse.errors import InputError, shorten
 from bandfuse.raster.products.files import files_of
 from bandfuse.raster.products.product import Format
+from bandfuse.textfile import HEADER, bytes_of
 
 REAL, MADE = "real files", "small files made for the tests"
 
@@ -65,10 +66,7 @@ def data_file(path: str) -> str:
     header = next((h for h in headers if h.is_file()), None)
     if header is None or not place.is_file():
         return path
-    try:
-        text = header.read_bytes()
-    except OSError as error:
-        raise InputError(f"{header} cannot be read", got=error.strerror or str(error)) from error
+    text = bytes_of(header, "an ENVI header", HEADER)
     if not text.startswith(b"ENVI"):
         return path
     if LIBRARY.search(text):
