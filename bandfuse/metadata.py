@@ -16,6 +16,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import shorten
 from bandfuse.headers import Stated, envi_list
 from bandfuse.remarks import Remark
+from bandfuse.textfile import shown
 from bandfuse.units import UNITS_NM, number, plausible, quantity, scale_of, spelling
 
 Tags = Mapping[str, str]
@@ -86,7 +87,7 @@ def band_table(
 
 def _name(description: str | None, position: int, wavelength: float) -> str:
     """The description without the wavelengths that GDAL's ENVI driver appends, once for every rewriting; ``b1`` and so
-    on where there is none."""
+    on where there is none. Control characters are written as escapes: few formats can hold them."""
     text = (description or "").strip()
     while text.endswith(")"):
         bare = _BARE.search(text)
@@ -95,7 +96,7 @@ def _name(description: str | None, position: int, wavelength: float) -> str:
         if not shorter or shorter == text:
             break
         text = shorter
-    return text or f"b{position + 1}"
+    return shown(text) or f"b{position + 1}"
 
 
 def _first(rows: Sequence[Floats]) -> Floats:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import overload
+
+import numpy as np
 
 CELL_ROWS, CELL_COLS = 16, 256
 STACK_ROWS = 4 * CELL_ROWS
@@ -56,14 +59,80 @@ def _cuts(start: int, stop: int, step: int) -> list[int]:
     return [start, *inner, stop]
 
 
-def tile(shape: tuple[int, int], rows: int, cols: int) -> list[Window]:
+@dataclass(frozen=True)
+class Tiles(Sequence[Window]):
+    """Windows of rows × cols on the grid of a scene, row by row, cut where the scene ends; of the rows from ``top`` on,
+    before ``bottom``. They are made when they are asked for: a scene of 10⁹ × 10⁹ pixels has 10¹³."""
+
+    rows: int
+    cols: int
+    top: int
+    bottom: int
+    width: int
+
+    @property
+    def _first(self) -> int:
+        """The row of tiles that holds the top."""
+        return self.top // self.rows
+
+    @property
+    def _across(self) -> int:
+        return -(-self.width // self.cols)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return max(0, self.bottom - self.top) * self.width
+
+    def __len__(self) -> int:
+        return (-(-self.bottom // self.rows) - self._first) * self._across if self.size else 0
+
+    @overload
+    def __getitem__(self, at: int) -> Window: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Window]: ...
+    def __getitem__(self, at: int | slice) -> Window | list[Window]:
+        """One window, or a list of some."""
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        at = int(at)  # NumPy's numbers run over
+        if not -len(self) <= at < len(self):
+            raise IndexError(at)
+        down, across = divmod(at % len(self), self._across)
+        row, col = (self._first + down) * self.rows, across * self.cols
+        low, high = max(row, self.top), min(row + self.rows, self.bottom)
+        return Window(low, col, high - low, min(self.cols, self.width - col))
+
+    def between(self, top: int, bottom: int) -> Tiles:
+        """What of them lies between two rows."""
+        return replace(self, top=max(top, self.top), bottom=min(bottom, self.bottom))
+
+
+def tile(shape: tuple[int, int], rows: int, cols: int) -> Tiles:
     """Cut a scene into windows of rows × cols, row by row; the last ones are smaller.
 
     >>> tile((3, 5), 2, 4)[-1]
     Window(row=2, col=4, rows=1, cols=1)
     """
-    row_cuts, col_cuts = _cuts(0, shape[0], rows), _cuts(0, shape[1], cols)
-    return [Window(r, c, r2 - r, c2 - c) for r, r2 in pairwise(row_cuts) for c, c2 in pairwise(col_cuts)]
+    return Tiles(rows, cols, 0, shape[0], shape[1])
+
+
+SHUFFLED = 2**22
+"""So many numbers are shuffled as a whole, in 32 MB; of more some are drawn one by one."""
+
+
+def at_random(count: int, seed: int) -> Iterator[int]:
+    """The numbers below a count in an order that the seed chooses."""
+    rng = np.random.default_rng(seed)
+    if count <= SHUFFLED:
+        yield from rng.permutation(count).tolist()
+        return
+    seen: set[int] = set()
+    while len(seen) < count:
+        number = int(rng.integers(count))
+        if number not in seen:
+            seen.add(number)
+            yield number
 
 
 def cells(window: Window) -> Iterator[Window]:
@@ -77,7 +146,7 @@ def _whole(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
-def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int) -> list[Window]:
+def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int) -> Tiles:
     """Choose the windows for one pass: whole stacks that follow the file's own layout and fit the memory.
 
     Parameters
@@ -113,12 +182,34 @@ def drawn(shape: tuple[int, int], stored: tuple[int, int], most: int, seed: int)
     128000
     """
     wide = shape[1] if stored[1] >= shape[1] else _whole(stored[1], CELL_COLS)
-    parts = tile(shape, _whole(min(stored[0], shape[0]), STACK_ROWS), wide)
-    random.Random(seed).shuffle(parts)
+    high = _whole(min(stored[0], shape[0]), STACK_ROWS)
+    if high * wide > most:
+        wide = min(wide, max(1, most // (high * CELL_COLS)) * CELL_COLS)
+    if high * wide > max(most, STACK_ROWS * CELL_COLS):
+        high = STACK_ROWS
+    parts = tile(shape, high, wide)
     chosen: list[Window] = []
-    while parts and sum(part.size for part in chosen) < most:
-        chosen.append(parts.pop())
+    size = 0
+    for number in _shuffled(len(parts), seed):
+        if size >= most:
+            break
+        chosen.append(parts[number])
+        size += chosen[-1].size
     return sorted(chosen)
+
+
+def _shuffled(count: int, seed: int) -> Iterator[int]:
+    """The numbers below a count in an order that the seed chooses, as Python shuffles them."""
+    if count > SHUFFLED:
+        return at_random(count, seed)
+    numbers = list(range(count))
+    random.Random(seed).shuffle(numbers)
+    return reversed(numbers)
+
+
+def pixels_of(windows: Sequence[Window]) -> int:
+    """How many pixels windows hold."""
+    return windows.size if isinstance(windows, Tiles) else sum(w.size for w in windows)
 
 
 def plan_parts(

@@ -50,7 +50,7 @@ def test_within_cuts_the_window_out_of_what_was_read() -> None:
 def test_tiles_cover_every_pixel_once_row_by_row(shape: tuple[int, int], rows: int, cols: int) -> None:
     tiles = tile(shape, rows, cols)
     assert (cover(shape, tiles) == 1).all()
-    assert tiles == sorted(tiles)
+    assert list(tiles) == sorted(tiles)
     assert all(t.row % rows == 0 and t.col % cols == 0 for t in tiles)
 
 
@@ -86,7 +86,7 @@ def test_a_plan_is_a_partition_into_whole_stacks_within_the_memory(
 ) -> None:
     windows = plan(shape, stored, bytes_per_pixel, window_bytes)
     assert (cover(shape, windows) == 1).all()
-    assert windows == sorted(windows)
+    assert list(windows) == sorted(windows)
     for w in windows:
         assert w.row % STACK_ROWS == 0
         assert w.col % CELL_COLS == 0

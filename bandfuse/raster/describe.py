@@ -271,6 +271,10 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
+        scale = header.numbers("data_gain_values", ds.count, np.array(ds.scales, dtype=np.float64))
+        offset = header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64))
+        _require_finite(scale, "scale", path)
+        _require_finite(offset, "offset", path)
         return Raster(
             path=path,
             driver=ds.driver,
@@ -281,8 +285,8 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             transform=ds.transform,
             bands=bands,
             nodata=header.numbers("data_ignore_value", ds.count, nodata),
-            scale=header.numbers("data_gain_values", ds.count, np.array(ds.scales, dtype=np.float64)),
-            offset=header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)),
+            scale=scale,
+            offset=offset,
             stored=ds.block_shapes[0],
             interleave=ds.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE", "").lower(),
             masks=_masks(ds, [*alpha]),
@@ -323,6 +327,14 @@ def _whole(text: str | None) -> int | None:
         return int(text or "")
     except ValueError:
         return None
+
+
+def _require_finite(numbers: Floats, what: str, path: str) -> None:
+    """Refuse scales and offsets that make no numbers of what is stored."""
+    odd = next((i for i, value in enumerate(numbers) if not np.isfinite(value)), None)
+    if odd is not None:
+        raise InputError(f"{what} of band {odd + 1} of {path}", got=str(numbers[odd]), expected="a finite number",
+                         remedy="Mend it in the file: gdal_edit -scale 1 -offset 0.")  # fmt: skip
 
 
 def _check_length(ds: Any, said: Said) -> None:

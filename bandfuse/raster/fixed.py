@@ -16,6 +16,7 @@ from bandfuse.bands import Bands
 from bandfuse.errors import OutputError
 from bandfuse.names import for_gdal, from_vrt
 from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason
+from bandfuse.raster.texts import vrt_of
 from bandfuse.raster.write import band_tags, imagery_tags
 
 OWN = {"wavelength", "wavelengths", "wavelength_units", "wavelength_unit", "fwhm", "bbl"}
@@ -36,7 +37,10 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
     except GDAL_ERRORS as error:
         raise OutputError(f"{path} cannot be made", got=reason(error),
                           expected="a raster that GDAL reads as it stands") from error  # fmt: skip
-    tree = ET.parse(scratch)
+    try:
+        tree = ET.ElementTree(vrt_of(scratch.read_bytes()))
+    except ET.ParseError as error:
+        raise OutputError(f"{path} cannot be made", got=str(error), expected="texts that XML can hold") from error
     root = tree.getroot()
     bands = root.findall("VRTRasterBand")
     if len(bands) != len(raster.bands):
@@ -96,14 +100,14 @@ def _point(name: ET.Element, source: str, path: Path) -> None:
     name.set("relativeToVRT", str(int(relative)))
 
 
-def same_table(path: Path, raster: Raster) -> None:
-    """A finished VRT must say what was meant.
+def same_table(made: Path, path: Path, raster: Raster) -> None:
+    """A VRT that was made, and is to stand at ``path``, must say what was meant.
 
     Raises
     ------
     OutputError : it does not.
     """
-    again = describe(path, raster.bands.source[0])
+    again = describe(made, raster.bands.source[0])
     wanted = raster.bands
     flags = Bands.of(wanted.name, source=wanted.source[0], wavelength_nm=wanted.wavelength_nm,
                      fwhm_nm=wanted.fwhm_nm, reason=again.bands.reason)  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ LONGEST_EDGE = 16.0
 
 MOST_PARTS = 1024
 """An edge is cut into at most so many parts."""
+
+MOST_CORNERS = 5_000_000
+"""Corners of all polygons, once their edges are cut: they take 500 MB while they are brought to another CRS."""
+
+CROSSINGS = 2**18
+"""About so many crossings of edges and rows are computed at once, in 20 MB; one edge has no more than a window has
+rows."""
 
 OUTSIDE = ("outside the bounds", "outside the mask")
 """Why a pixel does not count."""
@@ -69,20 +77,42 @@ class Polygon:
         An edge flips every pixel to its right in the rows whose centres it crosses. A pixel on an edge belongs to the
         polygon on its right or below, as the fill rule of GDAL has it.
         """
-        x0, y0, x1, y1 = self.edges.T
+        flips = np.zeros((window.rows, window.cols + 1), np.uint8)  # may run over: only odd or even matters
+        first, last = self._rows(window)
+        crossing = np.flatnonzero(last > first)
+        before = np.cumsum(last[crossing] - first[crossing])
+        ends = [0, *(np.searchsorted(before, range(CROSSINGS, int(before[-1]), CROSSINGS)) if len(before) else [])]
+        for a, b in pairwise([*ends, len(crossing)]):
+            some = crossing[a:b]
+            self._flip(flips, window, some, first[some], last[some])
+        odd: Flags = np.cumsum(flips, axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
+        return odd
+
+    def _rows(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(E,) the first row of a window whose centre each edge crosses, and that after the last."""
+        _, y0, _, y1 = self.edges.T
         lower, upper = np.float64(window.row), np.float64(window.row + window.rows)
         first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), lower, upper).astype(np.int64)
         last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), lower, upper).astype(np.int64)
+        return first, last
+
+    def _flip(
+        self,
+        flips: NDArray[np.uint8],
+        window: Window,
+        edges: NDArray[np.intp],
+        first: NDArray[np.int64],
+        last: NDArray[np.int64],
+    ) -> None:
+        """Count where some edges cross the centres of a window's rows."""
+        x0, y0, x1, y1 = self.edges[edges].T
         count = last - first
         edge = np.repeat(np.arange(len(count)), count)
         row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
         share = (row + 0.5 - y0[edge]) / (y1[edge] - y0[edge])
         col = np.ceil(x0[edge] + share * (x1[edge] - x0[edge]) - 0.5)
-        flips = np.zeros((window.rows, window.cols + 1), np.uint8)  # may run over: only odd or even matters
         place = np.clip(col, window.col, window.col + window.cols).astype(np.int64) - window.col
         np.add.at(flips, (row - window.row, place), 1)
-        odd: Flags = np.cumsum(flips, axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
-        return odd
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,7 +384,12 @@ def _to_pixels(name: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> l
     """Rings in pixels of the scene. Where the CRS differ, straight edges bend: long ones are cut into parts first."""
     if crs is not None and crs != grid.crs:
         ends = [_in_grid(r, grid) for r in _reprojected(name, rings, crs, grid)]
-        cut = [_cut(ring, _parts(pixels)) for ring, pixels in zip(rings, ends, strict=True)]
+        parts = [_parts(pixels) for pixels in ends]
+        if (corners := sum(int(p.sum()) for p in parts)) > MOST_CORNERS:
+            raise InputError(f"{name} has too many corners", got=f"{corners}, once long edges are cut to bend",
+                             expected=f"at most {MOST_CORNERS}",
+                             remedy="Simplify it (ogr2ogr -simplify), or bring it to the CRS of the scene.")  # fmt: skip
+        cut = [_cut(ring, some) for ring, some in zip(rings, parts, strict=True)]
         rings = _reprojected(name, cut, crs, grid)
     return [_in_grid(r, grid) for r in rings]
 

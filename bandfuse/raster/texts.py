@@ -71,9 +71,8 @@ def _from_vrt(ds: Any) -> Said:
         with MemoryFile(ext=".vrt") as file:
             gdal_copy(ds, file.name, driver="VRT")
             content = bytes(file.read())
-    text = _NOT_XML.sub(" ", "".join(readable(line) for line in content.splitlines(keepends=True)))
     try:
-        root = ElementTree.fromstring(text)
+        root = vrt_of(content)
     except ElementTree.ParseError as error:
         raise InputError(f"the names or tags of {ds.name} cannot be read", got=str(error)) from error
     bands = root.findall("VRTRasterBand")
@@ -83,6 +82,18 @@ def _from_vrt(ds: Any) -> Said:
         for items in node.findall("Metadata")
     }
     return Said(tuple(band.findtext("Description") for band in bands), tags, latin=True)
+
+
+def vrt_of(content: bytes) -> ElementTree.Element:
+    """The root of a VRT that GDAL has written: lines that are not UTF-8 are Latin-1, and characters that no XML may hold
+    are blanks.
+
+    Raises
+    ------
+    ParseError : it is no XML all the same.
+    """
+    text = "".join(readable(line) for line in content.splitlines(keepends=True))
+    return ElementTree.fromstring(_NOT_XML.sub(" ", text))
 
 
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

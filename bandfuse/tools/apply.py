@@ -311,7 +311,7 @@ def fuse_to(
             if effort.spread is None:
                 lost = _fused(scene, fusion, encoding, windows, effort, device, write, progress)
             else:
-                some = [windows[i : i + PARTS] for i in range(0, len(windows), PARTS)]
+                some = (windows[i : i + PARTS] for i in range(0, len(windows), PARTS))
                 tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in some]
                 for found, part in progress(effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
                     lost += part

@@ -14,7 +14,7 @@ from bandfuse.errors import ConfigError, MismatchError, UsageError, shorten
 from bandfuse.headers import envi_list
 from bandfuse.metadata import named_wavelengths
 from bandfuse.order import order_remarks, overlaps
-from bandfuse.output import check_file, whole_files
+from bandfuse.output import check_file, lent, whole_files
 from bandfuse.raster import Header, Raster, cut, declared, describe, on_one_grid, said, same_table, write_fixed
 from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
@@ -178,7 +178,8 @@ def _fix(path: Path, subject: Subject, inputs: Sequence[Path], *, overwrite: boo
         raster = replace(raster, bands=raster.bands.dropping(subject.look.dead))
     with whole_files(path, inputs) as scratch:
         write_fixed(scratch, path, raster)
-    same_table(path, raster)
+        with lent(scratch, path.parent) as place:
+            same_table(place, path, raster)
 
 
 # ------------------------------------------------------------------------------------------------------------- metadata

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bandfuse.stream import Spread
-from bandfuse.windows import Window, plan
+from bandfuse.windows import Tiles, plan
 
 LEAST, ENOUGH, SHARE = 16, 256, 8
 """Megabytes: at least 16, at most 256, else an eighth of what is free."""
@@ -44,7 +44,7 @@ class Effort:
         """What one window may take, such that all that are in flight fit the memory."""
         return self.memory * 2**20 // (2 * self.threads + 2)
 
-    def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> list[Window]:
+    def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> Tiles:
         """The windows of a whole scene."""
         return plan(shape, stored, bytes_per_pixel, self.window_bytes)
 

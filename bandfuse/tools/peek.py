@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from bandfuse.bands import Floats
 from bandfuse.raster import Raster, Reader
 from bandfuse.tally import Census
-from bandfuse.windows import Window, tile
+from bandfuse.windows import Window, at_random, tile
 
 SIDE = 64
 """Rows and columns of the parts that are looked at."""
@@ -184,7 +185,7 @@ def peek(
     tiles = tile(raster.shape, SIDE, SIDE)
     each = SIDE * SIDE * sum(np.dtype(d).itemsize for d in raster.dtypes)
     most = int(np.clip(most_bytes // each, 1, parts))
-    chosen = sorted(np.random.default_rng(seed).permutation(len(tiles))[:most])
+    chosen = sorted(islice(at_random(len(tiles), seed), most))
     found = []
     with Reader([(raster, range(len(raster.bands)))]) as reader:
         for i in chosen:

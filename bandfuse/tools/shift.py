@@ -16,7 +16,7 @@ from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import Raster, opened_selection
 from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
 from bandfuse.scenes import Place, Scene, open_scene
-from bandfuse.windows import Window, tile
+from bandfuse.windows import SHUFFLED, Window, tile
 
 SIDE, LEAST, FINE = 256, 64, 1024
 """Rows and columns that are looked at: so many, and fewer of a grid of which they are more than ``FINE`` pixels of the
@@ -132,7 +132,8 @@ def _looks(shape: tuple[int, int], side: int) -> list[Window]:
     """Windows of a scene, the middle one first."""
     rows, cols = min(side, shape[0]), min(side, shape[1])
     middle = Window((shape[0] - rows) // 2, (shape[1] - cols) // 2, rows, cols)
-    others = [w for w in tile(shape, side, side) if 4 * w.size >= rows * cols]
+    tiles = tile(shape, side, side)
+    others = tiles if len(tiles) > SHUFFLED else [w for w in tiles if 4 * w.size >= rows * cols]
     spread = [others[int(i)] for i in np.linspace(0, len(others) - 1, LOOKS - 1)] if others else []
     return [middle, *spread]
 

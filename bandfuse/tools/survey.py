@@ -28,7 +28,19 @@ from bandfuse.tools.each import each
 from bandfuse.tools.effort import Effort
 from bandfuse.tools.sampling import thinly
 from bandfuse.values import Values
-from bandfuse.windows import STACK_ROWS, BlockGrid, Window, blocks, cells, drawn, plan_parts, tile
+from bandfuse.windows import (
+    STACK_ROWS,
+    BlockGrid,
+    Tiles,
+    Window,
+    at_random,
+    blocks,
+    cells,
+    drawn,
+    pixels_of,
+    plan_parts,
+    tile,
+)
 
 SCORED = 5_000
 """Pixels sampled for scores that moments cannot tell."""
@@ -284,7 +296,7 @@ def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry)
     """The look of a few stacks in which pixels count, chosen by the seed: census of the wanted bands, and if they are
     to tell the precision their moments over the first cell of each stack."""
     stacks = tile(scene.shape, STACK_ROWS, 256)
-    order = np.random.default_rng(inquiry.seed).permutation(len(stacks))
+    order = at_random(len(stacks), inquiry.seed)
     census, moments, samples = Census.zero(len(wanted)), Moments.zero(len(wanted)), [np.empty((len(wanted), 0))]
     with (
         opened_selection(scene.where) as where,
@@ -435,7 +447,7 @@ def _pass(
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         pixels = scene.shape[0] * scene.shape[1]
         if inquiry.most is None or inquiry.most >= pixels:
-            windows = effort.windows(scene.shape, scene.grid.stored, weight)
+            windows: Sequence[Window] = effort.windows(scene.shape, scene.grid.stored, weight)
         else:
             parts = drawn(scene.shape, scene.grid.stored, inquiry.most, inquiry.seed)
             windows = plan_parts(parts, scene.grid.stored, weight, effort.window_bytes)
@@ -444,12 +456,14 @@ def _pass(
         tally = reduce_windows(
             source, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
         )
-        tally.invalid[NOT_DRAWN] = pixels - sum(w.size for w in windows)
+        tally.invalid[NOT_DRAWN] = pixels - pixels_of(windows)
         return tally
 
 
-def _between(windows: Sequence[Window], rows: tuple[int, int]) -> list[Window]:
+def _between(windows: Sequence[Window], rows: tuple[int, int]) -> Sequence[Window]:
     """What of the windows lies between two rows."""
+    if isinstance(windows, Tiles):
+        return windows.between(*rows)
     cut = ((w, max(w.row, rows[0]), min(w.row + w.rows, rows[1])) for w in windows)
     return [Window(top, w.col, bottom - top, w.cols) for w, top, bottom in cut if top < bottom]
 
