@@ -55,7 +55,10 @@ def _read(text: str) -> tuple[Any, yaml.Node | None]:
     ------
     ValueError : what is wrong, in one line.
     """
-    loader = _StrictLoader(text)
+    try:
+        loader = _StrictLoader(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())[:LONGEST]) from error
     try:
         node = loader.get_single_node()
         if node is None:
