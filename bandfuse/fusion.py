@@ -180,9 +180,9 @@ class Kernel:
         """(K, n) from (S, n)."""
         with np.errstate(invalid="ignore", over="ignore"):
             total = self._multiply(self._matrix, x)
-        if not np.isfinite(total).all():
-            total = self._with_missing(x)
-        y = self._activate(total + self._offset)
+            if not np.isfinite(total).all():
+                total = self._with_missing(x)
+            y = self._activate(total + self._offset)
         if self._lost.any():
             y[self._lost] = np.nan
         return y

@@ -142,7 +142,9 @@ def _widths(nm: Floats, chosen: Stated, scale: float, places: Sequence[Stated], 
     if place is not chosen and not plausible(place.wavelength * own):
         own = scale
     widths = place.fwhm * own
-    share = float(np.nanmedian(widths / nm)) if np.isfinite(widths / nm).any() else np.nan
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        shares = widths / nm
+    share = float(np.nanmedian(shares)) if np.isfinite(shares).any() else np.nan
     for factor, name in ((1e3, "µm"), (1e-3, "nm")):
         if not NARROWEST <= share <= WIDEST and NARROWEST < share * factor < WIDEST / 2:
             text = f"widths in {place.where} are not in the units of the wavelengths; taken as {name} from their size"

@@ -146,11 +146,16 @@ def main() -> None:
         _say(problem if isinstance(problem, BandfuseError) else unexpected(problem))
 
 
+LONGEST = 1500
+"""Characters of a message at most."""
+
+
 def _say(problem: BandfuseError) -> None:
     """One message on stderr, and the end."""
     if Traced.now:
         streams.remark(traceback.format_exc())
     with suppress(OSError):
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    streams.remark(f"{shown(str(problem))}\n")
+    text = shown(str(problem))
+    streams.remark(f"{text if len(text) <= LONGEST else text[: LONGEST - 1] + '…'}\n")
     sys.exit(problem.exit_code)

@@ -115,7 +115,8 @@ class Placing:
     @property
     def factor(self) -> float:
         """Pixels of the raster along the side of a pixel of the grid, by their areas."""
-        return math.sqrt(abs(float(np.linalg.det(self.linear))))
+        (a, b), (c, d) = self.linear.tolist()
+        return math.sqrt(abs(a * d - b * c))
 
     @cached_property
     def offset(self) -> tuple[int, int] | None:

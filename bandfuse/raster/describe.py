@@ -273,6 +273,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
         scale = header.numbers("data_gain_values", ds.count, np.array(ds.scales, dtype=np.float64))
         offset = header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64))
+        transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
         _require_finite(offset, "offset", path)
         return Raster(
@@ -282,7 +283,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             cols=ds.width,
             dtypes=tuple(ds.dtypes),
             crs=ds.crs,
-            transform=ds.transform,
+            transform=transform,
             bands=bands,
             nodata=header.numbers("data_ignore_value", ds.count, nodata),
             scale=scale,
@@ -292,7 +293,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             masks=_masks(ds, [*alpha]),
             exact=exact,
             control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
-            messages=(*_warned(warned), *header.messages, *([LATIN] if said.latin else []), *messages),
+            messages=(*_warned(warned), *header.messages, *([LATIN] if said.latin else []), *lost, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
@@ -327,6 +328,20 @@ def _whole(text: str | None) -> int | None:
         return int(text or "")
     except ValueError:
         return None
+
+
+FARTHEST = 1e15
+"""No coordinate and no size of a pixel is greater, in any unit of length or angle."""
+
+
+def _transform(found: Affine) -> tuple[Affine, list[Remark]]:
+    """The transform of a raster if pixels have a place and a size by it; else none, and a message."""
+    numbers = np.array(found[:6], dtype=np.float64)
+    usable = np.isfinite(numbers).all() and np.abs(numbers).max() <= FARTHEST
+    if usable and abs(found.determinant) > 1 / FARTHEST**2:
+        return found, []
+    text = f"its transform {shorten(f'{v:g}' for v in numbers)} gives pixels no place or no size: it is not used"
+    return Affine.identity(), [Remark("transform-unusable", text)]
 
 
 def _require_finite(numbers: Floats, what: str, path: str) -> None:

@@ -46,6 +46,9 @@ CROSSINGS = 2**18
 """About so many crossings of edges and rows are computed at once, in 20 MB; one edge has no more than a window has
 rows."""
 
+LONGEST = 300
+"""Characters that are shown of what is wrong."""
+
 OUTSIDE = ("outside the bounds", "outside the mask")
 """Why a pixel does not count."""
 
@@ -343,9 +346,9 @@ def _crs(name: str, content: Any) -> CRS | None:
     try:
         with rasterio.Env(**CACHE):  # where GDAL's own messages go to the log
             return CRS.from_user_input(content["crs"]["properties"]["name"])
-    except (CRSError, KeyError, TypeError) as error:
+    except (CRSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"{name} has a CRS that is not known", got=json.dumps(content["crs"]),
+            f"{name} has a CRS that is not known", got=json.dumps(content["crs"])[:LONGEST],
             expected='such as {"type": "name", "properties": {"name": "EPSG:32633"}}',
         ) from error  # fmt: skip
 
@@ -366,9 +369,9 @@ def _polygons(name: str, node: Any) -> Iterator[list[Ring]]:
         else:
             raise InputError(f"{name} holds something else than polygons", got=str(kind or type(node).__name__),
                              expected="Polygon, MultiPolygon, or a collection of them")  # fmt: skip
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
-            f"{name} is not whole GeoJSON", got=f"{kind}: {error}", expected="rings of at least 4 positions"
+            f"{name} is not whole GeoJSON", got=f"{kind}: {error}"[:LONGEST], expected="rings of at least 4 positions"
         ) from error
 
 

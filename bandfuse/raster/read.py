@@ -47,6 +47,7 @@ class _Part:
         return replace(self, stored=self.stored[:, ::step, ::step], mask=mask)
 
     @cached_property
+    @np.errstate(over="ignore", invalid="ignore")
     def extremes(self) -> tuple[Floats, Floats] | None:
         """(n,) least and largest physical values; None if any value is missing, or may be."""
         if self.mask is not None and not self.mask.all():
@@ -58,8 +59,9 @@ class _Part:
         if (there & (low <= fill) & (fill <= high)).any():
             return None
         ends = np.stack([low, high]) * self.scale + self.offset
-        return ends.min(axis=0), ends.max(axis=0)
+        return (ends.min(axis=0), ends.max(axis=0)) if np.isfinite(ends).all() else None
 
+    @np.errstate(over="ignore", invalid="ignore")
     def put(self, out: Floats) -> None:
         """Write (n, pixels) physical values into ``out``, NaN where missing."""
         out[...] = self._flat

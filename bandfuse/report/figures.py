@@ -325,11 +325,10 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
     below = any(v < 0 for values in history.values() for v in values)
     with chart_style(key):
         figure, (axes,) = _canvas(len(history), (1.0,))
-        axes.set_yscale("log")
-        for values, (colour, style) in zip(history.values(), looks, strict=True):
-            y = np.array(values, dtype=np.float64)
-            y -= np.nanmin(y, initial=np.inf) if below else 0.0
-            y[~(np.isfinite(y) & (y > 0))] = np.nan
+        lines = [_positive(values, below=below) for values in history.values()]
+        if any(np.isfinite(y).any() for y in lines):
+            axes.set_yscale("log")
+        for y, (colour, style) in zip(lines, looks, strict=True):
             drawn = np.unique(np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int))
             axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)
         _log_ticks(axes)
@@ -338,6 +337,14 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
         _legend(figure, [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)])
         return to_svg(figure, key=key, label=label)
+
+
+def _positive(values: Sequence[float], *, below: bool) -> Floats:
+    """Losses as a logarithmic axis can show them: above zero, else NaN."""
+    y = np.array(values, dtype=np.float64)
+    y -= np.nanmin(y, initial=np.inf) if below else 0.0
+    y[~(np.isfinite(y) & (y > 0))] = np.nan
+    return y
 
 
 Points = Sequence[tuple[float, float]]
@@ -355,7 +362,8 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
     with chart_style(key):
         figure, (axes,) = _canvas(len(curves), (1.0,))
         axes.set_xscale("log")
-        axes.set_yscale("log")
+        if any(error > 0 for points in curves.values() for _, error in points):
+            axes.set_yscale("log")
         for points, (colour, style) in zip(curves.values(), looks, strict=True):
             x, y = np.array([(s if s > 0 else least / 10, e) for s, e in points], dtype=np.float64).T
             best = int(np.argmin(y))
@@ -385,6 +393,8 @@ def _power(value: float, least: float) -> str:
 def _log_ticks(axes: Axes) -> None:
     """Ticks at 1, 2, 5 or powers of ten; even ones where the range holds less than a factor of four."""
     low, high = axes.get_ylim()
+    if not 0 < low < high < math.inf:  # nothing that a logarithm shows
+        return
     decades = math.log10(high / low)
     subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
     axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5))

@@ -155,6 +155,8 @@ def assess(
     needs = _needed(found, made, progress)
     if not exactly:
         return Assessment(holdout, table, needs)
+    if made.terms.joint.count < made.terms.n_bands:  # resamples of so few pixels do not tell how firm weights are
+        return Assessment(holdout, table, needs, lines=lines)
     bounds = intervals(
         made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=config.seed, progress=progress
     )

@@ -60,6 +60,7 @@ CODES: dict[str, Kind] = {
     "not-utf8": Kind("info", "Other programs may refuse them: write check --fix OUT.vrt for them."),
     "header-line-too-long": Kind("warning", "Other programs lose it: write check --fix OUT.vrt for them."),
     "georeference-lost": Kind("warning", "Break the header's long line: lists may run over many lines."),
+    "transform-unusable": Kind("warning", "Give the file a transform: gdal_edit -a_ullr ULX ULY LRX LRY."),
     "file-ending": Kind("info", NONE),
     "no-crs": Kind("info", NONE),
     "no-transform": Kind("info", NONE),

@@ -161,6 +161,7 @@ def learn(
     found.messages[:0] = [text for some in fills for text in some]
     _require_classes(config, scenes, found)
     _require_noise(config, found)
+    _note_few(config, found)
     require_room(config, found)
     once_read([r.path for s in scenes for r in s.files])
     _load(config)
@@ -189,6 +190,15 @@ def _sample_size(config: TrainConfig) -> int:
     if is_sampled(config) or "separability" in config.terms:
         return SAMPLE
     return SCORED if config.goal == "regression" else 0
+
+
+def _note_few(config: TrainConfig, found: Survey) -> None:
+    """Say where there are fewer pixels than weights: then many weights fit them alike."""
+    if set(config.terms) == {"regression"} and (count := found.pooled.count) < (n := len(found.design.used)):
+        found.messages.append(
+            f"there are fewer pixels than weights of an output ({count} and {n}): many weights fit them alike, scores say "
+            "little, and there are no intervals"
+        )
 
 
 def _require_noise(config: TrainConfig, found: Survey) -> None:

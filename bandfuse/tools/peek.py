@@ -65,6 +65,7 @@ class Peek:
         """Whether that is all of them."""
         return self.looked == self.raster.rows * self.raster.cols
 
+    @np.errstate(over="ignore", invalid="ignore")
     def physical(self, part: Part) -> Floats:
         """(B, n) with scale and offset, NaN where missing."""
         z = part.stored.reshape(len(part.stored), -1).astype(np.float64)

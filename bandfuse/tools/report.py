@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -59,15 +61,35 @@ def report(run: str | Path, config: ReportConfig) -> ReportResult:
         page = _read(folder / DATA_FILE, Page)
     else:
         page, messages = _bare(folder), [NO_DATA]
-    text = render(found, page)
+    with _fitting(folder):
+        text = render(found, page)
+        pictures = {} if figures is None else figure_files(found, page)
     with whole_files(path, read) as scratch:
         scratch.write_text(text, encoding="utf-8")
     names: list[str] = []
     if figures is not None:
-        names = sorted(figure_files(found, page))
+        names = sorted(pictures)
         with whole_folder(figures) as place:
             write_figures(place, found, page)
     return ReportResult(output=str(path), figures=names, messages=messages)
+
+
+@contextmanager
+def _fitting(*folders: Path) -> Iterator[None]:
+    """Results are shown, each of which is well formed; that they go together is seen only then."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # matplotlib's, on what cannot be drawn
+            yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the results in {' or '.join(map(str, folders))} do not go together", got=f"{type(error).__name__}: {error}"[:LONGEST],
+            remedy="Train again, or use the bandfuse that wrote them.",
+        ) from error  # fmt: skip
+
+
+LONGEST = 300
+"""Characters that are shown of what is wrong."""
 
 
 def _bare(folder: Path) -> Page:
@@ -106,7 +128,8 @@ def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
     if config.output:
         from bandfuse.report.compare import render
 
-        text = render({run.name: run.report for run in found}, messages)
+        with _fitting(*(run.folder for run in found)):
+            text = render({run.name: run.report for run in found}, messages)
         with whole_files(Path(config.output)) as scratch:
             scratch.write_text(text, encoding="utf-8")
     return CompareResult(output=config.output, runs=[_compared(run) for run in found], messages=messages)

@@ -531,8 +531,24 @@ def _require_alike(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]], w
     each([s.key for s in scenes], list(zip(scenes, dead, strict=True)), require, skip=True)
 
 
+def _require_targets(scene: Scene, tally: Tally) -> None:
+    """Every band of a target must hold data, as a pixel without one of them is no pixel to learn from."""
+    if scene.target is None or not tally.census.seen or scene.labels is not None:
+        return
+    places = target_bands(scene.target)
+    empty = [i for i, n in zip(places, tally.census.valid[-len(places) :], strict=True) if not n]
+    if empty and len(empty) < len(places):
+        raise InputError(
+            f"target {scene.target.path} of scene {scene.key!r} has bands without data where the scene has some",
+            got=shorten(f"band {i + 1} ({scene.target.bands.name[i]})" for i in empty),
+            expected="valid pixels in every band of the target",
+            remedy="Leave these bands out of the target: gdal_translate -b.",
+        )  # fmt: skip
+
+
 def _usable(scene: Scene, tally: Tally) -> Moments:
     """The moments of a scene; it must have pixels, and numbers that can be squared."""
+    _require_targets(scene, tally)
     if tally.used < 2:
         reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
         raise InputError(
