@@ -50,6 +50,9 @@ test-lowest: .venv-lowest/ready
 test-newest: .venv-newest/ready
 	.venv-newest/bin/python -m pytest -n auto $(CORE)
 
+fuzz: .venv/ready
+	$(BIN)/python tests/fuzz.py $(FUZZ)
+
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -5,35 +5,35 @@ Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and
 The rooms, from the ground up. A file imports only from floors below its own (inside a package, from earlier files)::
 
     floor 0   errors  progress  remarks               words: the error tree; progress as a callable
-              textfile                              small files, read whole; text for terminals
-    floor 1   bands  windows  device  units           nouns without pixels; where torch computes
+    floor 1   textfile                                small files, read whole; text for terminals
+    floor 2   bands  windows  device  units           nouns without pixels; where torch computes
               matching                                names of bands that are taken by position
               values                                  what numbers bands hold
               sensors  names                          known responses; file names for others
-    floor 2   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models
+    floor 3   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models
               order                                   bands out of order, detectors that overlap
               overlap  displacement                   shares of areas; by how much two images are shifted
               lobe                                    where a response lies, and how wide it is
               products  fitted                        z zᵀ in float64, float32, on a device; what a fit found
               resampling                              weights that follow from wavelengths alone
-    floor 3   layout  moments  pixels  model          which weights are learned; what pixels leave behind
+    floor 4   layout  moments  pixels  model          which weights are learned; what pixels leave behind
               metadata                                tags to tables
               pivoting  heldout                       many small problems; which pixels are not trained on
-    floor 4   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
+    floor 5   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
               decoder  classes  stream                outputs to bands; scatter of classes; one pass over windows
-    floor 5   split                                   bands and targets apart; squared error as a quadratic
+    floor 6   split                                   bands and targets apart; squared error as a quadratic
               weights  losses  tally                  torch: θ → W; y and t → loss; what one training pass gathers
-    floor 6   trust  solved                           folds, regularisation, hold-out, intervals; exact regression
+    floor 7   trust  solved                           folds, regularisation, hold-out, intervals; exact regression
               objectives  descend                     torch: losses from moments or a sample; first-order steps
-    floor 7   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
+    floor 8   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
               arrays                                  one fusion over numpy, torch, dask and xarray
               placing                                 scratch folders; sets of files take their place
-    floor 8   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
+    floor 9   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
               yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
-    floor 9   scenes  config  report  export          places with their files; settings; reports; other programs' forms
-    floor 10  tools                                   one file per verb; never prints, never exits
-    floor 11  batches  estimator                      many scenes: plan, journal, workers, Dask; for scikit-learn
-    floor 12  cli                                     typer and rich
+    floor 10  scenes  config  report  export          places with their files; settings; reports; other programs' forms
+    floor 11  tools                                   one file per verb; never prints, never exits
+    floor 12  batches  estimator                      many scenes: plan, journal, workers, Dask; for scikit-learn
+    floor 13  cli                                     typer and rich
 """
 
 from __future__ import annotations

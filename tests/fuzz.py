@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,8 @@ def _worker(asked: argparse.Namespace, place: Path, number: int) -> int:
                 stream.write(json.dumps(_one(asked, place, case)) + "\n")
                 stream.flush()
         code = 0
+    except BaseException:  # noqa: BLE001 (a fork must not go on as its parent)
+        traceback.print_exc()
     finally:
         os._exit(code)
 

@@ -151,8 +151,8 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
-ISOLATES = ["batches.work"]
-"""Where whatever goes wrong is made a result, so that one scene of a batch never stops the others."""
+ISOLATES = ["batches.work", "cli.main"]
+"""Where whatever goes wrong is made a result, so that one scene of a batch never stops the others; and a message."""
 
 
 def test_no_bare_or_broad_except() -> None:

@@ -12,6 +12,7 @@ import click
 
 from bandfuse.errors import BandfuseError
 from bandfuse.progress import silent
+from bandfuse.textfile import shown
 
 
 class _Wrong(click.ClickException):
@@ -33,7 +34,7 @@ class _Group(click.Group):
                 return super().invoke(ctx)
         except BandfuseError as problem:
             kind = _Wrong if problem.exit_code == _Wrong.exit_code else click.ClickException
-            raise kind(str(problem)) from problem
+            raise kind(shown(str(problem))) from problem
 
 
 @click.group(name="bandfuse", cls=_Group)
@@ -150,4 +151,4 @@ def _say(messages: list[str]) -> None:
     context = click.get_current_context()
     if (context.obj or {}).get("verbosity", 0) >= 0:
         for message in messages:
-            click.echo(message, err=True)
+            click.echo(shown(message), err=True)

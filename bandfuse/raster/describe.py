@@ -185,7 +185,11 @@ def opened(path: str) -> Iterator[Any]:
             f"{path} cannot be opened as a raster", got=reason(error), expected="a file that GDAL can read"
         ) from error
     with dataset:
-        yield dataset
+        try:
+            yield dataset
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} names files in another encoding than UTF-8", got=repr(reason(error)),
+                             expected="names in UTF-8", remedy="Rename them.") from error  # fmt: skip
 
 
 class _Warnings(logging.Handler):

@@ -1,0 +1,21 @@
+"""500 cases of `make fuzz`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="fuzzing needs fork and limits, which Windows has not")
+def test_500_damaged_inputs_end_as_they_should() -> None:
+    program = Path(__file__).with_name("fuzz.py")
+    done = subprocess.run(
+        [sys.executable, program, "--cases", "500", "--jobs", "1", "--first", "100000"], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "500 cases, 0 with faults" in done.stdout
