@@ -329,9 +329,8 @@ def _stripes(s: Subject) -> Iterator[Finding]:
     if not np.isfinite(ratio).any():
         return
     usual = float(np.nanmedian(ratio))
-    with np.errstate(divide="ignore"):
-        across = 1 / ratio, float(np.divide(1.0, usual))
-    for name, r, u in (("columns", ratio, usual), ("rows", *across)):
+    inverse = np.divide(1.0, ratio, out=np.full_like(ratio, np.nan), where=ratio > 0)
+    for name, r, u in (("columns", ratio, usual), ("rows", inverse, 1 / usual if usual > 0 else np.inf)):
         with np.errstate(invalid="ignore"):
             striped = np.flatnonzero(((r > ROUGH) & (r > ROUGH * u)) | (r > STRIPED))
         if len(striped):

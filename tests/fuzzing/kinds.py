@@ -288,7 +288,7 @@ def names(base: Path, folder: Path, rng: Random) -> Arguments:
     elif rng.random() < 0.2:
         name = "fifo"
         os.mkfifo(folder / name)
-    name = name.encode("utf-8", "surrogateescape" if rng.random() < 0.5 else "replace").decode("utf-8", "surrogateescape")
+    name = name.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
     match rng.randrange(6):
         case 0:
             return ["info", name, "--wavelengths", name]
