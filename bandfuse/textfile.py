@@ -13,7 +13,8 @@ TABLE = 64 * 2**20
 """Bytes of a table or list: a response table of 10 000 lines and 1 000 bands, or a list of 500 000 scenes, is less."""
 
 JSON = 256 * 2**20
-"""Bytes of a JSON file: it takes about ten times as much memory once it is read. Polygons of a million corners are less."""
+"""Bytes of a JSON file: it takes about ten times as much memory once it is read. Polygons of a million corners are
+less."""
 
 SETTINGS = 4 * 2**20
 """Bytes of a settings file: YAML is read at about 0.2 MB a second, and 30 000 scenes by name are 2 MB."""

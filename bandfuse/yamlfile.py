@@ -78,7 +78,7 @@ LONGEST = 300
 
 
 def _require_small(root: yaml.Node) -> None:
-    """Refuse values that grow without end or measure once aliases are filled in, and kinds that settings have none of."""
+    """Refuse values that grow without end or measure once aliases are filled in, and kinds that settings have not."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, depth: int) -> int:

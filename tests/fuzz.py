@@ -1,8 +1,9 @@
 """`make fuzz`: damaged and odd inputs for every command.
 
-Usage: ``fuzz.py [--cases N] [--seed S] [--jobs N] [--kinds A,B] [--keep FOLDER]``. A case is a number: the same seed and
-number make the same input. Nothing may end in a traceback, hang (20 s of CPU), take more than 1 GB, exit with anything but
-0, 1 or 2, fail without a reason, or leave anything behind. Prints what does, and exits with 1 then. Needs POSIX.
+Usage: ``fuzz.py [--cases N] [--seed S] [--jobs N] [--kinds A,B] [--keep FOLDER]``. A case is a number: the same seed
+and number make the same input. Nothing may end in a traceback, hang (20 s of CPU), take more than 1 GB, exit with
+anything but 0, 1 or 2, fail without a reason, or leave anything behind. Prints what does, and exits with 1 then. Needs
+POSIX.
 """
 
 from __future__ import annotations
@@ -56,11 +57,19 @@ def main() -> int:
         before = _content(base)
         children = [os.fork() or _worker(asked, Path(place), i) for i in range(asked.jobs)]
         broken = [child for child in children if os.waitpid(child, 0)[1]]
-        rows = [json.loads(line) for i in range(asked.jobs) for line in (Path(place) / f"{i}.jsonl").read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for i in range(asked.jobs)
+            for line in (Path(place) / f"{i}.jsonl").read_text().splitlines()
+        ]
         changed = before != _content(base)
     if asked.log:
         asked.log.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return _told(rows, time.monotonic() - began, [*(["a worker broke"] if broken else []), *(["bases changed"] if changed else [])])
+    return _told(
+        rows,
+        time.monotonic() - began,
+        [*(["a worker broke"] if broken else []), *(["bases changed"] if changed else [])],
+    )
 
 
 def _imported() -> None:
@@ -79,7 +88,14 @@ def _imported() -> None:
     from bandfuse.tools import check, export, report  # noqa: F401
 
     torch.set_num_threads(1)
-    for module in ("rich.console", "rich.table", "rich.text", "matplotlib.figure", "matplotlib.backends.backend_svg", "torch.optim"):
+    for module in (
+        "rich.console",
+        "rich.table",
+        "rich.text",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_svg",
+        "torch.optim",
+    ):
         importlib.import_module(module)
     for models in (bandfuse.config, bandfuse.results):
         for model in vars(models).values():
@@ -142,9 +158,16 @@ def _one(asked: argparse.Namespace, place: Path, number: int) -> dict[str, objec
         shutil.rmtree(kept)
     shutil.rmtree(folder)
     return {
-        "number": number, "kind": kind, "command": arguments[0], "arguments": arguments, "code": ended.code,
-        "seconds": ended.seconds, "memory": ended.memory, "faults": ended.faults, "err": ended.err[-1500:],
-    }  # fmt: skip
+        "number": number,
+        "kind": kind,
+        "command": arguments[0],
+        "arguments": arguments,
+        "code": ended.code,
+        "seconds": ended.seconds,
+        "memory": ended.memory,
+        "faults": ended.faults,
+        "err": ended.err[-1500:],
+    }
 
 
 def _told(rows: list[dict[str, object]], seconds: float, more: list[str]) -> int:
@@ -152,14 +175,17 @@ def _told(rows: list[dict[str, object]], seconds: float, more: list[str]) -> int
     for row in rows:
         if row["faults"]:
             words = ascii(" ".join(map(str, row["arguments"])))[:160]  # type: ignore[call-overload]
-            print(f"case {row['number']} ({row['kind']}): {'; '.join(row['faults'])}\n  bandfuse {words}")  # type: ignore[arg-type]
+            print(f"case {row['number']} ({row['kind']}): {row['faults']}\n  bandfuse {words}")
             print("  " + ascii(str(row["err"])[-300:]))
     codes = Counter(row["code"] for row in rows)
     faults = sum(bool(row["faults"]) for row in rows)
     used = sum(float(row["seconds"]) for row in rows)  # type: ignore[arg-type]
     most = max((int(row["memory"]) for row in rows), default=0) / 2**20  # type: ignore[call-overload]
-    print(f"{len(rows)} cases, {faults} with faults; exit codes {dict(sorted(codes.items()))}; {seconds:.0f} s, {used:.0f} s of CPU; "
-          f"at most {most:.0f} MB")  # fmt: skip
+    print(
+        f"{len(rows)} cases, {faults} with faults; exit codes {dict(sorted(codes.items()))}; {seconds:.0f} s, "
+        f"{used:.0f} s of CPU; "
+        f"at most {most:.0f} MB"
+    )
     kinds = Counter(row["kind"] for row in rows)
     for kind, count in sorted(kinds.items()):
         mine = [row for row in rows if row["kind"] == kind]

@@ -9,8 +9,8 @@ from typing import Any
 
 from bandfuse.batches.doubts import doubt
 from bandfuse.cli import show
-from bandfuse.textfile import shown
 from bandfuse.results import BatchItem, BatchPlan, BatchResult
+from bandfuse.textfile import shown
 
 Watch = Callable[[dict[str, Any]], None]
 

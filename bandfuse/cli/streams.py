@@ -1,4 +1,4 @@
-"""Streams: stdout and stderr as they come, closed, full, or of an encoding that lacks some letters. The work is what counts."""
+"""Streams: stdout and stderr as they come: closed, full, or of an encoding that lacks some letters."""
 
 from __future__ import annotations
 

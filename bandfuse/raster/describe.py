@@ -39,8 +39,8 @@ CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 nothing beside a compressed file that it reads."""
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, UnicodeError)
-"""What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are, and messages that are not
-UTF-8 do not pass through it."""
+"""What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are, and messages that are
+not UTF-8 do not pass through it."""
 
 LATIN = Remark("not-utf8", "some names or tags are not UTF-8, and are read as Latin-1")
 

@@ -38,10 +38,10 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
         raise OutputError(f"{path} cannot be made", got=reason(error),
                           expected="a raster that GDAL reads as it stands") from error  # fmt: skip
     try:
-        tree = ET.ElementTree(vrt_of(scratch.read_bytes()))
+        root = vrt_of(scratch.read_bytes())
     except ET.ParseError as error:
         raise OutputError(f"{path} cannot be made", got=str(error), expected="texts that XML can hold") from error
-    root = tree.getroot()
+    tree = ET.ElementTree(root)
     bands = root.findall("VRTRasterBand")
     if len(bands) != len(raster.bands):
         raise OutputError(f"{path} cannot be made", got=f"{len(bands)} bands from GDAL",

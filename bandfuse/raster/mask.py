@@ -391,7 +391,7 @@ def _to_pixels(name: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> l
         if (corners := sum(int(p.sum()) for p in parts)) > MOST_CORNERS:
             raise InputError(f"{name} has too many corners", got=f"{corners}, once long edges are cut to bend",
                              expected=f"at most {MOST_CORNERS}",
-                             remedy="Simplify it (ogr2ogr -simplify), or bring it to the CRS of the scene.")  # fmt: skip
+                             remedy="Simplify it (ogr2ogr -simplify), or bring it to the scene's CRS.")  # fmt: skip
         cut = [_cut(ring, some) for ring, some in zip(rings, parts, strict=True)]
         rings = _reprojected(name, cut, crs, grid)
     return [_in_grid(r, grid) for r in rings]

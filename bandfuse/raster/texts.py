@@ -85,7 +85,7 @@ def _from_vrt(ds: Any) -> Said:
 
 
 def vrt_of(content: bytes) -> ElementTree.Element:
-    """The root of a VRT that GDAL has written: lines that are not UTF-8 are Latin-1, and characters that no XML may hold
+    """The root of a VRT of GDAL: lines that are not UTF-8 are Latin-1, and characters that no XML may hold
     are blanks.
 
     Raises

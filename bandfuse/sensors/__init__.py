@@ -191,7 +191,9 @@ def _cells(text: str, line: int, path: str) -> list[str]:
     try:
         return [unguarded(cell.strip()) for row in csv.reader([text]) for cell in row]
     except csv.Error as error:
-        raise InputError(f"line {line} of {path} cannot be read", got=str(error), expected="cells of a table") from error
+        raise InputError(
+            f"line {line} of {path} cannot be read", got=str(error), expected="cells of a table"
+        ) from error
 
 
 def _numbers(rows: Iterable[tuple[int, Sequence[str]]], path: str) -> Floats:

@@ -196,8 +196,8 @@ def _note_few(config: TrainConfig, found: Survey) -> None:
     """Say where there are fewer pixels than weights: then many weights fit them alike."""
     if set(config.terms) == {"regression"} and (count := found.pooled.count) < (n := len(found.design.used)):
         found.messages.append(
-            f"there are fewer pixels than weights of an output ({count} and {n}): many weights fit them alike, scores say "
-            "little, and there are no intervals"
+            f"there are fewer pixels than weights of an output ({count} and {n}): many weights fit them alike, "
+            "scores say little, and there are no intervals"
         )
 
 

@@ -83,7 +83,8 @@ def _fitting(*folders: Path) -> Iterator[None]:
             yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"the results in {' or '.join(map(str, folders))} do not go together", got=f"{type(error).__name__}: {error}"[:LONGEST],
+            f"the results in {' or '.join(map(str, folders))} do not go together",
+            got=f"{type(error).__name__}: {error}"[:LONGEST],
             remedy="Train again, or use the bandfuse that wrote them.",
         ) from error  # fmt: skip
 

@@ -46,7 +46,9 @@ GROUPS = "red: 1-2\nnir: 600-700nm\nall: 1-6\n"
 
 SENSOR = "# made up\nname,centre_nm,fwhm_nm\nred,550,60\nnir,650,80\n"
 
-RESPONSES = "wavelength_nm,red,nir\n" + "".join(f"{nm},{max(0, 60 - abs(nm - 500))},{max(0, 60 - abs(nm - 600))}\n" for nm in range(430, 700, 10))
+RESPONSES = "wavelength_nm,red,nir\n" + "".join(
+    f"{nm},{max(0, 60 - abs(nm - 500))},{max(0, 60 - abs(nm - 600))}\n" for nm in range(430, 700, 10)
+)
 
 TABLE = "wavelength_nm,fwhm_nm,good\n" + "".join(f"{450 + 40 * i},20,1\n" for i in range(BANDS))
 
@@ -57,23 +59,36 @@ def polygons() -> dict[str, Any]:
     """GeoJSON over the scene, in its CRS."""
     ring = [[5e5, 5e6], [5e5 + 100, 5e6], [5e5 + 100, 5e6 - 80], [5e5, 5e6 - 80], [5e5, 5e6]]
     return {
-        "type": "FeatureCollection", "crs": {"type": "name", "properties": {"name": "EPSG:32633"}},
-        "features": [{"type": "Feature", "properties": {"class": 1, "scene": "cube.tif", "target": "target.tif"},
-                      "geometry": {"type": "Polygon", "coordinates": [ring]}}],
-    }  # fmt: skip
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": "EPSG:32633"}},
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {"class": 1, "scene": "cube.tif", "target": "target.tif"},
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+            }
+        ],
+    }
 
 
 def items() -> dict[str, Any]:
     """A STAC collection of one item."""
     assets = {"data": {"href": "cube.tif"}, "target": {"href": "target.tif"}}
-    return {"type": "FeatureCollection", "features": [{"type": "Feature", "id": "a", "properties": {}, "assets": assets}]}
+    return {
+        "type": "FeatureCollection",
+        "features": [{"type": "Feature", "id": "a", "properties": {}, "assets": assets}],
+    }
 
 
 def make(folder: Path) -> None:
     """Make all bases in a folder."""
     rng = np.random.default_rng(0)
     mix = np.abs(np.sin(np.arange(BANDS)[:, None] + np.arange(3)))
-    cube = (3000 + 300 * np.einsum("bk,khw->bhw", mix, rng.normal(size=(3, ROWS, COLS))) + 20 * rng.normal(size=(BANDS, ROWS, COLS)))
+    cube = (
+        3000
+        + 300 * np.einsum("bk,khw->bhw", mix, rng.normal(size=(3, ROWS, COLS)))
+        + 20 * rng.normal(size=(BANDS, ROWS, COLS))
+    )
     _write(folder / "cube.tif", cube.astype("int16"), "GTiff")
     _write(folder / "cube.img", cube.astype("int16"), "ENVI")
     _write(folder / "target.tif", np.stack([cube[:3].mean(0), cube[3:].mean(0)]).astype("int16"), "GTiff")
@@ -83,8 +98,17 @@ def make(folder: Path) -> None:
         file.create_dataset("cube", data=cube.astype("f4"), chunks=(2, ROWS, COLS), compression="gzip")
         file.attrs["title"] = "made up"
     gdal_copy(str(folder / "target.tif"), str(folder / "target.nc"), driver="netCDF")
-    texts = {"batch.yaml": BATCH, "config.yaml": CONFIG, "groups.yaml": GROUPS, "sensor.csv": SENSOR, "scenes.csv": SCENES,
-             "responses.csv": RESPONSES, "table.csv": TABLE, "mask.geojson": json.dumps(polygons()), "items.json": json.dumps(items())}  # fmt: skip
+    texts = {
+        "batch.yaml": BATCH,
+        "config.yaml": CONFIG,
+        "groups.yaml": GROUPS,
+        "sensor.csv": SENSOR,
+        "scenes.csv": SCENES,
+        "responses.csv": RESPONSES,
+        "table.csv": TABLE,
+        "mask.geojson": json.dumps(polygons()),
+        "items.json": json.dumps(items()),
+    }
     for name, text in texts.items():
         (folder / name).write_text(text)
     for extra in folder.glob("*.aux.xml"):
@@ -94,12 +118,29 @@ def make(folder: Path) -> None:
     (folder / "out").rename(folder / "batch")
     weights, scene, target = folder / "run/weights.safetensors", folder / "cube.tif", folder / "target.tif"
     for arguments in (
-        ("info", scene, "-v"), ("info", scene, "--groups", "equal:2"), ("check", scene, target), ("check", scene, "--fix", "x.vrt"),
-        ("apply", weights, scene, "-o", "x.tif"), ("evaluate", weights, scene, "--target", target), ("export", weights, "--to", "csv", "-o", "x.csv"),
-        ("report", folder / "run", "-o", "x.html"), ("train", scene, "--groups", f"file:{folder}/groups.yaml", "--mask", folder / "mask.geojson", "-o", "x", "--no-report"),
-        ("train", "--config", folder / "config.yaml", "-o", "y"), ("resample", scene, "--sensor", folder / "responses.csv", "-o", "y.tif"),
+        ("info", scene, "-v"),
+        ("info", scene, "--groups", "equal:2"),
+        ("check", scene, target),
+        ("check", scene, "--fix", "x.vrt"),
+        ("apply", weights, scene, "-o", "x.tif"),
+        ("evaluate", weights, scene, "--target", target),
+        ("export", weights, "--to", "csv", "-o", "x.csv"),
+        ("report", folder / "run", "-o", "x.html"),
+        (
+            "train",
+            scene,
+            "--groups",
+            f"file:{folder}/groups.yaml",
+            "--mask",
+            folder / "mask.geojson",
+            "-o",
+            "x",
+            "--no-report",
+        ),
+        ("train", "--config", folder / "config.yaml", "-o", "y"),
+        ("resample", scene, "--sensor", folder / "responses.csv", "-o", "y.tif"),
         ("batch", folder / "batch.yaml", "--dry-run"),
-    ):  # fmt: skip
+    ):
         _warm(folder, arguments)
 
 
@@ -110,8 +151,18 @@ def _warm(folder: Path, arguments: Sequence[object]) -> None:
 
 
 def _write(path: Path, values: np.ndarray, driver: str) -> None:
-    with rasterio.open(path, "w", driver=driver, count=len(values), height=ROWS, width=COLS, dtype=values.dtype, crs="EPSG:32633",
-                       transform=from_origin(5e5, 5e6, 5, 5), nodata=-32768) as ds:  # fmt: skip
+    with rasterio.open(
+        path,
+        "w",
+        driver=driver,
+        count=len(values),
+        height=ROWS,
+        width=COLS,
+        dtype=values.dtype,
+        crs="EPSG:32633",
+        transform=from_origin(5e5, 5e6, 5, 5),
+        nodata=-32768,
+    ) as ds:
         ds.write(values)
         for i in range(len(values)):
             ds.set_band_description(i + 1, f"band {i}")

@@ -13,9 +13,10 @@ from random import Random
 from typing import Any
 
 import rasterio
+from rasterio.transform import Affine
+
 from fuzzing.bases import packed, unpacked
 from fuzzing.mutate import NUMBERS, TEXTS, encoded, some_bytes, some_text, some_tree
-from rasterio.transform import Affine
 
 Arguments = list[str]
 Kind = Callable[[Path, Path, Random], Arguments]
@@ -132,7 +133,9 @@ def weights(base: Path, folder: Path, rng: Random) -> Arguments:
         case 0:
             data = some_bytes((base / W).read_bytes(), rng)
         case 1:
-            data = packed(some_text(json.dumps(header).encode(), rng), tensors, rng.choice((None, None, 0, 2**40, 2**63)))
+            data = packed(
+                some_text(json.dumps(header).encode(), rng), tensors, rng.choice((None, None, 0, 2**40, 2**63))
+            )
         case 2:
             data = packed(json.dumps(header).encode(), some_bytes(tensors, rng))
         case 3:
@@ -154,7 +157,15 @@ def _using_weights(base: Path, folder: Path, rng: Random) -> Arguments:
             return ["evaluate", "w.safetensors", "cube.tif", "--target", "target.tif"]
         case 1:
             to = rng.choice(forms)
-            return ["export", "w.safetensors", "--to", to, "-o", f"out.{to}", *(["--scene", "cube.tif"] if to in ("vrt", "bandmathx") else [])]
+            return [
+                "export",
+                "w.safetensors",
+                "--to",
+                to,
+                "-o",
+                f"out.{to}",
+                *(["--scene", "cube.tif"] if to in ("vrt", "bandmathx") else []),
+            ]
         case _:
             return ["apply", "w.safetensors", "cube.tif", "-o", rng.choice(("out.tif", "out.img"))]
 
@@ -183,11 +194,47 @@ def plan(base: Path, folder: Path, rng: Random) -> Arguments:
 
 
 SETTINGS = (
-    "seed", "ridge", "smooth", "sparse", "bounds", "window", "groups", "fixed", "constraint", "objective", "folds",
-    "max_pixels", "shift", "blur", "huber_delta", "steps", "lr", "memory", "threads", "loss", "activation", "starts", "pooling",
-    "unlabelled", "label_field", "source", "wavelengths", "device", "precision", "batch_size", "x", "scenes", "target", "mask",
-    "nodata_policy", "starts", "optimizer", "init", "gain", "no_offset",
-)  # fmt: skip
+    "seed",
+    "ridge",
+    "smooth",
+    "sparse",
+    "bounds",
+    "window",
+    "groups",
+    "fixed",
+    "constraint",
+    "objective",
+    "folds",
+    "max_pixels",
+    "shift",
+    "blur",
+    "huber_delta",
+    "steps",
+    "lr",
+    "memory",
+    "threads",
+    "loss",
+    "activation",
+    "starts",
+    "pooling",
+    "unlabelled",
+    "label_field",
+    "source",
+    "wavelengths",
+    "device",
+    "precision",
+    "batch_size",
+    "x",
+    "scenes",
+    "target",
+    "mask",
+    "nodata_policy",
+    "starts",
+    "optimizer",
+    "init",
+    "gain",
+    "no_offset",
+)
 """Settings of ``train`` that are given odd values."""
 
 
@@ -196,7 +243,9 @@ def sets(base: Path, folder: Path, rng: Random) -> Arguments:
     lay(base, folder, "cube.tif", "target.tif")
     given: Arguments = []
     for _ in range(rng.choice((1, 1, 2))):
-        value = rng.choice((*NUMBERS, *TEXTS, "[1, 2]", "[1, 2, 3, 4]", "{a: 1}", "[[[[", "&a [*a]", "auto", "!!float x", "2020-01-01"))
+        value = rng.choice(
+            (*NUMBERS, *TEXTS, "[1, 2]", "[1, 2, 3, 4]", "{a: 1}", "[[[[", "&a [*a]", "auto", "!!float x", "2020-01-01")
+        )
         value = value.replace("\0", "").encode("utf-8", "replace").decode()
         key = rng.choice(SETTINGS)
         given += ["--set", f"{key}={value}"] if rng.random() < 0.7 else [f"--{key.replace('_', '-')}={value}"]
@@ -208,8 +257,13 @@ def flags(base: Path, folder: Path, rng: Random) -> Arguments:
     lay(base, folder, "cube.tif", W)
     value = rng.choice((*NUMBERS, *TEXTS)).replace("\0", "").encode("utf-8", "replace").decode()
     flag = rng.choice(("scale", "offset", "nodata", "dtype", "co", "driver", "memory", "bounds", "window", "sensor"))
-    command = rng.choice((["apply", W, "cube.tif", "-o", "out.tif"], ["resample", "cube.tif", "--sensor", "sentinel-2a", "-o", "out.tif"],
-                          ["check", "cube.tif", "--fix", "out.vrt"]))
+    command = rng.choice(
+        (
+            ["apply", W, "cube.tif", "-o", "out.tif"],
+            ["resample", "cube.tif", "--sensor", "sentinel-2a", "-o", "out.tif"],
+            ["check", "cube.tif", "--fix", "out.vrt"],
+        )
+    )
     return [*command, f"--{flag}={value}", *([value] * 3 if flag in ("bounds", "window") else [])]
 
 
@@ -223,8 +277,21 @@ def geojson(base: Path, folder: Path, rng: Random) -> Arguments:
         case 0:
             return ["train", "cube.tif", "--target", "target.tif", "--mask", "m.geojson", "-o", "out", *TRAIN]
         case 1:
-            return ["train", "cube.tif", "--labels", "m.geojson", "--label-field", "class", "--objective", "separability",
-                    "--groups", "equal:2", "-o", "out", *TRAIN]  # fmt: skip
+            return [
+                "train",
+                "cube.tif",
+                "--labels",
+                "m.geojson",
+                "--label-field",
+                "class",
+                "--objective",
+                "separability",
+                "--groups",
+                "equal:2",
+                "-o",
+                "out",
+                *TRAIN,
+            ]
         case _:
             lay(base, folder, W)
             return ["evaluate", W, "cube.tif", "--target", "target.tif", "--mask", "m.geojson"]
@@ -250,7 +317,16 @@ def table(base: Path, folder: Path, rng: Random) -> Arguments:
     (folder / f"t{Path(name).suffix}").write_bytes(changed)
     if name in ("table.csv", "cube.hdr"):
         return [rng.choice(("info", "check")), "cube.tif", "--wavelengths", f"t{Path(name).suffix}"]
-    return ["resample", "cube.tif", "--sensor", "t.csv", "-o", rng.choice(("out.tif", "out.safetensors")), "--min-coverage", "0"][: rng.choice((6, 8))]
+    return [
+        "resample",
+        "cube.tif",
+        "--sensor",
+        "t.csv",
+        "-o",
+        rng.choice(("out.tif", "out.safetensors")),
+        "--min-coverage",
+        "0",
+    ][: rng.choice((6, 8))]
 
 
 def report(base: Path, folder: Path, rng: Random) -> Arguments:
@@ -259,7 +335,9 @@ def report(base: Path, folder: Path, rng: Random) -> Arguments:
     names = [name for name in os.listdir(base / "run") if name.endswith(".json")]
     path = folder / "run" / rng.choice(names)
     text = path.read_bytes()
-    path.write_bytes(json.dumps(some_tree(json.loads(text), rng)).encode() if rng.random() < 0.75 else some_text(text, rng))
+    path.write_bytes(
+        json.dumps(some_tree(json.loads(text), rng)).encode() if rng.random() < 0.75 else some_text(text, rng)
+    )
     if rng.random() < 0.8:
         return ["report", "run", "-o", "out.html", *rng.choice(([], [], ["--figures", "outfigures"]))]
     shutil.copytree(base / "run", folder / "run2")
@@ -301,13 +379,38 @@ def names(base: Path, folder: Path, rng: Random) -> Arguments:
         case 4:
             return ["train", "target.tif", "--target", name, "-o", "out", "--mask", name, *TRAIN]
         case _:
-            return rng.choice((["batch", name], ["report", name, "-o", "out.html"], ["resample", "target.tif", "--sensor", f"{name}.csv", "-o", "out.tif"],
-                               ["train", "--config", name, "-o", "out"], ["evaluate", W, name, "--target", name]))
+            return rng.choice(
+                (
+                    ["batch", name],
+                    ["report", name, "-o", "out.html"],
+                    ["resample", "target.tif", "--sensor", f"{name}.csv", "-o", "out.tif"],
+                    ["train", "--config", name, "-o", "out"],
+                    ["evaluate", W, name, "--target", name],
+                )
+            )
 
 
 KINDS: dict[str, Kind] = {
     f.__name__: f
-    for f in (tiff, tags, envi, vrt, hdf, weights, config, groups, plan, sets, flags, geojson, stac, table, report, journal, names)
+    for f in (
+        tiff,
+        tags,
+        envi,
+        vrt,
+        hdf,
+        weights,
+        config,
+        groups,
+        plan,
+        sets,
+        flags,
+        geojson,
+        stac,
+        table,
+        report,
+        journal,
+        names,
+    )
 }
 """Every kind by its name."""
 

@@ -15,9 +15,11 @@ NUMBERS = (
 """Numbers that break what reads them, and texts that are no numbers."""
 
 TEXTS = (
-    "", " ", "\0", "a\0b", "\x1b[31mred\x1b]0;x\x07", "a\nb", "a\rb", "\t", "é", "光", "\u202egnp", "\x85", "=cmd()", "-1+1",
-    "@x", "[bold]x[/]", "[/]", "{x}", "{", "}", "%s", "${HOME}", "../x", "/", "~", "*", "'", '"', "\\", ",", ";", ":", "#",
-    "null", "true", "no", "a" * 300, "b" * 5000, "x=y", "http://x.invalid/y", "/vsimem/x", "/vsizip/x.zip/y", "<a>", "&b;",
+    "", " ", "\0", "a\0b", "\x1b[31mred\x1b]0;x\x07", "a\nb", "a\rb", "\t", "é", "光", "\u202egnp", "\x85", "=cmd()",
+    "-1+1", "@x", "[bold]x[/]", "[/]", "{x}", "{", "}", "%s",
+    "${HOME}", "../x", "/", "~", "*", "'", '"', "\\", ",", ";", ":",
+    "#", "null", "true", "no", "a" * 300, "b" * 5000, "x=y", "http://x.invalid/y", "/vsimem/x", "/vsizip/x.zip/y",
+    "<a>", "&b;",
     "\ud800",
 )  # fmt: skip
 """Texts that mean something to what they are handed on to."""
@@ -106,7 +108,9 @@ def _lines(data: bytes, rng: Random) -> bytes:
 
 def _inserted(data: bytes, rng: Random) -> bytes:
     at = rng.randrange(len(data) + 1)
-    new = rng.choice((b"\xe9", b"\xff\xfe", b"\0", b"{", b"}", b"[", b"]", b"<", b"&a;", b"*a", b"!!x ", encoded(rng.choice(TEXTS))))
+    new = rng.choice(
+        (b"\xe9", b"\xff\xfe", b"\0", b"{", b"}", b"[", b"]", b"<", b"&a;", b"*a", b"!!x ", encoded(rng.choice(TEXTS)))
+    )
     return data[:at] + new + data[at:]
 
 

@@ -134,7 +134,7 @@ def _faults(case: Case, code: int, out: str, err: str) -> list[str]:
         found.append("unexpected error")
     if "Warning:" in err:
         found.append("a warning of Python on stderr")
-    if any(c < " " and c not in "\n" or c in "\x7f\x9b\u202e" for c in out + err):
+    if any((c < " " and c not in "\n") or c in "\x7f\x9b\u202e" for c in out + err):
         found.append("control characters")
     last = err.rstrip("\n").rsplit("\n", 1)[-1]
     told = last.startswith("error: ") or (code == 1 and case.arguments[0] in ("check", "batch"))

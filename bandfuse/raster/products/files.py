@@ -15,7 +15,16 @@ from bandfuse.textfile import bytes_of
 LARGEST = 64 * 2**20
 """Bytes of a product's metadata: DESIS's are about 1 MB, EnMAP's about 3 MB."""
 
-ZIP_ERRORS = (OSError, zipfile.BadZipFile, KeyError, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError)
+ZIP_ERRORS = (
+    OSError,
+    zipfile.BadZipFile,
+    KeyError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+    zlib.error,
+    EOFError,
+)
 """What Python raises for archives that are damaged, encrypted, or packed in ways that it does not know."""
 
 _IN_ZIP = re.compile(r"/vsizip/\{?(?P<archive>.+?\.zip)\}?(?:/(?P<name>.*))?$", re.I)
