@@ -82,7 +82,7 @@ def test_names_in_latin_1_are_read_and_written_in_utf_8(make: Any, tmp_path: Pat
     assert scene["bands"][0]["name"] in ("GR\xfcxxN", "GR\xfcN")
     assert [b["wavelength_nm"] for b in scene["bands"]] == pytest.approx(wavelengths(6), abs=0.1)
     assert any("Latin-1" in message for message in scene["messages"])
-    assert "not-utf8" in {f["code"] for f in cli("check", path, "--json").json["findings"]}
+    assert "other-encoding" in {f["code"] for f in cli("check", path, "--json").json["findings"]}
     weights_file(tmp_path / "w", 6)
     ok("apply", tmp_path / "w", path, "-o", tmp_path / "out.tif")
     ok("check", path, "--fix", tmp_path / "fixed.vrt")

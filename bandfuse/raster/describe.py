@@ -42,7 +42,7 @@ GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, UnicodeError)
 """What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are, and messages that are
 not UTF-8 do not pass through it."""
 
-LATIN = Remark("not-utf8", "some names or tags are not UTF-8, and are read as Latin-1")
+LATIN = Remark("other-encoding", "some names or tags are not UTF-8, and are read as Latin-1")
 
 
 MOST_WARNINGS = 4

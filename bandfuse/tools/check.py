@@ -57,7 +57,7 @@ CODES: dict[str, Kind] = {
     "descending": Kind("info", NONE),
     "duplicate-wavelengths": Kind("info", NONE),
     "detector-overlap": Kind("info", "Both are kept; train --overlap first, last or sharper picks one."),
-    "not-utf8": Kind("info", "Other programs may refuse them: write check --fix OUT.vrt for them."),
+    "other-encoding": Kind("info", "Other programs may refuse them: write check --fix OUT.vrt for them."),
     "header-line-too-long": Kind("warning", "Other programs lose it: write check --fix OUT.vrt for them."),
     "georeference-lost": Kind("warning", "Break the header's long line: lists may run over many lines."),
     "transform-unusable": Kind("warning", "Give the file a transform: gdal_edit -a_ullr ULX ULY LRX LRY."),
