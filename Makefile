@@ -9,7 +9,7 @@ CORE := tests/test_dependencies.py tests/test_structure.py tests/test_raster.py 
 	tests/test_stac.py tests/test_exact.py tests/test_groups.py tests/test_metadata.py tests/test_weightsfile.py \
 	tests/test_checkpoint.py
 
-.PHONY: demo test test-kernels test-lowest test-newest lint faults bench clean
+.PHONY: demo test test-kernels test-lowest test-newest lint faults fuzz bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -67,9 +67,7 @@ def apply(
     device = device_of(config.device)
     model = load(weights)
     here = places(config.scenes, config.source, [])
-    scenes = [
-        in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in here
-    ]
+    scenes = [in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in here]
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory)
