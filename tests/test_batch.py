@@ -350,14 +350,22 @@ def test_another_batch_on_the_same_output_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_line_that_was_cut_short_is_taken_away(tmp_path: Path) -> None:
+    def done(item: str) -> dict[str, Any]:
+        return {"event": "done", "item": item, "inputs": [], "outputs": [], "seconds": 0.0}
+
     with Journal(tmp_path) as journal:
-        journal.write([{"event": "done", "item": "a"}, {"event": "done", "item": "b"}])
+        journal.write([done("a"), done("b")])
     file = tmp_path / "journal.jsonl"
-    file.write_bytes(file.read_bytes()[:-9])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
     with Journal(tmp_path) as journal:
         assert set(last_done(journal.before)) == {"a"}
-        journal.write([{"event": "done", "item": "c"}])
+        journal.write([done("c")])
         assert set(last_done(journal.read())) == {"a", "c"}
+    assert len(file.read_bytes().splitlines()) == 2
+    file.write_bytes(whole[:-1])
+    with Journal(tmp_path) as journal:
+        assert set(last_done(journal.before)) == {"a", "b"}, "but for its end it is whole"
 
 
 def process(*arguments: object, **more: Any) -> subprocess.Popen[str]:

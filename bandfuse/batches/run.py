@@ -129,6 +129,7 @@ class Run:
             self._say({"event": "retry", "item": item.key, "reason": found["reason"]})
             self._ready.appendleft(item)
         else:
+            self._take_claims([item])
             self._finish(item, "failed", {"reason": found["reason"], "seconds": found["seconds"]})
 
     def _mourn(self, lost: list[Item], error: BaseException) -> None:
