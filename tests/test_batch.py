@@ -564,7 +564,7 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
         wait_for_workers(address, 2)
         running = process("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
         out, err = running.communicate()
-        assert mark.exists()
+        assert mark.exists(), out + err
         assert sum(worker.poll() is not None for worker in crew) == 1
     assert running.returncode == 0, out + err
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
