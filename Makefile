@@ -9,7 +9,7 @@ CORE := tests/test_dependencies.py tests/test_structure.py tests/test_raster.py 
 	tests/test_stac.py tests/test_exact.py tests/test_groups.py tests/test_metadata.py tests/test_weightsfile.py \
 	tests/test_checkpoint.py
 
-.PHONY: demo test test-kernels test-lowest test-newest lint faults fuzz bench clean
+.PHONY: demo test test-kernels test-lowest test-newest lint faults fuzz mutants bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -64,6 +64,10 @@ faults: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/run.py
+
+mutants: .venv/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[mutants]"
+	$(BIN)/python tests/mutants/run.py
 
 clean:
 	rm -rf .venv .venv-lowest .venv-newest demo-run build dist *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -160,7 +160,8 @@ class _Pair:
         return moved, np.minimum(*near) > 0.999
 
     def predicted(self, at: Floats, there: Flags) -> tuple[Floats, Flags] | None:
-        """(k, H, W) what the moved cube predicts of the images by least squares over some pixels, and where."""
+        """(k, H, W) what the moved cube predicts of the images by least squares over some pixels, up to a constant of
+        each that nobody asks for; and where."""
         moved, valid = self.seen(at)
         both = valid & there
         if both.sum() < FEWEST:

@@ -66,7 +66,7 @@ def whitener(a: Floats) -> Floats:
     """
     scale = unit_scale(a)
     values, vectors = np.linalg.eigh(a * np.outer(scale, scale))
-    keep = values > len(a) * np.finfo(np.float64).eps * max(float(values.max(initial=0.0)), 1e-300)
+    keep = values > len(a) * np.finfo(np.float64).eps * values.max(initial=0.0)
     result: Floats = scale[:, None] * (vectors[:, keep] / np.sqrt(values[keep]))
     return result
 

@@ -38,12 +38,12 @@ def nonnegative_gram(
     """
     size = len(b)
     active = np.zeros(size, dtype=bool) if start is None else start.copy()
-    floor = -TOLERANCE * max(float(np.abs(b).max(initial=0.0)), 1e-300)
+    floor = -TOLERANCE * np.abs(b).max(initial=0.0)
     best, patience = size + 1, PATIENCE
     v = np.zeros(size)
     for _ in range(most):
         v, gradient = _on(a, b, active)
-        wrong = np.where(active, v < -TOLERANCE * max(float(np.abs(v).max(initial=0.0)), 1e-300), gradient < floor)
+        wrong = np.where(active, v < -TOLERANCE * np.abs(v).max(initial=0.0), gradient < floor)
         count = int(wrong.sum())
         if count == 0:
             return np.maximum(v, 0.0), active, True
@@ -89,7 +89,7 @@ def nonnegative_grams(
     """
     count, size = b.shape
     active = np.zeros((count, size), dtype=bool) if start is None else start.copy()
-    floor = -TOLERANCE * np.maximum(np.abs(b).max(axis=1, initial=0.0), 1e-300)
+    floor = -TOLERANCE * np.abs(b).max(axis=1, initial=0.0)
     best, patience = np.full(count, size + 1), np.full(count, PATIENCE)
     v, open_ = np.zeros((count, size)), np.arange(count)
     for _ in range(most):
@@ -98,7 +98,7 @@ def nonnegative_grams(
         here = active[open_]
         found, gradient = _all_on(a, of[open_], b[open_], here)
         v[open_] = found
-        low = -TOLERANCE * np.maximum(np.abs(found).max(axis=1, initial=0.0), 1e-300)
+        low = -TOLERANCE * np.abs(found).max(axis=1, initial=0.0)
         wrong = np.where(here, found < low[:, None], gradient < floor[open_, None])
         number = wrong.sum(axis=1)
         better = number < best[open_]

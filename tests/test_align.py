@@ -720,3 +720,107 @@ def test_labels_of_the_berlin_pair(tmp_path: Path) -> None:
     assert balanced["plain"] < 0.55
     assert balanced["moved"] > 0.62
     assert balanced["coarse"] > 0.62
+
+
+# --------------------------------------------------------------------------------------------------------- edges of grids
+
+
+def test_how_a_raster_of_another_crs_lies_is_its_slope_in_the_middle(tmp_path: Path) -> None:
+    """Columns and rows per column and row of the grid, by differences of what rasterio's warp says."""
+    grid = raster(tmp_path, "grid.tif", 30, 40)
+    other = raster(tmp_path, "d.tif", 9, 9, Affine(1e-4, 2e-5, 13.535, 1e-5, -2e-4, 52.338), crs="EPSG:4326")
+
+    def there(col: float, row: float) -> Array:
+        x, y = NORTH_UP @ (col, row)
+        lon, lat = (v[0] for v in transform("EPSG:32633", "EPSG:4326", [x], [y]))
+        return np.array(~other.transform @ (lon, lat))
+
+    placing = Placing(grid, other)
+    expected = [there(20.5, 15) - there(19.5, 15), there(20, 15.5) - there(20, 14.5)]
+    np.testing.assert_allclose(placing.linear, np.transpose(expected), rtol=1e-6, atol=1e-9)
+    assert placing.factor == pytest.approx(np.sqrt(abs(np.linalg.det(expected))), rel=1e-6)
+    col, row = placing(np.array([3.0]), np.array([7.0]))
+    np.testing.assert_allclose([col[0], row[0]], there(3, 7), rtol=1e-9)
+    assert placing.offset is None
+
+
+def test_a_grid_of_the_same_pixels_knows_where_it_begins(tmp_path: Path) -> None:
+    grid = raster(tmp_path, "grid.tif", 6, 9)
+    for x, y in ((-4.0, 3.0), (0.004, 2.0)):
+        same = raster(tmp_path, "same.tif", 5, 8, NORTH_UP @ Affine.translation(x, y))
+        assert Placing(grid, same).offset == (-round(y), -round(x))
+    for at in (NORTH_UP @ Affine.translation(0.02, 0), finer(2), NORTH_UP @ Affine.scale(1.005, 1), finer(1, turn=1)):
+        assert Placing(grid, raster(tmp_path, "other.tif", 5, 8, at)).offset is None
+
+
+def test_where_a_raster_lies_elsewhere_is_said(tmp_path: Path) -> None:
+    grid = raster(tmp_path, "grid.tif", 5, 4)
+    far = raster(tmp_path, "far.tif", 3, 2, NORTH_UP @ Affine.translation(50, 10))
+    words = r"got 401500 to 401560, 5799610 to 5799700 \(EPSG:32633\); expected some of 400000 to 400120, 5799850 to 5800000"
+    with pytest.raises(MismatchError, match=words):
+        cut(grid, [far])
+
+
+def test_positions_are_lent_only_to_what_has_none(tmp_path: Path) -> None:
+    first = raster(tmp_path, "a.tif", 6, 7)
+    bare, far = raster(tmp_path, "bare.tif", 6, 7, None, crs=None), raster(tmp_path, "far.tif", 4, 4, finer(2))
+    assert placed(first, far, "target") is far
+    assert placed(bare, bare, "target").transform.is_identity
+    assert placed(bare, first, "target").transform.is_identity
+    half = raster(tmp_path, "half.tif", 6, 7, crs=None)
+    assert placed(first, half, "target").crs == first.crs
+
+
+def test_an_aligned_pixel_costs_what_is_read_and_what_is_made(tmp_path: Path) -> None:
+    """Two bands of two bytes under each of 3 × 3 pixels, and two numbers of eight."""
+    path = write_tiff(tmp_path / "a.tif", spectra(3, 12, 12, dtype="int16"), transform=finer(3))
+    with AlignedReader([(describe(path), [0, 2])], blank(4, 4, tuple(NORTH_UP)[:6], 32633)) as reader:
+        assert reader.bytes_per_pixel == 2 * 2 * 9 + 2 * 8
+    with AlignedReader([(describe(path), [1])], blank(1, 1, tuple(finer(0.1))[:6], 32633)) as reader:
+        assert reader.bytes_per_pixel == 2 * 900 + 8
+
+
+def test_shares_stop_at_the_edge_of_a_raster_that_is_not_square() -> None:
+    rows, cols = np.array([-1.0, 1.0, 3.0]), np.array([3.0, 5.0, 7.0])
+    overlap = of_edges(rows, cols, (2, 6))
+    assert overlap is not None
+    assert overlap.window == Window(0, 3, 2, 3)
+    expected = [[0.25, 0.25, 0, 0, 0, 0], [0, 0, 0.25, 0, 0, 0], [0, 0, 0, 0.25, 0.25, 0], [0, 0, 0, 0, 0, 0.25]]
+    np.testing.assert_allclose(overlap.shares.toarray(), expected)
+    corners = np.stack(np.meshgrid(cols, rows), axis=-1)
+    other = of_corners(corners, (2, 6))
+    assert other is not None
+    assert (other.window, other.shares.nnz) == (overlap.window, 6)
+    np.testing.assert_allclose(other.shares.toarray(), expected)
+    assert of_edges(rows, cols + 4, (2, 6)) is None
+    assert of_edges(rows + 4, cols, (2, 6)) is None
+
+
+def test_bands_without_detail_and_small_images_do_not_disturb_a_shift() -> None:
+    detail, rows, cols = 4, 20, 24
+    image = ground(rows + 10, cols + 4, detail, seed=5)
+    cube = seen_by(image, detail, 2 * detail, 2 * detail, rows, cols)
+    target = seen_by(image, detail, 3 * detail, 2 * detail, rows, cols)[:1]
+    plain = displacement(cube, target)
+    assert plain is not None
+    assert (plain.columns, plain.rows) == pytest.approx((0, 1), abs=0.1)
+    flat = displacement(np.concatenate([cube, np.full((1, rows, cols), 3.0)]), target)
+    assert flat is not None
+    assert (flat.columns, flat.rows, flat.correlation) == pytest.approx((plain.columns, plain.rows, plain.correlation))
+    # More than a quarter of the image is out of reach.
+    far = displacement(cube, seen_by(image, detail, 8 * detail, 2 * detail, rows, cols)[:1])
+    assert far is None or not far.certain
+
+
+def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
+    """A target whose quarters are shifted apart says so."""
+    detail, rows, cols = 4, 48, 48
+    image = ground(rows + 4, cols + 4, detail, seed=9)
+    cube = seen_by(image, detail, 2 * detail, 2 * detail, rows, cols)
+    target = seen_by(image, detail, 2 * detail, 2 * detail, rows, cols)[:1]
+    still = displacement(cube, target)
+    target[:, :24, :24] = seen_by(image, detail, 2 * detail, 2 * detail + 3, rows, cols)[:1, :24, :24]
+    torn = displacement(cube, target)
+    assert still is not None
+    assert torn is not None
+    assert torn.error > 0.05 > 5 * still.error

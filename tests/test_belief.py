@@ -178,3 +178,19 @@ def test_without_blocks_there_is_nothing_to_say(tmp_path: Path) -> None:
     assert report["trust"] is None
     assert report["scores"]["holdout"] is None
     assert "Not known for this run" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_band_that_does_not_vary_makes_the_condition_infinite() -> None:
+    assert condition(np.diag([1.0, 0.0])) == np.inf
+    assert condition(np.diag([4.0, 9.0])) == 1.0
+
+
+def test_the_bounds_of_a_run_are_percentiles_of_its_sums() -> None:
+    a, w = np.full((3, 3), 1.0) + 1e-12 * np.eye(3), np.array([0.5, 0.3, 0.2])
+    drawn = w + np.random.default_rng(0).normal(0, 0.1, (300, 3))
+    (run,) = runs(a, w, drawn, 1.0, chain(3))
+    low, high = np.percentile(drawn.sum(axis=1), [2.5, 97.5])
+    assert (run.total, run.low, run.high) == pytest.approx((1.0, low, high))
+    (alone,) = runs(a, w, np.zeros((0, 3)), 1.0, chain(3))
+    assert (alone.total, alone.low, alone.high) == pytest.approx((1.0, 1.0, 1.0))
+    assert runs(a, np.array([0.0, 0.004, 1.0]), drawn, 1.0, [Tie(0, 1, 1.0)]) == []

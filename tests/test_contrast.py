@@ -25,7 +25,8 @@ from bandfuse.fit import Settings, fit
 from bandfuse.groups import Group
 from bandfuse.layout import within
 from bandfuse.moments import Moments
-from bandfuse.objectives import Reconstruction
+from bandfuse.objectives import Reconstruction, Regression
+from bandfuse.split import Split, Squares
 from bandfuse.tally import NOISE, Question, differences, reduce_windows
 from bandfuse.windows import blocks
 
@@ -423,3 +424,49 @@ def test_what_is_rare_is_said(tmp_path: Path) -> None:
     done = ok("train", tmp_path / "cube.tif", "--labels", write_tiff(tmp_path / "y.tif", y), "-o", tmp_path / "run")
     assert "classes with few pixels: 7 (1)" in done.err
     assert "unknown where it is held out: 7" in done.err
+
+
+def test_equal_outputs_part_classes_as_one_does() -> None:
+    """Two equal rows have no determinant; held apart by a trifle, each is worth what it is alone."""
+    x, y = classed()
+    inside, total = scatters(moments_of(x, y))
+    w = np.random.default_rng(1).normal(size=(1, 6))
+    ones = torch.ones(2)
+    twice = float(Separability(inside, total).losses(torch.as_tensor(np.vstack([w, w])), ones, None))
+    once = float(Separability(inside, total).losses(torch.as_tensor(w), ones[:1], None))
+    assert twice == pytest.approx(once, rel=1e-2)
+
+
+def test_the_leading_ratio_does_not_see_units() -> None:
+    x, y = classed()
+    inside, total = scatters(moments_of(x, y))
+    unit = 10.0 ** np.array([-9, 0, 3, -4, 8, 1])
+    plain, scaled = leading_ratio(total, inside), leading_ratio(total * np.outer(unit, unit), inside * np.outer(unit, unit))
+    turned = scaled * unit
+    np.testing.assert_allclose(turned / np.linalg.norm(turned) * np.sign(turned @ plain), plain, rtol=1e-6)
+    assert np.linalg.norm(scaled) == pytest.approx(1.0)
+    assert scaled.sum() >= 0
+    assert leading_ratio(-np.eye(2) + np.array([[2.0, 0], [0, 0]]), np.eye(2)).tolist() == [1.0, 0.0]
+
+
+def test_an_exact_signal_to_noise_has_no_gain() -> None:
+    x, y = classed()
+    inside, total = scatters(moments_of(x, y))
+    found = SignalToNoise(total, inside, 1).exact(layout_of(6, 1), "free", gain=False)
+    assert found is not None
+    assert found[1] == 1.0
+    np.testing.assert_allclose(found[0], leading_ratio(total, inside), rtol=1e-12)
+    assert SignalToNoise(total, inside, 2).exact(layout_of(6, 2), "free", gain=False) is None
+    assert SignalToNoise(total, inside, 1).exact(layout_of(6, 1), "affine", gain=False) is None
+
+
+def test_a_sum_starts_where_its_part_with_a_unit_does() -> None:
+    x, y = classed()
+    inside, total = scatters(moments_of(x, y))
+    joint = Moments.of(np.hstack([x, x[:, :1] * 5]))
+    regression = Regression(Squares.of(Split.of(joint, 6), offset=True))
+    weight = np.ones((1, 6))
+    expected = 5 * x[:, 0].std() / x.sum(axis=1).std()
+    assert regression.start_scale(weight) == pytest.approx(expected)
+    both = Sum([(1.0, SignalToNoise(total, inside, 1)), (0.5, regression)])
+    assert both.start_scale(weight) == pytest.approx(expected)

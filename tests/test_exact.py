@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize, nnls
 
 from bandfuse.bands import Floats
-from bandfuse.exact import CONE, SOLVERS, Quadratic, factor, solve, sum_plane, unit_scale, whitener
+from bandfuse.exact import CONE, SOLVERS, Quadratic, factor, optimality, solve, sum_plane, unit_scale, whitener
 
 
 @dataclass(frozen=True)
@@ -361,3 +361,49 @@ def test_sum_plane(sums: list[int]) -> None:
     assert basis.shape == (len(s), len(s) - 1)
     assert s @ basis == pytest.approx(np.zeros(len(s) - 1), abs=rounding() * s.max())
     assert basis.T @ basis == pytest.approx(np.eye(len(s) - 1), abs=rounding())
+
+
+# ------------------------------------------------------------------------------------------------------ nothing to find
+
+
+def test_the_scale_of_a_diagonal_is_its_root() -> None:
+    assert unit_scale(np.diag([4.0, 0.25, 0.0])).tolist() == [0.5, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("constraint", SOLVERS)
+def test_no_weights_have_no_sum_and_break_no_condition(constraint: str) -> None:
+    nothing = Quadratic(np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0))
+    for gain in (False, True):
+        v, size = solve(nothing, constraint, gain=gain)
+        assert (v.tolist(), size) == ([], 1.0)
+    assert optimality(nothing, np.zeros(0), constraint) == 0.0
+
+
+def test_a_target_that_is_zero_needs_no_weight() -> None:
+    q = Quadratic(np.array([[4.0, 1.0], [1.0, 9.0]]), np.zeros(2), 0.0, np.ones(2))
+    assert SOLVERS["nonnegative"](q) == pytest.approx(np.zeros(2), abs=1e-12)
+    assert optimality(q, np.zeros(2), "nonnegative") == 0.0
+    assert SOLVERS["free"](q).tolist() == [0.0, 0.0]
+    assert SOLVERS["free"](Quadratic(np.zeros((2, 2)), np.zeros(2), 0.0, np.ones(2))).tolist() == [0.0, 0.0]
+
+
+def test_how_far_weights_are_from_the_conditions_is_a_slope_in_their_units() -> None:
+    """f(v) = 4 v² − 4 v + 4 at v = 1: half the slope is 2, the band's size 2, the target's 2."""
+    q = Quadratic(np.array([[4.0]]), np.array([2.0]), 4.0, np.ones(1))
+    assert optimality(q, np.array([1.0]), "free") == 0.5
+    assert optimality(q, np.array([0.5]), "nonnegative") == 0.0
+    assert optimality(q, np.array([0.0]), "nonnegative") == 0.5
+    assert optimality(q, np.array([-0.5]), "nonnegative") == np.inf
+    assert optimality(q, np.array([1.0]), "affine") == 0.0
+
+
+def test_a_gain_below_zero_is_held_at_a_small_sum() -> None:
+    """The best u is (−3, 1): of a sum below zero; held at 1e-4 of the sizes, on the plane u₀ + u₁ = 4e-4."""
+    q = Quadratic(np.eye(2), np.array([-3.0, 1.0]), 20.0, np.ones(2))
+    v, gain = solve(q, "affine", gain=True)
+    assert gain == pytest.approx(4e-4)
+    np.testing.assert_allclose(v * gain, [-2 + 2e-4, 2 + 2e-4], rtol=1e-12)
+    v, gain = solve(q, "simplex", gain=True)
+    assert (v.tolist(), gain) == ([0.0, 1.0], pytest.approx(1.0))
+    v, gain = solve(Quadratic(np.eye(2), np.array([-3.0, -1.0]), 20.0, np.ones(2)), "simplex", gain=True)
+    assert (v.tolist(), gain) == ([0.5, 0.5], 0.0)

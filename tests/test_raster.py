@@ -572,3 +572,63 @@ def test_an_earlier_folder_is_put_back(
         attempt()
     assert len(calls) == 3
     assert listing(tmp_path) == before
+
+
+# ------------------------------------------------------------------------------------------------- extremes of a cell
+
+
+def extremes_of(path: str, rows: slice) -> tuple[list[float], list[float]] | None:
+    raster = describe(path)
+    with Reader([(raster, range(len(raster.bands)))]) as reader:
+        patch = reader.read(Window(0, 0, raster.rows, raster.cols))
+    found = patch.cell(rows, slice(0, raster.cols)).extremes
+    return None if found is None else (found[0].tolist(), found[1].tolist())
+
+
+def test_a_cell_knows_its_extremes_where_nothing_is_missing(tmp_path: Path) -> None:
+    """Of the physical values, scaled down or turned around; none where a mask hides a pixel, a number is the nodata
+    or is not finite, in the one cell and not in the next."""
+    cube = np.arange(24, dtype="int16").reshape(2, 3, 4)
+    mask = np.array([[255] * 4, [255, 0, 255, 255], [255] * 4], "uint8")
+    masked = write_tiff(tmp_path / "m.tif", cube, mask=mask, scales=(0.5, -2.0), offsets=(10.0, 0.0))
+    assert extremes_of(masked, slice(0, 1)) == ([10.0, -30.0], [11.5, -24.0])
+    assert extremes_of(masked, slice(1, 2)) is None
+    plain = write_tiff(tmp_path / "p.tif", cube, nodata=18)
+    assert extremes_of(plain, slice(0, 1)) == ([0.0, 12.0], [3.0, 15.0])
+    assert extremes_of(plain, slice(1, 2)) is None
+    for bad in (np.nan, np.inf, -np.inf):
+        floats = cube.astype("float32")
+        floats[1, 1, 1] = bad
+        path = write_tiff(tmp_path / "f.tif", floats)
+        assert extremes_of(path, slice(0, 1)) == ([0.0, 12.0], [3.0, 15.0])
+        assert extremes_of(path, slice(1, 2)) is None
+
+
+def test_bands_of_one_type_keep_it_and_offsets_count_alone(tmp_path: Path) -> None:
+    cube = spectra(2, 4, 5, dtype="uint16")
+    raster = describe(write_tiff(tmp_path / "a.tif", cube, offsets=(1.0, -2.0)))
+    with Reader([(raster, [0, 1])]) as reader:
+        (part,) = reader.read(Window(0, 0, 4, 5)).parts
+        assert reader.bytes_per_pixel == 4
+    assert part.stored.dtype == "uint16"
+    np.testing.assert_array_equal(values_of(raster.path), cube.astype(float) + [[[1.0]], [[-2.0]]])
+
+
+def test_an_offset_alone_is_taken_off_before_storing() -> None:
+    assert Encoding("float32", 1.0, 1.0)(np.array([[3.0, np.nan]]))[0, 0] == 2.0
+    assert Encoding("int16", 1.0, 1.0)(np.array([[3.0]])).tolist() == [[2]]
+    assert Encoding("int16", 2.0, 0.0)(np.array([[3.1]])).tolist() == [[2]]
+
+
+@pytest.mark.parametrize(("bands", "side"), [(1, 512), (40, 320), (300, 128)])
+def test_the_tiles_of_a_cog_hold_16_mb_of_all_bands(tmp_path: Path, bands: int, side: int) -> None:
+    outputs = Bands.of([f"b{i}" for i in range(bands)])
+    with Writer(tmp_path / "a.tif", blank(2, 2), outputs, Encoding(), driver="COG") as writer:
+        writer(Window(0, 0, 2, 2), np.zeros((bands, 2, 2), "float32"))
+    assert (profile(tmp_path / "a.tif")["blockxsize"], profile(tmp_path / "a.tif")["blockysize"]) == (side, side)
+
+
+def test_a_cog_that_gdal_cannot_make_leaves_no_trial(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"a\.tif cannot be created.*JPEG"):
+        Writer(tmp_path / "a.tif", blank(2, 2), OUTPUTS, Encoding(), driver="COG", options={"compress": "JPEG"})
+    assert [p.name for p in tmp_path.iterdir() if "trial" in p.name or "plain" in p.name] == []

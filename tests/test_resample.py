@@ -478,3 +478,27 @@ def test_a_comparison_that_cannot_be_made_is_refused_first(tmp_path: Path) -> No
         done = cli("train", *arguments, "-o", tmp_path / "run")
         assert (done.code, said in done.err) == (2, True), done.err
     assert listing(tmp_path) == before
+
+
+def test_a_band_without_width_belongs_to_the_bin_that_begins_at_it() -> None:
+    """505 nm is the edge between the bins of 500 and 510 nm."""
+    line = Bands.of(["line"], wavelength_nm=[505], fwhm_nm=[0])
+    found = moved(np.array([[3.0]]), line, Bands.of(list("abc"), wavelength_nm=[500, 510, 520]))
+    np.testing.assert_array_equal(found.weight, [[0, 3, 0]])
+    np.testing.assert_array_equal(found.coverage, [1])
+
+
+def test_the_name_of_an_only_source_does_not_matter() -> None:
+    nm = [500.0, 510, 520]
+    old, new = (Bands.of(list("abc"), source=s, wavelength_nm=nm) for s in ("one", "two"))
+    np.testing.assert_array_equal(moved(np.array([[1.0, 2, 3]]), old, new).weight, [[1, 2, 3]])
+    both = old + new
+    with pytest.raises(MismatchError, match="sources of the cube and of the weights differ"):
+        moved(np.ones((1, 6)), both, new + old)
+
+
+def test_no_weight_is_covered_and_the_one_without_width_is_named() -> None:
+    bands = Bands.of(list("ab"), wavelength_nm=[500, 510])
+    assert moved(np.zeros((1, 2)), bands, bands).coverage.tolist() == [1.0]
+    with pytest.raises(MismatchError, match=r"neither FWHM nor neighbours of .*500"):
+        extents(Bands.of(["a"], wavelength_nm=[500]), "x")

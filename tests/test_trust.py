@@ -17,7 +17,7 @@ from sklearn.metrics import r2_score, root_mean_squared_error
 
 from bandfuse import groups, layout
 from bandfuse.bands import Bands
-from bandfuse.exact import SOLVERS
+from bandfuse.exact import SOLVERS, Quadratic
 from bandfuse.moments import Moments, total
 from bandfuse.pivoting import nonnegative_gram, nonnegative_grams
 from bandfuse.progress import silent
@@ -25,7 +25,7 @@ from bandfuse.split import Split, squared_error
 from bandfuse.trust.cases import Case, Strength, Terms, cases, effective, minimiser
 from bandfuse.trust.choose import Wish, choose, held_out_error
 from bandfuse.trust.folds import Fold, folds
-from bandfuse.trust.holdout import baselines, chosen_solver, held_out_pairs
+from bandfuse.trust.holdout import baselines, best_band, chosen_solver, held_out_pairs
 from bandfuse.trust.intervals import BlockSums, intervals, resamples
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.rebuild import principal, rebuild_error
@@ -481,3 +481,83 @@ def test_a_batch_that_gives_up_is_solved_one_by_one(scene: Scene, monkeypatch: p
         room, "nonnegative_grams", lambda a, of, b, start: (np.full(b.shape, 7.0), np.zeros(len(b), bool))
     )
     np.testing.assert_allclose(bounds(), whole, rtol=1e-6, atol=1e-8)
+
+
+# ------------------------------------------------------------------------------------------------------------ and edges
+
+
+ROUND = np.array([[22, 9, -8, -10, -14], [9, 22, -1, -12, 0], [-8, -1, 7, 5, 8], [-10, -12, 5, 13, 5], [-14, 0, 8, 5, 12]])
+"""With 5, 5, 5, 5, 1 to explain, exchanges of all that is wrong go round in a circle."""
+
+
+def test_exchanges_that_go_round_end_one_by_one() -> None:
+    a, b = ROUND.astype(float), np.array([5.0, 5, 5, 5, 1])
+    root = np.linalg.cholesky(a)
+    expected = nnls(root.T, np.linalg.solve(root, b))[0]
+    v, active, reached = nonnegative_gram(a, b)
+    assert reached
+    np.testing.assert_allclose(v, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(active, expected > 0)
+    many, all_reached = nonnegative_grams(a[None], np.zeros(3, int), np.array([b, 2 * b, 0 * b]))
+    assert all_reached.all()
+    np.testing.assert_allclose(many, [expected, 2 * expected, 0 * expected], rtol=1e-9, atol=1e-12)
+    assert nonnegative_grams(a[None], np.zeros(2, int), np.array([b, 0 * b]), most=1)[1].tolist() == [False, True]
+
+
+def test_nothing_to_explain_is_explained_at_once() -> None:
+    v, _, reached = nonnegative_gram(np.eye(3), np.zeros(3), most=1)
+    assert (v.tolist(), reached) == ([0, 0, 0], True)
+    v, _, reached = nonnegative_gram(np.eye(3), np.zeros(3), np.ones(3, bool), most=1)
+    assert (v.tolist(), reached) == ([0, 0, 0], True)
+
+
+def test_all_strengths_are_tried(scene: Scene) -> None:
+    """Decades of ridge, then of smooth, then the half decades about the best smooth, then decades of sparse."""
+    choice = choose(cases(scene.terms())[1], Wish("free", None, None, None), gain=False)
+    decades = [10.0**e for e in range(-9, 1)]
+    curve = [s for s, _ in choice.curve]
+    assert curve[0] == Strength()
+    assert [s.ridge for s in curve[1:11]] == decades
+    assert [s.smooth for s in curve[11:21]] == decades
+    best = min(choice.curve[:21], key=lambda row: row[1])[0]
+    halves = [best.smooth * 10**-0.5, best.smooth * 10**0.5] if best.smooth > 0 else []
+    rest = curve[21:]
+    assert [s.smooth for s in rest[: len(halves)]] == pytest.approx(halves)
+    assert [s.sparse for s in rest[len(halves) :]] == decades
+    assert {s.sparse for s in curve[: -len(decades)]} == {0.0}
+
+
+def test_a_free_choice_feels_its_smoothing(scene: Scene) -> None:
+    case = cases(scene.terms())[1]
+    for strength in (Strength(smooth=0.1), Strength(0.01, 0.1)):
+        error = 0.0
+        for i in range(5):
+            q = case.penalised(case.trains[i], strength)
+            error += case.shares[i] * case.tests[i](np.linalg.solve(q.a, q.b))
+        assert held_out_error(case, "free", strength, [None] * 5) == pytest.approx(error, rel=1e-8)
+
+
+def test_the_best_band_may_stand_beside_one_that_does_not_vary() -> None:
+    q = Quadratic(np.diag([0.0, 4.0, 1.0]), np.array([0.0, 2.0, -1.5]), 9.0, np.ones(3))
+    assert best_band(q).tolist() == [0.0, 0.0, -1.5]
+
+
+def test_equal_bands_share_their_weight() -> None:
+    """Least squares of least norm, where a plain solution would be anything."""
+    q = Quadratic(np.full((2, 2), 3.0), np.array([3.0, 3.0]), 4.0, np.ones(2))
+    np.testing.assert_allclose(minimiser(q, "free")[0], [0.5, 0.5], rtol=1e-9)
+    near = np.full((2, 2), 3.0) + np.diag([4e-15, 0])
+    np.testing.assert_allclose(minimiser(Quadratic(near, q.b, 4.0, q.sums), "free")[0], [0.5, 0.5], rtol=1e-6)
+
+
+def test_a_shape_s_bounds_are_the_percentiles_of_its_draws() -> None:
+    nm = np.array([400.0, 410, 420, 430])
+    draws = np.random.default_rng(0).uniform(0, 1, (200, 4))
+    found = response_shape(np.array([0.1, 0.4, 0.3, 0.2]), draws, nm)
+    assert found is not None
+    low, high = np.percentile(draws @ nm / draws.sum(axis=1), [2.5, 97.5])
+    assert (found["centre"].low, found["centre"].high) == pytest.approx((low, high))
+    # Whatever the unit of the weights: the peak is one band, and 10 nm about it are the band.
+    tiny = response_shape(np.array([0.15, 0.4, 0.1, 0.1]) / 1000, draws, nm)
+    assert tiny is not None
+    assert tiny["outside"].value == pytest.approx(0.1 / 0.75)

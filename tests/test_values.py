@@ -693,3 +693,37 @@ def test_an_error_while_reading_comes_out_and_the_threads_end() -> None:
     question = Question(2, 0, (0, 1), blocks((300, 300), 2))
     with pytest.raises(OSError, match="disk gone"):
         reduce_windows(source, question, plan((300, 300), (1, 300), 8, 1), threads=2)
+
+
+# ------------------------------------------------------------------------------------------------------ edges of rules
+
+
+@pytest.mark.parametrize(
+    ("weight", "expected"),
+    [
+        ([1.0, -0.5, 0.5], 2 * (1 - 0.5)),  # the sum is halved: a factor of 2 is just allowed
+        ([1.0, -0.7, 0.7], np.nan),  # a third of the sum is left: 3.3 is too much
+        ([1.0, -0.6, -0.4], np.nan),  # the sum is zero, and no factor brings it back
+        ([0.25, 0.25, 0.5], 2 * 0.5),  # half of the weight is just enough
+        ([0.0, 0.0, 0.0], 0.0),  # what carries no weight is not missed
+    ],
+)
+def test_the_factor_of_missing_weights_is_bounded(weight: list[float], expected: float) -> None:
+    f = fusion_of(np.array([weight]), nodata=NodataPolicy("renormalise"))
+    np.testing.assert_allclose(f(np.array([[1.0, 1.0, np.nan]])), [[expected]], rtol=1e-15)
+
+
+def test_half_of_the_bands_are_background_and_less_are_fill_values() -> None:
+    z = np.random.default_rng(0).standard_normal((4, 400))
+    z[:2, 1:] = -9.0
+    every = np.ones(z.shape, bool)
+    assert Census.of(z, every, 4).dead(4) == {}
+    z[1] = z[2]
+    assert Census.of(z, every, 4).dead(4) == {0: "-9 in 99.8 % of the pixels, as a fill value that is not declared"}
+
+
+def test_values_at_an_extreme_are_counted_in_the_smallest_cell() -> None:
+    one = Census.of(np.array([[3.0], [np.nan]]), np.array([[True], [False]]), 2)
+    assert (one.at_low.tolist(), one.at_high.tolist()) == ([1, 0], [1, 0])
+    two = Census.of(np.array([[3.0, 4.0, 5.0]]), np.ones((1, 3), bool), 1)
+    assert (two.at_low.tolist(), two.at_high.tolist()) == ([0], [0])

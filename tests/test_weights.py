@@ -385,3 +385,56 @@ def test_activations_in_torch_are_those_in_numpy(name: str) -> None:
     y = np.linspace(-6, 6, 101)
     assert ACTIVATIONS[name](torch.as_tensor(y)).numpy() == pytest.approx(fusion.ACTIVATIONS[name](y), rel=rounding())
     assert set(ACTIVATIONS) == set(fusion.ACTIVATIONS)
+
+
+def test_the_level_is_its_start_and_so_many_units_of_the_target() -> None:
+    module = Weights(
+        LAYOUTS["within channel"], "free", level=np.array([1.0, 2.0]), spread=np.array([0.5, 4.0])
+    ).start(np.ones(5))
+    assert module.shift is not None
+    with torch.no_grad():
+        module.shift.copy_(torch.tensor([3.0, -0.25]))
+    level = module()[2]
+    assert level is not None
+    assert level.tolist() == [2.5, 1.0]
+
+
+def sampled(x: Floats, t: Floats, *, loss: str = "mse", activation: str = "identity") -> SampledRegression:
+    return SampledRegression(np.hstack([x, t]), x.shape[1], x.mean(axis=0), activation, loss=loss)
+
+
+def test_the_brightness_is_the_best_common_factor_of_what_does_not_see_it() -> None:
+    x, t = pixels(2)
+    w, ones = torch.as_tensor(np.random.default_rng(0).uniform(0.1, 1, (2, B))), torch.ones(2, dtype=torch.float64)
+    y = x @ w.numpy().T
+    best = (y * t).sum() / (y * y).sum()
+    assert sampled(x, t, loss="sam").brightness(w, ones, None) == pytest.approx(best, rel=1e-12)
+    assert sampled(x, t, loss="sam").brightness(-w, ones, None) == 1.0
+    assert sampled(x, t, loss="sam").brightness(0 * w, ones, None) == 1.0
+    assert sampled(x, t).brightness(w, ones, None) == 1.0
+    assert sampled(x, t, loss="sam", activation="tanh").brightness(w, ones, None) == 1.0
+
+
+def test_a_loss_of_vectors_has_no_parts() -> None:
+    coupled = sampled(*pixels(2), loss="sam")
+    assert coupled.part([0]) is coupled
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_curvature_of_a_sampled_loss_is_in_units_of_its_targets(layout: str) -> None:
+    lay = LAYOUTS[layout]
+    x, t = pixels(lay.shape[0])
+    cov = np.cov(x.T, bias=True)
+    expected = sum(lay.member(k).T @ cov @ lay.member(k) / t[:, k].var() for k in range(lay.shape[0]))
+    np.testing.assert_allclose(sampled(x, t).metric(lay), expected, rtol=1e-10)
+
+
+def test_without_weights_there_is_no_curvature() -> None:
+    nothing = across([Group("c", (0, 1))], B, "channel", {"c"})
+    assert sampled(*pixels(2)).metric(nothing).shape == (nothing.size, nothing.size)
+
+
+def test_shares_of_less_than_nothing_are_none() -> None:
+    module = Weights(LAYOUTS["within, two rows on one group"], "simplex")
+    found = module.start(np.array([-1.0, 2, 1, 1, 0, 0] * 2)).vector().tolist()
+    assert found == pytest.approx([0, 0.5, 0.25, 0.25, 0, 0] * 2)
