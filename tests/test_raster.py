@@ -632,3 +632,23 @@ def test_a_cog_that_gdal_cannot_make_leaves_no_trial(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"a\.tif cannot be created.*JPEG"):
         Writer(tmp_path / "a.tif", blank(2, 2), OUTPUTS, Encoding(), driver="COG", options={"compress": "JPEG"})
     assert [p.name for p in tmp_path.iterdir() if "trial" in p.name or "plain" in p.name] == []
+
+
+def test_a_folder_with_folders_of_its_own_may_be_replaced(tmp_path: Path) -> None:
+    """Folders are no files of anybody; what lies in them, and a link, is."""
+    run = tmp_path / "run"
+    (run / "parts").mkdir(parents=True)
+    for name in ("mark", "parts/a.tif", "parts/a.tif.aux.xml"):
+        (run / name).touch()
+    contents = Contents("mark", ("parts/*.tif",))
+    check_folder(run, contents, overwrite=True)
+    (run / "parts" / "deep").mkdir()
+    check_folder(run, contents, overwrite=True)
+    (run / "parts" / "deep" / "b.tif").touch()
+    with pytest.raises(OutputError, match=r"run also holds parts/deep/b\.tif; got files that bandfuse did not write"):
+        check_folder(run, contents, overwrite=True)
+    (run / "parts" / "deep" / "b.tif").unlink()
+    (run / "link").symlink_to(tmp_path)
+    (run / "notes").touch()
+    with pytest.raises(OutputError, match="run also holds link and 1 more"):
+        check_folder(run, contents, overwrite=True)

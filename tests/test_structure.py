@@ -188,3 +188,25 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     code = "import sys, bandfuse; print(*(m for m in ('numpy', 'torch', 'rasterio', 'typer') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
+
+
+GATHER = {"Crew", "Moves", "RasterTags", "Sums", "Tally"}
+"""Dataclasses that are filled bit by bit; all others are values."""
+
+ARRAYS = re.compile(r"\b(Floats|Flags|Counts|Keys|NDArray|ndarray|csr_array|Tensor)\b")
+
+
+def test_values_are_frozen_and_arrays_are_never_compared() -> None:
+    """``==`` of arrays is no truth value: a value that holds some is equal to itself alone."""
+    thawed, compared = set(), set()
+    for tree in TREES.values():
+        for node in (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
+            how = next((d for d in map(ast.unparse, node.decorator_list) if d.startswith("dataclass")), "frozen=True")
+            every = [ast.unparse(f.annotation) for f in node.body if isinstance(f, ast.AnnAssign)]
+            fields = [field for field in every if "Callable" not in field]
+            if "frozen=True" not in how:
+                thawed.add(node.name)
+            elif "dataclass" in how and any(map(ARRAYS.search, fields)) and "eq=False" not in how:
+                compared.add(node.name)
+    assert thawed == GATHER
+    assert compared == set()

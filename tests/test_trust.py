@@ -561,3 +561,11 @@ def test_a_shape_s_bounds_are_the_percentiles_of_its_draws() -> None:
     tiny = response_shape(np.array([0.15, 0.4, 0.1, 0.1]) / 1000, draws, nm)
     assert tiny is not None
     assert tiny["outside"].value == pytest.approx(0.1 / 0.75)
+
+
+def test_many_weights_need_few_exchanges_and_weights_of_zero_none() -> None:
+    b = np.append(np.arange(1.0, 41.0), 0.0)
+    v, active, reached = nonnegative_gram(np.eye(41), b, most=8)
+    assert (v.tolist(), active.tolist(), reached) == (b.tolist(), (b > 0).tolist(), True)
+    many, all_reached = nonnegative_grams(np.eye(41)[None], np.zeros(2, int), np.array([b, -b]), most=20)
+    assert (many.tolist(), all_reached.tolist()) == ([b.tolist(), (0 * b).tolist()], [True, True])

@@ -705,6 +705,7 @@ def test_an_error_while_reading_comes_out_and_the_threads_end() -> None:
         ([1.0, -0.7, 0.7], np.nan),  # a third of the sum is left: 3.3 is too much
         ([1.0, -0.6, -0.4], np.nan),  # the sum is zero, and no factor brings it back
         ([0.25, 0.25, 0.5], 2 * 0.5),  # half of the weight is just enough
+        ([0.025, 0.025, 0.05], 2 * 0.05),  # of however little weight there is
         ([0.0, 0.0, 0.0], 0.0),  # what carries no weight is not missed
     ],
 )

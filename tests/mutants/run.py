@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "mutants.json"
 TABLE = Path(__file__).with_name("equivalent.txt")
 
+STRUCTURE = "tests/test_structure.py"
+"""Sees changes that are made at import, of how values are declared."""
+
 PROCESSES = 2
 FEWEST = 6
 """Mutants of a file at least."""
@@ -102,12 +105,13 @@ def job_for(mutant: Mutant, known: Known, budget: float) -> forks.Job:
     """The tests that come by the changed line, file by file, the quickest first; whole files where
     other processes come by it; all of a room where a change at import is seen by no test alone."""
     path = f"bandfuse/{mutant.file}.py"
-    files = test_files(mutant.file)
+    files = [*test_files(mutant.file), *([STRUCTURE] if mutant.always else [])]
     chosen = {file: list(_coming_by(known[file], path, mutant.lines)) for file in files}
     if mutant.always and not any(chosen.values()):
         chosen = {file: list(known[file]["took"]) for file in files}
     for file in files:
-        if any(file == f"tests/test_{name}.py" for name in ALWAYS.get(mutant.file, "").split()):
+        always = {f"tests/test_{name}.py" for name in ALWAYS.get(mutant.file, "").split()}
+        if file in {STRUCTURE, *always}:
             chosen[file] = list(known[file]["took"])
     seconds = {test: s for file in files for test, s in known[file]["took"].items()}
     order, need = [], 0.0
@@ -216,7 +220,7 @@ def main() -> None:
         for tree in trees:
             skipped = shutil.ignore_patterns(".*", "build", "__pycache__")
             shutil.copytree(ROOT, tree, ignore=skipped)
-        needed = sorted({test for m in mutants for test in test_files(m.file)})
+        needed = sorted({STRUCTURE, *(test for m in mutants for test in test_files(m.file))})
         forks.prepare([*ROOT.glob("bandfuse/**/*.py"), *(ROOT / name for name in needed)])
         known = measured(needed, trees)
         rows = judged(mutants, known, trees, asked.budget)
