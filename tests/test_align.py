@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,12 @@ from test_real import DATA
 from test_real import pytestmark as needs_real_data
 
 import bandfuse.raster.align as align_module
-from bandfuse.displacement import displacement
+from bandfuse.displacement import Shift, displacement
 from bandfuse.errors import MismatchError
 from bandfuse.overlap import blurred, gaussian_sigma, majority, of_corners, of_edges
 from bandfuse.raster import AlignedReader, Placing, Raster, Reader, blank, cut, describe, moved, placed
 from bandfuse.scenes import Place, open_scene
-from bandfuse.tools.shift import estimate_shift
+from bandfuse.tools.shift import alignment_messages, alignment_rows, estimate_shift
 from bandfuse.weightsfile import load
 from bandfuse.windows import Window
 
@@ -824,3 +825,53 @@ def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
     assert still is not None
     assert torn is not None
     assert torn.error > 0.05 > 5 * still.error
+
+
+# ------------------------------------------------------------------------------------------------------ what is reported
+
+
+def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path) -> None:
+    scene = write_tiff(tmp_path / "c.tif", spectra(3, 9, 14), transform=finer(1, turn=30))
+    target = write_tiff(tmp_path / "t.tif", spectra(1, 18, 28, seed=1), transform=finer(2, turn=30))
+    opened = open_scene(Place("c", (("scene", scene),), target), training=True)
+    shifted = replace(opened, shift=Shift(2.0, -1.0, 0.06, 0.9, 0.4))
+    (row,) = alignment_rows([shifted])
+    x, y = np.array(finer(1, turn=30) @ (2.0, -1.0)) - np.array(finer(1, turn=30) @ (0.0, 0.0))
+    assert row.shift is not None
+    assert (row.shift.x, row.shift.y) == pytest.approx((x, y))
+    assert (row.grid, row.row, row.col, row.rows, row.cols, row.corrected) == (scene, 0, 0, 9, 14, False)
+    assert [(f.path, f.pixels, f.how) for f in row.files] == [(target, pytest.approx(2.0), "mean")]
+    grids, told = alignment_messages([shifted])
+    assert grids == "c: brought to the grid of c.tif, 9 × 14 pixels of it: t.tif (2 pixels a side)"
+    assert told.startswith("t.tif: +2.00 columns and -1.00 rows (")
+    assert told.endswith("± 0.06 pixels) bring it onto c: correlation 0.400 before, 0.900 after; --shift auto moves it")
+    done = alignment_messages([replace(shifted, moved=(2.0, -1.0))])[1]
+    assert done.endswith("it was moved by 2,-1")
+    small = alignment_messages([replace(shifted, shift=Shift(0.05, -0.1, 0.06, 0.9, 0.9))])[1]
+    assert small == "t.tif lies on c: +0.05 columns and -0.10 rows (± 0.06 pixels)"
+    unsure = alignment_messages([replace(shifted, shift=Shift(2.0, -1.0, 0.3, 0.9, 0.4))])[1]
+    assert unsure == "t.tif: whether it is shifted against c cannot be told"
+    plain = open_scene(Place("c", (("scene", scene),)), training=True)
+    assert (alignment_rows([plain]), alignment_messages([plain])) == ([], [])
+
+
+def test_labels_that_are_moved_say_so(tmp_path: Path) -> None:
+    scene = write_tiff(tmp_path / "c.tif", spectra(3, 9, 14))
+    labels = write_tiff(tmp_path / "l.tif", np.ones((1, 9, 14), "uint8"))
+    place = Place("c", (("scene", scene),), labels=labels)
+    opened = open_scene(place, training=True, shift=(4.0, -2.0))
+    assert alignment_messages([opened])[-1] == "l.tif: it was moved by 4,-2"
+    assert alignment_rows([opened])[0].moved == (4.0, -2.0)
+
+
+@pytest.mark.parametrize("low", [0, 500])
+def test_a_shift_is_looked_for_in_the_middle_then_where_pixels_are(tmp_path: Path, low: int) -> None:
+    """A strip longer than is looked at, all of it valid or its end alone."""
+    image = ground(44, 644, 2, seed=1)
+    cube, target = seen_by(image, 2, 4, 4, 40, 640), seen_by(image, 2, 4, 6, 40, 640)[:1]
+    cube[:, :, :low] = np.nan
+    place = Place("c", (("scene", write_tiff(tmp_path / "c.tif", cube)),), write_tiff(tmp_path / "t.tif", target))
+    found = estimate_shift(open_scene(place, training=True))
+    assert found is not None
+    assert found.certain
+    assert (found.columns, found.rows) == pytest.approx((1, 0), abs=0.1)

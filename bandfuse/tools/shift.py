@@ -107,7 +107,7 @@ def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
             alive = np.logical_or.reduce(np.isfinite(look), axis=(1, 2))
             n = int(alive[: len(positions)].sum())
             look = look[alive]
-            count = int(np.isfinite(look).all(axis=0).sum())
+            count = int(np.isfinite(look).all(axis=0).sum()) if 0 < n < len(look) else 0
             if count > best[0]:
                 best = count, look, n
             if 4 * count >= window.size:
@@ -134,7 +134,7 @@ def _looks(shape: tuple[int, int], side: int) -> list[Window]:
     middle = Window((shape[0] - rows) // 2, (shape[1] - cols) // 2, rows, cols)
     tiles = tile(shape, side, side)
     others = tiles if len(tiles) > SHUFFLED else [w for w in tiles if 4 * w.size >= rows * cols]
-    spread = [others[int(i)] for i in np.linspace(0, len(others) - 1, LOOKS - 1)] if others else []
+    spread = [others[int(i)] for i in np.linspace(0, len(others) - 1, min(len(others), LOOKS - 1))]
     return [middle, *spread]
 
 
