@@ -441,7 +441,10 @@ def test_the_leading_ratio_does_not_see_units() -> None:
     x, y = classed()
     inside, total = scatters(moments_of(x, y))
     unit = 10.0 ** np.array([-9, 0, 3, -4, 8, 1])
-    plain, scaled = leading_ratio(total, inside), leading_ratio(total * np.outer(unit, unit), inside * np.outer(unit, unit))
+    plain, scaled = (
+        leading_ratio(total, inside),
+        leading_ratio(total * np.outer(unit, unit), inside * np.outer(unit, unit)),
+    )
     turned = scaled * unit
     np.testing.assert_allclose(turned / np.linalg.norm(turned) * np.sign(turned @ plain), plain, rtol=1e-6)
     assert np.linalg.norm(scaled) == pytest.approx(1.0)

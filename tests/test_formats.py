@@ -515,7 +515,9 @@ def test_quirk_7_12_prisma_has_rows_bands_and_columns_and_falling_wavelengths(tm
 def test_a_picture_of_few_pixels_steps_over_whole_blocks_of_rows(tmp_path: Path) -> None:
     """EMIT's lines are looked at in blocks; the step may be longer than a block."""
     made = published.emit(tmp_path, rows=150, cols=20, bands=7)
-    np.testing.assert_allclose(quicklook(describe(made.path), [0, 1], most=2)[:, 0].T, made.values[:2, ::75, 0], rtol=1e-7)
+    np.testing.assert_allclose(
+        quicklook(describe(made.path), [0, 1], most=2)[:, 0].T, made.values[:2, ::75, 0], rtol=1e-7
+    )
     np.testing.assert_allclose(
         quicklook(describe(made.path), [3], most=75)[..., 0], made.values[3, ::2, ::2], rtol=1e-7
     )

@@ -19,7 +19,7 @@ from test_batch import batch_file, rows, scenes_in
 
 from bandfuse.batches.batch import planned
 from bandfuse.batches.crew import Crew
-from bandfuse.batches.journal import Journal
+from bandfuse.batches.journal import Journal, last_done, look_into
 from bandfuse.batches.marks import inputs_of, on_disk
 from bandfuse.batches.run import Run
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
@@ -452,3 +452,54 @@ def test_the_page_sums_jobs_up_and_names_a_broken_scene_once() -> None:
     assert page.count("it is broken") == 1
     assert "s&lt;9&gt;" in page
     assert '<td class="n">0.7</td>' in page
+
+
+# -------------------------------------------------------------------------------------------------------------- the file
+
+
+def told(events: Iterable[dict[str, Any]]) -> list[tuple[Any, Any]]:
+    return [(event["event"], event.get("item")) for event in events]
+
+
+def started(item: str) -> dict[str, Any]:
+    return {"event": "started", "item": item}
+
+
+def test_a_journal_is_read_from_the_last_fresh_start_on(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        assert journal.before == []
+        journal.write([started("a"), started("b")])
+        journal.write([])
+    with Journal(tmp_path) as journal:
+        assert told(journal.before) == [("started", "a"), ("started", "b")]
+        assert all(abs(event["time"] - time.time()) < 100 for event in journal.before)
+    for item in "cd":
+        with Journal(tmp_path, fresh=True) as journal:
+            assert journal.before == []
+            journal.write([started(item)])
+            assert told(journal.read()) == [("started", item)]
+    assert told(look_into(tmp_path)) == [("started", "d")]
+    assert look_into(tmp_path / "nowhere") == []
+
+
+def test_a_line_that_was_cut_short_takes_no_other_with_it(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.write([started("a")])
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    with Journal(tmp_path):
+        assert file.read_bytes() == whole
+    file.write_bytes(whole + whole[:-9])
+    with Journal(tmp_path) as journal:
+        assert told(journal.before) == [("started", "a")]
+        journal.write([started("b")])
+    assert told(look_into(tmp_path)) == [("started", "a"), ("started", "b")]
+
+
+def test_the_last_done_counts_unless_something_came_after() -> None:
+    def event(kind: str, item: str, seconds: int = 0) -> dict[str, Any]:
+        return {"event": kind, "item": item, "seconds": seconds, "inputs": [], "outputs": []}
+
+    events = [event("done", item, i) for i, item in enumerate("abcd")]
+    events += [event("failed", "b"), event("started", "c"), event("planned", "d"), event("done", "a", 9)]
+    assert {item: e["seconds"] for item, e in last_done(events).items()} == {"a": 9, "d": 3}

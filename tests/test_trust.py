@@ -486,7 +486,9 @@ def test_a_batch_that_gives_up_is_solved_one_by_one(scene: Scene, monkeypatch: p
 # ------------------------------------------------------------------------------------------------------------ and edges
 
 
-ROUND = np.array([[22, 9, -8, -10, -14], [9, 22, -1, -12, 0], [-8, -1, 7, 5, 8], [-10, -12, 5, 13, 5], [-14, 0, 8, 5, 12]])
+ROUND = np.array(
+    [[22, 9, -8, -10, -14], [9, 22, -1, -12, 0], [-8, -1, 7, 5, 8], [-10, -12, 5, 13, 5], [-14, 0, 8, 5, 12]]
+)
 """With 5, 5, 5, 5, 1 to explain, exchanges of all that is wrong go round in a circle."""
 
 

@@ -388,9 +388,9 @@ def test_activations_in_torch_are_those_in_numpy(name: str) -> None:
 
 
 def test_the_level_is_its_start_and_so_many_units_of_the_target() -> None:
-    module = Weights(
-        LAYOUTS["within channel"], "free", level=np.array([1.0, 2.0]), spread=np.array([0.5, 4.0])
-    ).start(np.ones(5))
+    module = Weights(LAYOUTS["within channel"], "free", level=np.array([1.0, 2.0]), spread=np.array([0.5, 4.0])).start(
+        np.ones(5)
+    )
     assert module.shift is not None
     with torch.no_grad():
         module.shift.copy_(torch.tensor([3.0, -0.25]))

@@ -139,9 +139,7 @@ Row = tuple[Mutant, str, str]
 """A mutant, what became of it, and by what."""
 
 
-def judged(
-    mutants: Sequence[Mutant], known: Known, trees: Sequence[Path], budget: float
-) -> list[Row]:
+def judged(mutants: Sequence[Mutant], known: Known, trees: Sequence[Path], budget: float) -> list[Row]:
     """Run the tests on each mutant; those beyond the budget, in seconds of the processor, are not run."""
     reasons = equivalents()
     jobs = [job_for(m, known, budget) for m in mutants if m.key not in reasons]
