@@ -723,7 +723,7 @@ def test_labels_of_the_berlin_pair(tmp_path: Path) -> None:
     assert balanced["coarse"] > 0.62
 
 
-# --------------------------------------------------------------------------------------------------------- edges of grids
+# ------------------------------------------------------------------------------------------------------- edges of grids
 
 
 def test_how_a_raster_of_another_crs_lies_is_its_slope_in_the_middle(tmp_path: Path) -> None:
@@ -757,8 +757,8 @@ def test_a_grid_of_the_same_pixels_knows_where_it_begins(tmp_path: Path) -> None
 def test_where_a_raster_lies_elsewhere_is_said(tmp_path: Path) -> None:
     grid = raster(tmp_path, "grid.tif", 5, 4)
     far = raster(tmp_path, "far.tif", 3, 2, NORTH_UP @ Affine.translation(50, 10))
-    words = r"got 401500 to 401560, 5799610 to 5799700 \(EPSG:32633\); expected some of 400000 to 400120, 5799850 to 5800000"
-    with pytest.raises(MismatchError, match=words):
+    found, wanted = "401500 to 401560, 5799610 to 5799700", "400000 to 400120, 5799850 to 5800000"
+    with pytest.raises(MismatchError, match=rf"got {found} \(EPSG:32633\); expected some of {wanted} \("):
         cut(grid, [far])
 
 
@@ -827,7 +827,7 @@ def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
     assert torn.error > 0.05 > 5 * still.error
 
 
-# ------------------------------------------------------------------------------------------------------ what is reported
+# ----------------------------------------------------------------------------------------------------- what is reported
 
 
 def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path) -> None:

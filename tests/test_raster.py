@@ -611,7 +611,7 @@ def test_bands_of_one_type_keep_it_and_offsets_count_alone(tmp_path: Path) -> No
         (part,) = reader.read(Window(0, 0, 4, 5)).parts
         assert reader.bytes_per_pixel == 4
     assert part.stored.dtype == "uint16"
-    np.testing.assert_array_equal(values_of(raster.path), cube.astype(float) + [[[1.0]], [[-2.0]]])
+    np.testing.assert_array_equal(values_of(raster.path), cube.astype(float) + np.array([[[1.0]], [[-2.0]]]))
 
 
 def test_an_offset_alone_is_taken_off_before_storing() -> None:

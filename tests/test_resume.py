@@ -454,7 +454,7 @@ def test_the_page_sums_jobs_up_and_names_a_broken_scene_once() -> None:
     assert '<td class="n">0.7</td>' in page
 
 
-# -------------------------------------------------------------------------------------------------------------- the file
+# ------------------------------------------------------------------------------------------------------------- the file
 
 
 def told(events: Iterable[dict[str, Any]]) -> list[tuple[Any, Any]]:

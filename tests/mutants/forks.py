@@ -26,13 +26,13 @@ from typing import Any
 import pytest
 
 FLAGS = [
-    *"-x -q -n 0 -p no:cacheprovider --no-header --tb=line".split(),
-    *"-W ignore::pytest.PytestAssertRewriteWarning".split(),
+    *["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", "--tb=line"],
+    *["-W", "ignore::pytest.PytestAssertRewriteWarning"],
 ]
 ENDED_BY_TIME = -1
 
 WAIT = 6
-"""Seconds by the clock, per second of the processor, after which a run hangs or the machine does."""
+"""Seconds by the clock, per second of the processor, after which a run is taken to hang."""
 
 
 def prepare(sources: Iterable[Path]) -> None:
@@ -161,7 +161,8 @@ def _child(job: Job, tree: Path, log: Path, answer: Path) -> None:
 def _coverage(files: Sequence[Path]) -> Any:
     import coverage
 
-    watcher = coverage.Coverage(data_file=None, include=[str(file) for file in files], config_file=False)
+    names = [str(file) for file in files]
+    watcher = coverage.Coverage(data_file=None, include=names, config_file=False)
     watcher.start()
     return watcher
 
@@ -219,7 +220,7 @@ def _ended(run: _Running) -> Outcome | None:
     pid, status = os.waitpid(run.pid, 0 if late and _stop(run.pid) else os.WNOHANG)
     if pid == 0:
         return None
-    late = late or os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
+    late = late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU)
     _stop(run.pid)  # what it started and left behind
     for path, (content, stat) in run.kept.items():
         path.write_text(content, encoding="utf-8")
@@ -235,9 +236,11 @@ def _stop(group: int) -> bool:
     return True
 
 
-def each(
-    jobs: Iterable[Job], trees: Sequence[Path], seen: Callable[[int, int], None] = lambda done, all_of_them: None
-) -> Iterator[tuple[Job, Outcome]]:
+Seen = Callable[[int, int], None]
+"""Is told how many jobs are done, and of how many."""
+
+
+def each(jobs: Iterable[Job], trees: Sequence[Path], seen: Seen) -> Iterator[tuple[Job, Outcome]]:
     """Run jobs, one at a time in each tree; they come back as they end."""
     waiting, free, running, done = list(jobs), list(trees), list[_Running](), 0
     whole = len(waiting)

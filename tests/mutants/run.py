@@ -1,9 +1,9 @@
 """`make mutants`: are the tests of the rooms of numbers and of files such that they notice?
 
-Usage: ``run.py [--count 320] [--seed 1] [--only raster/] [--again]``. Draws mutants, each a file with
-one small change, and runs on each the tests that come by the changed line, quickest first, until
-one fails. Works on copies of the tree; the checkout stays as it is. Which tests come by a line is
-measured first, and kept in build/mutants.json until something changes.
+Usage: ``run.py [--count 340] [--seed 1] [--budget 40] [--only raster/] [--again]``. Draws mutants,
+each a file with one small change, and runs on each the tests that come by the changed line,
+quickest first, until one fails. Works on copies of the tree; the checkout stays as it is. Which
+tests come by a line is measured first, and kept in build/mutants.json until something changes.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def equivalents() -> dict[tuple[str, ...], str]:
     return found
 
 
-# ------------------------------------------------------------------------------------- what tests do
+# ----------------------------------------------------------------------------- what tests do
 
 
 def measured(files: Sequence[str], trees: Sequence[Path]) -> Known:
@@ -94,7 +94,8 @@ def _marks(test_file: str) -> dict[str, str]:
     file of bandfuse whose tests they are."""
     shared = sorted(ROOT.glob("tests/[!t]*.py"))
     rooms = [f"bandfuse/{file}.py" for file in TESTS if test_file in test_files(file)]
-    return {"tests": _mark([ROOT / test_file, *shared])} | {room: _mark([ROOT / room]) for room in rooms}
+    own = {"tests": _mark([ROOT / test_file, *shared])}
+    return own | {room: _mark([ROOT / room]) for room in rooms}
 
 
 def _mark(paths: Sequence[Path]) -> str:
@@ -102,27 +103,36 @@ def _mark(paths: Sequence[Path]) -> str:
 
 
 def job_for(mutant: Mutant, known: Known, budget: float) -> forks.Job:
-    """The tests that come by the changed line, file by file, the quickest first; whole files where
-    other processes come by it; all of a room where a change at import is seen by no test alone."""
+    """The tests that come by the changed line, file by file, the quickest first, as far as the
+    budget goes; ``about``: the mutant, and the seconds that all of them need."""
     path = f"bandfuse/{mutant.file}.py"
-    files = [*test_files(mutant.file), *([STRUCTURE] if mutant.always else [])]
-    chosen = {file: list(_coming_by(known[file], path, mutant.lines)) for file in files}
-    if mutant.always and not any(chosen.values()):
-        chosen = {file: list(known[file]["took"]) for file in files}
-    for file in files:
-        always = {f"tests/test_{name}.py" for name in ALWAYS.get(mutant.file, "").split()}
-        if file in {STRUCTURE, *always}:
-            chosen[file] = list(known[file]["took"])
-    seconds = {test: s for file in files for test, s in known[file]["took"].items()}
-    order, need = [], 0.0
-    for file in sorted((f for f in files if chosen[f]), key=lambda f: sum(seconds[t] for t in chosen[f])):
-        order += sorted(chosen[file], key=lambda test: seconds[test])
-    need = sum(seconds[test] for test in order)
-    while order and sum(seconds[test] for test in order) > budget:
+    chosen = _chosen(mutant, known)
+    seconds = {test: s for file in chosen for test, s in known[file]["took"].items()}
+
+    def need(tests: Sequence[str]) -> float:
+        return sum(seconds[test] for test in tests)
+
+    by_file = sorted(chosen.values(), key=need)
+    order = [test for tests in by_file for test in sorted(tests, key=lambda test: seconds[test])]
+    whole = need(order)
+    while order and need(order) > budget:
         order.pop()
-    there = [f for f in files if set(order) & set(known[f]["took"])]
-    limit = 20 + 5 * sum(seconds[test] for test in order)
-    return forks.Job(there, order, limit, change={path: mutant.code}, about=(mutant, need))
+    there = [file for file in chosen if set(order) & set(chosen[file])]
+    limit = 20 + 5 * need(order)
+    return forks.Job(there, order, limit, change={path: mutant.code}, about=(mutant, whole))
+
+
+def _chosen(mutant: Mutant, known: Known) -> dict[str, list[str]]:
+    """By test file: the tests that come by a line; whole files where other processes come by it;
+    all of a room where a change at import is seen by no test alone."""
+    path, files = f"bandfuse/{mutant.file}.py", test_files(mutant.file)
+    whole = {f"tests/test_{name}.py" for name in ALWAYS.get(mutant.file, "").split()}
+    chosen = {file: list(_coming_by(known[file], path, mutant.lines)) for file in files}
+    if mutant.always:
+        whole |= set() if any(chosen.values()) else set(files)
+        whole.add(STRUCTURE)
+    chosen |= {file: list(known[file]["took"]) for file in whole}
+    return {file: tests for file, tests in chosen.items() if tests}
 
 
 def _coming_by(test_file: dict[str, Any], path: str, lines: frozenset[int]) -> Iterator[str]:
@@ -132,39 +142,36 @@ def _coming_by(test_file: dict[str, Any], path: str, lines: frozenset[int]) -> I
     yield from (test for test in test_file["took"] if test in seen)
 
 
-# ------------------------------------------------------------------------------------------ the run
+# ---------------------------------------------------------------------------------- the run
 
 
 Row = tuple[Mutant, str, str]
 """A mutant, what became of it, and by what."""
 
 
-def judged(mutants: Sequence[Mutant], known: Known, trees: Sequence[Path], budget: float) -> list[Row]:
-    """Run the tests on each mutant; those beyond the budget, in seconds of the processor, are not run."""
-    reasons = equivalents()
-    jobs = [job_for(m, known, budget) for m in mutants if m.key not in reasons]
-    rows: list[Row] = [(m, EQUIVALENT, reasons[m.key]) for m in mutants if m.key in reasons]
+def judged(jobs: Sequence[forks.Job], trees: Sequence[Path], budget: float) -> list[Row]:
+    """Run the tests on each mutant."""
+    rows: list[Row] = []
     for job in jobs:
-        if not job.order:
-            mutant, need = job.about
-            kind = SKIPPED if need else SURVIVED
-            rows.append((mutant, kind, f"its tests take {need:.0f} s" if need else "no test comes by"))
-    for job, outcome in forks.each([j for j in jobs if j.order], trees, _count("run")):
         mutant, need = job.about
-        if not outcome.status:
-            _say(f"? {mutant}")
+        if not job.order:
+            why = f"its tests take {need:.0f} s" if need else "no test comes by"
+            rows.append((mutant, SKIPPED if need else SURVIVED, why))
+    for job, outcome in forks.each([job for job in jobs if job.order], trees, _count("run")):
+        mutant, need = job.about
         if outcome.status:
             by = "time" if outcome.status == forks.ENDED_BY_TIME else outcome.failed or "an end"
             rows.append((mutant, KILLED, by))
         elif need > budget:
-            rows.append((mutant, SKIPPED, f"its tests take {need:.0f} s; those of {budget:.0f} s pass"))
+            rows.append((mutant, SKIPPED, f"its tests take {need:.0f} s, and the first pass"))
         else:
-            rows.append((mutant, SURVIVED, f"{len(outcome.took)} tests in {outcome.seconds:.0f} s"))
-    return sorted(rows, key=lambda row: (row[0].file, row[0].line, row[0].new))
+            rows.append((mutant, SURVIVED, f"{len(outcome.took)} tests"))
+    return rows
 
 
 def report(rows: Sequence[Row]) -> str:
     """Survivors with their changes, then the table."""
+    rows = sorted(rows, key=lambda row: (list(TESTS).index(row[0].file), row[0].line, row[0].new))
     kinds = (KILLED, EQUIVALENT, SURVIVED, SKIPPED)
     lines = []
     for kind in (SKIPPED, SURVIVED):
@@ -197,42 +204,56 @@ def _count(word: str) -> Any:
     return seen
 
 
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=340, help="mutants, about")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--budget", type=float, default=40.0, help="seconds of tests for a mutant")
+    parser.add_argument("--only", default="", help="files whose names hold this text")
+    parser.add_argument("--again", action="store_true", help="only what survived the last time")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Draw, run, report; exit status 1 where a mutant survives."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=320, help="mutants, about")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="files whose names hold this text")
-    parser.add_argument("--budget", type=float, default=40.0, help="seconds of tests for a mutant")
-    parser.add_argument("--again", action="store_true", help="only what survived the last time")
-    asked = parser.parse_args()
+    asked, start = _asked(), time.monotonic()
     if not hasattr(os, "fork"):
         raise SystemExit("make mutants needs a system that can fork: Linux or macOS")
-    start = time.monotonic()
-    before = _kept()["left"]
     mutants = drawn([f for f in TESTS if asked.only in f], asked.count, asked.seed)
     if asked.again:
-        mutants = [m for m in mutants if list(m.key) in before]
+        mutants = [m for m in mutants if list(m.key) in _kept()["left"]]
+    reasons = equivalents()
+    rows: list[Row] = [(m, EQUIVALENT, reasons[m.key]) for m in mutants if m.key in reasons]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        trees = [Path(folder) / str(i) for i in range(PROCESSES)]
-        for tree in trees:
-            skipped = shutil.ignore_patterns(".*", "build", "__pycache__")
-            shutil.copytree(ROOT, tree, ignore=skipped)
-        needed = sorted({STRUCTURE, *(test for m in mutants for test in test_files(m.file))})
-        forks.prepare([*ROOT.glob("bandfuse/**/*.py"), *(ROOT / name for name in needed)])
-        known = measured(needed, trees)
-        rows = judged(mutants, known, trees, asked.budget)
-    gone = {m.key for m, kind, _ in rows if kind in (KILLED, EQUIVALENT)}
-    left = [list(m.key) for m, kind, _ in rows if kind not in (KILLED, EQUIVALENT)]
-    _keep(left=left + [key for key in before if tuple(key) not in gone and key not in left])
+        rows += tried([m for m in mutants if m.key not in reasons], Path(folder), asked.budget)
+    _keep(left=_left(rows))
     _say(report(rows))
     _say(f"seed {asked.seed}, {time.monotonic() - start:.0f} s")
     raise SystemExit(any(kind == SURVIVED for _, kind, _ in rows))
 
 
+def tried(mutants: Sequence[Mutant], folder: Path, budget: float) -> list[Row]:
+    """Run the tests on mutants, in copies of the tree below a folder."""
+    trees = [folder / str(i) for i in range(PROCESSES)]
+    for tree in trees:
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "build", "__pycache__"))
+    files = sorted({STRUCTURE, *(test for m in mutants for test in test_files(m.file))})
+    forks.prepare([*ROOT.glob("bandfuse/**/*.py"), *(ROOT / file for file in files)])
+    known = measured(files, trees)
+    return judged([job_for(m, known, budget) for m in mutants], trees, budget)
+
+
+def _left(rows: Sequence[Row]) -> list[list[str]]:
+    """The keys of what no test noticed, in this run or in one before that this one did not repeat."""
+    kinds = {m.key: kind for m, kind, _ in rows}
+    mine = [list(key) for key, kind in kinds.items() if kind not in (KILLED, EQUIVALENT)]
+    return mine + [key for key in _kept()["left"] if tuple(key) not in kinds]
+
+
 def _kept() -> dict[str, Any]:
     """What earlier runs left: ``tests``, and in ``left`` the keys of what no test noticed."""
-    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {"tests": {}, "left": []}
+    nothing: dict[str, Any] = {"tests": {}, "left": []}
+    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else nothing
 
 
 def _keep(**new: Any) -> None:

@@ -1,4 +1,4 @@
-"""Mutants of a file: one small change each, made by the operators of cosmic-ray, drawn by chance with a seed."""
+"""Mutants of a file: one small change each, by the operators of cosmic-ray, drawn with a seed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,25 @@ from cosmic_ray.operators.operator import Example, Operator
 from cosmic_ray.plugins import get_operator
 from parso.python.tree import Keyword, ReturnStmt
 
-COMPARED = "Lt_LtE Lt_Gt LtE_Lt LtE_Gt Gt_GtE Gt_Lt GtE_Gt GtE_Lt Eq_NotEq NotEq_Eq Is_IsNot IsNot_Is"
-CALCULATED = "Add_Sub Sub_Add Mul_Div Div_Mul FloorDiv_Mul Mod_Mul Pow_Mul BitOr_BitAnd BitAnd_BitOr"
+ORDERED = "Lt_LtE Lt_Gt LtE_Lt LtE_Gt Gt_GtE Gt_Lt GtE_Gt GtE_Lt"
+COMPARED = f"{ORDERED} Eq_NotEq NotEq_Eq Is_IsNot IsNot_Is"
+NUMBERS = "Add_Sub Sub_Add Mul_Div Div_Mul FloorDiv_Mul Mod_Mul Pow_Mul"
+CALCULATED = f"{NUMBERS} BitOr_BitAnd BitAnd_BitOr"
 NAMES = [
     *(f"ReplaceComparisonOperator_{pair}" for pair in COMPARED.split()),
     *(f"ReplaceBinaryOperator_{pair}" for pair in CALCULATED.split()),
-    *"ReplaceUnaryOperator_USub_UAdd ReplaceUnaryOperator_Delete_Not".split(),
-    *"ReplaceUnaryOperator_Delete_Invert AddNot ReplaceTrueWithFalse ReplaceFalseWithTrue".split(),
-    *"ReplaceAndWithOr ReplaceOrWithAnd ReplaceBreakWithContinue ReplaceContinueWithBreak".split(),
-    *"NumberReplacer ZeroIterationForLoop".split(),
+    "ReplaceUnaryOperator_USub_UAdd",
+    "ReplaceUnaryOperator_Delete_Not",
+    "ReplaceUnaryOperator_Delete_Invert",
+    "AddNot",
+    "ReplaceTrueWithFalse",
+    "ReplaceFalseWithTrue",
+    "ReplaceAndWithOr",
+    "ReplaceOrWithAnd",
+    "ReplaceBreakWithContinue",
+    "ReplaceContinueWithBreak",
+    "NumberReplacer",
+    "ZeroIterationForLoop",
 ]
 """What cosmic-ray changes. Left out: operators that no number or array knows (shifts, ``is`` for
 ``==``), and names put in other names' places; both fail on the spot and say nothing of a test."""
@@ -50,7 +60,8 @@ class Mutant:
     """One change of one file.
 
     ``lines`` are those of the statement that holds the change; ``always``: it runs when the file
-    is imported. ``where`` and the changed lines, old and new, tell it from others wherever it moves.
+    is imported. ``where`` and the changed lines, old and new, tell it from others wherever it
+    moves.
     """
 
     file: str
@@ -110,7 +121,8 @@ def _places(code: str) -> Places:
 
 
 def _made(file: str, code: str, operator: Operator, at: int) -> Mutant | None:
-    """The mutant, or None if it is none: the same program, or not a program."""
+    """The mutant, or None if it is none: the same program, no program, or a change of what is for
+    type checkers."""
     changed = mutate_code(code, operator, at)
     try:
         if changed is None or _meaning(changed) == _meaning(code):
@@ -121,7 +133,7 @@ def _made(file: str, code: str, operator: Operator, at: int) -> Mutant | None:
     steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     _, a, b, c, d = next(step for step in steps if step[0] != "equal")
     where, lines, always = _statement(code, a + 1)
-    if any("TYPE_CHECKING" in line for line in old[a:b]):
+    if any("TYPE_CHECKING" in line or line.strip() == "*," for line in old[a:b]):
         return None
     was, now = (" ".join(line.strip() for line in part) for part in (old[a:b], new[c:d]))
     return Mutant(file, where, a + 1, was, now, changed, lines, always)
