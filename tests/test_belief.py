@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.linear_model import Ridge
 from test_trust import Scene, make
 
+from bandfuse.groups import Group
+from bandfuse.layout import within
 from bandfuse.trust.identify import condition, moving_cost, runs
 from bandfuse.trust.needed import KEEP, needed
 from bandfuse.trust.penalty import Tie, ties
@@ -194,3 +197,35 @@ def test_the_bounds_of_a_run_are_percentiles_of_its_sums() -> None:
     (alone,) = runs(a, w, np.zeros((0, 3)), 1.0, chain(3))
     assert (alone.total, alone.low, alone.high) == pytest.approx((1.0, 1.0, 1.0))
     assert runs(a, np.array([0.0, 0.004, 1.0]), drawn, 1.0, [Tie(0, 1, 1.0)]) == []
+
+
+def test_bands_are_needed_by_the_outputs_that_may_use_them(scene: Scene) -> None:
+    apart = [Group("a", tuple(range(15))), Group("b", tuple(range(15, 30)))]
+    found = needed(replace(scene.terms(), layout=within(apart, 30, "channel", set(), [0, 1])), range(30), 1e-3)
+    assert found is not None
+    assert [w.positions for w in found.windows] == [(4, 5), (20,)]
+    assert found.full < 1 - 1e-3
+    crossed = within(apart[::-1], 30, "channel", set(), [0, 1])
+    assert needed(replace(scene.terms(), layout=crossed), range(30), 1e-3) is None
+
+
+def windows_for(weights: dict[int, float], more: np.ndarray | None = None) -> list[tuple[int, ...]]:
+    """The windows that an output of thirty independent bands needs; ``more``: what else stands in band 15."""
+    random = np.random.default_rng(3)
+    x = random.normal(size=(20, 60, 30))
+    if more is not None:
+        x[..., 15] = x @ more + 0.3 * x[..., 15]
+    t = sum(w * x[..., b] for b, w in weights.items()) + 0.05 * random.normal(size=(20, 60)) + 3
+    bands = make(np.zeros((1, 30)), 0.1, n_blocks=1).bands
+    found = needed(Scene(list(x), list(t[..., None]), bands).terms(), range(30), 1e-3)
+    assert found is not None
+    assert KEEP * found.full <= found.explained
+    return [w.positions for w in found.windows]
+
+
+def test_windows_join_are_trimmed_and_go_where_others_do_their_work() -> None:
+    assert windows_for({20: 1.0, 21: 0.9}) == [(20, 21)]
+    assert windows_for({2: 1.0, 20: 1.0, 21: 0.9}) == [(2,), (20, 21)]
+    assert windows_for({3: 1.0, 9: 0.7, 20: 1.0, 21: 0.9, 22: 0.8}) == [(3,), (9,), (20, 21, 22)]
+    # Band 15 is nearly what is asked for, and the first to be taken; with bands 3 and 20 it is needed no more.
+    assert windows_for({3: 1.0, 20: 1.0}, np.isin(np.arange(30), [3, 20]).astype(float)) == [(3,), (20,)]

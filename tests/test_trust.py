@@ -571,3 +571,33 @@ def test_many_weights_need_few_exchanges_and_weights_of_zero_none() -> None:
     assert (v.tolist(), active.tolist(), reached) == (b.tolist(), (b > 0).tolist(), True)
     many, all_reached = nonnegative_grams(np.eye(41)[None], np.zeros(2, int), np.array([b, -b]), most=20)
     assert (many.tolist(), all_reached.tolist()) == ([b.tolist(), (0 * b).tolist()], [True, True])
+
+
+def test_intervals_of_signed_weights_keep_their_penalties(scene: Scene) -> None:
+    """Each refit solves (A + ridge · diag var + smooth · mean var · DᵀD) w = c, D the first differences."""
+    terms = scene.terms()
+    made = cases(terms)
+    choices = [choose(c, Wish("free", 0.05, 0.1), gain=False) for c in made]
+    found = intervals(terms, made, choices, scene.blocks, np.zeros((2, 12)), count=7, seed=3, progress=silent)
+    assert found is not None
+    variance = np.concatenate(scene.x).var(axis=0)
+    step = np.diff(np.eye(12), axis=0)
+    penalty = 0.05 * np.diag(variance) + 0.1 * variance.mean() * step.T @ step
+    for drawn, moments in zip(found.resampled, resamples(scene.blocks, terms.joint.mean, count=7, seed=3), strict=True):
+        cov = moments.covariance
+        np.testing.assert_allclose(
+            drawn.T, np.linalg.solve(cov[:12, :12] + penalty, cov[:12, 12:]), rtol=1e-7, atol=1e-9
+        )
+
+
+def test_intervals_of_one_weight_for_all_bands(scene: Scene) -> None:
+    """The weight of the bands' sum, by least squares, and not below zero."""
+    terms = scene.terms(kind="scalar")
+    made = cases(terms)
+    choices = [choose(c, Wish("nonnegative"), gain=False) for c in made]
+    found = intervals(terms, made, choices, scene.blocks, np.zeros((2, 12)), count=5, seed=3, progress=silent)
+    assert found is not None
+    for drawn, moments in zip(found.resampled, resamples(scene.blocks, terms.joint.mean, count=5, seed=3), strict=True):
+        cov = moments.covariance
+        best = np.maximum(cov[:12, 12:].sum(axis=0) / cov[:12, :12].sum(), 0)
+        np.testing.assert_allclose(drawn, np.tile(best[:, None], 12), rtol=1e-9, atol=1e-12)

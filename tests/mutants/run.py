@@ -244,7 +244,7 @@ def tried(mutants: Sequence[Mutant], folder: Path, budget: float) -> list[Row]:
 
 
 def _left(rows: Sequence[Row]) -> list[list[str]]:
-    """The keys of what no test noticed, in this run or in one before that this one did not repeat."""
+    """The keys of what no test noticed, in this run or in an earlier one that it did not repeat."""
     kinds = {m.key: kind for m, kind, _ in rows}
     mine = [list(key) for key, kind in kinds.items() if kind not in (KILLED, EQUIVALENT)]
     return mine + [key for key in _kept()["left"] if tuple(key) not in kinds]
