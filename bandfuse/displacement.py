@@ -257,7 +257,7 @@ def _components(image: Floats, valid: Flags) -> Floats:
 
 def _correlations(t: Floats, p: Floats, t_valid: Flags, p_valid: Flags, reach: int) -> Floats:
     """(2 reach + 1, 2 reach + 1) correlations of images (k, H, W) with predictions that are moved by whole pixels, from
-    −reach on: over the pixels that are valid in both, weighted by the images' variances."""
+    −reach on: over the pixels that are valid in both, each times the variance of its image, and added."""
     from scipy.fft import irfft2, next_fast_len, rfft2
 
     size = [next_fast_len(side + reach, real=True) for side in t_valid.shape]
@@ -275,7 +275,7 @@ def _correlations(t: Floats, p: Floats, t_valid: Flags, p_valid: Flags, reach: i
 
     count = np.maximum(against(m, n), 1.0)
     enough = count > max(FEWEST / 2, t_valid.sum() / 4)
-    total, weight = np.zeros(count.shape), 0.0
+    total = np.zeros(count.shape)
     for image, prediction in zip(t, p, strict=True):
         a, b = np.where(t_valid, image, 0.0), np.where(p_valid, prediction, 0.0)
         fa, fb = transformed(a), transformed(b)
@@ -283,10 +283,8 @@ def _correlations(t: Floats, p: Floats, t_valid: Flags, p_valid: Flags, reach: i
         var_a = against(transformed(a * a), n) - sum_a**2 / count
         var_b = against(m, transformed(b * b)) - sum_b**2 / count
         product = against(fa, fb) - sum_a * sum_b / count
-        share = float(a[t_valid].var())
-        total += share * product / np.sqrt(np.maximum(var_a * var_b, 1e-300))
-        weight += share
-    return np.where(enough, total / max(weight, 1e-300), -np.inf)
+        total += float(a[t_valid].var()) * product / np.sqrt(np.maximum(var_a * var_b, 1e-300))
+    return np.where(enough, total, -np.inf)
 
 
 def _step(images: Floats, y: Floats, both: Flags) -> Floats:
@@ -296,10 +294,9 @@ def _step(images: Floats, y: Floats, both: Flags) -> Floats:
     for image, prediction in zip(images, y, strict=True):
         slopes: Floats = np.stack([g[inner] for g in np.gradient(prediction)])
         plain = np.stack([np.ones(slopes.shape[1]), prediction[inner]])
-        error: Floats = image[inner] - prediction[inner]
         basis = np.linalg.qr(plain.T)[0]
         slopes -= (slopes @ basis) @ basis.T
-        error = error - basis @ (basis.T @ error)
+        error: Floats = image[inner] - basis @ (basis.T @ image[inner])
         noise = max(float(error @ error), 1e-300)
         gram = gram + slopes @ slopes.T / noise
         right = right + slopes @ error / noise

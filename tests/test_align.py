@@ -21,6 +21,8 @@ from test_real import DATA
 from test_real import pytestmark as needs_real_data
 
 import bandfuse.raster.align as align_module
+import bandfuse.tools.shift as shift_module
+from bandfuse.config import Aligning
 from bandfuse.displacement import Shift, displacement
 from bandfuse.errors import MismatchError
 from bandfuse.overlap import blurred, gaussian_sigma, majority, of_corners, of_edges
@@ -820,6 +822,32 @@ def test_a_quarter_of_the_image_is_out_of_reach() -> None:
         assert (displacement(cube, target[:1]) is not None) is known
 
 
+def test_neither_units_nor_what_else_a_target_shows_hide_a_shift() -> None:
+    """The second component of the target is the cube's, the first is another ground's."""
+    detail, rows, cols = 4, 40, 50
+    image, other = ground(rows + 4, cols + 4, detail, seed=5), ground(rows, cols, detail, seed=77)
+    cube, own = seen_by(image, detail, 8, 8, rows, cols), seen_by(image, detail, 8, 12, rows, cols)[0]
+    strange = seen_by(other, detail, 0, 0, rows, cols)[3]
+    a, b = ((v - v.mean()) / v.std() for v in (strange, own))
+    for c, t in ((cube, [a + 0.5 * b, a - 0.5 * b]), (1e-14 * cube, [1e-15 * b])):
+        found = displacement(c, np.stack(t))
+        assert found is not None
+        assert found.certain
+        assert (found.columns, found.rows) == pytest.approx((1, 0), abs=0.05)
+
+
+def test_shifts_that_leave_little_to_compare_are_not_taken() -> None:
+    """Four columns are valid in both; where it would be fewer there is nothing to see."""
+    detail, rows, cols = 4, 40, 50
+    image = ground(rows + 4, cols + 4, detail, seed=5)
+    cube, target = seen_by(image, detail, 8, 8, rows, cols).copy(), seen_by(image, detail, 8, 16, rows, cols)[:2].copy()
+    cube[:, :, :8] = np.nan
+    target[:, :, 12:] = np.nan
+    found = displacement(cube, target)
+    assert found is not None
+    assert (found.columns, found.rows) == pytest.approx((2, 0), abs=0.1)
+
+
 def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
     """A target whose quarters are shifted apart says so."""
     detail, rows, cols = 4, 48, 48
@@ -860,6 +888,28 @@ def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path)
     assert unsure == "t.tif: whether it is shifted against c cannot be told"
     plain = open_scene(Place("c", (("scene", scene),)), training=True)
     assert (alignment_rows([plain]), alignment_messages([plain])) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("found", "by"),
+    [
+        (Shift(2.0, -1.0, 0.06, 0.9, 0.4), (2.0, -1.0)),
+        (Shift(2.0, -1.0, 0.3, 0.9, 0.4), (0.0, 0.0)),  # uncertain
+        (Shift(0.05, 0.05, 0.01, 0.9, 0.9), (0.0, 0.0)),  # small
+        (None, (0.0, 0.0)),
+    ],
+)
+def test_only_a_certain_shift_that_is_not_small_moves_a_target(
+    tmp_path: Path, found: Shift | None, by: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = write_tiff(tmp_path / "c.tif", spectra(3, 9, 14))
+    place = Place("c", (("scene", scene),), write_tiff(tmp_path / "t.tif", spectra(1, 9, 14, seed=1)))
+    monkeypatch.setattr(shift_module, "estimate_shift", lambda opened: found)
+    opened = shift_module.open_aligned(place, Aligning(shift="auto"))
+    assert (opened.moved, opened.shift) == (by, found)
+    assert shift_module.open_aligned(place, Aligning()).shift is None
+    given = shift_module.open_aligned(place, Aligning(shift=(1.0, 0.0)))
+    assert (given.moved, given.shift) == ((1.0, 0.0), found)
 
 
 def test_labels_that_are_moved_say_so(tmp_path: Path) -> None:
