@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,12 @@ def claimed(output: str) -> list[Mark] | None:
         return list(json.loads(claim_of(output).read_bytes()))
     except (OSError, ValueError):
         return None
+
+
+def unclaim(output: str) -> None:
+    """Take away what told of an output that the journal tells of. If that fails, the next run does it."""
+    with suppress(OSError):
+        claim_of(output).unlink()
 
 
 def is_own(output: str, versions: Iterable[Sequence[Mark]]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bandfuse.batches.crew import Crew
 from bandfuse.batches.journal import Event, Journal, last_done
-from bandfuse.batches.marks import checksum, claim_of, claimed, is_own, unchanged
+from bandfuse.batches.marks import checksum, claimed, is_own, unchanged, unclaim
 from bandfuse.batches.plan import Item, Plan
 from bandfuse.batches.work import Found
 from bandfuse.results import BatchItem
@@ -106,7 +106,7 @@ class Run:
             self._say({"event": "claimed", "item": key, "outputs": marks})
         self._flush()
         for item, _ in found.values():
-            claim_of(item.output).unlink(missing_ok=True)
+            unclaim(item.output)
 
     def _take_in(self) -> None:
         """What is done by now, one bundle at least."""
@@ -188,7 +188,7 @@ class Run:
         self._journal.write(self._events)
         for event in self._events:
             if event["event"] == "done":
-                claim_of(self._items[event["item"]].output).unlink(missing_ok=True)
+                unclaim(self._items[event["item"]].output)
         self._events.clear()
 
 
