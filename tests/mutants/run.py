@@ -198,7 +198,7 @@ def _say(text: str) -> None:
 
 def _count(word: str) -> Any:
     def seen(done: int, whole: int) -> None:
-        if sys.stdout.isatty() or done % 20 == 0 or done == whole:
+        if sys.stdout.isatty() or done % 10 == 0 or done == whole:
             _say(f"{done} of {whole} {word}")
 
     return seen
