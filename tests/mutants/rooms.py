@@ -31,10 +31,7 @@ TESTS = {
     "raster/read": "raster formats",
     "raster/describe": "raster metadata quirks",
     "raster/write": "raster outputs",
-    "output": "raster faults",
-    "batches/journal": "resume batch",
+    "output": "raster outputs",
+    "batches/journal": "resume",
 }
 """Test files (``tests/test_NAME.py``) of each file of bandfuse; its own doctests come with them."""
-
-ALWAYS = {"output": "faults"}
-"""Test files that start programs of their own: which lines these come by is not seen."""

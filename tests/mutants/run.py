@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import forks
-from rooms import ALWAYS, TESTS
+from rooms import TESTS
 from sample import Mutant, places, sampled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,14 +123,13 @@ def job_for(mutant: Mutant, known: Known, budget: float) -> forks.Job:
 
 
 def _chosen(mutant: Mutant, known: Known) -> dict[str, list[str]]:
-    """By test file: the tests that come by a line; whole files where other processes come by it;
-    all of a room where a change at import is seen by no test alone."""
+    """By test file: the tests that come by a line; all of a room where a change at import is seen by
+    no test alone."""
     path, files = f"bandfuse/{mutant.file}.py", test_files(mutant.file)
-    whole = {f"tests/test_{name}.py" for name in ALWAYS.get(mutant.file, "").split()}
+    whole: set[str] = set()
     chosen = {file: list(_coming_by(known[file], path, mutant.lines)) for file in files}
     if mutant.always:
-        whole |= set() if any(chosen.values()) else set(files)
-        whole.add(STRUCTURE)
+        whole = {STRUCTURE, *(() if any(chosen.values()) else files)}
     chosen |= {file: list(known[file]["took"]) for file in whole}
     return {file: tests for file, tests in chosen.items() if tests}
 
