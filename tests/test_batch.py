@@ -13,10 +13,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -27,11 +30,11 @@ from faults import Bench, Fault, environment
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
-from bandfuse.batches.cluster import _same_version
+from bandfuse.batches.cluster import _checking, _over, _same_version
 from bandfuse.batches.journal import Journal, last_done
 from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
-from bandfuse.errors import InputError, OutputError
+from bandfuse.errors import InputError, OutputError, RunError, is_transient
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
@@ -463,6 +466,9 @@ def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
     assert not alive(running.pid)
     assert "the same command goes on" in err, err
     assert not list(tmp_path.rglob(".*.partial"))
+    reasons = {r["reason"] for r in rows(tmp_path) if r["state"] != "done"}
+    assert reasons == {"the run was interrupted while it ran", "the run was interrupted before its turn"}
+    assert "interrupted before its turn" in (tmp_path / "out/batch.html").read_text()
 
 
 @POSIX
@@ -518,8 +524,8 @@ work._TOOLS["apply"] = deadly
 @contextmanager
 def dask_cluster(
     tmp_path: Path, workers: int = 2, env: dict[str, str] | None = None
-) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and workers as processes of their own, on loopback."""
+) -> Iterator[tuple[str, subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]]:
+    """A scheduler (its address, and its process) and workers as processes of their own, on loopback."""
     pytest.importorskip("distributed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -536,7 +542,7 @@ def dask_cluster(
         for _ in range(workers)
     ]  # fmt: skip
     try:
-        yield address, crew
+        yield address, scheduler, crew
     finally:
         for one in [*crew, scheduler]:
             one.kill()
@@ -560,7 +566,7 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
     mark = tmp_path / "killed"
     (tmp_path / "site/sitecustomize.py").write_text(ONCE.format(mark=str(mark)))
     path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with dask_cluster(tmp_path, env={**os.environ, "PYTHONPATH": path}) as (address, crew):
+    with dask_cluster(tmp_path, env={**os.environ, "PYTHONPATH": path}) as (address, _, crew):
         wait_for_workers(address, 2)
         running = process("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
         out, err = running.communicate()
@@ -568,6 +574,118 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
         assert sum(worker.poll() is not None for worker in crew) == 1
     assert running.returncode == 0, out + err
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
+
+
+SLOW = """
+import time
+import bandfuse.batches.work as work
+before = work._TOOLS["apply"]
+def slow(item, share, progress):
+    open(f"{folder}/{{item.scene}}.begun", "w").close()
+    try:
+        for _ in progress(range(30000), total=30000, label="slow"):
+            time.sleep(0.02)
+    except BaseException:
+        open(f"{folder}/{{item.scene}}.told", "w").close()
+        raise
+    return before(item, share, progress)
+work._TOOLS["apply"] = slow
+"""
+"""Python that runs at the start of a worker: a scene takes ten minutes; that it began and that it was ended is told by
+files."""
+
+
+def wait_for(path: Path, running: subprocess.Popen[str] | None = None) -> None:
+    """Wait for a file that another process makes."""
+    end = time.monotonic() + 280
+    while not path.exists():
+        assert time.monotonic() < end, f"no {path.name}"
+        assert running is None or running.poll() is None, running.communicate()
+        time.sleep(0.05)
+
+
+@POSIX
+@pytest.mark.filterwarnings("ignore")
+def test_a_foreign_cluster_is_told_of_ctrl_c_and_its_end_is_said(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    scene, target = tmp_path / "in/s000.tif", tmp_path / "in/s000_t.tif"
+    ok("train", scene, "--target", target, "-o", tmp_path / "run", "--no-fused", "--no-report")
+    file = batch_file(tmp_path, "jobs: [{name: fused, kind: apply, weights: run/weights.safetensors}]", defaults="{}")
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SLOW.format(folder=site))
+    path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+    listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    with dask_cluster(tmp_path, 1, env={**os.environ, "PYTHONPATH": path}) as (address, scheduler, _):
+        wait_for_workers(address, 1)
+        running = process("batch", file, "--scheduler", address, **listening)
+        wait_for(site / "s000.begun", running)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=280)
+        assert running.returncode == 130, err
+        assert "Traceback" not in err
+        wait_for(site / "s000.told")
+        assert {r["reason"] for r in rows(tmp_path)} == {"the run was interrupted while it ran"}
+        assert not list((tmp_path / "out/fused").iterdir())
+        (site / "s000.begun").unlink()
+        running = process("batch", file, "--scheduler", address)
+        wait_for(site / "s000.begun", running)
+        scheduler.kill()
+        _, err = running.communicate(timeout=280)
+    assert running.returncode == 1, err
+    told = [line for line in err.splitlines() if not line.startswith("started ")]
+    assert told[0] == "2 items"
+    assert told[1:] == [
+        f"error: the connection to the scheduler at {address} is lost. What is finished is kept; the same command goes "
+        "on with the rest."
+    ]
+    ok("batch", file)
+    assert [r["state"] for r in rows(tmp_path)] == ["done", "done"]
+
+
+def test_parts_that_end_as_they_are_looked_for_are_taken() -> None:
+    """The race of a future that ends just after a wait for it ran out."""
+
+    class Late(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            try:
+                return super().result(timeout)
+            except TimeoutError:
+                self.set_result("late")
+                raise
+
+    class Slow(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future = Late()
+            threading.Timer(0.002 * next(count), lambda: future.done() or future.set_result(fn(*args))).start()
+            return future
+
+    count = itertools.count()
+    spread = _over(Slow(), 8, threading.Event(), lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bandfuse.batches.cluster.LOOK", 0.003)
+        assert list(spread(int, [(i,) for i in range(40)])) == list(range(40))
+
+
+def test_a_part_that_is_lost_is_tried_again_and_a_lost_scheduler_ends_all() -> None:
+    class Gone(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            return futures.pop()
+
+    given_up: Future[Any] = Future()
+    given_up.cancel()
+    given_up.set_running_or_notify_cancel()
+    futures = [Future(), given_up]
+    client = SimpleNamespace(status="running")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bandfuse.batches.cluster.LOOK", 0.01)
+        spread = _over(Gone(), 1, threading.Event(), _checking(client, "tcp://s:1"))
+        with pytest.raises(RunError, match="lost a part") as lost:
+            list(spread(int, [(1,)]))
+        assert is_transient(lost.value)
+        client.status = "connecting"
+        with pytest.raises(RunError, match="connection to the scheduler at tcp://s:1 is lost"):
+            list(spread(int, [(1,)]))
 
 
 def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -582,11 +700,16 @@ def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pyte
 
 def test_workers_of_another_bandfuse_are_refused() -> None:
     class Client:
-        def run(self, work: Any) -> dict[str, str]:
-            return {"tcp://a:1": bandfuse.__version__, "tcp://b:1": "0.0.9"}
+        found: dict[str, Any] = {"tcp://a:1": bandfuse.__version__, "tcp://b:1": "0.0.9"}
+
+        def run(self, work: Any, on_error: str) -> dict[str, Any]:
+            return self.found
 
     with pytest.raises(InputError, match=r"tcp://b:1 with 0\.0\.9; expected bandfuse"):
         _same_version(Client(), "tcp://s:1")
-    Client.run = lambda self, work: {}  # type: ignore[assignment]
+    Client.found = {"tcp://a:1": ModuleNotFoundError("No module named 'bandfuse'")}
+    with pytest.raises(InputError, match="tcp://a:1 with No module named 'bandfuse'; expected bandfuse"):
+        _same_version(Client(), "tcp://s:1")
+    Client.found = {}
     with pytest.raises(InputError, match="has no workers"):
         _same_version(Client(), "tcp://s:1")

@@ -23,7 +23,7 @@ from bandfuse.batches.journal import Journal, last_done, look_into
 from bandfuse.batches.marks import inputs_of, on_disk
 from bandfuse.batches.run import Run
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
-from bandfuse.batches.work import Share, work, work_all
+from bandfuse.batches.work import Share, ticking, work, work_all
 from bandfuse.errors import RunError
 from bandfuse.placing import _host, _start_of
 from bandfuse.results import BatchItem, BatchResult
@@ -406,7 +406,7 @@ def test_what_goes_on_near_ends_at_its_next_step() -> None:
 
     def long_work() -> None:
         try:
-            for _ in crew._ticking(endless(), total=1, label="fit"):
+            for _ in ticking(crew.stopped.is_set)(endless(), total=1, label="fit"):
                 pass
         except RunError as error:
             seen.append(error)

@@ -7,7 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import bandfuse
@@ -19,10 +19,10 @@ from bandfuse.batches.plan import FILES, Plan, plan
 from bandfuse.batches.run import Run, Watch, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
 from bandfuse.batches.summary import with_drift, write_summary
-from bandfuse.errors import ConfigError, OutputError
+from bandfuse.errors import BandfuseError, ConfigError, OutputError
 from bandfuse.output import whole_files
 from bandfuse.placing import settle
-from bandfuse.results import BatchPlan, BatchResult, PlannedItem
+from bandfuse.results import BatchItem, BatchPlan, BatchResult, PlannedItem
 
 
 def batch(
@@ -54,24 +54,42 @@ def batch(
     config, made = planned(path, sets)
     folder = made.folder
     _require_free(folder, overwrite=overwrite)
-    with (
-        _crew(workers, dask=dask, scheduler=scheduler) as crew,
-        Journal(require_folder(folder), fresh=fresh) as journal,
-        crew,
-    ):
-        _settle(made)
-        write_manifest(folder, config, made, journal.before)
-        rows = with_drift(Run(made, crew, journal, watch, overwrite=overwrite)(fail_fast=fail_fast))
-        _settle(made)
-        write_manifest(folder, config, made, journal.read())
+    run = None
+    try:
+        with (
+            _crew(workers, dask=dask, scheduler=scheduler) as crew,
+            Journal(require_folder(folder), fresh=fresh) as journal,
+            crew,
+        ):
+            _settle(made)
+            write_manifest(folder, config, made, journal.before)
+            run = Run(made, crew, journal, watch, overwrite=overwrite)
+            rows = with_drift(run(fail_fast=fail_fast))
+            _settle(made)
+            write_manifest(folder, config, made, journal.read())
+    except BaseException:
+        if run is not None:
+            _leave_summary(run, folder, started)
+        raise
+    result = _summed(rows, folder, started)
+    write_summary(result, folder)
+    return result
+
+
+def _summed(rows: list[BatchItem], folder: Path, started: float) -> BatchResult:
     states = [row.state for row in rows]
-    result = BatchResult(
+    return BatchResult(
         output=str(folder), done=states.count("done"), failed=states.count("failed"),
         skipped=states.count("skipped"), kept=sum(row.kept for row in rows),
         seconds=time.perf_counter() - started, items=rows,
     )  # fmt: skip
-    write_summary(result, folder)
-    return result
+
+
+def _leave_summary(run: Run, folder: Path, started: float) -> None:
+    """After an interruption: what is done and what is not, without pictures. What ended the run is what is
+    told, not that this could not be written either."""
+    with suppress(BandfuseError, OSError):
+        write_summary(_summed(run.rows(), folder, started), folder, pictures=0)
 
 
 def planned(path: str | Path, sets: Sequence[str] = ()) -> tuple[BatchConfig, Plan]:

@@ -8,28 +8,28 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Any
 
 from bandfuse.batches.marks import size_of
 from bandfuse.batches.plan import Item
-from bandfuse.batches.work import Found, Share, work_all, work_in_parts
-from bandfuse.errors import RunError
+from bandfuse.batches.work import Found, Share, ticking, work_all, work_in_parts
 from bandfuse.stream import Spread
 from bandfuse.tools.effort import Effort
-
-R = TypeVar("R")
 
 SPREAD_FROM = 256 * 2**20
 """Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
 
 ASKED, WAIT = 20, 0.5
 """How often a worker is asked to end, and how many seconds it is waited for each time."""
+
+LOOK = 0.5
+"""Seconds of waiting, after which it is looked whether all has ended, or who does the work is lost."""
 
 LEFT_TO_PARENT = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 """Signals that the terminal sends to all processes at once. The parent ends its workers itself."""
@@ -48,11 +48,20 @@ class Inline(Executor):
         return future
 
 
+def _well() -> None:
+    """Who does the work is always there, and nobody must be told that all ends."""
+
+
 @dataclass
 class Crew:
-    """``slots``: bundles of items that may be given out at once; ``share``: what each may take; ``renew`` makes the
-    executor again when its processes died. ``bundle``: most items of a bundle. ``spread``: has parts of big items done;
-    these are seen to by ``near``, one at a time, until all is ``stopped``."""
+    """Who does the items.
+
+    ``slots``: bundles of items that may be given out at once; ``share``: what each may take; ``renew``
+    makes the executor again when its processes died. ``bundle``: most items of a bundle. ``spread``: has
+    parts of big items done; these are seen to by ``near``, one at a time, until all is ``stopped``.
+    ``work``: does a bundle. ``check``: raises once nobody will do any more; ``leave``: tells others that
+    what they do is not wanted any more.
+    """
 
     slots: int
     share: Share
@@ -62,6 +71,9 @@ class Crew:
     spread: Spread | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     near: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item"))
+    work: Callable[[Sequence[Item], Share], list[Found]] = work_all
+    check: Callable[[], None] = _well
+    leave: Callable[[], None] = _well
 
     def takes(self, bundle: Sequence[Item], ready: Sequence[Item]) -> bool:
         """Whether the first that is ready is to go with a bundle: any goes alone, small ones together as long as
@@ -74,15 +86,22 @@ class Crew:
     def give(self, items: Sequence[Item]) -> Future[list[Found]]:
         """Have items done: a big one here, its passes in parts by a cluster's workers."""
         if self.spread is not None and is_big(items[0]):
-            return self.near.submit(work_in_parts, items, self.share, self.spread, self._ticking)
-        return self.executor.submit(work_all, items, self.share)
+            progress = ticking(self.stopped.is_set)
+            return self.near.submit(work_in_parts, items, self.share, self.spread, progress)
+        return self.executor.submit(self.work, items, self.share)
 
-    def _ticking(self, items: Iterable[R], total: int, label: str) -> Iterator[R]:
-        """No progress is shown; what goes on ends at its next step once all is stopped."""
-        for item in items:
-            if self.stopped.is_set():
-                raise RunError("stopped")
-            yield item
+    def wait(self, futures: Collection[Future[list[Found]]]) -> list[Future[list[Found]]]:
+        """Those that are done by now, one at least; what came to its end stands before what was lost.
+
+        Raises
+        ------
+        RunError : nobody is left who would do them.
+        """
+        while True:
+            ended = wait(futures, timeout=LOOK, return_when=FIRST_COMPLETED).done
+            if ended:
+                return sorted(ended, key=lambda f: f.cancelled() or f.exception() is not None)
+            self.check()
 
     def __enter__(self) -> Crew:
         return self
@@ -90,6 +109,7 @@ class Crew:
     def __exit__(self, *exc: object) -> None:
         """Nothing more is begun, and what goes on near is waited for."""
         self.stopped.set()
+        self.leave()
         self.near.shutdown(wait=True, cancel_futures=True)
 
     def restart(self) -> None:

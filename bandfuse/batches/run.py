@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -55,12 +55,24 @@ class Run:
         while self._ready or self._running or self._alone:
             self._give_out()
             self._flush()
-            if self._running:
-                self._take_in()
-            self._flush()
+            try:
+                if self._running:
+                    self._take_in()
+            finally:
+                self._flush()
             if fail_fast and any(row.state == "failed" for rows in self._rows.values() for row in rows):
                 self._stop()
-        return [row for key in self._items for row in self._rows[key]]
+        return self.rows()
+
+    def rows(self) -> list[BatchItem]:
+        """The rows of all items in order of the plan, at any moment: what has not come to its end is skipped."""
+        return [row for item in self._items.values() for row in self._rows.get(item.key, [self._unfinished(item)])]
+
+    def _unfinished(self, item: Item) -> BatchItem:
+        """The row of an item in a run that was interrupted."""
+        running = any(item in items for items in self._running.values())
+        reason = f"the run was interrupted {'while it ran' if running else 'before its turn'}"
+        return BatchItem(job=item.job, scene=item.scene, state="skipped", reason=reason)
 
     def _give_out(self) -> None:
         """Fill the crew's slots; what a process died of is tried alone."""
@@ -110,13 +122,13 @@ class Run:
 
     def _take_in(self) -> None:
         """What is done by now, one bundle at least."""
-        ended, _ = wait(self._running, return_when=FIRST_COMPLETED)
-        for future in ended:
+        for future in self._crew.wait(self._running):
             items = self._running.pop(future, None)
             if items is None:
                 continue
             error = CancelledError("it was given up") if future.cancelled() else future.exception()
             if error is not None:
+                self._crew.check()
                 self._mourn(items, error)
                 continue
             for item, one in zip(items, future.result(), strict=True):

@@ -54,12 +54,12 @@ def drift(found: dict[str, Floats]) -> dict[str, float]:
     return {key: float(np.linalg.norm(w - middle)) / size for key, w in found.items()} if size else {}
 
 
-def write_summary(result: BatchResult, folder: Path) -> None:
-    """The three files, each whole or not at all."""
+def write_summary(result: BatchResult, folder: Path, *, pictures: int = PICTURES) -> None:
+    """The three files, each whole or not at all; the page with at most so many ``pictures``."""
     texts = {
         "batch.json": result.model_dump_json(indent=1),
         "batch.csv": as_csv(result.items),
-        "batch.html": as_html(result, folder),
+        "batch.html": as_html(result, folder, pictures=pictures),
     }
     for name, text in texts.items():
         with whole_files(folder / name) as scratch:
@@ -85,12 +85,12 @@ def _score_names(items: Iterable[BatchItem]) -> list[str]:
     return list(dict.fromkeys(name for item in items for name in item.scores))
 
 
-def as_html(result: BatchResult, folder: Path) -> str:
+def as_html(result: BatchResult, folder: Path, *, pictures: int = PICTURES) -> str:
     """The page: self-contained, all text escaped, links relative to the folder."""
     template = resources.files("bandfuse.batches").joinpath("batch.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     names = _score_names(result.items)
-    left = PICTURES
+    left = pictures
     rows = []
     for item in result.items:
         look = _look(item) if left > 0 else None

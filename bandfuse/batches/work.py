@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bandfuse.batches.marks import Mark, checksum, claim, inputs_of, mark, output_files
 from bandfuse.batches.plan import Item
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
-from bandfuse.errors import BandfuseError, InputError, is_transient
+from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
 from bandfuse.output import check_file, whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.results import Scores
 from bandfuse.stream import Spread
 from bandfuse.tools.effort import elsewhere
+
+T = TypeVar("T")
 
 Found = dict[str, Any]
 """What came of an item, for the journal."""
@@ -31,9 +33,22 @@ class Share:
     memory: int | None = None
 
 
+def ticking(unwanted: Callable[[], bool]) -> Progress:
+    """The progress that shows nothing, and ends what goes on at its next step once that is unwanted."""
+
+    def tick(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+        for item in items:
+            if unwanted():
+                raise RunError("stopped")
+            yield item
+
+    return tick
+
+
 def work_all(items: Sequence[Item], share: Share, progress: Progress = silent) -> list[Found]:
     """Do items one after the other."""
-    return [work(item, share, progress) for item in items]
+    every = progress(items, total=len(items), label="items")
+    return [work(item, share, progress) for item in every]
 
 
 def work_in_parts(items: Sequence[Item], share: Share, spread: Spread, progress: Progress) -> list[Found]:
@@ -84,7 +99,7 @@ def _failure(reason: str, started: float, *, transient: bool) -> Found:
 def _train(item: Item, share: Share, progress: Progress) -> Found:
     from bandfuse.tools.train import train
 
-    ready = partial(claim, item.output)
+    ready = partial(_claim, item, progress)
     report, messages = train(TrainConfig(**_settings(item, share)), progress, ready=ready)
     scores = _mean(report.scores.holdout or report.scores.train)
     sums = {file.path: file.sha256 for file in report.inputs}
@@ -97,7 +112,7 @@ def _train(item: Item, share: Share, progress: Progress) -> Found:
 def _apply(item: Item, share: Share, progress: Progress) -> Found:
     from bandfuse.tools.apply import apply
 
-    ready = partial(claim, item.output)
+    ready = partial(_claim, item, progress)
     result = apply(str(item.weights), ApplyConfig(**_settings(item, share)), progress, ready=ready)
     return {"scores": {"valid_share": result.valid_share}, "messages": result.messages}
 
@@ -110,9 +125,15 @@ def _evaluate(item: Item, share: Share, progress: Progress) -> Found:
     inputs = [Path(p) for p in inputs_of(item)]
     seen = check_file(path, overwrite=overwrite, inputs=inputs)
     result = evaluate(str(item.weights), EvaluateConfig(**settings), progress)
-    with whole_files(path, inputs, partial(claim, item.output), seen) as scratch:
+    with whole_files(path, inputs, partial(_claim, item, progress), seen) as scratch:
         scratch.write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return {"scores": _mean(result.scores), "messages": result.messages}
+
+
+def _claim(item: Item, progress: Progress, scratch: Path) -> None:
+    """Before an output takes its place: the last step at which unwanted work ends."""
+    for _ in progress((None,), total=1, label="place"):
+        claim(item.output, scratch)
 
 
 _TOOLS = {"train": _train, "train-apply": _train, "apply": _apply, "evaluate": _evaluate}

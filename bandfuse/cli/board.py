@@ -20,7 +20,7 @@ SHOWN = 6
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """A live table in a terminal; one line per end of an item elsewhere; nothing when quiet."""
+    """A live table in a terminal; a line per start and end of an item elsewhere; nothing when quiet."""
     if show.Level.now < 0:
         yield lambda event: None
     elif sys.stderr.isatty():
@@ -34,12 +34,14 @@ def watching() -> Iterator[Watch]:
 
 
 def _say(event: dict[str, Any]) -> None:
-    """A line for what ended, with the reason of what failed."""
+    """A line for what begins and what ended, with the reason of what failed."""
     kind = event["event"]
     if kind == "planned":
         show.note(show.count(event["items"], "item"))
     elif kind in ("failed", "skipped", "retry", "left-out"):
         show.note(f"{kind} {event['item']}: {event['reason']}")
+    elif kind == "started":
+        show.note(f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else ""))
     elif kind == "done":
         show.note(f"done {event['item']}: {event['seconds']:.1f} s")
 
