@@ -10,6 +10,7 @@ The rooms, from the ground up. A file imports only from floors below its own (in
               matching                                names of bands that are taken by position
               values                                  what numbers bands hold
               sensors  names                          known responses; file names for others
+              needs                                   which setting needs which
     floor 3   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models
               order                                   bands out of order, detectors that overlap
               overlap  displacement                   shares of areas; by how much two images are shifted

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bandfuse.errors import ConfigError, nearest
+from bandfuse.needs import Need, given_of, unmet
 from bandfuse.sensors import is_file
 
 M = TypeVar("M", bound="Config")
@@ -86,9 +96,12 @@ Strength = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Config(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change."""
+    """Base of all settings: unknown keys are errors, values do not change, and none is given that has no
+    meaning beside the others (``needs``)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    needs: ClassVar[tuple[Need, ...]] = ()
 
     @field_validator("*", mode="before")
     @classmethod
@@ -97,6 +110,21 @@ class Config(BaseModel):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise ValueError("a value, not yes or no")
         return value
+
+    @model_validator(mode="after")
+    def _all_have_a_meaning(self, info: ValidationInfo) -> Self:
+        """A flag of the command line (``flags`` of the context) has one even where it says the default."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        flags = (info.context or {}).get("flags", frozenset())
+        for error in unmet(self.needs, given_of(values, self.default_values(), flags), values):
+            raise error
+        return self
+
+    @classmethod
+    def default_values(cls) -> dict[str, Any]:
+        """Every setting as it is if it is not given; None for one that must be."""
+        fields = cls.model_fields.items()
+        return {n: None if f.is_required() else f.get_default(call_default_factory=True) for n, f in fields}
 
 
 class Running(Config):
@@ -214,7 +242,18 @@ class Aligning(Config):
 
 
 class TrainConfig(Inputs, Units, Limits, Aligning, Running):
-    """Settings of ``bandfuse train``."""
+    """Settings of ``bandfuse train``. What depends on the objective is refused by
+    :func:`bandfuse.tools.resolve.resolve`."""
+
+    needs = (
+        Need("lr schedule batch_size patience checkpoint", "optimizer", ("adam", "adamw", "sgd")),
+        Need("momentum", "optimizer", ("sgd",)),
+        Need("weight_decay", "optimizer", ("adamw",)),
+        Need("checkpoint_every", "checkpoint"),
+        Need("huber_delta", "loss", ("huber",)),
+        Need("stac", "no_fused", (False,)),
+        Need("figures", "no_report", (False,)),
+    )
 
     output: str | None = Field(None, description="Folder of the run, made new.")
     target: Texts = Field(
@@ -406,8 +445,16 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
         return value
 
 
+INTEGERS = ("uint8", "int16", "uint16", "int32")
+"""Types of an output that need a scale."""
+
+STORED: tuple[Need, ...] = (Need("scale offset_out", "dtype", INTEGERS),)
+
+
 class Encoded(Config):
     """How fused values are stored."""
+
+    needs: ClassVar[tuple[Need, ...]] = STORED
 
     dtype: Literal["float32", "float64", "uint8", "int16", "uint16", "int32"] = Field(
         "float32", description="Type of the output. Integers need --scale."
@@ -429,6 +476,12 @@ def ending_of(driver: str | None) -> str:
 
 class ApplyConfig(Inputs, Units, Encoded, Running):
     """Settings of ``bandfuse apply``."""
+
+    needs = (
+        *STORED,
+        Need("min_coverage", "resample"),
+        Need("resample nodata_policy use_common", "inverse", (False,)),
+    )
 
     output: str | None = Field(None, description="Raster to write; with several scenes a folder or a template.")
     stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
@@ -455,6 +508,8 @@ class ApplyConfig(Inputs, Units, Encoded, Running):
 
 class ResampleConfig(Inputs, Encoded, Running):
     """Settings of ``bandfuse resample``."""
+
+    needs = (Need("stac dtype scale offset_out driver co device", "weights_only", (False,)), *STORED)
 
     sensor: str | None = Field(
         None,
@@ -492,6 +547,8 @@ class EvaluateConfig(Inputs, Units, Limits, Aligning, Running):
 class ExportConfig(AnyUnits):
     """Settings of ``bandfuse export``."""
 
+    needs = (Need("form", "to", ("vrt",)), Need("pan", "to", ("pansharpen",)))
+
     to: Literal["vrt", "pansharpen", "csv", "json", "numpy", "srf", "sli", "bandmathx", "onnx", "pt2"] = Field(
         description="vrt: fused bands that GDAL and QGIS compute; pansharpen: GDAL's weighted Brovey; csv, json, "
         "numpy: "
@@ -521,19 +578,27 @@ class ReportConfig(Config):
 class CompareConfig(Config):
     """Settings of ``bandfuse compare``."""
 
+    needs = (Need("overwrite", "output"),)
+
     output: str | None = Field(None, description="HTML file to write; nothing is written if not given.")
     overwrite: bool = Field(False, description="Replace an existing output.")
 
 
-def build(model: type[M], given: Mapping[str, Any], where: Mapping[str, str] | None = None) -> M:
-    """Check settings; ``where`` says by key where a setting was made.
+def build(
+    model: type[M],
+    given: Mapping[str, Any],
+    where: Mapping[str, str] | None = None,
+    flags: Set[str] = frozenset(),
+) -> M:
+    """Check settings; ``where`` says by key where a setting was made, ``flags`` which of them are flags of the command
+    line.
 
     Raises
     ------
     ConfigError : the first thing that does not fit, with the nearest known key or the values allowed.
     """
     try:
-        return model.model_validate(dict(given))
+        return model.model_validate(dict(given), context={"flags": flags})
     except ValidationError as error:
         raise _explain(model, error, where or {}) from error
 

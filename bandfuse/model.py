@@ -30,8 +30,14 @@ class Model:
 
         Raises
         ------
-        MismatchError : weights are per scene, this scene was not among them, and the common ones were not asked for.
+        MismatchError : weights are per scene, this scene was not among them, and the common ones were not asked for;
+        or these were, of weights that have no others.
         """
+        if use_common and not self.per_scene:
+            raise MismatchError(
+                "--use-common has no meaning for these weights", got="weights that all scenes share",
+                expected="weights of a training with --scope per-scene", remedy="Leave --use-common out.",
+            )  # fmt: skip
         for name in names:
             if name in self.scenes:
                 return self.scenes[name]

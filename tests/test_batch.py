@@ -218,6 +218,7 @@ WRONG = [
     ("scenes: [{glob: in/*.tif, match: 'y'}]", "the name 's000.tif' does not match"),
     ("scenes: [{glob: in/*0.tif, target: '{nothing}.tif'}]", "target template cannot be filled"),
     ("scenes: [{files: [in/s000.tif, ./other/in/s000.tif]}]", "two scenes would have the same output"),
+    ("scenes: [{files: in/s000.tif, asset: red}]", "asset has no meaning without items; got asset: red"),
     ("output: ${HOME}/x", "${HOME} is not declared"),
     ("jobs: [{name: a, kind: apply, weights: b}, {name: b, kind: train}]", "needs 'b', which comes later"),
     ("jobs: [{name: a, kind: apply, weights: a}]", "which is this job itself"),
@@ -234,6 +235,12 @@ WRONG = [
     ("jobs: [{name: a, kind: train, wieghts: x}]", "unknown key 'wieghts'. Did you mean 'weights'?"),
     ("jobs: [{name: a, kind: train, weights: x}]", "trains, and takes no weights"),
     ("jobs: [{name: a, kind: train, settings: {gain: true, constraint: free}}]", "--gain has no meaning"),
+    ("jobs: [{name: a, kind: train, settings: {momentum: 0.5}}]", "--momentum has no meaning with --optimizer lbfgs"),
+    ("jobs: [{name: a, kind: train, settings: {stac: true}}]", "--stac has no meaning with --no-fused"),
+    (
+        "jobs: [{name: a, kind: train}, {name: b, kind: apply, weights: a, pool: each}]",
+        "pool has no meaning with kind: apply",
+    ),
     ("jobs: [{kind: train}]", "key 'name' is missing"),
 ]
 

@@ -36,7 +36,10 @@ def make(tmp_path: Path) -> Callable[..., TrainConfig]:
             "loss": "huber", "optimizer": "adamw", "batch_size": 600, "steps": 35, "patience": 2, "checkpoint_every": 0,
             "folds": 0,
         }  # fmt: skip
-        return TrainConfig.model_validate(values | how)
+        values |= how
+        sampled = {"batch_size", "patience"} if values["loss"] == "mse" else set()
+        idle = sampled | (set() if "checkpoint" in how else {"checkpoint_every"})
+        return TrainConfig.model_validate({key: value for key, value in values.items() if key not in idle})
 
     return config
 

@@ -422,8 +422,8 @@ def test_a_function_of_your_own_from_files(tmp_path: Path, files: list[str]) -> 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--schedule", "cosine"], "--schedule has no meaning for lbfgs"),
-        (["--checkpoint", "c"], "--checkpoint has no meaning for lbfgs"),
+        (["--schedule", "cosine"], "--schedule has no meaning with --optimizer lbfgs"),
+        (["--checkpoint", "c"], "--checkpoint has no meaning with --optimizer lbfgs"),
         (["--loss", "mae", "--ridge", "1"], "--ridge has no meaning for"),
         (["--loss", "custom"], "loss custom needs a function"),
     ],

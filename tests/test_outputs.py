@@ -23,7 +23,7 @@ from bandfuse.errors import OutputError
 from bandfuse.fusion import Fusion
 from bandfuse.model import Model
 from bandfuse.raster import check_options, describe
-from bandfuse.raster.options import Option, options_of
+from bandfuse.raster.options import Option, options_of, types_of
 from bandfuse.weightsfile import dumps
 
 NAMES = ["blue, deep", "near {infrared}", "third"]
@@ -220,6 +220,42 @@ def test_what_a_driver_would_not_take_is_said_before_anything_is_written(
     done = cli("apply", weights, cube, "-o", folder / "y", "--driver", driver, "--co", option)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
     assert said in done.err
+    assert listing(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("driver", "dtype", "holds", "use"),
+    [
+        ("JPEG", "float32", "uint8 or uint16", "--dtype uint8 --scale S --offset-out O"),
+        ("PNG", "int16", "uint8 or uint16", "--dtype uint8 --scale S --offset-out O"),
+        ("BMP", "float64", "uint8", "--dtype uint8 --scale S --offset-out O"),
+        ("GTX", "int32", "float32", "--dtype float32"),
+    ],
+)
+def test_a_type_that_a_driver_cannot_hold_is_refused_with_those_it_can(
+    scene: tuple[Path, Path, Path], driver: str, dtype: str, holds: str, use: str
+) -> None:
+    if not types_of("GTiff"):
+        pytest.skip("the drivers of this GDAL tell nothing")
+    weights, cube, folder = scene
+    before = listing(folder)
+    flags = ("--dtype", dtype, *(("--scale", 0.01) if "int" in dtype else ()))
+    done = cli("apply", weights, cube, "-o", folder / "y", "--driver", driver, *flags)
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert f"the driver {driver} holds no {dtype}; got --dtype {dtype}; expected --dtype {holds}." in done.err
+    assert f"Use {use}, or another driver, such as GTiff." in done.err
+    assert listing(folder) == before
+
+
+def test_what_only_the_driver_knows_is_said_with_another_driver(scene: tuple[Path, Path, Path]) -> None:
+    """As many bands as no picture has; the disk is not to blame."""
+    weights, cube, folder = scene
+    before = listing(folder)
+    for name in ("y.xyz", "y.vrt"):
+        done = cli("apply", weights, cube, "-o", folder / name)
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert f"{name} cannot be made by the driver {name[2:].upper()}; got " in done.err
+        assert "Use another driver, such as GTiff" in done.err
     assert listing(folder) == before
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 import zipfile
@@ -35,9 +36,9 @@ def weights(folder: Path) -> None:
     ok("train", folder / "in/s000.tif", "--groups", "equal:2", "-o", folder / "w", "--no-report", "--no-fused")
 
 
-def kept(folder: Path) -> list[bool]:
+def kept(folder: Path, output: str = "out") -> list[bool]:
     ok("batch", folder / "b.yaml")
-    return [r["kept"] for r in rows(folder)]
+    return [r["kept"] for r in json.loads((folder / output / "batch.json").read_text())["items"]]
 
 
 # ----------------------------------------------------------------------------------------------------------- replacing
@@ -287,6 +288,91 @@ def test_a_header_that_comes_later_counts(tmp_path: Path) -> None:
     assert kept(tmp_path) == [False]
     (tmp_path / "in/s000.tif.aux.xml").write_text("<PAMDataset/>")
     assert kept(tmp_path) == [False]
+
+
+def chunks(folder: Path) -> list[Path]:
+    """The files of a store that hold pixels."""
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name[0] != "." and p.suffix != ".json")
+
+
+def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
+    """As an output, and as an input; in the journal a folder is one entry."""
+    scenes_in(tmp_path, 1)
+    weights(tmp_path)
+    file = batch_file(tmp_path, APPLY, defaults="{driver: Zarr}")
+    assert kept(tmp_path) == [False]
+    (made,) = (tmp_path / "out/fused").glob("*.zarr")
+    assert kept(tmp_path) == [True]
+    for change in (Path.unlink, lambda chunk: chunk.write_bytes(chunk.read_bytes()[:-1] + b"!")):
+        change(chunks(made)[0])
+        done = cli("batch", file)
+        assert (done.code, "exists" in rows(tmp_path)[0]["reason"]) == (1, True), "it is not as it was written"
+        ok("batch", file, "--overwrite")
+        assert kept(tmp_path) == [True]
+    scene = made.rename(tmp_path / "s.zarr")
+    ok("train", scene, "--groups", "equal:2", "-o", tmp_path / "w2", "--no-report", "--no-fused")
+    for name in ("s.zarr", f'ZARR:"{scene}":/fused'):
+        (tmp_path / "b.yaml").write_text(
+            f"version: 1\noutput: out2\nscenes: [{{files: ['{name}']}}]\n"
+            "jobs: [{name: f, kind: apply, weights: w2/weights.safetensors}]\n"
+        )
+        assert kept(tmp_path, "out2") == [False], name
+        assert kept(tmp_path, "out2") == [True]
+        lines = [json.loads(line) for line in (tmp_path / "out2/journal.jsonl").read_text().splitlines()]
+        event = next(line for line in lines if line["event"] == "done")
+        assert [m["path"] for m in event["inputs"] if "s.zarr" in m["path"]] == [str(scene)]
+        chunk = chunks(scene)[0]
+        content = chunk.read_bytes()
+        os.utime(chunk, ns=(1, 1))
+        assert kept(tmp_path, "out2") == [True], "the same content"
+        chunk.unlink()
+        assert kept(tmp_path, "out2") == [False]
+        chunk.write_bytes(content)
+        assert kept(tmp_path, "out2") == [False]
+        shutil.rmtree(tmp_path / "out2")
+
+
+def test_a_left_out_scene_that_may_work_now_is_tried(tmp_path: Path) -> None:
+    """A mosaic whose part is not there is left out of a pooled training; the part comes, and nothing else changes."""
+    scenes_in(tmp_path, 3)
+    part = tmp_path / "part.tif"
+    (tmp_path / "in/s001.tif").rename(part)
+    rasterio.shutil.copy(part, tmp_path / "in/s001.vrt", driver="VRT")
+    file = batch_file(tmp_path, "jobs: [{name: pooled, kind: train}]")
+    file.write_text(file.read_text().replace("in/*.tif", "in/s*[0-9].*"))
+    hidden = part.rename(tmp_path / "hidden.tif")
+    assert cli("batch", file).code == 1
+    assert [(r["scene"], r["state"]) for r in rows(tmp_path)] == [("", "done"), ("s001", "failed")]
+    assert cli("batch", file).code == 1
+    assert rows(tmp_path)[0]["kept"]
+    hidden.rename(part)
+    ok("batch", file)
+    assert [(r["scene"], r["state"], r["kept"]) for r in rows(tmp_path)] == [("", "done", False)]
+
+
+def test_a_left_out_scene_that_can_be_read_by_now_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scene that the system does not let us read costs no other one, and is tried once it can be read."""
+    scenes_in(tmp_path, 3)
+    closed = [str(tmp_path / "in/s001.tif")]
+    real_open, real_access = open, os.access
+
+    def opened(path: Any, *more: Any, **how: Any) -> Any:
+        if path in closed:
+            raise PermissionError(13, "Permission denied", path)
+        return real_open(path, *more, **how)
+
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr("os.access", lambda p, *how, **more: p not in closed and real_access(p, *how, **more))
+    content = (tmp_path / "in/s001.tif").read_bytes()
+    (tmp_path / "in/s001.tif").write_bytes(content[:300])
+    file = batch_file(tmp_path, "jobs: [{name: pooled, kind: train}]")
+    assert cli("batch", file).code == 1
+    assert [(r["scene"], r["state"]) for r in rows(tmp_path)] == [("", "done"), ("s001", "failed")]
+    assert cli("batch", file).code == 1
+    assert rows(tmp_path)[0]["kept"]
+    closed.clear()
+    assert cli("batch", file).code == 1
+    assert not rows(tmp_path)[0]["kept"]
 
 
 # ----------------------------------------------------------------------------------------------------------- surviving

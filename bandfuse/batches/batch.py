@@ -54,7 +54,7 @@ def batch(
     config, made = planned(path, sets)
     folder = made.folder
     _require_free(folder, overwrite=overwrite)
-    run = None
+    run, result = None, None
     try:
         with (
             _crew(workers, dask=dask, scheduler=scheduler) as crew,
@@ -67,11 +67,10 @@ def batch(
             rows = with_drift(run(fail_fast=fail_fast))
             _settle(made)
             write_manifest(folder, config, made, journal.read())
-    except BaseException:
-        if run is not None:
+        result = _summed(rows, folder, started)
+    finally:
+        if run is not None and result is None:
             _leave_summary(run, folder, started)
-        raise
-    result = _summed(rows, folder, started)
     write_summary(result, folder)
     return result
 

@@ -107,7 +107,7 @@ def _own(distributed: Any, workers: int | None) -> Any:
     try:
         return distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True,
-            silence_logs=logging.CRITICAL,
+            silence_logs=logging.CRITICAL, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
         )  # fmt: skip
     except (OSError, RuntimeError) as error:
         raise RunError(
@@ -172,9 +172,7 @@ ENDING = ("closing", "closed", "failed", "closing_gracefully")
 """States of a worker that has lost its scheduler, or is to end."""
 
 
-def _over(
-    executor: Executor, workers: int, stopped: threading.Event, check: Callable[[], None]
-) -> Spread:
+def _over(executor: Executor, workers: int, stopped: threading.Event, check: Callable[[], None]) -> Spread:
     """Parts of one item as tasks of a cluster; a few more than it has workers are given out at once. Once
     all is stopped none is waited for: its worker may be gone."""
 

@@ -112,7 +112,12 @@ def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: 
     """The earlier job or the file that a job takes its weights from."""
     trains = job.kind in ("train", "train-apply")
     if trains and job.weights is not None:
-        raise ConfigError(f"{place}: job {job.name!r} trains, and takes no weights")
+        raise ConfigError(f"{place}: job {job.name!r} trains, and takes no weights", remedy="Leave weights out.")
+    if job.pool != "all" and not trains:
+        raise ConfigError(
+            f"{place}: job {job.name!r}, pool has no meaning with kind: {job.kind}", got=f"pool: {job.pool}",
+            expected="kind: train or train-apply", remedy="Leave pool out.",
+        )  # fmt: skip
     if trains:
         return None
     if job.weights is None:
@@ -171,7 +176,9 @@ def _values(
     ``folder``. One broken scene does not end a pooled training, unless it is told to."""
     model = MODELS[job.kind]
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
-    given |= _agreed(config.defaults, some, set(model.model_fields) - set(job.settings), job, place)
+    # A job that writes no rasters is none that the settings of all jobs mean by stac.
+    wanted = set(model.model_fields) - set(job.settings) - ({"stac"} if job.kind == "train" else set())
+    given |= _agreed(config.defaults, some, wanted, job, place)
     given = rebased(given | job.settings, folder)
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}

@@ -81,6 +81,11 @@ def _asked(rule: SceneRule) -> str:
 
 def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) -> Iterator[Member]:
     """The scenes that one rule finds."""
+    if rule.items is None and rule.asset != SceneRule.model_fields["asset"].default:
+        raise ConfigError(
+            f"{place}: asset has no meaning without items", got=f"asset: {rule.asset}", expected="items: FILE",
+            remedy="Leave asset out.",
+        )  # fmt: skip
     for path, parts in _rows(rule, folder, place, written):
         name = Path(path).name
         if any(fnmatchcase(name, pattern) for pattern in rule.exclude):
@@ -146,8 +151,10 @@ def _is_below(path: Path, places: Sequence[Path]) -> bool:
 
 
 def _path(text: str, folder: Path) -> str:
-    """A path relative to a folder; GDAL's virtual files and URLs stay as they are."""
-    return text if text.startswith("/vsi") or "://" in text else str(folder / text)
+    """A path relative to a folder; GDAL's virtual files, subdatasets (``ZARR:"a.zarr":/b``) and URLs stay as they
+    are."""
+    own = text.startswith("/vsi") or "://" in text or re.match(r'[A-Za-z][A-Za-z0-9_]+:"', text)
+    return text if own else str(folder / text)
 
 
 def _listed(folder: Path, place: str) -> list[Path]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bandfuse.batches.marks import Mark, checksum, claim, inputs_of, mark, output_files
+from bandfuse.batches.marks import Mark, checksum, checksum_if_readable, claim, inputs_of, mark, output_files
 from bandfuse.batches.plan import Item
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
 from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
@@ -65,8 +65,9 @@ def work(item: Item, share: Share, progress: Progress = silent) -> Found:
         inputs = [mark(p) for p in inputs_of(item)]
         found = _TOOLS[item.kind](item, share, progress)
         known = found.pop("sums", {})
+        summed = checksum_if_readable if found.get("left_out") else checksum
         for one in inputs:
-            one["sha256"] = known.get(one["path"]) or checksum(one["path"])
+            one["sha256"] = known.get(one["path"]) or summed(one["path"])
         _require_same(inputs)
         outputs = [mark(p, content=False) for p in output_files(item.output)]
     except BandfuseError as error:

@@ -92,4 +92,4 @@ def settings(model: type[M], given: dict[str, Any], config: str | None = None, s
         from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
         from_sets = parse_set(sets or [])
     where = {**dict.fromkeys(from_file, config or ""), **dict.fromkeys(from_sets, "--set")}
-    return build(model, {**from_file, **from_sets, **given}, where)
+    return build(model, {**from_file, **from_sets, **given}, where, given.keys())

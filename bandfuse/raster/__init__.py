@@ -35,7 +35,7 @@ from bandfuse.raster.ground import WITHOUT_CONTROL
 from bandfuse.raster.labels import Labels, describe_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
 from bandfuse.raster.nodata import declared
-from bandfuse.raster.options import check_options
+from bandfuse.raster.options import check_options, check_type
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.place import acquired, footprint, polygons
 from bandfuse.raster.products import FORMATS, describe
@@ -67,6 +67,7 @@ __all__ = [
     "band_tags",
     "blank",
     "check_options",
+    "check_type",
     "coarsest",
     "cut",
     "declared",

@@ -169,7 +169,8 @@ class Raster:
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""
-    local = "://" not in path and not path.startswith(("/vsi", "<")) and ":" not in Path(path).name
+    subdataset = ":" in Path(path).name or ':"' in path
+    local = "://" not in path and not path.startswith(("/vsi", "<")) and not subdataset
     if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     if local and not (os.path.isfile(path) or os.path.isdir(path)):

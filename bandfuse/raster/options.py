@@ -76,23 +76,68 @@ def _number(text: str, *, whole: bool) -> float:
 
 @cache
 def options_of(driver: str) -> dict[str, Option]:
-    """The creation options of a driver by their names in capitals; empty where it lists none.
+    """The creation options of a driver by their names in capitals; empty where it lists none."""
+    text = _told(driver, b"DMD_CREATIONOPTIONLIST")
+    rows = Xml.fromstring(text).findall("Option") if text else []
+    return {option.name.upper(): option for option in map(Option.of, rows) if "*" not in option.name}
 
-    rasterio does not hand the list out, but the GDAL that its modules are linked to does. Where the loader cannot find
-    GDAL's functions by such a module (Windows), nothing is listed, and GDAL alone checks.
+
+@cache
+def types_of(driver: str) -> tuple[str, ...]:
+    """The types of an output that a driver can hold; empty where it does not say."""
+    told = _told(driver, b"DMD_CREATIONDATATYPES").split()
+    return tuple(name for name, word in TYPES.items() if word in told)
+
+
+@cache
+def grows(driver: str) -> bool:
+    """Whether a driver takes pixels piece by piece. Others make a file of a finished one, and may find then that it
+    does not suit them; where no driver tells anything, all are taken to."""
+    told = _told(driver, b"DCAP_CREATE") == "YES" or not _told("GTiff", b"DCAP_CREATE")
+    return told and driver != "VRT"
+
+
+TYPES = {
+    "uint8": "Byte", "int16": "Int16", "uint16": "UInt16", "int32": "Int32", "float32": "Float32",
+    "float64": "Float64",
+}  # fmt: skip
+"""Types of an output, and what GDAL calls them."""
+
+
+def _told(driver: str, key: bytes) -> str:
+    """What a driver says of itself; empty where it says nothing.
+
+    rasterio does not hand that out, but the GDAL that its modules are linked to does. Where the loader cannot find
+    GDAL's functions by such a module (Windows), nothing is told, and GDAL alone checks.
     """
     library = ctypes.CDLL(rasterio._io.__file__)
     if not hasattr(library, "GDALGetMetadataItem"):
-        return {}
+        return ""
     library.GDALGetDriverByName.restype = ctypes.c_void_p
     library.GDALGetDriverByName.argtypes = [ctypes.c_char_p]
     library.GDALGetMetadataItem.restype = ctypes.c_char_p
     library.GDALGetMetadataItem.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
     with rasterio.Env():
         found = library.GDALGetDriverByName(driver.encode())
-        text = library.GDALGetMetadataItem(found, b"DMD_CREATIONOPTIONLIST", None) if found else None
-    rows = Xml.fromstring(text.decode()).findall("Option") if text else []
-    return {option.name.upper(): option for option in map(Option.of, rows) if "*" not in option.name}
+        text = library.GDALGetMetadataItem(found, key, None) if found else None
+    return text.decode() if text else ""
+
+
+def check_type(driver: str, dtype: str) -> None:
+    """Refuse a type that a driver cannot hold.
+
+    Raises
+    ------
+    OutputError : the types that it can hold, and the flags that make one of them.
+    """
+    known = types_of(driver)
+    if not known or dtype in known:
+        return
+    flags = f"--dtype {known[0]}" + ("" if known[0].startswith("float") else " --scale S --offset-out O")
+    raise OutputError(
+        f"the driver {driver} holds no {dtype}", got=f"--dtype {dtype}", expected=f"--dtype {' or '.join(known)}",
+        remedy=f"Use {flags}, or another driver, such as GTiff.",
+    )  # fmt: skip
 
 
 def check_options(driver: str, given: Mapping[str, str]) -> None:

@@ -24,7 +24,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import OutputError, nearest
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
 from bandfuse.raster.ground import displaced, misplaced, placing, require_place
-from bandfuse.raster.options import check_options
+from bandfuse.raster.options import check_options, check_type, grows
 from bandfuse.raster.zarr import ARRAY, complete
 from bandfuse.windows import STACK_ROWS, Window
 
@@ -159,6 +159,7 @@ class Writer:
         threads: int = 1,
     ) -> None:
         check_options(driver, options or {})
+        check_type(driver, encoding.dtype)
         if driver == "Zarr" and (like.transform.b or like.transform.d):
             raise OutputError(
                 f"{Path(path).name} cannot be created", got="a grid that is turned, which Zarr has no place for",
@@ -196,7 +197,7 @@ class Writer:
             self._stack.close()
             raise OutputError(
                 f"{self._path.name} cannot be created", got=self._ears.first(reason(error)),
-                expected=f"a {driver} raster",
+                expected=f"a raster that the driver {driver} can hold", remedy="Use another driver, such as GTiff.",
             ) from error  # fmt: skip
 
     def _try_cog(self, like: Raster, encoding: Encoding) -> None:
@@ -252,6 +253,11 @@ class Writer:
     def _unfinished(self, why: str) -> OutputError:
         """The error of a file that does not come to its end; the first thing that GDAL said is the reason."""
         got = self._ears.first(why).rstrip(".")
+        if self._driver != "COG" and not grows(self._driver):
+            return OutputError(
+                f"{self._path.name} cannot be made by the driver {self._driver}", got=got,
+                remedy="Use another driver, such as GTiff; or is there no room on the disk?",
+            )  # fmt: skip
         return OutputError(
             f"{self._path.name} cannot be written to its end", got=got, remedy="Is there room on the disk?"
         )
@@ -267,7 +273,7 @@ class Writer:
                     self._require_silence()
                     self._finish()
                     self._read_back()
-            except GDAL_ERRORS as error:
+            except (*GDAL_ERRORS, SystemError) as error:
                 if kind is None:
                     raise self._unfinished(reason(error)) from error
 
@@ -327,8 +333,9 @@ class _Ears(logging.Handler):
         self.errors.clear()
 
     def first(self, otherwise: str) -> str:
-        """The first error that was heard."""
-        return self.errors[0] if self.errors else otherwise
+        """The first error that was heard, in one line."""
+        text = self.errors[0] if self.errors else otherwise
+        return " ".join(text.replace("\\n", " ").split())
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from bandfuse.raster import (
     Raster,
     Writer,
     check_options,
+    check_type,
     driver_of,
     mark_of,
     orthorectified,
@@ -63,7 +64,6 @@ def apply(
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     started = time.perf_counter()
-    _require_meaning(config)
     device = device_of(config.device)
     model = load(weights)
     here = places(config.scenes, config.source, [])
@@ -108,14 +108,6 @@ def apply(
     )
 
 
-def _require_meaning(config: ApplyConfig) -> None:
-    """Refuse settings that belong to others which are not given."""
-    if config.inverse and config.resample:
-        raise ConfigError("--resample has no meaning with --inverse", remedy="Leave it out.")
-    if config.min_coverage is not None and not config.resample:
-        raise ConfigError("--min-coverage has no meaning without --resample", remedy="Leave it out.")
-
-
 def _fitting(
     weights: str | Path, model: Model, scene: Scene, config: ApplyConfig, moves: Moves, effort: Effort
 ) -> tuple[Fusion, list[str]]:
@@ -146,16 +138,12 @@ def _back(weights: str | Path, model: Model, scene: Scene, config: ApplyConfig) 
     ------
     InputError : the weights have no decoder.
     MismatchError : the raster is not what these weights fuse.
-    ConfigError : a setting that belongs to fusing.
     """
     if model.decoder is None:
         raise InputError(
             f"{weights} holds no decoder", expected="weights of a reconstruction",
             remedy="Train with --objective reconstruction to be able to rebuild the cube.",
         )  # fmt: skip
-    for flag, given in (("--nodata-policy", config.nodata_policy is not None), ("--use-common", config.use_common)):
-        if given:
-            raise ConfigError(f"{flag} has no meaning with --inverse", remedy="Leave it out.")
     made = as_read(model.decoder, scene.bands, scene.grid.path)
     check_inputs(scene, made.inputs)
     return made
@@ -195,13 +183,11 @@ def encoding_of(config: Encoded) -> Encoding:
 
     Raises
     ------
-    ConfigError : an integer type without a declared scale, or a scale for a float type.
+    ConfigError : an integer type without a declared scale.
     """
     integer = np.dtype(config.dtype).kind != "f"
     if integer and config.scale is None:
         raise ConfigError(f"--dtype {config.dtype} needs a declared scale", expected="--scale (and --offset-out)")
-    if not integer and (config.scale is not None or config.offset_out is not None):
-        raise ConfigError("--scale and --offset-out are for integer types", got=f"--dtype {config.dtype}")
     scale = 1.0 if config.scale is None else config.scale
     return Encoding(config.dtype, scale, config.offset_out or 0.0)
 
@@ -222,16 +208,17 @@ def creation(config: Encoded) -> dict[str, str]:
 
 
 def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
-    """The driver of each output; all know the creation options.
+    """The driver of each output; all know the creation options, and hold the type.
 
     Raises
     ------
-    ConfigError, OutputError : a driver or an option that there is not.
+    ConfigError, OutputError : a driver or an option that there is not, or a type that it does not hold.
     """
     options = creation(config)
     drivers = [driver_of(path, config.driver) for path in outputs]
     for driver in dict.fromkeys(drivers):
         check_options(driver, options)
+        check_type(driver, config.dtype)
     return drivers
 
 

@@ -43,6 +43,9 @@ PLAIN: dict[str, Callable[[Fusion], str | bytes]] = {
 VIRTUAL = {"vrt", "pansharpen"}
 """Forms that GDAL reads: each is looked at before it takes its place."""
 
+PLACED = VIRTUAL | {"bandmathx"}
+"""Forms that are for one scene's file. Of weights per scene, the others are of those of a scene."""
+
 COMPUTED = VIRTUAL | {"bandmathx", "onnx", "pt2"}
 """Forms that other programs compute, without nodata of their own."""
 
@@ -59,6 +62,11 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
     path = Path(config.output)
+    if config.scene and config.to not in PLACED and not model.per_scene:
+        raise ConfigError(
+            f"--scene has no meaning with --to {config.to} of weights that all scenes share", got=f"--scene {config.scene}",
+            expected=f"--to {', '.join(sorted(PLACED))}; or weights per scene", remedy="Leave --scene out.",
+        )  # fmt: skip
     scene = None if config.scene is None else describe(config.scene, MAIN)
     pan = None if config.pan is None else describe(config.pan)
     names = [""] if scene is None else Scene(Path(scene.path).stem, (scene,)).names

@@ -111,8 +111,6 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
 def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path | None, Path]]:
     """The raster and the weights file of each scene; no raster where only weights are wanted."""
     if config.weights_only:
-        if config.stac:
-            raise ConfigError("--stac has no meaning with --weights-only", remedy="Leave it out.")
         files = output_paths(config.output, scenes, WEIGHTS)
         wrong = next((f for f in files if f.suffix != ".safetensors"), None)
         if wrong is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bandfuse.config import PATHS, TrainConfig, rebased
 from bandfuse.errors import ConfigError
-from bandfuse.tools.sampled import DESCENTS, is_sampled
+from bandfuse.tools.sampled import is_sampled
 
 CLASS_RIDGE = 0.03
 """Ridge of separability if none is given: without it, many bands and few blocks of labels are fitted too closely."""
@@ -90,6 +90,7 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     for flag, given in (
         ("--target", bool(config.target)),
         ("--gain", config.gain),
+        ("--no-offset", config.no_offset),
         ("--activation", config.activation != "identity"),
         ("--loss", config.loss != "mse"),
         ("--weights instance", config.weights == "instance"),
@@ -149,16 +150,18 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "--sensor holds weights of a regression within groups against published responses",
         "Leave it out.",
     )
-    for flag, given in (("--lr", config.lr is not None), ("--schedule", config.schedule is not None)):
+    for flag, given in (("--batch-size", config.batch_size), ("--patience", config.patience)):
         yield (
-            given and config.optimizer not in DESCENTS,
-            f"{flag} has no meaning for {config.optimizer}, which searches its steps",
-            "Leave it out.",
+            given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default and not is_sampled(config),
+            f"{flag} has no meaning with --loss mse and --activation identity, which need no pixel sample",
+            "Leave it out, or use another --loss or --activation.",
         )
+    seen = bool(config.target or config.labels)
+    yield config.shift is not None and not seen, "--shift has no meaning without --target or --labels", "Leave it out."
     yield (
-        config.checkpoint is not None and config.optimizer not in DESCENTS,
-        f"--checkpoint has no meaning for {config.optimizer}",
-        "Use it with --optimizer adam, adamw or sgd.",
+        config.blur is not None and not seen and not config.source,
+        "--blur has no meaning without --target, --labels or --source, as one file has one grid",
+        "Leave it out.",
     )
     yield (
         config.split == "random" and "separability" in config.terms,
