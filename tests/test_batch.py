@@ -20,7 +20,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import numpy as np
@@ -707,7 +707,7 @@ def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pyte
 
 def test_workers_of_another_bandfuse_are_refused() -> None:
     class Client:
-        found: dict[str, Any] = {"tcp://a:1": bandfuse.__version__, "tcp://b:1": "0.0.9"}
+        found: ClassVar[dict[str, Any]] = {"tcp://a:1": bandfuse.__version__, "tcp://b:1": "0.0.9"}
 
         def run(self, work: Any, on_error: str) -> dict[str, Any]:
             return self.found

@@ -64,7 +64,8 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     path = Path(config.output)
     if config.scene and config.to not in PLACED and not model.per_scene:
         raise ConfigError(
-            f"--scene has no meaning with --to {config.to} of weights that all scenes share", got=f"--scene {config.scene}",
+            f"--scene has no meaning with --to {config.to} of weights that all scenes share",
+            got=f"--scene {config.scene}",
             expected=f"--to {', '.join(sorted(PLACED))}; or weights per scene", remedy="Leave --scene out.",
         )  # fmt: skip
     scene = None if config.scene is None else describe(config.scene, MAIN)
