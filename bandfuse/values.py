@@ -154,9 +154,12 @@ def factor_between(here: Values, there: Values) -> float:
     ratios = []
     for name in ("size", "typical"):
         a, b = getattr(here, name), getattr(there, name)
-        known = np.isfinite(a) & np.isfinite(b)
-        if known.any():
-            one, other = np.percentile(a[known], BRIGHT), np.percentile(b[known], BRIGHT)
+        if len(a) == len(b):  # band by band
+            known = np.isfinite(a) & np.isfinite(b)
+            a, b = a[known], b[known]
+        a, b = a[np.isfinite(a)], b[np.isfinite(b)]
+        if len(a) and len(b):
+            one, other = np.percentile(a, BRIGHT), np.percentile(b, BRIGHT)
             if one > 0 and other > 0:
                 ratios.append(float(one / other))
     return min(ratios, key=lambda ratio: abs(np.log(ratio)), default=1.0)

@@ -301,7 +301,7 @@ def test_every_folder_from_info_to_apply(folder: str, tmp_path: Path) -> None:
     table = paths if flags[:1] == ["--wavelengths"] else []
     before = listing(DATA)
     if folder != "srf":
-        assert {p.name for p in DATA.iterdir() if p.is_dir() and not p.name.startswith(".")} <= set(FOLDERS)
+        assert {p.name for p in DATA.iterdir() if p.is_dir() and not p.name.startswith(".")} <= {*FOLDERS, "metadata"}
     (scene,) = ok("info", cube, *table, "--json").json["scenes"]
     assert cli("check", cube, *table).code in (0, 1)
     how = ["--constraint", "free", "--ridge", 1e-3, "--folds", 0] if "--target" in flags else [

@@ -47,7 +47,7 @@ def imported(tree: ast.Module, *, at_once: bool) -> set[str]:
 
 def undeclared(folder: Path, declared: set[str], *, at_once: bool) -> list[str]:
     """Files, with what they import of packages that are not declared."""
-    own = {path.stem for path in folder.rglob("*.py")}
+    own = {path.stem for path in folder.rglob("*.py")} | {path.name for path in folder.iterdir()}
     homes = packages_distributions()
     return [
         f"{path.relative_to(ROOT).as_posix()}: {name}"

@@ -7,9 +7,10 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,8 +127,8 @@ def test_a_folder_that_the_system_calls_read_only_is_refused(
 def test_a_file_that_ends_after_it_was_opened(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Path(write_tiff(tmp_path / "x.tif", read(noise / "x.tif")))
 
-    def opened(place: Place, wavelengths: Sequence[str]) -> Scene:
-        found = open_scene(place, wavelengths=wavelengths)
+    def opened(place: Place, **settings: Any) -> Scene:
+        found = open_scene(place, **settings)
         truncated(scene, 0.6)
         return found
 

@@ -1,8 +1,8 @@
 """Every command, ended at every point at which it changes files: the old output is whole or the new one is, what is
 said is true, and the next command leaves nothing behind.
 
-``BANDFUSE_ALL_FAULTS=1`` (``make faults``) tries every point with every signal and a full disk; without it every point
-is killed, and meets one of the others in turn.
+``BANDFUSE_ALL_FAULTS=1`` (``make faults``) tries every point with every signal and a full disk; without it every rename
+and removal is killed, and a selection of the other points and ends is tried.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,14 +107,16 @@ def hidden(folder: Path) -> list[str]:
     return [p.name for p in folder.rglob(".*") if p.name.endswith((".partial", ".claim"))]
 
 
-def faults(count: int, every: int = 1) -> Iterator[Fault]:
-    """Of so many points: each killed, and one of the other ends in turn at every so-many-th; or all."""
+def faults(calls: Sequence[str]) -> Iterator[Fault]:
+    """All points and ends, or a selection: every rename and removal and a third of the other points
+    killed, and one of the other ends in turn at a sixth of all."""
     others = [
         Fault(how=how, after=after) for how in ("SIGINT", "SIGTERM", "SIGHUP") for after in (False, True)
     ] + [Fault(how="ENOSPC")]  # fmt: skip
-    for number in range(1, count + 1):
-        yield Fault(number)
-        in_turn = [others[number % len(others)]] if number % every == 0 else []
+    for number, call in enumerate(calls, 1):
+        if ALL or number % 3 == 0 or call.startswith(("rename", "remove")):
+            yield Fault(number)
+        in_turn = [others[number // 6 % len(others)]] if number % 6 == 1 else []
         for fault in others if ALL else in_turn:
             yield Fault(number, fault.how, fault.after)
 
@@ -175,7 +177,7 @@ def changed_batch(bench: Bench, inputs: Path, folder: Path, jobs: str) -> Batche
 def test_a_batch_ended_at_any_point_goes_on(bench: Bench, inputs: Path, tmp_path: Path) -> None:
     start, old, new, calls = changed_batch(bench, inputs, tmp_path, LEARN + FUSE if ALL else FUSE)
     folder = tmp_path / "now"
-    for fault in faults(len(calls), every=3):
+    for fault in faults(calls):
         shutil.copytree(start, folder)
         ended = bench.run(folder, "batch", "b.yaml", fault=fault)
         TRIED[f"batch\t{fault.how}"] += 1
@@ -239,7 +241,7 @@ def test_ended_at_any_point_one_output_is_whole(bench: Bench, inputs: Path, tmp_
     new = files(folder, case, stem)
     assert new != old
     assert clean.calls
-    for fault in faults(len(clean.calls)):
+    for fault in faults(clean.calls):
         shutil.rmtree(folder)
         shutil.copytree(start, folder)
         ended = bench.run(folder, *case.new, fault=fault)

@@ -262,7 +262,7 @@ def test_quirk_05_undeclared_fill_needs_a_decision(fill: float, dtype: str, tmp_
     assert done.code == 1
     (found,) = [f for f in done.json["findings"] if f["severity"] == "decision"]
     assert found["code"] == "undeclared-fill"
-    assert f"{fill:g}" in found["message"]
+    assert repr(fill) in found["message"]
     cli("check", path, "--nodata", repr(fill), "--fix", tmp_path / "c.vrt")
     assert "undeclared-fill" not in codes(tmp_path / "c.vrt")
     assert "; 2.5 % of the values" in codes(tmp_path / "c.vrt")["nodata-declared"]

@@ -39,7 +39,7 @@ COLUMNS = [
 ]  # fmt: skip
 REPORT_KEYS = {
     "outputs", "weights", "scores", "baselines", "convergence", "trust", "pixels", "bands_dropped", "device",
-    "seconds", "versions", "inputs", "seed", "alignment", "left_out",
+    "seconds", "versions", "inputs", "seed", "alignment", "left_out", "kernels",
 }  # fmt: skip
 
 

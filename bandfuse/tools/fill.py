@@ -219,7 +219,7 @@ def _unseen(scene: Scene) -> Iterator[Unseen | None]:
 
         def unseen(window: Window) -> NDArray[np.bool_]:
             out = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
-            if chosen:
+            if chosen and not out.all():
                 cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
                 lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(cell.values())).reshape(out.shape)
                 return out | lost

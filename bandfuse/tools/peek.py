@@ -23,6 +23,9 @@ MOST_PARTS = 16
 
 MOST_BYTES = 64 * 2**20
 
+MOST_TRIES = 256
+"""So many parts are asked for pixels that count, where some do not."""
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -186,10 +189,11 @@ def peek(
     tiles = tile(raster.shape, SIDE, SIDE)
     each = SIDE * SIDE * sum(np.dtype(d).itemsize for d in raster.dtypes)
     most = int(np.clip(most_bytes // each, 1, parts))
-    chosen = sorted(islice(at_random(len(tiles), seed), most))
+    drawn = islice(at_random(len(tiles), seed), most if unseen is None else MOST_TRIES)
+    seen = (i for i in drawn if unseen is None or not unseen(tiles[i]).all())
     found = []
     with Reader([(raster, range(len(raster.bands)))]) as reader:
-        for i in chosen:
+        for i in sorted(islice(seen, most)) or [0]:
             window = tiles[i]
             cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
             missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)

@@ -31,6 +31,9 @@ SMALL_SIDE, FEW_BANDS = 128, 8
 LOOKS = 5
 """Places that are tried until one has enough valid pixels."""
 
+GREATEST = 1e150
+"""The squares of greater numbers overflow: they say nothing of a shift."""
+
 
 def open_aligned(
     place: Place,
@@ -100,10 +103,14 @@ def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
     best: tuple[int, np.ndarray, int] = (0, np.empty((0, 0, 0)), 0)
     with scene.reader(positions, target=True) as reader, opened_selection(scene.where) as where:
         for window in _looks(scene.shape, side):
+            outside = None if where is None else where.outside(window)
+            if outside is not None and outside.all():
+                continue
             values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
             look = values.reshape(-1, window.rows, window.cols).copy()
-            if where is not None:
-                look[:, where.outside(window)] = np.nan
+            if outside is not None:
+                look[:, outside] = np.nan
+            look[np.abs(look) > GREATEST] = np.nan
             alive = np.logical_or.reduce(np.isfinite(look), axis=(1, 2))
             n = int(alive[: len(positions)].sum())
             look = look[alive]
