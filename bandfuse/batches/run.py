@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bandfuse.batches.journal import Event, Journal, last_done
 from bandfuse.batches.marks import checksum, claimed, is_own, unchanged, unclaim
 from bandfuse.batches.plan import Item, Plan
 from bandfuse.batches.work import Found
+from bandfuse.errors import BandfuseError
 from bandfuse.results import BatchItem
 
 Watch = Callable[[Event], None]
@@ -52,6 +54,17 @@ class Run:
         """Do all items; their rows in order of the plan."""
         self._watch({"event": "planned", "items": len(self._items)})
         self._take_claims(self._items.values())
+        finished = False
+        try:
+            self._do_all(fail_fast=fail_fast)
+            finished = True
+        finally:
+            if not finished:
+                with suppress(BandfuseError, OSError):
+                    self._take_claims(self._items.values())
+        return self.rows()
+
+    def _do_all(self, *, fail_fast: bool) -> None:
         while self._ready or self._running or self._alone:
             self._give_out()
             self._flush()
@@ -62,7 +75,6 @@ class Run:
                 self._flush()
             if fail_fast and any(row.state == "failed" for rows in self._rows.values() for row in rows):
                 self._stop()
-        return self.rows()
 
     def rows(self) -> list[BatchItem]:
         """The rows of all items in order of the plan, at any moment: what has not come to its end is skipped."""
