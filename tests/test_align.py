@@ -641,7 +641,7 @@ def test_polygons_move_with_the_shift(tmp_path: Path) -> None:
     [
         (["--shift", "1"], ["--shift", "two numbers"]),
         (["--shift", "left,right"], ["--shift", "two numbers"]),
-        (["--shift", "auto"], ["--shift auto needs a target"]),
+        (["--shift", "auto"], ["--shift has no meaning without --target or --labels"]),
         (["--blur", "1.5"], ["--blur", "less than 1"]),
         (["--blur", "0"], ["--blur", "greater than 0"]),
     ],

@@ -39,15 +39,21 @@ ALWAYS: dict[type[Config], str] = {
     TrainConfig: """
         threads memory overwrite mask bounds window scenes source wavelengths output objective fuse overlap fixed init
         starts optimizer steps device precision max_pixels seed nodata_policy skip_broken no_fused no_report
+        nodata any_units scale_inputs
         """,
-    ApplyConfig: "threads memory overwrite scenes source wavelengths output dtype driver co stac device inverse",
+    ApplyConfig: """
+        threads memory overwrite scenes source wavelengths output dtype driver co stac device inverse
+        nodata any_units scale_inputs
+        """,
     ResampleConfig: """
         threads memory overwrite scenes source wavelengths output sensor weights_only min_coverage nodata_policy
+        nodata
         """,
     EvaluateConfig: """
         threads memory overwrite mask bounds window scenes source wavelengths target shift blur use_common
+        nodata any_units scale_inputs
         """,
-    ExportConfig: "to output scene use_common overwrite",
+    ExportConfig: "to output scene use_common overwrite any_units",
     ReportConfig: "output figures overwrite",
     CompareConfig: "output",
 }
