@@ -774,6 +774,9 @@ def test_positions_are_lent_only_to_what_has_none(tmp_path: Path) -> None:
     assert placed(bare, first, "target").transform.is_identity
     half = raster(tmp_path, "half.tif", 6, 7, crs=None)
     assert placed(first, half, "target").crs == first.crs
+    named = replace(bare, crs=first.crs)
+    assert placed(first, named, "target").transform == first.transform
+    assert placed(named, first, "target").transform.is_identity
 
 
 def test_an_aligned_pixel_costs_what_is_read_and_what_is_made(tmp_path: Path) -> None:
@@ -846,6 +849,18 @@ def test_shifts_that_leave_little_to_compare_are_not_taken() -> None:
     found = displacement(cube, target)
     assert found is not None
     assert (found.columns, found.rows) == pytest.approx((2, 0), abs=0.1)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [((0, 40), (41, 50)), ((31, 40), (0, 50)), ((15, 25), (20, 30))])
+def test_a_shift_is_found_in_a_corner_of_the_image(rows: tuple[int, int], cols: tuple[int, int]) -> None:
+    """At the end of rows and columns, and in a hundred pixels."""
+    image = ground(44, 54, 4, seed=5)
+    cube, seen = seen_by(image, 4, 8, 8, 40, 50), seen_by(image, 4, 8, 4, 40, 50)[:2]
+    target = np.full_like(seen, np.nan)
+    target[:, slice(*rows), slice(*cols)] = seen[:, slice(*rows), slice(*cols)]
+    found = displacement(cube, target)
+    assert found is not None
+    assert (found.columns, found.rows) == pytest.approx((-1, 0), abs=0.15)
 
 
 def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:

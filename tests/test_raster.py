@@ -32,6 +32,7 @@ from bandfuse.bands import Bands
 from bandfuse.errors import InputError, MismatchError, OutputError
 from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
 from bandfuse.raster import Encoding, Raster, Reader, Writer, blank, describe, quicklook, same_grid, write_array
+from bandfuse.raster.write import driver_of
 from bandfuse.windows import Window
 
 
@@ -652,3 +653,41 @@ def test_a_folder_with_folders_of_its_own_may_be_replaced(tmp_path: Path) -> Non
     (run / "notes").touch()
     with pytest.raises(OutputError, match="run also holds link and 1 more"):
         check_folder(run, contents, overwrite=True)
+
+
+def test_one_more_variable_stands_beside_what_was_read(tmp_path: Path) -> None:
+    cube = spectra(2, 3, 4, dtype="uint16")
+    more = np.arange(12.0).reshape(3, 4)
+    more[0, 0] = np.nan
+    with Reader([(describe(write_tiff(tmp_path / "a.tif", cube)), [0, 1])]) as reader:
+        patch = reader.read(Window(0, 0, 3, 4)).beside(more)
+    np.testing.assert_array_equal(
+        patch.cell(slice(0, 3), slice(0, 4)).values(), np.concatenate([cube, more[None]]).reshape(3, 12)
+    )
+    assert patch.cell(slice(0, 1), slice(0, 4)).extremes is None
+    ends = patch.cell(slice(1, 3), slice(0, 4)).extremes
+    assert ends is not None
+    assert (ends[0][2], ends[1][2]) == (4.0, 11.0)
+
+
+def test_the_driver_is_what_is_given_or_what_the_name_says() -> None:
+    for name, given, driver in (
+        ("out", None, "GTiff"), ("out.tif", None, "GTiff"), ("OUT.TIFF", None, "GTiff"), ("a.zarr", None, "Zarr"),
+        ("a.img", "envi", "ENVI"), ("a", "cog", "COG"), ("a.img", None, "HFA"),
+    ):  # fmt: skip
+        assert driver_of(Path(name), given) == driver
+    with pytest.raises(OutputError, match=r"no driver is known for a\.nothing; got the ending \.nothing"):
+        driver_of(Path("a.nothing"), None)
+    with pytest.raises(OutputError, match=r"there is no GDAL driver 'GTif'.*GTiff"):
+        driver_of(Path("a.tif"), "GTif")
+
+
+def test_what_gdal_says_of_a_file_is_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_text("not a raster")
+    with pytest.raises(InputError, match=r"cannot be opened as a raster; got .*not recognized as being in a supported"):
+        describe(tmp_path / "a.tif")
+
+
+def test_a_name_that_is_too_long_is_shown_shortened(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"/.*…x{36}\.tif cannot be an output"):
+        check_file(tmp_path / f"{'x' * 300}.tif", overwrite=False)

@@ -133,7 +133,7 @@ def _made(file: str, code: str, operator: Operator, at: int) -> Mutant | None:
     steps = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     _, a, b, c, d = next(step for step in steps if step[0] != "equal")
     where, lines, always = _statement(code, a + 1)
-    if any("TYPE_CHECKING" in line or line.strip() == "*," for line in old[a:b]):
+    if any("TYPE_CHECKING" in line for line in old[a:b]):
         return None
     was, now = (" ".join(line.strip() for line in part) for part in (old[a:b], new[c:d]))
     return Mutant(file, where, a + 1, was, now, changed, lines, always)
@@ -141,12 +141,16 @@ def _made(file: str, code: str, operator: Operator, at: int) -> Mutant | None:
 
 @cache
 def _meaning(code: str) -> str:
-    """The program without its annotations."""
+    """The program without its annotations, and without the kinds of its arguments."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
             if getattr(node, name, None) is not None:
                 setattr(node, name, ast.Constant(None))
+        if isinstance(node, ast.arguments):  # a star or a slash between them is no calculation
+            node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+            node.defaults = [*node.defaults, *(d for d in node.kw_defaults if d is not None)]
+            node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
     return ast.dump(tree)
 
 
