@@ -32,6 +32,7 @@ TESTS = {
     "raster/describe": "raster metadata quirks",
     "raster/write": "raster outputs",
     "output": "raster outputs",
+    "placing": "placing raster",
     "batches/journal": "resume",
 }
 """Test files (``tests/test_NAME.py``) of each file of bandfuse; its own doctests come with them."""
