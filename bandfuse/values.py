@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bandfuse.errors import MismatchError
+
 Floats = NDArray[np.float64]
 
 LIMIT = 60.0
@@ -45,6 +47,9 @@ class Values:
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, np.array(getattr(self, field.name), dtype=np.float64))
+        lengths = sorted({len(getattr(self, field.name)) for field in fields(self)})
+        if len(lengths) > 1:
+            raise MismatchError("columns of the values of bands", got=f"lengths {lengths}", expected="one length")
 
     def __len__(self) -> int:
         return len(self.mean)

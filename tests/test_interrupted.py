@@ -107,16 +107,17 @@ def hidden(folder: Path) -> list[str]:
     return [p.name for p in folder.rglob(".*") if p.name.endswith((".partial", ".claim"))]
 
 
-def faults(calls: Sequence[str]) -> Iterator[Fault]:
-    """All points and ends, or a selection: every rename and removal and a third of the other points
-    killed, and one of the other ends in turn at a sixth of all."""
+def faults(calls: Sequence[str], every: int = 3) -> Iterator[Fault]:
+    """All points and ends, or a selection: every rename and removal and one in ``every`` of the other
+    points killed, and one of the other ends in turn at half as many."""
     others = [
         Fault(how=how, after=after) for how in ("SIGINT", "SIGTERM", "SIGHUP") for after in (False, True)
     ] + [Fault(how="ENOSPC")]  # fmt: skip
     for number, call in enumerate(calls, 1):
-        if ALL or number % 3 == 0 or call.startswith(("rename", "remove")):
+        if ALL or number % every == 0 or call.startswith(("rename", "remove")):
             yield Fault(number)
-        in_turn = [others[number // 6 % len(others)]] if number % 6 == 1 else []
+        step = 2 * every
+        in_turn = [others[number // step % len(others)]] if number % step == 1 else []
         for fault in others if ALL else in_turn:
             yield Fault(number, fault.how, fault.after)
 
@@ -177,7 +178,7 @@ def changed_batch(bench: Bench, inputs: Path, folder: Path, jobs: str) -> Batche
 def test_a_batch_ended_at_any_point_goes_on(bench: Bench, inputs: Path, tmp_path: Path) -> None:
     start, old, new, calls = changed_batch(bench, inputs, tmp_path, LEARN + FUSE if ALL else FUSE)
     folder = tmp_path / "now"
-    for fault in faults(calls):
+    for fault in faults(calls, every=6):
         shutil.copytree(start, folder)
         ended = bench.run(folder, "batch", "b.yaml", fault=fault)
         TRIED[f"batch\t{fault.how}"] += 1

@@ -173,3 +173,11 @@ def test_the_two_operational_land_imagers_are_nearly_the_same() -> None:
     for name, band in one.items():
         assert band.centre_nm == pytest.approx(two[name].centre_nm, abs=2.5)
         assert band.fwhm_nm == pytest.approx(two[name].fwhm_nm, abs=4)
+
+
+@pytest.mark.parametrize("cell", ["inf", "1e300", "-1", "nan"])
+def test_numbers_that_no_table_holds_are_refused(cell: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(f"wavelength_nm,red\n500,0\n510,1\n{cell},0\n")
+    with pytest.raises(InputError, match="line 4"):
+        find(str(path))

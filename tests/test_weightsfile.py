@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from bandfuse.bands import Bands
-from bandfuse.errors import InputError
+from bandfuse.errors import InputError, MismatchError
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
+from bandfuse.values import Values
 from bandfuse.weightsfile import dumps, load
 
 INPUTS = Bands(
@@ -259,3 +260,9 @@ def test_nothing_in_the_file_is_run(stored: Stored) -> None:
 
     with pytest.raises(InputError, match="not a weights file"):
         load(stored(pickle.dumps({"weight": FUSION.weight})))
+
+
+def test_values_of_unequal_length_are_a_damaged_file(tmp_path: Path) -> None:
+    """What the training saw of the inputs has one number per band in every column."""
+    with pytest.raises(MismatchError, match="one length"):
+        Values(np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(2))

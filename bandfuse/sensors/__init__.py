@@ -118,6 +118,10 @@ class Sensor:
         return tuple(band.name for band in self.bands)
 
 
+GREATEST = 1e12
+"""No wavelength in nm and no response of a table is greater: their squares and products stay finite."""
+
+
 def known() -> list[str]:
     """The names of the sensors that come with bandfuse."""
     files = (file.name for file in resources.files(__name__).iterdir())
@@ -204,8 +208,10 @@ def _numbers(rows: Iterable[tuple[int, Sequence[str]]], path: str) -> Floats:
             values = [float(cell) for cell in row]
         except ValueError as error:
             raise InputError(f"line {line} of {path}", got=repr(",".join(row)), expected="numbers") from error
-        if not all(math.isfinite(v) and v >= 0 for v in values):
-            raise InputError(f"line {line} of {path}", got=repr(",".join(row)), expected="finite numbers from 0")
+        if not all(0 <= v <= GREATEST for v in values):
+            raise InputError(
+                f"line {line} of {path}", got=repr(",".join(row)), expected=f"numbers from 0 to {GREATEST:g}"
+            )
         found.append(values)
     return np.array(found, dtype=np.float64)
 
