@@ -2,7 +2,8 @@
 
 Usage: ``kernels.py [--apart] [--jobs N] [TEST FILE …]``. OpenBLAS chooses its kernel by ``OPENBLAS_CORETYPE`` and torch
 by ``ATEN_CPU_CAPABILITY``; each pair of them is tried in a process of its own first, and left out where the processor
-cannot run it or another kernel answers. ``--apart`` takes the narrowest and the widest pair other than the native one.
+cannot run it or another kernel answers. ``--apart`` takes the narrowest and the widest pair other than the native one,
+and the quick half of the tests.
 Prints a table; exits with 1 if a test failed anywhere.
 """
 
@@ -37,6 +38,9 @@ ROOMS = (
     "weights",
 )
 """Test files whose results come from BLAS or torch."""
+
+CORE = ("contrast", "exact", "inverse", "losses", "products", "resample", "scores", "trust", "values", "weights")
+"""Those of them without files and commands: what ``--apart`` runs."""
 
 TRIAL = """
 import numpy, scipy.linalg, torch
@@ -92,15 +96,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apart", action="store_true", help="only two kernels that are far apart, not the native one")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes of one run")
-    parser.add_argument("files", nargs="*", default=[f"tests/test_{room}.py" for room in ROOMS])
+    parser.add_argument("files", nargs="*", help="test files; by default the numerical ones")
     given = parser.parse_args()
+    rooms = CORE if given.apart else ROOMS
+    files = given.files or [f"tests/test_{room}.py" for room in rooms]
     able = answers()
     asked = apart(able) if given.apart else list(able)
     ran = {able[p][0] for p in asked}
     print(f"{'OpenBLAS':<14}{'torch':<12}{'seconds':>8}  tests")
     worst = 0
     for core, capability in asked:
-        code, line, seconds = run(core, capability, given.files, given.jobs)
+        code, line, seconds = run(core, capability, files, given.jobs)
         print(f"{core or 'native':<14}{capability or 'native':<12}{seconds:>8.0f}  {line}", flush=True)
         worst = max(worst, code)
     left = ", ".join(core for core in CORES if core not in ran)
