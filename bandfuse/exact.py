@@ -74,7 +74,8 @@ def whitener(a: Floats) -> Floats:
 def unit_scale(a: Floats) -> Floats:
     """(P,) factors that give a unit diagonal; one where the diagonal is zero."""
     d = np.diag(a)
-    return np.where(d > 0, 1.0 / np.sqrt(np.where(d > 0, d, 1.0)), 1.0)
+    factors: Floats = 1.0 / np.sqrt(np.where(d > 0, d, 1.0))
+    return factors
 
 
 def sum_plane(sums: Floats, total: float = 1.0) -> tuple[Floats, Floats]:

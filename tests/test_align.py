@@ -903,6 +903,8 @@ def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path)
     assert unsure == "t.tif: whether it is shifted against c cannot be told"
     plain = open_scene(Place("c", (("scene", scene),)), training=True)
     assert (alignment_rows([plain]), alignment_messages([plain])) == ([], [])
+    (row,) = alignment_rows([replace(plain, shift=shifted.shift)])
+    assert (row.grid, row.row, row.col, row.rows, row.cols, row.files) == (scene, 0, 0, 9, 14, [])
 
 
 @pytest.mark.parametrize(
@@ -936,11 +938,11 @@ def test_labels_that_are_moved_say_so(tmp_path: Path) -> None:
     assert alignment_rows([opened])[0].moved == (4.0, -2.0)
 
 
-@pytest.mark.parametrize("low", [0, 500])
-def test_a_shift_is_looked_for_in_the_middle_then_where_pixels_are(tmp_path: Path, low: int) -> None:
-    """A strip longer than is looked at, all of it valid or its end alone."""
-    image = ground(44, 644, 2, seed=1)
-    cube, target = seen_by(image, 2, 4, 4, 40, 640), seen_by(image, 2, 4, 6, 40, 640)[:1]
+@pytest.mark.parametrize(("cols", "low"), [(640, 0), (640, 500), (320, 256)])
+def test_a_shift_is_looked_for_in_the_middle_then_where_pixels_are(tmp_path: Path, cols: int, low: int) -> None:
+    """A strip longer than is looked at, all of it valid or its end alone: at least a quarter of what is looked at."""
+    image = ground(44, cols + 4, 2, seed=1)
+    cube, target = seen_by(image, 2, 4, 4, 40, cols), seen_by(image, 2, 4, 6, 40, cols)[:1]
     cube[:, :, :low] = np.nan
     place = Place("c", (("scene", write_tiff(tmp_path / "c.tif", cube)),), write_tiff(tmp_path / "t.tif", target))
     found = estimate_shift(open_scene(place, training=True))

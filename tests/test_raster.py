@@ -691,3 +691,9 @@ def test_what_gdal_says_of_a_file_is_passed_on(tmp_path: Path) -> None:
 def test_a_name_that_is_too_long_is_shown_shortened(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"/.*…x{36}\.tif cannot be an output"):
         check_file(tmp_path / f"{'x' * 300}.tif", overwrite=False)
+
+
+def test_a_raster_of_which_nothing_is_written_is_whole(tmp_path: Path) -> None:
+    with Writer(tmp_path / "a.tif", blank(2, 3), OUTPUTS, Encoding()):
+        pass
+    assert np.isnan(read(tmp_path / "a.tif")).all()
