@@ -395,6 +395,10 @@ def test_how_far_weights_are_from_the_conditions_is_a_slope_in_their_units() -> 
     assert optimality(q, np.array([0.0]), "nonnegative") == 0.5
     assert optimality(q, np.array([-0.5]), "nonnegative") == np.inf
     assert optimality(q, np.array([1.0]), "affine") == 0.0
+    # The slope along the plane is told by the weights that are not zero: half slopes of 0 and 1 at (1, 0).
+    corner = Quadratic(np.eye(2), np.array([1.0, -1.0]), 1.0, np.ones(2))
+    assert optimality(corner, np.array([1.0, 0.0]), "simplex") == 0.0
+    assert optimality(corner, np.zeros(2), "affine") == np.inf
 
 
 def test_a_gain_below_zero_is_held_at_a_small_sum() -> None:
