@@ -210,7 +210,7 @@ def _numbers(rows: Iterable[tuple[int, Sequence[str]]], path: str) -> Floats:
             raise InputError(f"line {line} of {path}", got=repr(",".join(row)), expected="numbers") from error
         if not all(0 <= v <= GREATEST for v in values):
             raise InputError(
-                f"line {line} of {path}", got=repr(",".join(row)), expected=f"numbers from 0 to {GREATEST:g}"
+                f"line {line} of {path}", got=repr(",".join(row)), expected=f"finite numbers from 0 to {GREATEST:g}"
             )
         found.append(values)
     return np.array(found, dtype=np.float64)

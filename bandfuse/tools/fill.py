@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bandfuse.errors import InputError, shorten
 from bandfuse.raster import Raster, Reader, opened_selection
 from bandfuse.scenes import TARGET, Scene, target_bands
-from bandfuse.tools.peek import LEAST, Peek, Spike, peek
+from bandfuse.tools.peek import LEAST, Peek, Spike, Unseen, peek
 from bandfuse.windows import Window
 
 PARTS, BYTES = 4, 16 * 2**20
@@ -201,10 +201,6 @@ def _told(raster: Raster, prefix: str, one: Standing, *, stop: bool) -> str:
         raise InputError(f"half or more of {name} may be no data", got=one.message.rstrip("?"),
                          expected="a declared nodata value", remedy=remedy)  # fmt: skip
     return f"{name}: {one.message} {remedy.rstrip('.')}"
-
-
-Unseen = Callable[[Window], NDArray[np.bool_]]
-"""(rows, cols) of a window: pixels that do not count."""
 
 
 @contextmanager

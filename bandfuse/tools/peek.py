@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bandfuse.bands import Floats
 from bandfuse.raster import Raster, Reader
 from bandfuse.tally import Census
-from bandfuse.windows import Window, at_random, tile
+from bandfuse.windows import Tiles, Window, at_random, tile
 
 SIDE = 64
 """Rows and columns of the parts that are looked at."""
@@ -168,13 +168,29 @@ def _is_known(value: float) -> bool:
     return value in KNOWN_FILLS or abs(value) > HUGE
 
 
+Unseen = Callable[[Window], NDArray[np.bool_]]
+"""(rows, cols) of a window: pixels that do not count."""
+
+
+def _counting(tiles: Tiles, seed: int, unseen: Unseen | None) -> Iterator[tuple[Window, NDArray[np.bool_] | None]]:
+    """Windows in an order drawn by the seed, each with its pixels that do not count. A window without any that counts
+    is passed over."""
+    if unseen is None:
+        yield from ((tiles[i], None) for i in at_random(len(tiles), seed))
+        return
+    for i in islice(at_random(len(tiles), seed), MOST_TRIES):
+        out = unseen(tiles[i])
+        if not out.all():
+            yield tiles[i], out
+
+
 def peek(
     raster: Raster,
     seed: int = 0,
     *,
     parts: int = MOST_PARTS,
     most_bytes: int = MOST_BYTES,
-    unseen: Callable[[Window], NDArray[np.bool_]] | None = None,
+    unseen: Unseen | None = None,
 ) -> Peek:
     """Look at some parts of a raster, chosen by the seed; at all of it if it is small.
 
@@ -189,16 +205,14 @@ def peek(
     tiles = tile(raster.shape, SIDE, SIDE)
     each = SIDE * SIDE * sum(np.dtype(d).itemsize for d in raster.dtypes)
     most = int(np.clip(most_bytes // each, 1, parts))
-    drawn = islice(at_random(len(tiles), seed), most if unseen is None else MOST_TRIES)
-    seen = (i for i in drawn if unseen is None or not unseen(tiles[i]).all())
+    chosen = islice(_counting(tiles, seed, unseen), most)
     found = []
     with Reader([(raster, range(len(raster.bands)))]) as reader:
-        for i in sorted(islice(seen, most)) or [0]:
-            window = tiles[i]
+        for window, out in sorted(chosen, key=lambda part: part[0]) or [(tiles[0], None)]:
             cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
             missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)
-            if unseen is not None:
-                missing |= unseen(window)
+            if out is not None:
+                missing |= out
             stored = [part.stored for part in cell.parts]
             found.append(Part(stored[0] if len(stored) == 1 else np.concatenate(stored), missing))
     return Peek(raster, found)
