@@ -89,6 +89,11 @@ class Fusion:
             if not np.isfinite(array).all():
                 raise MismatchError(f"{name} of a fusion", got="NaN or infinite numbers", expected="finite numbers")
             array.flags.writeable = False
+        with np.errstate(over="ignore"):
+            if not np.isfinite(self.matrix).all():
+                raise MismatchError(
+                    "gain times weight of a fusion", got="an infinite number", expected="finite numbers"
+                )
         for name, seen, size in (("inputs", self.inputs_seen, b), ("outputs", self.outputs_seen, k)):
             if seen is not None and len(seen) != size:
                 raise MismatchError(f"values of the {name} of a fusion", got=f"{len(seen)}", expected=f"{size}")

@@ -2,8 +2,8 @@
 
 Usage: ``fuzz.py [--cases N] [--seed S] [--jobs N] [--kinds A,B] [--keep FOLDER]``. A case is a number: the same seed
 and number make the same input. Nothing may end in a traceback, hang (20 s of CPU), take more than 1 GB, exit with
-anything but 0, 1 or 2, fail without a reason, or leave anything behind. Prints what does, and exits with 1 then. Needs
-POSIX.
+anything but 0, 1 or 2, fail without a reason, or leave anything behind. Prints what does, and exits with 1 then. One
+thing is excepted, and counted by name: a crash inside libhdf5 on a damaged HDF5 file. Needs POSIX.
 """
 
 from __future__ import annotations
@@ -170,6 +170,14 @@ def _one(asked: argparse.Namespace, place: Path, number: int) -> dict[str, objec
     }
 
 
+def _is_excepted(row: dict[str, object]) -> bool:
+    """Whether all that is wrong about a case is a crash inside libhdf5, which bandfuse cannot answer for."""
+    from fuzzing.server import LIBRARY
+
+    faults = list(row["faults"])  # type: ignore[call-overload]
+    return bool(faults) and all(str(text).startswith(LIBRARY) for text in faults)
+
+
 def _told(rows: list[dict[str, object]], seconds: float, more: list[str]) -> int:
     """Print what came of it; 1 if anything is wrong."""
     for row in rows:
@@ -178,7 +186,8 @@ def _told(rows: list[dict[str, object]], seconds: float, more: list[str]) -> int
             print(f"case {row['number']} ({row['kind']}): {row['faults']}\n  bandfuse {words}")
             print("  " + ascii(str(row["err"])[-300:]))
     codes = Counter(row["code"] for row in rows)
-    faults = sum(bool(row["faults"]) for row in rows)
+    excepted = sum(_is_excepted(row) for row in rows)
+    faults = sum(bool(row["faults"]) for row in rows) - excepted
     used = sum(float(row["seconds"]) for row in rows)  # type: ignore[arg-type]
     most = max((int(row["memory"]) for row in rows), default=0) / 2**20  # type: ignore[call-overload]
     print(
@@ -192,6 +201,10 @@ def _told(rows: list[dict[str, object]], seconds: float, more: list[str]) -> int
         good = sum(row["code"] == 0 for row in mine)
         cost = 1000 * sum(float(row["seconds"]) for row in mine) / count  # type: ignore[arg-type]
         print(f"  {kind:10s} {count:6d} cases, {good:6d} exit 0, {cost:5.0f} ms")
+    if excepted:
+        from fuzzing.server import LIBRARY
+
+        print(f"{excepted} of the cases of hdf, not counted as faults: {LIBRARY}")
     for text in more:
         print(text)
     return 1 if faults or more else 0

@@ -15,14 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
 from test_cli import weights_file
 
+from bandfuse.bands import Bands
 from bandfuse.batches.summary import as_csv
+from bandfuse.errors import InputError, MismatchError
 from bandfuse.export.tables import as_csv as weights_csv
 from bandfuse.export.tables import as_srf
+from bandfuse.fusion import Fusion
 from bandfuse.raster.mask import Polygon
+from bandfuse.raster.netcdf import check_header
 from bandfuse.report.tables import write_csv
 from bandfuse.results import BatchItem, WeightRow
 from bandfuse.sensors import parse
@@ -124,6 +129,72 @@ def test_messages_of_gdal_in_latin_1_leave_no_exception_behind(tmp_path: Path) -
     assert b"Exception ignored" not in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.returncode in (0, 2)
+
+
+def test_messages_of_gdal_in_latin_1_within_handlers_are_no_traceback(cube: str, tmp_path: Path) -> None:
+    """GDAL's metadata in a GeoTIFF: XML that is cut in two by a letter of another encoding."""
+    data = Path(cube).read_bytes()
+    at = data.index(b"name=", data.index(b"<GDALMetadata>"))
+    Path(cube).write_bytes(data[:at] + b"\x87m  " + data[at + 5 :])
+    weights_file(tmp_path / "w", 6)
+    for command in (["info", cube], ["apply", tmp_path / "w", cube, "-o", tmp_path / "o.tif"]):
+        done = subprocess.run([PROGRAM, *command], capture_output=True)
+        assert b"Traceback" not in done.stderr
+        assert b"UnicodeDecodeError" not in done.stderr
+        assert done.returncode in (0, 2)
+
+
+def classic_netcdf(path: Path, version: int, dimensions: int = 1, letters: int = 1, values: int = 1) -> str:
+    """A header of one dimension, one attribute and no variable, by the netCDF classic format."""
+    wide = ">Q" if version == 5 else ">I"
+    numbers = [struct.pack(wide, n) for n in (0, dimensions, letters, 4, 1, 1, values, 0)]
+    records, dims, name, length, attributes, one, count, none = numbers
+    tag, name_of = (lambda n: struct.pack(">I", n)), b"x\0\0\0"
+    data = (
+        b"CDF" + bytes([version]) + records + tag(10) + dims + name + name_of + length
+        + tag(12) + attributes + one + name_of + tag(4) + count + bytes(4) + tag(0) + none
+    )  # fmt: skip
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("version", [1, 2, 5])
+@pytest.mark.parametrize("lie", ["dimensions", "letters", "values"])
+def test_netcdf_that_counts_more_than_it_holds_is_refused_before_room_is_made(
+    version: int, lie: str, tmp_path: Path
+) -> None:
+    path = classic_netcdf(tmp_path / "a.nc", version, **{lie: 2**30})
+    for name in (path, f'NETCDF:"{path}":x', f"NETCDF:{path}:x"):
+        line = one_line("info", name)
+        assert f"{path} has a damaged netCDF header; got {2**30} entries" in line, line
+
+
+@pytest.mark.parametrize("version", [1, 2, 5])
+def test_whole_netcdf_headers_pass_and_cut_ones_do_not(version: int, tmp_path: Path) -> None:
+    path = Path(classic_netcdf(tmp_path / "a.nc", version))
+    check_header(str(path))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="got the end of the file within it"):
+        check_header(str(path))
+
+
+@pytest.mark.parametrize("kind", ["NC", "NC2", "NC4"])
+def test_netcdf_that_gdal_writes_passes(kind: str, cube: str, tmp_path: Path) -> None:
+    gdal_copy(cube, str(tmp_path / "a.nc"), driver="netCDF", FORMAT=kind)
+    check_header(str(tmp_path / "a.nc"))
+    ok("info", f"NETCDF:{tmp_path / 'a.nc'}:Band1")
+
+
+def test_a_gain_that_makes_infinite_weights_is_refused() -> None:
+    bands = Bands.of(["a", "b"])
+    with pytest.raises(MismatchError, match="gain times weight of a fusion; got an infinite number"):
+        Fusion(np.full((1, 2), 1e200), np.array([1e200]), np.zeros(1), bands, bands.take([0]))
+
+
+def test_scores_whose_squares_overflow_are_named(cube: str, tmp_path: Path) -> None:
+    target = write_tiff(tmp_path / "t.tif", np.full((1, 20, 24), 1e200))
+    weights_file(tmp_path / "w", 6)
+    assert "squares overflow" in one_line("evaluate", tmp_path / "w", cube, "--target", target)
 
 
 @POSIX

@@ -36,10 +36,19 @@ def ready() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (it lives as long as the process)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    sys.unraisablehook = _unraisable
+    sys.unraisablehook, sys.excepthook = _unraisable, _unhandled
 
 
-_default_hook = sys.unraisablehook
+_default_hook, _default_excepthook = sys.unraisablehook, sys.excepthook
+
+
+def _unhandled(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    """Cython prints with a traceback what it then hands to the other hook: messages that are not UTF-8 go there only.
+
+    Errors of bandfuse itself do not come here: ``main`` turns every one into a message.
+    """
+    if not isinstance(error, UnicodeDecodeError):
+        _default_excepthook(kind, error, trace)
 
 
 def _unraisable(problem: Any) -> None:

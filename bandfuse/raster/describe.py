@@ -30,6 +30,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.names import for_gdal
+from bandfuse.raster.netcdf import check_header
 from bandfuse.raster.texts import Said, given_table, header_of, said_by
 from bandfuse.remarks import Remark
 from bandfuse.textfile import readable
@@ -175,6 +176,7 @@ def opened(path: str) -> Iterator[Any]:
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     if local and not (os.path.isfile(path) or os.path.isdir(path)):
         raise InputError(f"{path} is a pipe or a device", expected="a raster file")
+    check_header(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

@@ -112,7 +112,9 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     require_selected(scene, tally)
     if tally.used < 2:
         raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
-    judged = judge(Pairs(tally.total(), tally.pixels.values), tally.high[k:])
+    pairs = Pairs(tally.total(), tally.pixels.values)
+    _require_squares(scene, pairs)
+    judged = judge(pairs, tally.high[k:])
     remarks += score_messages(scene.key, fusion.outputs.name, [row["r2"] for row in judged.outputs])
     scores: Scores = dict(zip(fusion.outputs.name, judged.outputs, strict=True))
     return EvaluateResult(
@@ -142,6 +144,21 @@ def score_messages(scene: str, names: Sequence[str], r2: Sequence[float | None])
     if not bad:
         return []
     return [f"{scene}: worse than the target's own mean: {shorten(bad)}; do units, bands and place fit?"]
+
+
+MOST = 1e150
+"""The squares of greater numbers overflow, or their sums do."""
+
+
+def _require_squares(scene: Scene, pairs: Pairs) -> None:
+    """Refuse outputs and targets whose squares are beyond float64: they have no scores."""
+    mean, scatter = np.abs(pairs.moments.mean), pairs.moments.covariance
+    if not (np.isfinite(scatter).all() and (mean <= MOST).all()):
+        raise InputError(
+            f"outputs or target of scene {scene.key!r} are numbers whose squares overflow",
+            got=f"means up to {mean.max():g}",
+            remedy="Look at the offset and gain of the weights, and at the units of the target.",
+        )  # fmt: skip
 
 
 def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progress: Progress) -> Tally:

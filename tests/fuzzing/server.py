@@ -5,6 +5,7 @@ A case has a folder of its own, 20 seconds of CPU and a bound on its memory. Wha
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import resource
@@ -25,6 +26,14 @@ MEMORY = 2**30
 
 ADDRESSES = 3 * 2**30
 """Bytes of addresses beyond those of the server, for the machine's sake."""
+
+LIBRARY = "a crash inside libhdf5 or GDAL's driver of it"
+"""Of a damaged HDF5 file: GDAL follows texts in the file's heap that libhdf5 could not read. No exit code of a program
+can stand for that; it is counted apart, and only where the innermost frame of Python is rasterio's."""
+
+_CRASHED = re.compile(
+    r'^Fatal Python error: Segmentation fault\n(?:\n|Current thread.*\n)*  File ".*[/\\]rasterio[/\\]', re.M
+)
 
 _UNEXPECTED = re.compile(r"^error: unexpected error", re.M)
 
@@ -78,6 +87,7 @@ def _be(case: Case, logs: Path) -> None:
         for name, number in (("out", 1), ("err", 2)):
             os.dup2(os.open(logs / name, os.O_WRONLY | os.O_CREAT), number)
         sys.stdout, sys.stderr = (open(n, "w", encoding="utf-8", closefd=False) for n in (1, 2))  # noqa: SIM115
+        faulthandler.enable(sys.stderr, all_threads=False)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
         resource.setrlimit(resource.RLIMIT_FSIZE, (2**28, 2**28))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -120,7 +130,7 @@ def _waited(child: int) -> tuple[int, resource.struct_rusage]:
             _, status, used = os.wait4(child, 0)
             return status, used
         time.sleep(pause)
-        pause = min(0.02, pause * 1.5)
+        pause = min(0.004, pause * 1.5)
 
 
 def _faults(case: Case, code: int, out: str, err: str) -> list[str]:
@@ -138,9 +148,17 @@ def _faults(case: Case, code: int, out: str, err: str) -> list[str]:
         found.append("control characters")
     last = err.rstrip("\n").rsplit("\n", 1)[-1]
     told = last.startswith("error: ") or (code == 1 and case.arguments[0] in ("check", "batch"))
+    if code < 0 and _in_library(case, err):
+        return [f"{LIBRARY}: signal {-code}"]
     if code and not told:
         found.append("a failure without a reason")
     return found
+
+
+def _in_library(case: Case, err: str) -> bool:
+    """Whether a process crashed while rasterio opened or read a damaged HDF5 file."""
+    damaged = case.folder / "cube.h5"
+    return case.kind == "hdf" and damaged.is_file() and bool(_CRASHED.search(err))
 
 
 def _left(case: Case, code: int, before: dict[str, tuple[int, int]]) -> list[str]:
