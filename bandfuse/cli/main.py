@@ -127,7 +127,7 @@ def main() -> None:
             signal.signal(number, _ended)
     Traced.now = False
     try:
-        code = app(standalone_mode=False)
+        code = typer.main.get_command(app)(standalone_mode=False)  # app() itself would set a hook for errors
         streams.flush()
         sys.exit(code)
     except streams.Unprinted as lost:

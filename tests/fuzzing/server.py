@@ -32,7 +32,7 @@ LIBRARY = "a crash inside libhdf5 or GDAL's driver of it"
 can stand for that; it is counted apart, and only where the innermost frame of Python is rasterio's."""
 
 _CRASHED = re.compile(
-    r'^Fatal Python error: Segmentation fault\n(?:\n|Current thread.*\n)*  File ".*[/\\]rasterio[/\\]', re.M
+    r'^Fatal Python error: Segmentation fault\n(?:\n|.*most recent call first.*\n)*  File ".*[/\\]rasterio[/\\]', re.M
 )
 
 _UNEXPECTED = re.compile(r"^error: unexpected error", re.M)
