@@ -134,8 +134,8 @@ def test_messages_of_gdal_in_latin_1_leave_no_exception_behind(tmp_path: Path) -
 def test_messages_of_gdal_in_latin_1_within_handlers_are_no_traceback(cube: str, tmp_path: Path) -> None:
     """GDAL's metadata in a GeoTIFF: XML that is cut in two by a letter of another encoding."""
     data = Path(cube).read_bytes()
-    at = data.index(b"name=", data.index(b"<GDALMetadata>"))
-    Path(cube).write_bytes(data[:at] + b"\x87m  " + data[at + 5 :])
+    at = data.index(b"Item name=", data.index(b"<GDALMetadata>"))
+    Path(cube).write_bytes(data[:at] + b"It\x87m" + data[at + 4 :])
     weights_file(tmp_path / "w", 6)
     for command in (["info", cube], ["apply", tmp_path / "w", cube, "-o", tmp_path / "o.tif"]):
         done = subprocess.run([PROGRAM, *command], capture_output=True)
