@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from pydantic import ValidationError
 from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
@@ -28,6 +29,7 @@ from bandfuse.export.tables import as_srf
 from bandfuse.fusion import Fusion
 from bandfuse.raster.mask import Polygon
 from bandfuse.raster.netcdf import check_header
+from bandfuse.report.page import Density
 from bandfuse.report.tables import write_csv
 from bandfuse.results import BatchItem, WeightRow
 from bandfuse.sensors import parse
@@ -468,6 +470,12 @@ def test_results_of_a_run_that_do_not_go_together_are_one_line(cube: str, target
     done = cli("report", run, "-o", tmp_path / "r.html")
     assert done.code == 0 or "go together" in done.err
     assert "unexpected" not in done.err
+
+
+@pytest.mark.parametrize("count", [-1, -1000, -(2**63)])
+def test_counts_below_zero_are_no_counts(count: int) -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        Density(output="y", low=0, high=1, counts=[[1, count]], pixels=2)
 
 
 def test_what_nobody_expected_is_one_line_with_a_way_to_see_more(cube: str, monkeypatch: pytest.MonkeyPatch) -> None:

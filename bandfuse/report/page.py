@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from bandfuse.results import Result
 
@@ -25,8 +25,10 @@ class Density(Result):
     output: str
     low: float = Field(description="where both axes begin")
     high: float = Field(description="where both axes end")
-    counts: list[list[int]] = Field(description="pixels by cell of the target's axis, then of the fused values' axis")
-    pixels: int = Field(description="of the sample, those outside of the axes too")
+    counts: list[list[NonNegativeInt]] = Field(
+        description="pixels by cell of the target's axis, then of the fused values' axis"
+    )
+    pixels: NonNegativeInt = Field(description="of the sample, those outside of the axes too")
 
 
 class BlockErrors(Result):
