@@ -13,6 +13,7 @@ from bandfuse.bands import Floats
 from bandfuse.errors import ConfigError, MismatchError, UsageError, shorten
 from bandfuse.headers import envi_list
 from bandfuse.metadata import named_wavelengths
+from bandfuse.needs import require_meaning
 from bandfuse.order import order_remarks, overlaps
 from bandfuse.output import check_file, lent, whole_files
 from bandfuse.raster import Header, Raster, cut, declared, describe, on_one_grid, said, same_table, write_fixed
@@ -129,6 +130,7 @@ def check(
     ------
     InputError, MismatchError, ConfigError, OutputError
     """
+    require_meaning({"scale": scale, "overwrite": overwrite}, "fix", fix)
     one = _subject(_declared(describe(scene, MAIN, wavelengths), nodata, scale), seed)
     paths = [Path(p) for r in [one.raster] for p in (r.path, *r.files)]
     other = None if target is None else _subject(describe(target, "target"), seed)
@@ -138,8 +140,6 @@ def check(
         found += [f for ask in PAIRS for f in ask(one, other)]
     if fix is not None:
         _fix(Path(fix), one, paths, overwrite=overwrite)
-    elif scale is not None:
-        raise ConfigError("--scale is for --fix", expected="--fix OUT.vrt")
     both = [one] if other is None else [one, other]
     return CheckResult(
         scene=scene,
