@@ -370,11 +370,11 @@ FAR = 30.0
 def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
     a, b = scene.raster, target.raster
     if a.crs is not None and b.crs is not None and a.crs != b.crs:
-        yield finding("crs-differ", f"the scene is in {a.crs_text}, the target in {b.crs_text}")
+        yield finding("crs-differ", f"the scene is in {a.crs_name}, the target in {b.crs_name}")
         return
     if (a.crs is None) != (b.crs is None):
         yield finding("target-without-crs", f"{'the scene' if a.crs is None else 'the target'} has no coordinate "
-                      f"system, the other is in {(a if b.crs is None else b).crs_text}")  # fmt: skip
+                      f"system, the other is in {(a if b.crs is None else b).crs_name}")  # fmt: skip
     if not on_one_grid(a, b):
         one, two = (f"{r.rows} × {r.cols} pixels of {_pixel(r)}" for r in (a, b))
         yield finding("grids-differ", f"scene and target have grids of their own: {one}, and {two}")
