@@ -5,6 +5,7 @@ Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and
 The rooms, from the ground up. A file imports only from floors below its own (inside a package, from earlier files)::
 
     floor 0   errors  progress  remarks               words: the error tree; progress as a callable
+              unraisable                              exceptions that Python cannot raise
     floor 1   textfile                                small files, read whole; text for terminals
     floor 2   bands  windows  device  units           nouns without pixels; where torch computes
               matching                                names of bands that are taken by position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +83,12 @@ class Bands:
 
     __hash__ = None  # type: ignore[assignment]
 
-    @property
+    @cached_property
     def good(self) -> NDArray[np.bool_]:
-        """(B,) True where nothing speaks against using the band."""
-        return np.array([not r for r in self.reason], dtype=bool)
+        """(B,) True where nothing speaks against using the band; read-only."""
+        good = np.array([not r for r in self.reason], dtype=bool)
+        good.flags.writeable = False
+        return good
 
     @property
     def has_wavelengths(self) -> bool:

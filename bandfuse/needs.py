@@ -37,6 +37,18 @@ def unmet(needs: Iterable[Need], given: Mapping[str, object], values: Mapping[st
                 )  # fmt: skip
 
 
+def require_meaning(flags: Mapping[str, object], other: str, now: object, values: tuple[object, ...] = ()) -> None:
+    """Refuse flags of one command that are given where ``other``, as it is now, takes their meaning away.
+
+    Raises
+    ------
+    ConfigError : for the first of them.
+    """
+    given = {name: value for name, value in flags.items() if value is not None and value is not False}
+    for error in unmet([Need(" ".join(flags), other, values)], given, {other: now}):
+        raise error
+
+
 def flag(name: str) -> str:
     """A setting as it stands on the command line."""
     return f"--{name.replace('_', '-')}"

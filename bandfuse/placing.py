@@ -23,6 +23,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,29 @@ def settle(folder: Path) -> None:
         if name.startswith(".") and ".partial" in name and _is_dead(name):
             with suppress(OSError):  # another command was quicker, or it cannot be changed
                 _settle(folder / name)
+
+
+def recovered(path: Path) -> str:
+    """For a reader that finds no file of a name: finish what commands that ended suddenly were
+    putting in its place, or in that of its folder. What to do where that is not for this process:
+    empty where nothing of the kind is there."""
+    if os.path.exists(path) or "\0" in str(path):
+        return ""
+    places = [place for place in (path, path.parent) if place.name]
+    for place in places:
+        settle(place.parent)
+    if os.path.exists(path):
+        return ""
+    waiting = (plan for place in places for plan in _plans_of(place))
+    return next(
+        (f"{plan.parent} holds the files of a replacement that is not finished: wait until its "
+         f"command ends, or run that command again on its machine." for plan in waiting), "",
+    )  # fmt: skip
+
+
+def _plans_of(place: Path) -> list[Path]:
+    """The plans of all scratch folders of a file or folder."""
+    return sorted(place.parent.glob(f"{escape(f'.{place.name[:24]}')}.*.partial/{PLAN}"))
 
 
 def _settle(found: Path) -> None:

@@ -25,6 +25,7 @@ from bandfuse.decoder import decoder, offsets
 from bandfuse.errors import BandfuseError, InputError
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
+from bandfuse.placing import recovered
 from bandfuse.values import Values
 
 VERSION = 2
@@ -104,9 +105,10 @@ def load(path: str | Path) -> Model:
     ------
     InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or numbers not finite.
     """
+    remedy = recovered(Path(path))
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
-                         expected="a weights file (weights.safetensors of a run)")  # fmt: skip
+                         expected="a weights file (weights.safetensors of a run)", remedy=remedy)  # fmt: skip
     header, tensors = _contents(path)
     try:
         return _model(header, tensors)

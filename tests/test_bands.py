@@ -63,6 +63,16 @@ def test_tables_cannot_be_hashed_as_they_hold_arrays() -> None:
         hash(RED_NIR)
 
 
+def test_which_bands_are_good_is_found_once() -> None:
+    """Asked for every band, it would cost the square of their number."""
+    bands = Bands.of(["a", "b"], reason=["", "dead"])
+    assert bands.good is bands.good
+    with pytest.raises(ValueError, match="read-only"):
+        bands.good[0] = False
+    assert bands.dropping({0: "dead"}).good.tolist() == [False, False]
+    assert bands.good.tolist() == [True, False]
+
+
 def test_good_and_has_wavelengths() -> None:
     both = RED_NIR + SWIR
     assert both.good.tolist() == [True, True, False]

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,17 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
 from rasters import cli, ok, spectra, write_tiff
 
 import bandfuse
+from bandfuse.errors import MismatchError
+from bandfuse.raster.describe import crs_name, same_grid
+from bandfuse.raster.ground import displaced, misplaced
+from bandfuse.raster.write import blank
 
 CORNER = Affine.translation(5e5, 5e6)
 GRIDS = {
@@ -170,3 +176,39 @@ def test_labels_that_meet_no_pixel_are_named(tmp_path: Path) -> None:
     assert refused.code == 2
     assert "lie elsewhere" in refused.err
     assert "swapped" in refused.err
+
+
+LOCAL = 'LOCAL_CS["Arbitrary",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+LONG = (
+    'PROJCS["of our own",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",'
+    '0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",3],'
+    'PARAMETER["central_meridian",17.5],PARAMETER["scale_factor",0.98],PARAMETER["false_easting",12345],'
+    'PARAMETER["false_northing",54321],UNIT["metre",1]]'
+)
+
+
+@pytest.mark.parametrize("other", [LOCAL, LONG, "EPSG:32633"])
+@pytest.mark.parametrize("one", [LOCAL, LONG])
+def test_a_crs_without_a_code_is_named_in_few_words(one: str, other: str, tmp_path: Path) -> None:
+    raster = replace(blank(8, 8, (10, 0, 4e5, 0, -10, 5e6)), path="a.tif", crs=CRS.from_string(one))
+    second = replace(raster, path="b.tif", crs=CRS.from_string(other))
+    said = [str(misplaced("f.img", "ENVI", crs_name(raster.crs)))]
+    if one != other:
+        with pytest.raises(MismatchError) as refused:
+            same_grid(raster, second, "source")
+        said.append(str(refused.value))
+    for text in said:
+        assert len(text) <= 300
+        assert "PARAMETER" not in text
+        assert "Arbitrary" in text or "of our own" in text
+
+
+def test_a_format_that_cannot_hold_a_crs_is_refused_in_two_sentences(tmp_path: Path) -> None:
+    raster = replace(blank(8, 8, (10, 0, 4e5, 0, -10, 5e6)), path="a.tif", crs=CRS.from_epsg(32633))
+    with rasterio.MemoryFile() as memory:
+        grid = {"width": 8, "height": 8, "count": 1, "dtype": "uint8", "transform": raster.transform}
+        with memory.open(driver="GTiff", crs=CRS.from_string(LONG), **grid) as ds:
+            lost = displaced(ds, raster, "ENVI")
+    assert lost == "a CRS named 'of our own'"
+    text = str(misplaced("f.img", "ENVI", lost))
+    assert (len(text) <= 300, text.count(". ")) == (True, 1)

@@ -116,14 +116,50 @@ def test_a_file_name_that_is_not_utf_8_is_refused(cube: str, tmp_path: Path) -> 
         )
 
 
+LACKING = (
+    b'<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+    b"<SourceFilename>\xe9\xe8.tif</SourceFilename><SourceBand>1</SourceBand>"
+    b"</SimpleSource></VRTRasterBand></VRTDataset>"
+)
+"""A mosaic with a part that is missing, which GDAL names in its own bytes."""
+
+
+LOOKING = """
+import logging, sys, rasterio
+logging.getLogger("rasterio").addHandler(logging.NullHandler())
+def look():
+    try:
+        with rasterio.open(sys.argv[1]) as ds:
+            ds.read()
+    except Exception:
+        pass
+{begin}
+"""
+"""Python that reads a raster, as a worker does that has begun."""
+
+
+@POSIX
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("begin", "silent"),
+    [
+        ("look()", False),
+        ("from bandfuse.batches.crew import _begin; _begin(); look()", True),
+        ("from bandfuse.batches.cluster import _part; _part(look)", True),
+    ],
+)
+def test_messages_of_gdal_in_latin_1_leave_no_exception_behind_in_workers(
+    begin: str, silent: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "a.vrt").write_bytes(LACKING)
+    code = LOOKING.format(begin=begin)
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.vrt"], capture_output=True)
+    assert (b"Exception ignored" in done.stderr) is not silent, done.stderr
+
+
 @POSIX
 def test_messages_of_gdal_in_latin_1_leave_no_exception_behind(tmp_path: Path) -> None:
-    """GDAL names a missing part of a mosaic in its own bytes."""
-    (tmp_path / "a.vrt").write_bytes(
-        b'<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
-        b"<SourceFilename>\xe9\xe8.tif</SourceFilename><SourceBand>1</SourceBand>"
-        b"</SimpleSource></VRTRasterBand></VRTDataset>"
-    )
+    (tmp_path / "a.vrt").write_bytes(LACKING)
     weights_file(tmp_path / "w", 1)
     done = subprocess.run(
         [PROGRAM, "apply", tmp_path / "w", tmp_path / "a.vrt", "-o", tmp_path / "o.tif", "-v"], capture_output=True
@@ -317,7 +353,10 @@ def test_every_table_guards_its_names(tmp_path: Path) -> None:
     assert table.startswith("wavelength_nm,'=cmd()")
     assert parse(table.replace(",'=cmd()\n", ",'=cmd()\n"), "s", "s.csv").names == ("=cmd()",)
     item = BatchItem(job="=j", scene="@s", state="failed", reason="-r", seconds=1.0)
-    assert as_csv([item]).splitlines()[1].startswith("'=j,'@s,failed,False,'-r,1.0")
+    assert as_csv([item]).splitlines()[1].startswith("'=j,'@s,failed,False,'-r,,1.0")
+    doubted = BatchItem(job="j", state="done", scores={"r2": -0.5})
+    head, row = as_csv([doubted]).splitlines()
+    assert row.split(",")[head.split(",").index("doubt")] == "r2 -0.5: worse than the target's own mean"
 
 
 # -------------------------------------------------------------------------------------------------------------- headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import shutil
@@ -348,3 +349,40 @@ def test_spectral_python_finds_everything_in_an_envi_header(tmp_path: Path, inte
     assert [float(v) for v in place[3:7]] == [NORTH_UP.c, NORTH_UP.f, NORTH_UP.a, -NORTH_UP.e]
     assert "33" in place[7]
     assert header["interleave"] == interleave
+
+
+@pytest.mark.parametrize(
+    ("module", "command", "output"),
+    [
+        ("apply", "resample x.tif --sensor s.csv -o o.tif", "o.tif"),
+        ("resample", "resample x.tif --sensor s.csv --weights-only -o o.safetensors", "o.safetensors"),
+        ("report", "report run -o o.html", "o.html"),
+        ("report", "compare run other -o o.html", "o.html"),
+        ("export", "export run/weights.safetensors --to csv -o o.csv", "o.csv"),
+        ("check", "check x.tif --fix o.vrt", "o.vrt"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_what_came_after_the_check_is_not_replaced(
+    module: str, command: str, output: str, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiff(Path("x.tif"), spectra(6, 16, 20), nm=[450, 500, 550, 600, 650, 700])
+    Path("s.csv").write_text("name,centre_nm,fwhm_nm\nA,550,80\n")
+    for run in ("run", "other"):
+        ok("train", "x.tif", "--groups", "equal:2", "-o", run, "--no-fused")
+    tool = importlib.import_module(f"bandfuse.tools.{module}")
+    whole = tool.whole_files
+
+    def late(path: Path, *rest: Any, **more: Any) -> Any:
+        if Path(path).name == output:
+            Path(output).write_text("of another process")
+        return whole(path, *rest, **more)
+
+    monkeypatch.setattr(tool, "whole_files", late)
+    if flags and not command.startswith("compare"):
+        Path(output).write_text("earlier")
+    done = cli(*command.split(), *flags)
+    assert done.code == 2
+    assert "was written by another process meanwhile" in done.err
+    assert Path(output).read_text() == "of another process"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from rasters import listing
+from rasters import cli, listing, ok, spectra, write_tiff
 
 from bandfuse import placing
 from bandfuse.errors import OutputError
@@ -175,3 +176,59 @@ def test_a_set_is_not_mixed_while_it_is_replaced(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "rename", looked)
     write("new")
     assert path.read_text() == "new"
+
+
+def swapped_halfway(run: Path, owner: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run folder whose replacement by itself was killed between its two moves; the scratch folder."""
+    scratch = make_scratch(run)
+    shutil.copytree(run, scratch / run.name)
+    rename, done = os.rename, []
+
+    class Killed(BaseException):
+        pass
+
+    def limited(a: Path, b: Path) -> None:
+        if done:
+            raise Killed
+        done.append(a)
+        rename(a, b)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", limited)
+        patched.setattr(placing, "sync", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            place(scratch, run)
+    if run.exists():
+        pytest.skip("this system exchanges folders in one step")
+    dead = scratch.with_name(f".{run.name}.{owner}-123-0a1b2c3d.partial")
+    rename(scratch, dead)
+    assert (dead / placing.PLAN).exists()
+    return dead
+
+
+READERS = {
+    "report": "report run -o out/o.html", "compare": "compare run other", "export":
+    "export run/weights.safetensors --to csv -o out/o.csv", "apply": "apply run/weights.safetensors x.tif -o out/o.tif",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_finishes_a_swap_of_a_dead_process_and_names_that_of_another(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiff(Path("x.tif"), spectra(6, 16, 20))
+    Path("out").mkdir()
+    for run in ("run", "other"):
+        ok("train", "x.tif", "--groups", "equal:2", "-o", run, "--no-fused")
+    dead = swapped_halfway(tmp_path / "run", "elsewhere-1", monkeypatch)
+    done = cli(*READERS[reader].split())
+    assert done.code == 2
+    assert "does not exist" in done.err
+    assert dead.name in done.err
+    assert not Path("run").exists()
+    dead.rename(dead.with_name(f".run.{placing._host()}-{ended_process()}-123-0a1b2c3d.partial"))
+    done = ok(*READERS[reader].split())
+    assert "a command ended suddenly while it replaced this output" in done.err
+    assert Path("run/weights.safetensors").exists()
+    assert not list(tmp_path.glob(".run.*"))

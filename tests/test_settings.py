@@ -7,9 +7,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import typer
 import yaml
 from rasters import blend, cli, ok, spectra, write_tiff
 
+from bandfuse.cli.commands import app as commands
 from bandfuse.config import (
     ApplyConfig,
     CompareConfig,
@@ -168,3 +170,57 @@ def test_what_the_weights_contradict_is_refused(tmp_path: Path) -> None:
     assert done.code == 2
     assert "--scene has no meaning with --to csv of weights that all scenes share" in done.err
     assert not (tmp_path / "s.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        *((["batch", "b.yaml", "--dry-run", *given], "--dry-run") for given in (
+            ["--workers", "1"], ["--workers", "0"], ["--dask"], ["--scheduler", "tcp://127.0.0.1:9"], ["--fresh"],
+            ["--fail-fast"], ["--overwrite"],
+        )),
+        *((["info", "--formats", *given], "--formats") for given in (["--groups", "all"], ["--wavelengths", "w.csv"])),
+        *((["check", "x.tif", *given], "--fix") for given in (["--scale", "2"], ["--overwrite"])),
+    ],
+    ids=lambda v: "_".join(v) if isinstance(v, list) else None,
+)  # fmt: skip
+def test_a_flag_of_a_command_without_settings_has_to_have_a_meaning(flags: list[str], other: str) -> None:
+    done = cli(*flags)
+    assert done.code == 2
+    name = next(f for f in flags if f.startswith("--") and f != other)
+    assert done.err.startswith(f"error: {name} has no meaning with")
+    assert other in done.err.partition(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["info", "x.tif", "--formats"], "--formats lists what can be opened, and reads no SCENE; got x.tif"),
+        (["schema", "-v", "-q"], "-v says more and -q says less; got both"),
+        (["batch", "b.yaml", "--scheduler", "tcp://127.0.0.1:9", "--workers", "1"], "--scheduler excludes --workers"),
+    ],
+)
+def test_two_that_contradict_each_other_are_refused(flags: list[str], said: str, tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text(
+        "version: 1\noutput: out\nscenes: [{files: [x.tif]}]\njobs: [{name: a, kind: train, pool: all}]\n"
+    )
+    write_tiff(tmp_path / "x.tif", spectra(4, 12, 12))
+    done = cli(*(str(tmp_path / f) if f == "b.yaml" else f for f in flags))
+    assert (done.code, said in done.err) == (2, True), done.err
+
+
+def test_every_flag_of_a_command_without_settings_is_in_the_table() -> None:
+    """A new flag of these commands is to be put into one of the tests above, or here."""
+    always = {
+        "batch": "--set --json --verbose --quiet", "schema": "--verbose --quiet",
+        "info": "--json --verbose --quiet", "check": "--wavelengths --nodata --seed --json --verbose --quiet",
+        "demo": "--seed --overwrite --json --verbose --quiet",
+    }  # fmt: skip
+    judged = {
+        "batch": "--dry-run --workers --dask --scheduler --fresh --fail-fast --overwrite",
+        "info": "--formats --groups --wavelengths", "check": "--fix --scale --overwrite",
+    }  # fmt: skip
+    for name, flags in always.items():
+        command = typer.main.get_group(commands).commands[name]
+        found = {p.opts[0] for p in command.params if p.param_type_name == "option"}
+        assert found == {*flags.split(), *judged.get(name, "").split()}, name

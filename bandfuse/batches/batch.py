@@ -29,7 +29,7 @@ def batch(
     path: str | Path,
     *,
     sets: Sequence[str] = (),
-    workers: int = 1,
+    workers: int | None = None,
     dask: bool = False,
     scheduler: str | None = None,
     fresh: bool = False,
@@ -42,7 +42,7 @@ def batch(
     Parameters
     ----------
     path : the batch file. sets : ``key=value`` settings over it.
-    workers : processes on this machine; with ``dask`` as a Dask cluster. scheduler : address of a Dask scheduler.
+    workers : processes on this machine (1); with ``dask`` as a Dask cluster. scheduler : address of a Dask scheduler.
     fresh : forget earlier runs. fail_fast : give nothing more out after a failure. overwrite : replace outputs that no
     run of this batch has made, too. watch : is told every event.
 
@@ -113,14 +113,14 @@ def _settle(made: Plan) -> None:
         settle(folder)
 
 
-def _crew(workers: int, *, dask: bool, scheduler: str | None) -> AbstractContextManager[Crew]:
-    if workers < 1:
+def _crew(workers: int | None, *, dask: bool, scheduler: str | None) -> AbstractContextManager[Crew]:
+    if workers is not None and workers < 1:
         raise ConfigError("--workers", got=str(workers), expected="1 or more")
-    if scheduler is not None and (dask or workers > 1):
+    if scheduler is not None and (dask or workers is not None):
         raise ConfigError("--scheduler excludes --workers and --dask", remedy="The scheduler has its own workers.")
     if scheduler is not None or dask:
-        return cluster(scheduler, workers)
-    return local(workers)
+        return cluster(scheduler, workers or 1)
+    return local(workers or 1)
 
 
 def dry_run(path: str | Path, sets: Sequence[str] = ()) -> BatchPlan:

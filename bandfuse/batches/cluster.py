@@ -19,6 +19,7 @@ from bandfuse.batches.plan import Item
 from bandfuse.batches.work import Found, Share, ticking, work_all
 from bandfuse.errors import ConfigError, InputError, RunError, shorten
 from bandfuse.stream import Spread
+from bandfuse.unraisable import log_latin
 
 R = TypeVar("R")
 
@@ -158,6 +159,7 @@ def _lost(address: str) -> RunError:
 def _work_if_wanted(items: Sequence[Item], share: Share) -> list[Found]:
     """Do items in a worker, as long as the scheduler wants them: what is cancelled, or was for somebody
     who is gone, ends at its next step."""
+    log_latin()
     worker = importlib.import_module("distributed").get_worker()
     key = worker.get_current_task()
 
@@ -186,12 +188,18 @@ def _over(executor: Executor, workers: int, stopped: threading.Event, check: Cal
     def spread(work: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         todo, waiting = iter(tasks), deque[Future[Any]]()
         for task in islice(todo, 2 * workers):
-            waiting.append(executor.submit(work, *task))
+            waiting.append(executor.submit(_part, work, *task))
         while waiting:
             yield result(waiting.popleft())
-            waiting.extend(executor.submit(work, *task) for task in islice(todo, 1))
+            waiting.extend(executor.submit(_part, work, *task) for task in islice(todo, 1))
 
     return spread
+
+
+def _part(work: Callable[..., R], *task: Any) -> R:
+    """Do one part in a worker."""
+    log_latin()
+    return work(*task)
 
 
 def _outcome(future: Future[Any]) -> Any:

@@ -21,6 +21,7 @@ from bandfuse.batches.plan import Item
 from bandfuse.batches.work import Found, Share, ticking, work_all, work_in_parts
 from bandfuse.stream import Spread
 from bandfuse.tools.effort import Effort
+from bandfuse.unraisable import log_latin
 
 SPREAD_FROM = 256 * 2**20
 """Items with inputs of so many bytes and more are done in parts by a cluster's workers."""
@@ -176,6 +177,7 @@ def _begin() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # Where Python takes no exception, such as while it clears away, the parent asks again.
     sys.unraisablehook = lambda found: None if found.exc_type is SystemExit else sys.__unraisablehook__(found)
+    log_latin()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -67,17 +67,18 @@ def write_summary(result: BatchResult, folder: Path, *, pictures: int = PICTURES
 
 
 def as_csv(items: Iterable[BatchItem]) -> str:
-    """One row per item: state, reason, seconds, scores, drift."""
+    """One row per item: state, reason, doubt, seconds, scores, drift."""
     rows = list(items)
     names = _score_names(rows)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["job", "scene", "state", "kept", "reason", "seconds", *names, "drift", "outputs"])
+    writer.writerow(["job", "scene", "state", "kept", "reason", "doubt", "seconds", *names, "drift", "outputs"])
     for item in rows:
         scores = [item.scores.get(name, "") for name in names]
         last = ["" if item.drift is None else item.drift, guarded(" ".join(item.outputs))]
         told = [guarded(text) for text in (item.job, item.scene, item.state)]
-        writer.writerow([*told, item.kept, guarded(item.reason), item.seconds, *scores, *last])
+        why = [guarded(item.reason), guarded(doubt(item))]
+        writer.writerow([*told, item.kept, *why, item.seconds, *scores, *last])
     return out.getvalue()
 
 

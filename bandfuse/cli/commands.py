@@ -18,6 +18,8 @@ from bandfuse.config import (
     ResampleConfig,
     TrainConfig,
 )
+from bandfuse.errors import ConfigError, shorten
+from bandfuse.needs import require_meaning
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -259,7 +261,9 @@ def export(
 def batch(
     file: Annotated[str, typer.Argument(metavar="CONFIG", help="Batch file, in YAML.")],
     set_: Sets = None,
-    workers: Annotated[int, typer.Option("--workers", help="Processes on this machine.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes on this machine.", show_default="1")
+    ] = None,
     dask: Annotated[bool, typer.Option("--dask", help="Workers of a Dask cluster on this machine.")] = False,
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler: tcp://host:8786.")
@@ -285,16 +289,18 @@ def batch(
     from bandfuse.batches import batch as tool
     from bandfuse.cli import board
 
+    does = {
+        "workers": workers, "dask": dask, "scheduler": scheduler, "fresh": fresh, "fail_fast": fail_fast,
+        "overwrite": overwrite,
+    }  # fmt: skip
+    require_meaning(does, "dry_run", dry_run, values=(False,))
     if dry_run:
         made = tool.dry_run(file, set_ or [])
         show.json(made.model_dump_json()) if json else board.show_plan(made)
         return
     show.Ended.now = "what is finished is kept, and the same command goes on with the rest"
     with board.watching() as watch:
-        result = tool.batch(
-            file, sets=set_ or [], workers=workers, dask=dask, scheduler=scheduler, fresh=fresh, fail_fast=fail_fast,
-            overwrite=overwrite, watch=watch,
-        )  # fmt: skip
+        result = tool.batch(file, sets=set_ or [], watch=watch, **does)  # type: ignore[arg-type]
     if json:
         show.json(result.model_dump_json())
     else:
@@ -314,6 +320,7 @@ def schema(
     Examples:
       bandfuse schema > bandfuse.schema.json
     """
+    show.set_level(verbose, quiet)
     import json as text
 
     from bandfuse.batches.settings import schema as made
@@ -343,7 +350,12 @@ def info(
       bandfuse info --formats
     """
     show.set_level(verbose, quiet)
+    require_meaning({"groups": groups, "wavelengths": wavelengths}, "formats", formats, values=(False,))
     if formats:
+        if scenes:
+            raise ConfigError(
+                "--formats lists what can be opened, and reads no SCENE", got=shorten(scenes), remedy="Leave one out."
+            )
         show_all_formats(json)
         return
     from bandfuse.tools.info import info as tool

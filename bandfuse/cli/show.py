@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandfuse.cli import streams
-from bandfuse.errors import shorten
+from bandfuse.errors import ConfigError, shorten
 from bandfuse.placing import WRITTEN
 from bandfuse.progress import Progress, silent
 from bandfuse.textfile import shown
@@ -80,7 +80,14 @@ class _Notes(logging.Handler):
 
 
 def set_level(verbose: bool, quiet: bool) -> None:
-    """Take -v and -q; GDAL's own messages are shown with -v only."""
+    """Take -v and -q; GDAL's own messages are shown with -v only.
+
+    Raises
+    ------
+    ConfigError : both are given.
+    """
+    if verbose and quiet:
+        raise ConfigError("-v says more and -q says less", got="both", remedy="Leave one out.")
     Level.now = int(verbose) - int(quiet)
     Ended.now = ""
     WRITTEN.clear()

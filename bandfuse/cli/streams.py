@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import Any
 
 from bandfuse.textfile import shown
+from bandfuse.unraisable import log_latin
 
 
 class Unprinted(Exception):
@@ -36,28 +36,7 @@ def ready() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (it lives as long as the process)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    sys.unraisablehook, sys.excepthook = _unraisable, _unhandled
-
-
-_default_hook, _default_excepthook = sys.unraisablehook, sys.excepthook
-
-
-def _unhandled(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Cython prints with a traceback what it then hands to the other hook: messages that are not UTF-8 go there only.
-
-    Errors of bandfuse itself do not come here: ``main`` turns every one into a message.
-    """
-    if not isinstance(error, UnicodeDecodeError):
-        _default_excepthook(kind, error, trace)
-
-
-def _unraisable(problem: Any) -> None:
-    """GDAL's messages in other encodings than UTF-8, which rasterio cannot hand to the log, go there as Latin-1."""
-    error = problem.exc_value
-    if isinstance(error, UnicodeDecodeError) and str(problem.object).startswith("rasterio."):
-        logging.getLogger("rasterio").info(error.object.decode("latin-1"))
-    else:
-        _default_hook(problem)
+    log_latin()
 
 
 def put(text: str) -> None:

@@ -90,7 +90,7 @@ class Placing:
         except GDAL_ERRORS as error:
             raise MismatchError(
                 f"{self.raster.path} cannot be brought to the CRS of {self.grid.path}", got=reason(error),
-                expected=f"a way from {self.raster.crs_text} to {self.grid.crs_text}",
+                expected=f"a way from {self.raster.crs_name} to {self.grid.crs_name}",
             ) from error  # fmt: skip
         x, y = (np.array(v, dtype=np.float64).reshape(np.shape(col)) for v in found)
         if self._turn:
@@ -235,7 +235,7 @@ def _bounds(raster: Raster) -> str:
     a, b, c, d, e, f = raster.transform[:6]
     col, row = _outline(raster)
     x, y = a * col + b * row + c, d * col + e * row + f
-    return f"{x.min():.10g} to {x.max():.10g}, {y.min():.10g} to {y.max():.10g} ({raster.crs_text or 'no CRS'})"
+    return f"{x.min():.10g} to {x.max():.10g}, {y.min():.10g} to {y.max():.10g} ({raster.crs_name})"
 
 
 def windowed(raster: Raster, window: Window) -> Raster:

@@ -166,6 +166,29 @@ class Raster:
         except CRSError:
             return str(self.crs.wkt)
 
+    @property
+    def crs_name(self) -> str:
+        """The CRS in a few words, for messages."""
+        return crs_name(self.crs)
+
+
+def crs_name(crs: CRS | None) -> str:
+    """The authority code of a CRS where it has one, else the name that its WKT gives: WKT is too long to be read in
+    a message."""
+    if crs is None:
+        return "no CRS"
+    try:
+        text = str(crs.to_string())
+    except CRSError:
+        text = str(crs.wkt)
+    name = re.match(r'\s*\w+\s*\[\s*"([^"]*)', text)
+    text = f"a CRS named {name[1]!r}" if name else text
+    return text if len(text) <= LONGEST_CRS else f"{text[: LONGEST_CRS - 1]}…"
+
+
+LONGEST_CRS = 80
+"""Characters of a CRS in a message."""
+
 
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
@@ -398,8 +421,8 @@ def same_grid(first: Raster, other: Raster, what: str) -> None:
     if first.crs and other.crs and first.crs != other.crs:
         raise MismatchError(
             f"{what} {other.path} has another CRS than {first.path}",
-            got=str(other.crs_text),
-            expected=str(first.crs_text),
+            got=other.crs_name,
+            expected=first.crs_name if first.crs_name != other.crs_name else "the same parameters",
             remedy=remedy,
         )
     placed = not (first.transform.is_identity or other.transform.is_identity)

@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform
 
 from bandfuse.errors import OutputError
-from bandfuse.raster.describe import GDAL_ERRORS, SAME_PLACE, Raster, apart
+from bandfuse.raster.describe import GDAL_ERRORS, SAME_PLACE, Raster, apart, crs_name
 
 TRIAL = 16
 """Rows and columns of the raster that is made to see what a driver keeps of a grid."""
@@ -78,7 +78,7 @@ def displaced(ds: Any, like: Raster, driver: str) -> str:
     x, y = like.transform @ (like.cols / 2, like.rows / 2)
     pixel = abs(like.transform.determinant) ** 0.5
     if like.crs is not None and not _same_crs(like.crs, ds.crs, x, y, SAME_PLACE * pixel):
-        return "no CRS" if ds.crs is None else f"the CRS {ds.crs.to_string()}"
+        return crs_name(ds.crs)
     return ""
 
 

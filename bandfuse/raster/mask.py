@@ -22,7 +22,7 @@ from bandfuse.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.overlap import counts
 from bandfuse.raster.align import AlignedReader, cut, on_one_grid, placed, windowed
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
+from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, crs_name, reason
 from bandfuse.raster.products import describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
@@ -436,6 +436,6 @@ def _unreachable(name: str, crs: CRS, grid: Raster, got: str) -> MismatchError:
     return MismatchError(
         f"{name} cannot be brought to the CRS of {grid.path}",
         got=got,
-        expected=f"positions in {crs.to_string()} that exist in {grid.crs_text}",
+        expected=f"positions in {crs_name(crs)} that exist in {grid.crs_name}",
         remedy='Coordinates of GeoJSON are longitude and latitude, unless it has a "crs" member.',
     )

@@ -13,8 +13,9 @@ from bandfuse.bands import Floats
 from bandfuse.errors import ConfigError, MismatchError, UsageError, shorten
 from bandfuse.headers import envi_list
 from bandfuse.metadata import named_wavelengths
+from bandfuse.needs import require_meaning
 from bandfuse.order import order_remarks, overlaps
-from bandfuse.output import check_file, lent, whole_files
+from bandfuse.output import Seen, check_file, lent, whole_files
 from bandfuse.raster import Header, Raster, cut, declared, describe, on_one_grid, said, same_table, write_fixed
 from bandfuse.remarks import Remark
 from bandfuse.results import CheckResult, Finding
@@ -129,17 +130,18 @@ def check(
     ------
     InputError, MismatchError, ConfigError, OutputError
     """
-    one = _subject(_declared(describe(scene, MAIN, wavelengths), nodata, scale), seed)
-    paths = [Path(p) for r in [one.raster] for p in (r.path, *r.files)]
+    require_meaning({"scale": scale, "overwrite": overwrite}, "fix", fix)
+    raster = _declared(describe(scene, MAIN, wavelengths), nodata, scale)
+    paths = [Path(p) for p in (raster.path, *raster.files)]
+    seen = None if fix is None else _check_fix(Path(fix), paths, overwrite=overwrite)
+    one = _subject(raster, seed)
     other = None if target is None else _subject(describe(target, "target"), seed)
     found = [f for ask in SINGLE for f in ask(one)]
     if other is not None:
         found += [_of(other, f) for ask in SINGLE if ask not in SCENE_ONLY for f in ask(other)]
         found += [f for ask in PAIRS for f in ask(one, other)]
     if fix is not None:
-        _fix(Path(fix), one, paths, overwrite=overwrite)
-    elif scale is not None:
-        raise ConfigError("--scale is for --fix", expected="--fix OUT.vrt")
+        _fix(Path(fix), one, paths, seen)
     both = [one] if other is None else [one, other]
     return CheckResult(
         scene=scene,
@@ -169,15 +171,19 @@ def _of(subject: Subject, found: Finding) -> Finding:
     return found.model_copy(update={"message": f"target {Path(subject.raster.path).name}: {found.message}"})
 
 
-def _fix(path: Path, subject: Subject, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Write the VRT. Dead bands are flagged bad if the look was at all pixels."""
+def _check_fix(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> Seen:
+    """Refuse a VRT that must not or cannot be written; gives what stands there now."""
     if path.suffix.lower() != ".vrt":
         raise ConfigError("--fix writes a GDAL VRT", got=repr(str(path)), expected="a name that ends in .vrt")
-    check_file(path, overwrite=overwrite, inputs=inputs)
+    return check_file(path, overwrite=overwrite, inputs=inputs)
+
+
+def _fix(path: Path, subject: Subject, inputs: Sequence[Path], seen: Seen | None) -> None:
+    """Write the VRT. Dead bands are flagged bad if the look was at all pixels."""
     raster = subject.raster
     if subject.look.whole:
         raster = replace(raster, bands=raster.bands.dropping(subject.look.dead))
-    with whole_files(path, inputs) as scratch:
+    with whole_files(path, inputs, seen=seen) as scratch:
         write_fixed(scratch, path, raster)
         with lent(scratch, path.parent) as place:
             same_table(place, path, raster)
@@ -370,11 +376,11 @@ FAR = 30.0
 def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
     a, b = scene.raster, target.raster
     if a.crs is not None and b.crs is not None and a.crs != b.crs:
-        yield finding("crs-differ", f"the scene is in {a.crs_text}, the target in {b.crs_text}")
+        yield finding("crs-differ", f"the scene is in {a.crs_name}, the target in {b.crs_name}")
         return
     if (a.crs is None) != (b.crs is None):
         yield finding("target-without-crs", f"{'the scene' if a.crs is None else 'the target'} has no coordinate "
-                      f"system, the other is in {(a if b.crs is None else b).crs_text}")  # fmt: skip
+                      f"system, the other is in {(a if b.crs is None else b).crs_name}")  # fmt: skip
     if not on_one_grid(a, b):
         one, two = (f"{r.rows} × {r.cols} pixels of {_pixel(r)}" for r in (a, b))
         yield finding("grids-differ", f"scene and target have grids of their own: {one}, and {two}")

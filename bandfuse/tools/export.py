@@ -73,9 +73,9 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     names = [""] if scene is None else Scene(Path(scene.path).stem, (scene,)).names
     fusion = model.fusion(names, use_common=config.use_common)
     inputs = [Path(weights), *(Path(p) for r in (scene, pan) if r is not None for p in (r.path, *r.files))]
-    check_file(path, overwrite=config.overwrite, inputs=inputs)
+    seen = check_file(path, overwrite=config.overwrite, inputs=inputs)
     text = _content(fusion, config, scene, pan, path)
-    with whole_files(path, inputs) as scratch:
+    with whole_files(path, inputs, seen=seen) as scratch:
         for ending, content in text.items():
             file = scratch if not ending else scratch.with_suffix(ending)
             file.write_bytes(content.encode() if isinstance(content, str) else content)

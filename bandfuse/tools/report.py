@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from bandfuse.config import CompareConfig, ReportConfig
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
+from bandfuse.placing import recovered
 from bandfuse.report.page import Page
 from bandfuse.results import ComparedRun, CompareResult, ReportResult, Result, TrainReport
 from bandfuse.textfile import JSON, text_of
@@ -53,9 +54,9 @@ def report(run: str | Path, config: ReportConfig) -> ReportResult:
         raise ConfigError("no output is given", expected="-o FILE, such as report.html")
     path, read = Path(config.output), [folder / REPORT_FILE, folder / DATA_FILE]
     figures = None if config.figures is None else Path(config.figures)
-    check_file(path, overwrite=config.overwrite, inputs=read)
+    seen, seen_figures = check_file(path, overwrite=config.overwrite, inputs=read), None
     if figures is not None:
-        check_folder(figures, FIGURES, overwrite=config.overwrite, inputs=[*read, path])
+        seen_figures = check_folder(figures, FIGURES, overwrite=config.overwrite, inputs=[*read, path])
     found, messages = _read(folder / REPORT_FILE, TrainReport), []
     if (folder / DATA_FILE).exists():
         page = _read(folder / DATA_FILE, Page)
@@ -64,12 +65,12 @@ def report(run: str | Path, config: ReportConfig) -> ReportResult:
     with _fitting(folder):
         text = render(found, page)
         pictures = {} if figures is None else figure_files(found, page)
-    with whole_files(path, read) as scratch:
+    with whole_files(path, read, seen=seen) as scratch:
         scratch.write_text(text, encoding="utf-8")
     names: list[str] = []
     if figures is not None:
         names = sorted(pictures)
-        with whole_folder(figures) as place:
+        with whole_folder(figures, seen=seen_figures) as place:
             write_figures(place, found, page)
     return ReportResult(output=str(path), figures=names, messages=messages)
 
@@ -100,6 +101,9 @@ def _bare(folder: Path) -> Page:
 
 
 def _read(path: Path, kind: type[R]) -> R:
+    remedy = recovered(path)
+    if remedy:
+        raise InputError(f"{path} does not exist", remedy=remedy)
     text = text_of(path, "the folder of a run, with report.json in it", JSON)
     try:
         return kind.model_validate_json(text)
@@ -121,9 +125,10 @@ def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
     """
     if len(runs) < 2:
         raise ConfigError("there is nothing to compare", got=f"{len(runs)} run", expected="two runs or more")
+    seen = None
     if config.output:
         inputs = [Path(run) / REPORT_FILE for run in runs]
-        check_file(Path(config.output), overwrite=config.overwrite, inputs=inputs)
+        seen = check_file(Path(config.output), overwrite=config.overwrite, inputs=inputs)
     found = _runs([Path(run) for run in runs])
     messages = _differences(found)
     if config.output:
@@ -131,7 +136,7 @@ def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
 
         with _fitting(*(run.folder for run in found)):
             text = render({run.name: run.report for run in found}, messages)
-        with whole_files(Path(config.output)) as scratch:
+        with whole_files(Path(config.output), seen=seen) as scratch:
             scratch.write_text(text, encoding="utf-8")
     return CompareResult(output=config.output, runs=[_compared(run) for run in found], messages=messages)
 

@@ -16,7 +16,7 @@ from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.export import stac
 from bandfuse.fusion import Fusion, NodataPolicy
 from bandfuse.model import Model
-from bandfuse.output import check_file, whole_files
+from bandfuse.output import Seen, check_file, whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Lost
 from bandfuse.resampling import Covered, published
@@ -74,20 +74,21 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
     pairs = _outputs(config, scenes)
     own = [Path(config.sensor)] if is_file(config.sensor) else []
     inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
-    drivers = _checked(config, pairs, inputs)
+    drivers, seen = _checked(config, pairs, inputs)
     every = [_make(scene, sensor, config, effort) for scene in scenes]
     valid = values = 0
     lost = Lost(0, 0)
     counts_of: dict[Path, int] = {}
-    for made, (raster, weights), driver in zip(every, pairs, drivers, strict=True):
+    for made, (raster, weights), driver, before in zip(every, pairs, drivers, seen, strict=True):
         content = dumps(Model(made.fusion))
         if raster is None:
-            with whole_files(weights, inputs) as scratch:
+            with whole_files(weights, inputs, seen=before) as scratch:
                 scratch.write_bytes(content)
             continue
         item = stac.beside(raster, made.scene.grid, made.fusion.outputs, encoding, driver) if config.stac else {}
         counts = fuse_to(raster, made.scene, made.fusion, encoding, effort, progress, driver=driver, inputs=inputs,
-                         options=creation(config), device=device, beside={weights.name: content, **item})  # fmt: skip
+                         options=creation(config), device=device, beside={weights.name: content, **item},
+                         seen=before)  # fmt: skip
         valid, lost = valid + counts[0], lost + counts[1]
         counts_of[raster] = counts[0]
         values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
@@ -124,14 +125,15 @@ def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path
     return list(zip(rasters, beside, strict=True))
 
 
-def _checked(config: ResampleConfig, pairs: Sequence[tuple[Path | None, Path]], inputs: Sequence[Path]) -> list[str]:
-    """The driver of each raster, empty where there is none; all outputs may be written."""
+def _checked(
+    config: ResampleConfig, pairs: Sequence[tuple[Path | None, Path]], inputs: Sequence[Path]
+) -> tuple[list[str], list[Seen]]:
+    """The driver of each raster, empty where there is none; and what stands at each output now. All of
+    them may be written."""
     rasters = [raster for raster, _ in pairs if raster is not None]
-    for raster in rasters:
-        check_raster(raster, config, overwrite=config.overwrite, inputs=inputs)
-    for _, weights in pairs:
-        check_file(weights, overwrite=config.overwrite, inputs=inputs)
-    return drivers_of(rasters, config) or [""] * len(pairs)
+    seen = [check_raster(r, config, overwrite=config.overwrite, inputs=inputs) for r in rasters]
+    weights = [check_file(w, overwrite=config.overwrite, inputs=inputs) for _, w in pairs]
+    return drivers_of(rasters, config) or [""] * len(pairs), seen or weights
 
 
 def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) -> Made:
