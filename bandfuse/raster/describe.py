@@ -30,7 +30,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.names import for_gdal
-from bandfuse.raster.texts import Said, given_table, header_of, said_by
+from bandfuse.raster.texts import Header, Said, given_table, header_of, said_by
 from bandfuse.remarks import Remark
 from bandfuse.textfile import readable
 
@@ -261,8 +261,8 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         if any("complex" in d for d in ds.dtypes):
             raise InputError(f"{path} holds complex numbers", expected="real numbers")
         said = said_by(ds)
-        _check_length(ds, said)
         header = header_of(ds, said)
+        _check_length(ds, said, header)
         tags = RasterTags(
             header.names(said.names),
             [said.of(i) for i in ds.indexes],
@@ -276,7 +276,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
-        scale = header.numbers("data_gain_values", ds.count, np.array(ds.scales, dtype=np.float64))
+        scale = header.scale(ds.count, np.array(ds.scales, dtype=np.float64))
         offset = header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64))
         transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
@@ -357,8 +357,9 @@ def _require_finite(numbers: Floats, what: str, path: str) -> None:
                          remedy="Mend it in the file: gdal_edit -scale 1 -offset 0.")  # fmt: skip
 
 
-def _check_length(ds: Any, said: Said) -> None:
-    """A raw file that is too short is read by GDAL as zeros: refuse it."""
+def _check_length(ds: Any, said: Said, header: Header) -> None:
+    """A raw file that is too short is read by GDAL as zeros: refuse it. So is one whose header does not say what its
+    values are, unless they can be the bytes that GDAL takes them for."""
     data = Path(ds.files[0]) if ds.files else Path()
     if ds.driver != "ENVI" or not data.is_file():
         return
@@ -369,6 +370,10 @@ def _check_length(ds: Any, said: Said) -> None:
     needed = start + ds.width * ds.height * sum(np.dtype(d).itemsize for d in ds.dtypes)
     if data.stat().st_size < needed:
         raise InputError(f"{ds.name} is truncated", got=f"{data.stat().st_size} bytes", expected=f"{needed} bytes")
+    if header.entries and "data_type" not in header.entries and data.stat().st_size != needed:
+        raise InputError(f"the header of {ds.name} does not say the data type",
+                         got=f"{data.stat().st_size} bytes of data", expected=f"{needed}, if they were bytes",
+                         remedy="Write data type = N into it (4: float32, 12: uint16).")  # fmt: skip
 
 
 def _offset(text: str, path: str) -> int:

@@ -46,7 +46,7 @@ def open_(path: str, source: str) -> Raster:
         for key in ("fwhm", "data gain values", "data offset values")
     }
     unit = UNITS_NM.get(entries.get("wavelength units", "nm").strip().lower(), 1.0)
-    flags = envi_list(entries.get("bbl"))
+    flags = envi_list(entries.get("bbl"), len(nm))
     bad = [number(f) == 0 for f in flags] if len(flags) == len(nm) else [False] * len(nm)
     bands = Bands.of(
         [f"b{i}" for i in range(1, len(nm) + 1)],
@@ -60,7 +60,7 @@ def open_(path: str, source: str) -> Raster:
 
 def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> Floats:
     """A list of the header, of this many numbers."""
-    found = np.array([number(item) for item in envi_list(entries.get(key))])
+    found = np.array([number(item) for item in envi_list(entries.get(key), count)])
     if not len(found) or not np.isfinite(found).all() or (count and len(found) != count):
         raise InputError(
             f"{place} cannot be understood", got=f"{len(found)} {key}", expected=f"{count or 'a list of'} numbers"

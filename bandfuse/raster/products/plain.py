@@ -16,7 +16,7 @@ FORMATS = (
     Format(
         "ENVI",
         "the data file, with or without an ending, or its .hdr",
-        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gain and offset, data ignore value",
+        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gains, scale factor, data ignore value",
         f"{REAL} (AVIRIS, AVIRIS-NG, EMIT, HyMap, EnMAP, bench-top)",
     ),
     Format(
@@ -37,6 +37,8 @@ FORMATS = (
 
 SIDECARS = {".hdr", ".xml", ".txt", ".json", ".enp", ".sta", ".properties", ".ovr", ".msk", ".png", ".jpg", ".jgw"}
 """Endings of files beside an ENVI file that are not its data."""
+
+BOM = b"\xef\xbb\xbf"
 
 LIBRARY = re.compile(rb"^\s*file type\s*=\s*ENVI Spectral Library", re.I | re.M)
 
@@ -67,6 +69,10 @@ def data_file(path: str) -> str:
     if header is None or not place.is_file():
         return path
     text = bytes_of(header, "an ENVI header", HEADER)
+    if text.startswith(BOM + b"ENVI"):
+        raise InputError(f"{header} begins with a byte order mark", got="EF BB BF before ENVI",
+                         expected="a header that begins with ENVI",
+                         remedy="GDAL does not read it so: save it as UTF-8 without one.")  # fmt: skip
     if not text.startswith(b"ENVI"):
         return path
     if LIBRARY.search(text):
