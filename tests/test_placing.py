@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import subprocess
@@ -175,3 +176,23 @@ def test_a_set_is_not_mixed_while_it_is_replaced(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(os, "rename", looked)
     write("new")
     assert path.read_text() == "new"
+
+
+def test_what_could_not_be_removed_inside_a_new_folder_does_not_come_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system refuses once to remove the scratch folder of a file of a run: nobody would look for it in there."""
+    remove, refused = os.rmdir, []
+
+    def once(path: str, **where: int) -> None:
+        if not refused and os.fspath(path).endswith(".partial"):
+            refused.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        remove(path, **where)
+
+    monkeypatch.setattr(os, "rmdir", once)
+    with whole_folder(tmp_path / "run") as run:
+        with whole_files(run / "fused.tif") as file:
+            file.write_text("new")
+        assert [p.name for p in run.iterdir() if is_scratch(p)] == [Path(refused[0]).name]
+    assert listing(tmp_path / "run") == ["fused.tif"]
