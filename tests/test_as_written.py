@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rasters import cli, envi_list, ok, spectra, write_envi
+from rasters import cli, envi_list, ok, spectra, write_envi, write_tiff
 
 from bandfuse.headers import envi_list as items_of
 from bandfuse.headers import from_header, parse_header
@@ -148,3 +148,92 @@ def test_a_byte_order_mark_before_a_header_is_named(given: str, tmp_path: Path) 
     assert done.code == 2
     assert "byte order mark" in done.err
     assert parse_header("a = {1,\n2,}\n") == {"a": "{1, 2,}"}
+
+
+# ----------------------------------------------------------------------------------------------------- DLR's products
+
+
+def spectral(folder: Path, stem: str, meta: str, dtype: str = "uint16", nodata: float | None = None) -> np.ndarray:
+    """A product of DLR's kind: its image, three bands whose first rows are empty, and its metadata."""
+    folder.mkdir(exist_ok=True)
+    cube = (spectra(3, 6, 7) * 1e4 + 100).astype(dtype)
+    cube[:, :2] = 0
+    write_tiff(folder / f"{stem}-SPECTRAL_IMAGE.TIF", cube, nodata=nodata)
+    (folder / f"{stem}-METADATA.XML").write_text(meta)
+    return cube
+
+
+def enmap_meta(background: str) -> str:
+    rows = "".join(
+        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{nm}</wavelengthCenterOfBand><FWHMOfBand>7</FWHMOfBand>'
+        "<GainOfBand>2e-06</GainOfBand><OffsetOfBand>0.04</OffsetOfBand></bandID>"
+        for i, nm in enumerate(NM[:3])
+    )
+    return (f"<level_X><base><level>L1C</level></base><specific>{background}"
+            f"<bandCharacterisation>{rows}</bandCharacterisation></specific></level_X>")  # fmt: skip
+
+
+def desis_meta(*, gain: str = "<gainOfBand>0.0001</gainOfBand>") -> str:
+    rows = "".join(
+        f"<band><bandNumber>{i}</bandNumber><wavelengthCenterOfBand>{NM[i - 1]}</wavelengthCenterOfBand>"
+        f"<wavelengthWidthOfBand>3.4</wavelengthWidthOfBand>{gain}<offsetOfBand>0</offsetOfBand></band>"
+        for i in (2, 1, 3)
+    )
+    return (f"<hsi_doc><specific><backgroundValue>0</backgroundValue><bandCharacterisation>{rows}"
+            "</bandCharacterisation></specific></hsi_doc>")  # fmt: skip
+
+
+BACKGROUND = "<backgroundValue>0</backgroundValue>"
+
+
+def test_the_background_of_the_metadata_is_the_nodata_of_the_image(tmp_path: Path) -> None:
+    """EnMAP L1C is uint16, whose background is 0."""
+    spectral(tmp_path / "p", "ENMAP01-L1C", enmap_meta(BACKGROUND))
+    assert describe(tmp_path / "p").nodata.tolist() == [0, 0, 0]
+    found = {f["code"] for f in ok("check", tmp_path / "p", "--json").json["findings"]}
+    assert not found & {"nodata-impossible", "undeclared-fill"}
+    run = ok("train", tmp_path / "p", "--objective", "reconstruction", "--groups", "equal:2", "--folds", 0,
+             "--no-report", "-o", tmp_path / "r", "--steps", 5)  # fmt: skip
+    assert "28 pixels" in run.err + run.out
+
+
+def test_what_the_image_declares_comes_before_its_metadata(tmp_path: Path) -> None:
+    spectral(tmp_path / "p", "ENMAP01-L2A", enmap_meta(BACKGROUND), "int16", nodata=-5)
+    assert describe(tmp_path / "p").nodata.tolist() == [-5] * 3
+
+
+def test_no_nodata_is_claimed_that_the_image_cannot_hold(tmp_path: Path) -> None:
+    spectral(tmp_path / "p", "ENMAP01-L1C", enmap_meta(""))
+    assert np.isnan(describe(tmp_path / "p").nodata).all()
+    spectral(tmp_path / "q", "ENMAP01-L2A", enmap_meta(""), "int16")
+    assert describe(tmp_path / "q").nodata.tolist() == [-32768] * 3
+
+
+def test_a_vrt_of_a_product_reads_as_the_product(tmp_path: Path) -> None:
+    """``check --fix`` is the remedy that check names."""
+    spectral(tmp_path / "p", "ENMAP01-L1C", enmap_meta(""))
+    ok("check", tmp_path / "p", "--nodata", "0", "--fix", tmp_path / "f.vrt")
+    made = describe(tmp_path / "f.vrt")
+    assert made.nodata.tolist() == [0] * 3
+    assert made.bands.wavelength_nm.tolist() == NM[:3]
+    assert made.scale.tolist() == [2e-6] * 3
+
+
+@pytest.mark.parametrize("stem", ["DESIS-HSI-L2A-DT1", "renamed"])
+@pytest.mark.parametrize("given", ["", "-SPECTRAL_IMAGE.TIF", "-METADATA.XML"])
+def test_desis_without_a_header_is_read_from_its_metadata(stem: str, given: str, tmp_path: Path) -> None:
+    """DLR's Geoservice serves no header."""
+    spectral(tmp_path / "p", stem, desis_meta(), "int16")
+    raster = describe(tmp_path / "p" / f"{stem}{given}" if given else tmp_path / "p")
+    assert raster.product == "DESIS"
+    assert raster.bands.wavelength_nm.tolist() == NM[:3]
+    assert raster.bands.fwhm_nm.tolist() == [3.4] * 3
+    assert raster.scale.tolist() == [1e-4] * 3
+    assert raster.nodata.tolist() == [0] * 3
+
+
+def test_desis_without_a_gain_is_refused_by_its_own_name(tmp_path: Path) -> None:
+    spectral(tmp_path / "p", "DESIS-L2A", desis_meta(gain=""), "int16")
+    done = cli("info", tmp_path / "p")
+    assert done.code == 2
+    assert "no gainOfBand for every band; expected the metadata of a DESIS product" in " ".join(done.err.split())
