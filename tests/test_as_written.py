@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
+import published
 import pytest
+from rasterio.shutil import copy
 from rasters import cli, envi_list, ok, spectra, write_envi, write_tiff
 
 from bandfuse.headers import envi_list as items_of
 from bandfuse.headers import from_header, parse_header
-from bandfuse.raster import Raster, describe
+from bandfuse.raster import Raster, Reader, describe, quicklook
+from bandfuse.windows import Window
 
 NM = [500.0, 600.0, 700.0, 800.0, 900.0]
 
@@ -237,3 +243,139 @@ def test_desis_without_a_gain_is_refused_by_its_own_name(tmp_path: Path) -> None
     done = cli("info", tmp_path / "p")
     assert done.code == 2
     assert "no gainOfBand for every band; expected the metadata of a DESIS product" in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("ending", ["BSQ", "BIL", "JP2"])
+@pytest.mark.parametrize("given", ["", "IMAGE", "METADATA"])
+def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(ending: str, given: str, tmp_path: Path) -> None:
+    """ENVI files have a header of their own beside them, as DESIS's GeoTIFFs have."""
+    cube = spectral(tmp_path / "p", "ENMAP01-L1C", enmap_meta(BACKGROUND))
+    image = tmp_path / "p/ENMAP01-L1C-SPECTRAL_IMAGE.TIF"
+    other = image.with_suffix(f".{ending}")
+    how = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"} if ending == "JP2" else {"driver": "ENVI"}
+    copy(image, other, **how, **({"INTERLEAVE": "BIL"} if ending == "BIL" else {}))
+    image.unlink()
+    path = {"": tmp_path / "p", "IMAGE": other, "METADATA": tmp_path / "p/ENMAP01-L1C-METADATA.XML"}[given]
+    raster = describe(path)
+    assert raster.product == "EnMAP L1C"
+    assert raster.bands.wavelength_nm.tolist() == NM[:3]
+    x = pixels(raster)
+    assert np.isnan(x[:, :2]).all()
+    np.testing.assert_allclose(x[:, 2:], cube[:, 2:] * 2e-6 + 0.04)
+
+
+def pixels(raster: Raster) -> np.ndarray:
+    """(B, H, W) as bandfuse reads them."""
+    with Reader([(raster, range(len(raster.bands)))]) as reader:
+        whole = reader.read(Window(0, 0, *raster.shape))
+        x: np.ndarray = whole.cell(slice(0, raster.rows), slice(0, raster.cols)).values().copy()
+    return x.reshape(-1, *raster.shape)
+
+
+# ---------------------------------------------------------------------------------------- nearly a known product
+
+
+def test_a_folder_around_a_product_names_it(tmp_path: Path) -> None:
+    """What DLR and ESA deliver is a tree of folders."""
+    product = published.desis(tmp_path).path
+    above = tmp_path / "order/dims_op"
+    above.mkdir(parents=True)
+    product.rename(above / "x")
+    done = cli("info", tmp_path / "order")
+    assert done.code == 2
+    assert f"Give {above / 'x'}." in "".join(done.err.split("\n"))
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("MTD_MSIL1C.xml", "Sentinel-2 Level-1C; expected Level-2A"),
+    ("ENMAP01-L1B-SPECTRAL_IMAGE_VNIR.XML", "EnMAP L1B"),
+])  # fmt: skip
+@pytest.mark.parametrize("folder", [True, False])
+def test_another_level_of_a_known_product_is_named(name: str, told: str, folder: bool, tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / name).write_text("<a/>")
+    done = cli("info", tmp_path / "p" if folder else tmp_path / "p" / name)
+    assert done.code == 2
+    assert told in " ".join(done.err.split())
+
+
+def test_a_packed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"x")
+    done = cli("info", tmp_path / "a.tar.gz")
+    assert done.code == 2
+    assert "got an archive" in " ".join(done.err.split())
+
+
+# -------------------------------------------------------------------------------------------------------- PRISMA
+
+
+def test_hdf5_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    """As ASI delivers PRISMA."""
+    product = published.prisma(tmp_path).path
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as packed:
+        packed.write(product, product.name)
+    for path in (tmp_path / "p.zip", f"/vsizip/{tmp_path}/p.zip/{product.name}"):
+        done = cli("info", path)
+        assert done.code == 2
+        assert "Unpack it:" in " ".join(done.err.split())
+
+
+def name_axes(path: Path) -> None:
+    """``StructMetadata.0``, which says what the axes of the cubes are; GDAL turns them then."""
+    with h5py.File(path, "r+") as file:
+        fields = file["HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"]
+        rows, _, cols = fields["VNIR_Cube"].shape
+        place = file.create_group("HDFEOS/SWATHS/PRS_L2D_HCO/Geolocation Fields")
+        for name in ("Latitude", "Longitude"):
+            place.create_dataset(name, data=np.zeros((rows, cols), "f4"))
+        dims = {"nRows": rows, "nV": fields["VNIR_Cube"].shape[1], "nS": fields["SWIR_Cube"].shape[1], "nCols": cols}
+        sizes = [f'DimensionName="{name}"\nSize={size}' for name, size in dims.items()]
+        geo = [f'GeoFieldName="{name}"\nDimList=("nRows","nCols")' for name in ("Latitude", "Longitude")]
+        data = [
+            f'DataFieldName="{name}_Cube"\nDimList=("nRows","{dim}","nCols")'
+            for name, dim in (("VNIR", "nV"), ("SWIR", "nS"))
+        ]
+        text = 'GROUP=SwathStructure\nGROUP=SWATH_1\nSwathName="PRS_L2D_HCO"\n'
+        for kind, items in (("Dimension", sizes), ("GeoField", geo), ("DataField", data)):
+            objects = [f"OBJECT={kind}_{i}\n{t}\nEND_OBJECT={kind}_{i}\n" for i, t in enumerate(items, 1)]
+            text += f"GROUP={kind}\n{''.join(objects)}END_GROUP={kind}\n"
+        text += "END_GROUP=SWATH_1\nEND_GROUP=SwathStructure\nEND\n"
+        file.create_group("HDFEOS INFORMATION")["StructMetadata.0"] = np.bytes_(text.ljust(32000, "\0"))
+
+
+def test_axes_that_the_file_names_are_turned_by_gdal_and_read_alike(tmp_path: Path) -> None:
+    made = published.prisma(tmp_path)
+    before = describe(made.path)
+    plain, look = pixels(before), quicklook(before, [0, 4], most=9)
+    name_axes(made.path)
+    raster = describe(made.path)
+    assert raster.pieces[0].axes == "brc"
+    assert raster.shape == before.shape
+    np.testing.assert_array_equal(pixels(raster), plain)
+    np.testing.assert_array_equal(quicklook(raster, [0, 4], most=9), look)
+    assert np.isnan(plain).any()
+
+
+# ------------------------------------------------------------------------------------------------------- Sentinel-2
+
+
+def test_widths_of_sentinel_2_are_those_at_half_of_the_response(tmp_path: Path) -> None:
+    """MIN and MAX of the manifest are the limits of the whole response."""
+    product = published.sentinel2(tmp_path).path
+    limits = {name: (high - low) for name, (_, low, high, _) in published.S2_BANDS.items()}
+    bands = describe(product).bands
+    assert bands.fwhm_nm.tolist() == [limits[f"B{name[1:].lstrip('0')}"] - 8 for name in bands.name]
+    manifest = product / "MTD_MSIL2A.xml"
+    text = manifest.read_text()
+    manifest.write_text(re.sub("<STEP unit='nm'>1<", "<STEP unit='nm'>2<", text))
+    assert describe(product).bands.fwhm_nm.tolist() == [2 * w for w in bands.fwhm_nm]
+    manifest.write_text(re.sub("<Spectral_Response>.*?</Spectral_Response>", "", text))
+    assert np.isnan(describe(product).bands.fwhm_nm).all()
+
+
+def test_the_structure_of_old_baselines_is_named(tmp_path: Path) -> None:
+    manifest = published.sentinel2(tmp_path).path / "MTD_MSIL2A.xml"
+    manifest.write_text(manifest.read_text().replace("BOA_QUANT", "L2A_BOA_QUANT"))
+    done = cli("info", manifest)
+    assert done.code == 2
+    assert "the structure of before baseline 02.07" in " ".join(done.err.split())

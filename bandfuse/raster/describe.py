@@ -56,13 +56,14 @@ class Piece:
     ``name``: a file, a subdataset, or the text of a VRT. ``bands``: the 1-based numbers of its bands, in the raster's
     order. ``axes``: empty where GDAL shows the bands as bands; of an array whose first axis GDAL takes for bands, what
     its three axes are: ``rbc`` or ``rcb`` (rows, bands, columns). ``flaws``: the name of an array like it that is not
-    zero where a value must not be used.
+    zero where a value must not be used, with axes of its own (``brc``: bands first).
     """
 
     name: str
     bands: tuple[int, ...]
     axes: str = ""
     flaws: str = ""
+    flaw_axes: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,8 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".")[:LONGEST] or type(error).__name__
 
 
+SUBDATASET, UNPACK = "Give one of its subdatasets.", "Unpack it: HDF5 products are read from the file system only."
+
 LONGEST = 400
 """Characters of a message of GDAL that are shown."""
 
@@ -257,7 +260,8 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     with rasterio.Env(**CACHE), _heard() as warned, opened(path) as ds:
         if ds.count == 0:
             subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
-            raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}", remedy="Give one of its subdatasets.")
+            raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}",
+                             remedy=UNPACK if path.startswith("/vsi") and "HDF5:" in subs else SUBDATASET)  # fmt: skip
         if any("complex" in d for d in ds.dtypes):
             raise InputError(f"{path} holds complex numbers", expected="real numbers")
         said = said_by(ds)

@@ -17,7 +17,7 @@ from bandfuse.errors import InputError
 from bandfuse.headers import envi_list
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
-from bandfuse.raster.products.spectral import HEADER, METADATA, background_of, image_of, is_desis, parts_of
+from bandfuse.raster.products.spectral import HEADER, METADATA, background_of, has_header, image_of, is_desis, parts_of
 from bandfuse.units import UNITS_NM, number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}band"
@@ -29,7 +29,7 @@ _ENTRY = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n]*)", re.M)
 def recognises(path: str) -> bool:
     """A spectral image with a header or DESIS's metadata beside it, or its folder or archive."""
     files = parts_of(path, HEADER)
-    if files is not None and files.like(HEADER):
+    if files is not None and has_header(files):
         return True
     files = parts_of(path, METADATA)
     return files is not None and is_desis(files)
@@ -44,7 +44,7 @@ def open_(path: str, source: str) -> Raster:
     MismatchError : a header of another number of bands.
     """
     files = parts_of(path, HEADER)
-    if files is None or not files.like(HEADER):
+    if files is None or not has_header(files):
         return _by_metadata(path, source)
     name = files.one(HEADER, "SPECTRAL_IMAGE.hdr")
     text = files.read(name).decode("latin-1")

@@ -38,6 +38,9 @@ FORMATS = (
 SIDECARS = {".hdr", ".xml", ".txt", ".json", ".enp", ".sta", ".properties", ".ovr", ".msk", ".png", ".jpg", ".jgw"}
 """Endings of files beside an ENVI file that are not its data."""
 
+HDF = (".he5", ".h5", ".hdf5", ".nc")
+"""Endings of files that are read from the file system only."""
+
 BOM = b"\xef\xbb\xbf"
 
 LIBRARY = re.compile(rb"^\s*file type\s*=\s*ENVI Spectral Library", re.I | re.M)
@@ -54,6 +57,9 @@ def data_file(path: str) -> str:
     if place.suffix.lower() == ".zip" and place.is_file():
         files = files_of(path)
         inside = files[0].names if files else ()
+        if any(name.lower().endswith(HDF) for name in inside):
+            raise InputError(f"{path} holds HDF5 or netCDF", got=shorten(inside, 4), expected="the file itself",
+                             remedy="Unpack it: such files are not read from archives.")  # fmt: skip
         raise InputError(
             f"{path} holds no product that is known", got=shorten(inside, 4),
             remedy=f"See bandfuse info --formats. A raster in it is /vsizip/{path}/NAME.",

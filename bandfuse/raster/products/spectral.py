@@ -1,4 +1,4 @@
-"""Spectral image: the GeoTIFF that DLR's products (EnMAP, DESIS) have under the name ``…-SPECTRAL_IMAGE.TIF``."""
+"""Spectral image: what DLR's products (EnMAP, DESIS) have under the name ``…-SPECTRAL_IMAGE.TIF``, or ``.BSQ``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from bandfuse.raster.describe import Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.units import number
 
-IMAGE = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"
+TIFF = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"
+IMAGE = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.(?:tiff?|bsq|bil|bip|jp2)"
+"""EnMAP's come in all these forms, as the user orders them."""
+
 HEADER = r"(?:.*[-_])?SPECTRAL_IMAGE\.hdr"
 METADATA = r"(?:.*[-_])?METADATA\.xml"
 DESIS = r"DESIS[-_].*METADATA\.xml"
@@ -41,6 +44,11 @@ def parts_of(path: str, header: str) -> Files | None:
         files = replace(files, names=tuple(n for n in files.names if n.lower().startswith(stem)))
         return files if files.like(IMAGE) and files.like(header) else None
     return files if files.like(IMAGE) else None
+
+
+def has_header(files: Files) -> bool:
+    """Whether a header beside a GeoTIFF tells of it; beside other images it is their own."""
+    return bool(files.like(HEADER) and files.like(TIFF))
 
 
 def is_desis(files: Files) -> bool:
