@@ -379,3 +379,26 @@ def test_the_structure_of_old_baselines_is_named(tmp_path: Path) -> None:
     done = cli("info", manifest)
     assert done.code == 2
     assert "the structure of before baseline 02.07" in " ".join(done.err.split())
+
+
+# --------------------------------------------------------------------------------------------------------- others
+
+
+def test_the_axes_of_hdf5_are_said_to_be_assumed(tmp_path: Path) -> None:
+    """NEON's cubes have their bands last, and nothing in the file that GDAL reads says so."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["BART/Reflectance/Reflectance_Data"] = np.ones((24, 20, 60), "i2")
+    found = {f["code"]: f for f in cli("check", tmp_path / "x.h5", "--json").json["findings"]}
+    assert found["axes-assumed"]["severity"] == "warning"
+    assert "24 bands of 20 rows and 60 columns" in found["axes-assumed"]["message"]
+    assert "24 bands of 20 rows and 60 columns" in said(describe(tmp_path / "x.h5"))
+
+
+@pytest.mark.parametrize("flag", ["--mask", "--labels"])
+def test_other_polygons_than_geojson_are_to_be_converted(flag: str, tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "c.tif", spectra(3, 6, 7))
+    (tmp_path / "l.gpkg").write_bytes(b"SQLite format 3\0")
+    goal = ["--objective", "separability"] if flag == "--labels" else ["--objective", "reconstruction"]
+    done = cli("train", path, *goal, "--groups", "equal:2", flag, tmp_path / "l.gpkg", "-o", tmp_path / "r")
+    assert done.code == 2
+    assert f"ogr2ogr -t_srs EPSG:4326 {flag[2:]}.geojson FILE" in " ".join(done.err.split())

@@ -277,6 +277,8 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         stated = [] if wavelengths is None else [given_table(wavelengths, ds.count, path)]
         alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
         bands, messages = band_table(tags, source, alpha, stated=stated)
+        if ds.driver == "HDF5Image" and ds.count > 1 and not np.isfinite(bands.wavelength_nm).any():
+            messages.append(_axes_assumed(ds))
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
@@ -305,6 +307,13 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             messages=(*_warned(warned), *header.messages, *([LATIN] if said.latin else []), *lost, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
+
+
+def _axes_assumed(ds: Any) -> Remark:
+    """HDF5 does not say which axis of an array is that of the bands."""
+    text = (f"the first axis is taken for the bands: {ds.count} bands of {ds.height} rows and {ds.width} columns; "
+            "if bands are another axis, it is read wrongly")  # fmt: skip
+    return Remark("axes-assumed", text)
 
 
 def _masks(ds: Any, alpha: Sequence[int]) -> Masks:
