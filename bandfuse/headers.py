@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +37,30 @@ class Stated:
     unit: str | None = None
 
 
-def envi_list(text: str | None) -> list[str]:
-    """The items of an ENVI list.
+def envi_list(text: str | None, count: int = 0) -> list[str]:
+    """The items of an ENVI list. Nothing behind a last comma is an item only if there are to be ``count`` with it.
 
-    >>> envi_list("{ 8.41 , 8.52 }")
+    >>> envi_list("{ 8.41 , 8.52, }")
     ['8.41', '8.52']
     """
     inner = (text or "").strip().removeprefix("{").removesuffix("}")
-    return [item.strip() for item in inner.split(",")] if inner.strip() else []
+    items = [item.strip() for item in inner.split(",")] if inner.strip() else []
+    return items if len(items) == count or not items or items[-1] else items[:-1]
+
+
+def unit_of(entries: Mapping[str, str], unit: str | None) -> str | None:
+    """The unit of the wavelengths of an ENVI header: the one that it gives, or that of the title of its spectra.
+
+    >>> unit_of({"z_plot_titles": "{Wavenumbers (cm-1), Counts}"}, "Unknown")
+    'cm-1'
+    """
+    if spelling(unit) not in ("", "unknown", "none", "index"):
+        return unit
+    title = next(iter(envi_list(entries.get("z_plot_titles"))), "")
+    inside = re.findall(r"[(\[]([^()\[\]]+)[)\]]", title)
+    words = [*[w for w in inside if spelling(w) in UNITS_NM], *[w for w in [*inside, *title.split()]
+             if spelling(w) in NOT_LENGTHS]]  # fmt: skip
+    return words[0] if words else unit
 
 
 def parse_header(text: str) -> dict[str, str]:
@@ -87,8 +104,8 @@ def from_header(text: str, where: str) -> Stated:
     InputError : it has no list of wavelengths, or lists of different lengths.
     """
     entries = parse_header(text)
-    lists = {key: envi_list(entries.get(key)) for key in ("wavelength", "fwhm", "bbl")}
-    count = len(lists["wavelength"])
+    count = len(envi_list(entries.get("wavelength")))
+    lists = {key: envi_list(entries.get(key), count) for key in ("wavelength", "fwhm", "bbl")}
     if not count:
         raise InputError(f"{where} has no wavelengths", got=f"an ENVI header with {', '.join(entries) or 'nothing'}",
                          expected="a line such as wavelength = {450.2, 455.1, …}")  # fmt: skip
@@ -96,7 +113,7 @@ def from_header(text: str, where: str) -> Stated:
     if odd:
         raise InputError(f"lists in {where} differ in length", got=f"{count} of wavelength, {', '.join(odd)}")
     nm, fwhm, good = (np.array([number(t) for t in items] or [np.nan] * count) for items in lists.values())
-    return Stated(where, nm, fwhm, good, entries.get("wavelength_units"))
+    return Stated(where, nm, fwhm, good, unit_of(entries, entries.get("wavelength_units")))
 
 
 def parse_table(text: str, where: str) -> Stated:

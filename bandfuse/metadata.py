@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 import numpy as np
 
 from bandfuse.bands import Bands, Floats
 from bandfuse.errors import shorten
-from bandfuse.headers import Stated, envi_list
+from bandfuse.headers import Stated, envi_list, unit_of
 from bandfuse.remarks import Remark
 from bandfuse.textfile import shown
 from bandfuse.units import UNITS_NM, number, plausible, quantity, scale_of, spelling
@@ -67,6 +68,7 @@ def band_table(
     stated : what comes before all tags, in order: the user's own table, the product's metadata.
     """
     messages, mixed = _odd_lists(tags), list[str]()
+    tags = _unechoed(tags)
     places = [*stated, _from_bands(tags, mixed), _from_lists(tags, tags.envi, "the ENVI header"),
               _from_lists(tags, tags.dataset, "the dataset's tags"), _from_dimension(tags)]  # fmt: skip
     messages += [] if any(np.isfinite(p.wavelength).any() for p in stated) else mixed
@@ -109,12 +111,27 @@ def _first(rows: Sequence[Floats]) -> Floats:
 
 def _odd_lists(tags: RasterTags) -> list[str]:
     """Lists of the ENVI header that do not fit the number of bands: they are not used."""
-    lengths = {key: len(envi_list(tags.envi.get(key))) for key in ("wavelength", "fwhm", "bbl")}
+    lengths = {key: len(envi_list(tags.envi.get(key), len(tags))) for key in ("wavelength", "fwhm", "bbl")}
     return [
         Remark("list-length", f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used")
         for key, n in lengths.items()
         if n not in (0, len(tags))
     ]
+
+
+def _unechoed(tags: RasterTags) -> RasterTags:
+    """Tags without what GDAL makes of a list of wavelengths that does not fit: it hands its items to the bands one
+    after the other, as tags and in their names."""
+    items = envi_list(tags.envi.get("wavelength"), len(tags))
+    pairs = list(zip(items, tags.bands, strict=False))
+    if len(items) in (0, len(tags)) or not pairs or any(band.get("wavelength") != item for item, band in pairs):
+        return tags
+    names = [
+        re.sub(rf"(?:^|\s*\(){re.escape(item)}(?:\s[^()]*)?\)?$", "", text or "")
+        for item, text in zip_longest(items[: len(tags)], tags.descriptions, fillvalue="")
+    ]
+    bands = [{k: v for k, v in band.items() if k not in ("wavelength", "wavelength_units")} for band in tags.bands]
+    return RasterTags(names, bands, [{} for _ in bands], tags.envi, tags.dataset)
 
 
 def _wavelengths(tags: RasterTags, places: Sequence[Stated], messages: list[str]) -> tuple[Floats, Floats]:
@@ -176,7 +193,7 @@ def _from_bands(tags: RasterTags, messages: list[str]) -> Stated:
         messages.append(Remark("units-mixed", f"bands have different units of wavelength ({shorten(distinct)})"))
         return Stated("band tags", values * scales, fwhm * scales, good, "nm")
     unit = " and ".join(distinct) or _get(_normal(tags.envi), UNITS) or _get(_normal(tags.dataset), UNITS)
-    return Stated("band tags", values, fwhm, good, unit)
+    return Stated("band tags", values, fwhm, good, unit_of(_normal(tags.envi), unit))
 
 
 def _from_lists(tags: RasterTags, domain: Tags, where: str) -> Stated:
@@ -184,10 +201,10 @@ def _from_lists(tags: RasterTags, domain: Tags, where: str) -> Stated:
     texts = _normal(domain)
 
     def column(names: Sequence[str]) -> Floats:
-        items = envi_list(_get(texts, names))
+        items = envi_list(_get(texts, names), len(tags))
         return np.array([number(t) for t in items]) if len(items) == len(tags) else np.full(len(tags), np.nan)
 
-    return Stated(where, column(CENTRES), column(("fwhm",)), column(FLAGS), _get(texts, UNITS))
+    return Stated(where, column(CENTRES), column(("fwhm",)), column(FLAGS), unit_of(texts, _get(texts, UNITS)))
 
 
 _DIMENSION = re.compile(r"(?:NETCDF_DIM_(.+)|DIM_(.+)_VALUE)")

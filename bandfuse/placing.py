@@ -170,6 +170,7 @@ def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
     OSError : nothing has changed; or a plan is left in the scratch folder, if the system refused
         to move the old files back as well.
     """
+    _remove_inner(scratch)
     folder, new = path.parent, [f.name for f in new_files(scratch, path.name)]
     names = dict.fromkeys([path.name, *reversed(new), *going])
     old = [name for name in names if os.path.lexists(folder / name)]
@@ -179,6 +180,14 @@ def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
         _place_by_plan(scratch, folder, new, old)
     if not is_scratch(folder):
         WRITTEN.append(path)
+
+
+def _remove_inner(scratch: Path) -> None:
+    """Take scratch folders away that the system refused to remove inside a new folder: nobody looks for them there once
+    it is in its place."""
+    for inner in scratch.glob("*/.*.partial"):
+        if _NAME.fullmatch(inner.name):
+            remove_scratch(inner)
 
 
 def _is_file(*paths: Path) -> bool:

@@ -30,6 +30,7 @@ from bandfuse.raster import (
     declared,
     describe,
     describe_labels,
+    drawn_labels,
     is_json,
     moved,
     on_one_grid,
@@ -347,7 +348,7 @@ def open_scene(
     target = None if place.target is None else _filled(describe(place.target, "target"), fills.get(TARGET))
     if target is not None and not target_bands(target):
         raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
-    drawn = None if place.labels is None or is_json(Path(place.labels)) else describe(place.labels, "labels")
+    drawn = None if place.labels is None or is_json(Path(place.labels)) else drawn_labels(place.labels)
     answers = [placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
     common, answers = _meet(sources, answers, shift, coarse=training or bool(answers))

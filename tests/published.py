@@ -204,6 +204,11 @@ S2_BANDS = {
 }  # fmt: skip
 
 
+def s2_response(count: int) -> str:
+    """A response of this many steps: four at either end are below half of its maximum."""
+    return " ".join(map(str, [0.001, 0.01, 0.1, 0.4, *[0.9] * (count - 8), 0.4, 0.1, 0.01, 0.001]))
+
+
 def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -1000, images: bool = True) -> Made:
     """Sentinel-2 L2A: the SAFE folder of a small tile; some bands, at their own and at coarser resolutions."""
     safe = place / "S2A_MSIL2A_20220724T104031_N0511_R008_T32UQD_20220724T170000.SAFE"
@@ -215,7 +220,8 @@ def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -100
         character += (
             f'<Spectral_Information bandId="{ident}" physicalBand="{name}"><RESOLUTION>{sensed}</RESOLUTION>'
             f'<Wavelength><MIN unit="nm">{low}</MIN><MAX unit="nm">{high}</MAX><CENTRAL unit="nm">{centre}</CENTRAL>'
-            f"</Wavelength></Spectral_Information>"
+            f"</Wavelength><Spectral_Response><STEP unit='nm'>1</STEP><VALUES>{s2_response(high - low)}</VALUES>"
+            f"</Spectral_Response></Spectral_Information>"
         )
         if offset is not None:
             offsets += f'<BOA_ADD_OFFSET band_id="{ident}">{offset - number}</BOA_ADD_OFFSET>'
@@ -247,7 +253,7 @@ def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -100
     )
     kept = {n: v for n, v in S2_BANDS.items() if n != "B10"}
     nm = np.array([v[3] for v in kept.values()])
-    fwhm = np.array([float(v[2] - v[1]) for v in kept.values()])
+    fwhm = np.array([float(v[2] - v[1] - 8) for v in kept.values()])
     return Made(safe, np.stack(values), nm, fwhm, np.ones(len(kept), bool))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -232,3 +233,23 @@ def test_a_reader_finishes_a_swap_of_a_dead_process_and_names_that_of_another(
     assert "a command ended suddenly while it replaced this output" in done.err
     assert Path("run/weights.safetensors").exists()
     assert not list(tmp_path.glob(".run.*"))
+
+
+def test_what_could_not_be_removed_inside_a_new_folder_does_not_come_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system refuses once to remove the scratch folder of a file of a run: nobody would look for it in there."""
+    remove, refused = os.rmdir, []
+
+    def once(path: str, **where: int) -> None:
+        if not refused and os.fspath(path).endswith(".partial"):
+            refused.append(path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        remove(path, **where)
+
+    monkeypatch.setattr(os, "rmdir", once)
+    with whole_folder(tmp_path / "run") as run:
+        with whole_files(run / "fused.tif") as file:
+            file.write_text("new")
+        assert [p.name for p in run.iterdir() if p.name.endswith(".partial")] == [Path(refused[0]).name]
+    assert [*listing(tmp_path / "run")] == ["fused.tif"]

@@ -32,7 +32,7 @@ from bandfuse.raster.align import (
 from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
 from bandfuse.raster.fixed import same_table, write_fixed
 from bandfuse.raster.ground import WITHOUT_CONTROL
-from bandfuse.raster.labels import Labels, describe_labels, labelled
+from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.options import check_options, check_type
@@ -73,6 +73,7 @@ __all__ = [
     "declared",
     "describe",
     "describe_labels",
+    "drawn_labels",
     "driver_of",
     "footprint",
     "gdal_version",

@@ -31,7 +31,7 @@ from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.names import for_gdal
 from bandfuse.raster.netcdf import check_header
-from bandfuse.raster.texts import Said, given_table, header_of, said_by
+from bandfuse.raster.texts import Header, Said, given_table, header_of, said_by
 from bandfuse.remarks import Remark
 from bandfuse.textfile import readable
 
@@ -57,13 +57,14 @@ class Piece:
     ``name``: a file, a subdataset, or the text of a VRT. ``bands``: the 1-based numbers of its bands, in the raster's
     order. ``axes``: empty where GDAL shows the bands as bands; of an array whose first axis GDAL takes for bands, what
     its three axes are: ``rbc`` or ``rcb`` (rows, bands, columns). ``flaws``: the name of an array like it that is not
-    zero where a value must not be used.
+    zero where a value must not be used, with axes of its own (``brc``: bands first).
     """
 
     name: str
     bands: tuple[int, ...]
     axes: str = ""
     flaws: str = ""
+    flaw_axes: str = ""
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,8 @@ def reason(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".")[:LONGEST] or type(error).__name__
 
 
+SUBDATASET, UNPACK = "Give one of its subdatasets.", "Unpack it: HDF5 products are read from the file system only."
+
 LONGEST = 400
 """Characters of a message of GDAL that are shown."""
 
@@ -282,12 +285,13 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     with rasterio.Env(**CACHE), _heard() as warned, opened(path) as ds:
         if ds.count == 0:
             subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
-            raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}", remedy="Give one of its subdatasets.")
+            raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}",
+                             remedy=UNPACK if path.startswith("/vsi") and "HDF5:" in subs else SUBDATASET)  # fmt: skip
         if any("complex" in d for d in ds.dtypes):
             raise InputError(f"{path} holds complex numbers", expected="real numbers")
         said = said_by(ds)
-        _check_length(ds, said)
         header = header_of(ds, said)
+        _check_length(ds, said, header)
         tags = RasterTags(
             header.names(said.names),
             [said.of(i) for i in ds.indexes],
@@ -298,10 +302,12 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         stated = [] if wavelengths is None else [given_table(wavelengths, ds.count, path)]
         alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
         bands, messages = band_table(tags, source, alpha, stated=stated)
+        if ds.driver == "HDF5Image" and ds.count > 1 and not np.isfinite(bands.wavelength_nm).any():
+            messages.append(_axes_assumed(ds))
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
-        scale = header.numbers("data_gain_values", ds.count, np.array(ds.scales, dtype=np.float64))
+        scale = header.scale(ds.count, np.array(ds.scales, dtype=np.float64))
         offset = header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64))
         transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
@@ -326,6 +332,13 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             messages=(*_warned(warned), *header.messages, *([LATIN] if said.latin else []), *lost, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
+
+
+def _axes_assumed(ds: Any) -> Remark:
+    """HDF5 does not say which axis of an array is that of the bands."""
+    text = (f"the first axis is taken for the bands: {ds.count} bands of {ds.height} rows and {ds.width} columns; "
+            "if bands are another axis, it is read wrongly")  # fmt: skip
+    return Remark("axes-assumed", text)
 
 
 def _masks(ds: Any, alpha: Sequence[int]) -> Masks:
@@ -382,8 +395,9 @@ def _require_finite(numbers: Floats, what: str, path: str) -> None:
                          remedy="Mend it in the file: gdal_edit -scale 1 -offset 0.")  # fmt: skip
 
 
-def _check_length(ds: Any, said: Said) -> None:
-    """A raw file that is too short is read by GDAL as zeros: refuse it."""
+def _check_length(ds: Any, said: Said, header: Header) -> None:
+    """A raw file that is too short is read by GDAL as zeros: refuse it. So is one whose header does not say what its
+    values are, unless they can be the bytes that GDAL takes them for."""
     data = Path(ds.files[0]) if ds.files else Path()
     if ds.driver != "ENVI" or not data.is_file():
         return
@@ -394,6 +408,10 @@ def _check_length(ds: Any, said: Said) -> None:
     needed = start + ds.width * ds.height * sum(np.dtype(d).itemsize for d in ds.dtypes)
     if data.stat().st_size < needed:
         raise InputError(f"{ds.name} is truncated", got=f"{data.stat().st_size} bytes", expected=f"{needed} bytes")
+    if header.entries and "data_type" not in header.entries and data.stat().st_size != needed:
+        raise InputError(f"the header of {ds.name} does not say the data type",
+                         got=f"{data.stat().st_size} bytes of data", expected=f"{needed}, if they were bytes",
+                         remedy="Write data type = N into it (4: float32, 12: uint16).")  # fmt: skip
 
 
 def _offset(text: str, path: str) -> int:

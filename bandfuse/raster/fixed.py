@@ -30,10 +30,11 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
     ------
     OutputError : GDAL alone cannot read the raster, or the VRT does not say what it should.
     """
+    source = _image_of(raster)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            gdal_copy(for_gdal(raster.path), str(scratch), driver="VRT")
+            gdal_copy(for_gdal(source), str(scratch), driver="VRT")
     except GDAL_ERRORS as error:
         raise OutputError(f"{path} cannot be made", got=reason(error),
                           expected="a raster that GDAL reads as it stands") from error  # fmt: skip
@@ -52,9 +53,15 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
     for i, (band, tags) in enumerate(zip(bands, band_tags(raster.bands), strict=True)):
         _put(band, raster, i, tags)
     for name in root.iter("SourceFilename"):
-        _point(name, raster.path, path)
+        _point(name, source, path)
     ET.indent(tree)
     tree.write(scratch, encoding="utf-8")
+
+
+def _image_of(raster: Raster) -> str:
+    """The one file that GDAL opens for a raster; of a product, its image."""
+    one = raster.pieces[0] if len(raster.pieces) == 1 else None
+    return one.name if one is not None and not one.axes and one.name in raster.files else raster.path
 
 
 def _is_kept(item: ET.Element) -> bool:

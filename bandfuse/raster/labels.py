@@ -16,8 +16,7 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.overlap import majority
 from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.describe import Raster
-from bandfuse.raster.mask import Mask, is_json, polygon_mask, read_geojson
-from bandfuse.raster.products import describe
+from bandfuse.raster.mask import Mask, described, is_json, polygon_mask, read_geojson
 from bandfuse.raster.read import RasterPatch, Reader
 from bandfuse.tally import MOST_STRATA
 from bandfuse.windows import Window
@@ -109,6 +108,11 @@ def labelled(reader: AnyReader, labels: Labels, grid: Raster | None = None) -> I
         yield LabelledReader(reader, labels, raster)
 
 
+def drawn_labels(path: str) -> Raster:
+    """The raster of labels that are no polygons."""
+    return described(path, "labels", "Labels are a raster")
+
+
 def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabelled: Sequence[int] = ()) -> Labels:
     """What a file of labels holds: GeoJSON by its name or its first character, else a raster on any grid.
 
@@ -123,7 +127,7 @@ def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabe
     """
     if is_json(Path(path)):
         return _from_polygons(path, grid, field, unlabelled)
-    raster = describe(path, "labels")
+    raster = drawn_labels(path)
     if field is not None:
         raise InputError(f"labels {path} are a raster: --label-field has no meaning", remedy="Leave it out.")
     n = len(raster.bands)

@@ -269,16 +269,21 @@ def select(
     return Selection(grid, bounds, asked, None if mask is None else describe_mask(mask, grid, whole))
 
 
+def described(path: str, source: str, hint: str) -> Raster:
+    """A raster in whose place there may be polygons; ``hint`` begins the remedy for what is neither."""
+    try:
+        return describe(path, source)
+    except InputError as error:
+        remedy = f"{hint}, or polygons in GeoJSON (others: ogr2ogr -t_srs EPSG:4326 {source}.geojson FILE)."
+        raise InputError(error.what, got=error.got, expected=error.expected, remedy=error.remedy or remedy) from error
+
+
 def describe_mask(path: str, grid: Raster, whole: Raster) -> Mask:
     """What a mask file holds: GeoJSON by its name or its first character, else a raster; one that does not say where
     it lies, lies where the whole of the grid does."""
     if is_json(Path(path)):
         return polygon_mask(path, read_geojson(path, "mask"), grid, "mask")
-    try:
-        raster = describe(path, "mask")
-    except InputError as error:
-        hint = "A mask is a raster, or polygons in GeoJSON (others: ogr2ogr -t_srs EPSG:4326 mask.geojson FILE)."
-        raise InputError(error.what, got=error.got, expected=error.expected, remedy=error.remedy or hint) from error
+    raster = described(path, "mask", "A mask is a raster")
     raster = placed(whole, raster, "mask")
     aligned = grid is not whole or not on_one_grid(grid, raster)
     if aligned:

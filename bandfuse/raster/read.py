@@ -291,7 +291,7 @@ def _read(handles: Mapping[str, Any], run: _Run, window: Window) -> _Part:
             with rasterio.Env(**raw):
                 stored = handles[piece.name].read(run.numbers, window=where, out_dtype=run.dtype)
         if piece.flaws:
-            mask = _turned(handles[piece.flaws], piece.axes, run.numbers, window, "uint8") == 0
+            mask = _turned(handles[piece.flaws], piece.flaw_axes, run.numbers, window, "uint8") == 0
         elif raster.masked:
             mask = run.mask(handles[piece.name], window=where)
     except GDAL_ERRORS as error:
@@ -306,6 +306,10 @@ def _read(handles: Mapping[str, Any], run: _Run, window: Window) -> _Part:
 
 def _turned(handle: Any, axes: str, numbers: Sequence[int], window: Window, dtype: str) -> np.ndarray:
     """(n, rows, cols) of an array whose rows GDAL takes for bands; all between the first and last band are read."""
+    if axes == "brc":
+        where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
+        found: np.ndarray = handle.read([*numbers], window=where, out_dtype=dtype)
+        return found
     rows = list(range(window.row + 1, window.row + window.rows + 1))
     low, high = min(numbers) - 1, max(numbers)
     span, cols = (low, high), (window.col, window.col + window.cols)

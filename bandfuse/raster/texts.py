@@ -28,6 +28,9 @@ from bandfuse.units import number
 ASSUMED = {"interleave": "bsq", "byte_order": "0", "header_offset": "0", "data_type": "1"}
 """What GDAL takes for entries that it has not seen."""
 
+INTERLEAVES = ("bsq", "bil", "bip")
+"""The orders of ENVI files. GDAL takes every other for the first."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -110,14 +113,22 @@ class Header:
 
     def numbers(self, key: str, count: int, seen: Floats) -> Floats:
         """(B,) numbers that GDAL lost, one or one per band; as it saw them where it did."""
-        values = [number(item) for item in envi_list(self.lost.get(key))]
+        values = [number(item) for item in envi_list(self.lost.get(key), count)]
         if len(values) not in (1, count):
             return seen
         return np.broadcast_to(np.array(values), count).astype(np.float64)
 
+    def scale(self, count: int, seen: Floats) -> Floats:
+        """(B,) what stored values are multiplied by: the gains of the bands, or one over the reflectance scale factor
+        where nothing else is said."""
+        gains = self.numbers("data_gain_values", count, seen)
+        factor = number(self.entries.get("reflectance_scale_factor"))
+        said = "data_gain_values" in self.entries or (gains != 1).any()
+        return gains if said or not factor > 0 else np.full(count, 1 / factor)
+
     def names(self, seen: tuple[str | None, ...]) -> tuple[str | None, ...]:
         """The bands' names, where GDAL lost them."""
-        items = envi_list(self.lost.get("band_names"))
+        items = envi_list(self.lost.get("band_names"), len(seen))
         return tuple(items) if len(items) == len(seen) and not any(seen) else seen
 
     def domain(self, seen: Mapping[str, str]) -> dict[str, str]:
@@ -141,6 +152,11 @@ def header_of(ds: Any, told: Said) -> Header:
     if path is None:
         return Header()
     text = readable(bytes_of(path, "an ENVI header", HEADER))
+    entries = parse_header(text)
+    kind = entries.get("interleave", "bsq")
+    if kind.lower() not in INTERLEAVES:
+        raise InputError(f"interleave of {path}", got=repr(kind[:40]), expected=", ".join(INTERLEAVES),
+                         remedy="GDAL would read it as bsq: mend the header.")  # fmt: skip
     lost, length = dropped(text)
     wrong = [
         f"{key.replace('_', ' ')} = {lost[key]}"
@@ -161,7 +177,11 @@ def header_of(ds: Any, told: Said) -> Header:
     if placed:
         said = f"GDAL loses {' and '.join(placed)} of {path.name}: it has no place on the ground"
         messages.append(Remark("georeference-lost", said))
-    return Header(parse_header(text), lost, tuple(messages))
+    unsaid = [key for key in ("interleave", "data_type") if key not in entries]
+    if unsaid:
+        took = ", ".join(f"{key.replace('_', ' ')} = {ASSUMED[key]}" for key in unsaid)
+        messages.append(Remark("header-incomplete", f"{path.name} does not say all that pixels need; read as {took}"))
+    return Header(entries, lost, tuple(messages))
 
 
 def said(path: str) -> tuple[Header, str | None]:

@@ -216,12 +216,17 @@ def _crs_messages(scene: Scene) -> list[str]:
     return [f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"]
 
 
+def _pixels(count: float) -> str:
+    """So many pixels, in words."""
+    return "1 pixel" if f"{count:.3g}" == "1" else f"{count:.3g} pixels"
+
+
 def _grid_messages(scene: Scene) -> list[str]:
     """What was averaged, and onto which grid."""
     brought = _brought(scene)
     if not brought:
         return []
-    what = shorten(f"{Path(raster.path).name} ({pixels:.3g} pixels a side)" for raster, pixels in brought)
+    what = shorten(f"{Path(raster.path).name} ({_pixels(pixels)} a side)" for raster, pixels in brought)
     return [
         f"{scene.key}: brought to the grid of {Path(scene.grid.path).name}, {scene.shape[0]} × {scene.shape[1]} pixels "
         f"of it: {what}"

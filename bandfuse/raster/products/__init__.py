@@ -5,11 +5,13 @@ A new product is a file with a :class:`Product` and a line in :data:`PRODUCTS`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bandfuse.errors import InputError
 from bandfuse.headers import Stated, envi_list, parse_header
 from bandfuse.metadata import RasterTags, band_table
 from bandfuse.raster.describe import Raster
@@ -33,6 +35,10 @@ FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))
 """All that can be opened."""
 
 
+MOST_FOLDERS = 100
+"""Folders below a folder that are looked into for a product."""
+
+
 def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
     """Read what a file or a product says of itself; ``wavelengths`` names a file that says more of its bands, and comes
     first.
@@ -45,12 +51,42 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     product = next((p for p in PRODUCTS if p.recognises(path)), None)
     if product is None:
         data = data_file(path)
-        found = describe_file(data, source, wavelengths)
+        try:
+            found = describe_file(data, source, wavelengths)
+        except InputError as error:
+            raise _nearly(path) or error from error
         if wavelengths is None and data != path and found.driver != "ENVI":
             return _headed(found, path, source)
         return found
     found = product.open(path, source)
     return found if wavelengths is None else _told(found, wavelengths)
+
+
+LIKE = {
+    r"MTD_MSIL1C\.xml": ("Sentinel-2 Level-1C", "Level-2A (Sen2Cor makes it)"),
+    r"(?:.*[-_])?SPECTRAL_IMAGE_(?:VNIR|SWIR)\.\w+": ("EnMAP L1B: an image of each detector", "L1C or L2A"),
+    r".*\.(?:tar|tgz|tar\.gz|tar\.bz2|7z|rar)": ("an archive", "the files in it, or a zip archive of them"),
+}
+"""Names of what is nearly a product: what it is, and what is expected."""
+
+
+def _nearly(path: str) -> InputError | None:
+    """Why a path that GDAL does not open is no product, though it looks like one or holds one in a folder below; None
+    where nothing is known."""
+    place = Path(path)
+    try:
+        names = [place.name, *([p.name for p in place.iterdir()] if place.is_dir() else [])]
+        below = [p for pattern in ("*", "*/*") for p in sorted(place.glob(pattern)) if place.is_dir() and p.is_dir()]
+        product = next((str(p) for p in below[:MOST_FOLDERS] if any(q.recognises(str(p)) for q in PRODUCTS)), None)
+    except OSError:
+        return None
+    if product is not None:
+        return InputError(f"{path} is a folder around a product", expected="the product itself",
+                          remedy=f"Give {product}.")  # fmt: skip
+    for pattern, (what, expected) in LIKE.items():
+        if any(re.fullmatch(pattern, name, re.I) for name in names):
+            return InputError(f"{path} cannot be read", got=what, expected=expected)
+    return None
 
 
 def _headed(found: Raster, header: str, source: str) -> Raster:

@@ -1,7 +1,9 @@
 """DESIS: L2A reflectance, a GeoTIFF with an ENVI header beside it that GDAL does not look at (L1C is alike).
 
 ``wavelength``, ``fwhm``, ``data gain values``, ``data offset values`` and ``bbl`` of ``…-SPECTRAL_IMAGE.hdr``; nm
-unless it says otherwise. value = DN · gain + offset (DESIS Products Specification, DLR).
+unless it says otherwise. Where it lacks, as in what DLR's Geoservice serves: ``specific/bandCharacterisation/band``
+``/{wavelengthCenterOfBand,wavelengthWidthOfBand,gainOfBand,offsetOfBand}`` of ``…-METADATA.xml``. value = DN · gain +
+offset (DESIS Products Specification, DLR).
 """
 
 from __future__ import annotations
@@ -15,20 +17,26 @@ from bandfuse.errors import InputError
 from bandfuse.headers import envi_list
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
-from bandfuse.raster.products.spectral import HEADER, image_of, parts_of
+from bandfuse.raster.products.spectral import HEADER, METADATA, background_of, has_header, image_of, is_desis, parts_of
 from bandfuse.units import UNITS_NM, number
+
+BANDS = "{*}specific/{*}bandCharacterisation/{*}band"
+COLUMNS = ("wavelengthCenterOfBand", "wavelengthWidthOfBand", "gainOfBand", "offsetOfBand")
 
 _ENTRY = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n]*)", re.M)
 
 
 def recognises(path: str) -> bool:
-    """A spectral image with a header beside it, or its folder or archive."""
+    """A spectral image with a header or DESIS's metadata beside it, or its folder or archive."""
     files = parts_of(path, HEADER)
-    return files is not None and bool(files.like(HEADER))
+    if files is not None and has_header(files):
+        return True
+    files = parts_of(path, METADATA)
+    return files is not None and is_desis(files)
 
 
 def open_(path: str, source: str) -> Raster:
-    """The image with the wavelengths and gains of its header.
+    """The image with the wavelengths and gains of its header, or of its metadata.
 
     Raises
     ------
@@ -36,7 +44,8 @@ def open_(path: str, source: str) -> Raster:
     MismatchError : a header of another number of bands.
     """
     files = parts_of(path, HEADER)
-    assert files is not None
+    if files is None or not has_header(files):
+        return _by_metadata(path, source)
     name = files.one(HEADER, "SPECTRAL_IMAGE.hdr")
     text = files.read(name).decode("latin-1")
     entries = {" ".join(key.lower().split()): value for key, value in _ENTRY.findall(text)}
@@ -46,7 +55,7 @@ def open_(path: str, source: str) -> Raster:
         for key in ("fwhm", "data gain values", "data offset values")
     }
     unit = UNITS_NM.get(entries.get("wavelength units", "nm").strip().lower(), 1.0)
-    flags = envi_list(entries.get("bbl"))
+    flags = envi_list(entries.get("bbl"), len(nm))
     bad = [number(f) == 0 for f in flags] if len(flags) == len(nm) else [False] * len(nm)
     bands = Bands.of(
         [f"b{i}" for i in range(1, len(nm) + 1)],
@@ -58,9 +67,27 @@ def open_(path: str, source: str) -> Raster:
     return image_of(path, files, "DESIS", bands, others["data gain values"], others["data offset values"], name)
 
 
+def _by_metadata(path: str, source: str) -> Raster:
+    """The image with what its XML says of its bands."""
+    files = parts_of(path, METADATA)
+    assert files is not None
+    meta = files.one(METADATA, "METADATA.xml")
+    root = files.xml(meta)
+    rows = sorted(root.findall(BANDS), key=lambda e: number(e.findtext("{*}bandNumber")))
+    columns = {key: np.array([number(e.findtext(f"{{*}}{key}")) for e in rows]) for key in COLUMNS}
+    lacks = [key for key, values in columns.items() if not len(values) or not np.isfinite(values).all()]
+    if lacks:
+        raise InputError(f"{files.gdal(meta)} cannot be understood", got=f"no {lacks[0]} for every band",
+                         expected="the metadata of a DESIS product")  # fmt: skip
+    nm, width, gain, offset = columns.values()
+    names = [f"b{i}" for i in range(1, len(rows) + 1)]
+    bands = Bands.of(names, source=source, wavelength_nm=nm, fwhm_nm=width)
+    return image_of(path, files, "DESIS", bands, gain, offset, meta, background_of(root))
+
+
 def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> Floats:
     """A list of the header, of this many numbers."""
-    found = np.array([number(item) for item in envi_list(entries.get(key))])
+    found = np.array([number(item) for item in envi_list(entries.get(key), count)])
     if not len(found) or not np.isfinite(found).all() or (count and len(found) != count):
         raise InputError(
             f"{place} cannot be understood", got=f"{len(found)} {key}", expected=f"{count or 'a list of'} numbers"

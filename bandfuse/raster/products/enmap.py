@@ -15,7 +15,7 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
-from bandfuse.raster.products.spectral import HEADER, METADATA, image_of, parts_of
+from bandfuse.raster.products.spectral import METADATA, background_of, has_header, image_of, is_desis, parts_of
 from bandfuse.units import number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"
@@ -24,9 +24,10 @@ DEAD = "dead in the product's statistics"
 
 
 def recognises(path: str) -> bool:
-    """A spectral image with metadata, and without the header that DESIS has; or its folder or archive."""
+    """A spectral image with metadata that are not DESIS's, and without the header that DESIS has; or its folder or
+    archive."""
     files = parts_of(path, METADATA)
-    return files is not None and not files.like(HEADER)
+    return files is not None and not has_header(files) and not is_desis(files)
 
 
 def open_(path: str, source: str) -> Raster:
@@ -54,7 +55,7 @@ def open_(path: str, source: str) -> Raster:
         reason=[DEAD if d else "" for d in dead],
     )
     level = (root.findtext("{*}base/{*}level") or "").strip()
-    return image_of(path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta)
+    return image_of(path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta, background_of(root))
 
 
 def _column(root: Element, place: str, key: str) -> Floats:
@@ -73,7 +74,7 @@ def _column(root: Element, place: str, key: str) -> Floats:
 ENMAP = Product(
     Format(
         "EnMAP L2A",
-        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF or …-METADATA.XML",
+        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or …-METADATA.XML",
         "wavelengths, FWHM, gain and offset, dead bands, nodata",
     ),
     recognises,

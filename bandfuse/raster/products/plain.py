@@ -16,7 +16,7 @@ FORMATS = (
     Format(
         "ENVI",
         "the data file, with or without an ending, or its .hdr",
-        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gain and offset, data ignore value",
+        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gains, scale factor, data ignore value",
         f"{REAL} (AVIRIS, AVIRIS-NG, EMIT, HyMap, EnMAP, bench-top)",
     ),
     Format(
@@ -38,6 +38,11 @@ FORMATS = (
 SIDECARS = {".hdr", ".xml", ".txt", ".json", ".enp", ".sta", ".properties", ".ovr", ".msk", ".png", ".jpg", ".jgw"}
 """Endings of files beside an ENVI file that are not its data."""
 
+HDF = (".he5", ".h5", ".hdf5", ".nc")
+"""Endings of files that are read from the file system only."""
+
+BOM = b"\xef\xbb\xbf"
+
 LIBRARY = re.compile(rb"^\s*file type\s*=\s*ENVI Spectral Library", re.I | re.M)
 
 
@@ -52,6 +57,9 @@ def data_file(path: str) -> str:
     if place.suffix.lower() == ".zip" and place.is_file():
         files = files_of(path)
         inside = files[0].names if files else ()
+        if any(name.lower().endswith(HDF) for name in inside):
+            raise InputError(f"{path} holds HDF5 or netCDF", got=shorten(inside, 4), expected="the file itself",
+                             remedy="Unpack it: such files are not read from archives.")  # fmt: skip
         raise InputError(
             f"{path} holds no product that is known", got=shorten(inside, 4),
             remedy=f"See bandfuse info --formats. A raster in it is /vsizip/{path}/NAME.",
@@ -67,6 +75,10 @@ def data_file(path: str) -> str:
     if header is None or not place.is_file():
         return path
     text = bytes_of(header, "an ENVI header", HEADER)
+    if text.startswith(BOM + b"ENVI"):
+        raise InputError(f"{header} begins with a byte order mark", got="EF BB BF before ENVI",
+                         expected="a header that begins with ENVI",
+                         remedy="GDAL does not read it so: save it as UTF-8 without one.")  # fmt: skip
     if not text.startswith(b"ENVI"):
         return path
     if LIBRARY.search(text):

@@ -92,8 +92,9 @@ def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
     """What the file says of one cube."""
     title = name.capitalize()
     array, flaws = f"{FIELDS}/{name}_Cube", f"{FIELDS}/{name}_PIXEL_L2_ERR_MATRIX"
-    sizes, dtype = _size(hdf.require(array, "PRISMA L2D product"))
+    seen, dtype = _size(hdf.require(array, "PRISMA L2D product"))
     nm, fwhm = (hdf.attribute(f"List_{key}_{title}") for key in ("Cw", "Fwhm"))
+    axes, sizes = _axes(seen, len(nm))
     if not len(nm) == len(fwhm) == sizes[1]:
         raise MismatchError(
             f"the wavelengths of {array} in {hdf.path} do not fit",
@@ -101,10 +102,9 @@ def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
             expected=f"{sizes[1]}",
         )
     there = flaws in hdf.arrays
-    if there and _size(hdf.name(flaws))[0] != sizes:
-        raise MismatchError(
-            f"{flaws} of {hdf.path} does not fit its cube", got=f"{_size(hdf.name(flaws))[0]}", expected=f"{sizes}"
-        )
+    flaw_axes, flawed = _axes(_size(hdf.name(flaws))[0], len(nm)) if there else (axes, sizes)
+    if flawed != sizes:
+        raise MismatchError(f"{flaws} of {hdf.path} does not fit its cube", got=f"{flawed}", expected=f"{sizes}")
     order = [int(i) for i in np.argsort(nm, kind="stable") if nm[i] > 0]
     if not order:
         raise InputError(
@@ -114,15 +114,22 @@ def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
     bands = Bands.of([f"{name} {i + 1}" for i in order], source=source, wavelength_nm=nm[order], fwhm_nm=fwhm[order])
     numbers = tuple(i + 1 for i in order)
     return _Detector(
-        Piece(hdf.name(array), numbers, axes="rbc", flaws=hdf.name(flaws) if there else ""),
+        Piece(hdf.name(array), numbers, axes, hdf.name(flaws) if there else "", flaw_axes if there else ""),
         bands, (high - low) / FULL, low, (sizes[0], sizes[2]), dtype,
     )  # fmt: skip
 
 
 def _size(name: str) -> tuple[tuple[int, int, int], str]:
-    """Rows, bands and columns of a cube, and its type."""
+    """The sizes of a cube's axes as GDAL shows them, and its type."""
     with rasterio.Env(**CACHE), opened(name) as ds:
         return (ds.count, ds.height, ds.width), ds.dtypes[0]
+
+
+def _axes(seen: tuple[int, int, int], bands: int) -> tuple[str, tuple[int, int, int]]:
+    """What the axes are, and rows, bands and columns. They lie in the file in this order; where ``StructMetadata.0``
+    names the axes, GDAL shows the bands first."""
+    turned = seen[0] == bands != seen[1]
+    return ("brc", (seen[1], seen[0], seen[2])) if turned else ("rbc", seen)
 
 
 def _place(hdf: Hdf, rows: int, cols: int) -> tuple[CRS, Affine]:

@@ -2,9 +2,10 @@
 
 ``MTD_MSIL2A.xml``: ``IMAGE_FILE`` names the files, ``BOA_QUANTIFICATION_VALUE`` Q and ``BOA_ADD_OFFSET`` (per band,
 from processing baseline 04.00 on; 0 before) their units: reflectance = (DN + offset) / Q; DN 0 is no data.
-``Spectral_Information`` holds the central wavelength and the limits of each band, nm (Sentinel-2 Products Specification
-Document). Every band is taken at the resolution it was sensed at, or the next coarser that is there; all are brought to
-the finest grid, a coarser pixel repeated.
+``Spectral_Information`` holds the central wavelength and the response of each band, nm, from which the width at half
+maximum comes (Sentinel-2 Products Specification Document); MIN and MAX are the limits of the whole response. Every band
+is taken at the resolution it was sensed at, or the next coarser that is there; all are brought to the finest grid, a
+coarser pixel repeated.
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ def open_(path: str, source: str) -> Raster:
     manifest = found[1] or files.one(MANIFEST, "MTD_MSIL2A.xml")
     place = files.gdal(manifest)
     root = files.xml(manifest)
+    if root.find(".//{*}L2A_BOA_QUANTIFICATION_VALUE") is not None:
+        raise InputError(f"{place} cannot be understood", got="the structure of before baseline 02.07",
+                         expected="that of products from baseline 02.07 on")  # fmt: skip
     per_unit = _require(number(root.findtext(".//{*}BOA_QUANTIFICATION_VALUE")), place, "BOA_QUANTIFICATION_VALUE")
     images = _images(root, files, manifest)
     bands = [band for band in _bands(root, place) if band.name in images]
@@ -109,10 +113,10 @@ def _bands(root: Element, place: str) -> list[_Band]:
     for e in root.iterfind(".//{*}Spectral_Information"):
         short = e.get("physicalBand", "")
         name = f"B0{short[1:]}" if len(short) == 2 else short
-        low, high, centre = (number(e.findtext(f"{{*}}Wavelength/{{*}}{key}")) for key in ("MIN", "MAX", "CENTRAL"))
+        centre = number(e.findtext("{*}Wavelength/{*}CENTRAL"))
         sensed = _require(number(e.findtext("{*}RESOLUTION")), place, f"RESOLUTION of {name}")
         offset = offsets.get(e.get("bandId"), np.nan) if baseline >= OFFSETS_FROM or offsets else 0.0
-        found.append(_Band(name, _require(centre, place, f"wavelength of {name}"), high - low, int(sensed), offset))
+        found.append(_Band(name, _require(centre, place, f"wavelength of {name}"), _width(e), int(sensed), offset))
     if not found:
         raise InputError(
             f"{place} cannot be understood", got="no Spectral_Information", expected="that of an L2A product"
@@ -125,6 +129,17 @@ def _bands(root: Element, place: str) -> list[_Band]:
             expected="an offset for every band from baseline 04.00 on",
         )
     return found
+
+
+def _width(band: Element) -> float:
+    """The full width at half maximum of a band's response, to the step that it is given in; NaN where it is not."""
+    step = number(band.findtext("{*}Spectral_Response/{*}STEP"))
+    text = band.findtext("{*}Spectral_Response/{*}VALUES") or ""
+    response = np.array([number(word) for word in text.split()])
+    if not len(response) or not np.isfinite(response).all() or not response.max() > 0:
+        return float("nan")
+    half = np.flatnonzero(response >= response.max() / 2)
+    return float(step * (half[-1] - half[0] + 1))
 
 
 def _images(root: Element, files: Files, manifest: str) -> dict[str, dict[int, str]]:

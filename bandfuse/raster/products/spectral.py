@@ -1,10 +1,11 @@
-"""Spectral image: the GeoTIFF that DLR's products (EnMAP, DESIS) have under the name ``…-SPECTRAL_IMAGE.TIF``."""
+"""Spectral image: what DLR's products (EnMAP, DESIS) have under the name ``…-SPECTRAL_IMAGE.TIF``, or ``.BSQ``."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
@@ -12,12 +13,17 @@ from bandfuse.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.raster.describe import Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
+from bandfuse.units import number
 
-IMAGE = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"
+TIFF = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"
+IMAGE = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.(?:tiff?|bsq|bil|bip|jp2)"
+"""EnMAP's come in all these forms, as the user orders them."""
+
 HEADER = r"(?:.*[-_])?SPECTRAL_IMAGE\.hdr"
 METADATA = r"(?:.*[-_])?METADATA\.xml"
+DESIS = r"DESIS[-_].*METADATA\.xml"
 NODATA = -32768.0
-"""What pixels without data hold where the image does not declare it."""
+"""What pixels without data hold where neither the image nor its metadata say it."""
 
 
 def parts_of(path: str, header: str) -> Files | None:
@@ -40,8 +46,28 @@ def parts_of(path: str, header: str) -> Files | None:
     return files if files.like(IMAGE) else None
 
 
-def image_of(path: str, files: Files, product: str, bands: Bands, scale: Floats, offset: Floats, meta: str) -> Raster:
-    """The image with what its metadata say of its bands.
+def has_header(files: Files) -> bool:
+    """Whether a header beside a GeoTIFF tells of it; beside other images it is their own."""
+    return bool(files.like(HEADER) and files.like(TIFF))
+
+
+def is_desis(files: Files) -> bool:
+    """Whether metadata are DESIS's: by their name or their first element."""
+    found = files.like(METADATA)
+    return bool(files.like(DESIS)) or (len(found) == 1 and b"<hsi_doc" in files.read(found[0])[:2000])
+
+
+def background_of(root: Element) -> float:
+    """What the metadata say that pixels without data hold."""
+    told = number(root.findtext("{*}specific/{*}backgroundValue"))
+    return told if np.isfinite(told) else NODATA
+
+
+def image_of(
+    path: str, files: Files, product: str, bands: Bands, scale: Floats, offset: Floats, meta: str, fill: float = NODATA
+) -> Raster:
+    """The image with what its metadata say of its bands. ``fill`` is the nodata where the image declares none, if its
+    type can hold it.
 
     Raises
     ------
@@ -54,6 +80,7 @@ def image_of(path: str, files: Files, product: str, bands: Bands, scale: Floats,
             f"{files.gdal(meta)} does not fit its image", got=f"{len(bands)} bands",
             expected=f"the {len(image.bands)} bands of {name}",
         )  # fmt: skip
+    can = [fill == np.array(fill).astype(dtype, casting="unsafe") for dtype in image.dtypes]
     return replace(
         image,
         path=path,
@@ -61,7 +88,7 @@ def image_of(path: str, files: Files, product: str, bands: Bands, scale: Floats,
         bands=bands,
         scale=scale,
         offset=offset,
-        nodata=np.where(np.isnan(image.nodata), NODATA, image.nodata),
+        nodata=np.where(np.isnan(image.nodata) & can, fill, image.nodata),
         messages=(),
         files=tuple(dict.fromkeys([*image.files, files.local(name), files.local(meta)])),
         pieces=(Piece(files.gdal(name), tuple(range(1, len(bands) + 1))),),
