@@ -46,28 +46,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bandfuse.arrays import fuse
-    from bandfuse.bands import Bands
+    from bandfuse.interop.arrays import fuse
+    from bandfuse.spectral.bands import Bands
     from bandfuse.batches.batch import batch
     from bandfuse.config import ApplyConfig, EvaluateConfig, ResampleConfig, TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
-    from bandfuse.estimator import BandFuser
-    from bandfuse.fusion import Fusion
-    from bandfuse.model import Model
-    from bandfuse.moments import Moments
-    from bandfuse.pixels import Pixels
+    from bandfuse.interop.estimator import BandFuser
+    from bandfuse.model.fusion import Fusion
+    from bandfuse.model.model import Model
+    from bandfuse.moments.moments import Moments
+    from bandfuse.moments.sample import Pixels
     from bandfuse.tools.apply import apply
     from bandfuse.tools.check import check
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
-    from bandfuse.tools.open import Image, open
+    from bandfuse.interop.image import Image, open
     from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
-    from bandfuse.weightsfile import load
+    from bandfuse.model.weightsfile import load
 
 _HOMES = {
-    "fuse": "bandfuse.arrays",
-    "Bands": "bandfuse.bands",
+    "fuse": "bandfuse.interop.arrays",
+    "Bands": "bandfuse.spectral.bands",
     "ApplyConfig": "bandfuse.config",
     "EvaluateConfig": "bandfuse.config",
     "ResampleConfig": "bandfuse.config",
@@ -75,21 +75,21 @@ _HOMES = {
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
     "UsageError": "bandfuse.errors",
-    "BandFuser": "bandfuse.estimator",
-    "Fusion": "bandfuse.fusion",
-    "Model": "bandfuse.model",
-    "Moments": "bandfuse.moments",
-    "Pixels": "bandfuse.pixels",
+    "BandFuser": "bandfuse.interop.estimator",
+    "Fusion": "bandfuse.model.fusion",
+    "Model": "bandfuse.model.model",
+    "Moments": "bandfuse.moments.moments",
+    "Pixels": "bandfuse.moments.sample",
     "apply": "bandfuse.tools.apply",
     "batch": "bandfuse.batches.batch",
     "check": "bandfuse.tools.check",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
-    "Image": "bandfuse.tools.open",
-    "open": "bandfuse.tools.open",
+    "Image": "bandfuse.interop.image",
+    "open": "bandfuse.interop.image",
     "resample": "bandfuse.tools.resample",
     "train": "bandfuse.tools.train",
-    "load": "bandfuse.weightsfile",
+    "load": "bandfuse.model.weightsfile",
 }
 
 __all__ = [

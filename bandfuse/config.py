@@ -20,7 +20,7 @@ from pydantic import (
 
 from bandfuse.errors import ConfigError, nearest
 from bandfuse.needs import Need, given_of, unmet
-from bandfuse.sensors import is_file
+from bandfuse.spectral.sensors import is_file
 
 M = TypeVar("M", bound="Config")
 
@@ -243,7 +243,7 @@ class Aligning(Config):
 
 class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     """Settings of ``bandfuse train``. What depends on the objective is refused by
-    :func:`bandfuse.tools.resolve.resolve`."""
+    :func:`bandfuse.training.settings.resolve`."""
 
     needs = (
         Need("lr schedule batch_size patience checkpoint", "optimizer", ("adam", "adamw", "sgd")),

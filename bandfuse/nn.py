@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.errors import MismatchError
-from bandfuse.groups import Group
-from bandfuse.init import feasible, initial
-from bandfuse.layout import across
-from bandfuse.weights import ACTIVATIONS, Weights
+from bandfuse.spectral.groups import Group
+from bandfuse.solve.starts import feasible, initial
+from bandfuse.solve.layout import across
+from bandfuse.optimise.parameters import ACTIVATIONS, Weights
 
 
 class WeightedSum(nn.Module):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import ConfigError
 
 Singles = NDArray[np.float32]

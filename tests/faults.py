@@ -170,7 +170,7 @@ class _Counted:
 
 def methods(injector: Injector) -> None:
     """Make bandfuse's own steps points as well."""
-    from bandfuse.batches.run import Run
+    from bandfuse.batches.runner import Run
     from bandfuse.raster import Reader, Writer
 
     injector.wrap(Writer, "__call__", "pixels")
@@ -250,9 +250,9 @@ def _serve() -> None:
     import torch  # noqa: F401
 
     import bandfuse.batches.batch
-    import bandfuse.cli.board
+    import bandfuse.cli.show_batch
     import bandfuse.cli.commands
-    import bandfuse.cli.inspect
+    import bandfuse.cli.show_rasters
     import bandfuse.cli.main
     import bandfuse.tools.apply
     import bandfuse.tools.evaluate

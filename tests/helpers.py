@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandfuse.bands import Bands, Floats
-from bandfuse.fusion import Fusion, NodataPolicy
-from bandfuse.windows import CELL_COLS, STACK_ROWS, Window
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.model.fusion import Fusion, NodataPolicy
+from bandfuse.streaming.windows import CELL_COLS, STACK_ROWS, Window
 
 EPS = float(np.finfo(np.float64).eps)
 """The spacing of float64 numbers at one."""

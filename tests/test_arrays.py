@@ -15,8 +15,8 @@ from helpers import bands_of, close_to_conditioning, fusion_of, plain, same_bits
 from rasters import NORTH_UP, spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.bands import Bands
-from bandfuse.fusion import ACTIVATIONS, Fusion, NodataPolicy
+from bandfuse.spectral.bands import Bands
+from bandfuse.model.fusion import ACTIVATIONS, Fusion, NodataPolicy
 
 B, K, H, W = 5, 3, 7, 11
 WEIGHT = np.array([[0.5, 0.0, 0.5, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4, 0.0], [1.0, -1.0, 0.0, 0.5, 0.0]])
@@ -160,7 +160,7 @@ def test_an_output_with_a_reason_is_missing_everywhere() -> None:
 
 def test_numpy_alone_imports_nothing_else() -> None:
     code = (
-        "import sys, numpy as np, bandfuse\nfrom bandfuse.bands import Bands\n"
+        "import sys, numpy as np, bandfuse\nfrom bandfuse.spectral.bands import Bands\n"
         "f = bandfuse.Fusion([[1.0, 2.0]], [1], [0], Bands.of(['a', 'b']), Bands.of(['y']))\n"
         "bandfuse.fuse(f, np.ones((2, 3, 3)))\n"
         "print(*({'torch', 'xarray', 'dask', 'rasterio', 'sklearn'} & set(sys.modules)))"

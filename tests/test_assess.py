@@ -205,12 +205,12 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     """Two ways to the same hold-out scores: the exact solver on each fold, and the whole training on each fold."""
     from bandfuse.config import TrainConfig
     from bandfuse.progress import silent
-    from bandfuse.scores import judge
-    from bandfuse.tools import learn
-    from bandfuse.tools.fitting import fit_model
-    from bandfuse.tools.judge import held_out_pairs, peak_of
-    from bandfuse.tools.opening import open_scenes
-    from bandfuse.tools.resolve import resolve
+    from bandfuse.solve.scores import judge
+    from bandfuse.training import learn
+    from bandfuse.training.fitting import fit_model
+    from bandfuse.trust.refits import held_out_pairs, peak_of
+    from bandfuse.scenes.opening import open_scenes
+    from bandfuse.training.settings import resolve
     from bandfuse.tools.sampled import Sampling
 
     config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
@@ -384,8 +384,8 @@ def test_random_pixels_leak_and_say_so(tmp_path: Path) -> None:
 
 def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
     """Parts by the pixels' hashes, over two scenes together; the same for every number of threads."""
-    from bandfuse.pixels import keys
-    from bandfuse.tally import part_of
+    from bandfuse.moments.sample import keys
+    from bandfuse.moments.tally import part_of
 
     files, cubes, targets = two_scenes(tmp_path, [[0.5, 0.2, 0.3], [0.4, 0.3, 0.3]], 0.3)
     flags = ["--target", files[1], "--target", files[3], "--constraint", "free", "--split", "random", "--folds", 4]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.errors import MismatchError
 
 RED_NIR = Bands.of(["red", "nir"], source="a", wavelength_nm=[650, 850], fwhm_nm=[30, 40])

@@ -30,7 +30,7 @@ from faults import Bench, Fault, environment
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
-from bandfuse.batches.cluster import _checking, _over, _same_version
+from bandfuse.batches.dask_workers import _checking, _over, _same_version
 from bandfuse.batches.journal import Journal, last_done
 from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
@@ -484,7 +484,7 @@ def test_a_worker_that_dies_costs_its_item_alone(tmp_path: Path, monkeypatch: py
     scenes_in(tmp_path, 4)
     (tmp_path / "sitecustomize.py").write_text("""
 import os
-import bandfuse.batches.work as w
+import bandfuse.batches.item as w
 before = w._TOOLS["apply"]
 def deadly(item, share, progress):
     if item.scene == "s002":
@@ -515,7 +515,7 @@ def test_results_do_not_depend_on_the_workers(tmp_path: Path) -> None:
 
 ONCE = """
 import os
-import bandfuse.batches.work as work
+import bandfuse.batches.item as work
 before = work._TOOLS["apply"]
 def deadly(item, share, progress):
     try:
@@ -585,7 +585,7 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
 
 SLOW = """
 import time
-import bandfuse.batches.work as work
+import bandfuse.batches.item as work
 before = work._TOOLS["apply"]
 def slow(item, share, progress):
     open(f"{folder}/{{item.scene}}.begun", "w").close()
@@ -670,7 +670,7 @@ def test_parts_that_end_as_they_are_looked_for_are_taken() -> None:
     count = itertools.count()
     spread = _over(Slow(), 8, threading.Event(), lambda: None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bandfuse.batches.cluster.LOOK", 0.003)
+        patch.setattr("bandfuse.batches.dask_workers.LOOK", 0.003)
         assert list(spread(int, [(i,) for i in range(40)])) == list(range(40))
 
 
@@ -685,7 +685,7 @@ def test_a_part_that_is_lost_is_tried_again_and_a_lost_scheduler_ends_all() -> N
     futures = [Future(), given_up]
     client = SimpleNamespace(status="running")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bandfuse.batches.cluster.LOOK", 0.01)
+        patch.setattr("bandfuse.batches.dask_workers.LOOK", 0.01)
         spread = _over(Gone(), 1, threading.Event(), _checking(client, "tcp://s:1"))
         with pytest.raises(RunError, match="lost a part") as lost:
             list(spread(int, [(1,)]))
@@ -696,7 +696,7 @@ def test_a_part_that_is_lost_is_tried_again_and_a_lost_scheduler_ends_all() -> N
 
 
 def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bandfuse.batches.cluster.PATIENCE", "1s")
+    monkeypatch.setattr("bandfuse.batches.dask_workers.PATIENCE", "1s")
     scenes_in(tmp_path, 1)
     done = cli("batch", batch_file(tmp_path), "--scheduler", "tcp://127.0.0.1:9")
     assert done.code == 2

@@ -10,10 +10,10 @@ import pytest
 from rasters import blend, cli, listing, spectra, wavelengths, write_tiff
 
 from bandfuse import TrainConfig, train
-from bandfuse.checkpointfile import dumps, load
-from bandfuse.descend import Descent, State
+from bandfuse.optimise.checkpointfile import dumps, load
+from bandfuse.optimise.descent import Descent, State
 from bandfuse.errors import BandfuseError, ConfigError, InputError
-from bandfuse.tools.checkpoint import Checkpoint
+from bandfuse.training.checkpoint import Checkpoint
 
 B = 4
 WEIGHT = [[0.5, 0.2, 0.2, 0.1], [0.1, 0.0, 0.3, 0.6]]

@@ -18,17 +18,17 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score
 
-from bandfuse.classes import Classifier, agreement, discriminants, scatters
+from bandfuse.solve.classes import Classifier, agreement, discriminants, scatters
 from bandfuse.config import terms_of
-from bandfuse.contrast import Separability, SignalToNoise, Sum, leading_ratio
-from bandfuse.fit import Settings, fit
-from bandfuse.groups import Group
-from bandfuse.layout import within
-from bandfuse.moments import Moments
-from bandfuse.objectives import Reconstruction, Regression
-from bandfuse.split import Split, Squares
-from bandfuse.tally import NOISE, Question, differences, reduce_windows
-from bandfuse.windows import blocks
+from bandfuse.optimise.objectives.separability import Separability, SignalToNoise, Sum, leading_ratio
+from bandfuse.optimise.fit import Settings, fit
+from bandfuse.spectral.groups import Group
+from bandfuse.solve.layout import within
+from bandfuse.moments.moments import Moments
+from bandfuse.optimise.objectives.regression import Reconstruction, Regression
+from bandfuse.solve.squares import Split, Squares
+from bandfuse.moments.tally import NOISE, Question, differences, reduce_windows
+from bandfuse.streaming.windows import blocks
 
 
 def classed(seed: int = 0, n: int = 400, d: int = 6, c: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bandfuse.tools import effort
-from bandfuse.tools.effort import ENOUGH, LEAST, Effort, free_memory
+from bandfuse.streaming import budget as effort
+from bandfuse.streaming.budget import ENOUGH, LEAST, Effort, free_memory
 
 
 @pytest.mark.parametrize(("free", "taken"), [(100_000, ENOUGH), (1024, 128), (64, LEAST), (0, LEAST)])

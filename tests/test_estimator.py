@@ -9,7 +9,7 @@ from rasters import ok, spectra, wavelengths, write_tiff
 from sklearn.utils.estimator_checks import check_estimator
 
 import bandfuse
-from bandfuse.estimator import BandFuser
+from bandfuse.interop.estimator import BandFuser
 
 
 def samples(n: int = 500, b: int = 6) -> np.ndarray:

@@ -19,7 +19,7 @@ from rasters import cli, listing, ok, read, spectra, truncated, write_tiff
 from test_cli import weights_file
 
 import bandfuse.tools.apply
-from bandfuse.scenes import Place, Scene, open_scene
+from bandfuse.scenes.scene import Place, Scene, open_scene
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
 POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals and limits on Windows")
@@ -145,7 +145,7 @@ def test_a_file_that_ends_after_it_was_opened(noise: Path, tmp_path: Path, monke
 def test_what_another_process_wrote_meanwhile_is_left(noise: Path, tmp_path: Path) -> None:
     """The other one is quicker: with and without --overwrite, for files and for runs."""
     from bandfuse.errors import OutputError
-    from bandfuse.output import whole_files, whole_folder
+    from bandfuse.files.whole import whole_files, whole_folder
 
     path = tmp_path / "out.tif"
     for there in (False, True):

@@ -15,8 +15,8 @@ from rasterio.shutil import copy as gdal_copy
 from rasters import cli, ok, read, spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.bands import Bands
-from bandfuse.fusion import Fusion
+from bandfuse.spectral.bands import Bands
+from bandfuse.model.fusion import Fusion
 
 ROWS, COLS = 40, 50
 LOST = np.zeros((ROWS, COLS), bool)
@@ -128,7 +128,7 @@ def test_masked_arrays_are_missing() -> None:
 
 
 def test_the_estimator_sees_masks() -> None:
-    estimator = pytest.importorskip("bandfuse.estimator")
+    estimator = pytest.importorskip("bandfuse.interop.estimator")
     random = np.random.default_rng(0)
     x, mask = random.random((300, 4)), random.random((300, 4)) < 0.1
     y = x @ [1.0, 2.0, -1.0, 0.5]

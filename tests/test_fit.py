@@ -12,22 +12,22 @@ from helpers import bands_of, close_to_conditioning, condition_of, correlated, p
 from sklearn.decomposition import PCA
 from torch import nn
 
-from bandfuse import fusion
-from bandfuse.bands import Bands, Floats
-from bandfuse.design import design
+from bandfuse.model import fusion
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.solve.design import design
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, GroupError
-from bandfuse.exact import CONE
-from bandfuse.fit import OPTIMIZERS, fit
-from bandfuse.fitted import Fit, Settings
-from bandfuse.groups import Group
-from bandfuse.init import INITS, initial
-from bandfuse.layout import Layout, within
-from bandfuse.moments import Moments
+from bandfuse.solve.exact import CONE
+from bandfuse.optimise.fit import OPTIMIZERS, fit
+from bandfuse.solve.fit_result import Fit, Settings
+from bandfuse.spectral.groups import Group
+from bandfuse.solve.starts import INITS, initial
+from bandfuse.solve.layout import Layout, within
+from bandfuse.moments.moments import Moments
 from bandfuse.nn import WeightedSum
-from bandfuse.objectives import Objective, Reconstruction, Regression, SampledRegression
-from bandfuse.split import Split, Squares
-from bandfuse.weights import ACTIVATIONS, CONSTRAINTS
+from bandfuse.optimise.objectives.regression import Objective, Reconstruction, Regression, SampledRegression
+from bandfuse.solve.squares import Split, Squares
+from bandfuse.optimise.parameters import ACTIVATIONS, CONSTRAINTS
 
 B = 5
 ONE_GROUP = within([Group("all", tuple(range(B)))], B, "channel", set(), [0])

@@ -28,8 +28,8 @@ from rasters import cli, envi_list, listing, ok, read, spectra, truncated, wavel
 
 from bandfuse.raster import FORMATS, Reader, describe, quicklook
 from bandfuse.raster.products import PRODUCTS
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window
 
 
 @dataclass(frozen=True)

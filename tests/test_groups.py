@@ -15,9 +15,9 @@ from rasters import cli, ok, write_tiff
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.errors import ConfigError, GroupError
-from bandfuse.groups import Group, lacking, named, one, per_source, select, split, usable
+from bandfuse.spectral.groups import Group, lacking, named, one, per_source, select, split, usable
 
 VNIR = Bands.of(["a", "b", "c", "d"], source="vnir", wavelength_nm=[450, 550, 650, 850])
 SWIR = Bands.of(["e", "f"], source="swir", wavelength_nm=[1600, 2200], reason=["", "flagged bad (bbl)"])

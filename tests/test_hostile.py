@@ -21,21 +21,21 @@ from rasterio.transform import Affine
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
 from test_cli import weights_file
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.batches.summary import as_csv
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.export.tables import as_csv as weights_csv
 from bandfuse.export.tables import as_srf
-from bandfuse.fusion import Fusion
+from bandfuse.model.fusion import Fusion
 from bandfuse.raster.mask import Polygon
 from bandfuse.raster.netcdf import check_header
-from bandfuse.report.page import Density
-from bandfuse.report.tables import write_csv
+from bandfuse.report.page_data import Density
+from bandfuse.report.csv_json import write_csv
 from bandfuse.results import BatchItem, WeightRow
-from bandfuse.sensors import parse
-from bandfuse.textfile import guarded, shown, unguarded
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window, at_random, drawn, pixels_of, plan, tile
+from bandfuse.spectral.sensors import parse
+from bandfuse.files.textfile import guarded, shown, unguarded
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window, at_random, drawn, pixels_of, plan, tile
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
 POSIX = pytest.mark.skipif(os.name == "nt", reason="no such pipes and devices on Windows")
@@ -144,8 +144,8 @@ def look():
     ("begin", "silent"),
     [
         ("look()", False),
-        ("from bandfuse.batches.crew import _begin; _begin(); look()", True),
-        ("from bandfuse.batches.cluster import _part; _part(look)", True),
+        ("from bandfuse.batches.workers import _begin; _begin(); look()", True),
+        ("from bandfuse.batches.dask_workers import _part; _part(look)", True),
     ],
 )
 def test_messages_of_gdal_in_latin_1_leave_no_exception_behind_in_workers(

@@ -21,7 +21,7 @@ from rasters import spectra, wavelengths, write_tiff
 from test_batch import QUICK, batch_file
 from test_outputs import weights_for
 
-from bandfuse.placing import settle
+from bandfuse.files.placing import settle
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from rasters import cli, listing, ok, profile, read, spectra, wavelengths, write_tiff
 from safetensors.numpy import load_file, save
 
-from bandfuse.bands import Bands
-from bandfuse.decoder import UNUSED, as_read, decoder, least_squares
+from bandfuse.spectral.bands import Bands
+from bandfuse.solve.decoder import UNUSED, as_read, decoder, least_squares
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.fusion import Fusion
-from bandfuse.model import Model
-from bandfuse.moments import Moments
-from bandfuse.weightsfile import dumps, load
+from bandfuse.model.fusion import Fusion
+from bandfuse.model.model import Model
+from bandfuse.moments.moments import Moments
+from bandfuse.model.weightsfile import dumps, load
 
 B = 8
 NM = wavelengths(B)

@@ -13,14 +13,14 @@ from rasters import blend, ok, spectra, wavelengths, write_tiff
 from scipy.stats import kstest, kstwo, spearmanr
 from scipy.stats import t as student
 
-from bandfuse.classes import scatters
-from bandfuse.contrast import Separability, SignalToNoise
-from bandfuse.fit import Settings, fit
-from bandfuse.gauge import normalise
-from bandfuse.groups import Group
-from bandfuse.layout import Layout, within
-from bandfuse.moments import Moments
-from bandfuse.objectives import Objective, Reconstruction
+from bandfuse.solve.classes import scatters
+from bandfuse.optimise.objectives.separability import Separability, SignalToNoise
+from bandfuse.optimise.fit import Settings, fit
+from bandfuse.solve.gauge import normalise
+from bandfuse.spectral.groups import Group
+from bandfuse.solve.layout import Layout, within
+from bandfuse.moments.moments import Moments
+from bandfuse.optimise.objectives.regression import Objective, Reconstruction
 from bandfuse.trust.jackknife import facing, jackknife
 
 FREE = np.zeros(1, dtype=bool)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bandfuse.config import CompareConfig
-from bandfuse.tools.record import kernels
+from bandfuse.runs.record import kernels
 from bandfuse.tools.report import compare
 
 ROOT = Path(__file__).parent.parent

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandfuse.bands import Bands
-from bandfuse.design import output_bands
-from bandfuse.lobe import main_lobe, main_lobes
-from bandfuse.trust.shape import response_shape
+from bandfuse.spectral.bands import Bands
+from bandfuse.solve.design import output_bands
+from bandfuse.spectral.lobe import main_lobe, main_lobes
+from bandfuse.trust.response_shape import response_shape
 
 NM = np.arange(400.0, 1000.0, 5.0)
 GAUSSIAN = np.exp(-0.5 * ((NM - 612.0) / 20.0) ** 2)

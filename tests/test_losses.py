@@ -16,20 +16,20 @@ from scipy import special
 from scipy.spatial import distance
 
 from bandfuse import TrainConfig, train
-from bandfuse.bands import Floats
-from bandfuse.descend import SCHEDULES, SHORTEST_EPOCH, Descent, Nowhere, Pace, Task
+from bandfuse.spectral.bands import Floats
+from bandfuse.optimise.descent import SCHEDULES, SHORTEST_EPOCH, Descent, Nowhere, Pace, Task
 from bandfuse.errors import ConfigError
-from bandfuse.fit import Fit, Settings, fit
-from bandfuse.groups import Group
-from bandfuse.heldout import block_numbers, held_out
-from bandfuse.layout import within
-from bandfuse.losses import COUPLED, LOSSES
-from bandfuse.objectives import SampledRegression
+from bandfuse.optimise.fit import Fit, Settings, fit
+from bandfuse.spectral.groups import Group
+from bandfuse.streaming.blocks import block_numbers, held_out
+from bandfuse.solve.layout import within
+from bandfuse.optimise.losses import COUPLED, LOSSES
+from bandfuse.optimise.objectives.regression import SampledRegression
 from bandfuse.progress import Ticks, silent
 from bandfuse.report.figures import loss_figure
-from bandfuse.weights import Weights
-from bandfuse.weightsfile import load
-from bandfuse.windows import blocks
+from bandfuse.optimise.parameters import Weights
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import blocks
 
 N, B, K = 300, 4, 3
 WEIGHT = np.array([[0.5, 0.2, 0.2, 0.1], [0.1, 0.0, 0.3, 0.6], [0.3, 0.3, 0.0, 0.1]])

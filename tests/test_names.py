@@ -16,8 +16,8 @@ import pytest
 import yaml
 from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 
-from bandfuse.names import for_gdal, from_vrt, href, linked
-from bandfuse.scenes import fill_template, pair_of
+from bandfuse.files.names import for_gdal, from_vrt, href, linked
+from bandfuse.scenes.scene import fill_template, pair_of
 
 STEMS = {
     "drive": r"C:\data\cube", "backslash": r"a\b", "blank": "two words", "blank-first": " first", "blank-last": "last ",
@@ -203,7 +203,7 @@ def test_a_source_on_another_drive_has_its_full_path(tmp_path: Path, monkeypatch
     def elsewhere(path: object, start: object) -> str:
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
 
-    monkeypatch.setattr("bandfuse.names.os.path.relpath", elsewhere)
+    monkeypatch.setattr("bandfuse.files.names.os.path.relpath", elsewhere)
     assert from_vrt(str(tmp_path / "x.tif"), tmp_path / "v.vrt") == (
         str(tmp_path.resolve() / "x.tif"),
         False,

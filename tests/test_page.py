@@ -18,20 +18,20 @@ from browser import Tab, browser
 from helpers import same_bits
 from matplotlib import image
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.cli.main import main
 from bandfuse.config import TrainConfig
-from bandfuse.fusion import Fusion
+from bandfuse.model.fusion import Fusion
 from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
-from bandfuse.report.page import Page
-from bandfuse.tools.heldblocks import block_errors, densities, held_pairs
-from bandfuse.tools.learn import Trained, learn
-from bandfuse.tools.opening import open_scenes
-from bandfuse.tools.page import shown_outputs
-from bandfuse.tools.resolve import resolve
+from bandfuse.report.page_data import Page
+from bandfuse.runs.block_errors import block_errors, densities, held_pairs
+from bandfuse.training.learn import Trained, learn
+from bandfuse.scenes.opening import open_scenes
+from bandfuse.runs.page import shown_outputs
+from bandfuse.training.settings import resolve
 from bandfuse.tools.train import train
-from bandfuse.tools.verdict import explained
+from bandfuse.runs.verdict import explained
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasters import LAYOUTS, blend, cli, ok, spectra, wavelengths, write_tiff
 
-from bandfuse.windows import CELL_COLS, STACK_ROWS, drawn, plan_parts
+from bandfuse.streaming.windows import CELL_COLS, STACK_ROWS, drawn, plan_parts
 
 TRUTH = [0, 0.2, 0.5, 0.3, 0, 0, 0, 0]
 

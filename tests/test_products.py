@@ -19,16 +19,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
 
-from bandfuse.bands import Bands
-from bandfuse.design import design
+from bandfuse.spectral.bands import Bands
+from bandfuse.solve.design import design
 from bandfuse.device import device_of
-from bandfuse.exact import Quadratic, optimality, solve
-from bandfuse.fusion import Kernel, NodataPolicy
-from bandfuse.groups import Group, one
-from bandfuse.moments import Moments, Sums
-from bandfuse.products import MANY, TOLERANCE, OnDevice, Product, apart, double, enough, product_of
-from bandfuse.tally import Question, reduce_windows
-from bandfuse.windows import blocks, plan
+from bandfuse.solve.exact import Quadratic, optimality, solve
+from bandfuse.model.fusion import Kernel, NodataPolicy
+from bandfuse.spectral.groups import Group, one
+from bandfuse.moments.moments import Moments, Sums
+from bandfuse.moments.gram import MANY, TOLERANCE, OnDevice, Product, apart, double, enough, product_of
+from bandfuse.moments.tally import Question, reduce_windows
+from bandfuse.streaming.windows import blocks, plan
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no cuda device")
 
@@ -283,7 +283,7 @@ def test_bands_of_different_groups_need_not_meet(
         return lambda z: few(z) + 1e6 * (few(np.ones_like(z)) == 0)
 
     ok(*arguments, tmp_path / "few")
-    monkeypatch.setattr("bandfuse.tools.survey.apart", wrong)
+    monkeypatch.setattr("bandfuse.survey.gather.apart", wrong)
     ok(*arguments, tmp_path / "wrong")
     assert len(asked) == 1
     assert sorted(map(len, asked[0])) in ([5, 5, 5], [4, 5, 6])

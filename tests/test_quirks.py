@@ -34,7 +34,7 @@ from rasters import (
 )
 
 from bandfuse.raster import Encoding, Reader, describe, write_array
-from bandfuse.windows import Window
+from bandfuse.streaming.windows import Window
 
 LONG = [f"a_band_with_a_name_that_says_a_lot_about_it_{i}" for i in range(300)]
 """Names that make a line of more than 10 000 characters."""

@@ -28,12 +28,12 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.errors import InputError, MismatchError, OutputError
-from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
+from bandfuse.files.whole import Contents, check_file, check_folder, whole_files, whole_folder
 from bandfuse.raster import Encoding, Raster, Reader, Writer, blank, describe, quicklook, same_grid, write_array
 from bandfuse.raster.write import driver_of
-from bandfuse.windows import Window
+from bandfuse.streaming.windows import Window
 
 
 def values_of(path: str, window: Window | None = None, bands: list[int] | None = None) -> np.ndarray:

@@ -14,8 +14,8 @@ from helpers import close_to_conditioning, same_bits
 from rasters import listing, ok, profile, read, write_tiff
 
 from bandfuse.raster import Reader, describe
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window
 
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")
 DATA = Path(_SET or "nowhere")

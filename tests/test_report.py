@@ -20,8 +20,9 @@ from matplotlib import image, rcParams
 from pydantic import ValidationError
 
 from bandfuse.errors import MismatchError
-from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg, tables
-from bandfuse.report.page import BandNoise, BlockErrors, Density, Page
+from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg
+from bandfuse.report import csv_json as tables
+from bandfuse.report.page_data import BandNoise, BlockErrors, Density, Page
 from bandfuse.results import (
     Convergence,
     DroppedBand,

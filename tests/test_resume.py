@@ -19,14 +19,14 @@ from rasters import cli, ok, read, spectra, write_tiff
 from test_batch import batch_file, rows, scenes_in
 
 from bandfuse.batches.batch import planned
-from bandfuse.batches.crew import Crew
+from bandfuse.batches.workers import Crew
 from bandfuse.batches.journal import Journal, last_done, look_into
-from bandfuse.batches.marks import inputs_of, on_disk
-from bandfuse.batches.run import Run
+from bandfuse.batches.fingerprints import inputs_of, on_disk
+from bandfuse.batches.runner import Run
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
-from bandfuse.batches.work import Share, ticking, work, work_all
+from bandfuse.batches.item import Share, ticking, work, work_all
 from bandfuse.errors import RunError
-from bandfuse.placing import _host, _start_of
+from bandfuse.files.placing import _host, _start_of
 from bandfuse.results import BatchItem, BatchResult
 
 APPLY = "jobs: [{name: fused, kind: apply, weights: w/weights.safetensors}]"
@@ -83,7 +83,7 @@ def test_what_another_process_writes_meanwhile_is_not_replaced(
         Path(output).write_text("theirs")
 
     with monkeypatch.context() as patched:
-        patched.setattr("bandfuse.batches.work.claim", others_are_quicker)
+        patched.setattr("bandfuse.batches.item.claim", others_are_quicker)
         done = cli("batch", path, "--fresh")
     assert done.code == 1
     assert "written by another process meanwhile" in rows(tmp_path)[0]["reason"]
@@ -382,7 +382,7 @@ def test_an_input_that_changes_meanwhile_is_read_again(tmp_path: Path, monkeypat
     scenes_in(tmp_path, 1)
     weights(tmp_path)
     path = batch_file(tmp_path, APPLY, defaults="{}")
-    from bandfuse.batches import work as module
+    from bandfuse.batches import item as module
 
     before, tries = module._TOOLS["apply"], []
 
@@ -406,7 +406,7 @@ def test_an_input_that_goes_away_ends_its_item_alone(tmp_path: Path, monkeypatch
     scenes_in(tmp_path, 2)
     weights(tmp_path)
     path = batch_file(tmp_path, APPLY, defaults="{}")
-    from bandfuse.batches import work as module
+    from bandfuse.batches import item as module
 
     before = module._TOOLS["apply"]
 

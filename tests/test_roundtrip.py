@@ -16,10 +16,10 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasters import NORTH_UP, ROTATED, UTM, gdalinfo, ok, profile, read, spectra, wavelengths, write_envi, write_tiff
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.raster import Encoding, Raster, Writer, describe
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window
 
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")
 DATA = Path(_SET or "nowhere")

@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from bandfuse.errors import ConfigError, InputError
-from bandfuse.sensors import SensorBand, find, is_file, known, parse
+from bandfuse.spectral.sensors import SensorBand, find, is_file, known, parse
 
 PUBLISHED = {
     "sentinel-2a": {"B1": 442.7, "B2": 492.4, "B3": 559.8, "B4": 664.6, "B5": 704.1, "B6": 740.5, "B7": 782.8,

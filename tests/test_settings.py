@@ -25,7 +25,7 @@ from bandfuse.config import (
 )
 from bandfuse.errors import ConfigError
 from bandfuse.needs import Need, flag
-from bandfuse.tools.resolve import resolve
+from bandfuse.training.settings import resolve
 
 MODELS: list[type[Config]] = [
     TrainConfig, ApplyConfig, ResampleConfig, EvaluateConfig, ExportConfig, ReportConfig, CompareConfig,

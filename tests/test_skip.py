@@ -16,8 +16,8 @@ from rasters import cli, ok, spectra, write_tiff
 from test_spread import pickled
 
 from bandfuse.errors import InputError, ScenesError, is_transient
-from bandfuse.tools.each import each, misfits
-from bandfuse.tools.effort import elsewhere
+from bandfuse.scenes.attempts import each, misfits
+from bandfuse.streaming.budget import elsewhere
 
 SHAPE = (200, 12)
 QUICK = ("--no-report", "--no-fused", "--folds", 0, "--constraint", "free")

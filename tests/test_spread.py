@@ -13,7 +13,7 @@ import rasterio
 from helpers import same_bits
 from rasters import ok, read, spectra, write_tiff
 
-from bandfuse.tools.effort import Effort, elsewhere
+from bandfuse.streaming.budget import Effort, elsewhere
 
 
 def pickled(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:

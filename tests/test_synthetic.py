@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import close_to_conditioning, same_bits
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import ConfigError
 from bandfuse.synthetic import (
     BAD,

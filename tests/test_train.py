@@ -26,8 +26,8 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.tools import survey
-from bandfuse.weightsfile import load
+from bandfuse.survey import gather as survey
+from bandfuse.model.weightsfile import load
 
 B = 6
 NM = wavelengths(B)

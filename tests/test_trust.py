@@ -15,22 +15,23 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from bandfuse import groups, layout
-from bandfuse.bands import Bands
-from bandfuse.exact import SOLVERS, Quadratic
-from bandfuse.lobe import main_lobe
-from bandfuse.moments import Moments, total
-from bandfuse.pivoting import nonnegative_gram, nonnegative_grams
+from bandfuse.spectral import groups
+from bandfuse.solve import layout
+from bandfuse.spectral.bands import Bands
+from bandfuse.solve.exact import SOLVERS, Quadratic
+from bandfuse.spectral.lobe import main_lobe
+from bandfuse.moments.moments import Moments, total
+from bandfuse.solve.nnls import nonnegative_gram, nonnegative_grams
 from bandfuse.progress import silent
-from bandfuse.split import Split, squared_error
-from bandfuse.trust.cases import Case, Strength, Terms, cases, effective, minimiser
-from bandfuse.trust.choose import Wish, choose, held_out_error
+from bandfuse.solve.squares import Split, squared_error
+from bandfuse.trust.fold_problems import Case, Strength, Terms, cases, effective, minimiser
+from bandfuse.trust.regularisation import Wish, choose, held_out_error
 from bandfuse.trust.folds import Fold, folds
-from bandfuse.trust.holdout import baselines, best_band, chosen_solver, held_out_pairs
-from bandfuse.trust.intervals import BlockSums, intervals, resamples
+from bandfuse.trust.baselines import baselines, best_band, chosen_solver, held_out_pairs
+from bandfuse.trust.bootstrap import BlockSums, intervals, resamples
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.rebuild import principal, rebuild_error
-from bandfuse.trust.shape import response_shape
+from bandfuse.trust.response_shape import response_shape
 
 # ------------------------------------------------------------------------------------------------------------- pivoting
 
@@ -180,7 +181,7 @@ def test_a_test_quadratic_is_the_squared_error_on_held_out_pixels(scene: Scene, 
 
 @pytest.mark.parametrize("constraint", ["free", "affine", "nonnegative", "simplex"])
 def test_the_quick_minimiser_is_the_exact_one(scene: Scene, constraint: str) -> None:
-    from bandfuse.exact import SOLVERS
+    from bandfuse.solve.exact import SOLVERS
 
     for case in cases(scene.terms()):
         quick, _ = minimiser(case.whole, constraint)
@@ -466,7 +467,7 @@ def test_a_sparsity_is_chosen_like_the_other_strengths(scene: Scene) -> None:
 
 def test_a_batch_that_gives_up_is_solved_one_by_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the batch does not reach is the same non-negative least squares."""
-    from bandfuse.trust import intervals as room
+    from bandfuse.trust import bootstrap as room
 
     terms = scene.terms()
     made = cases(terms)

@@ -11,12 +11,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bandfuse.errors import MismatchError
-from bandfuse.fusion import ACTIVATIONS, Fusion, Kernel, NodataPolicy
-from bandfuse.moments import Moments, total
-from bandfuse.pixels import Pixels, keys, merged
-from bandfuse.stream import map_windows
-from bandfuse.tally import Census, Question, Tally, reduce_windows
-from bandfuse.windows import BlockGrid, Window, blocks, plan
+from bandfuse.model.fusion import ACTIVATIONS, Fusion, Kernel, NodataPolicy
+from bandfuse.moments.moments import Moments, total
+from bandfuse.moments.sample import Pixels, keys, merged
+from bandfuse.streaming.stream import map_windows
+from bandfuse.moments.tally import Census, Question, Tally, reduce_windows
+from bandfuse.streaming.windows import BlockGrid, Window, blocks, plan
 
 SEEDS = st.integers(0, 2**32 - 1)
 

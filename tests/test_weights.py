@@ -16,15 +16,16 @@ import torch
 from helpers import close_to_conditioning, correlated, rounding, same_bits
 from torch.func import functional_call
 
-from bandfuse import fusion, objectives
-from bandfuse.bands import Floats
-from bandfuse.groups import Group
-from bandfuse.init import feasible
-from bandfuse.layout import Layout, across, within
-from bandfuse.moments import Moments
-from bandfuse.objectives import Objective, Reconstruction, Regression, SampledRegression
-from bandfuse.split import Split, Squares
-from bandfuse.weights import ACTIVATIONS, CONSTRAINTS, Share, Weights
+from bandfuse.model import fusion
+from bandfuse.optimise.objectives import regression as objectives
+from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.groups import Group
+from bandfuse.solve.starts import feasible
+from bandfuse.solve.layout import Layout, across, within
+from bandfuse.moments.moments import Moments
+from bandfuse.optimise.objectives.regression import Objective, Reconstruction, Regression, SampledRegression
+from bandfuse.solve.squares import Split, Squares
+from bandfuse.optimise.parameters import ACTIVATIONS, CONSTRAINTS, Share, Weights
 
 N, B = 60, 6
 A, C, P = Group("a", (0, 1, 2)), Group("b", (3, 4)), Group("p", (5,))

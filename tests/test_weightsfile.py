@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.fusion import Fusion, NodataPolicy
-from bandfuse.model import Model
-from bandfuse.values import Values
-from bandfuse.weightsfile import dumps, load
+from bandfuse.model.fusion import Fusion, NodataPolicy
+from bandfuse.model.model import Model
+from bandfuse.spectral.value_units import Values
+from bandfuse.model.weightsfile import dumps, load
 
 INPUTS = Bands(
     ("b1", "grün", "b3"),

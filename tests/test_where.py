@@ -18,8 +18,8 @@ from rasters import LAYOUTS, NORTH_UP, ROTATED, UTM, blend, cli, listing, ok, pr
 
 from bandfuse.raster import OUTSIDE, blank, opened_selection, select
 from bandfuse.raster.mask import Polygon
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window, tile
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window, tile
 
 B, ROWS, COLS = 4, 30, 40
 TRUE = [[0.5, 0.3, 0.2, 0.0]]
@@ -304,7 +304,7 @@ def test_windows_outside_are_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
     seen: list[Window] = []
     original = Reader.read
     monkeypatch.setattr(Reader, "read", lambda self, window: (seen.append(window), original(self, window))[1])
-    monkeypatch.setattr("bandfuse.tools.effort.plan", lambda shape, *_: tile(shape, 64, 256))
+    monkeypatch.setattr("bandfuse.streaming.budget.plan", lambda shape, *_: tile(shape, 64, 256))
     train(tmp_path, scene, "--target", target, "--window", 70, 300, 20, 30)
     assert (64, 256) in {(w.row, w.col) for w in seen}
     meets = [w.row < 90 and w.row + w.rows > 70 and w.col < 330 and w.col + w.cols > 300 for w in seen]

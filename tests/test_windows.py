@@ -10,7 +10,7 @@ from helpers import windows_at_random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandfuse.windows import (
+from bandfuse.streaming.windows import (
     CELL_COLS,
     CELL_ROWS,
     STACK_ROWS,

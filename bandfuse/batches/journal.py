@@ -14,7 +14,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from bandfuse.batches.marks import Mark
+from bandfuse.batches.fingerprints import Mark
 from bandfuse.errors import OutputError, shorten
 
 LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from bandfuse.config import ApplyConfig, Config, EvaluateConfig, Texts, TrainConfig
 from bandfuse.errors import ConfigError, InputError, nearest
-from bandfuse.yamlfile import At, Lines, parse_set, read_located
+from bandfuse.files.yamlfile import At, Lines, parse_set, read_located
 
 Kind = Literal["train", "apply", "train-apply", "evaluate"]
 

@@ -133,7 +133,7 @@ def resample(
     if json:
         show.json(result.model_dump_json())
         return
-    from bandfuse.cli.inspect import show_resampled
+    from bandfuse.cli.show_rasters import show_resampled
 
     show_resampled(result)
 
@@ -287,7 +287,7 @@ def batch(
     """
     show.set_level(verbose, quiet)
     from bandfuse.batches import batch as tool
-    from bandfuse.cli import board
+    from bandfuse.cli import show_batch as board
 
     does = {
         "workers": workers, "dask": dask, "scheduler": scheduler, "fresh": fresh, "fail_fast": fail_fast,
@@ -364,14 +364,14 @@ def info(
     if json:
         show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
         return
-    from bandfuse.cli.inspect import show_info
+    from bandfuse.cli.show_rasters import show_info
 
     show_info(result, every_band=verbose)
 
 
 def show_all_formats(json: bool) -> None:
     """What can be opened."""
-    from bandfuse.cli.inspect import show_formats
+    from bandfuse.cli.show_rasters import show_formats
     from bandfuse.tools.info import formats
 
     if json:
@@ -415,7 +415,7 @@ def check(
     if json:
         show.json(result.model_dump_json(exclude={"fixed"} if result.fixed is None else None))
     else:
-        from bandfuse.cli.inspect import show_findings
+        from bandfuse.cli.show_rasters import show_findings
 
         show_findings(result, look_text(result))
     if result.decisions:

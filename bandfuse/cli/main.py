@@ -13,9 +13,9 @@ from typer.core import TyperGroup
 
 import bandfuse
 from bandfuse.cli import streams
-from bandfuse.cli.mistakes import Mistake, close, explained, unexpected
+from bandfuse.cli.usage_errors import Mistake, close, explained, unexpected
 from bandfuse.errors import BandfuseError, UsageError, shorten
-from bandfuse.textfile import shown
+from bandfuse.files.textfile import shown
 
 COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",

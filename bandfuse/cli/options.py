@@ -87,7 +87,7 @@ def settings(model: type[M], given: dict[str, Any], config: str | None = None, s
     """The settings of a command: flags before ``--set``, before the file (its paths are its own), before defaults."""
     from_file, from_sets = {}, {}
     if config or sets:
-        from bandfuse.yamlfile import parse_set, read_yaml
+        from bandfuse.files.yamlfile import parse_set, read_yaml
 
         from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
         from_sets = parse_set(sets or [])

@@ -12,7 +12,7 @@ import click
 
 from bandfuse.errors import BandfuseError
 from bandfuse.progress import silent
-from bandfuse.textfile import shown
+from bandfuse.files.textfile import shown
 
 
 class _Wrong(click.ClickException):
@@ -65,7 +65,7 @@ settings = click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, hel
 
 def _wanted(given: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
     """What was given, by the names of the settings; ``--set`` for what has no flag here."""
-    from bandfuse.yamlfile import parse_set
+    from bandfuse.files.yamlfile import parse_set
 
     return {**parse_set(list(sets)), **{k: v for k, v in given.items() if v not in (None, (), False)}}
 

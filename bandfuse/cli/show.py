@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandfuse.cli import streams
 from bandfuse.errors import ConfigError, shorten
-from bandfuse.placing import WRITTEN
+from bandfuse.files.placing import WRITTEN
 from bandfuse.progress import Progress, silent
-from bandfuse.textfile import shown
+from bandfuse.files.textfile import shown
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ import os
 import sys
 from contextlib import suppress
 
-from bandfuse.textfile import shown
-from bandfuse.unraisable import log_latin
+from bandfuse.files.textfile import shown
+from bandfuse.files.unraisable import log_latin
 
 
 class Unprinted(Exception):

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError
-from bandfuse.fusion import Fusion
+from bandfuse.model.fusion import Fusion
 
 
 @dataclass(frozen=True, eq=False)

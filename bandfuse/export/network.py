@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bandfuse.errors import ConfigError
-from bandfuse.fusion import Fusion
+from bandfuse.model.fusion import Fusion
 
 if TYPE_CHECKING:
     import torch

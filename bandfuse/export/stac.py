@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bandfuse.bands import Bands
-from bandfuse.names import href
+from bandfuse.spectral.bands import Bands
+from bandfuse.files.names import href
 from bandfuse.raster import Encoding, Raster, acquired, footprint, polygons
 
 EXTENSIONS = [f"https://stac-extensions.github.io/{name}/v2.0.0/schema.json" for name in ("projection", "eo", "raster")]

@@ -8,10 +8,10 @@ import json
 
 import numpy as np
 
-from bandfuse.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
-from bandfuse.fusion import Fusion
-from bandfuse.textfile import guarded
+from bandfuse.model.fusion import Fusion
+from bandfuse.files.textfile import guarded
 
 
 def as_csv(fusion: Fusion) -> str:

@@ -10,10 +10,10 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
-from bandfuse.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.export.linear import Linear
-from bandfuse.names import from_vrt
+from bandfuse.files.names import from_vrt
 
 FILL = "-3.4028234663852886e+38"
 """Nodata of processed bands, which cannot be NaN: the least float32."""

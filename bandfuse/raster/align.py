@@ -1,7 +1,7 @@
 """Align: rasters on other grids, brought to one grid window by window.
 
 A *grid* is told by a raster that has it: its rows, columns, transform and CRS. What is finer than the grid, turned
-against it or in another CRS is averaged over the exact area of each of its pixels (:mod:`bandfuse.overlap`).
+against it or in another CRS is averaged over the exact area of each of its pixels (:mod:`bandfuse.raster.areas`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import rasterio
 from rasterio.transform import Affine
 from rasterio.warp import transform
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError
-from bandfuse.overlap import SNAP, Overlap, average, blurred, gaussian_sigma, halo, of_corners, of_edges
+from bandfuse.raster.areas import SNAP, Overlap, average, blurred, gaussian_sigma, halo, of_corners, of_edges
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, SAME_PLACE, Raster, reason, same_grid
 from bandfuse.raster.read import Choice, RasterPatch, Reader
-from bandfuse.windows import Window, cells
+from bandfuse.streaming.windows import Window, cells
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.overlap import majority
+from bandfuse.raster.areas import majority
 from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.mask import Mask, described, is_json, polygon_mask, read_geojson
 from bandfuse.raster.read import RasterPatch, Reader
-from bandfuse.tally import MOST_STRATA
-from bandfuse.windows import Window
+from bandfuse.moments.tally import MOST_STRATA
+from bandfuse.streaming.windows import Window
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

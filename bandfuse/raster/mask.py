@@ -18,16 +18,16 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.overlap import counts
+from bandfuse.raster.areas import counts
 from bandfuse.raster.align import AlignedReader, cut, on_one_grid, placed, windowed
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, crs_name, reason
 from bandfuse.raster.products import describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
-from bandfuse.textfile import JSON, text_of
-from bandfuse.windows import Window
+from bandfuse.files.textfile import JSON, text_of
+from bandfuse.streaming.windows import Window
 
 Flags = NDArray[np.bool_]
 Ring = Floats

@@ -14,8 +14,8 @@ from bandfuse.progress import Progress
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import Encoding, Writer
-from bandfuse.stream import Sink, each_window
-from bandfuse.windows import Window
+from bandfuse.streaming.stream import Sink, each_window
+from bandfuse.streaming.windows import Window
 
 Plan = Callable[[tuple[int, int], tuple[int, int], int], Sequence[Window]]
 """The windows for a shape, the shape of its stored blocks, and bytes per pixel."""

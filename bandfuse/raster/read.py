@@ -14,11 +14,11 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError
-from bandfuse.names import for_gdal
+from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
-from bandfuse.windows import Window
+from bandfuse.streaming.windows import Window
 
 
 @dataclass(frozen=True, eq=False)

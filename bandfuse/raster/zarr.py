@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from rasterio.crs import CRS
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 
 ARRAY = "fused"
 """The name of the array."""

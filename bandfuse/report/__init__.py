@@ -15,5 +15,5 @@ Order inside the room, from the ground up; each file imports only from those bef
     html       render: one self-contained page (template.html.j2, page.css, page.js)
     compare    the same for several runs side by side (compare.html.j2)
 
-Nothing is imported here, so that reading ``bandfuse.report.tables`` costs no matplotlib.
+Nothing is imported here, so that reading ``bandfuse.report.csv_json`` costs no matplotlib.
 """

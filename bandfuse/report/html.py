@@ -14,7 +14,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
-from bandfuse.report import trusting, views
+from bandfuse.report import views
+from bandfuse.report import trust_tables as trusting
 from bandfuse.report.figures import curve_figure, loss_figure, weights_figure
 from bandfuse.report.maps import (
     MOST_DENSITIES,
@@ -28,7 +29,7 @@ from bandfuse.report.maps import (
 )
 from bandfuse.report.numbers import number
 from bandfuse.report.overview import MOST_LINES, overview_figure
-from bandfuse.report.page import Page, Shot
+from bandfuse.report.page_data import Page, Shot
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
 from bandfuse.report.svg import standalone
 from bandfuse.results import OutputRow, TrainReport, WeightRow

@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.report.figures import GAP_STEPS, ROUND_STEPS, WIDTH_IN, has_wavelengths, power_ticks, segments
 from bandfuse.report.numbers import number, shorten
-from bandfuse.report.page import BandNoise, BlockErrors, Density
+from bandfuse.report.page_data import BandNoise, BlockErrors, Density
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
 from bandfuse.results import OutputTrust, WeightRow
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.report.figures import ROUND_STEPS, WIDTH_IN, has_wavelengths, segments
 from bandfuse.report.maps import HEAT, halves
 from bandfuse.report.numbers import shorten

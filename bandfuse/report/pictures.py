@@ -10,7 +10,7 @@ import matplotlib.image
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError
 
 Limits = tuple[tuple[float, float], ...]

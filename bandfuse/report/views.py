@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bandfuse.report.figures import dropped_positions, has_wavelengths
 from bandfuse.report.numbers import MISSING, file_size, number, percent
-from bandfuse.report.page import BlockErrors
+from bandfuse.report.page_data import BlockErrors
 from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12

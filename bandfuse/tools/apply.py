@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.config import ApplyConfig, Encoded, ending_of
-from bandfuse.decoder import as_read
+from bandfuse.solve.decoder import as_read
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, InputError, OutputError, shorten
 from bandfuse.export import stac
-from bandfuse.fusion import Fusion, Kernel, NodataPolicy
-from bandfuse.model import Model
-from bandfuse.output import Contents, Ready, Seen, check_file, check_folder, whole_files
-from bandfuse.products import OnDevice
+from bandfuse.model.fusion import Fusion, Kernel, NodataPolicy
+from bandfuse.model.model import Model
+from bandfuse.files.whole import Contents, Ready, Seen, check_file, check_folder, whole_files
+from bandfuse.moments.gram import OnDevice
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import (
     CONTENT,
@@ -35,15 +35,15 @@ from bandfuse.raster import (
     orthorectified,
 )
 from bandfuse.results import ApplyResult
-from bandfuse.scenes import Scene, check_inputs, fill_template, input_remarks, open_scene, pair_of, places
-from bandfuse.stream import Sink, map_windows
-from bandfuse.tools.effort import Effort
-from bandfuse.tools.fill import fill_messages
-from bandfuse.tools.measure import in_units, require_inputs
-from bandfuse.tools.moving import Moves
-from bandfuse.tools.shift import alignment_messages
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window
+from bandfuse.scenes.scene import Scene, check_inputs, fill_template, input_remarks, open_scene, pair_of, places
+from bandfuse.streaming.stream import Sink, map_windows
+from bandfuse.streaming.budget import Effort
+from bandfuse.checks.fill import fill_messages
+from bandfuse.scenes.value_ranges import in_units, require_inputs
+from bandfuse.applying.moving import Moves
+from bandfuse.scenes.alignment import alignment_messages
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window
 
 
 def apply(

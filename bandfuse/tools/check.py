@@ -9,21 +9,21 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import ConfigError, MismatchError, UsageError, shorten
-from bandfuse.headers import envi_list
-from bandfuse.metadata import named_wavelengths
+from bandfuse.spectral.headers import envi_list
+from bandfuse.spectral.metadata import named_wavelengths
 from bandfuse.needs import require_meaning
-from bandfuse.order import order_remarks, overlaps
-from bandfuse.output import Seen, check_file, lent, whole_files
+from bandfuse.spectral.detectors import order_remarks, overlaps
+from bandfuse.files.whole import Seen, check_file, lent, whole_files
 from bandfuse.raster import Header, Raster, cut, declared, describe, on_one_grid, said, same_table, write_fixed
-from bandfuse.remarks import Remark
+from bandfuse.spectral.remarks import Remark
 from bandfuse.results import CheckResult, Finding
-from bandfuse.scenes import MAIN, Place, open_scene
-from bandfuse.tools.fill import named, numbers, standing
-from bandfuse.tools.peek import SIDE, Peek, peek
-from bandfuse.tools.shift import estimate_shift
-from bandfuse.units import UNITS_NM, number, spelling
+from bandfuse.scenes.scene import MAIN, Place, open_scene
+from bandfuse.checks.fill import named, numbers, standing
+from bandfuse.checks.look import SIDE, Peek, peek
+from bandfuse.scenes.alignment import estimate_shift
+from bandfuse.spectral.units import UNITS_NM, number, spelling
 
 Severity = Literal["info", "warning", "decision"]
 
@@ -413,7 +413,7 @@ def _scales(scene: Subject, target: Subject) -> Iterator[Finding]:
 
 
 def _shifted(scene: Subject, target: Subject) -> Iterator[Finding]:
-    """A target that lies beside its scene, by :func:`bandfuse.tools.shift.estimate_shift`."""
+    """A target that lies beside its scene, by :func:`bandfuse.scenes.alignment.estimate_shift`."""
     try:
         both = open_scene(Place("scene", ((MAIN, scene.raster.path),), target.raster.path), training=True)
         shift = estimate_shift(both)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.config import ApplyConfig, TrainConfig
-from bandfuse.output import Contents, check_folder, whole_folder
+from bandfuse.files.whole import Contents, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, blank, write_array
 from bandfuse.results import DemoResult
 from bandfuse.synthetic import SyntheticScene, scene
 from bandfuse.tools.apply import apply
 from bandfuse.tools.train import RUN_CONTENTS, train
-from bandfuse.weightsfile import load
+from bandfuse.model.weightsfile import load
 
 CUBE, TARGET, ANSWER, FUSED, RUN = "cube.tif", "target.tif", "true_weights.csv", "fused.tif", "run"
 CONTENTS = Contents(

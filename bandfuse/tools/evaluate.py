@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
-from bandfuse.fusion import Fusion, Kernel
-from bandfuse.matching import require_order
+from bandfuse.model.fusion import Fusion, Kernel
+from bandfuse.spectral.band_order import require_order
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes import (
+from bandfuse.scenes.scene import (
     Scene,
     check_inputs,
     input_remarks,
@@ -26,16 +26,16 @@ from bandfuse.scenes import (
     target_bands,
     target_names,
 )
-from bandfuse.scores import Pairs, judge
-from bandfuse.stream import Cell, Patch, Source
-from bandfuse.tally import Question, Tally, reduce_windows
-from bandfuse.tools.effort import Effort
-from bandfuse.tools.fill import fill_messages
-from bandfuse.tools.measure import in_units, require_inputs, require_target
-from bandfuse.tools.shift import alignment_messages, alignment_rows, open_aligned
-from bandfuse.tools.survey import SCORED, require_selected
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window, blocks
+from bandfuse.solve.scores import Pairs, judge
+from bandfuse.streaming.stream import Cell, Patch, Source
+from bandfuse.moments.tally import Question, Tally, reduce_windows
+from bandfuse.streaming.budget import Effort
+from bandfuse.checks.fill import fill_messages
+from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
+from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
+from bandfuse.survey.gather import SCORED, require_selected
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window, blocks
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.config import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import expression, network, tables, vrt
 from bandfuse.export.linear import Linear, require_strict
-from bandfuse.fusion import Fusion, Kernel
-from bandfuse.output import check_file, lent, whole_files
+from bandfuse.model.fusion import Fusion, Kernel
+from bandfuse.files.whole import check_file, lent, whole_files
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
-from bandfuse.scenes import MAIN, Scene, check_inputs
-from bandfuse.tools.measure import require_inputs
-from bandfuse.weightsfile import load
-from bandfuse.windows import Window
+from bandfuse.scenes.scene import MAIN, Scene, check_inputs
+from bandfuse.scenes.value_ranges import require_inputs
+from bandfuse.model.weightsfile import load
+from bandfuse.streaming.windows import Window
 
 SIDE = 64
 """Rows and columns of the windows in which a virtual raster is compared with the fusion itself."""

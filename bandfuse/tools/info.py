@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import ConfigError, shorten
-from bandfuse.groups import SEEING, lacking
-from bandfuse.order import order_remarks
+from bandfuse.spectral.groups import SEEING, lacking
+from bandfuse.spectral.detectors import order_remarks
 from bandfuse.raster import FORMATS, Raster, describe
 from bandfuse.results import BandInfo, FormatInfo, FormatsResult, GroupInfo, InfoResult, SceneInfo
-from bandfuse.scenes import MAIN, Scene
-from bandfuse.tools.effort import Effort
-from bandfuse.tools.learn import make_groups
+from bandfuse.scenes.scene import MAIN, Scene
+from bandfuse.streaming.budget import Effort
+from bandfuse.training.learn import make_groups
 
 
 def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | None = None) -> InfoResult:
@@ -43,7 +43,7 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
     """The groups that a SPEC makes on a raster, as a training with the default seed would make them; and remarks."""
     bands, covariance = raster.bands, None
     if spec.partition(":")[0] in SEEING:
-        from bandfuse.tools.glance import glance
+        from bandfuse.survey.scout import glance
 
         seen = glance([Scene(raster.path, (raster,))], Effort.of(None, None), seed=0)
         bands = seen.bands

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 
 from bandfuse.config import CompareConfig, ReportConfig
 from bandfuse.errors import ConfigError, InputError
-from bandfuse.output import Contents, check_file, check_folder, whole_files, whole_folder
-from bandfuse.placing import recovered
-from bandfuse.report.page import Page
+from bandfuse.files.whole import Contents, check_file, check_folder, whole_files, whole_folder
+from bandfuse.files.placing import recovered
+from bandfuse.report.page_data import Page
 from bandfuse.results import ComparedRun, CompareResult, ReportResult, Result, TrainReport
-from bandfuse.textfile import JSON, text_of
-from bandfuse.tools.page import DATA_FILE, REPORT_FILE, write_figures
+from bandfuse.files.textfile import JSON, text_of
+from bandfuse.runs.page import DATA_FILE, REPORT_FILE, write_figures
 
 R = TypeVar("R", bound=Result)
 

@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.bands import Bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.config import ResampleConfig, ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.export import stac
-from bandfuse.fusion import Fusion, NodataPolicy
-from bandfuse.model import Model
-from bandfuse.output import Seen, check_file, whole_files
+from bandfuse.model.fusion import Fusion, NodataPolicy
+from bandfuse.model.model import Model
+from bandfuse.files.whole import Seen, check_file, whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Lost
-from bandfuse.resampling import Covered, published
+from bandfuse.spectral.resampling import Covered, published
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
-from bandfuse.scenes import Scene, open_scene, places
-from bandfuse.sensors import Sensor, find, is_file
+from bandfuse.scenes.scene import Scene, open_scene, places
+from bandfuse.spectral.sensors import Sensor, find, is_file
 from bandfuse.tools.apply import (
     check_raster,
     creation,
@@ -33,10 +33,10 @@ from bandfuse.tools.apply import (
     output_paths,
     store_messages,
 )
-from bandfuse.tools.effort import Effort
-from bandfuse.tools.fill import fill_messages
-from bandfuse.tools.glance import glance, glance_messages
-from bandfuse.weightsfile import dumps
+from bandfuse.streaming.budget import Effort
+from bandfuse.checks.fill import fill_messages
+from bandfuse.survey.scout import glance, glance_messages
+from bandfuse.model.weightsfile import dumps
 
 WEIGHTS = ".weights.safetensors"
 """Ending of the weights file beside a resampled raster."""

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.config import TrainConfig
 from bandfuse.errors import ConfigError, shorten
-from bandfuse.fitted import DEFAULT_STEPS, Fit, Settings
-from bandfuse.heldout import held_out
-from bandfuse.pixels import Pixels
-from bandfuse.windows import BlockGrid
+from bandfuse.solve.fit_result import DEFAULT_STEPS, Fit, Settings
+from bandfuse.streaming.blocks import held_out
+from bandfuse.moments.sample import Pixels
+from bandfuse.streaming.windows import BlockGrid
 
 if TYPE_CHECKING:
-    from bandfuse.fit import Slots
-    from bandfuse.losses import LossFunction
-    from bandfuse.objectives import SampledRegression
-    from bandfuse.tools.checkpoint import Checkpoint
+    from bandfuse.optimise.fit import Slots
+    from bandfuse.optimise.losses import LossFunction
+    from bandfuse.optimise.objectives.regression import SampledRegression
+    from bandfuse.training.checkpoint import Checkpoint
 
 CONVERGED = 1e-6
 """A relative gap up to which trained weights count as the exact ones; above it they are said to be short of them."""
@@ -38,7 +38,7 @@ class Sampling:
         """Where the descents of the common weights (None) or of one scene's keep their states."""
         which, checkpoint = "common" if scene is None else f"scene {scene}", self.checkpoint
         if checkpoint is None:
-            from bandfuse.descend import Nowhere
+            from bandfuse.optimise.descent import Nowhere
 
             return lambda part: Nowhere()
         return lambda part: checkpoint.slot(f"{which}, {part}")
@@ -87,7 +87,7 @@ def objective_of(
     mean: Floats,
 ) -> SampledRegression:
     """The objective on a sample whose ``columns`` are the used bands and the targets; ``mean`` (B,) of the bands."""
-    from bandfuse.objectives import SampledRegression
+    from bandfuse.optimise.objectives.regression import SampledRegression
 
     watched = config.patience > 0 and config.optimizer in DESCENTS
     return SampledRegression(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 
 MOST = 256
 """Pixels of a window that are kept."""

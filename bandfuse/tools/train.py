@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 from bandfuse.config import NOT_RESULTS, TrainConfig, named_file
 from bandfuse.errors import ConfigError
 from bandfuse.export import stac
-from bandfuse.output import Contents, Ready, Seen, check_file, check_folder, whole_folder
+from bandfuse.files.whole import Contents, Ready, Seen, check_file, check_folder, whole_folder
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
-from bandfuse.sensors import is_file
+from bandfuse.spectral.sensors import is_file
 from bandfuse.tools.apply import empty_messages, fuse_to
-from bandfuse.tools.checksums import Checksums
-from bandfuse.tools.effort import Effort
-from bandfuse.tools.learn import Trained, learn_from
-from bandfuse.tools.opening import open_scenes
-from bandfuse.tools.page import write_texts
-from bandfuse.tools.record import report_of
-from bandfuse.tools.resolve import resolve
+from bandfuse.files.checksums import Checksums
+from bandfuse.streaming.budget import Effort
+from bandfuse.training.learn import Trained, learn_from
+from bandfuse.scenes.opening import open_scenes
+from bandfuse.runs.page import write_texts
+from bandfuse.runs.record import report_of
+from bandfuse.training.settings import resolve
 from bandfuse.tools.sampled import with_loss
-from bandfuse.weightsfile import dumps
-from bandfuse.yamlfile import dump_yaml
+from bandfuse.model.weightsfile import dumps
+from bandfuse.files.yamlfile import dump_yaml
 
 if TYPE_CHECKING:
-    from bandfuse.losses import LossFunction
+    from bandfuse.optimise.losses import LossFunction
 
 RUN_FILE = "weights.safetensors"
 RUN_CONTENTS = Contents(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.bands import Floats
-from bandfuse.moments import Moments, total
+from bandfuse.spectral.bands import Floats
+from bandfuse.moments.moments import Moments, total
 
 FOLDS = 5
 

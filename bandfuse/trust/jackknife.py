@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.bands import Floats
-from bandfuse.trust.intervals import Interval
+from bandfuse.spectral.bands import Floats
+from bandfuse.trust.bootstrap import Interval
 
 DRAWS = 400
 """Draws that stand for resamples."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bandfuse.bands import Floats
-from bandfuse.moments import Moments
+from bandfuse.spectral.bands import Floats
+from bandfuse.moments.moments import Moments
 
 Encoder = Callable[[Moments], Floats]
 """(K, B) weights learned from the moments of B bands."""

@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
-from bandfuse.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of

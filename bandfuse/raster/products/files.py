@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from bandfuse.errors import InputError, shorten
-from bandfuse.textfile import bytes_of
+from bandfuse.files.textfile import bytes_of
 
 LARGEST = 64 * 2**20
 """Bytes of a product's metadata: DESIS's are about 1 MB, EnMAP's about 3 MB."""

@@ -12,12 +12,12 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from bandfuse.bands import Floats
+from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError
-from bandfuse.names import for_gdal
+from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
-from bandfuse.raster.texts import said_by
-from bandfuse.units import number
+from bandfuse.raster.header_files import said_by
+from bandfuse.spectral.units import number
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 """How every HDF5 file begins (HDF5 File Format Specification, III.A)."""

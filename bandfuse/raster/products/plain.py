@@ -8,7 +8,7 @@ from pathlib import Path
 from bandfuse.errors import InputError, shorten
 from bandfuse.raster.products.files import files_of
 from bandfuse.raster.products.product import Format
-from bandfuse.textfile import HEADER, bytes_of
+from bandfuse.files.textfile import HEADER, bytes_of
 
 REAL, MADE = "real files", "small files made for the tests"
 

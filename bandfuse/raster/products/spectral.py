@@ -9,11 +9,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from bandfuse.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.raster.describe import Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
-from bandfuse.units import number
+from bandfuse.spectral.units import number
 
 TIFF = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"
 IMAGE = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.(?:tiff?|bsq|bil|bip|jp2)"

@@ -1,0 +1,299 @@
+"""Estimator: learning and fusing under scikit-learn's contract, by the same code as ``bandfuse train``.
+
+The samples of X are one row of N pixels. Their order matters for what is chosen on held-out samples alone: folds are
+runs of neighbouring samples, not random ones. Shuffle X if its order says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+try:
+    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.utils.validation import (
+        _check_feature_names_in,
+        check_array,
+        check_consistent_length,
+        check_is_fitted,
+        column_or_1d,
+        validate_data,
+    )
+except ImportError as error:
+    raise ImportError("BandFuser needs scikit-learn: install bandfuse[sklearn].") from error
+
+from bandfuse.interop.arrays import require_units
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.config import TrainConfig, build
+from bandfuse.solve.design import Design, design
+from bandfuse.errors import BandfuseError, ConfigError, InputError
+from bandfuse.model.fusion import unmasked
+from bandfuse.progress import silent
+from bandfuse.moments.tally import Census, Question, reduce_windows
+from bandfuse.trust.assess import plan
+from bandfuse.streaming.budget import Effort
+from bandfuse.training.fitting import fit_model
+from bandfuse.training.learn import make_groups, require_room
+from bandfuse.training.settings import is_assessed, resolve
+from bandfuse.tools.sampled import Sampling
+from bandfuse.survey.gather import BLOCKS_PER_SIDE, Survey
+from bandfuse.spectral.value_units import Values
+from bandfuse.streaming.windows import Window, blocks
+
+Strength = float | Literal["auto"] | None
+
+LOOKED = 10_000
+"""At most so many samples tell the values of the bands."""
+
+
+class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Learn K combinations of B bands from (N, B) samples, and give (N, K).
+
+    ``fit(X)`` rebuilds the bands (reconstruction); ``fit(X, y)`` matches y, (N,) or (N, T) numbers (regression); with
+    ``objective="separability"`` y are labels, and classes are parted. The weights are those of ``bandfuse train`` with
+    the same settings on the same pixels.
+
+    Parameters
+    ----------
+    groups : a SPEC such as ``"equal:8"``, or names with SPECs, ``{"red": "600-700nm"}``; all bands if not given.
+    objective : ``regression``, ``reconstruction`` (which sees no y), ``separability``, or a sum of two; by default by
+        whether there is a y. ``snr`` needs neighbours, and is for images.
+    constraint : ``auto``, ``free``, ``affine``, ``nonnegative``, ``simplex``; by default as in training.
+    ridge, smooth, sparse : strengths, ``"auto"``, or None for the default.
+    gain, offset : learn a gain beside affine or simplex weights; learn an offset.
+    wavelength_nm, fwhm_nm : (B,) of the bands, for groups and smoothness.
+    balance : every class counts the same. folds : runs of samples held out in turn. random_state : seed, a number.
+    any_units : ``transform`` takes values in any units. By default those that are 60 times and more larger or smaller
+        than those of ``fit``, or that an offset holds apart, are an error.
+
+    Attributes
+    ----------
+    fusion_ : the :class:`bandfuse.Fusion`. coef_ (K, B), intercept_ (K,) : ``y = coef_ x + intercept_``.
+    constraints_ : (K,) those of the outputs. classes_ : labels, for separability.
+
+    A sample with NaN or a numpy mask in a band that is used, or in a target, does not count in ``fit``; with one in a
+    band with weight it is NaN in ``transform``.
+
+    >>> x = np.arange(40.0).reshape(20, 2) ** 2
+    >>> BandFuser(constraint="free", ridge=0).fit(x, x @ [2.0, -1.0]).coef_.round(6)
+    array([[ 2., -1.]])
+    """
+
+    def __init__(
+        self,
+        groups: str | Mapping[str, str] | None = None,
+        *,
+        objective: str | None = None,
+        constraint: str | None = None,
+        ridge: Strength = None,
+        smooth: Strength = None,
+        sparse: Strength = None,
+        gain: bool = False,
+        offset: bool = True,
+        wavelength_nm: Sequence[float] | None = None,
+        fwhm_nm: Sequence[float] | None = None,
+        balance: bool = False,
+        folds: int = 5,
+        random_state: int = 0,
+        any_units: bool = False,
+    ) -> None:
+        self.groups = groups
+        self.objective = objective
+        self.constraint = constraint
+        self.ridge = ridge
+        self.smooth = smooth
+        self.sparse = sparse
+        self.gain = gain
+        self.offset = offset
+        self.wavelength_nm = wavelength_nm
+        self.fwhm_nm = fwhm_nm
+        self.balance = balance
+        self.folds = folds
+        self.random_state = random_state
+        self.any_units = any_units
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> BandFuser:
+        """Learn from (N, B) samples and what they are to be matched with or parted into.
+
+        Raises
+        ------
+        ValueError : samples, settings or groups that do not fit; bandfuse's own error is the cause.
+        """
+        X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        X, y = _answered(X, y)
+        if y is not None:
+            y = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+            check_consistent_length(X, y)
+        try:
+            self._learn(np.ascontiguousarray(X.T), y)
+        except BandfuseError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def _learn(self, x: Floats, y: Any) -> None:
+        """From (B, N)."""
+        config = self._config(y is not None)
+        goals = np.zeros((0, x.shape[1]))
+        if "separability" in config.terms:
+            self.classes_, numbers = np.unique(column_or_1d(y), return_inverse=True)
+            goals = numbers[None].astype(np.float64)
+        elif config.goal == "regression":
+            goals = np.asarray(y, dtype=np.float64).reshape(x.shape[1], -1).T
+        with threadpool_limits(limits=1, user_api="blas"):
+            found = _survey(_Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config)
+            require_room(config, found)
+            made = plan(config, found, silent) if is_assessed(config) else None
+            model, _, _ = fit_model(config, [], found, made, Sampling(), silent)
+        self.fusion_ = model.common
+        self.decoder_ = model.decoder
+        self.coef_, self.intercept_ = model.common.matrix, model.common.offset
+        n_outputs = len(model.common.outputs)
+        self.constraints_ = [str(config.constraint)] * n_outputs if made is None else made.constraints
+
+    def _config(self, with_y: bool) -> TrainConfig:
+        """The settings of a training; a word stands for the files that arrays take the place of."""
+        given = {
+            name: getattr(self, name) for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
+        }
+        objective = given["objective"] or ("regression" if with_y else "reconstruction")
+        named = "labels" if "separability" in str(objective) else "target"
+        asked = with_y and objective not in ("reconstruction", "snr")
+        config = build(
+            TrainConfig,
+            {
+                **given, "objective": objective, "gain": self.gain, "no_offset": not self.offset, "device": "cpu",
+                "seed": self.random_state, "balance": self.balance,
+                "group" if isinstance(self.groups, Mapping) else "groups": self.groups,
+                named: ["y"] if asked else [],
+            },
+        )  # fmt: skip
+        if "snr" in config.terms:
+            raise ConfigError("objective snr needs neighbouring pixels", remedy="Use bandfuse.train on images.")
+        return resolve(config)
+
+    def _bands(self, n: int) -> Bands:
+        """The table of the bands; names are the columns' of a data frame."""
+        names = [str(name) for name in getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])]
+        return Bands.of(names, wavelength_nm=self.wavelength_nm, fwhm_nm=self.fwhm_nm)
+
+    def transform(self, X: Any) -> Floats:
+        """(N, K) from (N, B); NaN where an input with weight is."""
+        check_is_fitted(self)
+        X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        if not self.any_units:
+            try:
+                require_units(self.fusion_, X)
+            except BandfuseError as error:
+                raise ValueError(str(error)) from error
+        return self.fusion_(X)
+
+    def inverse_transform(self, X: Any) -> Floats:
+        """(N, B) from (N, K), after a reconstruction: the bands that come closest by least squares.
+
+        Raises
+        ------
+        ValueError : the weights are not of a reconstruction, or X has not K columns.
+        """
+        check_is_fitted(self)
+        if self.decoder_ is None:
+            raise ValueError("only a reconstruction has a way back: use objective='reconstruction'.")
+        try:
+            return self.decoder_(check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan"))
+        except BandfuseError as error:
+            raise ValueError(str(error)) from error
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """(K,) the outputs' names."""
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features)
+        return np.array(self.fusion_.outputs.name, dtype=object)
+
+
+def _plain(X: Any) -> Any:
+    """A masked array as floats with NaN where it is masked; checks of scikit-learn lose masks. Others as they are."""
+    return unmasked(X) if np.ma.isMaskedArray(X) else X
+
+
+def _answered(X: Floats, y: Any) -> tuple[Floats, Any]:
+    """The samples whose y is not masked. Masked floats become NaN, which counts as missing anyway."""
+    if not np.ma.isMaskedArray(y):
+        return X, y
+    if y.dtype.kind == "f":
+        return X, unmasked(y)
+    check_consistent_length(X, y)
+    there = ~np.ma.getmaskarray(y).reshape(len(y), -1).any(axis=1)
+    return X[there], y.data[there]
+
+
+@dataclass(frozen=True, eq=False)
+class _Samples:
+    """(D, N) samples as one row of pixels: source, patch and cell of :mod:`bandfuse.streaming.stream` at once."""
+
+    array: Floats
+
+    def read(self, window: Window) -> _Samples:
+        """The samples of a window."""
+        return _Samples(self.array[:, window.col : window.col + window.cols])
+
+    def cell(self, rows: slice, cols: slice) -> _Samples:
+        """The samples of a cell."""
+        return _Samples(self.array[:, cols])
+
+    def values(self) -> Floats:
+        """(D, n) a copy: the pass writes over it."""
+        return np.array(self.array, order="C")
+
+    @property
+    def extremes(self) -> None:
+        """Not known beforehand."""
+
+
+def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig) -> Survey:
+    """What the pass over samples finds, dead bands left out."""
+
+    def arrange(bands: Bands) -> Design:
+        groups, named = make_groups(config.group, config.groups, "within", bands, lambda: _covariance(samples, bands))
+        targets = [f"b{i + 1}" for i in range(n_targets)] if config.goal == "regression" else None
+        return design(groups, targets=targets, kind="channel", fuse="within", named=named)
+
+    wanted = arrange(bands).used
+    x = samples.array[list(wanted)]
+    census = Census.of(x, np.isfinite(x), len(wanted))
+    bands = bands.dropping({wanted[i]: why for i, why in census.dead(len(wanted)).items()})
+    if not bands.good[list(wanted)].any():
+        raise InputError("no band can be used", got="bands that are constant or empty", expected="bands with data")
+    made = arrange(bands)
+    shape = 1, samples.array.shape[1]
+    classes = "separability" in config.terms
+    grid = blocks(shape, BLOCKS_PER_SIDE)
+    question = Question(
+        n_bands=len(bands), n_targets=n_targets, used=made.used, grid=grid, seed=config.seed, classes=classes
+    )
+    effort = Effort.of(None, None)
+    windows = effort.windows(shape, shape, 8 * len(samples.array))
+    tally = reduce_windows(samples, question, windows, threads=effort.threads)
+    if tally.used < 2:
+        raise InputError("there are too few samples", got=f"{tally.used} without NaN", expected="at least 2")
+    if classes and len(tally.by_stratum()) < 2:
+        raise InputError("y parts nothing", got="1 class", expected="two or more classes")
+    looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
+    return Survey(bands, made, [tally.total()], [tally], [grid], [], seen=Values.of(looked), looked=looked)
+
+
+def _covariance(samples: _Samples, bands: Bands) -> Floats:
+    """(B, B) of the samples without NaN in a good band, zero for the others; for groups that see pixels."""
+    x = samples.array[: len(bands)]
+    alive = bands.good & (np.nanmin(x, axis=1) < np.nanmax(x, axis=1))
+    whole = x[:, np.isfinite(x[alive]).all(axis=0)]
+    result = np.zeros((len(bands), len(bands)))
+    result[np.ix_(alive, alive)] = np.atleast_2d(np.cov(whole[alive], bias=True))
+    return result

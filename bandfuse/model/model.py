@@ -1,0 +1,50 @@
+"""Model: what a training run leaves behind. One fusion for all scenes, or one per scene beside the common one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bandfuse.errors import MismatchError, nearest
+from bandfuse.model.fusion import Fusion
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene key).
+
+    ``decoder``: the map from the K outputs back to the B inputs, if the training was for one.
+    """
+
+    common: Fusion
+    scenes: Mapping[str, Fusion] = field(default_factory=dict)
+    decoder: Fusion | None = None
+
+    @property
+    def per_scene(self) -> bool:
+        """True if scenes have weights of their own."""
+        return bool(self.scenes)
+
+    def fusion(self, names: Sequence[str], *, use_common: bool = False) -> Fusion:
+        """The fusion of a scene, by the first of its names that was in the training.
+
+        Raises
+        ------
+        MismatchError : weights are per scene, this scene was not among them, and the common ones were not asked for;
+        or these were, of weights that have no others.
+        """
+        if use_common and not self.per_scene:
+            raise MismatchError(
+                "--use-common has no meaning for these weights", got="weights that all scenes share",
+                expected="weights of a training with --scope per-scene", remedy="Leave --use-common out.",
+            )  # fmt: skip
+        for name in names:
+            if name in self.scenes:
+                return self.scenes[name]
+        if self.per_scene and not use_common:
+            raise MismatchError(
+                f"these weights are per scene, and {names[0]!r} was not in the training",
+                expected="one of the training's scenes",
+                remedy=f"{nearest(names[0], self.scenes)} Or use the common weights: --use-common.",
+            )
+        return self.common

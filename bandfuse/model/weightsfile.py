@@ -1,0 +1,170 @@
+"""The weights file: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
+
+Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights ``scene_weight``
+(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). Weights of a reconstruction have ``decoder`` (B, K) and
+``decoder_offset`` (B,), NaN where a band is not rebuilt. The metadata has one key, ``bandfuse``: JSON with
+``version``, ``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
+
+Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``, ``mean``, ``spread`` and
+``typical`` of :class:`bandfuse.spectral.value_units.Values`. Where there is nothing of it, version 1 is written.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.solve.decoder import decoder, offsets
+from bandfuse.errors import BandfuseError, InputError
+from bandfuse.model.fusion import Fusion, NodataPolicy
+from bandfuse.model.model import Model
+from bandfuse.files.placing import recovered
+from bandfuse.spectral.value_units import Values
+
+VERSION = 2
+KEY = "bandfuse"
+
+LONGEST = 400
+"""Characters that are shown of what is wrong."""
+
+
+def _number(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _table(bands: Bands) -> dict[str, Any]:
+    return {
+        "name": list(bands.name),
+        "source": list(bands.source),
+        "index": [int(i) for i in bands.index],
+        "wavelength_nm": [_number(v) for v in bands.wavelength_nm],
+        "fwhm_nm": [_number(v) for v in bands.fwhm_nm],
+        "reason": list(bands.reason),
+    }
+
+
+def _columns(values: Values) -> dict[str, list[float | None]]:
+    return {field.name: [_number(v) for v in getattr(values, field.name)] for field in fields(values)}
+
+
+def _values(table: dict[str, Any] | None) -> Values | None:
+    return None if table is None else Values(**{field.name: _floats(table[field.name]) for field in fields(Values)})
+
+
+def _floats(column: list[float | None]) -> Floats:
+    return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+
+
+def _bands(table: dict[str, Any]) -> Bands:
+    return Bands(
+        tuple(map(str, table["name"])),
+        tuple(map(str, table["source"])),
+        tuple(map(int, table["index"])),
+        _floats(table["wavelength_nm"]),
+        _floats(table["fwhm_nm"]),
+        tuple(map(str, table["reason"])),
+    )
+
+
+def dumps(model: Model) -> bytes:
+    """The bytes of a weights file: the same model always gives the same bytes."""
+    common = model.common
+    header = {
+        "version": 1,
+        "activation": common.activation,
+        "nodata": asdict(common.nodata),
+        "inputs": _table(common.inputs),
+        "outputs": _table(common.outputs),
+        "scenes": list(model.scenes),
+    }
+    seen = {"inputs": common.inputs_seen, "outputs": common.outputs_seen}
+    if any(v is not None for v in seen.values()):
+        header |= {"version": 2, "seen": {k: _columns(v) for k, v in seen.items() if v is not None}}
+    tensors = {"weight": common.weight, "gain": common.gain, "offset": common.offset}
+    if model.per_scene:
+        own = list(model.scenes.values())
+        tensors |= {f"scene_{n}": np.stack([getattr(f, n) for f in own]) for n in ("weight", "gain", "offset")}
+    if model.decoder is not None:
+        tensors |= {"decoder": model.decoder.matrix, "decoder_offset": offsets(model.decoder)}
+    # One metadata key only: safetensors does not keep the order of several.
+    text = json.dumps(header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return bytes(save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text}))
+
+
+def load(path: str | Path) -> Model:
+    """Read a weights file.
+
+    Raises
+    ------
+    InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or numbers not finite.
+    """
+    remedy = recovered(Path(path))
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
+                         expected="a weights file (weights.safetensors of a run)", remedy=remedy)  # fmt: skip
+    header, tensors = _contents(path)
+    try:
+        return _model(header, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
+        got = f"{type(error).__name__}: {error}"[:LONGEST]
+        raise InputError(f"{path} is not a whole weights file", got=got) from error
+    except BandfuseError as error:
+        raise InputError(f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected) from error
+
+
+def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            text = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{path} is not a weights file", got=str(error), expected="the weights.safetensors of a bandfuse run"
+        ) from error
+    if text is None:
+        raise InputError(f"{path} is a safetensors file, but not of bandfuse", expected=f"metadata key {KEY!r}")
+    try:
+        header = json.loads(text)
+        version = int(header["version"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise InputError(f"{path} has a damaged header", got=str(error)[:LONGEST]) from error
+    if version < 1:
+        raise InputError(f"{path} has a damaged header", got=f"version {version}", expected="version 1 or later")
+    if version > VERSION:
+        raise InputError(
+            f"{path} was written by a newer bandfuse", got=f"version {version}", expected=f"version {VERSION} or older",
+            remedy="Update bandfuse.",
+        )  # fmt: skip
+    return header, tensors
+
+
+def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float64:
+            raise ValueError(f"tensor {name} has type {tensor.dtype}, not float64")
+    inputs, outputs = _bands(header["inputs"]), _bands(header["outputs"])
+    seen = {f"{name}_seen": _values(header.get("seen", {}).get(name)) for name in ("inputs", "outputs")}
+
+    def fusion(weight: Floats, gain: Floats, offset: Floats) -> Fusion:
+        policy = NodataPolicy(**header["nodata"])
+        return Fusion(weight, gain, offset, inputs, outputs, header["activation"], policy, **seen)
+
+    common = fusion(tensors["weight"], tensors["gain"], tensors["offset"])
+    back = None
+    if {"decoder", "decoder_offset"} & set(tensors):
+        back = decoder(tensors["decoder"], tensors["decoder_offset"], inputs, outputs)
+        back = replace(back, inputs_seen=common.outputs_seen, outputs_seen=common.inputs_seen)
+    keys = [str(k) for k in header["scenes"]]
+    if not keys:
+        return Model(common, decoder=back)
+    own = (tensors["scene_weight"], tensors["scene_gain"], tensors["scene_offset"])
+    if any(len(t) != len(keys) for t in own):
+        raise ValueError(f"{len(keys)} scenes, but tensors for {[len(t) for t in own]}")
+    return Model(common, {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}, back)

@@ -1,0 +1,125 @@
+"""Fixed: a GDAL VRT over a raster, with the metadata as bandfuse understands it. The pixels stay where they are."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.shutil import copy as gdal_copy
+
+from bandfuse.spectral.bands import Bands
+from bandfuse.errors import OutputError
+from bandfuse.files.names import for_gdal, from_vrt
+from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason
+from bandfuse.raster.header_files import vrt_of
+from bandfuse.raster.write import band_tags, imagery_tags
+
+OWN = {"wavelength", "wavelengths", "wavelength_units", "wavelength_unit", "fwhm", "bbl"}
+"""Tags that are replaced, in lower case with ``_`` for spaces."""
+
+
+def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
+    """Write a VRT to ``scratch``, as it is to stand at ``path``, with a raster's band table, nodata, scale and offset.
+
+    Raises
+    ------
+    OutputError : GDAL alone cannot read the raster, or the VRT does not say what it should.
+    """
+    source = _image_of(raster)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            gdal_copy(for_gdal(source), str(scratch), driver="VRT")
+    except GDAL_ERRORS as error:
+        raise OutputError(f"{path} cannot be made", got=reason(error),
+                          expected="a raster that GDAL reads as it stands") from error  # fmt: skip
+    try:
+        root = vrt_of(scratch.read_bytes())
+    except ET.ParseError as error:
+        raise OutputError(f"{path} cannot be made", got=str(error), expected="texts that XML can hold") from error
+    tree = ET.ElementTree(root)
+    bands = root.findall("VRTRasterBand")
+    if len(bands) != len(raster.bands):
+        raise OutputError(f"{path} cannot be made", got=f"{len(bands)} bands from GDAL",
+                          expected=f"{len(raster.bands)}, as bandfuse sees in {raster.path}")  # fmt: skip
+    for domain in [m for m in root.findall("Metadata") if m.get("domain") in (None, "ENVI")]:
+        for item in [i for i in domain if not _is_kept(i)]:
+            domain.remove(item)
+    for i, (band, tags) in enumerate(zip(bands, band_tags(raster.bands), strict=True)):
+        _put(band, raster, i, tags)
+    for name in root.iter("SourceFilename"):
+        _point(name, source, path)
+    ET.indent(tree)
+    tree.write(scratch, encoding="utf-8")
+
+
+def _image_of(raster: Raster) -> str:
+    """The one file that GDAL opens for a raster; of a product, its image."""
+    one = raster.pieces[0] if len(raster.pieces) == 1 else None
+    return one.name if one is not None and not one.axes and one.name in raster.files else raster.path
+
+
+def _is_kept(item: ET.Element) -> bool:
+    """Whether a tag still holds: it is not replaced, no statistics, and none of GDAL's copies of band names."""
+    key = "_".join((item.get("key") or "").lower().split())
+    return key not in OWN and not key.startswith("statistics_") and re.fullmatch(r"band_\d+", key) is None
+
+
+def _put(band: ET.Element, raster: Raster, i: int, tags: Mapping[str, str]) -> None:
+    """The metadata of one band, in the place of what was there."""
+    kept = {
+        str(item.get("key")): item.text or ""
+        for domain in band.findall("Metadata") if domain.get("domain") is None
+        for item in domain if _is_kept(item)
+    }  # fmt: skip
+    nodata, scale, offset = (float(v[i]) for v in (raster.nodata, raster.scale, raster.offset))
+    # A declared NaN stays as it is.
+    old = ("Description", "Scale", "Offset", *(["NoDataValue"] if np.isfinite(nodata) else []))
+    for child in [c for c in band if c.tag in old or (c.tag == "Metadata" and c.get("domain") in (None, "IMAGERY"))]:
+        band.remove(child)
+    texts = {"Description": raster.bands.name[i]}
+    texts |= {"NoDataValue": repr(nodata)} if np.isfinite(nodata) else {}
+    texts |= {"Offset": repr(offset), "Scale": repr(scale)} if (scale, offset) != (1.0, 0.0) else {}
+    made = [_metadata({**kept, **tags}), _metadata(imagery_tags(tags), "IMAGERY")]
+    for name, text in texts.items():
+        child = ET.Element(name)
+        child.text = text
+        made.append(child)
+    for at, child in enumerate(m for m in made if len(m) or m.text):
+        band.insert(at, child)
+
+
+def _metadata(tags: Mapping[str, str], domain: str | None = None) -> ET.Element:
+    element = ET.Element("Metadata", {} if domain is None else {"domain": domain})
+    for key, value in sorted(tags.items()):
+        ET.SubElement(element, "MDI", {"key": key}).text = value
+    return element
+
+
+def _point(name: ET.Element, source: str, path: Path) -> None:
+    """The source's place, relative to the VRT where that can be."""
+    name.text, relative = from_vrt(source, path) if Path(source).exists() else (source, False)
+    name.set("relativeToVRT", str(int(relative)))
+
+
+def same_table(made: Path, path: Path, raster: Raster) -> None:
+    """A VRT that was made, and is to stand at ``path``, must say what was meant.
+
+    Raises
+    ------
+    OutputError : it does not.
+    """
+    again = describe(made, raster.bands.source[0])
+    wanted = raster.bands
+    flags = Bands.of(wanted.name, source=wanted.source[0], wavelength_nm=wanted.wavelength_nm,
+                     fwhm_nm=wanted.fwhm_nm, reason=again.bands.reason)  # fmt: skip
+    same = again.bands == flags and (again.bands.good == wanted.good).all()
+    for one, other in ((again.nodata, raster.nodata), (again.scale, raster.scale), (again.offset, raster.offset)):
+        same = same and np.array_equal(one, other, equal_nan=True)
+    if not same:
+        raise OutputError(f"{path} does not read back as it was meant", remedy="Report this with gdalinfo's output.")

@@ -1,0 +1,222 @@
+"""Texts: what the files beside a raster say of its bands: its ENVI header, and the table that a user gives."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as gdal_copy
+
+from bandfuse.spectral.bands import Floats
+from bandfuse.errors import InputError, MismatchError
+from bandfuse.spectral.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
+from bandfuse.files.names import for_gdal
+from bandfuse.spectral.remarks import Remark
+from bandfuse.files.textfile import HEADER, TABLE, bytes_of, readable
+from bandfuse.spectral.units import number
+
+ASSUMED = {"interleave": "bsq", "byte_order": "0", "header_offset": "0", "data_type": "1"}
+"""What GDAL takes for entries that it has not seen."""
+
+INTERLEAVES = ("bsq", "bil", "bip")
+"""The orders of ENVI files. GDAL takes every other for the first."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """The texts of an open dataset: names of its bands, tags by band (0 is the dataset) and domain.
+
+    ``latin`` tells that some are not UTF-8; rasterio cannot hand these out. They are read as Latin-1 then, from the VRT
+    that GDAL writes for the dataset, in which they stand byte by byte.
+    """
+
+    names: tuple[str | None, ...]
+    tags: Mapping[tuple[int, str], Mapping[str, str]]
+    latin: bool = False
+
+    def of(self, band: int = 0, domain: str = "") -> dict[str, str]:
+        """The tags of a band, 0 for the dataset, in one domain."""
+        return dict(self.tags.get((band, domain), {}))
+
+
+DOMAINS = ("", "ENVI", "IMAGERY")
+"""Where tags that matter stand."""
+
+
+def said_by(ds: Any) -> Said:
+    """The texts of an open dataset."""
+    places = [(band, domain) for band in (0, *ds.indexes) for domain in DOMAINS if band == 0 or domain != "ENVI"]
+    try:
+        return Said(ds.descriptions, {(band, domain): _tags(ds, band, domain) for band, domain in places})
+    except UnicodeDecodeError:
+        return _from_vrt(ds)
+
+
+def _tags(ds: Any, band: int, domain: str) -> dict[str, str]:
+    found: dict[str, str] = ds.tags(band, ns=domain or None)
+    return found
+
+
+def _from_vrt(ds: Any) -> Said:
+    """The texts of a dataset from its VRT; what is not UTF-8 is Latin-1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with MemoryFile(ext=".vrt") as file:
+            gdal_copy(ds, file.name, driver="VRT")
+            content = bytes(file.read())
+    try:
+        root = vrt_of(content)
+    except ElementTree.ParseError as error:
+        raise InputError(f"the names or tags of {ds.name} cannot be read", got=str(error)) from error
+    bands = root.findall("VRTRasterBand")
+    tags = {
+        (number, items.get("domain", "")): {str(item.get("key")): item.text or "" for item in items.findall("MDI")}
+        for number, node in enumerate([root, *bands])
+        for items in node.findall("Metadata")
+    }
+    return Said(tuple(band.findtext("Description") for band in bands), tags, latin=True)
+
+
+def vrt_of(content: bytes) -> ElementTree.Element:
+    """The root of a VRT of GDAL: lines that are not UTF-8 are Latin-1, and characters that no XML may hold
+    are blanks.
+
+    Raises
+    ------
+    ParseError : it is no XML all the same.
+    """
+    text = "".join(readable(line) for line in content.splitlines(keepends=True))
+    return ElementTree.fromstring(_NOT_XML.sub(" ", text))
+
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that no XML may hold."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The entries of a raster's ENVI header, those that GDAL lost by a line that is too long, and messages."""
+
+    entries: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    messages: tuple[Remark, ...] = ()
+
+    def numbers(self, key: str, count: int, seen: Floats) -> Floats:
+        """(B,) numbers that GDAL lost, one or one per band; as it saw them where it did."""
+        values = [number(item) for item in envi_list(self.lost.get(key), count)]
+        if len(values) not in (1, count):
+            return seen
+        return np.broadcast_to(np.array(values), count).astype(np.float64)
+
+    def scale(self, count: int, seen: Floats) -> Floats:
+        """(B,) what stored values are multiplied by: the gains of the bands, or one over the reflectance scale factor
+        where nothing else is said."""
+        gains = self.numbers("data_gain_values", count, seen)
+        factor = number(self.entries.get("reflectance_scale_factor"))
+        said = "data_gain_values" in self.entries or (gains != 1).any()
+        return gains if said or not factor > 0 else np.full(count, 1 / factor)
+
+    def names(self, seen: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        """The bands' names, where GDAL lost them."""
+        items = envi_list(self.lost.get("band_names"), len(seen))
+        return tuple(items) if len(items) == len(seen) and not any(seen) else seen
+
+    def domain(self, seen: Mapping[str, str]) -> dict[str, str]:
+        """The ENVI domain with what GDAL did not see."""
+        return {**self.entries, **seen, **self.lost}
+
+
+def header_of(ds: Any, told: Said) -> Header:
+    """The header of an open ENVI file, read as text; empty for other drivers, and for files that are not on this file
+    system. Of a Zarr store, the names of the bands that bandfuse left there.
+
+    Raises
+    ------
+    InputError : GDAL lost what it needs to read the pixels.
+    """
+    if ds.driver == "Zarr":
+        return Header(lost={"band_names": told.of().get("band_names", "")})
+    if ds.driver != "ENVI":
+        return Header()
+    path = next((Path(f) for f in ds.files if f.lower().endswith(".hdr") and Path(f).is_file()), None)
+    if path is None:
+        return Header()
+    text = readable(bytes_of(path, "an ENVI header", HEADER))
+    entries = parse_header(text)
+    kind = entries.get("interleave", "bsq")
+    if kind.lower() not in INTERLEAVES:
+        raise InputError(f"interleave of {path}", got=repr(kind[:40]), expected=", ".join(INTERLEAVES),
+                         remedy="GDAL would read it as bsq: mend the header.")  # fmt: skip
+    lost, length = dropped(text)
+    wrong = [
+        f"{key.replace('_', ' ')} = {lost[key]}"
+        for key, value in ASSUMED.items()
+        if lost.get(key, value).lower() != value
+    ]
+    if wrong:
+        raise InputError(
+            f"{path} has a line of {length} characters, and GDAL loses what follows it", got=", ".join(wrong),
+            expected="lines of at most 10000 characters", remedy="Break the line: lists may run over many lines.",
+        )  # fmt: skip
+    messages = []
+    if length:
+        what = ", ".join(key.replace("_", " ") for key in lost) or "nothing"
+        said = f"{path.name} has a line of {length} characters: GDAL loses {what}; read from its text"
+        messages.append(Remark("header-line-too-long", said))
+    placed = [key.replace("_", " ") for key in ("map_info", "coordinate_system_string") if key in lost]
+    if placed:
+        said = f"GDAL loses {' and '.join(placed)} of {path.name}: it has no place on the ground"
+        messages.append(Remark("georeference-lost", said))
+    unsaid = [key for key in ("interleave", "data_type") if key not in entries]
+    if unsaid:
+        took = ", ".join(f"{key.replace('_', ' ')} = {ASSUMED[key]}" for key in unsaid)
+        messages.append(Remark("header-incomplete", f"{path.name} does not say all that pixels need; read as {took}"))
+    return Header(entries, lost, tuple(messages))
+
+
+def said(path: str) -> tuple[Header, str | None]:
+    """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for wavelengths; empty
+    where GDAL does not open the file as it stands."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(for_gdal(path)) as ds:
+                found = said_by(ds)
+                header = header_of(ds, found)
+                tags = {**found.of(), **header.domain(found.of(0, "ENVI")), **found.of(1)}
+    except (RasterioError, UnicodeError):
+        return Header(), None
+    words = ("wavelength_units", "wavelength_unit")
+    return header, next((v for k, v in tags.items() if k.lower().replace(" ", "_") in words), None)
+
+
+def given_table(path: str | Path, count: int, raster: str) -> Stated:
+    """What a user's file says of the bands of a raster: an ENVI header, or a table.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    MismatchError : it is of another number of bands.
+    """
+    if not os.path.lexists(path):
+        raise InputError(f"{path} does not exist", expected="a file with wavelengths")
+    text = readable(bytes_of(path, "a file with wavelengths", TABLE)).removeprefix("\ufeff")
+    envi = Path(path).suffix.lower() == ".hdr" or text.lstrip().startswith("ENVI")
+    found = (from_header if envi else parse_table)(text, str(path))
+    if len(found.wavelength) != count:
+        raise MismatchError(
+            f"{path} does not fit {raster}",
+            got=f"{len(found.wavelength)} wavelengths",
+            expected=f"{count}, one per band",
+        )
+    return found

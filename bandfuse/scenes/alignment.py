@@ -1,0 +1,254 @@
+"""Shift: by how much a target lies beside its scene, from a look at a small part of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.spectral.bands import Floats
+from bandfuse.config import Aligning
+from bandfuse.scenes.displacement import Shift, displacement, suspicious
+from bandfuse.errors import ConfigError, shorten
+from bandfuse.raster import Raster, opened_selection
+from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
+from bandfuse.scenes.scene import Place, Scene, open_scene
+from bandfuse.streaming.windows import SHUFFLED, Window, tile
+
+SIDE, LEAST, FINE = 256, 64, 1024
+"""Rows and columns that are looked at: so many, and fewer of a grid of which they are more than ``FINE`` pixels of the
+finest file."""
+
+BANDS = 16
+"""Bands of the scene and of the target that are looked at: so many, evenly spread."""
+
+SMALL_SIDE, FEW_BANDS = 128, 8
+"""The same for the quick look at scenes and targets on one grid."""
+
+LOOKS = 5
+"""Places that are tried until one has enough valid pixels."""
+
+GREATEST = 1e150
+"""The squares of greater numbers overflow: they say nothing of a shift."""
+
+
+def open_aligned(
+    place: Place,
+    config: Aligning,
+    *,
+    label_field: str | None = None,
+    unlabelled: Sequence[int] = (),
+    wavelengths: Sequence[str] = (),
+    nodata: Sequence[str] = (),
+) -> Scene:
+    """Open a scene to learn from or to score. The shift of its target is estimated (on one grid only where a first
+    look suspects one); the target is moved by what is asked for: ``auto`` by the estimate, if certain and not small.
+
+    Raises
+    ------
+    InputError, MismatchError, ConfigError
+    """
+    opened = partial(
+        open_scene, place, label_field=label_field, unlabelled=unlabelled, wavelengths=wavelengths, nodata=nodata,
+        training=True, blur=config.blur,
+    )  # fmt: skip
+    scene = opened()
+    if config.shift == "auto" and scene.target is None:
+        raise ConfigError("--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY")
+    if config.shift is None and scene.target is None:
+        return scene
+    if config.shift is None and scene.common is None:
+        found = suspected_shift(scene)
+        return scene if found is None or not found.certain or found.small else replace(scene, shift=found)
+    shift = None if scene.target is None else estimate_shift(scene)
+    by = (0.0, 0.0) if config.shift is None else config.shift
+    if by == "auto":
+        seen = shift is not None and shift.certain and not shift.small
+        by = (shift.columns, shift.rows) if shift is not None and seen else (0.0, 0.0)
+    if any(by):
+        scene = opened(shift=by)
+    return replace(scene, shift=shift)
+
+
+def suspected_shift(scene: Scene) -> Shift | None:
+    """The shift of a target on the grid of its scene, if a quick look at few bands of a small window suspects one."""
+    cube, target = _look(scene, SMALL_SIDE, FEW_BANDS)
+    if not len(cube) or not len(target) or not suspicious(cube, target):
+        return None
+    return displacement(cube, target)
+
+
+def estimate_shift(scene: Scene) -> Shift | None:
+    """How the target of a scene is to be moved to lie on it, in pixels of the grid on which they meet.
+
+    One window of at most 256 × 256 pixels is looked at.
+
+    Raises
+    ------
+    InputError : a file is damaged or ends too early.
+    """
+    cube, target = _look(scene, _side(scene), BANDS)
+    return displacement(cube, target) if len(cube) and len(target) else None
+
+
+def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
+    """(n, H, W) and (T, H, W) of a scene and its target, at most so many bands of both, NaN where missing: the first
+    window with a quarter of its pixels valid, from the middle of the scene on. Empty where nothing is valid."""
+    assert scene.target is not None
+    good = np.flatnonzero(scene.bands.good)
+    positions = [int(good[i]) for i in _some(len(good), most)]
+    best: tuple[int, np.ndarray, int] = (0, np.empty((0, 0, 0)), 0)
+    with scene.reader(positions, target=True) as reader, opened_selection(scene.where) as where:
+        for window in _looks(scene.shape, side):
+            outside = None if where is None else where.outside(window)
+            if outside is not None and outside.all():
+                continue
+            values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
+            look = values.reshape(-1, window.rows, window.cols).copy()
+            if outside is not None:
+                look[:, outside] = np.nan
+            look[np.abs(look) > GREATEST] = np.nan
+            alive = np.logical_or.reduce(np.isfinite(look), axis=(1, 2))
+            n = int(alive[: len(positions)].sum())
+            look = look[alive]
+            count = int(np.isfinite(look).all(axis=0).sum()) if 0 < n < len(look) else 0
+            if count > best[0]:
+                best = count, look, n
+            if 4 * count >= window.size:
+                break
+    _, look, n = best
+    answers = look[n:]
+    return look[:n], answers[_some(len(answers), most)]
+
+
+def _some(count: int, most: int) -> list[int]:
+    """At most so many positions of a number, evenly spread."""
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most))}) if count else []
+
+
+def _side(scene: Scene) -> int:
+    """Rows and columns of the grid that are looked at."""
+    finest = max([1.0, *(pixels for _, pixels in _brought(scene))])
+    return max(LEAST, min(SIDE, int(FINE / finest)))
+
+
+def _looks(shape: tuple[int, int], side: int) -> list[Window]:
+    """Windows of a scene, the middle one first."""
+    rows, cols = min(side, shape[0]), min(side, shape[1])
+    middle = Window((shape[0] - rows) // 2, (shape[1] - cols) // 2, rows, cols)
+    tiles = tile(shape, side, side)
+    others = tiles if len(tiles) > SHUFFLED else [w for w in tiles if 4 * w.size >= rows * cols]
+    spread = [others[int(i)] for i in np.linspace(0, len(others) - 1, min(len(others), LOOKS - 1))]
+    return [middle, *spread]
+
+
+def alignment_rows(scenes: Sequence[Scene]) -> list[AlignmentRow]:
+    """How the files of scenes were brought together; nothing of scenes that are on one grid."""
+    return [_row(scene) for scene in scenes if scene.common is not None or scene.shift is not None]
+
+
+def _row(scene: Scene) -> AlignmentRow:
+    grid, part = (scene.grid, None) if scene.common is None else (scene.common.whole, scene.common.part)
+    found = scene.shift
+    return AlignmentRow(
+        scene=scene.key,
+        grid=grid.path,
+        row=0 if part is None else part.row,
+        col=0 if part is None else part.col,
+        rows=scene.shape[0],
+        cols=scene.shape[1],
+        files=[
+            AlignedFile(
+                path=r.path, pixels=pixels, how="majority" if scene.labels and r is scene.labels.file else "mean"
+            )
+            for r, pixels in _brought(scene)
+        ],
+        blur=scene.blur,
+        shift=None if found is None else _shift_row(found, grid),
+        moved=scene.moved,
+        corrected=any(scene.moved),
+    )
+
+
+def _brought(scene: Scene) -> list[tuple[Raster, float]]:
+    """The rasters that are not on the scene's grid, with their pixels along the side of one of its."""
+    if scene.common is None:
+        return []
+    labels = [] if scene.labels is None or scene.labels.shapes is not None else [scene.labels.file]
+    every = [*scene.rasters, *([] if scene.target is None else [scene.target]), *labels]
+    known = [(raster, scene.common.brought(raster)) for raster in every]
+    return [(raster, pixels) for raster, pixels in known if pixels]
+
+
+def _shift_row(shift: Shift, grid: Raster) -> ShiftRow:
+    a, b, _, d, e, _ = grid.transform[:6]
+    return ShiftRow(
+        dx=shift.columns,
+        dy=shift.rows,
+        x=a * shift.columns + b * shift.rows,
+        y=d * shift.columns + e * shift.rows,
+        error=shift.error,
+        correlation=shift.correlation,
+        before=shift.before,
+        certain=shift.certain,
+    )
+
+
+def alignment_messages(scenes: Sequence[Scene]) -> list[str]:
+    """What a user should know of how files were brought together."""
+    return [
+        text for scene in scenes for text in (*_crs_messages(scene), *_grid_messages(scene), *_shift_messages(scene))
+    ]
+
+
+def _crs_messages(scene: Scene) -> list[str]:
+    """Files without a CRS beside others that have one are taken to lie in it."""
+    answers = [scene.target, None if scene.labels is None or scene.labels.shapes is not None else scene.labels.file]
+    files = [*scene.rasters, *(raster for raster in answers if raster is not None)]
+    known = next((r for r in files if r.crs is not None), None)
+    lost = [r for r in files if r.crs is None]
+    if known is None or not lost:
+        return []
+    names = shorten(Path(r.path).name for r in lost)
+    return [f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"]
+
+
+def _pixels(count: float) -> str:
+    """So many pixels, in words."""
+    return "1 pixel" if f"{count:.3g}" == "1" else f"{count:.3g} pixels"
+
+
+def _grid_messages(scene: Scene) -> list[str]:
+    """What was averaged, and onto which grid."""
+    brought = _brought(scene)
+    if not brought:
+        return []
+    what = shorten(f"{Path(raster.path).name} ({_pixels(pixels)} a side)" for raster, pixels in brought)
+    return [
+        f"{scene.key}: brought to the grid of {Path(scene.grid.path).name}, {scene.shape[0]} × {scene.shape[1]} pixels "
+        f"of it: {what}"
+    ]
+
+
+def _shift_messages(scene: Scene) -> list[str]:
+    """How the target lies, and what was made of it."""
+    if scene.labels is not None and any(scene.moved):
+        return [f"{Path(scene.labels.file.path).name}: it was moved by {scene.moved[0]:g},{scene.moved[1]:g}"]
+    if scene.target is None or (scene.common is None and scene.shift is None):
+        return []
+    shift, name = scene.shift, Path(scene.target.path).name
+    if shift is None or not shift.certain:
+        return [f"{name}: whether it is shifted against {scene.key} cannot be told"]
+    row = _shift_row(shift, scene.grid)
+    found = (
+        f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of the CRS; "
+        f"± {row.error:.2f} pixels) bring it onto {scene.key}: correlation {row.before:.3f} before, "
+        f"{row.correlation:.3f} after"
+    )
+    if shift.small and not any(scene.moved):
+        return [f"{name} lies on {scene.key}: {row.dx:+.2f} columns and {row.dy:+.2f} rows (± {row.error:.2f} pixels)"]
+    done = f"it was moved by {scene.moved[0]:g},{scene.moved[1]:g}" if any(scene.moved) else "--shift auto moves it"
+    return [f"{name}: {found}; {done}"]

@@ -1,0 +1,1 @@
+"""Spectral: what is known of bands."""

@@ -1,0 +1,117 @@
+"""Checkpoint: a training that was interrupted goes on, and ends in the same bits."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bandfuse.optimise.checkpointfile import States, dumps, load
+from bandfuse.config import NOT_RESULTS, TrainConfig
+from bandfuse.device import device_of
+from bandfuse.errors import ConfigError
+from bandfuse.files.whole import check_file, undisturbed, whole_files
+from bandfuse.survey.gather import Survey
+
+if TYPE_CHECKING:
+    from bandfuse.optimise.descent import Slot, State
+
+
+class Checkpoint:
+    """The states of all descents of one training, in one file.
+
+    Parameters
+    ----------
+    path : the file; taken up if it exists.
+    settings : everything that the result depends on.
+    every : seconds between two writes.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], every: float) -> None:
+        check_file(path, overwrite=True)
+        self.path, self.settings, self.every = path, settings, every
+        self.states: States = {}
+        self._written = time.monotonic()
+        if path.exists():
+            before, self.states = load(path)
+            _require_same(path, before, settings)
+
+    def slot(self, part: str) -> Slot:
+        """The place of one descent."""
+        return _Slot(self, part)
+
+    def write(self) -> None:
+        """Replace the file, whole or not at all."""
+        with undisturbed(), whole_files(self.path) as place:
+            place.write_bytes(dumps(self.settings, self.states))
+        self._written = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the file is old enough to be written again."""
+        return time.monotonic() - self._written >= self.every
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One descent's part of a checkpoint."""
+
+    checkpoint: Checkpoint
+    part: str
+
+    def recall(self) -> State | None:
+        """The state in the file, if there is one."""
+        return self.checkpoint.states.get(self.part)
+
+    def keep(self, state: Callable[[], State], *, last: bool = False) -> None:
+        """Write if it is time to, or the descent has ended."""
+        if last or self.checkpoint.due:
+            self.checkpoint.states[self.part] = state()
+            self.checkpoint.write()
+
+
+def checkpoint_of(config: TrainConfig, found: Survey) -> Checkpoint | None:
+    """The checkpoint of a training, None without ``--checkpoint``.
+
+    Raises
+    ------
+    ConfigError : the file belongs to a training with other settings or other pixels.
+    """
+    if config.checkpoint is None:
+        return None
+    import torch
+
+    settings = config.model_dump(mode="json", exclude=NOT_RESULTS)
+    settings |= {"device": device_of(config.device), "torch": torch.__version__, "pixels": _digest(found)}
+    return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)
+
+
+def _digest(found: Survey) -> str:
+    """A fingerprint of the design and of all that the pass gathered."""
+    layout, digest = found.design.layout, hashlib.sha256()
+    arrays = [layout.row, layout.col, layout.param, layout.fixed, np.array(found.design.targets, dtype=np.int64)]
+    for moments, tally in zip(found.scenes, found.tallies, strict=True):
+        arrays += [np.array([moments.count]), moments.mean, moments.scatter, tally.pixels.place, tally.pixels.values]
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _require_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    other = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    if not other:
+        return
+    remedy = "Delete it to start anew, or choose another file for --checkpoint."
+    named = [key for key in other if key != "pixels"]
+    if not named:
+        raise ConfigError(f"checkpoint {path} was made from other pixels", remedy=remedy)
+    key = named[0]
+    raise ConfigError(
+        f"checkpoint {path} was made with other settings", got=f"{key} {now.get(key)}",
+        expected=f"{key} {before.get(key)}", remedy=remedy,
+    )  # fmt: skip

@@ -1,0 +1,200 @@
+"""Assess: what the blocks' moments say of a regression. Regularisation, hold-out scores, baselines, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bandfuse.spectral.bands import Floats
+from bandfuse.config import TrainConfig
+from bandfuse.model.model import Model
+from bandfuse.moments.moments import Moments
+from bandfuse.progress import Progress, Ticks
+from bandfuse.solve.scores import Judged, Pairs, judge
+from bandfuse.trust.refits import peak_of
+from bandfuse.survey.gather import Survey
+from bandfuse.trust.fold_problems import Case, Terms, cases
+from bandfuse.trust.regularisation import Choice, Wish, choose
+from bandfuse.trust.folds import folds
+from bandfuse.trust.baselines import Line, Table, baselines, chosen_solver, fold_lines, folded_pairs
+from bandfuse.trust.bootstrap import RESAMPLES, Interval, intervals
+from bandfuse.trust.jackknife import jackknife
+from bandfuse.trust.band_windows import PIECES, Needed, needed
+from bandfuse.trust.penalty import ties
+
+NONNEGATIVE = ("nonnegative", "simplex")
+"""Constraints that keep weights from being negative."""
+
+BOOTSTRAP, JACKKNIFE = "block bootstrap", "jackknife over folds"
+"""How intervals are found: from the blocks' moments, or from trainings that were done again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How a regression is regularised: a choice for every output, the penalties' forms
+    (K, used, used) and prices (K, used)."""
+
+    terms: Terms
+    cases: list[Case]
+    choices: list[Choice]
+    forms: Floats | None
+    l1: Floats | None
+    blocks: list[Moments]
+
+    @property
+    def constraints(self) -> list[str]:
+        """The constraint of every output."""
+        return [c.constraint for c in self.choices]
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``: the baselines;
+    ``needed``: which bands would do; ``train``: scores on the training pixels, of objectives without a target;
+    ``intervals``: (K, used) bounds of gain · W, by scene key, those of the common weights under the empty one; none
+    without blocks to draw or folds. ``method``: how the intervals were found. ``lines`` or ``models``: what was learned
+    without each fold, where the exact solution stands for the training and where it was done again; for regression."""
+
+    holdout: Judged | None
+    table: Table
+    needed: Needed | None = None
+    train: Judged | None = None
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    method: str = ""
+    lines: Sequence[Line] = ()
+    models: Sequence[Model] = ()
+
+    @property
+    def interval(self) -> Interval | None:
+        """The intervals of the common weights."""
+        return self.intervals.get("")
+
+
+def _wish(value: float | str | None, *, auto: bool) -> float | None:
+    """A strength to use, or None for one to be chosen: by default with constraint auto only."""
+    if value is None:
+        return None if auto else 0.0
+    return None if isinstance(value, str) else float(value)
+
+
+def _terms(config: TrainConfig, found: Survey) -> Terms:
+    """The moments and folds that every case rests on."""
+    design, blocks = found.design, found.parts()
+    made = folds([b.moments for b in blocks], [b.sample for b in blocks], config.folds)
+    joint, sample = found.pooled.take(found.order), found.pixels.values[:, found.order]
+    tied = ties(found.bands, design.used) if config.fuse == "within" and config.weights == "channel" else []
+    return Terms(design.layout, joint, sample, made, len(design.used), tied, not config.no_offset, config.gain)
+
+
+def plan(config: TrainConfig, found: Survey, progress: Progress) -> Plan:
+    """Choose constraint and regularisation of every output by block cross-validation."""
+    terms = _terms(config, found)
+    tied = terms.tied
+    made = cases(terms)
+    auto = config.constraint == "auto"
+    wish = Wish(
+        str(config.constraint), _wish(config.ridge, auto=auto), _wish(config.smooth, auto=auto),
+        _wish(config.sparse, auto=False),
+    )  # fmt: skip
+    ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
+    choices: dict[int, Choice] = {}
+    for case in made:
+        choice = choose(case, wish if tied else replace(wish, smooth=wish.smooth or 0.0), gain=config.gain)
+        choices.update(dict.fromkeys(case.rows, choice))
+        ticks.end_part()
+    ordered = [choices[k] for k in range(terms.layout.shape[0])]
+    return Plan(
+        terms, made, ordered, _forms(terms, ordered), _prices(terms, ordered), [b.moments for b in found.blocks()]
+    )
+
+
+def _prices(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
+    """Half the prices of the weights' sizes that the fit adds, or None where there are none."""
+    strengths = np.array([c.strength.sparse for c in choices])
+    return strengths[:, None] * terms.prices(range(len(choices))) if strengths.any() else None
+
+
+def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
+    """The penalties that the fit adds, or None where there are none."""
+    if not any(c.strength.ridge or c.strength.smooth for c in choices):
+        return None
+    ridge, smooth = terms.forms(range(len(choices)))
+    strengths = [c.strength for c in choices]
+    forms: Floats = np.array([s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)])
+    return forms
+
+
+def assess(
+    config: TrainConfig,
+    found: Survey,
+    made: Plan | None,
+    fitted: Floats,
+    holdout: Judged | None,
+    *,
+    exactly: bool,
+    progress: Progress,
+) -> Assessment:
+    """Baselines of a regression; of weights that were planned also hold-out scores and intervals.
+
+    Parameters
+    ----------
+    fitted : (K, used) gain · W. holdout : scores that are known already.
+    exactly : the weights are those of the exact solution, so that it can stand for them on the folds.
+    """
+    peak = peak_of(found)
+    if made is None:
+        return Assessment(holdout, {} if config.per_scene else _baselines(config, found, peak))
+    solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
+    lines: list[Line] = []
+    if exactly and made.terms.folds:
+        lines = fold_lines(made.terms, made.cases, solvers)
+        holdout = judge(Pairs.joined(folded_pairs(made.terms, lines)), peak)
+    table = baselines(made.terms, made.cases, peak)
+    needs = _needed(found, made, progress)
+    if not exactly:
+        return Assessment(holdout, table, needs)
+    if made.terms.joint.count < made.terms.n_bands:  # resamples of so few pixels do not tell how firm weights are
+        return Assessment(holdout, table, needs, lines=lines)
+    bounds = intervals(
+        made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=config.seed, progress=progress
+    )
+    found_bounds = {} if bounds is None else {"": bounds}
+    return Assessment(holdout, table, needs, intervals=found_bounds, method=BOOTSTRAP, lines=lines)
+
+
+def jackknives(
+    config: TrainConfig, made: Plan | None, used: Sequence[int], model: Model, without: Sequence[Model]
+) -> dict[str, Interval]:
+    """Intervals of the common weights and of every scene's own, from models that were learned without each fold."""
+    rows = [is_bounded(config)] * len(model.common.outputs)
+    bounded = np.array(rows if made is None else [c in NONNEGATIVE for c in made.constraints])
+    here = list(used)
+    found = {"": jackknife(model.common.matrix[:, here], [m.common.matrix[:, here] for m in without], bounded)}
+    for key, own in model.scenes.items():
+        found[key] = jackknife(own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded)
+    return {key: bounds for key, bounds in found.items() if bounds is not None}
+
+
+def is_bounded(config: TrainConfig) -> bool:
+    """True if weights cannot be negative."""
+    return config.constraint in NONNEGATIVE
+
+
+def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:
+    """Which windows of bands would do; for one weight per band."""
+    if not made.terms.tied:
+        return None
+    place = {p: i for i, p in enumerate(found.design.used)}
+    order = [place[p] for p in found.bands.by_wavelength(found.design.used)]
+    ridge = float(np.median([c.strength.ridge for c in made.choices]))
+    ticks = Ticks(progress, parts=1, steps=PIECES, label="look for the bands that are needed")
+    needs = needed(made.terms, order, ridge, ticks)
+    ticks.end_part()
+    return needs
+
+
+def _baselines(config: TrainConfig, found: Survey, peak: Floats) -> Table:
+    terms = _terms(config, found)
+    return baselines(terms, cases(terms), peak)

@@ -1,0 +1,105 @@
+"""Holdout: scores of the chosen weights and of baselines, on the training pixels and on blocks that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bandfuse.spectral.bands import Floats
+from bandfuse.solve.exact import Quadratic
+from bandfuse.moments.moments import Moments
+from bandfuse.solve.scores import Judged, Pairs, judge
+from bandfuse.solve.squares import Split
+from bandfuse.trust.fold_problems import Case, Minimiser, Terms, effective, minimiser
+from bandfuse.trust.regularisation import Choice, Wish, choose, solved_as
+
+Solver = Callable[[Quadratic], Floats]
+
+
+def uniform(q: Quadratic) -> Floats:
+    """Equal weights that sum to one."""
+    return np.full(len(q.b), 1.0 / q.sums.sum())
+
+
+def best_band(q: Quadratic) -> Floats:
+    """The one weight that explains most, by least squares."""
+    variance = q.a.diagonal()
+    gain = np.where(variance > 0, q.b / np.where(variance > 0, variance, 1.0), 0.0)
+    v = np.zeros(len(q.b))
+    best = int(np.argmax(gain * q.b))
+    v[best] = gain[best]
+    return v
+
+
+def baseline_solvers(case: Case, *, gain: bool) -> dict[str, Solver]:
+    """The methods that every choice is held against: least squares, ridge (its strength chosen on the same folds),
+    non-negative least squares, simplex, the best single band, and the plain mean; all with the offset of the choice."""
+    ridge = choose(case, Wish("free", None, 0.0), gain=gain).strength
+    return {
+        "ols": Minimiser("free"),
+        "ridge": lambda q: minimiser(case.penalised(q, ridge), "free")[0],
+        "nnls": Minimiser("nonnegative"),
+        "simplex": Minimiser("simplex"),
+        "best_band": best_band,
+        "mean": uniform,
+    }
+
+
+def chosen_solver(case: Case, choice: Choice, *, gain: bool) -> Solver:
+    """The choice itself, solved exactly."""
+    solve = Minimiser(solved_as(choice, gain))
+    return lambda q: solve(case.penalised(q, choice.strength))
+
+
+Line = tuple[Floats, Floats]
+"""gain · W (K, B) and offset (K)."""
+
+
+def fold_lines(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Line]:
+    """For each fold the weights that come from the rest."""
+    lines = []
+    for i, fold in enumerate(terms.folds):
+        weights = [effective(c, s(c.trains[i]), gain=terms.gain) for c, s in zip(cases, solvers, strict=True)]
+        lines.append(_line(terms, fold.train, stacked(cases, weights)))
+    return lines
+
+
+def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Pairs]:
+    """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
+    return folded_pairs(terms, fold_lines(terms, cases, solvers))
+
+
+def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
+    """The same, of weights that are known already."""
+    return [Pairs.linear(f.test, f.sample, *line) for f, line in zip(terms.folds, lines, strict=True)]
+
+
+def stacked(cases: Sequence[Case], parts: Sequence[Floats]) -> Floats:
+    """(K, B) from the rows of every case."""
+    rows = [r for c in cases for r in c.rows]
+    matrix: Floats = np.concatenate(list(parts))[np.argsort(rows)]
+    return matrix
+
+
+def _line(terms: Terms, train: Moments, matrix: Floats) -> Line:
+    """With the offset that brings the outputs' means to those of the training's targets."""
+    split = Split.of(train, terms.n_bands)
+    return matrix, split.target_mean - matrix @ split.mean if terms.offset else np.zeros(len(matrix))
+
+
+Table = dict[str, dict[str, Judged]]
+"""Scores by baseline, then ``train`` and ``holdout``."""
+
+
+def baselines(terms: Terms, cases: Sequence[Case], peak: Floats) -> Table:
+    """Scores of every baseline."""
+    solvers = [baseline_solvers(c, gain=terms.gain) for c in cases]
+    table: Table = {}
+    for name in solvers[0] if solvers else ():
+        mine = [s[name] for s in solvers]
+        whole = stacked(cases, [effective(c, s(c.whole), gain=terms.gain) for c, s in zip(cases, mine, strict=True)])
+        table[name] = {"train": judge(Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak)}
+        if terms.folds:
+            table[name]["holdout"] = judge(Pairs.joined(held_out_pairs(terms, cases, mine)), peak)
+    return table

@@ -1,0 +1,241 @@
+"""Cases: the weights of outputs that belong together, as quadratics on all pixels and on each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from bandfuse.spectral.bands import Floats
+from bandfuse.solve.exact import Quadratic, affine, free, joined_halves, nonnegative, simplex, unit_scale
+from bandfuse.solve.layout import Layout
+from bandfuse.moments.moments import Moments
+from bandfuse.solve.nnls import nonnegative_gram
+from bandfuse.solve.squares import Split, squared_error
+from bandfuse.trust.folds import Fold
+from bandfuse.trust.penalty import Tie, smooth_form
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How strongly weights are penalised: factors of the two forms, and of the price of their sizes."""
+
+    ridge: float = 0.0
+    smooth: float = 0.0
+    sparse: float = 0.0
+
+
+class Spectrum:
+    """The eigenvectors of a squared error in the units of its ridge: least squares with any ridge in P² operations.
+
+    Outputs of one group differ in their targets only, and share it.
+    """
+
+    def __init__(self, a: Floats, ridge: Floats) -> None:
+        self._a, self._root = a, np.sqrt(np.diag(ridge))
+
+    @cached_property
+    def _parts(self) -> tuple[Floats, Floats]:
+        values, vectors = np.linalg.eigh(self._a / np.outer(self._root, self._root))
+        return np.maximum(values, 0.0), vectors / self._root[:, None]
+
+    def solve(self, b: Floats, ridge: float, scale: float) -> Floats:
+        """The minimiser of ``vᵀ (a + ridge · form) v − 2 bᵀ v``, a and the form divided by ``scale``, ridge above 0."""
+        values, vectors = self._parts
+        result: Floats = vectors @ ((scale * (b @ vectors)) / (values + ridge))
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One set of P weights.
+
+    ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``: the squared error on
+    all pixels; ``trains`` and ``tests``: on each fold, the test seen from the training's means; ``shares``: the part of
+    the pixels in each test. ``ridge`` and ``smooth``: (P, P) forms in the same units,
+    ``sparse`` (P,) half the price of the sizes.
+    """
+
+    rows: tuple[int, ...]
+    layout: Layout
+    scale: Floats
+    whole: Quadratic
+    trains: tuple[Quadratic, ...]
+    tests: tuple[Quadratic, ...]
+    shares: Floats
+    ridge: Floats
+    smooth: Floats
+    sparse: Floats
+    spectra: tuple[Spectrum, ...] | None
+
+    def ridged(self, fold: int, ridge: float) -> Floats:
+        """Least squares with a ridge on the training of one fold, without a constraint."""
+        q = self.trains[fold]
+        if self.spectra is None or ridge <= 0:
+            return minimiser(self.penalised(q, Strength(ridge)), "free")[0]
+        return self.spectra[fold].solve(q.b, ridge, float(self.scale[0]))
+
+    def penalised(self, q: Quadratic, strength: Strength) -> Quadratic:
+        """A squared error with the penalties added."""
+        l1 = strength.sparse * self.sparse if strength.sparse else None
+        return Quadratic(q.a + strength.ridge * self.ridge + strength.smooth * self.smooth, q.b, q.c, q.sums, l1)
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What all cases share: the layout, moments and a sample (n, B + K) of all pixels, the folds, and how outputs are
+    made."""
+
+    layout: Layout
+    joint: Moments
+    sample: Floats
+    folds: Sequence[Fold]
+    n_bands: int
+    tied: list[Tie]
+    offset: bool
+    gain: bool
+
+    def prices(self, rows: Sequence[int]) -> Floats:
+        """(K, B) half the price of a weight's size, of unit sparsity: ``std(x_b) std(t_k) / 2``."""
+        split = Split.of(self.joint, self.n_bands)
+        result: Floats = 0.5 * np.sqrt(np.outer(split.var[list(rows)], split.a.diagonal()))
+        return result
+
+    def forms(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
+        """(K, B, B) ridge and smooth forms of these rows, of unit strength."""
+        variance = Split.of(self.joint, self.n_bands).a.diagonal()
+        size = float(variance.mean())
+        smooth = [size * smooth_form(self.layout, row, self.tied) for row in rows]
+        return np.broadcast_to(np.diag(variance), (len(rows), *smooth[0].shape)), np.array(smooth)
+
+
+def cases(terms: Terms) -> list[Case]:
+    """One case per set of weights."""
+    shared: dict[bytes, tuple[Spectrum, ...]] = {}
+    return [_case(terms, rows, shared) for rows in terms.layout.rows_of_set()]
+
+
+def _spectra(part: Layout, case: Case, shared: dict[bytes, tuple[Spectrum, ...]]) -> tuple[Spectrum, ...] | None:
+    """Of one output whose weights are all its own; shared by the outputs of one group."""
+    if part.shape[0] != 1 or len(part.col) != part.size or part.fixed.any() or not (np.diag(case.ridge) > 0).all():
+        return None
+    size = float(case.scale[0])
+    return shared.setdefault(part.col.tobytes(), tuple(Spectrum(size * q.a, size * case.ridge) for q in case.trains))
+
+
+def _case(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]) -> Case:
+    part = terms.layout.part(rows)
+    whole = Split.of(terms.joint, terms.n_bands).rows(rows)
+    scale = np.where(whole.var > 0, whole.var, 1.0)
+
+    def error(split: Split, offset: bool) -> Quadratic:
+        return squared_error(split, part, scale, offset=offset, gain=terms.gain)
+
+    trains = [Split.of(f.train, terms.n_bands).rows(rows) for f in terms.folds]
+    tests = [Split.of(f.test, terms.n_bands).rows(rows) for f in terms.folds]
+    seen = [
+        error(test.about(train.mean, train.target_mean), True) if terms.offset else error(test, False)
+        for train, test in zip(trains, tests, strict=True)
+    ]
+    ridge, smooth = terms.forms(rows)
+    counts = np.array([f.test.count for f in terms.folds], dtype=np.float64)
+    found = Case(
+        rows=tuple(rows),
+        layout=part,
+        scale=scale,
+        whole=error(whole, terms.offset),
+        trains=tuple(error(s, terms.offset) for s in trains),
+        tests=tuple(seen),
+        shares=counts / max(1.0, counts.sum()),
+        ridge=_form(part, ridge, scale),
+        smooth=_form(part, smooth, scale),
+        sparse=np.sum([part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0),
+        spectra=None,
+    )
+    return replace(found, spectra=_spectra(part, found, shared))
+
+
+def _form(part: Layout, forms: Floats, scale: Floats) -> Floats:
+    rows = [part.project(k, forms[k]) / scale[k] for k in range(part.shape[0])]
+    total: Floats = np.sum(rows, axis=0)
+    return total
+
+
+Active = np.ndarray
+"""(P,) which weights were positive: where a neighbouring problem may begin."""
+
+
+def minimiser(q: Quadratic, constraint: str, active: Active | None = None) -> tuple[Floats, Active | None]:
+    """The exact minimiser, quickly: many neighbouring problems are solved one after the other."""
+    if constraint == "free":
+        return (_solved(q), None) if q.l1 is None else _lasso(q, active)
+    if constraint == "affine":
+        return affine(q), None
+    if constraint == "nonnegative":
+        return _nonnegative(q.a, q.smooth().b, active) or (nonnegative(q), None)
+    found = _nonnegative(_gram(q), np.ones(len(q.b)), active)
+    if found is None:
+        return simplex(q), None
+    u, active = found
+    return u / u.sum() / q.sums, active
+
+
+class Minimiser:
+    """Exact minimisers of one output's problems on the whole scene and on each fold, of one constraint.
+
+    Each begins where the last one ended, as they are neighbours.
+    """
+
+    def __init__(self, constraint: str) -> None:
+        self._constraint = constraint
+        self._active: Active | None = None
+
+    def __call__(self, q: Quadratic) -> Floats:
+        """The minimiser."""
+        v, self._active = minimiser(q, self._constraint, self._active)
+        return v
+
+
+def _gram(q: Quadratic) -> Floats:
+    """(P, P) of the simplex problem as one of non-negative weights; see :func:`bandfuse.solve.exact.simplex`."""
+    a, b = q.a / np.outer(q.sums, q.sums), q.b / q.sums
+    gram = a - b[:, None] - b[None, :] + q.c
+    size = max(float(gram.diagonal().min()), 1e-300)
+    result: Floats = gram / size + 1.0
+    return result
+
+
+def _lasso(q: Quadratic, active: Active | None) -> tuple[Floats, Active | None]:
+    """Least squares with a sparsity, as a non-negative problem of its halves."""
+    halves = q.halves()
+    found = _nonnegative(halves.a, halves.b, active)
+    return (free(q), None) if found is None else (joined_halves(found[0]), found[1])
+
+
+def _nonnegative(a: Floats, b: Floats, active: Active | None) -> tuple[Floats, Active] | None:
+    scale = unit_scale(a)
+    v, active, reached = nonnegative_gram(a * np.outer(scale, scale), b * scale, active)
+    return (scale * v, active) if reached else None
+
+
+def _solved(q: Quadratic) -> Floats:
+    """Least squares by Cholesky where the matrix is well conditioned, else by eigenvectors."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    scale = unit_scale(q.a)
+    try:
+        factors = cho_factor(q.a * np.outer(scale, scale), lower=True, check_finite=False)
+    except LinAlgError:
+        return free(q)
+    if float(factors[0].diagonal().min()) < 1e-6:
+        return free(q)
+    result: Floats = scale * cho_solve(factors, q.b * scale, check_finite=False)
+    return result
+
+
+def effective(case: Case, v: Floats, *, gain: bool) -> Floats:
+    """(rows, B) gain · W of weights v (of u = gain · v with a gain, where fixed groups ride on the gain)."""
+    size = float(case.whole.sums @ v) if gain else 1.0
+    return case.layout.matrix(v) + (size - 1.0) * case.layout.fixed
