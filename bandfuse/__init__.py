@@ -46,24 +46,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bandfuse.interop.arrays import fuse
-    from bandfuse.spectral.bands import Bands
     from bandfuse.batches.batch import batch
     from bandfuse.config import ApplyConfig, EvaluateConfig, ResampleConfig, TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
+    from bandfuse.interop.arrays import fuse
     from bandfuse.interop.estimator import BandFuser
+    from bandfuse.interop.image import Image, open
     from bandfuse.model.fusion import Fusion
     from bandfuse.model.model import Model
+    from bandfuse.model.weightsfile import load
     from bandfuse.moments.moments import Moments
     from bandfuse.moments.sample import Pixels
+    from bandfuse.spectral.bands import Bands
     from bandfuse.tools.apply import apply
     from bandfuse.tools.check import check
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
-    from bandfuse.interop.image import Image, open
     from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
-    from bandfuse.model.weightsfile import load
 
 _HOMES = {
     "fuse": "bandfuse.interop.arrays",

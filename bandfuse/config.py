@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from bandfuse.errors import ConfigError, nearest
+from bandfuse.goals import terms_of
 from bandfuse.needs import Need, given_of, unmet
 from bandfuse.spectral.sensors import is_file
 
@@ -30,38 +31,6 @@ def _one_or_many(value: object) -> object:
     if isinstance(value, Mapping):
         return [f"{k}={v}" for k, v in value.items()]
     return _one_or_list(value)
-
-
-OBJECTIVES = ("regression", "reconstruction", "separability", "snr")
-"""What a training can be for, by name; the first one of a sum decides what is scored."""
-
-
-def terms_of(objective: str) -> dict[str, float]:
-    """The objectives of a sum with their factors, in the order of :data:`OBJECTIVES`.
-
-    >>> terms_of("snr*0.5 + reconstruction")
-    {'reconstruction': 1.0, 'snr': 0.5}
-
-    Raises
-    ------
-    ValueError : an unknown or repeated name, or a factor that is no number above zero.
-    """
-    found: dict[str, float] = {}
-    for term in objective.split("+"):
-        words = [word.strip() for word in term.split("*")]
-        names = [word for word in words if word in OBJECTIVES]
-        factors = [float(word) for word in words if _is_factor(word)]
-        if len(names) != 1 or len(names) + len(factors) != len(words) or len(factors) > 1 or names[0] in found:
-            raise ValueError(f"one of {', '.join(OBJECTIVES)}, or a sum such as reconstruction + 0.5*snr")
-        found[names[0]] = factors[0] if factors else 1.0
-    return {name: found[name] for name in OBJECTIVES if name in found}
-
-
-def _is_factor(word: str) -> bool:
-    try:
-        return 0 < float(word) < 1e9
-    except ValueError:
-        return False
 
 
 def _one_or_list(value: object) -> object:

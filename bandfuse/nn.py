@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import MismatchError
-from bandfuse.spectral.groups import Group
-from bandfuse.solve.starts import feasible, initial
+from bandfuse.optimise.activations import ACTIVATIONS
+from bandfuse.optimise.parameters import Weights
 from bandfuse.solve.layout import across
-from bandfuse.optimise.parameters import ACTIVATIONS, Weights
+from bandfuse.solve.starts import feasible, initial
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.groups import Group
 
 
 class WeightedSum(nn.Module):

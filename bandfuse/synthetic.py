@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import ConfigError
+from bandfuse.spectral.bands import Bands, Floats
 
 Singles = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -134,9 +134,6 @@ def _check(rows: int, cols: int, n_bands: int, snr_db: float | None, cube_noise:
         raise ConfigError("cube_noise of the synthetic scene", got=str(cube_noise), expected="a reflectance, 0 or more")
 
 
-# ---------------------------------------------------------------------------------------------------------- the sensor
-
-
 def _bands(n_bands: int) -> Bands:
     """The table of bands, 400 to 2450 nm, finer at both ends than in the middle; FWHM is 1.15 times the step."""
     t = np.linspace(0.0, 1.0, n_bands)
@@ -199,7 +196,6 @@ def _target(rng: np.random.Generator, cube: NDArray[np.int16], weights: Floats, 
     return target.astype(np.float32)
 
 
-# --------------------------------------------------------------------------------------------------------- the spectra
 # A material maps wavelengths (B,) and standard normal deviates, each (V, 1), to V variants of its spectrum (V, B).
 
 Deviates = tuple[Floats, ...]
@@ -322,9 +318,6 @@ def library(wavelength_nm: Floats, n_variants: int = 1, *, seed: int = 0, spread
     nm = np.asarray(wavelength_nm, dtype=np.float64)
     each = [np.broadcast_to(f(nm, tuple(d)), (n_variants, len(nm))) for f, d in zip(MATERIALS.values(), z, strict=True)]
     return np.clip(np.stack(each), 0.001, 1.0)
-
-
-# ------------------------------------------------------------------------------------------------------- the landscape
 
 
 def _fields(rng: np.random.Generator, n: int, rows: int, cols: int, steep: float) -> Singles:

@@ -250,10 +250,10 @@ def _serve() -> None:
     import torch  # noqa: F401
 
     import bandfuse.batches.batch
-    import bandfuse.cli.show_batch
     import bandfuse.cli.commands
-    import bandfuse.cli.show_rasters
     import bandfuse.cli.main
+    import bandfuse.cli.show_batch
+    import bandfuse.cli.show_rasters
     import bandfuse.tools.apply
     import bandfuse.tools.evaluate
     import bandfuse.tools.export

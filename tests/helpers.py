@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.model.fusion import Fusion, NodataPolicy
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.windows import CELL_COLS, STACK_ROWS, Window
 
 EPS = float(np.finfo(np.float64).eps)

@@ -23,13 +23,14 @@ from test_real import pytestmark as needs_real_data
 import bandfuse.raster.align as align_module
 import bandfuse.scenes.alignment as shift_module
 from bandfuse.config import Aligning
-from bandfuse.scenes.displacement import Shift, displacement
 from bandfuse.errors import MismatchError
-from bandfuse.raster.areas import blurred, gaussian_sigma, majority, of_corners, of_edges
-from bandfuse.raster import AlignedReader, Placing, Raster, Reader, blank, cut, describe, moved, placed
-from bandfuse.scenes.scene import Place, open_scene
-from bandfuse.scenes.alignment import alignment_messages, alignment_rows, estimate_shift
 from bandfuse.model.weightsfile import load
+from bandfuse.raster import AlignedReader, Placing, Raster, Reader, blank, cut, describe, moved, placed
+from bandfuse.raster.areas import blurred, gaussian_sigma, majority, of_corners, of_edges
+from bandfuse.scenes.alignment import alignment_messages, alignment_rows, estimate_shift
+from bandfuse.scenes.displacement import Shift, displacement
+from bandfuse.scenes.places import Place
+from bandfuse.scenes.scene import open_scene
 from bandfuse.streaming.windows import Window
 
 Array = np.ndarray

@@ -26,16 +26,17 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.config import ApplyConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, OutputError
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
-from bandfuse.scenes.scene import open_scene, places
-from bandfuse.tools.apply import apply
-from bandfuse.streaming.budget import Effort
 from bandfuse.model.weightsfile import dumps
+from bandfuse.scenes.places import places
+from bandfuse.scenes.scene import open_scene
+from bandfuse.spectral.bands import Bands
+from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import Window, plan
+from bandfuse.tools.apply import apply
 
 B, K = 8, 3
 WEIGHT = np.random.default_rng(3).normal(0, 1, (K, B)) * (np.random.default_rng(4).uniform(size=(K, B)) > 0.3)

@@ -15,8 +15,8 @@ from helpers import bands_of, close_to_conditioning, fusion_of, plain, same_bits
 from rasters import NORTH_UP, spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.spectral.bands import Bands
 from bandfuse.model.fusion import ACTIVATIONS, Fusion, NodataPolicy
+from bandfuse.spectral.bands import Bands
 
 B, K, H, W = 5, 3, 7, 11
 WEIGHT = np.array([[0.5, 0.0, 0.5, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4, 0.0], [1.0, -1.0, 0.0, 0.5, 0.0]])

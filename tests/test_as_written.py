@@ -13,9 +13,9 @@ import pytest
 from rasterio.shutil import copy
 from rasters import cli, envi_list, ok, spectra, write_envi, write_tiff
 
+from bandfuse.raster import Raster, Reader, describe, quicklook
 from bandfuse.spectral.headers import envi_list as items_of
 from bandfuse.spectral.headers import from_header, parse_header
-from bandfuse.raster import Raster, Reader, describe, quicklook
 from bandfuse.streaming.windows import Window
 
 NM = [500.0, 600.0, 700.0, 800.0, 900.0]

@@ -205,13 +205,12 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     """Two ways to the same hold-out scores: the exact solver on each fold, and the whole training on each fold."""
     from bandfuse.config import TrainConfig
     from bandfuse.progress import silent
+    from bandfuse.scenes.opening import open_scenes
     from bandfuse.solve.scores import judge
     from bandfuse.training import learn
-    from bandfuse.training.fitting import fit_model
-    from bandfuse.trust.refits import held_out_pairs, peak_of
-    from bandfuse.scenes.opening import open_scenes
+    from bandfuse.training.fitting import Sampling, fit_model
     from bandfuse.training.settings import resolve
-    from bandfuse.tools.sampled import Sampling
+    from bandfuse.trust.refits import held_out_pairs, peak_of
 
     config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
     scenes = open_scenes(config).scenes

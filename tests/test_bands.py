@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import MismatchError
+from bandfuse.spectral.bands import Bands
 
 RED_NIR = Bands.of(["red", "nir"], source="a", wavelength_nm=[650, 850], fwhm_nm=[30, 40])
 SWIR = Bands.of(["swir"], source="b", reason=["flagged bad (bbl)"])

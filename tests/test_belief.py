@@ -17,10 +17,10 @@ from scipy.stats import rankdata, spearmanr
 from sklearn.linear_model import Ridge
 from test_trust import Scene, make
 
-from bandfuse.spectral.groups import Group
 from bandfuse.solve.layout import within
-from bandfuse.trust.indistinguishable import condition, moving_cost, runs
+from bandfuse.spectral.groups import Group
 from bandfuse.trust.band_windows import KEEP, needed
+from bandfuse.trust.indistinguishable import condition, moving_cost, runs
 from bandfuse.trust.penalty import Tie, ties
 from bandfuse.trust.stability import stability
 

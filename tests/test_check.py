@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rasters import UTM, cli, envi_list, listing, ok, read, spectra, write_envi, write_per_band_nodata, write_tiff
 
-from bandfuse.tools.check import CODES
+from bandfuse.checks.codes import CODES
 from bandfuse.checks.look import MOST_BYTES, SIDE
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

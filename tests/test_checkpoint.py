@@ -10,9 +10,9 @@ import pytest
 from rasters import blend, cli, listing, spectra, wavelengths, write_tiff
 
 from bandfuse import TrainConfig, train
+from bandfuse.errors import BandfuseError, ConfigError, InputError
 from bandfuse.optimise.checkpointfile import dumps, load
 from bandfuse.optimise.descent import Descent, State
-from bandfuse.errors import BandfuseError, ConfigError, InputError
 from bandfuse.training.checkpoint import Checkpoint
 
 B = 4

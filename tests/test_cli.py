@@ -26,12 +26,12 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.cli.commands import app as commands_app
 from bandfuse.cli.main import COMMANDS
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
+from bandfuse.spectral.bands import Bands
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
 HEAVY = {"torch", "rasterio", "scipy", "matplotlib", "numpy"}

@@ -18,17 +18,20 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score
 
-from bandfuse.solve.classes import Classifier, agreement, discriminants, scatters
-from bandfuse.config import terms_of
-from bandfuse.optimise.objectives.separability import Separability, SignalToNoise, Sum, leading_ratio
-from bandfuse.optimise.fit import Settings, fit
-from bandfuse.spectral.groups import Group
-from bandfuse.solve.layout import within
+from bandfuse.goals import terms_of
 from bandfuse.moments.moments import Moments
-from bandfuse.optimise.objectives.regression import Reconstruction, Regression
-from bandfuse.solve.squares import Split, Squares
 from bandfuse.moments.tally import NOISE, Question, differences, reduce_windows
-from bandfuse.streaming.windows import blocks
+from bandfuse.optimise.fit import Settings, fit
+from bandfuse.optimise.objectives.reconstruction import Reconstruction
+from bandfuse.optimise.objectives.regression import Regression
+from bandfuse.optimise.objectives.separability import Separability
+from bandfuse.optimise.objectives.snr import SignalToNoise, leading_ratio
+from bandfuse.optimise.objectives.total import Sum
+from bandfuse.solve.classes import Classifier, agreement, discriminants, scatters
+from bandfuse.solve.layout import within
+from bandfuse.solve.squares import Split, Squares
+from bandfuse.spectral.groups import Group
+from bandfuse.streaming.blocks import blocks
 
 
 def classed(seed: int = 0, n: int = 400, d: int = 6, c: int = 3) -> tuple[np.ndarray, np.ndarray]:

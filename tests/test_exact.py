@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize, nnls
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.solve.exact import CONE, SOLVERS, Quadratic, factor, optimality, solve, sum_plane, unit_scale, whitener
+from bandfuse.spectral.bands import Floats
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,11 @@ from helpers import close_to_conditioning, fusion_of
 from rasterio.errors import NotGeoreferencedWarning
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.export import network, tables
 from bandfuse.model.fusion import ACTIVATIONS, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps, load
+from bandfuse.spectral.bands import Bands
 
 REAL = os.environ.get("BANDFUSE_REAL_DATA", "")
 CUBES = ["aviris_rotated_unsorted/AV_mastercal_testdata.bsq", "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex",

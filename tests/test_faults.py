@@ -19,7 +19,8 @@ from rasters import cli, listing, ok, read, spectra, truncated, write_tiff
 from test_cli import weights_file
 
 import bandfuse.tools.apply
-from bandfuse.scenes.scene import Place, Scene, open_scene
+from bandfuse.scenes.places import Place
+from bandfuse.scenes.scene import Scene, open_scene
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
 POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals and limits on Windows")

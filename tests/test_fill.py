@@ -15,8 +15,8 @@ from rasterio.shutil import copy as gdal_copy
 from rasters import cli, ok, read, spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.spectral.bands import Bands
 from bandfuse.model.fusion import Fusion
+from bandfuse.spectral.bands import Bands
 
 ROWS, COLS = 40, 50
 LOST = np.zeros((ROWS, COLS), bool)

@@ -12,22 +12,26 @@ from helpers import bands_of, close_to_conditioning, condition_of, correlated, p
 from sklearn.decomposition import PCA
 from torch import nn
 
-from bandfuse.model import fusion
-from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.solve.design import design
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, GroupError
-from bandfuse.solve.exact import CONE
-from bandfuse.optimise.fit import OPTIMIZERS, fit
-from bandfuse.solve.fit_result import Fit, Settings
-from bandfuse.spectral.groups import Group
-from bandfuse.solve.starts import INITS, initial
-from bandfuse.solve.layout import Layout, within
+from bandfuse.model import fusion
 from bandfuse.moments.moments import Moments
 from bandfuse.nn import WeightedSum
-from bandfuse.optimise.objectives.regression import Objective, Reconstruction, Regression, SampledRegression
+from bandfuse.optimise.activations import ACTIVATIONS
+from bandfuse.optimise.fit import OPTIMIZERS, fit
+from bandfuse.optimise.objectives.base import Objective
+from bandfuse.optimise.objectives.reconstruction import Reconstruction
+from bandfuse.optimise.objectives.regression import Regression
+from bandfuse.optimise.objectives.sampled import SampledRegression
+from bandfuse.optimise.parameters import CONSTRAINTS
+from bandfuse.solve.design import design
+from bandfuse.solve.exact import CONE
+from bandfuse.solve.fit_result import Fit, Settings
+from bandfuse.solve.layout import Layout, within
 from bandfuse.solve.squares import Split, Squares
-from bandfuse.optimise.parameters import ACTIVATIONS, CONSTRAINTS
+from bandfuse.solve.starts import INITS, initial
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.groups import Group
 
 B = 5
 ONE_GROUP = within([Group("all", tuple(range(B)))], B, "channel", set(), [0])

@@ -26,9 +26,9 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 from rasters import cli, envi_list, listing, ok, read, spectra, truncated, wavelengths, write_envi, write_tiff
 
+from bandfuse.model.weightsfile import load
 from bandfuse.raster import FORMATS, Reader, describe, quicklook
 from bandfuse.raster.products import PRODUCTS
-from bandfuse.model.weightsfile import load
 from bandfuse.streaming.windows import Window
 
 

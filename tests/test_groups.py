@@ -15,8 +15,8 @@ from rasters import cli, ok, write_tiff
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import ConfigError, GroupError
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import Group, lacking, named, one, per_source, select, split, usable
 
 VNIR = Bands.of(["a", "b", "c", "d"], source="vnir", wavelength_nm=[450, 550, 650, 850])

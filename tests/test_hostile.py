@@ -21,20 +21,20 @@ from rasterio.transform import Affine
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
 from test_cli import weights_file
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.batches.summary import as_csv
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.export.tables import as_csv as weights_csv
 from bandfuse.export.tables import as_srf
-from bandfuse.model.fusion import Fusion
-from bandfuse.raster.mask import Polygon
-from bandfuse.raster.netcdf import check_header
-from bandfuse.report.page_data import Density
-from bandfuse.report.csv_json import write_csv
-from bandfuse.results import BatchItem, WeightRow
-from bandfuse.spectral.sensors import parse
 from bandfuse.files.textfile import guarded, shown, unguarded
+from bandfuse.model.fusion import Fusion
 from bandfuse.model.weightsfile import load
+from bandfuse.raster.netcdf import check_header
+from bandfuse.raster.polygons import Polygon
+from bandfuse.report.csv_json import write_csv
+from bandfuse.report.page_data import Density
+from bandfuse.results import BatchItem, WeightRow
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.sensors import parse
 from bandfuse.streaming.windows import Window, at_random, drawn, pixels_of, plan, tile
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
@@ -582,7 +582,7 @@ def test_polygons_of_many_edges_are_counted_a_part_at_a_time(monkeypatch: pytest
     ring[-1] = ring[0]
     polygon, window = Polygon.of([ring]), Window(0, 0, 160, 160)
     whole = polygon.inside(window)
-    monkeypatch.setattr("bandfuse.raster.mask.CROSSINGS", 1000)
+    monkeypatch.setattr("bandfuse.raster.polygons.CROSSINGS", 1000)
     assert (polygon.inside(window) == whole).all()
     assert 0 < whole.sum() < whole.size
 

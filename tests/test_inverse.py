@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from rasters import cli, listing, ok, profile, read, spectra, wavelengths, write_tiff
 from safetensors.numpy import load_file, save
 
-from bandfuse.spectral.bands import Bands
-from bandfuse.solve.decoder import UNUSED, as_read, decoder, least_squares
 from bandfuse.errors import InputError, MismatchError
+from bandfuse.model.decoder import UNUSED, as_read, decoder
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
-from bandfuse.moments.moments import Moments
 from bandfuse.model.weightsfile import dumps, load
+from bandfuse.moments.moments import Moments
+from bandfuse.solve.decoder import least_squares
+from bandfuse.spectral.bands import Bands
 
 B = 8
 NM = wavelengths(B)

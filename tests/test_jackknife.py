@@ -13,14 +13,16 @@ from rasters import blend, ok, spectra, wavelengths, write_tiff
 from scipy.stats import kstest, kstwo, spearmanr
 from scipy.stats import t as student
 
-from bandfuse.solve.classes import scatters
-from bandfuse.optimise.objectives.separability import Separability, SignalToNoise
-from bandfuse.optimise.fit import Settings, fit
-from bandfuse.solve.gauge import normalise
-from bandfuse.spectral.groups import Group
-from bandfuse.solve.layout import Layout, within
 from bandfuse.moments.moments import Moments
-from bandfuse.optimise.objectives.regression import Objective, Reconstruction
+from bandfuse.optimise.fit import Settings, fit
+from bandfuse.optimise.objectives.base import Objective
+from bandfuse.optimise.objectives.reconstruction import Reconstruction
+from bandfuse.optimise.objectives.separability import Separability
+from bandfuse.optimise.objectives.snr import SignalToNoise
+from bandfuse.solve.classes import scatters
+from bandfuse.solve.gauge import normalise
+from bandfuse.solve.layout import Layout, within
+from bandfuse.spectral.groups import Group
 from bandfuse.trust.jackknife import facing, jackknife
 
 FREE = np.zeros(1, dtype=bool)

@@ -13,7 +13,7 @@ import pytest
 
 from bandfuse.config import CompareConfig
 from bandfuse.runs.record import kernels
-from bandfuse.tools.report import compare
+from bandfuse.tools.compare import compare
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "data" / "sample"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.solve.design import output_bands
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.lobe import main_lobe, main_lobes
 from bandfuse.trust.response_shape import response_shape
 

@@ -16,20 +16,19 @@ from scipy import special
 from scipy.spatial import distance
 
 from bandfuse import TrainConfig, train
-from bandfuse.spectral.bands import Floats
-from bandfuse.optimise.descent import SCHEDULES, SHORTEST_EPOCH, Descent, Nowhere, Pace, Task
 from bandfuse.errors import ConfigError
+from bandfuse.model.weightsfile import load
+from bandfuse.optimise.descent import SCHEDULES, SHORTEST_EPOCH, Descent, Nowhere, Pace, Task
 from bandfuse.optimise.fit import Fit, Settings, fit
-from bandfuse.spectral.groups import Group
-from bandfuse.streaming.blocks import block_numbers, held_out
-from bandfuse.solve.layout import within
 from bandfuse.optimise.losses import COUPLED, LOSSES
-from bandfuse.optimise.objectives.regression import SampledRegression
+from bandfuse.optimise.objectives.sampled import SampledRegression
+from bandfuse.optimise.parameters import Weights
 from bandfuse.progress import Ticks, silent
 from bandfuse.report.figures import loss_figure
-from bandfuse.optimise.parameters import Weights
-from bandfuse.model.weightsfile import load
-from bandfuse.streaming.windows import blocks
+from bandfuse.solve.layout import within
+from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.groups import Group
+from bandfuse.streaming.blocks import block_numbers, blocks, held_out
 
 N, B, K = 300, 4, 3
 WEIGHT = np.array([[0.5, 0.2, 0.2, 0.1], [0.1, 0.0, 0.3, 0.6], [0.3, 0.3, 0.0, 0.1]])
@@ -380,7 +379,7 @@ class Stopped:
 
 
 def test_early_stopping_is_said_where_something_was_stopped() -> None:
-    from bandfuse.tools.sampled import stop_messages
+    from bandfuse.training.messages import stop_messages
 
     (text,) = stop_messages([Stopped([([0], 3, 10), ([1], 7, 7)])], ["red", "nir"])  # type: ignore[list-item]
     assert text == "early stopping: red kept the weights after epoch 3 of 10"

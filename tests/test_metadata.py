@@ -11,15 +11,15 @@ import pytest
 from helpers import same_bits
 from rasters import cli, listing, ok, spectra, write_tiff
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.model.fusion import Fusion
+from bandfuse.model.model import Model
+from bandfuse.model.weightsfile import dumps, load
+from bandfuse.raster import describe
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.detectors import without_overlaps
 from bandfuse.spectral.headers import Stated, envi_list
 from bandfuse.spectral.metadata import RasterTags, band_table
-from bandfuse.model.model import Model
-from bandfuse.spectral.detectors import without_overlaps
-from bandfuse.raster import describe
 from bandfuse.spectral.units import number
-from bandfuse.model.weightsfile import dumps, load
 
 NM = ["450.5", "550", "650"]
 UM = ["0.4505", "0.55", "0.65"]

@@ -17,7 +17,7 @@ import yaml
 from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 
 from bandfuse.files.names import for_gdal, from_vrt, href, linked
-from bandfuse.scenes.scene import fill_template, pair_of
+from bandfuse.scenes.places import fill_template, pair_of
 
 STEMS = {
     "drive": r"C:\data\cube", "backslash": r"a\b", "blank": "two words", "blank-first": " first", "blank-last": "last ",

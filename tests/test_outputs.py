@@ -19,13 +19,13 @@ import spectral
 from helpers import same_bits
 from rasters import NORTH_UP, ROTATED, cli, gdalinfo, listing, ok, profile, read, spectra, wavelengths, write_tiff
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import OutputError
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
+from bandfuse.model.weightsfile import dumps
 from bandfuse.raster import check_options, describe
 from bandfuse.raster.creation_options import Option, options_of, types_of
-from bandfuse.model.weightsfile import dumps
+from bandfuse.spectral.bands import Bands
 
 NAMES = ["blue, deep", "near {infrared}", "third"]
 NM = [450.123456789, 860.25, 1610.0]

@@ -18,7 +18,6 @@ from browser import Tab, browser
 from helpers import same_bits
 from matplotlib import image
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.cli.main import main
 from bandfuse.config import TrainConfig
 from bandfuse.model.fusion import Fusion
@@ -26,12 +25,14 @@ from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
 from bandfuse.report.page_data import Page
 from bandfuse.runs.block_errors import block_errors, densities, held_pairs
-from bandfuse.training.learn import Trained, learn
-from bandfuse.scenes.opening import open_scenes
 from bandfuse.runs.page import shown_outputs
-from bandfuse.training.settings import resolve
-from bandfuse.tools.train import train
 from bandfuse.runs.verdict import explained
+from bandfuse.scenes.opening import open_scenes
+from bandfuse.spectral.bands import Bands
+from bandfuse.tools.train import train
+from bandfuse.training.learn import learn
+from bandfuse.training.settings import resolve
+from bandfuse.training.trained import Trained
 
 SAMPLE = Path(__file__).parent.parent / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")

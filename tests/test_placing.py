@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from rasters import cli, listing, ok, spectra, write_tiff
 
-from bandfuse.files import placing
 from bandfuse.errors import OutputError
-from bandfuse.files.whole import whole_files, whole_folder
+from bandfuse.files import placing
 from bandfuse.files.placing import is_scratch, make_scratch, place, settle
+from bandfuse.files.whole import whole_files, whole_folder
 
 
 def scratch_of(folder: Path, host: str, process: int, start: int, name: str = "x.tif") -> Path:

@@ -15,7 +15,7 @@ from bandfuse.batches.journal import NAME, Journal
 from bandfuse.batches.plan import Plan
 from bandfuse.config import rebased
 from bandfuse.errors import ConfigError, InputError
-from bandfuse.scenes.scene import places
+from bandfuse.scenes.places import places
 
 QUICK = "{folds: 0, constraint: free, no_report: true}"
 TRAIN = "[{name: pooled, kind: train}]"

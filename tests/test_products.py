@@ -19,16 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
 
-from bandfuse.spectral.bands import Bands
-from bandfuse.solve.design import design
 from bandfuse.device import device_of
-from bandfuse.solve.exact import Quadratic, optimality, solve
 from bandfuse.model.fusion import Kernel, NodataPolicy
-from bandfuse.spectral.groups import Group, one
-from bandfuse.moments.moments import Moments, Sums
 from bandfuse.moments.gram import MANY, TOLERANCE, OnDevice, Product, apart, double, enough, product_of
+from bandfuse.moments.moments import Moments, Sums
 from bandfuse.moments.tally import Question, reduce_windows
-from bandfuse.streaming.windows import blocks, plan
+from bandfuse.solve.design import design
+from bandfuse.solve.exact import Quadratic, optimality, solve
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.groups import Group, one
+from bandfuse.streaming.blocks import blocks
+from bandfuse.streaming.windows import plan
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no cuda device")
 

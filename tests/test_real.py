@@ -13,8 +13,8 @@ import pytest
 from helpers import close_to_conditioning, same_bits
 from rasters import listing, ok, profile, read, write_tiff
 
-from bandfuse.raster import Reader, describe
 from bandfuse.model.weightsfile import load
+from bandfuse.raster import Reader, describe
 from bandfuse.streaming.windows import Window
 
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")

@@ -20,8 +20,8 @@ from matplotlib import image, rcParams
 from pydantic import ValidationError
 
 from bandfuse.errors import MismatchError
-from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg
 from bandfuse.report import csv_json as tables
+from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density, Page
 from bandfuse.results import (
     Convergence,

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasters import cli, listing, ok, profile, read, spectra, write_tiff
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
+from bandfuse.model.weightsfile import dumps, load
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import bins, extents, moved, published
 from bandfuse.spectral.sensors import Sensor, SensorBand, find
 from bandfuse.trust.published import compare
-from bandfuse.model.weightsfile import dumps, load
 
 DATA = Path(os.environ.get("BANDFUSE_REAL_DATA") or "nowhere")
 AVIRIS = DATA / "aviris_rotated_unsorted" / "AV_mastercal_testdata.bsq"

@@ -19,12 +19,12 @@ from rasters import cli, ok, read, spectra, write_tiff
 from test_batch import batch_file, rows, scenes_in
 
 from bandfuse.batches.batch import planned
-from bandfuse.batches.workers import Crew
-from bandfuse.batches.journal import Journal, last_done, look_into
 from bandfuse.batches.fingerprints import inputs_of, on_disk
+from bandfuse.batches.item import Share, ticking, work, work_all
+from bandfuse.batches.journal import Journal, last_done, look_into
 from bandfuse.batches.runner import Run
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
-from bandfuse.batches.item import Share, ticking, work, work_all
+from bandfuse.batches.workers import Crew
 from bandfuse.errors import RunError
 from bandfuse.files.placing import _host, _start_of
 from bandfuse.results import BatchItem, BatchResult

@@ -16,9 +16,9 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasters import NORTH_UP, ROTATED, UTM, gdalinfo, ok, profile, read, spectra, wavelengths, write_envi, write_tiff
 
-from bandfuse.spectral.bands import Bands
-from bandfuse.raster import Encoding, Raster, Writer, describe
 from bandfuse.model.weightsfile import load
+from bandfuse.raster import Encoding, Raster, Writer, describe
+from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import Window
 
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")

@@ -14,11 +14,11 @@ from rasters import cli, ok, read, spectra, wavelengths, write_tiff
 from scipy.ndimage import shift as moved
 
 import bandfuse
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import MismatchError, UsageError
-from bandfuse.spectral.band_order import are_made_up, position_remark, require_order
-from bandfuse.spectral.value_units import LIMIT, Values, unlike
 from bandfuse.model.weightsfile import dumps, load
+from bandfuse.spectral.band_order import are_made_up, position_remark, require_order
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.value_units import LIMIT, Values, unlike
 
 QUICK = ("--no-report", "--no-fused", "--folds", 0, "--constraint", "free")
 SIZE = (40, 50)

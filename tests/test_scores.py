@@ -11,15 +11,15 @@ from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error
 
-from bandfuse.spectral.bands import Bands
-from bandfuse.solve.design import Design, design, output_bands, unique_names
 from bandfuse.errors import GroupError, MismatchError
-from bandfuse.solve.gauge import normalise, uncorrelate
-from bandfuse.spectral.groups import Group
-from bandfuse.solve.layout import Layout, across, within
 from bandfuse.moments.moments import Moments
-from bandfuse.optimise.objectives.regression import Reconstruction
+from bandfuse.optimise.objectives.reconstruction import Reconstruction
+from bandfuse.solve.design import Design, design, output_bands, unique_names
+from bandfuse.solve.gauge import normalise, uncorrelate
+from bandfuse.solve.layout import Layout, across, within
 from bandfuse.solve.scores import Pairs, against_targets, overall_scores, reconstruction_score, regression_scores
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.groups import Group
 
 # ----------------------------------------------------------------------------------------------------------- scores
 

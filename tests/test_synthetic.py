@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from helpers import close_to_conditioning, same_bits
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import ConfigError
+from bandfuse.spectral.bands import Floats
 from bandfuse.synthetic import (
     BAD,
     MATERIALS,

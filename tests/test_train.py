@@ -26,7 +26,6 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.survey import gather as survey
 from bandfuse.model.weightsfile import load
 
 B = 6
@@ -373,7 +372,7 @@ def test_a_wrong_guess_costs_a_second_pass_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Three stacks of 64 rows, of which the scout sees one; the band differs in another stack each time."""
-    monkeypatch.setattr(survey, "SCOUT_STACKS", 1)
+    monkeypatch.setattr("bandfuse.survey.scout.SCOUT_STACKS", 1)
     cube = spectra(B, 192, 20)
     target = write_tiff(tmp_path / "t.tif", blend(cube, [[0.5, 0.3, 0.2, 0.0, 0.0, 0.0]]))
     said = []

@@ -15,23 +15,23 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from bandfuse.spectral import groups
-from bandfuse.solve import layout
-from bandfuse.spectral.bands import Bands
-from bandfuse.solve.exact import SOLVERS, Quadratic
-from bandfuse.spectral.lobe import main_lobe
 from bandfuse.moments.moments import Moments, total
-from bandfuse.solve.nnls import nonnegative_gram, nonnegative_grams
 from bandfuse.progress import silent
+from bandfuse.solve import layout
+from bandfuse.solve.exact import SOLVERS, Quadratic
+from bandfuse.solve.nnls import nonnegative_gram, nonnegative_grams
 from bandfuse.solve.squares import Split, squared_error
-from bandfuse.trust.fold_problems import Case, Strength, Terms, cases, effective, minimiser
-from bandfuse.trust.regularisation import Wish, choose, held_out_error
-from bandfuse.trust.folds import Fold, folds
+from bandfuse.spectral import groups
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.lobe import main_lobe
 from bandfuse.trust.baselines import baselines, best_band, chosen_solver, held_out_pairs
 from bandfuse.trust.bootstrap import BlockSums, intervals, resamples
+from bandfuse.trust.fold_problems import Case, Strength, Terms, cases, effective, minimiser
+from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.penalty import smooth_form, ties
-from bandfuse.trust.rebuild import principal, rebuild_error
+from bandfuse.trust.regularisation import Wish, choose, held_out_error
 from bandfuse.trust.response_shape import response_shape
+from bandfuse.trust.trials import principal, rebuild_error
 
 # ------------------------------------------------------------------------------------------------------------- pivoting
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import ACTIVATIONS, Fusion, Kernel, NodataPolicy
+from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.sample import Pixels, keys, merged
+from bandfuse.moments.tally import Question, Tally, reduce_windows
+from bandfuse.streaming.blocks import BlockGrid, blocks
 from bandfuse.streaming.stream import map_windows
-from bandfuse.moments.tally import Census, Question, Tally, reduce_windows
-from bandfuse.streaming.windows import BlockGrid, Window, blocks, plan
+from bandfuse.streaming.windows import Window, plan
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -17,15 +17,19 @@ from helpers import close_to_conditioning, correlated, rounding, same_bits
 from torch.func import functional_call
 
 from bandfuse.model import fusion
+from bandfuse.moments.moments import Moments
+from bandfuse.optimise.activations import ACTIVATIONS
 from bandfuse.optimise.objectives import regression as objectives
+from bandfuse.optimise.objectives.base import Objective
+from bandfuse.optimise.objectives.reconstruction import Reconstruction
+from bandfuse.optimise.objectives.regression import Regression
+from bandfuse.optimise.objectives.sampled import SampledRegression
+from bandfuse.optimise.parameters import CONSTRAINTS, Share, Weights
+from bandfuse.solve.layout import Layout, across, within
+from bandfuse.solve.squares import Split, Squares
+from bandfuse.solve.starts import feasible
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.groups import Group
-from bandfuse.solve.starts import feasible
-from bandfuse.solve.layout import Layout, across, within
-from bandfuse.moments.moments import Moments
-from bandfuse.optimise.objectives.regression import Objective, Reconstruction, Regression, SampledRegression
-from bandfuse.solve.squares import Split, Squares
-from bandfuse.optimise.parameters import ACTIVATIONS, CONSTRAINTS, Share, Weights
 
 N, B = 60, 6
 A, C, P = Group("a", (0, 1, 2)), Group("b", (3, 4)), Group("p", (5,))

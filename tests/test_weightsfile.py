@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
-from bandfuse.spectral.value_units import Values
 from bandfuse.model.weightsfile import dumps, load
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.value_units import Values
 
 INPUTS = Bands(
     ("b1", "grün", "b3"),

@@ -16,9 +16,9 @@ from rasterio.transform import Affine
 from rasterio.warp import transform, transform_geom
 from rasters import LAYOUTS, NORTH_UP, ROTATED, UTM, blend, cli, listing, ok, profile, read, spectra, write_tiff
 
-from bandfuse.raster import OUTSIDE, blank, opened_selection, select
-from bandfuse.raster.mask import Polygon
 from bandfuse.model.weightsfile import load
+from bandfuse.raster import OUTSIDE, blank, opened_selection, select
+from bandfuse.raster.polygons import Polygon
 from bandfuse.streaming.windows import Window, tile
 
 B, ROWS, COLS = 4, 30, 40

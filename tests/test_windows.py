@@ -10,18 +10,8 @@ from helpers import windows_at_random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandfuse.streaming.windows import (
-    CELL_COLS,
-    CELL_ROWS,
-    STACK_ROWS,
-    BlockGrid,
-    Window,
-    blocks,
-    cells,
-    pieces,
-    plan,
-    tile,
-)
+from bandfuse.streaming.blocks import BlockGrid, blocks, pieces
+from bandfuse.streaming.windows import CELL_COLS, CELL_ROWS, STACK_ROWS, Window, cells, plan, tile
 
 SHAPES = st.tuples(st.integers(1, 400), st.integers(1, 1100))
 

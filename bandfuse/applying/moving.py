@@ -9,9 +9,9 @@ import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.fusion import Fusion
-from bandfuse.spectral.resampling import moved
 from bandfuse.results import Score
 from bandfuse.scenes.scene import Scene
+from bandfuse.spectral.resampling import moved
 
 if TYPE_CHECKING:
     from bandfuse.streaming.budget import Effort

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import bandfuse
 from bandfuse.batches.dask_workers import cluster
-from bandfuse.batches.workers import Crew, local
-from bandfuse.batches.journal import NAME, Event, Journal, last_done, look_into
 from bandfuse.batches.fingerprints import size_of
+from bandfuse.batches.journal import NAME, Event, Journal, last_done, look_into
 from bandfuse.batches.plan import FILES, Plan, plan
 from bandfuse.batches.runner import Run, Watch, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
 from bandfuse.batches.summary import with_drift, write_summary
+from bandfuse.batches.workers import Crew, local
 from bandfuse.errors import BandfuseError, ConfigError, OutputError
-from bandfuse.files.whole import whole_files
 from bandfuse.files.placing import settle
+from bandfuse.files.whole import whole_files
 from bandfuse.results import BatchItem, BatchPlan, BatchResult, PlannedItem
 
 

@@ -14,12 +14,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import bandfuse
-from bandfuse.batches.workers import LEFT_TO_PARENT, LOOK, Crew, share_of
-from bandfuse.batches.plan import Item
 from bandfuse.batches.item import Found, Share, ticking, work_all
+from bandfuse.batches.plan import Item
+from bandfuse.batches.workers import LEFT_TO_PARENT, LOOK, Crew, share_of
 from bandfuse.errors import ConfigError, InputError, RunError, shorten
-from bandfuse.streaming.stream import Spread
 from bandfuse.files.unraisable import log_latin
+from bandfuse.streaming.stream import Spread
 
 R = TypeVar("R")
 

@@ -14,8 +14,8 @@ from typing import Any
 from bandfuse.batches.plan import RUN_FILE, Item
 from bandfuse.config import PATHS
 from bandfuse.errors import UsageError
-from bandfuse.files.whole import whole_files
 from bandfuse.files.placing import sync
+from bandfuse.files.whole import whole_files
 from bandfuse.raster import describe
 
 SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")

@@ -13,11 +13,12 @@ from bandfuse.batches.fingerprints import Mark, checksum, checksum_if_readable, 
 from bandfuse.batches.plan import Item
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
 from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
-from bandfuse.files.whole import check_file, whole_files
+from bandfuse.files.guards import check_file
+from bandfuse.files.whole import whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.results import Scores
-from bandfuse.streaming.stream import Spread
 from bandfuse.streaming.budget import elsewhere
+from bandfuse.streaming.stream import Spread
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
 from bandfuse.config import Running, TrainConfig, build, ending_of, rebased
 from bandfuse.errors import ConfigError, nearest, shorten
-from bandfuse.training.settings import resolve
 from bandfuse.files.yamlfile import Lines
+from bandfuse.training.settings import resolve
 
 RUN_FILE = "weights.safetensors"
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bandfuse.batches.workers import Crew
-from bandfuse.batches.journal import Event, Journal, last_done
 from bandfuse.batches.fingerprints import checksum, claimed, is_own, unchanged, unclaim
-from bandfuse.batches.plan import Item, Plan
 from bandfuse.batches.item import Found
+from bandfuse.batches.journal import Event, Journal, last_done
+from bandfuse.batches.plan import Item, Plan
+from bandfuse.batches.workers import Crew
 from bandfuse.errors import BandfuseError
 from bandfuse.results import BatchItem
 

@@ -17,9 +17,9 @@ from typing import Any
 from bandfuse.batches.settings import SceneRule
 from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.files.names import linked
-from bandfuse.scenes.scene import fill_template, names_of
 from bandfuse.files.textfile import TABLE, text_of, unguarded
 from bandfuse.files.yamlfile import Lines
+from bandfuse.scenes.places import fill_template, names_of
 
 PARTS = ("target", "labels", "mask")
 """What a scene may have beside its sources."""

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.batches.doubts import doubt
 from bandfuse.batches.plan import RUN_FILE
 from bandfuse.errors import UsageError
 from bandfuse.files.names import href
+from bandfuse.files.textfile import guarded
 from bandfuse.files.whole import whole_files
+from bandfuse.model.weightsfile import load
 from bandfuse.raster import describe, quicklook
 from bandfuse.report.pictures import picture
 from bandfuse.results import BatchItem, BatchResult
-from bandfuse.files.textfile import guarded
-from bandfuse.model.weightsfile import load
+from bandfuse.spectral.bands import Floats
 
 PICTURES = 60
 """At most so many quicklooks are on the page."""

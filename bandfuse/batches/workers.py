@@ -17,11 +17,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bandfuse.batches.fingerprints import size_of
-from bandfuse.batches.plan import Item
 from bandfuse.batches.item import Found, Share, ticking, work_all, work_in_parts
-from bandfuse.streaming.stream import Spread
-from bandfuse.streaming.budget import Effort
+from bandfuse.batches.plan import Item
 from bandfuse.files.unraisable import log_latin
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import Spread
 
 SPREAD_FROM = 256 * 2**20
 """Items with inputs of so many bytes and more are done in parts by a cluster's workers."""

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bandfuse.checks.look import LEAST, Peek, Spike, Unseen, peek
 from bandfuse.errors import InputError, shorten
 from bandfuse.raster import Raster, Reader, opened_selection
 from bandfuse.scenes.scene import TARGET, Scene, target_bands
-from bandfuse.checks.look import LEAST, Peek, Spike, Unseen, peek
 from bandfuse.streaming.windows import Window
 
 PARTS, BYTES = 4, 16 * 2**20
@@ -146,9 +146,6 @@ def is_fractions(look: Peek) -> bool:
         return False
     ends = [(v.min(), v.max()) for v in map(look.valid, range(len(raster.bands))) if v.size]
     return all(low >= -1e-3 and high <= 1 + 1e-3 for low, high in ends)
-
-
-# ------------------------------------------------------------------------------------------------------- before work
 
 
 def fill_messages(scene: Scene, nodata: Sequence[str], seed: int = 0, *, stop: bool = False) -> list[str]:

@@ -10,9 +10,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.spectral.bands import Floats
+from bandfuse.moments.census import Census
 from bandfuse.raster import Raster, Reader
-from bandfuse.moments.tally import Census
+from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Tiles, Window, at_random, tile
 
 SIDE = 64

@@ -211,7 +211,7 @@ def compare(
       bandfuse compare run1 run2 -o compared.html
     """
     show.set_level(verbose, quiet)
-    from bandfuse.tools.report import compare as tool
+    from bandfuse.tools.compare import compare as tool
 
     result = tool(runs, settings(CompareConfig, given))
     for message in result.messages:

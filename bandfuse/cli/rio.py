@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from bandfuse.errors import BandfuseError
-from bandfuse.progress import silent
 from bandfuse.files.textfile import shown
+from bandfuse.progress import silent
 
 
 class _Wrong(click.ClickException):

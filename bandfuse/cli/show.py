@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bandfuse.cli import streams
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.files.placing import WRITTEN
-from bandfuse.progress import Progress, silent
 from bandfuse.files.textfile import shown
+from bandfuse.progress import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,8 @@ from typing import Any
 
 from bandfuse.batches.doubts import doubt
 from bandfuse.cli import show
-from bandfuse.results import BatchItem, BatchPlan, BatchResult
 from bandfuse.files.textfile import shown
+from bandfuse.results import BatchItem, BatchPlan, BatchResult
 
 Watch = Callable[[dict[str, Any]], None]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import Fusion
+from bandfuse.spectral.bands import Floats
 
 
 @dataclass(frozen=True, eq=False)

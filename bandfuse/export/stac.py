@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.files.names import href
-from bandfuse.raster import Encoding, Raster, acquired, footprint, polygons
+from bandfuse.raster import Encoding, Raster, acquired, footprint, polygons_in
+from bandfuse.spectral.bands import Bands
 
 EXTENSIONS = [f"https://stac-extensions.github.io/{name}/v2.0.0/schema.json" for name in ("projection", "eo", "raster")]
 
@@ -88,7 +88,7 @@ def _bands(outputs: Bands, encoding: Encoding) -> list[dict[str, Any]]:
 
 def _bbox(geometry: dict[str, Any]) -> list[float]:
     """West, south, east, north; west is above east across the antimeridian."""
-    parts = [np.concatenate([np.asarray(ring) for ring in part]) for part in polygons(geometry)]
+    parts = [np.concatenate([np.asarray(ring) for ring in part]) for part in polygons_in(geometry)]
     west, south = np.min([p.min(axis=0) for p in parts], axis=0)
     east, north = np.max([p.max(axis=0) for p in parts], axis=0)
     if len(parts) > 1 and west == -180 and east == 180:

@@ -8,10 +8,10 @@ import json
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
-from bandfuse.model.fusion import Fusion
 from bandfuse.files.textfile import guarded
+from bandfuse.model.fusion import Fusion
+from bandfuse.spectral.bands import Bands, Floats
 
 
 def as_csv(fusion: Fusion) -> str:

@@ -10,10 +10,10 @@ from xml.etree import ElementTree as Xml
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.export.linear import Linear
 from bandfuse.files.names import from_vrt
+from bandfuse.spectral.bands import Bands, Floats
 
 FILL = "-3.4028234663852886e+38"
 """Nodata of processed bands, which cannot be NaN: the least float32."""

@@ -52,9 +52,6 @@ _mine: set[str] = set()
 """Names of the scratch folders that this process uses now, or has looked at."""
 
 
-# ------------------------------------------------------------------------------------- scratch
-
-
 def make_scratch(path: Path) -> Path:
     """A new scratch folder beside an output, with the rights of any folder made there: on Windows
     what is moved out of it keeps them."""
@@ -132,9 +129,6 @@ def remove_scratch(scratch: Path) -> None:
     if not (scratch / PLAN).exists():
         shutil.rmtree(scratch, ignore_errors=True)
     _mine.discard(scratch.name)
-
-
-# -------------------------------------------------------------------------------------- placing
 
 
 def state_of(path: Path) -> State | None:
@@ -250,9 +244,6 @@ def sync(path: Path, *, deep: bool = True) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-# ------------------------------------------------------------------------------------- settling
 
 
 def settle(folder: Path) -> None:

@@ -9,167 +9,15 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from bandfuse.errors import OutputError
+from bandfuse.files.guards import SIDECARS, Seen, same_place
 from bandfuse.files.names import href as escaped
-from bandfuse.files.placing import PLAN, State, make_scratch, new_files, place, remove_scratch, settle, state_of, sync
-
-SIDECARS = (".aux.xml", ".ovr", ".msk")
-"""Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They go when it goes."""
-
+from bandfuse.files.placing import PLAN, State, make_scratch, new_files, place, remove_scratch, state_of, sync
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that end a command. SIGHUP comes when a terminal is closed, and not on every system."""
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a folder of bandfuse holds: the file it is known by, and patterns of all others (``*`` within a name)."""
-
-    mark: str
-    others: tuple[str, ...]
-
-    def strangers(self, folder: Path) -> list[str]:
-        """Files in a folder that bandfuse did not put there, by their names relative to it."""
-        found = (f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*")) if not _is_folder(f))
-        return [name for name in found if not self._known(name)]
-
-    def _known(self, name: str) -> bool:
-        for ending in SIDECARS:
-            name = name.removesuffix(ending)
-        return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in (self.mark, *self.others))
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What stood at an output when it was checked; nothing else is replaced."""
-
-    state: State | None
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
-
-
-# ------------------------------------------------------------------------------------------------------------ may it be
-
-
-def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Seen:
-    """Refuse a file that must not or cannot be written, before any work is done. Gives what stands there now.
-
-    Parameters
-    ----------
-    inputs : files that are read. None of them, and no file that GDAL would read beside them, is ever an output.
-
-    Raises
-    ------
-    OutputError : the folder above is missing or not writable; the output exists, is no ordinary file, or is an input.
-    """
-    exists = _check_parent(path)
-    for file in inputs:
-        _spare(path, file)
-    seen = Seen(state_of(path))
-    if not exists:
-        return seen
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder", expected="a file name for the output")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is no ordinary file, and is not replaced", expected="another name for the output")
-    _require(overwrite, path)
-    return seen
-
-
-def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Seen:
-    """Refuse a folder that must not or cannot be made, before any work is done. Gives what stands there now.
-
-    Only a folder that holds what bandfuse puts there and nothing else is ever replaced.
-
-    Raises
-    ------
-    OutputError : as for a file; or there is something in the folder that would be lost.
-    """
-    exists = _check_parent(path)
-    for file in inputs:
-        if _same(path, file) or path.resolve() in file.resolve().parents:
-            raise OutputError(
-                f"{path} would replace {file}, which is read", expected="an output apart from all inputs",
-                remedy="Choose another output.",
-            )  # fmt: skip
-    seen = Seen(state_of(path))
-    if not exists:
-        return seen
-    _require(overwrite, path)
-    if not (path / contents.mark).is_file():
-        raise OutputError(
-            f"{path} was not made by bandfuse, and is not replaced",
-            got="a folder with other things in it" if path.is_dir() else "a file",
-            expected=f"a folder with {contents.mark} in it",
-            remedy="Choose another output.",
-        )
-    strange = contents.strangers(path)
-    if strange:
-        raise OutputError(
-            f"{path} also holds {strange[0]}" + (f" and {len(strange) - 1} more" if strange[1:] else ""),
-            got="files that bandfuse did not write there",
-            remedy="Move them away, or choose another output.",
-        )
-    return seen
-
-
-def _require(overwrite: bool, path: Path) -> None:
-    if not overwrite:
-        raise OutputError(f"{path} exists", remedy="Choose another output, or use --overwrite to replace it.")
-
-
-def _check_parent(path: Path) -> bool:
-    """Check the folder above; whether the path exists."""
-    parent = path.parent
-    settle(parent)
-    try:
-        exists = path.exists() or path.is_symlink()
-        parent_there = parent.exists()
-    except OSError as error:
-        raise OutputError(f"{shown(path)} cannot be an output", got=error.strerror or str(error)) from error
-    if not parent_there:
-        raise OutputError(f"folder {parent} does not exist", remedy="Create it, or choose another output.")
-    if not parent.is_dir():
-        raise OutputError(f"{parent} is not a folder", got="a file", expected="a folder to write into")
-    if not os.access(parent, os.W_OK):
-        raise OutputError(f"folder {parent} cannot be written to", remedy="Choose another output.")
-    return exists
-
-
-def shown(path: Path) -> str:
-    """A path as a message shows it: no longer than a line."""
-    text = str(path)
-    return text if len(text) <= 120 else f"{text[:60]}…{text[-40:]}"
-
-
-def _same(path: Path, other: Path) -> bool:
-    """Whether two paths are one place; also where the file system does not tell upper from lower case."""
-    if path.resolve() == other.resolve():
-        return True
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False
-
-
-def _spare(path: Path, file: Path) -> None:
-    """Refuse an output that is an input, or that GDAL would take for a part of it."""
-    beside = path.resolve().parent == file.resolve().parent
-    name = path.name.removesuffix(".hdr")
-    part = path.name.startswith(f"{file.name}.") or (name != path.name and name in (file.name, file.stem))
-    if _same(path, file):
-        raise OutputError(f"{path} is an input", expected="another name for the output")
-    if beside and part and path.name != file.name:
-        raise OutputError(f"{path} would be read as a part of {file}", expected="another name for the output")
-
-
-# ------------------------------------------------------------------------------------------------------- whole or never
 
 
 Ready = Callable[[Path], None]
@@ -255,7 +103,7 @@ def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None
         ]
         others = [f for f in shared if f.name not in (path.name, *names)]
         own = _tells_of(place, path) or (path.exists() and (name.startswith(f"{path.name}.") or not others))
-        if not own or any(_same(place, file) for file in inputs):
+        if not own or any(same_place(place, file) for file in inputs):
             raise OutputError(
                 f"{path} brings {name} with it, which exists and belongs to another file",
                 remedy="Choose another name for the output.",

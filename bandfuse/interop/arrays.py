@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.fusion import Fusion, unmasked
 from bandfuse.spectral.band_order import are_made_up, require_order
+from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.resampling import tolerance
 from bandfuse.spectral.units import MICROMETRES_BELOW, UNITS_NM, spelling
 from bandfuse.spectral.value_units import Values, unlike
@@ -199,7 +199,7 @@ def _tensor(fusion: Fusion, x: Tensor) -> Tensor:
     """(…, K) from (…, B): the arithmetic of :class:`bandfuse.model.fusion.Kernel` in torch."""
     import torch
 
-    from bandfuse.optimise.parameters import ACTIVATIONS
+    from bandfuse.optimise.activations import ACTIVATIONS
 
     x = x if x.is_floating_point() else x.to(torch.get_default_dtype() if x.device.type == "mps" else torch.float64)
     matrix = torch.tensor(fusion.matrix[:, fusion.support], dtype=x.dtype, device=x.device)

@@ -26,23 +26,24 @@ try:
 except ImportError as error:
     raise ImportError("BandFuser needs scikit-learn: install bandfuse[sklearn].") from error
 
-from bandfuse.interop.arrays import require_units
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.config import TrainConfig, build
-from bandfuse.solve.design import Design, design
 from bandfuse.errors import BandfuseError, ConfigError, InputError
+from bandfuse.interop.arrays import require_units
 from bandfuse.model.fusion import unmasked
+from bandfuse.moments.census import Census
+from bandfuse.moments.tally import Question, reduce_windows
 from bandfuse.progress import silent
-from bandfuse.moments.tally import Census, Question, reduce_windows
-from bandfuse.trust.assess import plan
-from bandfuse.streaming.budget import Effort
-from bandfuse.training.fitting import fit_model
-from bandfuse.training.learn import make_groups, require_room
-from bandfuse.training.settings import is_assessed, resolve
-from bandfuse.tools.sampled import Sampling
-from bandfuse.survey.gather import BLOCKS_PER_SIDE, Survey
+from bandfuse.solve.design import Design, design
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
-from bandfuse.streaming.windows import Window, blocks
+from bandfuse.streaming.blocks import blocks
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.windows import Window
+from bandfuse.survey.survey import BLOCKS_PER_SIDE, Survey
+from bandfuse.training.arrange import make_groups, require_room
+from bandfuse.training.fitting import Sampling, fit_model
+from bandfuse.training.settings import is_assessed, resolve
+from bandfuse.trust.assess import plan
 
 Strength = float | Literal["auto"] | None
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandfuse.interop.arrays import band_coordinates
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import ConfigError, InputError
-from bandfuse.scenes.scene import Scene, open_scene, places
+from bandfuse.interop.arrays import band_coordinates
+from bandfuse.scenes.places import places
+from bandfuse.scenes.scene import Scene, open_scene
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.windows import Window
 
 if TYPE_CHECKING:

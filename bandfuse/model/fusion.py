@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {

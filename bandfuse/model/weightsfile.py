@@ -20,12 +20,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.solve.decoder import decoder, offsets
 from bandfuse.errors import BandfuseError, InputError
+from bandfuse.files.placing import recovered
+from bandfuse.model.decoder import decoder, offsets
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
-from bandfuse.files.placing import recovered
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
 
 VERSION = 2

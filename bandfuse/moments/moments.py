@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.gram import Product, double
+from bandfuse.spectral.bands import Floats
 
 FEW = 256
 """Pixels whose mean is near enough to that of all."""

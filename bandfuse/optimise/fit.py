@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.optimise.descent import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
-from bandfuse.solve.fit_result import DEFAULT_LR, DEFAULT_SCHEDULE, DEFAULT_STEPS, GAINED, Fit, Settings
-from bandfuse.solve.starts import feasible, initial
-from bandfuse.solve.layout import Layout
-from bandfuse.optimise.objectives.regression import Objective
-from bandfuse.progress import Progress, Ticks, silent
+from bandfuse.optimise.descent import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
+from bandfuse.optimise.objectives.base import Objective
 from bandfuse.optimise.parameters import Weights
+from bandfuse.progress import Progress, Ticks, silent
+from bandfuse.solve.fit_result import DEFAULT_LR, DEFAULT_SCHEDULE, DEFAULT_STEPS, GAINED, Fit, Settings
+from bandfuse.solve.layout import Layout
+from bandfuse.solve.starts import feasible, initial
+from bandfuse.spectral.bands import Bands, Floats
 
 Slots = Callable[[str], Slot]
 """Where the descents of a fit keep their state, by the name of the part."""

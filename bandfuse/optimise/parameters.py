@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandfuse.spectral.bands import Floats, Positions
 from bandfuse.solve.exact import sum_plane, unit_scale, whitener
 from bandfuse.solve.layout import Layout
+from bandfuse.spectral.bands import Floats, Positions
 
 
 class Linear(nn.Module):
@@ -129,16 +129,6 @@ CONSTRAINTS: dict[str, Callable[[Layout, Metric], Map]] = {
     "simplex": _simplex,
 }
 """Constraints per set of weights, by name; each builds its map θ → v."""
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda y: y,
-    "relu": torch.relu,
-    "leaky_relu": lambda y: nn.functional.leaky_relu(y, 0.01),
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "softplus": nn.functional.softplus,
-}
-"""The activations of :data:`bandfuse.model.fusion.ACTIVATIONS`, in torch."""
 
 
 class Weights(nn.Module):

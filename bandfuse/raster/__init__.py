@@ -19,6 +19,7 @@ Order inside the room, from the ground up::
     place      where and when an image was taken
 """
 
+from bandfuse.raster.acquisition import acquired, footprint, polygons_in
 from bandfuse.raster.align import (
     AlignedReader,
     Placing,
@@ -29,18 +30,18 @@ from bandfuse.raster.align import (
     placed,
     windowed,
 )
+from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
 from bandfuse.raster.ground import WITHOUT_CONTROL
+from bandfuse.raster.header_files import Header, said
 from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
-from bandfuse.raster.mask import OUTSIDE, Selection, is_json, opened_selection, select
+from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
-from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.ortho import orthorectified
-from bandfuse.raster.acquisition import acquired, footprint, polygons
+from bandfuse.raster.polygons import is_json
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
-from bandfuse.raster.header_files import Header, said
 from bandfuse.raster.write import FOLDERS, Encoding, Lost, Writer, band_tags, blank, driver_of, write_array
 from bandfuse.raster.zarr import CONTENT, mark_of
 
@@ -85,7 +86,7 @@ __all__ = [
     "opened_selection",
     "orthorectified",
     "placed",
-    "polygons",
+    "polygons_in",
     "quicklook",
     "said",
     "same_grid",

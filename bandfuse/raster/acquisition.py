@@ -33,13 +33,13 @@ def footprint(raster: Raster) -> dict[str, Any] | None:
         )
     except GDAL_ERRORS:
         return None
-    turned = [[_turned(r) for r in part] for part in polygons(found)]
+    turned = [[_turned(r) for r in part] for part in polygons_in(found)]
     if not all(np.isfinite(r).all() for part in turned for r in part):
         return None
     return {"type": found["type"], "coordinates": turned if found["type"] == "MultiPolygon" else turned[0]}
 
 
-def polygons(geometry: dict[str, Any]) -> list[Any]:
+def polygons_in(geometry: dict[str, Any]) -> list[Any]:
     """The polygons of a geometry, each a list of rings."""
     parts: list[Any] = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
     return parts

@@ -26,14 +26,14 @@ from rasterio.io import MemoryFile
 from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
-from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.netcdf import check_header
-from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by
-from bandfuse.spectral.remarks import Remark
 from bandfuse.files.textfile import readable
+from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by
+from bandfuse.raster.netcdf import check_header
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.metadata import RasterTags, band_table
+from bandfuse.spectral.remarks import Remark
 
 CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 """GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once. And GDAL leaves

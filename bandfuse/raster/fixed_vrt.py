@@ -12,12 +12,12 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import OutputError
 from bandfuse.files.names import for_gdal, from_vrt
 from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason
 from bandfuse.raster.header_files import vrt_of
 from bandfuse.raster.write import band_tags, imagery_tags
+from bandfuse.spectral.bands import Bands
 
 OWN = {"wavelength", "wavelengths", "wavelength_units", "wavelength_unit", "fwhm", "bbl"}
 """Tags that are replaced, in lower case with ``_`` for spaces."""

@@ -17,12 +17,12 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as gdal_copy
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.spectral.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
 from bandfuse.files.names import for_gdal
-from bandfuse.spectral.remarks import Remark
 from bandfuse.files.textfile import HEADER, TABLE, bytes_of, readable
+from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
+from bandfuse.spectral.remarks import Remark
 from bandfuse.spectral.units import number
 
 ASSUMED = {"interleave": "bsq", "byte_order": "0", "header_offset": "0", "data_type": "1"}

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.areas import majority
-from bandfuse.raster.align import AlignedPatch, AlignedReader
-from bandfuse.raster.describe import Raster
-from bandfuse.raster.mask import Mask, described, is_json, polygon_mask, read_geojson
-from bandfuse.raster.read import RasterPatch, Reader
 from bandfuse.moments.tally import MOST_STRATA
+from bandfuse.raster.align import AlignedPatch, AlignedReader
+from bandfuse.raster.areas import majority
+from bandfuse.raster.describe import Raster
+from bandfuse.raster.mask import Mask, described, polygon_mask
+from bandfuse.raster.polygons import is_json, read_geojson
+from bandfuse.raster.read import RasterPatch, Reader
+from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
+from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
 

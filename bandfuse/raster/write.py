@@ -20,12 +20,12 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import OutputError, nearest
+from bandfuse.raster.creation_options import check_options, check_type, grows
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
 from bandfuse.raster.ground import displaced, misplaced, placing, require_place
-from bandfuse.raster.creation_options import check_options, check_type, grows
 from bandfuse.raster.zarr import ARRAY, complete
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.windows import STACK_ROWS, Window
 
 

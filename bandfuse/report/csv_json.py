@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from bandfuse.results import TrainReport, WeightRow
 from bandfuse.files.textfile import guarded
+from bandfuse.results import TrainReport, WeightRow
 
 COLUMNS: tuple[str, ...] = tuple(WeightRow.model_fields)
 """The columns of weights.csv, in order."""

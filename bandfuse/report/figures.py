@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.report.numbers import SUPERSCRIPT, number, shorten
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
 from bandfuse.results import DroppedBand, WeightRow
+from bandfuse.spectral.bands import Floats
 
 LineStyle = Literal["-", "--", ":"]
 STYLES: tuple[LineStyle, ...] = ("-", "--", ":")

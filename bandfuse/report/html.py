@@ -14,8 +14,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
-from bandfuse.report import views
 from bandfuse.report import trust_tables as trusting
+from bandfuse.report import views
 from bandfuse.report.figures import curve_figure, loss_figure, weights_figure
 from bandfuse.report.maps import (
     MOST_DENSITIES,

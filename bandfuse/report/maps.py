@@ -16,12 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.report.figures import GAP_STEPS, ROUND_STEPS, WIDTH_IN, has_wavelengths, power_ticks, segments
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
 from bandfuse.results import OutputTrust, WeightRow
+from bandfuse.spectral.bands import Floats
 
 HEAT = "#3d8fc6"
 """Colour of pictures inside charts: seen on a light and on a dark page."""
@@ -83,8 +83,6 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
         for i, j in np.argwhere(counts > 0)
     ]  # fmt: skip
 
-
-# ---------------------------------------------------------------------------------------------------------- certainty
 
 SURE, UNSURE, ZERO = "sure", "unsure", "zero"
 
@@ -178,9 +176,6 @@ def halves(x: Floats) -> Floats:
     return halves
 
 
-# ------------------------------------------------------------------------------------------------------------- blocks
-
-
 @dataclass(frozen=True, eq=False)
 class _Panel:
     title: str
@@ -261,9 +256,6 @@ def _share(value: float) -> str:
     ('0.12', '50', '321')
     """
     return f"{100 * value:.0f}" if value >= 0.0995 else f"{100 * value:#.2g}" if value >= 1e-5 else "<0.001"
-
-
-# -------------------------------------------------------------------------------------------------------------- noise
 
 
 def noise_figure(noise: Sequence[BandNoise], *, label: str = "", key: str = "noise") -> str:

@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.report.figures import ROUND_STEPS, WIDTH_IN, has_wavelengths, segments
 from bandfuse.report.maps import HEAT, halves
 from bandfuse.report.numbers import shorten
 from bandfuse.report.svg import INK, SERIES, chart_style, to_svg
 from bandfuse.results import WeightRow
+from bandfuse.spectral.bands import Floats
 
 Rows = Mapping[str, Sequence[WeightRow]]
 BELOW = "#d9793b"

@@ -10,8 +10,8 @@ import matplotlib.image
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError
+from bandfuse.spectral.bands import Floats
 
 Limits = tuple[tuple[float, float], ...]
 """Lowest and highest shown value of each channel."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from bandfuse.report.page_data import BlockErrors, Density
 from bandfuse.solve.scores import Pairs
-from bandfuse.trust.refits import folded, pairs_of
-from bandfuse.training.learn import Trained
+from bandfuse.training.trained import Trained
 from bandfuse.trust.folds import runs
+from bandfuse.trust.refits import folded, pairs_of
 
 Place = tuple[int, int]
 """Scene and block; a random part is of scene −1."""

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import shorten
 from bandfuse.model.fusion import Fusion
 from bandfuse.raster import Raster, describe, quicklook
-from bandfuse.report.page_data import BandNoise, Page
 from bandfuse.report.csv_json import write_csv, write_json
+from bandfuse.report.page_data import BandNoise, Page
 from bandfuse.results import TrainReport
-from bandfuse.scenes.scene import target_bands
 from bandfuse.runs.block_errors import block_errors, held_pairs
 from bandfuse.runs.block_errors import densities as counted
-from bandfuse.training.learn import Trained
 from bandfuse.runs.verdict import verdict
+from bandfuse.scenes.scene import target_bands
+from bandfuse.spectral.bands import Floats
+from bandfuse.training.trained import Trained
 
 if TYPE_CHECKING:
     from bandfuse.report.html import Quicklook

@@ -25,12 +25,12 @@ from bandfuse.results import (
     TrainReport,
     WeightRow,
 )
-from bandfuse.solve.scores import Judged, judge
-from bandfuse.trust.refits import pairs_of, peak_of
-from bandfuse.training.learn import Trained
-from bandfuse.scenes.alignment import alignment_rows
 from bandfuse.runs.trust_rows import finite_or_none, trust_of
+from bandfuse.scenes.alignment import alignment_rows
+from bandfuse.solve.scores import Judged, judge
+from bandfuse.training.trained import Trained
 from bandfuse.trust.fold_problems import Strength
+from bandfuse.trust.refits import pairs_of, peak_of
 
 CUBE, CLASSES = "cube", "classes"
 """The names under which the scores of reconstruction and separability stand: they belong to all outputs together."""

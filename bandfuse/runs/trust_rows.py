@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.results import (
     CurvePoint,
     Estimate,
@@ -16,10 +15,11 @@ from bandfuse.results import (
     WindowRow,
 )
 from bandfuse.solve.squares import Split
+from bandfuse.spectral.bands import Floats
+from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import Plan
-from bandfuse.training.learn import Trained
-from bandfuse.trust.published import compare
 from bandfuse.trust.indistinguishable import condition, runs
+from bandfuse.trust.published import compare
 from bandfuse.trust.response_shape import response_shape
 from bandfuse.trust.stability import stability
 

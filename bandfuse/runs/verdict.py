@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from bandfuse.goals import MEASURES, Measure
 from bandfuse.report.numbers import share
 from bandfuse.results import Scores, TrainReport
-from bandfuse.trust.assess import BOOTSTRAP, JACKKNIFE
-from bandfuse.training.learn import Trained
-from bandfuse.tools.sampled import CONVERGED
 from bandfuse.survey.gather import NOT_DRAWN
+from bandfuse.training.fitting import CONVERGED
+from bandfuse.training.trained import Trained
+from bandfuse.trust.assess import BOOTSTRAP, JACKKNIFE
 
 INTERVALS = {
     BOOTSTRAP: "Intervals are percentiles of 200 resamples of blocks, the regularisation not chosen anew. For "
@@ -27,25 +26,6 @@ LEAK = (
     "What was held out are random pixels, whose neighbours were trained on: these scores leak. On another part of the "
     "scene expect less."
 )
-
-
-@dataclass(frozen=True)
-class Measure:
-    """The score that decides: its key, its name in a sentence, and a difference that is worth a word."""
-
-    key: str
-    name: str
-    worth: float
-    words: str
-
-
-MEASURES = {
-    "regression": Measure("r2", "R²", 1e-3, "0.1 % of the variance"),
-    "reconstruction": Measure("r2", "R²", 1e-3, "0.1 % of the variance"),
-    "separability": Measure("accuracy", "accuracy", 0.01, "1 % of the pixels"),
-    "snr": Measure("snr_db", "signal to noise in dB", 0.1, "0.1 dB"),
-}
-"""By objective."""
 
 
 def verdict(report: TrainReport, trained: Trained) -> list[str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.config import Aligning
-from bandfuse.scenes.displacement import Shift, displacement, suspicious
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import Raster, opened_selection
 from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
-from bandfuse.scenes.scene import Place, Scene, open_scene
+from bandfuse.scenes.displacement import Shift, displacement, suspicious
+from bandfuse.scenes.places import Place
+from bandfuse.scenes.scene import Scene, open_scene
+from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import SHUFFLED, Window, tile
 
 SIDE, LEAST, FINE = 256, 64, 1024

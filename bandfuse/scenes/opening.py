@@ -9,12 +9,14 @@ import numpy as np
 
 from bandfuse.config import TrainConfig
 from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.scenes.alignment import open_aligned
+from bandfuse.scenes.attempts import attempt, misfits
+from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.places import Place, limited, places
+from bandfuse.scenes.scene import Scene, target_bands, target_names
+from bandfuse.scenes.value_ranges import in_units
 from bandfuse.spectral.band_order import require_order
 from bandfuse.spectral.detectors import without_overlaps
-from bandfuse.scenes.scene import Place, Scene, check_inputs, limited, places, target_bands, target_names
-from bandfuse.scenes.attempts import attempt, misfits
-from bandfuse.scenes.value_ranges import in_units
-from bandfuse.scenes.alignment import open_aligned
 
 
 @dataclass(frozen=True, eq=False)

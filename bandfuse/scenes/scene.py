@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
-from string import Formatter
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands
-from bandfuse.scenes.displacement import Shift
-from bandfuse.errors import ConfigError, InputError, MismatchError, nearest, shorten
-from bandfuse.spectral.band_order import position_remark, require_order
+from bandfuse.errors import ConfigError, InputError, nearest, shorten
 from bandfuse.raster import (
     AlignedReader,
     Choice,
@@ -38,28 +32,15 @@ from bandfuse.raster import (
     select,
     windowed,
 )
+from bandfuse.scenes.displacement import Shift
+from bandfuse.scenes.places import Place, long_key, short_key, wavelength_files
+from bandfuse.spectral.band_order import position_remark
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
-from bandfuse.spectral.resampling import tolerance
 from bandfuse.streaming.windows import Window
-
-MAIN = "scene"
-"""The name of the source that a positional SCENE is."""
 
 TARGET = "target"
 """The name by which a setting of sources speaks of the target."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """The file names of one scene: its key, its sources by name, and a target or labels; and which pixels count."""
-
-    key: str
-    sources: tuple[tuple[str, str], ...]
-    target: str | None = None
-    labels: str | None = None
-    mask: str | None = None
-    bounds: tuple[float, float, float, float] | None = None
-    window: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +80,7 @@ class Scene:
     def names(self) -> list[str]:
         """What the scene may be called: its key, and the names that it gets beside others of its stem."""
         first = self.rasters[0].path
-        return list(dict.fromkeys([self.key, _long_key(first), _short_key(first)]))
+        return list(dict.fromkeys([self.key, long_key(first), short_key(first)]))
 
     @property
     def bands(self) -> Bands:
@@ -180,142 +161,6 @@ def target_names(target: Raster) -> list[str] | None:
     return None if names == [f"b{i + 1}" for i in positions] else names
 
 
-def pair_of(text: str, flag: str) -> tuple[str, str]:
-    """NAME and VALUE of ``NAME=VALUE``."""
-    name, equals, value = text.partition("=")
-    if not (equals and name.strip() and value.strip()):
-        raise ConfigError(f"{flag} cannot be read", got=repr(text), expected="NAME=VALUE")
-    return name.strip(), value.strip()
-
-
-def fill_template(
-    text: str, first: str, flag: str, more: Mapping[str, str] | None = None, folder: str | Path = ""
-) -> str:
-    """Fill ``{parent}``, ``{stem}``, ``{name}`` and ``{suffix}`` of a scene's first file into a template, and further
-    words that are known of it. Braces of what is there by that name, from ``folder``, are no template."""
-    path = Path(first)
-    there = _there(text, folder)
-    text = there.replace("{", "{{").replace("}", "}}") + text[len(there) :]
-    fields = {"parent": str(path.parent), "stem": path.stem, "name": path.name, "suffix": path.suffix}
-    fields |= more or {}
-    try:
-        parts = list(Formatter().parse(text))
-    except ValueError:
-        parts = [("", text, "", None)]
-    if any(name is not None and (name not in fields or form or turn) for _, name, form, turn in parts):
-        raise ConfigError(
-            f"{flag} template cannot be filled", got=repr(text),
-            expected=" ".join(f"{{{name}}}" for name in fields), remedy="A brace of a name is written twice: {{ or }}.",
-        )  # fmt: skip
-    return text.format(**fields)
-
-
-def _there(text: str, folder: str | Path = "") -> str:
-    """The longest leading part of a path with braces that is a file or a folder by that name; empty for none."""
-    ends = [len(text), *(i for i in reversed(range(len(text))) if text[i] in ("/", os.sep))]
-    return next((text[:i] for i in ends if "{" in text[:i] and os.path.exists(os.path.join(folder, text[:i]))), "")
-
-
-def _is_template(text: str) -> bool:
-    return "{" in text and _there(text) != text
-
-
-def _spread(given: Sequence[str], firsts: Sequence[str], flag: str) -> list[str]:
-    """One file per scene, from a template or from a list in scene order."""
-    if len(given) == 1 and len(firsts) > 1 and not _is_template(given[0]):
-        raise ConfigError(
-            f"one {flag} for {len(firsts)} scenes", got=repr(given[0]),
-            expected=f"a template such as {{parent}}/{{stem}}_t.tif, or {len(firsts)} files in scene order",
-        )  # fmt: skip
-    if len(given) == 1 and "{" in given[0]:
-        return [fill_template(given[0], first, flag) for first in firsts]
-    if len(given) != len(firsts):
-        raise ConfigError(f"{flag} does not fit the scenes", got=f"{len(given)} files", expected=f"{len(firsts)}")
-    return list(given)
-
-
-def places(
-    scenes: Sequence[str], sources: Sequence[str], targets: Sequence[str], labels: Sequence[str] = ()
-) -> list[Place]:
-    """Arrange what the command line gives into scenes.
-
-    Parameters
-    ----------
-    scenes : positional files, each a scene.
-    sources : ``NAME=PATH``: repeated in scene order, or a template; they alone make the scenes if no file is given.
-    targets, labels : a template, or one file per scene; empty for none.
-    """
-    named: dict[str, list[str]] = {}
-    for text in sources:
-        name, path = pair_of(text, "--source")
-        named.setdefault(name, []).append(path)
-    if scenes and MAIN in named:
-        raise ConfigError(f"source name {MAIN!r} is taken by the positional scene", remedy="Choose another name.")
-    if not scenes and not named:
-        raise ConfigError("no scene is given", expected="SCENE files, or --source NAME=PATH")
-    firsts = list(scenes) if scenes else next(iter(named.values()))
-    spread = {MAIN: list(scenes)} if scenes else {}
-    spread |= {name: _spread(paths, firsts, f"--source {name}=") for name, paths in named.items()}
-    nothing: list[str | None] = [None] * len(firsts)
-    goals = [*_spread(targets, firsts, "--target")] if targets else nothing
-    classes = [*_spread(labels, firsts, "--labels")] if labels else nothing
-    keys = _keys(firsts)
-    return [
-        Place(keys[i], tuple((name, paths[i]) for name, paths in spread.items()), goals[i], classes[i])
-        for i in range(len(firsts))
-    ]
-
-
-def limited(
-    places: Sequence[Place],
-    masks: Sequence[str],
-    bounds: tuple[float, float, float, float] | None,
-    window: tuple[int, int, int, int] | None,
-) -> list[Place]:
-    """The same places, with what limits the pixels that count.
-
-    Parameters
-    ----------
-    masks : a template, one file per scene, one file for all, or none.
-    bounds : least x and y, greatest x and y in the scene's CRS.
-    window : first row and column from 0, number of rows and columns.
-    """
-    firsts = [place.sources[0][1] for place in places]
-    if len(masks) == 1 and not _is_template(masks[0]):
-        masks = [*masks] * len(firsts)
-    spread: list[str | None] = [*_spread(masks, firsts, "--mask")] if masks else [None] * len(firsts)
-    return [replace(place, mask=mask, bounds=bounds, window=window) for place, mask in zip(places, spread, strict=True)]
-
-
-def names_of(firsts: Sequence[str]) -> list[str]:
-    """The stem of each scene's first file; with the folder's name before it where stems repeat."""
-    count = Counter(map(_short_key, firsts))
-    return [_short_key(f) if count[_short_key(f)] == 1 else _long_key(f) for f in firsts]
-
-
-def _keys(firsts: Sequence[str]) -> list[str]:
-    """The names of scenes, all different.
-
-    Raises
-    ------
-    ConfigError : two scenes are the same file, or still share their key.
-    """
-    keys = names_of(firsts)
-    count = Counter(keys)
-    twice = [f for f, k in zip(firsts, keys, strict=True) if count[k] > 1]
-    if twice:
-        raise ConfigError("scenes cannot be told apart by name", got=shorten(twice), remedy="Rename one of them.")
-    return keys
-
-
-def _short_key(path: str) -> str:
-    return Path(path).stem or Path(path).name
-
-
-def _long_key(path: str) -> str:
-    return f"{Path(path).resolve().parent.name}_{_short_key(path)}"
-
-
 def open_scene(
     place: Place,
     *,
@@ -341,7 +186,7 @@ def open_scene(
     ------
     InputError, MismatchError : files that cannot be read, or that cannot be brought to one grid.
     """
-    tables = _tables(wavelengths, place)
+    tables = wavelength_files(wavelengths, place)
     fills = _fills(nodata, place)
     rasters = tuple(_filled(describe(path, name, tables.get(name)), fills.get(name)) for name, path in place.sources)
     first = rasters[0]
@@ -392,29 +237,6 @@ def _labels(
     return describe_labels(path, seen, field=field, unlabelled=unlabelled)
 
 
-def _tables(given: Sequence[str], place: Place) -> dict[str, str]:
-    """The files with wavelengths, by source: ``NAME=FILE``, or one FILE for the only source; or templates.
-
-    Raises
-    ------
-    ConfigError : a source that there is not, or a file for several sources.
-    """
-    names, first = [name for name, _ in place.sources], place.sources[0][1]
-    found: dict[str, str] = {}
-    for text in given:
-        name, equals, file = text.partition("=")
-        if not (equals and name.strip() in names):
-            if len(names) > 1:
-                raise ConfigError("--wavelengths does not name a source", got=repr(text), expected="NAME=FILE",
-                                  remedy=nearest(name.strip(), names))  # fmt: skip
-            name, file = names[0], text
-        if name.strip() in found:
-            raise ConfigError(f"two --wavelengths for source {name.strip()!r}", got=shorten(given), expected="one file")
-        file = file.strip()
-        found[name.strip()] = fill_template(file, first, "--wavelengths") if "{" in file else file
-    return found
-
-
 def _fills(given: Sequence[str], place: Place) -> dict[str, str]:
     """What means missing, by source: ``NAME=V``, or one V for the only source; ``target=V`` for the target.
 
@@ -443,57 +265,6 @@ def _filled(raster: Raster, nodata: str | None) -> Raster:
     return raster if nodata is None else declared(raster, nodata)
 
 
-def check_inputs(scene: Scene, expected: Bands) -> None:
-    """A scene must have the bands that weights were learned for.
-
-    Band counts per source must agree; where both have wavelengths, these may differ by half a FWHM at most (by half
-    the spacing of the bands where no FWHM is known). Where wavelengths are unknown, no band may have the name of
-    another one.
-
-    Raises
-    ------
-    MismatchError : naming the first band that differs.
-    """
-    bands = scene.bands
-    if bands.sources != expected.sources and len(bands.sources) != len(expected.sources):
-        raise MismatchError(
-            f"scene {scene.key!r} has other sources than the weights",
-            got=shorten(bands.sources), expected=shorten(expected.sources),
-            remedy="Give each with --source NAME=PATH.",
-        )  # fmt: skip
-    if len(bands) != len(expected):
-        raise MismatchError(
-            f"scene {scene.key!r} has another number of bands than the weights",
-            got=f"{len(bands)} bands in {shorten(r.path for r in scene.rasters)}",
-            expected=f"{len(expected)} bands",
-        )
-    if bands.sources != expected.sources:
-        raise MismatchError(
-            f"scene {scene.key!r} has sources of other names than the weights",
-            got=shorten(bands.sources), expected=shorten(expected.sources),
-        )  # fmt: skip
-    if bands.source != expected.source:
-        got, want = Counter(bands.source), Counter(expected.source)
-        raise MismatchError(
-            f"sources of scene {scene.key!r} have other numbers of bands than the weights",
-            got=shorten(f"{name} with {n}" for name, n in got.items()),
-            expected=shorten(f"{name} with {n}" for name, n in want.items()),
-        )
-    for name, names, wanted in _unplaced(bands, expected):
-        of = f"scene {scene.key!r}" + (f", source {name!r}," if len(bands.sources) > 1 else "")
-        require_order(of, names, wanted)
-    apart = np.abs(bands.wavelength_nm - expected.wavelength_nm)
-    allowed = tolerance(expected)
-    off = np.flatnonzero(np.nan_to_num(apart, nan=0.0) > allowed)
-    if len(off):
-        i = int(off[np.argmax(apart[off])])
-        raise MismatchError(
-            f"{len(off)} bands of scene {scene.key!r} lie at other wavelengths than the weights",
-            got=f"{bands.label(i)}",
-            expected=f"{expected.wavelength_nm[i]:.1f} nm within {allowed[i]:.1f} nm",
-        )
-
-
 def input_remarks(scene: Scene, expected: Bands) -> list[str]:
     """What a user should know of the files of a scene that weights are used on: what GDAL warned of, and bands that are
     taken by position."""
@@ -505,11 +276,11 @@ def input_remarks(scene: Scene, expected: Bands) -> list[str]:
     ]
     lost = expected.has_wavelengths and not np.isfinite(scene.bands.wavelength_nm).any()
     unknown = f"{scene.key}: no wavelengths are known: the bands are taken by position"
-    remarks = [position_remark(scene.key, names, wanted) for _, names, wanted in _unplaced(scene.bands, expected)]
+    remarks = [position_remark(scene.key, names, wanted) for _, names, wanted in unplaced(scene.bands, expected)]
     return [*warned, *([unknown] if lost else []), *filter(None, remarks)]
 
 
-def _unplaced(bands: Bands, expected: Bands) -> list[tuple[str, list[str], list[str]]]:
+def unplaced(bands: Bands, expected: Bands) -> list[tuple[str, list[str], list[str]]]:
     """By source the names of bands, and those expected, where wavelengths cannot tell the bands apart."""
     found = []
     for source in bands.sources:
@@ -519,12 +290,3 @@ def _unplaced(bands: Bands, expected: Bands) -> list[tuple[str, list[str], list[
         if not known[good].all():
             found.append((source, [bands.name[i] for i in here], [expected.name[i] for i in here]))
     return found
-
-
-def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:
-    """Bands that are dead in any scene, with the reason; the scene is named where there are several."""
-    reasons: dict[int, str] = {}
-    for scene, found in zip(scenes, dead, strict=True):
-        for position, reason in found.items():
-            reasons.setdefault(position, reason if len(scenes) == 1 else f"{reason} in {scene.key}")
-    return reasons

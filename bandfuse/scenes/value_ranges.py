@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.config import AnyUnits, Units
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.fusion import Fusion
+from bandfuse.moments.sample import thinly
 from bandfuse.raster import AlignedReader, Raster, Reader
 from bandfuse.scenes.scene import Scene, target_bands
-from bandfuse.tools.sampling import thinly
+from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.value_units import LIMIT, WORTH_SAYING, Unlike, Values, unlike
 from bandfuse.streaming.windows import Window
 

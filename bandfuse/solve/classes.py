@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.moments.moments import Moments
+from bandfuse.spectral.bands import Floats
 
 Numbers = NDArray[np.int64]
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.errors import MismatchError
+from bandfuse.model.decoder import decoder
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.moments import Moments
-
-UNUSED = "not used in the training"
-"""Why a band cannot be rebuilt, where nothing else was said against it."""
 
 CUT = 1e-12
 """Correlations of the outputs have no inverse along directions with less than this part of the largest variance."""
@@ -39,38 +34,3 @@ def least_squares(fusion: Fusion, bands: Moments, used: Sequence[int]) -> Fusion
     matrix[list(used)] = inner_map
     offset[list(used)] = bands.mean - inner_map @ (w @ bands.mean + fusion.offset)
     return decoder(matrix, offset, fusion.inputs, fusion.outputs)
-
-
-def decoder(matrix: Floats, offset: Floats, inputs: Bands, outputs: Bands) -> Fusion:
-    """The decoder as a fusion of the K outputs; bands whose offset is NaN get a reason, and come out missing.
-
-    Raises
-    ------
-    MismatchError : shapes that do not fit the tables.
-    """
-    if offset.shape != (len(inputs),):
-        raise MismatchError("offset of a decoder", got=f"shape {offset.shape}", expected=f"shape ({len(inputs)},)")
-    lost = np.isnan(offset)
-    rebuilt = inputs.dropping({int(i): UNUSED for i in np.flatnonzero(lost)})
-    return Fusion(matrix, np.ones(len(inputs)), np.where(lost, 0.0, offset), outputs, rebuilt)
-
-
-def offsets(made: Fusion) -> Floats:
-    """(B,) the offsets of a decoder as they are stored: NaN where a band is not rebuilt."""
-    return np.where(made.outputs.good, made.offset, np.nan)
-
-
-def as_read(made: Fusion, bands: Bands, name: str) -> Fusion:
-    """The decoder for a raster of this name, whose bands come from another source than the training's outputs.
-
-    Raises
-    ------
-    MismatchError : another number of bands.
-    """
-    if len(bands) != len(made.inputs):
-        raise MismatchError(
-            f"{name} has another number of bands than the weights have outputs",
-            got=f"{len(bands)} bands",
-            expected=f"{len(made.inputs)} bands, as these weights fuse them",
-        )
-    return replace(made, inputs=replace(made.inputs, source=bands.source))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import GroupError, MismatchError, nearest, shorten
-from bandfuse.spectral.groups import Group
 from bandfuse.solve.layout import Layout, across, within
-from bandfuse.spectral.lobe import main_lobe
 from bandfuse.spectral.band_order import require_order
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.groups import Group
+from bandfuse.spectral.lobe import main_lobe
 
 
 @dataclass(frozen=True, eq=False)

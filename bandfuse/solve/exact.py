@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import RunError
 from bandfuse.solve.nnls import nonnegative_gram
+from bandfuse.spectral.bands import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.solve.layout import Layout
+from bandfuse.spectral.bands import Floats
 
 
 def normalise(weight: Floats, constraint: str) -> Floats:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats, Positions
 from bandfuse.errors import GroupError, shorten
+from bandfuse.spectral.bands import Floats, Positions
 from bandfuse.spectral.groups import Group
 
 KINDS = ("scalar", "channel", "instance")

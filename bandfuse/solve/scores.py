@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.moments import Moments, total
+from bandfuse.spectral.bands import Floats
 
 Score = dict[str, float | None]
 

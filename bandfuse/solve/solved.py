@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.solve.exact import CONE, optimality, solve
 from bandfuse.solve.fit_result import Fit
 from bandfuse.solve.layout import Layout
 from bandfuse.solve.squares import Squares
+from bandfuse.spectral.bands import Floats
 
 SURE = 1e-9
 """How far a solution may be from fulfilling the conditions of its optimum, in standardised units."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
+from bandfuse.moments.moments import Moments
 from bandfuse.solve.exact import Quadratic
 from bandfuse.solve.layout import Layout
-from bandfuse.moments.moments import Moments
+from bandfuse.spectral.bands import Floats
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import ConfigError
 from bandfuse.solve.layout import Layout
+from bandfuse.spectral.bands import Bands, Floats
 
 
 def uniform(layout: Layout, bands: Bands, random: np.random.Generator) -> Floats:

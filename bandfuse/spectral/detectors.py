@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import ConfigError, shorten
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
 
 

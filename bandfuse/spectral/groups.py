@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import GroupError, nearest, shorten
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.sensors import find
 
 _RANGE_NM = re.compile(r"(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*(nm|um|µm)", re.IGNORECASE)

@@ -13,11 +13,11 @@ from itertools import zip_longest
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import shorten
+from bandfuse.files.textfile import shown
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.headers import Stated, envi_list, unit_of
 from bandfuse.spectral.remarks import Remark
-from bandfuse.files.textfile import shown
 from bandfuse.spectral.units import UNITS_NM, number, plausible, quantity, scale_of, spelling
 
 Tags = Mapping[str, str]

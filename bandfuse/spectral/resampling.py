@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats, Positions
 from bandfuse.errors import MismatchError, shorten
+from bandfuse.spectral.bands import Bands, Floats, Positions
 from bandfuse.spectral.sensors import Sensor, SensorBand
 
 FAR = 3.0

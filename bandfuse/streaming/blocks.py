@@ -2,12 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.streaming.windows import BlockGrid
+from bandfuse.streaming.windows import CELL_COLS, STACK_ROWS, Window, cuts
+
+
+@dataclass(frozen=True)
+class BlockGrid:
+    """The blocks of a scene: edges of rows and of columns, first 0, last the size of the scene."""
+
+    row_edges: tuple[int, ...]
+    col_edges: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of blocks."""
+        return (len(self.row_edges) - 1) * (len(self.col_edges) - 1)
+
+
+def blocks(shape: tuple[int, int], per_side: int) -> BlockGrid:
+    """Cut a scene into at most per_side × per_side nearly equal blocks.
+
+    >>> blocks((10, 3), 4)
+    BlockGrid(row_edges=(0, 2, 5, 7, 10), col_edges=(0, 1, 2, 3))
+    """
+
+    def edges(size: int) -> tuple[int, ...]:
+        n = max(1, min(per_side, size))
+        return tuple(i * size // n for i in range(n + 1))
+
+    return BlockGrid(edges(shape[0]), edges(shape[1]))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part of one stack that lies in one block: ``block`` is the block's number, ``column`` the stack's column."""
+
+    block: int
+    column: int
+    window: Window
+
+
+def pieces(window: Window, grid: BlockGrid) -> Iterator[Piece]:
+    """Cut a window at the edges of stacks and blocks, row by row."""
+    n_cols = len(grid.col_edges) - 1
+    for i, (top, bottom) in enumerate(pairwise(grid.row_edges)):
+        for j, (left, right) in enumerate(pairwise(grid.col_edges)):
+            r0, r1 = max(top, window.row), min(bottom, window.row + window.rows)
+            c0, c1 = max(left, window.col), min(right, window.col + window.cols)
+            if r0 >= r1 or c0 >= c1:
+                continue
+            for r, r2 in pairwise(cuts(r0, r1, STACK_ROWS)):
+                for c, c2 in pairwise(cuts(c0, c1, CELL_COLS)):
+                    yield Piece(i * n_cols + j, c // CELL_COLS, Window(r, c, r2 - r, c2 - c))
+
 
 SHARE = 5
 """One block in this many is held out."""

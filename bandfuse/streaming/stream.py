@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.model.fusion import Kernel
 from bandfuse.progress import Progress, silent
+from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window, cells
 
 R = TypeVar("R")

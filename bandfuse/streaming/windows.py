@@ -40,20 +40,7 @@ class Window:
         return slice(r, r + self.rows), slice(c, c + self.cols)
 
 
-@dataclass(frozen=True)
-class BlockGrid:
-    """The blocks of a scene: edges of rows and of columns, first 0, last the size of the scene."""
-
-    row_edges: tuple[int, ...]
-    col_edges: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """Number of blocks."""
-        return (len(self.row_edges) - 1) * (len(self.col_edges) - 1)
-
-
-def _cuts(start: int, stop: int, step: int) -> list[int]:
+def cuts(start: int, stop: int, step: int) -> list[int]:
     """Edges from start to stop at multiples of step."""
     inner = range(start - start % step + step, stop, step)
     return [start, *inner, stop]
@@ -137,8 +124,8 @@ def at_random(count: int, seed: int) -> Iterator[int]:
 
 def cells(window: Window) -> Iterator[Window]:
     """The cells of the scene's grid in a window, row by row; cut where the window ends."""
-    for r, r2 in pairwise(_cuts(window.row, window.row + window.rows, CELL_ROWS)):
-        for c, c2 in pairwise(_cuts(window.col, window.col + window.cols, CELL_COLS)):
+    for r, r2 in pairwise(cuts(window.row, window.row + window.rows, CELL_ROWS)):
+        for c, c2 in pairwise(cuts(window.col, window.col + window.cols, CELL_COLS)):
             yield Window(r, c, r2 - r, c2 - c)
 
 
@@ -221,40 +208,3 @@ def plan_parts(
         for part in parts
         for w in plan((part.rows, part.cols), stored, bytes_per_pixel, window_bytes)
     )
-
-
-def blocks(shape: tuple[int, int], per_side: int) -> BlockGrid:
-    """Cut a scene into at most per_side × per_side nearly equal blocks.
-
-    >>> blocks((10, 3), 4)
-    BlockGrid(row_edges=(0, 2, 5, 7, 10), col_edges=(0, 1, 2, 3))
-    """
-
-    def edges(size: int) -> tuple[int, ...]:
-        n = max(1, min(per_side, size))
-        return tuple(i * size // n for i in range(n + 1))
-
-    return BlockGrid(edges(shape[0]), edges(shape[1]))
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The part of one stack that lies in one block: ``block`` is the block's number, ``column`` the stack's column."""
-
-    block: int
-    column: int
-    window: Window
-
-
-def pieces(window: Window, grid: BlockGrid) -> Iterator[Piece]:
-    """Cut a window at the edges of stacks and blocks, row by row."""
-    n_cols = len(grid.col_edges) - 1
-    for i, (top, bottom) in enumerate(pairwise(grid.row_edges)):
-        for j, (left, right) in enumerate(pairwise(grid.col_edges)):
-            r0, r1 = max(top, window.row), min(bottom, window.row + window.rows)
-            c0, c1 = max(left, window.col), min(right, window.col + window.cols)
-            if r0 >= r1 or c0 >= c1:
-                continue
-            for r, r2 in pairwise(_cuts(r0, r1, STACK_ROWS)):
-                for c, c2 in pairwise(_cuts(c0, c1, CELL_COLS)):
-                    yield Piece(i * n_cols + j, c // CELL_COLS, Window(r, c, r2 - r, c2 - c))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.raster import Raster
-from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.attempts import each
+from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import target_sample
+from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.value_units import LIMIT, WORTH_SAYING, Unlike, Values, unlike
 
 

@@ -3,17 +3,105 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import shorten
+from bandfuse.moments.census import Census, look
 from bandfuse.moments.moments import Moments, total
-from bandfuse.scenes.scene import Scene, common_reasons
+from bandfuse.moments.sample import thinly
+from bandfuse.raster import opened_selection
 from bandfuse.scenes.attempts import each
+from bandfuse.scenes.scene import Scene
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.gather import Inquiry, Look, dead_of, scout
+from bandfuse.streaming.stream import each_window
+from bandfuse.streaming.windows import STACK_ROWS, Window, at_random, cells, tile
+from bandfuse.survey.missing import common_reasons, dead_of
+
+SCOUT_STACKS = 8
+"""Stacks that are looked at to guess the dead bands."""
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the noise too; the
+    pixels dealt to so many ``random_parts``; all of them, or about ``most``. ``device``, ``precision``: where
+    moments are computed, and how precisely; auto: by the look of the first windows. ``squares_only``: nothing but
+    squared errors of outputs is asked for, so that bands of different groups need not meet. ``skip``: all scenes that
+    fail are looked for. ``any_units``: scenes may hold values in different units."""
+
+    seed: int
+    sample: int
+    noise: bool = False
+    random_parts: int = 0
+    device: str = "cpu"
+    precision: str = "auto"
+    most: int | None = None
+    squares_only: bool = False
+    skip: bool = False
+    any_units: bool = False
+
+    def of_scene(self, scene: Scene, scenes: Sequence[Scene]) -> Inquiry:
+        """With the scene's share of the pixels."""
+        if self.most is None:
+            return self
+        pixels = [s.shape[0] * s.shape[1] for s in scenes]
+        return replace(self, most=-(-self.most * scene.shape[0] * scene.shape[1] // sum(pixels)))
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a few windows of a scene tell of some bands: their census; moments over the first cell of each, if they are
+    to tell the precision; and a (D, n) sample of the pixels, NaN where missing."""
+
+    census: Census
+    moments: Moments
+    sample: Floats
+
+
+def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> Look:
+    """The look of a few stacks in which pixels count, chosen by the seed: census of the wanted bands, and if they are
+    to tell the precision their moments over the first cell of each stack."""
+    stacks = tile(scene.shape, STACK_ROWS, 256)
+    order = at_random(len(stacks), inquiry.seed)
+    census, moments, samples = Census.zero(len(wanted)), Moments.zero(len(wanted)), [np.empty((len(wanted), 0))]
+    with (
+        opened_selection(scene.where) as where,
+        scene.reader(wanted) as reader,
+    ):
+        some = (i for i in order if where is None or not where.outside(stacks[i]).all())
+        chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
+
+        def seen(window: Window) -> Look:
+            patch = reader.read(window)
+            outside = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
+            found, first, sample = Census.zero(len(wanted)), Moments.zero(len(wanted)), samples[0]
+            for cell in cells(window):
+                here = cell.within(window)
+                inside = ~outside[here].ravel()
+                counted, values, _ = look(patch.cell(*here), inside, len(wanted))
+                found += counted
+                if not sample.size and inside.any():
+                    sample = thinly(values[:, inside])
+                if inquiry.precision == "auto" and not first.count:
+                    first = _moments_of(values[:, inside])
+            return Look(found, first, sample)
+
+        for _, part in each_window(chosen, seen, threads=effort.threads):
+            census, moments = census + part.census, moments + part.moments
+            samples.append(part.sample)
+    return Look(census, moments, np.concatenate(samples, axis=1))
+
+
+def _moments_of(z: Floats) -> Moments:
+    """Of the pixels in which nothing is missing, a dead band standing in as zeros."""
+    finite = np.isfinite(z)
+    alive = finite.any(axis=1, keepdims=True)
+    whole = np.logical_and.reduce(finite | ~alive, axis=0)
+    return Moments.of_columns(np.ascontiguousarray(np.where(alive, z, 0.0)[:, whole]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.config import ApplyConfig, TrainConfig
-from bandfuse.files.whole import Contents, check_folder, whole_folder
+from bandfuse.files.guards import Contents, check_folder
+from bandfuse.files.whole import whole_folder
+from bandfuse.model.weightsfile import load
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, blank, write_array
 from bandfuse.results import DemoResult
+from bandfuse.runs.folder import RUN_CONTENTS
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.synthetic import SyntheticScene, scene
 from bandfuse.tools.apply import apply
-from bandfuse.tools.train import RUN_CONTENTS, train
-from bandfuse.model.weightsfile import load
+from bandfuse.tools.train import train
 
 CUBE, TARGET, ANSWER, FUSED, RUN = "cube.tif", "target.tif", "true_weights.csv", "fused.tif", "run"
 CONTENTS = Contents(

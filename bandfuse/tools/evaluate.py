@@ -8,34 +8,29 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
+from bandfuse.checks.fill import fill_messages
 from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.model.fusion import Fusion, Kernel
-from bandfuse.spectral.band_order import require_order
+from bandfuse.model.weightsfile import load
+from bandfuse.moments.tally import Question, Tally, reduce_windows
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
-from bandfuse.scenes.scene import (
-    Scene,
-    check_inputs,
-    input_remarks,
-    left_out_messages,
-    limited,
-    places,
-    target_bands,
-    target_names,
-)
-from bandfuse.solve.scores import Pairs, judge
-from bandfuse.streaming.stream import Cell, Patch, Source
-from bandfuse.moments.tally import Question, Tally, reduce_windows
-from bandfuse.streaming.budget import Effort
-from bandfuse.checks.fill import fill_messages
-from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
-from bandfuse.survey.gather import SCORED, require_selected
-from bandfuse.model.weightsfile import load
-from bandfuse.streaming.windows import Window, blocks
+from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.places import limited, places
+from bandfuse.scenes.scene import Scene, input_remarks, left_out_messages, target_bands, target_names
+from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
+from bandfuse.solve.scores import Pairs, judge
+from bandfuse.spectral.band_order import require_order
+from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.blocks import blocks
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import Cell, Patch, Source
+from bandfuse.streaming.windows import Window
+from bandfuse.survey.missing import require_selected
+from bandfuse.survey.survey import SCORED
 
 
 @dataclass(frozen=True, eq=False)

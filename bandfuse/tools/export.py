@@ -7,18 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.config import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import expression, network, tables, vrt
 from bandfuse.export.linear import Linear, require_strict
+from bandfuse.files.guards import check_file
+from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, Kernel
-from bandfuse.files.whole import check_file, lent, whole_files
+from bandfuse.model.weightsfile import load
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
-from bandfuse.scenes.scene import MAIN, Scene, check_inputs
+from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.places import MAIN
+from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
-from bandfuse.model.weightsfile import load
+from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
 SIDE = 64

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import ConfigError, shorten
-from bandfuse.spectral.groups import SEEING, lacking
-from bandfuse.spectral.detectors import order_remarks
 from bandfuse.raster import FORMATS, Raster, describe
 from bandfuse.results import BandInfo, FormatInfo, FormatsResult, GroupInfo, InfoResult, SceneInfo
-from bandfuse.scenes.scene import MAIN, Scene
+from bandfuse.scenes.places import MAIN
+from bandfuse.scenes.scene import Scene
+from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.detectors import order_remarks
+from bandfuse.spectral.groups import SEEING, lacking
 from bandfuse.streaming.budget import Effort
-from bandfuse.training.learn import make_groups
+from bandfuse.training.arrange import make_groups
 
 
 def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | None = None) -> InfoResult:

@@ -9,34 +9,36 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands
-from bandfuse.config import ResampleConfig, ending_of
-from bandfuse.device import device_of
-from bandfuse.errors import ConfigError, MismatchError, shorten
-from bandfuse.export import stac
-from bandfuse.model.fusion import Fusion, NodataPolicy
-from bandfuse.model.model import Model
-from bandfuse.files.whole import Seen, check_file, whole_files
-from bandfuse.progress import Progress, silent
-from bandfuse.raster import Lost
-from bandfuse.spectral.resampling import Covered, published
-from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
-from bandfuse.scenes.scene import Scene, open_scene, places
-from bandfuse.spectral.sensors import Sensor, find, is_file
-from bandfuse.tools.apply import (
+from bandfuse.applying.fuse import fuse_to
+from bandfuse.applying.outputs import (
     check_raster,
     creation,
     drivers_of,
     empty_messages,
     encoding_of,
-    fuse_to,
     output_paths,
     store_messages,
 )
-from bandfuse.streaming.budget import Effort
 from bandfuse.checks.fill import fill_messages
-from bandfuse.survey.scout import glance, glance_messages
+from bandfuse.config import ResampleConfig, ending_of
+from bandfuse.device import device_of
+from bandfuse.errors import ConfigError, MismatchError, shorten
+from bandfuse.export import stac
+from bandfuse.files.guards import Seen, check_file
+from bandfuse.files.whole import whole_files
+from bandfuse.model.fusion import Fusion, NodataPolicy
+from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
+from bandfuse.progress import Progress, silent
+from bandfuse.raster import Lost
+from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.scenes.places import places
+from bandfuse.scenes.scene import Scene, open_scene
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.resampling import Covered, published
+from bandfuse.spectral.sensors import Sensor, find, is_file
+from bandfuse.streaming.budget import Effort
+from bandfuse.survey.scout import glance, glance_messages
 
 WEIGHTS = ".weights.safetensors"
 """Ending of the weights file beside a resampled raster."""

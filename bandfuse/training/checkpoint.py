@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandfuse.optimise.checkpointfile import States, dumps, load
 from bandfuse.config import NOT_RESULTS, TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
-from bandfuse.files.whole import check_file, undisturbed, whole_files
-from bandfuse.survey.gather import Survey
+from bandfuse.files.guards import check_file
+from bandfuse.files.whole import undisturbed, whole_files
+from bandfuse.optimise.checkpointfile import States, dumps, load
+from bandfuse.survey.survey import Survey
 
 if TYPE_CHECKING:
     from bandfuse.optimise.descent import Slot, State

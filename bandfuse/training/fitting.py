@@ -3,33 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.solve.classes import scatters
 from bandfuse.config import TrainConfig
-from bandfuse.solve.decoder import least_squares
-from bandfuse.solve.design import output_bands
 from bandfuse.device import device_of
 from bandfuse.model.fusion import Fusion, NodataPolicy
-from bandfuse.solve.gauge import normalise, uncorrelate
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
+from bandfuse.moments.sample import Pixels
 from bandfuse.progress import Progress
 from bandfuse.scenes.scene import Scene, target_bands
+from bandfuse.solve.classes import scatters
+from bandfuse.solve.decoder import least_squares
+from bandfuse.solve.design import output_bands
+from bandfuse.solve.fit_result import Settings
+from bandfuse.solve.gauge import normalise, uncorrelate
 from bandfuse.solve.solved import solved
 from bandfuse.solve.squares import Split, Squares
-from bandfuse.trust.assess import Plan
-from bandfuse.tools.sampled import Sampling, is_sampled, objective_of, settings_of
-from bandfuse.survey.gather import Survey
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
+from bandfuse.streaming.blocks import BlockGrid, held_out
+from bandfuse.survey.survey import Survey
+from bandfuse.training.settings import DESCENTS, is_sampled
+from bandfuse.trust.assess import Plan
 
 if TYPE_CHECKING:
+    from bandfuse.optimise.fit import Slots
+    from bandfuse.optimise.losses import LossFunction
+    from bandfuse.optimise.objectives.base import Objective
+    from bandfuse.optimise.objectives.sampled import SampledRegression
     from bandfuse.solve.fit_result import Fit
-    from bandfuse.optimise.objectives.regression import Objective
+    from bandfuse.training.checkpoint import Checkpoint
+
+
+CONVERGED = 1e-6
+"""A relative gap up to which trained weights count as the exact ones; above it they are said to be short of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """What training on a sample needs beside the settings: a user's own loss, and a place for its state."""
+
+    loss: LossFunction | None = None
+    checkpoint: Checkpoint | None = None
+
+    def slots(self, scene: int | None) -> Slots:
+        """Where the descents of the common weights (None) or of one scene's keep their states."""
+        which, checkpoint = "common" if scene is None else f"scene {scene}", self.checkpoint
+        if checkpoint is None:
+            from bandfuse.optimise.descent import Nowhere
+
+            return lambda part: Nowhere()
+        return lambda part: checkpoint.slot(f"{which}, {part}")
+
+
+def settings_of(config: TrainConfig, device: str) -> Settings:
+    """How to fit."""
+    return Settings(
+        constraint=str(config.constraint), gain=config.gain, init=config.init, optimizer=config.optimizer,
+        steps=config.steps, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay,
+        schedule=config.schedule, batch_size=config.batch_size, patience=config.patience, device=device,
+        seed=config.seed, starts=config.starts,
+    )  # fmt: skip
+
+
+def objective_of(
+    config: TrainConfig,
+    sampling: Sampling,
+    pixels: Pixels,
+    grids: Sequence[BlockGrid],
+    columns: Sequence[int],
+    mean: Floats,
+) -> SampledRegression:
+    """The objective on a sample whose ``columns`` are the used bands and the targets; ``mean`` (B,) of the bands."""
+    from bandfuse.optimise.objectives.sampled import SampledRegression
+
+    watched = config.patience > 0 and config.optimizer in DESCENTS
+    return SampledRegression(
+        pixels.values[:, list(columns)],
+        len(mean),
+        mean,
+        config.activation,
+        loss=config.loss if sampling.loss is None else sampling.loss,
+        huber_delta=config.huber_delta,
+        held=held_out(pixels.place, grids, config.seed) if watched else None,
+    )
 
 
 def fit_model(
@@ -119,8 +180,8 @@ def _objective(
     common: Floats | None,
 ) -> tuple[Objective, Floats | None]:
     """The objective, and where the outputs' levels start (None without offset)."""
-    from bandfuse.optimise.objectives.separability import Sum
     from bandfuse.optimise.objectives.regression import Regression
+    from bandfuse.optimise.objectives.total import Sum
 
     n = len(found.design.used)
     split = Split.of(joint, n)
@@ -162,8 +223,10 @@ def _squares(config: TrainConfig, found: Survey, made: Plan | None, split: Split
 
 def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, split: Split) -> Objective:
     """One objective from moments."""
-    from bandfuse.optimise.objectives.separability import Separability, SignalToNoise
-    from bandfuse.optimise.objectives.regression import Reconstruction, Regression
+    from bandfuse.optimise.objectives.reconstruction import Reconstruction
+    from bandfuse.optimise.objectives.regression import Regression
+    from bandfuse.optimise.objectives.separability import Separability
+    from bandfuse.optimise.objectives.snr import SignalToNoise
 
     if name == "regression":
         return Regression(_squares(config, found, made, split, None))

@@ -4,10 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bandfuse.config import PATHS, TrainConfig, rebased
 from bandfuse.errors import ConfigError
-from bandfuse.tools.sampled import is_sampled
+
+if TYPE_CHECKING:
+    from bandfuse.optimise.losses import LossFunction
+
+
+DESCENTS = ("adam", "adamw", "sgd")
+"""Optimizers that take minibatches and can stop early."""
+
+
+def is_sampled(config: TrainConfig) -> bool:
+    """Whether the loss depends on more than the moments of the pixels."""
+    return config.activation != "identity" or config.loss != "mse"
+
+
+def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
+    """The settings of a run with a user's own loss function, or without one.
+
+    Raises
+    ------
+    ConfigError : two losses, or the name ``custom`` without a function.
+    """
+    if loss is None:
+        if config.loss == "custom":
+            raise ConfigError(
+                "loss custom needs a function", expected="bandfuse.train(config, loss=function) in Python",
+                remedy="On the command line, use --loss mse, mae, huber, sam or cosine.",
+            )  # fmt: skip
+        return config
+    if config.loss not in ("mse", "custom"):
+        raise ConfigError(f"loss {config.loss} and a loss function exclude each other", remedy="Use one of them.")
+    return config.model_copy(update={"loss": "custom"})
+
 
 CLASS_RIDGE = 0.03
 """Ridge of separability if none is given: without it, many bands and few blocks of labels are fitted too closely."""

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.config import TrainConfig
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks
 from bandfuse.solve.scores import Judged, Pairs, judge
-from bandfuse.trust.refits import peak_of
-from bandfuse.survey.gather import Survey
-from bandfuse.trust.fold_problems import Case, Terms, cases
-from bandfuse.trust.regularisation import Choice, Wish, choose
-from bandfuse.trust.folds import folds
+from bandfuse.spectral.bands import Floats
+from bandfuse.survey.survey import Survey
+from bandfuse.trust.band_windows import PIECES, Needed, needed
 from bandfuse.trust.baselines import Line, Table, baselines, chosen_solver, fold_lines, folded_pairs
 from bandfuse.trust.bootstrap import RESAMPLES, Interval, intervals
+from bandfuse.trust.fold_problems import Case, Terms, cases
+from bandfuse.trust.folds import folds
 from bandfuse.trust.jackknife import jackknife
-from bandfuse.trust.band_windows import PIECES, Needed, needed
 from bandfuse.trust.penalty import ties
+from bandfuse.trust.refits import peak_of
+from bandfuse.trust.regularisation import Choice, Wish, choose
 
 NONNEGATIVE = ("nonnegative", "simplex")
 """Constraints that keep weights from being negative."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Ticks
 from bandfuse.solve.squares import Split
+from bandfuse.spectral.bands import Floats
 from bandfuse.trust.fold_problems import Terms
 
 KEEP = 0.99

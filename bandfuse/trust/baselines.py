@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
-from bandfuse.solve.exact import Quadratic
 from bandfuse.moments.moments import Moments
+from bandfuse.solve.exact import Quadratic
 from bandfuse.solve.scores import Judged, Pairs, judge
 from bandfuse.solve.squares import Split
+from bandfuse.spectral.bands import Floats
 from bandfuse.trust.fold_problems import Case, Minimiser, Terms, effective, minimiser
 from bandfuse.trust.regularisation import Choice, Wish, choose, solved_as
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
-from bandfuse.solve.exact import Quadratic, nonnegative, unit_scale
 from bandfuse.moments.moments import Moments
-from bandfuse.solve.nnls import nonnegative_grams
 from bandfuse.progress import Progress
+from bandfuse.solve.exact import Quadratic, nonnegative, unit_scale
+from bandfuse.solve.nnls import nonnegative_grams
 from bandfuse.solve.squares import Split, squared_error
+from bandfuse.spectral.bands import Floats
 from bandfuse.trust.fold_problems import Active, Case, Terms, effective, minimiser
 from bandfuse.trust.regularisation import Choice, solved_as
 

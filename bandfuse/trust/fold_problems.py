@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
+from bandfuse.moments.moments import Moments
 from bandfuse.solve.exact import Quadratic, affine, free, joined_halves, nonnegative, simplex, unit_scale
 from bandfuse.solve.layout import Layout
-from bandfuse.moments.moments import Moments
 from bandfuse.solve.nnls import nonnegative_gram
 from bandfuse.solve.squares import Split, squared_error
+from bandfuse.spectral.bands import Floats
 from bandfuse.trust.folds import Fold
 from bandfuse.trust.penalty import Tie, smooth_form
 

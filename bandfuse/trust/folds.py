@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.moments.moments import Moments, total
+from bandfuse.spectral.bands import Floats
 
 FOLDS = 5
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.spectral.bands import Floats
-from bandfuse.trust.regularisation import WORTH
 from bandfuse.trust.penalty import Tie
+from bandfuse.trust.regularisation import WORTH
 
 SMALL = 0.01
 """Runs that hold no more than this part of the weight are not worth a word."""

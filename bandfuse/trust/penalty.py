@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.solve.layout import Layout
+from bandfuse.spectral.bands import Bands, Floats
 
 GAP = 3.0
 """Neighbours further apart than this many median steps belong to different detectors, and are not tied."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError, shorten
+from bandfuse.results import PublishedResponse
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.lobe import main_lobe, outside
 from bandfuse.spectral.resampling import Covered, published
-from bandfuse.results import PublishedResponse
 from bandfuse.spectral.sensors import Sensor, SensorBand, find
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.progress import Progress
 from bandfuse.solve.scores import Pairs
-from bandfuse.survey.gather import Survey
+from bandfuse.spectral.bands import Floats
+from bandfuse.survey.survey import Survey
 from bandfuse.trust.folds import runs
 
 Names = Sequence[Sequence[str]]

@@ -10,20 +10,47 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bandfuse.spectral.bands import Floats
-from bandfuse.solve.classes import Classifier, agreement, discriminants
 from bandfuse.config import TrainConfig
 from bandfuse.errors import shorten
-from bandfuse.solve.starts import uniform
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress
+from bandfuse.solve.classes import Classifier, agreement, discriminants
 from bandfuse.solve.scores import Judged, Score, reconstruction_score
+from bandfuse.solve.starts import uniform
+from bandfuse.spectral.bands import Floats
+from bandfuse.survey.survey import Survey
 from bandfuse.trust.assess import JACKKNIFE, Assessment, is_bounded
-from bandfuse.trust.refits import folded
-from bandfuse.survey.gather import Survey
 from bandfuse.trust.baselines import Table
 from bandfuse.trust.jackknife import facing, jackknife
-from bandfuse.trust.rebuild import principal, rebuild_error
+from bandfuse.trust.refits import folded
+
+
+def rebuild_error(train: Moments, test: Moments, weight: Floats) -> float:
+    """Mean squared error per band on the test pixels, of the least-squares decoder of the training.
+
+    ``x̂ = m + A Wᵀ (W A Wᵀ)⁺ W (x − m)`` with A and m the covariance and mean of the training, so that the error is
+    ``tr(E S Eᵀ) / B`` with ``E = I − A Wᵀ (W A Wᵀ)⁺ W`` and S the second moment of the test about m. No weights
+    (K = 0) leave the mean spectrum.
+    """
+    step = test.mean - train.mean
+    spread = test.covariance + np.outer(step, step)
+    error = np.eye(len(step))
+    if len(weight):
+        cross = train.covariance @ weight.T
+        error -= cross @ np.linalg.pinv(weight @ cross, hermitian=True) @ weight
+    return float(np.trace(error @ spread @ error.T)) / len(step)
+
+
+def principal(k: int) -> Callable[[Moments], Floats]:
+    """The k leading principal components."""
+
+    def encode(moments: Moments) -> Floats:
+        _, vectors = np.linalg.eigh(moments.covariance)
+        leading: Floats = vectors[:, ::-1][:, :k].T
+        return leading
+
+    return encode
+
 
 Encoder = Callable[[Survey], Floats]
 Trial = tuple[Survey, Survey, Floats]

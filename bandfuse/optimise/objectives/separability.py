@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandfuse.spectral.bands import Floats
+from bandfuse.optimise.objectives.base import JITTER, Objective, curvature
 from bandfuse.solve.layout import Layout
-from bandfuse.optimise.objectives.regression import JITTER, Objective
+from bandfuse.spectral.bands import Floats
 
 
 def _log_det(weight: Tensor, a: Tensor) -> Tensor:
@@ -21,23 +21,6 @@ def _log_det(weight: Tensor, a: Tensor) -> Tensor:
     correlation = inner / root[:, None] / root[None, :]
     correlation = correlation + JITTER * torch.eye(len(size), dtype=weight.dtype, device=weight.device)
     return 2 * torch.log(torch.diagonal(torch.linalg.cholesky(correlation))).sum() + torch.log(size).sum()
-
-
-def _bend(layout: Layout, a: Floats) -> Floats:
-    members = [layout.member(k) for k in range(layout.shape[0])]
-    bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
-    return bend
-
-
-def leading_ratio(top: Floats, bottom: Floats) -> Floats:
-    """The vector v with the largest ``vᵀ top v / vᵀ bottom v``, of unit norm and a sum that is not negative."""
-    from scipy.linalg import eigh
-
-    scale = 1 / np.sqrt(np.maximum(np.diag(bottom), 1e-300))
-    outer = np.outer(scale, scale)
-    _, vectors = eigh(top * outer, bottom * outer + 1e-12 * np.eye(len(scale)), subset_by_index=[len(scale) - 1] * 2)
-    v: Floats = scale * vectors[:, 0]
-    return v / np.linalg.norm(v) * (-1.0 if v.sum() < 0 else 1.0)
 
 
 class Separability(Objective):
@@ -66,79 +49,4 @@ class Separability(Objective):
 
     def metric(self, layout: Layout) -> Floats:
         """(P, P) ``Σ_k Z_kᵀ S_w Z_k``."""
-        return _bend(layout, self.within)
-
-
-class SignalToNoise(Objective):
-    """``loss_k = log(w_k N w_kᵀ) − log(w_k A w_kᵀ)``: minus the log of an output's variance over that of its noise.
-
-    With free weights the optimum is the first of the minimum noise fractions (Green et al., IEEE Transactions on
-    Geoscience and Remote Sensing 26, 1988), and is solved exactly.
-    """
-
-    def __init__(self, signal: Floats, noise: Floats, rows: int) -> None:
-        self.signal, self.noise = signal, noise
-        self._signal, self._noise = torch.as_tensor(signal), torch.as_tensor(noise)
-        self.scale = np.ones(rows)
-
-    def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(K,) log ratios."""
-        noise, signal = (((weight @ a) * weight).sum(1).clamp_min(1e-300) for a in (self._noise, self._signal))
-        return torch.log(noise) - torch.log(signal)
-
-    def part(self, rows: Sequence[int]) -> SignalToNoise:
-        """The ratios of these outputs alone."""
-        return SignalToNoise(self.signal, self.noise, len(rows))
-
-    def metric(self, layout: Layout) -> Floats:
-        """(P, P) ``Σ_k Z_kᵀ N Z_k``."""
-        return _bend(layout, self.noise)
-
-    def exact(self, layout: Layout, constraint: str, *, gain: bool) -> tuple[Floats, float] | None:
-        """The leading generalised eigenvector, for one output with free weights."""
-        if constraint != "free" or layout.shape[0] != 1 or layout.fixed.any():
-            return None
-        z = layout.member(0)
-        return leading_ratio(z.T @ self.signal @ z, z.T @ self.noise @ z), 1.0
-
-
-class Sum(Objective):
-    """``Σ_i factor_i · mean(losses_i / scale_i)``: several objectives of the same weights, each without its unit."""
-
-    separable = False
-
-    def __init__(self, parts: Sequence[tuple[float, Objective]]) -> None:
-        self.parts = list(parts)
-        self.scale = np.ones(1)
-
-    @property
-    def spread(self) -> Floats | None:
-        """That of the first part with one."""
-        return next((s for _, part in self.parts if (s := part.spread) is not None), None)
-
-    def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(1,) the weighted sum."""
-        terms = [
-            factor * (part.losses(weight, gain, level) / torch.as_tensor(part.scale).to(weight)).mean()
-            for factor, part in self.parts
-        ]
-        return torch.stack(terms).sum().reshape(1)
-
-    def part(self, rows: Sequence[int]) -> Sum:
-        """A sum has no parts."""
-        return self
-
-    def metric(self, layout: Layout) -> Floats:
-        """(P, P) the weighted sum of the parts' curvatures, each scaled to a mean diagonal of one."""
-        bends = [(factor, part.metric(layout)) for factor, part in self.parts]
-        total: Floats = np.sum([f * a / max(float(np.mean(np.diag(a))), 1e-300) for f, a in bends], axis=0)
-        return total
-
-    def start_scale(self, weight: Floats) -> float:
-        """That of the parts that have one."""
-        return float(np.prod([part.start_scale(weight) for _, part in self.parts]))
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
-        """The same sum with its tensors on a device, in a type."""
-        self.parts = [(factor, part.to(device, dtype)) for factor, part in self.parts]
-        return self
+        return curvature(layout, self.within)

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.errors import InputError
-from bandfuse.spectral.headers import Stated, envi_list, parse_header
-from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
+from bandfuse.raster.header_files import given_table
 from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
@@ -24,7 +23,8 @@ from bandfuse.raster.products.plain import data_file
 from bandfuse.raster.products.prisma import PRISMA
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.sentinel2 import SENTINEL2
-from bandfuse.raster.header_files import given_table
+from bandfuse.spectral.headers import Stated, envi_list, parse_header
+from bandfuse.spectral.metadata import RasterTags, band_table
 
 __all__ = ["FORMATS", "PRODUCTS", "Format", "Product", "describe"]
 

@@ -12,12 +12,12 @@ import re
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import InputError
-from bandfuse.spectral.headers import envi_list
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import HEADER, METADATA, background_of, has_header, image_of, is_desis, parts_of
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.headers import envi_list
 from bandfuse.spectral.units import UNITS_NM, number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}band"

@@ -13,11 +13,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import Format, Product
+from bandfuse.spectral.bands import Bands, Floats
 
 CUBES = ("reflectance", "radiance")
 COLUMN, ROW = "location/glt_x", "location/glt_y"

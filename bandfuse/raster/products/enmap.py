@@ -11,11 +11,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import METADATA, background_of, has_header, image_of, is_desis, parts_of
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"

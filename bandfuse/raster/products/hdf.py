@@ -12,11 +12,11 @@ import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
-from bandfuse.spectral.bands import Floats
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
 from bandfuse.raster.header_files import said_by
+from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.units import number
 
 MAGIC = b"\x89HDF\r\n\x1a\n"

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from bandfuse.errors import InputError, shorten
+from bandfuse.files.textfile import HEADER, bytes_of
 from bandfuse.raster.products.files import files_of
 from bandfuse.raster.products.product import Format
-from bandfuse.files.textfile import HEADER, bytes_of
 
 REAL, MADE = "real files", "small files made for the tests"
 

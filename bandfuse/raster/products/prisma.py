@@ -19,11 +19,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import CACHE, Piece, Raster, opened, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import Format, Product
+from bandfuse.spectral.bands import Bands
 
 FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data_Fields"
 FULL = 65535.0

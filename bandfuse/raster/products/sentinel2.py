@@ -18,11 +18,11 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Masks, Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.raster.products.product import Format, Product
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.units import number
 
 MANIFEST = r"MTD_MSIL2A\.xml"

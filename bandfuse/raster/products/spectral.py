@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.errors import MismatchError
 from bandfuse.raster.describe import Piece, Raster, describe
 from bandfuse.raster.products.files import Files, files_of
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
 
 TIFF = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"

@@ -1,0 +1,117 @@
+"""Outputs: names, types and creation options of the rasters that applying writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.config import Encoded
+from bandfuse.errors import ConfigError, OutputError, shorten
+from bandfuse.files.guards import Contents, Seen, check_file, check_folder
+from bandfuse.raster import CONTENT, FOLDERS, WITHOUT_CONTROL, Encoding, check_options, check_type, driver_of, mark_of
+from bandfuse.scenes.places import fill_template, pair_of
+from bandfuse.scenes.scene import Scene
+
+
+def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".tif") -> list[Path]:
+    """One file per scene: the output itself for one scene, else a template, or ``<scene>.tif`` in a folder.
+
+    Raises
+    ------
+    ConfigError : no output; two scenes with one output.
+    """
+    if not output:
+        raise ConfigError("no output is given", expected="-o OUT")
+    if "{" in output:
+        paths = [Path(fill_template(output, s.grid.path, "--output")) for s in scenes]
+    elif len(scenes) == 1:
+        paths = [Path(output)]
+    elif Path(output).is_dir():
+        paths = [Path(output) / f"{s.key}{ending}" for s in scenes]
+    else:
+        raise ConfigError(
+            f"{len(scenes)} scenes need as many outputs", got=repr(output),
+            expected="a folder that exists, or a template such as out/{stem}.tif",
+        )  # fmt: skip
+    if len(set(paths)) != len(paths):
+        raise ConfigError("two scenes have the same output", got=repr(output), expected="a name of its own for each")
+    return paths
+
+
+def encoding_of(config: Encoded) -> Encoding:
+    """How values are stored.
+
+    Raises
+    ------
+    ConfigError : an integer type without a declared scale.
+    """
+    integer = np.dtype(config.dtype).kind != "f"
+    if integer and config.scale is None:
+        raise ConfigError(f"--dtype {config.dtype} needs a declared scale", expected="--scale (and --offset-out)")
+    scale = 1.0 if config.scale is None else config.scale
+    return Encoding(config.dtype, scale, config.offset_out or 0.0)
+
+
+def creation(config: Encoded) -> dict[str, str]:
+    """Creation options by name.
+
+    Raises
+    ------
+    ConfigError : one is given twice.
+    """
+    found: dict[str, str] = {}
+    for key, value in (pair_of(text, "--co") for text in config.co):
+        if key.upper() in map(str.upper, found):
+            raise ConfigError(f"--co {key} is given twice", remedy="Give each creation option once.")
+        found[key] = value
+    return found
+
+
+def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
+    """The driver of each output; all know the creation options, and hold the type.
+
+    Raises
+    ------
+    ConfigError, OutputError : a driver or an option that there is not, or a type that it does not hold.
+    """
+    options = creation(config)
+    drivers = [driver_of(path, config.driver) for path in outputs]
+    for driver in dict.fromkeys(drivers):
+        check_options(driver, options)
+        check_type(driver, config.dtype)
+    return drivers
+
+
+def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterable[Path]) -> Seen:
+    """Refuse a raster that must not or cannot be written; gives what stands there now.
+
+    A folder is replaced only if it is the store of one raster.
+
+    Raises
+    ------
+    OutputError : as ``check_file`` and ``check_folder``.
+    """
+    driver = path.suffix[1:] if config.driver is None else config.driver
+    if driver.lower() not in map(str.lower, FOLDERS):
+        return check_file(path, overwrite=overwrite, inputs=inputs)
+    if path.is_symlink():
+        raise OutputError(f"{path} is a link, and is not replaced", expected="another name for the output")
+    return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
+
+
+def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]:
+    """What the driver of each scene's output does not keep."""
+    found = ["GDAL has no place for band names in Zarr: they are in the array's attribute band_names"]
+    found = found if "Zarr" in drivers else []
+    for driver, scene in zip(drivers, scenes, strict=True):
+        if driver in WITHOUT_CONTROL and scene.grid.control:
+            found.append(f"{scene.key}: {driver} has no place for ground control points and RPCs: they are left out")
+    return found
+
+
+def empty_messages(outputs: Sequence[Path], valid: Sequence[int]) -> list[str]:
+    """Which outputs hold nothing."""
+    empty = [path.name for path, n in zip(outputs, valid, strict=True) if not n]
+    return [f"no pixel is valid in {shorten(empty)}: see the scene's nodata with bandfuse check"] if empty else []

@@ -1,0 +1,74 @@
+"""Folder: what a run folder holds, and how it is written."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bandfuse.applying.fuse import fuse_to
+from bandfuse.applying.outputs import empty_messages
+from bandfuse.config import NOT_RESULTS
+from bandfuse.export import stac
+from bandfuse.files.checksums import Checksums
+from bandfuse.files.guards import Contents, Seen
+from bandfuse.files.whole import Ready, whole_folder
+from bandfuse.files.yamlfile import dump_yaml
+from bandfuse.model.weightsfile import dumps
+from bandfuse.progress import Progress
+from bandfuse.raster import Encoding
+from bandfuse.results import TrainReport
+from bandfuse.runs.page import write_texts
+from bandfuse.runs.record import report_of
+from bandfuse.streaming.budget import Effort
+from bandfuse.training.trained import Trained
+
+RUN_FILE = "weights.safetensors"
+
+
+RUN_CONTENTS = Contents(
+    RUN_FILE,
+    (
+        "fused.tif",
+        "*.fused.tif",
+        "*fused.stac.json",
+        "weights.csv",
+        "report.json",
+        "report.html",
+        "report.data.json",
+        "config.yaml",
+        "figures/*.svg",
+        "figures/*.png",
+    ),
+)
+"""By what a folder is known as a run, and what it holds."""
+
+
+def write_run(
+    folder: Path, trained: Trained, checksums: Checksums, progress: Progress, *, ready: Ready | None, seen: Seen
+) -> TrainReport:
+    """The run folder, whole or not at all."""
+    started = time.perf_counter()
+    with whole_folder(folder, ready, seen) as scratch:
+        (scratch / RUN_FILE).write_bytes(dumps(trained.model))
+        text = dump_yaml(trained.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True))
+        (scratch / "config.yaml").write_text(text, encoding="utf-8")
+        fused = [] if trained.config.no_fused else write_fused(scratch, trained, progress)
+        report = report_of(trained, checksums.wait(progress))
+        report.seconds.write = time.perf_counter() - started
+        write_texts(scratch, folder, trained, report, fused)
+    return report
+
+
+def write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:
+    """``fused.tif``, or ``<scene>.fused.tif`` for several scenes."""
+    effort = Effort.of(trained.config.threads, trained.config.memory)
+    single = len(trained.scenes) + len(trained.left_out) == 1
+    paths = []
+    for scene in trained.scenes:
+        path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
+        fusion, encoding = trained.model.fusion(scene.names), Encoding()
+        item = stac.beside(path, scene.grid, fusion.outputs, encoding) if trained.config.stac else None
+        valid, _ = fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
+        trained.survey.messages.extend(empty_messages([path], [valid]))
+        paths.append(path)
+    return paths

@@ -1,0 +1,53 @@
+"""Read: the result files of a run folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from bandfuse.errors import InputError
+from bandfuse.files.placing import recovered
+from bandfuse.files.textfile import JSON, text_of
+from bandfuse.results import Result
+
+R = TypeVar("R", bound=Result)
+
+
+@contextmanager
+def same_version(*folders: Path) -> Iterator[None]:
+    """Results are shown, each of which is well formed; that they go together is seen only then."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # matplotlib's, on what cannot be drawn
+            yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the results in {' or '.join(map(str, folders))} do not go together",
+            got=f"{type(error).__name__}: {error}"[:LONGEST],
+            remedy="Train again, or use the bandfuse that wrote them.",
+        ) from error  # fmt: skip
+
+
+LONGEST = 300
+"""Characters that are shown of what is wrong."""
+
+
+def read_result(path: Path, kind: type[R]) -> R:
+    remedy = recovered(path)
+    if remedy:
+        raise InputError(f"{path} does not exist", remedy=remedy)
+    text = text_of(path, "the folder of a run, with report.json in it", JSON)
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(
+            f"{path} is damaged, or of another version", got=f"{where}: {first['msg']}" if where else first["msg"],
+            remedy="Train again, or use the bandfuse that wrote it.",
+        ) from error  # fmt: skip

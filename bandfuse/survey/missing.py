@@ -1,0 +1,176 @@
+"""Missing: dead bands, empty targets and missing pixels in a training, and what is said of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bandfuse.config import TrainConfig
+from bandfuse.errors import InputError, shorten
+from bandfuse.moments.census import Census
+from bandfuse.moments.moments import Moments
+from bandfuse.moments.tally import MOST_STRATA, Tally
+from bandfuse.raster import OUTSIDE
+from bandfuse.scenes.attempts import each
+from bandfuse.scenes.scene import Scene, target_bands
+from bandfuse.spectral.bands import Bands
+from bandfuse.survey.survey import Survey
+
+
+def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:
+    """Bands that are dead in any scene, with the reason; the scene is named where there are several."""
+    reasons: dict[int, str] = {}
+    for scene, found in zip(scenes, dead, strict=True):
+        for position, reason in found.items():
+            reasons.setdefault(position, reason if len(scenes) == 1 else f"{reason} in {scene.key}")
+    return reasons
+
+
+FEW = 10
+"""A class with fewer pixels is said to be small."""
+
+
+def require_noise(config: TrainConfig, found: Survey) -> None:
+    """The noise of B bands needs more neighbours than bands, and outputs of one group would all be the same."""
+    if "snr" not in config.terms:
+        return
+    pairs, bands = found.noise.count, len(found.design.used)
+    if pairs < 2 * bands:
+        raise InputError(
+            f"there are too few neighbouring pixels to see the noise of {bands} bands", got=f"{pairs} pairs",
+            expected=f"at least {2 * bands}", remedy="Use a larger scene, or fewer bands.",
+        )  # fmt: skip
+
+
+def require_classes(config: TrainConfig, scenes: Sequence[Scene], found: Survey) -> None:
+    """Separability needs two classes; a class 0 that may be none is said."""
+    if "separability" not in config.terms:
+        return
+    classes, labels = found.classes, scenes[0].labels
+    assert labels is not None
+    if len(classes) < 2:
+        raise InputError(
+            f"labels {shorten(config.labels)} part nothing", got=f"classes {shorten(map(labels.name, classes))}",
+            expected="two or more classes among the pixels that count",
+        )  # fmt: skip
+    if len(classes) > MOST_STRATA:
+        raise InputError(
+            f"labels {shorten(config.labels)} hold too many classes", got=f"{len(classes)}",
+            expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
+        )  # fmt: skip
+    every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
+    empty = [labels.name(n) for n in sorted(every - {*classes, *labels.unlabelled, *config.unlabelled})]
+    if empty:
+        found.messages.append(f"classes without a pixel that counts, left out: {shorten(empty)}")
+    small = [f"{labels.name(number)} ({m.count})" for number, m in classes.items() if m.count < FEW]
+    if small:
+        found.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
+    if 0 in classes:
+        found.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
+
+
+def dead_of(census: Census, wanted: Sequence[int]) -> dict[int, str]:
+    """The wanted bands that a census finds dead, by position, with the reason."""
+    return {wanted[i]: reason for i, reason in census.dead(len(wanted)).items()}
+
+
+def dead_if_some_live(census: Census, wanted: Sequence[int]) -> dict[int, str]:
+    """The dead bands; none where all seem to be, as a few windows do not tell that."""
+    dead = dead_of(census, wanted)
+    return dead if len(dead) < len(wanted) else {}
+
+
+def require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) -> None:
+    if not bands.good[list(wanted)].any():
+        reasons = dict.fromkeys(bands.reason[p] for p in wanted)
+        limits = shorten(dict.fromkeys(f" in {s.where.text}" for s in scenes if s.where is not None))
+        raise InputError(
+            f"no band of {shorten(s.rasters[0].path for s in scenes)} can be used",
+            got=shorten(reasons) + (limits if scenes[0].where is not None else ""),
+            expected="bands with data",
+            remedy="Look at it with bandfuse info -v.",
+        )
+
+
+def require_selected(scene: Scene, tally: Tally) -> None:
+    """A selection must leave pixels.
+
+    Raises
+    ------
+    InputError : it leaves none.
+    """
+    outside = sum(tally.invalid.get(reason, 0) for reason in OUTSIDE)
+    if scene.where is not None and outside == scene.shape[0] * scene.shape[1]:
+        raise InputError(
+            f"no pixel of scene {scene.key!r} is selected",
+            got=scene.where.text,
+            expected=f"pixels of {scene.grid.path}",
+            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; see bandfuse info.",
+        )
+
+
+def require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None:
+    """Of a scene pixels must be selected, and some band must hold data."""
+    require_selected(scene, tally)
+    dead = dead_of(tally.census, wanted)
+    if len(dead) == len(wanted):
+        require_bands([scene], scene.bands.dropping(dead), wanted)
+
+
+def require_alike(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]], wanted: int) -> None:
+    """No scene costs the others more than half of the bands: those that are dead there, and in half of all at most.
+
+    Raises
+    ------
+    ScenesError : scenes that do.
+    """
+    count = Counter(position for found in dead for position in found)
+
+    def require(pair: tuple[Scene, Mapping[int, str]]) -> None:
+        scene, found = pair
+        own = [position for position in found if 2 * count[position] <= len(dead)]
+        if 2 * len(own) > wanted:
+            raise InputError(
+                f"scene {scene.key!r} lacks bands that most others have",
+                got=f"{len(own)} of {wanted} bands dead: {shorten(scene.bands.label(i) for i in own)}",
+            )
+
+    each([s.key for s in scenes], list(zip(scenes, dead, strict=True)), require, skip=True)
+
+
+def _require_targets(scene: Scene, tally: Tally) -> None:
+    """Every band of a target must hold data, as a pixel without one of them is no pixel to learn from."""
+    if scene.target is None or not tally.census.seen or scene.labels is not None:
+        return
+    places = target_bands(scene.target)
+    empty = [i for i, n in zip(places, tally.census.valid[-len(places) :], strict=True) if not n]
+    if empty and len(empty) < len(places):
+        raise InputError(
+            f"target {scene.target.path} of scene {scene.key!r} has bands without data where the scene has some",
+            got=shorten(f"band {i + 1} ({scene.target.bands.name[i]})" for i in empty),
+            expected="valid pixels in every band of the target",
+            remedy="Leave these bands out of the target: gdal_translate -b.",
+        )  # fmt: skip
+
+
+def usable_moments(scene: Scene, tally: Tally) -> Moments:
+    """The moments of a scene; it must have pixels, and numbers that can be squared."""
+    _require_targets(scene, tally)
+    if tally.used < 2:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
+        raise InputError(
+            f"scene {scene.key!r} has no pixels to learn from",
+            got=f"{tally.used} usable of {scene.shape[0] * scene.shape[1]} pixels ({reasons or 'too small'})",
+            expected="at least 2 pixels that are valid in all used bands and the target",
+            remedy="Look at it with bandfuse info; leave out bands that hold no data.",
+        )
+    moments = tally.total()
+    if not np.isfinite(moments.scatter).all():
+        raise InputError(
+            f"scene {scene.key!r} holds numbers whose squares overflow",
+            expected="numbers below 1e150 in size",
+            remedy="Is a fill value not declared as nodata? Look at it with bandfuse info.",
+        )
+    return moments

@@ -1,0 +1,146 @@
+"""Survey: what the pass over all scenes of a training leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bandfuse.moments.moments import Moments, total
+from bandfuse.moments.sample import Pixels
+from bandfuse.moments.tally import NOISE, Tally, part_of
+from bandfuse.scenes.scene import Scene
+from bandfuse.solve.design import Design
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.value_units import Values
+from bandfuse.streaming.blocks import BlockGrid, block_numbers, blocks
+
+SCORED = 5_000
+"""Pixels sampled for scores that moments cannot tell."""
+
+
+BLOCKS_PER_SIDE = 8
+"""A single scene is cut into at most 8 × 8 blocks; several scenes share this number."""
+
+
+CLASS_BLOCKS_PER_SIDE = 5
+"""The same where every block has moments for each class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One part of the pixels, a block or a random part: its scene and number, the moments of [used bands, outputs'
+    targets], and a sample. A random part is of all scenes (scene −1)."""
+
+    scene: int
+    number: int
+    moments: Moments
+    sample: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What the pass found, over all scenes.
+
+    ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
+    ``grids``: how each scene was cut into blocks. ``random_parts``: how many parts of random pixels stand in their
+    place where pixels are held out; 0 for none. ``precision`` of the products. ``seen``: the values of the inputs;
+    ``looked``: (B, n) some pixels that the first look saw, NaN where missing.
+    """
+
+    bands: Bands
+    design: Design
+    scenes: list[Moments]
+    tallies: list[Tally]
+    grids: list[BlockGrid]
+    messages: list[str]
+    random_parts: int = 0
+    precision: str = "float64"
+    seen: Values | None = None
+    looked: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+    @property
+    def classes(self) -> dict[int, Moments]:
+        """Moments of the used bands for each class, over all scenes, in order of the classes' numbers."""
+        found = [t.by_stratum() for t in self.tallies]
+        numbers = sorted({s for strata in found for s in strata if s != NOISE})
+        size = len(self.design.used)
+        return {n: total((strata[n] for strata in found if n in strata), size) for n in numbers}
+
+    @property
+    def noise(self) -> Moments:
+        """Moments of the noise of the used bands, over all scenes."""
+        found = [t.by_stratum() for t in self.tallies]
+        return total((strata[NOISE] for strata in found if NOISE in strata), len(self.design.used))
+
+    @property
+    def order(self) -> list[int]:
+        """Of the variables [used bands, targets]: the bands, then the target of each output."""
+        n = len(self.design.used)
+        return [*range(n), *(n + t for t in self.design.targets)]
+
+    def blocks(self) -> list[Block]:
+        """The blocks with pixels, scene by scene, row by row."""
+        found = []
+        for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
+            of_pixel = block_numbers(tally.pixels.place, [grid], first=scene)
+            for number, moments in tally.blocks.items():
+                if moments.count:
+                    sample = tally.pixels.values[of_pixel == number][:, self.order]
+                    found.append(Block(scene, number, moments.take(self.order), sample))
+        return found
+
+    def parts(self) -> list[Block]:
+        """What can be held out: the blocks, or the random parts."""
+        if not self.random_parts:
+            return self.blocks()
+        pixels, found = self.pixels, []
+        strata = [t.by_stratum() for t in self.tallies]
+        of_pixel = part_of(pixels.key, self.random_parts)
+        for number in range(self.random_parts):
+            some = [s[number] for s in strata if number in s]
+            if some:
+                sample = pixels.values[of_pixel == number][:, self.order]
+                found.append(Block(-1, number, total(some, some[0].size).take(self.order), sample))
+        return found
+
+    def within(self, places: Sequence[tuple[int, int]]) -> Survey:
+        """What the pass found in these parts (scene, number) alone; extremes stay those of all pixels."""
+        tallies = []
+        for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
+            kept = [number for s, number in places if s in (scene, -1)]
+            if self.random_parts:
+                of_pixel, which = part_of(tally.pixels.key, self.random_parts), 1
+            else:
+                of_pixel, which = block_numbers(tally.pixels.place, [grid], first=scene), 0
+            here = np.isin(of_pixel, kept)
+            strata = {key: m for key, m in tally.strata.items() if key[which] in kept}
+            used = sum(m.count for (_, stratum), m in strata.items() if stratum != NOISE)
+            tallies.append(replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used))
+        return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
+
+    @property
+    def pooled(self) -> Moments:
+        """Moments of all scenes together."""
+        return total(self.scenes, self.scenes[0].size)
+
+    @property
+    def high(self) -> Floats:
+        """Maxima of [used bands, targets] over the used pixels."""
+        result: Floats = np.max([t.high for t in self.tallies], axis=0)
+        return result
+
+    @property
+    def pixels(self) -> Pixels:
+        """The sample of all scenes together."""
+        sample = self.tallies[0].pixels
+        for tally in self.tallies[1:]:
+            sample = sample + tally.pixels
+        return sample
+
+
+def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
+    """The blocks of one of so many scenes."""
+    most = BLOCKS_PER_SIDE if scene.labels is None else CLASS_BLOCKS_PER_SIDE
+    return blocks(scene.shape, max(1, int(most / n_scenes**0.5)))

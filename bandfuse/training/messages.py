@@ -1,0 +1,33 @@
+"""Messages: what a fit says of how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bandfuse.config import TrainConfig
+from bandfuse.errors import shorten
+from bandfuse.solve.fit_result import DEFAULT_STEPS, Fit
+from bandfuse.training.fitting import CONVERGED
+from bandfuse.training.settings import DESCENTS
+
+
+def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
+    """Which epoch's weights were kept, where held-out pixels were watched."""
+    stops = [stop for fit in fits for stop in fit.stops]
+    return [
+        f"early stopping: {shorten([names[r] for r in rows], 3)} kept the weights after epoch {best} of {epochs}"
+        for rows, best, epochs in stops
+        if best < epochs
+    ]
+
+
+def limit_messages(config: TrainConfig, fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
+    """Which outputs ended at the limit of steps, and not at an optimum."""
+    limit = DEFAULT_STEPS[config.optimizer] if config.steps is None else config.steps
+    short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > CONVERGED]
+    ended = [rows for fit in short for rows, losses in fit.history if len(losses) > limit > 0]
+    if not ended or (config.optimizer in DESCENTS and all(fit.relative_gap is None for fit in short)):
+        return []
+    which = shorten(dict.fromkeys(names[row] for part in ended for row in part), 3)
+    better = "more --steps" + (" or --optimizer lbfgs" if config.optimizer != "lbfgs" else "")
+    return [f"the training of {which} was stopped by the limit of {limit} steps: {better} may find better weights"]
