@@ -4,10 +4,10 @@ BIN := .venv/bin
 LOWEST := .venv-lowest/bin
 
 # Where other packages are met: what `make test-lowest` and `make test-newest` run.
-CORE := tests/test_dependencies.py tests/test_structure.py tests/test_raster.py tests/test_roundtrip.py \
-	tests/test_formats.py tests/test_outputs.py tests/test_rio.py tests/test_quirks.py tests/test_arrays.py \
-	tests/test_stac.py tests/test_exact.py tests/test_groups.py tests/test_metadata.py tests/test_weightsfile.py \
-	tests/test_checkpoint.py
+CORE := tests/test_dependencies.py tests/test_structure.py tests/raster/test_raster.py tests/applying/test_roundtrip.py \
+	tests/raster/test_formats.py tests/applying/test_outputs.py tests/cli/test_rio.py tests/raster/test_quirks.py tests/interop/test_arrays.py \
+	tests/export/test_stac.py tests/solve/test_exact.py tests/spectral/test_groups.py tests/spectral/test_metadata.py tests/model/test_weightsfile.py \
+	tests/training/test_checkpoint.py
 
 .PHONY: demo test test-kernels test-lowest test-newest lint faults fuzz mutants bench clean
 
@@ -60,7 +60,7 @@ lint: .venv/ready
 
 # Every command, ended at every point at which it changes files, by every signal and by a full disk.
 faults: .venv/ready
-	BANDFUSE_ALL_FAULTS=1 $(BIN)/python -m pytest -n auto tests/test_interrupted.py
+	BANDFUSE_ALL_FAULTS=1 $(BIN)/python -m pytest -n auto tests/files/test_interrupted.py
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/run.py

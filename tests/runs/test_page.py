@@ -34,7 +34,7 @@ from bandfuse.training.learn import learn
 from bandfuse.training.settings import resolve
 from bandfuse.training.trained import Trained
 
-SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
 
 

@@ -14,7 +14,7 @@ from rasters import cli, ok, write_tiff
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression
 
-SAMPLE = Path(__file__).parent.parent / "data" / "sample"
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 CUBE, TARGET = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
 AVIRIS = "aviris_rotated_unsorted/AV_mastercal_testdata.bsq"
 BASELINES = {"ols", "ridge", "nnls", "simplex", "best_band", "mean"}

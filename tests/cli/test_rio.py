@@ -15,7 +15,7 @@ from helpers import same_bits
 from rasterio.rio.main import main_group
 from rasters import blend, ok, profile, read, spectra, wavelengths, write_tiff
 
-PROJECT = Path(__file__).parent.parent / "pyproject.toml"
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def plugin() -> Any:

@@ -15,7 +15,7 @@ from rasters import UTM, cli, envi_list, listing, ok, read, spectra, write_envi,
 from bandfuse.checks.codes import CODES
 from bandfuse.checks.look import MOST_BYTES, SIDE
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")
 DATA = Path(_SET or "nowhere")
 real = pytest.mark.skipif(
