@@ -1,41 +1,42 @@
-"""bandfuse: learn how to combine the bands of hyperspectral images, and apply what was learned to rasters of any size.
+"""bandfuse: learn how to combine the bands of hyperspectral images, and apply it to rasters of any size.
 
 Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and one pass over the pixels.
 
-The rooms, from the ground up. A file imports only from floors below its own (inside a package, from earlier files)::
+The rooms, from the ground up. A file imports only from rooms above it in this list, and inside its own
+room only from the files that the room lists before it::
 
-    floor 0   errors  progress  remarks               words: the error tree; progress as a callable
-              unraisable                              exceptions that Python cannot raise
-    floor 1   textfile                                small files, read whole; text for terminals
-    floor 2   bands  windows  device  units           nouns without pixels; where torch computes
-              matching                                names of bands that are taken by position
-              values                                  what numbers bands hold
-              sensors  names                          known responses; file names for others
-              needs                                   which setting needs which
-    floor 3   groups  fusion  headers  results        splitting bands; y = f(x); texts to lists; result models
-              order                                   bands out of order, detectors that overlap
-              overlap  displacement                   shares of areas; by how much two images are shifted
-              lobe                                    where a response lies, and how wide it is
-              products  fitted                        z zᵀ in float64, float32, on a device; what a fit found
-              resampling                              weights that follow from wavelengths alone
-    floor 4   layout  moments  pixels  model          which weights are learned; what pixels leave behind
-              metadata                                tags to tables
-              pivoting  heldout                       many small problems; which pixels are not trained on
-    floor 5   exact  init  design  gauge  scores      numpy: optima, starts, outputs, forms, scores
-              decoder  classes  stream                outputs to bands; scatter of classes; one pass over windows
-    floor 6   split                                   bands and targets apart; squared error as a quadratic
-              weights  losses  tally                  torch: θ → W; y and t → loss; what one training pass gathers
-    floor 7   trust  solved                           folds, regularisation, hold-out, intervals; exact regression
-              objectives  descend                     torch: losses from moments or a sample; first-order steps
-    floor 8   contrast  fit  nn                       ratios of variances; minimise; WeightedSum for networks
-              arrays                                  one fusion over numpy, torch, dask and xarray
-              placing                                 scratch folders; sets of files take their place
-    floor 9   raster  weightsfile  checkpointfile     the doors: rasterio, safetensors, YAML, the file system
-              yamlfile  output  synthetic             what appears whole or not at all; scenes with known answers
-    floor 10  scenes  config  report  export          places with their files; settings; reports; other programs' forms
-    floor 11  tools                                   one file per verb; never prints, never exits
-    floor 12  batches  estimator                      many scenes: plan, journal, workers, Dask; for scikit-learn
-    floor 13  cli                                     typer and rich
+    errors       every error that bandfuse raises
+    progress     progress as a callable
+    results      result models
+    goals        what each objective gathers, is fitted with and is scored by
+    device       where torch computes
+    needs        which setting needs which
+    files        what appears whole or not at all; small texts
+    spectral     what is known of bands, without pixels
+    config       every setting, declared once
+    model        the fusion and its file
+    report       the pages of a run
+    synthetic    scenes with known answers
+    streaming    one pass over windows, in bounded memory
+    moments      what a pass leaves behind
+    raster       the only door to rasterio
+    solve        which weights are learned, and their exact optimum (numpy)
+    scenes       from file names to described scenes on one grid
+    export       weights in the forms of other programs
+    optimise     losses, objectives, descent (torch)
+    nn           WeightedSum, a layer for networks
+    survey       the pass over all scenes of a training
+    checks       what is odd about a raster
+    trust        how far weights can be believed
+    applying     weights over rasters
+    training     from settings to a trained model
+    runs         the run folder
+    interop      numpy, torch, dask, xarray, scikit-learn
+    tools        one file per verb; they never print and never exit
+    batches      many scenes: plan, journal, workers, Dask
+    cli          typer and rich
+
+A training reads in this order: config → scenes → survey (moments) → solve or optimise → trust → runs.
 """
 
 from __future__ import annotations

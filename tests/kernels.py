@@ -33,13 +33,43 @@ CROSSED = (("Nehalem", "avx2"), ("Haswell", "default"))
 """Pairs that no processor has: what depends on one of the two alone."""
 
 ROOMS = (
-    *("align", "apply", "arrays", "assess", "belief", "contrast", "estimator", "exact", "fit", "groups", "inverse"),
-    *("jackknife", "losses", "parts", "products", "resample", "scores", "spread", "train", "trust", "values"),
-    "weights",
+    "raster/align",
+    "tools/apply",
+    "interop/arrays",
+    "trust/assess",
+    "trust/stability",
+    "optimise/separability",
+    "interop/estimator",
+    "solve/exact",
+    "optimise/fit",
+    "spectral/groups",
+    "model/decoder",
+    "trust/jackknife",
+    "optimise/losses",
+    "survey/parts",
+    "moments/gram",
+    "tools/resample",
+    "solve/scores",
+    "survey/spread",
+    "tools/train",
+    "trust/trust",
+    "moments/values",
+    "optimise/parameters",
 )
-"""Test files whose results come from BLAS or torch."""
+"""Test files whose results come from BLAS or torch, as ROOM/FILE."""
 
-CORE = ("contrast", "exact", "inverse", "losses", "products", "resample", "scores", "trust", "values", "weights")
+CORE = (
+    "optimise/separability",
+    "solve/exact",
+    "model/decoder",
+    "optimise/losses",
+    "moments/gram",
+    "tools/resample",
+    "solve/scores",
+    "trust/trust",
+    "moments/values",
+    "optimise/parameters",
+)
 """Those of them without files and commands: what ``--apart`` runs."""
 
 TRIAL = """
@@ -51,6 +81,12 @@ torch.exp(torch.from_numpy(a)).sum()
 print(*{i["architecture"] for i in threadpool_info() if i["internal_api"] == "openblas"})
 print(torch.backends.cpu.get_cpu_capability().lower())
 """
+
+
+def test_file(name: str) -> str:
+    """The path of the tests of ``room/file``."""
+    room, _, file = name.rpartition("/")
+    return f"tests/{room}/test_{file}.py"
 
 
 def trial(core: str, capability: str) -> tuple[str, str]:
@@ -99,7 +135,7 @@ def main() -> int:
     parser.add_argument("files", nargs="*", help="test files; by default the numerical ones")
     given = parser.parse_args()
     rooms = CORE if given.apart else ROOMS
-    files = given.files or [f"tests/test_{room}.py" for room in rooms]
+    files = given.files or [test_file(room) for room in rooms]
     able = answers()
     asked = apart(able) if given.apart else list(able)
     ran = {able[p][0] for p in asked}

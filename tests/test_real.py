@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,13 @@ import numpy as np
 import pytest
 from helpers import close_to_conditioning, same_bits
 from rasters import listing, ok, profile, read, write_tiff
+from realdata import DATA, needs_real_data
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import Reader, describe
 from bandfuse.streaming.windows import Window
 
-_SET = os.environ.get("BANDFUSE_REAL_DATA", "")
-DATA = Path(_SET or "nowhere")
-
-pytestmark = pytest.mark.skipif(
-    not (_SET and DATA.is_dir()), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
-)
+pytestmark = needs_real_data
 
 AVIRIS = "aviris_rotated_unsorted/AV_mastercal_testdata.bsq"
 SAMSON = "unmixing/samson_156b.tif"

@@ -14,48 +14,33 @@ import pytest
 import bandfuse
 
 ROOT = Path(bandfuse.__file__).parent
+TESTS = Path(__file__).parent
 ENTRIES = {"__init__", "__main__"}
-"""Doors of the package as a whole: on no floor. ``__init__`` exports lazily, ``__main__`` calls the command line."""
+"""Doors of the package as a whole. ``__init__`` exports lazily, ``__main__`` calls the command line."""
+
+MOST_FILES = 12
+"""Files at the top of the package; all others are in rooms."""
 
 LONGEST = 60
 DOORS = {
-    "rasterio": {"raster"},
-    "safetensors": {"weightsfile", "checkpointfile"},
+    "rasterio": {"raster", "cli.rio"},
+    "safetensors": {"model.weightsfile", "optimise.checkpointfile"},
     "typer": {"cli"},
     "rich": {"cli"},
     "click": {"cli"},
+    "torch": {"device", "nn", "optimise", "moments.gram", "training", "interop", "export.network"},
 }
-"""Packages that only one room may import."""
+"""Packages that only some rooms or files may import."""
 
-_FLOOR = re.compile(r"^ {4}floor (\d+) +(.+)$")
-_MORE = re.compile(r"^ {14}(\S.*)$")
-_FIRST = re.compile(r"^ {4}floor 0 +[a-z_]+(?: {2}[a-z_]+)* {3,}")
-"""The lowest floor's line up to its remark: all remarks begin in one column."""
+_LISTED = re.compile(r"^ {4}([a-z_0-9]+) {2,}\S.*$", re.MULTILINE)
+_IMPORTS = re.compile(r"^It imports ([a-z_, \n]+)\.$", re.MULTILINE)
 
 
-def picture() -> dict[str, int]:
-    """The floor of every room, from the docstring of the package: names left of the column of remarks."""
-    floors: dict[str, int] = {}
-    level: int | None = None
-    lines = (bandfuse.__doc__ or "").splitlines()
-    first = next(m for m in map(_FIRST.match, lines) if m)
-    for line in (line[: first.end()] for line in lines):
-        if match := _FLOOR.match(line):
-            level, text = int(match[1]), match[2]
-        elif level is not None and (match := _MORE.match(line)):
-            text = match[1]
-        else:
-            level = None
-            continue
-        for name in text.split():
-            assert re.fullmatch(r"[a-z_]+/?", name), f"{name!r} in the picture is not the name of a room"
-            assert name.rstrip("/") not in floors, f"{name} is in the picture twice"
-            floors[name.rstrip("/")] = level
-    return floors
-
-
-FLOORS = picture()
-FILES = sorted(ROOT.rglob("*.py"))
+def listed(doc: str) -> list[str]:
+    """The names in the list of a docstring, in its order."""
+    names = _LISTED.findall(doc)
+    assert len(set(names)) == len(names), f"listed twice: {names}"
+    return names
 
 
 def module(path: Path) -> str:
@@ -68,7 +53,11 @@ def room(name: str) -> str:
     return name.split(".")[0]
 
 
+FILES = sorted(ROOT.rglob("*.py"))
 TREES = {module(p): ast.parse(p.read_text(encoding="utf-8")) for p in FILES}
+MODULES = sorted(set(TREES) - ENTRIES)
+ROOMS = listed(bandfuse.__doc__ or "")
+PACKAGES = sorted(module(p) for p in FILES if p.name == "__init__.py" and p.parent != ROOT)
 
 
 def imports(name: str) -> Iterator[str]:
@@ -89,26 +78,49 @@ def inner(name: str) -> set[str]:
     return (found & set(TREES)) - ENTRIES - {name}
 
 
-MODULES = sorted(set(TREES) - ENTRIES)
+def doc_of(package: str) -> str:
+    return ast.get_docstring(TREES[package], clean=True) or ""
 
 
-def test_the_picture_was_read() -> None:
-    assert len(FLOORS) > 20
-    assert FLOORS["errors"] == 0
-    assert FLOORS["stream"] == FLOORS["scores"]
-    assert FLOORS["cli"] == max(FLOORS.values())
-    assert sorted(set(FLOORS.values())) == list(range(max(FLOORS.values()) + 1))
+def test_the_picture_names_every_room() -> None:
+    assert set(ROOMS) == {room(m) for m in MODULES}
+    assert (ROOMS[0], ROOMS[-1]) == ("errors", "cli")
 
 
-def test_the_picture_and_the_files_agree() -> None:
-    assert {room(m) for m in MODULES} == set(FLOORS)
+def test_the_top_holds_few_files() -> None:
+    files = [p.name for p in ROOT.iterdir() if p.is_file()]
+    assert len(files) <= MOST_FILES, sorted(files)
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_imports_point_downward(name: str) -> None:
-    """To a lower floor, or to another file of the same package."""
-    wrong = [m for m in inner(name) if room(m) != room(name) and FLOORS[room(m)] >= FLOORS[room(name)]]
-    assert not wrong, f"{name} (floor {FLOORS[room(name)]}) imports {wrong}"
+def test_a_file_imports_from_rooms_above_it_in_the_picture(name: str) -> None:
+    place = ROOMS.index(room(name))
+    wrong = [m for m in inner(name) if room(m) != room(name) and ROOMS.index(room(m)) >= place]
+    assert not wrong, f"{name} imports {wrong}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_room_lists_its_files_in_the_order_of_their_imports(package: str) -> None:
+    """Each file imports only from those listed before it; the files of a folder in the room count as one."""
+    inside = f"{package}."
+    names = listed(doc_of(package))
+    of = {m: m.removeprefix(inside).split(".")[0] for m in MODULES if m.startswith(inside)}
+    assert set(names) == set(of.values())
+    wrong = [
+        (a, b)
+        for a in of
+        for b in inner(a) & set(of)
+        if of[a] != of[b] and names.index(of[b]) >= names.index(of[a])
+    ]  # fmt: skip
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", [p for p in PACKAGES if "." not in p])
+def test_a_room_says_what_it_imports(package: str) -> None:
+    stated = _IMPORTS.search(doc_of(package))
+    assert stated, f"{package} does not say what it imports"
+    every = {room(m) for name in MODULES if room(name) == package for m in inner(name)} - {package}
+    assert set(re.split(r",\s+|\s+and\s+", stated[1])) == every
 
 
 def test_imports_have_no_cycle() -> None:
@@ -121,10 +133,35 @@ def test_imports_have_no_cycle() -> None:
     assert not graph, f"these import each other: {sorted(graph)}"
 
 
+def test_no_file_takes_private_names_of_another() -> None:
+    taken = [
+        f"{name}: {alias.name} of {node.module}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bandfuse")
+        for alias in node.names
+        if alias.name.startswith("_")
+    ]
+    assert taken == []
+
+
+def test_no_verb_calls_another() -> None:
+    """But for the demo, which shows them."""
+    verbs = [(a, b) for a in MODULES if room(a) == "tools" for b in inner(a) if b.startswith("tools.")]
+    assert {a for a, _ in verbs} <= {"tools.demo"}
+
+
+def test_tests_are_in_the_rooms_that_they_test() -> None:
+    folders = {p.parent.relative_to(TESTS).as_posix() for p in TESTS.rglob("test_*.py")} - {"."}
+    assert folders <= set(PACKAGES)
+    assert {p for p in PACKAGES if "." not in p} <= folders
+
+
 @pytest.mark.parametrize("package", DOORS)
 def test_packages_stay_behind_their_doors(package: str) -> None:
-    users = {room(name) for name in TREES for m in imports(name) if m.split(".")[0] == package}
-    assert {u for u in users if not any(u.startswith(door) for door in DOORS[package])} == set()
+    users = {name for name in TREES for m in imports(name) if m.split(".")[0] == package}
+    doors = DOORS[package]
+    assert {u for u in users if not any(u == d or u.startswith(f"{d}.") for d in doors)} == set()
     if package != "click":
         assert users, f"nothing imports {package} any more: take it out of the list"
 
@@ -151,7 +188,7 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
-ISOLATES = ["batches.work", "cli.main"]
+ISOLATES = ["batches.item", "cli.main"]
 """Where whatever goes wrong is made a result, so that one scene of a batch never stops the others; and a message."""
 
 

@@ -1,1 +1,11 @@
-"""Applying."""
+"""Applying: weights over rasters.
+
+Each file is built on those before it::
+
+    moving     weights for cubes whose bands lie at other wavelengths
+    outputs    names, types and creation options of the output rasters
+    fuse       the fused bands of one raster, window by window
+
+It imports errors, progress, results, files, spectral, config, model, streaming, moments, raster,
+scenes and survey.
+"""

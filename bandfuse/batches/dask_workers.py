@@ -1,4 +1,4 @@
-"""Cluster: the workers of a Dask scheduler as a crew."""
+"""Dask workers: the workers of a Dask scheduler, with the interface of ``workers``."""
 
 from __future__ import annotations
 

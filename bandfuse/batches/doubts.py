@@ -1,4 +1,4 @@
-"""Doubts: items of a batch that came to their end, with a result that is hardly what was meant."""
+"""Doubts: items of a batch that ended with a result that is hardly what was meant."""
 
 from __future__ import annotations
 

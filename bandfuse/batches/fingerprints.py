@@ -1,4 +1,4 @@
-"""Marks: files as they were when an item was done, and whether they still are."""
+"""Fingerprints: files as they were when an item was done, and whether they still are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work: one item, done by whichever process; what comes back is small and says all that resuming needs."""
+"""Item: one item, done by whichever process. What comes back is small and says all that resuming needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run: items in order of what they need. What is finished and unchanged is kept, failures stay apart."""
+"""Runner: items in order of what they need. What is finished and unchanged is kept, failures stay apart."""
 
 from __future__ import annotations
 

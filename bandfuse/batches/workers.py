@@ -1,4 +1,4 @@
-"""Crew: who does the work: this process or several; a Dask cluster is one too. All give futures."""
+"""Workers: who does the work: this process or several; a Dask cluster is one too. All give futures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peek: a bounded look at the pixels of a raster, as they are stored, and what it tells of its bands."""
+"""Look: a bounded look at the pixels of a raster, as they are stored, and what it tells of its bands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Board: a batch as it runs, and what came of it, for people."""
+"""Show batch: a batch as it runs, and what came of it, for people."""
 
 from __future__ import annotations
 

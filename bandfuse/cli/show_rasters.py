@@ -1,4 +1,4 @@
-"""Inspect: the results of ``info`` and ``resample`` for people."""
+"""Show rasters: the results of ``info`` and ``resample`` for people."""
 
 from __future__ import annotations
 

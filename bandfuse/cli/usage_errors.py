@@ -1,4 +1,4 @@
-"""Mistakes: what is typed wrongly, as one message of bandfuse's own form."""
+"""Usage errors: what is typed wrongly, as one message in bandfuse's own form."""
 
 from __future__ import annotations
 

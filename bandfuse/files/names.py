@@ -1,4 +1,4 @@
-"""Names: files as GDAL, a VRT and a link must be told of them, whatever characters they hold."""
+"""Names: files as GDAL, a VRT and a link need them, whatever characters they hold."""
 
 from __future__ import annotations
 

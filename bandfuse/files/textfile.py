@@ -1,4 +1,4 @@
-"""Textfile: small files that are read whole, as far as such a file may go; and text as a terminal may see it."""
+"""Textfile: small files that are read whole, up to a size; and text as a terminal may show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output: files and folders that appear whole or not at all, and never in the place of what is still needed."""
+"""Whole: files and folders that appear whole or not at all, and never in the place of what is still needed."""
 
 from __future__ import annotations
 

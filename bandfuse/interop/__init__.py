@@ -1,1 +1,11 @@
-"""Interop."""
+"""Interop: bandfuse's fusions beside numpy, torch, dask, xarray and scikit-learn.
+
+Each file is built on those before it::
+
+    arrays       one fusion over arrays of any of these libraries
+    image        a scene in Python; its pixels are read when they are asked for
+    estimator    learning under scikit-learn's contract
+
+It imports errors, progress, spectral, config, model, streaming, moments, solve, scenes, optimise,
+survey, trust and training.
+"""

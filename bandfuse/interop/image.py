@@ -1,4 +1,4 @@
-"""Open: a scene in Python. Its bands and grid at once, its pixels when they are asked for."""
+"""Image: a scene in Python. Its bands and grid at once, its pixels when they are asked for."""
 
 from __future__ import annotations
 

@@ -1,1 +1,11 @@
-"""Model."""
+"""Model: what a training leaves and what applying uses.
+
+Each file is built on those before it::
+
+    fusion         y = activation(gain · (W x) + offset)
+    decoder        the inverse map, from fused bands back to input bands
+    model          one fusion for all scenes, or one per scene beside the common one
+    weightsfile    the safetensors file that holds them
+
+It imports errors, files and spectral.
+"""

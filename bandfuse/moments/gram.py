@@ -1,4 +1,4 @@
-"""Products: z zᵀ of centred pixels, where a training pass spends its time; on the CPU or on a torch device."""
+"""Gram: z zᵀ of centred pixels, where a training pass spends its time; on the CPU or on a torch device."""
 
 from __future__ import annotations
 

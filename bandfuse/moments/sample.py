@@ -1,4 +1,4 @@
-"""Pixels: a sample of pixels that merges, and is the same however the scene was cut."""
+"""Sample: some pixels of a scene; samples merge, and are the same however the scene was cut."""
 
 from __future__ import annotations
 

@@ -1,1 +1,14 @@
-"""Optimise."""
+"""Optimise: losses, objectives and descent, in torch.
+
+Each file is built on those before it::
+
+    activations       functions that may follow the weighted sum
+    checkpointfile    the safetensors file with the state of a descent
+    losses            how far outputs are from targets, pixel by pixel
+    descent           first-order steps, minibatches, schedules, early stopping
+    parameters        parameters θ → weights → W; gradients reach every parameter
+    objectives        one file per objective
+    fit               minimise an objective over the weights of a layout
+
+It imports errors, progress, device, spectral and solve.
+"""

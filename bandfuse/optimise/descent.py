@@ -1,4 +1,4 @@
-"""Descend: first-order steps on all pixels or on minibatches, with a falling rate, early stopping and memory."""
+"""Descent: first-order steps on all pixels or on minibatches, with a falling rate, early stopping and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights: parameters θ → weights v → matrix W, in torch. Gradients reach every parameter."""
+"""Parameters: θ → weights v → matrix W, in torch. Gradients reach every parameter."""
 
 from __future__ import annotations
 

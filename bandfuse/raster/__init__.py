@@ -1,22 +1,27 @@
 """Raster: the only door to rasterio. Files in, band tables and patches out; fused windows in, files out.
 
-Order inside the room, from the ground up::
+Each file is built on those before it::
 
-    texts      headers and tables of wavelengths, read as text
-    describe   what a file says of itself; whether two share a grid
-    nodata     values that a user declares to mean missing
-    products   what people hold, opened as one cube; one file per product
-    read       windows, by several threads; quicklooks
-    align      windows of a grid, from rasters on others
-    options    what a driver can be told when it makes a file
-    zarr       what GDAL leaves out of a Zarr store
-    ground     where a new raster lies, and whether its driver holds that
-    write      fused windows to new files
-    ortho      fused images in sensor geometry to the grid of a map
-    fixed      a VRT over a raster, with the metadata put right
-    mask       which pixels of a scene count: bounds, windows, mask rasters, polygons
-    labels     classes of pixels
-    place      where and when an image was taken
+    header_files        the text files beside a raster: its ENVI header, a table of the user
+    netcdf              whether the header of a classic netCDF file fits the file
+    describe            what a file says of itself; whether two rasters share a grid
+    nodata              values that the user declares to mean missing
+    products            one file per product; each is opened as one cube
+    read                windows of rasters, by several threads; quicklooks
+    areas               the share of each pixel's area that pixels of another grid cover
+    align               windows of one grid from rasters on other grids
+    creation_options    what a driver can be told when it makes a file
+    zarr                what GDAL leaves out of a Zarr store
+    ground              where a new raster lies, and whether its driver keeps that
+    write               fused windows to new files
+    ortho               fused images in sensor geometry, to the grid of a map
+    fixed_vrt           a VRT over a raster, with corrected metadata
+    polygons            areas from GeoJSON files, in pixels of a raster
+    mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
+    labels              classes of pixels
+    acquisition         where and when an image was taken
+
+It imports errors, progress, files, spectral, streaming and moments.
 """
 
 from bandfuse.raster.acquisition import acquired, footprint, polygons_in

@@ -1,4 +1,4 @@
-"""Place: where and when an image was taken, as catalogues want to know it."""
+"""Acquisition: where and when an image was taken, as catalogues want to know it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlap: how much of a pixel's area each pixel of another grid covers, and what follows: means, majorities, shares.
+"""Areas: how much of a pixel's area each pixel of another grid covers, and what follows: means, majorities, shares.
 
 All shares are exact areas: of rectangles where two grids have the same axes, of quadrilaterals where they are turned or
 bent against each other. Sums are taken in the order of the other grid's pixels, so that the bits of a result do not

@@ -1,4 +1,4 @@
-"""Options: what a GDAL driver can be told when it makes a file, by the driver's own list."""
+"""Creation options: what a GDAL driver can be told when it makes a file, by the driver's own list."""
 
 from __future__ import annotations
 

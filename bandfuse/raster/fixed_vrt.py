@@ -1,4 +1,4 @@
-"""Fixed: a GDAL VRT over a raster, with the metadata as bandfuse understands it. The pixels stay where they are."""
+"""Fixed VRT: a GDAL VRT over a raster, with the metadata as bandfuse understands it. The pixels stay where they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts: what the files beside a raster say of its bands: its ENVI header, and the table that a user gives."""
+"""Header files: what the files beside a raster say of its bands: its ENVI header, and the table that a user gives."""
 
 from __future__ import annotations
 

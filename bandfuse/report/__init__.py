@@ -1,19 +1,21 @@
-"""The report: what a training run found, as text that people and programs read.
-
-Order inside the room, from the ground up; each file imports only from those before it::
-
-    numbers    numbers as people read them
-    page       what the page holds beside report.json: words, pictures, counts
-    tables     weights.csv and report.json                    (no matplotlib)
-    svg        a matplotlib figure as small, themed, deterministic SVG text
-    figures    the charts
-    maps       pixels by two values, certain weights by band, errors by block
-    overview   all outputs in one chart
-    pictures   arrays as PNG
-    views      results → the rows and captions of the page
-    trusting   the same for what is said of trust
-    html       render: one self-contained page (template.html.j2, page.css, page.js)
-    compare    the same for several runs side by side (compare.html.j2)
+"""Report: what a training run found, as text that people and programs read.
 
 Nothing is imported here, so that reading ``bandfuse.report.csv_json`` costs no matplotlib.
+
+Each file is built on those before it::
+
+    numbers         numbers as people read them
+    page_data       words, pictures and counts of the page that report.json does not hold
+    csv_json        weights.csv and report.json
+    svg             a matplotlib figure as small SVG text, the same in every run
+    figures         the charts
+    maps            fused against target, certain weights by band, errors by block
+    overview        all outputs in one chart
+    pictures        arrays as PNG
+    views           results as the rows and captions of the page
+    trust_tables    the same for what is said of trust
+    html            one self-contained page (template.html.j2, page.css, page.js)
+    compare         the same for several runs (compare.html.j2)
+
+It imports errors, results, files and spectral.
 """

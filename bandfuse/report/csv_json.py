@@ -1,4 +1,4 @@
-"""The files for programs: weights.csv and report.json."""
+"""CSV and JSON: the files for programs, weights.csv and report.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words, pictures and counts of a page that report.json does not hold: ``report.data.json`` of a run folder."""
+"""Page data: words, pictures and counts of a page that report.json does not hold (``report.data.json``)."""
 
 from __future__ import annotations
 

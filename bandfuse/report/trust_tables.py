@@ -1,4 +1,4 @@
-"""What the page shows of trust: shapes, stability, exchangeable and needed bands. Texts; the template escapes."""
+"""Trust tables: shapes, stability, exchangeable and needed bands. Texts; the template escapes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,15 @@
-"""Runs."""
+"""Runs: the run folder: how it is written, read and compared.
+
+Each file is built on those before it::
+
+    block_errors    outputs beside targets for every block
+    read            the result files of a run folder
+    trust_rows      what a training says of trust, for the report
+    verdict         how good a training is, in plain words
+    page            the files that people read
+    record          the model behind report.json and weights.csv
+    folder          what a run folder holds, and how it is written
+
+It imports errors, progress, results, goals, files, spectral, config, model, report, streaming,
+raster, solve, scenes, export, survey, trust, applying and training.
+"""

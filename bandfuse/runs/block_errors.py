@@ -1,4 +1,4 @@
-"""Held blocks: outputs beside targets of every block, by weights that were learned without it. No pixel is read."""
+"""Block errors: outputs beside targets of every block, by weights that were learned without it. No pixel is read."""
 
 from __future__ import annotations
 

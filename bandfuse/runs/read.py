@@ -38,6 +38,12 @@ LONGEST = 300
 
 
 def read_result(path: Path, kind: type[R]) -> R:
+    """A result file of a run folder.
+
+    Raises
+    ------
+    InputError : it is missing, too large, or not of this kind.
+    """
     remedy = recovered(path)
     if remedy:
         raise InputError(f"{path} does not exist", remedy=remedy)

@@ -1,4 +1,4 @@
-"""Trusted: what a training says of how far its weights can be believed, for the report."""
+"""Trust rows: what a training says of how far its weights can be believed, for the report."""
 
 from __future__ import annotations
 

@@ -1,1 +1,15 @@
-"""Scenes."""
+"""Scenes: from file names to described scenes on one grid.
+
+Each file is built on those before it::
+
+    displacement    by how much an image is shifted against a cube of the same place
+    places          which files make a scene: names, pairs, templates, tables
+    scene           the described files of a scene
+    alignment       whether a target is shifted against its scene, and what is done then
+    attempts        the same step for every scene; failures are collected
+    matching        whether scenes have the same bands
+    value_ranges    the values of a scene, beside those of a training
+    opening         the scenes of a training, without broken ones where that is allowed
+
+It imports errors, results, spectral, config, model, streaming, moments and raster.
+"""

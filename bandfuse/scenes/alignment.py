@@ -1,4 +1,4 @@
-"""Shift: by how much a target lies beside its scene, from a look at a small part of both."""
+"""Alignment: by how much a target lies beside its scene, from a look at a small part of both."""
 
 from __future__ import annotations
 

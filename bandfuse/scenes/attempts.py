@@ -1,4 +1,4 @@
-"""Each: the same for every scene. What fails ends it at once, or is found out of all of them."""
+"""Attempts: the same step for every scene. What fails ends the work at once, or is collected from all of them."""
 
 from __future__ import annotations
 

@@ -157,10 +157,12 @@ def _keys(firsts: Sequence[str]) -> list[str]:
 
 
 def short_key(path: str) -> str:
+    """A scene's key from its file name."""
     return Path(path).stem or Path(path).name
 
 
 def long_key(path: str) -> str:
+    """The same with the folder's name before it, where short keys repeat."""
     return f"{Path(path).resolve().parent.name}_{short_key(path)}"
 
 

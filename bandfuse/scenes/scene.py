@@ -1,4 +1,4 @@
-"""Scenes: from the file names that a user gives to places with their sources, targets and keys."""
+"""Scene: the described files of one scene: sources, target, labels and key."""
 
 from __future__ import annotations
 

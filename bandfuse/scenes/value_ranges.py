@@ -1,4 +1,4 @@
-"""Measure: the values that a scene holds, by a bounded look at its pixels, held against those of a training."""
+"""Value ranges: the values that a scene holds, by a bounded look at its pixels, beside those of a training."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def output_bands(names: Sequence[str], matrix: Floats, inputs: Bands, targets: B
     """The table of the outputs.
 
     An output that is to match a target band with a wavelength has that wavelength and FWHM (``targets``: the band of
-    each output). Other rows without negative weights get those of their main lobe (:func:`bandfuse.spectral.lobe.main_lobe`),
+    each output). Other rows without negative weights get those of their main lobe (``main_lobe``),
     where every band with weight has a wavelength; of a lobe of one band, the FWHM of that band if it is known. Signed
     weights have no centre, and get none.
     """

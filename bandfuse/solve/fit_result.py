@@ -1,4 +1,4 @@
-"""Fitted: how to fit, and what a fit found. Without torch: exact solutions need none."""
+"""Fit result: how to fit, and what a fit found. Without torch: exact solutions need none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pivoting: non-negative least-squares problems, solved from their Gram matrices, one by one or many at once."""
+"""NNLS: non-negative least squares from Gram matrices by block pivoting, one by one or many at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Split: joint moments of bands and targets taken apart, and the squared error of a layout's weights made of them."""
+"""Squares: joint moments of bands and targets, and the squared error of a layout's weights made of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initial weights: where training starts."""
+"""Starts: initial weights, where training starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matching: whether bands that are taken by position are in the order that is expected, by their names."""
+"""Band order: whether bands that are taken by position are in the expected order, by their names."""
 
 from __future__ import annotations
 

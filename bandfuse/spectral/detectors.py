@@ -1,4 +1,4 @@
-"""Order: bands that are not in the order of their wavelengths, and detectors that see the same ones."""
+"""Detectors: bands that are not in the order of their wavelengths, and detectors that see the same ones."""
 
 from __future__ import annotations
 

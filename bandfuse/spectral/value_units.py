@@ -1,4 +1,4 @@
-"""Values: what numbers bands hold, and whether those of another scene can be in the same units. numpy only.
+"""Value units: what numbers bands hold, and whether those of another scene can be in the same units. numpy only.
 
 Weights learned from digital numbers make nonsense of reflectance, and nothing else would tell. Scenes differ by nature
 too: a dark lake and fresh snow by a factor of up to 50. Units mostly differ by powers of ten, or by an offset.

@@ -1,1 +1,11 @@
-"""Streaming."""
+"""Streaming: one pass over a raster, window by window, by several threads, in bounded memory.
+
+Each file is built on those before it::
+
+    windows    windows, cells and stacks, in integers
+    blocks     the blocks of a raster that are held out together
+    stream     one pass over windows, in order
+    budget     threads and memory, and the windows that follow from them
+
+It imports progress, spectral and model.
+"""

@@ -1,4 +1,4 @@
-"""Held out: the pixels of a sample that early stopping watches: whole blocks, as neighbours are too alike."""
+"""Blocks: a raster cut into blocks, for folds and for the pixels that early stopping watches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Effort: threads and memory, and the windows that follow from them."""
+"""Budget: threads and memory, and the windows that follow from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows, cells, stacks and blocks: the geometry of one pass over a raster, in integers.
+"""Windows, cells and stacks: the geometry of one pass over a raster, in integers.
 
 A *cell* (16 × 256 pixels of the scene's own grid) is the unit of computation: a product is always taken over a whole
 cell, so its bits never depend on how the raster was cut for reading. A *stack* is four cells, one above the other.

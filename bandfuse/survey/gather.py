@@ -1,4 +1,4 @@
-"""Survey: the pass over the training pixels. Finds the dead bands and gathers the moments that every fit rests on."""
+"""Gather: the pass over the training pixels. It finds the dead bands and gathers the moments that every fit needs."""
 
 from __future__ import annotations
 

@@ -83,6 +83,12 @@ def dead_if_some_live(census: Census, wanted: Sequence[int]) -> dict[int, str]:
 
 
 def require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) -> None:
+    """Some wanted band must hold data.
+
+    Raises
+    ------
+    InputError : all are dead or flagged.
+    """
     if not bands.good[list(wanted)].any():
         reasons = dict.fromkeys(bands.reason[p] for p in wanted)
         limits = shorten(dict.fromkeys(f" in {s.where.text}" for s in scenes if s.where is not None))

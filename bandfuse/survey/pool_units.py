@@ -1,4 +1,4 @@
-"""Alike: whether the scenes of a pool hold values in the same units, and what else one differs in from the others."""
+"""Pool units: whether the scenes of a pool hold values in the same units, and what else one differs in."""
 
 from __future__ import annotations
 

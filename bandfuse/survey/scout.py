@@ -1,4 +1,4 @@
-"""Glance: what a few windows of each scene tell before any pass: the dead bands, and how the others vary together."""
+"""Scout: what a few windows of each scene tell before any pass: dead bands, and how the others vary together."""
 
 from __future__ import annotations
 

@@ -1,1 +1,19 @@
-"""Tools: one file per verb. Settings in, a result model out. They never print and never exit."""
+"""Tools: one file per verb. Settings in, a result model out. They never print and never exit.
+
+Each file is built on those before it::
+
+    apply       saved weights to rasters of any size
+    check       what is odd about a scene and its target
+    info        what bandfuse sees in a file
+    resample    the bands of a known sensor from a cube
+    evaluate    scores of saved weights on other images
+    train       weights from image files, into a run folder
+    report      the page of a run, made again
+    compare     runs side by side
+    export      weights in the form of another program
+    demo        a scene with a known answer, from the first file to the report
+
+It imports errors, progress, results, device, needs, files, spectral, config, model, report,
+synthetic, streaming, moments, raster, solve, scenes, export, optimise, survey, checks, applying,
+training and runs.
+"""

@@ -1,4 +1,4 @@
-"""Report: the page of a run made again from its folder, and runs side by side. No image is read."""
+"""Report: the page of a run, made again from its folder. No image is read."""
 
 from __future__ import annotations
 

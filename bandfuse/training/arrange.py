@@ -68,6 +68,7 @@ def make_groups(
 
 
 def arrange(config: TrainConfig, bands: Bands, targets: list[str] | None, covariance: Covariance) -> Design:
+    """The outputs and the layout of their weights, for a table of bands."""
     groups, named = make_groups(config.group, config.groups, config.fuse, bands, covariance)
     made = design(groups, targets=targets, kind=config.weights, fuse=config.fuse, fixed=config.fixed, named=named)
     if config.sensor:

@@ -1,4 +1,4 @@
-"""Resolve: the settings of a training with every default filled in, and none that excludes another."""
+"""Settings: those of a training with every default filled in, and none that excludes another."""
 
 from __future__ import annotations
 

@@ -1,17 +1,22 @@
-"""Trust: how far weights can be believed. Everything here is made of block moments; no pixel is read again.
+"""Trust: how far weights can be believed. Nearly all of it is made of the moments of blocks; no pixel is read again.
 
-Order inside the room, from the ground up::
+Each file is built on those before it::
 
-    folds       contiguous blocks of pixels to hold out
-    penalty     ridge and smooth as quadratic forms
-    cases       one set of weights as quadratics, on all pixels and on each fold
-    choose      regularisation and constraint by block cross-validation
-    holdout     scores of outputs and of baselines on pixels that were held out
-    intervals   block bootstrap
-    jackknife   intervals from trainings without each fold
-    shape       centre, width and out-of-band share of a response
-    stability   how often signs change, and how far ranks move, over the resamples
-    identify    neighbouring bands that cannot be told apart
-    needed      few windows of bands that keep most of the held-out score
-    rebuild     hold-out and baselines of a reconstruction
+    folds                contiguous blocks of pixels that are held out
+    penalty              ridge and smoothness as quadratic forms
+    published            learned weights beside the published response of a sensor
+    response_shape       centre, width and out-of-band share of a response
+    stability            how often signs change and ranks move, over resamples
+    fold_problems        the weights of some outputs as quadratics, on all pixels and on each fold
+    refits               scores of models that are learned again without each fold
+    band_windows         few windows of bands that keep 99 % of the held-out score
+    regularisation       regularisation and constraint, chosen by block cross-validation
+    baselines            scores of the weights and of baselines, on training and held-out pixels
+    bootstrap            intervals by a block bootstrap
+    indistinguishable    neighbouring bands that the pixels cannot tell apart
+    jackknife            intervals from trainings without each fold
+    assess               all of this for a regression
+    trials               scores and baselines of objectives without a target
+
+It imports errors, progress, results, spectral, config, model, moments, solve and survey.
 """

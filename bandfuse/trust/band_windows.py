@@ -1,4 +1,4 @@
-"""Needed: few contiguous windows of bands that keep 99 % of what all bands explain on held-out blocks."""
+"""Band windows: few contiguous windows of bands that keep 99 % of what all bands explain on held-out blocks."""
 
 from __future__ import annotations
 

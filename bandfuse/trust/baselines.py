@@ -1,4 +1,4 @@
-"""Holdout: scores of the chosen weights and of baselines, on the training pixels and on blocks that were held out."""
+"""Baselines: scores of the chosen weights and of simple ways to fuse, on training pixels and on held-out blocks."""
 
 from __future__ import annotations
 

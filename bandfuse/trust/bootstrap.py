@@ -1,4 +1,4 @@
-"""Intervals: how much weights change from one part of the scene to another, by a block bootstrap over moments.
+"""Bootstrap: how much weights change from one part of the scene to another, by resampled blocks of moments.
 
 Blocks are drawn with replacement (Künsch, "The jackknife and the bootstrap for general stationary observations",
 Annals of Statistics 17, 1989; here in two dimensions), their moments added with their multiplicities, and the weights

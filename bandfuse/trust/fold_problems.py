@@ -1,4 +1,4 @@
-"""Cases: the weights of outputs that belong together, as quadratics on all pixels and on each fold."""
+"""Fold problems: the weights of outputs that belong together, as quadratics on all pixels and on each fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Identify: which neighbouring bands the pixels cannot tell apart, and the weights of such runs as sums."""
+"""Indistinguishable: neighbouring bands that the pixels cannot tell apart, and the weights of such runs as sums."""
 
 from __future__ import annotations
 

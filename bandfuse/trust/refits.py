@@ -1,4 +1,4 @@
-"""Judge: scores of a model on what a survey gathered, and of models that are learned anew without each fold."""
+"""Refits: scores of a model on what a survey gathered, and of models that are learned again without each fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choose: regularisation and constraint by block cross-validation, from the folds' moments."""
+"""Regularisation: its strengths and the constraint, chosen by block cross-validation, from the folds' moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shape: the main lobe of a response and what lies outside of it, with intervals from resamples."""
+"""Response shape: the main lobe of a response and what lies outside of it, with intervals from resamples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def response_shape(weight: Floats, resampled: Floats, nm: Floats) -> dict[str, E
     ----------
     weight : (B,) fitted weights. resampled : (R, B) weights of the resamples. nm : (B,) wavelengths.
 
-    Centre and FWHM are those of the main lobe (:func:`bandfuse.spectral.lobe.main_lobe`). Out of band is what lies further from
+    Centre and FWHM are those of the main lobe (``main_lobe``). Out of band is what lies further from
     the centre of the fitted weights than their FWHM, or than one step between bands if that is more.
     """
     if not np.isfinite(nm).all() or (weight < 0).any() or not weight.any() or len(nm) < 2:

@@ -1,4 +1,4 @@
-"""Contest: objectives without a target. Their scores, on training pixels and held out, beside baselines.
+"""Trials: scores of objectives without a target, on training pixels and held out, beside baselines.
 
 Every method is an *encoder*: it learns (K, used) weights from a part of the pixels. A *judge* scores encoders by what
 they learned on the training part of each fold and what is seen on its test.

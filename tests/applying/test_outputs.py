@@ -17,29 +17,12 @@ import pytest
 import rasterio
 import spectral
 from helpers import same_bits
+from makers import NAMES, NM, weights_for
 from rasters import NORTH_UP, ROTATED, cli, gdalinfo, listing, ok, profile, read, spectra, wavelengths, write_tiff
 
 from bandfuse.errors import OutputError
-from bandfuse.model.fusion import Fusion
-from bandfuse.model.model import Model
-from bandfuse.model.weightsfile import dumps
 from bandfuse.raster import check_options, describe
 from bandfuse.raster.creation_options import Option, options_of, types_of
-from bandfuse.spectral.bands import Bands
-
-NAMES = ["blue, deep", "near {infrared}", "third"]
-NM = [450.123456789, 860.25, 1610.0]
-
-
-def weights_for(folder: Path, bands: int = 6, outputs: int = 3) -> Path:
-    """Weights of several outputs with names, wavelengths and widths."""
-    random = np.random.default_rng(5)
-    weight = random.random((outputs, bands))
-    made = Bands.of(NAMES[:outputs], wavelength_nm=NM[:outputs], fwhm_nm=[10.5, 20.25, 91.0][:outputs])
-    inputs = Bands.of([f"b{i + 1}" for i in range(bands)], wavelength_nm=wavelengths(bands))
-    fusion = Fusion(weight, np.ones(outputs), np.zeros(outputs), inputs, made)
-    (folder / "w.safetensors").write_bytes(dumps(Model(fusion)))
-    return folder / "w.safetensors"
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 import yaml
 from faults import Bench, Fault, environment
+from makers import QUICK, batch_file, rows, scenes_in
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
@@ -37,35 +38,6 @@ from bandfuse.batches.summary import drift
 from bandfuse.errors import InputError, OutputError, RunError, is_transient
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
-
-JOBS = """
-jobs:
-  - {name: pooled, kind: train, pool: all}
-  - {name: fused, kind: apply, weights: pooled}
-"""
-
-
-def scenes_in(folder: Path, count: int, *, bands: int = 6, size: tuple[int, int] = (16, 20)) -> None:
-    """Scenes with targets that are a known mean of their bands."""
-    (folder / "in").mkdir(exist_ok=True)
-    for i in range(count):
-        x = spectra(bands, *size, seed=i)
-        write_tiff(folder / f"in/s{i:03d}.tif", x)
-        write_tiff(folder / f"in/s{i:03d}_t.tif", x[:3].mean(axis=0)[None])
-
-
-def batch_file(folder: Path, jobs: str = JOBS, extra: str = "", defaults: str = "{objective: regression}") -> Path:
-    path = folder / "b.yaml"
-    path.write_text(
-        f"version: 1\noutput: out/\ndefaults: {defaults}\nscenes:\n  - glob: in/*.tif\n"
-        f'    exclude: ["*_t.tif"]\n    target: "{{parent}}/{{stem}}_t.tif"\n{extra}{jobs}'
-    )
-    return path
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads((folder / "out/batch.json").read_text())["items"]
-    return found
 
 
 def pixels(folder: Path) -> dict[str, str]:
@@ -389,9 +361,6 @@ def alive(group: int) -> list[str]:
     """Processes of a group that are no zombies."""
     found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     return [line for line in found.splitlines() if line.split()[0] == str(group) and line.split()[1][0] != "Z"]
-
-
-QUICK = "{objective: regression, folds: 0, constraint: free, no_report: true}"
 
 
 def whole_batch(tmp_path: Path, count: int, **settings: Any) -> tuple[Path, dict[str, str]]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import rasterio.shutil
+from makers import batch_file, rows, scenes_in
 from rasters import cli, ok, read, spectra, write_tiff
-from test_batch import batch_file, rows, scenes_in
 
 from bandfuse.batches.batch import planned
 from bandfuse.batches.fingerprints import inputs_of, on_disk

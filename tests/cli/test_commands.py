@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers import weights_file
 from rasters import (
     LAYOUTS,
     blend,
@@ -28,10 +29,6 @@ from rasters import (
 
 from bandfuse.cli.commands import app as commands_app
 from bandfuse.cli.main import COMMANDS
-from bandfuse.model.fusion import Fusion
-from bandfuse.model.model import Model
-from bandfuse.model.weightsfile import dumps
-from bandfuse.spectral.bands import Bands
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
 HEAVY = {"torch", "rasterio", "scipy", "matplotlib", "numpy"}
@@ -166,15 +163,6 @@ def test_version() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused
-
-
-def weights_file(path: Path, bands: int, value: float = 0.25) -> str:
-    """A weights file for a cube of so many bands without wavelengths."""
-    inputs = Bands.of([f"b{i}" for i in range(1, bands + 1)])
-    fusion = Fusion(np.full((1, bands), 0.25), np.ones(1), np.zeros(1), inputs, Bands.of(["y"]))
-    data = dumps(Model(fusion))
-    path.write_bytes(data.replace(np.float64(0.25).tobytes(), np.float64(value).tobytes()))
-    return str(path)
 
 
 class Folder:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 from faults import Bench, Ended, Fault, environment
+from makers import weights_file
 from rasters import cli, listing, ok, read, spectra, truncated, write_tiff
-from test_cli import weights_file
 
 import bandfuse.tools.apply
 from bandfuse.scenes.places import Place

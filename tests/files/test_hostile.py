@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from makers import weights_file
 from pydantic import ValidationError
 from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
-from test_cli import weights_file
 
 from bandfuse.batches.summary import as_csv
 from bandfuse.errors import InputError, MismatchError

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 from faults import Bench, Ended, Fault
+from makers import QUICK, batch_file, weights_for
 from rasters import spectra, wavelengths, write_tiff
-from test_batch import QUICK, batch_file
-from test_outputs import weights_for
 
 from bandfuse.files.placing import settle
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import forks
-from rooms import TESTS
+from rooms import TESTS, test_file
 from sample import Mutant, places, sampled
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ def test_files(file: str) -> list[str]:
     """The test files of a room; the file itself if it has doctests."""
     own = f"bandfuse/{file}.py"
     doctests = [own] if ">>> " in (ROOT / own).read_text(encoding="utf-8") else []
-    return [*(f"tests/test_{name}.py" for name in TESTS[file].split()), *doctests]
+    return [*(test_file(name) for name in TESTS[file].split()), *doctests]
 
 
 def drawn(files: Sequence[str], count: int, seed: int) -> list[Mutant]:

@@ -16,9 +16,8 @@ from helpers import close_to_conditioning, condition_of, rounding, same_bits, wi
 from rasterio.transform import Affine
 from rasterio.warp import transform
 from rasters import NORTH_UP, blend, cli, ok, profile, read, spectra, write_tiff
+from realdata import DATA, needs_real_data
 from scipy.ndimage import gaussian_filter
-from test_real import DATA
-from test_real import pytestmark as needs_real_data
 
 import bandfuse.raster.align as align_module
 import bandfuse.scenes.alignment as shift_module

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import same_bits
+from makers import pickled
 from rasters import cli, ok, spectra, write_tiff
-from test_spread import pickled
 
 from bandfuse.errors import InputError, ScenesError, is_transient
 from bandfuse.scenes.attempts import each, misfits

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 from helpers import same_bits
+from makers import pickled
 from rasters import ok, read, spectra, write_tiff
 
 from bandfuse.streaming.budget import Effort, elsewhere
-
-
-def pickled(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
-    """As another process would do it, the last task first."""
-    results = [pickle.loads(pickle.dumps(work(*pickle.loads(pickle.dumps(task))))) for task in reversed(tasks)]
-    pickled.seen.append((work.__name__, len(tasks)))  # type: ignore[attr-defined]
-    yield from reversed(results)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from helpers import condition_of, rounding
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import Scene, make
 from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 from scipy.stats import rankdata, spearmanr
 from sklearn.linear_model import Ridge
-from test_trust import Scene, make
 
 from bandfuse.solve.layout import within
 from bandfuse.spectral.groups import Group

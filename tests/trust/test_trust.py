@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from helpers import close_to_conditioning, condition_of, same_bits
 from hypothesis import given
 from hypothesis import strategies as st
+from makers import Scene, make
 from scipy.optimize import nnls
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.metrics import r2_score, root_mean_squared_error
 
-from bandfuse.moments.moments import Moments, total
+from bandfuse.moments.moments import Moments
 from bandfuse.progress import silent
 from bandfuse.solve import layout
 from bandfuse.solve.exact import SOLVERS, Quadratic
@@ -26,7 +25,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.lobe import main_lobe
 from bandfuse.trust.baselines import baselines, best_band, chosen_solver, held_out_pairs
 from bandfuse.trust.bootstrap import BlockSums, intervals, resamples
-from bandfuse.trust.fold_problems import Case, Strength, Terms, cases, effective, minimiser
+from bandfuse.trust.fold_problems import Case, Strength, cases, effective, minimiser
 from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.regularisation import Wish, choose, held_out_error
@@ -62,49 +61,6 @@ def test_pivoting_says_when_it_gave_up() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------- a small scene
-
-
-@dataclass
-class Scene:
-    """Pixels by block, and what is made of them."""
-
-    x: list[np.ndarray]
-    t: list[np.ndarray]
-    bands: Bands
-
-    @property
-    def blocks(self) -> list[Moments]:
-        return [Moments.of(np.hstack([x, t])) for x, t in zip(self.x, self.t, strict=True)]
-
-    def terms(self, *, offset: bool = True, gain: bool = False, kind: str = "channel") -> Terms:
-        n, k = self.x[0].shape[1], self.t[0].shape[1]
-        made = layout.within(groups.one(self.bands), n, kind, set(), [0] * k)
-        blocks = self.blocks
-        tied = ties(self.bands, tuple(range(n)))
-        samples = [np.hstack([x, t])[::3] for x, t in zip(self.x, self.t, strict=True)]
-        sample = np.concatenate(samples)
-        return Terms(made, total(blocks, n + k), sample, folds(blocks, samples), n, tied, offset, gain)
-
-    def held_out(self) -> list[tuple[np.ndarray, ...]]:
-        """Train and test pixels of each fold: runs of blocks, by hand."""
-        runs = np.array_split(np.arange(len(self.x)), 5)
-        result = []
-        for run in runs:
-            rest = [i for i in range(len(self.x)) if i not in run]
-            parts = [np.concatenate([v[i] for i in which]) for which in (rest, run) for v in (self.x, self.t)]
-            result.append(tuple(parts))
-        return result
-
-
-def make(weights: np.ndarray, noise: float, seed: int = 0, n_blocks: int = 20) -> Scene:
-    """Smooth, correlated spectra whose level drifts from block to block; a target of known weights, with noise."""
-    random = np.random.default_rng(seed)
-    k, n = weights.shape
-    nm = np.linspace(400, 400 + 10 * (n - 1), n)
-    mix = np.cumsum(random.normal(size=(8, n)), axis=1)
-    x = [random.normal(size=(60, 8)) @ mix + 0.3 * random.normal(size=(60, n)) + 20 + 0.2 * b for b in range(n_blocks)]
-    t = [v @ weights.T + noise * random.normal(size=(60, k)) + 3 for v in x]
-    return Scene(x, t, Bands.of([f"b{i}" for i in range(n)], wavelength_nm=nm))
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from bandfuse.spectral.bands import Floats
 
 
 def curvature(layout: Layout, a: Floats) -> Floats:
+    """(P, P) second derivatives along the learned weights, of (B, B) ones along the entries of each row."""
     members = [layout.member(k) for k in range(layout.shape[0])]
     bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
     return bend
@@ -90,6 +91,7 @@ class Objective(ABC):
 
 
 def scale_of(variance: Floats) -> Floats:
+    """What a loss is divided by, so that its size is near one: the variances, or one where there are none."""
     return np.where(variance > 0, variance, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Objectives: what a fusion is good for, as a loss of its weights. They see moments or a sample, never the pixels."""
+"""Regression: the squared error of outputs against targets, from moments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contrast: objectives that are ratios of variances, from moments; and sums of objectives."""
+"""Separability: how far classes lie apart, as a ratio of variances from moments."""
 
 from __future__ import annotations
 

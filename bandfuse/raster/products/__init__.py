@@ -1,6 +1,19 @@
 """Products: what people hold, each opened as one cube by what they give. One file per product.
 
 A new product is a file with a :class:`Product` and a line in :data:`PRODUCTS`.
+
+Each file is built on those before it::
+
+    product      a kind of file or folder that is opened as one cube
+    files        where the parts of a product are found: a folder or a zip archive
+    hdf          HDF5 and netCDF-4 files, through GDAL
+    spectral     the GeoTIFF that EnMAP and DESIS share
+    plain        files that GDAL opens as they are
+    desis        DESIS L1C and L2A
+    emit         EMIT L1B and L2A
+    enmap        EnMAP L1C and L2A
+    prisma       PRISMA L2D
+    sentinel2    Sentinel-2 L2A
 """
 
 from __future__ import annotations

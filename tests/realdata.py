@@ -1,0 +1,15 @@
+"""The real cubes, from the folder in ``BANDFUSE_REAL_DATA``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_SET = os.environ.get("BANDFUSE_REAL_DATA", "")
+DATA = Path(_SET or "nowhere")
+
+needs_real_data = pytest.mark.skipif(
+    not (_SET and DATA.is_dir()), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
+)
