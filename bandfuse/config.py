@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from bandfuse.errors import ConfigError, nearest
-from bandfuse.goals import terms_of
+from bandfuse.goals import GOALS, Goal, terms_of
 from bandfuse.needs import Need, given_of, unmet
 from bandfuse.spectral.sensors import is_file
 
@@ -402,9 +402,29 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
         return terms_of(str(self.objective))
 
     @property
-    def goal(self) -> str:
-        """The main objective: what is scored."""
-        return next(iter(self.terms))
+    def goals(self) -> list[Goal]:
+        """The objectives, the main one first: that is scored."""
+        return [GOALS[name] for name in self.terms]
+
+    @property
+    def gathers(self) -> set[str]:
+        """What the pass gathers for them: targets, classes, noise."""
+        return {goal.gathers for goal in self.goals if goal.gathers}
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the loss depends on more than the moments of the pixels."""
+        return self.activation != "identity" or self.loss != "mse"
+
+    @property
+    def from_moments(self) -> bool:
+        """Whether it is a regression and nothing else, and moments are all that it needs."""
+        return all(goal.matches for goal in self.goals) and not self.sampled
+
+    @property
+    def assessed(self) -> bool:
+        """Whether its blocks can be held out and drawn again: common weights, from moments."""
+        return self.from_moments and not self.per_scene
 
     @field_validator("folds")
     @classmethod

@@ -28,21 +28,22 @@ except ImportError as error:
 
 from bandfuse.config import TrainConfig, build
 from bandfuse.errors import BandfuseError, ConfigError, InputError
+from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units
 from bandfuse.model.fusion import unmasked
 from bandfuse.moments.census import Census
 from bandfuse.moments.tally import Question, reduce_windows
 from bandfuse.progress import silent
-from bandfuse.solve.design import Design, design
+from bandfuse.solve.design import Design
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import blocks
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import Window
 from bandfuse.survey.survey import BLOCKS_PER_SIDE, Survey
-from bandfuse.training.arrange import make_groups, require_room
-from bandfuse.training.fitting import Sampling, fit_model
-from bandfuse.training.settings import is_assessed, resolve
+from bandfuse.training.arrange import Grouping, require_room
+from bandfuse.training.fitting import fit_model
+from bandfuse.training.settings import assessing_of, fitting_of, resolve
 from bandfuse.trust.assess import plan
 
 Strength = float | Literal["auto"] | None
@@ -144,16 +145,16 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """From (B, N)."""
         config = self._config(y is not None)
         goals = np.zeros((0, x.shape[1]))
-        if "separability" in config.terms:
+        if "classes" in config.gathers:
             self.classes_, numbers = np.unique(column_or_1d(y), return_inverse=True)
             goals = numbers[None].astype(np.float64)
-        elif config.goal == "regression":
+        elif config.goals[0].matches:
             goals = np.asarray(y, dtype=np.float64).reshape(x.shape[1], -1).T
         with threadpool_limits(limits=1, user_api="blas"):
             found = _survey(_Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config)
-            require_room(config, found)
-            made = plan(config, found, silent) if is_assessed(config) else None
-            model, _, _ = fit_model(config, [], found, made, Sampling(), silent)
+            require_room(config.goals, found.design)
+            made = plan(assessing_of(config), found, silent) if config.assessed else None
+            model, _ = fit_model(fitting_of(config, "cpu"), [], found, made, silent)
         self.fusion_ = model.common
         self.decoder_ = model.decoder
         self.coef_, self.intercept_ = model.common.matrix, model.common.offset
@@ -166,8 +167,9 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             name: getattr(self, name) for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
         }
         objective = given["objective"] or ("regression" if with_y else "reconstruction")
-        named = "labels" if "separability" in str(objective) else "target"
-        asked = with_y and objective not in ("reconstruction", "snr")
+        gathers = [goal.gathers for name, goal in GOALS.items() if name in str(objective)]
+        named = "labels" if "classes" in gathers else "target"
+        asked = with_y and ("classes" in gathers or "targets" in gathers)
         config = build(
             TrainConfig,
             {
@@ -177,8 +179,9 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 named: ["y"] if asked else [],
             },
         )  # fmt: skip
-        if "snr" in config.terms:
-            raise ConfigError("objective snr needs neighbouring pixels", remedy="Use bandfuse.train on images.")
+        noisy = next((goal.name for goal in config.goals if goal.gathers == "noise"), None)
+        if noisy:
+            raise ConfigError(f"objective {noisy} needs neighbouring pixels", remedy="Use bandfuse.train on images.")
         return resolve(config)
 
     def _bands(self, n: int) -> Bands:
@@ -261,10 +264,11 @@ class _Samples:
 def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig) -> Survey:
     """What the pass over samples finds, dead bands left out."""
 
+    grouping = Grouping(config.group, config.groups)
+
     def arrange(bands: Bands) -> Design:
-        groups, named = make_groups(config.group, config.groups, "within", bands, lambda: _covariance(samples, bands))
-        targets = [f"b{i + 1}" for i in range(n_targets)] if config.goal == "regression" else None
-        return design(groups, targets=targets, kind="channel", fuse="within", named=named)
+        targets = [f"b{i + 1}" for i in range(n_targets)] if config.goals[0].matches else None
+        return grouping.design(bands, targets, lambda: _covariance(samples, bands))
 
     wanted = arrange(bands).used
     x = samples.array[list(wanted)]
@@ -274,7 +278,7 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
         raise InputError("no band can be used", got="bands that are constant or empty", expected="bands with data")
     made = arrange(bands)
     shape = 1, samples.array.shape[1]
-    classes = "separability" in config.terms
+    classes = "classes" in config.gathers
     grid = blocks(shape, BLOCKS_PER_SIDE)
     question = Question(
         n_bands=len(bands), n_targets=n_targets, used=made.used, grid=grid, seed=config.seed, classes=classes

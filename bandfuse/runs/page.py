@@ -85,7 +85,7 @@ def _short(loss: float) -> float:
 
 def _noise(trained: Trained) -> list[BandNoise]:
     """Signal to noise of the used bands, where the noise was gathered."""
-    if "snr" not in trained.config.terms:
+    if "noise" not in trained.config.gathers:
         return []
     found = trained.survey
     bands, total = found.bands, np.diag(found.pooled.covariance)

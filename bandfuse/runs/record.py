@@ -32,9 +32,6 @@ from bandfuse.training.trained import Trained
 from bandfuse.trust.fold_problems import Strength
 from bandfuse.trust.refits import pairs_of, peak_of
 
-CUBE, CLASSES = "cube", "classes"
-"""The names under which the scores of reconstruction and separability stand: they belong to all outputs together."""
-
 
 def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
     """Everything that the run found; ``checksums``: SHA-256 of the inputs by path."""
@@ -145,8 +142,8 @@ def _score_table(trained: Trained) -> ScoreTable:
 
 def _scored(trained: Trained) -> list[str]:
     """What has scores: the outputs, or the cube that is rebuilt from them, or the classes that they part."""
-    together = {"reconstruction": CUBE, "separability": CLASSES}.get(trained.config.goal)
-    return list(trained.survey.design.names) if together is None else [together]
+    together = trained.config.goals[0].scored
+    return [together] if together else list(trained.survey.design.names)
 
 
 def _table(names: Sequence[str], parts: Mapping[str, Judged | None], sampled: int, split: str) -> ScoreTable:

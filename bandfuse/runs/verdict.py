@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bandfuse.goals import MEASURES, Measure
+from bandfuse.goals import Goal, Measure
 from bandfuse.report.numbers import share
 from bandfuse.results import Scores, TrainReport
 from bandfuse.survey.gather import NOT_DRAWN
@@ -30,28 +30,28 @@ LEAK = (
 
 def verdict(report: TrainReport, trained: Trained) -> list[str]:
     """Sentences, the most important first."""
-    held, goal = report.scores.holdout, trained.config.goal
+    held, goal = report.scores.holdout, trained.config.goals[0]
     scores = held or report.scores.train
-    known = {name: value for name, s in scores.items() if (value := s[MEASURES[goal].key]) is not None}
+    known = {name: value for name, s in scores.items() if (value := s[goal.measure.key]) is not None}
     if not known:
         return ["No score could be computed: there is nothing that varies."]
     lines = [_first(goal, known, report.scores.split if held else ""), *_doubts(report, trained)]
     return [*lines[:1], LEAK, *lines[1:]] if held and report.scores.split == "random" else lines
 
 
-def _first(goal: str, known: dict[str, float], split: str) -> str:
+def _first(goal: Goal, known: dict[str, float], split: str) -> str:
     """How good it is; ``split``: what was held out, empty for nothing."""
-    where = {"blocks": " on blocks that were held out", "random": " on random pixels that were held out"}.get(split, "")
-    worst = min(known, key=lambda name: known[name])
-    if goal == "reconstruction":
-        return f"The fused bands keep {share(known[worst])} of the cube's variance{where}."
-    if goal == "separability":
-        found = share(known[worst])
-        return f"From the fused bands alone, linear discriminants find the class of {found} of the pixels{where}."
-    if goal == "snr":
-        best = max(known.values())
-        return f"The fused bands reach {known[worst]:.1f} to {best:.1f} dB of signal to noise{where}."
-    return explained(f"{where.strip().capitalize()}, the" if where else "The", known)
+    places = {
+        "blocks": " on blocks that were held out",
+        "random": " on random pixels that were held out",
+    }
+    where = places.get(split, "")
+    if not goal.sentence:
+        return explained(f"{where.strip().capitalize()}, the" if where else "The", known)
+    worst, best = (
+        share(value) if goal.measure.share else f"{value:.1f}" for value in (min(known.values()), max(known.values()))
+    )
+    return goal.sentence.format(worst=worst, best=best, where=where)
 
 
 def explained(start: str, r2: dict[str, float]) -> str:
@@ -72,7 +72,7 @@ def _doubts(report: TrainReport, trained: Trained) -> list[str]:
     if report.scores.holdout is None:
         lines.append("These scores are of the pixels that were trained on; they do not show how far the weights hold.")
     else:
-        lines += against_baselines(report, MEASURES[trained.config.goal])
+        lines += against_baselines(report, trained.config.goals[0].measure)
     if trained.trust.intervals:
         lines += ["A good fit says little about the weights: look at their intervals.", INTERVALS[trained.trust.method]]
     lines += _of_part(trained)

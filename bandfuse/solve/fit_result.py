@@ -8,6 +8,9 @@ import numpy as np
 
 from bandfuse.spectral.bands import Floats
 
+DESCENTS = ("adam", "adamw", "sgd")
+"""Optimizers that take minibatches and can stop early."""
+
 DEFAULT_STEPS = {"lbfgs": 1000, "adam": 3000, "adamw": 3000, "sgd": 3000}
 DEFAULT_LR = {"adam": 0.05, "adamw": 0.05, "sgd": 0.05}
 DEFAULT_SCHEDULE = {"adam": "cosine", "adamw": "cosine", "sgd": "constant"}

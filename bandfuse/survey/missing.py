@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bandfuse.config import TrainConfig
 from bandfuse.errors import InputError, shorten
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
@@ -32,43 +31,55 @@ FEW = 10
 """A class with fewer pixels is said to be small."""
 
 
-def require_noise(config: TrainConfig, found: Survey) -> None:
-    """The noise of B bands needs more neighbours than bands, and outputs of one group would all be the same."""
-    if "snr" not in config.terms:
-        return
-    pairs, bands = found.noise.count, len(found.design.used)
+def require_noise(survey: Survey) -> None:
+    """The noise of B bands is only seen by more pairs of neighbours than bands.
+
+    Raises
+    ------
+    InputError : there are too few.
+    """
+    pairs, bands = survey.noise.count, len(survey.design.used)
     if pairs < 2 * bands:
         raise InputError(
-            f"there are too few neighbouring pixels to see the noise of {bands} bands", got=f"{pairs} pairs",
-            expected=f"at least {2 * bands}", remedy="Use a larger scene, or fewer bands.",
-        )  # fmt: skip
+            f"there are too few neighbouring pixels to see the noise of {bands} bands",
+            got=f"{pairs} pairs",
+            expected=f"at least {2 * bands}",
+            remedy="Use a larger scene, or fewer bands.",
+        )
 
 
-def require_classes(config: TrainConfig, scenes: Sequence[Scene], found: Survey) -> None:
-    """Separability needs two classes; a class 0 that may be none is said."""
-    if "separability" not in config.terms:
-        return
-    classes, labels = found.classes, scenes[0].labels
+def require_classes(scenes: Sequence[Scene], files: Sequence[str], unlabelled: Sequence[int], survey: Survey) -> None:
+    """Labels must hold two classes. What is doubtful of them is added to the messages.
+
+    Raises
+    ------
+    InputError : there is one class, or there are too many.
+    """
+    classes, labels = survey.classes, scenes[0].labels
     assert labels is not None
     if len(classes) < 2:
         raise InputError(
-            f"labels {shorten(config.labels)} part nothing", got=f"classes {shorten(map(labels.name, classes))}",
+            f"labels {shorten(files)} part nothing",
+            got=f"classes {shorten(map(labels.name, classes))}",
             expected="two or more classes among the pixels that count",
-        )  # fmt: skip
+        )
     if len(classes) > MOST_STRATA:
         raise InputError(
-            f"labels {shorten(config.labels)} hold too many classes", got=f"{len(classes)}",
-            expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
-        )  # fmt: skip
+            f"labels {shorten(files)} hold too many classes",
+            got=f"{len(classes)}",
+            expected=f"{MOST_STRATA} or fewer",
+            remedy="Leave a fill value out with --unlabelled.",
+        )
     every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
-    empty = [labels.name(n) for n in sorted(every - {*classes, *labels.unlabelled, *config.unlabelled})]
+    empty = sorted(every - {*classes, *labels.unlabelled, *unlabelled})
     if empty:
-        found.messages.append(f"classes without a pixel that counts, left out: {shorten(empty)}")
+        names = shorten(map(labels.name, empty))
+        survey.messages.append(f"classes without a pixel that counts, left out: {names}")
     small = [f"{labels.name(number)} ({m.count})" for number, m in classes.items() if m.count < FEW]
     if small:
-        found.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
+        survey.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
     if 0 in classes:
-        found.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
+        survey.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
 
 
 def dead_of(census: Census, wanted: Sequence[int]) -> dict[int, str]:

@@ -15,7 +15,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.detectors import order_remarks
 from bandfuse.spectral.groups import SEEING, lacking
 from bandfuse.streaming.budget import Effort
-from bandfuse.training.arrange import make_groups
+from bandfuse.training.arrange import Grouping
 
 
 def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | None = None) -> InfoResult:
@@ -52,7 +52,7 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
         def covariance() -> Floats:
             return seen.covariance
 
-    made, _ = make_groups((), spec, "within", bands, covariance)
+    made, _ = Grouping(spec=spec).groups(bands, covariance)
     return [GroupInfo(name=g.name, bands=[p + 1 for p in g.positions]) for g in made], [
         *filter(None, [lacking(spec, bands)])
     ]

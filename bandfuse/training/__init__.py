@@ -4,12 +4,12 @@ Each file is built on those before it::
 
     arrange       groups, targets and outputs
     checkpoint    the state of an interrupted training
-    settings      the settings with every default filled in
     fitting       from a survey to a model
+    settings      the settings with every default filled in, and what each step needs of them
     messages      what a fit says of how it ended
     trained       the value that a training leaves
     learn         the whole of it: read, fit, assess
 
-It imports errors, progress, device, files, spectral, config, model, streaming, moments, solve,
-scenes, optimise, survey, checks and trust.
+It imports errors, progress, goals, device, files, spectral, config, model, streaming, moments,
+solve, scenes, optimise, survey, checks and trust.
 """

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandfuse.config import NOT_RESULTS, TrainConfig
-from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import undisturbed, whole_files
@@ -29,8 +27,12 @@ class Checkpoint:
     Parameters
     ----------
     path : the file; taken up if it exists.
-    settings : everything that the result depends on.
+    settings : everything that the result depends on, the pixels by :func:`digest`.
     every : seconds between two writes.
+
+    Raises
+    ------
+    ConfigError : the file belongs to a training with other settings or other pixels.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], every: float) -> None:
@@ -76,31 +78,17 @@ class _Slot:
             self.checkpoint.write()
 
 
-def checkpoint_of(config: TrainConfig, found: Survey) -> Checkpoint | None:
-    """The checkpoint of a training, None without ``--checkpoint``.
-
-    Raises
-    ------
-    ConfigError : the file belongs to a training with other settings or other pixels.
-    """
-    if config.checkpoint is None:
-        return None
-    import torch
-
-    settings = config.model_dump(mode="json", exclude=NOT_RESULTS)
-    settings |= {"device": device_of(config.device), "torch": torch.__version__, "pixels": _digest(found)}
-    return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)
-
-
-def _digest(found: Survey) -> str:
+def digest(survey: Survey) -> str:
     """A fingerprint of the design and of all that the pass gathered."""
-    layout, digest = found.design.layout, hashlib.sha256()
-    arrays = [layout.row, layout.col, layout.param, layout.fixed, np.array(found.design.targets, dtype=np.int64)]
-    for moments, tally in zip(found.scenes, found.tallies, strict=True):
-        arrays += [np.array([moments.count]), moments.mean, moments.scatter, tally.pixels.place, tally.pixels.values]
+    layout, targets = survey.design.layout, np.array(survey.design.targets, dtype=np.int64)
+    arrays = [layout.row, layout.col, layout.param, layout.fixed, targets]
+    for moments, tally in zip(survey.scenes, survey.tallies, strict=True):
+        arrays += [np.array([moments.count]), moments.mean, moments.scatter]
+        arrays += [tally.pixels.place, tally.pixels.values]
+    sha = hashlib.sha256()
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
 
 
 def _require_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

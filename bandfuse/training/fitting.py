@@ -3,272 +3,278 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bandfuse.config import TrainConfig
-from bandfuse.device import device_of
+from bandfuse.goals import GOALS, Goal
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.sample import Pixels
 from bandfuse.progress import Progress
 from bandfuse.scenes.scene import Scene, target_bands
-from bandfuse.solve.classes import scatters
 from bandfuse.solve.decoder import least_squares
 from bandfuse.solve.design import output_bands
-from bandfuse.solve.fit_result import Settings
+from bandfuse.solve.fit_result import DESCENTS, Settings
 from bandfuse.solve.gauge import normalise, uncorrelate
 from bandfuse.solve.solved import solved
 from bandfuse.solve.squares import Split, Squares
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
-from bandfuse.streaming.blocks import BlockGrid, held_out
+from bandfuse.streaming.blocks import held_out
 from bandfuse.survey.survey import Survey
-from bandfuse.training.settings import DESCENTS, is_sampled
 from bandfuse.trust.assess import Plan
 
 if TYPE_CHECKING:
     from bandfuse.optimise.fit import Slots
     from bandfuse.optimise.losses import LossFunction
     from bandfuse.optimise.objectives.base import Objective
-    from bandfuse.optimise.objectives.sampled import SampledRegression
     from bandfuse.solve.fit_result import Fit
     from bandfuse.training.checkpoint import Checkpoint
 
 
 CONVERGED = 1e-6
-"""A relative gap up to which trained weights count as the exact ones; above it they are said to be short of them."""
+"""A relative gap up to which trained weights count as the exact ones."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sampling:
-    """What training on a sample needs beside the settings: a user's own loss, and a place for its state."""
+class Fitting:
+    """How weights are fitted.
 
-    loss: LossFunction | None = None
+    ``terms``: the goals by their names, with their factors; the first decides how weights are
+    reported. ``descent``: constraint, optimizer, steps, seed, device. ``loss``: a name, or a
+    function of the user. ``pooling``: how strongly weights of one scene are pulled to the common
+    ones. ``checkpoint``: where descents keep their states.
+    """
+
+    terms: dict[str, float]
+    descent: Settings
+    offset: bool = True
+    activation: str = "identity"
+    loss: str | LossFunction = "mse"
+    huber_delta: float = 1.0
+    ridge: float = 0.0
+    pooling: float = 0.0
+    per_scene: bool = False
+    balanced: bool = False
+    nodata: NodataPolicy = field(default_factory=NodataPolicy)
     checkpoint: Checkpoint | None = None
 
+    @property
+    def goals(self) -> list[Goal]:
+        """The goals, the main one first."""
+        return [GOALS[name] for name in self.terms]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the loss depends on more than the moments of the pixels."""
+        return self.activation != "identity" or self.loss != "mse"
+
+    @property
+    def solved(self) -> bool:
+        """Whether the weights are the exact solution, where that is found: torch is not needed."""
+        plain = all(goal.matches for goal in self.goals) and not self.sampled
+        how = self.descent
+        quick = how.optimizer == "lbfgs" and how.init in ("auto", "least-squares")
+        return plain and quick and how.device == "cpu"
+
+    def once(self) -> Fitting:
+        """The same with a single start and without a checkpoint, for trainings of a part."""
+        return replace(self, checkpoint=None, descent=replace(self.descent, starts=1))
+
     def slots(self, scene: int | None) -> Slots:
-        """Where the descents of the common weights (None) or of one scene's keep their states."""
-        which, checkpoint = "common" if scene is None else f"scene {scene}", self.checkpoint
+        """Where the descents of the common weights (None), or of one scene's, keep their states."""
+        name, checkpoint = "common" if scene is None else f"scene {scene}", self.checkpoint
         if checkpoint is None:
             from bandfuse.optimise.descent import Nowhere
 
             return lambda part: Nowhere()
-        return lambda part: checkpoint.slot(f"{which}, {part}")
-
-
-def settings_of(config: TrainConfig, device: str) -> Settings:
-    """How to fit."""
-    return Settings(
-        constraint=str(config.constraint), gain=config.gain, init=config.init, optimizer=config.optimizer,
-        steps=config.steps, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay,
-        schedule=config.schedule, batch_size=config.batch_size, patience=config.patience, device=device,
-        seed=config.seed, starts=config.starts,
-    )  # fmt: skip
-
-
-def objective_of(
-    config: TrainConfig,
-    sampling: Sampling,
-    pixels: Pixels,
-    grids: Sequence[BlockGrid],
-    columns: Sequence[int],
-    mean: Floats,
-) -> SampledRegression:
-    """The objective on a sample whose ``columns`` are the used bands and the targets; ``mean`` (B,) of the bands."""
-    from bandfuse.optimise.objectives.sampled import SampledRegression
-
-    watched = config.patience > 0 and config.optimizer in DESCENTS
-    return SampledRegression(
-        pixels.values[:, list(columns)],
-        len(mean),
-        mean,
-        config.activation,
-        loss=config.loss if sampling.loss is None else sampling.loss,
-        huber_delta=config.huber_delta,
-        held=held_out(pixels.place, grids, config.seed) if watched else None,
-    )
+        return lambda part: checkpoint.slot(f"{name}, {part}")
 
 
 def fit_model(
-    config: TrainConfig,
+    how: Fitting,
     scenes: Sequence[Scene],
-    found: Survey,
-    made: Plan | None,
-    sampling: Sampling,
+    survey: Survey,
+    plan: Plan | None,
     progress: Progress,
-) -> tuple[Model, list[Fit], str]:
-    """Fit the pooled moments, and for weights per scene every scene's own, pulled to the common ones."""
-    device = device_of(config.device)
-    common_fit = fit_one(config, device, found, made, sampling, found.pooled, progress, scene=None)
-    common = _fusion(config, found, common_fit, _targets(found, scenes))
-    if not config.per_scene:
-        return _remembering(Model(common, decoder=_decoder(config, found, common)), found), [common_fit], device
+) -> tuple[Model, list[Fit]]:
+    """Fit the pooled moments, and for weights per scene each scene's own, pulled to the common ones."""
+    fit = fit_one(how, survey, plan, survey.pooled, progress)
+    common = _fusion(how, survey, fit, _targets(survey, scenes))
+    if not how.per_scene:
+        model = Model(common, decoder=_decoder(how, survey, common))
+        return _with_values(model, survey), [fit]
+    effective = fit.gain[:, None] * fit.weight
     fits = [
-        fit_one(config, device, found, made, sampling, moments, progress, scene=i, common=_effective(common_fit))
-        for i, moments in enumerate(found.scenes)
+        fit_one(how, survey, plan, moments, progress, scene=i, common=effective)
+        for i, moments in enumerate(survey.scenes)
     ]
     own = {
-        s.key: replace(_fusion(config, found, f, None), outputs=common.outputs)
-        for s, f in zip(scenes, fits, strict=True)
+        scene.key: replace(_fusion(how, survey, f, None), outputs=common.outputs)
+        for scene, f in zip(scenes, fits, strict=True)
     }
-    return _remembering(Model(common, own), found), fits, device
+    return _with_values(Model(common, own), survey), fits
 
 
-def _remembering(model: Model, found: Survey) -> Model:
+def _with_values(model: Model, survey: Survey) -> Model:
     """The model with the values that its inputs and outputs had in the training."""
-    if found.seen is None:
+    if survey.seen is None:
         return model
-    inputs, outputs = found.seen, Values.of(model.common(found.looked.T).T)
-    own = {key: replace(f, inputs_seen=inputs, outputs_seen=outputs) for key, f in model.scenes.items()}
-    common = replace(model.common, inputs_seen=inputs, outputs_seen=outputs)
-    back = None if model.decoder is None else replace(model.decoder, inputs_seen=outputs, outputs_seen=inputs)
-    return Model(common, own, back)
+    inputs, outputs = survey.seen, Values.of(model.common(survey.looked.T).T)
+
+    def with_them(fusion: Fusion) -> Fusion:
+        return replace(fusion, inputs_seen=inputs, outputs_seen=outputs)
+
+    own = {key: with_them(fusion) for key, fusion in model.scenes.items()}
+    back = model.decoder
+    if back is not None:
+        back = replace(back, inputs_seen=outputs, outputs_seen=inputs)
+    return Model(with_them(model.common), own, back)
 
 
-def _decoder(config: TrainConfig, found: Survey, common: Fusion) -> Fusion | None:
-    """The way back from the outputs to the bands, which a reconstruction is for."""
-    if "reconstruction" not in config.terms:
+def _decoder(how: Fitting, survey: Survey, common: Fusion) -> Fusion | None:
+    """The way back from the outputs to the bands, where a goal asks for it."""
+    if not any(goal.decodes for goal in how.goals):
         return None
-    n = len(found.design.used)
-    return least_squares(common, found.pooled.take(range(n)), found.design.used)
+    n = len(survey.design.used)
+    return least_squares(common, survey.pooled.take(range(n)), survey.design.used)
 
 
 def fit_one(
-    config: TrainConfig,
-    device: str,
-    found: Survey,
-    made: Plan | None,
-    sampling: Sampling,
-    joint: Moments,
+    how: Fitting,
+    survey: Survey,
+    plan: Plan | None,
+    moments: Moments,
     progress: Progress,
     *,
-    scene: int | None,
+    scene: int | None = None,
     common: Floats | None = None,
 ) -> Fit:
-    """Minimise the objective of the config on the moments of all scenes, or of one, whose weights are pulled to the
-    (K, used) common ones."""
-    n = len(found.design.used)
-    joint = joint.take(found.order)
-    constraints = [str(config.constraint)] * len(found.design.names) if made is None else made.constraints
-    if is_solved(config, device):
-        squares = _squares(config, found, made, Split.of(joint, n), common)
-        best = solved(found.design.layout, squares, constraints, gain=config.gain, mean=joint.mean[:n])
+    """Minimise the loss on the moments of all scenes, or of one scene, whose weights are pulled to
+    the (K, used) common ones."""
+    design, joint = survey.design, moments.take(survey.order)
+    n, layout = len(design.used), design.layout
+    constraints = [how.descent.constraint] * len(design.names) if plan is None else plan.constraints
+    split = Split.of(joint, n)
+    if how.solved:
+        squares = _squares(how, survey, plan, split, common)
+        best = solved(layout, squares, constraints, gain=how.descent.gain, mean=joint.mean[:n])
         if best is not None:
             return best
     from bandfuse.optimise.fit import fit
 
-    objective, level = _objective(config, found, made, sampling, joint, scene, common)
-    settings = settings_of(config, device)
-    bands = found.bands.take(found.design.used)
     return fit(
-        found.design.layout, objective, bands, joint.mean[:n], level, settings, progress, constraints=constraints,
-        slots=sampling.slots(scene),
-    )  # fmt: skip
+        layout,
+        _objective(how, survey, plan, split, scene, common),
+        survey.bands.take(design.used),
+        joint.mean[:n],
+        _level(how, split, pulled=common is not None and how.pooling > 0),
+        how.descent,
+        progress,
+        constraints=constraints,
+        slots=how.slots(scene),
+    )
+
+
+def _level(how: Fitting, split: Split, *, pulled: bool) -> Floats | None:
+    """(K,) where the outputs' levels start; None without an offset."""
+    if not (how.offset and how.goals[0].matches):
+        return None
+    bounded = how.activation in ("sigmoid", "tanh") and not pulled
+    return np.zeros_like(split.target_mean) if bounded else split.target_mean
 
 
 def _objective(
-    config: TrainConfig,
-    found: Survey,
-    made: Plan | None,
-    sampling: Sampling,
-    joint: Moments,
+    how: Fitting,
+    survey: Survey,
+    plan: Plan | None,
+    split: Split,
     scene: int | None,
     common: Floats | None,
-) -> tuple[Objective, Floats | None]:
-    """The objective, and where the outputs' levels start (None without offset)."""
+) -> Objective:
     from bandfuse.optimise.objectives.regression import Regression
     from bandfuse.optimise.objectives.total import Sum
 
-    n = len(found.design.used)
-    split = Split.of(joint, n)
-    level = None if config.no_offset or config.goal != "regression" else split.target_mean
-    if common is not None and config.pooling:
-        return Regression(_squares(config, found, made, split, common)), level
-    if not is_sampled(config):
-        parts = [(factor, _term(name, config, found, made, split)) for name, factor in config.terms.items()]
-        return (parts[0][1] if len(parts) == 1 else Sum(parts)), level
-    pixels = found.pixels if scene is None else found.tallies[scene].pixels
-    if level is not None and config.activation in ("sigmoid", "tanh"):
-        level = np.zeros_like(level)
-    return objective_of(config, sampling, pixels, found.grids, found.order, split.mean), level
+    if common is not None and how.pooling:
+        return Regression(_squares(how, survey, plan, split, common))
+    if how.sampled:
+        pixels = survey.pixels if scene is None else survey.tallies[scene].pixels
+        return sampled_objective(how, survey, pixels, split.mean)
+    losses = [(factor, _term(GOALS[name], how, survey, plan, split)) for name, factor in how.terms.items()]
+    return losses[0][1] if len(losses) == 1 else Sum(losses)
 
 
-def _effective(fitted: Fit) -> Floats:
-    """(K, used) gain · W."""
-    result: Floats = fitted.gain[:, None] * fitted.weight
-    return result
+def _term(goal: Goal, how: Fitting, survey: Survey, plan: Plan | None, split: Split) -> Objective:
+    """The loss of one goal, from moments."""
+    from bandfuse.optimise.objectives.base import Gathered, Objective
+
+    loss = goal.loss_of(
+        Gathered(
+            split,
+            survey.design.layout.shape[0],
+            squares=_squares(how, survey, plan, split, None) if goal.matches else None,
+            classes=survey.classes if goal.gathers == "classes" else None,
+            noise=survey.noise if goal.gathers == "noise" else None,
+            ridge=how.ridge,
+            balanced=how.balanced,
+        )
+    )
+    assert isinstance(loss, Objective)
+    return loss
 
 
-def is_solved(config: TrainConfig, device: str) -> bool:
-    """Whether the weights are the exact solution, unless that is not to be found: torch is not needed then."""
-    alone = [*config.terms] == ["regression"] and not is_sampled(config)
-    return alone and device == "cpu" and config.optimizer == "lbfgs" and config.init in ("auto", "least-squares")
+def sampled_objective(how: Fitting, survey: Survey, pixels: Pixels, mean: Floats) -> Objective:
+    """The loss over a sample of pixels; ``mean`` (B,) of the bands."""
+    from bandfuse.optimise.objectives.sampled import SampledRegression
+
+    watched = how.descent.patience > 0 and how.descent.optimizer in DESCENTS
+    return SampledRegression(
+        pixels.values[:, survey.order],
+        len(mean),
+        mean,
+        how.activation,
+        loss=how.loss,
+        huber_delta=how.huber_delta,
+        held=held_out(pixels.place, survey.grids, how.descent.seed) if watched else None,
+    )
 
 
-def _squares(config: TrainConfig, found: Survey, made: Plan | None, split: Split, common: Floats | None) -> Squares:
-    """The regression on some moments. Weights of one scene are pulled to the (K, used) common ones c by
-    ``pooling · Σ_b var_b (u_b − c_b)²``: a form of u, a part of the covariances with the target, and a constant."""
-    offset = not config.no_offset
-    if common is None or not config.pooling:
-        forms, l1 = (None, None) if made is None else (made.forms, made.l1)
-        return Squares.of(split, offset=offset, forms=forms, l1=l1)
-    price = float(config.pooling) * found.pooled.take(range(len(found.design.used))).variance
+def _squares(how: Fitting, survey: Survey, plan: Plan | None, split: Split, common: Floats | None) -> Squares:
+    """The squared error on some moments.
+
+    Weights of one scene are pulled to the (K, used) common ones c by ``pooling · Σ_b var_b (u_b −
+    c_b)²``: a form of u, a part of the covariances with the target, and a constant.
+    """
+    if common is None or not how.pooling:
+        forms, l1 = (None, None) if plan is None else (plan.forms, plan.l1)
+        return Squares.of(split, offset=how.offset, forms=forms, l1=l1)
+    price = how.pooling * survey.pooled.take(range(len(survey.design.used))).variance
     moved = replace(split, c=split.c + (price * common).T, var=split.var + common**2 @ price)
-    return Squares(moved, Squares.of(split, offset=offset).scale, offset, np.tile(np.diag(price), (len(common), 1, 1)))
+    scale = Squares.of(split, offset=how.offset).scale
+    return Squares(moved, scale, how.offset, np.tile(np.diag(price), (len(common), 1, 1)))
 
 
-def _term(name: str, config: TrainConfig, found: Survey, made: Plan | None, split: Split) -> Objective:
-    """One objective from moments."""
-    from bandfuse.optimise.objectives.reconstruction import Reconstruction
-    from bandfuse.optimise.objectives.regression import Regression
-    from bandfuse.optimise.objectives.separability import Separability
-    from bandfuse.optimise.objectives.snr import SignalToNoise
-
-    if name == "regression":
-        return Regression(_squares(config, found, made, split, None))
-    if name == "reconstruction":
-        return Reconstruction(split.a)
-    if name == "separability":
-        inside, every = scatters(found.classes, balanced=config.balance)
-        shrink = _ridge(config) * np.diag(np.diag(inside))
-        return Separability(inside + shrink, every + shrink)
-    noise = found.noise.covariance
-    return SignalToNoise(split.a, noise + _ridge(config) * np.diag(np.diag(noise)), found.design.layout.shape[0])
-
-
-def _ridge(config: TrainConfig) -> float:
-    """The ridge as a number."""
-    return float(config.ridge) if isinstance(config.ridge, (int, float)) else 0.0
-
-
-def _targets(found: Survey, scenes: Sequence[Scene]) -> Bands | None:
-    """The target band of each output, of the first scene whose target has wavelengths; None if none has."""
-    for scene in scenes if found.design.targets else ():
+def _targets(survey: Survey, scenes: Sequence[Scene]) -> Bands | None:
+    """The target band of each output, of the first scene whose target has wavelengths."""
+    for scene in scenes if survey.design.targets else ():
         if scene.target is not None and np.isfinite(scene.target.bands.wavelength_nm).any():
             positions = target_bands(scene.target)
-            return scene.target.bands.take(positions[t] for t in found.design.targets)
+            return scene.target.bands.take(positions[t] for t in survey.design.targets)
     return None
 
 
-def _fusion(config: TrainConfig, found: Survey, fitted: Fit, targets: Bands | None) -> Fusion:
+def _fusion(how: Fitting, survey: Survey, fit: Fit, targets: Bands | None) -> Fusion:
     """The fusion over all B inputs."""
-    weight = fitted.weight
-    if config.goal != "regression":
-        if config.constraint == "free" and config.goal != "snr":
-            n = len(found.design.used)
-            weight = uncorrelate(weight, found.design.layout, found.pooled.covariance[:n, :n])
-        weight = normalise(weight, str(config.constraint))
-    wide = found.design.widen(weight, len(found.bands))
-    return Fusion(
-        wide,
-        fitted.gain,
-        fitted.offset,
-        found.bands,
-        output_bands(found.design.names, wide * fitted.gain[:, None], found.bands, targets),
-        config.activation,
-        NodataPolicy(config.nodata_policy),
-    )
+    goal, design, constraint = how.goals[0], survey.design, how.descent.constraint
+    weight = fit.weight
+    if not goal.matches:
+        if constraint == "free" and goal.mixes:
+            n = len(design.used)
+            weight = uncorrelate(weight, design.layout, survey.pooled.covariance[:n, :n])
+        weight = normalise(weight, constraint)
+    wide = design.widen(weight, len(survey.bands))
+    outputs = output_bands(design.names, wide * fit.gain[:, None], survey.bands, targets)
+    return Fusion(wide, fit.gain, fit.offset, survey.bands, outputs, how.activation, how.nodata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from bandfuse.checks.fill import fill_messages
 from bandfuse.config import TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ScenesError
+from bandfuse.goals import Goal
 from bandfuse.model.model import Model
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes.attempts import each
@@ -23,16 +24,21 @@ from bandfuse.scenes.scene import Scene
 from bandfuse.solve.scores import judge
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.gather import survey
+from bandfuse.survey.gather import Arrange, survey
 from bandfuse.survey.missing import require_classes, require_noise
-from bandfuse.survey.scout import Inquiry, glance
-from bandfuse.survey.survey import SCORED, Survey
-from bandfuse.training.arrange import arrange, require_room, unique_target_names
-from bandfuse.training.checkpoint import checkpoint_of
-from bandfuse.training.fitting import CONVERGED, Sampling, fit_model, is_solved
-from bandfuse.training.settings import is_assessed, is_sampled
+from bandfuse.survey.scout import glance
+from bandfuse.survey.survey import Survey
+from bandfuse.training.arrange import Grouping, require_room, unique_target_names
+from bandfuse.training.fitting import CONVERGED, Fitting, fit_model
+from bandfuse.training.settings import (
+    assessing_of,
+    checkpoint_of,
+    fitting_of,
+    grouping_of,
+    inquiry_of,
+)
 from bandfuse.training.trained import Trained
-from bandfuse.trust.assess import JACKKNIFE, Assessment, Plan, assess, jackknives, plan
+from bandfuse.trust.assess import JACKKNIFE, Assessing, Assessment, Plan, assess, jackknives, plan
 from bandfuse.trust.refits import held_out_pairs, peak_of
 from bandfuse.trust.trials import contest
 
@@ -40,8 +46,8 @@ if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
     from bandfuse.solve.fit_result import Fit
 
-SAMPLE = 20_000
-"""Pixels sampled to train on where moments do not tell enough."""
+OnceRead = Callable[[Sequence[str]], None]
+"""Is given the input files when their pixels are read."""
 
 
 def learn_from(
@@ -50,7 +56,7 @@ def learn_from(
     progress: Progress = silent,
     *,
     loss: LossFunction | None = None,
-    once_read: Callable[[Sequence[str]], None] = lambda files: None,
+    once_read: OnceRead = lambda files: None,
 ) -> Trained:
     """:func:`learn`, again without the scenes that turn out broken if they may be left out."""
     while True:
@@ -68,83 +74,79 @@ def learn(
     progress: Progress = silent,
     *,
     loss: LossFunction | None = None,
-    once_read: Callable[[Sequence[str]], None] = lambda files: None,
+    once_read: OnceRead = lambda files: None,
 ) -> Trained:
-    """Learn weights with resolved settings; nothing is written. ``loss(y, target)`` is a loss of your own, of (N, K)
-    tensors; ``once_read`` is given the files when their pixels are read."""
-    targets = unique_target_names(config, scenes)
+    """Learn weights with resolved settings; nothing is written.
+
+    Parameters
+    ----------
+    loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
+    """
     started = time.perf_counter()
-    fills = each(
-        [s.key for s in scenes], scenes,
-        lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True), skip=config.skip_broken,
-    )  # fmt: skip
-    effort = Effort.of(config.threads, config.memory)
-    seen = cache(lambda: glance(scenes, effort, config.seed, skip=config.skip_broken).covariance)
-    found = survey(
-        scenes,
-        lambda bands: arrange(config, bands, targets, seen),
-        effort,
-        progress,
-        Inquiry(
-            seed=config.seed,
-            sample=_sample_size(config),
-            noise="snr" in config.terms,
-            random_parts=config.folds if config.split == "random" else 0,
-            device=_pass_device(config),
-            precision=config.precision,
-            most=config.max_pixels,
-            squares_only=set(config.terms) == {"regression"},
-            skip=config.skip_broken,
-            any_units=config.any_units,
-        ),
-    )
-    found.messages[:0] = [text for some in fills for text in some]
-    require_classes(config, scenes, found)
-    require_noise(config, found)
-    _note_few(config, found)
-    require_room(config, found)
-    once_read([r.path for s in scenes for r in s.files])
-    _load(config)
-    read = time.perf_counter()
-    sampling = Sampling(loss, checkpoint_of(config, found))
-    # One thread: sums have the same bits on every run, and thousands of small products do not wait for each other.
-    with threadpool_limits(limits=1, user_api="blas"):
-        config = _pooled(config, scenes, found, progress)
-        made = plan(config, found, progress) if is_assessed(config) else None
-        model, fits, device = fit_model(config, scenes, found, made, sampling, progress)
-        trust = _assess(config, scenes, made, found, model, fits, loss, progress)
-    ended = time.perf_counter()
-    return Trained(
-        config.model_copy(update={"device": device, "precision": found.precision}), scenes, found, model, fits,
-        read - started, ended - read, device, made, trust,
-    )  # fmt: skip
-
-
-def _pass_device(config: TrainConfig) -> str:
-    """Where moments are computed: on cuda, as Apple's GPUs have no float64."""
     device = device_of(config.device)
-    return device if device == "cuda" else "cpu"
+    surveyed = _survey(config, scenes, device, progress)
+    once_read([raster.path for scene in scenes for raster in scene.files])
+    how, assessing = fitting_of(config, device, loss), assessing_of(config)
+    _load(how)
+    how = replace(how, checkpoint=checkpoint_of(config, device, surveyed))
+    read = time.perf_counter()
+    # One thread: sums have the same bits on every run, and thousands of small products do not wait
+    # for each other.
+    with threadpool_limits(limits=1, user_api="blas"):
+        if config.pooling == "auto":
+            how = _pooled(how, assessing, scenes, surveyed, progress)
+        choices = plan(assessing, surveyed, progress) if config.assessed else None
+        model, fits = fit_model(how, scenes, surveyed, choices, progress)
+        trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
+    surveyed.messages.extend(trust.messages)
+    config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
+    times = read - started, time.perf_counter() - read
+    return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust)
 
 
-def _sample_size(config: TrainConfig) -> int:
-    if is_sampled(config) or "separability" in config.terms:
-        return SAMPLE
-    return SCORED if config.goal == "regression" else 0
+def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress: Progress) -> Survey:
+    """The pass over the pixels, and what is refused or said because of them."""
+    fills = each(
+        [scene.key for scene in scenes],
+        scenes,
+        lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True),
+        skip=config.skip_broken,
+    )
+    effort = Effort.of(config.threads, config.memory)
+    arrange = _arrange(grouping_of(config), scenes, effort, config.seed, skip=config.skip_broken)
+    surveyed = survey(scenes, arrange, effort, progress, inquiry_of(config, device))
+    surveyed.messages[:0] = [text for some in fills for text in some]
+    if "classes" in config.gathers:
+        require_classes(scenes, config.labels, config.unlabelled, surveyed)
+    if "noise" in config.gathers:
+        require_noise(surveyed)
+    surveyed.messages.extend(_few_messages(config.goals, surveyed))
+    require_room(config.goals, surveyed.design)
+    return surveyed
 
 
-def _note_few(config: TrainConfig, found: Survey) -> None:
+def _arrange(grouping: Grouping, scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool) -> Arrange:
+    """Makes the design of a table of bands. Pixels are looked at once, by rules that need them."""
+    targets = unique_target_names(scenes[0])
+    covariance = cache(lambda: glance(scenes, effort, seed, skip=skip).covariance)
+    return lambda bands: grouping.design(bands, targets, covariance)
+
+
+def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:
     """Say where there are fewer pixels than weights: then many weights fit them alike."""
-    if set(config.terms) == {"regression"} and (count := found.pooled.count) < (n := len(found.design.used)):
-        found.messages.append(
-            f"there are fewer pixels than weights of an output ({count} and {n}): many weights fit them alike, "
-            "scores say little, and there are no intervals"
-        )
+    count, weights = survey.pooled.count, len(survey.design.used)
+    if count >= weights or not all(goal.matches for goal in goals):
+        return []
+    return [
+        f"there are fewer pixels than weights of an output ({count} and {weights}): many weights "
+        "fit them alike, scores say little, and there are no intervals"
+    ]
 
 
-def _load(config: TrainConfig) -> None:
-    """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not while the pixels are
-    read: an import of seconds would hold the reading threads up for longer than it takes."""
-    torch = () if is_solved(config, device_of(config.device)) else ("torch",)
+def _load(how: Fitting) -> None:
+    """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not
+    while the pixels are read: an import of seconds would hold the reading threads up for longer."""
+    torch = () if how.solved else ("torch",)
     for name in ("scipy.linalg", "scipy.optimize", *torch):
         importlib.import_module(name)
 
@@ -153,65 +155,87 @@ POOLINGS = (0.0, *(10.0**e for e in range(-6, 3)))
 """Strengths that are tried; the last one leaves scenes next to nothing of their own."""
 
 
-def _pooled(config: TrainConfig, scenes: Sequence[Scene], found: Survey, progress: Progress) -> TrainConfig:
-    """The settings with a number for the pooling: of those tried, the one with the least error on held-out blocks of
-    every scene, its common and own weights learned from the rest."""
-    if config.pooling != "auto":
-        return config
-    quick = config.model_copy(update={"starts": 1, "optimizer": "lbfgs", "init": "auto", "lr": None, "schedule": None})
+def _pooled(
+    how: Fitting,
+    assessing: Assessing,
+    scenes: Sequence[Scene],
+    survey: Survey,
+    progress: Progress,
+) -> Fitting:
+    """With the pooling of the least error on held-out blocks of every scene, when its common and
+    own weights are learned from the rest."""
+    descent = replace(how.descent, starts=1, optimizer="lbfgs", init="auto", lr=None, schedule=None)
+    names, peak = [scene.names for scene in scenes], peak_of(survey)
     errors: dict[float, float] = {}
     for strength in progress(POOLINGS, total=len(POOLINGS), label="choose the pooling"):
-        tried = quick.model_copy(update={"pooling": strength})
+        trial = replace(how, pooling=strength, descent=descent, checkpoint=None)
 
-        def again(part: Survey, tried: TrainConfig = tried) -> Model:
-            return fit_model(tried, scenes, part, None, Sampling(), silent)[0]
+        def refit(part: Survey, trial: Fitting = trial) -> Model:
+            return fit_model(trial, scenes, part, None, silent)[0]
 
-        names = [s.names for s in scenes]
-        pairs = held_out_pairs(found, names, again, count=config.folds, per_scene=True, progress=silent)
+        pairs = held_out_pairs(survey, names, refit, count=assessing.folds, per_scene=True, progress=silent)
         if pairs is not None:
-            errors[strength] = sum(-(row["r2"] or 0.0) for row in judge(pairs, peak_of(found)).outputs)
+            errors[strength] = sum(-(row["r2"] or 0.0) for row in judge(pairs, peak).outputs)
     chosen = min(errors, key=lambda strength: errors[strength]) if errors else 0.0
     why = "on held-out blocks" if errors else "as there are too few blocks to hold any out"
-    found.messages.append(f"pooling {chosen:g} was chosen {why}")
-    return config.model_copy(update={"pooling": chosen})
+    survey.messages.append(f"pooling {chosen:g} was chosen {why}")
+    return replace(how, pooling=chosen)
 
 
-def _assess(
-    config: TrainConfig,
-    scenes: Sequence[Scene],
-    made: Plan | None,
-    found: Survey,
-    model: Model,
-    fits: Sequence[Fit],
-    loss: LossFunction | None,
-    progress: Progress,
-) -> Assessment:
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A fitted model with what it was learned from."""
+
+    how: Fitting
+    assessing: Assessing
+    scenes: Sequence[Scene]
+    survey: Survey
+    choices: Plan | None
+    model: Model
+    fits: Sequence[Fit]
+
+    def refit(self, part: Survey) -> Model:
+        """The model, learned again from a part of the pixels."""
+        return fit_model(self.how.once(), self.scenes, part, self.choices, silent)[0]
+
+    @property
+    def exactly(self) -> bool:
+        """Whether the weights are those of the exact solution."""
+        gap = max((fit.relative_gap or 0.0 for fit in self.fits), default=0.0)
+        return self.choices is not None and gap <= CONVERGED
+
+
+def _assess(fitted: _Fitted, progress: Progress) -> Assessment:
     """Hold-out, baselines and intervals of the fitted weights, as far as they are known."""
-    plain, once = Sampling(loss), config.model_copy(update={"starts": 1})
-    if config.goal != "regression":
-        weight = model.common.weight[:, list(found.design.used)]
+    goal = fitted.how.goals[0]
+    if goal.matches:
+        return _assess_matches(fitted, progress)
 
-        def encode(part: Survey) -> Floats:
-            return fit_model(once, scenes, part, None, plain, silent)[0].common.weight[:, list(part.design.used)]
+    def encode(part: Survey) -> Floats:
+        return fitted.refit(part).common.weight[:, list(part.design.used)]
 
-        return contest(config, found, weight, encode, progress)
-    gap = max((f.relative_gap or 0.0 for f in fits), default=0.0)
-    exactly = made is not None and gap <= CONVERGED
+    scoring = goal.scoring_of(fitted.survey, balanced=fitted.how.balanced)
+    weight = fitted.model.common.weight[:, list(fitted.survey.design.used)]
+    return contest(fitted.assessing, fitted.survey, scoring, weight, encode, progress)
 
-    without: list[Model] = []
 
-    def again(part: Survey) -> Model:
-        without.append(fit_model(once, scenes, part, made, plain, silent)[0])
-        return without[-1]
+def _assess_matches(fitted: _Fitted, progress: Progress) -> Assessment:
+    """Of outputs that are matched with targets."""
+    how, surveyed, models = fitted.assessing, fitted.survey, list[Model]()
 
-    pairs = None
+    def refit(part: Survey) -> Model:
+        models.append(fitted.refit(part))
+        return models[-1]
+
+    pairs, exactly = None, fitted.exactly
     if not exactly:
-        names = [s.names for s in scenes]
-        pairs = held_out_pairs(found, names, again, count=config.folds, per_scene=config.per_scene, progress=progress)
-    held = None if pairs is None else judge(pairs, peak_of(found))
-    matrix = model.common.matrix[:, list(found.design.used)]
-    trust = assess(config, found, made, matrix, held, exactly=exactly, progress=progress)
+        names = [scene.names for scene in fitted.scenes]
+        pairs = held_out_pairs(surveyed, names, refit, count=how.folds, per_scene=how.per_scene, progress=progress)
+    held = None if pairs is None else judge(pairs, peak_of(surveyed))
+    used = surveyed.design.used
+    matrix = fitted.model.common.matrix[:, list(used)]
+    trust = assess(how, surveyed, fitted.choices, matrix, held, exactly=exactly, progress=progress)
     if exactly:
         return trust
-    bounds = jackknives(config, made, found.design.used, model, without)
-    return replace(trust, intervals=bounds, method=JACKKNIFE, models=without)
+    bounds = jackknives(how, fitted.choices, used, fitted.model, models)
+    return replace(trust, intervals=bounds, method=JACKKNIFE, models=models)

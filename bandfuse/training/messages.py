@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandfuse.config import TrainConfig
 from bandfuse.errors import shorten
-from bandfuse.solve.fit_result import DEFAULT_STEPS, Fit
+from bandfuse.solve.fit_result import DEFAULT_STEPS, DESCENTS, Fit
 from bandfuse.training.fitting import CONVERGED
-from bandfuse.training.settings import DESCENTS
 
 
 def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
@@ -21,13 +19,13 @@ def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
     ]
 
 
-def limit_messages(config: TrainConfig, fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
+def limit_messages(optimizer: str, steps: int | None, fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
     """Which outputs ended at the limit of steps, and not at an optimum."""
-    limit = DEFAULT_STEPS[config.optimizer] if config.steps is None else config.steps
+    limit = DEFAULT_STEPS[optimizer] if steps is None else steps
     short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > CONVERGED]
     ended = [rows for fit in short for rows, losses in fit.history if len(losses) > limit > 0]
-    if not ended or (config.optimizer in DESCENTS and all(fit.relative_gap is None for fit in short)):
+    if not ended or (optimizer in DESCENTS and all(fit.relative_gap is None for fit in short)):
         return []
     which = shorten(dict.fromkeys(names[row] for part in ended for row in part), 3)
-    better = "more --steps" + (" or --optimizer lbfgs" if config.optimizer != "lbfgs" else "")
+    better = "more --steps" + (" or --optimizer lbfgs" if optimizer != "lbfgs" else "")
     return [f"the training of {which} was stopped by the limit of {limit} steps: {better} may find better weights"]

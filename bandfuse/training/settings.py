@@ -1,4 +1,4 @@
-"""Settings: those of a training with every default filled in, and none that excludes another."""
+"""Settings: those of a training with every default filled in, and what each step needs of them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandfuse.config import PATHS, TrainConfig, rebased
+from bandfuse.config import NOT_RESULTS, PATHS, TrainConfig, rebased
 from bandfuse.errors import ConfigError
+from bandfuse.goals import GOALS
+from bandfuse.model.fusion import NodataPolicy
+from bandfuse.solve.fit_result import Settings
+from bandfuse.survey.scout import Inquiry
+from bandfuse.survey.survey import Survey
+from bandfuse.training.arrange import Grouping
+from bandfuse.training.checkpoint import Checkpoint, digest
+from bandfuse.training.fitting import Fitting
+from bandfuse.trust.assess import Assessing
+from bandfuse.trust.regularisation import Wish
 
 if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
-
-
-DESCENTS = ("adam", "adamw", "sgd")
-"""Optimizers that take minibatches and can stop early."""
-
-
-def is_sampled(config: TrainConfig) -> bool:
-    """Whether the loss depends on more than the moments of the pixels."""
-    return config.activation != "identity" or config.loss != "mse"
 
 
 def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
@@ -41,16 +42,17 @@ def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
     return config.model_copy(update={"loss": "custom"})
 
 
-CLASS_RIDGE = 0.03
-"""Ridge of separability if none is given: without it, many bands and few blocks of labels are fitted too closely."""
+TRAINED_ON = 20_000
+"""Pixels that are sampled to train on, where moments do not tell enough."""
+
+_DESCENT = (
+    *("gain", "init", "optimizer", "steps", "lr", "momentum", "weight_decay", "schedule"),
+    *("batch_size", "patience", "seed", "starts"),
+)
+"""Settings of the descent that have the same name on the command line."""
 
 Clash = tuple[bool, str, str]
 """Whether it is so, what cannot be, and what to do."""
-
-
-def is_assessed(config: TrainConfig) -> bool:
-    """A regression of common weights that needs nothing but moments: blocks can be held out and drawn again."""
-    return [*config.terms] == ["regression"] and not is_sampled(config) and not config.per_scene
 
 
 def resolve(config: TrainConfig) -> TrainConfig:
@@ -61,14 +63,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     ConfigError : settings that exclude each other.
     """
     by_files = "regression" if config.target else "separability" if config.labels else "reconstruction"
-    objective = config.objective or by_files
-    config = config.model_copy(update={"objective": objective})
-    if config.pooling is None:
-        config = config.model_copy(update={"pooling": "auto" if _may_pool(config) else 0.0})
-    if config.constraint is None:
-        config = config.model_copy(update={"constraint": _default_constraint(config)})
-    if "separability" in config.terms and config.ridge is None:
-        config = config.model_copy(update={"ridge": CLASS_RIDGE})
+    config = config.model_copy(update={"objective": config.objective or by_files})
+    config = config.model_copy(update=_defaults(config))
     for wrong, what, remedy in (*_of_objective(config), *_of_constraint(config), *_of_others(config)):
         if wrong:
             raise ConfigError(what, remedy=remedy)
@@ -76,39 +72,56 @@ def resolve(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update=values)
 
 
+def _defaults(config: TrainConfig) -> dict[str, object]:
+    """Settings that were not given, by the objective."""
+    defaults: dict[str, object] = {}
+    if config.pooling is None:
+        defaults["pooling"] = "auto" if _may_pool(config) else 0.0
+    if config.constraint is None:
+        defaults["constraint"] = _default_constraint(config)
+    ridge = max(goal.ridge or 0.0 for goal in config.goals)
+    if config.ridge is None and ridge:
+        defaults["ridge"] = ridge
+    return defaults
+
+
 def _may_pool(config: TrainConfig) -> bool:
     """Weights per scene, asked for as such, that are fitted from moments."""
-    return (
-        config.scope == "per-scene"
-        and [*config.terms] == ["regression"]
-        and not is_sampled(config)
-        and config.folds > 0
-    )
+    return config.scope == "per-scene" and config.from_moments and config.folds > 0
 
 
 def _default_constraint(config: TrainConfig) -> str:
-    if config.goal != "regression":
-        return "simplex" if config.goal == "reconstruction" else "free"
+    if not config.goals[0].matches:
+        return config.goals[0].constraint
     if config.gain:
         return "affine"
-    return "auto" if is_assessed(config) else "nonnegative"
+    return "auto" if config.assessed else config.goals[0].constraint
+
+
+def _named(gathers: str) -> str:
+    """The objectives that gather something, in words."""
+    return " or ".join(goal.name for goal in GOALS.values() if goal.gathers == gathers)
 
 
 def _of_objective(config: TrainConfig) -> Iterator[Clash]:
-    goals = config.terms
+    asked = {goal.gathers: goal.name for goal in config.goals}
     yield (
-        "regression" in goals and not config.target,
-        "regression needs a target",
+        "targets" in asked and not config.target,
+        f"{asked.get('targets')} needs a target",
         "Give --target T, or use --objective reconstruction.",
     )
-    yield "separability" in goals and not config.labels, "separability needs labels", "Give --labels L."
     yield (
-        "regression" in goals and "separability" in goals,
-        "regression and separability cannot be summed: a scene has a target or labels",
+        "classes" in asked and not config.labels,
+        f"{asked.get('classes')} needs labels",
+        "Give --labels L.",
+    )
+    yield (
+        "targets" in asked and "classes" in asked,
+        f"{asked.get('targets')} and {asked.get('classes')} cannot be summed: a scene has a target or labels",
         "Use one of them.",
     )
     yield (
-        len(goals) > 1 and is_sampled(config),
+        len(config.terms) > 1 and config.sampled,
         "losses and activations on a pixel sample cannot be summed with other objectives",
         "Leave --loss and --activation out.",
     )
@@ -118,7 +131,11 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
         ("--unlabelled", bool(config.unlabelled)),
         ("--balance", config.balance),
     ):
-        yield "separability" not in goals and given, f"{flag} has no meaning without separability", "Leave it out."
+        yield (
+            "classes" not in asked and given,
+            f"{flag} has no meaning without {_named('classes')}",
+            "Leave it out.",
+        )
     for flag, given in (
         ("--target", bool(config.target)),
         ("--gain", config.gain),
@@ -129,8 +146,8 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
         ("--scope per-scene", config.scope == "per-scene"),
     ):
         yield (
-            config.goal != "regression" and given,
-            f"{flag} has no meaning for {config.goal}",
+            not config.goals[0].matches and given,
+            f"{flag} has no meaning for {config.goals[0].name}",
             "Leave it out.",
         )
 
@@ -147,25 +164,25 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         "Use it with --scope per-scene.",
     )
     yield (
-        config.pooling not in (None, 0.0) and ([*config.terms] != ["regression"] or is_sampled(config)),
+        config.pooling not in (None, 0.0) and not config.from_moments,
         "--pooling is for regression from moments",
         "Leave it out.",
     )
     what = "other objectives and sums, weights per scene, and losses and activations on a pixel sample"
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
-        ("--ridge", config.ridge is not None and not ("separability" in config.terms or "snr" in config.terms)),
+        ("--ridge", config.ridge is not None and all(goal.ridge is None for goal in config.goals)),
         ("--smooth", config.smooth is not None),
         ("--sparse", config.sparse is not None),
     ):
-        yield given and not is_assessed(config), f"{flag} has no meaning for {what}", "Leave it out."
+        yield given and not config.assessed, f"{flag} has no meaning for {what}", "Leave it out."
     yield (
         config.sparse is not None and (config.constraint in ("affine", "simplex") or bool(config.fixed)),
         "--sparse has no meaning where the sum of the weights is given, nor beside fixed groups",
         "Use it with --constraint free, nonnegative or auto.",
     )
     yield (
-        config.ridge == "auto" and not is_assessed(config),
+        config.ridge == "auto" and not config.assessed,
         f"--ridge auto has no meaning for {config.objective}",
         "Give a number.",
     )
@@ -178,13 +195,13 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
 
 def _of_others(config: TrainConfig) -> Iterator[Clash]:
     yield (
-        config.sensor is not None and (config.goal != "regression" or config.fuse == "across"),
+        config.sensor is not None and (not config.goals[0].matches or config.fuse == "across"),
         "--sensor holds weights of a regression within groups against published responses",
         "Leave it out.",
     )
     for flag, given in (("--batch-size", config.batch_size), ("--patience", config.patience)):
         yield (
-            given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default and not is_sampled(config),
+            given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default and not config.sampled,
             f"{flag} has no meaning with --loss mse and --activation identity, which need no pixel sample",
             "Leave it out, or use another --loss or --activation.",
         )
@@ -196,8 +213,8 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "Leave it out.",
     )
     yield (
-        config.split == "random" and "separability" in config.terms,
-        "--split random has no meaning for separability",
+        config.split == "random" and "classes" in config.gathers,
+        f"--split random has no meaning for {_named('classes')}",
         "Leave it out.",
     )
     for flag, asked in (
@@ -209,3 +226,91 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
     ):
         yield asked and config.folds == 0, f"{flag} and --folds 0 exclude each other", "Use one of them."
     yield bool(config.group and config.groups), "--group and --groups exclude each other", "Use one of them."
+
+
+def grouping_of(config: TrainConfig) -> Grouping:
+    """How bands become outputs."""
+    return Grouping(config.group, config.groups, config.fuse, config.weights, config.fixed, config.sensor)
+
+
+def inquiry_of(config: TrainConfig, device: str) -> Inquiry:
+    """What the pass gathers. Moments are computed on cuda or on the CPU: Apple's GPUs have no float64."""
+    sample = max(goal.sample for goal in config.goals)
+    return Inquiry(
+        seed=config.seed,
+        sample=TRAINED_ON if config.sampled else sample,
+        noise="noise" in config.gathers,
+        random_parts=config.folds if config.split == "random" else 0,
+        device=device if device == "cuda" else "cpu",
+        precision=config.precision,
+        most=config.max_pixels,
+        squares_only=all(goal.matches for goal in config.goals),
+        skip=config.skip_broken,
+        any_units=config.any_units,
+    )
+
+
+def fitting_of(config: TrainConfig, device: str, loss: LossFunction | None = None) -> Fitting:
+    """How weights are fitted, on a device, with a loss of the user's own if there is one."""
+    numbers = (float, int)
+    return Fitting(
+        config.terms,
+        Settings(
+            constraint=str(config.constraint),
+            device=device,
+            **config.model_dump(include=set(_DESCENT)),
+        ),
+        offset=not config.no_offset,
+        activation=config.activation,
+        loss=config.loss if loss is None else loss,
+        huber_delta=config.huber_delta,
+        ridge=float(config.ridge) if isinstance(config.ridge, numbers) else 0.0,
+        pooling=float(config.pooling) if isinstance(config.pooling, numbers) else 0.0,
+        per_scene=config.per_scene,
+        balanced=config.balance,
+        nodata=NodataPolicy(config.nodata_policy),
+    )
+
+
+def assessing_of(config: TrainConfig) -> Assessing:
+    """How the weights are assessed."""
+    auto = config.constraint == "auto"
+    wish = Wish(
+        str(config.constraint),
+        _strength(config.ridge, auto=auto),
+        _strength(config.smooth, auto=auto),
+        _strength(config.sparse, auto=False),
+    )
+    return Assessing(
+        wish,
+        folds=config.folds,
+        seed=config.seed,
+        offset=not config.no_offset,
+        gain=config.gain,
+        per_band=config.fuse == "within" and config.weights == "channel",
+        per_scene=config.per_scene,
+        classes="classes" in config.gathers,
+    )
+
+
+def _strength(value: float | str | None, *, auto: bool) -> float | None:
+    """A strength to use, or None for one to be chosen: by default with constraint auto only."""
+    if value is None:
+        return None if auto else 0.0
+    return None if isinstance(value, str) else float(value)
+
+
+def checkpoint_of(config: TrainConfig, device: str, survey: Survey) -> Checkpoint | None:
+    """The checkpoint of a training; None without ``--checkpoint``.
+
+    Raises
+    ------
+    ConfigError : the file belongs to a training with other settings or other pixels.
+    """
+    if config.checkpoint is None:
+        return None
+    import torch
+
+    settings = config.model_dump(mode="json", exclude=NOT_RESULTS)
+    settings |= {"device": device, "torch": torch.__version__, "pixels": digest(survey)}
+    return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)

@@ -42,7 +42,10 @@ class Trained:
         """What a user should know, from the files and from the pass."""
         from_files = [f"{Path(r.path).name}: {m}" for s in self.scenes for r in s.files for m in r.messages]
         names = self.survey.design.names
-        stops = [*stop_messages(self.fits, names), *limit_messages(self.config, self.fits, names)]
+        stops = [
+            *stop_messages(self.fits, names),
+            *limit_messages(self.config.optimizer, self.config.steps, self.fits, names),
+        ]
         design = self.survey.design
         fusion = self.model.common
         empty = [n for n, w in zip(design.names, fusion.matrix, strict=True) if not w.any()]

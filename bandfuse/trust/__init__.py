@@ -16,7 +16,8 @@ Each file is built on those before it::
     indistinguishable    neighbouring bands that the pixels cannot tell apart
     jackknife            intervals from trainings without each fold
     assess               all of this for a regression
-    trials               scores and baselines of objectives without a target
+    scorers              how objectives without a target are scored, and their baselines
+    trials               trainings without each fold, for such objectives
 
-It imports errors, progress, results, spectral, config, model, moments, solve and survey.
+It imports errors, progress, results, spectral, model, moments, solve and survey.
 """

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bandfuse.config import TrainConfig
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks
@@ -29,6 +28,30 @@ NONNEGATIVE = ("nonnegative", "simplex")
 
 BOOTSTRAP, JACKKNIFE = "block bootstrap", "jackknife over folds"
 """How intervals are found: from the blocks' moments, or from trainings that were done again."""
+
+
+@dataclass(frozen=True)
+class Assessing:
+    """How weights are assessed.
+
+    ``wish``: the constraint and the strengths of the penalties, None where one is to be chosen.
+    ``per_band``: every band has one weight within its group, so that neighbours can be smoothed.
+    ``folds``: parts that are held out in turn. ``classes``: the objective needs two classes.
+    """
+
+    wish: Wish
+    folds: int = 5
+    seed: int = 0
+    offset: bool = True
+    gain: bool = False
+    per_band: bool = True
+    per_scene: bool = False
+    classes: bool = False
+
+    @property
+    def bounded(self) -> bool:
+        """Whether weights cannot be negative."""
+        return self.wish.constraint in NONNEGATIVE
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +88,7 @@ class Assessment:
     method: str = ""
     lines: Sequence[Line] = ()
     models: Sequence[Model] = ()
+    messages: tuple[str, ...] = ()
 
     @property
     def interval(self) -> Interval | None:
@@ -72,36 +96,23 @@ class Assessment:
         return self.intervals.get("")
 
 
-def _wish(value: float | str | None, *, auto: bool) -> float | None:
-    """A strength to use, or None for one to be chosen: by default with constraint auto only."""
-    if value is None:
-        return None if auto else 0.0
-    return None if isinstance(value, str) else float(value)
-
-
-def _terms(config: TrainConfig, found: Survey) -> Terms:
+def _terms(how: Assessing, found: Survey) -> Terms:
     """The moments and folds that every case rests on."""
     design, blocks = found.design, found.parts()
-    made = folds([b.moments for b in blocks], [b.sample for b in blocks], config.folds)
+    made = folds([b.moments for b in blocks], [b.sample for b in blocks], how.folds)
     joint, sample = found.pooled.take(found.order), found.pixels.values[:, found.order]
-    tied = ties(found.bands, design.used) if config.fuse == "within" and config.weights == "channel" else []
-    return Terms(design.layout, joint, sample, made, len(design.used), tied, not config.no_offset, config.gain)
+    tied = ties(found.bands, design.used) if how.per_band else []
+    return Terms(design.layout, joint, sample, made, len(design.used), tied, how.offset, how.gain)
 
 
-def plan(config: TrainConfig, found: Survey, progress: Progress) -> Plan:
+def plan(how: Assessing, found: Survey, progress: Progress) -> Plan:
     """Choose constraint and regularisation of every output by block cross-validation."""
-    terms = _terms(config, found)
-    tied = terms.tied
+    terms, wish = _terms(how, found), how.wish
     made = cases(terms)
-    auto = config.constraint == "auto"
-    wish = Wish(
-        str(config.constraint), _wish(config.ridge, auto=auto), _wish(config.smooth, auto=auto),
-        _wish(config.sparse, auto=False),
-    )  # fmt: skip
     ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
-        choice = choose(case, wish if tied else replace(wish, smooth=wish.smooth or 0.0), gain=config.gain)
+        choice = choose(case, wish if terms.tied else replace(wish, smooth=wish.smooth or 0.0), gain=how.gain)
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
     ordered = [choices[k] for k in range(terms.layout.shape[0])]
@@ -127,7 +138,7 @@ def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
 
 
 def assess(
-    config: TrainConfig,
+    how: Assessing,
     found: Survey,
     made: Plan | None,
     fitted: Floats,
@@ -145,7 +156,7 @@ def assess(
     """
     peak = peak_of(found)
     if made is None:
-        return Assessment(holdout, {} if config.per_scene else _baselines(config, found, peak))
+        return Assessment(holdout, {} if how.per_scene else _baselines(how, found, peak))
     solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
     lines: list[Line] = []
     if exactly and made.terms.folds:
@@ -158,28 +169,23 @@ def assess(
     if made.terms.joint.count < made.terms.n_bands:  # resamples of so few pixels do not tell how firm weights are
         return Assessment(holdout, table, needs, lines=lines)
     bounds = intervals(
-        made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=config.seed, progress=progress
+        made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=how.seed, progress=progress
     )
     found_bounds = {} if bounds is None else {"": bounds}
     return Assessment(holdout, table, needs, intervals=found_bounds, method=BOOTSTRAP, lines=lines)
 
 
 def jackknives(
-    config: TrainConfig, made: Plan | None, used: Sequence[int], model: Model, without: Sequence[Model]
+    how: Assessing, made: Plan | None, used: Sequence[int], model: Model, without: Sequence[Model]
 ) -> dict[str, Interval]:
     """Intervals of the common weights and of every scene's own, from models that were learned without each fold."""
-    rows = [is_bounded(config)] * len(model.common.outputs)
+    rows = [how.bounded] * len(model.common.outputs)
     bounded = np.array(rows if made is None else [c in NONNEGATIVE for c in made.constraints])
     here = list(used)
     found = {"": jackknife(model.common.matrix[:, here], [m.common.matrix[:, here] for m in without], bounded)}
     for key, own in model.scenes.items():
         found[key] = jackknife(own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded)
     return {key: bounds for key, bounds in found.items() if bounds is not None}
-
-
-def is_bounded(config: TrainConfig) -> bool:
-    """True if weights cannot be negative."""
-    return config.constraint in NONNEGATIVE
 
 
 def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:
@@ -195,6 +201,6 @@ def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:
     return needs
 
 
-def _baselines(config: TrainConfig, found: Survey, peak: Floats) -> Table:
-    terms = _terms(config, found)
+def _baselines(how: Assessing, found: Survey, peak: Floats) -> Table:
+    terms = _terms(how, found)
     return baselines(terms, cases(terms), peak)

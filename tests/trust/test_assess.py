@@ -208,8 +208,8 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.scenes.opening import open_scenes
     from bandfuse.solve.scores import judge
     from bandfuse.training import learn
-    from bandfuse.training.fitting import Sampling, fit_model
-    from bandfuse.training.settings import resolve
+    from bandfuse.training.fitting import fit_model
+    from bandfuse.training.settings import fitting_of, resolve
     from bandfuse.trust.refits import held_out_pairs, peak_of
 
     config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
@@ -218,7 +218,7 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     assert trained.trust.holdout is not None
 
     def again(part: learn.Survey) -> learn.Model:
-        return fit_model(config, scenes, part, trained.plan, Sampling(), silent)[0]
+        return fit_model(fitting_of(config, "cpu"), scenes, part, trained.plan, silent)[0]
 
     found, names = trained.survey, [s.names for s in scenes]
     pairs = held_out_pairs(found, names, again, count=5, per_scene=False, progress=silent)

@@ -30,7 +30,7 @@ from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.regularisation import Wish, choose, held_out_error
 from bandfuse.trust.response_shape import response_shape
-from bandfuse.trust.trials import principal, rebuild_error
+from bandfuse.trust.scorers import principal, rebuild_error
 
 # ------------------------------------------------------------------------------------------------------------- pivoting
 
@@ -323,7 +323,7 @@ def test_a_rebuilt_cube_is_that_of_scikit_learn(scene: Scene) -> None:
     for fold, (xa, _, xb, _) in zip(bands, scene.held_out(), strict=True):
         pca = PCA(3).fit(xa)
         error = np.mean((xb - pca.inverse_transform(pca.transform(xb))) ** 2)
-        assert rebuild_error(fold.train, fold.test, principal(3)(fold.train)) == pytest.approx(error, rel=1e-8)
+        assert rebuild_error(fold.train, fold.test, principal(fold.train, 3)) == pytest.approx(error, rel=1e-8)
         back = LinearRegression().fit(xa @ weight.T, xa).predict(xb @ weight.T)
         assert rebuild_error(fold.train, fold.test, weight) == pytest.approx(np.mean((xb - back) ** 2), rel=1e-8)
 
@@ -337,7 +337,7 @@ def test_outputs_that_repeat_one_another_rebuild_no_less(scene: Scene) -> None:
 
 def test_more_components_rebuild_more_and_none_leaves_the_mean(scene: Scene) -> None:
     joint = scene.terms().joint.take(range(12))
-    errors = [rebuild_error(joint, joint, principal(k)(joint)) for k in (1, 4, 11)]
+    errors = [rebuild_error(joint, joint, principal(joint, k)) for k in (1, 4, 11)]
     assert errors == sorted(errors, reverse=True)
     assert rebuild_error(joint, joint, np.zeros((0, 12))) == pytest.approx(float(joint.variance.mean()))
 

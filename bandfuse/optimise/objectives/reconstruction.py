@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandfuse.optimise.objectives.base import JITTER, Objective, scale_of
+from bandfuse.optimise.objectives.base import JITTER, Gathered, Objective, curvature, scale_of
 from bandfuse.solve.layout import Layout
 from bandfuse.spectral.bands import Floats
 
@@ -45,7 +45,9 @@ class Reconstruction(Objective):
 
     def metric(self, layout: Layout) -> Floats:
         """(P, P) ``Σ_k Z_kᵀ A Z_k``: whitening by it gives every output unit variance."""
-        a = self.covariance
-        members = [layout.member(k) for k in range(layout.shape[0])]
-        bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
-        return bend
+        return curvature(layout, self.covariance)
+
+
+def reconstruction(gathered: Gathered) -> Reconstruction:
+    """Of the covariance of the bands."""
+    return Reconstruction(gathered.split.a)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandfuse.optimise.objectives.base import Objective, as_wide
+from bandfuse.optimise.objectives.base import Gathered, Objective, as_wide
 from bandfuse.solve.exact import Quadratic
 from bandfuse.solve.layout import Layout
 from bandfuse.solve.squares import Squares
@@ -62,3 +62,9 @@ class Regression(Objective):
     def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic:
         """The summed, scaled squared error and penalties; see :func:`bandfuse.solve.squares.squared_error`."""
         return self.squares.quadratic(layout, gain=gain)
+
+
+def regression(gathered: Gathered) -> Regression:
+    """Of the squared error that was gathered."""
+    assert gathered.squares is not None
+    return Regression(gathered.squares)

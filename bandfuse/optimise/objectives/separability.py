@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandfuse.optimise.objectives.base import JITTER, Objective, curvature
+from bandfuse.optimise.objectives.base import JITTER, Gathered, Objective, curvature
+from bandfuse.solve.classes import scatters
 from bandfuse.solve.layout import Layout
 from bandfuse.spectral.bands import Floats
 
@@ -50,3 +51,10 @@ class Separability(Objective):
     def metric(self, layout: Layout) -> Floats:
         """(P, P) ``Σ_k Z_kᵀ S_w Z_k``."""
         return curvature(layout, self.within)
+
+
+def separability(gathered: Gathered) -> Separability:
+    """Of the classes, with a ridge on both scatters: a share of the scatter within classes."""
+    assert gathered.classes is not None
+    within, total = scatters(gathered.classes, balanced=gathered.balanced)
+    return Separability(gathered.ridged(within, within), gathered.ridged(total, within))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandfuse.optimise.objectives.base import Objective, curvature
+from bandfuse.optimise.objectives.base import Gathered, Objective, curvature
 from bandfuse.solve.layout import Layout
 from bandfuse.spectral.bands import Floats
 
@@ -55,3 +55,10 @@ class SignalToNoise(Objective):
             return None
         z = layout.member(0)
         return leading_ratio(z.T @ self.signal @ z, z.T @ self.noise @ z), 1.0
+
+
+def signal_to_noise(gathered: Gathered) -> SignalToNoise:
+    """Of the covariances of the bands and of their noise, with a ridge on that of the noise."""
+    assert gathered.noise is not None
+    noise = gathered.noise.covariance
+    return SignalToNoise(gathered.split.a, gathered.ridged(noise, noise), gathered.outputs)
