@@ -13,7 +13,6 @@ room only from the files that the room lists before it::
     needs        which setting needs which
     files        what appears whole or not at all; small texts
     spectral     what is known of bands, without pixels
-    config       every setting, declared once
     model        the fusion and its file
     report       the pages of a run
     synthetic    scenes with known answers
@@ -21,8 +20,9 @@ room only from the files that the room lists before it::
     moments      what a pass leaves behind
     raster       the only door to rasterio
     solve        which weights are learned, and their exact optimum (numpy)
-    scenes       from file names to described scenes on one grid
     export       weights in the forms of other programs
+    config       every setting, declared once
+    scenes       from file names to described scenes on one grid
     optimise     losses, objectives, descent (torch)
     nn           WeightedSum, a layer for networks
     survey       the pass over all scenes of a training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Set
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from bandfuse.errors import ConfigError, nearest
+from bandfuse.export import FORMS, sentence
 from bandfuse.goals import GOALS, Goal, terms_of
 from bandfuse.needs import Need, given_of, unmet
 from bandfuse.spectral.sensors import is_file
@@ -533,17 +534,18 @@ class EvaluateConfig(Inputs, Units, Limits, Aligning, Running):
     use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
 
 
+if TYPE_CHECKING:
+    FormName = str
+else:
+    FormName = Literal[tuple(FORMS)]
+
+
 class ExportConfig(AnyUnits):
     """Settings of ``bandfuse export``."""
 
     needs = (Need("form", "to", ("vrt",)), Need("pan", "to", ("pansharpen",)))
 
-    to: Literal["vrt", "pansharpen", "csv", "json", "numpy", "srf", "sli", "bandmathx", "onnx", "pt2"] = Field(
-        description="vrt: fused bands that GDAL and QGIS compute; pansharpen: GDAL's weighted Brovey; csv, json, "
-        "numpy: "
-        "the effective weights; srf: responses at 1 nm; sli: ENVI spectral library; bandmathx: OTB's expression; "
-        "onnx, pt2: a graph for onnxruntime or PyTorch."
-    )
+    to: FormName = Field(description=sentence())
     output: str | None = Field(None, description="File to write.")
     scene: str | None = Field(None, description="Raster that the form is for: vrt, pansharpen and bandmathx.")
     pan: str | None = Field(None, description="Panchromatic image, for pansharpen.")

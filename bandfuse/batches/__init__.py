@@ -15,6 +15,6 @@ Each file is built on those before it::
     summary         batch.json, batch.csv, batch.html
     batch           from a batch file to results
 
-It imports errors, progress, results, files, spectral, config, model, report, streaming, raster,
+It imports errors, progress, results, files, spectral, model, report, streaming, raster, config,
 scenes, training and tools.
 """

@@ -11,3 +11,51 @@ Each file is built on those before it::
 
 It imports errors, files, spectral, model and raster.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HERE = "bandfuse.export"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of weights. ``make``: ``module:function`` that makes its content of a fusion alone;
+    empty where the tool makes it.
+
+    ``placed``: it is for the file of one scene. ``computed``: another program fuses by it, without
+    a nodata rule of its own. ``virtual``: GDAL reads it, and it is proved before it takes its place.
+    """
+
+    name: str
+    says: str
+    make: str = ""
+    placed: bool = False
+    computed: bool = False
+    virtual: bool = False
+
+
+_ROWS = (
+    Form("vrt", "fused bands that GDAL and QGIS compute", placed=True, computed=True, virtual=True),
+    Form("pansharpen", "GDAL's weighted Brovey", placed=True, computed=True, virtual=True),
+    Form("csv", "the effective weights", f"{HERE}.tables:as_csv"),
+    Form("json", "the effective weights", f"{HERE}.tables:as_json"),
+    Form("numpy", "the effective weights", f"{HERE}.tables:as_numpy"),
+    Form("srf", "responses at 1 nm", f"{HERE}.tables:as_srf"),
+    Form("sli", "ENVI spectral library"),
+    Form("bandmathx", "OTB's expression", placed=True, computed=True),
+    Form("onnx", "a graph for onnxruntime or PyTorch", f"{HERE}.network:onnx", computed=True),
+    Form("pt2", "a graph for onnxruntime or PyTorch", f"{HERE}.network:pt2", computed=True),
+)
+
+FORMS = {form.name: form for form in _ROWS}
+"""What weights can be exported to. A new form is a file in this room and a row here."""
+
+
+def sentence() -> str:
+    """All forms in words, for help."""
+    names: dict[str, list[str]] = {}
+    for form in FORMS.values():
+        names.setdefault(form.says, []).append(form.name)
+    return "; ".join(f"{', '.join(some)}: {says}" for says, some in names.items()) + "."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 
 from bandfuse.config import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
-from bandfuse.export import expression, network, tables, vrt
+from bandfuse.export import FORMS, expression, tables, vrt
 from bandfuse.export.linear import Linear, require_strict
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import lent, whole_files
@@ -33,24 +34,7 @@ TOLERANCE = 1e-5
 Written = dict[str, str | bytes]
 """Contents by the ending of the file."""
 
-PLAIN: dict[str, Callable[[Fusion], str | bytes]] = {
-    "csv": tables.as_csv,
-    "json": tables.as_json,
-    "numpy": tables.as_numpy,
-    "srf": tables.as_srf,
-    "onnx": network.onnx,
-    "pt2": network.pt2,
-}
-"""Forms that need nothing but the weights."""
-
-VIRTUAL = {"vrt", "pansharpen"}
-"""Forms that GDAL reads: each is looked at before it takes its place."""
-
-PLACED = VIRTUAL | {"bandmathx"}
-"""Forms that are for one scene's file. Of weights per scene, the others are of those of a scene."""
-
-COMPUTED = VIRTUAL | {"bandmathx", "onnx", "pt2"}
-"""Forms that other programs compute, without nodata of their own."""
+PLACED = [form.name for form in FORMS.values() if form.placed]
 
 
 def export(weights: str | Path, config: ExportConfig) -> ExportResult:
@@ -65,7 +49,7 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
     path = Path(config.output)
-    if config.scene and config.to not in PLACED and not model.per_scene:
+    if config.scene and not FORMS[config.to].placed and not model.per_scene:
         raise ConfigError(
             f"--scene has no meaning with --to {config.to} of weights that all scenes share",
             got=f"--scene {config.scene}",
@@ -87,10 +71,10 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
 
 
 def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Raster | None, path: Path) -> Written:
-    if config.to in COMPUTED:
+    if FORMS[config.to].computed:
         require_strict(fusion)
-    if config.to in PLAIN:
-        return {"": PLAIN[config.to](fusion)}
+    if FORMS[config.to].make:
+        return {"": resolve_name(FORMS[config.to].make)(fusion)}
     if config.to == "sli":
         header, data = tables.as_sli(fusion)
         if path.suffix == ".hdr":
@@ -161,7 +145,7 @@ def _proved(scratch: Path, path: Path, fusion: Fusion, scene: Raster, form: str)
     ------
     RunError : they differ, or GDAL cannot read it.
     """
-    if form not in VIRTUAL:
+    if not FORMS[form].virtual:
         return None
     ours = [Kernel(fusion)(_values(scene, fusion.support, w)) for w in _looks(scene.shape)]
     with lent(scratch, path.parent) as trial:

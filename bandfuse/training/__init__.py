@@ -10,6 +10,6 @@ Each file is built on those before it::
     trained       the value that a training leaves
     learn         the whole of it: read, fit, assess
 
-It imports errors, progress, goals, device, files, spectral, config, model, streaming, moments,
-solve, scenes, optimise, survey, checks and trust.
+It imports errors, progress, goals, device, files, spectral, model, streaming, moments, solve,
+config, scenes, optimise, survey, checks and trust.
 """
