@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bandfuse.errors import shorten
 from bandfuse.solve.fit_result import DEFAULT_STEPS, DESCENTS, Fit
+from bandfuse.spectral.bands import Floats
 from bandfuse.training.fitting import CONVERGED
 
 
@@ -29,3 +30,12 @@ def limit_messages(optimizer: str, steps: int | None, fits: Sequence[Fit], names
     which = shorten(dict.fromkeys(names[row] for part in ended for row in part), 3)
     better = "more --steps" + (" or --optimizer lbfgs" if optimizer != "lbfgs" else "")
     return [f"the training of {which} was stopped by the limit of {limit} steps: {better} may find better weights"]
+
+
+def zero_messages(names: Sequence[str], matrix: Floats) -> list[str]:
+    """Which outputs have no weight: ``matrix`` (K, B) of the outputs."""
+    empty = [name for name, weights in zip(names, matrix, strict=True) if not weights.any()]
+    if not empty:
+        return []
+    why = "the penalties are too strong, or nothing is explained"
+    return [f"all weights of {shorten(empty)} are zero: {why}"]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandfuse.config import TrainConfig
-from bandfuse.errors import shorten
 from bandfuse.model.model import Model
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.scene import Scene, left_out_messages, target_bands
-from bandfuse.spectral import groups as make
+from bandfuse.spectral.groups import lacking
 from bandfuse.survey.survey import Survey
-from bandfuse.training.messages import limit_messages, stop_messages
+from bandfuse.training.messages import limit_messages, stop_messages, zero_messages
 from bandfuse.trust.assess import Assessment, Plan
 
 if TYPE_CHECKING:
@@ -23,7 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A finished training before it is written."""
+    """A finished training before it is written.
+
+    ``fits``: one, or one of each scene with weights of its own. ``plan``: how a regression is
+    regularised, None where nothing was chosen. ``left_out``: why, by key of a scene.
+    """
 
     config: TrainConfig
     scenes: list[Scene]
@@ -38,40 +41,45 @@ class Trained:
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
+    def scene_names(self) -> list[list[str]]:
+        """What each scene may be called."""
+        return [scene.names for scene in self.scenes]
+
+    @property
     def messages(self) -> list[str]:
-        """What a user should know, from the files and from the pass."""
-        from_files = [f"{Path(r.path).name}: {m}" for s in self.scenes for r in s.files for m in r.messages]
-        names = self.survey.design.names
-        stops = [
-            *stop_messages(self.fits, names),
-            *limit_messages(self.config.optimizer, self.config.steps, self.fits, names),
-        ]
-        design = self.survey.design
-        fusion = self.model.common
-        empty = [n for n, w in zip(design.names, fusion.matrix, strict=True) if not w.any()]
-        if empty:
-            stops.append(
-                f"all weights of {shorten(empty)} are zero: the penalties are too strong, or nothing is explained"
-            )
+        """What a user should know, each once: of the scenes, of the pass over them, of the fit."""
+        without_bands = lacking(self.config.groups, self.survey.bands)
+        texts = [*self._of_scenes(), *self.survey.messages, without_bands, *self._of_fit()]
+        return list(dict.fromkeys(filter(None, texts)))
+
+    def _of_scenes(self) -> list[str]:
+        broken = [f"scene {key!r} is left out: {why}" for key, why in self.left_out.items()]
+        files = [file for scene in self.scenes for file in scene.files]
+        of_files = [f"{Path(file.path).name}: {text}" for file in files for text in file.messages]
         unread = [text for scene in self.scenes for text in left_out_messages(scene)]
-        lacking, aligned = make.lacking(self.config.groups, self.survey.bands), alignment_messages(self.scenes)
-        aligned += _swapped(self.scenes)
-        broken = [f"scene {key!r} is left out: {reason}" for key, reason in self.left_out.items()]
-        return list(
-            dict.fromkeys(
-                [*broken, *from_files, *unread, *aligned, *self.survey.messages, *filter(None, [lacking]), *stops]
-            )
-        )
+        aligned = alignment_messages(self.scenes)
+        return [*broken, *of_files, *unread, *aligned, *_swapped(self.scenes[0])]
+
+    def _of_fit(self) -> list[str]:
+        names = self.survey.design.names
+        optimizer, steps = self.config.optimizer, self.config.steps
+        limits = limit_messages(optimizer, steps, self.fits, names)
+        return [*stop_messages(self.fits, names), *limits, *zero_messages(names, self.model.common.matrix)]
+
+    def noting(self, texts: Sequence[str]) -> Trained:
+        """The same training with more messages of its pixels."""
+        survey = replace(self.survey, messages=[*self.survey.messages, *texts])
+        return replace(self, survey=survey)
 
 
-def _swapped(scenes: Sequence[Scene]) -> list[str]:
-    """A target with more bands than its scene may be the scene."""
-    first = scenes[0]
-    count = 0 if first.target is None else len(target_bands(first.target))
-    if first.target is None or count <= len(first.bands):
+def _swapped(scene: Scene) -> list[str]:
+    """Say that a target with more bands than its scene may be the scene."""
+    target = scene.target
+    if target is None or (count := len(target_bands(target))) <= (bands := len(scene.bands)):
         return []
     return [
-        f"the target {Path(first.target.path).name} has {count} bands, the scene {Path(first.grid.path).name} has "
-        f"{len(first.bands)}: {count} outputs were learned from {len(first.bands)} bands. If that is the wrong way "
-        "round, give the scene first: bandfuse train SCENE --target TARGET"
+        f"the target {Path(target.path).name} has {count} bands, "
+        f"the scene {Path(scene.grid.path).name} has {bands}: "
+        f"{count} outputs were learned from {bands} bands. If that is the wrong way round, "
+        "give the scene first: bandfuse train SCENE --target TARGET"
     ]
