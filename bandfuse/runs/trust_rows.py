@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import numpy as np
 
 from bandfuse.results import (
@@ -15,109 +18,137 @@ from bandfuse.results import (
     WindowRow,
 )
 from bandfuse.solve.squares import Split
-from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.bands import Floats, Positions
+from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import Plan
+from bandfuse.trust.band_windows import Needed
+from bandfuse.trust.fold_problems import Terms
 from bandfuse.trust.indistinguishable import condition, runs
 from bandfuse.trust.published import compare
 from bandfuse.trust.response_shape import response_shape
 from bandfuse.trust.stability import stability
 
 
+@dataclass(frozen=True, eq=False)
+class _Used:
+    """The bands that the weights use: 1-based numbers among the inputs, wavelengths (used,) in nm,
+    and covariance (used, used)."""
+
+    number: list[int]
+    nm: Floats
+    covariance: Floats
+
+    @classmethod
+    def of(cls, survey: Survey) -> _Used:
+        used = list(survey.design.used)
+        covariance = survey.pooled.take(range(len(used))).covariance
+        return cls([p + 1 for p in used], survey.bands.wavelength_nm[used], covariance)
+
+    def row(self, positions: tuple[int, ...]) -> dict[str, Any]:
+        """The part of a row that says which bands it is of."""
+        nm = self.nm[list(positions)]
+        return {
+            "bands": [self.number[p] for p in positions],
+            "from_nm": finite_or_none(np.min(nm)),
+            "to_nm": finite_or_none(np.max(nm)),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """The weights of output ``k`` over the used bands: ``fitted`` (used,), and ``drawn`` (R, used)
+    over resamples, None without intervals. ``group``: positions of the bands of its group."""
+
+    k: int
+    fitted: Floats
+    drawn: Floats | None
+    group: Positions
+
+
 def trust_of(trained: Trained) -> Trust | None:
-    """How far the weights can be believed; None where neither the choice of a regularisation nor intervals tell."""
-    sensor = trained.config.sensor
-    if trained.plan is None and trained.trust.interval is None and sensor is None:
+    """How far the weights can be believed; None where nothing tells: neither a choice of the
+    regularisation, nor intervals, nor a sensor."""
+    sensor, plan, trust = trained.config.sensor, trained.plan, trained.trust
+    if plan is None and trust.interval is None and sensor is None:
         return None
-    covariance = trained.survey.pooled.take(range(len(trained.survey.design.used))).covariance
-    outputs = [_output(trained, covariance, k) for k in range(len(trained.survey.design.names))]
+    survey, fusion = trained.survey, trained.model.common
+    design, used = survey.design, _Used.of(survey)
+    drawn = None if trust.interval is None else trust.interval.resampled
+    outputs = []
+    for k, name in enumerate(design.names):
+        group = np.unique(design.layout.col[design.layout.row == k])
+        fitted = fusion.matrix[k, list(design.used)]
+        weights = _Weights(k, fitted, None if drawn is None else drawn[:, k], group)
+        outputs.append(_output(name, weights, used, plan))
     if sensor is not None:
-        fusion = trained.model.common
-        for k, row in compare(sensor, trained.survey.bands, fusion.outputs.name, fusion.matrix).items():
+        published = compare(sensor, survey.bands, fusion.outputs.name, fusion.matrix)
+        for k, row in published.items():
             outputs[k].published = row
-    return Trust(
-        method=trained.trust.method if trained.trust.intervals else "",
-        outputs=outputs,
-        needed=_needed(trained),
+    method = trust.method if trust.intervals else ""
+    return Trust(method=method, outputs=outputs, needed=_needed(trust.needed, used))
+
+
+def _output(name: str, weights: _Weights, used: _Used, plan: Plan | None) -> OutputTrust:
+    here = np.ix_(weights.group, weights.group)
+    curve = [] if plan is None else plan.choices[weights.k].curve
+    row = OutputTrust(
+        name=name,
+        curve=[CurvePoint(**asdict(strength), error=error) for strength, error in curve],
+        condition=finite_or_none(condition(used.covariance[here])),
     )
+    if weights.drawn is None:
+        return row
+    tied = [] if plan is None else _runs(weights, weights.drawn, used, plan.terms)
+    return row.model_copy(update={**_stable(weights, weights.drawn, used), "runs": tied})
 
 
-def _output(trained: Trained, covariance: Floats, k: int) -> OutputTrust:
-    design, made, interval = trained.survey.design, trained.plan, trained.trust.interval
-    here = np.unique(design.layout.col[design.layout.row == k])
-    fitted = trained.model.common.matrix[k, list(design.used)]
-    curve = [] if made is None else made.choices[k].curve
-    found = OutputTrust(
-        name=design.names[k],
-        curve=[CurvePoint(ridge=s.ridge, smooth=s.smooth, sparse=s.sparse, error=e) for s, e in curve],
-        condition=finite_or_none(condition(covariance[np.ix_(here, here)])),
-    )
-    if interval is None:
-        return found
-    drawn = interval.resampled[:, k]
-    runs_here = [] if made is None else _runs(trained, made, k, fitted, drawn, here)
-    return found.model_copy(update={**_stable(trained, fitted, drawn, here), "runs": runs_here})
-
-
-def _stable(trained: Trained, fitted: Floats, drawn: Floats, here: np.ndarray) -> dict[str, object]:
-    """Shape and stability of one output."""
-    design = trained.survey.design
-    wavelengths = trained.survey.bands.wavelength_nm[list(design.used)]
-    shape = response_shape(fitted[here], drawn[:, here], wavelengths[here]) or {}
-    firm = stability(fitted[here], drawn[:, here])
-    estimates = {name: Estimate(value=e.value, low=e.low, high=e.high) for name, e in shape.items()}
+def _stable(weights: _Weights, drawn: Floats, used: _Used) -> dict[str, Any]:
+    """Shape and stability of one output over resamples (R, used)."""
+    group = weights.group
+    shape = response_shape(weights.fitted[group], drawn[:, group], used.nm[group]) or {}
+    estimates = {name: Estimate(**asdict(estimate)) for name, estimate in shape.items()}
+    steady = stability(weights.fitted[group], drawn[:, group])
     return {
         "centre_nm": estimates.get("centre"),
         "fwhm_nm": estimates.get("fwhm"),
         "out_of_band": estimates.get("outside"),
-        "rank_agreement": finite_or_none(firm.agreement),
+        "rank_agreement": finite_or_none(steady.agreement),
         "weights": [
             WeightTrust(
-                band=design.used[p] + 1,
-                sign_flip=finite_or_none(firm.flips[i]),
-                rank=float(firm.rank[i]),
-                rank_low=float(firm.rank_low[i]),
-                rank_high=float(firm.rank_high[i]),
+                band=used.number[p],
+                sign_flip=finite_or_none(steady.flips[i]),
+                rank=float(steady.rank[i]),
+                rank_low=float(steady.rank_low[i]),
+                rank_high=float(steady.rank_high[i]),
             )
-            for i, p in enumerate(here)
+            for i, p in enumerate(group)
         ],
     }
 
 
-def _runs(trained: Trained, made: Plan, k: int, fitted: Floats, drawn: Floats, here: np.ndarray) -> list[RunRow]:
-    """Runs of bands that cannot be told apart, within the output's group."""
-    design, inside = trained.survey.design, set(here.tolist())
-    split = Split.of(made.terms.joint, made.terms.n_bands)
-    ties = [t for t in made.terms.tied if t.first in inside and t.second in inside]
-    nm = trained.survey.bands.wavelength_nm
-    rows = []
-    for run in runs(split.a, fitted, drawn, float(split.var[k]), ties):
-        bands = [design.used[p] for p in run.positions]
-        rows.append(
-            RunRow(
-                bands=[b + 1 for b in bands],
-                from_nm=finite_or_none(float(np.min(nm[bands]))),
-                to_nm=finite_or_none(float(np.max(nm[bands]))),
-                total=run.total,
-                ci_low=run.low,
-                ci_high=run.high,
-                cost=run.cost,
-            )
+def _runs(weights: _Weights, drawn: Floats, used: _Used, terms: Terms) -> list[RunRow]:
+    """Runs of bands of the output's group that cannot be told apart."""
+    split, inside = Split.of(terms.joint, terms.n_bands), set(weights.group.tolist())
+    ties = [tie for tie in terms.tied if tie.first in inside and tie.second in inside]
+    alike = runs(split.a, weights.fitted, drawn, float(split.var[weights.k]), ties)
+    return [
+        RunRow(
+            **used.row(run.positions),
+            total=run.total,
+            ci_low=run.low,
+            ci_high=run.high,
+            cost=run.cost,
         )
-    return rows
+        for run in alike
+    ]
 
 
-def _needed(trained: Trained) -> NeededBands | None:
-    found, used = trained.trust.needed, trained.survey.design.used
-    if found is None:
+def _needed(needed: Needed | None, used: _Used) -> NeededBands | None:
+    if needed is None:
         return None
-    nm = trained.survey.bands.wavelength_nm
-    windows = []
-    for window in found.windows:
-        bands = [used[p] for p in window.positions]
-        ends = [finite_or_none(float(f(nm[bands]))) for f in (np.min, np.max)]
-        windows.append(WindowRow(bands=[b + 1 for b in bands], from_nm=ends[0], to_nm=ends[1], worth=window.worth))
-    return NeededBands(windows=windows, explained=found.explained, full=found.full)
+    windows = [WindowRow(**used.row(w.positions), worth=w.worth) for w in needed.windows]
+    return NeededBands(windows=windows, explained=needed.explained, full=needed.full)
 
 
 def finite_or_none(x: float) -> float | None:
