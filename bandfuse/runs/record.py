@@ -1,4 +1,4 @@
-"""Record: what a finished training says of itself, as the model behind report.json and weights.csv."""
+"""Record: what a training says of itself, as the model behind report.json and weights.csv."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from bandfuse.model.fusion import Fusion
+from bandfuse.model.model import Model
 from bandfuse.raster import Raster, gdal_version
 from bandfuse.results import (
     Convergence,
@@ -27,33 +31,50 @@ from bandfuse.results import (
 )
 from bandfuse.runs.trust_rows import finite_or_none, trust_of
 from bandfuse.scenes.alignment import alignment_rows
+from bandfuse.scenes.scene import Scene
+from bandfuse.solve.design import Design
+from bandfuse.solve.fit_result import Fit
 from bandfuse.solve.scores import Judged, judge
+from bandfuse.spectral.bands import Bands
+from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
-from bandfuse.trust.fold_problems import Strength
+from bandfuse.trust.assess import Plan
+from bandfuse.trust.bootstrap import Interval
 from bandfuse.trust.refits import pairs_of, peak_of
 
 
 def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
-    """Everything that the run found; ``checksums``: SHA-256 of the inputs by path."""
-    files = {r.path: r for s in trained.scenes for r in s.files}
+    """All that a training says of itself; ``checksums``: SHA-256 of the inputs by path."""
+    config, survey, model = trained.config, trained.survey, trained.model
+    design, trust = survey.design, trained.trust
+    train = trust.train or judge(pairs_of(survey, trained.scene_names, model), peak_of(survey))
+    together = config.goals[0].scored
+    names = [together] if together else list(design.names)
+    table = partial(_table, names, sampled=len(survey.pixels), split=config.split)
     return TrainReport(
-        outputs=_outputs(trained),
-        weights=weight_rows(trained),
-        scores=_score_table(trained),
-        baselines=_baselines(trained),
-        convergence=_convergence(trained),
+        outputs=_outputs(model.common, str(config.constraint), trained.plan),
+        weights=weight_rows(model, design, trust.intervals),
+        scores=table({"train": train, "holdout": trust.holdout}),
+        baselines={name: table(parts) for name, parts in trust.table.items()},
+        convergence=_convergence(trained.fits, [moments.count for moments in survey.scenes]),
         trust=trust_of(trained),
-        pixels=_pixels(trained),
-        bands_dropped=_dropped(trained),
+        pixels=_pixels(survey),
+        bands_dropped=_dropped(survey.bands),
         device=trained.device,
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
         versions=_versions(),
         kernels=kernels(),
-        inputs=[_input(raster, checksums.get(path, "")) for path, raster in files.items()],
-        seed=trained.config.seed,
+        inputs=_inputs(trained.scenes, checksums),
+        seed=config.seed,
         alignment=alignment_rows(trained.scenes),
         left_out=trained.left_out,
     )
+
+
+def _inputs(scenes: Sequence[Scene], checksums: Mapping[str, str]) -> list[InputFile]:
+    """Every file once, in the order of the scenes."""
+    files = {file.path: file for scene in scenes for file in scene.files}
+    return [_input(file, checksums.get(path, "")) for path, file in files.items()]
 
 
 def _input(raster: Raster, sha256: str) -> InputFile:
@@ -67,53 +88,46 @@ def _input(raster: Raster, sha256: str) -> InputFile:
     )
 
 
-def _outputs(trained: Trained) -> list[OutputRow]:
-    fusion = trained.model.common
+def _outputs(fusion: Fusion, constraint: str, plan: Plan | None) -> list[OutputRow]:
+    """How each output is made; ``constraint`` of all of them where there is no plan."""
     return [
         OutputRow(
             name=name,
             gain=float(fusion.gain[k]),
             offset=float(fusion.offset[k]),
-            constraint=constraint,
-            ridge=strength.ridge if strength else None,
-            smooth=strength.smooth if strength else None,
-            sparse=strength.sparse if strength else None,
+            constraint=constraint if plan is None else plan.choices[k].constraint,
             active_bands=int((fusion.matrix[k] != 0).sum()),
+            **({} if plan is None else asdict(plan.choices[k].strength)),
         )
         for k, name in enumerate(fusion.outputs.name)
-        for constraint, strength in [_choice(trained, k)]
     ]
 
 
-def _choice(trained: Trained, k: int) -> tuple[str, Strength | None]:
-    """The constraint of an output, and how strongly it was regularised."""
-    if trained.plan is None:
-        return str(trained.config.constraint), None
-    choice = trained.plan.choices[k]
-    return choice.constraint, choice.strength
-
-
-def weight_rows(trained: Trained) -> list[WeightRow]:
-    """One row per output and band of its group, and per scene where scenes have weights of their own."""
-    model, design = trained.model, trained.survey.design
+def weight_rows(
+    model: Model,
+    design: Design,
+    intervals: Mapping[str, Interval],
+) -> list[WeightRow]:
+    """One row per output and band of its group, and per scene where scenes have weights of their
+    own. ``intervals``: by scene, those of the common weights under the empty key."""
     layout = design.layout
     fusions = dict(model.scenes) or {"": model.common}
     rows = []
     for k in range(layout.shape[0]):
-        local = set(layout.col[layout.row == k].tolist()) | set(np.flatnonzero(layout.fixed[k]).tolist())
-        for position in sorted(design.used[i] for i in local):
-            rows += [_weight_row(f, k, position, scene) for scene, f in fusions.items()]
-    return [_bounded(row, trained) for row in rows]
+        group = np.union1d(layout.col[layout.row == k], np.flatnonzero(layout.fixed[k]))
+        for place in group.tolist():
+            for scene, fusion in fusions.items():
+                row = _weight_row(fusion, k, design.used[place], scene)
+                rows.append(_bounded(row, intervals.get(scene), (k, place)))
+    return rows
 
 
-def _bounded(row: WeightRow, trained: Trained) -> WeightRow:
-    """A row with its interval, where there is one."""
-    interval = trained.trust.intervals.get(row.scene)
+def _bounded(row: WeightRow, interval: Interval | None, place: tuple[int, int]) -> WeightRow:
+    """A row with its interval, where there is one; ``place``: output and used band."""
     if interval is None:
         return row
-    design = trained.survey.design
-    k, place = design.names.index(row.output), design.used.index(row.band - 1)
-    return row.model_copy(update={"ci_low": float(interval.low[k, place]), "ci_high": float(interval.high[k, place])})
+    low, high = float(interval.low[place]), float(interval.high[place])
+    return row.model_copy(update={"ci_low": low, "ci_high": high})
 
 
 def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
@@ -132,63 +146,53 @@ def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
     )
 
 
-def _score_table(trained: Trained) -> ScoreTable:
-    """Scores on the training pixels and on held-out blocks."""
-    found, names, train = trained.survey, _scored(trained), trained.trust.train
-    if train is None:
-        train = judge(pairs_of(found, [s.names for s in trained.scenes], trained.model), peak_of(found))
-    return _table(names, {"train": train, "holdout": trained.trust.holdout}, len(found.pixels), trained.config.split)
-
-
-def _scored(trained: Trained) -> list[str]:
-    """What has scores: the outputs, or the cube that is rebuilt from them, or the classes that they part."""
-    together = trained.config.goals[0].scored
-    return [together] if together else list(trained.survey.design.names)
-
-
-def _table(names: Sequence[str], parts: Mapping[str, Judged | None], sampled: int, split: str) -> ScoreTable:
+def _table(
+    names: Sequence[str],
+    parts: Mapping[str, Judged | None],
+    *,
+    sampled: int,
+    split: str,
+) -> ScoreTable:
+    """The scores of what has these names, by part of the pixels."""
     known = {part: judged for part, judged in parts.items() if judged is not None}
     rows = {part: dict(zip(names, judged.outputs, strict=True)) for part, judged in known.items()}
-    overall = {part: judged.overall for part, judged in known.items() if judged.overall}
-    return ScoreTable(train=rows["train"], holdout=rows.get("holdout"), overall=overall, sampled=sampled, split=split)
+    return ScoreTable(
+        train=rows["train"],
+        holdout=rows.get("holdout"),
+        overall={part: judged.overall for part, judged in known.items() if judged.overall},
+        sampled=sampled,
+        split=split,
+    )
 
 
-def _baselines(trained: Trained) -> dict[str, ScoreTable]:
-    sampled, split = len(trained.survey.pixels), trained.config.split
-    return {m: _table(_scored(trained), parts, sampled, split) for m, parts in trained.trust.table.items()}
-
-
-def _convergence(trained: Trained) -> Convergence:
-    """Losses summed over outputs; with several fits, weighted by the pixels of their scenes."""
-    counts = np.array([m.count for m in trained.survey.scenes], dtype=np.float64)
-    share = counts / counts.sum() if len(trained.fits) > 1 else np.ones(1)
-    gaps = [f.relative_gap for f in trained.fits]
-    optima = [None if f.optimum is None else float(f.optimum.sum()) for f in trained.fits]
-    known = [o for o in optima if o is not None]
-    gap = [g for g in gaps if g is not None]
+def _convergence(fits: Sequence[Fit], counts: Sequence[int]) -> Convergence:
+    """Losses summed over outputs. Several fits, one of each scene, are weighted by their numbers
+    of pixels ``counts``."""
+    pixels = np.array(counts, dtype=np.float64)
+    share = pixels / pixels.sum() if len(fits) > 1 else np.ones(1)
+    optima = [float(fit.optimum.sum()) for fit in fits if fit.optimum is not None]
+    gaps = [fit.relative_gap for fit in fits if fit.relative_gap is not None]
     return Convergence(
-        loss=float(share @ [f.losses.sum() for f in trained.fits]),
-        optimum=float(share @ known) if len(known) == len(optima) else None,
-        relative_gap=max(gap) if len(gap) == len(gaps) else None,
-        steps=max(f.steps for f in trained.fits),
-        starts=[ends for f in trained.fits for _, ends in f.starts],
+        loss=float(share @ [fit.losses.sum() for fit in fits]),
+        optimum=float(share @ optima) if len(optima) == len(fits) else None,
+        relative_gap=max(gaps) if len(gaps) == len(fits) else None,
+        steps=max(fit.steps for fit in fits),
+        starts=[ends for fit in fits for _, ends in fit.starts],
     )
 
 
-def _pixels(trained: Trained) -> PixelCount:
-    by_reason: dict[str, int] = {}
-    for tally in trained.survey.tallies:
-        for reason, n in tally.invalid.items():
-            by_reason[reason] = by_reason.get(reason, 0) + n
+def _pixels(survey: Survey) -> PixelCount:
+    by_reason: Counter[str] = Counter()
+    for tally in survey.tallies:
+        by_reason.update(tally.invalid)
     return PixelCount(
-        used=sum(t.used for t in trained.survey.tallies),
-        invalid=sum(by_reason.values()),
-        by_reason={r: n for r, n in by_reason.items() if n},
+        used=sum(tally.used for tally in survey.tallies),
+        invalid=by_reason.total(),
+        by_reason={reason: count for reason, count in by_reason.items() if count},
     )
 
 
-def _dropped(trained: Trained) -> list[DroppedBand]:
-    bands = trained.survey.bands
+def _dropped(bands: Bands) -> list[DroppedBand]:
     return [
         DroppedBand(
             band=i + 1,
@@ -214,12 +218,16 @@ def _versions() -> dict[str, str]:
 def kernels() -> list[Kernel]:
     """The linear algebra of this process: each BLAS that is loaded, and torch where it is.
 
-    numpy and scipy may each bring an OpenBLAS of their own; both stand there then.
+    numpy and scipy may each bring an OpenBLAS of their own; then both are listed.
     """
     blas = [
-        Kernel(library=i["internal_api"], version=i["version"] or "", kernel=i.get("architecture") or "")
-        for i in threadpool_info()
-        if i["user_api"] == "blas"
+        Kernel(
+            library=pool["internal_api"],
+            version=pool["version"] or "",
+            kernel=pool.get("architecture") or "",
+        )
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
     ]
     torch = sys.modules.get("torch")
     if torch is not None:
