@@ -20,7 +20,7 @@ R = TypeVar("R", bound=Result)
 
 @contextmanager
 def same_version(*folders: Path) -> Iterator[None]:
-    """Results are shown, each of which is well formed; that they go together is seen only then."""
+    """Refuse results, each well formed, that turn out not to go together when they are shown."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # matplotlib's, on what cannot be drawn
@@ -30,7 +30,7 @@ def same_version(*folders: Path) -> Iterator[None]:
             f"the results in {' or '.join(map(str, folders))} do not go together",
             got=f"{type(error).__name__}: {error}"[:LONGEST],
             remedy="Train again, or use the bandfuse that wrote them.",
-        ) from error  # fmt: skip
+        ) from error
 
 
 LONGEST = 300
@@ -54,6 +54,7 @@ def read_result(path: Path, kind: type[R]) -> R:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"{path} is damaged, or of another version", got=f"{where}: {first['msg']}" if where else first["msg"],
+            f"{path} is damaged, or of another version",
+            got=f"{where}: {first['msg']}" if where else first["msg"],
             remedy="Train again, or use the bandfuse that wrote it.",
-        ) from error  # fmt: skip
+        ) from error
