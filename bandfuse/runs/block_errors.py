@@ -1,16 +1,18 @@
-"""Block errors: outputs beside targets of every block, by weights that were learned without it. No pixel is read."""
+"""Block errors: outputs beside targets on every block that was held out. No pixel is read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bandfuse.model.model import Model
 from bandfuse.report.page_data import BlockErrors, Density
 from bandfuse.solve.scores import Pairs
-from bandfuse.training.trained import Trained
-from bandfuse.trust.folds import runs
-from bandfuse.trust.refits import folded, pairs_of
+from bandfuse.spectral.bands import Floats
+from bandfuse.survey.survey import Survey
+from bandfuse.trust.assess import Assessment
+from bandfuse.trust.refits import Names, folded, pairs_of
 
 Place = tuple[int, int]
 """Scene and block; a random part is of scene −1."""
@@ -22,68 +24,98 @@ TAILS = (0.1, 99.9)
 """Percentiles between which the counted range lies."""
 
 
-def held_pairs(trained: Trained) -> dict[Place, Pairs]:
-    """By block that was held out. Empty without folds, and for objectives without a target."""
-    found, config = trained.survey, trained.config
-    parts, trust = found.parts(), trained.trust
-    if trust.lines:
-        numbers = runs([part.moments.count for part in parts], config.folds)
+def held_pairs(
+    survey: Survey,
+    names: Names,
+    trust: Assessment,
+    *,
+    folds: int,
+    per_scene: bool,
+) -> dict[Place, Pairs]:
+    """Outputs beside targets of each block, by weights that were learned without it. Empty
+    without folds or targets. ``folds`` and ``per_scene``: how the blocks were held out."""
+    if not trust.lines and not trust.models:
+        return {}
+    held = folded(survey, folds, per_scene=per_scene)
+    if trust.models:
         return {
-            (p.scene, p.number): Pairs.linear(p.moments, p.sample, *trust.lines[n])
-            for p, n in zip(parts, numbers, strict=True)
+            place: pairs_of(survey.within([place]), names, model)
+            for model, run in zip(trust.models, held, strict=True)
+            for place in run
         }
-    names = [s.names for s in trained.scenes]
-    held = folded(found, config.folds, per_scene=config.per_scene) if trust.models else []
+    parts = {(part.scene, part.number): part for part in survey.parts()}
     return {
-        place: pairs_of(found.within([place]), names, model)
-        for model, run in zip(trust.models, held, strict=True)
+        place: Pairs.linear(parts[place].moments, parts[place].sample, *line)
+        for line, run in zip(trust.lines, held, strict=True)
         for place in run
     }
 
 
-def block_errors(trained: Trained, held: Mapping[Place, Pairs]) -> list[BlockErrors]:
-    """By scene: the mean squared error of every output in every block, divided by the variance of its target over all
-    pixels; None in blocks without pixels. Empty for random parts."""
-    found, names = trained.survey, trained.survey.design.names
-    variance = np.diag(found.pooled.take(found.order).covariance)[len(found.design.used) :]
-    shares = {place: _squared(pairs) / np.where(variance > 0, variance, np.nan) for place, pairs in held.items()}
-    made = []
-    for number, (scene, grid) in enumerate(zip(trained.scenes, found.grids, strict=True)):
-        here = {block: row for (of, block), row in shares.items() if of == number}
-        if here:
-            table = np.full((grid.count, len(names)), np.nan)
-            table[list(here)] = list(here.values())
-            errors = {n: [float(x) if np.isfinite(x) else None for x in table[:, k]] for k, n in enumerate(names)}
-            edges = {"row_edges": list(grid.row_edges), "col_edges": list(grid.col_edges)}
-            made.append(BlockErrors(scene=scene.key, **edges, errors=errors))
-    return made
+def block_errors(
+    survey: Survey,
+    keys: Sequence[str],
+    held: Mapping[Place, Pairs],
+) -> list[BlockErrors]:
+    """By scene: the mean squared error of every output in every block, as a share of the variance
+    of its target over all pixels. None in blocks without pixels; empty for random parts."""
+    names, variance = survey.design.names, _target_variance(survey)
+    shares = {place: _squared_errors(pairs) / variance for place, pairs in held.items()}
+    unknown, tables = np.full(len(names), np.nan), []
+    for scene in sorted({scene for scene, _ in held if scene >= 0}):
+        grid = survey.grids[scene]
+        errors = np.array([shares.get((scene, block), unknown) for block in range(grid.count)])
+        by_output = {name: _or_none(errors[:, k]) for k, name in enumerate(names)}
+        edges = {"row_edges": list(grid.row_edges), "col_edges": list(grid.col_edges)}
+        tables.append(BlockErrors(scene=keys[scene], **edges, errors=by_output))
+    return tables
 
 
-def _squared(pairs: Pairs) -> np.ndarray:
+def _target_variance(survey: Survey) -> Floats:
+    """(K,) variances of the targets of the outputs; NaN where a target does not vary."""
+    every = np.diag(survey.pooled.take(survey.order).covariance)
+    variance = every[len(survey.design.used) :]
+    return np.where(variance > 0, variance, np.nan)
+
+
+def _squared_errors(pairs: Pairs) -> Floats:
     """(K,) mean squared errors."""
     k = pairs.moments.size // 2
     s, mean = pairs.moments.covariance, pairs.moments.mean
     spread = np.diag(s)[:k] + np.diag(s)[k:] - 2 * np.diag(s[:k, k:])
-    error: np.ndarray = np.maximum(spread, 0.0) + (mean[:k] - mean[k:]) ** 2
+    error: Floats = np.maximum(spread, 0.0) + (mean[:k] - mean[k:]) ** 2
     return error
 
 
-def densities(trained: Trained, held: Mapping[Place, Pairs]) -> tuple[list[Density], str]:
-    """How many pixels of the sample have which target and which fused value, by output; and which pixels they are."""
-    if not trained.survey.design.targets:
+def _or_none(values: Floats) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def densities(
+    survey: Survey,
+    names: Names,
+    model: Model,
+    held: Mapping[Place, Pairs],
+) -> tuple[list[Density], str]:
+    """How many pixels of the sample have which target and which fused value, by output; and which
+    pixels these are: those that were held out, if there are any."""
+    outputs = survey.design.names
+    if not survey.design.targets:
         return [], ""
-    names = trained.survey.design.names
     if held:
-        sample, which = np.concatenate([p.sample for p in held.values()]), "held out"
+        sample, which = np.concatenate([pairs.sample for pairs in held.values()]), "held out"
     else:
-        pairs = pairs_of(trained.survey, [s.names for s in trained.scenes], trained.model)
-        sample, which = pairs.sample, "trained on"
-    return [_density(name, sample[:, [k, len(names) + k]]) for k, name in enumerate(names) if len(sample)], which
+        sample, which = pairs_of(survey, names, model).sample, "trained on"
+    if not len(sample):
+        return [], which
+    columns = [sample[:, [k, len(outputs) + k]] for k in range(len(outputs))]
+    return [_density(*named) for named in zip(outputs, columns, strict=True)], which
 
 
-def _density(name: str, values: np.ndarray) -> Density:
+def _density(name: str, values: Floats) -> Density:
     """Of (n, 2) fused and target values; both axes have one range."""
     low, high = (float(x) for x in np.percentile(values, TAILS))
     high = high if high > low else low + max(abs(low), 1.0) * 1e-6
-    counts = np.histogram2d(values[:, 1], values[:, 0], bins=CELLS, range=[(low, high)] * 2)[0]
-    return Density(output=name, low=low, high=high, counts=counts.astype(int).tolist(), pixels=len(values))
+    ranges = [(low, high)] * 2
+    counts = np.histogram2d(values[:, 1], values[:, 0], bins=CELLS, range=ranges)[0]
+    cells = counts.astype(int).tolist()
+    return Density(output=name, low=low, high=high, counts=cells, pixels=len(values))

@@ -17,7 +17,7 @@ from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
-from bandfuse.runs.page import write_texts
+from bandfuse.runs.page import page, write_texts
 from bandfuse.runs.record import report_of
 from bandfuse.streaming.budget import Effort
 from bandfuse.training.trained import Trained
@@ -44,31 +44,41 @@ RUN_CONTENTS = Contents(
 
 
 def write_run(
-    folder: Path, trained: Trained, checksums: Checksums, progress: Progress, *, ready: Ready | None, seen: Seen
-) -> TrainReport:
-    """The run folder, whole or not at all."""
-    started = time.perf_counter()
+    folder: Path,
+    trained: Trained,
+    checksums: Checksums,
+    progress: Progress,
+    *,
+    ready: Ready | None,
+    seen: Seen,
+) -> tuple[TrainReport, list[str]]:
+    """Write the run folder, whole or not at all. Gives the report, and messages for the user."""
+    started, config = time.perf_counter(), trained.config
     with whole_folder(folder, ready, seen) as scratch:
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
-        text = dump_yaml(trained.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True))
-        (scratch / "config.yaml").write_text(text, encoding="utf-8")
-        fused = [] if trained.config.no_fused else write_fused(scratch, trained, progress)
+        settings = config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
+        (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
+        valid = {} if config.no_fused else write_fused(scratch, trained, progress)
+        empty = [text for path, n in valid.items() for text in empty_messages([path], [n])]
+        trained = trained.noting(empty)
         report = report_of(trained, checksums.wait(progress))
         report.seconds.write = time.perf_counter() - started
-        write_texts(scratch, folder, trained, report, fused)
-    return report
+        first = next(iter(valid), None)
+        shown = None if config.no_report else page(folder, trained, report, first)
+        write_texts(scratch, report, shown, figures=config.figures)
+    return report, trained.messages
 
 
-def write_fused(scratch: Path, trained: Trained, progress: Progress) -> list[Path]:
-    """``fused.tif``, or ``<scene>.fused.tif`` for several scenes."""
-    effort = Effort.of(trained.config.threads, trained.config.memory)
+def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Path, int]:
+    """Write ``fused.tif``, or ``<scene>.fused.tif`` for several scenes. Gives the number of valid
+    pixels by file."""
+    config = trained.config
+    effort = Effort.of(config.threads, config.memory)
     single = len(trained.scenes) + len(trained.left_out) == 1
-    paths = []
+    valid = {}
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
         fusion, encoding = trained.model.fusion(scene.names), Encoding()
-        item = stac.beside(path, scene.grid, fusion.outputs, encoding) if trained.config.stac else None
-        valid, _ = fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
-        trained.survey.messages.extend(empty_messages([path], [valid]))
-        paths.append(path)
-    return paths
+        item = stac.beside(path, scene.grid, fusion.outputs, encoding) if config.stac else None
+        valid[path], _ = fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
+    return valid

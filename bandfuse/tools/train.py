@@ -52,8 +52,7 @@ def train(
     seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums:
         trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start)
-        report = write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
-    return report, trained.messages
+        return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Seen:

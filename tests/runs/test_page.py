@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,12 @@ from bandfuse.config import TrainConfig
 from bandfuse.model.fusion import Fusion
 from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
-from bandfuse.report.page_data import Page
+from bandfuse.report.page_data import BlockErrors, Density, Page
 from bandfuse.runs.block_errors import block_errors, densities, held_pairs
 from bandfuse.runs.page import shown_outputs
 from bandfuse.runs.verdict import explained
 from bandfuse.scenes.opening import open_scenes
+from bandfuse.solve.scores import Pairs
 from bandfuse.spectral.bands import Bands
 from bandfuse.tools.train import train
 from bandfuse.training.learn import learn
@@ -48,6 +49,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _learned(**changes: object) -> Trained:
     config = resolve(TrainConfig.model_validate({"scenes": [CUBE], "target": [TARGET], **changes}))
     return learn(config, open_scenes(config).scenes)
+
+
+Held = Mapping[tuple[int, int], Pairs]
+
+
+def _held(learned: Trained) -> dict[tuple[int, int], Pairs]:
+    config = learned.config
+    return held_pairs(
+        learned.survey, learned.scene_names, learned.trust, folds=config.folds, per_scene=config.per_scene
+    )
+
+
+def _errors(learned: Trained, held: Held) -> list[BlockErrors]:
+    return block_errors(learned.survey, [scene.key for scene in learned.scenes], held)
+
+
+def _densities(learned: Trained, held: Held) -> tuple[list[Density], str]:
+    return densities(learned.survey, learned.scene_names, learned.model, held)
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -71,8 +90,8 @@ def _call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def test_block_errors_are_those_of_the_pixels_of_the_block(changes: dict[str, object]) -> None:
     """Against the images: fused by the weights of the fold that left the block out."""
     learned = _learned(**changes)
-    held = held_pairs(learned)
-    (scene,) = block_errors(learned, held)
+    held = _held(learned)
+    (scene,) = _errors(learned, held)
     with rasterio.open(CUBE) as cube, rasterio.open(TARGET) as target:
         x = cube.read(masked=True).astype(np.float64).filled(np.nan)
         x = x * np.array(cube.scales)[:, None, None] + np.array(cube.offsets)[:, None, None]
@@ -112,8 +131,8 @@ def _fold_of(learned: Trained, place: tuple[int, int]) -> int:
 
 def test_errors_of_blocks_add_up_to_the_hold_out_score() -> None:
     learned = _learned()
-    held = held_pairs(learned)
-    (scene,) = block_errors(learned, held)
+    held = _held(learned)
+    (scene,) = _errors(learned, held)
     count = np.array([held[0, b].moments.count if (0, b) in held else 0 for b in range(len(scene.errors["red"]))])
     assert learned.trust.holdout is not None
     for name, score in zip(learned.survey.design.names, learned.trust.holdout.outputs, strict=True):
@@ -124,8 +143,8 @@ def test_errors_of_blocks_add_up_to_the_hold_out_score() -> None:
 
 def test_densities_count_the_sample() -> None:
     learned = _learned()
-    held = held_pairs(learned)
-    counted, which = densities(learned, held)
+    held = _held(learned)
+    counted, which = _densities(learned, held)
     assert which == "held out"
     sample = np.concatenate([p.sample for p in held.values()])
     k = len(learned.survey.design.names)
@@ -137,18 +156,18 @@ def test_densities_count_the_sample() -> None:
         step = (density.high - density.low) / len(density.counts)
         bright = inside[0] & inside[1] & (t >= density.low + step * (len(density.counts) // 2))
         assert np.sum(density.counts[len(density.counts) // 2 :]) == pytest.approx(bright.sum(), abs=1)
-    assert densities(_learned(folds=0), {})[1] == "trained on"
+    assert _densities(_learned(folds=0), {})[1] == "trained on"
 
 
 def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
     random = _learned(split="random")
-    held = held_pairs(random)
+    held = _held(random)
     assert held
-    assert block_errors(random, held) == []
+    assert _errors(random, held) == []
     cube = resolve(TrainConfig(scenes=[CUBE], groups="equal:3", window=(0, 0, 24, 24), steps=3, starts=1, folds=0))
     learned = learn(cube, open_scenes(cube).scenes)
-    assert held_pairs(learned) == {}
-    assert densities(learned, {}) == ([], "")
+    assert _held(learned) == {}
+    assert _densities(learned, {}) == ([], "")
 
 
 @pytest.mark.parametrize(
