@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from bandfuse.cli import show
-from bandfuse.cli.options import settings, with_settings
+from bandfuse.cli.options import flags_of, keyword, read_settings, taking
 from bandfuse.config import (
     ApplyConfig,
     CompareConfig,
+    Config,
     EvaluateConfig,
     ExportConfig,
     ReportConfig,
@@ -20,31 +26,103 @@ from bandfuse.config import (
 )
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.needs import require_meaning
+from bandfuse.results import Result
 
 app = typer.Typer(rich_markup_mode=None)
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, GDAL's messages too.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")]
-ConfigFile = Annotated[str | None, typer.Option("--config", help="YAML file with settings; flags win over it.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting. Repeat.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, Option("--verbose", "-v", help="Say more, GDAL's messages too.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Say nothing but the result and errors.")]
+ConfigFile = Annotated[
+    str | None,
+    Option("--config", help="YAML file with settings; flags win over it."),
+]
+Sets = Annotated[
+    list[str] | None,
+    Option("--set", help="One setting. Repeat.", metavar="KEY=VALUE"),
+]
 Wavelengths = Annotated[
     str | None,
-    typer.Option("--wavelengths", metavar="FILE", help="Table of the bands' wavelengths, or an ENVI header."),
+    Option(
+        "--wavelengths",
+        help="Table of the bands' wavelengths, or an ENVI header.",
+        metavar="FILE",
+    ),
 ]
-Weights = Annotated[str, typer.Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
+Weights = Annotated[str, Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
+
+EVERY = (
+    keyword("json", Json, default=False),
+    keyword("verbose", Verbose, default=False),
+    keyword("quiet", Quiet, default=False),
+)
+"""Flags of every command that shows a result."""
+
+FILE = (keyword("config", ConfigFile), keyword("set_", Sets))
+"""Flags of commands whose settings can stand in a file."""
 
 
-@app.command()
-@with_settings(TrainConfig)
-def train(
-    given: dict[str, Any],
-    config: ConfigFile = None,
-    set_: Sets = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+@dataclass(frozen=True)
+class Outcome:
+    """What a command leaves: a result, the function that shows it to people, and remarks.
+
+    ``hidden``: fields that ``--json`` does not print. ``failed``: the exit code is 1.
+    """
+
+    result: Result
+    display: Callable[[], None]
+    remarks: Sequence[str] = ()
+    hidden: frozenset[str] = frozenset()
+    failed: bool = False
+
+    def end(self, *, json: bool) -> None:
+        """Show the result, as JSON or to people, and leave."""
+        for remark in self.remarks:
+            show.note(remark)
+        if json:
+            show.json(self.result.model_dump_json(exclude=set(self.hidden)))
+        else:
+            self.display()
+        if self.failed:
+            raise typer.Exit(1)
+
+
+def command(
+    model: type[Config] | None = None,
+    *,
+    from_file: bool = False,
+) -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
+    """Make a command of a function that returns an outcome.
+
+    Its own parameters come first. Those of ``EVERY`` follow, and one flag per field of ``model``,
+    of which the function gets ``settings``. ``from_file``: settings can stand in a file too; the
+    function gets its path as ``keep``, so that no output takes its place.
+    """
+
+    def decorate(function: Callable[..., Outcome]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True).parameters.values()
+        own = [p for p in signature if p.name not in ("settings", "keep")]
+        fields = [] if model is None else flags_of(model)
+
+        def run(*, json: bool, verbose: bool, quiet: bool, **values: Any) -> None:
+            show.set_level(verbose, quiet)
+            file = values.pop("config") if from_file else None
+            if model is not None:
+                flags = {name: values.pop(name) for name in model.model_fields}
+                sets = values.pop("set_") if from_file else None
+                values["settings"] = read_settings(model, flags, file, sets)
+            if from_file:
+                values["keep"] = [] if file is None else [Path(file)]
+            function(**values).end(json=json)
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        return app.command()(taking(run, [*own, *(FILE if from_file else ()), *EVERY, *fields]))
+
+    return decorate
+
+
+@command(TrainConfig, from_file=True)
+def train(settings: TrainConfig, keep: list[Path]) -> Outcome:
     """Learn weights from image files; write a run folder with weights, fused rasters and a report.
 
     \b
@@ -54,36 +132,14 @@ def train(
       bandfuse train --source a=a.tif --source b=b.tif --target t.tif \\
           --fuse across --weights scalar --constraint affine -o run
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.train import train as tool
 
-    wanted = settings(TrainConfig, given, config, set_)
-    report, messages = tool(wanted, show.progress(), keep=named(config))
-    for message in messages:
-        show.note(message)
-    if json:
-        show.json(report.model_dump_json())
-        return
-    show.summary(report)
-    show.line(f"{wanted.output} written: {show.count(len(report.outputs), 'output')}")
+    report, messages = tool(settings, show.progress(), keep=keep)
+    return Outcome(report, partial(show.trained, report, str(settings.output)), messages)
 
 
-def named(config: str | None) -> list[Path]:
-    """The settings file, if there is one: no output may take its place."""
-    return [] if config is None else [Path(config)]
-
-
-@app.command()
-@with_settings(ApplyConfig)
-def apply(
-    given: dict[str, Any],
-    weights: Weights,
-    config: ConfigFile = None,
-    set_: Sets = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+@command(ApplyConfig, from_file=True)
+def apply(weights: Weights, settings: ApplyConfig, keep: list[Path]) -> Outcome:
     """Fuse rasters of any size with saved weights.
 
     \b
@@ -92,31 +148,14 @@ def apply(
       bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
       bandfuse apply run/weights.safetensors enmap.tif --resample -o fused.tif
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.apply import apply as tool
 
-    wanted = settings(ApplyConfig, given, config, set_)
-    result = tool(weights, wanted, show.progress(), keep=named(config))
-    for message in result.messages:
-        show.note(message)
-    if json:
-        show.json(result.model_dump_json())
-        return
-    for path in result.outputs:
-        show.line(f"{path} written")
-    show.line(f"{show.count(result.pixels, 'pixel')}, {100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+    result = tool(weights, settings, show.progress(), keep=keep)
+    return Outcome(result, partial(show.applied, result), result.messages)
 
 
-@app.command()
-@with_settings(ResampleConfig)
-def resample(
-    given: dict[str, Any],
-    config: ConfigFile = None,
-    set_: Sets = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+@command(ResampleConfig, from_file=True)
+def resample(settings: ResampleConfig, keep: list[Path]) -> Outcome:
     """Make the bands of a known sensor from cubes, by its published responses; nothing is learned.
 
     \b
@@ -124,113 +163,63 @@ def resample(
       bandfuse resample cube.tif --sensor sentinel-2a -o s2.tif
       bandfuse resample cube.tif --sensor mine.csv --weights-only -o w.safetensors
     """
-    show.set_level(verbose, quiet)
+    from bandfuse.cli.show_rasters import show_resampled
     from bandfuse.tools.resample import resample as tool
 
-    result = tool(settings(ResampleConfig, given, config, set_), show.progress(), keep=named(config))
-    for message in result.messages:
-        show.note(message)
-    if json:
-        show.json(result.model_dump_json())
-        return
-    from bandfuse.cli.show_rasters import show_resampled
-
-    show_resampled(result)
+    result = tool(settings, show.progress(), keep=keep)
+    return Outcome(result, partial(show_resampled, result), result.messages)
 
 
-@app.command()
-@with_settings(EvaluateConfig)
-def evaluate(
-    given: dict[str, Any],
-    weights: Weights,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+@command(EvaluateConfig)
+def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
     """Score saved weights against the target of another image.
 
     \b
     Examples:
       bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.evaluate import evaluate as tool
 
-    result = tool(weights, settings(EvaluateConfig, given), show.progress())
-    for message in result.messages:
-        show.note(message)
-    if json:
-        show.json(result.model_dump_json())
-        return
-    show.scores(result.scores, f"Scores on {result.scene}")
-    show.overall(result.overall)
-    show.line(f"{show.count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+    result = tool(weights, settings, show.progress())
+    return Outcome(result, partial(show.evaluated, result), result.messages)
 
 
-@app.command()
-@with_settings(ReportConfig)
+@command(ReportConfig)
 def report(
-    given: dict[str, Any],
-    run: Annotated[str, typer.Argument(help="Folder of a run.", metavar="RUN")],
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+    run: Annotated[str, Argument(help="Folder of a run.", metavar="RUN")],
+    settings: ReportConfig,
+) -> Outcome:
     """Make the page of a run again, from what the run folder holds: no image is read.
 
     \b
     Examples:
       bandfuse report run -o report.html --figures figures
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.report import report as tool
 
-    result = tool(run, settings(ReportConfig, given))
-    for message in result.messages:
-        show.note(message)
-    if json:
-        show.json(result.model_dump_json())
-        return
-    figures = f", and {show.count(len(result.figures), 'figure')}" if result.figures else ""
-    show.line(f"{result.output} written{figures}")
+    result = tool(run, settings)
+    return Outcome(result, partial(show.reported, result), result.messages)
 
 
-@app.command()
-@with_settings(CompareConfig)
+@command(CompareConfig)
 def compare(
-    given: dict[str, Any],
-    runs: Annotated[list[str], typer.Argument(help="Folders of runs.", metavar="RUN RUN...")],
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+    runs: Annotated[list[str], Argument(help="Folders of runs.", metavar="RUN RUN...")],
+    settings: CompareConfig,
+) -> Outcome:
     """Put runs side by side: scores, constraints, weights.
 
     \b
     Examples:
       bandfuse compare run1 run2 -o compared.html
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.compare import compare as tool
 
-    result = tool(runs, settings(CompareConfig, given))
-    for message in result.messages:
-        show.note(message)
-    if json:
-        show.json(result.model_dump_json())
-        return
-    show.compared(result)
+    result = tool(runs, settings)
+    return Outcome(result, partial(show.compared, result), result.messages)
 
 
-@app.command()
-@with_settings(ExportConfig)
-def export(
-    given: dict[str, Any],
-    weights: Weights,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+@command(ExportConfig)
+def export(weights: Weights, settings: ExportConfig) -> Outcome:
     """Write weights in the form of another program.
 
     \b
@@ -246,48 +235,43 @@ def export(
       bandfuse export W --to onnx -o w.onnx
       bandfuse export W --to pt2 -o w.pt2
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.export import export as tool
 
-    result = tool(weights, settings(ExportConfig, given))
-    if json:
-        show.json(result.model_dump_json())
-        return
-    proved = "" if result.difference is None else f"; GDAL reads it alike, to {result.difference:.1g} of the range"
-    show.line(f"{result.output} written: {show.count(len(result.outputs), 'output')}{proved}")
+    result = tool(weights, settings)
+    return Outcome(result, partial(show.exported, result))
 
 
-@app.command()
+@command()
 def batch(
-    file: Annotated[str, typer.Argument(metavar="CONFIG", help="Batch file, in YAML.")],
+    file: Annotated[str, Argument(help="Batch file, in YAML.", metavar="CONFIG")],
     set_: Sets = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", help="Processes on this machine.", show_default="1")
-    ] = None,
-    dask: Annotated[bool, typer.Option("--dask", help="Workers of a Dask cluster on this machine.")] = False,
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A running Dask scheduler: tcp://host:8786.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and do nothing.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again.")] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop after the first failure.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace outputs that this batch has not made, too.")
+    workers: Annotated[int | None, Option("--workers", help="Processes on this machine.", show_default="1")] = None,
+    dask: Annotated[
+        bool,
+        Option("--dask", help="Workers of a Dask cluster on this machine."),
     ] = False,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
-    """Train, apply and evaluate many scenes by one file. The same command again goes on where it was.
+    scheduler: Annotated[
+        str | None,
+        Option("--scheduler", help="A running Dask scheduler: tcp://host:8786.", metavar="ADDRESS"),
+    ] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the plan, and do nothing.")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="Do everything again.")] = False,
+    fail_fast: Annotated[bool, Option("--fail-fast", help="Stop after the first failure.")] = False,
+    overwrite: Annotated[
+        bool,
+        Option("--overwrite", help="Replace outputs that this batch has not made, too."),
+    ] = False,
+) -> Outcome:
+    """Train, apply and evaluate many scenes by one file.
+    The same command again goes on where it was.
 
     \b
     Examples:
       bandfuse batch configs/batch_many_scenes.yaml --dry-run
       bandfuse batch configs/batch_many_scenes.yaml --workers 4
     """
-    show.set_level(verbose, quiet)
     from bandfuse.batches import batch as tool
-    from bandfuse.cli import show_batch as board
+    from bandfuse.cli import show_batch
 
     does = {
         "workers": workers, "dask": dask, "scheduler": scheduler, "fresh": fresh, "fail_fast": fail_fast,
@@ -295,25 +279,16 @@ def batch(
     }  # fmt: skip
     require_meaning(does, "dry_run", dry_run, values=(False,))
     if dry_run:
-        made = tool.dry_run(file, set_ or [])
-        show.json(made.model_dump_json()) if json else board.show_plan(made)
-        return
+        plan = tool.dry_run(file, set_ or [])
+        return Outcome(plan, partial(show_batch.show_plan, plan))
     show.Ended.now = "what is finished is kept, and the same command goes on with the rest"
-    with board.watching() as watch:
+    with show_batch.watching() as watch:
         result = tool.batch(file, sets=set_ or [], watch=watch, **does)  # type: ignore[arg-type]
-    if json:
-        show.json(result.model_dump_json())
-    else:
-        board.show_result(result)
-    if result.failed:
-        raise typer.Exit(1)
+    return Outcome(result, partial(show_batch.show_result, result), failed=bool(result.failed))
 
 
 @app.command()
-def schema(
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+def schema(verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Print the JSON schema of a batch file: editors complete and check from it.
 
     \b
@@ -321,27 +296,29 @@ def schema(
       bandfuse schema > bandfuse.schema.json
     """
     show.set_level(verbose, quiet)
-    import json as text
+    import json
 
-    from bandfuse.batches.settings import schema as made
+    from bandfuse.batches.settings import schema as schema_of_a_batch
 
-    show.json(text.dumps(made(), indent=1))
+    show.json(json.dumps(schema_of_a_batch(), indent=1))
 
 
-@app.command()
+@command()
 def info(
     scenes: Annotated[
-        list[str] | None, typer.Argument(help="Raster files, product files or folders.", metavar="SCENE...")
+        list[str] | None,
+        Argument(help="Raster files, product files or folders.", metavar="SCENE..."),
     ] = None,
-    formats: Annotated[bool, typer.Option("--formats", help="List what can be opened, and what to give.")] = False,
+    formats: Annotated[
+        bool,
+        Option("--formats", help="List what can be opened, and what to give."),
+    ] = False,
     groups: Annotated[
-        str | None, typer.Option("--groups", metavar="SPEC", help="Preview groups: equal:8, regions, 450-520nm.")
+        str | None,
+        Option("--groups", help="Preview groups: equal:8, regions, 450-520nm.", metavar="SPEC"),
     ] = None,
     wavelengths: Wavelengths = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Outcome:
     """Show what bandfuse sees in files: bands, wavelengths, bad bands, nodata, scale.
 
     \b
@@ -349,101 +326,102 @@ def info(
       bandfuse info cube.tif --groups equal:8
       bandfuse info --formats
     """
-    show.set_level(verbose, quiet)
-    require_meaning({"groups": groups, "wavelengths": wavelengths}, "formats", formats, values=(False,))
+    from bandfuse.cli.show_rasters import show_formats, show_info
+    from bandfuse.tools import info as tool
+
+    others = {"groups": groups, "wavelengths": wavelengths}
+    require_meaning(others, "formats", formats, values=(False,))
     if formats:
         if scenes:
             raise ConfigError(
-                "--formats lists what can be opened, and reads no SCENE", got=shorten(scenes), remedy="Leave one out."
+                "--formats lists what can be opened, and reads no SCENE",
+                got=shorten(scenes),
+                remedy="Leave one out.",
             )
-        show_all_formats(json)
-        return
-    from bandfuse.tools.info import info as tool
-
-    result = tool(scenes or [], groups, wavelengths)
-    if json:
-        show.json(result.model_dump_json(exclude=None if result.groups else {"groups"}))
-        return
-    from bandfuse.cli.show_rasters import show_info
-
-    show_info(result, every_band=verbose)
+        known = tool.formats()
+        return Outcome(known, partial(show_formats, known))
+    result = tool.info(scenes or [], groups, wavelengths)
+    hidden = frozenset() if result.groups else frozenset({"groups"})
+    return Outcome(result, partial(show_info, result), hidden=hidden)
 
 
-def show_all_formats(json: bool) -> None:
-    """What can be opened."""
-    from bandfuse.cli.show_rasters import show_formats
-    from bandfuse.tools.info import formats
-
-    if json:
-        show.json(formats().model_dump_json())
-    else:
-        show_formats(formats())
-
-
-@app.command()
+@command()
 def check(
-    scene: Annotated[str, typer.Argument(help="Raster file.", metavar="SCENE")],
-    target: Annotated[str | None, typer.Argument(help="Target to train on.", metavar="[TARGET]")] = None,
+    scene: Annotated[str, Argument(help="Raster file.", metavar="SCENE")],
+    target: Annotated[str | None, Argument(help="Target to train on.", metavar="[TARGET]")] = None,
     wavelengths: Wavelengths = None,
     nodata: Annotated[
         str | None,
-        typer.Option("--nodata", metavar="V[,V...]", help="Value that means missing, or one per band, or none."),
+        Option(
+            "--nodata",
+            help="Value that means missing, or one per band, or none.",
+            metavar="V[,V...]",
+        ),
     ] = None,
-    scale: Annotated[float | None, typer.Option("--scale", help="With --fix: value = stored * scale.")] = None,
+    scale: Annotated[
+        float | None,
+        Option("--scale", help="With --fix: value = stored * scale."),
+    ] = None,
     fix: Annotated[
-        str | None, typer.Option("--fix", metavar="OUT.vrt", help="Write a GDAL VRT with the metadata put right.")
+        str | None,
+        Option("--fix", help="Write a GDAL VRT with the metadata put right.", metavar="OUT.vrt"),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing VRT.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Which parts of a large scene are looked at.", min=0)] = 0,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
-    """Name what is odd about a scene, or a scene and its target. Exit code 1: something needs a decision.
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing VRT.")] = False,
+    seed: Annotated[
+        int,
+        Option("--seed", help="Which parts of a large scene are looked at.", min=0),
+    ] = 0,
+) -> Outcome:
+    """Name what is odd about a scene, or a scene and its target.
+    Exit code 1: something needs a decision.
 
     \b
     Examples:
       bandfuse check cube.img target.tif
       bandfuse check cube.img --nodata -9999 --fix cube.vrt
     """
-    show.set_level(verbose, quiet)
+    from bandfuse.cli.show_rasters import show_findings
     from bandfuse.tools.check import check as tool
     from bandfuse.tools.check import look_text
 
-    result = tool(scene, target, wavelengths=wavelengths, nodata=nodata, scale=scale, fix=fix, overwrite=overwrite,
-                  seed=seed)  # fmt: skip
-    if json:
-        show.json(result.model_dump_json(exclude={"fixed"} if result.fixed is None else None))
-    else:
-        from bandfuse.cli.show_rasters import show_findings
+    result = tool(
+        scene,
+        target,
+        wavelengths=wavelengths,
+        nodata=nodata,
+        scale=scale,
+        fix=fix,
+        overwrite=overwrite,
+        seed=seed,
+    )
+    return Outcome(
+        result,
+        partial(show_findings, result, look_text(result)),
+        hidden=frozenset({"fixed"} if result.fixed is None else ()),
+        failed=bool(result.decisions),
+    )
 
-        show_findings(result, look_text(result))
-    if result.decisions:
-        raise typer.Exit(1)
 
-
-@app.command()
+@command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Folder to make.", metavar="[DIR]")] = Path("bandfuse-demo"),
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the scene.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier demo.")] = False,
-    json: Json = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make a scene with a known answer, train on it, apply the weights, and print how close they came.
+    folder: Annotated[Path, Argument(help="Folder to make.", metavar="[DIR]")] = Path(
+        "bandfuse-demo",
+    ),
+    seed: Annotated[int, Option("--seed", help="Seed of the scene.")] = 0,
+    overwrite: Annotated[
+        bool,
+        Option("--overwrite", help="Replace the files of an earlier demo."),
+    ] = False,
+) -> Outcome:
+    """Make a scene with a known answer, train on it, apply the weights,
+    and print how close they came.
 
     \b
     Examples:
       bandfuse demo
       bandfuse demo elsewhere --seed 3
     """
-    show.set_level(verbose, quiet)
     from bandfuse.tools.demo import demo as tool
 
     result = tool(folder, seed=seed, overwrite=overwrite, progress=show.progress())
-    if json:
-        show.json(result.model_dump_json())
-        return
-    show.table(list(result.rows[0]), [row.values() for row in result.rows], "Learned against true weights")
-    show.line(f"Open {result.folder}/run/report.html, and {result.folder}/fused.tif in QGIS.")
+    return Outcome(result, partial(show.demonstrated, result))

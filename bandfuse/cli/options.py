@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -55,36 +55,43 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         flag = f"--{name.replace('_', '-')}"
         flags = [flag, *([SHORT[name]] if name in SHORT else [])]
         spec = typer.Option(*flags, help=field.description, show_default=shown, metavar=PARTS.get(name))
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, spec]
-    )
+    return keyword(name, Annotated[kind | None, spec])
 
 
-def with_settings(model: type[Config]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one flag per field of a settings model.
+def keyword(name: str, annotation: Any, *, default: Any = None) -> inspect.Parameter:
+    """A parameter of a command's function."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
 
-    The command takes ``given``: the flags that were given, by field name; other keywords of its own stay.
+
+def taking(
+    function: Callable[..., None],
+    parameters: Sequence[inspect.Parameter],
+) -> Callable[..., None]:
+    """The function, with the parameters that typer is to see."""
+    by_keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    function.__signature__ = inspect.Signature(by_keyword)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in parameters}
+    return function
+
+
+def flags_of(model: type[Config]) -> list[inspect.Parameter]:
+    """One flag per field of a settings model."""
+    return [_parameter(name, field) for name, field in model.model_fields.items()]
+
+
+def read_settings(
+    model: type[M],
+    flags: dict[str, Any],
+    config: str | None,
+    sets: list[str] | None,
+) -> M:
+    """The settings of a command: flags before ``--set``, before the file, before defaults.
+
+    ``flags``: by field name; None or an empty list where a flag was not given. Paths in the file
+    are relative to it.
     """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "given"]
-        fields = [_parameter(name, field) for name, field in model.model_fields.items()]
-
-        def run(**keywords: Any) -> None:
-            given = {n: keywords.pop(n) for n in model.model_fields if n in keywords}
-            command(given={n: v for n, v in given.items() if v not in (None, [])}, **keywords)
-
-        run.__name__, run.__doc__ = command.__name__, command.__doc__
-        own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        run.__signature__ = inspect.Signature([*own, *fields])  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in [*own, *fields]}
-        return run
-
-    return decorate
-
-
-def settings(model: type[M], given: dict[str, Any], config: str | None = None, sets: list[str] | None = None) -> M:
-    """The settings of a command: flags before ``--set``, before the file (its paths are its own), before defaults."""
+    from_flags = {name: value for name, value in flags.items() if value not in (None, [])}
     from_file, from_sets = {}, {}
     if config or sets:
         from bandfuse.files.yamlfile import parse_set, read_yaml
@@ -92,4 +99,4 @@ def settings(model: type[M], given: dict[str, Any], config: str | None = None, s
         from_file = rebased(read_yaml(config), Path(config).parent) if config else {}
         from_sets = parse_set(sets or [])
     where = {**dict.fromkeys(from_file, config or ""), **dict.fromkeys(from_sets, "--set")}
-    return build(model, {**from_file, **from_sets, **given}, where, given.keys())
+    return build(model, {**from_file, **from_sets, **from_flags}, where, from_flags.keys())

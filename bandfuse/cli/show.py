@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from bandfuse.results import CompareResult, Convergence, Scores, TrainReport
+    from bandfuse.results import (
+        ApplyResult,
+        CompareResult,
+        Convergence,
+        DemoResult,
+        EvaluateResult,
+        ExportResult,
+        ReportResult,
+        Scores,
+        TrainReport,
+    )
 
 T = TypeVar("T")
 
@@ -51,9 +61,10 @@ def plain(text: str, style: str = "") -> Text:
 
 
 class Level:
-    """How much is said: -1 quiet, 0 normal, 1 verbose."""
+    """How much is said: -1 quiet, 0 normal, 1 verbose; and whether -v was given, with -q or not."""
 
     now = 0
+    verbose = False
 
 
 class Ended:
@@ -88,7 +99,7 @@ def set_level(verbose: bool, quiet: bool) -> None:
     """
     if verbose and quiet:
         raise ConfigError("-v says more and -q says less", got="both", remedy="Leave one out.")
-    Level.now = int(verbose) - int(quiet)
+    Level.now, Level.verbose = int(verbose) - int(quiet), verbose
     Ended.now = ""
     WRITTEN.clear()
     ours = logging.getLogger("bandfuse")
@@ -192,8 +203,8 @@ def overall(row: dict[str, float | None]) -> None:
         line(f"All outputs together: {', '.join(texts)}")
 
 
-def summary(report: TrainReport) -> None:
-    """What a training found: scores, how the fit ended, and what was left out."""
+def trained(report: TrainReport, folder: str) -> None:
+    """What a training gave: scores, how the fit ended, what was left out, and its folder."""
     held = report.scores.holdout
     apart = {"random": "random pixels held out in turn: they leak, as their neighbours were trained on"}
     what = apart.get(report.scores.split, "blocks held out in turn") if held else "the training pixels"
@@ -208,6 +219,42 @@ def summary(report: TrainReport) -> None:
             reasons.setdefault(band.reason, []).append(str(band.band))
         for reason, bands in reasons.items():
             line(f"{count(len(bands), 'band')} dropped, {reason}: {shorten(bands, 6)}")
+    line(f"{folder} written: {count(len(report.outputs), 'output')}")
+
+
+def applied(result: ApplyResult) -> None:
+    """The rasters that were written, and how much of them is valid."""
+    for path in result.outputs:
+        line(f"{path} written")
+    valid = f"{100 * result.valid_share:.1f} % valid"
+    line(f"{count(result.pixels, 'pixel')}, {valid}, {result.seconds:.2f} s")
+
+
+def evaluated(result: EvaluateResult) -> None:
+    """Scores of every output and of all together, and the pixels that they are of."""
+    scores(result.scores, f"Scores on {result.scene}")
+    overall(result.overall)
+    line(f"{count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+
+
+def reported(result: ReportResult) -> None:
+    """The page that was written."""
+    figures = f", and {count(len(result.figures), 'figure')}" if result.figures else ""
+    line(f"{result.output} written{figures}")
+
+
+def exported(result: ExportResult) -> None:
+    """The file that was written, and how near to it GDAL comes where it was tried."""
+    difference = result.difference
+    proof = "" if difference is None else f"; GDAL reads it alike, to {difference:.1g} of the range"
+    line(f"{result.output} written: {count(len(result.outputs), 'output')}{proof}")
+
+
+def demonstrated(result: DemoResult) -> None:
+    """Learned and true weights side by side."""
+    rows = [row.values() for row in result.rows]
+    table(list(result.rows[0]), rows, "Learned against true weights")
+    line(f"Open {result.folder}/run/report.html, and {result.folder}/fused.tif in QGIS.")
 
 
 def compared(result: CompareResult) -> None:

@@ -11,7 +11,7 @@ from bandfuse.errors import shorten
 from bandfuse.results import BandInfo, CheckResult, FormatsResult, InfoResult, ResampleResult, SceneInfo
 
 
-def show_info(result: InfoResult, *, every_band: bool) -> None:
+def show_info(result: InfoResult) -> None:
     """A summary of each scene; every band with -v; the groups."""
     for number, scene in enumerate(result.scenes):
         if number:
@@ -19,7 +19,7 @@ def show_info(result: InfoResult, *, every_band: bool) -> None:
         show.facts([("file", scene.path), *_facts(scene)])
         for message in scene.messages:
             show.note(f"{Path(scene.path).name}: {message}")
-        if every_band:
+        if show.Level.verbose:
             columns = ["band", "name", "nm", "fwhm", "use"]
             show.table(
                 columns, [[b.index, b.name, b.wavelength_nm, b.fwhm_nm, b.reason or "good"] for b in scene.bands]
