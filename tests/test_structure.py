@@ -145,6 +145,12 @@ def test_no_file_takes_private_names_of_another() -> None:
     assert taken == []
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_no_file_takes_private_names_of_a_dependency(name: str) -> None:
+    taken = [m for m in imports(name) if any(re.match("_(?!_)", part) for part in m.split("."))]
+    assert taken == []
+
+
 def test_no_verb_calls_another() -> None:
     """But for the demo, which shows them."""
     verbs = [(a, b) for a in MODULES if room(a) == "tools" for b in inner(a) if b.startswith("tools.")]

@@ -14,9 +14,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 try:
-    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
     from sklearn.utils.validation import (
-        _check_feature_names_in,
         check_array,
         check_consistent_length,
         check_is_fitted,
@@ -217,8 +216,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """(K,) the outputs' names."""
-        check_is_fitted(self)
-        _check_feature_names_in(self, input_features)
+        # The names of the inputs are checked as in transformers that keep them.
+        OneToOneFeatureMixin.get_feature_names_out(self, input_features)
         return np.array(self.fusion_.outputs.name, dtype=object)
 
 

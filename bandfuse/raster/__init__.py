@@ -2,6 +2,7 @@
 
 Each file is built on those before it::
 
+    gdal                how GDAL fails, what it says, what its drivers say of themselves
     header_files        the text files beside a raster: its ENVI header, a table of the user
     netcdf              whether the header of a classic netCDF file fits the file
     describe            what a file says of itself; whether two rasters share a grid
@@ -36,8 +37,9 @@ from bandfuse.raster.align import (
     windowed,
 )
 from bandfuse.raster.creation_options import check_options, check_type
-from bandfuse.raster.describe import CACHE, Raster, gdal_version, same_grid
+from bandfuse.raster.describe import Raster, same_grid
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
+from bandfuse.raster.gdal import CACHE, gdal_version
 from bandfuse.raster.ground import WITHOUT_CONTROL
 from bandfuse.raster.header_files import Header, said
 from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled

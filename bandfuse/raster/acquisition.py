@@ -9,7 +9,8 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.warp import transform_geom
 
-from bandfuse.raster.describe import GDAL_ERRORS, Raster, opened
+from bandfuse.raster.describe import Raster, opened
+from bandfuse.raster.gdal import GDAL_ERRORS
 from bandfuse.raster.header_files import said_by
 
 SIDE = 16

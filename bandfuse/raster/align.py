@@ -19,7 +19,8 @@ from rasterio.warp import transform
 
 from bandfuse.errors import MismatchError
 from bandfuse.raster.areas import SNAP, Overlap, average, blurred, gaussian_sigma, halo, of_corners, of_edges
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, SAME_PLACE, Raster, reason, same_grid
+from bandfuse.raster.describe import SAME_PLACE, Raster, same_grid
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.read import Choice, RasterPatch, Reader
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window, cells

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from xml.etree import ElementTree as Xml
 
-import rasterio
-import rasterio._io
-
 from bandfuse.errors import OutputError, nearest, shorten
+from bandfuse.raster.gdal import told
 
 TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform", "sharing", "opener"}
 """Words that are no creation options: bandfuse sets them itself."""
@@ -77,7 +74,7 @@ def _number(text: str, *, whole: bool) -> float:
 @cache
 def options_of(driver: str) -> dict[str, Option]:
     """The creation options of a driver by their names in capitals; empty where it lists none."""
-    text = _told(driver, b"DMD_CREATIONOPTIONLIST")
+    text = told(driver, "DMD_CREATIONOPTIONLIST")
     rows = Xml.fromstring(text).findall("Option") if text else []
     return {option.name.upper(): option for option in map(Option.of, rows) if "*" not in option.name}
 
@@ -85,16 +82,16 @@ def options_of(driver: str) -> dict[str, Option]:
 @cache
 def types_of(driver: str) -> tuple[str, ...]:
     """The types of an output that a driver can hold; empty where it does not say."""
-    told = _told(driver, b"DMD_CREATIONDATATYPES").split()
-    return tuple(name for name, word in TYPES.items() if word in told)
+    words = told(driver, "DMD_CREATIONDATATYPES").split()
+    return tuple(name for name, word in TYPES.items() if word in words)
 
 
 @cache
 def grows(driver: str) -> bool:
     """Whether a driver takes pixels piece by piece. Others make a file of a finished one, and may find then that it
     does not suit them; where no driver tells anything, all are taken to."""
-    told = _told(driver, b"DCAP_CREATE") == "YES" or not _told("GTiff", b"DCAP_CREATE")
-    return told and driver != "VRT"
+    creates = told(driver, "DCAP_CREATE") == "YES" or not told("GTiff", "DCAP_CREATE")
+    return creates and driver != "VRT"
 
 
 TYPES = {
@@ -102,25 +99,6 @@ TYPES = {
     "float64": "Float64",
 }  # fmt: skip
 """Types of an output, and what GDAL calls them."""
-
-
-def _told(driver: str, key: bytes) -> str:
-    """What a driver says of itself; empty where it says nothing.
-
-    rasterio does not hand that out, but the GDAL that its modules are linked to does. Where the loader cannot find
-    GDAL's functions by such a module (Windows), nothing is told, and GDAL alone checks.
-    """
-    library = ctypes.CDLL(rasterio._io.__file__)
-    if not hasattr(library, "GDALGetMetadataItem"):
-        return ""
-    library.GDALGetDriverByName.restype = ctypes.c_void_p
-    library.GDALGetDriverByName.argtypes = [ctypes.c_char_p]
-    library.GDALGetMetadataItem.restype = ctypes.c_char_p
-    library.GDALGetMetadataItem.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
-    with rasterio.Env():
-        found = library.GDALGetDriverByName(driver.encode())
-        text = library.GDALGetMetadataItem(found, key, None) if found else None
-    return text.decode() if text else ""
 
 
 def check_type(driver: str, dtype: str) -> None:

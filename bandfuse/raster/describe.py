@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import threading
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -17,31 +15,22 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.files.names import for_gdal
-from bandfuse.files.textfile import readable
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, reason
 from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by
 from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.spectral.remarks import Remark
-
-CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
-"""GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read once. And GDAL leaves
-nothing beside a compressed file that it reads."""
-
-GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, UnicodeError)
-"""What rasterio raises when GDAL fails; some of GDAL's own errors pass through it as they are, and messages that are
-not UTF-8 do not pass through it."""
 
 LATIN = Remark("other-encoding", "some names or tags are not UTF-8, and are read as Latin-1")
 
@@ -219,30 +208,6 @@ def opened(path: str) -> Iterator[Any]:
                              expected="names in UTF-8", remedy="Rename them.") from error  # fmt: skip
 
 
-class _Warnings(logging.Handler):
-    """Keeps what GDAL warns of in one thread."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._thread = threading.get_ident()
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self.texts.append(re.sub(r"^CPLE_\w+ in ", "", record.getMessage()).strip())
-
-
-@contextmanager
-def _heard() -> Iterator[list[str]]:
-    """What GDAL warns of within: of tags that it leaves out, of a file that is cut off."""
-    ears, logger = _Warnings(), logging.getLogger("rasterio")
-    logger.addHandler(ears)
-    try:
-        yield ears.texts
-    finally:
-        logger.removeHandler(ears)
-
-
 def _warned(texts: Sequence[str]) -> list[str]:
     """Messages of GDAL's warnings, each once."""
     return [Remark("gdal-warning", f"GDAL warns: {text}") for text in list(dict.fromkeys(texts))[:MOST_WARNINGS]]
@@ -260,18 +225,8 @@ def _similar(path: str) -> str:
     return hint if hint.startswith("Did") else "Check the path."
 
 
-def reason(error: BaseException) -> str:
-    """GDAL's own words, from the deepest cause."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = readable(error.object) if isinstance(error, UnicodeDecodeError) else str(error)
-    return " ".join(text.split()).rstrip(".")[:LONGEST] or type(error).__name__
-
-
-SUBDATASET, UNPACK = "Give one of its subdatasets.", "Unpack it: HDF5 products are read from the file system only."
-
-LONGEST = 400
-"""Characters of a message of GDAL that are shown."""
+SUBDATASET = "Give one of its subdatasets."
+UNPACK = "Unpack it: HDF5 products are read from the file system only."
 
 
 def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
@@ -282,7 +237,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     InputError : missing, not a raster, no bands, complex numbers, or shorter than its header says.
     """
     path = str(path)
-    with rasterio.Env(**CACHE), _heard() as warned, opened(path) as ds:
+    with rasterio.Env(**CACHE), heard() as gdal, opened(path) as ds:
         if ds.count == 0:
             subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
             raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}",
@@ -292,13 +247,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         said = said_by(ds)
         header = header_of(ds, said)
         _check_length(ds, said, header)
-        tags = RasterTags(
-            header.names(said.names),
-            [said.of(i) for i in ds.indexes],
-            [said.of(i, "IMAGERY") for i in ds.indexes],
-            header.domain(said.of(0, "ENVI")),
-            said.of(),
-        )
+        tags = _tags(ds.indexes, said, header)
         stated = [] if wavelengths is None else [given_table(wavelengths, ds.count, path)]
         alpha = {i: "alpha band" for i, c in enumerate(ds.colorinterp) if c == ColorInterp.alpha}
         bands, messages = band_table(tags, source, alpha, stated=stated)
@@ -329,7 +278,7 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             masks=_masks(ds, [*alpha]),
             exact=exact,
             control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
-            messages=(*_warned(warned), *header.messages, *([LATIN] if said.latin else []), *lost, *messages),
+            messages=(*_warned(gdal.warnings), *header.messages, *_encoding(said), *lost, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
@@ -339,6 +288,22 @@ def _axes_assumed(ds: Any) -> Remark:
     text = (f"the first axis is taken for the bands: {ds.count} bands of {ds.height} rows and {ds.width} columns; "
             "if bands are another axis, it is read wrongly")  # fmt: skip
     return Remark("axes-assumed", text)
+
+
+def _tags(indexes: Sequence[int], said: Said, header: Header) -> RasterTags:
+    """The texts of a file from which its band table is made."""
+    return RasterTags(
+        header.names(said.names),
+        [said.of(i) for i in indexes],
+        [said.of(i, "IMAGERY") for i in indexes],
+        header.domain(said.of(0, "ENVI")),
+        said.of(),
+    )
+
+
+def _encoding(said: Said) -> list[Remark]:
+    """A message if some texts are not UTF-8."""
+    return [LATIN] if said.latin else []
 
 
 def _masks(ds: Any, alpha: Sequence[int]) -> Masks:
@@ -464,8 +429,3 @@ def apart(grid: Raster, transform: Affine) -> float:
     move = ~grid.transform @ transform
     corners = [(col, row) for col in (0, grid.cols) for row in (0, grid.rows)]
     return max(float(np.hypot(*np.subtract(move @ corner, corner))) for corner in corners)
-
-
-def gdal_version() -> str:
-    """The version of the GDAL that reads and writes."""
-    return str(rasterio.__gdal_version__)

@@ -14,7 +14,8 @@ from rasterio.shutil import copy as gdal_copy
 
 from bandfuse.errors import OutputError
 from bandfuse.files.names import for_gdal, from_vrt
-from bandfuse.raster.describe import GDAL_ERRORS, Raster, describe, reason
+from bandfuse.raster.describe import Raster, describe
+from bandfuse.raster.gdal import GDAL_ERRORS, reason
 from bandfuse.raster.header_files import vrt_of
 from bandfuse.raster.write import band_tags, imagery_tags
 from bandfuse.spectral.bands import Bands

@@ -15,7 +15,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform
 
 from bandfuse.errors import OutputError
-from bandfuse.raster.describe import GDAL_ERRORS, SAME_PLACE, Raster, apart, crs_name
+from bandfuse.raster.describe import SAME_PLACE, Raster, apart, crs_name
+from bandfuse.raster.gdal import GDAL_ERRORS
 
 TRIAL = 16
 """Rows and columns of the raster that is made to see what a driver keeps of a grid."""

@@ -18,7 +18,8 @@ from rasterio.warp import transform
 
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.files.textfile import JSON, text_of
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, crs_name, reason
+from bandfuse.raster.describe import Raster, crs_name
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 

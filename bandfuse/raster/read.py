@@ -16,7 +16,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Piece, Raster, opened, reason
+from bandfuse.raster.describe import Piece, Raster, opened
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 

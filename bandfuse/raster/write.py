@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from glob import escape as glob_escape
 from pathlib import Path
@@ -22,7 +20,8 @@ from rasterio.transform import Affine
 
 from bandfuse.errors import OutputError, nearest
 from bandfuse.raster.creation_options import check_options, check_type, grows
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, Raster, reason
+from bandfuse.raster.describe import Raster
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, heard, reason
 from bandfuse.raster.ground import displaced, misplaced, placing, require_place
 from bandfuse.raster.zarr import ARRAY, complete
 from bandfuse.spectral.bands import Bands, Floats
@@ -166,7 +165,7 @@ class Writer:
                 remedy="Use another driver, such as GTiff.",
             )  # fmt: skip
         creation = {**_defaults(driver, threads, len(outputs)), **{k.lower(): v for k, v in (options or {}).items()}}
-        self._path, self._last = Path(path), Window(0, 0, 1, 1)
+        self._path, self._last, self._options = Path(path), Window(0, 0, 1, 1), tuple(options or ())
         self._driver, self._creation, self._outputs, self._like = driver, creation, outputs, like
         # GDAL makes a COG of a finished file only: without one of our own it would hold all pixels in memory.
         self._first = self._path.with_name(f"{self._path.name}.first.tif") if driver == "COG" else self._path
@@ -175,12 +174,12 @@ class Writer:
             driver, creation = "GTiff", {**_defaults("GTiff", threads, len(outputs)), "compress": "NONE", "zlevel": "6"}
         self._stack = ExitStack()
         self._stack.enter_context(rasterio.Env(**CACHE))
-        self._ears = self._stack.enter_context(_listening(options or {}))
+        self._heard = self._stack.enter_context(heard(errors=True))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 require_place(driver, self._path.name, like, encoding.dtype)
-                self._ears.forget()
+                self._heard.forget()
                 known = {} if driver == "Zarr" else {"nodata": encoding.nodata}
                 self._ds = rasterio.open(
                     self._first, "w", driver=driver, width=like.cols, height=like.rows, count=len(outputs),
@@ -191,12 +190,12 @@ class Writer:
                 if self._driver == "COG" and options:
                     self._try_cog(like, encoding)
             self._describe(outputs, encoding)
-            if self._ears.options:
-                raise ValueError(self._ears.options[0])
+            if left_out := self._heard.warnings_of(self._options):
+                raise ValueError(left_out[0])
         except (*GDAL_ERRORS, ValueError, TypeError, SystemError) as error:
             self._stack.close()
             raise OutputError(
-                f"{self._path.name} cannot be created", got=self._ears.first(reason(error)),
+                f"{self._path.name} cannot be created", got=self._heard.first_error(reason(error)),
                 expected=f"a raster that the driver {driver} can hold", remedy="Use another driver, such as GTiff.",
             ) from error  # fmt: skip
 
@@ -212,8 +211,8 @@ class Writer:
         finally:
             for path in (plain, made):
                 path.unlink(missing_ok=True)
-        if self._ears.errors:
-            raise ValueError(self._ears.errors[0])
+        if self._heard.errors:
+            raise ValueError(self._heard.errors[0])
 
     def _complete(self, like: Raster, encoding: Encoding) -> None:
         """Close a new store, write what GDAL left out, and open it again: only then does GDAL leave out blocks of
@@ -247,12 +246,12 @@ class Writer:
 
     def _require_silence(self) -> None:
         """GDAL reports a full disk, and goes on."""
-        if self._ears.errors:
+        if self._heard.errors:
             raise self._unfinished("")
 
     def _unfinished(self, why: str) -> OutputError:
         """The error of a file that does not come to its end; the first thing that GDAL said is the reason."""
-        got = self._ears.first(why).rstrip(".")
+        got = self._heard.first_error(why).rstrip(".")
         if self._driver != "COG" and not grows(self._driver):
             return OutputError(
                 f"{self._path.name} cannot be made by the driver {self._driver}", got=got,
@@ -282,8 +281,8 @@ class Writer:
         if self._driver == "COG":
             gdal_copy(self._first, self._path, driver="COG", **self._creation)
             self._require_silence()
-            if self._ears.options:
-                raise OutputError(f"{self._path.name} cannot be created", got=self._ears.options[0])
+            if left_out := self._heard.warnings_of(self._options):
+                raise OutputError(f"{self._path.name} cannot be created", got=left_out[0])
             for file in self._path.parent.glob(f"{glob_escape(self._first.name)}*"):
                 file.unlink()
         if self._driver == "ENVI":
@@ -304,52 +303,6 @@ class Writer:
 def _where(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
     """A window as rasterio takes it."""
     return (window.row, window.row + window.rows), (window.col, window.col + window.cols)
-
-
-class _Ears(logging.Handler):
-    """Keeps what GDAL says in one thread of creation options that it leaves out, and of errors after which it goes
-    on."""
-
-    def __init__(self, given: Iterable[str]) -> None:
-        super().__init__(logging.INFO)
-        self._thread = threading.get_ident()
-        self._given = tuple(re.compile(rf"\b{re.escape(key)}\b", re.IGNORECASE) for key in given)
-        self.options: list[str] = []
-        self.errors: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread != self._thread:
-            return
-        text = record.getMessage()
-        named = record.levelno >= logging.WARNING and any(key.search(text) for key in self._given)
-        if "creation option" in text or named:
-            self.options.append(re.sub(r"^.*?CPLE_\w+(?: in|\.) ", "", text))
-        elif "signalled an error" in text:
-            self.errors.append(text.split("msg=")[-1].strip("'\""))
-
-    def forget(self) -> None:
-        """Nothing was said: a trial is over."""
-        self.options.clear()
-        self.errors.clear()
-
-    def first(self, otherwise: str) -> str:
-        """The first error that was heard, in one line."""
-        text = self.errors[0] if self.errors else otherwise
-        return " ".join(text.replace("\\n", " ").split())
-
-
-@contextmanager
-def _listening(given: Iterable[str]) -> Iterator[_Ears]:
-    """Ears on what rasterio logs of GDAL; ``given`` are creation options of the user's."""
-    ears, logger = _Ears(given), logging.getLogger("rasterio")
-    level = logger.level
-    logger.addHandler(ears)
-    logger.setLevel(logging.INFO)
-    try:
-        yield ears
-    finally:
-        logger.removeHandler(ears)
-        logger.setLevel(level)
 
 
 def _defaults(driver: str, threads: int, bands: int) -> dict[str, str]:

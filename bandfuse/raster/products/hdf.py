@@ -14,7 +14,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.describe import CACHE, GDAL_ERRORS, opened, reason
+from bandfuse.raster.describe import opened
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.header_files import said_by
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.units import number

@@ -20,7 +20,8 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import CACHE, Piece, Raster, opened, reason
+from bandfuse.raster.describe import Piece, Raster, opened
+from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.spectral.bands import Bands

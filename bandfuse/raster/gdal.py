@@ -1,0 +1,115 @@
+"""GDAL: how it fails, what it says while it works, and what its drivers say of themselves."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import rasterio
+import rasterio.shutil
+from rasterio.crs import CPLE_BaseError
+from rasterio.errors import RasterioError
+
+from bandfuse.files.textfile import readable
+
+CACHE = {"GDAL_CACHEMAX": 128 * 2**20, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
+"""GDAL's block cache, in bytes, is kept small: windows follow the stored blocks, so each is read
+once. And GDAL leaves nothing beside a compressed file that it reads."""
+
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, UnicodeError)
+"""What rasterio raises when GDAL fails. Some of GDAL's own errors pass through it as they are:
+rasterio documents no name of theirs, but ``rasterio.crs`` has it. And messages that are not UTF-8
+do not pass through it."""
+
+LONGEST = 400
+"""Characters of a message of GDAL that are shown."""
+
+
+def reason(error: BaseException) -> str:
+    """GDAL's own words, from the deepest cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = readable(error.object) if isinstance(error, UnicodeDecodeError) else str(error)
+    return " ".join(text.split()).rstrip(".")[:LONGEST] or type(error).__name__
+
+
+class Heard(logging.Handler):
+    """Keeps what GDAL says in one thread: warnings, and errors after which it goes on."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._thread = threading.get_ident()
+        self.warnings: list[str] = []
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sort a record of rasterio's: it logs an error as a number and a text, below a warning."""
+        if record.thread != self._thread:
+            return
+        match record.args:
+            case (int(), str(text)):
+                self.errors.append(text)
+            case (str(), str(text)) if record.levelno >= logging.WARNING:
+                self.warnings.append(text.strip())
+            case _ if record.levelno >= logging.WARNING:
+                self.warnings.append(record.getMessage().strip())
+
+    def forget(self) -> None:
+        """Forget what was said until now."""
+        self.warnings.clear()
+        self.errors.clear()
+
+    def warnings_of(self, options: Iterable[str]) -> list[str]:
+        """The warnings that name one of these creation options."""
+        names = [re.compile(rf"\b{re.escape(name)}\b", re.IGNORECASE) for name in options]
+        return [text for text in self.warnings if any(name.search(text) for name in names)]
+
+    def first_error(self, otherwise: str) -> str:
+        """The first error, in one line."""
+        return " ".join((self.errors[0] if self.errors else otherwise).split())
+
+
+@contextmanager
+def heard(*, errors: bool = False) -> Iterator[Heard]:
+    """What GDAL says within: warnings, such as of a file that is cut off; ``errors``: errors too."""
+    logger = logging.getLogger("rasterio")
+    level = logger.level
+    handler = Heard(logging.INFO if errors else logging.WARNING)
+    logger.addHandler(handler)
+    if errors:
+        logger.setLevel(logging.INFO)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        if errors:
+            logger.setLevel(level)
+
+
+def told(driver: str, key: str) -> str:
+    """What a driver says of itself, by the key of GDAL's metadata; empty where it says nothing.
+
+    rasterio has no function for that. GDAL's own is public: it is called in the library that
+    rasterio's modules are linked to. Where the loader cannot find it by such a module (Windows),
+    nothing is told, and GDAL alone checks.
+    """
+    library = ctypes.CDLL(rasterio.shutil.__file__)
+    if not hasattr(library, "GDALGetMetadataItem"):
+        return ""
+    library.GDALGetDriverByName.restype = ctypes.c_void_p
+    library.GDALGetDriverByName.argtypes = [ctypes.c_char_p]
+    library.GDALGetMetadataItem.restype = ctypes.c_char_p
+    library.GDALGetMetadataItem.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+    with rasterio.Env():
+        handle = library.GDALGetDriverByName(driver.encode())
+        text = library.GDALGetMetadataItem(handle, key.encode(), None) if handle else None
+    return text.decode() if text else ""
+
+
+def gdal_version() -> str:
+    """The version of the GDAL that reads and writes."""
+    return str(rasterio.__gdal_version__)
