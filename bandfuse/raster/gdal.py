@@ -75,7 +75,7 @@ class Heard(logging.Handler):
 
 @contextmanager
 def heard(*, errors: bool = False) -> Iterator[Heard]:
-    """What GDAL says within: warnings, such as of a file that is cut off; ``errors``: errors too."""
+    """What GDAL says within: warnings, as of a file that is cut off; ``errors``: errors too."""
     logger = logging.getLogger("rasterio")
     level = logger.level
     handler = Heard(logging.INFO if errors else logging.WARNING)
