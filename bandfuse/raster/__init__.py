@@ -11,9 +11,11 @@ Each file is built on those before it::
     read                windows of rasters, by several threads; quicklooks
     areas               the share of each pixel's area that pixels of another grid cover
     align               windows of one grid from rasters on other grids
+    encoding            how numbers are stored in a new raster
+    band_tags           what a new raster says of its bands
+    drivers             how each driver makes a raster; one file per driver that needs care
     creation_options    what a driver can be told when it makes a file
-    zarr                what GDAL leaves out of a Zarr store
-    ground              where a new raster lies, and whether its driver keeps that
+    ground              whether a new raster lies where it should
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
     fixed_vrt           a VRT over a raster, with corrected metadata
@@ -36,11 +38,13 @@ from bandfuse.raster.align import (
     placed,
     windowed,
 )
+from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import Raster, same_grid
+from bandfuse.raster.drivers import CONTENT, FOLDERS, WITHOUT_CONTROL, driver_of, mark_of
+from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
 from bandfuse.raster.gdal import CACHE, gdal_version
-from bandfuse.raster.ground import WITHOUT_CONTROL
 from bandfuse.raster.header_files import Header, said
 from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
@@ -49,8 +53,7 @@ from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.polygons import is_json
 from bandfuse.raster.products import FORMATS, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
-from bandfuse.raster.write import FOLDERS, Encoding, Lost, Writer, band_tags, blank, driver_of, write_array
-from bandfuse.raster.zarr import CONTENT, mark_of
+from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
     "CACHE",

@@ -9,26 +9,19 @@ from functools import cache
 from xml.etree import ElementTree as Xml
 
 from bandfuse.errors import OutputError, nearest, shorten
+from bandfuse.raster.drivers import driver_named
 from bandfuse.raster.gdal import told
 
 TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform", "sharing", "opener"}
 """Words that are no creation options: bandfuse sets them itself."""
-
-OURS = {"Zarr": {"ARRAY_NAME", "SINGLE_ARRAY", "APPEND_SUBDATASET"}}
-"""Creation options that bandfuse sets itself, by driver."""
-
-MOVING = {
-    "COG": {"TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT",
-            "WARP_RESAMPLING", "ADD_ALPHA"},
-}  # fmt: skip
-"""Creation options of a warp on the way, by driver: fused pixels would leave the scene's grid."""
 
 SWITCH = ("YES", "NO", "ON", "OFF", "TRUE", "FALSE")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One creation option: its name, its type in GDAL's words, its values if it is one of several, its limits."""
+    """One creation option: its name, its type in GDAL's words, its values if it is one of several,
+    its limits."""
 
     name: str
     kind: str
@@ -88,10 +81,13 @@ def types_of(driver: str) -> tuple[str, ...]:
 
 @cache
 def grows(driver: str) -> bool:
-    """Whether a driver takes pixels piece by piece. Others make a file of a finished one, and may find then that it
-    does not suit them; where no driver tells anything, all are taken to."""
+    """Whether a driver takes pixels piece by piece; a COG is given a file that does.
+
+    Others make a file of a finished one, and may find then that it does not suit them. Where no
+    driver tells anything, all are taken to grow.
+    """
     creates = told(driver, "DCAP_CREATE") == "YES" or not told("GTiff", "DCAP_CREATE")
-    return creates and driver != "VRT"
+    return driver == "COG" or (creates and driver != "VRT")
 
 
 TYPES = {
@@ -126,15 +122,16 @@ def check_options(driver: str, given: Mapping[str, str]) -> None:
     OutputError : the first of them; the nearest name that the driver knows, or what a value can be.
     """
     known = options_of(driver) if given else {}
-    kept = {*OURS.get(driver, ()), *MOVING.get(driver, ())}
-    names = {name: option.name for name, option in known.items() if name not in kept}
+    care = driver_named(driver)
+    refused = care.reserved | care.warping
+    names = {name: option.name for name, option in known.items() if name not in refused}
     for key, value in given.items():
-        if key.upper() in MOVING.get(driver, ()):
+        if key.upper() in care.warping:
             raise OutputError(
                 f"--co {key}=… of the driver {driver} would take the pixels off the scene's grid",
                 remedy=f"Leave it out, then: gdal_translate -of {driver} -co {key}={value} OUT WARPED.",
             )
-        if key.lower() in TAKEN or key.upper() in OURS.get(driver, ()):
+        if key.lower() in TAKEN or key.upper() in care.reserved:
             raise OutputError(
                 f"--co {key}=… is not for a user to set", remedy=f"See the others: gdalinfo --format {driver}."
             )

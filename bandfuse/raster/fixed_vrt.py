@@ -14,10 +14,10 @@ from rasterio.shutil import copy as gdal_copy
 
 from bandfuse.errors import OutputError
 from bandfuse.files.names import for_gdal, from_vrt
+from bandfuse.raster.band_tags import band_tags, imagery_tags
 from bandfuse.raster.describe import Raster, describe
 from bandfuse.raster.gdal import GDAL_ERRORS, reason
 from bandfuse.raster.header_files import vrt_of
-from bandfuse.raster.write import band_tags, imagery_tags
 from bandfuse.spectral.bands import Bands
 
 OWN = {"wavelength", "wavelengths", "wavelength_units", "wavelength_unit", "fwhm", "bbl"}

@@ -1,4 +1,4 @@
-"""Ground: where a new raster lies: what its driver is told, and whether the file that was written says the same."""
+"""Ground: whether a new raster lies where it should."""
 
 from __future__ import annotations
 
@@ -16,63 +16,50 @@ from rasterio.warp import transform
 
 from bandfuse.errors import OutputError
 from bandfuse.raster.describe import SAME_PLACE, Raster, apart, crs_name
+from bandfuse.raster.drivers import Driver
 from bandfuse.raster.gdal import GDAL_ERRORS
 
 TRIAL = 16
 """Rows and columns of the raster that is made to see what a driver keeps of a grid."""
 
-WITHOUT_CONTROL = ("Zarr",)
-"""Drivers that keep neither ground control points nor RPCs."""
 
-EXACT = ("GTiff", "COG", "Zarr")
-"""Drivers that keep every transform that they take."""
-
-
-def placing(driver: str, like: Raster) -> dict[str, Any]:
-    """What rasterio is told of the place of a new raster: a transform and a CRS, or ground control points; and RPCs."""
-    if driver == "Zarr":  # its CRS is written by bandfuse
-        return {"transform": like.transform}
-    control = like.control
-    known: dict[str, Any] = {} if control.rpcs is None else {"rpcs": control.rpcs}
-    if control.points and like.transform.is_identity:
-        return known | {"gcps": list(control.points), "crs": control.crs}
-    return known | {"transform": like.transform, "crs": like.crs}
-
-
-def require_place(driver: str, name: str, like: Raster, dtype: str) -> None:
-    """Refuse a driver that would put a grid elsewhere, by a small raster that it makes in a temporary folder.
+def require_place(driver: Driver, name: str, like: Raster, dtype: str) -> None:
+    """Refuse a driver that would put a grid elsewhere, by a small raster that it makes in a
+    temporary folder.
 
     Raises
     ------
     OutputError : the small raster lies elsewhere.
+
     """
     a, b, _, d, e, _ = like.transform[:6]
-    if driver in EXACT or (a > 0 > e and not (b or d)):
+    if driver.exact or (a > 0 > e and not (b or d)):
         return
     rows, cols = min(TRIAL, like.rows), min(TRIAL, like.cols)
     lost = ""
     with TemporaryDirectory() as folder, suppress(*GDAL_ERRORS, ValueError, TypeError):
         path = Path(folder) / f"trial{Path(name).suffix}"
-        with rasterio.open(path, "w", driver=driver, width=cols, height=rows, count=1, dtype=dtype,
-                           **placing(driver, like)) as ds:  # fmt: skip
+        how = {"width": cols, "height": rows, "count": 1, "dtype": dtype}
+        with rasterio.open(path, "w", driver=driver.name, **how, **driver.place(like)) as ds:
             ds.write(np.zeros((1, rows, cols), dtype))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as ds:
                 lost = displaced(ds, like, driver)
     if lost:
-        raise misplaced(name, driver, lost)
+        raise misplaced(name, driver.name, lost)
 
 
-def displaced(ds: Any, like: Raster, driver: str) -> str:
-    """What an open dataset says otherwise of its place than a raster does; empty if it says the same."""
+def displaced(ds: Any, like: Raster, driver: Driver) -> str:
+    """What an open dataset says otherwise of its place than a raster does; empty if it says the
+    same."""
     control = like.control
-    if control.points and like.transform.is_identity and driver not in WITHOUT_CONTROL:
+    if control.points and like.transform.is_identity and driver.keeps_control:
         points, crs = ds.gcps
         same = len(points) == len(control.points) and _same_crs(control.crs, crs, points[0].x, points[0].y, 1e-6)
         if not (same and np.allclose(_table(points), _table(control.points), rtol=1e-12, atol=1e-9)):
             return f"{len(points)} of {len(control.points)} ground control points as they are in {like.path}"
-    if control.rpcs is not None and ds.rpcs is None and driver not in WITHOUT_CONTROL:
+    if control.rpcs is not None and ds.rpcs is None and driver.keeps_control:
         return "no RPCs"
     if not like.transform.is_identity and (off := apart(like, ds.transform)) > SAME_PLACE:
         return f"a grid that is off by {off:.3g} pixels"

@@ -12,8 +12,9 @@ import numpy as np
 
 from bandfuse.progress import Progress
 from bandfuse.raster.describe import Raster
+from bandfuse.raster.encoding import Encoding
 from bandfuse.raster.read import Reader
-from bandfuse.raster.write import Encoding, Writer
+from bandfuse.raster.write import Writer
 from bandfuse.streaming.stream import Sink, each_window
 from bandfuse.streaming.windows import Window
 

@@ -23,6 +23,8 @@ TESTS = {
     "raster/align": "raster/align",
     "raster/areas": "raster/align",
     "raster/describe": "raster/raster spectral/metadata raster/quirks",
+    "raster/drivers/driver": "raster/raster applying/outputs",
+    "raster/encoding": "raster/raster applying/outputs",
     "raster/read": "raster/raster raster/formats",
     "raster/write": "raster/raster applying/outputs",
     "scenes/alignment": "raster/align",

@@ -32,7 +32,7 @@ from bandfuse.errors import InputError, MismatchError, OutputError
 from bandfuse.files.guards import Contents, check_file, check_folder
 from bandfuse.files.whole import whole_files, whole_folder
 from bandfuse.raster import Encoding, Raster, Reader, Writer, blank, describe, quicklook, same_grid, write_array
-from bandfuse.raster.write import driver_of
+from bandfuse.raster.drivers import driver_of
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import Window
 

@@ -1,0 +1,28 @@
+"""Band tags: what a new raster says of its bands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bandfuse.spectral.bands import Bands
+
+
+def band_tags(bands: Bands) -> list[dict[str, str]]:
+    """The tags of each band: wavelength and FWHM in nm at full precision, and the good-band flag."""
+    rows = []
+    for i in range(len(bands)):
+        tags = {"bbl": "1" if bands.good[i] else "0"}
+        for column in ("wavelength", "fwhm"):
+            value = float(getattr(bands, f"{column}_nm")[i])
+            if np.isfinite(value):
+                tags |= {column: repr(value), "wavelength_units": "Nanometers"}
+        rows.append(tags)
+    return rows
+
+
+def imagery_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The same for GDAL's IMAGERY domain, in µm."""
+    names = (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM"))
+    return {key: f"{float(tags[name]) / 1000:.6f}" for name, key in names if name in tags}

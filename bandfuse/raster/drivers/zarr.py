@@ -1,0 +1,135 @@
+"""Zarr: what GDAL leaves out when it makes a store of several bands, put into the store before
+pixels are written.
+
+GDAL writes K bands as one array (Band, Y, X), without CRS, nodata, scale, names and wavelengths;
+but it reads all of these but the names where they stand in the array's metadata, and does not
+store blocks of nodata.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+
+from bandfuse.errors import OutputError
+from bandfuse.raster.describe import Raster
+from bandfuse.raster.drivers.driver import Driver, NewRaster
+from bandfuse.raster.encoding import Encoding
+from bandfuse.spectral.bands import Bands
+from bandfuse.streaming.windows import STACK_ROWS
+
+ARRAY = "fused"
+"""The name of the array."""
+
+BLOCKS = [folder + "/".join(["[0-9]*"] * depth) for folder in ("", "c/") for depth in (1, 2, 3)]
+"""Patterns of the files of an array's blocks."""
+
+CONTENT = (
+    ".zattrs",
+    ".zmetadata",
+    "zarr.json",
+    "pam",
+    *(
+        f"{array}/{file}"
+        for array in (ARRAY, "X", "Y")
+        for file in (".zarray", ".zattrs", "zarr.json", *BLOCKS, "c.[0-9]*")
+    ),
+)
+"""Patterns of the files in the store of one raster: its array and the coordinates X and Y, in
+GDAL's layouts; and ``pam.aux.xml``, where GDAL keeps statistics."""
+
+
+class Zarr(Driver):
+    """A store of one array; what GDAL leaves out is written before pixels are."""
+
+    folder = True
+    exact = True
+    keeps_control = False
+    reserved = frozenset({"ARRAY_NAME", "SINGLE_ARRAY", "APPEND_SUBDATASET"})
+
+    def defaults(self, new: NewRaster) -> dict[str, str]:
+        """One array, in blocks that are written once, lightly compressed."""
+        return {
+            "array_name": ARRAY,
+            "blocksize": f"{'1,' * (len(new.bands) > 1)}{STACK_ROWS},256",
+            "compress": "GZIP",
+            "gzip_level": "1",
+        }
+
+    def place(self, like: Raster) -> dict[str, Any]:
+        """The transform alone: bandfuse writes the CRS."""
+        return {"transform": like.transform}
+
+    def check(self, new: NewRaster) -> None:
+        """Refuse a grid that is turned."""
+        if new.like.transform.b or new.like.transform.d:
+            raise OutputError(
+                f"{new.path.name} cannot be created",
+                got="a grid that is turned, which Zarr has no place for",
+                remedy="Use another driver, such as GTiff.",
+            )
+
+    def create(self, new: NewRaster) -> Any:
+        """Make the store, write what GDAL left out, and open it again: only then does GDAL leave
+        out blocks of nodata, and of nothing else."""
+        self.opened(new, **self.options(new)).close()
+        complete(new.path, new.bands, new.like.crs, new.encoding)
+        return rasterio.open(new.path, "r+")
+
+    def describe(self, ds: Any, new: NewRaster) -> None:
+        """All is in the array's metadata already."""
+
+
+def mark_of(path: Path) -> str:
+    """The file that a store is known by."""
+    return "zarr.json" if (path / "zarr.json").is_file() else ".zgroup"
+
+
+def complete(path: Path, bands: Bands, crs: CRS | None, encoding: Encoding) -> None:
+    """Write what is missing into the metadata of a new store, of version 2 or 3, without pixels."""
+    fill: Any = int(encoding.nodata) if np.dtype(encoding.dtype).kind != "f" else "NaN"
+    words = attributes(bands)
+    if crs is not None:
+        words["_CRS"] = {"wkt": crs.to_wkt(version="WKT2_2019")}
+    if (encoding.scale, encoding.offset) != (1.0, 0.0):
+        words |= {"scale_factor": encoding.scale, "add_offset": encoding.offset}
+    array = path / ARRAY
+    if (array / "zarr.json").is_file():
+        stated = _read(array / "zarr.json")
+        words = stated.get("attributes", {}) | words
+        _write(array / "zarr.json", {**stated, "fill_value": fill, "attributes": words})
+        return
+    plain = {**_read(array / ".zarray"), "fill_value": fill}
+    attrs = _read(array / ".zattrs") | words if (array / ".zattrs").is_file() else words
+    _write(array / ".zarray", plain)
+    _write(array / ".zattrs", attrs)
+    if (path / ".zmetadata").is_file():
+        whole = _read(path / ".zmetadata")
+        whole["metadata"] |= {f"{array.name}/.zarray": plain, f"{array.name}/.zattrs": attrs}
+        _write(path / ".zmetadata", whole)
+
+
+def attributes(bands: Bands) -> dict[str, Any]:
+    """Lists with one item a band: names, without commas and braces, as GDAL shows a list in one
+    text; wavelength and FWHM in nm, ``nan`` where unknown; good-band flags."""
+    plain = str.maketrans(",{}\n", ";() ")
+    found: dict[str, Any] = {"band_names": [name.translate(plain) for name in bands.name]}
+    found["bbl"] = [int(good) for good in bands.good]
+    for key, column in (("wavelength", bands.wavelength_nm), ("fwhm", bands.fwhm_nm)):
+        if np.isfinite(column).any():
+            texts = [repr(float(v)) for v in column]
+            found |= {key: texts, "wavelength_units": "Nanometers"}
+    return found
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
