@@ -36,10 +36,10 @@ class Moves:
         ------
         MismatchError : no wavelengths, other sources, or too much of an output's weight finds no band.
         """
-        from bandfuse.survey.scout import glance, glance_messages
+        from bandfuse.survey.scout import glance, glance_messages, looking
 
         least = MIN_COVERAGE if self.min_coverage is None else self.min_coverage
-        seen = glance([scene], effort, seed=0)
+        seen = glance([scene], looking([scene], effort, seed=0))
         found = moved(fusion.weight, fusion.inputs, seen.bands)
         names = fusion.outputs.name
         low = [

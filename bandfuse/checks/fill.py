@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.checks.look import LEAST, Peek, Spike, Unseen, peek
+from bandfuse.checks.look import LEAST, Peek, Read, Spike, Unseen, peek
 from bandfuse.errors import InputError, shorten
 from bandfuse.raster import Raster, Reader, opened_selection
 from bandfuse.scenes.scene import TARGET, Scene, target_bands
@@ -163,12 +164,13 @@ def fill_messages(scene: Scene, nodata: Sequence[str], seed: int = 0, *, stop: b
     several = len(scene.rasters) > 1
     named_rasters = [(r.bands.sources[0] if several else "", r) for r in scene.rasters if len(r.bands)]
     found: list[str] = []
-    with _unseen(scene) as unseen:
+    with _counting(scene) as (unseen, read):
         for name, raster in [*named_rasters, *([] if scene.target is None else [(TARGET, scene.target)])]:
             prefix = f"{name}=" if name else ""
             if f"{prefix}none" in ("".join(text.split()).lower() for text in nodata):
                 continue
-            look = peek(raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen)
+            own = read if raster is scene.target else None
+            look = peek(raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen, read=own)
             found += [_told(raster, prefix, one, stop=stop and _is_whole(scene)) for one in _undeclared(look)]
     return found
 
@@ -201,21 +203,25 @@ def _told(raster: Raster, prefix: str, one: Standing, *, stop: bool) -> str:
 
 
 @contextmanager
-def _unseen(scene: Scene) -> Iterator[Unseen | None]:
-    """Pixels that are not selected, or of which the target knows nothing; None where files have grids of their own."""
+def _counting(scene: Scene) -> Iterator[tuple[Unseen | None, Read | None]]:
+    """Pixels that are not selected, or of which the target knows nothing; None where files have
+    grids of their own. And what reads the target, if all of its bands are data. Both ask for the
+    same windows, each of which is read once."""
     target = scene.target
     if scene.common is not None or (scene.where is None and target is None):
-        yield None
+        yield None, None
         return
     chosen = [] if target is None else [(target, target_bands(target))]
     with opened_selection(scene.where) as where, Reader(chosen) as reader:
+        read = lru_cache(PARTS)(reader.read)
 
+        @cache
         def unseen(window: Window) -> NDArray[np.bool_]:
             out = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
             if chosen and not out.all():
-                cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
+                cell = read(window).cell(slice(0, window.rows), slice(0, window.cols))
                 lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(cell.values())).reshape(out.shape)
                 return out | lost
             return out
 
-        yield unseen
+        yield unseen, read if target is not None and target.bands.good.all() else None

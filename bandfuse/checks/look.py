@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.moments.census import Census
-from bandfuse.raster import Raster, Reader
+from bandfuse.raster import Raster, RasterPatch, Reader
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Tiles, Window, at_random, tile
 
@@ -168,6 +168,9 @@ def _is_known(value: float) -> bool:
     return value in KNOWN_FILLS or abs(value) > HUGE
 
 
+Read = Callable[[Window], RasterPatch]
+"""The pixels of a window, all bands of a raster."""
+
 Unseen = Callable[[Window], NDArray[np.bool_]]
 """(rows, cols) of a window: pixels that do not count."""
 
@@ -191,12 +194,14 @@ def peek(
     parts: int = MOST_PARTS,
     most_bytes: int = MOST_BYTES,
     unseen: Unseen | None = None,
+    read: Read | None = None,
 ) -> Peek:
     """Look at some parts of a raster, chosen by the seed; at all of it if it is small.
 
     Parameters
     ----------
     parts, most_bytes : at most so many parts, and so much at once. unseen : pixels of a window that do not count.
+    read : gives the pixels of a window; by default they are read from the raster.
 
     Raises
     ------
@@ -209,7 +214,7 @@ def peek(
     found = []
     with Reader([(raster, range(len(raster.bands)))]) as reader:
         for window, out in sorted(chosen, key=lambda part: part[0]) or [(tiles[0], None)]:
-            cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
+            cell = (read or reader.read)(window).cell(slice(0, window.rows), slice(0, window.cols))
             missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)
             if out is not None:
                 missing |= out

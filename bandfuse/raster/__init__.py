@@ -51,7 +51,7 @@ from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.polygons import is_json
-from bandfuse.raster.products import FORMATS, describe
+from bandfuse.raster.products import FORMATS, Describe, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.write import Writer, blank, write_array
 
@@ -64,6 +64,7 @@ __all__ = [
     "WITHOUT_CONTROL",
     "AlignedReader",
     "Choice",
+    "Describe",
     "Encoding",
     "Header",
     "Labels",

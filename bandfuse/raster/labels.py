@@ -17,7 +17,8 @@ from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.areas import majority
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.mask import Mask, described, polygon_mask
-from bandfuse.raster.polygons import is_json, read_geojson
+from bandfuse.raster.polygons import read_geojson
+from bandfuse.raster.products import Describe, describe
 from bandfuse.raster.read import RasterPatch, Reader
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
@@ -109,16 +110,24 @@ def labelled(reader: AnyReader, labels: Labels, grid: Raster | None = None) -> I
         yield LabelledReader(reader, labels, raster)
 
 
-def drawn_labels(path: str) -> Raster:
-    """The raster of labels that are no polygons."""
-    return described(path, "labels", "Labels are a raster")
+def drawn_labels(path: str, describe: Describe = describe) -> Raster:
+    """The raster of labels that are not polygons."""
+    return described(path, "labels", "Labels are a raster", describe)
 
 
-def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabelled: Sequence[int] = ()) -> Labels:
+def describe_labels(
+    path: str,
+    grid: Raster,
+    raster: Raster | None = None,
+    *,
+    field: str | None = None,
+    unlabelled: Sequence[int] = (),
+) -> Labels:
     """What a file of labels holds: GeoJSON by its name or its first character, else a raster on any grid.
 
     Parameters
     ----------
+    raster : what the file says of itself; not given for GeoJSON.
     field : the property of a GeoJSON feature that holds its class; its only one if not given.
     unlabelled : numbers that are no class; a raster's nodata is none anyway.
 
@@ -126,9 +135,8 @@ def describe_labels(path: str, grid: Raster, *, field: str | None = None, unlabe
     ------
     InputError, MismatchError : it cannot be read, has more than one band, or names no class.
     """
-    if is_json(Path(path)):
+    if raster is None:
         return _from_polygons(path, grid, field, unlabelled)
-    raster = drawn_labels(path)
     if field is not None:
         raise InputError(f"labels {path} are a raster: --label-field has no meaning", remedy="Leave it out.")
     n = len(raster.bands)

@@ -17,7 +17,7 @@ from bandfuse.raster.align import AlignedReader, cut, on_one_grid, placed, windo
 from bandfuse.raster.areas import counts
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.polygons import Flags, Polygon, crs_of, is_json, polygons_of, read_geojson, to_pixels
-from bandfuse.raster.products import describe
+from bandfuse.raster.products import Describe, describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
 from bandfuse.streaming.windows import Window
@@ -148,6 +148,8 @@ def select(
     bounds: tuple[float, float, float, float] | None,
     window: tuple[int, int, int, int] | None,
     part: Window | None = None,
+    *,
+    describe: Describe = describe,
 ) -> Selection | None:
     """The selection that a user asks for; None if every pixel counts.
 
@@ -174,10 +176,11 @@ def select(
     if part is not None:
         grid = windowed(grid, part)
         asked = None if asked is None else replace(asked, row=asked.row - part.row, col=asked.col - part.col)
-    return Selection(grid, bounds, asked, None if mask is None else describe_mask(mask, grid, whole))
+    which = None if mask is None else describe_mask(mask, grid, whole, describe)
+    return Selection(grid, bounds, asked, which)
 
 
-def described(path: str, source: str, hint: str) -> Raster:
+def described(path: str, source: str, hint: str, describe: Describe = describe) -> Raster:
     """A raster in whose place there may be polygons; ``hint`` begins the remedy for what is neither."""
     try:
         return describe(path, source)
@@ -186,12 +189,12 @@ def described(path: str, source: str, hint: str) -> Raster:
         raise InputError(error.what, got=error.got, expected=error.expected, remedy=error.remedy or remedy) from error
 
 
-def describe_mask(path: str, grid: Raster, whole: Raster) -> Mask:
+def describe_mask(path: str, grid: Raster, whole: Raster, describe: Describe = describe) -> Mask:
     """What a mask file holds: GeoJSON by its name or its first character, else a raster; one that does not say where
     it lies, lies where the whole of the grid does."""
     if is_json(Path(path)):
         return polygon_mask(path, read_geojson(path, "mask"), grid, "mask")
-    raster = described(path, "mask", "A mask is a raster")
+    raster = described(path, "mask", "A mask is a raster", describe)
     raster = placed(whole, raster, "mask")
     aligned = grid is not whole or not on_one_grid(grid, raster)
     if aligned:

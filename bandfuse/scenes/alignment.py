@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from bandfuse.config import Aligning
 from bandfuse.errors import ConfigError, shorten
-from bandfuse.raster import Raster, opened_selection
+from bandfuse.raster import Raster, describe, opened_selection
 from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
 from bandfuse.scenes.displacement import Shift, displacement, suspicious
 from bandfuse.scenes.places import Place
@@ -54,7 +54,7 @@ def open_aligned(
     """
     opened = partial(
         open_scene, place, label_field=label_field, unlabelled=unlabelled, wavelengths=wavelengths, nodata=nodata,
-        training=True, blur=config.blur,
+        training=True, blur=config.blur, describe=cache(describe),
     )  # fmt: skip
     scene = opened()
     if config.shift == "auto" and scene.target is None:

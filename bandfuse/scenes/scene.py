@@ -14,6 +14,7 @@ from bandfuse.errors import ConfigError, InputError, nearest, shorten
 from bandfuse.raster import (
     AlignedReader,
     Choice,
+    Describe,
     Labels,
     Placing,
     Raster,
@@ -171,6 +172,7 @@ def open_scene(
     training: bool = False,
     shift: tuple[float, float] = (0.0, 0.0),
     blur: float | None = None,
+    describe: Describe = describe,
 ) -> Scene:
     """Describe every file of a scene, and find the grid on which they meet.
 
@@ -181,6 +183,7 @@ def open_scene(
     ----------
     wavelengths : files that say more of the bands, by source. nodata : values that mean missing, by source.
     shift : columns and rows of that grid by which the target and the labels are moved.
+    describe : asked what each file says of itself.
 
     Raises
     ------
@@ -193,17 +196,20 @@ def open_scene(
     target = None if place.target is None else _filled(describe(place.target, "target"), fills.get(TARGET))
     if target is not None and not target_bands(target):
         raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
-    drawn = None if place.labels is None or is_json(Path(place.labels)) else drawn_labels(place.labels)
+    drawn = None if place.labels is None or is_json(Path(place.labels)) else drawn_labels(place.labels, describe)
     answers = [placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
     common, answers = _meet(sources, answers, shift, coarse=training or bool(answers))
     if common is not None:
         rasters, target = tuple(sources), answers[0] if target is not None else None
     grid, part = (first, None) if common is None else (common.whole, common.part)
-    where = select(grid, place.mask, place.bounds, place.window, part)
+    where = select(grid, place.mask, place.bounds, place.window, part, describe=describe)
     labels = None
     if place.labels is not None:
-        labels = _labels(place.labels, first if common is None else common.grid, shift, label_field, unlabelled)
+        met = first if common is None else common.grid
+        # Polygons stay as they are: the grid is moved, the other way.
+        seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
+        labels = describe_labels(place.labels, seen, drawn, field=label_field, unlabelled=unlabelled)
         if drawn is not None and common is not None:
             there = answers[-1]
             labels = replace(labels, file=replace(labels.file, transform=there.transform, crs=there.crs))
@@ -226,15 +232,6 @@ def _meet(
     found = cut(whole, [*sources, *answers])
     part = found if coarse else Window(0, 0, *whole.shape)
     return Common(whole, part, windowed(whole, part)), answers
-
-
-def _labels(
-    path: str, grid: Raster, shift: tuple[float, float], field: str | None, unlabelled: Sequence[int]
-) -> Labels:
-    """Labels on a grid; polygons are moved by so many of its columns and rows: the grid by as many the other way."""
-    columns, rows = shift
-    seen = moved(grid, grid, -columns, -rows) if any(shift) else grid
-    return describe_labels(path, seen, field=field, unlabelled=unlabelled)
 
 
 def _fills(given: Sequence[str], place: Place) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,7 @@ from bandfuse.scenes.attempts import each
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.solve.design import Design
 from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.groups import Covariance
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.streaming.budget import Effort
@@ -29,20 +31,22 @@ from bandfuse.survey.missing import (
     common_reasons,
     dead_if_some_live,
     dead_of,
+    flagged_by_any,
     require_alike,
     require_bands,
     require_bands_of,
     usable_moments,
 )
 from bandfuse.survey.pool_units import pool_messages
-from bandfuse.survey.scout import Inquiry, scout
+from bandfuse.survey.scout import Inquiry, glance, looking
 from bandfuse.survey.survey import Survey, block_grid
 
 NOT_DRAWN = "not read (--max-pixels)"
 """Why pixels are not used of which only some are wanted."""
 
 
-Arrange = Callable[[Bands], Design]
+Arrange = Callable[[Bands, Covariance], Design]
+"""Makes the design from a band table, and the covariance of the bands for groups that see pixels."""
 
 
 def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry) -> Survey:
@@ -53,23 +57,24 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
 
     Parameters
     ----------
-    arrange : makes the design from a band table; called again when bands turn out dead.
+    arrange : makes the design; called again when bands turn out dead.
 
     Raises
     ------
     InputError : of the first scene that cannot be used. ScenesError : of all of them, if the inquiry skips.
     """
     keys = [s.key for s in scenes]
-    flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
-    wanted = arrange(flagged).used
-    looks = each(keys, scenes, lambda scene: scout(scene, wanted, effort, inquiry), skip=inquiry.skip)
+    flagged, look_at = flagged_by_any(scenes), looking(scenes, effort, inquiry.seed, skip=inquiry.skip)
+    covariance = cache(lambda: glance(scenes, look_at).covariance)
+    wanted = arrange(flagged, covariance).used
+    looks = look_at(tuple(wanted))
     guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
     samples, sources = [look.sample for look in looks], [flagged.source[p] for p in wanted]
     messages = pool_messages(scenes, samples, sources, any_units=inquiry.any_units, skip=inquiry.skip)
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         require_bands(scenes, bands, wanted)
-        design = arrange(bands)
+        design = arrange(bands, covariance)
         inquiry = _settled(inquiry, [look.moments for look in looks], [wanted.index(p) for p in design.used])
         tallies = _passes(scenes, wanted, design, effort, progress, inquiry)
         pairs = list(zip(scenes, tallies, strict=True))

@@ -18,6 +18,12 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.survey.survey import Survey
 
 
+def flagged_by_any(scenes: Sequence[Scene]) -> Bands:
+    """The bands of the first scene, with the reasons that files of any scene give against them."""
+    reasons = {i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r}
+    return scenes[0].bands.dropping(reasons)
+
+
 def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:
     """Bands that are dead in any scene, with the reason; the scene is named where there are several."""
     reasons: dict[int, str] = {}

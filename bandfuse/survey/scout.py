@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandfuse.errors import shorten
 from bandfuse.moments.census import Census, look
@@ -17,9 +19,9 @@ from bandfuse.scenes.attempts import each
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import each_window
+from bandfuse.streaming.stream import Patch, each_window
 from bandfuse.streaming.windows import STACK_ROWS, Window, at_random, cells, tile
-from bandfuse.survey.missing import common_reasons, dead_of
+from bandfuse.survey.missing import common_reasons, dead_of, flagged_by_any
 
 SCOUT_STACKS = 8
 """Stacks that are looked at to guess the dead bands."""
@@ -54,46 +56,65 @@ class Inquiry:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a few windows of a scene tell of some bands: their census; moments over the first cell of each, if they are
-    to tell the precision; and a (D, n) sample of the pixels, NaN where missing."""
+    """What a few windows of a scene tell of some bands: their census; moments over one cell of
+    each window, for the precision and for groups; and a (D, n) sample of the pixels, NaN where
+    missing."""
 
     census: Census
     moments: Moments
     sample: Floats
 
 
-def scout(scene: Scene, wanted: Sequence[int], effort: Effort, inquiry: Inquiry) -> Look:
-    """The look of a few stacks in which pixels count, chosen by the seed: census of the wanted bands, and if they are
-    to tell the precision their moments over the first cell of each stack."""
+Looks = Callable[[tuple[int, ...]], list[Look]]
+"""Gives the look of every scene at bands, by their positions."""
+
+
+def looking(scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False) -> Looks:
+    """Looks at scenes. Windows are read once for the same bands, however often they are asked."""
+    keys = [s.key for s in scenes]
+
+    def scout_of(bands: tuple[int, ...], scene: Scene) -> Look:
+        return scout(scene, bands, effort, seed)
+
+    return cache(lambda bands: each(keys, scenes, partial(scout_of, bands), skip=skip))
+
+
+def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look:
+    """The look at a few stacks in which pixels count, chosen by the seed."""
     stacks = tile(scene.shape, STACK_ROWS, 256)
-    order = at_random(len(stacks), inquiry.seed)
-    census, moments, samples = Census.zero(len(wanted)), Moments.zero(len(wanted)), [np.empty((len(wanted), 0))]
-    with (
-        opened_selection(scene.where) as where,
-        scene.reader(wanted) as reader,
-    ):
+    order = at_random(len(stacks), seed)
+    with opened_selection(scene.where) as where, scene.reader(bands) as reader:
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
 
-        def seen(window: Window) -> Look:
-            patch = reader.read(window)
-            outside = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
-            found, first, sample = Census.zero(len(wanted)), Moments.zero(len(wanted)), samples[0]
-            for cell in cells(window):
-                here = cell.within(window)
-                inside = ~outside[here].ravel()
-                counted, values, _ = look(patch.cell(*here), inside, len(wanted))
-                found += counted
-                if not sample.size and inside.any():
-                    sample = thinly(values[:, inside])
-                if inquiry.precision == "auto" and not first.count:
-                    first = _moments_of(values[:, inside])
-            return Look(found, first, sample)
+        def look_at(window: Window) -> Look:
+            counts = np.ones((window.rows, window.cols), dtype=bool)
+            if where is not None:
+                counts = ~where.outside(window)
+            return _look_at(reader.read(window), window, counts, len(bands))
 
-        for _, part in each_window(chosen, seen, threads=effort.threads):
-            census, moments = census + part.census, moments + part.moments
-            samples.append(part.sample)
-    return Look(census, moments, np.concatenate(samples, axis=1))
+        parts = [part for _, part in each_window(chosen, look_at, threads=effort.threads)]
+    size = len(bands)
+    return Look(
+        sum((part.census for part in parts), Census.zero(size)),
+        total((part.moments for part in parts), size),
+        np.concatenate([np.empty((size, 0)), *(part.sample for part in parts)], axis=1),
+    )
+
+
+def _look_at(patch: Patch, window: Window, counts: NDArray[np.bool_], size: int) -> Look:
+    """One window of so many bands; ``counts`` (rows, cols): the pixels that count."""
+    census, moments, sample = Census.zero(size), Moments.zero(size), np.empty((size, 0))
+    for cell in cells(window):
+        here = cell.within(window)
+        inside = counts[here].ravel()
+        counted, values, _ = look(patch.cell(*here), inside, size)
+        census += counted
+        if not sample.size and inside.any():
+            sample = thinly(values[:, inside])
+        if not moments.count:
+            moments = _moments_of(values[:, inside])
+    return Look(census, moments, sample)
 
 
 def _moments_of(z: Floats) -> Moments:
@@ -113,25 +134,19 @@ class Glance:
     covariance: Floats
 
 
-def glance(scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False) -> Glance:
-    """Look at a few stacks of each scene, chosen by the seed: the same for every memory and number of threads.
+def glance(scenes: Sequence[Scene], looks: Looks) -> Glance:
+    """Which bands look dead in a few stacks of each scene, and how the others vary together there:
+    the same for every memory and number of threads.
 
     Where every band looks dead, the windows tell nothing, and none is taken for dead.
     """
-    flagged = scenes[0].bands.dropping({i: r for s in reversed(scenes) for i, r in enumerate(s.bands.reason) if r})
-    wanted = [int(i) for i in np.flatnonzero(flagged.good)]
-
-    def looks_at(wanted: Sequence[int]) -> list[Look]:
-        keys, inquiry = [s.key for s in scenes], Inquiry(seed=seed, sample=0)
-        return each(keys, scenes, lambda scene: scout(scene, wanted, effort, inquiry), skip=skip)
-
-    looks = looks_at(wanted)
-    dead = common_reasons(scenes, [dead_of(s.census, wanted) if s.census.seen else {} for s in looks])
-    dead = {} if len(dead) == len(wanted) else dead
-    alive = [p for p in wanted if p not in dead]
-    if dead:
-        looks = looks_at(alive)
-    seen = total((s.moments for s in looks), len(alive))
+    flagged = flagged_by_any(scenes)
+    good = tuple(int(i) for i in np.flatnonzero(flagged.good))
+    censuses = [seen.census for seen in looks(good)]
+    dead = common_reasons(scenes, [dead_of(c, good) if c.seen else {} for c in censuses])
+    dead = {} if len(dead) == len(good) else dead
+    alive = tuple(p for p in good if p not in dead)
+    seen = total((s.moments for s in looks(alive)), len(alive))
     covariance = np.zeros((len(flagged), len(flagged)))
     covariance[np.ix_(alive, alive)] = _finite(seen)
     return Glance(flagged.dropping(dead), covariance)

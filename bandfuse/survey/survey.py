@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class Survey:
     seen: Values | None = None
     looked: Floats = field(default_factory=lambda: np.empty((0, 0)))
 
-    @property
+    @cached_property
     def classes(self) -> dict[int, Moments]:
         """Moments of the used bands for each class, over all scenes, in order of the classes' numbers."""
         found = [t.by_stratum() for t in self.tallies]
@@ -68,7 +69,7 @@ class Survey:
         size = len(self.design.used)
         return {n: total((strata[n] for strata in found if n in strata), size) for n in numbers}
 
-    @property
+    @cached_property
     def noise(self) -> Moments:
         """Moments of the noise of the used bands, over all scenes."""
         found = [t.by_stratum() for t in self.tallies]
@@ -120,18 +121,18 @@ class Survey:
             tallies.append(replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used))
         return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
 
-    @property
+    @cached_property
     def pooled(self) -> Moments:
         """Moments of all scenes together."""
         return total(self.scenes, self.scenes[0].size)
 
-    @property
+    @cached_property
     def high(self) -> Floats:
         """Maxima of [used bands, targets] over the used pixels."""
         result: Floats = np.max([t.high for t in self.tallies], axis=0)
         return result
 
-    @property
+    @cached_property
     def pixels(self) -> Pixels:
         """The sample of all scenes together."""
         sample = self.tallies[0].pixels

@@ -38,7 +38,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import Covered, published
 from bandfuse.spectral.sensors import Sensor, find, is_file
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.scout import glance, glance_messages
+from bandfuse.survey.scout import glance, glance_messages, looking
 
 WEIGHTS = ".weights.safetensors"
 """Ending of the weights file beside a resampled raster."""
@@ -145,7 +145,7 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     ------
     MismatchError : no wavelengths; no band of the sensor is covered enough.
     """
-    seen = glance([scene], effort, seed=0)
+    seen = glance([scene], looking([scene], effort, seed=0))
     covered = published(sensor, seen.bands)
     kept = (covered.coverage > 0) & (covered.coverage >= config.min_coverage)
     rows = _rows(sensor, covered, [bool(k) for k in kept])

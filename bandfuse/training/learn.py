@@ -6,7 +6,6 @@ import importlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
@@ -24,11 +23,10 @@ from bandfuse.scenes.scene import Scene
 from bandfuse.solve.scores import judge
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.gather import Arrange, survey
+from bandfuse.survey.gather import survey
 from bandfuse.survey.missing import require_classes, require_noise
-from bandfuse.survey.scout import glance
 from bandfuse.survey.survey import Survey
-from bandfuse.training.arrange import Grouping, require_room, unique_target_names
+from bandfuse.training.arrange import require_room, unique_target_names
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model
 from bandfuse.training.settings import (
     assessing_of,
@@ -113,8 +111,14 @@ def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress:
         skip=config.skip_broken,
     )
     effort = Effort.of(config.threads, config.memory)
-    arrange = _arrange(grouping_of(config), scenes, effort, config.seed, skip=config.skip_broken)
-    surveyed = survey(scenes, arrange, effort, progress, inquiry_of(config, device))
+    grouping, targets = grouping_of(config), unique_target_names(scenes[0])
+    surveyed = survey(
+        scenes,
+        lambda bands, covariance: grouping.design(bands, targets, covariance),
+        effort,
+        progress,
+        inquiry_of(config, device),
+    )
     surveyed.messages[:0] = [text for some in fills for text in some]
     if "classes" in config.gathers:
         require_classes(scenes, config.labels, config.unlabelled, surveyed)
@@ -123,13 +127,6 @@ def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress:
     surveyed.messages.extend(_few_messages(config.goals, surveyed))
     require_room(config.goals, surveyed.design)
     return surveyed
-
-
-def _arrange(grouping: Grouping, scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool) -> Arrange:
-    """Makes the design of a table of bands. Pixels are looked at once, by rules that need them."""
-    targets = unique_target_names(scenes[0])
-    covariance = cache(lambda: glance(scenes, effort, seed, skip=skip).covariance)
-    return lambda bands: grouping.design(bands, targets, covariance)
 
 
 def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:

@@ -19,6 +19,7 @@ Each file is built on those before it::
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,10 @@ from bandfuse.raster.products.sentinel2 import SENTINEL2
 from bandfuse.spectral.headers import Stated, envi_list, parse_header
 from bandfuse.spectral.metadata import RasterTags, band_table
 
-__all__ = ["FORMATS", "PRODUCTS", "Format", "Product", "describe"]
+__all__ = ["FORMATS", "PRODUCTS", "Describe", "Format", "Product", "describe"]
+
+Describe = Callable[..., Raster]
+"""Describes files as :func:`describe` does. One with a memory opens each file once."""
 
 PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, ENMAP, DESIS, SENTINEL2)
 """The readers, in the order in which they are asked."""
