@@ -290,7 +290,7 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
     if classes and len(tally.by_stratum()) < 2:
         raise InputError("y parts nothing", got="1 class", expected="two or more classes")
     looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
-    return Survey(bands, made, [tally.total()], [tally], [grid], [], seen=Values.of(looked), looked=looked)
+    return Survey(bands, made, [tally.total()], [tally], [grid], (), seen=Values.of(looked), looked=looked)
 
 
 def _covariance(samples: _Samples, bands: Bands) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from bandfuse.applying.fuse import fuse_to
@@ -60,7 +61,7 @@ def write_run(
         (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
         valid = {} if config.no_fused else write_fused(scratch, trained, progress)
         empty = [text for path, n in valid.items() for text in empty_messages([path], [n])]
-        trained = trained.noting(empty)
+        trained = replace(trained, remarks=(*trained.remarks, *empty))
         report = report_of(trained, checksums.wait(progress))
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)

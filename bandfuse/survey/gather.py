@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-from bandfuse.errors import BandfuseError
+from bandfuse.errors import BandfuseError, is_transient
 from bandfuse.moments.gram import apart, enough, product_of
 from bandfuse.moments.moments import Moments, total
-from bandfuse.moments.tally import Question, Tally, reduce_windows
+from bandfuse.moments.tally import Question, Tally, Where, reduce_windows
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import AlignedReader, Reader, labelled, opened_selection
 from bandfuse.scenes.attempts import each
@@ -44,6 +43,7 @@ from bandfuse.survey.survey import Survey, block_grid
 NOT_DRAWN = "not read (--max-pixels)"
 """Why pixels are not used of which only some are wanted."""
 
+READ_TWICE = "the dead bands were not those seen in the first windows: the pixels were read a second time"
 
 Arrange = Callable[[Bands, Covariance], Design]
 """Makes the design from a band table, and the covariance of the bands for groups that see pixels."""
@@ -52,8 +52,8 @@ Arrange = Callable[[Bands, Covariance], Design]
 def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry) -> Survey:
     """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
 
-    A wrong guess costs one more pass, and is said in the messages. Where all bands of a scene are dead, this speaks
-    against the scene.
+    A wrong guess costs one more pass, and is said in the messages. Where all bands of a scene are
+    dead, this speaks against the scene.
 
     Parameters
     ----------
@@ -61,41 +61,53 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
 
     Raises
     ------
-    InputError : of the first scene that cannot be used. ScenesError : of all of them, if the inquiry skips.
+    InputError : of the first scene that cannot be used. ScenesError : of all, if the inquiry skips.
     """
-    keys = [s.key for s in scenes]
-    flagged, look_at = flagged_by_any(scenes), looking(scenes, effort, inquiry.seed, skip=inquiry.skip)
+    flagged = flagged_by_any(scenes)
+    look_at = looking(scenes, effort, inquiry.seed, skip=inquiry.skip)
     covariance = cache(lambda: glance(scenes, look_at).covariance)
     wanted = arrange(flagged, covariance).used
     looks = look_at(tuple(wanted))
-    guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
     samples, sources = [look.sample for look in looks], [flagged.source[p] for p in wanted]
     messages = pool_messages(scenes, samples, sources, any_units=inquiry.any_units, skip=inquiry.skip)
+    guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         require_bands(scenes, bands, wanted)
         design = arrange(bands, covariance)
-        inquiry = _settled(inquiry, [look.moments for look in looks], [wanted.index(p) for p in design.used])
-        tallies = _passes(scenes, wanted, design, effort, progress, inquiry)
-        pairs = list(zip(scenes, tallies, strict=True))
-        each(keys, pairs, lambda pair: require_bands_of(*pair, wanted), skip=inquiry.skip)
-        dead = [dead_of(t.census, wanted) for t in tallies]
-        if inquiry.skip:
-            require_alike(scenes, dead, len(wanted))
-        truth = common_reasons(scenes, dead)
+        moments, places = [look.moments for look in looks], [wanted.index(p) for p in design.used]
+        inquiry = _settled(inquiry, moments, places)
+        tallies = _gathered(scenes, wanted, design, effort, progress, inquiry)
+        truth = _dead(scenes, tallies, wanted, skip=inquiry.skip)
         if attempt == 2 or set(truth) == set(guess):
             break
-        messages.append("the dead bands were not those seen in the first windows: the pixels were read a second time")
+        messages.append(READ_TWICE)
         guess = truth
+    keys, pairs = [s.key for s in scenes], list(zip(scenes, tallies, strict=True))
     totals = each(keys, pairs, lambda pair: usable_moments(*pair), skip=inquiry.skip)
-    grids = [block_grid(s, len(scenes)) for s in scenes]
-    bands = flagged.dropping(truth)
-    looked = np.full((len(bands), sum(sample.shape[1] for sample in samples)), np.nan)
+    looked = np.full((len(flagged), sum(sample.shape[1] for sample in samples)), np.nan)
     looked[list(wanted)] = np.concatenate(samples, axis=1)
-    seen = values_of(looked, wanted, design, tallies, totals)
     return Survey(
-        bands, design, totals, tallies, grids, messages, inquiry.random_parts, inquiry.precision, seen, looked
-    )  # fmt: skip
+        bands=flagged.dropping(truth),
+        design=design,
+        scenes=totals,
+        tallies=tallies,
+        grids=[block_grid(s, len(scenes)) for s in scenes],
+        messages=tuple(messages),
+        random_parts=inquiry.random_parts,
+        precision=inquiry.precision,
+        seen=values_of(looked, wanted, design, tallies, totals),
+        looked=looked,
+    )
+
+
+def _dead(scenes: Sequence[Scene], tallies: Sequence[Tally], wanted: Sequence[int], *, skip: bool) -> dict[int, str]:
+    """The wanted bands that turned out dead in any scene; if scenes may be left out, none of them
+    takes too many bands from the others."""
+    dead = [dead_of(t.census, wanted) for t in tallies]
+    if skip:
+        require_alike(scenes, dead, len(wanted))
+    return common_reasons(scenes, dead)
 
 
 def values_of(
@@ -127,7 +139,25 @@ def _targets_of(scene: Scene) -> int:
     return 0 if scene.target is None else len(target_bands(scene.target))
 
 
-def _passes(
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What a pass does: a scene and its number, the bands that are wanted and those that are used,
+    what is asked, and the blocks of the scene: all, or those between two row edges."""
+
+    scene: Scene
+    number: int
+    wanted: Sequence[int]
+    design: Design
+    inquiry: Inquiry
+    grid: BlockGrid
+    rows: tuple[int, int] | None = None
+
+    def parts(self) -> list[Task]:
+        """One for each row of blocks."""
+        return [replace(self, rows=rows) for rows in pairwise(self.grid.row_edges)]
+
+
+def _gathered(
     scenes: Sequence[Scene],
     wanted: Sequence[int],
     design: Design,
@@ -135,110 +165,114 @@ def _passes(
     progress: Progress,
     inquiry: Inquiry,
 ) -> list[Tally]:
-    """Gather all scenes; elsewhere each row of blocks is a part of its own."""
-    own = [inquiry.of_scene(scene, scenes) for scene in scenes]
-    grids = [block_grid(scene, len(scenes)) for scene in scenes]
-    keys, numbers = [s.key for s in scenes], range(len(scenes))
-    if effort.spread is None:
-
-        def gather(i: int) -> Tally:
-            return _pass(scenes[i], i, wanted, design, effort, own[i], grids[i], progress=progress)
-
-        return each(keys, numbers, gather, skip=inquiry.skip)
+    """The tallies of all scenes, each of which must hold data."""
     tasks = [
-        (scene, i, wanted, design, effort.alone, own[i], grids[i], rows)
-        for i, scene in enumerate(scenes)
-        for rows in pairwise(grids[i].row_edges)
+        Task(s, i, wanted, design, inquiry.of_scene(s, scenes), block_grid(s, len(scenes)))
+        for i, s in enumerate(scenes)
     ]
-    found: list[list[Tally | BandfuseError]] = [[] for _ in scenes]
-    work = _pass_or_error if inquiry.skip else _pass
-    results: Iterator[Tally | BandfuseError] = effort.spread(work, tasks)
-    for task, part in zip(tasks, progress(results, total=len(tasks), label="read elsewhere"), strict=True):
-        found[task[1]].append(part)
+    done = _done_by_others(tasks, effort, progress)
 
-    def joined(i: int) -> Tally:
-        """The parts; if they have been asked for before, what is done here in their place."""
-        parts, found[i] = found[i], []
-        if not parts:
-            return _pass(scenes[i], i, wanted, design, effort, own[i], grids[i], progress=progress)
-        return _joined(parts, own[i].sample)
+    def gather(task: Task) -> Tally:
+        tally = _joined(done[task.number], task.inquiry.sample)
+        if tally is None:
+            tally = _pass(task, effort, progress)
+        require_bands_of(task.scene, tally, wanted)
+        return tally
 
-    return each(keys, numbers, joined, skip=inquiry.skip)
+    return each([s.key for s in scenes], tasks, gather, skip=inquiry.skip)
 
 
-def _pass_or_error(*task: Any) -> Tally | BandfuseError:
+def _done_by_others(tasks: Sequence[Task], effort: Effort, progress: Progress) -> list[list[Tally | BandfuseError]]:
+    """By scene the parts that others did, each a row of blocks; empty where there are no others."""
+    done: list[list[Tally | BandfuseError]] = [[] for _ in tasks]
+    if effort.spread is None:
+        return done
+    parts = [part for task in tasks for part in task.parts()]
+    work = _pass_or_error if tasks[0].inquiry.skip else _pass
+    results: Iterator[Tally | BandfuseError] = effort.spread(work, [(part, effort.alone) for part in parts])
+    shown = progress(results, total=len(parts), label="read elsewhere")
+    for part, result in zip(parts, shown, strict=True):
+        done[part.number].append(result)
+    return done
+
+
+def _pass_or_error(task: Task, effort: Effort) -> Tally | BandfuseError:
     """A part, or why there is none: the other parts go on."""
     try:
-        return _pass(*task)
+        return _pass(task, effort)
     except BandfuseError as error:
         return error
 
 
-def _joined(parts: Sequence[Tally | BandfuseError], sample: int) -> Tally:
-    """The parts of a scene together.
+def _joined(parts: Sequence[Tally | BandfuseError], sample: int) -> Tally | None:
+    """The parts of a scene together; None where there are none, or one is worth another try.
 
     Raises
     ------
     BandfuseError : of the first part that failed.
     """
-    whole = []
-    for part in parts:
-        if isinstance(part, BandfuseError):
-            raise part
-        whole.append(part)
-    return Tally.joined(whole, sample)
+    error = next((part for part in parts if isinstance(part, BandfuseError)), None)
+    if error is not None and not is_transient(error):
+        raise error
+    whole = [part for part in parts if isinstance(part, Tally)]
+    return Tally.joined(whole, sample) if whole and error is None else None
 
 
-def _pass(
-    scene: Scene,
-    number: int,
-    wanted: Sequence[int],
-    design: Design,
-    effort: Effort,
-    inquiry: Inquiry,
-    grid: BlockGrid,
-    rows: tuple[int, int] | None = None,
-    *,
-    progress: Progress = silent,
-) -> Tally:
-    """Gather one scene, or the blocks between two row edges of its grid."""
-    place = {p: i for i, p in enumerate(wanted)}
-    product = product_of(inquiry.precision, inquiry.device)
-    if inquiry.squares_only and len(design.parts()) > 1:
-        product = apart(product, design.parts())
+def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
+    """Gather one scene, or a part of it."""
+    scene = task.scene
     with (
         opened_selection(scene.where) as where,
-        scene.reader(wanted, target=True) as reader,
+        scene.reader(task.wanted, target=True) as reader,
         nullcontext(reader) if scene.labels is None else _labelled(reader, scene) as source,
     ):
-        question = Question(
-            n_bands=len(wanted),
-            n_targets=_targets_of(scene),
-            used=tuple(place[p] for p in design.used),
-            grid=grid,
-            scene=number,
-            seed=inquiry.seed,
-            sample=inquiry.sample,
-            where=where,
-            classes=scene.labels is not None,
-            noise=inquiry.noise,
-            random_parts=inquiry.random_parts,
-            product=product,
-        )
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
-        pixels = scene.shape[0] * scene.shape[1]
-        if inquiry.most is None or inquiry.most >= pixels:
-            windows: Sequence[Window] = effort.windows(scene.shape, scene.grid.stored, weight)
-        else:
-            parts = drawn(scene.shape, scene.grid.stored, inquiry.most, inquiry.seed)
-            windows = plan_parts(parts, scene.grid.stored, weight, effort.window_bytes)
-        if rows is not None:
-            windows, pixels = _between(windows, rows), (rows[1] - rows[0]) * scene.shape[1]
+        windows, pixels = _windows(task, effort, weight)
         tally = reduce_windows(
-            source, question, windows, threads=effort.threads, progress=progress, label=f"read {scene.key}"
+            source,
+            _question(task, where),
+            windows,
+            threads=effort.threads,
+            progress=progress,
+            label=f"read {scene.key}",
         )
         tally.invalid[NOT_DRAWN] = pixels - pixels_of(windows)
         return tally
+
+
+def _question(task: Task, where: Where | None) -> Question:
+    """What is asked of the pixels of a scene."""
+    inquiry, design = task.inquiry, task.design
+    place = {p: i for i, p in enumerate(task.wanted)}
+    product = product_of(inquiry.precision, inquiry.device)
+    if inquiry.squares_only and len(design.parts()) > 1:
+        product = apart(product, design.parts())
+    return Question(
+        n_bands=len(task.wanted),
+        n_targets=_targets_of(task.scene),
+        used=tuple(place[p] for p in design.used),
+        grid=task.grid,
+        scene=task.number,
+        seed=inquiry.seed,
+        sample=inquiry.sample,
+        where=where,
+        classes=task.scene.labels is not None,
+        noise=inquiry.noise,
+        random_parts=inquiry.random_parts,
+        product=product,
+    )
+
+
+def _windows(task: Task, effort: Effort, weight: int) -> tuple[Sequence[Window], int]:
+    """What is read, of so many bytes a pixel, and how many pixels there are."""
+    shape, stored, most = task.scene.shape, task.scene.grid.stored, task.inquiry.most
+    windows: Sequence[Window] = effort.windows(shape, stored, weight)
+    if most is not None and most < shape[0] * shape[1]:
+        parts = drawn(shape, stored, most, task.inquiry.seed)
+        windows = plan_parts(parts, stored, weight, effort.window_bytes)
+    if task.rows is None:
+        return windows, shape[0] * shape[1]
+    return _between(windows, task.rows), (task.rows[1] - task.rows[0]) * shape[1]
 
 
 def _between(windows: Sequence[Window], rows: tuple[int, int]) -> Sequence[Window]:

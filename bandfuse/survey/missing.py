@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bandfuse.errors import InputError, shorten
+from bandfuse.errors import InputError, ScenesError, shorten
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.tally import MOST_STRATA, Tally
-from bandfuse.raster import OUTSIDE
-from bandfuse.scenes.attempts import each
+from bandfuse.raster import OUTSIDE, Labels
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.spectral.bands import Bands
 from bandfuse.survey.survey import Survey
@@ -54,8 +53,10 @@ def require_noise(survey: Survey) -> None:
         )
 
 
-def require_classes(scenes: Sequence[Scene], files: Sequence[str], unlabelled: Sequence[int], survey: Survey) -> None:
-    """Labels must hold two classes. What is doubtful of them is added to the messages.
+def require_classes(
+    scenes: Sequence[Scene], files: Sequence[str], unlabelled: Sequence[int], survey: Survey
+) -> list[str]:
+    """Labels must hold two classes. Gives what a user should know of them.
 
     Raises
     ------
@@ -78,14 +79,21 @@ def require_classes(scenes: Sequence[Scene], files: Sequence[str], unlabelled: S
         )
     every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
     empty = sorted(every - {*classes, *labels.unlabelled, *unlabelled})
+    return _class_messages(classes, empty, labels)
+
+
+def _class_messages(classes: Mapping[int, Moments], empty: Sequence[int], labels: Labels) -> list[str]:
+    """Classes that are left out, are small, or may be none."""
+    messages = []
     if empty:
         names = shorten(map(labels.name, empty))
-        survey.messages.append(f"classes without a pixel that counts, left out: {names}")
-    small = [f"{labels.name(number)} ({m.count})" for number, m in classes.items() if m.count < FEW]
+        messages.append(f"classes without a pixel that counts, left out: {names}")
+    small = [f"{labels.name(n)} ({m.count})" for n, m in classes.items() if m.count < FEW]
     if small:
-        survey.messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
+        messages.append(f"classes with few pixels: {shorten(small)}; their scores mean little")
     if 0 in classes:
-        survey.messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
+        messages.append("class 0 counts as a class: leave it out with --unlabelled 0 if it is none")
+    return messages
 
 
 def dead_of(census: Census, wanted: Sequence[int]) -> dict[int, str]:
@@ -151,16 +159,18 @@ def require_alike(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]], wa
     """
     count = Counter(position for found in dead for position in found)
 
-    def require(pair: tuple[Scene, Mapping[int, str]]) -> None:
-        scene, found = pair
+    reasons: dict[str, str] = {}
+    for scene, found in zip(scenes, dead, strict=True):
         own = [position for position in found if 2 * count[position] <= len(dead)]
         if 2 * len(own) > wanted:
-            raise InputError(
+            bands = shorten(scene.bands.label(i) for i in own)
+            error = InputError(
                 f"scene {scene.key!r} lacks bands that most others have",
-                got=f"{len(own)} of {wanted} bands dead: {shorten(scene.bands.label(i) for i in own)}",
+                got=f"{len(own)} of {wanted} bands dead: {bands}",
             )
-
-    each([s.key for s in scenes], list(zip(scenes, dead, strict=True)), require, skip=True)
+            reasons[scene.key] = str(error)
+    if reasons:
+        raise ScenesError(reasons)
 
 
 def _require_targets(scene: Scene, tally: Tally) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -57,19 +58,19 @@ def _compared(
     if len(sizes) < 2:
         return []
     middle = sorted(sizes, key=lambda i: sizes[i])[(len(sizes) - 1) // 2]
-    messages: list[str] = []
 
-    def require(i: int) -> None:
+    def compared(i: int) -> list[str]:
         if i not in sizes or i == middle:
-            return
+            return []
         found = unlike(every[i], every[middle], (sources, sources), others=f"those of {scenes[middle].key!r}")
         if found.grave and not any_units:
             raise _error(f"{what} {scenes[i].key!r}", found, odd.get(scenes[i].key, ()))
         if found.grave or not 1 / WORTH_SAYING < found.factor < WORTH_SAYING:
-            messages.append(f"{what} {scenes[i].key!r}: {found.text}")
+            return [f"{what} {scenes[i].key!r}: {found.text}"]
+        return []
 
-    each([scene.key for scene in scenes], range(len(scenes)), require, skip=skip)
-    return messages
+    keys = [scene.key for scene in scenes]
+    return [*chain(*each(keys, range(len(scenes)), compared, skip=skip))]
 
 
 def _error(what: str, found: Unlike, odd: Sequence[str]) -> MismatchError:

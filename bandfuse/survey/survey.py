@@ -55,7 +55,7 @@ class Survey:
     scenes: list[Moments]
     tallies: list[Tally]
     grids: list[BlockGrid]
-    messages: list[str]
+    messages: tuple[str, ...]
     random_parts: int = 0
     precision: str = "float64"
     seen: Values | None = None

@@ -6,6 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
@@ -82,7 +83,7 @@ def learn(
     """
     started = time.perf_counter()
     device = device_of(config.device)
-    surveyed = _survey(config, scenes, device, progress)
+    surveyed, remarks = _survey(config, scenes, device, progress)
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
     _load(how)
@@ -92,18 +93,19 @@ def learn(
     # for each other.
     with threadpool_limits(limits=1, user_api="blas"):
         if config.pooling == "auto":
-            how = _pooled(how, assessing, scenes, surveyed, progress)
+            how, pooling = _pooled(how, assessing, scenes, surveyed, progress)
+            remarks.append(pooling)
         choices = plan(assessing, surveyed, progress) if config.assessed else None
         model, fits = fit_model(how, scenes, surveyed, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
-    surveyed.messages.extend(trust.messages)
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
     times = read - started, time.perf_counter() - read
-    return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust)
+    remarks.extend(trust.messages)
+    return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust, tuple(remarks))
 
 
-def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress: Progress) -> Survey:
-    """The pass over the pixels, and what is refused or said because of them."""
+def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress: Progress) -> tuple[Survey, list[str]]:
+    """The pass over the pixels, and what a user should know of them."""
     fills = each(
         [scene.key for scene in scenes],
         scenes,
@@ -119,14 +121,13 @@ def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress:
         progress,
         inquiry_of(config, device),
     )
-    surveyed.messages[:0] = [text for some in fills for text in some]
+    remarks = [*chain(*fills), *surveyed.messages]
     if "classes" in config.gathers:
-        require_classes(scenes, config.labels, config.unlabelled, surveyed)
+        remarks += require_classes(scenes, config.labels, config.unlabelled, surveyed)
     if "noise" in config.gathers:
         require_noise(surveyed)
-    surveyed.messages.extend(_few_messages(config.goals, surveyed))
     require_room(config.goals, surveyed.design)
-    return surveyed
+    return surveyed, [*remarks, *_few_messages(config.goals, surveyed)]
 
 
 def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:
@@ -158,9 +159,9 @@ def _pooled(
     scenes: Sequence[Scene],
     survey: Survey,
     progress: Progress,
-) -> Fitting:
+) -> tuple[Fitting, str]:
     """With the pooling of the least error on held-out blocks of every scene, when its common and
-    own weights are learned from the rest."""
+    own weights are learned from the rest; and what is said of it."""
     descent = replace(how.descent, starts=1, optimizer="lbfgs", init="auto", lr=None, schedule=None)
     names, peak = [scene.names for scene in scenes], peak_of(survey)
     errors: dict[float, float] = {}
@@ -175,8 +176,7 @@ def _pooled(
             errors[strength] = sum(-(row["r2"] or 0.0) for row in judge(pairs, peak).outputs)
     chosen = min(errors, key=lambda strength: errors[strength]) if errors else 0.0
     why = "on held-out blocks" if errors else "as there are too few blocks to hold any out"
-    survey.messages.append(f"pooling {chosen:g} was chosen {why}")
-    return replace(how, pooling=chosen)
+    return replace(how, pooling=chosen), f"pooling {chosen:g} was chosen {why}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,8 @@ class Trained:
     """A finished training before it is written.
 
     ``fits``: one, or one of each scene with weights of its own. ``plan``: how a regression is
-    regularised, None where nothing was chosen. ``left_out``: why, by key of a scene.
+    regularised, None where nothing was chosen. ``remarks``: what a user should know of the pixels
+    and of the fit. ``left_out``: why, by key of a scene.
     """
 
     config: TrainConfig
@@ -38,6 +38,7 @@ class Trained:
     device: str
     plan: Plan | None
     trust: Assessment
+    remarks: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -49,7 +50,7 @@ class Trained:
     def messages(self) -> list[str]:
         """What a user should know, each once: of the scenes, of the pass over them, of the fit."""
         without_bands = lacking(self.config.groups, self.survey.bands)
-        texts = [*self._of_scenes(), *self.survey.messages, without_bands, *self._of_fit()]
+        texts = [*self._of_scenes(), *self.remarks, without_bands, *self._of_fit()]
         return list(dict.fromkeys(filter(None, texts)))
 
     def _of_scenes(self) -> list[str]:
@@ -65,11 +66,6 @@ class Trained:
         optimizer, steps = self.config.optimizer, self.config.steps
         limits = limit_messages(optimizer, steps, self.fits, names)
         return [*stop_messages(self.fits, names), *limits, *zero_messages(names, self.model.common.matrix)]
-
-    def noting(self, texts: Sequence[str]) -> Trained:
-        """The same training with more messages of its pixels."""
-        survey = replace(self.survey, messages=[*self.survey.messages, *texts])
-        return replace(self, survey=survey)
 
 
 def _swapped(scene: Scene) -> list[str]:

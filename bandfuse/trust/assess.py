@@ -78,7 +78,8 @@ class Assessment:
     ``needed``: which bands would do; ``train``: scores on the training pixels, of objectives without a target;
     ``intervals``: (K, used) bounds of gain · W, by scene key, those of the common weights under the empty one; none
     without blocks to draw or folds. ``method``: how the intervals were found. ``lines`` or ``models``: what was learned
-    without each fold, where the exact solution stands for the training and where it was done again; for regression."""
+    without each fold, where the exact solution stands for the training and where it was done again; for regression.
+    ``messages``: what a user should know of the folds."""
 
     holdout: Judged | None
     table: Table
