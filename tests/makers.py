@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from rasters import spectra, wavelengths, write_tiff
 
 from bandfuse.model.fusion import Fusion
@@ -19,6 +21,7 @@ from bandfuse.moments.moments import Moments, total
 from bandfuse.solve import layout
 from bandfuse.spectral import groups
 from bandfuse.spectral.bands import Bands
+from bandfuse.streaming.budget import Effort
 from bandfuse.trust.fold_problems import Terms
 from bandfuse.trust.folds import folds
 from bandfuse.trust.penalty import ties
@@ -88,6 +91,15 @@ def pickled(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Itera
     results = [pickle.loads(pickle.dumps(work(*pickle.loads(pickle.dumps(task))))) for task in reversed(tasks)]
     pickled.seen.append((work.__name__, len(tasks)))  # type: ignore[attr-defined]
     yield from reversed(results)
+
+
+@contextmanager
+def in_parts() -> Iterator[None]:
+    """Within this, commands have passes over scenes done in parts, as a batch on a cluster does."""
+    whole = Effort.of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Effort, "of", lambda threads, memory, _=None: whole(threads, memory, pickled))
+        yield
 
 
 @dataclass

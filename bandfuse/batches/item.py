@@ -17,7 +17,6 @@ from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.results import Scores
-from bandfuse.streaming.budget import elsewhere
 from bandfuse.streaming.stream import Spread
 
 T = TypeVar("T")
@@ -28,10 +27,12 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True)
 class Share:
-    """What one of several workers may take: threads, and megabytes for pixels (None: as one alone)."""
+    """What one of several workers may take: threads, and megabytes for pixels (None: as one
+    alone). ``spread``: has passes over pixels done in parts by others."""
 
     threads: int | None = None
     memory: int | None = None
+    spread: Spread | None = None
 
 
 def ticking(unwanted: Callable[[], bool]) -> Progress:
@@ -50,12 +51,6 @@ def work_all(items: Sequence[Item], share: Share, progress: Progress = silent) -
     """Do items one after the other."""
     every = progress(items, total=len(items), label="items")
     return [work(item, share, progress) for item in every]
-
-
-def work_in_parts(items: Sequence[Item], share: Share, spread: Spread, progress: Progress) -> list[Found]:
-    """Do items, their passes over pixels in parts by others."""
-    with elsewhere(spread):
-        return work_all(items, share, progress)
 
 
 def work(item: Item, share: Share, progress: Progress = silent) -> Found:
@@ -102,7 +97,8 @@ def _train(item: Item, share: Share, progress: Progress) -> Found:
     from bandfuse.tools.train import train
 
     ready = partial(_claim, item, progress)
-    report, messages = train(TrainConfig(**_settings(item, share)), progress, ready=ready)
+    config = TrainConfig(**_settings(item, share))
+    report, messages = train(config, progress, ready=ready, spread=share.spread)
     scores = _mean(report.scores.holdout or report.scores.train)
     sums = {file.path: file.sha256 for file in report.inputs}
     return {
@@ -115,7 +111,8 @@ def _apply(item: Item, share: Share, progress: Progress) -> Found:
     from bandfuse.tools.apply import apply
 
     ready = partial(_claim, item, progress)
-    result = apply(str(item.weights), ApplyConfig(**_settings(item, share)), progress, ready=ready)
+    config = ApplyConfig(**_settings(item, share))
+    result = apply(str(item.weights), config, progress, ready=ready, spread=share.spread)
     return {"scores": {"valid_share": result.valid_share}, "messages": result.messages}
 
 

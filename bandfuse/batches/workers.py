@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bandfuse.batches.fingerprints import size_of
-from bandfuse.batches.item import Found, Share, ticking, work_all, work_in_parts
+from bandfuse.batches.item import Found, Share, ticking, work_all
 from bandfuse.batches.plan import Item
 from bandfuse.files.unraisable import log_latin
 from bandfuse.streaming.budget import Effort
@@ -88,7 +88,7 @@ class Crew:
         """Have items done: a big one here, its passes in parts by a cluster's workers."""
         if self.spread is not None and is_big(items[0]):
             progress = ticking(self.stopped.is_set)
-            return self.near.submit(work_in_parts, items, self.share, self.spread, progress)
+            return self.near.submit(work_all, items, replace(self.share, spread=self.spread), progress)
         return self.executor.submit(self.work, items, self.share)
 
     def wait(self, futures: Collection[Future[list[Found]]]) -> list[Future[list[Found]]]:

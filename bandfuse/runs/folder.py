@@ -20,7 +20,6 @@ from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.runs.page import page, write_texts
 from bandfuse.runs.record import report_of
-from bandfuse.streaming.budget import Effort
 from bandfuse.training.trained import Trained
 
 RUN_FILE = "weights.safetensors"
@@ -74,12 +73,11 @@ def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Pat
     """Write ``fused.tif``, or ``<scene>.fused.tif`` for several scenes. Gives the number of valid
     pixels by file."""
     config = trained.config
-    effort = Effort.of(config.threads, config.memory)
     single = len(trained.scenes) + len(trained.left_out) == 1
     valid = {}
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
         fusion, encoding = trained.model.fusion(scene.names), Encoding()
         item = stac.beside(path, scene.grid, fusion.outputs, encoding) if config.stac else None
-        valid[path], _ = fuse_to(path, scene, fusion, encoding, effort, progress, beside=item)
+        valid[path], _ = fuse_to(path, scene, fusion, encoding, trained.effort, progress, beside=item)
     return valid

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +26,9 @@ class Effort:
     spread: Spread | None = None
 
     @classmethod
-    def of(cls, threads: int | None, memory: int | None) -> Effort:
+    def of(cls, threads: int | None, memory: int | None, spread: Spread | None = None) -> Effort:
         """All usable cores if no number of threads is given; without a memory a share of what is free, but no more
         than makes a pass any quicker."""
-        spread = _ELSEWHERE.get()
         return cls(threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)), spread)
 
     @property
@@ -47,19 +44,6 @@ class Effort:
     def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> Tiles:
         """The windows of a whole scene."""
         return plan(shape, stored, bytes_per_pixel, self.window_bytes)
-
-
-_ELSEWHERE: ContextVar[Spread | None] = ContextVar("elsewhere", default=None)
-
-
-@contextmanager
-def elsewhere(spread: Spread) -> Iterator[None]:
-    """Within this, passes over scenes are done in parts by others. The bits of the results are the same."""
-    token = _ELSEWHERE.set(spread)
-    try:
-        yield
-    finally:
-        _ELSEWHERE.reset(token)
 
 
 def free_memory() -> int:

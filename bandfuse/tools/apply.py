@@ -39,6 +39,7 @@ from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, input_remarks, open_scene
 from bandfuse.scenes.value_ranges import in_units, require_inputs
 from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import Spread
 
 
 def apply(
@@ -48,27 +49,27 @@ def apply(
     *,
     keep: Sequence[Path] = (),
     ready: Ready | None = None,
+    spread: Spread | None = None,
 ) -> ApplyResult:
     """Fuse scenes with the weights in a file.
 
     Outputs never take the place of inputs, nor of the files in ``keep``. ``ready`` is given the
-    scratch folder of each output before that takes its place.
+    scratch folder of each output before that takes its place. ``spread``: has parts of a scene
+    fused by others.
 
     Raises
     ------
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     started = time.perf_counter()
-    device = device_of(config.device)
-    model = load(weights)
+    device, model = device_of(config.device), load(weights)
     here = places(config.scenes, config.source, [])
     scenes = [in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in here]
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
-    effort = Effort.of(config.threads, config.memory)
+    effort = Effort.of(config.threads, config.memory, spread)
     inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
-    fusions, remarks, seen = [], [], []
-    moves = Moves(config.min_coverage)
+    fusions, remarks, seen, moves = [], [], [], Moves(config.min_coverage)
     for scene, path in zip(scenes, outputs, strict=True):
         fusion, told = _fitting(weights, model, scene, config, moves, effort)
         fusions.append(fusion)

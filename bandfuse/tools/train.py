@@ -16,6 +16,8 @@ from bandfuse.results import TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.scenes.opening import open_scenes
 from bandfuse.spectral.sensors import is_file
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import Spread
 from bandfuse.training.learn import learn_from
 from bandfuse.training.settings import resolve, with_loss
 
@@ -30,6 +32,7 @@ def train(
     loss: LossFunction | None = None,
     keep: Sequence[Path] = (),
     ready: Ready | None = None,
+    spread: Spread | None = None,
 ) -> tuple[TrainReport, list[str]]:
     """Learn weights and write the run folder. Gives the report, and messages for the user.
 
@@ -38,6 +41,7 @@ def train(
     loss : a loss of your own for regression: ``loss(y, target)`` of two (N, K) tensors gives (N,) or a scalar.
     keep : further files that the run must not take the place of.
     ready : is given the scratch folder of the run before that takes its place.
+    spread : has the passes over pixels done in parts by others; the bits are the same.
 
     Raises
     ------
@@ -51,7 +55,8 @@ def train(
     scenes = opened.scenes
     seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums:
-        trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start)
+        effort = Effort.of(config.threads, config.memory, spread)
+        trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start, effort=effort)
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 
 

@@ -56,11 +56,12 @@ def learn_from(
     *,
     loss: LossFunction | None = None,
     once_read: OnceRead = lambda files: None,
+    effort: Effort | None = None,
 ) -> Trained:
     """:func:`learn`, again without the scenes that turn out broken if they may be left out."""
     while True:
         try:
-            trained = learn(config, opened.scenes, progress, loss=loss, once_read=once_read)
+            trained = learn(config, opened.scenes, progress, loss=loss, once_read=once_read, effort=effort)
         except ScenesError as error:
             opened = opened.without(error.reasons)
         else:
@@ -74,6 +75,7 @@ def learn(
     *,
     loss: LossFunction | None = None,
     once_read: OnceRead = lambda files: None,
+    effort: Effort | None = None,
 ) -> Trained:
     """Learn weights with resolved settings; nothing is written.
 
@@ -83,7 +85,8 @@ def learn(
     """
     started = time.perf_counter()
     device = device_of(config.device)
-    surveyed, remarks = _survey(config, scenes, device, progress)
+    effort = effort or Effort.of(config.threads, config.memory)
+    surveyed, remarks = _survey(config, scenes, device, effort, progress)
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
     _load(how)
@@ -104,7 +107,9 @@ def learn(
     return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust, tuple(remarks))
 
 
-def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress: Progress) -> tuple[Survey, list[str]]:
+def _survey(
+    config: TrainConfig, scenes: Sequence[Scene], device: str, effort: Effort, progress: Progress
+) -> tuple[Survey, list[str]]:
     """The pass over the pixels, and what a user should know of them."""
     fills = each(
         [scene.key for scene in scenes],
@@ -112,7 +117,6 @@ def _survey(config: TrainConfig, scenes: Sequence[Scene], device: str, progress:
         lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True),
         skip=config.skip_broken,
     )
-    effort = Effort.of(config.threads, config.memory)
     grouping, targets = grouping_of(config), unique_target_names(scenes[0])
     surveyed = survey(
         scenes,

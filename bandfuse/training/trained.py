@@ -38,6 +38,7 @@ class Trained:
     device: str
     plan: Plan | None
     trust: Assessment
+    effort: Effort
     remarks: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 

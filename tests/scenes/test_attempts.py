@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import same_bits
-from makers import pickled
+from makers import in_parts, pickled
 from rasters import cli, ok, spectra, write_tiff
 
 from bandfuse.errors import InputError, ScenesError, is_transient
 from bandfuse.scenes.attempts import each, misfits
-from bandfuse.streaming.budget import elsewhere
 
 SHAPE = (200, 12)
 QUICK = ("--no-report", "--no-fused", "--folds", 0, "--constraint", "free")
@@ -139,7 +138,7 @@ def test_in_parts_by_others_it_is_the_same(tmp_path: Path) -> None:
     cut_short(tmp_path, "s1")
     whole = trained(tmp_path, "whole", "--skip-broken")
     pickled.seen = []  # type: ignore[attr-defined]
-    with elsewhere(pickled):
+    with in_parts():
         parts = trained(tmp_path, "parts", "--skip-broken")
     assert "_pass_or_error" in [name for name, _ in pickled.seen]  # type: ignore[attr-defined]
     same_bits((whole / "weights.safetensors").read_bytes(), (parts / "weights.safetensors").read_bytes())

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import rasterio
 from helpers import same_bits
-from makers import pickled
+from makers import in_parts, pickled
 from rasters import ok, read, spectra, write_tiff
 
-from bandfuse.streaming.budget import Effort, elsewhere
+from bandfuse.streaming.budget import Effort
 
 
 @pytest.fixture
 def parts() -> Iterator[list[tuple[str, int]]]:
     pickled.seen = []  # type: ignore[attr-defined]
-    with elsewhere(pickled):
+    with in_parts():
         yield pickled.seen  # type: ignore[attr-defined]
 
 
@@ -78,7 +78,7 @@ def test_several_scenes_and_clipped_values(tmp_path: Path, request: pytest.Fixtu
         same_bits(a.read(), b.read())
 
 
-def test_parts_are_not_parted_again(parts: list[tuple[str, int]]) -> None:
-    effort = Effort.of(4, 64)
+def test_parts_are_not_parted_again() -> None:
+    effort = Effort.of(4, 64, pickled)
     assert effort.spread is pickled
     assert effort.alone == Effort(1, 64)
