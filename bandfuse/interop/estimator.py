@@ -39,6 +39,7 @@ from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import blocks
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import Window
+from bandfuse.survey.missing import dead_of, learnable
 from bandfuse.survey.survey import BLOCKS_PER_SIDE, Survey
 from bandfuse.training.arrange import Grouping, require_room
 from bandfuse.training.fitting import fit_model
@@ -272,7 +273,7 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
     wanted = arrange(bands).used
     x = samples.array[list(wanted)]
     census = Census.of(x, np.isfinite(x), len(wanted))
-    bands = bands.dropping({wanted[i]: why for i, why in census.dead(len(wanted)).items()})
+    bands = bands.dropping(dead_of(census, wanted))
     if not bands.good[list(wanted)].any():
         raise InputError("no band can be used", got="bands that are constant or empty", expected="bands with data")
     made = arrange(bands)
@@ -285,12 +286,11 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
     effort = Effort.of(None, None)
     windows = effort.windows(shape, shape, 8 * len(samples.array))
     tally = reduce_windows(samples, question, windows, threads=effort.threads)
-    if tally.used < 2:
-        raise InputError("there are too few samples", got=f"{tally.used} without NaN", expected="at least 2")
+    moments = learnable(tally, "X", shape[1], unit="samples")
     if classes and len(tally.by_stratum()) < 2:
         raise InputError("y parts nothing", got="1 class", expected="two or more classes")
     looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
-    return Survey(bands, made, [tally.total()], [tally], [grid], (), seen=Values.of(looked), looked=looked)
+    return Survey(bands, made, [moments], [tally], [grid], (), seen=Values.of(looked), looked=looked)
 
 
 def _covariance(samples: _Samples, bands: Bands) -> Floats:

@@ -191,19 +191,35 @@ def _require_targets(scene: Scene, tally: Tally) -> None:
 def usable_moments(scene: Scene, tally: Tally) -> Moments:
     """The moments of a scene; it must have pixels, and numbers that can be squared."""
     _require_targets(scene, tally)
+    pixels = scene.shape[0] * scene.shape[1]
+    return learnable(tally, f"scene {scene.key!r}", pixels, look="Look at it with bandfuse info")
+
+
+def learnable(tally: Tally, what: str, size: int, *, unit: str = "pixels", look: str = "") -> Moments:
+    """The moments of what can be learned from.
+
+    Parameters
+    ----------
+    what : is named in errors, and holds ``size`` pixels, which are called by their ``unit``.
+    look : how a user can look at it.
+
+    Raises
+    ------
+    InputError : too few pixels count, or numbers are too large to be squared.
+    """
     if tally.used < 2:
         reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
         raise InputError(
-            f"scene {scene.key!r} has no pixels to learn from",
-            got=f"{tally.used} usable of {scene.shape[0] * scene.shape[1]} pixels ({reasons or 'too small'})",
-            expected="at least 2 pixels that are valid in all used bands and the target",
-            remedy="Look at it with bandfuse info; leave out bands that hold no data.",
+            f"{what} has no {unit} to learn from",
+            got=f"{tally.used} usable of {size} {unit} ({reasons or 'too small'})",
+            expected=f"at least 2 {unit} that are valid in all used bands and the target",
+            remedy=look and f"{look}; leave out bands that hold no data.",
         )
     moments = tally.total()
     if not np.isfinite(moments.scatter).all():
         raise InputError(
-            f"scene {scene.key!r} holds numbers whose squares overflow",
+            f"{what} holds numbers whose squares overflow",
             expected="numbers below 1e150 in size",
-            remedy="Is a fill value not declared as nodata? Look at it with bandfuse info.",
+            remedy=look and f"Is a fill value not declared as nodata? {look}.",
         )
     return moments

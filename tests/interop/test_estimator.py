@@ -128,6 +128,16 @@ def test_a_dead_band_is_left_out_and_a_data_frame_keeps_its_names() -> None:
     assert made.transform(frame).columns.tolist() == ["low", "high"]
 
 
+def test_samples_that_cannot_be_learned_from_are_refused_as_by_a_training() -> None:
+    x = samples()
+    x[3, 2] = 1e200
+    with pytest.raises(ValueError, match="X holds numbers whose squares overflow"):
+        BandFuser().fit(x, x[:, 0])
+    x[1:] = np.nan
+    with pytest.raises(ValueError, match=r"X has no samples to learn from; got 1 usable of \d+"):
+        BandFuser().fit(x, np.arange(float(len(x))))
+
+
 @pytest.mark.parametrize(
     ("given", "y", "says"),
     [
