@@ -104,7 +104,7 @@ def learn(
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
-    return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust, tuple(remarks))
+    return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust, effort, tuple(remarks))
 
 
 def _survey(

@@ -11,6 +11,7 @@ from bandfuse.model.model import Model
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.scene import Scene, left_out_messages, target_bands
 from bandfuse.spectral.groups import lacking
+from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.messages import limit_messages, stop_messages, zero_messages
 from bandfuse.trust.assess import Assessment, Plan
