@@ -258,3 +258,12 @@ def ok(*arguments: object) -> Done:
     done = cli(*arguments)
     assert done.code == 0, done.err
     return done
+
+
+def refused(folder: Path, *arguments: object) -> str:
+    """Train must fail with exit code 2 and leave nothing; what it says."""
+    before = listing(folder)
+    done = cli("train", *arguments, "-o", folder / "run")
+    assert done.code == 2, done.err
+    assert listing(folder) == before
+    return " ".join(done.err.split())

@@ -10,7 +10,7 @@ from bandfuse.spectral.bands import Bands
 
 
 def band_tags(bands: Bands) -> list[dict[str, str]]:
-    """The tags of each band: wavelength and FWHM in nm at full precision, and the good-band flag."""
+    """The tags of each band: wavelength and FWHM in nm at full precision, the good-band flag."""
     rows = []
     for i in range(len(bands)):
         tags = {"bbl": "1" if bands.good[i] else "0"}
@@ -20,6 +20,17 @@ def band_tags(bands: Bands) -> list[dict[str, str]]:
                 tags |= {column: repr(value), "wavelength_units": "Nanometers"}
         rows.append(tags)
     return rows
+
+
+def plain_names(bands: Bands) -> list[str]:
+    """Names without commas and braces, which would break a list in one text."""
+    return [name.translate(str.maketrans(",{}\n", ";() ")) for name in bands.name]
+
+
+def number_lists(bands: Bands) -> dict[str, list[str]]:
+    """Wavelengths and FWHM in nm, one number a band, ``nan`` where unknown; none if all are."""
+    columns = {"wavelength": bands.wavelength_nm, "fwhm": bands.fwhm_nm}
+    return {key: [repr(float(v)) for v in column] for key, column in columns.items() if np.isfinite(column).any()}
 
 
 def imagery_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import warnings
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,14 +18,12 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning
-from rasterio.io import MemoryFile
-from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, reason
-from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by
+from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by, vrt_over
 from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.metadata import RasterTags, band_table
@@ -323,10 +320,7 @@ def _exact(ds: Any) -> tuple[int | None, ...]:
     wide = [np.dtype(d).kind in "iu" and np.dtype(d).itemsize == 8 for d in ds.dtypes]
     if not any(wide):
         return ()
-    with MemoryFile(ext=".vrt") as memory:
-        gdal_copy(ds, memory.name, driver="VRT")
-        bands = ET.fromstring(memory.read()).findall("VRTRasterBand")
-    texts = [band.findtext("NoDataValue") for band in bands]
+    texts = [band.findtext("NoDataValue") for band in vrt_over(ds).findall("VRTRasterBand")]
     return tuple(_whole(text) if is_wide else None for text, is_wide in zip(texts, wide, strict=True))
 
 

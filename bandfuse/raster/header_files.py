@@ -69,13 +69,8 @@ def _tags(ds: Any, band: int, domain: str) -> dict[str, str]:
 
 def _from_vrt(ds: Any) -> Said:
     """The texts of a dataset from its VRT; what is not UTF-8 is Latin-1."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with MemoryFile(ext=".vrt") as file:
-            gdal_copy(ds, file.name, driver="VRT")
-            content = bytes(file.read())
     try:
-        root = vrt_of(content)
+        root = vrt_over(ds)
     except ElementTree.ParseError as error:
         raise InputError(f"the names or tags of {ds.name} cannot be read", got=str(error)) from error
     bands = root.findall("VRTRasterBand")
@@ -85,6 +80,20 @@ def _from_vrt(ds: Any) -> Said:
         for items in node.findall("Metadata")
     }
     return Said(tuple(band.findtext("Description") for band in bands), tags, latin=True)
+
+
+def vrt_over(ds: Any) -> ElementTree.Element:
+    """The VRT that GDAL writes for an open dataset.
+
+    Raises
+    ------
+    ParseError : its texts make no XML.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with MemoryFile(ext=".vrt") as file:
+            gdal_copy(ds, file.name, driver="VRT")
+            return vrt_of(bytes(file.read()))
 
 
 def vrt_of(content: bytes) -> ElementTree.Element:

@@ -36,6 +36,13 @@ def weights(folder: Path) -> None:
     ok("train", folder / "in/s000.tif", "--groups", "equal:2", "-o", folder / "w", "--no-report", "--no-fused")
 
 
+def apply_batch(folder: Path, count: int, defaults: str = "{}") -> Path:
+    """Scenes, weights, and a batch that applies them."""
+    scenes_in(folder, count)
+    weights(folder)
+    return batch_file(folder, APPLY, defaults=defaults)
+
+
 def kept(folder: Path, output: str = "out") -> list[bool]:
     ok("batch", folder / "b.yaml")
     return [r["kept"] for r in json.loads((folder / output / "batch.json").read_text())["items"]]
@@ -71,9 +78,7 @@ def test_what_another_process_writes_meanwhile_is_not_replaced(
     earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the very end of the item's work; whether the batch had made an output there before or not."""
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     output = tmp_path / "out/fused/s000.tif"
     if earlier:
         ok("batch", path)
@@ -97,9 +102,7 @@ def test_what_another_process_writes_meanwhile_is_not_replaced(
 
 
 def test_an_output_that_was_changed_by_hand_is_not_replaced(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     ok("batch", path)
     output = tmp_path / "out/fused/s000.tif"
     output.write_bytes(output.read_bytes() + b"a remark")
@@ -109,9 +112,7 @@ def test_an_output_that_was_changed_by_hand_is_not_replaced(tmp_path: Path) -> N
 
 
 def test_a_batch_that_moved_replaces_its_own(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     ok("batch", path)
     (tmp_path / "out").rename(tmp_path / "elsewhere")
     ok("batch", path, "--set", "output=elsewhere")
@@ -120,9 +121,7 @@ def test_a_batch_that_moved_replaces_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["manifest.json", "batch.html"])
 def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(tmp_path: Path, name: str) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
     for _ in range(2):
@@ -136,9 +135,7 @@ def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(tmp_path: 
 
 def test_scratch_of_others_is_left(tmp_path: Path) -> None:
     """Of a process that runs, of another host, of no known name; what is dead is taken away, and that is said."""
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     parent = os.getppid()
     owners = [f"{_host()}-{parent}-{_start_of(parent)}", f"elsewhere-{parent}-1", "dead", f"{_host()}-{parent}-1"]
     folders = [tmp_path / f"out/fused/.mine.tif.{owner}-0a1b2c3d.partial" for owner in owners]
@@ -165,9 +162,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize("line", DAMAGED)
 def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None:
-    scenes_in(tmp_path, 2)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 2)
     ok("batch", path)
     file = tmp_path / "out/journal.jsonl"
     lines = file.read_bytes().splitlines()
@@ -181,9 +176,7 @@ def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None
 
 def test_what_a_damaged_line_told_of_is_done_again(tmp_path: Path) -> None:
     """The journal does not know any more what the batch wrote there: it has to be told."""
-    scenes_in(tmp_path, 2)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 2)
     ok("batch", path)
     file = tmp_path / "out/journal.jsonl"
     lines = file.read_text().splitlines()
@@ -197,9 +190,7 @@ def test_what_a_damaged_line_told_of_is_done_again(tmp_path: Path) -> None:
 
 
 def test_what_it_has_made_is_replaced_after_a_fresh_start_too(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 2)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 2)
     ok("batch", path)
     ok("batch", path, "--fresh")
     assert not any(r["kept"] for r in rows(tmp_path))
@@ -270,9 +261,7 @@ def test_the_archive_around_a_scene_counts(tmp_path: Path) -> None:
 
 
 def test_every_file_of_an_output_counts(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    batch_file(tmp_path, APPLY, defaults="{driver: ENVI}")
+    apply_batch(tmp_path, 1, "{driver: ENVI}")
     assert kept(tmp_path) == [False]
     (header,) = (tmp_path / "out/fused").glob("*.hdr")
     header.unlink()
@@ -282,9 +271,7 @@ def test_every_file_of_an_output_counts(tmp_path: Path) -> None:
 
 
 def test_a_header_that_comes_later_counts(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    batch_file(tmp_path, APPLY, defaults="{}")
+    apply_batch(tmp_path, 1)
     assert kept(tmp_path) == [False]
     (tmp_path / "in/s000.tif.aux.xml").write_text("<PAMDataset/>")
     assert kept(tmp_path) == [False]
@@ -297,9 +284,7 @@ def chunks(folder: Path) -> list[Path]:
 
 def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
     """As an output, and as an input; in the journal a folder is one entry."""
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    file = batch_file(tmp_path, APPLY, defaults="{driver: Zarr}")
+    file = apply_batch(tmp_path, 1, "{driver: Zarr}")
     assert kept(tmp_path) == [False]
     (made,) = (tmp_path / "out/fused").glob("*.zarr")
     assert kept(tmp_path) == [True]
@@ -379,9 +364,7 @@ def test_a_left_out_scene_that_can_be_read_by_now_is_tried(tmp_path: Path, monke
 
 
 def test_an_input_that_changes_meanwhile_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     from bandfuse.batches import item as module
 
     before, tries = module._TOOLS["apply"], []
@@ -403,9 +386,7 @@ def test_an_input_that_changes_meanwhile_is_read_again(tmp_path: Path, monkeypat
 
 
 def test_an_input_that_goes_away_ends_its_item_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes_in(tmp_path, 2)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 2)
     from bandfuse.batches import item as module
 
     before = module._TOOLS["apply"]
@@ -423,9 +404,7 @@ def test_an_input_that_goes_away_ends_its_item_alone(tmp_path: Path, monkeypatch
 
 
 def test_a_file_where_a_folder_should_be_is_said(tmp_path: Path) -> None:
-    scenes_in(tmp_path, 1)
-    weights(tmp_path)
-    path = batch_file(tmp_path, APPLY, defaults="{}")
+    path = apply_batch(tmp_path, 1)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/fused").write_text("mine")
     assert cli("batch", path).code == 1

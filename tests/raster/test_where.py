@@ -14,7 +14,7 @@ from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rasterio.warp import transform, transform_geom
-from rasters import LAYOUTS, NORTH_UP, ROTATED, UTM, blend, cli, listing, ok, profile, read, spectra, write_tiff
+from rasters import LAYOUTS, NORTH_UP, ROTATED, UTM, blend, cli, ok, profile, read, refused, spectra, write_tiff
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import OUTSIDE, blank, opened_selection, select
@@ -40,15 +40,6 @@ def train(folder: Path, *arguments: object, name: str = "run") -> tuple[np.ndarr
     run = folder / name
     ok("train", *arguments, "--constraint", "nonnegative", "-o", run, "--no-report", "--no-fused")
     return load(run / "weights.safetensors").common.matrix, json.loads((run / "report.json").read_text())
-
-
-def refused(folder: Path, *arguments: object) -> str:
-    """Train must fail with exit code 2 and leave nothing; what it says."""
-    before = listing(folder)
-    done = cli("train", *arguments, "-o", folder / "run")
-    assert done.code == 2, done.err
-    assert listing(folder) == before
-    return " ".join(done.err.split())
 
 
 def write_json(path: Path, content: object) -> str:

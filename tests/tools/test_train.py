@@ -20,6 +20,7 @@ from rasters import (
     ok,
     profile,
     read,
+    refused,
     spectra,
     wavelengths,
     write_envi,
@@ -73,15 +74,6 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 def weights_of(run: Path) -> np.ndarray:
     """(K, B) effective weights."""
     return load(run / "weights.safetensors").common.matrix
-
-
-def refused(folder: Path, *arguments: object) -> str:
-    """Train must fail with exit code 2 and leave nothing; what it says."""
-    before = listing(folder)
-    done = cli("train", *arguments, "-o", folder / "run")
-    assert done.code == 2, done.err
-    assert listing(folder) == before
-    return " ".join(done.err.split())
 
 
 # ------------------------------------------------------------------------------------------------------- the run folder

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from bandfuse.raster.band_tags import number_lists, plain_names
 from bandfuse.raster.drivers.driver import Driver, NewRaster
 from bandfuse.spectral.bands import Bands
 
@@ -29,12 +28,10 @@ class Envi(Driver):
 def envi_tags(bands: Bands) -> dict[str, str]:
     """The lists of an ENVI header, one item a line: GDAL reads no line of more than 10 000
     characters. A number that is unknown is ``nan``."""
-    found = {"bbl": _envi_list("1" if good else "0" for good in bands.good)}
-    for key, column in (("wavelength", bands.wavelength_nm), ("fwhm", bands.fwhm_nm)):
-        if np.isfinite(column).any():
-            found[key] = _envi_list(repr(float(v)) for v in column)
-            found["wavelength_units"] = "Nanometers"
-    return found
+    tags = {"bbl": _envi_list("1" if good else "0" for good in bands.good)}
+    for key, numbers in number_lists(bands).items():
+        tags |= {key: _envi_list(numbers), "wavelength_units": "Nanometers"}
+    return tags
 
 
 def _envi_list(items: Iterable[str]) -> str:
@@ -50,12 +47,11 @@ def tidy_header(path: Path, bands: Bands) -> None:
     if header is None:
         return
     text = header.read_text(encoding="utf-8")
-    names = [name.translate(str.maketrans(",{}\n", ";() ")) for name in bands.name]
     title = path.name.translate(str.maketrans("{}", "()"))
     numbers = re.compile(r"^data (?:gain|offset) values = \{.*\}$", re.MULTILINE)
     text = numbers.sub(lambda line: line[0].replace(", ", ",\n"), text)
     for key, written, right in (
-        ("band names", _envi_list(bands.name), _envi_list(names)),
+        ("band names", _envi_list(bands.name), _envi_list(plain_names(bands))),
         ("description", f"{{\n{path}}}", f"{{\n{title}}}"),
     ):
         text = text.replace(f"{key} = {written}", f"{key} = {right}")

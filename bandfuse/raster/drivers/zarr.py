@@ -17,6 +17,7 @@ import rasterio
 from rasterio.crs import CRS
 
 from bandfuse.errors import OutputError
+from bandfuse.raster.band_tags import number_lists, plain_names
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.drivers.driver import Driver, NewRaster
 from bandfuse.raster.encoding import Encoding
@@ -117,14 +118,11 @@ def complete(path: Path, bands: Bands, crs: CRS | None, encoding: Encoding) -> N
 def attributes(bands: Bands) -> dict[str, Any]:
     """Lists with one item a band: names, without commas and braces, as GDAL shows a list in one
     text; wavelength and FWHM in nm, ``nan`` where unknown; good-band flags."""
-    plain = str.maketrans(",{}\n", ";() ")
-    found: dict[str, Any] = {"band_names": [name.translate(plain) for name in bands.name]}
-    found["bbl"] = [int(good) for good in bands.good]
-    for key, column in (("wavelength", bands.wavelength_nm), ("fwhm", bands.fwhm_nm)):
-        if np.isfinite(column).any():
-            texts = [repr(float(v)) for v in column]
-            found |= {key: texts, "wavelength_units": "Nanometers"}
-    return found
+    words: dict[str, Any] = {"band_names": plain_names(bands)}
+    words["bbl"] = [int(good) for good in bands.good]
+    for key, numbers in number_lists(bands).items():
+        words |= {key: numbers, "wavelength_units": "Nanometers"}
+    return words
 
 
 def _read(path: Path) -> Any:
