@@ -811,10 +811,9 @@ def test_shares_stop_at_the_edge_of_a_raster_that_is_not_square() -> None:
 
 
 def test_bands_without_detail_and_small_images_do_not_disturb_a_shift() -> None:
-    detail, rows, cols = 4, 20, 24
-    image = ground(rows + 4, cols + 4, detail, seed=5)
-    cube = seen_by(image, detail, 2 * detail, 2 * detail, rows, cols)
-    target = seen_by(image, detail, 3 * detail, 2 * detail, rows, cols)[:1]
+    rows, cols = 20, 24
+    image = ground(rows + 4, cols + 4, 4, seed=5)
+    cube, target = seen_by(image, 4, 8, 8, rows, cols), seen_by(image, 4, 12, 8, rows, cols)[:1]
     plain = shift_of(cube, target)
     assert (plain.columns, plain.rows) == pytest.approx((0, 1), abs=0.1)
     flat = shift_of(np.concatenate([cube, np.full((1, rows, cols), 3.0)]), target)
@@ -866,12 +865,11 @@ def test_a_shift_is_found_in_a_corner_of_the_image(rows: tuple[int, int], cols: 
 
 def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
     """A target whose quarters are shifted apart says so."""
-    detail, rows, cols = 4, 48, 48
-    image = ground(rows + 4, cols + 4, detail, seed=9)
-    cube = seen_by(image, detail, 2 * detail, 2 * detail, rows, cols)
-    target = seen_by(image, detail, 2 * detail, 2 * detail, rows, cols)[:1]
+    image = ground(52, 52, 4, seed=9)
+    cube = seen_by(image, 4, 8, 8, 48, 48)
+    target = cube[:1].copy()
     still = shift_of(cube, target)
-    target[:, :24, :24] = seen_by(image, detail, 2 * detail, 2 * detail + 3, rows, cols)[:1, :24, :24]
+    target[:, :24, :24] = seen_by(image, 4, 8, 11, 48, 48)[:1, :24, :24]
     torn = shift_of(cube, target)
     assert torn.error > 0.05 > 5 * still.error
 
