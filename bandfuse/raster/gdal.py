@@ -34,7 +34,12 @@ def reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = readable(error.object) if isinstance(error, UnicodeDecodeError) else str(error)
-    return " ".join(text.split()).rstrip(".")[:LONGEST] or type(error).__name__
+    text = _PROJJSON.sub(r"\1", " ".join(text.split()))
+    return text.rstrip(".")[:LONGEST] or type(error).__name__
+
+
+_PROJJSON = re.compile(r'\{ *"\$schema".*?"name": *"([^"]*)".*?(?=\' to \'|$)')
+"""A CRS as PROJ writes it out in its messages; its name is enough."""
 
 
 class Heard(logging.Handler):

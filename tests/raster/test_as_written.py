@@ -402,3 +402,14 @@ def test_other_polygons_than_geojson_are_to_be_converted(flag: str, tmp_path: Pa
     done = cli("train", path, *goal, "--groups", "equal:2", flag, tmp_path / "l.gpkg", "-o", tmp_path / "r")
     assert done.code == 2
     assert f"ogr2ogr -t_srs EPSG:4326 {flag[2:]}.geojson FILE" in " ".join(done.err.split())
+
+
+def test_a_grid_called_arbitrary_has_a_short_message(tmp_path: Path) -> None:
+    """PROJ writes the whole CRS of it into its message."""
+    envi(tmp_path, "map info = {Arbitrary, 1, 1, 0, 0, 1, 1, 0, North}")
+    target = write_tiff(tmp_path / "t.tif", spectra(1, 6, 7))
+    done = cli("train", tmp_path / "x.dat", "--target", target, "--no-report", "-o", tmp_path / "r")
+    assert done.code == 2
+    assert "$schema" not in done.err
+    assert "'Arbitrary'" in done.err
+    assert len(done.err) < 400 + 2 * len(str(tmp_path))
