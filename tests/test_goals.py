@@ -17,7 +17,7 @@ import bandfuse
 from bandfuse.goals import GOALS, Goal, Measure
 from bandfuse.optimise.objectives.base import Gathered, Objective, curvature
 from bandfuse.solve.layout import Layout
-from bandfuse.solve.scores import Judged
+from bandfuse.solve.scores import Scored
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.scorers import Scoring, Trial
@@ -46,7 +46,7 @@ def loss(gathered: Gathered) -> Steadiness:
 
 
 def scorer(survey: Survey, *, balanced: bool) -> Scoring:
-    def judge(trials: Sequence[Trial]) -> Judged:
+    def score(trials: Sequence[Trial]) -> Scored:
         rows = []
         for k in range(len(trials[0][2])):
             ratios = []
@@ -54,10 +54,10 @@ def scorer(survey: Survey, *, balanced: bool) -> Scoring:
                 m = test.pooled.take(range(len(test.design.used)))
                 ratios.append(abs(weight[k] @ m.mean) / np.sqrt(weight[k] @ m.covariance @ weight[k]))
             rows.append({"steadiness": float(np.mean(ratios))})
-        return Judged(rows, {})
+        return Scored(rows, {})
 
     first = np.eye(len(survey.design.used))[:1]
-    return Scoring(judge, {"first_band": lambda part: np.repeat(first, len(part.design.names), axis=0)})
+    return Scoring(score, {"first_band": lambda part: np.repeat(first, len(part.design.names), axis=0)})
 
 
 ROW = Goal(

@@ -9,7 +9,7 @@ import numpy as np
 
 from bandfuse.files.guards import Seen
 from bandfuse.files.whole import Ready, whole_files
-from bandfuse.model.fusion import Fusion, Kernel
+from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.moments.gram import OnDevice
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, Lost, Raster, Writer, orthorectified
@@ -95,7 +95,7 @@ def _fused(
         return encoding(y)
 
     with scene.reader(fusion.support) as reader:
-        map_windows(reader, Kernel(fusion, multiply), len(fusion.outputs), encode, sink, windows,
+        map_windows(reader, FusionKernel(fusion, multiply), len(fusion.outputs), encode, sink, windows,
                     threads=effort.threads, progress=progress)  # fmt: skip
     return sum(lost, Lost(0, 0))
 

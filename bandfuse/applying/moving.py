@@ -36,10 +36,10 @@ class Moves:
         ------
         MismatchError : no wavelengths, other sources, or too much of an output's weight finds no band.
         """
-        from bandfuse.survey.scout import glance, glance_messages, looking
+        from bandfuse.survey.scout import looking, scout_messages, scout_scenes
 
         least = MIN_COVERAGE if self.min_coverage is None else self.min_coverage
-        seen = glance([scene], looking([scene], effort, seed=0))
+        seen = scout_scenes([scene], looking([scene], effort, seed=0))
         found = moved(fusion.weight, fusion.inputs, seen.bands)
         names = fusion.outputs.name
         low = [
@@ -54,7 +54,7 @@ class Moves:
                 remedy="Where that will do, give a smaller --min-coverage.",
             )  # fmt: skip
         self._account(scene, names, found.coverage)
-        self.messages += glance_messages(scene, seen)
+        self.messages += scout_messages(scene, seen)
         return replace(fusion, weight=found.weight, inputs=seen.bands, inputs_seen=None)
 
     def _account(self, scene: Scene, names: tuple[str, ...], coverage: np.ndarray) -> None:

@@ -15,10 +15,10 @@ from bandfuse.batches.dask_workers import cluster
 from bandfuse.batches.fingerprints import size_of
 from bandfuse.batches.journal import NAME, Event, Journal, last_done, look_into
 from bandfuse.batches.plan import FILES, Plan, plan
-from bandfuse.batches.runner import Run, Watch, unwatched
+from bandfuse.batches.runner import BatchRun, Watch, unwatched
 from bandfuse.batches.settings import BatchConfig, read_batch, require_folder
 from bandfuse.batches.summary import with_drift, write_summary
-from bandfuse.batches.workers import Crew, local
+from bandfuse.batches.workers import WorkExecutor, local
 from bandfuse.errors import BandfuseError, ConfigError, OutputError
 from bandfuse.files.placing import settle
 from bandfuse.files.whole import whole_files
@@ -57,13 +57,13 @@ def batch(
     run, result = None, None
     try:
         with (
-            _crew(workers, dask=dask, scheduler=scheduler) as crew,
+            _crew(workers, dask=dask, scheduler=scheduler) as executor,
             Journal(require_folder(folder), fresh=fresh) as journal,
-            crew,
+            executor,
         ):
             _settle(made)
             write_manifest(folder, config, made, journal.before)
-            run = Run(made, crew, journal, watch, overwrite=overwrite)
+            run = BatchRun(made, executor, journal, watch, overwrite=overwrite)
             rows = with_drift(run(fail_fast=fail_fast))
             _settle(made)
             write_manifest(folder, config, made, journal.read())
@@ -84,7 +84,7 @@ def _summed(rows: list[BatchItem], folder: Path, started: float) -> BatchResult:
     )  # fmt: skip
 
 
-def _leave_summary(run: Run, folder: Path, started: float) -> None:
+def _leave_summary(run: BatchRun, folder: Path, started: float) -> None:
     """After an interruption: what is done and what is not, without pictures. What ended the run is what is
     told, not that this could not be written either."""
     with suppress(BandfuseError, OSError):
@@ -113,7 +113,7 @@ def _settle(made: Plan) -> None:
         settle(folder)
 
 
-def _crew(workers: int | None, *, dask: bool, scheduler: str | None) -> AbstractContextManager[Crew]:
+def _crew(workers: int | None, *, dask: bool, scheduler: str | None) -> AbstractContextManager[WorkExecutor]:
     if workers is not None and workers < 1:
         raise ConfigError("--workers", got=str(workers), expected="1 or more")
     if scheduler is not None and (dask or workers is not None):

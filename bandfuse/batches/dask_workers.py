@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import bandfuse
-from bandfuse.batches.item import Found, Share, ticking, work_all
+from bandfuse.batches.item import Allowance, Found, ticking, work_all
 from bandfuse.batches.plan import Item
-from bandfuse.batches.workers import LEFT_TO_PARENT, LOOK, Crew, share_of
+from bandfuse.batches.workers import LEFT_TO_PARENT, LOOK, WorkExecutor, share_of
 from bandfuse.errors import ConfigError, InputError, RunError, shorten
 from bandfuse.files.unraisable import log_latin
 from bandfuse.streaming.stream import Spread
@@ -39,7 +39,7 @@ GOES_ON = "What is finished is kept; the same command goes on with the rest."
 
 
 @contextmanager
-def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
+def cluster(address: str | None, workers: int | None = None) -> Iterator[WorkExecutor]:
     """The workers of a Dask scheduler, or of a cluster of processes on this machine.
 
     Raises
@@ -56,7 +56,7 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
         at = str(address if own is None else own.scheduler_address)
         try:
             with _client(distributed, at, PATIENCE if own is None else OWN_PATIENCE) as client:
-                share = share_of(workers, None, None) if own is not None and workers else Share()
+                share = share_of(workers, None, None) if own is not None and workers else Allowance()
                 yield _crew(client, at, share)
         finally:
             if own is not None:
@@ -64,7 +64,7 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[Crew]:
                     own.close()
 
 
-def _crew(client: Any, address: str, share: Share) -> Crew:
+def _crew(client: Any, address: str, share: Allowance) -> WorkExecutor:
     """All workers of a scheduler as a crew."""
     check = _checking(client, address)
     count, stopped = _same_version(client, address), threading.Event()
@@ -75,7 +75,7 @@ def _crew(client: Any, address: str, share: Share) -> Crew:
             if client.status == "running":
                 executor.shutdown(wait=False)
 
-    return Crew(
+    return WorkExecutor(
         2 * count, share, executor, bundle=BUNDLE, spread=_over(executor, count, stopped, check),
         stopped=stopped, work=_work_if_wanted, check=check, leave=leave,
     )  # fmt: skip
@@ -156,7 +156,7 @@ def _lost(address: str) -> RunError:
     return RunError(f"the connection to the scheduler at {address} is lost", remedy=GOES_ON)
 
 
-def _work_if_wanted(items: Sequence[Item], share: Share) -> list[Found]:
+def _work_if_wanted(items: Sequence[Item], share: Allowance) -> list[Found]:
     """Do items in a worker, as long as the scheduler wants them: what is cancelled, or was for somebody
     who is gone, ends at its next step."""
     log_latin()

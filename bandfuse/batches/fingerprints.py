@@ -24,16 +24,16 @@ SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")
 NOT_READ = ("output", "checkpoint")
 """Settings that name files, but no inputs."""
 
-Mark = dict[str, Any]
+Fingerprint = dict[str, Any]
 """A file or folder as it was: path, size, mtime_ns, the listing of a folder, and sha256 of inputs."""
 
 
 def size_of(paths: Sequence[str]) -> int:
     """Bytes of those that are files or folders."""
-    return sum(int(mark(p)["size"]) for p in paths if os.path.exists(p))
+    return sum(int(fingerprint(p)["size"]) for p in paths if os.path.exists(p))
 
 
-def mark(path: str, *, content: bool = True) -> Mark:
+def fingerprint(path: str, *, content: bool = True) -> Fingerprint:
     """A file or folder as it is; its checksum is to follow if its content counts."""
     later = {"sha256": ""} if content else {}
     if os.path.isdir(path):
@@ -49,7 +49,7 @@ def _files_below(folder: str) -> Iterator[tuple[str, str]]:
         yield from ((os.path.relpath(p, folder), p) for name in sorted(names) if (p := os.path.join(place, name)))
 
 
-def _listing(folder: str) -> Mark:
+def _listing(folder: str) -> Fingerprint:
     """All files of a folder in one mark, however many they are: their size, the newest time, and a checksum of all
     names, sizes and times."""
     size = newest = 0
@@ -166,17 +166,17 @@ def claim_of(output: str) -> Path:
 def claim(output: str, scratch: Path) -> None:
     """Write down the files of an output that is whole, before they take their place: if all ends suddenly then, the
     next run knows them."""
-    main, marks = scratch / Path(output).name, []
+    main, fingerprints = scratch / Path(output).name, []
     folder = main if main.is_dir() else scratch
     for file in _parts(folder):
         final = Path(output).parent / file.relative_to(scratch)
-        marks.append({**mark(str(file), content=False), "path": str(final)})
+        fingerprints.append({**fingerprint(str(file), content=False), "path": str(final)})
     with whole_files(claim_of(output)) as made:
-        made.write_text(json.dumps(marks), encoding="utf-8")
+        made.write_text(json.dumps(fingerprints), encoding="utf-8")
         sync(made)
 
 
-def claimed(output: str) -> list[Mark] | None:
+def claimed(output: str) -> list[Fingerprint] | None:
     """The files that were about to stand at an output; None if nothing tells."""
     try:
         return list(json.loads(claim_of(output).read_bytes()))
@@ -190,18 +190,18 @@ def unclaim(output: str) -> None:
         claim_of(output).unlink()
 
 
-def is_own(output: str, versions: Iterable[Sequence[Mark]]) -> bool:
+def is_own(output: str, versions: Iterable[Sequence[Fingerprint]]) -> bool:
     """Whether what stands at an output is what the batch wrote: one of the versions, as far as its files are there."""
     if not os.path.lexists(output):
         return True
-    here = {os.path.basename(p): mark(p, content=False) for p in output_files(output)}
-    return any(_is_version(output, here, marks) for marks in versions)
+    here = {os.path.basename(p): fingerprint(p, content=False) for p in output_files(output)}
+    return any(_is_version(output, here, fingerprints) for fingerprints in versions)
 
 
-def _is_version(output: str, here: Mapping[str, Mark], marks: Sequence[Mark]) -> bool:
+def _is_version(output: str, here: Mapping[str, Fingerprint], fingerprints: Sequence[Fingerprint]) -> bool:
     """Files are compared by name, size and time, folders by those of all their files: the folder may have another
     name now."""
-    there = {os.path.basename(m["path"]): m for m in marks}
+    there = {os.path.basename(m["path"]): m for m in fingerprints}
     shared = here.keys() & there.keys()
     needed = shared if os.path.isdir(output) else shared & {os.path.basename(output)}
     known = ("size", "mtime_ns", "listing")
@@ -223,18 +223,18 @@ def unchanged(event: dict[str, Any], item: Item) -> bool:
         return False
 
 
-def _same_outputs(marks: Sequence[Mark]) -> bool:
-    return all(os.path.exists(m["path"]) and mark(m["path"], content=False) == m for m in marks)
+def _same_outputs(fingerprints: Sequence[Fingerprint]) -> bool:
+    return all(os.path.exists(m["path"]) and fingerprint(m["path"], content=False) == m for m in fingerprints)
 
 
-def _same_inputs(marks: Sequence[Mark], needed: Iterable[str]) -> bool:
+def _same_inputs(fingerprints: Sequence[Fingerprint], needed: Iterable[str]) -> bool:
     """All that was read is as it was, and nothing has come beside it."""
-    return set(needed) <= {m["path"] for m in marks} and all(map(_same_input, marks))
+    return set(needed) <= {m["path"] for m in fingerprints} and all(map(_same_input, fingerprints))
 
 
-def _same_input(before: Mark) -> bool:
+def _same_input(before: Fingerprint) -> bool:
     """Whether a file has the content that it had; one that could not be read, whether it still cannot."""
-    path, now = before["path"], mark(before["path"], content=False)
+    path, now = before["path"], fingerprint(before["path"], content=False)
     if not before["sha256"]:
         return not os.access(path, os.R_OK) and all(before.get(key) == now[key] for key in now)
     if all(before.get(key) == now[key] for key in now):

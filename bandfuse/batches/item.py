@@ -9,7 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bandfuse.batches.fingerprints import Mark, checksum, checksum_if_readable, claim, inputs_of, mark, output_files
+from bandfuse.batches.fingerprints import (
+    Fingerprint,
+    checksum,
+    checksum_if_readable,
+    claim,
+    fingerprint,
+    inputs_of,
+    output_files,
+)
 from bandfuse.batches.plan import Item
 from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
 from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
@@ -26,7 +34,7 @@ Found = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Share:
+class Allowance:
     """What one of several workers may take: threads, and megabytes for pixels (None: as one
     alone). ``spread``: has passes over pixels done in parts by others."""
 
@@ -47,25 +55,25 @@ def ticking(unwanted: Callable[[], bool]) -> Progress:
     return tick
 
 
-def work_all(items: Sequence[Item], share: Share, progress: Progress = silent) -> list[Found]:
+def work_all(items: Sequence[Item], share: Allowance, progress: Progress = silent) -> list[Found]:
     """Do items one after the other."""
     every = progress(items, total=len(items), label="items")
     return [work(item, share, progress) for item in every]
 
 
-def work(item: Item, share: Share, progress: Progress = silent) -> Found:
+def work(item: Item, share: Allowance, progress: Progress = silent) -> Found:
     """Do one item. Failures come back as results: ``reason`` in one line, and whether it may be ``transient``."""
     started = time.perf_counter()
     try:
         Path(item.output).parent.mkdir(parents=True, exist_ok=True)
-        inputs = [mark(p) for p in inputs_of(item)]
+        inputs = [fingerprint(p) for p in inputs_of(item)]
         found = _TOOLS[item.kind](item, share, progress)
         known = found.pop("sums", {})
         summed = checksum_if_readable if found.get("left_out") else checksum
         for one in inputs:
             one["sha256"] = known.get(one["path"]) or summed(one["path"])
         _require_same(inputs)
-        outputs = [mark(p, content=False) for p in output_files(item.output)]
+        outputs = [fingerprint(p, content=False) for p in output_files(item.output)]
     except BandfuseError as error:
         return _failure(str(error), started, transient=is_transient(error))
     except OSError as error:
@@ -75,7 +83,7 @@ def work(item: Item, share: Share, progress: Progress = silent) -> Found:
     return {"seconds": time.perf_counter() - started, "inputs": inputs, "outputs": outputs, **found}
 
 
-def _require_same(inputs: Sequence[Mark]) -> None:
+def _require_same(inputs: Sequence[Fingerprint]) -> None:
     """The inputs are what they were when the work began.
 
     Raises
@@ -83,7 +91,7 @@ def _require_same(inputs: Sequence[Mark]) -> None:
     InputError : one was changed meanwhile; worth another try.
     """
     for one in inputs:
-        now = mark(one["path"], content=False)
+        now = fingerprint(one["path"], content=False)
         if any(now[key] != one[key] for key in now):
             raise InputError(f"{one['path']} was changed while it was read") from InterruptedError(one["path"])
 
@@ -93,7 +101,7 @@ def _failure(reason: str, started: float, *, transient: bool) -> Found:
     return {"reason": text, "transient": transient, "seconds": time.perf_counter() - started}
 
 
-def _train(item: Item, share: Share, progress: Progress) -> Found:
+def _train(item: Item, share: Allowance, progress: Progress) -> Found:
     from bandfuse.tools.train import train
 
     ready = partial(_claim, item, progress)
@@ -107,7 +115,7 @@ def _train(item: Item, share: Share, progress: Progress) -> Found:
     }  # fmt: skip
 
 
-def _apply(item: Item, share: Share, progress: Progress) -> Found:
+def _apply(item: Item, share: Allowance, progress: Progress) -> Found:
     from bandfuse.tools.apply import apply
 
     ready = partial(_claim, item, progress)
@@ -116,7 +124,7 @@ def _apply(item: Item, share: Share, progress: Progress) -> Found:
     return {"scores": {"valid_share": result.valid_share}, "messages": result.messages}
 
 
-def _evaluate(item: Item, share: Share, progress: Progress) -> Found:
+def _evaluate(item: Item, share: Allowance, progress: Progress) -> Found:
     from bandfuse.tools.evaluate import evaluate
 
     settings = _settings(item, share)
@@ -138,7 +146,7 @@ def _claim(item: Item, progress: Progress, scratch: Path) -> None:
 _TOOLS = {"train": _train, "train-apply": _train, "apply": _apply, "evaluate": _evaluate}
 
 
-def _settings(item: Item, share: Share) -> dict[str, Any]:
+def _settings(item: Item, share: Allowance) -> dict[str, Any]:
     """What the tool is given. What the batch itself has left at the output is replaced."""
     given = {"threads": share.threads, "memory": share.memory}
     return {**{k: v for k, v in given.items() if v is not None}, **item.values,

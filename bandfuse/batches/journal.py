@@ -14,7 +14,7 @@ from typing import IO, Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from bandfuse.batches.fingerprints import Mark
+from bandfuse.batches.fingerprints import Fingerprint
 from bandfuse.errors import OutputError, shorten
 
 LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Journal:
         except OSError as error:
             _let_go(self._lock)
             raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
-        self.own: dict[str, list[list[Mark]]] = {}
+        self.own: dict[str, list[list[Fingerprint]]] = {}
         self._repair()
         if fresh:
             self.write([{"event": FRESH}])
@@ -210,7 +210,7 @@ def _events(content: bytes) -> Iterator[Event]:
             yield event
 
 
-def own_of(events: Iterable[Event], own: dict[str, list[list[Mark]]]) -> dict[str, list[list[Mark]]]:
+def own_of(events: Iterable[Event], own: dict[str, list[list[Fingerprint]]]) -> dict[str, list[list[Fingerprint]]]:
     """Add to ``own`` the files that events tell of: those that are in place, and those that were about to be."""
     for event in events:
         if event["event"] == "done":

@@ -15,7 +15,7 @@ from bandfuse.batches.fingerprints import checksum, claimed, is_own, unchanged, 
 from bandfuse.batches.item import Found
 from bandfuse.batches.journal import Event, Journal, last_done
 from bandfuse.batches.plan import Item, Plan
-from bandfuse.batches.workers import Crew
+from bandfuse.batches.workers import WorkExecutor
 from bandfuse.errors import BandfuseError
 from bandfuse.results import BatchItem
 
@@ -30,13 +30,13 @@ def unwatched(event: Event) -> None:
     """Nobody looks."""
 
 
-class Run:
+class BatchRun:
     """One run over a plan's items."""
 
     def __init__(
-        self, plan: Plan, crew: Crew, journal: Journal, watch: Watch = unwatched, *, overwrite: bool = False
+        self, plan: Plan, executor: WorkExecutor, journal: Journal, watch: Watch = unwatched, *, overwrite: bool = False
     ) -> None:
-        self._crew, self._journal, self._watch = crew, journal, watch
+        self._crew, self._journal, self._watch = executor, journal, watch
         self._done, self._overwrite = last_done(journal.before), overwrite
         self._rows: dict[str, list[BatchItem]] = {}
         self._items = {item.key: item for item in plan.items}
@@ -125,9 +125,9 @@ class Run:
     def _take_claims(self, items: Iterable[Item]) -> None:
         """Take into the journal what workers have left that ended suddenly, around the moment at which their outputs
         took their place."""
-        found = {item.key: (item, marks) for item in items if (marks := claimed(item.output)) is not None}
-        for key, (_, marks) in found.items():
-            self._say({"event": "claimed", "item": key, "outputs": marks})
+        found = {item.key: (item, fingerprints) for item in items if (fingerprints := claimed(item.output)) is not None}
+        for key, (_, fingerprints) in found.items():
+            self._say({"event": "claimed", "item": key, "outputs": fingerprints})
         self._flush()
         for item, _ in found.values():
             unclaim(item.output)

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from bandfuse.batches.fingerprints import size_of
-from bandfuse.batches.item import Found, Share, ticking, work_all
+from bandfuse.batches.item import Allowance, Found, ticking, work_all
 from bandfuse.batches.plan import Item
 from bandfuse.files.unraisable import log_latin
 from bandfuse.streaming.budget import Effort
@@ -54,7 +54,7 @@ def _well() -> None:
 
 
 @dataclass
-class Crew:
+class WorkExecutor:
     """Who does the items.
 
     ``slots``: bundles of items that may be given out at once; ``share``: what each may take; ``renew``
@@ -65,14 +65,14 @@ class Crew:
     """
 
     slots: int
-    share: Share
+    share: Allowance
     executor: Executor
     renew: Callable[[], Executor] | None = None
     bundle: int = 1
     spread: Spread | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
     near: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item"))
-    work: Callable[[Sequence[Item], Share], list[Found]] = work_all
+    work: Callable[[Sequence[Item], Allowance], list[Found]] = work_all
     check: Callable[[], None] = _well
     leave: Callable[[], None] = _well
 
@@ -104,7 +104,7 @@ class Crew:
                 return sorted(ended, key=lambda f: f.cancelled() or f.exception() is not None)
             self.check()
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkExecutor:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -129,32 +129,32 @@ def is_big(item: Item) -> bool:
     return (not item.scene and len(item.inputs) > 1) or size_of(item.inputs) >= SPREAD_FROM
 
 
-def share_of(workers: int, threads: int | None, memory: int | None) -> Share:
+def share_of(workers: int, threads: int | None, memory: int | None) -> Allowance:
     """The machine's threads and memory, dealt to so many workers."""
     whole = Effort.of(threads, memory)
-    return Share(max(1, whole.threads // workers), max(16, whole.memory // workers))
+    return Allowance(max(1, whole.threads // workers), max(16, whole.memory // workers))
 
 
 @contextmanager
-def local(workers: int, threads: int | None = None, memory: int | None = None) -> Iterator[Crew]:
+def local(workers: int, threads: int | None = None, memory: int | None = None) -> Iterator[WorkExecutor]:
     """This process alone, or so many others."""
     share, others = share_of(workers, threads, memory), set(multiprocessing.active_children())
     if workers == 1:
-        yield Crew(1, share, Inline())
+        yield WorkExecutor(1, share, Inline())
         return
 
     def made() -> Executor:
         return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
 
-    crew = Crew(workers, share, made(), made)
+    executor = WorkExecutor(workers, share, made(), made)
     finished = False
     try:
-        yield crew
+        yield executor
         finished = True
     finally:
         if not finished:
             _end(set(multiprocessing.active_children()) - others)
-        crew.executor.shutdown(wait=True, cancel_futures=True)
+        executor.executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _end(processes: Iterable[BaseProcess]) -> None:

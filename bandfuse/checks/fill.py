@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.checks.look import LEAST, Peek, Read, Spike, Unseen, peek
+from bandfuse.checks.look import LEAST, PixelLook, Read, Spike, Unseen, look_at_pixels
 from bandfuse.errors import InputError, shorten
 from bandfuse.raster import Raster, Reader, opened_selection
 from bandfuse.scenes.scene import TARGET, Scene, target_bands
@@ -51,7 +51,7 @@ WORDS = {
 """What is said of a value."""
 
 
-def standing(look: Peek) -> Iterator[Standing]:
+def standing(look: PixelLook) -> Iterator[Standing]:
     """Values that stand out at the ends of the bands: fill values, zeros, saturation. Fractions of land cover are often
     0 or 1, and are left alone."""
     if is_fractions(look):
@@ -132,7 +132,7 @@ def text_of(raster: Raster, spike: Spike) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value!r}"
 
 
-def _empty(look: Peek) -> float:
+def _empty(look: PixelLook) -> float:
     """The share of pixels, of those that are not missing, that are zero in every band that holds data."""
     alive = [i for i in range(len(look.raster.bands)) if i not in look.dead and look.raster.bands.good[i]]
     there = [~p.missing[alive].all(axis=0) for p in look.parts]
@@ -140,7 +140,7 @@ def _empty(look: Peek) -> float:
     return empty / max(1, sum(int(t.sum()) for t in there))
 
 
-def is_fractions(look: Peek) -> bool:
+def is_fractions(look: PixelLook) -> bool:
     """Whether bands without wavelengths hold numbers between 0 and 1, but for rounding."""
     raster = look.raster
     if np.isfinite(raster.bands.wavelength_nm).any() or np.dtype(raster.dtypes[0]).kind != "f":
@@ -170,7 +170,7 @@ def fill_messages(scene: Scene, nodata: Sequence[str], seed: int = 0, *, stop: b
             if f"{prefix}none" in ("".join(text.split()).lower() for text in nodata):
                 continue
             own = read if raster is scene.target else None
-            look = peek(raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen, read=own)
+            look = look_at_pixels(raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen, read=own)
             found += [_told(raster, prefix, one, stop=stop and _is_whole(scene)) for one in _undeclared(look)]
     return found
 
@@ -180,7 +180,7 @@ def _is_whole(scene: Scene) -> bool:
     return scene.labels is None and (scene.common is None or (scene.where is None and scene.target is None))
 
 
-def _undeclared(look: Peek) -> Iterator[Standing]:
+def _undeclared(look: PixelLook) -> Iterator[Standing]:
     """The undeclared fill of the bands that are not flagged."""
     for one in standing(look):
         if one.code == "undeclared-fill" and any(look.raster.bands.good[band] for band in one.values):

@@ -52,7 +52,7 @@ class Spike:
 
 
 @dataclass(frozen=True, eq=False)
-class Peek:
+class PixelLook:
     """What a look at a raster's pixels found."""
 
     raster: Raster
@@ -187,7 +187,7 @@ def _counting(tiles: Tiles, seed: int, unseen: Unseen | None) -> Iterator[tuple[
             yield tiles[i], out
 
 
-def peek(
+def look_at_pixels(
     raster: Raster,
     seed: int = 0,
     *,
@@ -195,7 +195,7 @@ def peek(
     most_bytes: int = MOST_BYTES,
     unseen: Unseen | None = None,
     read: Read | None = None,
-) -> Peek:
+) -> PixelLook:
     """Look at some parts of a raster, chosen by the seed; at all of it if it is small.
 
     Parameters
@@ -220,4 +220,4 @@ def peek(
                 missing |= out
             stored = [part.stored for part in cell.parts]
             found.append(Part(stored[0] if len(stored) == 1 else np.concatenate(stored), missing))
-    return Peek(raster, found)
+    return PixelLook(raster, found)

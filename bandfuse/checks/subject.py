@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bandfuse.checks.look import Peek
+from bandfuse.checks.look import PixelLook
 from bandfuse.raster import Header, Raster
 from bandfuse.results import Finding
 
@@ -15,7 +15,7 @@ class Subject:
     """One raster under the lens: its description, the look at its pixels, and what its texts say."""
 
     raster: Raster
-    look: Peek
+    look: PixelLook
     header: Header
     unit: str | None
 

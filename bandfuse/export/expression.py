@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bandfuse.export.linear import Linear
+from bandfuse.export.linear import LinearForm
 
 
-def bandmathx(linear: Linear) -> str:
+def bandmathx(linear: LinearForm) -> str:
     """``im1b1*w1 + im1b2*w2 + … + c; …``: one sum per output, of the stored values of the first image's bands."""
     rows = []
     for k in range(len(linear.matrix)):

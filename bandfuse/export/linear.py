@@ -12,14 +12,14 @@ from bandfuse.spectral.bands import Floats
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class LinearForm:
     """``y = matrix · stored + constant``: (K, B) and (K,), for values ``x = scale · stored + offset``."""
 
     matrix: Floats
     constant: Floats
 
     @classmethod
-    def of(cls, fusion: Fusion, scale: Floats | None = None, offset: Floats | None = None) -> Linear:
+    def of(cls, fusion: Fusion, scale: Floats | None = None, offset: Floats | None = None) -> LinearForm:
         """``matrix = M · diag(scale)``, ``constant = M · offset + c`` with M and c of the fusion.
 
         Raises

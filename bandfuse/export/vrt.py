@@ -11,7 +11,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 
 from bandfuse.errors import MismatchError
-from bandfuse.export.linear import Linear
+from bandfuse.export.linear import LinearForm
 from bandfuse.files.names import from_vrt
 from bandfuse.spectral.bands import Bands, Floats
 
@@ -99,7 +99,7 @@ def _text(root: Xml.Element) -> str:
     return Xml.tostring(root, encoding="unicode") + "\n"
 
 
-def derived(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
+def derived(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
     """Bands that are sums of scaled sources (GDAL 3.4 and later). A missing source makes the sum missing.
 
     ``<PixelFunctionType>sum`` over ``ratio · stored + offset`` per source, the constant riding on the first; a sum of
@@ -128,7 +128,7 @@ def derived(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[str,
     return _text(root)
 
 
-def processed(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
+def processed(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
     """Bands by GDAL's affine combination (GDAL 3.9 and later), several times quicker than :func:`derived`.
 
     Only the bands with weight are read; a missing one makes *all* outputs missing.
@@ -182,7 +182,7 @@ def processed(cube: Cube, linear: Linear, outputs: Bands, tags: Sequence[dict[st
     return _text(root)
 
 
-def pansharpened(cube: Cube, pan: Cube, linear: Linear, place: Path) -> str:
+def pansharpened(cube: Cube, pan: Cube, linear: LinearForm, place: Path) -> str:
     """GDAL's weighted Brovey pansharpening of the cube's bands with weight by a panchromatic image, the learned weights
     in its ``<Weights>``.
 
@@ -209,6 +209,6 @@ def pansharpened(cube: Cube, pan: Cube, linear: Linear, place: Path) -> str:
     return _text(root)
 
 
-def weight_list(linear: Linear) -> list[str]:
+def weight_list(linear: LinearForm) -> list[str]:
     """The weights of the first output's bands, as ``gdal_pansharpen -w`` takes them one by one."""
     return [repr(float(linear.matrix[0, b])) for b in linear.used(0)]

@@ -196,7 +196,7 @@ def band_coordinates(bands: Any, dim: str) -> dict[str, Any]:
 
 
 def _tensor(fusion: Fusion, x: Tensor) -> Tensor:
-    """(…, K) from (…, B): the arithmetic of :class:`bandfuse.model.fusion.Kernel` in torch."""
+    """(…, K) from (…, B): the arithmetic of :class:`bandfuse.model.fusion.FusionKernel` in torch."""
     import torch
 
     from bandfuse.optimise.activations import ACTIVATIONS

@@ -44,7 +44,7 @@ from bandfuse.survey.survey import BLOCKS_PER_SIDE, Survey
 from bandfuse.training.arrange import Grouping, require_room
 from bandfuse.training.fitting import fit_model
 from bandfuse.training.settings import assessing_of, fitting_of, resolve
-from bandfuse.trust.assess import plan
+from bandfuse.trust.assess import plan_regularisation
 
 Strength = float | Literal["auto"] | None
 
@@ -153,7 +153,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         with threadpool_limits(limits=1, user_api="blas"):
             found = _survey(_Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config)
             require_room(config.goals, found.design)
-            made = plan(assessing_of(config), found, silent) if config.assessed else None
+            made = plan_regularisation(assessing_of(config), found, silent) if config.assessed else None
             model, _ = fit_model(fitting_of(config, "cpu"), [], found, made, silent)
         self.fusion_ = model.common
         self.decoder_ = model.decoder

@@ -127,7 +127,7 @@ class Fusion:
             raise MismatchError(
                 "pixels to fuse", got=f"shape {pixels.shape}", expected=f"shape (N, {len(self.inputs)})"
             )
-        result: Floats = Kernel(self)(np.ascontiguousarray(pixels[:, self.support].T)).T
+        result: Floats = FusionKernel(self)(np.ascontiguousarray(pixels[:, self.support].T)).T
         return result
 
     def then(self, outer: Fusion) -> Fusion:
@@ -164,7 +164,7 @@ def unmasked(x: ArrayLike) -> Floats:
     return values if mask is None or not mask.any() else np.where(mask, np.nan, values)
 
 
-class Kernel:
+class FusionKernel:
     """The product of one cell: (S, n) values of the support bands in, (K, n) outputs out, in float64.
 
     The product is taken over whatever is passed, in one call of ``multiply``; callers that need identical bits pass

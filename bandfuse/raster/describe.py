@@ -37,7 +37,7 @@ MOST_WARNINGS = 4
 
 
 @dataclass(frozen=True)
-class Piece:
+class SourceImage:
     """What GDAL opens for some of the bands of a raster.
 
     ``name``: a file, a subdataset, or the text of a VRT. ``bands``: the 1-based numbers of its bands, in the raster's
@@ -120,7 +120,7 @@ class Raster:
     files: tuple[str, ...] = ()
     interleave: str = ""
     product: str = ""
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[SourceImage, ...] = ()
     glt: Raster | None = None
     masks: Masks = field(default_factory=Masks)
     exact: tuple[int | None, ...] = ()

@@ -16,7 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.describe import Piece, Raster, opened
+from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
@@ -159,11 +159,11 @@ Choice = tuple[Raster, Sequence[int]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _BandRun:
     """Bands of one piece of a raster that are read at once: positions in the raster, 1-based numbers in the piece."""
 
     raster: Raster
-    piece: Piece
+    piece: SourceImage
     positions: list[int]
     numbers: list[int]
 
@@ -205,15 +205,15 @@ class _Run:
         return _Part(stored, r.nodata[p], r.scale[p], r.offset[p], mask, exact)
 
 
-def _runs(raster: Raster, positions: Sequence[int]) -> list[_Run]:
+def _runs(raster: Raster, positions: Sequence[int]) -> list[_BandRun]:
     """The bands at these positions, in this order; neighbours of one piece are read together."""
-    pieces = raster.pieces or (Piece(raster.path, tuple(range(1, len(raster.bands) + 1))),)
+    pieces = raster.pieces or (SourceImage(raster.path, tuple(range(1, len(raster.bands) + 1))),)
     homes = [(piece, number) for piece in pieces for number in piece.bands]
-    runs: list[_Run] = []
+    runs: list[_BandRun] = []
     for position in positions:
         piece, number = homes[position]
         if not runs or runs[-1].piece is not piece:
-            runs.append(_Run(raster, piece, [], []))
+            runs.append(_BandRun(raster, piece, [], []))
         runs[-1].positions.append(position)
         runs[-1].numbers.append(number)
     return runs
@@ -279,7 +279,7 @@ class Reader:
                 self._free.put(handles)
 
 
-def _read(handles: Mapping[str, Any], run: _Run, window: Window) -> _Part:
+def _read(handles: Mapping[str, Any], run: _BandRun, window: Window) -> _Part:
     raster, piece = run.raster, run.piece
     where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
     # GDAL takes a raw file line by line through its cache, unless it is told to take a band's lines at once.
@@ -336,7 +336,7 @@ def quicklook(raster: Raster, positions: Sequence[int], most: int = 512) -> Floa
     return np.moveaxis(out.reshape(len(positions), *shape), 0, -1)
 
 
-def _thinned(run: _Run, shape: tuple[int, int]) -> _Part:
+def _thinned(run: _BandRun, shape: tuple[int, int]) -> _Part:
     """Few pixels of the bands of a piece, as GDAL thins them."""
     path = run.raster.path
     with rasterio.Env(**CACHE), opened(run.piece.name) as ds:
@@ -349,7 +349,7 @@ def _thinned(run: _Run, shape: tuple[int, int]) -> _Part:
     return run.part(stored, mask)
 
 
-def _thinned_rows(run: _Run, step: int) -> _Part:
+def _thinned_rows(run: _BandRun, step: int) -> _Part:
     """Every so many rows and columns of an array with other axes."""
     raster, rows = run.raster, step * max(1, LOOKED_AT // step)
     with Reader([(raster, run.positions)]) as reader:

@@ -34,11 +34,11 @@ from bandfuse.scenes.alignment import alignment_rows
 from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
 from bandfuse.solve.fit_result import Fit
-from bandfuse.solve.scores import Judged, judge
+from bandfuse.solve.scores import Scored, score_pairs
 from bandfuse.spectral.bands import Bands
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
-from bandfuse.trust.assess import Plan
+from bandfuse.trust.assess import RegularisationPlan
 from bandfuse.trust.bootstrap import Interval
 from bandfuse.trust.refits import pairs_of, peak_of
 
@@ -47,7 +47,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
     """All that a training says of itself; ``checksums``: SHA-256 of the inputs by path."""
     config, survey, model = trained.config, trained.survey, trained.model
     design, trust = survey.design, trained.trust
-    train = trust.train or judge(pairs_of(survey, trained.scene_names, model), peak_of(survey))
+    train = trust.train or score_pairs(pairs_of(survey, trained.scene_names, model), peak_of(survey))
     together = config.goals[0].scored
     names = [together] if together else list(design.names)
     table = partial(_table, names, sampled=len(survey.pixels), split=config.split)
@@ -88,7 +88,7 @@ def _input(raster: Raster, sha256: str) -> InputFile:
     )
 
 
-def _outputs(fusion: Fusion, constraint: str, plan: Plan | None) -> list[OutputRow]:
+def _outputs(fusion: Fusion, constraint: str, plan: RegularisationPlan | None) -> list[OutputRow]:
     """How each output is made; ``constraint`` of all of them where there is no plan."""
     return [
         OutputRow(
@@ -148,7 +148,7 @@ def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
 
 def _table(
     names: Sequence[str],
-    parts: Mapping[str, Judged | None],
+    parts: Mapping[str, Scored | None],
     *,
     sampled: int,
     split: str,

@@ -21,7 +21,7 @@ from bandfuse.solve.squares import Split
 from bandfuse.spectral.bands import Floats, Positions
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
-from bandfuse.trust.assess import Plan
+from bandfuse.trust.assess import RegularisationPlan
 from bandfuse.trust.band_windows import Needed
 from bandfuse.trust.fold_problems import Terms
 from bandfuse.trust.indistinguishable import condition, runs
@@ -89,7 +89,7 @@ def trust_of(trained: Trained) -> Trust | None:
     return Trust(method=method, outputs=outputs, needed=_needed(trust.needed, used))
 
 
-def _output(name: str, weights: _Weights, used: _Used, plan: Plan | None) -> OutputTrust:
+def _output(name: str, weights: _Weights, used: _Used, plan: RegularisationPlan | None) -> OutputTrust:
     here = np.ix_(weights.group, weights.group)
     curve = [] if plan is None else plan.choices[weights.k].curve
     row = OutputTrust(

@@ -44,16 +44,16 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Scored:
     """Scores of every output, and of all outputs together."""
 
     outputs: list[Score]
     overall: Score
 
 
-def judge(pairs: Pairs, peak: Floats) -> Judged:
+def score_pairs(pairs: Pairs, peak: Floats) -> Scored:
     """All scores of K outputs; ``peak`` (K,) for the psnr."""
-    return Judged(regression_scores(pairs, peak), overall_scores(pairs))
+    return Scored(regression_scores(pairs, peak), overall_scores(pairs))
 
 
 def against_targets(joint: Moments, fusion: Fusion) -> Moments:

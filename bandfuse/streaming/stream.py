@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bandfuse.model.fusion import Kernel
+from bandfuse.model.fusion import FusionKernel
 from bandfuse.progress import Progress, silent
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window, cells
@@ -95,7 +95,7 @@ Sink = Callable[[Window, np.ndarray], None]
 
 def map_windows(
     source: Source,
-    kernel: Kernel,
+    kernel: FusionKernel,
     outputs: int,
     encode: Callable[[Floats], np.ndarray],
     sink: Sink,

@@ -37,7 +37,7 @@ from bandfuse.survey.missing import (
     usable_moments,
 )
 from bandfuse.survey.pool_units import pool_messages
-from bandfuse.survey.scout import Inquiry, glance, looking
+from bandfuse.survey.scout import Inquiry, looking, scout_scenes
 from bandfuse.survey.survey import Survey, block_grid
 
 NOT_DRAWN = "not read (--max-pixels)"
@@ -65,7 +65,7 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
     """
     flagged = flagged_by_any(scenes)
     look_at = looking(scenes, effort, inquiry.seed, skip=inquiry.skip)
-    covariance = cache(lambda: glance(scenes, look_at).covariance)
+    covariance = cache(lambda: scout_scenes(scenes, look_at).covariance)
     wanted = arrange(flagged, covariance).used
     looks = look_at(tuple(wanted))
     samples, sources = [look.sample for look in looks], [flagged.source[p] for p in wanted]

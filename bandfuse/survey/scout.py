@@ -126,7 +126,7 @@ def _moments_of(z: Floats) -> Moments:
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Scouted:
     """What was seen. ``bands``: the inputs, with a reason against those that look dead. ``covariance``: (B, B) over
     the pixels seen, zero for bands that are not good."""
 
@@ -134,7 +134,7 @@ class Glance:
     covariance: Floats
 
 
-def glance(scenes: Sequence[Scene], looks: Looks) -> Glance:
+def scout_scenes(scenes: Sequence[Scene], looks: Looks) -> Scouted:
     """Which bands look dead in a few stacks of each scene, and how the others vary together there:
     the same for every memory and number of threads.
 
@@ -149,7 +149,7 @@ def glance(scenes: Sequence[Scene], looks: Looks) -> Glance:
     seen = total((s.moments for s in looks(alive)), len(alive))
     covariance = np.zeros((len(flagged), len(flagged)))
     covariance[np.ix_(alive, alive)] = _finite(seen)
-    return Glance(flagged.dropping(dead), covariance)
+    return Scouted(flagged.dropping(dead), covariance)
 
 
 def _finite(seen: Moments) -> Floats:
@@ -157,7 +157,7 @@ def _finite(seen: Moments) -> Floats:
     return np.where(np.isfinite(seen.covariance), seen.covariance, 0.0)
 
 
-def glance_messages(scene: Scene, seen: Glance) -> list[str]:
+def scout_messages(scene: Scene, seen: Scouted) -> list[str]:
     """Which bands look dead, in words; the reasons that the files themselves give are left out."""
     before, after = scene.bands.reason, seen.bands.reason
     new = [f"{seen.bands.label(i)}: {after[i]}" for i in range(len(after)) if after[i] and not before[i]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.checks.look import SIDE, peek
+from bandfuse.checks.look import SIDE, look_at_pixels
 from bandfuse.checks.metadata import METADATA_OF_SCENES, OF_METADATA
 from bandfuse.checks.pairs import OF_PAIRS
 from bandfuse.checks.pixels import OF_PIXELS, PIXELS_OF_SCENES
@@ -72,7 +72,7 @@ def check(
 
 
 def _subject(raster: Raster, seed: int) -> Subject:
-    return Subject(raster, peek(raster, seed), *said(raster.path))
+    return Subject(raster, look_at_pixels(raster, seed), *said(raster.path))
 
 
 def _declared(raster: Raster, nodata: str | None, scale: float | None) -> Raster:

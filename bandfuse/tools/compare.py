@@ -17,7 +17,7 @@ from bandfuse.runs.read import read_result, same_version
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class _ComparedRun:
     name: str
     folder: Path
     report: TrainReport
@@ -48,19 +48,21 @@ def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
     return CompareResult(output=config.output, runs=[_compared(run) for run in found], messages=messages)
 
 
-def _runs(folders: Sequence[Path]) -> list[_Run]:
+def _runs(folders: Sequence[Path]) -> list[_ComparedRun]:
     """By the folder's name where that is unique, else by its path."""
     names = Counter(f.resolve().name for f in folders)
     again = next((f for i, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:i]]), None)
     if again is not None:
         raise ConfigError(f"run {again} is given twice", expected="different runs")
     return [
-        _Run(f.resolve().name if names[f.resolve().name] == 1 else str(f), f, read_result(f / REPORT_FILE, TrainReport))
+        _ComparedRun(
+            f.resolve().name if names[f.resolve().name] == 1 else str(f), f, read_result(f / REPORT_FILE, TrainReport)
+        )
         for f in folders
     ]
 
 
-def _differences(runs: Sequence[_Run]) -> list[str]:
+def _differences(runs: Sequence[_ComparedRun]) -> list[str]:
     """What makes the scores of these runs hard to compare."""
     inputs = {tuple(sorted(i.sha256 or i.path for i in run.report.inputs)) for run in runs}
     used = {run.report.pixels.used for run in runs}
@@ -95,7 +97,7 @@ def _kernels_of(report: TrainReport) -> dict[str, set[tuple[str, str]]]:
     return found
 
 
-def _compared(run: _Run) -> ComparedRun:
+def _compared(run: _ComparedRun) -> ComparedRun:
     r = run.report
     return ComparedRun(
         run=run.name,

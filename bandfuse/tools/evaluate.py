@@ -11,7 +11,7 @@ import numpy as np
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
-from bandfuse.model.fusion import Fusion, Kernel
+from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import load
 from bandfuse.moments.tally import Question, Tally, reduce_windows
 from bandfuse.progress import Progress, silent
@@ -22,7 +22,7 @@ from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import Scene, input_remarks, left_out_messages, target_bands, target_names
 from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
-from bandfuse.solve.scores import Pairs, judge
+from bandfuse.solve.scores import Pairs, score_pairs
 from bandfuse.spectral.band_order import require_order
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import blocks
@@ -38,7 +38,7 @@ class _FusedCell:
     """A cell seen through a fusion: [inputs, targets] in, [outputs, targets] out."""
 
     cell: Cell
-    kernel: Kernel
+    kernel: FusionKernel
     inputs: int
     order: list[int]
 
@@ -56,7 +56,7 @@ class _FusedPatch:
     """A patch seen through a fusion."""
 
     patch: Patch
-    kernel: Kernel
+    kernel: FusionKernel
     inputs: int
     order: list[int]
 
@@ -73,7 +73,7 @@ class _Fused:
     order: list[int]
 
     def read(self, window: Window) -> _FusedPatch:
-        return _FusedPatch(self.source.read(window), Kernel(self.fusion), len(self.fusion.support), self.order)
+        return _FusedPatch(self.source.read(window), FusionKernel(self.fusion), len(self.fusion.support), self.order)
 
 
 def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = silent) -> EvaluateResult:
@@ -109,7 +109,7 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
         raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
     pairs = Pairs(tally.total(), tally.pixels.values)
     _require_squares(scene, pairs)
-    judged = judge(pairs, tally.high[k:])
+    judged = score_pairs(pairs, tally.high[k:])
     remarks += score_messages(scene.key, fusion.outputs.name, [row["r2"] for row in judged.outputs])
     scores: Scores = dict(zip(fusion.outputs.name, judged.outputs, strict=True))
     return EvaluateResult(

@@ -11,10 +11,10 @@ import numpy as np
 from bandfuse.config import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import FORMS, expression, tables, vrt
-from bandfuse.export.linear import Linear, require_strict
+from bandfuse.export.linear import LinearForm, require_strict
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import lent, whole_files
-from bandfuse.model.fusion import Fusion, Kernel
+from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
@@ -81,13 +81,13 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Ra
             raise ConfigError("--output is the library's data file", got=path.name, expected="a name such as lib.sli")
         return {"": data, ".hdr": header}
     if config.to == "bandmathx" and scene is None:
-        return {"": expression.bandmathx(Linear.of(fusion))}
+        return {"": expression.bandmathx(LinearForm.of(fusion))}
     if scene is None:
         raise ConfigError(f"--to {config.to} needs a scene", remedy="Give it with --scene.")
     whole = Scene(Path(scene.path).stem, (scene,))
     check_inputs(whole, fusion.inputs)
     require_inputs(whole, fusion, fusion.support, config)
-    linear = Linear.of(fusion, scene.scale, scene.offset)
+    linear = LinearForm.of(fusion, scene.scale, scene.offset)
     if config.to == "bandmathx":
         return {"": expression.bandmathx(linear)}
     if config.to == "pansharpen":
@@ -147,7 +147,7 @@ def _proved(scratch: Path, path: Path, fusion: Fusion, scene: Raster, form: str)
     """
     if not FORMS[form].virtual:
         return None
-    ours = [Kernel(fusion)(_values(scene, fusion.support, w)) for w in _looks(scene.shape)]
+    ours = [FusionKernel(fusion)(_values(scene, fusion.support, w)) for w in _looks(scene.shape)]
     with lent(scratch, path.parent) as trial:
         try:
             made = describe(trial)

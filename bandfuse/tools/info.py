@@ -44,10 +44,10 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
     """The groups that a SPEC makes on a raster, as a training with the default seed would make them; and remarks."""
     bands, covariance = raster.bands, None
     if spec.partition(":")[0] in SEEING:
-        from bandfuse.survey.scout import glance, looking
+        from bandfuse.survey.scout import looking, scout_scenes
 
         scenes = [Scene(raster.path, (raster,))]
-        seen = glance(scenes, looking(scenes, Effort.of(None, None), seed=0))
+        seen = scout_scenes(scenes, looking(scenes, Effort.of(None, None), seed=0))
         bands = seen.bands
 
         def covariance() -> Floats:

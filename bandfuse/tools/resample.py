@@ -38,7 +38,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import Covered, published
 from bandfuse.spectral.sensors import Sensor, find, is_file
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.scout import glance, glance_messages, looking
+from bandfuse.survey.scout import looking, scout_messages, scout_scenes
 
 WEIGHTS = ".weights.safetensors"
 """Ending of the weights file beside a resampled raster."""
@@ -145,7 +145,7 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     ------
     MismatchError : no wavelengths; no band of the sensor is covered enough.
     """
-    seen = glance([scene], looking([scene], effort, seed=0))
+    seen = scout_scenes([scene], looking([scene], effort, seed=0))
     covered = published(sensor, seen.bands)
     kept = (covered.coverage > 0) & (covered.coverage >= config.min_coverage)
     rows = _rows(sensor, covered, [bool(k) for k in kept])
@@ -165,7 +165,7 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     fusion = replace(fusion, nodata=NodataPolicy(config.nodata_policy))
     messages = [
         *(f"{Path(r.path).name}: {m}" for r in scene.rasters for m in r.messages),
-        *glance_messages(scene, seen),
+        *scout_messages(scene, seen),
     ]
     if low:
         messages.append(

@@ -25,7 +25,7 @@ from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import held_out
 from bandfuse.survey.survey import Survey
-from bandfuse.trust.assess import Plan
+from bandfuse.trust.assess import RegularisationPlan
 
 if TYPE_CHECKING:
     from bandfuse.optimise.fit import Slots
@@ -98,7 +98,7 @@ def fit_model(
     how: Fitting,
     scenes: Sequence[Scene],
     survey: Survey,
-    plan: Plan | None,
+    plan: RegularisationPlan | None,
     progress: Progress,
 ) -> tuple[Model, list[Fit]]:
     """Fit the pooled moments, and for weights per scene each scene's own, pulled to the common ones."""
@@ -146,7 +146,7 @@ def _decoder(how: Fitting, survey: Survey, common: Fusion) -> Fusion | None:
 def fit_one(
     how: Fitting,
     survey: Survey,
-    plan: Plan | None,
+    plan: RegularisationPlan | None,
     moments: Moments,
     progress: Progress,
     *,
@@ -190,7 +190,7 @@ def _level(how: Fitting, split: Split, *, pulled: bool) -> Floats | None:
 def _objective(
     how: Fitting,
     survey: Survey,
-    plan: Plan | None,
+    plan: RegularisationPlan | None,
     split: Split,
     scene: int | None,
     common: Floats | None,
@@ -207,7 +207,7 @@ def _objective(
     return losses[0][1] if len(losses) == 1 else Sum(losses)
 
 
-def _term(goal: Goal, how: Fitting, survey: Survey, plan: Plan | None, split: Split) -> Objective:
+def _term(goal: Goal, how: Fitting, survey: Survey, plan: RegularisationPlan | None, split: Split) -> Objective:
     """The loss of one goal, from moments."""
     from bandfuse.optimise.objectives.base import Gathered, Objective
 
@@ -242,7 +242,9 @@ def sampled_objective(how: Fitting, survey: Survey, pixels: Pixels, mean: Floats
     )
 
 
-def _squares(how: Fitting, survey: Survey, plan: Plan | None, split: Split, common: Floats | None) -> Squares:
+def _squares(
+    how: Fitting, survey: Survey, plan: RegularisationPlan | None, split: Split, common: Floats | None
+) -> Squares:
     """The squared error on some moments.
 
     Weights of one scene are pulled to the (K, used) common ones c by ``pooling · Σ_b var_b (u_b −

@@ -21,7 +21,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.opening import Opened
 from bandfuse.scenes.scene import Scene
-from bandfuse.solve.scores import judge
+from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.gather import survey
@@ -37,9 +37,17 @@ from bandfuse.training.settings import (
     inquiry_of,
 )
 from bandfuse.training.trained import Trained
-from bandfuse.trust.assess import JACKKNIFE, Assessing, Assessment, Plan, assess, jackknives, plan
+from bandfuse.trust.assess import (
+    JACKKNIFE,
+    Assessing,
+    Assessment,
+    RegularisationPlan,
+    assess,
+    jackknives,
+    plan_regularisation,
+)
 from bandfuse.trust.refits import held_out_pairs, peak_of
-from bandfuse.trust.trials import contest
+from bandfuse.trust.trials import assess_trials
 
 if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
@@ -98,7 +106,7 @@ def learn(
         if config.pooling == "auto":
             how, pooling = _pooled(how, assessing, scenes, surveyed, progress)
             remarks.append(pooling)
-        choices = plan(assessing, surveyed, progress) if config.assessed else None
+        choices = plan_regularisation(assessing, surveyed, progress) if config.assessed else None
         model, fits = fit_model(how, scenes, surveyed, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
@@ -177,7 +185,7 @@ def _pooled(
 
         pairs = held_out_pairs(survey, names, refit, count=assessing.folds, per_scene=True, progress=silent)
         if pairs is not None:
-            errors[strength] = sum(-(row["r2"] or 0.0) for row in judge(pairs, peak).outputs)
+            errors[strength] = sum(-(row["r2"] or 0.0) for row in score_pairs(pairs, peak).outputs)
     chosen = min(errors, key=lambda strength: errors[strength]) if errors else 0.0
     why = "on held-out blocks" if errors else "as there are too few blocks to hold any out"
     return replace(how, pooling=chosen), f"pooling {chosen:g} was chosen {why}"
@@ -191,7 +199,7 @@ class _Fitted:
     assessing: Assessing
     scenes: Sequence[Scene]
     survey: Survey
-    choices: Plan | None
+    choices: RegularisationPlan | None
     model: Model
     fits: Sequence[Fit]
 
@@ -217,7 +225,7 @@ def _assess(fitted: _Fitted, progress: Progress) -> Assessment:
 
     scoring = goal.scoring_of(fitted.survey, balanced=fitted.how.balanced)
     weight = fitted.model.common.weight[:, list(fitted.survey.design.used)]
-    return contest(fitted.assessing, fitted.survey, scoring, weight, encode, progress)
+    return assess_trials(fitted.assessing, fitted.survey, scoring, weight, encode, progress)
 
 
 def _assess_matches(fitted: _Fitted, progress: Progress) -> Assessment:
@@ -232,7 +240,7 @@ def _assess_matches(fitted: _Fitted, progress: Progress) -> Assessment:
     if not exactly:
         names = [scene.names for scene in fitted.scenes]
         pairs = held_out_pairs(surveyed, names, refit, count=how.folds, per_scene=how.per_scene, progress=progress)
-    held = None if pairs is None else judge(pairs, peak_of(surveyed))
+    held = None if pairs is None else score_pairs(pairs, peak_of(surveyed))
     used = surveyed.design.used
     matrix = fitted.model.common.matrix[:, list(used)]
     trust = assess(how, surveyed, fitted.choices, matrix, held, exactly=exactly, progress=progress)

@@ -14,7 +14,7 @@ from bandfuse.spectral.groups import lacking
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.messages import limit_messages, stop_messages, zero_messages
-from bandfuse.trust.assess import Assessment, Plan
+from bandfuse.trust.assess import Assessment, RegularisationPlan
 
 if TYPE_CHECKING:
     from bandfuse.solve.fit_result import Fit
@@ -37,7 +37,7 @@ class Trained:
     seconds_read: float
     seconds_fit: float
     device: str
-    plan: Plan | None
+    plan: RegularisationPlan | None
     trust: Assessment
     effort: Effort
     remarks: tuple[str, ...] = ()

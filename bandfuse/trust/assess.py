@@ -10,13 +10,13 @@ import numpy as np
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks
-from bandfuse.solve.scores import Judged, Pairs, judge
+from bandfuse.solve.scores import Pairs, Scored, score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.band_windows import PIECES, Needed, needed
 from bandfuse.trust.baselines import Line, Table, baselines, chosen_solver, fold_lines, folded_pairs
 from bandfuse.trust.bootstrap import RESAMPLES, Interval, intervals
-from bandfuse.trust.fold_problems import Case, Terms, cases
+from bandfuse.trust.fold_problems import FoldProblem, Terms, fold_problems
 from bandfuse.trust.folds import folds
 from bandfuse.trust.jackknife import jackknife
 from bandfuse.trust.penalty import ties
@@ -55,12 +55,12 @@ class Assessing:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class RegularisationPlan:
     """How a regression is regularised: a choice for every output, the penalties' forms
     (K, used, used) and prices (K, used)."""
 
     terms: Terms
-    cases: list[Case]
+    fold_problems: list[FoldProblem]
     choices: list[Choice]
     forms: Floats | None
     l1: Floats | None
@@ -81,10 +81,10 @@ class Assessment:
     without each fold, where the exact solution stands for the training and where it was done again; for regression.
     ``messages``: what a user should know of the folds."""
 
-    holdout: Judged | None
+    holdout: Scored | None
     table: Table
     needed: Needed | None = None
-    train: Judged | None = None
+    train: Scored | None = None
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     method: str = ""
     lines: Sequence[Line] = ()
@@ -106,10 +106,10 @@ def _terms(how: Assessing, found: Survey) -> Terms:
     return Terms(design.layout, joint, sample, made, len(design.used), tied, how.offset, how.gain)
 
 
-def plan(how: Assessing, found: Survey, progress: Progress) -> Plan:
+def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> RegularisationPlan:
     """Choose constraint and regularisation of every output by block cross-validation."""
     terms, wish = _terms(how, found), how.wish
-    made = cases(terms)
+    made = fold_problems(terms)
     ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
@@ -117,7 +117,7 @@ def plan(how: Assessing, found: Survey, progress: Progress) -> Plan:
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
     ordered = [choices[k] for k in range(terms.layout.shape[0])]
-    return Plan(
+    return RegularisationPlan(
         terms, made, ordered, _forms(terms, ordered), _prices(terms, ordered), [b.moments for b in found.blocks()]
     )
 
@@ -141,9 +141,9 @@ def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
 def assess(
     how: Assessing,
     found: Survey,
-    made: Plan | None,
+    made: RegularisationPlan | None,
     fitted: Floats,
-    holdout: Judged | None,
+    holdout: Scored | None,
     *,
     exactly: bool,
     progress: Progress,
@@ -158,26 +158,33 @@ def assess(
     peak = peak_of(found)
     if made is None:
         return Assessment(holdout, {} if how.per_scene else _baselines(how, found, peak))
-    solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.cases]
+    solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.fold_problems]
     lines: list[Line] = []
     if exactly and made.terms.folds:
-        lines = fold_lines(made.terms, made.cases, solvers)
-        holdout = judge(Pairs.joined(folded_pairs(made.terms, lines)), peak)
-    table = baselines(made.terms, made.cases, peak)
+        lines = fold_lines(made.terms, made.fold_problems, solvers)
+        holdout = score_pairs(Pairs.joined(folded_pairs(made.terms, lines)), peak)
+    table = baselines(made.terms, made.fold_problems, peak)
     needs = _needed(found, made, progress)
     if not exactly:
         return Assessment(holdout, table, needs)
     if made.terms.joint.count < made.terms.n_bands:  # resamples of so few pixels do not tell how firm weights are
         return Assessment(holdout, table, needs, lines=lines)
     bounds = intervals(
-        made.terms, made.cases, made.choices, made.blocks, fitted, count=RESAMPLES, seed=how.seed, progress=progress
+        made.terms,
+        made.fold_problems,
+        made.choices,
+        made.blocks,
+        fitted,
+        count=RESAMPLES,
+        seed=how.seed,
+        progress=progress,
     )
     found_bounds = {} if bounds is None else {"": bounds}
     return Assessment(holdout, table, needs, intervals=found_bounds, method=BOOTSTRAP, lines=lines)
 
 
 def jackknives(
-    how: Assessing, made: Plan | None, used: Sequence[int], model: Model, without: Sequence[Model]
+    how: Assessing, made: RegularisationPlan | None, used: Sequence[int], model: Model, without: Sequence[Model]
 ) -> dict[str, Interval]:
     """Intervals of the common weights and of every scene's own, from models that were learned without each fold."""
     rows = [how.bounded] * len(model.common.outputs)
@@ -189,7 +196,7 @@ def jackknives(
     return {key: bounds for key, bounds in found.items() if bounds is not None}
 
 
-def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:
+def _needed(found: Survey, made: RegularisationPlan, progress: Progress) -> Needed | None:
     """Which windows of bands would do; for one weight per band."""
     if not made.terms.tied:
         return None
@@ -204,4 +211,4 @@ def _needed(found: Survey, made: Plan, progress: Progress) -> Needed | None:
 
 def _baselines(how: Assessing, found: Survey, peak: Floats) -> Table:
     terms = _terms(how, found)
-    return baselines(terms, cases(terms), peak)
+    return baselines(terms, fold_problems(terms), peak)

@@ -49,7 +49,7 @@ class _Fold:
     share: float
 
 
-class _Judge:
+class _WindowScores:
     """Explained share of least squares with a ridge on some of the bands, on held-out blocks, mean over the outputs.
 
     ``Σ_folds share · (1 − error_k / var(t_k))`` with ``error = wᵀ A w − 2 wᵀ c + var`` of the test.
@@ -113,17 +113,17 @@ def needed(terms: Terms, order: Sequence[int], ridge: float, ticks: Ticks | None
     """
     if not terms.folds:
         return None
-    judge = _Judge(terms, ridge)
-    full = judge(order) if judge.outputs else 0.0
+    held_out = _WindowScores(terms, ridge)
+    full = held_out(order) if held_out.outputs else 0.0
     if not full > 0:
         return None
     pieces = [p.tolist() for p in np.array_split(np.array(order), min(PIECES, len(order)))]
     enough = KEEP * full
-    chosen = _add(judge, pieces, enough, ticks)
+    chosen = _add(held_out, pieces, enough, ticks)
     windows = _joined([pieces[i] for i in sorted(chosen)], order)
-    windows = _trimmed(judge, windows, enough)
-    explained = judge(_flat(windows))
-    worths = [explained - judge(_flat([w for w in windows if w is not window])) for window in windows]
+    windows = _trimmed(held_out, windows, enough)
+    explained = held_out(_flat(windows))
+    worths = [explained - held_out(_flat([w for w in windows if w is not window])) for window in windows]
     found = tuple(NeededWindow(tuple(w), worth) for w, worth in zip(windows, worths, strict=True))
     return Needed(found, explained, full)
 
@@ -132,12 +132,12 @@ def _flat(windows: Sequence[Sequence[int]]) -> list[int]:
     return [p for window in windows for p in window]
 
 
-def _add(judge: _Judge, pieces: list[list[int]], enough: float, ticks: Ticks | None) -> list[int]:
+def _add(held_out: _WindowScores, pieces: list[list[int]], enough: float, ticks: Ticks | None) -> list[int]:
     """Numbers of the pieces that are needed, by forward choice and backward elimination."""
     chosen: list[int] = []
     while len(chosen) < len(pieces):
         rest = [i for i in range(len(pieces)) if i not in chosen]
-        scores = {i: judge(_flat([pieces[j] for j in (*chosen, i)])) for i in rest}
+        scores = {i: held_out(_flat([pieces[j] for j in (*chosen, i)])) for i in rest}
         best = max(scores, key=lambda i: scores[i])
         chosen.append(best)
         if ticks is not None:
@@ -146,7 +146,7 @@ def _add(judge: _Judge, pieces: list[list[int]], enough: float, ticks: Ticks | N
             break
     for i in list(chosen):
         without = [j for j in chosen if j != i]
-        if without and judge(_flat([pieces[j] for j in without])) >= enough:
+        if without and held_out(_flat([pieces[j] for j in without])) >= enough:
             chosen = without
     return chosen
 
@@ -163,14 +163,14 @@ def _joined(parts: list[list[int]], order: Sequence[int]) -> list[list[int]]:
     return windows
 
 
-def _trimmed(judge: _Judge, windows: list[list[int]], enough: float) -> list[list[int]]:
+def _trimmed(held_out: _WindowScores, windows: list[list[int]], enough: float) -> list[list[int]]:
     """Take bands off the ends of windows, by half of a window and less, as long as enough is kept."""
     for i in range(len(windows)):
         for end in ("last", "first"):
             step = len(windows[i]) // 2
             while step and len(windows[i]) > 1:
                 shorter = windows[i][:-step] if end == "last" else windows[i][step:]
-                if len(shorter) and judge(_flat([*windows[:i], shorter, *windows[i + 1 :]])) >= enough:
+                if len(shorter) and held_out(_flat([*windows[:i], shorter, *windows[i + 1 :]])) >= enough:
                     windows[i] = shorter
                     step = min(step, len(shorter) // 2)
                 else:

@@ -8,10 +8,10 @@ import numpy as np
 
 from bandfuse.moments.moments import Moments
 from bandfuse.solve.exact import Quadratic
-from bandfuse.solve.scores import Judged, Pairs, judge
+from bandfuse.solve.scores import Pairs, Scored, score_pairs
 from bandfuse.solve.squares import Split
 from bandfuse.spectral.bands import Floats
-from bandfuse.trust.fold_problems import Case, Minimiser, Terms, effective, minimiser
+from bandfuse.trust.fold_problems import FoldProblem, Minimiser, Terms, effective, minimiser
 from bandfuse.trust.regularisation import Choice, Wish, choose, solved_as
 
 Solver = Callable[[Quadratic], Floats]
@@ -32,7 +32,7 @@ def best_band(q: Quadratic) -> Floats:
     return v
 
 
-def baseline_solvers(case: Case, *, gain: bool) -> dict[str, Solver]:
+def baseline_solvers(case: FoldProblem, *, gain: bool) -> dict[str, Solver]:
     """The methods that every choice is held against: least squares, ridge (its strength chosen on the same folds),
     non-negative least squares, simplex, the best single band, and the plain mean; all with the offset of the choice."""
     ridge = choose(case, Wish("free", None, 0.0), gain=gain).strength
@@ -46,7 +46,7 @@ def baseline_solvers(case: Case, *, gain: bool) -> dict[str, Solver]:
     }
 
 
-def chosen_solver(case: Case, choice: Choice, *, gain: bool) -> Solver:
+def chosen_solver(case: FoldProblem, choice: Choice, *, gain: bool) -> Solver:
     """The choice itself, solved exactly."""
     solve = Minimiser(solved_as(choice, gain))
     return lambda q: solve(case.penalised(q, choice.strength))
@@ -56,18 +56,18 @@ Line = tuple[Floats, Floats]
 """gain · W (K, B) and offset (K)."""
 
 
-def fold_lines(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Line]:
+def fold_lines(terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]) -> list[Line]:
     """For each fold the weights that come from the rest."""
     lines = []
     for i, fold in enumerate(terms.folds):
-        weights = [effective(c, s(c.trains[i]), gain=terms.gain) for c, s in zip(cases, solvers, strict=True)]
-        lines.append(_line(terms, fold.train, stacked(cases, weights)))
+        weights = [effective(c, s(c.trains[i]), gain=terms.gain) for c, s in zip(fold_problems, solvers, strict=True)]
+        lines.append(_line(terms, fold.train, stacked(fold_problems, weights)))
     return lines
 
 
-def held_out_pairs(terms: Terms, cases: Sequence[Case], solvers: Sequence[Solver]) -> list[Pairs]:
+def held_out_pairs(terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]) -> list[Pairs]:
     """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
-    return folded_pairs(terms, fold_lines(terms, cases, solvers))
+    return folded_pairs(terms, fold_lines(terms, fold_problems, solvers))
 
 
 def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
@@ -75,9 +75,9 @@ def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
     return [Pairs.linear(f.test, f.sample, *line) for f, line in zip(terms.folds, lines, strict=True)]
 
 
-def stacked(cases: Sequence[Case], parts: Sequence[Floats]) -> Floats:
+def stacked(fold_problems: Sequence[FoldProblem], parts: Sequence[Floats]) -> Floats:
     """(K, B) from the rows of every case."""
-    rows = [r for c in cases for r in c.rows]
+    rows = [r for c in fold_problems for r in c.rows]
     matrix: Floats = np.concatenate(list(parts))[np.argsort(rows)]
     return matrix
 
@@ -88,18 +88,22 @@ def _line(terms: Terms, train: Moments, matrix: Floats) -> Line:
     return matrix, split.target_mean - matrix @ split.mean if terms.offset else np.zeros(len(matrix))
 
 
-Table = dict[str, dict[str, Judged]]
+Table = dict[str, dict[str, Scored]]
 """Scores by baseline, then ``train`` and ``holdout``."""
 
 
-def baselines(terms: Terms, cases: Sequence[Case], peak: Floats) -> Table:
+def baselines(terms: Terms, fold_problems: Sequence[FoldProblem], peak: Floats) -> Table:
     """Scores of every baseline."""
-    solvers = [baseline_solvers(c, gain=terms.gain) for c in cases]
+    solvers = [baseline_solvers(c, gain=terms.gain) for c in fold_problems]
     table: Table = {}
     for name in solvers[0] if solvers else ():
         mine = [s[name] for s in solvers]
-        whole = stacked(cases, [effective(c, s(c.whole), gain=terms.gain) for c, s in zip(cases, mine, strict=True)])
-        table[name] = {"train": judge(Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak)}
+        whole = stacked(
+            fold_problems, [effective(c, s(c.whole), gain=terms.gain) for c, s in zip(fold_problems, mine, strict=True)]
+        )
+        table[name] = {
+            "train": score_pairs(Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak)
+        }
         if terms.folds:
-            table[name]["holdout"] = judge(Pairs.joined(held_out_pairs(terms, cases, mine)), peak)
+            table[name]["holdout"] = score_pairs(Pairs.joined(held_out_pairs(terms, fold_problems, mine)), peak)
     return table

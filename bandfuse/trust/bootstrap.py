@@ -18,7 +18,7 @@ from bandfuse.solve.exact import Quadratic, nonnegative, unit_scale
 from bandfuse.solve.nnls import nonnegative_grams
 from bandfuse.solve.squares import Split, squared_error
 from bandfuse.spectral.bands import Floats
-from bandfuse.trust.fold_problems import Active, Case, Terms, effective, minimiser
+from bandfuse.trust.fold_problems import Active, FoldProblem, Terms, effective, minimiser
 from bandfuse.trust.regularisation import Choice, solved_as
 
 RESAMPLES = 200
@@ -80,7 +80,7 @@ class Interval:
 
 def intervals(
     terms: Terms,
-    cases: Sequence[Case],
+    fold_problems: Sequence[FoldProblem],
     choices: Sequence[Choice],
     blocks: Sequence[Moments],
     fitted: Floats,
@@ -99,13 +99,13 @@ def intervals(
     drawn = 0
     # Every resample begins at the weights of all pixels: it is nearer to them than to another resample.
     whole = Split.of(terms.joint, terms.n_bands)
-    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in cases]
+    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in fold_problems]
     draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
     batch: list[Split] = []
     for moments in progress(draws, total=count, label="resample the blocks"):
         batch.append(Split.of(moments, terms.n_bands))
         if len(batch) == BATCH or drawn + len(batch) == count:
-            found[drawn : drawn + len(batch)] = _resolved(cases, choices, batch, terms, start)
+            found[drawn : drawn + len(batch)] = _resolved(fold_problems, choices, batch, terms, start)
             drawn, batch = drawn + len(batch), []
     if not drawn:
         return None
@@ -114,7 +114,7 @@ def intervals(
 
 
 def _resolved(
-    cases: Sequence[Case],
+    fold_problems: Sequence[FoldProblem],
     choices: Sequence[Choice],
     splits: Sequence[Split],
     terms: Terms,
@@ -123,7 +123,7 @@ def _resolved(
     """(R, K, B) weights of all cases on some resamples."""
     found = np.zeros((len(splits), *terms.layout.shape))
     groups: dict[bytes, list[int]] = {}
-    for number, case in enumerate(cases):
+    for number, case in enumerate(fold_problems):
         if case.spectra is not None and choices[case.rows[0]].constraint == "nonnegative" and not terms.gain:
             groups.setdefault(case.layout.col.tobytes(), []).append(number)
             continue
@@ -131,15 +131,19 @@ def _resolved(
             v, _ = minimiser(*_problem(case, choices[case.rows[0]], split, terms), start[number])
             found[i, list(case.rows)] = effective(case, v, gain=terms.gain)
     for numbers in groups.values():
-        _together([cases[n] for n in numbers], splits, terms, [start[n] for n in numbers], found)
+        _together([fold_problems[n] for n in numbers], splits, terms, [start[n] for n in numbers], found)
     return found
 
 
 def _together(
-    cases: Sequence[Case], splits: Sequence[Split], terms: Terms, start: Sequence[Active | None], found: Floats
+    fold_problems: Sequence[FoldProblem],
+    splits: Sequence[Split],
+    terms: Terms,
+    start: Sequence[Active | None],
+    found: Floats,
 ) -> None:
     """Non-negative weights of outputs of one group on all resamples, as one batch: they share the bands' moments."""
-    cols, rows = cases[0].layout.col, [c.rows[0] for c in cases]
+    cols, rows = fold_problems[0].layout.col, [c.rows[0] for c in fold_problems]
     seen = [split.second(offset=terms.offset) for split in splits]
     scale = unit_scale(np.mean([s.a for s in seen], axis=0))[cols]
     a = np.array([s.a[cols][:, cols] for s in seen]) * np.outer(scale, scale)
@@ -149,13 +153,13 @@ def _together(
     v, reached = nonnegative_grams(a, of, b.reshape(-1, len(cols)), np.tile(first, (len(splits), 1)))
     v = scale * v
     for i in np.flatnonzero(~reached).tolist():
-        case, split = cases[i % len(cases)], splits[of[i]]
+        case, split = fold_problems[i % len(fold_problems)], splits[of[i]]
         q = squared_error(split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=False)
         v[i] = nonnegative(q)
     found[:, np.array(rows)[:, None], cols] = v.reshape(b.shape)
 
 
-def _problem(case: Case, choice: Choice, split: Split, terms: Terms) -> tuple[Quadratic, str]:
+def _problem(case: FoldProblem, choice: Choice, split: Split, terms: Terms) -> tuple[Quadratic, str]:
     """What is solved for one case on a resample, and under which constraint."""
     q = squared_error(split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=terms.gain)
     signed = choice.constraint in ("free", "affine")

@@ -49,7 +49,7 @@ class Spectrum:
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class FoldProblem:
     """One set of P weights.
 
     ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``: the squared error on
@@ -111,13 +111,13 @@ class Terms:
         return np.broadcast_to(np.diag(variance), (len(rows), *smooth[0].shape)), np.array(smooth)
 
 
-def cases(terms: Terms) -> list[Case]:
+def fold_problems(terms: Terms) -> list[FoldProblem]:
     """One case per set of weights."""
     shared: dict[bytes, tuple[Spectrum, ...]] = {}
-    return [_case(terms, rows, shared) for rows in terms.layout.rows_of_set()]
+    return [_fold_problem(terms, rows, shared) for rows in terms.layout.rows_of_set()]
 
 
-def _spectra(part: Layout, case: Case, shared: dict[bytes, tuple[Spectrum, ...]]) -> tuple[Spectrum, ...] | None:
+def _spectra(part: Layout, case: FoldProblem, shared: dict[bytes, tuple[Spectrum, ...]]) -> tuple[Spectrum, ...] | None:
     """Of one output whose weights are all its own; shared by the outputs of one group."""
     if part.shape[0] != 1 or len(part.col) != part.size or part.fixed.any() or not (np.diag(case.ridge) > 0).all():
         return None
@@ -125,7 +125,7 @@ def _spectra(part: Layout, case: Case, shared: dict[bytes, tuple[Spectrum, ...]]
     return shared.setdefault(part.col.tobytes(), tuple(Spectrum(size * q.a, size * case.ridge) for q in case.trains))
 
 
-def _case(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]) -> Case:
+def _fold_problem(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]) -> FoldProblem:
     part = terms.layout.part(rows)
     whole = Split.of(terms.joint, terms.n_bands).rows(rows)
     scale = np.where(whole.var > 0, whole.var, 1.0)
@@ -141,7 +141,7 @@ def _case(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum,
     ]
     ridge, smooth = terms.forms(rows)
     counts = np.array([f.test.count for f in terms.folds], dtype=np.float64)
-    found = Case(
+    found = FoldProblem(
         rows=tuple(rows),
         layout=part,
         scale=scale,
@@ -235,7 +235,7 @@ def _solved(q: Quadratic) -> Floats:
     return result
 
 
-def effective(case: Case, v: Floats, *, gain: bool) -> Floats:
+def effective(case: FoldProblem, v: Floats, *, gain: bool) -> Floats:
     """(rows, B) gain · W of weights v (of u = gain · v with a gain, where fixed groups ride on the gain)."""
     size = float(case.whole.sums @ v) if gain else 1.0
     return case.layout.matrix(v) + (size - 1.0) * case.layout.fixed

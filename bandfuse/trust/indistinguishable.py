@@ -16,7 +16,7 @@ SMALL = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class BandRun:
     """Neighbouring bands among which weight can be moved at will: only its sum is known.
 
     ``positions`` among the used bands; ``total`` the sum of the weights, with the 2.5th and 97.5th percentiles of its
@@ -56,7 +56,7 @@ def moving_cost(covariance: Floats, weight: Floats, positions: Sequence[int], va
 
 def runs(
     covariance: Floats, weight: Floats, resampled: Floats, variance: float, ties: Sequence[Tie], worth: float = WORTH
-) -> list[Run]:
+) -> list[BandRun]:
     """Runs of at least two bands with weight among which moving it costs no more than ``worth``, the largest sum first.
 
     Runs are taken from the first band on, each as long as may be; those with less than a hundredth of the weight are
@@ -80,7 +80,7 @@ def runs(
                 total = float(weight[part].sum())
                 low, high = np.percentile(sums, [2.5, 97.5]) if len(sums) else (total, total)
                 cost = moving_cost(covariance, weight, part, variance)
-                found.append(Run(tuple(part), total, min(float(low), total), max(float(high), total), cost))
+                found.append(BandRun(tuple(part), total, min(float(low), total), max(float(high), total), cost))
             start = end
     return sorted(found, key=lambda run: -abs(run.total))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from bandfuse.solve.exact import CONE
-from bandfuse.trust.fold_problems import Active, Case, Strength, minimiser
+from bandfuse.trust.fold_problems import Active, FoldProblem, Strength, minimiser
 
 WORTH = 1e-3
 """Physical (non-negative) weights are taken unless they cost more than this part of the target's variance."""
@@ -44,7 +44,7 @@ class Wish:
     sparse: float | None = 0.0
 
 
-def held_out_error(case: Case, constraint: str, strength: Strength, active: list[Active | None]) -> float:
+def held_out_error(case: FoldProblem, constraint: str, strength: Strength, active: list[Active | None]) -> float:
     """Σ over folds of the squared error on the held-out pixels, as a part of the target's variance per output.
 
     ``active`` (one per fold) is where the last problem ended, and is kept up.
@@ -59,7 +59,7 @@ def held_out_error(case: Case, constraint: str, strength: Strength, active: list
     return error / len(case.rows)
 
 
-def choose(case: Case, wish: Wish, *, gain: bool) -> Choice:
+def choose(case: FoldProblem, wish: Wish, *, gain: bool) -> Choice:
     """The best of what the wish leaves open.
 
     ``auto`` compares non-negative + smooth with free + ridge + smooth, and takes the first unless it costs more than
@@ -77,7 +77,7 @@ def choose(case: Case, wish: Wish, *, gain: bool) -> Choice:
     return Choice(wish.constraint, found.strength, found.error, found.curve)
 
 
-def _search(case: Case, constraint: str, wish: Wish) -> Choice:
+def _search(case: FoldProblem, constraint: str, wish: Wish) -> Choice:
     """Coordinate search: ridge by decades, then smooth by decades and half decades, then sparse by decades."""
     now = Strength(wish.ridge or 0.0, wish.smooth or 0.0, wish.sparse or 0.0)
     if not case.trains:

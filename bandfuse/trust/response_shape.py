@@ -11,7 +11,7 @@ from bandfuse.spectral.lobe import main_lobe, main_lobes, outside
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ShapeEstimate:
     """A number and the 2.5th and 97.5th percentiles of its resamples."""
 
     value: float
@@ -19,7 +19,7 @@ class Estimate:
     high: float
 
 
-def response_shape(weight: Floats, resampled: Floats, nm: Floats) -> dict[str, Estimate] | None:
+def response_shape(weight: Floats, resampled: Floats, nm: Floats) -> dict[str, ShapeEstimate] | None:
     """Centre (nm), FWHM (nm) and out-of-band share of one output; None for signed weights or unknown wavelengths.
 
     Parameters
@@ -39,7 +39,7 @@ def response_shape(weight: Floats, resampled: Floats, nm: Floats) -> dict[str, E
     values = (lobe.centre, lobe.width, float(outside(weight, nm, lobe.centre, reach)))
     draws = (drawn[:, 0], drawn[:, 1], outside(used, nm, lobe.centre, reach))
     return {
-        name: Estimate(value, *_percentiles(of_name, value))
+        name: ShapeEstimate(value, *_percentiles(of_name, value))
         for name, value, of_name in zip(("centre", "fwhm", "outside"), values, draws, strict=True)
     }
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bandfuse.moments.moments import Moments
 from bandfuse.solve.classes import Classifier, agreement, discriminants
-from bandfuse.solve.scores import Judged, Score, reconstruction_score
+from bandfuse.solve.scores import Score, Scored, reconstruction_score
 from bandfuse.solve.starts import uniform
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
@@ -23,14 +23,14 @@ Encoder = Callable[[Survey], Floats]
 Trial = tuple[Survey, Survey, Floats]
 """The training and the test part of the pixels, and the weights learned from the first."""
 
-Judge = Callable[[Sequence[Trial]], Judged]
+ScoreTrials = Callable[[Sequence[Trial]], Scored]
 
 
 @dataclass(frozen=True)
 class Scoring:
     """How weights are scored, and the baselines by name."""
 
-    judge: Judge
+    score: ScoreTrials
     baselines: dict[str, Encoder]
 
 
@@ -38,32 +38,32 @@ def reconstruction(survey: Survey, *, balanced: bool) -> Scoring:
     """How much of the cube comes back, beside principal components and the mean of each group."""
     peak = float(survey.high[: len(survey.design.used)].max())
 
-    def judge(trials: Sequence[Trial]) -> Judged:
+    def score(trials: Sequence[Trial]) -> Scored:
         parts = [(_bands(train), _bands(test), weight) for train, test, weight in trials]
         count = sum(test.count for _, test, _ in parts)
         nothing = np.zeros((0, parts[0][1].size))
         loss = sum(test.count * rebuild_error(train, test, w) for train, test, w in parts) / count
         none = sum(test.count * rebuild_error(train, test, nothing) for train, test, _ in parts) / count
-        return Judged([reconstruction_score(loss, none, peak)], {})
+        return Scored([reconstruction_score(loss, none, peak)], {})
 
-    return Scoring(judge, {**_components(survey), **_mean(survey)})
+    return Scoring(score, {**_components(survey), **_mean(survey)})
 
 
 def separability(survey: Survey, *, balanced: bool) -> Scoring:
     """How often a linear discriminant analysis of the outputs finds the class of a pixel."""
 
-    def judge(trials: Sequence[Trial]) -> Judged:
+    def score(trials: Sequence[Trial]) -> Scored:
         truth, guess = [], []
         for train, test, weight in trials:
             values = test.pixels.values
             classifier = Classifier.of(train.classes, weight, balanced=balanced)
             truth.append(values[:, -1].astype(np.int64))
             guess.append(classifier(values[:, : weight.shape[1]] @ weight.T))
-        return Judged([agreement(np.concatenate(truth), np.concatenate(guess))], {})
+        return Scored([agreement(np.concatenate(truth), np.concatenate(guess))], {})
 
     k = survey.design.layout.shape[0]
     fisher = {"lda": lambda part: discriminants(part.classes, k, balanced=balanced)}
-    return Scoring(judge, {**_components(survey), **_mean(survey), **fisher})
+    return Scoring(score, {**_components(survey), **_mean(survey), **fisher})
 
 
 def signal_to_noise(survey: Survey, *, balanced: bool) -> Scoring:
@@ -120,7 +120,7 @@ def _mean(survey: Survey) -> dict[str, Encoder]:
     return {"mean": lambda part: mean}
 
 
-def _decibels(trials: Sequence[Trial]) -> Judged:
+def _decibels(trials: Sequence[Trial]) -> Scored:
     signal, noise = np.zeros(len(trials[0][2])), np.zeros(len(trials[0][2]))
     for _, test, weight in trials:
         bands = _bands(test)
@@ -129,7 +129,7 @@ def _decibels(trials: Sequence[Trial]) -> Judged:
     rows: list[Score] = [
         {"snr_db": float(10 * np.log10(s / n)) if s > 0 and n > 0 else None} for s, n in zip(signal, noise, strict=True)
     ]
-    return Judged(rows, {})
+    return Scored(rows, {})
 
 
 def _inverse_variance(part: Survey, mean: Floats) -> Floats:

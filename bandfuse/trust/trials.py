@@ -17,7 +17,7 @@ from bandfuse.trust.refits import folded
 from bandfuse.trust.scorers import Encoder, Scoring, Trial
 
 
-def contest(
+def assess_trials(
     how: Assessing,
     survey: Survey,
     scoring: Scoring,
@@ -34,9 +34,9 @@ def contest(
     turned = [facing(weight, other) for _, _, other in trials]
     bounds = jackknife(weight, turned, np.full(len(weight), how.bounded))
     return Assessment(
-        scoring.judge(trials) if trials else None,
+        scoring.score(trials) if trials else None,
         _baselines(scoring, survey, folds),
-        train=scoring.judge([(survey, survey, weight)]),
+        train=scoring.score([(survey, survey, weight)]),
         intervals={} if bounds is None else {"": bounds},
         method=JACKKNIFE,
         messages=tuple(messages),
@@ -46,10 +46,10 @@ def contest(
 def _baselines(scoring: Scoring, survey: Survey, folds: Sequence[tuple[Survey, Survey]]) -> Table:
     table: Table = {}
     for name, method in scoring.baselines.items():
-        table[name] = {"train": scoring.judge([(survey, survey, method(survey))])}
+        table[name] = {"train": scoring.score([(survey, survey, method(survey))])}
         if folds:
             trials = [(train, test, method(train)) for train, test in folds]
-            table[name]["holdout"] = scoring.judge(trials)
+            table[name]["holdout"] = scoring.score(trials)
     return table
 
 

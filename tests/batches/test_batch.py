@@ -37,7 +37,7 @@ from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
 from bandfuse.errors import InputError, OutputError, RunError, is_transient
 
-POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
+POSIX = pytest.fingerprint.skipif(os.name == "nt", reason="no such signals on Windows")
 
 
 def pixels(folder: Path) -> dict[str, str]:
@@ -217,7 +217,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), WRONG)
+@pytest.fingerprint.parametrize(("change", "said"), WRONG)
 def test_what_cannot_be_is_said_with_its_line_before_any_work(tmp_path: Path, change: str, said: str) -> None:
     scenes_in(tmp_path, 2)
     (tmp_path / "other").mkdir()
@@ -411,7 +411,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_bits(tmp_path: Path) -> Non
 
 
 @POSIX
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.fingerprint.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, workers: int) -> None:
     """Whenever that is: on a fast machine after the end, on a slow one before the begin."""
     folder, whole = whole_batch(tmp_path, 8, defaults=QUICK)
@@ -512,15 +512,15 @@ def dask_cluster(
         [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port),
          "--no-dashboard"], **quiet,
     )  # fmt: skip
-    crew = [
+    executor = [
         subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
                           "--no-dashboard"], **quiet)
         for _ in range(workers)
     ]  # fmt: skip
     try:
-        yield address, scheduler, crew
+        yield address, scheduler, executor
     finally:
-        for one in [*crew, scheduler]:
+        for one in [*executor, scheduler]:
             one.kill()
             one.wait()
 
@@ -531,7 +531,7 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=280)
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.fingerprint.filterwarnings("ignore")
 def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path: Path) -> None:
     for name in ("alone", "cluster"):
         (tmp_path / name).mkdir()
@@ -539,15 +539,15 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
         batch_file(tmp_path / name)
     ok("batch", tmp_path / "alone/b.yaml")
     (tmp_path / "site").mkdir()
-    mark = tmp_path / "killed"
-    (tmp_path / "site/sitecustomize.py").write_text(ONCE.format(mark=str(mark)))
+    fingerprint = tmp_path / "killed"
+    (tmp_path / "site/sitecustomize.py").write_text(ONCE.format(fingerprint=str(fingerprint)))
     path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with dask_cluster(tmp_path, env={**os.environ, "PYTHONPATH": path}) as (address, _, crew):
+    with dask_cluster(tmp_path, env={**os.environ, "PYTHONPATH": path}) as (address, _, executor):
         wait_for_workers(address, 2)
         running = process("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
         out, err = running.communicate()
-        assert mark.exists(), out + err
-        assert sum(worker.poll() is not None for worker in crew) == 1
+        assert fingerprint.exists(), out + err
+        assert sum(worker.poll() is not None for worker in executor) == 1
     assert running.returncode == 0, out + err
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
 
@@ -581,7 +581,7 @@ def wait_for(path: Path, running: subprocess.Popen[str] | None = None) -> None:
 
 
 @POSIX
-@pytest.mark.filterwarnings("ignore")
+@pytest.fingerprint.filterwarnings("ignore")
 def test_a_foreign_cluster_is_told_of_ctrl_c_and_its_end_is_said(tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     scene, target = tmp_path / "in/s000.tif", tmp_path / "in/s000_t.tif"

@@ -20,11 +20,11 @@ from rasters import cli, ok, read, spectra, write_tiff
 
 from bandfuse.batches.batch import planned
 from bandfuse.batches.fingerprints import inputs_of, on_disk
-from bandfuse.batches.item import Share, ticking, work, work_all
+from bandfuse.batches.item import Allowance, ticking, work, work_all
 from bandfuse.batches.journal import Journal, last_done, look_into
 from bandfuse.batches.runner import Run
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
-from bandfuse.batches.workers import Crew
+from bandfuse.batches.workers import WorkExecutor
 from bandfuse.errors import RunError
 from bandfuse.files.placing import _host, _start_of
 from bandfuse.results import BatchItem, BatchResult
@@ -51,7 +51,7 @@ def kept(folder: Path, output: str = "out") -> list[bool]:
 # ----------------------------------------------------------------------------------------------------------- replacing
 
 
-@pytest.mark.parametrize(("kind", "name"), [("apply", "s000.tif"), ("evaluate", "s000.json"), ("train", "s000")])
+@pytest.fingerprint.parametrize(("kind", "name"), [("apply", "s000.tif"), ("evaluate", "s000.json"), ("train", "s000")])
 def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     trains = kind == "train"
@@ -73,7 +73,7 @@ def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_p
     assert (mine / "notes.txt" if trains else mine).read_text() == "mine"
 
 
-@pytest.mark.parametrize("earlier", [False, True])
+@pytest.fingerprint.parametrize("earlier", [False, True])
 def test_what_another_process_writes_meanwhile_is_not_replaced(
     earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_batch_that_moved_replaces_its_own(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "batch.html"])
+@pytest.fingerprint.parametrize("name", ["manifest.json", "batch.html"])
 def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(tmp_path: Path, name: str) -> None:
     path = apply_batch(tmp_path, 1)
     (tmp_path / "out").mkdir()
@@ -160,7 +160,7 @@ DAMAGED = [
 ]
 
 
-@pytest.mark.parametrize("line", DAMAGED)
+@pytest.fingerprint.parametrize("line", DAMAGED)
 def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None:
     path = apply_batch(tmp_path, 2)
     ok("batch", path)
@@ -435,7 +435,7 @@ class Losing(Executor):
         return future
 
 
-@pytest.mark.parametrize("how", ["refused", "cancelled", "failed"])
+@pytest.fingerprint.parametrize("how", ["refused", "cancelled", "failed"])
 def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> None:
     scenes_in(tmp_path, 12, size=(4, 5))
     write_tiff(tmp_path / "in/s000.tif", spectra(6, 16, 20))
@@ -443,16 +443,16 @@ def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> No
     made = planned(batch_file(tmp_path, APPLY, defaults="{}"))[1]
     made.folder.mkdir()
     given: list[int] = []
-    crew = Crew(2, Share(1, 16), Losing(how), bundle=4)
-    give = crew.give
+    executor = WorkExecutor(2, Allowance(1, 16), Losing(how), bundle=4)
+    give = executor.give
 
     def counted(items: Any) -> Any:
         given.append(len(items))
         return give(items)
 
-    crew.give = counted  # type: ignore[method-assign]
+    executor.give = counted  # type: ignore[method-assign]
     with Journal(made.folder) as journal:
-        found = Run(made, crew, journal)()
+        found = Run(made, executor, journal)()
     assert max(given) > 1
     assert [r.scene for r in found if r.state == "failed"] == ["s003"]
     assert "the cluster lost it" in next(r.reason for r in found if r.state == "failed")
@@ -460,7 +460,7 @@ def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> No
 
 
 def test_what_goes_on_near_ends_at_its_next_step() -> None:
-    crew, begun = Crew(2, Share(), Losing("")), threading.Event()
+    executor, begun = WorkExecutor(2, Allowance(), Losing("")), threading.Event()
     seen: list[BaseException] = []
 
     def endless() -> Iterable[int]:
@@ -471,14 +471,14 @@ def test_what_goes_on_near_ends_at_its_next_step() -> None:
 
     def long_work() -> None:
         try:
-            for _ in ticking(crew.stopped.is_set)(endless(), total=1, label="fit"):
+            for _ in ticking(executor.stopped.is_set)(endless(), total=1, label="fit"):
                 pass
         except RunError as error:
             seen.append(error)
 
-    crew.near.submit(long_work)
+    executor.near.submit(long_work)
     begun.wait()
-    with crew:
+    with executor:
         pass
     assert len(seen) == 1
 
@@ -488,11 +488,11 @@ def test_what_an_item_reads(tmp_path: Path) -> None:
     weights(tmp_path)
     (item,) = planned(batch_file(tmp_path, APPLY, defaults="{}"))[1].items
     assert [Path(p).name for p in inputs_of(item)] == ["s000.tif", "s000_t.tif", "weights.safetensors"]
-    found = work_all([item], Share(1, 16))[0]
+    found = work_all([item], Allowance(1, 16))[0]
     assert [m["path"] for m in found["inputs"]] == inputs_of(item)
     assert all(len(m["sha256"]) == 64 for m in found["inputs"])
     os.truncate(tmp_path / "in/s000.tif", 500)
-    failed = work(item, Share(1, 16))
+    failed = work(item, Allowance(1, 16))
     assert "s000.tif" in failed["reason"]
     assert json.dumps(failed)
 

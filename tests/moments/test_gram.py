@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
 
 from bandfuse.device import device_of
-from bandfuse.model.fusion import Kernel, NodataPolicy
+from bandfuse.model.fusion import FusionKernel, NodataPolicy
 from bandfuse.moments.gram import MANY, TOLERANCE, OnDevice, Product, apart, double, enough, product_of
 from bandfuse.moments.moments import Moments, Sums
 from bandfuse.moments.tally import Question, reduce_windows
@@ -60,7 +60,7 @@ def test_fusing_on_a_device_is_fusing(device: str) -> None:
     x[random.random(x.shape) < 0.1] = np.nan
     for policy in ("strict", "renormalise"):
         made = fusion_of(random.random((3, 6)), activation="softplus", nodata=NodataPolicy(policy))
-        found = Kernel(made, OnDevice(device).multiply)(np.ascontiguousarray(x.T))
+        found = FusionKernel(made, OnDevice(device).multiply)(np.ascontiguousarray(x.T))
         close_to_conditioning(found.T, made(x))
 
 

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from bandfuse.errors import MismatchError
-from bandfuse.model.fusion import ACTIVATIONS, Fusion, Kernel, NodataPolicy
+from bandfuse.model.fusion import ACTIVATIONS, Fusion, FusionKernel, NodataPolicy
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.sample import Pixels, keys, merged
@@ -673,7 +673,7 @@ def test_streamed_is_dense_with_the_same_bits_for_any_windows(
             seen.append(window)
             out[(slice(None), *window.within(Window(0, 0, *shape)))] = values
 
-        map_windows(support, Kernel(f), 2, lambda y: y.astype(np.float32), sink, windows, threads=threads)
+        map_windows(support, FusionKernel(f), 2, lambda y: y.astype(np.float32), sink, windows, threads=threads)
         assert seen == list(windows)
         return out
 

@@ -206,7 +206,7 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.config import TrainConfig
     from bandfuse.progress import silent
     from bandfuse.scenes.opening import open_scenes
-    from bandfuse.solve.scores import judge
+    from bandfuse.solve.scores import score_pairs
     from bandfuse.training import learn
     from bandfuse.training.fitting import fit_model
     from bandfuse.training.settings import fitting_of, resolve
@@ -223,7 +223,7 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     found, names = trained.survey, [s.names for s in scenes]
     pairs = held_out_pairs(found, names, again, count=5, per_scene=False, progress=silent)
     assert pairs is not None
-    judged = judge(pairs, peak_of(found))
+    judged = score_pairs(pairs, peak_of(found))
     for mine, exact in zip(judged.outputs, trained.trust.holdout.outputs, strict=True):
         assert mine == pytest.approx(exact, rel=1e-7)
     assert judged.overall == pytest.approx(trained.trust.holdout.overall, rel=1e-7)

@@ -14,7 +14,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Piece, Raster, opened
+from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import Format, Product
@@ -58,7 +58,7 @@ def open_(path: str, source: str) -> Raster:
             "the image is in sensor geometry, and is read and trained so; what is fused is written on the map grid of "
             f"its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour",
         ),
-        files=(path,), product="EMIT", pieces=(Piece(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),), glt=glt,
+        files=(path,), product="EMIT", pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),), glt=glt,
     )  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def _table(hdf: Hdf) -> Raster:
         path=hdf.path, driver="HDF5Image", rows=rows, cols=cols, dtypes=dtypes, crs=crs,
         transform=Affine.from_gdal(*place), bands=Bands.of(["glt_x", "glt_y"]), nodata=np.full(2, np.nan),
         scale=np.ones(2), offset=np.zeros(2), stored=stored, messages=(), files=(hdf.path,),
-        pieces=(Piece(column, (1,)), Piece(row, (1,))),
+        pieces=(SourceImage(column, (1,)), SourceImage(row, (1,))),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Piece, Raster, opened
+from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import Format, Product
@@ -43,7 +43,7 @@ def recognises(path: str) -> bool:
 class _Detector:
     """One of the two cubes: its bands in rising order of their wavelengths."""
 
-    piece: Piece
+    piece: SourceImage
     bands: Bands
     scale: float
     offset: float
@@ -115,7 +115,7 @@ def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
     bands = Bands.of([f"{name} {i + 1}" for i in order], source=source, wavelength_nm=nm[order], fwhm_nm=fwhm[order])
     numbers = tuple(i + 1 for i in order)
     return _Detector(
-        Piece(hdf.name(array), numbers, axes, hdf.name(flaws) if there else "", flaw_axes if there else ""),
+        SourceImage(hdf.name(array), numbers, axes, hdf.name(flaws) if there else "", flaw_axes if there else ""),
         bands, (high - low) / FULL, low, (sizes[0], sizes[2]), dtype,
     )  # fmt: skip
 

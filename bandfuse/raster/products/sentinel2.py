@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import Masks, Piece, Raster, describe
+from bandfuse.raster.describe import Masks, Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.spectral.bands import Bands
@@ -86,7 +86,7 @@ def open_(path: str, source: str) -> Raster:
         nodata=np.zeros(len(bands)), scale=np.full(len(bands), 1.0 / per_unit),
         offset=np.array([b.offset for b in bands]) / per_unit, interleave="",
         messages=_messages(bands, chosen), files=tuple(dict.fromkeys(map(files.local, [manifest, *names]))),
-        pieces=(Piece(text, tuple(range(1, len(bands) + 1))),),
+        pieces=(SourceImage(text, tuple(range(1, len(bands) + 1))),),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from bandfuse.errors import MismatchError
-from bandfuse.raster.describe import Piece, Raster, describe
+from bandfuse.raster.describe import Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
@@ -91,5 +91,5 @@ def image_of(
         nodata=np.where(np.isnan(image.nodata) & can, fill, image.nodata),
         messages=(),
         files=tuple(dict.fromkeys([*image.files, files.local(name), files.local(meta)])),
-        pieces=(Piece(files.gdal(name), tuple(range(1, len(bands) + 1))),),
+        pieces=(SourceImage(files.gdal(name), tuple(range(1, len(bands) + 1))),),
     )
