@@ -241,7 +241,7 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     balance: bool = Field(False, description="Let every class count the same, however many pixels it has.")
     objective: str | None = Field(
         None,
-        description="regression: match the target. reconstruction: keep what rebuilds the cube. separability: part the "
+        description="regression: match the target. reconstruction: keep what rebuilds the cube. separability: separate the "
         "classes of the labels. snr: much signal, little noise. Or a sum: reconstruction + 0.5*snr. "
         "By default regression with a target, separability with labels, else reconstruction.",
     )
@@ -257,7 +257,7 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     sensor: str | None = Field(
         None,
         min_length=1,
-        description="Hold the learned weights against the published responses of this sensor, by the outputs' names or "
+        description="Compare the learned weights with the published responses of this sensor, by the outputs' names or "
         "order: sentinel-2a, …, or a CSV file. It changes no weight.",
     )
     fuse: Literal["within", "across"] = Field(

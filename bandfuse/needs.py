@@ -32,7 +32,7 @@ def unmet(needs: Iterable[Need], given: Mapping[str, object], values: Mapping[st
         for name in need.names.split():
             if name in given:
                 yield ConfigError(
-                    f"{flag(name)} has no meaning {_beside(need.other, now)}", got=_shown(name, given[name]),
+                    f"{flag(name)} does not apply {_beside(need.other, now)}", got=_shown(name, given[name]),
                     expected=_wanted(need), remedy=f"Leave {flag(name)} out.",
                 )  # fmt: skip
 

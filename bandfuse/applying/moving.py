@@ -49,7 +49,7 @@ class Moves:
         ]
         if low:
             raise MismatchError(
-                f"the bands of scene {scene.key!r} take over too little of the weights",
+                f"the bands of scene {scene.key!r} cover too little of the weights' spectrum",
                 got=shorten(low), expected=f"at least {100 * least:g} % of the weight of every output",
                 remedy="Where that will do, give a smaller --min-coverage.",
             )  # fmt: skip

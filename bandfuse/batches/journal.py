@@ -114,7 +114,7 @@ class Journal:
     def _unwritten(self, error: OSError) -> OutputError:
         return OutputError(
             f"{self._path} cannot be written", got=error.strerror or str(error),
-            remedy="Put that right; the same command then goes on.",
+            remedy="Correct that; the same command then goes on.",
         )  # fmt: skip
 
 

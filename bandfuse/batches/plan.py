@@ -115,7 +115,7 @@ def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: 
         raise ConfigError(f"{place}: job {job.name!r} trains, and takes no weights", remedy="Leave weights out.")
     if job.pool != "all" and not trains:
         raise ConfigError(
-            f"{place}: job {job.name!r}, pool has no meaning with kind: {job.kind}", got=f"pool: {job.pool}",
+            f"{place}: job {job.name!r}, pool does not apply with kind: {job.kind}", got=f"pool: {job.pool}",
             expected="kind: train or train-apply", remedy="Leave pool out.",
         )  # fmt: skip
     if trains:
@@ -137,7 +137,7 @@ def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: 
     path = folder / job.weights
     if not path.is_file():
         raise ConfigError(
-            f"{place}: weights {job.weights!r} are no earlier job and no file", remedy=nearest(job.weights, jobs)
+            f"{place}: weights {job.weights!r} are neither an earlier job nor a file", remedy=nearest(job.weights, jobs)
         )
     return str(path)
 

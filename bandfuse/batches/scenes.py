@@ -83,7 +83,7 @@ def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path])
     """The scenes that one rule finds."""
     if rule.items is None and rule.asset != SceneRule.model_fields["asset"].default:
         raise ConfigError(
-            f"{place}: asset has no meaning without items", got=f"asset: {rule.asset}", expected="items: FILE",
+            f"{place}: asset does not apply without items", got=f"asset: {rule.asset}", expected="items: FILE",
             remedy="Leave asset out.",
         )  # fmt: skip
     for path, parts in _rows(rule, folder, place, written):
@@ -117,7 +117,7 @@ def _words(rule: SceneRule, name: str, place: str) -> dict[str, str]:
     try:
         found = re.search(rule.match, name)
     except re.error as error:
-        raise ConfigError(f"{place}: match is no regular expression", got=f"{rule.match!r}: {error}") from error
+        raise ConfigError(f"{place}: match is not a regular expression", got=f"{rule.match!r}: {error}") from error
     if found is None:
         raise ConfigError(
             f"{place}: the name {name!r} does not match", expected=rule.match, remedy="Leave it out with exclude."
@@ -160,7 +160,7 @@ def _path(text: str, folder: Path) -> str:
 def _listed(folder: Path, place: str) -> list[Path]:
     """The files of a folder that are no sidecars."""
     if not folder.is_dir():
-        raise ConfigError(f"{place}: {folder} is no folder")
+        raise ConfigError(f"{place}: {folder} is not a folder")
     sidecars = {".hdr", ".xml", ".ovr", ".msk", ".json", ".csv", ".txt"}
     return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix not in sidecars and p.name[0] != ".")
 
@@ -194,7 +194,7 @@ def _records(path: Path) -> Iterator[list[str]]:
         for row in csv.reader(_text_of(path).splitlines()):
             yield [unguarded(cell) for cell in row]
     except csv.Error as error:
-        raise InputError(f"{path} is no table", got=str(error), expected="CSV, a scene a line") from error
+        raise InputError(f"{path} is not a table", got=str(error), expected="CSV, a scene a line") from error
 
 
 def _of_items(path: Path, asset: str) -> Iterator[Row]:
@@ -214,7 +214,7 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
                 )  # fmt: skip
             yield _path(scene, path.parent), {r: _path(named[r], path.parent) for r in PARTS if r in named}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is no GeoJSON or STAC collection of items", got=str(error)[:80]) from error
+        raise InputError(f"{path} is not a GeoJSON or STAC collection of items", got=str(error)[:80]) from error
 
 
 def _named(found: list[Member]) -> list[Member]:

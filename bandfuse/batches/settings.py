@@ -87,7 +87,7 @@ class BatchConfig(Config):
         names = [job.name for job in jobs]
         twice = next((n for n in names if names.count(n) > 1), None)
         if twice is not None:
-            raise ValueError(f"jobs of different names; {twice!r} is there twice")
+            raise ValueError(f"jobs of different names; {twice!r} appears twice")
         return jobs
 
 

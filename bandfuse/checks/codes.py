@@ -35,7 +35,7 @@ CODES: dict[str, Kind] = {
     "units-mixed": Kind("info", NONE),
     "units-not-length": Kind("decision", "Give wavelengths in nm or µm with --wavelengths FILE."),
     "units-converted": Kind("info", NONE),
-    "list-length": Kind("warning", "Mend the header, or give a table with --wavelengths FILE."),
+    "list-length": Kind("warning", "Correct the header, or give a table with --wavelengths FILE."),
     "axes-assumed": Kind("warning", "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first."),
     "header-incomplete": Kind("warning", "Write what lacks into the header."),
     "imagery-rounded": Kind("warning", "Give exact wavelengths with --wavelengths FILE."),

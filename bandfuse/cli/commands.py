@@ -364,7 +364,7 @@ def check(
     ] = None,
     fix: Annotated[
         str | None,
-        Option("--fix", help="Write a GDAL VRT with the metadata put right.", metavar="OUT.vrt"),
+        Option("--fix", help="Write a GDAL VRT with corrected metadata.", metavar="OUT.vrt"),
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing VRT.")] = False,
     seed: Annotated[

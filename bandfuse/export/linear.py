@@ -28,7 +28,7 @@ class LinearForm:
         """
         if fusion.activation != "identity":
             raise MismatchError(
-                "this form holds linear fusions only", got=f"activation {fusion.activation!r}",
+                "this form only holds linear fusions", got=f"activation {fusion.activation!r}",
                 remedy="Export to onnx or pt2, or train without --activation.",
             )  # fmt: skip
         m = fusion.matrix

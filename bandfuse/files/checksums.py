@@ -16,7 +16,7 @@ CHUNK = 1 << 23
 
 
 class Checksums:
-    """SHA-256 (FIPS 180-4) of files; of what is no ordinary file, nothing.
+    """SHA-256 (FIPS 180-4) of files; of what is not an ordinary file, nothing.
 
     >>> sums = Checksums()
     >>> sums.start([])

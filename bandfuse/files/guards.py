@@ -53,7 +53,7 @@ def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> S
 
     Raises
     ------
-    OutputError : the folder above is missing or not writable; the output exists, is no ordinary file, or is an input.
+    OutputError : the folder above is missing or not writable; the output exists, is not an ordinary file, or is an input.
     """
     exists = _check_parent(path)
     for file in inputs:
@@ -64,7 +64,7 @@ def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> S
     if path.is_dir():
         raise OutputError(f"{path} is a folder", expected="a file name for the output")
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is no ordinary file, and is not replaced", expected="another name for the output")
+        raise OutputError(f"{path} is not an ordinary file, and is not replaced", expected="another name for the output")
     _require(overwrite, path)
     return seen
 

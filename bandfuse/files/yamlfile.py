@@ -26,7 +26,7 @@ KINDS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "f
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """What settings are made of; dates are texts. A key that is there twice is an error."""
+    """What settings are made of; dates are texts. A key that appears twice is an error."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (as its base class has it)
         first: [pair for pair in pairs if pair[0] in KINDS]
@@ -41,9 +41,9 @@ class _StrictLoader(yaml.SafeLoader):
                 continue
             name = self.construct_object(key, deep=True)
             if not isinstance(name, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key that is no text", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, "a key that is not text", key.start_mark)
             if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} is there twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} appears twice", node.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 

@@ -288,7 +288,7 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
     tally = reduce_windows(samples, question, windows, threads=effort.threads)
     moments = learnable(tally, "X", shape[1], unit="samples")
     if classes and len(tally.by_stratum()) < 2:
-        raise InputError("y parts nothing", got="1 class", expected="two or more classes")
+        raise InputError("y has too few classes", got="1 class", expected="two or more classes")
     looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
     return Survey(bands, made, [moments], [tally], [grid], (), seen=Values.of(looked), looked=looked)
 

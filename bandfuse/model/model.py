@@ -35,7 +35,7 @@ class Model:
         """
         if use_common and not self.per_scene:
             raise MismatchError(
-                "--use-common has no meaning for these weights", got="weights that all scenes share",
+                "--use-common does not apply to these weights", got="weights that all scenes share",
                 expected="weights of a training with --scope per-scene", remedy="Leave --use-common out.",
             )  # fmt: skip
         for name in names:

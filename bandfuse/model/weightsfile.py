@@ -114,7 +114,7 @@ def load(path: str | Path) -> Model:
         return _model(header, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
         got = f"{type(error).__name__}: {error}"[:LONGEST]
-        raise InputError(f"{path} is not a whole weights file", got=got) from error
+        raise InputError(f"{path} is not a complete weights file", got=got) from error
     except BandfuseError as error:
         raise InputError(f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected) from error
 

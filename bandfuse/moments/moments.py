@@ -94,7 +94,7 @@ class Moments:
         ``mean → M mean + offset``, ``scatter → M scatter Mᵀ`` with M = gain · weight. Needs the identity activation.
         """
         if fusion.activation != "identity":
-            raise MismatchError("moments pass linear fusions only", got=f"activation {fusion.activation!r}")
+            raise MismatchError("moments can only pass through linear fusions", got=f"activation {fusion.activation!r}")
         return self.mapped(fusion.matrix, fusion.offset)
 
     def mapped(self, matrix: Floats, offset: Floats) -> Moments:

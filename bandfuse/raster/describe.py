@@ -351,7 +351,7 @@ def _require_finite(numbers: Floats, what: str, path: str) -> None:
     odd = next((i for i, value in enumerate(numbers) if not np.isfinite(value)), None)
     if odd is not None:
         raise InputError(f"{what} of band {odd + 1} of {path}", got=str(numbers[odd]), expected="a finite number",
-                         remedy="Mend it in the file: gdal_edit -scale 1 -offset 0.")  # fmt: skip
+                         remedy="Correct it in the file: gdal_edit -scale 1 -offset 0.")  # fmt: skip
 
 
 def _check_length(ds: Any, said: Said, header: Header) -> None:

@@ -123,4 +123,4 @@ def same_table(made: Path, path: Path, raster: Raster) -> None:
     for one, other in ((again.nodata, raster.nodata), (again.scale, raster.scale), (again.offset, raster.offset)):
         same = same and np.array_equal(one, other, equal_nan=True)
     if not same:
-        raise OutputError(f"{path} does not read back as it was meant", remedy="Report this with gdalinfo's output.")
+        raise OutputError(f"{path} does not read back as intended", remedy="Report this with gdalinfo's output.")

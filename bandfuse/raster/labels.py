@@ -51,14 +51,14 @@ class Labels:
 
         Raises
         ------
-        InputError : a class that is no whole number, or is negative.
+        InputError : a class that is not a whole number, or is negative.
         """
         found = np.where(np.isin(values, self.unlabelled), np.nan, values)
         there = found[np.isfinite(found)]
         odd = there[(there < 0) | (there != np.rint(there)) | (there > 2**31)]
         if len(odd):
             raise InputError(
-                f"labels {self.file.path} hold a class that is no whole number from 0 on", got=f"{odd[0]:g}",
+                f"labels {self.file.path} hold a class that is not a whole number from 0 on", got=f"{odd[0]:g}",
                 expected="classes such as 1, 2, 3", remedy="Leave a fill value out with --unlabelled.",
             )  # fmt: skip
         return found
@@ -79,7 +79,7 @@ class LabelledReader:
 
         Raises
         ------
-        InputError : a class that is no whole number, or is negative.
+        InputError : a class that is not a whole number, or is negative.
         """
         return self._reader.read(window).beside(self._classes(window))
 
@@ -138,7 +138,7 @@ def describe_labels(
     if raster is None:
         return _from_polygons(path, grid, field, unlabelled)
     if field is not None:
-        raise InputError(f"labels {path} are a raster: --label-field has no meaning", remedy="Leave it out.")
+        raise InputError(f"labels {path} are a raster: --label-field does not apply", remedy="Leave it out.")
     n = len(raster.bands)
     data = [int(i) for i in np.flatnonzero(raster.bands.good)] if n > 1 else [0]
     if len(data) != 1:

@@ -172,7 +172,7 @@ def polygons_of(name: str, node: Any) -> Iterator[list[Ring]]:
                              expected="Polygon, MultiPolygon, or a collection of them")  # fmt: skip
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
-            f"{name} is not whole GeoJSON", got=f"{kind}: {error}"[:LONGEST], expected="rings of at least 4 positions"
+            f"{name} is not complete GeoJSON", got=f"{kind}: {error}"[:LONGEST], expected="rings of at least 4 positions"
         ) from error
 
 
@@ -180,7 +180,7 @@ def _ring(positions: Any) -> Ring:
     """One closed ring; what a position holds beyond x and y is left out."""
     ring = np.array([(float(p[0]), float(p[1])) for p in positions], dtype=np.float64).reshape(-1, 2)
     if len(ring) < 4 or not np.isfinite(ring).all():
-        raise ValueError(f"a ring of {len(ring)} positions" if len(ring) < 4 else "a position that is no number")
+        raise ValueError(f"a ring of {len(ring)} positions" if len(ring) < 4 else "a position that is not a number")
     return ring if (ring[0] == ring[-1]).all() else np.vstack([ring, ring[:1]])
 
 

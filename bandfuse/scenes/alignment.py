@@ -246,7 +246,7 @@ def _shift_messages(scene: Scene) -> list[str]:
     row = _shift_row(shift, scene.grid)
     found = (
         f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of the CRS; "
-        f"± {row.error:.2f} pixels) bring it onto {scene.key}: correlation {row.before:.3f} before, "
+        f"± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} before, "
         f"{row.correlation:.3f} after"
     )
     if shift.small and not any(scene.moved):

@@ -41,7 +41,7 @@ def require_order(what: str, names: Sequence[str], expected: Sequence[str], *, w
     here = {_plain(name): i for i, name in enumerate(names)}
     numbers = " ".join(f"-b {here[name] + 1}" for name in place) if same else ""
     short = numbers if len(place) <= 12 else "-b N -b M …"
-    remedy = f"Bring them into that order: gdal_translate {short} IN OUT." if same else "Give the bands that it knows."
+    remedy = f"Reorder them: gdal_translate {short} IN OUT." if same else "Give the bands that it knows."
     raise MismatchError(
         f"{what} has {kind}", got=shorten(names), expected=f"{shorten(expected)}, as {weights} have them",
         remedy=remedy,

@@ -66,7 +66,7 @@ def require_classes(
     assert labels is not None
     if len(classes) < 2:
         raise InputError(
-            f"labels {shorten(files)} part nothing",
+            f"labels {shorten(files)} have too few classes",
             got=f"classes {shorten(map(labels.name, classes))}",
             expected="two or more classes among the pixels that count",
         )

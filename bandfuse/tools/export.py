@@ -51,7 +51,7 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     path = Path(config.output)
     if config.scene and not FORMS[config.to].placed and not model.per_scene:
         raise ConfigError(
-            f"--scene has no meaning with --to {config.to} of weights that all scenes share",
+            f"--scene does not apply with --to {config.to} of weights that all scenes share",
             got=f"--scene {config.scene}",
             expected=f"--to {', '.join(sorted(PLACED))}; or weights per scene", remedy="Leave --scene out.",
         )  # fmt: skip
@@ -130,7 +130,7 @@ def _one_raster(raster: Raster) -> str:
     if plain and image.bands == tuple(range(1, len(raster.bands) + 1)):
         return image.name
     raise MismatchError(
-        f"{raster.path} is no single raster that a VRT could read", got=raster.product,
+        f"{raster.path} is not a single raster that a VRT could read", got=raster.product,
         remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
     )  # fmt: skip
 

@@ -133,7 +133,7 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     ):
         yield (
             "classes" not in asked and given,
-            f"{flag} has no meaning without {_named('classes')}",
+            f"{flag} does not apply without {_named('classes')}",
             "Leave it out.",
         )
     for flag, given in (
@@ -147,7 +147,7 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     ):
         yield (
             not config.goals[0].matches and given,
-            f"{flag} has no meaning for {config.goals[0].name}",
+            f"{flag} does not apply to {config.goals[0].name}",
             "Leave it out.",
         )
 
@@ -155,12 +155,12 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
 def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     yield (
         config.gain and config.constraint not in ("affine", "simplex"),
-        f"--gain has no meaning with constraint {config.constraint}",
+        f"--gain does not apply with constraint {config.constraint}",
         "Use it with --constraint affine or simplex; free and non-negative weights hold their gain already.",
     )
     yield (
         config.pooling not in (None, 0.0) and not config.per_scene,
-        "--pooling has no meaning for weights that all scenes share",
+        "--pooling does not apply to weights that all scenes share",
         "Use it with --scope per-scene.",
     )
     yield (
@@ -175,15 +175,15 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         ("--smooth", config.smooth is not None),
         ("--sparse", config.sparse is not None),
     ):
-        yield given and not config.assessed, f"{flag} has no meaning for {what}", "Leave it out."
+        yield given and not config.assessed, f"{flag} does not apply to {what}", "Leave it out."
     yield (
         config.sparse is not None and (config.constraint in ("affine", "simplex") or bool(config.fixed)),
-        "--sparse has no meaning where the sum of the weights is given, nor beside fixed groups",
+        "--sparse does not apply where the sum of the weights is given, nor beside fixed groups",
         "Use it with --constraint free, nonnegative or auto.",
     )
     yield (
         config.ridge == "auto" and not config.assessed,
-        f"--ridge auto has no meaning for {config.objective}",
+        f"--ridge auto does not apply to {config.objective}",
         "Give a number.",
     )
     yield (
@@ -196,25 +196,25 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
 def _of_others(config: TrainConfig) -> Iterator[Clash]:
     yield (
         config.sensor is not None and (not config.goals[0].matches or config.fuse == "across"),
-        "--sensor holds weights of a regression within groups against published responses",
+        "--sensor compares weights of a regression within groups with published responses",
         "Leave it out.",
     )
     for flag, given in (("--batch-size", config.batch_size), ("--patience", config.patience)):
         yield (
             given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default and not config.sampled,
-            f"{flag} has no meaning with --loss mse and --activation identity, which need no pixel sample",
+            f"{flag} does not apply with --loss mse and --activation identity, which need no pixel sample",
             "Leave it out, or use another --loss or --activation.",
         )
     seen = bool(config.target or config.labels)
-    yield config.shift is not None and not seen, "--shift has no meaning without --target or --labels", "Leave it out."
+    yield config.shift is not None and not seen, "--shift does not apply without --target or --labels", "Leave it out."
     yield (
         config.blur is not None and not seen and not config.source,
-        "--blur has no meaning without --target, --labels or --source, as one file has one grid",
+        "--blur does not apply without --target, --labels or --source, as one file has one grid",
         "Leave it out.",
     )
     yield (
         config.split == "random" and "classes" in config.gathers,
-        f"--split random has no meaning for {_named('classes')}",
+        f"--split random does not apply to {_named('classes')}",
         "Leave it out.",
     )
     for flag, asked in (

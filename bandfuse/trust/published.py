@@ -28,7 +28,7 @@ def pairing(names: Sequence[str], sensor: Sensor) -> dict[int, int]:
         return found
     if len(names) != len(sensor.bands):
         raise MismatchError(
-            f"outputs cannot be held against the bands of {sensor.name}", got=f"outputs {shorten(names)}",
+            f"outputs cannot be compared with the bands of {sensor.name}", got=f"outputs {shorten(names)}",
             expected=f"some of {shorten(sensor.names)}, or {len(sensor.bands)} outputs in their order",
         )  # fmt: skip
     return {k: k for k in range(len(names))}

@@ -72,7 +72,7 @@ def held_out_pairs(
     held = folded(found, count, per_scene=per_scene)
     every = [(block.scene, block.number) for block in found.parts()]
     parts = []
-    for run in progress(held, total=len(held), label="learn again without each fold"):
+    for run in progress(held, total=len(held), label="refit without each fold"):
         model = refit(found.within([place for place in every if place not in run]))
         parts.append(pairs_of(found.within(run), names, model))
     return Pairs.joined(parts) if parts else None

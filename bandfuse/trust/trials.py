@@ -29,7 +29,7 @@ def assess_trials(
     folds, messages = _folds(how, survey)
     trials: list[Trial] = [
         (train, test, encode(train))
-        for train, test in progress(folds, total=len(folds), label="learn again without each fold")
+        for train, test in progress(folds, total=len(folds), label="refit without each fold")
     ]
     turned = [facing(weight, other) for _, _, other in trials]
     bounds = jackknife(weight, turned, np.full(len(weight), how.bounded))

@@ -109,11 +109,11 @@ def test_a_setting_without_a_meaning_is_refused(model: type[Config], name: str, 
     with pytest.raises(ConfigError) as refused:
         build(model, {**given, **wrong})
     said = str(refused.value)
-    assert said.startswith(f"{flag(name)} has no meaning with")
+    assert said.startswith(f"{flag(name)} does not apply with")
     assert flag(need.other) in said.partition(";")[0]
     assert all((refused.value.got, refused.value.expected, refused.value.remedy))
     build(model, {**wrong, **({} if model.default_values()[name] is None else {name: model.default_values()[name]})})
-    with pytest.raises(ConfigError, match="has no meaning"):
+    with pytest.raises(ConfigError, match="does not apply"):
         build(model, {**given, **wrong}, flags={name})
     right = {**given, **beside(model, need, right=True)}
     integer = {"dtype": "int16"}
@@ -131,7 +131,7 @@ def test_a_flag_that_says_the_default_has_to_have_a_meaning(tmp_path: Path) -> N
     x = write_tiff(tmp_path / "x.tif", spectra(4, 12, 12))
     done = cli("train", x, "--patience", 20, "-o", tmp_path / "run")
     assert done.code == 2
-    assert "--patience has no meaning with --optimizer lbfgs; got --patience 20; expected --optimizer adam," in done.err
+    assert "--patience does not apply with --optimizer lbfgs; got --patience 20; expected --optimizer adam," in done.err
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({"patience": 20, "scenes": ["x.tif"], "steps": 2}))
     ok("train", "--config", tmp_path / "c.yaml", "-o", tmp_path / "run", "--no-fused", "--no-report")
     ok("train", "--config", tmp_path / "run/config.yaml", "-o", tmp_path / "again", "--no-fused", "--no-report")
@@ -140,11 +140,11 @@ def test_a_flag_that_says_the_default_has_to_have_a_meaning(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"optimizer": "adam", "patience": 3}, "--patience has no meaning with --loss mse and --activation identity"),
-        ({"optimizer": "sgd", "batch_size": 3}, "--batch-size has no meaning with --loss mse"),
-        ({"objective": "reconstruction", "target": [], "no_offset": True}, "--no-offset has no meaning for recon"),
-        ({"target": [], "shift": (1, 0)}, "--shift has no meaning without --target or --labels"),
-        ({"target": [], "blur": 0.3}, "--blur has no meaning without --target, --labels or --source"),
+        ({"optimizer": "adam", "patience": 3}, "--patience does not apply with --loss mse and --activation identity"),
+        ({"optimizer": "sgd", "batch_size": 3}, "--batch-size does not apply with --loss mse"),
+        ({"objective": "reconstruction", "target": [], "no_offset": True}, "--no-offset does not apply to recon"),
+        ({"target": [], "shift": (1, 0)}, "--shift does not apply without --target or --labels"),
+        ({"target": [], "blur": 0.3}, "--blur does not apply without --target, --labels or --source"),
     ],
 )
 def test_what_depends_on_the_objective_is_refused(settings: dict[str, Any], words: str) -> None:
@@ -165,10 +165,10 @@ def test_what_the_weights_contradict_is_refused(tmp_path: Path) -> None:
     ):
         ok(*command)
         done = cli(*command, "--use-common", *(() if command[0] == "evaluate" else ("--overwrite",)))
-        assert (done.code, "--use-common has no meaning for these weights" in done.err) == (2, True), command
+        assert (done.code, "--use-common does not apply to these weights" in done.err) == (2, True), command
     done = cli("export", weights, "--to", "csv", "--scene", x, "-o", tmp_path / "s.csv")
     assert done.code == 2
-    assert "--scene has no meaning with --to csv of weights that all scenes share" in done.err
+    assert "--scene does not apply with --to csv of weights that all scenes share" in done.err
     assert not (tmp_path / "s.csv").exists()
 
 
@@ -188,7 +188,7 @@ def test_a_flag_of_a_command_without_settings_has_to_have_a_meaning(flags: list[
     done = cli(*flags)
     assert done.code == 2
     name = next(f for f in flags if f.startswith("--") and f != other)
-    assert done.err.startswith(f"error: {name} has no meaning with")
+    assert done.err.startswith(f"error: {name} does not apply with")
     assert other in done.err.partition(";")[0]
 
 

@@ -192,7 +192,7 @@ def test_the_item_of_a_resampled_raster(trained: tuple[str, str, Path]) -> None:
     assert (folder / "s2.weights.safetensors").is_file()
     ok("resample", cube, "--sensor", "sentinel-2a", "-o", folder / "s2.tif", "--stac", "--overwrite")
     done = cli("resample", cube, "--sensor", "sentinel-2a", "--weights-only", "--stac", "-o", folder / "w.safetensors")
-    assert (done.code, "--stac has no meaning with --weights-only" in done.err) == (2, True)
+    assert (done.code, "--stac does not apply with --weights-only" in done.err) == (2, True)
     assert not (folder / "w.safetensors").exists()
 
 

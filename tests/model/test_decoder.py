@@ -278,7 +278,7 @@ def test_refusals(tmp_path: Path) -> None:
     told = says(weights, scene)
     assert "cube.tif has another number of bands" in told
     assert "got 8 bands; expected 3 bands" in told
-    assert "--nodata-policy has no meaning with --inverse" in says(
+    assert "--nodata-policy does not apply with --inverse" in says(
         weights, run / "fused.tif", "--nodata-policy", "strict"
     )
-    assert "--use-common has no meaning with --inverse" in says(weights, run / "fused.tif", "--use-common")
+    assert "--use-common does not apply with --inverse" in says(weights, run / "fused.tif", "--use-common")

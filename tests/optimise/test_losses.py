@@ -421,9 +421,9 @@ def test_a_function_of_your_own_from_files(tmp_path: Path, files: list[str]) -> 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--schedule", "cosine"], "--schedule has no meaning with --optimizer lbfgs"),
-        (["--checkpoint", "c"], "--checkpoint has no meaning with --optimizer lbfgs"),
-        (["--loss", "mae", "--ridge", "1"], "--ridge has no meaning for"),
+        (["--schedule", "cosine"], "--schedule does not apply with --optimizer lbfgs"),
+        (["--checkpoint", "c"], "--checkpoint does not apply with --optimizer lbfgs"),
+        (["--loss", "mae", "--ridge", "1"], "--ridge does not apply to"),
         (["--loss", "custom"], "loss custom needs a function"),
     ],
 )

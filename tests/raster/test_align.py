@@ -647,7 +647,7 @@ def test_polygons_move_with_the_shift(tmp_path: Path) -> None:
     [
         (["--shift", "1"], ["--shift", "two numbers"]),
         (["--shift", "left,right"], ["--shift", "two numbers"]),
-        (["--shift", "auto"], ["--shift has no meaning without --target or --labels"]),
+        (["--shift", "auto"], ["--shift does not apply without --target or --labels"]),
         (["--blur", "1.5"], ["--blur", "less than 1"]),
         (["--blur", "0"], ["--blur", "greater than 0"]),
     ],
@@ -891,7 +891,7 @@ def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path)
     grids, told = alignment_messages([shifted])
     assert grids == "c: brought to the grid of c.tif, 9 × 14 pixels of it: t.tif (2 pixels a side)"
     assert told.startswith("t.tif: +2.00 columns and -1.00 rows (")
-    assert told.endswith("± 0.06 pixels) bring it onto c: correlation 0.400 before, 0.900 after; --shift auto moves it")
+    assert told.endswith("± 0.06 pixels) move it onto c: correlation 0.400 before, 0.900 after; --shift auto moves it")
     done = alignment_messages([replace(shifted, moved=(2.0, -1.0))])[1]
     assert done.endswith("it was moved by 2,-1")
     small = alignment_messages([replace(shifted, shift=Shift(0.05, -0.1, 0.06, 0.9, 0.9))])[1]

@@ -314,7 +314,7 @@ def test_an_hdf5_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_archives_without_a_product_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("notes/readme.txt", "nothing")
-    refused(tmp_path / "x.zip", tmp_path, "holds no product that is known", "notes/readme.txt", "--formats")
+    refused(tmp_path / "x.zip", tmp_path, "holds no known product", "notes/readme.txt", "--formats")
     refused(truncated(_zip(published.enmap(tmp_path).path)), tmp_path, "no whole zip archive")
 
 
@@ -327,7 +327,7 @@ def test_enmap_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     meta.write_text(text[: text.index('<bandID number="8">')] + text[text.index("</bandCharacterisation>") :])
     refused(folder, tmp_path, "does not fit its image", "7 bands")
     meta.write_text(text[:900])
-    refused(folder, tmp_path, "is no whole XML")
+    refused(folder, tmp_path, "is not complete XML")
     meta.unlink()
     refused(folder, tmp_path, "has no METADATA.XML")
     image = next(iter(folder.glob("*IMAGE.TIF")))

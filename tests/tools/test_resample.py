@@ -380,8 +380,8 @@ def test_apply_resample_refuses_what_it_cannot_cover(tmp_path: Path) -> None:
     for arguments, said in (
         ((short, "--resample"), ["take over too little", "y1 (84.0 %)", "at least 95 %", "--min-coverage"]),
         ((bare, "--resample"), ["needs wavelengths"]),
-        ((short, "--min-coverage", "0.5"), ["no meaning without --resample"]),
-        ((short, "--resample", "--inverse"), ["no meaning with --inverse"]),
+        ((short, "--min-coverage", "0.5"), ["not apply without --resample"]),
+        ((short, "--resample", "--inverse"), ["not apply with --inverse"]),
     ):
         done = cli("apply", weights, *arguments, "-o", tmp_path / "o.tif")
         assert done.code == 2
@@ -469,7 +469,7 @@ def test_a_comparison_that_cannot_be_made_is_refused_first(tmp_path: Path) -> No
     for arguments, said in (
         (
             (cube, "--target", target, "--sensor", "enmap"),
-            "cannot be held against the bands of enmap; got outputs x, y",
+            "cannot be compared with the bands of enmap; got outputs x, y",
         ),
         ((cube, "--target", target, "--sensor", "enmp"), "Did you mean 'enmap'"),
         ((cube, "--sensor", "enmap"), "--sensor holds weights of a regression"),

@@ -691,10 +691,10 @@ def test_the_scores_of_training_are_those_of_evaluate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--constraint", "free", "--gain", "--target", "{t}"], "--gain has no meaning with constraint free"),
+        (["--constraint", "free", "--gain", "--target", "{t}"], "--gain does not apply with constraint free"),
         (
             ["--gain", "--constraint", "nonnegative", "--target", "{t}"],
-            "--gain has no meaning with constraint nonnegative",
+            "--gain does not apply with constraint nonnegative",
         ),
         (["--lr", "0.1", "--target", "{t}"], "--lr"),
         (["--group", "a=1", "--groups", "equal:2"], "--group and --groups"),

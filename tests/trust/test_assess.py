@@ -125,12 +125,12 @@ def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:
         (["--fuse", "across", "--smooth", "auto"], "--smooth is for one weight per band"),
         (["--ridge", "-1"], "ridge"),
         (["--smooth", "much"], "smooth"),
-        (["--loss", "mae", "--ridge", "0.1"], "--ridge has no meaning"),
+        (["--loss", "mae", "--ridge", "0.1"], "--ridge does not apply"),
         (["--folds", "0", "--ridge", "auto"], "--ridge auto and --folds 0 exclude each other"),
         (["--folds", "1"], "0, or 2 and more"),
-        (["--constraint", "simplex", "--sparse", "0.1"], "--sparse has no meaning where the sum"),
-        (["--loss", "mae", "--sparse", "auto"], "--sparse has no meaning"),
-        (["--weights", "instance", "--constraint", "auto"], "--constraint auto has no meaning"),
+        (["--constraint", "simplex", "--sparse", "0.1"], "--sparse does not apply where the sum"),
+        (["--loss", "mae", "--sparse", "auto"], "--sparse does not apply"),
+        (["--weights", "instance", "--constraint", "auto"], "--constraint auto does not apply"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, flags: list[str], words: str) -> None:

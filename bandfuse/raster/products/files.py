@@ -100,7 +100,7 @@ class Files:
         try:
             return ElementTree.fromstring(self.read(name))
         except (ElementTree.ParseError, ValueError, LookupError, RecursionError) as error:
-            raise InputError(f"{self.gdal(name)} is no whole XML", got=str(error)) from error
+            raise InputError(f"{self.gdal(name)} is not complete XML", got=str(error)) from error
 
 
 def files_of(path: str) -> tuple[Files, str] | None:
@@ -135,4 +135,4 @@ def _zipped(path: Path) -> tuple[str, ...]:
         with zipfile.ZipFile(path) as archive:
             return tuple(sorted(n for n in archive.namelist() if not n.endswith("/")))
     except ZIP_ERRORS as error:
-        raise InputError(f"{path} is no whole zip archive", got=str(error)) from error
+        raise InputError(f"{path} is not a complete zip archive", got=str(error)) from error

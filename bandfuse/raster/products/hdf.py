@@ -45,7 +45,7 @@ class Hdf:
         """
         if array not in self.arrays:
             raise InputError(
-                f"{self.path} is no whole {what}", got=f"no array {array}", expected="the published structure"
+                f"{self.path} is not a complete {what}", got=f"no array {array}", expected="the published structure"
             )
         return self.name(array)
 

@@ -61,7 +61,7 @@ def data_file(path: str) -> str:
             raise InputError(f"{path} holds HDF5 or netCDF", got=shorten(inside, 4), expected="the file itself",
                              remedy="Unpack it: such files are not read from archives.")  # fmt: skip
         raise InputError(
-            f"{path} holds no product that is known", got=shorten(inside, 4),
+            f"{path} holds no known product", got=shorten(inside, 4),
             remedy=f"See bandfuse info --formats. A raster in it is /vsizip/{path}/NAME.",
         )  # fmt: skip
     headers = (

@@ -64,7 +64,7 @@ def open_(path: str, source: str) -> Raster:
     level = hdf.attributes.get("Processing_Level", "")
     if level.upper().removeprefix("L") not in ("2D", "") or not any(a.startswith(FIELDS) for a in hdf.arrays):
         raise InputError(
-            f"{path} is no PRISMA L2D product", got=f"level {level or 'unknown'}", expected=f"level 2D, with {FIELDS}"
+            f"{path} is not a PRISMA L2D product", got=f"level {level or 'unknown'}", expected=f"level 2D, with {FIELDS}"
         )
     vnir, swir = (_detector(hdf, name, source) for name in ("VNIR", "SWIR"))
     if vnir.shape != swir.shape:

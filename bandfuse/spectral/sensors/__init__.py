@@ -142,7 +142,7 @@ def find(text: str) -> Sensor:
     Raises
     ------
     ConfigError : no sensor of this name.
-    InputError : a file that cannot be read, or is no table of responses.
+    InputError : a file that cannot be read, or is not a table of responses.
     """
     if is_file(text):
         return parse(text_of(text, "a table of responses", MOST), Path(text).stem, text)
