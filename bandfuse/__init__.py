@@ -1,9 +1,11 @@
-"""bandfuse: learn how to combine the bands of hyperspectral images, and apply it to rasters of any size.
+"""bandfuse: learn how to combine the bands of hyperspectral images, and apply it to rasters of any
+size.
 
-Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and one pass over the pixels.
+Everything is one K × B matrix, ``y = activation(gain · (W x) + offset)``, and one pass over the
+pixels.
 
-The rooms, from the ground up. A file imports only from rooms above it in this list, and inside its own
-room only from the files that the room lists before it::
+The rooms, from the ground up. A file imports only from rooms above it in this list, and inside its
+own room only from the files that the room lists before it::
 
     errors       every error that bandfuse raises
     progress     progress as a callable
@@ -36,8 +38,8 @@ room only from the files that the room lists before it::
     batches      many scenes: plan, journal, workers, Dask
     cli          typer and rich
 
-A training reads in this order: config → scenes → survey (moments) → solve or optimise → trust → runs.
-"""
+A training reads in this order: config → scenes → survey (moments) → solve or optimise → trust →
+runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Config: every setting of every command, declared once. A field is its schema, default, check and help."""
+"""Config: every setting of every command, declared once. A field is its schema, default, check and
+help."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ M = TypeVar("M", bound="Config")
 
 
 def _one_or_many(value: object) -> object:
-    """A list from one text or number, or from a mapping (``{blue: 450-520nm}`` for ``blue=450-520nm``)."""
+    """A list from one text or number, or from a mapping (``{blue: 450-520nm}`` for
+    ``blue=450-520nm``)."""
     if isinstance(value, Mapping):
         return [f"{k}={v}" for k, v in value.items()]
     return _one_or_list(value)
@@ -39,7 +41,9 @@ def _one_or_list(value: object) -> object:
     return [value] if isinstance(value, (str, Path)) else value
 
 
-Integers = Annotated[list[int], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+Integers = Annotated[
+    list[int], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+]
 Texts = Annotated[list[str], BeforeValidator(_one_or_list)]
 Pairs = Annotated[list[str], BeforeValidator(_one_or_many)]
 """``NAME=VALUE`` texts; in YAML also a mapping."""
@@ -59,15 +63,16 @@ def _joined(value: object) -> str:
 
 
 Numbers = Annotated[list[str], BeforeValidator(_texts_of_numbers)]
-"""Numbers between commas, or ``NAME=NUMBERS``, as texts; in YAML also a number, a list of them, or a mapping."""
+"""Numbers between commas, or ``NAME=NUMBERS``, as texts; in YAML also a number, a list of them, or
+a mapping."""
 
 Strength = Annotated[float, Field(ge=0, le=1e9)]
 """Of a penalty, relative to the variance of the bands."""
 
 
 class Config(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change, and none is given that has no
-    meaning beside the others (``needs``)."""
+    """Base of all settings: unknown keys are errors, values do not change, and none is given that
+    has no meaning beside the others (``needs``)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
@@ -77,13 +82,17 @@ class Config(BaseModel):
     @classmethod
     def _no_flag_is_a_number(cls, value: object, info: ValidationInfo) -> object:
         """``yes`` in YAML is no 1.0."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+        if (
+            isinstance(value, bool)
+            and cls.model_fields[str(info.field_name)].annotation is not bool
+        ):
             raise ValueError("a value, not yes or no")
         return value
 
     @model_validator(mode="after")
     def _all_have_a_meaning(self, info: ValidationInfo) -> Self:
-        """A flag of the command line (``flags`` of the context) has one even where it says the default."""
+        """A flag of the command line (``flags`` of the context) has one even where it says the
+        default."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         flags = (info.context or {}).get("flags", frozenset())
         for error in unmet(self.needs, given_of(values, self.default_values(), flags), values):
@@ -94,17 +103,23 @@ class Config(BaseModel):
     def default_values(cls) -> dict[str, Any]:
         """Every setting as it is if it is not given; None for one that must be."""
         fields = cls.model_fields.items()
-        return {n: None if f.is_required() else f.get_default(call_default_factory=True) for n, f in fields}
+        return {
+            n: None if f.is_required() else f.get_default(call_default_factory=True)
+            for n, f in fields
+        }
 
 
 class Running(Config):
     """Settings that change how a command runs, never what it computes."""
 
-    threads: int | None = Field(None, ge=1, le=256, description="Reader threads; all cores if not given.")
+    threads: int | None = Field(
+        None, ge=1, le=256, description="Reader threads; all cores if not given."
+    )
     memory: int | None = Field(
         None,
         ge=16,
-        description="Memory for pixels in flight, in MB; an eighth of what is free, 256 at most, if not given.",
+        description="Memory for pixels in flight, in MB; an eighth of what is free, 256 at most, "
+        "if not given.",
     )
     overwrite: bool = Field(False, description="Replace an existing output.")
 
@@ -120,13 +135,15 @@ class Inputs(Config):
     )
     wavelengths: Pairs = Field(
         default_factory=list,
-        description="FILE with the bands' wavelengths, instead of what the raster says: columns wavelength, fwhm, "
+        description="FILE with the bands' wavelengths, instead of what the raster says: columns "
+        "wavelength, fwhm, "
         "good, or an ENVI header; may be a template. NAME=FILE with several sources; repeat.",
     )
 
     nodata: Numbers = Field(
         default_factory=list,
-        description="Stored value that means missing, in place of what the file declares: one for all bands, one per "
+        description="Stored value that means missing, in place of what the file declares: one "
+        "for all bands, one per "
         "band (V1,V2,...), or none. NAME=V with several sources, target=V for the target; repeat.",
     )
 
@@ -136,8 +153,10 @@ class AnyUnits(Config):
 
     any_units: bool = Field(
         False,
-        description="Take values as they are. By default it is an error if those of a scene are 60 times and more "
-        "larger or smaller than those of the training (or of the other scenes), or if an offset holds them apart.",
+        description="Take values as they are. By default it is an error if those of a scene are "
+        "60 times and more "
+        "larger or smaller than those of the training (or of the other scenes), or if an offset "
+        "holds them apart.",
     )
 
 
@@ -148,7 +167,8 @@ class Units(AnyUnits):
         None,
         ge=1e-30,
         le=1e30,
-        description="Multiply the values of the scenes by this, e.g. 0.0001 for reflectance times 10 000.",
+        description="Multiply the values of the scenes by this, e.g. 0.0001 for reflectance "
+        "times 10 000.",
     )
 
 
@@ -161,11 +181,13 @@ class Limits(Config):
         "GeoJSON. One for all scenes, one per scene in order, or a template.",
     )
     bounds: tuple[float, float, float, float] | None = Field(
-        None, description="Only pixels whose centres are in here count, in the CRS of the training grid."
+        None,
+        description="Only pixels whose centres are in here count, in the CRS of the training grid.",
     )
     window: tuple[int, int, int, int] | None = Field(
         None,
-        description="Only these pixels of the training grid count: first row and column from 0, rows, columns.",
+        description="Only these pixels of the training grid count: first row and column from 0, "
+        "rows, columns.",
     )
 
     @field_validator("bounds")
@@ -188,14 +210,16 @@ class Aligning(Config):
 
     shift: Literal["auto"] | tuple[float, float] | None = Field(
         None,
-        description="DX,DY: move target and labels by so many columns and rows of the training grid. auto: by what is "
+        description="DX,DY: move target and labels by so many columns and rows of the training "
+        "grid. auto: by what is "
         "estimated.",
     )
     blur: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="See finer images through a Gaussian with this modulation at the Nyquist frequency of the training "
+        description="See finer images through a Gaussian with this modulation at the Nyquist "
+        "frequency of the training "
         "grid before they are averaged, e.g. 0.3.",
     )
 
@@ -228,103 +252,149 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     output: str | None = Field(None, description="Folder of the run, made new.")
     target: Texts = Field(
         default_factory=list,
-        description="Raster to learn to predict, on any grid. One per scene in order, or a template such as "
+        description="Raster to learn to predict, on any grid. One per scene in order, or a "
+        "template such as "
         "{parent}/{stem}_t.tif.",
     )
     labels: Texts = Field(
         default_factory=list,
-        description="Classes for separability: a raster of one band with whole numbers, or polygons in GeoJSON. "
+        description="Classes for separability: a raster of one band with whole numbers, or "
+        "polygons in GeoJSON. "
         "One per scene in order, or a template.",
     )
-    label_field: str | None = Field(None, min_length=1, description="Property of GeoJSON features that is the class.")
-    unlabelled: Integers = Field(default_factory=list, description="Number in the labels that is no class. Repeat.")
-    balance: bool = Field(False, description="Let every class count the same, however many pixels it has.")
+    label_field: str | None = Field(
+        None, min_length=1, description="Property of GeoJSON features that is the class."
+    )
+    unlabelled: Integers = Field(
+        default_factory=list, description="Number in the labels that is no class. Repeat."
+    )
+    balance: bool = Field(
+        False, description="Let every class count the same, however many pixels it has."
+    )
     objective: str | None = Field(
         None,
-        description="regression: match the target. reconstruction: keep what rebuilds the cube. separability: separate the "
-        "classes of the labels. snr: much signal, little noise. Or a sum: reconstruction + 0.5*snr. "
+        description="regression: match the target. reconstruction: keep what rebuilds the cube. "
+        "separability: separate the "
+        "classes of the labels. snr: much signal, little noise. Or a sum: reconstruction + "
+        "0.5*snr. "
         "By default regression with a target, separability with labels, else reconstruction.",
     )
     group: Pairs = Field(
-        default_factory=list, description="NAME=SPEC: one band group, e.g. blue=450-520nm or vis=1-30,35. Repeat."
+        default_factory=list,
+        description="NAME=SPEC: one band group, e.g. blue=450-520nm or vis=1-30,35. Repeat.",
     )
     groups: str | None = Field(
         None,
         min_length=1,
-        description="Several groups at once: equal:8, correlation:8, cluster:8, sensor:sentinel-2a, regions, "
+        description="Several groups at once: equal:8, correlation:8, cluster:8, "
+        "sensor:sentinel-2a, regions, "
         "file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
     )
     sensor: str | None = Field(
         None,
         min_length=1,
-        description="Compare the learned weights with the published responses of this sensor, by the outputs' names or "
+        description="Compare the learned weights with the published responses of this sensor, by "
+        "the outputs' names or "
         "order: sentinel-2a, …, or a CSV file. It changes no weight.",
     )
     fuse: Literal["within", "across"] = Field(
         "within",
-        description="within: each group becomes one output band. across: groups are combined channel by channel.",
+        description="within: each group becomes one output band. across: groups are combined "
+        "channel by channel.",
     )
     overlap: Literal["keep", "first", "last", "sharper"] = Field(
         "keep",
-        description="Where the wavelengths of two detectors overlap: keep the bands of both, or of the first, the "
+        description="Where the wavelengths of two detectors overlap: keep the bands of both, or "
+        "of the first, the "
         "last, or the one with narrower bands.",
     )
-    fixed: Texts = Field(default_factory=list, description="Name of a group that enters with weight 1, not learned.")
+    fixed: Texts = Field(
+        default_factory=list, description="Name of a group that enters with weight 1, not learned."
+    )
     weights: Literal["scalar", "channel", "instance"] = Field(
         "channel", description="One weight per group, per band, or per scene and group."
     )
     scope: Literal["shared", "per-scene"] = Field(
-        "shared", description="per-scene: every scene has weights of its own, beside the common ones."
+        "shared",
+        description="per-scene: every scene has weights of its own, beside the common ones.",
     )
     pooling: Strength | Literal["auto"] | None = Field(
         None,
-        description="How strongly the weights of a scene are pulled to the common ones; 0: not at all. auto: chosen on "
+        description="How strongly the weights of a scene are pulled to the common ones; 0: not "
+        "at all. auto: chosen on "
         "held-out blocks of every scene. By default auto with per-scene, 0 with weights instance.",
     )
     constraint: Literal["auto", "free", "affine", "nonnegative", "simplex"] | None = Field(
         None,
-        description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum one); auto: "
-        "nonnegative and smooth unless that costs over 0.1 % of the target's variance on held-out blocks, else free "
-        "with ridge. By default auto for regression (affine with --gain; nonnegative for instance weights, and for "
-        "activations and losses on a pixel sample), simplex for reconstruction, free for separability and snr.",
+        description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum "
+        "one); auto: "
+        "nonnegative and smooth unless that costs over 0.1 % of the target's variance on "
+        "held-out blocks, else free "
+        "with ridge. By default auto for regression (affine with --gain; nonnegative for "
+        "instance weights, and for "
+        "activations and losses on a pixel sample), simplex for reconstruction, free for "
+        "separability and snr.",
     )
     ridge: Strength | Literal["auto"] | None = Field(
         None,
-        description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default auto with "
-        "constraint auto, else 0. For separability and snr a part of the variances that is added to the scatter "
+        description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By "
+        "default auto with "
+        "constraint auto, else 0. For separability and snr a part of the variances that is added "
+        "to the scatter "
         "within classes (0.03 by default) and to the noise (0).",
     )
     smooth: Strength | Literal["auto"] | None = Field(
         None,
-        description="Strength of the smoothness penalty along wavelength, or auto; by default as for ridge.",
+        description="Strength of the smoothness penalty along wavelength, or auto; by default as "
+        "for ridge.",
     )
     sparse: Strength | Literal["auto"] | None = Field(
-        None, description="Price of the weights' sizes, which makes most of them zero, or auto; 0 by default."
+        None,
+        description="Price of the weights' sizes, which makes most of them zero, or auto; 0 by "
+        "default.",
     )
-    gain: bool = Field(False, description="Learn a gain >= 0 beside affine or simplex weights (regression).")
+    gain: bool = Field(
+        False, description="Learn a gain >= 0 beside affine or simplex weights (regression)."
+    )
     no_offset: bool = Field(False, description="Do not learn an offset (regression).")
     activation: Literal["identity", "relu", "leaky_relu", "sigmoid", "tanh", "softplus"] = Field(
-        "identity", description="Applied after the sum. Others than identity are trained on a pixel sample."
+        "identity",
+        description="Applied after the sum. Others than identity are trained on a pixel sample.",
     )
     loss: Literal["mse", "mae", "huber", "sam", "cosine", "custom"] = Field(
         "mse",
-        description="What regression minimises: mse, mae, huber, sam (spectral angle), cosine (1 - cosine similarity); "
-        "custom is a function of your own, in Python. Others than mse are trained on a pixel sample.",
+        description="What regression minimises: mse, mae, huber, sam (spectral angle), cosine (1 "
+        "- cosine similarity); "
+        "custom is a function of your own, in Python. Others than mse are trained on a pixel "
+        "sample.",
     )
     huber_delta: float = Field(
-        1.0, gt=0, description="Where huber turns from square to straight, in standard deviations of the target."
+        1.0,
+        gt=0,
+        description="Where huber turns from square to straight, in standard deviations of the "
+        "target.",
     )
     init: Literal["auto", "uniform", "normal", "xavier", "response", "least-squares"] = Field(
         "auto",
-        description="Where training starts. auto: the exact optimum where it is known and lbfgs is used, else uniform, "
+        description="Where training starts. auto: the exact optimum where it is known and lbfgs "
+        "is used, else uniform, "
         "as wide as the target where no sum is given.",
     )
     starts: int = Field(
-        3, ge=1, le=1000, description="Seeded starts where no exact optimum is known from moments; the best is kept."
+        3,
+        ge=1,
+        le=1000,
+        description="Seeded starts where no exact optimum is known from moments; the best is kept.",
     )
-    optimizer: Literal["lbfgs", "adam", "adamw", "sgd"] = Field("lbfgs", description="How the loss is minimised.")
-    steps: int | None = Field(None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for the others.")
-    lr: float | None = Field(None, gt=0, le=1e6, description="Learning rate of adam, adamw and sgd: 0.05 if not given.")
+    optimizer: Literal["lbfgs", "adam", "adamw", "sgd"] = Field(
+        "lbfgs", description="How the loss is minimised."
+    )
+    steps: int | None = Field(
+        None, ge=0, description="Most steps: 1000 for lbfgs, 3000 for the others."
+    )
+    lr: float | None = Field(
+        None, gt=0, le=1e6, description="Learning rate of adam, adamw and sgd: 0.05 if not given."
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of sgd.")
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of adamw.")
     schedule: Literal["constant", "cosine", "step"] | None = Field(
@@ -333,57 +403,78 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
         "By default cosine for adam and adamw, constant for sgd.",
     )
     batch_size: int = Field(
-        1024, ge=0, description="Pixels per step of adam, adamw and sgd on a pixel sample; 0: all of them."
+        1024,
+        ge=0,
+        description="Pixels per step of adam, adamw and sgd on a pixel sample; 0: all of them.",
     )
     patience: int = Field(
         20,
         ge=0,
-        description="On a pixel sample, adam, adamw and sgd hold a fifth of the blocks out, stop after this many "
-        "epochs without a better loss there, and keep the best weights; 0: use all pixels and never stop early.",
+        description="On a pixel sample, adam, adamw and sgd hold a fifth of the blocks out, stop "
+        "after this many "
+        "epochs without a better loss there, and keep the best weights; 0: use all pixels and "
+        "never stop early.",
     )
     checkpoint: str | None = Field(
         None,
-        description="File that keeps the state of adam, adamw and sgd. If it exists, training goes on from it, "
+        description="File that keeps the state of adam, adamw and sgd. If it exists, training "
+        "goes on from it, "
         "and ends in the same bits.",
     )
-    checkpoint_every: float = Field(10.0, ge=0, description="Seconds between two writes of the checkpoint.")
+    checkpoint_every: float = Field(
+        10.0, ge=0, description="Seconds between two writes of the checkpoint."
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where moments and fit are computed; auto takes cuda where there is one."
+        "auto",
+        description="Where moments and fit are computed; auto takes cuda where there is one.",
     )
     precision: Literal["auto", "float64", "float32"] = Field(
         "auto",
-        description="Of the products that moments are made of, which are added up in float64. auto: float32 where the "
-        "bands are many, and so little alike that no weight changes by more than 0.01 %; else float64.",
+        description="Of the products that moments are made of, which are added up in float64. "
+        "auto: float32 where the "
+        "bands are many, and so little alike that no weight changes by more than 0.01 %; else "
+        "float64.",
     )
     max_pixels: int | None = Field(
-        None, ge=1, description="Read only about so many pixels, in seeded parts of the scenes; all if not given."
+        None,
+        ge=1,
+        description="Read only about so many pixels, in seeded parts of the scenes; all if not "
+        "given.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
     split: Literal["blocks", "random"] = Field(
         "blocks",
-        description="What is held out. random: single pixels, whose neighbours are trained on: scores leak, and are "
+        description="What is held out. random: single pixels, whose neighbours are trained on: "
+        "scores leak, and are "
         "better than elsewhere.",
     )
     folds: int = Field(
         5,
         ge=0,
         le=100,
-        description="Runs of blocks that are held out in turn, to choose the regularisation and for the "
+        description="Runs of blocks that are held out in turn, to choose the regularisation and "
+        "for the "
         "hold-out scores; 0: none, and nothing is chosen.",
     )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
-        description="Fused pixels with a missing input: nodata (strict), or from the bands present (renormalise).",
+        description="Fused pixels with a missing input: nodata (strict), or from the bands "
+        "present (renormalise).",
     )
     skip_broken: bool = Field(
         False,
-        description="Leave out scenes that cannot be read, hold no data or do not fit the others, and say so. By "
+        description="Leave out scenes that cannot be read, hold no data or do not fit the "
+        "others, and say so. By "
         "default the first of them ends the training.",
     )
-    stac: bool = Field(False, description="Write a STAC item beside each fused raster: NAME.stac.json.")
+    stac: bool = Field(
+        False, description="Write a STAC item beside each fused raster: NAME.stac.json."
+    )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
-    figures: bool = Field(False, description="Also write the figures of report.html as files: figures/*.svg, *.png.")
+    figures: bool = Field(
+        False, description="Also write the figures of report.html as files: figures/*.svg, *.png."
+    )
 
     @field_validator("objective")
     @classmethod
@@ -455,8 +546,12 @@ class Encoded(Config):
     offset_out: float | None = Field(
         None, ge=-1e30, le=1e30, description="Integer output: the value that is stored as 0."
     )
-    driver: str | None = Field(None, min_length=1, description="GDAL driver of the output; by default by its ending.")
-    co: Pairs = Field(default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat.")
+    driver: str | None = Field(
+        None, min_length=1, description="GDAL driver of the output; by default by its ending."
+    )
+    co: Pairs = Field(
+        default_factory=list, description="KEY=VALUE: creation option of the driver. Repeat."
+    )
 
 
 def ending_of(driver: str | None) -> str:
@@ -473,56 +568,74 @@ class ApplyConfig(Inputs, Units, Encoded, Running):
         Need("resample nodata_policy use_common", "inverse", (False,)),
     )
 
-    output: str | None = Field(None, description="Raster to write; with several scenes a folder or a template.")
+    output: str | None = Field(
+        None, description="Raster to write; with several scenes a folder or a template."
+    )
     stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
     nodata_policy: Literal["strict", "renormalise"] | None = Field(
         None, description="Pixels with a missing input; by default as in training."
     )
-    use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
+    use_common: bool = Field(
+        False, description="Per-scene weights: use the common ones for a scene not in training."
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
     resample: bool = Field(
         False,
-        description="Move the weights to a cube of other wavelengths: as a density over wavelength, which its bands "
+        description="Move the weights to a cube of other wavelengths: as a density over "
+        "wavelength, which its bands "
         "take over.",
     )
     min_coverage: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="With --resample: the least share of every output's weight that must find bands, 0.95 by default.",
+        description="With --resample: the least share of every output's weight that must find "
+        "bands, 0.95 by default.",
     )
     inverse: bool = Field(
-        False, description="The other way: rebuild the cube from a raster that weights of a reconstruction have fused."
+        False,
+        description="The other way: rebuild the cube from a raster that weights of a "
+        "reconstruction have fused.",
     )
 
 
 class ResampleConfig(Inputs, Encoded, Running):
     """Settings of ``bandfuse resample``."""
 
-    needs = (Need("stac dtype scale offset_out driver co device", "weights_only", (False,)), *STORED)
+    needs = (
+        Need("stac dtype scale offset_out driver co device", "weights_only", (False,)),
+        *STORED,
+    )
 
     sensor: str | None = Field(
         None,
         min_length=1,
-        description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …), or a CSV file: wavelength_nm,B1,B2,… or "
+        description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …), or a CSV file: "
+        "wavelength_nm,B1,B2,… or "
         "name,centre_nm,fwhm_nm.",
     )
     output: str | None = Field(
         None,
-        description="Raster to write, its weights beside it as NAME.weights.safetensors; with several scenes a folder "
+        description="Raster to write, its weights beside it as NAME.weights.safetensors; with "
+        "several scenes a folder "
         "or a template.",
     )
     stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
-    weights_only: bool = Field(False, description="Write no raster: the output is the weights file, *.safetensors.")
+    weights_only: bool = Field(
+        False, description="Write no raster: the output is the weights file, *.safetensors."
+    )
     min_coverage: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Bands of the sensor are left out of which the cube's bands cover less than this share of the "
+        description="Bands of the sensor are left out of which the cube's bands cover less than "
+        "this share of the "
         "response.",
     )
     nodata_policy: Literal["strict", "renormalise"] = Field(
-        "strict", description="Pixels with a missing input: nodata (strict), or from the bands present (renormalise)."
+        "strict",
+        description="Pixels with a missing input: nodata (strict), or from the bands present "
+        "(renormalise).",
     )
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
@@ -531,7 +644,9 @@ class EvaluateConfig(Inputs, Units, Limits, Aligning, Running):
     """Settings of ``bandfuse evaluate``."""
 
     target: Texts = Field(default_factory=list, description="Raster with the true values.")
-    use_common: bool = Field(False, description="Per-scene weights: use the common ones for a scene not in training.")
+    use_common: bool = Field(
+        False, description="Per-scene weights: use the common ones for a scene not in training."
+    )
 
 
 if TYPE_CHECKING:
@@ -547,11 +662,14 @@ class ExportConfig(AnyUnits):
 
     to: FormName = Field(description=sentence())
     output: str | None = Field(None, description="File to write.")
-    scene: str | None = Field(None, description="Raster that the form is for: vrt, pansharpen and bandmathx.")
+    scene: str | None = Field(
+        None, description="Raster that the form is for: vrt, pansharpen and bandmathx."
+    )
     pan: str | None = Field(None, description="Panchromatic image, for pansharpen.")
     form: Literal["derived", "processed"] = Field(
         "derived",
-        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, quicker; "
+        description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, "
+        "quicker; "
         "outputs of different bands only where no value is missing.",
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones.")
@@ -562,7 +680,9 @@ class ReportConfig(Config):
     """Settings of ``bandfuse report``."""
 
     output: str | None = Field(None, description="HTML file to write.")
-    figures: str | None = Field(None, description="Also write the figures as files into this folder, made new.")
+    figures: str | None = Field(
+        None, description="Also write the figures as files into this folder, made new."
+    )
     overwrite: bool = Field(False, description="Replace an existing output.")
 
 
@@ -571,7 +691,9 @@ class CompareConfig(Config):
 
     needs = (Need("overwrite", "output"),)
 
-    output: str | None = Field(None, description="HTML file to write; nothing is written if not given.")
+    output: str | None = Field(
+        None, description="HTML file to write; nothing is written if not given."
+    )
     overwrite: bool = Field(False, description="Replace an existing output.")
 
 
@@ -581,13 +703,13 @@ def build(
     where: Mapping[str, str] | None = None,
     flags: Set[str] = frozenset(),
 ) -> M:
-    """Check settings; ``where`` says by key where a setting was made, ``flags`` which of them are flags of the command
-    line.
+    """Check settings; ``where`` says by key where a setting was made, ``flags`` which of them are
+    flags of the command line.
 
     Raises
     ------
-    ConfigError : the first thing that does not fit, with the nearest known key or the values allowed.
-    """
+    ConfigError : the first thing that does not fit, with the nearest known key or the values
+        allowed."""
     try:
         return model.model_validate(dict(given), context={"flags": flags})
     except ValidationError as error:
@@ -595,7 +717,8 @@ def build(
 
 
 def _explain(model: type[Config], error: ValidationError, where: Mapping[str, str]) -> ConfigError:
-    """Say what does not fit: by its flag if it was given on the command line, by its key if in a file."""
+    """Say what does not fit: by its flag if it was given on the command line, by its key if in a
+    file."""
     every = error.errors()
     key = str(every[0]["loc"][0])
     place = where.get(key)
@@ -603,7 +726,9 @@ def _explain(model: type[Config], error: ValidationError, where: Mapping[str, st
         at = f" in {place}" if place else ""
         return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
     if every[0]["type"] == "missing":
-        return ConfigError(f"no --{key} is given", expected=model.model_fields[key].description or "a value")
+        return ConfigError(
+            f"no --{key} is given", expected=model.model_fields[key].description or "a value"
+        )
     here = [e for e in every if e["loc"][0] == key]
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
     name = f"{key} in {place}" if place else f"--{key.replace('_', '-')}"
@@ -624,9 +749,17 @@ def _shown(value: object) -> str:
 
 
 NOT_RESULTS = {
-    "output", "overwrite", "threads", "memory", "no_fused", "no_report", "figures", "checkpoint", "checkpoint_every",
+    "output",
+    "overwrite",
+    "threads",
+    "memory",
+    "no_fused",
+    "no_report",
+    "figures",
+    "checkpoint",
+    "checkpoint_every",
     "stac",
-}  # fmt: skip
+}
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""
 
 PATHS = ("scenes", "source", "wavelengths", "target", "labels", "mask")
@@ -634,7 +767,8 @@ PATHS = ("scenes", "source", "wavelengths", "target", "labels", "mask")
 
 
 def named_file(groups: str) -> str:
-    """The file that ``file:groups.yaml`` or ``sensor:mine.csv`` names; empty where none is named."""
+    """The file that ``file:groups.yaml`` or ``sensor:mine.csv`` names; empty where none is
+    named."""
     word, _, path = groups.partition(":")
     return path if word == "file" or (word == "sensor" and is_file(path)) else ""
 
@@ -643,9 +777,13 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings whose relative paths are relative to a folder, made absolute."""
     result = dict(given)
     for key in PATHS:
-        value = (_one_or_many if key in ("source", "wavelengths") else _one_or_list)(result.get(key))
+        value = (_one_or_many if key in ("source", "wavelengths") else _one_or_list)(
+            result.get(key)
+        )
         if isinstance(value, list):
-            pairs = key == "source" or (key == "wavelengths" and any("=" in str(text) for text in value))
+            pairs = key == "source" or (
+                key == "wavelengths" and any("=" in str(text) for text in value)
+            )
             result[key] = [_rebase(str(text), folder, named=pairs) for text in value]
     groups = result.get("groups")
     if isinstance(groups, str) and (path := named_file(groups)):
@@ -659,7 +797,8 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
-    """One path, or ``NAME=PATH``; templates, GDAL's virtual files, subdatasets and URLs stay as they are."""
+    """One path, or ``NAME=PATH``; templates, GDAL's virtual files, subdatasets and URLs stay as
+    they are."""
     name, equals, path = text.partition("=") if named else ("", "", text)
     if named and not equals:
         return text

@@ -1,4 +1,5 @@
-"""Device: where torch computes. Finds out that there is no GPU without importing torch, which takes seconds."""
+"""Device: where torch computes. Finds out that there is no GPU without importing torch, which takes
+seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ def device_of(name: str) -> str:
         return "cpu"
     import torch
 
-    found = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    found = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return "cuda" if found["cuda"] else "cpu"
     if not found.get(name, False):

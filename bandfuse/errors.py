@@ -32,7 +32,8 @@ class BandfuseError(Exception):
 
     exit_code = 1
     hiccup = False
-    """Set where an error came from another process, without its cause: whether that was the system's."""
+    """Set where an error came from another process, without its cause: whether that was the
+    system's."""
 
     def __init__(self, what: str, *, got: str = "", expected: str = "", remedy: str = "") -> None:
         self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
@@ -48,10 +49,19 @@ class BandfuseError(Exception):
         return f"{text} {self.remedy}" if self.remedy else text
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, self.got, self.expected, self.remedy, is_transient(self))
+        return _rebuild, (
+            type(self),
+            self.what,
+            self.got,
+            self.expected,
+            self.remedy,
+            is_transient(self),
+        )
 
 
-def _rebuild(kind: type[BandfuseError], what: str, got: str, expected: str, remedy: str, hiccup: bool) -> BandfuseError:
+def _rebuild(
+    kind: type[BandfuseError], what: str, got: str, expected: str, remedy: str, hiccup: bool
+) -> BandfuseError:
     made = kind(what, got=got, expected=expected, remedy=remedy)
     made.hiccup = hiccup
     return made

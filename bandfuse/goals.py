@@ -113,7 +113,8 @@ _ROWS = (
         "separability",
         f"{LOSSES}.separability:separability",
         ACCURACY,
-        "From the fused bands alone, linear discriminants find the class of {worst} of the pixels{where}.",
+        "From the fused bands alone, linear discriminants find the class of {worst} of the "
+        "pixels{where}.",
         gathers="classes",
         scorer=f"{SCORERS}:separability",
         # Without a ridge, many bands and few blocks of labels are fitted too closely.
@@ -155,7 +156,9 @@ def terms_of(objective: str) -> dict[str, float]:
         numbers = [float(word) for word in words if _is_factor(word)]
         whole = len(names) == 1 and len(numbers) <= 1 and 1 + len(numbers) == len(words)
         if not whole or names[0] in factors:
-            raise ValueError(f"one of {', '.join(GOALS)}, or a sum such as reconstruction + 0.5*snr")
+            raise ValueError(
+                f"one of {', '.join(GOALS)}, or a sum such as reconstruction + 0.5*snr"
+            )
         factors[names[0]] = numbers[0] if numbers else 1.0
     return {name: factors[name] for name in GOALS if name in factors}
 

@@ -11,8 +11,8 @@ from bandfuse.errors import ConfigError
 
 @dataclass(frozen=True)
 class Need:
-    """Settings (``names``, in one text) that have a meaning only where ``other`` has one of some ``values``; without
-    values, where it is given at all."""
+    """Settings (``names``, in one text) that have a meaning only where ``other`` has one of some
+    ``values``; without values, where it is given at all."""
 
     names: str
     other: str
@@ -23,8 +23,11 @@ class Need:
         return now in self.values if self.values else now not in (None, [], False)
 
 
-def unmet(needs: Iterable[Need], given: Mapping[str, object], values: Mapping[str, object]) -> Iterator[ConfigError]:
-    """An error for every setting that is ``given`` without a meaning; ``values``: all settings as they are."""
+def unmet(
+    needs: Iterable[Need], given: Mapping[str, object], values: Mapping[str, object]
+) -> Iterator[ConfigError]:
+    """An error for every setting that is ``given`` without a meaning; ``values``: all settings as
+    they are."""
     for need in needs:
         now = values[need.other]
         if need.holds(now):
@@ -32,19 +35,26 @@ def unmet(needs: Iterable[Need], given: Mapping[str, object], values: Mapping[st
         for name in need.names.split():
             if name in given:
                 yield ConfigError(
-                    f"{flag(name)} does not apply {_beside(need.other, now)}", got=_shown(name, given[name]),
-                    expected=_wanted(need), remedy=f"Leave {flag(name)} out.",
-                )  # fmt: skip
+                    f"{flag(name)} does not apply {_beside(need.other, now)}",
+                    got=_shown(name, given[name]),
+                    expected=_wanted(need),
+                    remedy=f"Leave {flag(name)} out.",
+                )
 
 
-def require_meaning(flags: Mapping[str, object], other: str, now: object, values: tuple[object, ...] = ()) -> None:
-    """Refuse flags of one command that are given where ``other``, as it is now, takes their meaning away.
+def require_meaning(
+    flags: Mapping[str, object], other: str, now: object, values: tuple[object, ...] = ()
+) -> None:
+    """Refuse flags of one command that are given where ``other``, as it is now, takes their meaning
+    away.
 
     Raises
     ------
     ConfigError : for the first of them.
     """
-    given = {name: value for name, value in flags.items() if value is not None and value is not False}
+    given = {
+        name: value for name, value in flags.items() if value is not None and value is not False
+    }
     for error in unmet([Need(" ".join(flags), other, values)], given, {other: now}):
         raise error
 
@@ -78,7 +88,9 @@ def _wanted(need: Need) -> str:
     return f"{flag(need.other)} {words}"
 
 
-def given_of(values: Mapping[str, Any], defaults: Mapping[str, Any], explicit: Set[str]) -> dict[str, object]:
-    """The settings that somebody gave: other than the default, or ``explicit``. A file that lists every default
-    gives none."""
+def given_of(
+    values: Mapping[str, Any], defaults: Mapping[str, Any], explicit: Set[str]
+) -> dict[str, object]:
+    """The settings that somebody gave: other than the default, or ``explicit``. A file that lists
+    every default gives none."""
     return {name: v for name, v in values.items() if name in explicit or v != defaults[name]}

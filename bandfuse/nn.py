@@ -1,4 +1,5 @@
-"""The parameterisation of bandfuse as a torch module, for people who train a network of their own."""
+"""The parameterisation of bandfuse as a torch module, for people who train a network of their
+own."""
 
 from __future__ import annotations
 
@@ -18,14 +19,16 @@ from bandfuse.spectral.groups import Group
 
 
 class WeightedSum(nn.Module):
-    """A learned weighted sum of tensors: ``y_c = activation(gain · Σ_s w_{s,c} x_s[c] + offset_c)``.
+    """A learned weighted sum of tensors: ``y_c = activation(gain · Σ_s w_{s,c} x_s[c] +
+    offset_c)``.
 
     Parameters
     ----------
     channels : channels of each tensor; all equal, or 1 for one that is broadcast.
-    weights : ``scalar`` (one per tensor), ``channel`` (one per tensor and channel), ``instance`` (one per tensor and
-        place in the batch).
-    constraint : ``free``, ``affine`` (sum to one: w and 1 − w for two tensors), ``nonnegative`` or ``simplex``.
+    weights : ``scalar`` (one per tensor), ``channel`` (one per tensor and channel), ``instance``
+        (one per tensor and place in the batch).
+    constraint : ``free``, ``affine`` (sum to one: w and 1 − w for two tensors), ``nonnegative`` or
+        ``simplex``.
     fixed : places of tensors that enter with weight 1, not learned.
     gain, offset : learn one non-negative gain per set of weights, one offset per channel.
     instances : size of the batch, for instance weights.
@@ -36,7 +39,8 @@ class WeightedSum(nn.Module):
 
     Raises
     ------
-    GroupError : channels that do not fit. MismatchError : tensors that are not of the shapes declared.
+    GroupError : channels that do not fit. MismatchError : tensors that are not of the shapes
+        declared.
 
     >>> fuse = WeightedSum([3, 3], weights="scalar", constraint="affine")
     >>> fuse(torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))[0, 0, 0, 0].item()
@@ -60,7 +64,9 @@ class WeightedSum(nn.Module):
         super().__init__()
         self.channels = list(channels)
         starts = np.cumsum([0, *channels])
-        groups = [Group(str(s), tuple(range(starts[s], starts[s + 1]))) for s in range(len(self.channels))]
+        groups = [
+            Group(str(s), tuple(range(starts[s], starts[s + 1]))) for s in range(len(self.channels))
+        ]
         layout = across(groups, int(starts[-1]), weights, {str(s) for s in fixed})
         bands = Bands.of([str(i) for i in range(int(starts[-1]))])
         level = np.zeros(layout.shape[0]) if offset else None

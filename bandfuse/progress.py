@@ -8,11 +8,13 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 MARKS = 200
-"""A bar moves at most so many times in one part: what is left of a part that ends early costs nothing."""
+"""A bar moves at most so many times in one part: what is left of a part that ends early costs
+nothing."""
 
 
 class Progress(Protocol):
-    """Wrap an iterable of ``total`` items under a ``label``; yield the same items, and show them passing."""
+    """Wrap an iterable of ``total`` items under a ``label``; yield the same items, and show them
+    passing."""
 
     def __call__(self, items: Iterable[T], total: int, label: str) -> Iterable[T]:
         """The same items."""

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Score = dict[str, float | None]
-"""Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not exist."""
+"""Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not
+exist."""
 
 Scores = dict[str, Score]
 """Scores of every output, by the output's name."""
@@ -53,27 +54,35 @@ class ScoreTable(Result):
     """Scores per part of the data."""
 
     train: Scores
-    holdout: Scores | None = Field(None, description="on contiguous blocks that were held out in turn")
-    split: str = Field("blocks", description="what was held out: blocks, or random pixels (whose scores leak)")
+    holdout: Scores | None = Field(
+        None, description="on contiguous blocks that were held out in turn"
+    )
+    split: str = Field(
+        "blocks", description="what was held out: blocks, or random pixels (whose scores leak)"
+    )
     overall: Scores = Field(
-        default_factory=dict, description="of all outputs together, for train and holdout: sam in degrees, ergas"
+        default_factory=dict,
+        description="of all outputs together, for train and holdout: sam in degrees, ergas",
     )
     sampled: int = Field(0, description="pixels of the sample that mae and sam rest on")
 
 
 class Convergence(Result):
-    """How the fit ended. Losses are summed over the outputs, in the units of the loss: squared units of the target for
-    mean squared errors, with their penalties."""
+    """How the fit ended. Losses are summed over the outputs, in the units of the loss: squared
+    units of the target for mean squared errors, with their penalties."""
 
     loss: float
-    optimum: float | None = Field(description="loss of the exact solution; null where the problem is not convex")
+    optimum: float | None = Field(
+        description="loss of the exact solution; null where the problem is not convex"
+    )
     relative_gap: float | None = Field(
         description="largest (loss − optimum) / (loss of the mean target) of all outputs"
     )
     steps: int
     starts: list[list[float]] = Field(
         default_factory=list,
-        description="relative losses that each start ended with, for every part that was fitted from several",
+        description="relative losses that each start ended with, for every part that was fitted "
+        "from several",
     )
 
 
@@ -122,7 +131,8 @@ class Estimate(Result):
 
 
 class CurvePoint(Result):
-    """One strength of the penalties that was tried, and its squared error on held-out blocks per target variance."""
+    """One strength of the penalties that was tried, and its squared error on held-out blocks per
+    target variance."""
 
     ridge: float
     smooth: float
@@ -134,7 +144,9 @@ class WeightTrust(Result):
     """How steady one weight is over the resamples."""
 
     band: int = Field(description="1-based position in the concatenated inputs")
-    sign_flip: float | None = Field(description="share of resamples with the other sign; null for a weight of zero")
+    sign_flip: float | None = Field(
+        description="share of resamples with the other sign; null for a weight of zero"
+    )
     rank: float = Field(description="place by size in its output, 1 for the largest")
     rank_low: float
     rank_high: float
@@ -149,20 +161,31 @@ class RunRow(Result):
     total: float = Field(description="sum of the effective weights")
     ci_low: float
     ci_high: float
-    cost: float = Field(description="the most that sharing the sum out otherwise adds to the loss, per target variance")
+    cost: float = Field(
+        description="the most that sharing the sum out otherwise adds to the loss, per target "
+        "variance"
+    )
 
 
 class PublishedResponse(Result):
-    """A learned response beside the published one, as the bands of the cube see it. Out of band is further from its
-    centre than its FWHM; of learned weights their sizes count."""
+    """A learned response beside the published one, as the bands of the cube see it. Out of band is
+    further from its centre than its FWHM; of learned weights their sizes count."""
 
     band: str = Field(description="the sensor's band")
-    coverage: float = Field(description="share of the published response within the bands of the cube")
-    centre_nm: float | None = Field(description="of the published response; null where no band of the cube sees it")
-    shift_nm: float | None = Field(description="learned minus published centre; null for signed weights")
+    coverage: float = Field(
+        description="share of the published response within the bands of the cube"
+    )
+    centre_nm: float | None = Field(
+        description="of the published response; null where no band of the cube sees it"
+    )
+    shift_nm: float | None = Field(
+        description="learned minus published centre; null for signed weights"
+    )
     out_of_band: float | None
     out_of_band_published: float | None
-    weights: dict[int, float] = Field(description="published weights by band number, with the sum of the learned ones")
+    weights: dict[int, float] = Field(
+        description="published weights by band number, with the sum of the learned ones"
+    )
 
 
 class OutputTrust(Result):
@@ -170,7 +193,9 @@ class OutputTrust(Result):
 
     name: str
     curve: list[CurvePoint] = Field(description="what the choice of the regularisation looked at")
-    condition: float | None = Field(description="condition number of the correlations of the group; null: infinite")
+    condition: float | None = Field(
+        description="condition number of the correlations of the group; null: infinite"
+    )
     centre_nm: Estimate | None = None
     fwhm_nm: Estimate | None = None
     out_of_band: Estimate | None = None
@@ -179,7 +204,9 @@ class OutputTrust(Result):
     )
     weights: list[WeightTrust] = Field(default_factory=list)
     runs: list[RunRow] = Field(default_factory=list)
-    published: PublishedResponse | None = Field(None, description="with sensor: against its published response")
+    published: PublishedResponse | None = Field(
+        None, description="with sensor: against its published response"
+    )
 
 
 class WindowRow(Result):
@@ -192,7 +219,8 @@ class WindowRow(Result):
 
 
 class NeededBands(Result):
-    """Few windows that keep 99 % of the share that all bands explain on held-out blocks, mean over the outputs."""
+    """Few windows that keep 99 % of the share that all bands explain on held-out blocks, mean over
+    the outputs."""
 
     windows: list[WindowRow]
     explained: float
@@ -200,9 +228,12 @@ class NeededBands(Result):
 
 
 class Trust(Result):
-    """How far the weights can be believed; from what the one pass gathered, without reading pixels again."""
+    """How far the weights can be believed; from what the one pass gathered, without reading pixels
+    again."""
 
-    method: str = Field("", description="how the intervals were found: block bootstrap, or jackknife over folds")
+    method: str = Field(
+        "", description="how the intervals were found: block bootstrap, or jackknife over folds"
+    )
     outputs: list[OutputTrust]
     needed: NeededBands | None
 
@@ -215,7 +246,9 @@ class ShiftRow(Result):
     x: float = Field(description="the same in units of the grid's CRS, along x")
     y: float = Field(description="the same in units of the grid's CRS, along y")
     error: float = Field(description="standard error of dx and dy, in pixels")
-    correlation: float = Field(description="of the target, once moved, with what the cube predicts of it")
+    correlation: float = Field(
+        description="of the target, once moved, with what the cube predicts of it"
+    )
     before: float = Field(description="the same where the target lies")
     certain: bool = Field(description="whether the estimate is believed")
 
@@ -240,7 +273,9 @@ class AlignmentRow(Result):
     files: list[AlignedFile]
     blur: float | None = None
     shift: ShiftRow | None = Field(None, description="estimated between scene and target")
-    moved: tuple[float, float] = Field(description="columns and rows by which target and labels were moved")
+    moved: tuple[float, float] = Field(
+        description="columns and rows by which target and labels were moved"
+    )
     corrected: bool = Field(description="whether they were moved at all")
 
 
@@ -249,7 +284,9 @@ class Kernel(Result):
 
     library: str = Field(description="such as openblas or mkl; torch for torch's own functions")
     version: str
-    kernel: str = Field(description="such as Haswell or SkylakeX for OpenBLAS, AVX2 for torch; empty if unknown")
+    kernel: str = Field(
+        description="such as Haswell or SkylakeX for OpenBLAS, AVX2 for torch; empty if unknown"
+    )
 
 
 class TrainReport(Result):
@@ -258,7 +295,9 @@ class TrainReport(Result):
     outputs: list[OutputRow]
     weights: list[WeightRow]
     scores: ScoreTable
-    baselines: dict[str, ScoreTable] = Field(default_factory=dict, description="same scores, same folds, by method")
+    baselines: dict[str, ScoreTable] = Field(
+        default_factory=dict, description="same scores, same folds, by method"
+    )
     convergence: Convergence
     trust: Trust | None = None
     pixels: PixelCount
@@ -268,12 +307,17 @@ class TrainReport(Result):
     versions: dict[str, str]
     kernels: list[Kernel] = Field(
         default_factory=list,
-        description="of the process that fitted; runs of other kernels agree to rounding, not in their bits",
+        description="of the process that fitted; runs of other kernels agree to rounding, not in "
+        "their bits",
     )
     inputs: list[InputFile]
     seed: int
-    alignment: list[AlignmentRow] = Field(default_factory=list, description="of scenes whose files have several grids")
-    left_out: dict[str, str] = Field(default_factory=dict, description="scenes left out by --skip-broken: the reasons")
+    alignment: list[AlignmentRow] = Field(
+        default_factory=list, description="of scenes whose files have several grids"
+    )
+    left_out: dict[str, str] = Field(
+        default_factory=dict, description="scenes left out by --skip-broken: the reasons"
+    )
 
 
 class ReportResult(Result):
@@ -321,12 +365,16 @@ class SceneInfo(Result):
     """One scene as ``info`` shows it."""
 
     path: str
-    driver: str = Field(description="GDAL's driver; of a product its name, and the driver in brackets")
+    driver: str = Field(
+        description="GDAL's driver; of a product its name, and the driver in brackets"
+    )
     rows: int
     cols: int
     dtype: str
     crs: str | None
-    transform: list[float] = Field(description="affine a, b, c, d, e, f: x = a col + b row + c, y = d col + e row + f")
+    transform: list[float] = Field(
+        description="affine a, b, c, d, e, f: x = a col + b row + c, y = d col + e row + f"
+    )
     nodata: float | None
     scale: float | None = Field(description="null where bands differ")
     bands: list[BandInfo]
@@ -398,7 +446,8 @@ class ApplyResult(Result):
     messages: list[str]
     coverage: Score = Field(
         default_factory=dict,
-        description="with resample: the share of each output's weight that found bands, the least of all scenes",
+        description="with resample: the share of each output's weight that found bands, the "
+        "least of all scenes",
     )
 
 
@@ -443,7 +492,9 @@ class EvaluateResult(Result):
     overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
     sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
-    alignment: list[AlignmentRow] = Field(default_factory=list, description="if the files have several grids")
+    alignment: list[AlignmentRow] = Field(
+        default_factory=list, description="if the files have several grids"
+    )
     messages: list[str] = Field(default_factory=list)
 
 
@@ -454,7 +505,9 @@ class ExportResult(Result):
     form: str
     outputs: list[str]
     difference: float | None = Field(
-        None, description="vrt: largest difference to the fusion itself in three windows, relative to the largest value"
+        None,
+        description="vrt: largest difference to the fusion itself in three windows, relative to "
+        "the largest value",
     )
 
 
@@ -467,10 +520,14 @@ class BatchItem(Result):
     reason: str = Field("", description="why it failed or was skipped, in one line")
     seconds: float = 0.0
     outputs: list[str] = Field(default_factory=list)
-    scores: dict[str, float] = Field(default_factory=dict, description="means over the outputs, held out where known")
+    scores: dict[str, float] = Field(
+        default_factory=dict, description="means over the outputs, held out where known"
+    )
     kept: bool = Field(False, description="finished by an earlier run, and unchanged")
     drift: float | None = Field(
-        None, description="‖W − M‖ / ‖M‖ of the scene's own weights, M the median over the scenes of the job"
+        None,
+        description="‖W − M‖ / ‖M‖ of the scene's own weights, M the median over the scenes of "
+        "the job",
     )
     messages: list[str] = Field(default_factory=list)
 
@@ -504,7 +561,9 @@ class BatchPlan(Result):
     output: str
     items: list[PlannedItem]
     size: int = Field(description="bytes of all inputs, each counted as often as it is read")
-    seconds: float | None = Field(description="estimate from an earlier run's seconds per byte; null without one")
+    seconds: float | None = Field(
+        description="estimate from an earlier run's seconds per byte; null without one"
+    )
 
 
 class DemoResult(Result):

@@ -1,4 +1,5 @@
-"""Make the tracked sample: a small synthetic cube, a target with known responses, and the true weights.
+"""Make the tracked sample: a small synthetic cube, a target with known responses, and the true
+weights.
 
 Run from the repository's root: ``python data/make_sample.py``.
 """

@@ -37,7 +37,9 @@ class Tab:
         self._session = ""
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -69,8 +71,17 @@ class Tab:
     def open(self, path: Path, width: int = 1200, height: int = 900, scheme: str = "light") -> None:
         """Show a file, until it is loaded."""
         mobile = width < 600
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=mobile,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri())
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
@@ -90,7 +101,9 @@ class Tab:
         """Press a key."""
         for kind in ("keyDown", "keyUp"):
             code = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35, "Escape": 27}[name]
-            self.call("Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code)
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code
+            )
 
     @property
     def complaints(self) -> list[str]:
@@ -101,20 +114,45 @@ class Tab:
     @property
     def requests(self) -> list[str]:
         """Addresses that were asked for."""
-        return [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
+        return [
+            e["params"]["request"]["url"]
+            for e in self.events
+            if e["method"] == "Network.requestWillBeSent"
+        ]
 
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Tab]:
     """A tab of a fresh browser; the test is skipped where there is none."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if program is None:
         pytest.skip("there is no chromium")
     read, to = os.pipe()
     back, write = os.pipe()
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--hide-scrollbars")
-    command = [sys.executable, "-c", LAUNCH, str(read), str(write), program, *flags, f"--user-data-dir={folder}"]
-    process = subprocess.Popen(command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--remote-debugging-pipe",
+        "--hide-scrollbars",
+    )
+    command = [
+        sys.executable,
+        "-c",
+        LAUNCH,
+        str(read),
+        str(write),
+        program,
+        *flags,
+        f"--user-data-dir={folder}",
+    ]
+    process = subprocess.Popen(
+        command, pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     os.close(read)
     os.close(write)
     try:

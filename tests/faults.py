@@ -1,8 +1,8 @@
 """Faults at named points: a signal, or a full disk, at the N-th call that changes files.
 
-``Bench`` is a process that has imported bandfuse and runs every command in a forked child: hundreds of faults in
-seconds. ``environment`` brings the same fault into processes that are started in the ordinary way.
-"""
+``Bench`` is a process that has imported bandfuse and runs every command in a forked child: hundreds
+of faults in seconds. ``environment`` brings the same fault into processes that are started in the
+ordinary way."""
 
 from __future__ import annotations
 
@@ -27,13 +27,30 @@ from typing import Any
 VARIABLE = "BANDFUSE_TEST_FAULT"
 
 CALLS = {
-    "rename": "rename", "replace": "rename", "link": "rename", "unlink": "remove", "remove": "remove",
-    "rmdir": "remove", "mkdir": "mkdir", "fsync": "fsync",
-}  # fmt: skip
+    "rename": "rename",
+    "replace": "rename",
+    "link": "rename",
+    "unlink": "remove",
+    "remove": "remove",
+    "rmdir": "remove",
+    "mkdir": "mkdir",
+    "fsync": "fsync",
+}
 """Functions of ``os`` that change files, by the kind of point that they are."""
 
 
-LIBRARIES = {"bandfuse", "numpy", "scipy", "torch", "rasterio", "pydantic", "jinja2", "safetensors", "rich", "yaml"}
+LIBRARIES = {
+    "bandfuse",
+    "numpy",
+    "scipy",
+    "torch",
+    "rasterio",
+    "pydantic",
+    "jinja2",
+    "safetensors",
+    "rich",
+    "yaml",
+}
 """Packages that a bench imports once for all its children."""
 
 
@@ -50,8 +67,9 @@ class Fault:
     at : the how-manieth point, from 1; 0 is never.
     how : ``SIGINT`` and other signals, or ``ENOSPC``.
     after : the call is made before the signal comes, and its result is lost.
-    kind : only points of this kind are counted: ``rename``, ``remove``, ``mkdir``, ``fsync``, ``open``, ``write``,
-        ``pixels`` (a window is written), ``read`` (a window is read), ``started`` (an item of a batch).
+    kind : only points of this kind are counted: ``rename``, ``remove``, ``mkdir``, ``fsync``,
+        ``open``, ``write``, ``pixels`` (a window is written), ``read`` (a window is read),
+        ``started`` (an item of a batch).
     group : the signal goes to the whole process group.
     """
 
@@ -116,7 +134,9 @@ class Injector:
 
     def _counted(self, kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def counted(path: Any, *arguments: Any, **more: Any) -> Any:
-            inside = kind == "fsync" or any(k.endswith("dir_fd") and v is not None for k, v in more.items())
+            inside = kind == "fsync" or any(
+                k.endswith("dir_fd") and v is not None for k, v in more.items()
+            )
             if not inside and not self._below(path):
                 return original(path, *arguments, **more)
             label = "" if kind == "fsync" else os.path.basename(os.fsdecode(path))
@@ -129,7 +149,11 @@ class Injector:
             if not set(mode) & set("wax+") or not self._below(path):
                 return original(path, mode, *arguments, **more)
             name = os.path.basename(os.fsdecode(path))
-            return _Counted(self.point("open", name, lambda: original(path, mode, *arguments, **more)), self, name)
+            return _Counted(
+                self.point("open", name, lambda: original(path, mode, *arguments, **more)),
+                self,
+                name,
+            )
 
         return opened
 
@@ -178,15 +202,16 @@ def methods(injector: Injector) -> None:
     injector.wrap(Run, "_start", "started")
 
 
-# --------------------------------------------------------------------------------------------- processes of their own
+# --------------------------------------------------------------------------------------------- proc
 
 
 def environment(folder: Path, fault: Fault, place: Path) -> dict[str, str]:
-    """The environment of a process (not of those that it starts) in which the fault comes. ``place``: a folder for a
-    file that Python runs at its start."""
+    """The environment of a process (not of those that it starts) in which the fault comes.
+    ``place``: a folder for a file that Python runs at its start."""
     place.mkdir(exist_ok=True)
     (place / "sitecustomize.py").write_text(
-        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nimport faults\nfaults.begin()\n"
+        f"import sys\nsys.path.append({str(Path(__file__).parent)!r})\nimport "
+        "faults\nfaults.begin()\n"
     )
     path = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
     told = json.dumps({"folder": str(folder), **asdict(fault)})
@@ -204,13 +229,13 @@ def begin() -> None:
         methods(injector)
 
 
-# -------------------------------------------------------------------------------------------------------------- bench
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code, minus the signal's number if one ended it; what it said; its points, if it
-    came so far as to tell them."""
+    """How a command ended: its exit code, minus the signal's number if one ended it; what it said;
+    its points, if it came so far as to tell them."""
 
     code: int
     out: str
@@ -224,9 +249,12 @@ class Bench:
     def __init__(self) -> None:
         threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
             env={**os.environ, **threads},
-        )  # fmt: skip
+        )
 
     def __enter__(self) -> Bench:
         return self
@@ -240,7 +268,11 @@ class Bench:
         """Run a command in a folder, below which calls are points."""
         assert self._server.stdin
         assert self._server.stdout
-        told = {"folder": str(folder), "arguments": [*map(str, arguments)], "fault": asdict(fault or Fault())}
+        told = {
+            "folder": str(folder),
+            "arguments": [*map(str, arguments)],
+            "fault": asdict(fault or Fault()),
+        }
         self._server.stdin.write(json.dumps(told) + "\n")
         self._server.stdin.flush()
         return Ended(**json.loads(self._server.stdout.readline()))
@@ -268,7 +300,11 @@ def _serve() -> None:
 
 
 def _run(folder: str, arguments: Sequence[str], fault: Fault) -> Ended:
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, tempfile.TemporaryFile("w+") as told:
+    with (
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+        tempfile.TemporaryFile("w+") as told,
+    ):
         child = os.fork()
         if not child:
             os.dup2(out.fileno(), 1)

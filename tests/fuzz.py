@@ -1,10 +1,10 @@
 """`make fuzz`: damaged and odd inputs for every command.
 
-Usage: ``fuzz.py [--cases N] [--seed S] [--jobs N] [--kinds A,B] [--keep FOLDER]``. A case is a number: the same seed
-and number make the same input. Nothing may end in a traceback, hang (20 s of CPU), take more than 1 GB, exit with
-anything but 0, 1 or 2, fail without a reason, or leave anything behind. Prints what does, and exits with 1 then. One
-thing is excepted, and counted by name: a crash inside libhdf5 on a damaged HDF5 file. Needs POSIX.
-"""
+Usage: ``fuzz.py [--cases N] [--seed S] [--jobs N] [--kinds A,B] [--keep FOLDER]``. A case is a
+number: the same seed and number make the same input. Nothing may end in a traceback, hang (20 s of
+CPU), take more than 1 GB, exit with anything but 0, 1 or 2, fail without a reason, or leave
+anything behind. Prints what does, and exits with 1 then. One thing is excepted, and counted by
+name: a crash inside libhdf5 on a damaged HDF5 file. Needs POSIX."""
 
 from __future__ import annotations
 
@@ -99,7 +99,11 @@ def _imported() -> None:
         importlib.import_module(module)
     for models in (bandfuse.config, bandfuse.results):
         for model in vars(models).values():
-            if isinstance(model, type) and hasattr(model, "model_rebuild") and model.__module__ == models.__name__:
+            if (
+                isinstance(model, type)
+                and hasattr(model, "model_rebuild")
+                and model.__module__ == models.__name__
+            ):
                 model.model_rebuild(force=True)
     typer.main.get_command(bandfuse.cli.commands.app)
     for name in bandfuse.__all__:
@@ -107,11 +111,14 @@ def _imported() -> None:
 
 
 def _content(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def _child(work: Callable[[], None]) -> int:
-    """Work done in a fork, as threads that it leaves would make later forks wait for them; its exit code."""
+    """Work done in a fork, as threads that it leaves would make later forks wait for them; its exit
+    code."""
     child = os.fork()
     if not child:
         code = 1
@@ -152,7 +159,12 @@ def _one(asked: argparse.Namespace, place: Path, number: int) -> dict[str, objec
     arguments = [a.replace("\0", "") for a in KINDS[kind](place / "base", folder, rng)]
     kept = asked.keep and asked.keep / f"{number}-{kind}"
     if kept:
-        shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=lambda d, names: [n for n in names if n == "fifo"])
+        shutil.copytree(
+            folder,
+            kept,
+            dirs_exist_ok=True,
+            ignore=lambda d, names: [n for n in names if n == "fifo"],
+        )
     ended = ran(Case(kind, arguments, folder))
     if kept and not ended.faults:
         shutil.rmtree(kept)
@@ -171,7 +183,8 @@ def _one(asked: argparse.Namespace, place: Path, number: int) -> dict[str, objec
 
 
 def _is_excepted(row: dict[str, object]) -> bool:
-    """Whether all that is wrong about a case is a crash inside libhdf5, which bandfuse cannot answer for."""
+    """Whether all that is wrong about a case is a crash inside libhdf5, which bandfuse cannot
+    answer for."""
     from fuzzing.server import LIBRARY
 
     faults = list(row["faults"])  # type: ignore[call-overload]
@@ -191,7 +204,8 @@ def _told(rows: list[dict[str, object]], seconds: float, more: list[str]) -> int
     used = sum(float(row["seconds"]) for row in rows)  # type: ignore[arg-type]
     most = max((int(row["memory"]) for row in rows), default=0) / 2**20  # type: ignore[call-overload]
     print(
-        f"{len(rows)} cases, {faults} with faults; exit codes {dict(sorted(codes.items()))}; {seconds:.0f} s, "
+        f"{len(rows)} cases, {faults} with faults; exit codes {dict(sorted(codes.items()))}; "
+        f"{seconds:.0f} s, "
         f"{used:.0f} s of CPU; "
         f"at most {most:.0f} MB"
     )

@@ -51,11 +51,10 @@ def rounding(condition: float = 1.0) -> float:
     """``1000 · eps · condition``: what the order of summation may move results by, relative to the
     largest of them.
 
-    A sum in another order differs by some eps of the sum of the sizes of its terms. What is computed
-    from it magnifies this by its condition: 1 for means and variances of centred numbers, the largest
-    over the smallest eigenvalue of the correlations for least squares from moments
-    (:func:`condition_of`), size over result where terms cancel.
-    """
+    A sum in another order differs by some eps of the sum of the sizes of its terms. What is
+    computed from it magnifies this by its condition: 1 for means and variances of centred numbers,
+    the largest over the smallest eigenvalue of the correlations for least squares from moments
+    (:func:`condition_of`), size over result where terms cancel."""
     return STEPS * EPS * condition
 
 
@@ -125,13 +124,16 @@ class MemorySource:
         return self.array.shape[1], self.array.shape[2]
 
     def read(self, window: Window) -> MemoryPatch:
-        """A copy of the window's pixels: its place in memory says nothing about its place in the scene."""
-        return MemoryPatch(self.array[(slice(None), *window.within(Window(0, 0, *self.shape)))].copy())
+        """A copy of the window's pixels: its place in memory says nothing about its place in the
+        scene."""
+        return MemoryPatch(
+            self.array[(slice(None), *window.within(Window(0, 0, *self.shape)))].copy()
+        )
 
 
 def windows_at_random(shape: tuple[int, int], random: np.random.Generator) -> list[Window]:
-    """A partition of a scene into unions of whole stacks, in row order: every column of stacks or pair of columns is
-    cut at heights of its own."""
+    """A partition of a scene into unions of whole stacks, in row order: every column of stacks or
+    pair of columns is cut at heights of its own."""
     windows, col = [], 0
     while col < shape[1]:
         width = min(shape[1] - col, CELL_COLS * int(random.integers(1, 3)))
@@ -177,6 +179,7 @@ def fusion_of(
 
 
 def correlated(random: np.random.Generator, n: int, d: int, *, floor: float = 0.5) -> Floats:
-    """(N, D) pixels with correlated variables, a mean far from zero and a covariance of full rank."""
+    """(N, D) pixels with correlated variables, a mean far from zero and a covariance of full
+    rank."""
     mix = random.standard_normal((d, d)) + floor * d * np.eye(d)
     return random.standard_normal((n, d)) @ mix.T / d + random.uniform(1.0, 3.0, d)

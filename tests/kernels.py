@@ -1,11 +1,10 @@
 """`make test-kernels`: the numerical tests under every processor kernel that this machine can run.
 
-Usage: ``kernels.py [--apart] [--jobs N] [TEST FILE …]``. OpenBLAS chooses its kernel by ``OPENBLAS_CORETYPE`` and torch
-by ``ATEN_CPU_CAPABILITY``; each pair of them is tried in a process of its own first, and left out where the processor
-cannot run it or another kernel answers. ``--apart`` takes the narrowest and the widest pair other than the native one,
-and the quick half of the tests.
-Prints a table; exits with 1 if a test failed anywhere.
-"""
+Usage: ``kernels.py [--apart] [--jobs N] [TEST FILE …]``. OpenBLAS chooses its kernel by
+``OPENBLAS_CORETYPE`` and torch by ``ATEN_CPU_CAPABILITY``; each pair of them is tried in a process
+of its own first, and left out where the processor cannot run it or another kernel answers.
+``--apart`` takes the narrowest and the widest pair other than the native one, and the quick half of
+the tests. Prints a table; exits with 1 if a test failed anywhere."""
 
 from __future__ import annotations
 
@@ -27,7 +26,8 @@ CORES = {
     "SkylakeX": "avx512",
     "Cooperlake": "avx512",
 }
-"""OpenBLAS kernels from the narrowest to the widest, each with the capability of torch that goes with it."""
+"""OpenBLAS kernels from the narrowest to the widest, each with the capability of torch that goes
+with it."""
 
 CROSSED = (("Nehalem", "avx2"), ("Haswell", "default"))
 """Pairs that no processor has: what depends on one of the two alone."""
@@ -91,7 +91,9 @@ def test_file(name: str) -> str:
 
 def trial(core: str, capability: str) -> tuple[str, str]:
     """The kernels that answer to a pair of settings; empty if the processor cannot run them."""
-    done = subprocess.run([sys.executable, "-c", TRIAL], env=chosen(core, capability), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", TRIAL], env=chosen(core, capability), capture_output=True, text=True
+    )
     lines = done.stdout.splitlines() if done.returncode == 0 else []
     return (lines[0], lines[1]) if len(lines) == 2 else ("", "")
 
@@ -104,8 +106,8 @@ def chosen(core: str, capability: str) -> dict[str, str]:
 
 
 def answers() -> dict[tuple[str, str], tuple[str, str]]:
-    """What answers to each pair of settings that this processor can run, the native one first. A core that this
-    build of OpenBLAS gives to another one's kernel is not run twice."""
+    """What answers to each pair of settings that this processor can run, the native one first. A
+    core that this build of OpenBLAS gives to another one's kernel is not run twice."""
     found = {p: trial(*p) for p in (("", ""), *CORES.items(), *CROSSED)}
     return {p: kernel for p, kernel in found.items() if kernel[0] and p in (("", ""), kernel)}
 
@@ -119,8 +121,20 @@ def apart(able: dict[tuple[str, str], tuple[str, str]]) -> list[tuple[str, str]]
 def run(core: str, capability: str, files: list[str], jobs: int) -> tuple[int, str, float]:
     """pytest's exit code, its last line, and the seconds that it took."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(jobs), "-p", "no:cacheprovider", *files]
-    done = subprocess.run(command, cwd=ROOT, env=chosen(core, capability), capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        str(jobs),
+        "-p",
+        "no:cacheprovider",
+        *files,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=chosen(core, capability), capture_output=True, text=True
+    )
     if done.returncode:
         print(done.stdout[-6000:], done.stderr[-2000:], sep="\n", flush=True)
     last = re.sub(r"^=+ | =+$| in [\d.]+s.*", "", done.stdout.strip().splitlines()[-1])
@@ -129,9 +143,17 @@ def run(core: str, capability: str, files: list[str], jobs: int) -> tuple[int, s
 
 def main() -> int:
     """Run all pairs and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--apart", action="store_true", help="only two kernels that are far apart, not the native one")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes of one run")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="only two kernels that are far apart, not the native one",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes of one run"
+    )
     parser.add_argument("files", nargs="*", help="test files; by default the numerical ones")
     given = parser.parse_args()
     rooms = CORE if given.apart else ROOMS
@@ -143,7 +165,9 @@ def main() -> int:
     worst = 0
     for core, capability in asked:
         code, line, seconds = run(core, capability, files, given.jobs)
-        print(f"{core or 'native':<14}{capability or 'native':<12}{seconds:>8.0f}  {line}", flush=True)
+        print(
+            f"{core or 'native':<14}{capability or 'native':<12}{seconds:>8.0f}  {line}", flush=True
+        )
         worst = max(worst, code)
     left = ", ".join(core for core in CORES if core not in ran)
     print(f"not run here: {left or 'none'}; native: {' and '.join(able['', ''])}")

@@ -46,7 +46,9 @@ def weights_for(folder: Path, bands: int = 6, outputs: int = 3) -> Path:
     """Weights of several outputs with names, wavelengths and widths."""
     random = np.random.default_rng(5)
     weight = random.random((outputs, bands))
-    made = Bands.of(NAMES[:outputs], wavelength_nm=NM[:outputs], fwhm_nm=[10.5, 20.25, 91.0][:outputs])
+    made = Bands.of(
+        NAMES[:outputs], wavelength_nm=NM[:outputs], fwhm_nm=[10.5, 20.25, 91.0][:outputs]
+    )
     inputs = Bands.of([f"b{i + 1}" for i in range(bands)], wavelength_nm=wavelengths(bands))
     fusion = Fusion(weight, np.ones(outputs), np.zeros(outputs), inputs, made)
     (folder / "w.safetensors").write_bytes(dumps(Model(fusion)))
@@ -60,7 +62,9 @@ jobs:
 """
 
 
-def scenes_in(folder: Path, count: int, *, bands: int = 6, size: tuple[int, int] = (16, 20)) -> None:
+def scenes_in(
+    folder: Path, count: int, *, bands: int = 6, size: tuple[int, int] = (16, 20)
+) -> None:
     """Scenes with targets that are a known mean of their bands."""
     (folder / "in").mkdir(exist_ok=True)
     for i in range(count):
@@ -69,7 +73,9 @@ def scenes_in(folder: Path, count: int, *, bands: int = 6, size: tuple[int, int]
         write_tiff(folder / f"in/s{i:03d}_t.tif", x[:3].mean(axis=0)[None])
 
 
-def batch_file(folder: Path, jobs: str = JOBS, extra: str = "", defaults: str = "{objective: regression}") -> Path:
+def batch_file(
+    folder: Path, jobs: str = JOBS, extra: str = "", defaults: str = "{objective: regression}"
+) -> Path:
     path = folder / "b.yaml"
     path.write_text(
         f"version: 1\noutput: out/\ndefaults: {defaults}\nscenes:\n  - glob: in/*.tif\n"
@@ -88,7 +94,10 @@ QUICK = "{objective: regression, folds: 0, constraint: free, no_report: true}"
 
 def pickled(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[Any]:
     """As another process would do it, the last task first."""
-    results = [pickle.loads(pickle.dumps(work(*pickle.loads(pickle.dumps(task))))) for task in reversed(tasks)]
+    results = [
+        pickle.loads(pickle.dumps(work(*pickle.loads(pickle.dumps(task)))))
+        for task in reversed(tasks)
+    ]
     pickled.seen.append((work.__name__, len(tasks)))  # type: ignore[attr-defined]
     yield from reversed(results)
 
@@ -121,7 +130,9 @@ class Scene:
         tied = ties(self.bands, tuple(range(n)))
         samples = [np.hstack([x, t])[::3] for x, t in zip(self.x, self.t, strict=True)]
         sample = np.concatenate(samples)
-        return Terms(made, total(blocks, n + k), sample, folds(blocks, samples), n, tied, offset, gain)
+        return Terms(
+            made, total(blocks, n + k), sample, folds(blocks, samples), n, tied, offset, gain
+        )
 
     def held_out(self) -> list[tuple[np.ndarray, ...]]:
         """Train and test pixels of each fold: runs of blocks, by hand."""
@@ -129,17 +140,25 @@ class Scene:
         result = []
         for run in runs:
             rest = [i for i in range(len(self.x)) if i not in run]
-            parts = [np.concatenate([v[i] for i in which]) for which in (rest, run) for v in (self.x, self.t)]
+            parts = [
+                np.concatenate([v[i] for i in which])
+                for which in (rest, run)
+                for v in (self.x, self.t)
+            ]
             result.append(tuple(parts))
         return result
 
 
 def make(weights: np.ndarray, noise: float, seed: int = 0, n_blocks: int = 20) -> Scene:
-    """Smooth, correlated spectra whose level drifts from block to block; a target of known weights, with noise."""
+    """Smooth, correlated spectra whose level drifts from block to block; a target of known weights,
+    with noise."""
     random = np.random.default_rng(seed)
     k, n = weights.shape
     nm = np.linspace(400, 400 + 10 * (n - 1), n)
     mix = np.cumsum(random.normal(size=(8, n)), axis=1)
-    x = [random.normal(size=(60, 8)) @ mix + 0.3 * random.normal(size=(60, n)) + 20 + 0.2 * b for b in range(n_blocks)]
+    x = [
+        random.normal(size=(60, 8)) @ mix + 0.3 * random.normal(size=(60, n)) + 20 + 0.2 * b
+        for b in range(n_blocks)
+    ]
     t = [v @ weights.T + noise * random.normal(size=(60, k)) + 3 for v in x]
     return Scene(x, t, Bands.of([f"b{i}" for i in range(n)], wavelength_nm=nm))

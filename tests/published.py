@@ -1,4 +1,5 @@
-"""Small files with the published structure of products, written with netCDF4, h5py and rasterio from seeds."""
+"""Small files with the published structure of products, written with netCDF4, h5py and rasterio
+from seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ import rasterio
 from rasters import NORTH_UP, UTM, spectra, write_tiff
 
 WGS84 = (
-    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
+    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS '
+    '84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],'
     'AUTHORITY["EPSG","6326"]],PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]],'
     'AUTHORITY["EPSG","4326"]]'
 )
@@ -21,7 +23,8 @@ WGS84 = (
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What was written: the path to give, (B, H, W) physical values with NaN where missing, and the wavelengths."""
+    """What was written: the path to give, (B, H, W) physical values with NaN where missing, and the
+    wavelengths."""
 
     path: Path
     values: np.ndarray
@@ -40,7 +43,8 @@ def emit(
     outside: bool = False,
     cube_name: str = "reflectance",
 ) -> Made:
-    """EMIT L2A: a turned footprint of the image on a map, some pixels missing, two bands flagged bad."""
+    """EMIT L2A: a turned footprint of the image on a map, some pixels missing, two bands flagged
+    bad."""
     rng = np.random.default_rng(1)
     cube = np.moveaxis(spectra(bands, rows, cols, seed=2), 0, -1)
     cube[3, 5] = cube[rows - 1, 0] = -9999.0
@@ -59,16 +63,28 @@ def emit(
     place = np.array([-117.52, 0.000542232520256367, 0.0, 35.31, 0.0, -0.000542232520256367])
     path = folder / "EMIT_L2A_RFL_001_20220815T042838_2222703_003.nc"
     with netCDF4.Dataset(path, "w") as ds:
-        ds.setncatts({"geotransform": place, "spatial_ref": WGS84, "title": "EMIT L2A Estimated Surface Reflectance"})
+        ds.setncatts(
+            {
+                "geotransform": place,
+                "spatial_ref": WGS84,
+                "title": "EMIT L2A Estimated Surface Reflectance",
+            }
+        )
         for name, size in (("downtrack", rows), ("crosstrack", cols), ("bands", bands)):
             ds.createDimension(name, size)
         ds.createDimension("ortho_y", shape[0])
         ds.createDimension("ortho_x", shape[1])
         kept = {"zlib": True, "fill_value": -9999.0}
-        var = ds.createVariable(cube_name, "f4", ("downtrack", "crosstrack", "bands"), chunksizes=(16, 20, 4), **kept)
+        var = ds.createVariable(
+            cube_name, "f4", ("downtrack", "crosstrack", "bands"), chunksizes=(16, 20, 4), **kept
+        )
         var[:] = cube
         group = ds.createGroup("sensor_band_parameters")
-        for name, column in (("wavelengths", nm), ("fwhm", np.full(bands, 8.4, "f4")), ("good_wavelengths", good)):
+        for name, column in (
+            ("wavelengths", nm),
+            ("fwhm", np.full(bands, 8.4, "f4")),
+            ("good_wavelengths", good),
+        ):
             if (cube_name, name) == ("radiance", "good_wavelengths"):
                 continue
             group.createVariable(name, "f4", ("bands",), **kept)[:] = column
@@ -76,31 +92,51 @@ def emit(
         for name in ("lat", "lon", "elev"):
             group.createVariable(name, "f8", ("downtrack", "crosstrack"), **kept)[:] = 0.0
         for name, table in (("glt_x", glt_x), ("glt_y", glt_y)):
-            group.createVariable(name, "i4", ("ortho_y", "ortho_x"), zlib=True, fill_value=0)[:] = table
+            group.createVariable(name, "i4", ("ortho_y", "ortho_x"), zlib=True, fill_value=0)[:] = (
+                table
+            )
     with netCDF4.Dataset(path) as ds:  # what another reader finds
         found = np.ma.filled(ds[cube_name][:].astype(np.float64), np.nan)
         nm = np.ma.filled(ds["sensor_band_parameters/wavelengths"][:].astype(np.float64), np.nan)
     extra = {"glt_x": glt_x, "glt_y": glt_y, "place": place}
-    return Made(path, np.moveaxis(found, -1, 0), nm, np.full(bands, np.float64(np.float32(8.4))), good == 1, extra)
+    return Made(
+        path,
+        np.moveaxis(found, -1, 0),
+        nm,
+        np.full(bands, np.float64(np.float32(8.4))),
+        good == 1,
+        extra,
+    )
 
 
 PRISMA_FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"
 
 
-def prisma(folder: Path, rows: int = 68, cols: int = 50, *, chunks: bool = False, leave: str = "") -> Made:
-    """PRISMA L2D: 5 + 6 bands of which 3 + 5 are there, falling wavelengths, flagged and empty pixels."""
+def prisma(
+    folder: Path, rows: int = 68, cols: int = 50, *, chunks: bool = False, leave: str = ""
+) -> Made:
+    """PRISMA L2D: 5 + 6 bands of which 3 + 5 are there, falling wavelengths, flagged and empty
+    pixels."""
     rng = np.random.default_rng(3)
     nm = {
         "Vnir": np.array([977.4, 800.2, 0.0, 600.1, 0.0], "f4"),
         "Swir": np.r_[np.linspace(2497, 943, 5), 0].astype("f4"),
     }
-    ends = {"Vnir": (np.float32(0.0), np.float32(1.37)), "Swir": (np.float32(0.01), np.float32(0.93))}
+    ends = {
+        "Vnir": (np.float32(0.0), np.float32(1.37)),
+        "Swir": (np.float32(0.01), np.float32(0.93)),
+    }
     path = folder / "PRS_L2D_STD_20201107101404_20201107101408_0001.he5"
     values, found, widths = [], [], []
     base = spectra(11, rows, cols, seed=4, dtype="uint16").astype(np.int64) * 6
     with h5py.File(path, "w") as h:
-        h.attrs.update({"Product_ID": b"PRS_L2D_STD", "Processing_Level": b"2D", "Epsg_Code": np.uint32(32632)})
-        corners = {"UL": (500_015.0, 4_999_985.0), "LR": (500_015.0 + 30 * (cols - 1), 4_999_985.0 - 30 * (rows - 1))}
+        h.attrs.update(
+            {"Product_ID": b"PRS_L2D_STD", "Processing_Level": b"2D", "Epsg_Code": np.uint32(32632)}
+        )
+        corners = {
+            "UL": (500_015.0, 4_999_985.0),
+            "LR": (500_015.0 + 30 * (cols - 1), 4_999_985.0 - 30 * (rows - 1)),
+        }
         for corner, (east, north) in corners.items():
             h.attrs[f"Product_{corner}corner_easting"] = np.float32(east)
             h.attrs[f"Product_{corner}corner_northing"] = np.float64(north)
@@ -112,12 +148,21 @@ def prisma(folder: Path, rows: int = 68, cols: int = 50, *, chunks: bool = False
             flaws = rng.choice([0, 1, 2, 4], cube.shape, p=[0.97, 0.01, 0.01, 0.01]).astype("u1")
             low, high = ends[name]
             fwhm = np.linspace(9, 15, n).astype("f4")
-            h.attrs.update({f"L2Scale{name}Min": low, f"L2Scale{name}Max": high, f"List_Cw_{name}": nm[name]})
-            h.attrs.update({f"List_Fwhm_{name}": fwhm, f"List_Cw_{name}_Flags": (nm[name] > 0).astype("i4")})
+            h.attrs.update(
+                {f"L2Scale{name}Min": low, f"L2Scale{name}Max": high, f"List_Cw_{name}": nm[name]}
+            )
+            h.attrs.update(
+                {f"List_Fwhm_{name}": fwhm, f"List_Cw_{name}_Flags": (nm[name] > 0).astype("i4")}
+            )
             layout = {"chunks": (16, n, 16), "compression": "gzip"} if chunks else {}
-            for key, array in ((f"{name.upper()}_Cube", cube), (f"{name.upper()}_PIXEL_L2_ERR_MATRIX", flaws)):
+            for key, array in (
+                (f"{name.upper()}_Cube", cube),
+                (f"{name.upper()}_PIXEL_L2_ERR_MATRIX", flaws),
+            ):
                 if key != leave:
-                    h.create_dataset(f"{PRISMA_FIELDS}/{key}", data=array.transpose(1, 0, 2), **layout)
+                    h.create_dataset(
+                        f"{PRISMA_FIELDS}/{key}", data=array.transpose(1, 0, 2), **layout
+                    )
             order = [i for i in np.argsort(nm[name]) if nm[name][i] > 0]
             y = np.float64(low) + cube * (np.float64(high) - np.float64(low)) / 65535
             flagged = flaws != 0 if leave != f"{name.upper()}_PIXEL_L2_ERR_MATRIX" else False
@@ -126,15 +171,30 @@ def prisma(folder: Path, rows: int = 68, cols: int = 50, *, chunks: bool = False
             found.append(nm[name][order])
             widths.append(fwhm[order])
     joined = np.concatenate(found).astype(np.float64)
-    return Made(path, np.concatenate(values), joined, np.concatenate(widths).astype(np.float64), np.ones(8, bool))
+    return Made(
+        path,
+        np.concatenate(values),
+        joined,
+        np.concatenate(widths).astype(np.float64),
+        np.ones(8, bool),
+    )
 
 
-def _dlr(folder: Path, stem: str, ending: str, bands: int, interleave: str) -> tuple[Path, np.ndarray, np.ndarray]:
-    """The spectral image of a product, (B, H, W) as stored with a corner without data, and wavelengths."""
+def _dlr(
+    folder: Path, stem: str, ending: str, bands: int, interleave: str
+) -> tuple[Path, np.ndarray, np.ndarray]:
+    """The spectral image of a product, (B, H, W) as stored with a corner without data, and
+    wavelengths."""
     folder.mkdir()
     cube = spectra(bands, 66, 52, seed=5, dtype="int16")
     cube[:, :5, :7] = -32768
-    layout = {"compress": "deflate", "interleave": interleave, "tiled": True, "blockxsize": 32, "blockysize": 32}
+    layout = {
+        "compress": "deflate",
+        "interleave": interleave,
+        "tiled": True,
+        "blockxsize": 32,
+        "blockysize": 32,
+    }
     write_tiff(folder / f"{stem}-SPECTRAL_IMAGE.{ending}", cube, nodata=-32768, **layout)
     return folder / f"{stem}-SPECTRAL_IMAGE.{ending}", cube, np.linspace(418.24, 2445.3, bands)
 
@@ -189,19 +249,29 @@ def desis(place: Path, bands: int = 7) -> Made:
         return f"{key}  = {{\n" + ",\n".join(map(str, column)) + "}\n"
 
     (image.parent / f"{stem}-SPECTRAL_IMAGE.hdr").write_text(
-        "ENVI\ndescription = {DESIS = L2A}\nsamples = 52\nlines = 66\nwavelength units = nanometers\n"
-        + lines("wavelength", nm) + lines("fwhm", fwhm)
-        + lines("data gain values", np.full(bands, 1e-4)) + lines("data offset values", np.zeros(bands))
-    )  # fmt: skip
+        "ENVI\ndescription = {DESIS = L2A}\nsamples = 52\nlines = 66\nwavelength units = "
+        "nanometers\n"
+        + lines("wavelength", nm)
+        + lines("fwhm", fwhm)
+        + lines("data gain values", np.full(bands, 1e-4))
+        + lines("data offset values", np.zeros(bands))
+    )
     (image.parent / f"{stem}-METADATA.xml").write_text("<hsi_doc/>")
-    return Made(image.parent, np.where(cube == -32768, np.nan, cube * 1e-4), nm, fwhm, np.ones(bands, bool))
+    return Made(
+        image.parent, np.where(cube == -32768, np.nan, cube * 1e-4), nm, fwhm, np.ones(bands, bool)
+    )
 
 
 S2_BANDS = {
-    "B1": (60, 412, 456, 442.7), "B2": (10, 456, 533, 492.7), "B3": (10, 538, 583, 559.8), "B4": (10, 646, 684, 664.6),
-    "B8A": (20, 837, 881, 864.7), "B9": (60, 932, 958, 945.1), "B10": (60, 1337, 1412, 1373.5),
+    "B1": (60, 412, 456, 442.7),
+    "B2": (10, 456, 533, 492.7),
+    "B3": (10, 538, 583, 559.8),
+    "B4": (10, 646, 684, 664.6),
+    "B8A": (20, 837, 881, 864.7),
+    "B9": (60, 932, 958, 945.1),
+    "B10": (60, 1337, 1412, 1373.5),
     "B11": (20, 1539, 1682, 1613.7),
-}  # fmt: skip
+}
 
 
 def s2_response(count: int) -> str:
@@ -209,8 +279,11 @@ def s2_response(count: int) -> str:
     return " ".join(map(str, [0.001, 0.01, 0.1, 0.4, *[0.9] * (count - 8), 0.4, 0.1, 0.01, 0.001]))
 
 
-def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -1000, images: bool = True) -> Made:
-    """Sentinel-2 L2A: the SAFE folder of a small tile; some bands, at their own and at coarser resolutions."""
+def sentinel2(
+    place: Path, *, baseline: str = "05.11", offset: int | None = -1000, images: bool = True
+) -> Made:
+    """Sentinel-2 L2A: the SAFE folder of a small tile; some bands, at their own and at coarser
+    resolutions."""
     safe = place / "S2A_MSIL2A_20220724T104031_N0511_R008_T32UQD_20220724T170000.SAFE"
     granule = "GRANULE/L2A_T32UQD_A037004_20220724T104526"
     size = 132
@@ -218,9 +291,12 @@ def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -100
     for number, (name, (sensed, low, high, centre)) in enumerate(S2_BANDS.items()):
         ident = {"B10": 10, "B11": 11}.get(name, number)
         character += (
-            f'<Spectral_Information bandId="{ident}" physicalBand="{name}"><RESOLUTION>{sensed}</RESOLUTION>'
-            f'<Wavelength><MIN unit="nm">{low}</MIN><MAX unit="nm">{high}</MAX><CENTRAL unit="nm">{centre}</CENTRAL>'
-            f"</Wavelength><Spectral_Response><STEP unit='nm'>1</STEP><VALUES>{s2_response(high - low)}</VALUES>"
+            f'<Spectral_Information bandId="{ident}" '
+            f'physicalBand="{name}"><RESOLUTION>{sensed}</RESOLUTION>'
+            f'<Wavelength><MIN unit="nm">{low}</MIN><MAX unit="nm">{high}</MAX><CENTRAL '
+            f'unit="nm">{centre}</CENTRAL>'
+            "</Wavelength><Spectral_Response><STEP "
+            f"unit='nm'>1</STEP><VALUES>{s2_response(high - low)}</VALUES>"
             f"</Spectral_Response></Spectral_Information>"
         )
         if offset is not None:
@@ -228,7 +304,9 @@ def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -100
         if name == "B10":
             continue
         long = f"B0{name[1:]}" if len(name) == 2 else name
-        cube = spectra(len(S2_BANDS), size * 10 // sensed, size * 10 // sensed, seed=sensed, dtype="uint16")[number]
+        cube = spectra(
+            len(S2_BANDS), size * 10 // sensed, size * 10 // sensed, seed=sensed, dtype="uint16"
+        )[number]
         cube[-2:, :3] = 0
         for m in [m for m in (10, 20, 60) if m >= sensed] + ([20] if name == "B1" else []):
             stem = f"{granule}/IMG_DATA/R{m}m/T32UQD_20220724T104031_{long}_{m}m"
@@ -237,17 +315,24 @@ def sentinel2(place: Path, *, baseline: str = "05.11", offset: int | None = -100
             if images:
                 _jp2(safe / f"{stem}.jp2", stored, m)
         whole = np.repeat(np.repeat(cube, sensed // 10, 0), sensed // 10, 1).astype(np.float64)
-        values.append(np.where(whole == 0, np.nan, (whole + (0 if offset is None else offset - number)) / 10000))
+        values.append(
+            np.where(
+                whole == 0, np.nan, (whole + (0 if offset is None else offset - number)) / 10000
+            )
+        )
     for other in ("R10m/T32UQD_20220724T104031_WVP_10m", "R20m/T32UQD_20220724T104031_SCL_20m"):
         files.append(f"{granule}/IMG_DATA/{other}")
     listed = "".join(f"<IMAGE_FILE>{name}</IMAGE_FILE>" for name in files)
     safe.mkdir(exist_ok=True)
     (safe / "MTD_MSIL2A.xml").write_text(
-        '<?xml version="1.0"?><n1:Level-2A_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/x.xsd">'
+        '<?xml version="1.0"?><n1:Level-2A_User_Product '
+        'xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/x.xsd">'
         f"<n1:General_Info><Product_Info><PROCESSING_BASELINE>{baseline}</PROCESSING_BASELINE><Product_Organisation>"
-        f'<Granule_List><Granule granuleIdentifier="x" imageFormat="JPEG2000">{listed}</Granule></Granule_List>'
+        '<Granule_List><Granule granuleIdentifier="x" '
+        f'imageFormat="JPEG2000">{listed}</Granule></Granule_List>'
         "</Product_Organisation></Product_Info><Product_Image_Characteristics><QUANTIFICATION_VALUES_LIST>"
-        '<BOA_QUANTIFICATION_VALUE unit="none">10000</BOA_QUANTIFICATION_VALUE></QUANTIFICATION_VALUES_LIST>'
+        "<BOA_QUANTIFICATION_VALUE "
+        'unit="none">10000</BOA_QUANTIFICATION_VALUE></QUANTIFICATION_VALUES_LIST>'
         f"<BOA_ADD_OFFSET_VALUES_LIST>{offsets}</BOA_ADD_OFFSET_VALUES_LIST><Spectral_Information_List>{character}"
         "</Spectral_Information_List></Product_Image_Characteristics></n1:General_Info></n1:Level-2A_User_Product>"
     )
@@ -261,8 +346,18 @@ def _jp2(path: Path, values: np.ndarray, pixel: int) -> None:
     """A lossless JPEG 2000 file of one band."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
-        path, "w", driver="JP2OpenJPEG", height=values.shape[0], width=values.shape[1], count=1, dtype="uint16",
-        crs=UTM, transform=rasterio.Affine(pixel, 0, NORTH_UP.c, 0, -pixel, NORTH_UP.f),
-        QUALITY="100", REVERSIBLE="YES", BLOCKXSIZE="64", BLOCKYSIZE="64",
-    ) as ds:  # fmt: skip
+        path,
+        "w",
+        driver="JP2OpenJPEG",
+        height=values.shape[0],
+        width=values.shape[1],
+        count=1,
+        dtype="uint16",
+        crs=UTM,
+        transform=rasterio.Affine(pixel, 0, NORTH_UP.c, 0, -pixel, NORTH_UP.f),
+        QUALITY="100",
+        REVERSIBLE="YES",
+        BLOCKXSIZE="64",
+        BLOCKYSIZE="64",
+    ) as ds:
         ds.write(values, 1)

@@ -1,4 +1,5 @@
-"""Small rasters for tests, written with rasterio or by hand; and the command line, run in this process."""
+"""Small rasters for tests, written with rasterio or by hand; and the command line, run in this
+process."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from rasterio.transform import Affine
 
 UTM = "EPSG:32633"
 NORTH_UP = Affine(30.0, 0.0, 400_000.0, 0.0, -30.0, 5_800_000.0)
-ROTATED = Affine.translation(400_000.0, 5_800_000.0) @ Affine.rotation(71.0) @ Affine.scale(3.6, -3.6)
+ROTATED = (
+    Affine.translation(400_000.0, 5_800_000.0) @ Affine.rotation(71.0) @ Affine.scale(3.6, -3.6)
+)
 
 TILED: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64}
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -36,13 +39,26 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 """Creation options of GeoTIFFs that hold the same pixels in other orders."""
 
 INTERLEAVES = ("bsq", "bil", "bip")
-ENVI_TYPES = {"uint8": 1, "int16": 2, "int32": 3, "float32": 4, "float64": 5, "complex64": 6, "uint16": 12}
+ENVI_TYPES = {
+    "uint8": 1,
+    "int16": 2,
+    "int32": 3,
+    "float32": 4,
+    "float64": 5,
+    "complex64": 6,
+    "uint16": 12,
+}
 
 
-def spectra(bands: int = 8, rows: int = 40, cols: int = 50, seed: int = 0, dtype: str = "float32") -> np.ndarray:
-    """(B, H, W) positive values with correlated bands of full rank, none constant; integers for integer types."""
+def spectra(
+    bands: int = 8, rows: int = 40, cols: int = 50, seed: int = 0, dtype: str = "float32"
+) -> np.ndarray:
+    """(B, H, W) positive values with correlated bands of full rank, none constant; integers for
+    integer types."""
     rng = np.random.default_rng(seed)
-    mix = np.exp(-0.5 * ((np.arange(bands)[:, None] - np.linspace(0, bands, 4)) / (0.3 * bands)) ** 2)
+    mix = np.exp(
+        -0.5 * ((np.arange(bands)[:, None] - np.linspace(0, bands, 4)) / (0.3 * bands)) ** 2
+    )
     cube = 0.1 + np.einsum("bm,mhw->bhw", mix, rng.uniform(0, 0.3, (4, rows, cols)))
     cube += rng.normal(0, 0.02, cube.shape)
     if np.dtype(dtype).kind == "f":
@@ -55,7 +71,9 @@ def wavelengths(bands: int) -> list[float]:
     return [float(v) for v in np.linspace(400.0, 1000.0, bands) + 1.0 / 3.0]
 
 
-def blend(cube: np.ndarray, weight: Sequence[Sequence[float]], offset: Sequence[float] | float = 0.0) -> np.ndarray:
+def blend(
+    cube: np.ndarray, weight: Sequence[Sequence[float]], offset: Sequence[float] | float = 0.0
+) -> np.ndarray:
     """(K, H, W) float64 ``W x + offset``: a target with a known answer."""
     y = np.einsum("kb,bhw->khw", np.asarray(weight, np.float64), cube.astype(np.float64))
     return y + np.broadcast_to(np.asarray(offset, np.float64).reshape(-1, 1, 1), (len(y), 1, 1))
@@ -79,14 +97,24 @@ def write_tiff(
     tags: Mapping[str, Mapping[str, str]] | None = None,
     **creation: Any,
 ) -> str:
-    """Write (B, H, W) as a GeoTIFF. ``bad`` holds 1-based bands, ``tags`` dataset tags by domain; gives the path."""
+    """Write (B, H, W) as a GeoTIFF. ``bad`` holds 1-based bands, ``tags`` dataset tags by domain;
+    gives the path."""
     placed = {} if transform is None else {"transform": transform}
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(
-            path, "w", driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
-            dtype=values.dtype, nodata=nodata, crs=crs, **placed, **creation,
-        ) as ds:  # fmt: skip
+            path,
+            "w",
+            driver="GTiff",
+            count=len(values),
+            height=values.shape[1],
+            width=values.shape[2],
+            dtype=values.dtype,
+            nodata=nodata,
+            crs=crs,
+            **placed,
+            **creation,
+        ) as ds:
             ds.write(values)
             for i in range(1, len(values) + 1):
                 if names:
@@ -104,7 +132,11 @@ def write_tiff(
 
 
 def _band_tags(
-    i: int, nm: Sequence[float] | None, fwhm: Sequence[float] | None, units: str | None, bad: Sequence[int]
+    i: int,
+    nm: Sequence[float] | None,
+    fwhm: Sequence[float] | None,
+    units: str | None,
+    bad: Sequence[int],
 ) -> dict[str, str]:
     found = {"bbl": "0"} if i in bad else {}
     if nm:
@@ -125,17 +157,27 @@ def write_envi(
     skip: int = 0,
     big_endian: bool = False,
 ) -> str:
-    """Write (B, H, W) as an ENVI file and its header, both by hand; ``header`` holds further lines."""
+    """Write (B, H, W) as an ENVI file and its header, both by hand; ``header`` holds further
+    lines."""
     order = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}[interleave]
     stored = np.ascontiguousarray(values.transpose(order))
-    data = stored.astype(stored.dtype.newbyteorder(">")).tobytes() if big_endian else stored.tobytes()
+    data = (
+        stored.astype(stored.dtype.newbyteorder(">")).tobytes() if big_endian else stored.tobytes()
+    )
     path.write_bytes(b"\xaa" * skip + data)
     bands, rows, cols = values.shape
     lines = [
-        "ENVI", f"samples = {cols}", f"lines = {rows}", f"bands = {bands}", f"header offset = {skip}",
-        "file type = ENVI Standard", f"data type = {ENVI_TYPES[values.dtype.name]}", f"interleave = {interleave}",
-        f"byte order = {int(big_endian)}", header,
-    ]  # fmt: skip
+        "ENVI",
+        f"samples = {cols}",
+        f"lines = {rows}",
+        f"bands = {bands}",
+        f"header offset = {skip}",
+        "file type = ENVI Standard",
+        f"data type = {ENVI_TYPES[values.dtype.name]}",
+        f"interleave = {interleave}",
+        f"byte order = {int(big_endian)}",
+        header,
+    ]
     path.with_suffix(".hdr").write_text("\n".join(lines) + "\n")
     return str(path)
 
@@ -150,8 +192,10 @@ def write_per_band_nodata(path: Path, values: np.ndarray, nodata: Sequence[float
     inner = Path(write_tiff(path.with_suffix(".inner.tif"), values))
     kind = {"int16": "Int16", "float32": "Float32"}[values.dtype.name]
     bands = "".join(
-        f'<VRTRasterBand dataType="{kind}" band="{i}"><NoDataValue>{number}</NoDataValue><SimpleSource>'
-        f'<SourceFilename relativeToVRT="1">{inner.name}</SourceFilename><SourceBand>{i}</SourceBand>'
+        f'<VRTRasterBand dataType="{kind}" '
+        f'band="{i}"><NoDataValue>{number}</NoDataValue><SimpleSource>'
+        "<SourceFilename "
+        f'relativeToVRT="1">{inner.name}</SourceFilename><SourceBand>{i}</SourceBand>'
         f"</SimpleSource></VRTRasterBand>"
         for i, number in enumerate(nodata, 1)
     )
@@ -168,7 +212,8 @@ def truncated(path: str | Path, keep: float = 0.5) -> str:
 
 
 def subdatasets_only(folder: Path) -> str | None:
-    """A netCDF whose two variables are subdatasets, so that the file itself has no bands; None if GDAL cannot."""
+    """A netCDF whose two variables are subdatasets, so that the file itself has no bands; None if
+    GDAL cannot."""
     plain = write_tiff(folder / "two.tif", spectra(2, 8, 8), crs=None, transform=None)
     path = folder / "container.nc"
     if "netCDF" not in rasterio.drivers.raster_driver_extensions().values():
@@ -210,14 +255,22 @@ def gdalinfo(path: str | Path) -> dict[str, Any] | None:
     if program is None:
         return None
     done = subprocess.run(
-        [program, "-json", "-mdd", "all", str(path)], capture_output=True, text=True, check=True, timeout=60
+        [program, "-json", "-mdd", "all", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return json.loads(done.stdout)
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file and folder below a folder, with size and time: equal listings mean that nothing was written."""
-    return {str(p.relative_to(folder)): (p.lstat().st_size, p.lstat().st_mtime_ns) for p in sorted(folder.rglob("*"))}
+    """Every file and folder below a folder, with size and time: equal listings mean that nothing
+    was written."""
+    return {
+        str(p.relative_to(folder)): (p.lstat().st_size, p.lstat().st_mtime_ns)
+        for p in sorted(folder.rglob("*"))
+    }
 
 
 @dataclass(frozen=True)

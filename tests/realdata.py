@@ -11,5 +11,6 @@ _SET = os.environ.get("BANDFUSE_REAL_DATA", "")
 DATA = Path(_SET or "nowhere")
 
 needs_real_data = pytest.mark.skipif(
-    not (_SET and DATA.is_dir()), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
+    not (_SET and DATA.is_dir()),
+    reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes",
 )

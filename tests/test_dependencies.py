@@ -1,4 +1,5 @@
-"""What pyproject.toml declares: imports, bounds, pins, versions of Python; held without an install."""
+"""What pyproject.toml declares: imports, bounds, pins, versions of Python; held without an
+install."""
 
 from __future__ import annotations
 

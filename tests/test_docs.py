@@ -37,7 +37,9 @@ def shell_blocks() -> list[str]:
     return re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_minute_of_the_readme_runs(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [line for line in shell_blocks()[1].splitlines() if line.startswith("bandfuse")]
     assert len(lines) == 5
     for line in lines:
@@ -46,7 +48,9 @@ def test_the_first_minute_of_the_readme_runs(workplace: Path, monkeypatch: pytes
     assert (workplace / "fused.tif").is_file()
 
 
-def test_every_flag_in_the_readme_exists(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_flag_in_the_readme_exists(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("bandfuse --help", monkeypatch)
     text = capsys.readouterr().out
     for command in COMMANDS:
@@ -74,8 +78,11 @@ def test_the_python_of_the_readme_runs(workplace: Path, monkeypatch: pytest.Monk
     assert (workplace / "robust" / "config.yaml").read_text().count("loss: custom") == 1
 
 
-def test_every_export_of_the_readme_is_read_by_its_program(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each format has a line in the README and in the help; the lines run as they stand, and the Python after them."""
+def test_every_export_of_the_readme_is_read_by_its_program(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each format has a line in the README and in the help; the lines run as they stand, and the
+    Python after them."""
     import numpy as np
     import rasterio
 
@@ -91,7 +98,10 @@ def test_every_export_of_the_readme_is_read_by_its_program(workplace: Path, monk
         rasterio.open("pan.tif", "w", **ds.profile | {"count": 1}) as pan,
     ):
         pan.write(ds.read([2]))
-    run("bandfuse train cube.tif --target data/sample/target.tif -o run --no-report --folds 0", monkeypatch)
+    run(
+        "bandfuse train cube.tif --target data/sample/target.tif -o run --no-report --folds 0",
+        monkeypatch,
+    )
     for line in filter(None, shell.splitlines()):
         words = shlex.split(line, comments=True)
         if words[0] == "bandfuse":
@@ -106,10 +116,14 @@ def test_every_export_of_the_readme_is_read_by_its_program(workplace: Path, monk
         if shutil.which("otbcli_BandMathX"):
             with rasterio.open("fused_otb.tif") as other:
                 there = np.isfinite(fused.read())
-                np.testing.assert_allclose(other.read()[there], fused.read()[there], rtol=1e-4, atol=1e-6)
+                np.testing.assert_allclose(
+                    other.read()[there], fused.read()[there], rtol=1e-4, atol=1e-6
+                )
 
 
-CONFIGS = sorted(p.name for p in (ROOT / "configs").glob("*.yaml") if not p.name.startswith("batch_"))
+CONFIGS = sorted(
+    p.name for p in (ROOT / "configs").glob("*.yaml") if not p.name.startswith("batch_")
+)
 
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "configs").glob("batch_*.yaml")))
@@ -136,24 +150,34 @@ def test_the_sample_is_what_its_script_makes(tmp_path: Path) -> None:
 
     write_scene(scene(rows=48, cols=60, n_bands=124, seed=7), tmp_path)
     for name in ("cube.tif", "target.tif"):
-        with rasterio.open(ROOT / "data" / "sample" / name) as old, rasterio.open(tmp_path / name) as new:
+        with (
+            rasterio.open(ROOT / "data" / "sample" / name) as old,
+            rasterio.open(tmp_path / name) as new,
+        ):
             assert (old.shape, old.crs, old.transform) == (new.shape, new.crs, new.transform)
             assert old.descriptions == new.descriptions
             assert [old.tags(i) for i in old.indexes] == [new.tags(i) for i in new.indexes]
             apart = np.abs(old.read().astype(np.float64) - new.read())
-            # A number of the cube on the edge between two integers may fall to the other; the target is made of these.
+            # A number of the cube on the edge between two integers may fall to the other; the
+            # target is made of these.
             assert np.nanmax(apart) <= (1 if name == "cube.tif" else 1e-4)
             assert np.mean(apart > 1e-6) < (1e-3 if name == "cube.tif" else 0.1)
     assert sum(p.stat().st_size for p in (ROOT / "data").rglob("*")) < 1_000_000
 
 
 def test_commands_named_in_the_readme_are_make_targets() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    targets = set(
+        re.findall(
+            r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE
+        )
+    )
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, flags=re.MULTILINE))
     assert {"demo", "test", "lint", "bench"} <= named <= targets
     if shutil.which("make"):
         for target in sorted(targets):
-            done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True
+            )
             for command in re.findall(r"bin/bandfuse (\S+)", done.stdout):
                 assert command in COMMANDS
             for script in re.findall(r"bin/python (\S+\.py)", done.stdout):

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 QUICK = "tiff,envi,vrt,weights,table,stac,flags,sets,names"
-"""Kinds whose cases take little time each; `make fuzz` has them all. libhdf5 itself may crash on a damaged file."""
+"""Kinds whose cases take little time each; `make fuzz` has them all. libhdf5 itself may crash on a
+damaged file."""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="fuzzing needs fork and limits, which Windows has not")
 def test_500_damaged_inputs_end_as_they_should() -> None:
     program = Path(__file__).with_name("fuzz.py")
     done = subprocess.run(
-        [sys.executable, program, "--cases", "500", "--jobs", "1", "--kinds", QUICK], capture_output=True, text=True,
+        [sys.executable, program, "--cases", "500", "--jobs", "1", "--kinds", QUICK],
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "500 cases, 0 with faults" in done.stdout

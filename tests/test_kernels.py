@@ -1,4 +1,5 @@
-"""A run says which linear algebra it used, so that two runs that differ in their last bits can be explained."""
+"""A run says which linear algebra it used, so that two runs that differ in their last bits can be
+explained."""
 
 from __future__ import annotations
 
@@ -20,9 +21,19 @@ SAMPLE = ROOT / "data" / "sample"
 
 
 def train(run: Path, **settings: str) -> dict:
-    command = [sys.executable, "-m", "bandfuse", "train", SAMPLE / "cube.tif", "--target", SAMPLE / "target.tif"]
+    command = [
+        sys.executable,
+        "-m",
+        "bandfuse",
+        "train",
+        SAMPLE / "cube.tif",
+        "--target",
+        SAMPLE / "target.tif",
+    ]
     flags = ["-o", run, "--no-fused", "--no-report", "-q"]
-    subprocess.run([*map(str, [*command, *flags])], env=os.environ | settings, check=True, timeout=120)
+    subprocess.run(
+        [*map(str, [*command, *flags])], env=os.environ | settings, check=True, timeout=120
+    )
     return json.loads((run / "report.json").read_text())
 
 
@@ -33,13 +44,21 @@ def test_the_kernels_of_this_process_are_named() -> None:
     blas = ThreadpoolController().select(user_api="blas").info()
     named = {(k.library, k.version, k.kernel) for k in kernels() if k.library != "torch"}
     assert named == {(b["internal_api"], b["version"], b["architecture"]) for b in blas}
-    assert [k.kernel for k in kernels() if k.library == "torch"] == [torch.backends.cpu.get_cpu_capability()]
+    assert [k.kernel for k in kernels() if k.library == "torch"] == [
+        torch.backends.cpu.get_cpu_capability()
+    ]
 
 
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="Nehalem is a kernel of x86-64")
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="Nehalem is a kernel of x86-64"
+)
 def test_a_run_under_another_kernel_says_so(tmp_path: Path) -> None:
-    """OpenBLAS runs the kernel that it is told to; the report names that one, and `compare` names the difference."""
-    native, other = train(tmp_path / "native"), train(tmp_path / "other", OPENBLAS_CORETYPE="Nehalem")
+    """OpenBLAS runs the kernel that it is told to; the report names that one, and `compare` names
+    the difference."""
+    native, other = (
+        train(tmp_path / "native"),
+        train(tmp_path / "other", OPENBLAS_CORETYPE="Nehalem"),
+    )
     assert {k["kernel"] for k in other["kernels"] if k["library"] == "openblas"} == {"Nehalem"}
     messages = compare([tmp_path / "native", tmp_path / "other"], CompareConfig()).messages
     differ = native["kernels"] != other["kernels"]

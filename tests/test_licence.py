@@ -68,7 +68,10 @@ def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
     kinds = {line.removeprefix("### ") for line in lines if line.startswith("### ")}
     assert kinds
     assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-    assert all(re.fullmatch(r"## \[(Unreleased|\d+\.\d+\.\d+)\]( - \d{4}-\d\d-\d\d)?", line) for line in sections)
+    assert all(
+        re.fullmatch(r"## \[(Unreleased|\d+\.\d+\.\d+)\]( - \d{4}-\d\d-\d\d)?", line)
+        for line in sections
+    )
 
 
 def test_a_wheel_holds_every_file_that_is_read(pyproject: dict[str, Any]) -> None:

@@ -65,7 +65,9 @@ def test_info_says_what_is_odd() -> None:
         return ok("info", DATA / name, "--json").json["scenes"][0]  # type: ignore[no-any-return]
 
     turned = scene(AVIRIS)
-    assert abs(np.degrees(np.arctan2(turned["transform"][3], turned["transform"][0]))) == pytest.approx(71, abs=1)
+    assert abs(
+        np.degrees(np.arctan2(turned["transform"][3], turned["transform"][0]))
+    ) == pytest.approx(71, abs=1)
     assert any("taken as nm" in m for m in turned["messages"])
     nm = [b["wavelength_nm"] for b in turned["bands"]]
     assert nm != sorted(nm)
@@ -83,8 +85,19 @@ def test_info_says_what_is_odd() -> None:
 def test_reconstruction_and_apply(name: str, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "fused.tif"
     short = [] if name == AVIRIS else ["--no-report", "--steps", 300, "--folds", 0]
-    ok("train", DATA / name, "--objective", "reconstruction", "--groups", "equal:8", "--constraint", "simplex",
-       "-o", run, *short)  # fmt: skip
+    ok(
+        "train",
+        DATA / name,
+        "--objective",
+        "reconstruction",
+        "--groups",
+        "equal:8",
+        "--constraint",
+        "simplex",
+        "-o",
+        run,
+        *short,
+    )
     ok("apply", run / "weights.safetensors", DATA / name, "-o", out)
     report = json.loads((run / "report.json").read_text())
     seen, like = profile(out), profile(DATA / name)
@@ -112,25 +125,43 @@ def test_reconstruction_and_apply(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_reconstruction_of_the_others(name: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    ok("train", DATA / name, "--objective", "reconstruction", "--groups", "equal:4", "--steps", 50, "--no-report",
-       "--folds", 0, "-o", run)  # fmt: skip
+    ok(
+        "train",
+        DATA / name,
+        "--objective",
+        "reconstruction",
+        "--groups",
+        "equal:4",
+        "--steps",
+        50,
+        "--no-report",
+        "--folds",
+        0,
+        "-o",
+        run,
+    )
     fused = read(run / "fused.tif")
     assert len(fused) == 4
     assert np.isfinite(fused).mean() > 0.9
 
 
-# -------------------------------------------------------------------------------------------------------- known answers
+# --------------------------------------------------------------------------------------------------
 
 
 def sentinel_responses(nm: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """(T, B) real Sentinel-2A responses at these wavelengths, rows of sum one; bands that see nothing left out."""
+    """(T, B) real Sentinel-2A responses at these wavelengths, rows of sum one; bands that see
+    nothing left out."""
     with (DATA / "srf" / "sentinel2a_msi_1nm.csv").open(newline="") as stream:
         header, *rows = list(csv.reader(stream))
     table = np.array(rows, dtype=float)
-    responses = np.stack([np.interp(nm, table[:, 0], column, left=0, right=0) for column in table[:, 1:].T])
+    responses = np.stack(
+        [np.interp(nm, table[:, 0], column, left=0, right=0) for column in table[:, 1:].T]
+    )
     seen = responses.sum(axis=1) > 0
     chosen = responses[seen]
-    return [h for h, s in zip(header[1:], seen, strict=True) if s], chosen / chosen.sum(axis=1, keepdims=True)
+    return [h for h, s in zip(header[1:], seen, strict=True) if s], chosen / chosen.sum(
+        axis=1, keepdims=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +176,23 @@ def sentinel(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, np.ndarray]
     return write_tiff(path, target, names=names, crs=crs, transform=like["transform"]), target
 
 
-def test_the_responses_of_sentinel_2_rebuild_their_target(sentinel: tuple[str, np.ndarray], tmp_path: Path) -> None:
+def test_the_responses_of_sentinel_2_rebuild_their_target(
+    sentinel: tuple[str, np.ndarray], tmp_path: Path
+) -> None:
     path, target = sentinel
     assert len(target) >= 10
     run = tmp_path / "run"
-    ok("train", DATA / AVIRIS, "--target", path, "--constraint", "simplex", "--no-report", "-o", run)
+    ok(
+        "train",
+        DATA / AVIRIS,
+        "--target",
+        path,
+        "--constraint",
+        "simplex",
+        "--no-report",
+        "-o",
+        run,
+    )
     report = json.loads((run / "report.json").read_text())
     for score in report["scores"]["train"].values():
         assert 1 - score["r2"] <= 1e-8

@@ -1,4 +1,5 @@
-"""The rooms of the program: who may import whom, where the doors are, and how long a function may be."""
+"""The rooms of the program: who may import whom, where the doors are, and how long a function may
+be."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ import bandfuse
 ROOT = Path(bandfuse.__file__).parent
 TESTS = Path(__file__).parent
 ENTRIES = {"__init__", "__main__"}
-"""Doors of the package as a whole. ``__init__`` exports lazily, ``__main__`` calls the command line."""
+"""Doors of the package as a whole. ``__init__`` exports lazily, ``__main__`` calls the command
+line."""
 
 MOST_FILES = 12
 """Files at the top of the package; all others are in rooms."""
@@ -73,7 +75,8 @@ def imports(name: str) -> Iterator[str]:
 
 
 def inner(name: str) -> set[str]:
-    """The modules of bandfuse that a module imports, without itself and without the package's own file."""
+    """The modules of bandfuse that a module imports, without itself and without the package's own
+    file."""
     found = {m.removeprefix("bandfuse.") for m in imports(name) if m.startswith("bandfuse.")}
     return (found & set(TREES)) - ENTRIES - {name}
 
@@ -101,7 +104,8 @@ def test_a_file_imports_from_rooms_above_it_in_the_picture(name: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_room_lists_its_files_in_the_order_of_their_imports(package: str) -> None:
-    """Each file imports only from those listed before it; the files of a folder in the room count as one."""
+    """Each file imports only from those listed before it; the files of a folder in the room count
+    as one."""
     inside = f"{package}."
     names = listed(doc_of(package))
     of = {m: m.removeprefix(inside).split(".")[0] for m in MODULES if m.startswith(inside)}
@@ -111,7 +115,7 @@ def test_a_room_lists_its_files_in_the_order_of_their_imports(package: str) -> N
         for a in of
         for b in inner(a) & set(of)
         if of[a] != of[b] and names.index(of[b]) >= names.index(of[a])
-    ]  # fmt: skip
+    ]
     assert not wrong
 
 
@@ -153,7 +157,9 @@ def test_no_file_takes_private_names_of_a_dependency(name: str) -> None:
 
 def test_no_verb_calls_another() -> None:
     """But for the demo, which shows them."""
-    verbs = [(a, b) for a in MODULES if room(a) == "tools" for b in inner(a) if b.startswith("tools.")]
+    verbs = [
+        (a, b) for a in MODULES if room(a) == "tools" for b in inner(a) if b.startswith("tools.")
+    ]
     assert {a for a, _ in verbs} <= {"tools.demo"}
 
 
@@ -195,7 +201,8 @@ def test_functions_are_short() -> None:
 
 
 ISOLATES = ["batches.item", "cli.main"]
-"""Where whatever goes wrong is made a result, so that one scene of a batch never stops the others; and a message."""
+"""Where whatever goes wrong is made a result, so that one scene of a batch never stops the others;
+and a message."""
 
 
 def test_no_bare_or_broad_except() -> None:
@@ -204,7 +211,10 @@ def test_no_bare_or_broad_except() -> None:
         for name, tree in TREES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
-        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
+        and (
+            node.type is None
+            or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+        )
     ]
     assert broad == ISOLATES
 
@@ -228,8 +238,13 @@ def test_type_checkers_see_the_same_names() -> None:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    code = "import sys, bandfuse; print(*(m for m in ('numpy', 'torch', 'rasterio', 'typer') if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    code = (
+        "import sys, bandfuse; print(*(m for m in ('numpy', 'torch', 'rasterio', 'typer') if m in "
+        "sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.split() == []
 
 
@@ -244,7 +259,10 @@ def test_values_are_frozen_and_arrays_are_never_compared() -> None:
     thawed, compared = set(), set()
     for tree in TREES.values():
         for node in (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
-            how = next((d for d in map(ast.unparse, node.decorator_list) if d.startswith("dataclass")), "frozen=True")
+            how = next(
+                (d for d in map(ast.unparse, node.decorator_list) if d.startswith("dataclass")),
+                "frozen=True",
+            )
             every = [ast.unparse(f.annotation) for f in node.body if isinstance(f, ast.AnnAssign)]
             fields = [field for field in every if "Callable" not in field]
             if "frozen=True" not in how:

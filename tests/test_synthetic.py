@@ -133,7 +133,9 @@ def test_responses_have_the_centres_and_widths_they_claim(default: SyntheticScen
 
 def test_target_is_the_weighted_sum_of_the_stored_cube(clean: SyntheticScene) -> None:
     """The known answer is exact for what is stored, to the rounding of float32."""
-    np.testing.assert_allclose(clean.target[:, clean.valid], known_answer(clean), rtol=2.0**-23, atol=0.0)
+    np.testing.assert_allclose(
+        clean.target[:, clean.valid], known_answer(clean), rtol=2.0**-23, atol=0.0
+    )
 
 
 def test_infinite_ratio_and_none_are_the_same(clean: SyntheticScene) -> None:
@@ -155,7 +157,10 @@ def test_target_noise_has_the_ratio_asked_for(snr_db: float) -> None:
 
 def test_target_noise_is_drawn_per_scene() -> None:
     """Two seeds share no noise."""
-    noise = [(s.target[:, s.valid] - known_answer(s)).ravel() for s in (scene(30, 30, 30), scene(30, 30, 30, seed=1))]
+    noise = [
+        (s.target[:, s.valid] - known_answer(s)).ravel()
+        for s in (scene(30, 30, 30), scene(30, 30, 30, seed=1))
+    ]
     assert abs(np.asarray(np.corrcoef(noise))[0, 1]) < 0.1
 
 
@@ -163,7 +168,9 @@ def test_one_corner_is_nodata_in_all_bands(default: SyntheticScene) -> None:
     """A triangle, the same in cube and target."""
     empty = default.cube == default.nodata
     np.testing.assert_array_equal(empty, np.broadcast_to(~default.valid, empty.shape))
-    np.testing.assert_array_equal(np.isnan(default.target), np.broadcast_to(~default.valid, default.target.shape))
+    np.testing.assert_array_equal(
+        np.isnan(default.target), np.broadcast_to(~default.valid, default.target.shape)
+    )
     assert not default.valid[0, 0]
     assert default.valid[[0, -1, -1], [-1, 0, -1]].all()
     assert 0.02 < (~default.valid).mean() < 0.1
@@ -263,7 +270,8 @@ def test_what_makes_no_scene_is_refused(arguments: dict[str, Any], name: str) ->
 
 
 def test_the_default_scene_is_quick() -> None:
-    """A demo should start at once: the scene costs no more than a few times its noise, on any machine."""
+    """A demo should start at once: the scene costs no more than a few times its noise, on any
+    machine."""
 
     def seconds(work: Callable[[], object]) -> float:
         start = time.process_time()

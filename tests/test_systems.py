@@ -1,4 +1,5 @@
-"""Systems: bandfuse where what only POSIX has is missing, as on Windows; and one batch at a time."""
+"""Systems: bandfuse where what only POSIX has is missing, as on Windows; and one batch at a
+time."""
 
 from __future__ import annotations
 
@@ -33,12 +34,38 @@ POSIX_MODULES = (
     "spwd",
 )
 POSIX_NAMES = (
-    "os.fork", "os.killpg", "os.getpgid", "os.setsid", "os.getuid", "os.geteuid", "os.getgid", "os.sched_getaffinity",
-    "os.sysconf", "os.statvfs", "os.nice", "os.mkfifo", "os.chown", "os.getloadavg", "os.O_CLOEXEC", "os.O_NOFOLLOW",
-    "os.O_DIRECTORY", "os.posix_fallocate", "os.posix_fadvise", "os.WNOHANG", "signal.SIGHUP", "signal.SIGKILL",
-    "signal.SIGQUIT", "signal.SIGUSR1", "signal.SIGCHLD", "signal.SIGALRM", "signal.SIGPIPE", "signal.pthread_sigmask",
-    "signal.alarm", "signal.setitimer", "time.tzset",
-)  # fmt: skip
+    "os.fork",
+    "os.killpg",
+    "os.getpgid",
+    "os.setsid",
+    "os.getuid",
+    "os.geteuid",
+    "os.getgid",
+    "os.sched_getaffinity",
+    "os.sysconf",
+    "os.statvfs",
+    "os.nice",
+    "os.mkfifo",
+    "os.chown",
+    "os.getloadavg",
+    "os.O_CLOEXEC",
+    "os.O_NOFOLLOW",
+    "os.O_DIRECTORY",
+    "os.posix_fallocate",
+    "os.posix_fadvise",
+    "os.WNOHANG",
+    "signal.SIGHUP",
+    "signal.SIGKILL",
+    "signal.SIGQUIT",
+    "signal.SIGUSR1",
+    "signal.SIGCHLD",
+    "signal.SIGALRM",
+    "signal.SIGPIPE",
+    "signal.pthread_sigmask",
+    "signal.alarm",
+    "signal.setitimer",
+    "time.tzset",
+)
 """What Windows' own ``os``, ``signal`` and ``time`` lack."""
 
 WITHOUT = '''
@@ -109,9 +136,14 @@ def without_posix(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     )
     path = os.pathsep.join([str(Path(root).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
-        [sys.executable, str(script)], cwd=folder, capture_output=True, text=True, timeout=250, check=False,
+        [sys.executable, str(script)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
         env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    )
 
 
 def test_every_command_runs_without_what_only_posix_has(tmp_path: Path) -> None:
@@ -127,10 +159,13 @@ def test_every_command_runs_without_what_only_posix_has(tmp_path: Path) -> None:
         "version: 1\noutput: out\nscenes: [{files: [x.tif], target: t.tif}]\n"
         "jobs: [{name: m, kind: train}, {name: f, kind: apply, weights: m}]\n"
     )
-    done = without_posix(tmp_path, """import_all()
+    done = without_posix(
+        tmp_path,
+        """import_all()
     run("train", "x.tif", "--target", "t.tif", "-o", "run")
     run("apply", "run/weights.safetensors", "x.tif", "-o", "f.tif")
-    run("batch", "b.yaml", "--workers", "2")""")  # fmt: skip
+    run("batch", "b.yaml", "--workers", "2")""",
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/report.html").is_file()
     assert (tmp_path / "f.tif").is_file()
@@ -168,7 +203,7 @@ def test_no_module_of_one_system_is_imported_with_a_file() -> None:
         assert not top_level_imports(ast.parse(path.read_text(encoding="utf-8"))) & alone, path
 
 
-# ------------------------------------------------------------------------------------------------------------- the lock
+# --------------------------------------------------------------------------------------------------
 
 
 HOLDS = """
@@ -185,7 +220,9 @@ with Journal(Path(sys.argv[1])):
 
 def holder(folder: Path, before: str = "", within: str = "pass") -> subprocess.Popen[str]:
     code = HOLDS.format(before=before, within=within)
-    running = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True
+    )
     return running
 
 
@@ -208,7 +245,8 @@ def test_a_second_batch_is_refused_at_once_and_a_killed_one_lets_go(tmp_path: Pa
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="children that share what is open are POSIX's")
 def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
-    """Neither a forked child nor a program that is started holds the lock when its parent is gone."""
+    """Neither a forked child nor a program that is started holds the lock when its parent is
+    gone."""
     running = holder(
         tmp_path,
         before="import os, subprocess",
@@ -239,7 +277,8 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
 
 
 def test_one_at_a_time_however_many_try(tmp_path: Path) -> None:
-    """The lock's file goes with each. Who opened it before it went holds no lock that others miss."""
+    """The lock's file goes with each. Who opened it before it went holds no lock that others
+    miss."""
     inside, most, held = 0, 0, 0
     counting = threading.Lock()
 
@@ -265,7 +304,9 @@ def test_one_at_a_time_however_many_try(tmp_path: Path) -> None:
     assert held > 10
 
 
-def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import errno
 
     import filelock

@@ -36,25 +36,47 @@ def fuse_to(
     ready: Ready | None = None,
     seen: Seen | None = None,
 ) -> tuple[int, Lost]:
-    """Stream one scene through a fusion into a file that appears whole; how many values are valid, and were lost.
-    Files ``beside`` it, by name, appear with it. ``ready``, ``seen``: as for ``whole_files``."""
+    """Stream one scene through a fusion into a file that appears whole; how many values are valid,
+    and were lost. Files ``beside`` it, by name, appear with it. ``ready``, ``seen``: as for
+    ``whole_files``."""
     valid, lost = 0, Lost(0, 0)
 
     def writer(grid: Raster) -> Writer:
-        return Writer(scratch, grid, fusion.outputs, encoding, driver=driver, options=options, threads=effort.threads)
+        return Writer(
+            scratch,
+            grid,
+            fusion.outputs,
+            encoding,
+            driver=driver,
+            options=options,
+            threads=effort.threads,
+        )
 
     k, scene = len(fusion.outputs), scene.fused
     weight = scene.reader(fusion.support).bytes_per_pixel + 4 * k
     with whole_files(path, inputs, ready, seen) as scratch:
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
         sensed = scratch.with_name(f"{scratch.name}.sensed")
-        with writer(scene.grid) if scene.grid.glt is None else orthorectified(
-            scene.grid, k, encoding, writer, sensed, effort.windows, threads=effort.threads, progress=progress
-        ) as keep:  # fmt: skip
+        with (
+            writer(scene.grid)
+            if scene.grid.glt is None
+            else orthorectified(
+                scene.grid,
+                k,
+                encoding,
+                writer,
+                sensed,
+                effort.windows,
+                threads=effort.threads,
+                progress=progress,
+            ) as keep
+        ):
 
             def write(window: Window, values: np.ndarray) -> None:
                 nonlocal valid
-                missing = np.isnan(values) if values.dtype.kind == "f" else values == encoding.nodata
+                missing = (
+                    np.isnan(values) if values.dtype.kind == "f" else values == encoding.nodata
+                )
                 valid += values.size - int(missing.sum())
                 keep(window, values)
 
@@ -63,7 +85,9 @@ def fuse_to(
             else:
                 some = (windows[i : i + PARTS] for i in range(0, len(windows), PARTS))
                 tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in some]
-                for found, part in progress(effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
+                for found, part in progress(
+                    effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"
+                ):
                     lost += part
                     for window, values in found:
                         write(window, values)
@@ -95,15 +119,31 @@ def _fused(
         return encoding(y)
 
     with scene.reader(fusion.support) as reader:
-        map_windows(reader, FusionKernel(fusion, multiply), len(fusion.outputs), encode, sink, windows,
-                    threads=effort.threads, progress=progress)  # fmt: skip
+        map_windows(
+            reader,
+            FusionKernel(fusion, multiply),
+            len(fusion.outputs),
+            encode,
+            sink,
+            windows,
+            threads=effort.threads,
+            progress=progress,
+        )
     return sum(lost, Lost(0, 0))
 
 
 def fused_windows(
-    scene: Scene, fusion: Fusion, encoding: Encoding, windows: Sequence[Window], effort: Effort, device: str
+    scene: Scene,
+    fusion: Fusion,
+    encoding: Encoding,
+    windows: Sequence[Window],
+    effort: Effort,
+    device: str,
 ) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
-    """Fused windows in memory, (K, rows, cols) each, and how many values were lost: a part that others do."""
+    """Fused windows in memory, (K, rows, cols) each, and how many values were lost: a part that
+    others do."""
     found: list[tuple[Window, np.ndarray]] = []
-    lost = _fused(scene, fusion, encoding, windows, effort, device, lambda w, v: found.append((w, v)), silent)
+    lost = _fused(
+        scene, fusion, encoding, windows, effort, device, lambda w, v: found.append((w, v)), silent
+    )
     return found, lost

@@ -17,25 +17,28 @@ if TYPE_CHECKING:
     from bandfuse.streaming.budget import Effort
 
 MIN_COVERAGE = 0.95
-"""What of the weight must find bands if nothing else is asked for. What is lost is made up for by the rest, as if the
-missing part of the spectrum were like it: a twentieth of a band that is a fifth off is an error of one percent."""
+"""What of the weight must find bands if nothing else is asked for. What is lost is made up for by
+the rest, as if the missing part of the spectrum were like it: a twentieth of a band that is a fifth
+off is an error of one percent."""
 
 
 @dataclass
 class Moves:
-    """Moves fusions to scenes, and keeps account: the least ``coverage`` of each output, and ``messages``."""
+    """Moves fusions to scenes, and keeps account: the least ``coverage`` of each output, and
+    ``messages``."""
 
     min_coverage: float | None = None
     coverage: Score = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
 
     def fusion(self, fusion: Fusion, scene: Scene, effort: Effort) -> Fusion:
-        """The fusion for the bands of a scene; bands that look dead take nothing over. The offset stays.
+        """The fusion for the bands of a scene; bands that look dead take nothing over. The offset
+        stays.
 
         Raises
         ------
-        MismatchError : no wavelengths, other sources, or too much of an output's weight finds no band.
-        """
+        MismatchError : no wavelengths, other sources, or too much of an output's weight finds no
+            band."""
         from bandfuse.survey.scout import looking, scout_messages, scout_scenes
 
         least = MIN_COVERAGE if self.min_coverage is None else self.min_coverage
@@ -50,9 +53,10 @@ class Moves:
         if low:
             raise MismatchError(
                 f"the bands of scene {scene.key!r} cover too little of the weights' spectrum",
-                got=shorten(low), expected=f"at least {100 * least:g} % of the weight of every output",
+                got=shorten(low),
+                expected=f"at least {100 * least:g} % of the weight of every output",
                 remedy="Where that will do, give a smaller --min-coverage.",
-            )  # fmt: skip
+            )
         self._account(scene, names, found.coverage)
         self.messages += scout_messages(scene, seen)
         return replace(fusion, weight=found.weight, inputs=seen.bands, inputs_seen=None)
@@ -61,6 +65,12 @@ class Moves:
         for name, share in zip(names, coverage, strict=True):
             before = self.coverage.get(name)
             self.coverage[name] = float(share) if before is None else min(before, float(share))
-        lost = [f"{100 * (1 - s):.2g} % of {n}" for n, s in zip(names, coverage, strict=True) if s < 1 - 1e-6]
+        lost = [
+            f"{100 * (1 - s):.2g} % of {n}"
+            for n, s in zip(names, coverage, strict=True)
+            if s < 1 - 1e-6
+        ]
         if lost:
-            self.messages.append(f"{scene.key}: weight that found no band, made up for by the rest: {shorten(lost)}")
+            self.messages.append(
+                f"{scene.key}: weight that found no band, made up for by the rest: {shorten(lost)}"
+            )

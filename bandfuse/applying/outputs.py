@@ -10,13 +10,23 @@ import numpy as np
 from bandfuse.config import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
 from bandfuse.files.guards import Contents, Seen, check_file, check_folder
-from bandfuse.raster import CONTENT, FOLDERS, WITHOUT_CONTROL, Encoding, check_options, check_type, driver_of, mark_of
+from bandfuse.raster import (
+    CONTENT,
+    FOLDERS,
+    WITHOUT_CONTROL,
+    Encoding,
+    check_options,
+    check_type,
+    driver_of,
+    mark_of,
+)
 from bandfuse.scenes.places import fill_template, pair_of
 from bandfuse.scenes.scene import Scene
 
 
 def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".tif") -> list[Path]:
-    """One file per scene: the output itself for one scene, else a template, or ``<scene>.tif`` in a folder.
+    """One file per scene: the output itself for one scene, else a template, or ``<scene>.tif`` in a
+    folder.
 
     Raises
     ------
@@ -32,11 +42,16 @@ def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".ti
         paths = [Path(output) / f"{s.key}{ending}" for s in scenes]
     else:
         raise ConfigError(
-            f"{len(scenes)} scenes need as many outputs", got=repr(output),
+            f"{len(scenes)} scenes need as many outputs",
+            got=repr(output),
             expected="a folder that exists, or a template such as out/{stem}.tif",
-        )  # fmt: skip
+        )
     if len(set(paths)) != len(paths):
-        raise ConfigError("two scenes have the same output", got=repr(output), expected="a name of its own for each")
+        raise ConfigError(
+            "two scenes have the same output",
+            got=repr(output),
+            expected="a name of its own for each",
+        )
     return paths
 
 
@@ -49,7 +64,9 @@ def encoding_of(config: Encoded) -> Encoding:
     """
     integer = np.dtype(config.dtype).kind != "f"
     if integer and config.scale is None:
-        raise ConfigError(f"--dtype {config.dtype} needs a declared scale", expected="--scale (and --offset-out)")
+        raise ConfigError(
+            f"--dtype {config.dtype} needs a declared scale", expected="--scale (and --offset-out)"
+        )
     scale = 1.0 if config.scale is None else config.scale
     return Encoding(config.dtype, scale, config.offset_out or 0.0)
 
@@ -64,7 +81,9 @@ def creation(config: Encoded) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in (pair_of(text, "--co") for text in config.co):
         if key.upper() in map(str.upper, found):
-            raise ConfigError(f"--co {key} is given twice", remedy="Give each creation option once.")
+            raise ConfigError(
+                f"--co {key} is given twice", remedy="Give each creation option once."
+            )
         found[key] = value
     return found
 
@@ -74,8 +93,8 @@ def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
 
     Raises
     ------
-    ConfigError, OutputError : a driver or an option that there is not, or a type that it does not hold.
-    """
+    ConfigError, OutputError : a driver or an option that there is not, or a type that it does not
+        hold."""
     options = creation(config)
     drivers = [driver_of(path, config.driver) for path in outputs]
     for driver in dict.fromkeys(drivers):
@@ -97,21 +116,32 @@ def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterab
     if driver.lower() not in map(str.lower, FOLDERS):
         return check_file(path, overwrite=overwrite, inputs=inputs)
     if path.is_symlink():
-        raise OutputError(f"{path} is a link, and is not replaced", expected="another name for the output")
+        raise OutputError(
+            f"{path} is a link, and is not replaced", expected="another name for the output"
+        )
     return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
 
 
 def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]:
     """What the driver of each scene's output does not keep."""
-    found = ["GDAL has no place for band names in Zarr: they are in the array's attribute band_names"]
+    found = [
+        "GDAL has no place for band names in Zarr: they are in the array's attribute band_names"
+    ]
     found = found if "Zarr" in drivers else []
     for driver, scene in zip(drivers, scenes, strict=True):
         if driver in WITHOUT_CONTROL and scene.grid.control:
-            found.append(f"{scene.key}: {driver} has no place for ground control points and RPCs: they are left out")
+            found.append(
+                f"{scene.key}: {driver} has no place for ground control points and RPCs: they "
+                "are left out"
+            )
     return found
 
 
 def empty_messages(outputs: Sequence[Path], valid: Sequence[int]) -> list[str]:
     """Which outputs hold nothing."""
     empty = [path.name for path, n in zip(outputs, valid, strict=True) if not n]
-    return [f"no pixel is valid in {shorten(empty)}: see the scene's nodata with bandfuse check"] if empty else []
+    return (
+        [f"no pixel is valid in {shorten(empty)}: see the scene's nodata with bandfuse check"]
+        if empty
+        else []
+    )

@@ -1,4 +1,5 @@
-"""Batches: many scenes by one file of settings; resumable, by one process, several, or a Dask cluster.
+"""Batches: many scenes by one file of settings; resumable, by one process, several, or a Dask
+cluster.
 
 Each file is built on those before it::
 

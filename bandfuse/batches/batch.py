@@ -42,8 +42,10 @@ def batch(
     Parameters
     ----------
     path : the batch file. sets : ``key=value`` settings over it.
-    workers : processes on this machine (1); with ``dask`` as a Dask cluster. scheduler : address of a Dask scheduler.
-    fresh : forget earlier runs. fail_fast : give nothing more out after a failure. overwrite : replace outputs that no
+    workers : processes on this machine (1); with ``dask`` as a Dask cluster. scheduler : address of
+        a Dask scheduler.
+    fresh : forget earlier runs. fail_fast : give nothing more out after a failure. overwrite :
+        replace outputs that no
     run of this batch has made, too. watch : is told every event.
 
     Raises
@@ -78,15 +80,19 @@ def batch(
 def _summed(rows: list[BatchItem], folder: Path, started: float) -> BatchResult:
     states = [row.state for row in rows]
     return BatchResult(
-        output=str(folder), done=states.count("done"), failed=states.count("failed"),
-        skipped=states.count("skipped"), kept=sum(row.kept for row in rows),
-        seconds=time.perf_counter() - started, items=rows,
-    )  # fmt: skip
+        output=str(folder),
+        done=states.count("done"),
+        failed=states.count("failed"),
+        skipped=states.count("skipped"),
+        kept=sum(row.kept for row in rows),
+        seconds=time.perf_counter() - started,
+        items=rows,
+    )
 
 
 def _leave_summary(run: BatchRun, folder: Path, started: float) -> None:
-    """After an interruption: what is done and what is not, without pictures. What ended the run is what is
-    told, not that this could not be written either."""
+    """After an interruption: what is done and what is not, without pictures. What ended the run is
+    what is told, not that this could not be written either."""
     with suppress(BandfuseError, OSError):
         write_summary(_summed(run.rows(), folder, started), folder, pictures=0)
 
@@ -113,11 +119,15 @@ def _settle(made: Plan) -> None:
         settle(folder)
 
 
-def _crew(workers: int | None, *, dask: bool, scheduler: str | None) -> AbstractContextManager[WorkExecutor]:
+def _crew(
+    workers: int | None, *, dask: bool, scheduler: str | None
+) -> AbstractContextManager[WorkExecutor]:
     if workers is not None and workers < 1:
         raise ConfigError("--workers", got=str(workers), expected="1 or more")
     if scheduler is not None and (dask or workers is not None):
-        raise ConfigError("--scheduler excludes --workers and --dask", remedy="The scheduler has its own workers.")
+        raise ConfigError(
+            "--scheduler excludes --workers and --dask", remedy="The scheduler has its own workers."
+        )
     if scheduler is not None or dask:
         return cluster(scheduler, workers or 1)
     return local(workers or 1)
@@ -127,7 +137,14 @@ def dry_run(path: str | Path, sets: Sequence[str] = ()) -> BatchPlan:
     """What a batch would do, and how long it may take by the pace of what the journal knows."""
     _, made = planned(path, sets)
     items = [
-        PlannedItem(job=i.job, kind=i.kind, scene=i.scene, size=size_of(i.inputs), output=i.output, needs=i.needs)
+        PlannedItem(
+            job=i.job,
+            kind=i.kind,
+            scene=i.scene,
+            size=size_of(i.inputs),
+            output=i.output,
+            needs=i.needs,
+        )
         for i in made.items
     ]
     size = sum(item.size for item in items)
@@ -146,7 +163,8 @@ NOTED = ("inputs", "outputs", "seconds", "device", "seed", "weights")
 
 
 def write_manifest(folder: Path, config: BatchConfig, made: Plan, events: Sequence[Event]) -> None:
-    """``manifest.json``: what was asked for, of what, by what, and what came of it, with checksums of the inputs."""
+    """``manifest.json``: what was asked for, of what, by what, and what came of it, with checksums
+    of the inputs."""
     asked = config.model_dump(mode="json")
     done = last_done(events)
     manifest = {
@@ -154,11 +172,22 @@ def write_manifest(folder: Path, config: BatchConfig, made: Plan, events: Sequen
         "config_sha256": hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
         "versions": {"bandfuse": bandfuse.__version__, "python": platform.python_version()},
         "items": [
-            {"key": i.key, "kind": i.kind, "settings": dict(i.values), "settings_sha256": i.settings_hash,
-             "output": i.output, "needs": i.needs, "done": i.key in done,
-             **{k: v for k, v in done.get(i.key, {"inputs": list(i.inputs)}).items() if k in NOTED}}
+            {
+                "key": i.key,
+                "kind": i.kind,
+                "settings": dict(i.values),
+                "settings_sha256": i.settings_hash,
+                "output": i.output,
+                "needs": i.needs,
+                "done": i.key in done,
+                **{
+                    k: v
+                    for k, v in done.get(i.key, {"inputs": list(i.inputs)}).items()
+                    if k in NOTED
+                },
+            }
             for i in made.items
         ],
-    }  # fmt: skip
+    }
     with whole_files(folder / "manifest.json") as scratch:
         scratch.write_text(json.dumps(manifest, indent=1), encoding="utf-8")

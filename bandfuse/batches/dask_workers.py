@@ -33,7 +33,8 @@ BUNDLE = 16
 """At most so many small items are sent at once."""
 
 TALKERS = ("distributed", "tornado", "asyncio")
-"""Loggers of Dask and of what it is made of, which would tell of a lost connection in tracebacks."""
+"""Loggers of Dask and of what it is made of, which would tell of a lost connection in
+tracebacks."""
 
 GOES_ON = "What is finished is kept; the same command goes on with the rest."
 
@@ -56,7 +57,9 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[WorkExe
         at = str(address if own is None else own.scheduler_address)
         try:
             with _client(distributed, at, PATIENCE if own is None else OWN_PATIENCE) as client:
-                share = share_of(workers, None, None) if own is not None and workers else Allowance()
+                share = (
+                    share_of(workers, None, None) if own is not None and workers else Allowance()
+                )
                 yield _crew(client, at, share)
         finally:
             if own is not None:
@@ -76,9 +79,16 @@ def _crew(client: Any, address: str, share: Allowance) -> WorkExecutor:
                 executor.shutdown(wait=False)
 
     return WorkExecutor(
-        2 * count, share, executor, bundle=BUNDLE, spread=_over(executor, count, stopped, check),
-        stopped=stopped, work=_work_if_wanted, check=check, leave=leave,
-    )  # fmt: skip
+        2 * count,
+        share,
+        executor,
+        bundle=BUNDLE,
+        spread=_over(executor, count, stopped, check),
+        stopped=stopped,
+        work=_work_if_wanted,
+        check=check,
+        leave=leave,
+    )
 
 
 @contextmanager
@@ -96,8 +106,8 @@ def _hushed() -> Iterator[None]:
 
 
 def _own(distributed: Any, workers: int | None) -> Any:
-    """A cluster of processes on this machine. They do not hear Ctrl-C, nor that a terminal is closed:
-    that is their parent's business.
+    """A cluster of processes on this machine. They do not hear Ctrl-C, nor that a terminal is
+    closed: that is their parent's business.
 
     Raises
     ------
@@ -107,14 +117,19 @@ def _own(distributed: Any, workers: int | None) -> Any:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
     try:
         return distributed.LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True,
-            silence_logs=logging.CRITICAL, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-        )  # fmt: skip
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,
+            processes=True,
+            silence_logs=logging.CRITICAL,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        )
     except (OSError, RuntimeError) as error:
         raise RunError(
-            "no Dask cluster can be started on this machine", got=_line(error),
+            "no Dask cluster can be started on this machine",
+            got=_line(error),
             remedy="Try it again, or use --workers without --dask.",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -131,9 +146,10 @@ def _client(distributed: Any, address: str, patience: str) -> Iterator[Any]:
         client = distributed.Client(address, timeout=patience)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
-            f"there is no scheduler at {address}", got=_line(error),
+            f"there is no scheduler at {address}",
+            got=_line(error),
             expected="the address of a running dask scheduler, such as tcp://10.0.0.1:8786",
-        ) from error  # fmt: skip
+        ) from error
     try:
         yield client
     finally:
@@ -142,8 +158,8 @@ def _client(distributed: Any, address: str, patience: str) -> Iterator[Any]:
 
 
 def _checking(client: Any, address: str) -> Callable[[], None]:
-    """Says that the connection to a scheduler is lost, once it is: Dask would try to connect again, but
-    what ran is given up by then."""
+    """Says that the connection to a scheduler is lost, once it is: Dask would try to connect again,
+    but what ran is given up by then."""
 
     def check() -> None:
         if client.status != "running":
@@ -157,15 +173,19 @@ def _lost(address: str) -> RunError:
 
 
 def _work_if_wanted(items: Sequence[Item], share: Allowance) -> list[Found]:
-    """Do items in a worker, as long as the scheduler wants them: what is cancelled, or was for somebody
-    who is gone, ends at its next step."""
+    """Do items in a worker, as long as the scheduler wants them: what is cancelled, or was for
+    somebody who is gone, ends at its next step."""
     log_latin()
     worker = importlib.import_module("distributed").get_worker()
     key = worker.get_current_task()
 
     def unwanted() -> bool:
         task = worker.state.tasks.get(key)
-        return task is None or task.state in ("cancelled", "resumed") or str(worker.status.name) in ENDING
+        return (
+            task is None
+            or task.state in ("cancelled", "resumed")
+            or str(worker.status.name) in ENDING
+        )
 
     return work_all(items, share, ticking(unwanted))
 
@@ -174,9 +194,11 @@ ENDING = ("closing", "closed", "failed", "closing_gracefully")
 """States of a worker that has lost its scheduler, or is to end."""
 
 
-def _over(executor: Executor, workers: int, stopped: threading.Event, check: Callable[[], None]) -> Spread:
-    """Parts of one item as tasks of a cluster; a few more than it has workers are given out at once. Once
-    all is stopped none is waited for: its worker may be gone."""
+def _over(
+    executor: Executor, workers: int, stopped: threading.Event, check: Callable[[], None]
+) -> Spread:
+    """Parts of one item as tasks of a cluster; a few more than it has workers are given out at
+    once. Once all is stopped none is waited for: its worker may be gone."""
 
     def result(future: Future[Any]) -> Any:
         while not stopped.is_set():
@@ -221,11 +243,17 @@ def _same_version(client: Any, address: str) -> int:
     except OSError as error:
         raise _lost(address) from error
     if not found:
-        raise InputError(f"the scheduler at {address} has no workers", remedy="Start some: dask worker ADDRESS.")
-    others = {f"{worker} with {_told(v)}" for worker, v in found.items() if v != bandfuse.__version__}
+        raise InputError(
+            f"the scheduler at {address} has no workers", remedy="Start some: dask worker ADDRESS."
+        )
+    others = {
+        f"{worker} with {_told(v)}" for worker, v in found.items() if v != bandfuse.__version__
+    }
     if others:
         raise InputError(
-            "workers run another bandfuse", got=shorten(sorted(others)), expected=f"bandfuse {bandfuse.__version__}"
+            "workers run another bandfuse",
+            got=shorten(sorted(others)),
+            expected=f"bandfuse {bandfuse.__version__}",
         )
     return len(found)
 

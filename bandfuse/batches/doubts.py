@@ -6,7 +6,8 @@ from bandfuse.results import BatchItem
 
 
 def doubt(item: BatchItem) -> str:
-    """Why what an item made is hardly what was meant, though it came to its end; empty for no doubt."""
+    """Why what an item made is hardly what was meant, though it came to its end; empty for no
+    doubt."""
     r2, share = item.scores.get("r2"), item.scores.get("valid_share")
     if item.state != "done":
         return ""

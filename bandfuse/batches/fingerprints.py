@@ -25,7 +25,8 @@ NOT_READ = ("output", "checkpoint")
 """Settings that name files, but no inputs."""
 
 Fingerprint = dict[str, Any]
-"""A file or folder as it was: path, size, mtime_ns, the listing of a folder, and sha256 of inputs."""
+"""A file or folder as it was: path, size, mtime_ns, the listing of a folder, and sha256 of
+inputs."""
 
 
 def size_of(paths: Sequence[str]) -> int:
@@ -46,12 +47,16 @@ def _files_below(folder: str) -> Iterator[tuple[str, str]]:
     """Every file below a folder in a fixed order: its name from there, and its path."""
     for place, folders, names in os.walk(folder):
         folders.sort()
-        yield from ((os.path.relpath(p, folder), p) for name in sorted(names) if (p := os.path.join(place, name)))
+        yield from (
+            (os.path.relpath(p, folder), p)
+            for name in sorted(names)
+            if (p := os.path.join(place, name))
+        )
 
 
 def _listing(folder: str) -> Fingerprint:
-    """All files of a folder in one mark, however many they are: their size, the newest time, and a checksum of all
-    names, sizes and times."""
+    """All files of a folder in one mark, however many they are: their size, the newest time, and a
+    checksum of all names, sizes and times."""
     size = newest = 0
     told = hashlib.sha256()
     for name, path in _files_below(folder):
@@ -79,8 +84,9 @@ def checksum_if_readable(path: str) -> str:
 
 
 def inputs_of(item: Item) -> list[str]:
-    """Every file on the file system that an item reads: what is named, what lies beside it, and what GDAL reads for
-    it: the parts of a mosaic or a product. A folder stands for all files in it."""
+    """Every file on the file system that an item reads: what is named, what lies beside it, and
+    what GDAL reads for it: the parts of a mosaic or a product. A folder stands for all files in
+    it."""
     named = named_by(item)
     rasters = (path for path in item.inputs if path != item.weights)
     folders = tuple(os.path.join(p, "") for p in named if os.path.isdir(p))
@@ -105,7 +111,8 @@ def _read_for(path: str) -> Iterator[str]:
 
 
 def _paths_in(value: object, *, folders: bool) -> Iterator[str]:
-    """The files (and ``folders``) in a setting: ``FILE``, ``NAME=FILE`` and ``file:FILE``, one or several."""
+    """The files (and ``folders``) in a setting: ``FILE``, ``NAME=FILE`` and ``file:FILE``, one or
+    several."""
     if isinstance(value, str):
         bare = (value, value.partition("=")[2], value.removeprefix("file:"))
         places = dict.fromkeys(on_disk(text) for text in bare if text)
@@ -134,14 +141,22 @@ def with_sidecars(paths: Sequence[str]) -> list[str]:
     """Files and folders on the file system, with what lies beside files."""
     found: dict[str, None] = {}
     for text in paths:
-        beside = [text, *(text + e for e in SIDECARS), *(str(Path(text).with_suffix(e)) for e in SIDECARS[:1])]
-        found.update(dict.fromkeys(p for p in beside if os.path.isfile(p) or (p == text and os.path.isdir(p))))
+        beside = [
+            text,
+            *(text + e for e in SIDECARS),
+            *(str(Path(text).with_suffix(e)) for e in SIDECARS[:1]),
+        ]
+        found.update(
+            dict.fromkeys(
+                p for p in beside if os.path.isfile(p) or (p == text and os.path.isdir(p))
+            )
+        )
     return list(found)
 
 
 def output_files(output: str) -> list[str]:
-    """What an output is made of: a run folder's own files, a store's files and the folders of its arrays, or the file
-    and what lies beside."""
+    """What an output is made of: a run folder's own files, a store's files and the folders of its
+    arrays, or the file and what lies beside."""
     path = Path(output)
     if path.is_dir():
         return [str(p) for p in _parts(path)]
@@ -164,8 +179,8 @@ def claim_of(output: str) -> Path:
 
 
 def claim(output: str, scratch: Path) -> None:
-    """Write down the files of an output that is whole, before they take their place: if all ends suddenly then, the
-    next run knows them."""
+    """Write down the files of an output that is whole, before they take their place: if all ends
+    suddenly then, the next run knows them."""
     main, fingerprints = scratch / Path(output).name, []
     folder = main if main.is_dir() else scratch
     for file in _parts(folder):
@@ -185,35 +200,42 @@ def claimed(output: str) -> list[Fingerprint] | None:
 
 
 def unclaim(output: str) -> None:
-    """Take away what told of an output that the journal tells of. If that fails, the next run does it."""
+    """Take away what told of an output that the journal tells of. If that fails, the next run does
+    it."""
     with suppress(OSError):
         claim_of(output).unlink()
 
 
 def is_own(output: str, versions: Iterable[Sequence[Fingerprint]]) -> bool:
-    """Whether what stands at an output is what the batch wrote: one of the versions, as far as its files are there."""
+    """Whether what stands at an output is what the batch wrote: one of the versions, as far as its
+    files are there."""
     if not os.path.lexists(output):
         return True
     here = {os.path.basename(p): fingerprint(p, content=False) for p in output_files(output)}
     return any(_is_version(output, here, fingerprints) for fingerprints in versions)
 
 
-def _is_version(output: str, here: Mapping[str, Fingerprint], fingerprints: Sequence[Fingerprint]) -> bool:
-    """Files are compared by name, size and time, folders by those of all their files: the folder may have another
-    name now."""
+def _is_version(
+    output: str, here: Mapping[str, Fingerprint], fingerprints: Sequence[Fingerprint]
+) -> bool:
+    """Files are compared by name, size and time, folders by those of all their files: the folder
+    may have another name now."""
     there = {os.path.basename(m["path"]): m for m in fingerprints}
     shared = here.keys() & there.keys()
     needed = shared if os.path.isdir(output) else shared & {os.path.basename(output)}
     known = ("size", "mtime_ns", "listing")
-    return bool(needed) and all(here[n].get(key) == there[n].get(key) for n in shared for key in known)
+    return bool(needed) and all(
+        here[n].get(key) == there[n].get(key) for n in shared for key in known
+    )
 
 
 def unchanged(event: dict[str, Any], item: Item) -> bool:
-    """Whether an earlier ``done`` of an item still holds: same settings, same inputs, outputs as they were left.
+    """Whether an earlier ``done`` of an item still holds: same settings, same inputs, outputs as
+    they were left.
 
-    An input of another time is read: what counts is its content. Where scenes were left out, it is looked too whether
-    one of them may work now: a file that GDAL would read for it has come, or can be read by now.
-    """
+    An input of another time is read: what counts is its content. Where scenes were left out, it is
+    looked too whether one of them may work now: a file that GDAL would read for it has come, or can
+    be read by now."""
     if event.get("settings") != item.settings_hash:
         return False
     needed = inputs_of if event.get("left_out") else named_by
@@ -224,7 +246,10 @@ def unchanged(event: dict[str, Any], item: Item) -> bool:
 
 
 def _same_outputs(fingerprints: Sequence[Fingerprint]) -> bool:
-    return all(os.path.exists(m["path"]) and fingerprint(m["path"], content=False) == m for m in fingerprints)
+    return all(
+        os.path.exists(m["path"]) and fingerprint(m["path"], content=False) == m
+        for m in fingerprints
+    )
 
 
 def _same_inputs(fingerprints: Sequence[Fingerprint], needed: Iterable[str]) -> bool:
@@ -233,7 +258,8 @@ def _same_inputs(fingerprints: Sequence[Fingerprint], needed: Iterable[str]) -> 
 
 
 def _same_input(before: Fingerprint) -> bool:
-    """Whether a file has the content that it had; one that could not be read, whether it still cannot."""
+    """Whether a file has the content that it had; one that could not be read, whether it still
+    cannot."""
     path, now = before["path"], fingerprint(before["path"], content=False)
     if not before["sha256"]:
         return not os.access(path, os.R_OK) and all(before.get(key) == now[key] for key in now)

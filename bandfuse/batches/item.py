@@ -1,4 +1,5 @@
-"""Item: one item, done by whichever process. What comes back is small and says all that resuming needs."""
+"""Item: one item, done by whichever process. What comes back is small and says all that resuming
+needs."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class Allowance:
 
 
 def ticking(unwanted: Callable[[], bool]) -> Progress:
-    """The progress that shows nothing, and ends what goes on at its next step once that is unwanted."""
+    """The progress that shows nothing, and ends what goes on at its next step once that is
+    unwanted."""
 
     def tick(items: Iterable[T], total: int, label: str) -> Iterator[T]:
         for item in items:
@@ -62,7 +64,8 @@ def work_all(items: Sequence[Item], share: Allowance, progress: Progress = silen
 
 
 def work(item: Item, share: Allowance, progress: Progress = silent) -> Found:
-    """Do one item. Failures come back as results: ``reason`` in one line, and whether it may be ``transient``."""
+    """Do one item. Failures come back as results: ``reason`` in one line, and whether it may be
+    ``transient``."""
     started = time.perf_counter()
     try:
         Path(item.output).parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +96,9 @@ def _require_same(inputs: Sequence[Fingerprint]) -> None:
     for one in inputs:
         now = fingerprint(one["path"], content=False)
         if any(now[key] != one[key] for key in now):
-            raise InputError(f"{one['path']} was changed while it was read") from InterruptedError(one["path"])
+            raise InputError(f"{one['path']} was changed while it was read") from InterruptedError(
+                one["path"]
+            )
 
 
 def _failure(reason: str, started: float, *, transient: bool) -> Found:
@@ -110,9 +115,13 @@ def _train(item: Item, share: Allowance, progress: Progress) -> Found:
     scores = _mean(report.scores.holdout or report.scores.train)
     sums = {file.path: file.sha256 for file in report.inputs}
     return {
-        "scores": scores, "messages": messages, "device": report.device, "seed": report.seed, "sums": sums,
+        "scores": scores,
+        "messages": messages,
+        "device": report.device,
+        "seed": report.seed,
+        "sums": sums,
         "left_out": report.left_out,
-    }  # fmt: skip
+    }
 
 
 def _apply(item: Item, share: Allowance, progress: Progress) -> Found:
@@ -149,8 +158,12 @@ _TOOLS = {"train": _train, "train-apply": _train, "apply": _apply, "evaluate": _
 def _settings(item: Item, share: Allowance) -> dict[str, Any]:
     """What the tool is given. What the batch itself has left at the output is replaced."""
     given = {"threads": share.threads, "memory": share.memory}
-    return {**{k: v for k, v in given.items() if v is not None}, **item.values,
-            "output": item.output, "overwrite": item.own}  # fmt: skip
+    return {
+        **{k: v for k, v in given.items() if v is not None},
+        **item.values,
+        "output": item.output,
+        "overwrite": item.own,
+    }
 
 
 def _mean(scores: Scores) -> dict[str, float]:

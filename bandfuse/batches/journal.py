@@ -35,9 +35,10 @@ Event = dict[str, Any]
 class Journal:
     """The journal of one output folder. Only one process may have it open.
 
-    A line that a sudden end cut short is taken away; other damaged lines are skipped, and that is logged. ``before``:
-    the events of earlier runs, since the last ``fresh`` start; ``own``: by the key of an item, its output's files as
-    they were written, ever; several versions if it is not known which of them took its place.
+    A line that a sudden end cut short is taken away; other damaged lines are skipped, and that is
+    logged. ``before``: the events of earlier runs, since the last ``fresh`` start; ``own``: by the
+    key of an item, its output's files as they were written, ever; several versions if it is not
+    known which of them took its place.
 
     Raises
     ------
@@ -51,7 +52,9 @@ class Journal:
             self._file: IO[bytes] = path.open("a+b", buffering=0)
         except OSError as error:
             _let_go(self._lock)
-            raise OutputError(f"{path} cannot be written", got=error.strerror or str(error)) from error
+            raise OutputError(
+                f"{path} cannot be written", got=error.strerror or str(error)
+            ) from error
         self.own: dict[str, list[list[Fingerprint]]] = {}
         self._repair()
         if fresh:
@@ -66,7 +69,8 @@ class Journal:
         _let_go(self._lock)
 
     def _repair(self) -> None:
-        """End the last line if it is whole; else take it away. Say which other lines are damaged."""
+        """End the last line if it is whole; else take it away. Say which other lines are
+        damaged."""
         self._file.seek(0)
         content = self._file.read()
         last = content.rpartition(b"\n")[2]
@@ -81,9 +85,11 @@ class Journal:
         damaged = [str(number) for number, line in lines if line and _event(line) is None]
         if damaged:
             LOG.warning(
-                "%s: damaged lines are skipped: %s; what they told of is done again, with --overwrite",
-                self._path, shorten(damaged),
-            )  # fmt: skip
+                "%s: damaged lines are skipped: %s; what they told of is done again, with "
+                "--overwrite",
+                self._path,
+                shorten(damaged),
+            )
 
     def read(self) -> list[Event]:
         """All events that are whole, since the last fresh start."""
@@ -113,9 +119,10 @@ class Journal:
 
     def _unwritten(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self._path} cannot be written", got=error.strerror or str(error),
+            f"{self._path} cannot be written",
+            got=error.strerror or str(error),
             remedy="Correct that; the same command then goes on.",
-        )  # fmt: skip
+        )
 
 
 def _locked(folder: Path) -> FileLock:
@@ -151,7 +158,8 @@ def _let_go(lock: FileLock) -> None:
 
 
 def look_into(folder: Path) -> list[Event]:
-    """The events of a folder's journal since the last fresh start; a batch that writes to it is not disturbed."""
+    """The events of a folder's journal since the last fresh start; a batch that writes to it is not
+    disturbed."""
     path = folder / NAME
     return _since_fresh(list(_events(path.read_bytes()))) if path.is_file() else []
 
@@ -210,8 +218,11 @@ def _events(content: bytes) -> Iterator[Event]:
             yield event
 
 
-def own_of(events: Iterable[Event], own: dict[str, list[list[Fingerprint]]]) -> dict[str, list[list[Fingerprint]]]:
-    """Add to ``own`` the files that events tell of: those that are in place, and those that were about to be."""
+def own_of(
+    events: Iterable[Event], own: dict[str, list[list[Fingerprint]]]
+) -> dict[str, list[list[Fingerprint]]]:
+    """Add to ``own`` the files that events tell of: those that are in place, and those that were
+    about to be."""
     for event in events:
         if event["event"] == "done":
             own[str(event["item"])] = [event["outputs"]]

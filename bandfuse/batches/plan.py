@@ -28,11 +28,10 @@ FILES = ("journal.jsonl", ".journal.lock", "manifest.json", "batch.json", "batch
 class Item:
     """One piece of work.
 
-    ``key``: ``job`` for pooled scenes, else ``job/scene``. ``values``: settings of the tool, but for the output.
-    ``output``: a run folder or a file. ``needs``: the key of the item that makes the ``weights``. ``inputs``: files
-    that are named. ``own``: whatever will stand at the output is the
-    batch's.
-    """
+    ``key``: ``job`` for pooled scenes, else ``job/scene``. ``values``: settings of the tool, but
+    for the output. ``output``: a run folder or a file. ``needs``: the key of the item that makes
+    the ``weights``. ``inputs``: files that are named. ``own``: whatever will stand at the output is
+    the batch's."""
 
     key: str
     job: str
@@ -49,14 +48,19 @@ class Item:
     def settings_hash(self) -> str:
         """SHA-256 of what decides the results beside the inputs' content."""
         free = set(Running.model_fields)
-        told = {"kind": self.kind, "weights": self.weights, "output": self.output,
-                "values": {k: v for k, v in self.values.items() if k not in free}}  # fmt: skip
+        told = {
+            "kind": self.kind,
+            "weights": self.weights,
+            "output": self.output,
+            "values": {k: v for k, v in self.values.items() if k not in free},
+        }
         return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All items in an order in which each comes after what it needs; the folder that holds all outputs."""
+    """All items in an order in which each comes after what it needs; the folder that holds all
+    outputs."""
 
     folder: Path
     items: list[Item]
@@ -68,8 +72,8 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
 
     Raises
     ------
-    ConfigError, InputError : settings that do not fit, scenes that are not found, weights that no job makes.
-    """
+    ConfigError, InputError : settings that do not fit, scenes that are not found, weights that no
+        job makes."""
     output = (folder / config.output).resolve()
     scenes = members(config.scenes, folder, lines, _written(config, folder, output))
     made: dict[str, Item] = {}
@@ -78,22 +82,30 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
         place = lines.place(("jobs", number))
         for variant in _variants(job):
             if variant.name in jobs:
-                raise ConfigError(f"{place}: two jobs would be called {variant.name!r}", remedy="Rename one of them.")
+                raise ConfigError(
+                    f"{place}: two jobs would be called {variant.name!r}",
+                    remedy="Rename one of them.",
+                )
             source = _weights_of(variant, jobs, config, folder, place)
             items = list(_items(variant, config, scenes, folder, output, source, made, place))
             twice, times = Counter(item.output for item in items).most_common(1)[0]
             if times > 1:
-                raise ConfigError(f"{place}: job {variant.name!r} would write {Path(twice).name} twice")
+                raise ConfigError(
+                    f"{place}: job {variant.name!r} would write {Path(twice).name} twice"
+                )
             made |= {item.key: item for item in items}
             jobs[variant.name] = variant
     return Plan(output, list(made.values()), scenes)
 
 
 def _written(config: BatchConfig, folder: Path, output: Path) -> list[Path]:
-    """What the batch writes: its output; where that holds the batch file too, the jobs' folders and its own files."""
+    """What the batch writes: its output; where that holds the batch file too, the jobs' folders and
+    its own files."""
     if not folder.resolve().is_relative_to(output):
         return [output]
-    return [output / name for name in (*(v.name for job in config.jobs for v in _variants(job)), *FILES)]
+    return [
+        output / name for name in (*(v.name for job in config.jobs for v in _variants(job)), *FILES)
+    ]
 
 
 def _variants(job: Job) -> Iterator[Job]:
@@ -105,31 +117,49 @@ def _variants(job: Job) -> Iterator[Job]:
         chosen = dict(zip(job.matrix, values, strict=True))
         words = ",".join(f"{key}={value}" for key, value in chosen.items())
         name = "".join(c if c.isalnum() or c in "_.=,+-" else "_" for c in f"{job.name}.{words}")
-        yield job.model_copy(update={"name": name, "settings": {**job.settings, **chosen}, "matrix": {}})
+        yield job.model_copy(
+            update={"name": name, "settings": {**job.settings, **chosen}, "matrix": {}}
+        )
 
 
-def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: Path, place: str) -> str | None:
+def _weights_of(
+    job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: Path, place: str
+) -> str | None:
     """The earlier job or the file that a job takes its weights from."""
     trains = job.kind in ("train", "train-apply")
     if trains and job.weights is not None:
-        raise ConfigError(f"{place}: job {job.name!r} trains, and takes no weights", remedy="Leave weights out.")
+        raise ConfigError(
+            f"{place}: job {job.name!r} trains, and takes no weights", remedy="Leave weights out."
+        )
     if job.pool != "all" and not trains:
         raise ConfigError(
-            f"{place}: job {job.name!r}, pool does not apply with kind: {job.kind}", got=f"pool: {job.pool}",
-            expected="kind: train or train-apply", remedy="Leave pool out.",
-        )  # fmt: skip
+            f"{place}: job {job.name!r}, pool does not apply with kind: {job.kind}",
+            got=f"pool: {job.pool}",
+            expected="kind: train or train-apply",
+            remedy="Leave pool out.",
+        )
     if trains:
         return None
     if job.weights is None:
-        raise ConfigError(f"{place}: job {job.name!r} needs weights", expected="an earlier job's name, or a file")
+        raise ConfigError(
+            f"{place}: job {job.name!r} needs weights", expected="an earlier job's name, or a file"
+        )
     if job.weights in jobs:
         if jobs[job.weights].kind not in ("train", "train-apply"):
-            raise ConfigError(f"{place}: job {job.weights!r} makes no weights", expected="a job that trains")
+            raise ConfigError(
+                f"{place}: job {job.weights!r} makes no weights", expected="a job that trains"
+            )
         return job.weights
     later = [j.name for j in config.jobs]
     if job.weights in later:
         variants = [name for name in jobs if name.startswith(f"{job.weights}.")]
-        earlier = "has a matrix" if variants else "is this job itself" if job.weights == job.name else "comes later"
+        earlier = (
+            "has a matrix"
+            if variants
+            else "is this job itself"
+            if job.weights == job.name
+            else "comes later"
+        )
         raise ConfigError(
             f"{place}: job {job.name!r} needs {job.weights!r}, which {earlier}",
             expected=f"one of {shorten(variants)}" if variants else "an earlier job",
@@ -137,7 +167,8 @@ def _weights_of(job: Job, jobs: Mapping[str, Job], config: BatchConfig, folder: 
     path = folder / job.weights
     if not path.is_file():
         raise ConfigError(
-            f"{place}: weights {job.weights!r} are neither an earlier job nor a file", remedy=nearest(job.weights, jobs)
+            f"{place}: weights {job.weights!r} are neither an earlier job nor a file",
+            remedy=nearest(job.weights, jobs),
         )
     return str(path)
 
@@ -160,24 +191,37 @@ def _items(
         key = job.name if pooled else f"{job.name}/{scene}"
         needs = next((k for k in (source, f"{source}/{scene}") if k in made), None)
         weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
-        inputs = tuple(f for s in some for f in s.files) + ((weights,) if weights is not None and needs is None else ())
+        inputs = tuple(f for s in some for f in s.files) + (
+            (weights,) if weights is not None and needs is None else ()
+        )
         values = _values(job, config, some, folder, place, pooled=pooled)
         raster = f"{scene.replace('{', '_').replace('}', '_')}{ending_of(values.get('driver'))}"
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         yield Item(
-            key, job.name, job.kind, scene, values, str(base if pooled else base / ending), inputs, weights, needs
+            key,
+            job.name,
+            job.kind,
+            scene,
+            values,
+            str(base if pooled else base / ending),
+            inputs,
+            weights,
+            needs,
         )
 
 
 def _values(
     job: Job, config: BatchConfig, some: Sequence[Member], folder: Path, place: str, *, pooled: bool
 ) -> dict[str, Any]:
-    """The settings of one item: the job's before the scene's before the defaults; checked. Files are relative to
-    ``folder``. One broken scene does not end a pooled training, unless it is told to."""
+    """The settings of one item: the job's before the scene's before the defaults; checked. Files
+    are relative to ``folder``. One broken scene does not end a pooled training, unless it is told
+    to."""
     model = MODELS[job.kind]
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
     # A job that writes no rasters is none that the settings of all jobs mean by stac.
-    wanted = set(model.model_fields) - set(job.settings) - ({"stac"} if job.kind == "train" else set())
+    wanted = (
+        set(model.model_fields) - set(job.settings) - ({"stac"} if job.kind == "train" else set())
+    )
     given |= _agreed(config.defaults, some, wanted, job, place)
     given = rebased(given | job.settings, folder)
     if issubclass(model, TrainConfig):
@@ -189,7 +233,9 @@ def _values(
             resolve(checked)
     except ConfigError as error:
         what = f"{place}: job {job.name!r}, {error.what}"
-        raise ConfigError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+        raise ConfigError(
+            what, got=error.got, expected=error.expected, remedy=error.remedy
+        ) from error
     return checked.model_dump(mode="json", exclude_unset=True)
 
 
@@ -197,7 +243,9 @@ def _agreed(
     defaults: Mapping[str, Any], some: Sequence[Member], known: Set[str], job: Job, place: str
 ) -> dict[str, Any]:
     """The known ones of the scenes' settings over the defaults: the same for all of them."""
-    first, *others = [{k: v for k, v in {**defaults, **s.settings}.items() if k in known} for s in some]
+    first, *others = [
+        {k: v for k, v in {**defaults, **s.settings}.items() if k in known} for s in some
+    ]
     for scene, other in zip(some[1:], others, strict=True):
         key = next((k for k in (first | other) if first.get(k) != other.get(k)), None)
         if key is not None:
@@ -209,11 +257,15 @@ def _agreed(
     return first
 
 
-def _files(known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str) -> dict[str, Any]:
+def _files(
+    known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str
+) -> dict[str, Any]:
     """Scenes and what belongs to them, as settings."""
     found: dict[str, Any] = {"scenes": [s.path for s in some]}
     names = dict.fromkeys(name for s in some for name in s.source)
-    lacks = next((f"none of {n} for {s.path}" for s in some for n in names if n not in s.source), "")
+    lacks = next(
+        (f"none of {n} for {s.path}" for s in some for n in names if n not in s.source), ""
+    )
     if lacks:
         raise ConfigError(f"{place}: job {job.name!r} pools scenes of other sources", got=lacks)
     found["source"] = [f"{name}={s.source[name]}" for name in names for s in some]
@@ -222,10 +274,13 @@ def _files(known: Mapping[str, Any], some: Sequence[Member], job: Job, place: st
         if role in known and here and len(here) < len(some):
             lacking = next(s.path for s in some if role not in s.parts)
             raise ConfigError(
-                f"{place}: job {job.name!r} pools scenes with and without {role}", got=f"none of {lacking}"
+                f"{place}: job {job.name!r} pools scenes with and without {role}",
+                got=f"none of {lacking}",
             )
         if role in known and here:
             found[role] = here
     if job.kind == "evaluate" and "target" not in found:
-        raise ConfigError(f"{place}: job {job.name!r} needs a target", remedy="Give target: with the scenes.")
+        raise ConfigError(
+            f"{place}: job {job.name!r} needs a target", remedy="Give target: with the scenes."
+        )
     return {key: value for key, value in found.items() if value}

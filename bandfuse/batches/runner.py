@@ -1,4 +1,5 @@
-"""Runner: items in order of what they need. What is finished and unchanged is kept, failures stay apart."""
+"""Runner: items in order of what they need. What is finished and unchanged is kept, failures stay
+apart."""
 
 from __future__ import annotations
 
@@ -34,7 +35,13 @@ class BatchRun:
     """One run over a plan's items."""
 
     def __init__(
-        self, plan: Plan, executor: WorkExecutor, journal: Journal, watch: Watch = unwatched, *, overwrite: bool = False
+        self,
+        plan: Plan,
+        executor: WorkExecutor,
+        journal: Journal,
+        watch: Watch = unwatched,
+        *,
+        overwrite: bool = False,
     ) -> None:
         self._crew, self._journal, self._watch = executor, journal, watch
         self._done, self._overwrite = last_done(journal.before), overwrite
@@ -73,12 +80,19 @@ class BatchRun:
                     self._take_in()
             finally:
                 self._flush()
-            if fail_fast and any(row.state == "failed" for rows in self._rows.values() for row in rows):
+            if fail_fast and any(
+                row.state == "failed" for rows in self._rows.values() for row in rows
+            ):
                 self._stop()
 
     def rows(self) -> list[BatchItem]:
-        """The rows of all items in order of the plan, at any moment: what has not come to its end is skipped."""
-        return [row for item in self._items.values() for row in self._rows.get(item.key, [self._unfinished(item)])]
+        """The rows of all items in order of the plan, at any moment: what has not come to its end
+        is skipped."""
+        return [
+            row
+            for item in self._items.values()
+            for row in self._rows.get(item.key, [self._unfinished(item)])
+        ]
 
     def _unfinished(self, item: Item) -> BatchItem:
         """The row of an item in a run that was interrupted."""
@@ -95,7 +109,11 @@ class BatchRun:
             while self._ready and self._crew.takes(todo, self._ready):
                 item = self._ready.popleft()
                 before = self._done.get(item.key)
-                if before is not None and unchanged(before, item) and self._source_is_same(item, before):
+                if (
+                    before is not None
+                    and unchanged(before, item)
+                    and self._source_is_same(item, before)
+                ):
                     self._finish(item, "done", {**before, "kept": True})
                 else:
                     todo.append(item)
@@ -123,9 +141,13 @@ class BatchRun:
         return self._overwrite or is_own(item.output, self._journal.own.get(item.key, ()))
 
     def _take_claims(self, items: Iterable[Item]) -> None:
-        """Take into the journal what workers have left that ended suddenly, around the moment at which their outputs
-        took their place."""
-        found = {item.key: (item, fingerprints) for item in items if (fingerprints := claimed(item.output)) is not None}
+        """Take into the journal what workers have left that ended suddenly, around the moment at
+        which their outputs took their place."""
+        found = {
+            item.key: (item, fingerprints)
+            for item in items
+            if (fingerprints := claimed(item.output)) is not None
+        }
         for key, (_, fingerprints) in found.items():
             self._say({"event": "claimed", "item": key, "outputs": fingerprints})
         self._flush()
@@ -148,7 +170,11 @@ class BatchRun:
 
     def _judge(self, item: Item, found: Found) -> None:
         if "reason" not in found:
-            self._finish(item, "done", {**found, "settings": item.settings_hash, "weights": _sum_of(item.weights)})
+            self._finish(
+                item,
+                "done",
+                {**found, "settings": item.settings_hash, "weights": _sum_of(item.weights)},
+            )
         elif found["transient"] and self._tries[item.key] < TRIES:
             self._say({"event": "retry", "item": item.key, "reason": found["reason"]})
             self._ready.appendleft(item)
@@ -157,8 +183,8 @@ class BatchRun:
             self._finish(item, "failed", {"reason": found["reason"], "seconds": found["seconds"]})
 
     def _mourn(self, lost: list[Item], error: BaseException) -> None:
-        """Items were lost with who did them, and are tried again, one at a time. If a process of a pool died, all that
-        was running is lost with it."""
+        """Items were lost with who did them, and are tried again, one at a time. If a process of a
+        pool died, all that was running is lost with it."""
         reason = f"the cluster lost it: {error or type(error).__name__}".splitlines()[0][:200]
         if isinstance(error, BrokenProcessPool):
             reason = "its worker process died: out of memory, or ended by the system"
@@ -174,13 +200,21 @@ class BatchRun:
     def _finish(self, item: Item, state: str, found: Mapping[str, Any]) -> None:
         """Note the end of an item, and what follows for those that need it."""
         row = BatchItem(
-            job=item.job, scene=item.scene, state=state, reason=str(found.get("reason", "")),
-            seconds=float(found.get("seconds", 0.0)), outputs=[o["path"] for o in found.get("outputs", [])],
-            scores=dict(found.get("scores", {})), kept=bool(found.get("kept", False)),
+            job=item.job,
+            scene=item.scene,
+            state=state,
+            reason=str(found.get("reason", "")),
+            seconds=float(found.get("seconds", 0.0)),
+            outputs=[o["path"] for o in found.get("outputs", [])],
+            scores=dict(found.get("scores", {})),
+            kept=bool(found.get("kept", False)),
             messages=list(found.get("messages", [])),
-        )  # fmt: skip
+        )
         broken: dict[str, str] = found.get("left_out", {})
-        without = [BatchItem(job=item.job, scene=s, state="failed", reason=why) for s, why in broken.items()]
+        without = [
+            BatchItem(job=item.job, scene=s, state="failed", reason=why)
+            for s, why in broken.items()
+        ]
         self._rows[item.key] = [row, *without]
         kept = found.get("kept", False)
         self._say({"event": "kept" if kept else state, "item": item.key, **({} if kept else found)})
@@ -199,7 +233,12 @@ class BatchRun:
         for item in self._items.values():
             if item.key not in self._rows:
                 self._rows[item.key] = [
-                    BatchItem(job=item.job, scene=item.scene, state="skipped", reason="stopped after a failure")
+                    BatchItem(
+                        job=item.job,
+                        scene=item.scene,
+                        state="skipped",
+                        reason="stopped after a failure",
+                    )
                 ]
         self._ready.clear()
         self._alone.clear()

@@ -27,7 +27,8 @@ PARTS = ("target", "labels", "mask")
 
 @dataclass(frozen=True)
 class Member:
-    """One scene of a batch: its key, its file, what belongs to it by role, further sources, settings of its own."""
+    """One scene of a batch: its key, its file, what belongs to it by role, further sources,
+    settings of its own."""
 
     key: str
     path: str
@@ -41,9 +42,11 @@ class Member:
         return (self.path, *self.source.values(), *self.parts.values())
 
 
-def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Sequence[Path] = ()) -> list[Member]:
-    """The scenes of all rules, in order; the first rule that finds a file has it. What lies at or below ``written`` is
-    found only by its name.
+def members(
+    rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Sequence[Path] = ()
+) -> list[Member]:
+    """The scenes of all rules, in order; the first rule that finds a file has it. What lies at or
+    below ``written`` is found only by its name.
 
     Raises
     ------
@@ -56,7 +59,9 @@ def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Seq
         _require_any(rule, some, place)
         if not some:
             raise ConfigError(
-                f"{place}: no scene is found", got=_asked(rule), expected="at least one file outside the output"
+                f"{place}: no scene is found",
+                got=_asked(rule),
+                expected="at least one file outside the output",
             )
         for member in some:
             found.setdefault(str(Path(member.path).absolute()), member)
@@ -66,26 +71,40 @@ def members(rules: Sequence[SceneRule], folder: Path, lines: Lines, written: Seq
 def _require_any(rule: SceneRule, some: Sequence[Member], place: str) -> None:
     """Of what a template names, at least one scene has a file; others may fail on their own."""
     for role in PARTS:
-        text, paths = getattr(rule, role), [member.parts[role] for member in some if role in member.parts]
+        text, paths = (
+            getattr(rule, role),
+            [member.parts[role] for member in some if role in member.parts],
+        )
         seen = [p for p in paths if os.path.exists(p) or p.startswith("/vsi") or "://" in p]
         if text is not None and paths and not seen:
             raise ConfigError(
-                f"{place}: no scene has a {role}", got=f"{text}, such as {paths[0]}", expected="files that exist"
+                f"{place}: no scene has a {role}",
+                got=f"{text}, such as {paths[0]}",
+                expected="files that exist",
             )
 
 
 def _asked(rule: SceneRule) -> str:
-    given = rule.model_dump(include={"glob", "folder", "files", "table", "items"}, exclude_defaults=True)
-    return ", ".join(f"{key}: {value}" for key, value in given.items()) or "no glob, folder, files, table or items"
+    given = rule.model_dump(
+        include={"glob", "folder", "files", "table", "items"}, exclude_defaults=True
+    )
+    return (
+        ", ".join(f"{key}: {value}" for key, value in given.items())
+        or "no glob, folder, files, table or items"
+    )
 
 
-def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) -> Iterator[Member]:
+def _of_rule(
+    rule: SceneRule, folder: Path, place: str, written: Sequence[Path]
+) -> Iterator[Member]:
     """The scenes that one rule finds."""
     if rule.items is None and rule.asset != SceneRule.model_fields["asset"].default:
         raise ConfigError(
-            f"{place}: asset does not apply without items", got=f"asset: {rule.asset}", expected="items: FILE",
+            f"{place}: asset does not apply without items",
+            got=f"asset: {rule.asset}",
+            expected="items: FILE",
             remedy="Leave asset out.",
-        )  # fmt: skip
+        )
     for path, parts in _rows(rule, folder, place, written):
         name = Path(path).name
         if any(fnmatchcase(name, pattern) for pattern in rule.exclude):
@@ -94,7 +113,10 @@ def _of_rule(rule: SceneRule, folder: Path, place: str, written: Sequence[Path])
         words = _words(rule, name, place)
         given = {role: text for role in PARTS if (text := getattr(rule, role)) is not None}
         given |= {f"source {n}": text for n, text in rule.source.items()}
-        made = {what: _path(fill_template(text, path, what, words, folder), folder) for what, text in given.items()}
+        made = {
+            what: _path(fill_template(text, path, what, words, folder), folder)
+            for what, text in given.items()
+        }
         filled = {role: made[role] for role in PARTS if role in made}
         extra = {n: made[f"source {n}"] for n in rule.source}
         yield Member("", path, {**filled, **parts}, extra, rule.settings)
@@ -106,7 +128,8 @@ def _require_text(path: str, place: str) -> None:
         path.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{place}: the name {path!r} is not UTF-8", remedy="Rename it, or leave it out with exclude."
+            f"{place}: the name {path!r} is not UTF-8",
+            remedy="Rename it, or leave it out with exclude.",
         ) from error
 
 
@@ -117,10 +140,14 @@ def _words(rule: SceneRule, name: str, place: str) -> dict[str, str]:
     try:
         found = re.search(rule.match, name)
     except re.error as error:
-        raise ConfigError(f"{place}: match is not a regular expression", got=f"{rule.match!r}: {error}") from error
+        raise ConfigError(
+            f"{place}: match is not a regular expression", got=f"{rule.match!r}: {error}"
+        ) from error
     if found is None:
         raise ConfigError(
-            f"{place}: the name {name!r} does not match", expected=rule.match, remedy="Leave it out with exclude."
+            f"{place}: the name {name!r} does not match",
+            expected=rule.match,
+            remedy="Leave it out with exclude.",
         )
     return {key: value or "" for key, value in found.groupdict().items()}
 
@@ -151,8 +178,8 @@ def _is_below(path: Path, places: Sequence[Path]) -> bool:
 
 
 def _path(text: str, folder: Path) -> str:
-    """A path relative to a folder; GDAL's virtual files, subdatasets (``ZARR:"a.zarr":/b``) and URLs stay as they
-    are."""
+    """A path relative to a folder; GDAL's virtual files, subdatasets (``ZARR:"a.zarr":/b``) and
+    URLs stay as they are."""
     own = text.startswith("/vsi") or "://" in text or re.match(r'[A-Za-z][A-Za-z0-9_]+:"', text)
     return text if own else str(folder / text)
 
@@ -162,7 +189,9 @@ def _listed(folder: Path, place: str) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"{place}: {folder} is not a folder")
     sidecars = {".hdr", ".xml", ".ovr", ".msk", ".json", ".csv", ".txt"}
-    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix not in sidecars and p.name[0] != ".")
+    return sorted(
+        p for p in folder.iterdir() if p.is_file() and p.suffix not in sidecars and p.name[0] != "."
+    )
 
 
 def _text_of(path: Path) -> str:
@@ -181,9 +210,10 @@ def _of_table(path: Path) -> Iterator[Row]:
         row = dict(zip(columns, cells, strict=False))
         if len(cells) < len(columns) or any(cells[len(columns) :]) or not row["scene"].strip():
             raise InputError(
-                f"{path}, line {number}: a row that does not fit", got=",".join(cells),
+                f"{path}, line {number}: a row that does not fit",
+                got=",".join(cells),
                 expected=f"{','.join(columns)}, with a scene",
-            )  # fmt: skip
+            )
         parts = {role: _path(row[role], path.parent) for role in PARTS if row.get(role)}
         yield _path(row["scene"], path.parent), parts
 
@@ -194,7 +224,9 @@ def _records(path: Path) -> Iterator[list[str]]:
         for row in csv.reader(_text_of(path).splitlines()):
             yield [unguarded(cell) for cell in row]
     except csv.Error as error:
-        raise InputError(f"{path} is not a table", got=str(error), expected="CSV, a scene a line") from error
+        raise InputError(
+            f"{path} is not a table", got=str(error), expected="CSV, a scene a line"
+        ) from error
 
 
 def _of_items(path: Path, asset: str) -> Iterator[Row]:
@@ -209,12 +241,18 @@ def _of_items(path: Path, asset: str) -> Iterator[Row]:
             scene = hrefs.get(asset, named.get("scene"))
             if not scene:
                 raise InputError(
-                    f"a feature of {path} names no scene", got=shorten(named) or "nothing",
+                    f"a feature of {path} names no scene",
+                    got=shorten(named) or "nothing",
                     expected=f"an asset {asset!r} or a property scene",
-                )  # fmt: skip
-            yield _path(scene, path.parent), {r: _path(named[r], path.parent) for r in PARTS if r in named}
+                )
+            yield (
+                _path(scene, path.parent),
+                {r: _path(named[r], path.parent) for r in PARTS if r in named},
+            )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path} is not a GeoJSON or STAC collection of items", got=str(error)[:80]) from error
+        raise InputError(
+            f"{path} is not a GeoJSON or STAC collection of items", got=str(error)[:80]
+        ) from error
 
 
 def _named(found: list[Member]) -> list[Member]:
@@ -223,5 +261,9 @@ def _named(found: list[Member]) -> list[Member]:
     count = Counter(keys)
     twice = [m.path for m, key in zip(found, keys, strict=True) if count[key] > 1]
     if twice:
-        raise ConfigError("two scenes would have the same output", got=shorten(twice), remedy="Rename one of them.")
+        raise ConfigError(
+            "two scenes would have the same output",
+            got=shorten(twice),
+            remedy="Rename one of them.",
+        )
     return [replace(m, key=key) for m, key in zip(found, keys, strict=True)]

@@ -31,39 +31,61 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 class SceneRule(Config):
-    """Scenes, by one way of finding them, and what belongs to each. Paths are relative to the batch file."""
+    """Scenes, by one way of finding them, and what belongs to each. Paths are relative to the batch
+    file."""
 
     glob: str | None = Field(None, description="Pattern of files, ** for any folders: in/**/*.tif.")
     folder: str | None = Field(None, description="Every file in a folder.")
     files: Texts = Field(default_factory=list, description="Files by name.")
     table: str | None = Field(
-        None, description="CSV with a column scene, and if wanted target, labels, mask; relative to the table."
+        None,
+        description="CSV with a column scene, and if wanted target, labels, mask; relative to "
+        "the table.",
     )
     items: str | None = Field(
-        None, description="GeoJSON or STAC items: the file is the property scene, or the asset that `asset` names."
+        None,
+        description="GeoJSON or STAC items: the file is the property scene, or the asset that "
+        "`asset` names.",
     )
     asset: str = Field("data", description="Name of the STAC asset that is the scene.")
     exclude: Texts = Field(default_factory=list, description="Patterns of names that are left out.")
     match: str | None = Field(
-        None, description="Regular expression on the file's name; its named groups can stand in templates."
+        None,
+        description="Regular expression on the file's name; its named groups can stand in "
+        "templates.",
     )
     target: str | None = Field(None, description="Template of the target: {parent}/{stem}_t.tif.")
     labels: str | None = Field(None, description="Template of the labels.")
     mask: str | None = Field(None, description="Template of the mask.")
-    source: dict[str, str] = Field(default_factory=dict, description="Further sources: a name and its template.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="Settings for these scenes only.")
+    source: dict[str, str] = Field(
+        default_factory=dict, description="Further sources: a name and its template."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="Settings for these scenes only."
+    )
 
 
 class Job(Config):
     """One thing to do with the scenes."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=,+-]*$", description="Its folder in the output.")
-    kind: Kind = Field(description="train, apply, train-apply (a training that writes fused rasters) or evaluate.")
-    pool: Literal["all", "each"] = Field("all", description="train: one model of all scenes, or one per scene.")
-    weights: str | None = Field(None, description="apply, evaluate: the name of an earlier job, or a weights file.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="Settings for this job only.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=,+-]*$", description="Its folder in the output."
+    )
+    kind: Kind = Field(
+        description="train, apply, train-apply (a training that writes fused rasters) or evaluate."
+    )
+    pool: Literal["all", "each"] = Field(
+        "all", description="train: one model of all scenes, or one per scene."
+    )
+    weights: str | None = Field(
+        None, description="apply, evaluate: the name of an earlier job, or a weights file."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="Settings for this job only."
+    )
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
-        default_factory=dict, description="Settings to try: one job for every combination of the values."
+        default_factory=dict,
+        description="Settings to try: one job for every combination of the values.",
     )
 
 
@@ -71,12 +93,16 @@ class BatchConfig(Config):
     """A batch file."""
 
     version: Literal[1] = Field(description="Of the batch file's format.")
-    output: str = Field(min_length=1, description="Folder for everything that is written; made if it is not there.")
+    output: str = Field(
+        min_length=1, description="Folder for everything that is written; made if it is not there."
+    )
     environment: Texts = Field(
-        default_factory=list, description="Environment variables that may stand in texts as ${NAME}."
+        default_factory=list,
+        description="Environment variables that may stand in texts as ${NAME}.",
     )
     defaults: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of all jobs, by the names of the flags with _ for -."
+        default_factory=dict,
+        description="Settings of all jobs, by the names of the flags with _ for -.",
     )
     scenes: list[SceneRule] = Field(min_length=1, description="Where the scenes are.")
     jobs: list[Job] = Field(min_length=1, description="What to do, in this order.")
@@ -92,7 +118,8 @@ class BatchConfig(Config):
 
 
 def read_batch(path: str | Path, sets: Sequence[str] = ()) -> tuple[BatchConfig, Lines]:
-    """A batch file, with ``--set key=value`` in it (``defaults.ridge=0.1`` goes deeper), and the lines of its keys.
+    """A batch file, with ``--set key=value`` in it (``defaults.ridge=0.1`` goes deeper), and the
+    lines of its keys.
 
     Raises
     ------
@@ -115,7 +142,9 @@ def _put(content: dict[str, Any], keys: list[str], value: object) -> None:
     for key in keys[:-1]:
         content = content.setdefault(key, {})
         if not isinstance(content, dict):
-            raise ConfigError("--set cannot be applied", got=".".join(keys), expected="keys of mappings")
+            raise ConfigError(
+                "--set cannot be applied", got=".".join(keys), expected="keys of mappings"
+            )
     content[keys[-1]] = value
 
 
@@ -132,7 +161,8 @@ def _expanded(value: Any, known: object, lines: Lines, at: At = ()) -> Any:
         name = match[1]
         if not isinstance(known, list) or name not in known:
             raise ConfigError(
-                f"{lines.place(at)}: ${{{name}}} is not declared", remedy=f"Add environment: [{name}] to the file."
+                f"{lines.place(at)}: ${{{name}}} is not declared",
+                remedy=f"Add environment: [{name}] to the file.",
             )
         if name not in os.environ:
             raise ConfigError(f"{lines.place(at)}: ${{{name}}} is not set in the environment")
@@ -152,19 +182,25 @@ def _explained(error: ValidationError, lines: Lines) -> ConfigError:
     key = str(at[-1])
     if first["type"] == "extra_forbidden":
         model = _FIELDS.get(str(at[0]), BatchConfig) if len(at) > 1 else BatchConfig
-        return ConfigError(f"{lines.place(at)}: unknown key {key!r}", remedy=nearest(key, model.model_fields))
+        return ConfigError(
+            f"{lines.place(at)}: unknown key {key!r}", remedy=nearest(key, model.model_fields)
+        )
     if first["type"] == "missing":
         return ConfigError(f"{lines.place(at[:-1])}: key {key!r} is missing")
     what, expected = ".".join(map(str, at)), first["msg"]
     for words in ("Value error, ", "Input should be ", "List should have "):
         expected = expected.removeprefix(words)
-    return ConfigError(f"{lines.place(at)}: {what}", got=repr(first["input"])[:80], expected=expected)
+    return ConfigError(
+        f"{lines.place(at)}: {what}", got=repr(first["input"])[:80], expected=expected
+    )
 
 
 def _check_defaults(config: BatchConfig, lines: Lines) -> None:
     """Keys of defaults and settings are settings of some command."""
     every = sorted({name for model in MODELS.values() for name in model.model_fields} - OWN)
-    places: list[tuple[At, Mapping[str, Any], list[str]]] = [(("defaults",), config.defaults, every)]
+    places: list[tuple[At, Mapping[str, Any], list[str]]] = [
+        (("defaults",), config.defaults, every)
+    ]
     for i, rule in enumerate(config.scenes):
         places.append((("scenes", i, "settings"), rule.settings, every))
     for i, job in enumerate(config.jobs):
@@ -174,11 +210,14 @@ def _check_defaults(config: BatchConfig, lines: Lines) -> None:
     for at, given, known in places:
         for key in given:
             if key not in known:
-                raise ConfigError(f"{lines.place((*at, key))}: unknown key {key!r}", remedy=nearest(key, known))
+                raise ConfigError(
+                    f"{lines.place((*at, key))}: unknown key {key!r}", remedy=nearest(key, known)
+                )
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a batch file, with the settings of every kind of job where they may stand."""
+    """The JSON schema of a batch file, with the settings of every kind of job where they may
+    stand."""
     found = BatchConfig.model_json_schema()
     settings: dict[str, Any] = {}
     for model in MODELS.values():
@@ -202,5 +241,7 @@ def require_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"output {path} cannot be made", got=error.strerror or str(error)) from error
+        raise InputError(
+            f"output {path} cannot be made", got=error.strerror or str(error)
+        ) from error
     return path

@@ -1,4 +1,5 @@
-"""Summary: batch.json, batch.csv and batch.html. One row per item, and how far the scenes' weights lie apart."""
+"""Summary: batch.json, batch.csv and batch.html. One row per item, and how far the scenes' weights
+lie apart."""
 
 from __future__ import annotations
 
@@ -40,18 +41,22 @@ def with_drift(items: Sequence[BatchItem]) -> list[BatchItem]:
         file = next((o for o in item.outputs if Path(o).name == RUN_FILE), None)
         if item.state == "done" and item.scene and file is not None:
             matrices.setdefault(item.job, {})[item.scene] = load(file).common.matrix
-    drifts = {(job, scene): d for job, found in matrices.items() for scene, d in drift(found).items()}
+    drifts = {
+        (job, scene): d for job, found in matrices.items() for scene, d in drift(found).items()
+    }
     return [item.model_copy(update={"drift": drifts.get((item.job, item.scene))}) for item in items]
 
 
 def drift(found: dict[str, Floats]) -> dict[str, float]:
-    """``‖W − M‖ / ‖M‖`` (Frobenius) of every (K, B) matrix, M the median of all; nothing for one, or where shapes
-    differ."""
+    """``‖W − M‖ / ‖M‖`` (Frobenius) of every (K, B) matrix, M the median of all; nothing for one,
+    or where shapes differ."""
     if len(found) < 2 or len({w.shape for w in found.values()}) > 1:
         return {}
     middle = np.median(list(found.values()), axis=0)
     size = float(np.linalg.norm(middle))
-    return {key: float(np.linalg.norm(w - middle)) / size for key, w in found.items()} if size else {}
+    return (
+        {key: float(np.linalg.norm(w - middle)) / size for key, w in found.items()} if size else {}
+    )
 
 
 def write_summary(result: BatchResult, folder: Path, *, pictures: int = PICTURES) -> None:
@@ -72,7 +77,9 @@ def as_csv(items: Iterable[BatchItem]) -> str:
     names = _score_names(rows)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["job", "scene", "state", "kept", "reason", "doubt", "seconds", *names, "drift", "outputs"])
+    writer.writerow(
+        ["job", "scene", "state", "kept", "reason", "doubt", "seconds", *names, "drift", "outputs"]
+    )
     for item in rows:
         scores = [item.scores.get(name, "") for name in names]
         last = ["" if item.drift is None else item.drift, guarded(" ".join(item.outputs))]
@@ -88,8 +95,12 @@ def _score_names(items: Iterable[BatchItem]) -> list[str]:
 
 def as_html(result: BatchResult, folder: Path, *, pictures: int = PICTURES) -> str:
     """The page: self-contained, all text escaped, links relative to the folder."""
-    template = resources.files("bandfuse.batches").joinpath("batch.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = (
+        resources.files("bandfuse.batches").joinpath("batch.html.j2").read_text(encoding="utf-8")
+    )
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     names = _score_names(result.items)
     left = pictures
     rows = []
@@ -111,29 +122,43 @@ def as_html(result: BatchResult, folder: Path, *, pictures: int = PICTURES) -> s
             }
         )
     return environment.from_string(template).render(
-        result=result, rows=rows, names=names, jobs=job_rows(result.items, names), faults=fault_rows(result.items)
+        result=result,
+        rows=rows,
+        names=names,
+        jobs=job_rows(result.items, names),
+        faults=fault_rows(result.items),
     )
 
 
 def job_rows(items: Sequence[BatchItem], names: Sequence[str]) -> list[dict[str, Any]]:
-    """One row per job: how many items are done and not, the median of each score over its scenes, and the scene with
-    the least of the first score."""
+    """One row per job: how many items are done and not, the median of each score over its scenes,
+    and the scene with the least of the first score."""
     found = []
     for job in dict.fromkeys(item.job for item in items):
         mine = [item for item in items if item.job == job]
-        known = {name: [item.scores[name] for item in mine if name in item.scores] for name in names}
+        known = {
+            name: [item.scores[name] for item in mine if name in item.scores] for name in names
+        }
         scored = [item for item in mine if item.scene and names and names[0] in item.scores]
-        found.append({
-            "job": job, "done": sum(item.state == "done" for item in mine),
-            "not_done": sum(item.state != "done" for item in mine),
-            "medians": [float(np.median(known[name])) if known[name] else None for name in names],
-            "least": min(scored, key=lambda item: item.scores[names[0]]).scene if len(scored) > 1 else "",
-        })  # fmt: skip
+        found.append(
+            {
+                "job": job,
+                "done": sum(item.state == "done" for item in mine),
+                "not_done": sum(item.state != "done" for item in mine),
+                "medians": [
+                    float(np.median(known[name])) if known[name] else None for name in names
+                ],
+                "least": min(scored, key=lambda item: item.scores[names[0]]).scene
+                if len(scored) > 1
+                else "",
+            }
+        )
     return found
 
 
 def fault_rows(items: Iterable[BatchItem]) -> list[dict[str, str]]:
-    """What did not come to its end: one row per scene and reason, with all the jobs that it cost."""
+    """What did not come to its end: one row per scene and reason, with all the jobs that it
+    cost."""
     jobs: dict[tuple[str, str, str], list[str]] = {}
     for item in items:
         if item.state != "done":

@@ -1,4 +1,5 @@
-"""Workers: who does the work: this process or several; a Dask cluster is one too. All give futures."""
+"""Workers: who does the work: this process or several; a Dask cluster is one too. All give
+futures."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait as wait_for
@@ -30,7 +38,8 @@ ASKED, WAIT = 20, 0.5
 """How often a worker is asked to end, and how many seconds it is waited for each time."""
 
 LOOK = 0.5
-"""Seconds of waiting, after which it is looked whether all has ended, or who does the work is lost."""
+"""Seconds of waiting, after which it is looked whether all has ended, or who does the work is
+lost."""
 
 LEFT_TO_PARENT = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 """Signals that the terminal sends to all processes at once. The parent ends its workers itself."""
@@ -57,12 +66,11 @@ def _well() -> None:
 class WorkExecutor:
     """Who does the items.
 
-    ``slots``: bundles of items that may be given out at once; ``share``: what each may take; ``renew``
-    makes the executor again when its processes died. ``bundle``: most items of a bundle. ``spread``: has
-    parts of big items done; these are seen to by ``near``, one at a time, until all is ``stopped``.
-    ``work``: does a bundle. ``check``: raises once nobody will do any more; ``leave``: tells others that
-    what they do is not wanted any more.
-    """
+    ``slots``: bundles of items that may be given out at once; ``share``: what each may take;
+    ``renew`` makes the executor again when its processes died. ``bundle``: most items of a bundle.
+    ``spread``: has parts of big items done; these are seen to by ``near``, one at a time, until all
+    is ``stopped``. ``work``: does a bundle. ``check``: raises once nobody will do any more;
+    ``leave``: tells others that what they do is not wanted any more."""
 
     slots: int
     share: Allowance
@@ -71,14 +79,16 @@ class WorkExecutor:
     bundle: int = 1
     spread: Spread | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
-    near: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item"))
+    near: Executor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="bandfuse-item")
+    )
     work: Callable[[Sequence[Item], Allowance], list[Found]] = work_all
     check: Callable[[], None] = _well
     leave: Callable[[], None] = _well
 
     def takes(self, bundle: Sequence[Item], ready: Sequence[Item]) -> bool:
-        """Whether the first that is ready is to go with a bundle: any goes alone, small ones together as long as
-        enough is left to keep all slots busy."""
+        """Whether the first that is ready is to go with a bundle: any goes alone, small ones
+        together as long as enough is left to keep all slots busy."""
         if not bundle:
             return True
         enough = min(self.bundle, 1 + (len(bundle) + len(ready)) // (2 * self.slots))
@@ -88,11 +98,14 @@ class WorkExecutor:
         """Have items done: a big one here, its passes in parts by a cluster's workers."""
         if self.spread is not None and is_big(items[0]):
             progress = ticking(self.stopped.is_set)
-            return self.near.submit(work_all, items, replace(self.share, spread=self.spread), progress)
+            return self.near.submit(
+                work_all, items, replace(self.share, spread=self.spread), progress
+            )
         return self.executor.submit(self.work, items, self.share)
 
     def wait(self, futures: Collection[Future[list[Found]]]) -> list[Future[list[Found]]]:
-        """Those that are done by now, one at least; what came to its end stands before what was lost.
+        """Those that are done by now, one at least; what came to its end stands before what was
+        lost.
 
         Raises
         ------
@@ -136,7 +149,9 @@ def share_of(workers: int, threads: int | None, memory: int | None) -> Allowance
 
 
 @contextmanager
-def local(workers: int, threads: int | None = None, memory: int | None = None) -> Iterator[WorkExecutor]:
+def local(
+    workers: int, threads: int | None = None, memory: int | None = None
+) -> Iterator[WorkExecutor]:
     """This process alone, or so many others."""
     share, others = share_of(workers, threads, memory), set(multiprocessing.active_children())
     if workers == 1:
@@ -144,7 +159,9 @@ def local(workers: int, threads: int | None = None, memory: int | None = None) -
         return
 
     def made() -> Executor:
-        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+        return ProcessPoolExecutor(
+            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+        )
 
     executor = WorkExecutor(workers, share, made(), made)
     finished = False
@@ -170,13 +187,15 @@ def _end(processes: Iterable[BaseProcess]) -> None:
 
 
 def _begin() -> None:
-    """In a new worker: Ctrl-C and a closed terminal are the parent's business, being ended cleans up, and no worker
-    outlives its parent."""
+    """In a new worker: Ctrl-C and a closed terminal are the parent's business, being ended cleans
+    up, and no worker outlives its parent."""
     for number in LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # Where Python takes no exception, such as while it clears away, the parent asks again.
-    sys.unraisablehook = lambda found: None if found.exc_type is SystemExit else sys.__unraisablehook__(found)
+    sys.unraisablehook = lambda found: (
+        None if found.exc_type is SystemExit else sys.__unraisablehook__(found)
+    )
     log_latin()
     parent = multiprocessing.parent_process()
     if parent is not None:

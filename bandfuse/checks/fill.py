@@ -24,17 +24,17 @@ HALF = 0.5
 """A training stops where at least this share of the pixels is fill that is not declared."""
 
 FEW = 3
-"""So many bands must be zero together for that to be fill without doubt; of values, so many are named one by one."""
+"""So many bands must be zero together for that to be fill without doubt; of values, so many are
+named one by one."""
 
 
 @dataclass(frozen=True)
 class Standing:
     """Values that stand out at the ends of bands.
 
-    ``code``: undeclared-fill, zeros or saturated-bands, as ``check`` names them. ``values``: by band, from 0, as text
-    that reads back to the stored number. ``share``: the largest of the pixels of a band. ``sure``: it is no data
-    without doubt.
-    """
+    ``code``: undeclared-fill, zeros or saturated-bands, as ``check`` names them. ``values``: by
+    band, from 0, as text that reads back to the stored number. ``share``: the largest of the pixels
+    of a band. ``sure``: it is no data without doubt."""
 
     code: str
     message: str
@@ -52,8 +52,8 @@ WORDS = {
 
 
 def standing(look: PixelLook) -> Iterator[Standing]:
-    """Values that stand out at the ends of the bands: fill values, zeros, saturation. Fractions of land cover are often
-    0 or 1, and are left alone."""
+    """Values that stand out at the ends of the bands: fill values, zeros, saturation. Fractions of
+    land cover are often 0 or 1, and are left alone."""
     if is_fractions(look):
         return
     values: dict[tuple[str, str], list[Spike]] = {}
@@ -62,14 +62,23 @@ def standing(look: PixelLook) -> Iterator[Standing]:
     empty = _empty(look) if any(code == "zeros" for code, _ in values) else 0.0
     if empty > LEAST:
         values = {key: spikes for key, spikes in values.items() if key[0] != "zeros"}
-        alive = [i for i in range(len(look.raster.bands)) if i not in look.dead and look.raster.bands.good[i]]
+        alive = [
+            i
+            for i in range(len(look.raster.bands))
+            if i not in look.dead and look.raster.bands.good[i]
+        ]
         yield Standing(
             "undeclared-fill",
-            f"{100 * empty:.1f} % of the pixels looked at are 0 in all bands: a fill value that is not declared?",
-            dict.fromkeys(alive, "0"), empty, len(alive) >= FEW,
-        )  # fmt: skip
+            f"{100 * empty:.1f} % of the pixels looked at are 0 in all bands: a fill value that "
+            "is not declared?",
+            dict.fromkeys(alive, "0"),
+            empty,
+            len(alive) >= FEW,
+        )
     for code in WORDS:
-        yield from _of_code(code, {text: spikes for (c, text), spikes in values.items() if c == code})
+        yield from _of_code(
+            code, {text: spikes for (c, text), spikes in values.items() if c == code}
+        )
 
 
 def _code(spike: Spike) -> str:
@@ -81,16 +90,31 @@ def _code(spike: Spike) -> str:
 def _of_code(code: str, values: dict[str, list[Spike]]) -> Iterator[Standing]:
     """One for each value; one for all where every band has its own."""
     together = [p for spikes in values.values() for p in spikes]
-    if code == "undeclared-fill" and len(values) > FEW and len({p.band for p in together}) == len(together):
-        named = f"{shorten(values, FEW)} in {_share(together)} of the pixels looked at of {named_bands(together)} stand"
-        said = f"{named} apart from all other values: fill values that are not declared, one per band?"
+    if (
+        code == "undeclared-fill"
+        and len(values) > FEW
+        and len({p.band for p in together}) == len(together)
+    ):
+        named = (
+            f"{shorten(values, FEW)} in {_share(together)} of the pixels looked at of "
+            f"{named_bands(together)} stand"
+        )
+        said = (
+            f"{named} apart from all other values: fill values that are not declared, one per band?"
+        )
         yield Standing(
-            code, said, {p.band: text for text, spikes in values.items() for p in spikes},
-            max(p.share for p in together), any(p.apart > HALF for p in together),
-        )  # fmt: skip
+            code,
+            said,
+            {p.band: text for text, spikes in values.items() for p in spikes},
+            max(p.share for p in together),
+            any(p.apart > HALF for p in together),
+        )
         return
     for text, spikes in values.items():
-        said = f"{text} in {_share(spikes)} of the pixels looked at of {named_bands(spikes)} {WORDS[code]}"
+        said = (
+            f"{text} in {_share(spikes)} of the pixels looked at of {named_bands(spikes)} "
+            f"{WORDS[code]}"
+        )
         share, sure = max(p.share for p in spikes), any(p.apart > HALF for p in spikes)
         yield Standing(code, said, {p.band: text for p in spikes}, share, sure)
 
@@ -109,7 +133,9 @@ def named_bands(spikes: Iterable[Spike]) -> str:
 def named(positions: Iterable[int]) -> str:
     """Bands by their numbers: band 4; 5 bands (1-4, 7)."""
     every = list(positions)
-    return f"band {int(every[0]) + 1}" if len(every) == 1 else f"{len(every)} bands ({numbers(every)})"
+    return (
+        f"band {int(every[0]) + 1}" if len(every) == 1 else f"{len(every)} bands ({numbers(every)})"
+    )
 
 
 def numbers(positions: Iterable[int]) -> str:
@@ -133,10 +159,16 @@ def text_of(raster: Raster, spike: Spike) -> str:
 
 
 def _empty(look: PixelLook) -> float:
-    """The share of pixels, of those that are not missing, that are zero in every band that holds data."""
-    alive = [i for i in range(len(look.raster.bands)) if i not in look.dead and look.raster.bands.good[i]]
+    """The share of pixels, of those that are not missing, that are zero in every band that holds
+    data."""
+    alive = [
+        i for i in range(len(look.raster.bands)) if i not in look.dead and look.raster.bands.good[i]
+    ]
     there = [~p.missing[alive].all(axis=0) for p in look.parts]
-    empty = sum(int(((p.stored[alive] == 0).all(axis=0) & t).sum()) for p, t in zip(look.parts, there, strict=True))
+    empty = sum(
+        int(((p.stored[alive] == 0).all(axis=0) & t).sum())
+        for p, t in zip(look.parts, there, strict=True)
+    )
     return empty / max(1, sum(int(t.sum()) for t in there))
 
 
@@ -149,7 +181,9 @@ def is_fractions(look: PixelLook) -> bool:
     return all(low >= -1e-3 and high <= 1 + 1e-3 for low, high in ends)
 
 
-def fill_messages(scene: Scene, nodata: Sequence[str], seed: int = 0, *, stop: bool = False) -> list[str]:
+def fill_messages(
+    scene: Scene, nodata: Sequence[str], seed: int = 0, *, stop: bool = False
+) -> list[str]:
     """What a user should know of undeclared fill in a scene, from a look at a few parts of it.
 
     Parameters
@@ -162,28 +196,42 @@ def fill_messages(scene: Scene, nodata: Sequence[str], seed: int = 0, *, stop: b
     InputError : it is.
     """
     several = len(scene.rasters) > 1
-    named_rasters = [(r.bands.sources[0] if several else "", r) for r in scene.rasters if len(r.bands)]
+    named_rasters = [
+        (r.bands.sources[0] if several else "", r) for r in scene.rasters if len(r.bands)
+    ]
     found: list[str] = []
     with _counting(scene) as (unseen, read):
-        for name, raster in [*named_rasters, *([] if scene.target is None else [(TARGET, scene.target)])]:
+        for name, raster in [
+            *named_rasters,
+            *([] if scene.target is None else [(TARGET, scene.target)]),
+        ]:
             prefix = f"{name}=" if name else ""
             if f"{prefix}none" in ("".join(text.split()).lower() for text in nodata):
                 continue
             own = read if raster is scene.target else None
-            look = look_at_pixels(raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen, read=own)
-            found += [_told(raster, prefix, one, stop=stop and _is_whole(scene)) for one in _undeclared(look)]
+            look = look_at_pixels(
+                raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen, read=own
+            )
+            found += [
+                _told(raster, prefix, one, stop=stop and _is_whole(scene))
+                for one in _undeclared(look)
+            ]
     return found
 
 
 def _is_whole(scene: Scene) -> bool:
     """Whether the look knows which pixels count."""
-    return scene.labels is None and (scene.common is None or (scene.where is None and scene.target is None))
+    return scene.labels is None and (
+        scene.common is None or (scene.where is None and scene.target is None)
+    )
 
 
 def _undeclared(look: PixelLook) -> Iterator[Standing]:
     """The undeclared fill of the bands that are not flagged."""
     for one in standing(look):
-        if one.code == "undeclared-fill" and any(look.raster.bands.good[band] for band in one.values):
+        if one.code == "undeclared-fill" and any(
+            look.raster.bands.good[band] for band in one.values
+        ):
             yield one
 
 
@@ -191,14 +239,27 @@ def _told(raster: Raster, prefix: str, one: Standing, *, stop: bool) -> str:
     """The message about one; an error where there is too much of it."""
     distinct = list(dict.fromkeys(one.values.values()))
     every = len(one.values) == len(raster.bands)
-    values = distinct[0] if len(distinct) == 1 else ",".join(one.values[b] for b in sorted(one.values))
+    values = (
+        distinct[0] if len(distinct) == 1 else ",".join(one.values[b] for b in sorted(one.values))
+    )
     if len(distinct) > 1 and not every:
         values = "V1,V2,… (one value per band, none for bands without)"
-    remedy = f"If it means missing: --nodata {prefix}{values}; if it is data: --nodata {prefix}none."
+    remedy = (
+        f"If it means missing: --nodata {prefix}{values}; if it is data: --nodata {prefix}none."
+    )
     name = Path(raster.path).name
-    if stop and one.sure and one.share >= HALF and not (prefix == f"{TARGET}=" and distinct == ["0"]):
-        raise InputError(f"half or more of {name} may be no data", got=one.message.rstrip("?"),
-                         expected="a declared nodata value", remedy=remedy)  # fmt: skip
+    if (
+        stop
+        and one.sure
+        and one.share >= HALF
+        and not (prefix == f"{TARGET}=" and distinct == ["0"])
+    ):
+        raise InputError(
+            f"half or more of {name} may be no data",
+            got=one.message.rstrip("?"),
+            expected="a declared nodata value",
+            remedy=remedy,
+        )
     return f"{name}: {one.message} {remedy.rstrip('.')}"
 
 
@@ -217,10 +278,16 @@ def _counting(scene: Scene) -> Iterator[tuple[Unseen | None, Read | None]]:
 
         @cache
         def unseen(window: Window) -> NDArray[np.bool_]:
-            out = np.zeros((window.rows, window.cols), dtype=bool) if where is None else where.outside(window)
+            out = (
+                np.zeros((window.rows, window.cols), dtype=bool)
+                if where is None
+                else where.outside(window)
+            )
             if chosen and not out.all():
                 cell = read(window).cell(slice(0, window.rows), slice(0, window.cols))
-                lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(cell.values())).reshape(out.shape)
+                lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(cell.values())).reshape(
+                    out.shape
+                )
                 return out | lost
             return out
 

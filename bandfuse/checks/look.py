@@ -1,4 +1,5 @@
-"""Look: a bounded look at the pixels of a raster, as they are stored, and what it tells of its bands."""
+"""Look: a bounded look at the pixels of a raster, as they are stored, and what it tells of its
+bands."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ SIDE = 64
 """Rows and columns of the parts that are looked at."""
 
 MOST_PARTS = 16
-"""So many parts are looked at, chosen by the seed; fewer where they hold more than :data:`MOST_BYTES`."""
+"""So many parts are looked at, chosen by the seed; fewer where they hold more than
+:data:`MOST_BYTES`."""
 
 MOST_BYTES = 64 * 2**20
 
@@ -29,7 +31,8 @@ MOST_TRIES = 256
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One part: (B, rows, cols) as stored, and where values are missing for reasons that the file declares."""
+    """One part: (B, rows, cols) as stored, and where values are missing for reasons that the file
+    declares."""
 
     stored: np.ndarray
     missing: NDArray[np.bool_]
@@ -39,9 +42,8 @@ class Part:
 class Spike:
     """A value at the end of a band that far more pixels hold than hold its neighbours.
 
-    ``share`` of the band's pixels that are not missing. ``apart``: how far the next value is away, in widths of the
-    rest of the band (between its 1st and 99th percentile).
-    """
+    ``share`` of the band's pixels that are not missing. ``apart``: how far the next value is away,
+    in widths of the rest of the band (between its 1st and 99th percentile)."""
 
     band: int
     value: float
@@ -88,7 +90,8 @@ class PixelLook:
 
     @cached_property
     def spikes(self) -> list[Spike]:
-        """Values at the ends of the bands that stand out; of dead bands such that no measurement can be."""
+        """Values at the ends of the bands that stand out; of dead bands such that no measurement
+        can be."""
         every = [s for band in range(len(self.raster.bands)) for s in self._ends(band)]
         return [s for s in every if s.band not in self.dead or abs(s.value) > HUGE]
 
@@ -98,7 +101,9 @@ class PixelLook:
 
     def _ends(self, band: int) -> Iterator[Spike]:
         every = self.valid(band)
-        if not len(every) or not any(_may_stand_out(every, end) for end in (every.min(), every.max())):
+        if not len(every) or not any(
+            _may_stand_out(every, end) for end in (every.min(), every.max())
+        ):
             return
         values, counts = np.unique(every, return_counts=True)
         total = int(counts.sum())
@@ -119,8 +124,9 @@ class PixelLook:
 
     @cached_property
     def unevenness(self) -> Floats:
-        """(B,) how much rougher the means of columns are than those of rows, over square parts without missing values:
-        the ratio of the variances of their second differences, median over the parts. NaN where it cannot be told."""
+        """(B,) how much rougher the means of columns are than those of rows, over square parts
+        without missing values: the ratio of the variances of their second differences, median over
+        the parts. NaN where it cannot be told."""
         n = len(self.raster.bands)
         found = []
         for part in self.parts:
@@ -145,7 +151,8 @@ FEW_VALUES = 16
 """A band of fewer distinct values holds classes."""
 
 SPIKE, LEAST = 10.0, 0.002
-"""A value stands out that is so many times as frequent as its neighbours and has such a share of the pixels."""
+"""A value stands out that is so many times as frequent as its neighbours and has such a share of
+the pixels."""
 
 APART = 0.5
 """A value stands apart that is so many widths of the band away from the next one."""
@@ -153,14 +160,31 @@ APART = 0.5
 HUGE = 1e30
 """No measurement is as large."""
 
-KNOWN_FILLS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, -32768.0, -32767.0, 32767.0, 65535.0, 255.0, 1e20, -1e20,
-               -1e6, 9999.0, 65534.0, -2147483648.0)  # fmt: skip
+KNOWN_FILLS = (
+    -1.0,
+    -9.0,
+    -99.0,
+    -999.0,
+    -9999.0,
+    -99999.0,
+    -32768.0,
+    -32767.0,
+    32767.0,
+    65535.0,
+    255.0,
+    1e20,
+    -1e20,
+    -1e6,
+    9999.0,
+    65534.0,
+    -2147483648.0,
+)
 """Values that files use where they have none."""
 
 
 def _may_stand_out(values: np.ndarray, end: np.generic) -> bool:
-    """Whether the least or greatest value is frequent enough, or one that files use for nothing; to spare the sorting
-    of all others."""
+    """Whether the least or greatest value is frequent enough, or one that files use for nothing; to
+    spare the sorting of all others."""
     return bool((values == end).sum() >= LEAST * len(values)) or _is_known(float(end))
 
 
@@ -175,9 +199,11 @@ Unseen = Callable[[Window], NDArray[np.bool_]]
 """(rows, cols) of a window: pixels that do not count."""
 
 
-def _counting(tiles: Tiles, seed: int, unseen: Unseen | None) -> Iterator[tuple[Window, NDArray[np.bool_] | None]]:
-    """Windows in an order drawn by the seed, each with its pixels that do not count. A window without any that counts
-    is passed over."""
+def _counting(
+    tiles: Tiles, seed: int, unseen: Unseen | None
+) -> Iterator[tuple[Window, NDArray[np.bool_] | None]]:
+    """Windows in an order drawn by the seed, each with its pixels that do not count. A window
+    without any that counts is passed over."""
     if unseen is None:
         yield from ((tiles[i], None) for i in at_random(len(tiles), seed))
         return
@@ -200,7 +226,8 @@ def look_at_pixels(
 
     Parameters
     ----------
-    parts, most_bytes : at most so many parts, and so much at once. unseen : pixels of a window that do not count.
+    parts, most_bytes : at most so many parts, and so much at once. unseen : pixels of a window that
+        do not count.
     read : gives the pixels of a window; by default they are read from the raster.
 
     Raises

@@ -26,8 +26,11 @@ def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
         yield finding("crs-differ", f"the scene is in {a.crs_name}, the target in {b.crs_name}")
         return
     if (a.crs is None) != (b.crs is None):
-        yield finding("target-without-crs", f"{'the scene' if a.crs is None else 'the target'} has no coordinate "
-                      f"system, the other is in {(a if b.crs is None else b).crs_name}")  # fmt: skip
+        yield finding(
+            "target-without-crs",
+            f"{'the scene' if a.crs is None else 'the target'} has no coordinate "
+            f"system, the other is in {(a if b.crs is None else b).crs_name}",
+        )
     if not on_one_grid(a, b):
         one, two = (f"{r.rows} × {r.cols} pixels of {_pixel(r)}" for r in (a, b))
         yield finding("grids-differ", f"scene and target have grids of their own: {one}, and {two}")
@@ -53,25 +56,29 @@ def _meet(a: Raster, b: Raster) -> bool:
 def _scales(scene: Subject, target: Subject) -> Iterator[Finding]:
     one, two = typical_value(scene, 50), typical_value(target, 50)
     if min(one, two) > 0 and max(one / two, two / one) > FAR:
-        yield finding("scale-mismatch", f"the scene's values are about {one:.3g}, the target's about {two:.3g}: one "
-                      "may lack its scale")  # fmt: skip
+        yield finding(
+            "scale-mismatch",
+            f"the scene's values are about {one:.3g}, the target's about {two:.3g}: one "
+            "may lack its scale",
+        )
 
 
 def _shifted(scene: Subject, target: Subject) -> Iterator[Finding]:
     """A target that lies beside its scene, by :func:`bandfuse.scenes.alignment.estimate_shift`."""
     try:
-        both = open_scene(Place("scene", ((MAIN, scene.raster.path),), target.raster.path), training=True)
+        both = open_scene(
+            Place("scene", ((MAIN, scene.raster.path),), target.raster.path), training=True
+        )
         shift = estimate_shift(both)
     except UsageError:  # they do not meet, or cannot be read: other findings say so
         return
     if shift is not None and shift.certain and not shift.small:
-        yield finding("target-shifted", f"{shift.columns:+.2f} columns and {shift.rows:+.2f} rows of {both.grid.path} "
-                      f"bring the target onto the scene (± {shift.error:.2f})")  # fmt: skip
+        yield finding(
+            "target-shifted",
+            f"{shift.columns:+.2f} columns and {shift.rows:+.2f} rows of {both.grid.path} "
+            f"bring the target onto the scene (± {shift.error:.2f})",
+        )
 
 
-OF_PAIRS: tuple[PairCheck, ...] = (
-    _grids,
-    _scales,
-    _shifted,
-)
+OF_PAIRS: tuple[PairCheck, ...] = (_grids, _scales, _shifted)
 """Checks of a scene and its target. A new check is a function here, with its codes in ``codes``."""

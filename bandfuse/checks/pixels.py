@@ -38,7 +38,10 @@ def _nans(s: Subject) -> Iterator[Finding]:
     if count:
         share = 100 * count / (s.look.looked * len(s.raster.bands))
         said_so = f"{share:.1f}" if share >= 1 else f"{share:.2g}"
-        yield finding("nan-values", f"{said_so} % of the values looked at are NaN: missing, whatever masks say")
+        yield finding(
+            "nan-values",
+            f"{said_so} % of the values looked at are NaN: missing, whatever masks say",
+        )
 
 
 def _negatives(s: Subject) -> Iterator[Finding]:
@@ -52,13 +55,16 @@ def _negatives(s: Subject) -> Iterator[Finding]:
         count += len(below)
         least = min(least, float(below.min())) if len(below) else least
     if count:
-        yield finding("negative-values", f"{count} of the values looked at are below zero, down to {least:.4g}: they "
-                      "may be noise about zero, and count as valid")  # fmt: skip
+        yield finding(
+            "negative-values",
+            f"{count} of the values looked at are below zero, down to {least:.4g}: they "
+            "may be noise about zero, and count as valid",
+        )
 
 
 ROUGH, STRIPED = 8.0, 25.0
-"""Columns are striped if their means are so many times rougher than those of rows, and than in the other bands; or
-so many times, whatever the other bands are."""
+"""Columns are striped if their means are so many times rougher than those of rows, and than in the
+other bands; or so many times, whatever the other bands are."""
 
 
 def _stripes(s: Subject) -> Iterator[Finding]:
@@ -68,45 +74,54 @@ def _stripes(s: Subject) -> Iterator[Finding]:
         return
     usual = float(np.nanmedian(ratio))
     inverse = np.divide(1.0, ratio, out=np.full_like(ratio, np.nan), where=ratio > 0)
-    for name, r, u in (("columns", ratio, usual), ("rows", inverse, 1 / usual if usual > 0 else np.inf)):
+    for name, r, u in (
+        ("columns", ratio, usual),
+        ("rows", inverse, 1 / usual if usual > 0 else np.inf),
+    ):
         with np.errstate(invalid="ignore"):
             striped = np.flatnonzero(((r > ROUGH) & (r > ROUGH * u)) | (r > STRIPED))
         if len(striped):
-            yield finding("striped-bands", f"{name} have levels of their own, up to {np.nanmax(r):.0f} times rougher "
-                          f"across than along, in {named(striped)}")  # fmt: skip
+            yield finding(
+                "striped-bands",
+                f"{name} have levels of their own, up to {np.nanmax(r):.0f} times rougher "
+                f"across than along, in {named(striped)}",
+            )
 
 
 def _scale(s: Subject) -> Iterator[Finding]:
     """Large whole numbers without a scale."""
-    if (s.raster.scale != 1).any() or (s.raster.offset != 0).any() or np.dtype(s.raster.dtypes[0]).kind == "f":
+    if (
+        (s.raster.scale != 1).any()
+        or (s.raster.offset != 0).any()
+        or np.dtype(s.raster.dtypes[0]).kind == "f"
+    ):
         return
     high = typical_value(s, 99)
     if high > 255:
-        yield finding("scale-undeclared", f"whole numbers up to about {high:.0f} without a scale: reflectance times "
-                      "10 000, or counts? Weights and offsets are in these units")  # fmt: skip
+        yield finding(
+            "scale-undeclared",
+            f"whole numbers up to about {high:.0f} without a scale: reflectance times "
+            "10 000, or counts? Weights and offsets are in these units",
+        )
 
 
 def typical_value(s: Subject, percent: float) -> float:
-    """A percentile of the sizes of the values looked at, in physical units, without what stands out; NaN for none."""
+    """A percentile of the sizes of the values looked at, in physical units, without what stands
+    out; NaN for none."""
     fills = {(p.band, p.value) for p in s.look.spikes}
     found = []
     for band in range(len(s.raster.bands)):
         if band not in s.look.dead and s.raster.bands.good[band]:
             v = s.look.valid(band).astype(np.float64)
             v = v[~np.isin(v, [value for b, value in fills if b == band])]
-            found.append(np.abs(v * s.raster.scale[band] + s.raster.offset[band])[:: max(1, len(v) // 2000)])
+            found.append(
+                np.abs(v * s.raster.scale[band] + s.raster.offset[band])[:: max(1, len(v) // 2000)]
+            )
     every = np.concatenate(found) if found else np.zeros(0)
     return float(np.percentile(every, percent)) if every.size else float("nan")
 
 
-OF_PIXELS: tuple[Check, ...] = (
-    _bad,
-    _fills,
-    _nans,
-    _negatives,
-    _stripes,
-    _scale,
-)
+OF_PIXELS: tuple[Check, ...] = (_bad, _fills, _nans, _negatives, _stripes, _scale)
 """Checks of the values. A new check is a function here, with its codes in ``codes``."""
 
 PIXELS_OF_SCENES: tuple[Check, ...] = (_stripes,)

@@ -12,7 +12,8 @@ from bandfuse.results import Finding
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One raster under the lens: its description, the look at its pixels, and what its texts say."""
+    """One raster under the lens: its description, the look at its pixels, and what its texts
+    say."""
 
     raster: Raster
     look: PixelLook

@@ -34,19 +34,15 @@ Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Verbose = Annotated[bool, Option("--verbose", "-v", help="Say more, GDAL's messages too.")]
 Quiet = Annotated[bool, Option("--quiet", "-q", help="Say nothing but the result and errors.")]
 ConfigFile = Annotated[
-    str | None,
-    Option("--config", help="YAML file with settings; flags win over it."),
+    str | None, Option("--config", help="YAML file with settings; flags win over it.")
 ]
 Sets = Annotated[
-    list[str] | None,
-    Option("--set", help="One setting. Repeat.", metavar="KEY=VALUE"),
+    list[str] | None, Option("--set", help="One setting. Repeat.", metavar="KEY=VALUE")
 ]
 Wavelengths = Annotated[
     str | None,
     Option(
-        "--wavelengths",
-        help="Table of the bands' wavelengths, or an ENVI header.",
-        metavar="FILE",
+        "--wavelengths", help="Table of the bands' wavelengths, or an ENVI header.", metavar="FILE"
     ),
 ]
 Weights = Annotated[str, Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
@@ -88,9 +84,7 @@ class Outcome:
 
 
 def command(
-    model: type[Config] | None = None,
-    *,
-    from_file: bool = False,
+    model: type[Config] | None = None, *, from_file: bool = False
 ) -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
     """Make a command of a function that returns an outcome.
 
@@ -186,8 +180,7 @@ def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
 
 @command(ReportConfig)
 def report(
-    run: Annotated[str, Argument(help="Folder of a run.", metavar="RUN")],
-    settings: ReportConfig,
+    run: Annotated[str, Argument(help="Folder of a run.", metavar="RUN")], settings: ReportConfig
 ) -> Outcome:
     """Make the page of a run again, from what the run folder holds: no image is read.
 
@@ -245,10 +238,11 @@ def export(weights: Weights, settings: ExportConfig) -> Outcome:
 def batch(
     file: Annotated[str, Argument(help="Batch file, in YAML.", metavar="CONFIG")],
     set_: Sets = None,
-    workers: Annotated[int | None, Option("--workers", help="Processes on this machine.", show_default="1")] = None,
+    workers: Annotated[
+        int | None, Option("--workers", help="Processes on this machine.", show_default="1")
+    ] = None,
     dask: Annotated[
-        bool,
-        Option("--dask", help="Workers of a Dask cluster on this machine."),
+        bool, Option("--dask", help="Workers of a Dask cluster on this machine.")
     ] = False,
     scheduler: Annotated[
         str | None,
@@ -258,8 +252,7 @@ def batch(
     fresh: Annotated[bool, Option("--fresh", help="Do everything again.")] = False,
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop after the first failure.")] = False,
     overwrite: Annotated[
-        bool,
-        Option("--overwrite", help="Replace outputs that this batch has not made, too."),
+        bool, Option("--overwrite", help="Replace outputs that this batch has not made, too.")
     ] = False,
 ) -> Outcome:
     """Train, apply and evaluate many scenes by one file.
@@ -274,9 +267,13 @@ def batch(
     from bandfuse.cli import show_batch
 
     does = {
-        "workers": workers, "dask": dask, "scheduler": scheduler, "fresh": fresh, "fail_fast": fail_fast,
+        "workers": workers,
+        "dask": dask,
+        "scheduler": scheduler,
+        "fresh": fresh,
+        "fail_fast": fail_fast,
         "overwrite": overwrite,
-    }  # fmt: skip
+    }
     require_meaning(does, "dry_run", dry_run, values=(False,))
     if dry_run:
         plan = tool.dry_run(file, set_ or [])
@@ -310,8 +307,7 @@ def info(
         Argument(help="Raster files, product files or folders.", metavar="SCENE..."),
     ] = None,
     formats: Annotated[
-        bool,
-        Option("--formats", help="List what can be opened, and what to give."),
+        bool, Option("--formats", help="List what can be opened, and what to give.")
     ] = False,
     groups: Annotated[
         str | None,
@@ -359,8 +355,7 @@ def check(
         ),
     ] = None,
     scale: Annotated[
-        float | None,
-        Option("--scale", help="With --fix: value = stored * scale."),
+        float | None, Option("--scale", help="With --fix: value = stored * scale.")
     ] = None,
     fix: Annotated[
         str | None,
@@ -368,8 +363,7 @@ def check(
     ] = None,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing VRT.")] = False,
     seed: Annotated[
-        int,
-        Option("--seed", help="Which parts of a large scene are looked at.", min=0),
+        int, Option("--seed", help="Which parts of a large scene are looked at.", min=0)
     ] = 0,
 ) -> Outcome:
     """Name what is odd about a scene, or a scene and its target.
@@ -405,12 +399,11 @@ def check(
 @command()
 def demo(
     folder: Annotated[Path, Argument(help="Folder to make.", metavar="[DIR]")] = Path(
-        "bandfuse-demo",
+        "bandfuse-demo"
     ),
     seed: Annotated[int, Option("--seed", help="Seed of the scene.")] = 0,
     overwrite: Annotated[
-        bool,
-        Option("--overwrite", help="Replace the files of an earlier demo."),
+        bool, Option("--overwrite", help="Replace the files of an earlier demo.")
     ] = False,
 ) -> Outcome:
     """Make a scene with a known answer, train on it, apply the weights,

@@ -1,4 +1,5 @@
-"""Main: the entry point. Commands are imported when they are called, so that ``--help`` answers at once."""
+"""Main: the entry point. Commands are imported when they are called, so that ``--help`` answers at
+once."""
 
 from __future__ import annotations
 
@@ -98,10 +99,14 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     traced: Annotated[
-        bool, typer.Option("--traceback", help="Say where in the program an error came from. Before the command.")
+        bool,
+        typer.Option(
+            "--traceback", help="Say where in the program an error came from. Before the command."
+        ),
     ] = False,
 ) -> None:
-    """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any size."""
+    """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any
+    size."""
     Traced.now = traced
 
 
@@ -127,7 +132,9 @@ def main() -> None:
             signal.signal(number, _ended)
     Traced.now = False
     try:
-        code = typer.main.get_command(app)(standalone_mode=False)  # app() itself would set a hook for errors
+        code = typer.main.get_command(app)(
+            standalone_mode=False
+        )  # app() itself would set a hook for errors
         streams.flush()
         sys.exit(code)
     except streams.Unprinted as lost:

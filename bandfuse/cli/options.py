@@ -1,4 +1,5 @@
-"""From a settings model to command line options: each field is one flag, its help and its default."""
+"""From a settings model to command line options: each field is one flag, its help and its
+default."""
 
 from __future__ import annotations
 
@@ -20,16 +21,30 @@ SHORT = {"output": "-o"}
 """One-letter names."""
 
 PARTS = {
-    "bounds": "MINX MINY MAXX MAXY", "window": "ROW COL ROWS COLS", "co": "KEY=VALUE", "source": "NAME=PATH",
-    "group": "NAME=SPEC", "groups": "SPEC", "fixed": "NAME", "target": "FILE", "labels": "FILE", "mask": "FILE",
-    "output": "PATH", "sensor": "NAME", "driver": "NAME", "nodata": "V[,V...]",
-    "scene": "FILE", "pan": "FILE",
-}  # fmt: skip
-"""What a flag takes, where its type does not tell; and what the numbers are of one that takes several."""
+    "bounds": "MINX MINY MAXX MAXY",
+    "window": "ROW COL ROWS COLS",
+    "co": "KEY=VALUE",
+    "source": "NAME=PATH",
+    "group": "NAME=SPEC",
+    "groups": "SPEC",
+    "fixed": "NAME",
+    "target": "FILE",
+    "labels": "FILE",
+    "mask": "FILE",
+    "output": "PATH",
+    "sensor": "NAME",
+    "driver": "NAME",
+    "nodata": "V[,V...]",
+    "scene": "FILE",
+    "pan": "FILE",
+}
+"""What a flag takes, where its type does not tell; and what the numbers are of one that takes
+several."""
 
 
 def _plain_type(field: FieldInfo) -> Any:
-    """The type that typer is given: a choice, bool, int, float, text, a tuple, or a list of texts."""
+    """The type that typer is given: a choice, bool, int, float, text, a tuple, or a list of
+    texts."""
     kind = field.annotation
     options = [a for a in get_args(kind) if a is not type(None)]
     if get_origin(kind) in (Union, types.UnionType):
@@ -54,7 +69,9 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     else:
         flag = f"--{name.replace('_', '-')}"
         flags = [flag, *([SHORT[name]] if name in SHORT else [])]
-        spec = typer.Option(*flags, help=field.description, show_default=shown, metavar=PARTS.get(name))
+        spec = typer.Option(
+            *flags, help=field.description, show_default=shown, metavar=PARTS.get(name)
+        )
     return keyword(name, Annotated[kind | None, spec])
 
 
@@ -65,8 +82,7 @@ def keyword(name: str, annotation: Any, *, default: Any = None) -> inspect.Param
 
 
 def taking(
-    function: Callable[..., None],
-    parameters: Sequence[inspect.Parameter],
+    function: Callable[..., None], parameters: Sequence[inspect.Parameter]
 ) -> Callable[..., None]:
     """The function, with the parameters that typer is to see."""
     by_keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
@@ -81,10 +97,7 @@ def flags_of(model: type[Config]) -> list[inspect.Parameter]:
 
 
 def read_settings(
-    model: type[M],
-    flags: dict[str, Any],
-    config: str | None,
-    sets: list[str] | None,
+    model: type[M], flags: dict[str, Any], config: str | None, sets: list[str] | None
 ) -> M:
     """The settings of a command: flags before ``--set``, before the file, before defaults.
 

@@ -1,8 +1,8 @@
 """Rio: ``rio bandfuse``, a plugin of rasterio's command line, by rio's own conventions.
 
-Typer brings a click of its own, which rio's groups do not know: the commands here are of the click that rio uses. They
-are wrappers, and only of what rio's users look for; everything else is ``bandfuse``.
-"""
+Typer brings a click of its own, which rio's groups do not know: the commands here are of the click
+that rio uses. They are wrappers, and only of what rio's users look for; everything else is
+``bandfuse``."""
 
 from __future__ import annotations
 
@@ -54,20 +54,31 @@ def _threads(ctx: click.Context, param: click.Parameter, value: str | None) -> i
     return int(value)
 
 
-co = click.option("--co", "--profile", "co", metavar="NAME=VALUE", multiple=True, help="Creation option. Repeat.")
+co = click.option(
+    "--co", "--profile", "co", metavar="NAME=VALUE", multiple=True, help="Creation option. Repeat."
+)
 driver = click.option("-f", "--format", "--driver", "driver", help="GDAL driver of the output.")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 threads = click.option(
-    "-j", "--threads", metavar="N", callback=_threads, help="Threads: a number, or ALL_CPUS, the default."
+    "-j",
+    "--threads",
+    metavar="N",
+    callback=_threads,
+    help="Threads: a number, or ALL_CPUS, the default.",
 )
-settings = click.option("--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any setting of bandfuse. Repeat.")
+settings = click.option(
+    "--set", "sets", metavar="KEY=VALUE", multiple=True, help="Any setting of bandfuse. Repeat."
+)
 
 
 def _wanted(given: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
     """What was given, by the names of the settings; ``--set`` for what has no flag here."""
     from bandfuse.files.yamlfile import parse_set
 
-    return {**parse_set(list(sets)), **{k: v for k, v in given.items() if v not in (None, (), False)}}
+    return {
+        **parse_set(list(sets)),
+        **{k: v for k, v in given.items() if v not in (None, (), False)},
+    }
 
 
 @bandfuse.command()
@@ -81,7 +92,9 @@ def _wanted(given: dict[str, Any], sets: tuple[str, ...]) -> dict[str, Any]:
 @overwrite
 @threads
 @settings
-def apply(weights: str, files: tuple[str, ...], output: str | None, sets: tuple[str, ...], **given: Any) -> None:
+def apply(
+    weights: str, files: tuple[str, ...], output: str | None, sets: tuple[str, ...], **given: Any
+) -> None:
     """Fuse rasters with saved weights.
 
     With several inputs the output is a folder, or a template such as out/{stem}.tif.
@@ -105,7 +118,9 @@ def apply(weights: str, files: tuple[str, ...], output: str | None, sets: tuple[
 @click.argument("files", nargs=-1, required=True, metavar="INPUTS... RUN")
 @click.option("-o", "--output", help="The run folder, in the place of the last argument.")
 @click.option("--target", multiple=True, help="Raster to match; one per input, or a template.")
-@click.option("--groups", metavar="SPEC", help="Groups of bands: equal:8, sensor:sentinel-2a, 450-520nm.")
+@click.option(
+    "--groups", metavar="SPEC", help="Groups of bands: equal:8, sensor:sentinel-2a, 450-520nm."
+)
 @overwrite
 @threads
 @settings
@@ -132,7 +147,8 @@ def train(files: tuple[str, ...], output: str | None, sets: tuple[str, ...], **g
 @click.option("--groups", metavar="SPEC", help="Preview groups.")
 @click.option("--indent", type=int, help="Indentation of the JSON.")
 def info(files: tuple[str, ...], groups: str | None, indent: int | None) -> None:
-    """Print what bandfuse sees in rasters, as JSON: bands, wavelengths, bad bands, nodata, scale."""
+    """Print what bandfuse sees in rasters, as JSON: bands, wavelengths, bad bands, nodata,
+    scale."""
     from bandfuse.tools.info import info as tool
 
     result = tool(list(files), groups)

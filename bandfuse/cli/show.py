@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters that JSON does not escape by itself, and those that turn the direction of text."""
+"""Control characters that JSON does not escape by itself, and those that turn the direction of
+text."""
 
 
 @cache
@@ -138,7 +139,12 @@ def progress() -> Progress:
     from rich.progress import Progress as Bars
 
     def bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
         with Bars(*columns, console=err(), transient=True) as bars:
             yield from bars.track(items, total=total, description=escape(shown(label)))
 
@@ -152,7 +158,9 @@ def number(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def table(columns: list[str], rows: Iterable[Iterable[Any]], title: str = "", *, words: int = 1) -> None:
+def table(
+    columns: list[str], rows: Iterable[Iterable[Any]], title: str = "", *, words: int = 1
+) -> None:
     """A table on stdout: the first columns, of words, to the left, and numbers to the right."""
     if title:
         line(title)
@@ -206,13 +214,19 @@ def overall(row: dict[str, float | None]) -> None:
 def trained(report: TrainReport, folder: str) -> None:
     """What a training gave: scores, how the fit ended, what was left out, and its folder."""
     held = report.scores.holdout
-    apart = {"random": "random pixels held out in turn: they leak, as their neighbours were trained on"}
-    what = apart.get(report.scores.split, "blocks held out in turn") if held else "the training pixels"
+    apart = {
+        "random": "random pixels held out in turn: they leak, as their neighbours were trained on"
+    }
+    what = (
+        apart.get(report.scores.split, "blocks held out in turn") if held else "the training pixels"
+    )
     rows = held or report.scores.train
     constraints = {o.name: o.constraint for o in report.outputs}
     scores(rows, f"Scores on {what}", constraints if set(rows) == set(constraints) else None)
     overall(report.scores.overall.get("holdout" if held else "train", {}))
-    line(f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}")
+    line(
+        f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}"
+    )
     if report.bands_dropped:
         reasons: dict[str, list[str]] = {}
         for band in report.bands_dropped:
@@ -258,15 +272,21 @@ def demonstrated(result: DemoResult) -> None:
 
 
 def compared(result: CompareResult) -> None:
-    """Runs side by side: of every output the score that comes first, held out where all runs have it."""
+    """Runs side by side: of every output the score that comes first, held out where all runs have
+    it."""
     held = all(run.holdout for run in result.runs)
     rows = [(run.run, (run.holdout if held and run.holdout else run.train)) for run in result.runs]
     outputs = dict.fromkeys(name for _, some in rows for name in some)
     key = next(iter(next(iter(rows[0][1].values()))))
     cells = [
-        [name, *(score(key, some[name].get(key)) if name in some else "–" for _, some in rows)] for name in outputs
+        [name, *(score(key, some[name].get(key)) if name in some else "–" for _, some in rows)]
+        for name in outputs
     ]
-    table(["output", *(run for run, _ in rows)], cells, f"{key} on {'blocks held out' if held else 'training pixels'}")
+    table(
+        ["output", *(run for run, _ in rows)],
+        cells,
+        f"{key} on {'blocks held out' if held else 'training pixels'}",
+    )
     if result.output:
         line(f"{result.output} written")
 
@@ -280,7 +300,9 @@ def convergence(c: Convergence) -> str:
     if reached:
         return f"{text}, the optimum"
     return (
-        text if c.relative_gap is None else f"{text}, {c.relative_gap:.1e} of the target's variance above the optimum"
+        text
+        if c.relative_gap is None
+        else f"{text}, {c.relative_gap:.1e} of the target's variance above the optimum"
     )
 
 
@@ -291,7 +313,8 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def json(text: str) -> None:
-    """JSON on stdout. Where it holds characters that control a terminal they are written as JSON's own escapes."""
+    """JSON on stdout. Where it holds characters that control a terminal they are written as JSON's
+    own escapes."""
     streams.put(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 

@@ -20,7 +20,8 @@ SHOWN = 6
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """A live table in a terminal; a line per start and end of an item elsewhere; nothing when quiet."""
+    """A live table in a terminal; a line per start and end of an item elsewhere; nothing when
+    quiet."""
     if show.Level.now < 0:
         yield lambda event: None
     elif sys.stderr.isatty():
@@ -41,7 +42,9 @@ def _say(event: dict[str, Any]) -> None:
     elif kind in ("failed", "skipped", "retry", "left-out"):
         show.note(f"{kind} {event['item']}: {event['reason']}")
     elif kind == "started":
-        show.note(f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else ""))
+        show.note(
+            f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else "")
+        )
     elif kind == "done":
         show.note(f"done {event['item']}: {event['seconds']:.1f} s")
 
@@ -53,7 +56,12 @@ class _Board:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
 
-        self._bars = Bars(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self._task = self._bars.add_task("batch", total=None)
         self._counts = dict.fromkeys(("done", "kept", "failed", "skipped"), 0)
         self._running: dict[str, None] = {}
@@ -90,20 +98,32 @@ def show_plan(made: BatchPlan) -> None:
     """The items, their sizes, and how long it may take."""
     rows = [[i.job, i.kind, i.scene or "all", i.needs or "", i.size / 1e6] for i in made.items]
     show.table(["job", "kind", "scene", "needs", "MB"], rows, words=4)
-    time = "not known before a first run" if made.seconds is None else f"about {made.seconds:.0f} s with one worker"
-    show.line(f"{show.count(len(made.items), 'item')} into {made.output}; {made.size / 1e6:.1f} MB to read; {time}")
+    time = (
+        "not known before a first run"
+        if made.seconds is None
+        else f"about {made.seconds:.0f} s with one worker"
+    )
+    show.line(
+        f"{show.count(len(made.items), 'item')} into {made.output}; {made.size / 1e6:.1f} MB to "
+        f"read; {time}"
+    )
 
 
 def show_result(result: BatchResult) -> None:
     """What did not come to its end, by name and reason; the counts; where the summary lies."""
     bad = [item for item in result.items if item.state != "done"]
     if bad:
-        show.table(["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad], words=3)
+        show.table(
+            ["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad], words=3
+        )
     doubts = [[name_of(i), "done", why] for i in result.items if (why := doubt(i))]
     if doubts:
         show.table(["item", "state", "doubt"], doubts, words=3)
     kept = f" ({result.kept} of them earlier)" if result.kept else ""
-    show.line(f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, {result.seconds:.1f} s")
+    show.line(
+        f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, "
+        f"{result.seconds:.1f} s"
+    )
     show.line(f"Open {result.output}/batch.html.")
 
 

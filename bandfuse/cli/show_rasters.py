@@ -8,7 +8,14 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import BandInfo, CheckResult, FormatsResult, InfoResult, ResampleResult, SceneInfo
+from bandfuse.results import (
+    BandInfo,
+    CheckResult,
+    FormatsResult,
+    InfoResult,
+    ResampleResult,
+    SceneInfo,
+)
 
 
 def show_info(result: InfoResult) -> None:
@@ -22,12 +29,19 @@ def show_info(result: InfoResult) -> None:
         if show.Level.verbose:
             columns = ["band", "name", "nm", "fwhm", "use"]
             show.table(
-                columns, [[b.index, b.name, b.wavelength_nm, b.fwhm_nm, b.reason or "good"] for b in scene.bands]
+                columns,
+                [
+                    [b.index, b.name, b.wavelength_nm, b.fwhm_nm, b.reason or "good"]
+                    for b in scene.bands
+                ],
             )
     if result.groups:
         first = {b.index: b for b in result.scenes[0].bands}
         show.line("")
-        rows = [[g.name, len(g.bands), _numbers(g.bands), _range([first[i] for i in g.bands])] for g in result.groups]
+        rows = [
+            [g.name, len(g.bands), _numbers(g.bands), _range([first[i] for i in g.bands])]
+            for g in result.groups
+        ]
         show.table(["group", "bands", "numbers", "nm"], rows)
 
 
@@ -38,7 +52,10 @@ def show_findings(result: CheckResult, looked: str) -> None:
         stop = "" if one.message.endswith("?") else "."
         show.facts([(one.severity, f"{one.code}: {one.message}{stop}{remedy}")])
     counts = Counter(f.severity for f in result.findings)
-    grave = [f"{show.count(counts['decision'], 'decision')} to take", show.count(counts["warning"], "warning")]
+    grave = [
+        f"{show.count(counts['decision'], 'decision')} to take",
+        show.count(counts["warning"], "warning"),
+    ]
     show.line(f"{', '.join(grave)}, {counts['info']} for information; {looked}")
     if result.fixed:
         show.line(f"{result.fixed} written")
@@ -112,7 +129,14 @@ def show_resampled(result: ResampleResult) -> None:
     columns = ["band", "nm", "fwhm", "covered %", "bands", "use"]
     for scene in result.scenes:
         rows = [
-            [b.name, b.wavelength_nm, b.fwhm_nm, f"{100 * b.coverage:.1f}", b.bands, "yes" if b.used else "left out"]
+            [
+                b.name,
+                b.wavelength_nm,
+                b.fwhm_nm,
+                f"{100 * b.coverage:.1f}",
+                b.bands,
+                "yes" if b.used else "left out",
+            ]
             for b in scene.bands
         ]
         show.table(columns, rows, f"{result.sensor} from {scene.scene}")

@@ -1,4 +1,5 @@
-"""Streams: stdout and stderr as they come: closed, full, or of an encoding that lacks some letters."""
+"""Streams: stdout and stderr as they come: closed, full, or of an encoding that lacks some
+letters."""
 
 from __future__ import annotations
 
@@ -12,19 +13,21 @@ from bandfuse.files.unraisable import log_latin
 
 
 class Unprinted(Exception):
-    """The result cannot be printed; the work is done. ``quietly``: whoever read it has read enough."""
+    """The result cannot be printed; the work is done. ``quietly``: whoever read it has read
+    enough."""
 
     def __init__(self, cause: OSError) -> None:
         self.quietly = isinstance(cause, BrokenPipeError)
-        super().__init__(f"the work is done, but its result cannot be printed; got {cause.strerror or cause}.")
+        super().__init__(
+            f"the work is done, but its result cannot be printed; got {cause.strerror or cause}."
+        )
 
 
 def ready() -> None:
     """Make stdin, stdout and stderr usable.
 
-    A closed one becomes the null device, else the next file that is opened would take its number, and GDAL's messages
-    would be written into it. Letters that an encoding lacks are replaced.
-    """
+    A closed one becomes the null device, else the next file that is opened would take its number,
+    and GDAL's messages would be written into it. Letters that an encoding lacks are replaced."""
     for number in range(3):
         try:
             os.fstat(number)

@@ -1,4 +1,5 @@
-"""Export: learned weights in the forms of other programs. Text or bytes out; the tool writes and proves them.
+"""Export: learned weights in the forms of other programs. Text or bytes out; the tool writes and
+proves them.
 
 Each file is built on those before it::
 
@@ -25,8 +26,8 @@ class Form:
     empty where the tool makes it.
 
     ``placed``: it is for the file of one scene. ``computed``: another program fuses by it, without
-    a nodata rule of its own. ``virtual``: GDAL reads it, and it is proved before it takes its place.
-    """
+    a nodata rule of its own. ``virtual``: GDAL reads it, and it is proved before it takes its
+    place."""
 
     name: str
     says: str

@@ -13,13 +13,16 @@ from bandfuse.spectral.bands import Floats
 
 @dataclass(frozen=True, eq=False)
 class LinearForm:
-    """``y = matrix · stored + constant``: (K, B) and (K,), for values ``x = scale · stored + offset``."""
+    """``y = matrix · stored + constant``: (K, B) and (K,), for values ``x = scale · stored +
+    offset``."""
 
     matrix: Floats
     constant: Floats
 
     @classmethod
-    def of(cls, fusion: Fusion, scale: Floats | None = None, offset: Floats | None = None) -> LinearForm:
+    def of(
+        cls, fusion: Fusion, scale: Floats | None = None, offset: Floats | None = None
+    ) -> LinearForm:
         """``matrix = M · diag(scale)``, ``constant = M · offset + c`` with M and c of the fusion.
 
         Raises
@@ -28,9 +31,10 @@ class LinearForm:
         """
         if fusion.activation != "identity":
             raise MismatchError(
-                "this form only holds linear fusions", got=f"activation {fusion.activation!r}",
+                "this form only holds linear fusions",
+                got=f"activation {fusion.activation!r}",
                 remedy="Export to onnx or pt2, or train without --activation.",
-            )  # fmt: skip
+            )
         m = fusion.matrix
         scale = np.ones(m.shape[1]) if scale is None else scale
         offset = np.zeros(m.shape[1]) if offset is None else offset
@@ -50,6 +54,7 @@ def require_strict(fusion: Fusion) -> None:
     """
     if fusion.nodata.kind != "strict":
         raise MismatchError(
-            "this form cannot rescale weights where bands are missing", got=f"nodata policy {fusion.nodata.kind}",
+            "this form cannot rescale weights where bands are missing",
+            got=f"nodata policy {fusion.nodata.kind}",
             remedy="Train with --nodata-policy strict, or use bandfuse apply.",
-        )  # fmt: skip
+        )

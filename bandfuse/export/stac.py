@@ -16,7 +16,10 @@ from bandfuse.files.names import href
 from bandfuse.raster import Encoding, Raster, acquired, footprint, polygons_in
 from bandfuse.spectral.bands import Bands
 
-EXTENSIONS = [f"https://stac-extensions.github.io/{name}/v2.0.0/schema.json" for name in ("projection", "eo", "raster")]
+EXTENSIONS = [
+    f"https://stac-extensions.github.io/{name}/v2.0.0/schema.json"
+    for name in ("projection", "eo", "raster")
+]
 
 TYPES = {
     "GTiff": "image/tiff; application=geotiff",
@@ -28,22 +31,26 @@ TYPES = {
 """Media types of what GDAL's drivers write, where there is one."""
 
 
-def beside(path: Path, like: Raster, outputs: Bands, encoding: Encoding, driver: str = "GTiff") -> dict[str, bytes]:
+def beside(
+    path: Path, like: Raster, outputs: Bands, encoding: Encoding, driver: str = "GTiff"
+) -> dict[str, bytes]:
     """The item of a fused raster by its file's name, ``<stem>.stac.json``."""
     made = item(path, like, outputs, encoding, driver)
     return {f"{path.stem}.stac.json": json.dumps(made, indent=1, allow_nan=False).encode()}
 
 
-def item(path: Path, like: Raster, outputs: Bands, encoding: Encoding, driver: str = "GTiff") -> dict[str, Any]:
+def item(
+    path: Path, like: Raster, outputs: Bands, encoding: Encoding, driver: str = "GTiff"
+) -> dict[str, Any]:
     """The item of one fused raster.
 
-    ``geometry`` is null, and there is no ``bbox``, where no place on the globe is known. ``datetime`` is when the image
-    was taken, else when it was fused.
+    ``geometry`` is null, and there is no ``bbox``, where no place on the globe is known.
+    ``datetime`` is when the image was taken, else when it was fused.
 
     Parameters
     ----------
-    path : the raster. like : what it shares its grid with. outputs : its bands. encoding : how they are stored.
-    """
+    path : the raster. like : what it shares its grid with. outputs : its bands. encoding : how they
+        are stored."""
     geometry, now = footprint(like), datetime.now(UTC)
     asset = {"href": f"./{href(path.name)}", "roles": ["data"], "bands": _bands(outputs, encoding)}
     return {
@@ -53,7 +60,11 @@ def item(path: Path, like: Raster, outputs: Bands, encoding: Encoding, driver: s
         "id": path.stem,
         "geometry": geometry,
         **({} if geometry is None else {"bbox": _bbox(geometry)}),
-        "properties": {"datetime": _time(acquired(like) or now), "created": _time(now), **_projection(like)},
+        "properties": {
+            "datetime": _time(acquired(like) or now),
+            "created": _time(now),
+            **_projection(like),
+        },
         "links": [],
         "assets": {"fused": asset | ({"type": TYPES[driver]} if driver in TYPES else {})},
     }
@@ -70,19 +81,35 @@ def _projection(like: Raster) -> dict[str, Any]:
     known: dict[str, Any] = {"proj:code": text if coded else None}
     if text is not None and not coded:
         known["proj:wkt2"] = str(like.crs.to_wkt(version="WKT2_2019")) if like.crs else text
-    return {**known, "proj:shape": [like.rows, like.cols], "proj:transform": list(like.transform)[:6]}
+    return {
+        **known,
+        "proj:shape": [like.rows, like.cols],
+        "proj:transform": list(like.transform)[:6],
+    }
 
 
 def _bands(outputs: Bands, encoding: Encoding) -> list[dict[str, Any]]:
     """Common metadata and the extensions eo (µm) and raster, for each output."""
     nodata = encoding.nodata
-    stored: dict[str, Any] = {"data_type": encoding.dtype, "nodata": "nan" if np.isnan(nodata) else nodata}
+    stored: dict[str, Any] = {
+        "data_type": encoding.dtype,
+        "nodata": "nan" if np.isnan(nodata) else nodata,
+    }
     if np.dtype(encoding.dtype).kind != "f":
         stored |= {"raster:scale": encoding.scale, "raster:offset": encoding.offset}
     rows = []
     for i, name in enumerate(outputs.name):
-        nm = {"eo:center_wavelength": outputs.wavelength_nm[i], "eo:full_width_half_max": outputs.fwhm_nm[i]}
-        rows.append({"name": name, **stored, **{k: float(v) / 1000 for k, v in nm.items() if np.isfinite(v)}})
+        nm = {
+            "eo:center_wavelength": outputs.wavelength_nm[i],
+            "eo:full_width_half_max": outputs.fwhm_nm[i],
+        }
+        rows.append(
+            {
+                "name": name,
+                **stored,
+                **{k: float(v) / 1000 for k, v in nm.items() if np.isfinite(v)},
+            }
+        )
     return rows
 
 

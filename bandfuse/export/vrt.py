@@ -1,4 +1,5 @@
-"""VRT: fused bands that GDAL computes when they are read, so that QGIS shows them with nothing installed."""
+"""VRT: fused bands that GDAL computes when they are read, so that QGIS shows them with nothing
+installed."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ FILL = "-3.4028234663852886e+38"
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types, nodata (NaN: none),
-    whether it has a mask of its own; ground control points as (column, row, x, y, z) with their WKT; and RPCs as GDAL's
-    texts."""
+    """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types,
+    nodata (NaN: none), whether it has a mask of its own; ground control points as (column, row, x,
+    y, z) with their WKT; and RPCs as GDAL's texts."""
 
     path: str
     rows: int
@@ -38,8 +39,16 @@ class Cube:
     rpcs: Mapping[str, str] = field(default_factory=dict)
 
 
-_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
-          "float32": "Float32", "float64": "Float64"}  # fmt: skip
+_TYPES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "float32": "Float32",
+    "float64": "Float64",
+}
 
 
 def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
@@ -50,12 +59,16 @@ def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
         Xml.SubElement(root, "SRS").text = cube.wkt
     a, b, c, d, e, f = cube.transform
     if tuple(cube.transform) != (1, 0, 0, 0, 1, 0):
-        Xml.SubElement(root, "GeoTransform").text = ", ".join(repr(float(v)) for v in (c, a, b, f, d, e))
+        Xml.SubElement(root, "GeoTransform").text = ", ".join(
+            repr(float(v)) for v in (c, a, b, f, d, e)
+        )
     if cube.points:
         points = Xml.SubElement(root, "GCPList", Projection=cube.points_wkt)
         for number, values in enumerate(cube.points, 1):
             places = zip(("Pixel", "Line", "X", "Y", "Z"), values, strict=True)
-            Xml.SubElement(points, "GCP", {"Id": str(number), **{key: repr(float(v)) for key, v in places}})
+            Xml.SubElement(
+                points, "GCP", {"Id": str(number), **{key: repr(float(v)) for key, v in places}}
+            )
     if cube.rpcs:
         metadata = Xml.SubElement(root, "Metadata", domain="RPC")
         for key, value in cube.rpcs.items():
@@ -75,7 +88,8 @@ def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) 
 
 
 def _anywhere(path: str) -> str:
-    """A member of an archive, by the archive's full path: GDAL looks for it from the folder that one works in."""
+    """A member of an archive, by the archive's full path: GDAL looks for it from the folder that
+    one works in."""
     start = "/vsizip/{"
     archive, end, member = path.removeprefix(start).partition("}")
     return f"{start}{os.path.abspath(archive)}{end}{member}" if path.startswith(start) else path
@@ -99,11 +113,14 @@ def _text(root: Xml.Element) -> str:
     return Xml.tostring(root, encoding="unicode") + "\n"
 
 
-def derived(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
-    """Bands that are sums of scaled sources (GDAL 3.4 and later). A missing source makes the sum missing.
+def derived(
+    cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[str, str]], place: Path
+) -> str:
+    """Bands that are sums of scaled sources (GDAL 3.4 and later). A missing source makes the sum
+    missing.
 
-    ``<PixelFunctionType>sum`` over ``ratio · stored + offset`` per source, the constant riding on the first; a sum of
-    one source is the source itself, as GDAL's ``sum`` needs two before 3.12.
+    ``<PixelFunctionType>sum`` over ``ratio · stored + offset`` per source, the constant riding on
+    the first; a sum of one source is the source itself, as GDAL's ``sum`` needs two before 3.12.
     """
     root = _dataset(cube)
     for k in range(len(outputs)):
@@ -111,7 +128,10 @@ def derived(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[
         band = Xml.SubElement(root, "VRTRasterBand", dataType="Float32", band=str(k + 1))
         _named(band, outputs, k, tags[k], "nan")
         if not used:
-            raise MismatchError(f"output {outputs.name[k]!r} has no weights", expected="at least one band with weight")
+            raise MismatchError(
+                f"output {outputs.name[k]!r} has no weights",
+                expected="at least one band with weight",
+            )
         if len(used) > 1:
             band.set("subClass", "VRTDerivedRasterBand")
             Xml.SubElement(band, "PixelFunctionType").text = "sum"
@@ -123,43 +143,55 @@ def derived(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[
                 Xml.SubElement(source, "UseMaskBand").text = "true"
             elif np.isfinite(cube.nodata[b]):
                 Xml.SubElement(source, "NODATA").text = repr(float(cube.nodata[b]))
-            Xml.SubElement(source, "ScaleOffset").text = repr(float(linear.constant[k])) if number == 0 else "0"
+            Xml.SubElement(source, "ScaleOffset").text = (
+                repr(float(linear.constant[k])) if number == 0 else "0"
+            )
             Xml.SubElement(source, "ScaleRatio").text = repr(float(linear.matrix[k, b]))
     return _text(root)
 
 
-def processed(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[str, str]], place: Path) -> str:
-    """Bands by GDAL's affine combination (GDAL 3.9 and later), several times quicker than :func:`derived`.
+def processed(
+    cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dict[str, str]], place: Path
+) -> str:
+    """Bands by GDAL's affine combination (GDAL 3.9 and later), several times quicker than
+    :func:`derived`.
 
     Only the bands with weight are read; a missing one makes *all* outputs missing.
 
     Raises
     ------
-    MismatchError : a mask, which this form cannot see; nodata that differs between bands; outputs that need different
-    bands while values may be missing, as GDAL then loses pixels that only some outputs need; a type it is not written
-    for.
-    """
+    MismatchError : a mask, which this form cannot see; nodata that differs between bands; outputs
+        that need different bands while values may be missing, as GDAL then loses pixels that only
+        some outputs need; a type it is not written for."""
     used = sorted({b for k in range(len(outputs)) for b in linear.used(k)})
     strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in _TYPES]
     if strange:
         raise MismatchError(
-            f"{cube.path} does not fit a processed VRT", got=strange[0], expected=f"one of {', '.join(_TYPES)}",
+            f"{cube.path} does not fit a processed VRT",
+            got=strange[0],
+            expected=f"one of {', '.join(_TYPES)}",
             remedy="Use --form derived.",
-        )  # fmt: skip
+        )
     fill = np.unique(cube.nodata[used][np.isfinite(cube.nodata[used])])
     if cube.masked or len(fill) > 1:
         got = "a mask" if cube.masked else f"nodata {', '.join(f'{v:g}' for v in fill)}"
-        raise MismatchError(f"{cube.path} does not fit a processed VRT", got=got, remedy="Use --form derived.")
+        raise MismatchError(
+            f"{cube.path} does not fit a processed VRT", got=got, remedy="Use --form derived."
+        )
     missing = len(fill) or any(cube.dtypes[b].startswith("float") for b in used)
     if missing and any(linear.used(k) != used for k in range(len(outputs))):
         raise MismatchError(
-            "a processed VRT would lose pixels", got="outputs of different bands, and values that may be missing",
-            expected="outputs that all use the same bands", remedy="Use --form derived.",
-        )  # fmt: skip
+            "a processed VRT would lose pixels",
+            got="outputs of different bands, and values that may be missing",
+            expected="outputs that all use the same bands",
+            remedy="Use --form derived.",
+        )
     root = _dataset(cube, "VRTProcessedDataset")
     inner = _dataset(cube)
     for number, b in enumerate(used):
-        band = Xml.SubElement(inner, "VRTRasterBand", dataType=_TYPES[cube.dtypes[b]], band=str(number + 1))
+        band = Xml.SubElement(
+            inner, "VRTRasterBand", dataType=_TYPES[cube.dtypes[b]], band=str(number + 1)
+        )
         if len(fill):
             Xml.SubElement(band, "NoDataValue").text = repr(float(fill[0]))
         _source(band, "SimpleSource", cube, b + 1, place)
@@ -168,34 +200,45 @@ def processed(cube: Cube, linear: LinearForm, outputs: Bands, tags: Sequence[dic
     Xml.SubElement(step, "Algorithm").text = "BandAffineCombination"
     arguments = {
         f"coefficients_{k + 1}": ",".join(
-            repr(float(v)) for v in (linear.constant[k], *linear.matrix[k, used])) for k in range(len(outputs))
-    }  # fmt: skip
+            repr(float(v)) for v in (linear.constant[k], *linear.matrix[k, used])
+        )
+        for k in range(len(outputs))
+    }
     if len(fill):
         arguments |= {"src_nodata": repr(float(fill[0])), "dst_nodata": FILL}
     for name, value in {**arguments, "dst_intended_datatype": "Float32"}.items():
         Xml.SubElement(step, "Argument", name=name).text = value
     for k in range(len(outputs)):
         band = Xml.SubElement(
-            root, "VRTRasterBand", dataType="Float32", band=str(k + 1), subClass="VRTProcessedRasterBand"
+            root,
+            "VRTRasterBand",
+            dataType="Float32",
+            band=str(k + 1),
+            subClass="VRTProcessedRasterBand",
         )
         _named(band, outputs, k, tags[k], FILL if len(fill) else "nan")
     return _text(root)
 
 
 def pansharpened(cube: Cube, pan: Cube, linear: LinearForm, place: Path) -> str:
-    """GDAL's weighted Brovey pansharpening of the cube's bands with weight by a panchromatic image, the learned weights
-    in its ``<Weights>``.
+    """GDAL's weighted Brovey pansharpening of the cube's bands with weight by a panchromatic image,
+    the learned weights in its ``<Weights>``.
 
     Raises
     ------
     MismatchError : more than one output, or a constant, which it has no place for.
     """
     if len(linear.matrix) != 1 or linear.constant[0] != 0:
-        got = f"{len(linear.matrix)} outputs" if len(linear.matrix) != 1 else f"offset {linear.constant[0]:g}"
+        got = (
+            f"{len(linear.matrix)} outputs"
+            if len(linear.matrix) != 1
+            else f"offset {linear.constant[0]:g}"
+        )
         raise MismatchError(
-            "pansharpening takes one sum of bands without an offset", got=got,
+            "pansharpening takes one sum of bands without an offset",
+            got=got,
             remedy="Train on the panchromatic image with --no-offset.",
-        )  # fmt: skip
+        )
     used = linear.used(0)
     root = _dataset(pan, "VRTPansharpenedDataset")
     options = Xml.SubElement(root, "PansharpeningOptions")

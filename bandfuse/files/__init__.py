@@ -1,5 +1,5 @@
-"""Files: what appears whole or not at all, and what is guarded against being overwritten. Small texts, YAML and
-checksums.
+"""Files: what appears whole or not at all, and what is guarded against being overwritten. Small
+texts, YAML and checksums.
 
 Each file is built on those before it::
 

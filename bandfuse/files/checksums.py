@@ -43,7 +43,9 @@ class Checksums:
         """Begin, unless this was done already."""
         if self._thread is None:
             self._sizes = {p: os.path.getsize(p) for p in dict.fromkeys(paths) if os.path.isfile(p)}
-            self._thread = threading.Thread(target=self._work, name="bandfuse-checksums", daemon=True)
+            self._thread = threading.Thread(
+                target=self._work, name="bandfuse-checksums", daemon=True
+            )
             self._thread.start()
 
     def wait(self, progress: Progress) -> dict[str, str]:
@@ -57,7 +59,9 @@ class Checksums:
         for _ in progress(range(total), total=total, label="checksum of the inputs"):
             error = self._ticks.get()
             if error is not None:
-                raise InputError(f"an input cannot be read again: {error}", remedy="Is it still there?") from error
+                raise InputError(
+                    f"an input cannot be read again: {error}", remedy="Is it still there?"
+                ) from error
         return self._found
 
     def _work(self) -> None:

@@ -12,25 +12,32 @@ from bandfuse.errors import OutputError
 from bandfuse.files.placing import State, settle, state_of
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
-"""Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They go when it goes."""
+"""Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They
+go when it goes."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder of bandfuse holds: the file it is known by, and patterns of all others (``*`` within a name)."""
+    """What a folder of bandfuse holds: the file it is known by, and patterns of all others (``*``
+    within a name)."""
 
     mark: str
     others: tuple[str, ...]
 
     def strangers(self, folder: Path) -> list[str]:
         """Files in a folder that bandfuse did not put there, by their names relative to it."""
-        found = (f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*")) if not _is_folder(f))
+        found = (
+            f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*")) if not _is_folder(f)
+        )
         return [name for name in found if not self._known(name)]
 
     def _known(self, name: str) -> bool:
         for ending in SIDECARS:
             name = name.removesuffix(ending)
-        return any(name.count("/") == p.count("/") and fnmatchcase(name, p) for p in (self.mark, *self.others))
+        return any(
+            name.count("/") == p.count("/") and fnmatchcase(name, p)
+            for p in (self.mark, *self.others)
+        )
 
 
 @dataclass(frozen=True)
@@ -45,16 +52,18 @@ def _is_folder(path: Path) -> bool:
 
 
 def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Seen:
-    """Refuse a file that must not or cannot be written, before any work is done. Gives what stands there now.
+    """Refuse a file that must not or cannot be written, before any work is done. Gives what stands
+    there now.
 
     Parameters
     ----------
-    inputs : files that are read. None of them, and no file that GDAL would read beside them, is ever an output.
+    inputs : files that are read. None of them, and no file that GDAL would read beside them, is
+        ever an output.
 
     Raises
     ------
-    OutputError : the folder above is missing or not writable; the output exists, is not an ordinary file, or is an input.
-    """
+    OutputError : the folder above is missing or not writable; the output exists, is not an ordinary
+        file, or is an input."""
     exists = _check_parent(path)
     for file in inputs:
         _spare(path, file)
@@ -64,13 +73,19 @@ def check_file(path: Path, *, overwrite: bool, inputs: Iterable[Path] = ()) -> S
     if path.is_dir():
         raise OutputError(f"{path} is a folder", expected="a file name for the output")
     if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is not an ordinary file, and is not replaced", expected="another name for the output")
+        raise OutputError(
+            f"{path} is not an ordinary file, and is not replaced",
+            expected="another name for the output",
+        )
     _require(overwrite, path)
     return seen
 
 
-def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Iterable[Path] = ()) -> Seen:
-    """Refuse a folder that must not or cannot be made, before any work is done. Gives what stands there now.
+def check_folder(
+    path: Path, contents: Contents, *, overwrite: bool, inputs: Iterable[Path] = ()
+) -> Seen:
+    """Refuse a folder that must not or cannot be made, before any work is done. Gives what stands
+    there now.
 
     Only a folder that holds what bandfuse puts there and nothing else is ever replaced.
 
@@ -82,9 +97,10 @@ def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Ite
     for file in inputs:
         if same_place(path, file) or path.resolve() in file.resolve().parents:
             raise OutputError(
-                f"{path} would replace {file}, which is read", expected="an output apart from all inputs",
+                f"{path} would replace {file}, which is read",
+                expected="an output apart from all inputs",
                 remedy="Choose another output.",
-            )  # fmt: skip
+            )
     seen = Seen(state_of(path))
     if not exists:
         return seen
@@ -99,7 +115,8 @@ def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Ite
     strange = contents.strangers(path)
     if strange:
         raise OutputError(
-            f"{path} also holds {strange[0]}" + (f" and {len(strange) - 1} more" if strange[1:] else ""),
+            f"{path} also holds {strange[0]}"
+            + (f" and {len(strange) - 1} more" if strange[1:] else ""),
             got="files that bandfuse did not write there",
             remedy="Move them away, or choose another output.",
         )
@@ -108,7 +125,9 @@ def check_folder(path: Path, contents: Contents, *, overwrite: bool, inputs: Ite
 
 def _require(overwrite: bool, path: Path) -> None:
     if not overwrite:
-        raise OutputError(f"{path} exists", remedy="Choose another output, or use --overwrite to replace it.")
+        raise OutputError(
+            f"{path} exists", remedy="Choose another output, or use --overwrite to replace it."
+        )
 
 
 def _check_parent(path: Path) -> bool:
@@ -119,11 +138,17 @@ def _check_parent(path: Path) -> bool:
         exists = path.exists() or path.is_symlink()
         parent_there = parent.exists()
     except OSError as error:
-        raise OutputError(f"{shown(path)} cannot be an output", got=error.strerror or str(error)) from error
+        raise OutputError(
+            f"{shown(path)} cannot be an output", got=error.strerror or str(error)
+        ) from error
     if not parent_there:
-        raise OutputError(f"folder {parent} does not exist", remedy="Create it, or choose another output.")
+        raise OutputError(
+            f"folder {parent} does not exist", remedy="Create it, or choose another output."
+        )
     if not parent.is_dir():
-        raise OutputError(f"{parent} is not a folder", got="a file", expected="a folder to write into")
+        raise OutputError(
+            f"{parent} is not a folder", got="a file", expected="a folder to write into"
+        )
     if not os.access(parent, os.W_OK):
         raise OutputError(f"folder {parent} cannot be written to", remedy="Choose another output.")
     return exists
@@ -136,7 +161,8 @@ def shown(path: Path) -> str:
 
 
 def same_place(path: Path, other: Path) -> bool:
-    """Whether two paths are one place; also where the file system does not tell upper from lower case."""
+    """Whether two paths are one place; also where the file system does not tell upper from lower
+    case."""
     if path.resolve() == other.resolve():
         return True
     try:
@@ -149,8 +175,12 @@ def _spare(path: Path, file: Path) -> None:
     """Refuse an output that is an input, or that GDAL would take for a part of it."""
     beside = path.resolve().parent == file.resolve().parent
     name = path.name.removesuffix(".hdr")
-    part = path.name.startswith(f"{file.name}.") or (name != path.name and name in (file.name, file.stem))
+    part = path.name.startswith(f"{file.name}.") or (
+        name != path.name and name in (file.name, file.stem)
+    )
     if same_place(path, file):
         raise OutputError(f"{path} is an input", expected="another name for the output")
     if beside and part and path.name != file.name:
-        raise OutputError(f"{path} would be read as a part of {file}", expected="another name for the output")
+        raise OutputError(
+            f"{path} would be read as a part of {file}", expected="another name for the output"
+        )

@@ -41,7 +41,9 @@ State = tuple[int, int, int]
 WRITTEN: list[Path] = []
 """What this process has put in its place since the command began."""
 
-_NAME = re.compile(r"\..*\.(?P<host>\w+)-(?P<process>\d+)-(?P<start>\d+)-[0-9a-f]+\.partial(\.\w+)*", re.ASCII)
+_NAME = re.compile(
+    r"\..*\.(?P<host>\w+)-(?P<process>\d+)-(?P<start>\d+)-[0-9a-f]+\.partial(\.\w+)*", re.ASCII
+)
 _FIRST_NAMESPACE = 0xEFFFFFFC
 """Linux: the number of the name space of processes outside of all containers."""
 
@@ -177,8 +179,8 @@ def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
 
 
 def _remove_inner(scratch: Path) -> None:
-    """Take scratch folders away that the system refused to remove inside a new folder: nobody looks for them there once
-    it is in its place."""
+    """Take scratch folders away that the system refused to remove inside a new folder: nobody looks
+    for them there once it is in its place."""
     for inner in scratch.glob("*/.*.partial"):
         if _NAME.fullmatch(inner.name):
             remove_scratch(inner)
@@ -275,9 +277,13 @@ def recovered(path: Path) -> str:
         return ""
     waiting = (plan for place in places for plan in _plans_of(place))
     return next(
-        (f"{plan.parent} holds the files of a replacement that is not finished: wait until its "
-         f"command ends, or run that command again on its machine." for plan in waiting), "",
-    )  # fmt: skip
+        (
+            f"{plan.parent} holds the files of a replacement that is not finished: wait until its "
+            f"command ends, or run that command again on its machine."
+            for plan in waiting
+        ),
+        "",
+    )
 
 
 def _plans_of(place: Path) -> list[Path]:
@@ -299,12 +305,14 @@ def _settle(found: Path) -> None:
         if not _can_finish(mine, plan):
             LOG.warning(
                 "%s holds files of an output that was being replaced when its command ended, and "
-                "other files have taken their place since; nothing is changed. Look at both.", mine,
-            )  # fmt: skip
+                "other files have taken their place since; nothing is changed. Look at both.",
+                mine,
+            )
             return
         _finish(mine, plan)
         LOG.warning(
-            "%s: a command ended suddenly while it replaced this output; the new files are in place",
+            "%s: a command ended suddenly while it replaced this output; the new files are in "
+            "place",
             ", ".join(str(found.with_name(name)) for name in plan["new"]),
         )
         (mine / PLAN).unlink()

@@ -1,4 +1,5 @@
-"""Unraisable: exceptions that Python cannot raise, as they come of GDAL's messages in other encodings than UTF-8."""
+"""Unraisable: exceptions that Python cannot raise, as they come of GDAL's messages in other
+encodings than UTF-8."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class _Hook:
-    """GDAL's messages that rasterio cannot hand to the log go there as Latin-1; all else to the hook ``before``."""
+    """GDAL's messages that rasterio cannot hand to the log go there as Latin-1; all else to the
+    hook ``before``."""
 
     before: Callable[[Any], object]
 
@@ -26,7 +28,8 @@ class _Hook:
 
 @dataclass(frozen=True)
 class _Untold:
-    """Cython prints with a traceback what it then hands to the other hook: such messages are told there only.
+    """Cython prints with a traceback what it then hands to the other hook: such messages are told
+    there only.
 
     Errors of bandfuse itself do not come here: ``main`` turns every one into a message.
     """
@@ -40,7 +43,8 @@ class _Untold:
 
 
 def log_latin() -> None:
-    """Have this process log GDAL's messages in Latin-1, and not tell of them as exceptions on stderr."""
+    """Have this process log GDAL's messages in Latin-1, and not tell of them as exceptions on
+    stderr."""
     if not isinstance(sys.unraisablehook, _Hook):
         sys.unraisablehook = _Hook(sys.unraisablehook)
         sys.excepthook = _Untold(sys.excepthook)

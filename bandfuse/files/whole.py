@@ -1,4 +1,5 @@
-"""Whole: files and folders that appear whole or not at all, and never in the place of what is still needed."""
+"""Whole: files and folders that appear whole or not at all, and never in the place of what is still
+needed."""
 
 from __future__ import annotations
 
@@ -14,9 +15,20 @@ from pathlib import Path
 from bandfuse.errors import OutputError
 from bandfuse.files.guards import SIDECARS, Seen, same_place
 from bandfuse.files.names import href as escaped
-from bandfuse.files.placing import PLAN, State, make_scratch, new_files, place, remove_scratch, state_of, sync
+from bandfuse.files.placing import (
+    PLAN,
+    State,
+    make_scratch,
+    new_files,
+    place,
+    remove_scratch,
+    state_of,
+    sync,
+)
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 """Signals that end a command. SIGHUP comes when a terminal is closed, and not on every system."""
 
 
@@ -27,10 +39,7 @@ place."""
 
 @contextmanager
 def whole_files(
-    path: Path,
-    inputs: Iterable[Path] = (),
-    ready: Ready | None = None,
-    seen: Seen | None = None,
+    path: Path, inputs: Iterable[Path] = (), ready: Ready | None = None, seen: Seen | None = None
 ) -> Iterator[Path]:
     """A place of the same name to write a file or folder (and what belongs to it) to; all of it is
     moved to ``path`` at the end.
@@ -63,7 +72,9 @@ def whole_files(
         if before is not None:
             sync(scratch)
         with undisturbed():
-            place(scratch, path, [path.name + ending for ending in SIDECARS] if path.exists() else [])
+            place(
+                scratch, path, [path.name + ending for ending in SIDECARS] if path.exists() else []
+            )
     except OSError as error:
         raise _unwritten(path, scratch, error) from error
     finally:
@@ -76,13 +87,17 @@ def _unwritten(path: Path, scratch: Path | None, error: OSError) -> OutputError:
     """The error of an output that cannot be written."""
     remedy = ""
     if scratch is not None and (scratch / PLAN).exists():
-        remedy = f"Its files are in {scratch}: the next command that writes into {path.parent} puts them in place."
+        remedy = (
+            f"Its files are in {scratch}: the next command that writes into {path.parent} puts "
+            "them in place."
+        )
     return OutputError(f"{path} cannot be written", got=error.strerror or str(error), remedy=remedy)
 
 
 @contextmanager
 def lent(file: Path, folder: Path) -> Iterator[Path]:
-    """A copy of a scratch file in a folder for a while, for what it says of places relative to it."""
+    """A copy of a scratch file in a folder for a while, for what it says of places relative to
+    it."""
     place = folder / f"{file.parent.name}{file.suffix}"
     try:
         shutil.copyfile(file, place)
@@ -99,10 +114,14 @@ def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None
         if not place.exists():
             continue
         shared = [
-            f for f in path.parent.glob(f"{_literal(place.stem)}*") if f.stem == place.stem or f.name == place.stem
+            f
+            for f in path.parent.glob(f"{_literal(place.stem)}*")
+            if f.stem == place.stem or f.name == place.stem
         ]
         others = [f for f in shared if f.name not in (path.name, *names)]
-        own = _tells_of(place, path) or (path.exists() and (name.startswith(f"{path.name}.") or not others))
+        own = _tells_of(place, path) or (
+            path.exists() and (name.startswith(f"{path.name}.") or not others)
+        )
         if not own or any(same_place(place, file) for file in inputs):
             raise OutputError(
                 f"{path} brings {name} with it, which exists and belongs to another file",
@@ -111,7 +130,8 @@ def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None
 
 
 def _tells_of(place: Path, path: Path) -> bool:
-    """Whether a file is the STAC item that bandfuse writes beside this very raster, by the name that the item gives."""
+    """Whether a file is the STAC item that bandfuse writes beside this very raster, by the name
+    that the item gives."""
     if place.name != f"{path.stem}.stac.json" or not place.is_file():
         return False
     try:
@@ -130,9 +150,11 @@ def _literal(text: str) -> str:
 
 
 @contextmanager
-def whole_folder(path: Path, ready: Ready | None = None, seen: Seen | None = None) -> Iterator[Path]:
-    """A folder to write into; it takes the place of ``path``, and of an earlier folder there, at the
-    end. ``ready``, ``seen``: as for ``whole_files``."""
+def whole_folder(
+    path: Path, ready: Ready | None = None, seen: Seen | None = None
+) -> Iterator[Path]:
+    """A folder to write into; it takes the place of ``path``, and of an earlier folder there, at
+    the end. ``ready``, ``seen``: as for ``whole_files``."""
     with whole_files(path, ready=ready, seen=seen) as folder:
         try:
             folder.mkdir()
@@ -175,4 +197,6 @@ def _scratch(path: Path) -> Path:
     try:
         return make_scratch(path)
     except OSError as error:
-        raise OutputError(f"folder {path.parent} cannot be written to", got=error.strerror or str(error)) from error
+        raise OutputError(
+            f"folder {path.parent} cannot be written to", got=error.strerror or str(error)
+        ) from error

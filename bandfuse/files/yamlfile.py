@@ -21,7 +21,10 @@ MOST_VALUES = 1_000_000
 DEEPEST = 100
 """Levels of lists and mappings. Settings need four."""
 
-KINDS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge")}
+KINDS = {
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("map", "seq", "str", "int", "float", "bool", "null", "merge")
+}
 """What settings are made of: no dates, bytes, sets or objects."""
 
 
@@ -41,9 +44,13 @@ class _StrictLoader(yaml.SafeLoader):
                 continue
             name = self.construct_object(key, deep=True)
             if not isinstance(name, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key that is not text", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key that is not text", key.start_mark
+                )
             if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {name!r} appears twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {name!r} appears twice", node.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -67,7 +74,14 @@ def _read(text: str) -> tuple[Any, yaml.Node | None]:
         return loader.construct_document(node), node
     except RecursionError as error:
         raise ValueError(f"more than {DEEPEST} levels") from error
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        OverflowError,
+    ) as error:
         raise ValueError(" ".join(str(error).split())[:LONGEST]) from error
     finally:
         loader.dispose()
@@ -78,15 +92,21 @@ LONGEST = 300
 
 
 def _require_small(root: yaml.Node) -> None:
-    """Refuse values that grow without end or measure once aliases are filled in, and kinds that settings have not."""
+    """Refuse values that grow without end or measure once aliases are filled in, and kinds that
+    settings have not."""
     sizes: dict[int, int] = {}
 
     def size(node: yaml.Node, depth: int) -> int:
         if node.tag not in KINDS:
-            raise ValueError(f"{node.tag} in line {node.start_mark.line + 1}; expected texts, numbers, lists, mappings")
+            raise ValueError(
+                f"{node.tag} in line {node.start_mark.line + 1}; expected texts, numbers, lists, "
+                "mappings"
+            )
         if id(node) in sizes:
             if not sizes[id(node)]:
-                raise ValueError(f"an alias to what it is a part of, in line {node.start_mark.line + 1}")
+                raise ValueError(
+                    f"an alias to what it is a part of, in line {node.start_mark.line + 1}"
+                )
             return sizes[id(node)]
         if depth > DEEPEST:
             raise ValueError(f"more than {DEEPEST} levels")
@@ -119,7 +139,9 @@ def _of_file(path: str | Path) -> tuple[dict[str, Any], yaml.Node | None]:
         raise InputError(f"{path} is not YAML", got=str(error)) from error
     if not isinstance(content, dict):
         raise InputError(
-            f"{path} holds no settings", got=type(content).__name__, expected="a mapping of keys to values"
+            f"{path} holds no settings",
+            got=type(content).__name__,
+            expected="a mapping of keys to values",
         )
     return {str(k): v for k, v in content.items()}, node
 
@@ -132,7 +154,9 @@ class Lines:
 
     def place(self, at: At) -> str:
         """File and line of a value, or of what holds it if it has none of its own."""
-        known = next((self._lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self._lines), None)
+        known = next(
+            (self._lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in self._lines), None
+        )
         return self._path if known is None else f"{self._path}, line {known}"
 
 
@@ -175,11 +199,15 @@ def parse_set(items: list[str]) -> dict[str, Any]:
             result[key.strip().replace("-", "_")] = _read(value)[0]
         except ValueError as error:
             shown = repr(item if len(item) <= LONGEST else f"{item[:LONGEST]}…")
-            raise ConfigError("--set cannot be read", got=shown, expected="key=value, the value in YAML") from error
+            raise ConfigError(
+                "--set cannot be read", got=shown, expected="key=value, the value in YAML"
+            ) from error
     return result
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:
     """The settings as YAML, in their order, without empty lists."""
-    text: str = yaml.safe_dump({k: v for k, v in values.items() if v != []}, sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(
+        {k: v for k, v in values.items() if v != []}, sort_keys=False, allow_unicode=True
+    )
     return text

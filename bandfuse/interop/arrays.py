@@ -1,5 +1,5 @@
-"""Arrays: one fusion over whatever holds the pixels: numpy, torch, dask and xarray. None of them is imported unless an
-array of its own comes in."""
+"""Arrays: one fusion over whatever holds the pixels: numpy, torch, dask and xarray. None of them is
+imported unless an array of its own comes in."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
 
     Parameters
     ----------
-    array : (N, B), (B, H, W) or (…, B, H, W): numpy and what numpy takes; a torch tensor, which stays on its device, in
-        its floating type, and can be differentiated through; a dask array, lazily; an xarray DataArray, lazily if it
-        holds a dask array. Values are in the weights' units; NaN or infinity marks a missing one, as the fusion's
-        nodata policy has it. What a numpy masked array masks is missing.
-    dim : of a DataArray, the dimension of the bands, wherever it stands. Its coordinates (``wavelength_nm`` or
-        ``wavelength``, names) must be those of the weights' inputs.
-    any_units : take values as they are. By default it is an error if they are 60 times and more larger or smaller than
-        those of the training, or if an offset holds them apart; a lazy array tells when it is computed.
+    array : (N, B), (B, H, W) or (…, B, H, W): numpy and what numpy takes; a torch tensor, which
+        stays on its device, in its floating type, and can be differentiated through; a dask array,
+        lazily; an xarray DataArray, lazily if it holds a dask array. Values are in the weights'
+        units; NaN or infinity marks a missing one, as the fusion's nodata policy has it. What a
+        numpy masked array masks is missing.
+    dim : of a DataArray, the dimension of the bands, wherever it stands. Its coordinates
+        (``wavelength_nm`` or ``wavelength``, names) must be those of the weights' inputs.
+    any_units : take values as they are. By default it is an error if they are 60 times and more
+        larger or smaller than those of the training, or if an offset holds them apart; a lazy array
+        tells when it is computed.
 
     Returns
     -------
-    K in the place of B; float64, but for tensors. A masked array gives one that is masked where outputs are missing,
-    with NaN below the mask. A DataArray keeps its other dimensions with their coordinates, and
-    gets the outputs' names along ``dim``, with ``wavelength_nm`` and ``fwhm_nm`` where any is known; its attributes,
-    which tell of other values, are left out.
+    K in the place of B; float64, but for tensors. A masked array gives one that is masked where
+    outputs are missing, with NaN below the mask. A DataArray keeps its other dimensions with their
+    coordinates, and gets the outputs' names along ``dim``, with ``wavelength_nm`` and ``fwhm_nm``
+    where any is known; its attributes, which tell of other values, are left out.
 
     Raises
     ------
-    MismatchError : another number of bands than the fusion's inputs; another order; values in other units.
+    MismatchError : another number of bands than the fusion's inputs; another order; values in other
+        units.
 
     >>> from bandfuse.spectral.bands import Bands
     >>> mean = Fusion([[0.5, 0.5]], [1], [0], Bands.of(["a", "b"]), Bands.of(["mean"]))
@@ -67,7 +70,13 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
         whole = array.rechunk({axis: -1})
         chunks = (*whole.chunks[:axis], (len(fusion.outputs),), *whole.chunks[axis + 1 :])
         return whole.map_blocks(
-            _along, fusion, axis, any_units, dtype=np.float64, chunks=chunks, meta=np.empty((0,) * array.ndim)
+            _along,
+            fusion,
+            axis,
+            any_units,
+            dtype=np.float64,
+            chunks=chunks,
+            meta=np.empty((0,) * array.ndim),
         )
     return _along(array, fusion, axis, any_units)
 
@@ -83,13 +92,15 @@ def _axis(fusion: Fusion, shape: tuple[int, ...]) -> int:
     axis = len(shape) - 3 if len(shape) > 2 else 1
     if len(shape) < 2 or shape[axis] != len(fusion.inputs):
         b = len(fusion.inputs)
-        raise MismatchError("array to fuse", got=f"shape {tuple(shape)}", expected=f"(N, {b}) or (…, {b}, H, W)")
+        raise MismatchError(
+            "array to fuse", got=f"shape {tuple(shape)}", expected=f"(N, {b}) or (…, {b}, H, W)"
+        )
     return axis
 
 
 SEEN, FEWEST, BANDS = 1024, 64, 16
-"""At most so many pixels and bands of an array are held against the values of the training; fewer pixels than
-``FEWEST`` tell nothing."""
+"""At most so many pixels and bands of an array are held against the values of the training; fewer
+pixels than ``FEWEST`` tell nothing."""
 
 
 def _step(pixels: int) -> int:
@@ -106,7 +117,10 @@ def require_units(fusion: Fusion, pixels: Any) -> None:
     if fusion.inputs_seen is None or len(pixels) < FEWEST or not fusion.support:
         return
     pixels = pixels[:: _step(len(pixels))]
-    some = [fusion.support[int(i)] for i in np.unique(np.linspace(0, len(fusion.support) - 1, BANDS).astype(int))]
+    some = [
+        fusion.support[int(i)]
+        for i in np.unique(np.linspace(0, len(fusion.support) - 1, BANDS).astype(int))
+    ]
     sources = [fusion.inputs.source[p] for p in some]
     here = Values.of(np.asarray(pixels[:, some], dtype=np.float64).T)
     found = unlike(here, fusion.inputs_seen.take(some), (sources, sources))
@@ -137,22 +151,32 @@ def _labelled(fusion: Fusion, array: Any, dim: str, any_units: bool) -> Any:
 
     if dim not in array.dims or array.sizes[dim] != len(fusion.inputs):
         raise MismatchError(
-            "array to fuse", got=f"dimensions {shorten(f'{name}: {n}' for name, n in array.sizes.items())}",
-            expected=f"{dim}: {len(fusion.inputs)}", remedy="Name the dimension of the bands with dim=…",
-        )  # fmt: skip
+            "array to fuse",
+            got=f"dimensions {shorten(f'{name}: {n}' for name, n in array.sizes.items())}",
+            expected=f"{dim}: {len(fusion.inputs)}",
+            remedy="Name the dimension of the bands with dim=…",
+        )
     _require_bands(fusion, array, dim)
     if array.chunks is not None:
         array = array.chunk({dim: -1})
     fused = xarray.apply_ufunc(
-        _along, array, kwargs={"fusion": fusion, "axis": -1, "any_units": any_units}, input_core_dims=[[dim]],
-        output_core_dims=[[dim]], exclude_dims={dim}, dask="parallelized", output_dtypes=[np.float64],
-        keep_attrs=False, dask_gufunc_kwargs={"output_sizes": {dim: len(fusion.outputs)}},
-    )  # fmt: skip
+        _along,
+        array,
+        kwargs={"fusion": fusion, "axis": -1, "any_units": any_units},
+        input_core_dims=[[dim]],
+        output_core_dims=[[dim]],
+        exclude_dims={dim},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+        dask_gufunc_kwargs={"output_sizes": {dim: len(fusion.outputs)}},
+    )
     return fused.transpose(*array.dims).assign_coords(band_coordinates(fusion.outputs, dim))
 
 
 WAVELENGTHS = {"wavelength_nm": 1.0, "wavelength": 1.0, "wavelengths": 1.0, "wavelength_um": 1000.0}
-"""Coordinates of a dimension of bands that hold wavelengths, and what makes nm of them, if no unit is said."""
+"""Coordinates of a dimension of bands that hold wavelengths, and what makes nm of them, if no unit
+is said."""
 
 
 def _require_bands(fusion: Fusion, array: Any, dim: str) -> None:
@@ -172,36 +196,51 @@ def _require_bands(fusion: Fusion, array: Any, dim: str) -> None:
                 scale = 1000.0
             nm = nm * scale
             known = np.isfinite(nm) & np.isfinite(expected.wavelength_nm) & expected.good
-            off = np.flatnonzero(known & (np.abs(nm - expected.wavelength_nm) > np.nan_to_num(tolerance(expected))))
+            off = np.flatnonzero(
+                known & (np.abs(nm - expected.wavelength_nm) > np.nan_to_num(tolerance(expected)))
+            )
             if len(off):
                 i = int(off[0])
                 raise MismatchError(
                     f"{len(off)} bands of the array lie at other wavelengths than the weights",
-                    got=f"{nm[i]:.1f} nm at place {i + 1} of {name!r}", expected=f"{expected.label(i)}",
+                    got=f"{nm[i]:.1f} nm at place {i + 1} of {name!r}",
+                    expected=f"{expected.label(i)}",
                     remedy=f"Select the bands in the weights' order: array.sel({dim}=…).",
-                )  # fmt: skip
+                )
             if known[expected.good].all():
                 return
     labels = array.coords[dim].values if dim in array.coords else array.attrs.get("long_name", ())
     names = [str(label) for label in np.atleast_1d(labels)]
     numbered = all(name.isdecimal() for name in names)
     if len(names) == len(expected) and not are_made_up(names):
-        require_order("the array", names, [str(i) for i in expected.index] if numbered else expected.name)
+        require_order(
+            "the array", names, [str(i) for i in expected.index] if numbered else expected.name
+        )
 
 
 def band_coordinates(bands: Any, dim: str) -> dict[str, Any]:
-    """Coordinates of a dimension of bands: names, and wavelengths and widths in nm where any is known."""
-    known = {c: getattr(bands, c) for c in ("wavelength_nm", "fwhm_nm") if np.isfinite(getattr(bands, c)).any()}
+    """Coordinates of a dimension of bands: names, and wavelengths and widths in nm where any is
+    known."""
+    known = {
+        c: getattr(bands, c)
+        for c in ("wavelength_nm", "fwhm_nm")
+        if np.isfinite(getattr(bands, c)).any()
+    }
     return {dim: list(bands.name), **{name: (dim, values) for name, values in known.items()}}
 
 
 def _tensor(fusion: Fusion, x: Tensor) -> Tensor:
-    """(…, K) from (…, B): the arithmetic of :class:`bandfuse.model.fusion.FusionKernel` in torch."""
+    """(…, K) from (…, B): the arithmetic of :class:`bandfuse.model.fusion.FusionKernel` in
+    torch."""
     import torch
 
     from bandfuse.optimise.activations import ACTIVATIONS
 
-    x = x if x.is_floating_point() else x.to(torch.get_default_dtype() if x.device.type == "mps" else torch.float64)
+    x = (
+        x
+        if x.is_floating_point()
+        else x.to(torch.get_default_dtype() if x.device.type == "mps" else torch.float64)
+    )
     matrix = torch.tensor(fusion.matrix[:, fusion.support], dtype=x.dtype, device=x.device)
     x = x[..., fusion.support]
     present = torch.isfinite(x)
@@ -210,14 +249,16 @@ def _tensor(fusion: Fusion, x: Tensor) -> Tensor:
     if not bool(present.all()):
         factor, lacking = _rescaling(fusion, matrix, present)
         total, missing = total * factor, missing | lacking
-    y = ACTIVATIONS[fusion.activation](total + torch.tensor(fusion.offset, dtype=x.dtype, device=x.device))
+    y = ACTIVATIONS[fusion.activation](
+        total + torch.tensor(fusion.offset, dtype=x.dtype, device=x.device)
+    )
     # Filled in at the end: a NaN that is computed with would make gradients NaN.
     return y.masked_fill(missing, torch.nan) if bool(missing.any()) else y
 
 
 def _rescaling(fusion: Fusion, matrix: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """(…, K) factors for what the present bands sum to, one where there is nothing to make up for; and where outputs
-    are missing."""
+    """(…, K) factors for what the present bands sum to, one where there is nothing to make up for;
+    and where outputs are missing."""
     import torch
 
     there = present.to(matrix.dtype)

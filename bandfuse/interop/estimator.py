@@ -1,7 +1,8 @@
-"""Estimator: learning and fusing under scikit-learn's contract, by the same code as ``bandfuse train``.
+"""Estimator: learning and fusing under scikit-learn's contract, by the same code as ``bandfuse
+train``.
 
-The samples of X are one row of N pixels. Their order matters for what is chosen on held-out samples alone: folds are
-runs of neighbouring samples, not random ones. Shuffle X if its order says nothing.
+The samples of X are one row of N pixels. Their order matters for what is chosen on held-out samples
+alone: folds are runs of neighbouring samples, not random ones. Shuffle X if its order says nothing.
 """
 
 from __future__ import annotations
@@ -55,30 +56,34 @@ LOOKED = 10_000
 class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Learn K combinations of B bands from (N, B) samples, and give (N, K).
 
-    ``fit(X)`` rebuilds the bands (reconstruction); ``fit(X, y)`` matches y, (N,) or (N, T) numbers (regression); with
-    ``objective="separability"`` y are labels, and classes are parted. The weights are those of ``bandfuse train`` with
-    the same settings on the same pixels.
+    ``fit(X)`` rebuilds the bands (reconstruction); ``fit(X, y)`` matches y, (N,) or (N, T) numbers
+    (regression); with ``objective="separability"`` y are labels, and classes are parted. The
+    weights are those of ``bandfuse train`` with the same settings on the same pixels.
 
     Parameters
     ----------
-    groups : a SPEC such as ``"equal:8"``, or names with SPECs, ``{"red": "600-700nm"}``; all bands if not given.
-    objective : ``regression``, ``reconstruction`` (which sees no y), ``separability``, or a sum of two; by default by
-        whether there is a y. ``snr`` needs neighbours, and is for images.
-    constraint : ``auto``, ``free``, ``affine``, ``nonnegative``, ``simplex``; by default as in training.
+    groups : a SPEC such as ``"equal:8"``, or names with SPECs, ``{"red": "600-700nm"}``; all bands
+        if not given.
+    objective : ``regression``, ``reconstruction`` (which sees no y), ``separability``, or a sum of
+        two; by default by whether there is a y. ``snr`` needs neighbours, and is for images.
+    constraint : ``auto``, ``free``, ``affine``, ``nonnegative``, ``simplex``; by default as in
+        training.
     ridge, smooth, sparse : strengths, ``"auto"``, or None for the default.
     gain, offset : learn a gain beside affine or simplex weights; learn an offset.
     wavelength_nm, fwhm_nm : (B,) of the bands, for groups and smoothness.
-    balance : every class counts the same. folds : runs of samples held out in turn. random_state : seed, a number.
-    any_units : ``transform`` takes values in any units. By default those that are 60 times and more larger or smaller
-        than those of ``fit``, or that an offset holds apart, are an error.
+    balance : every class counts the same. folds : runs of samples held out in turn. random_state :
+        seed, a number.
+    any_units : ``transform`` takes values in any units. By default those that are 60 times and more
+        larger or smaller than those of ``fit``, or that an offset holds apart, are an error.
 
     Attributes
     ----------
-    fusion_ : the :class:`bandfuse.Fusion`. coef_ (K, B), intercept_ (K,) : ``y = coef_ x + intercept_``.
+    fusion_ : the :class:`bandfuse.Fusion`. coef_ (K, B), intercept_ (K,) : ``y = coef_ x +
+        intercept_``.
     constraints_ : (K,) those of the outputs. classes_ : labels, for separability.
 
-    A sample with NaN or a numpy mask in a band that is used, or in a target, does not count in ``fit``; with one in a
-    band with weight it is NaN in ``transform``.
+    A sample with NaN or a numpy mask in a band that is used, or in a target, does not count in
+    ``fit``; with one in a band with weight it is NaN in ``transform``.
 
     >>> x = np.arange(40.0).reshape(20, 2) ** 2
     >>> BandFuser(constraint="free", ridge=0).fit(x, x @ [2.0, -1.0]).coef_.round(6)
@@ -130,10 +135,14 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         ------
         ValueError : samples, settings or groups that do not fit; bandfuse's own error is the cause.
         """
-        X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2)
+        X = validate_data(
+            self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2
+        )
         X, y = _answered(X, y)
         if y is not None:
-            y = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+            y = check_array(
+                y, dtype=None, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y"
+            )
             check_consistent_length(X, y)
         try:
             self._learn(np.ascontiguousarray(X.T), y)
@@ -151,20 +160,29 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         elif config.goals[0].matches:
             goals = np.asarray(y, dtype=np.float64).reshape(x.shape[1], -1).T
         with threadpool_limits(limits=1, user_api="blas"):
-            found = _survey(_Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config)
+            found = _survey(
+                _Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config
+            )
             require_room(config.goals, found.design)
-            made = plan_regularisation(assessing_of(config), found, silent) if config.assessed else None
+            made = (
+                plan_regularisation(assessing_of(config), found, silent)
+                if config.assessed
+                else None
+            )
             model, _ = fit_model(fitting_of(config, "cpu"), [], found, made, silent)
         self.fusion_ = model.common
         self.decoder_ = model.decoder
         self.coef_, self.intercept_ = model.common.matrix, model.common.offset
         n_outputs = len(model.common.outputs)
-        self.constraints_ = [str(config.constraint)] * n_outputs if made is None else made.constraints
+        self.constraints_ = (
+            [str(config.constraint)] * n_outputs if made is None else made.constraints
+        )
 
     def _config(self, with_y: bool) -> TrainConfig:
         """The settings of a training; a word stands for the files that arrays take the place of."""
         given = {
-            name: getattr(self, name) for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
+            name: getattr(self, name)
+            for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
         }
         objective = given["objective"] or ("regression" if with_y else "reconstruction")
         gathers = [goal.gathers for name, goal in GOALS.items() if name in str(objective)]
@@ -173,26 +191,38 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         config = build(
             TrainConfig,
             {
-                **given, "objective": objective, "gain": self.gain, "no_offset": not self.offset, "device": "cpu",
-                "seed": self.random_state, "balance": self.balance,
+                **given,
+                "objective": objective,
+                "gain": self.gain,
+                "no_offset": not self.offset,
+                "device": "cpu",
+                "seed": self.random_state,
+                "balance": self.balance,
                 "group" if isinstance(self.groups, Mapping) else "groups": self.groups,
                 named: ["y"] if asked else [],
             },
-        )  # fmt: skip
+        )
         noisy = next((goal.name for goal in config.goals if goal.gathers == "noise"), None)
         if noisy:
-            raise ConfigError(f"objective {noisy} needs neighbouring pixels", remedy="Use bandfuse.train on images.")
+            raise ConfigError(
+                f"objective {noisy} needs neighbouring pixels",
+                remedy="Use bandfuse.train on images.",
+            )
         return resolve(config)
 
     def _bands(self, n: int) -> Bands:
         """The table of the bands; names are the columns' of a data frame."""
-        names = [str(name) for name in getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])]
+        names = [
+            str(name) for name in getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])
+        ]
         return Bands.of(names, wavelength_nm=self.wavelength_nm, fwhm_nm=self.fwhm_nm)
 
     def transform(self, X: Any) -> Floats:
         """(N, K) from (N, B); NaN where an input with weight is."""
         check_is_fitted(self)
-        X = validate_data(self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
+        X = validate_data(
+            self, _plain(X), dtype=np.float64, ensure_all_finite="allow-nan", reset=False
+        )
         if not self.any_units:
             try:
                 require_units(self.fusion_, X)
@@ -209,9 +239,13 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         if self.decoder_ is None:
-            raise ValueError("only a reconstruction has a way back: use objective='reconstruction'.")
+            raise ValueError(
+                "only a reconstruction has a way back: use objective='reconstruction'."
+            )
         try:
-            return self.decoder_(check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan"))
+            return self.decoder_(
+                check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan")
+            )
         except BandfuseError as error:
             raise ValueError(str(error)) from error
 
@@ -223,12 +257,14 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _plain(X: Any) -> Any:
-    """A masked array as floats with NaN where it is masked; checks of scikit-learn lose masks. Others as they are."""
+    """A masked array as floats with NaN where it is masked; checks of scikit-learn lose masks.
+    Others as they are."""
     return unmasked(X) if np.ma.isMaskedArray(X) else X
 
 
 def _answered(X: Floats, y: Any) -> tuple[Floats, Any]:
-    """The samples whose y is not masked. Masked floats become NaN, which counts as missing anyway."""
+    """The samples whose y is not masked. Masked floats become NaN, which counts as missing
+    anyway."""
     if not np.ma.isMaskedArray(y):
         return X, y
     if y.dtype.kind == "f":
@@ -240,7 +276,8 @@ def _answered(X: Floats, y: Any) -> tuple[Floats, Any]:
 
 @dataclass(frozen=True, eq=False)
 class _Samples:
-    """(D, N) samples as one row of pixels: source, patch and cell of :mod:`bandfuse.streaming.stream` at once."""
+    """(D, N) samples as one row of pixels: source, patch and cell of
+    :mod:`bandfuse.streaming.stream` at once."""
 
     array: Floats
 
@@ -275,13 +312,22 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
     census = Census.of(x, np.isfinite(x), len(wanted))
     bands = bands.dropping(dead_of(census, wanted))
     if not bands.good[list(wanted)].any():
-        raise InputError("no band can be used", got="bands that are constant or empty", expected="bands with data")
+        raise InputError(
+            "no band can be used",
+            got="bands that are constant or empty",
+            expected="bands with data",
+        )
     made = arrange(bands)
     shape = 1, samples.array.shape[1]
     classes = "classes" in config.gathers
     grid = blocks(shape, BLOCKS_PER_SIDE)
     question = Question(
-        n_bands=len(bands), n_targets=n_targets, used=made.used, grid=grid, seed=config.seed, classes=classes
+        n_bands=len(bands),
+        n_targets=n_targets,
+        used=made.used,
+        grid=grid,
+        seed=config.seed,
+        classes=classes,
     )
     effort = Effort.of(None, None)
     windows = effort.windows(shape, shape, 8 * len(samples.array))
@@ -290,11 +336,14 @@ def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig
     if classes and len(tally.by_stratum()) < 2:
         raise InputError("y has too few classes", got="1 class", expected="two or more classes")
     looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
-    return Survey(bands, made, [moments], [tally], [grid], (), seen=Values.of(looked), looked=looked)
+    return Survey(
+        bands, made, [moments], [tally], [grid], (), seen=Values.of(looked), looked=looked
+    )
 
 
 def _covariance(samples: _Samples, bands: Bands) -> Floats:
-    """(B, B) of the samples without NaN in a good band, zero for the others; for groups that see pixels."""
+    """(B, B) of the samples without NaN in a good band, zero for the others; for groups that see
+    pixels."""
     x = samples.array[: len(bands)]
     alive = bands.good & (np.nanmin(x, axis=1) < np.nanmax(x, axis=1))
     whole = x[:, np.isfinite(x[alive]).all(axis=0)]

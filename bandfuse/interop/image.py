@@ -24,15 +24,15 @@ CHUNK = (128, 128)
 
 
 def open(path: str | Path | None = None, **sources: str | Path) -> Image:
-    """Describe a scene: one file, or several co-registered ones by name, their bands one after the other.
+    """Describe a scene: one file, or several co-registered ones by name, their bands one after the
+    other.
 
     ``bandfuse.open("cube.tif")``, ``bandfuse.open(vnir="v.tif", swir="s.tif")``.
 
     Raises
     ------
-    InputError : a file is missing, damaged or no raster. MismatchError : files that cannot be brought to the grid of
-    the first.
-    """
+    InputError : a file is missing, damaged or no raster. MismatchError : files that cannot be
+        brought to the grid of the first."""
     named = [f"{name}={file}" for name, file in sources.items()]
     (place,) = places([] if path is None else [str(path)], named, [])
     return Image(open_scene(place))
@@ -46,7 +46,8 @@ class Image:
 
     @property
     def bands(self) -> Bands:
-        """The B bands: names, sources, wavelengths and widths in nm, and what speaks against a band."""
+        """The B bands: names, sources, wavelengths and widths in nm, and what speaks against a
+        band."""
         return self.scene.bands
 
     @property
@@ -61,7 +62,8 @@ class Image:
 
     @property
     def transform(self) -> tuple[float, ...]:
-        """(a, b, c, d, e, f): x = a col + b row + c, y = d col + e row + f, from the upper left corner of a pixel."""
+        """(a, b, c, d, e, f): x = a col + b row + c, y = d col + e row + f, from the upper left
+        corner of a pixel."""
         return tuple(self.scene.grid.transform)[:6]
 
     def read(self, window: tuple[int, int, int, int] | None = None) -> Floats:
@@ -71,16 +73,29 @@ class Image:
 
         Raises
         ------
-        ConfigError : a window that is not in the image. InputError : a file that cannot be read to its end.
-        """
+        ConfigError : a window that is not in the image. InputError : a file that cannot be read to
+            its end."""
         _, height, width = self.shape
         row, col, rows, cols = (0, 0, height, width) if window is None else window
-        if not (row >= 0 and col >= 0 and rows > 0 and cols > 0 and row + rows <= height and col + cols <= width):
+        if not (
+            row >= 0
+            and col >= 0
+            and rows > 0
+            and cols > 0
+            and row + rows <= height
+            and col + cols <= width
+        ):
             raise ConfigError(
-                "window", got=str(window), expected=f"ROW, COL, ROWS, COLS within {height} rows and {width} columns"
+                "window",
+                got=str(window),
+                expected=f"ROW, COL, ROWS, COLS within {height} rows and {width} columns",
             )
         with self.scene.reader(range(len(self.bands))) as reader:
-            values = reader.read(Window(row, col, rows, cols)).cell(slice(0, rows), slice(0, cols)).values()
+            values = (
+                reader.read(Window(row, col, rows, cols))
+                .cell(slice(0, rows), slice(0, cols))
+                .values()
+            )
         return values.reshape(-1, rows, cols)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -88,24 +103,32 @@ class Image:
         return np.asarray(self.read(), dtype=dtype)
 
     def to_xarray(self) -> xarray.DataArray:
-        """A DataArray (band, y, x) whose pixels are read when they are computed, chunk by chunk of all bands.
+        """A DataArray (band, y, x) whose pixels are read when they are computed, chunk by chunk of
+        all bands.
 
-        Coordinates: ``band`` (names), ``wavelength_nm``, ``fwhm_nm``, and ``y`` and ``x`` of the pixels' centres where
-        the grid lies along the axes. The CRS is the attribute ``crs``.
+        Coordinates: ``band`` (names), ``wavelength_nm``, ``fwhm_nm``, and ``y`` and ``x`` of the
+        pixels' centres where the grid lies along the axes. The CRS is the attribute ``crs``.
 
         Raises
         ------
         InputError : xarray or dask is not installed.
         """
         xr, da = _library("xarray"), _library("dask.array")
-        edges = [_edges(n, stored, least) for n, stored, least in zip(self.shape[1:], self.scene.grid.stored, CHUNK,
-                                                                      strict=True)]  # fmt: skip
+        edges = [
+            _edges(n, stored, least)
+            for n, stored, least in zip(self.shape[1:], self.scene.grid.stored, CHUNK, strict=True)
+        ]
         lazy = da.map_blocks(
-            self._chunk, chunks=((len(self.bands),), *edges), dtype=np.float64, meta=np.empty((0, 0, 0)),
-        )  # fmt: skip
+            self._chunk,
+            chunks=((len(self.bands),), *edges),
+            dtype=np.float64,
+            meta=np.empty((0, 0, 0)),
+        )
         attributes = {} if self.crs is None else {"crs": self.crs}
         coordinates = band_coordinates(self.bands, "band") | self._centres()
-        made: xarray.DataArray = xr.DataArray(lazy, coordinates, ("band", "y", "x"), self.scene.key, attributes)
+        made: xarray.DataArray = xr.DataArray(
+            lazy, coordinates, ("band", "y", "x"), self.scene.key, attributes
+        )
         return made
 
     def _chunk(self, block_info: Any) -> Floats:
@@ -118,7 +141,10 @@ class Image:
         a, b, c, d, e, f = self.transform
         if b or d:
             return {}
-        return {"y": f + e * (np.arange(self.shape[1]) + 0.5), "x": c + a * (np.arange(self.shape[2]) + 0.5)}
+        return {
+            "y": f + e * (np.arange(self.shape[1]) + 0.5),
+            "x": c + a * (np.arange(self.shape[2]) + 0.5),
+        }
 
 
 def _edges(size: int, stored: int, least: int) -> tuple[int, ...]:

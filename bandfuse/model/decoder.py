@@ -15,14 +15,17 @@ UNUSED = "not used in the training"
 
 
 def decoder(matrix: Floats, offset: Floats, inputs: Bands, outputs: Bands) -> Fusion:
-    """The decoder as a fusion of the K outputs; bands whose offset is NaN get a reason, and come out missing.
+    """The decoder as a fusion of the K outputs; bands whose offset is NaN get a reason, and come
+    out missing.
 
     Raises
     ------
     MismatchError : shapes that do not fit the tables.
     """
     if offset.shape != (len(inputs),):
-        raise MismatchError("offset of a decoder", got=f"shape {offset.shape}", expected=f"shape ({len(inputs)},)")
+        raise MismatchError(
+            "offset of a decoder", got=f"shape {offset.shape}", expected=f"shape ({len(inputs)},)"
+        )
     lost = np.isnan(offset)
     rebuilt = inputs.dropping({int(i): UNUSED for i in np.flatnonzero(lost)})
     return Fusion(matrix, np.ones(len(inputs)), np.where(lost, 0.0, offset), outputs, rebuilt)
@@ -34,7 +37,8 @@ def offsets(made: Fusion) -> Floats:
 
 
 def as_read(made: Fusion, bands: Bands, name: str) -> Fusion:
-    """The decoder for a raster of this name, whose bands come from another source than the training's outputs.
+    """The decoder for a raster of this name, whose bands come from another source than the
+    training's outputs.
 
     Raises
     ------

@@ -31,9 +31,9 @@ class NodataPolicy:
     """What an output pixel is worth when inputs are missing.
 
     ``strict``: an output is valid iff every input with a non-zero weight is valid.
-    ``renormalise``: the weights of the present bands are rescaled so that the row keeps its sum, as long as they hold
-    at least ``min_share`` of the row's absolute weight and the factor stays within 1/min_share; else missing.
-    """
+    ``renormalise``: the weights of the present bands are rescaled so that the row keeps its sum, as
+    long as they hold at least ``min_share`` of the row's absolute weight and the factor stays
+    within 1/min_share; else missing."""
 
     kind: str = "strict"
     min_share: float = MIN_SHARE
@@ -58,9 +58,11 @@ class Fusion:
     weight : (K, B) float64, in the physical units of the inputs.
     gain, offset : (K,) float64.
     activation : a name in :data:`ACTIVATIONS`.
-    inputs, outputs : band tables of B and K rows. An output with a reason against it comes out missing.
+    inputs, outputs : band tables of B and K rows. An output with a reason against it comes out
+        missing.
     nodata : what missing inputs do.
-    inputs_seen, outputs_seen : the values of inputs and outputs in the training; None where nothing was remembered.
+    inputs_seen, outputs_seen : the values of inputs and outputs in the training; None where nothing
+        was remembered.
 
     Raises
     ------
@@ -85,20 +87,33 @@ class Fusion:
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array.shape != shape:
-                raise MismatchError(f"{name} of a fusion", got=f"shape {array.shape}", expected=f"shape {shape}")
+                raise MismatchError(
+                    f"{name} of a fusion", got=f"shape {array.shape}", expected=f"shape {shape}"
+                )
             if not np.isfinite(array).all():
-                raise MismatchError(f"{name} of a fusion", got="NaN or infinite numbers", expected="finite numbers")
+                raise MismatchError(
+                    f"{name} of a fusion", got="NaN or infinite numbers", expected="finite numbers"
+                )
             array.flags.writeable = False
         with np.errstate(over="ignore"):
             if not np.isfinite(self.matrix).all():
                 raise MismatchError(
-                    "gain times weight of a fusion", got="an infinite number", expected="finite numbers"
+                    "gain times weight of a fusion",
+                    got="an infinite number",
+                    expected="finite numbers",
                 )
-        for name, seen, size in (("inputs", self.inputs_seen, b), ("outputs", self.outputs_seen, k)):
+        for name, seen, size in (
+            ("inputs", self.inputs_seen, b),
+            ("outputs", self.outputs_seen, k),
+        ):
             if seen is not None and len(seen) != size:
-                raise MismatchError(f"values of the {name} of a fusion", got=f"{len(seen)}", expected=f"{size}")
+                raise MismatchError(
+                    f"values of the {name} of a fusion", got=f"{len(seen)}", expected=f"{size}"
+                )
         if self.activation not in ACTIVATIONS:
-            raise MismatchError("activation", got=repr(self.activation), expected=f"one of {', '.join(ACTIVATIONS)}")
+            raise MismatchError(
+                "activation", got=repr(self.activation), expected=f"one of {', '.join(ACTIVATIONS)}"
+            )
 
     @property
     def matrix(self) -> Floats:
@@ -125,16 +140,21 @@ class Fusion:
         pixels = unmasked(x)
         if pixels.ndim != 2 or pixels.shape[1] != len(self.inputs):
             raise MismatchError(
-                "pixels to fuse", got=f"shape {pixels.shape}", expected=f"shape (N, {len(self.inputs)})"
+                "pixels to fuse",
+                got=f"shape {pixels.shape}",
+                expected=f"shape (N, {len(self.inputs)})",
             )
         result: Floats = FusionKernel(self)(np.ascontiguousarray(pixels[:, self.support].T)).T
         return result
 
     def then(self, outer: Fusion) -> Fusion:
-        """The fusion ``x → outer(self(x))`` as one matrix. Needs the identity as this fusion's activation."""
+        """The fusion ``x → outer(self(x))`` as one matrix. Needs the identity as this fusion's
+        activation."""
         if self.activation != "identity":
             raise MismatchError(
-                "only linear fusions can be merged into one", got=f"activation {self.activation!r}", expected="identity"
+                "only linear fusions can be merged into one",
+                got=f"activation {self.activation!r}",
+                expected="identity",
             )
         if len(outer.inputs) != len(self.outputs):
             raise MismatchError(
@@ -165,13 +185,15 @@ def unmasked(x: ArrayLike) -> Floats:
 
 
 class FusionKernel:
-    """The product of one cell: (S, n) values of the support bands in, (K, n) outputs out, in float64.
+    """The product of one cell: (S, n) values of the support bands in, (K, n) outputs out, in
+    float64.
 
-    The product is taken over whatever is passed, in one call of ``multiply``; callers that need identical bits pass
-    whole cells.
-    """
+    The product is taken over whatever is passed, in one call of ``multiply``; callers that need
+    identical bits pass whole cells."""
 
-    def __init__(self, fusion: Fusion, multiply: Callable[[Floats, Floats], Floats] = np.matmul) -> None:
+    def __init__(
+        self, fusion: Fusion, multiply: Callable[[Floats, Floats], Floats] = np.matmul
+    ) -> None:
         support = fusion.support
         self._multiply = multiply
         self._matrix = np.ascontiguousarray(fusion.matrix[:, support])
@@ -193,7 +215,8 @@ class FusionKernel:
         return y
 
     def _with_missing(self, x: Floats) -> Floats:
-        """The product where some values are missing: zeros for these in the sum, then the nodata policy."""
+        """The product where some values are missing: zeros for these in the sum, then the nodata
+        policy."""
         present = np.isfinite(x)
         total = self._multiply(self._matrix, np.where(present, x, 0.0))
         lacking = self._used.astype(np.float64) @ (~present).astype(np.float64) > 0
@@ -206,11 +229,17 @@ class FusionKernel:
         return total
 
     def _rescaling(self, present: Floats) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """(K, n) factors that give the present weights their row's sum, and where these may be used."""
-        share = np.abs(self._matrix) @ present / np.maximum(np.abs(self._matrix).sum(1, keepdims=True), 1e-300)
+        """(K, n) factors that give the present weights their row's sum, and where these may be
+        used."""
+        share = (
+            np.abs(self._matrix)
+            @ present
+            / np.maximum(np.abs(self._matrix).sum(1, keepdims=True), 1e-300)
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = self._matrix.sum(1, keepdims=True) / (self._matrix @ present)
         least = self._nodata.min_share
-        # A relative 1e-12 keeps a share of exactly min_share on the valid side whatever the order of the sum.
+        # A relative 1e-12 keeps a share of exactly min_share on the valid side whatever the order
+        # of the sum.
         enough = (share >= least * (1 - 1e-12)) & (factor > 0) & (factor <= (1 + 1e-12) / least)
         return np.where(enough, factor, 0.0), enough

@@ -1,4 +1,5 @@
-"""Model: what a training run leaves behind. One fusion for all scenes, or one per scene beside the common one."""
+"""Model: what a training run leaves behind. One fusion for all scenes, or one per scene beside the
+common one."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from bandfuse.model.fusion import Fusion
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene key).
+    """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene
+    key).
 
     ``decoder``: the map from the K outputs back to the B inputs, if the training was for one.
     """
@@ -30,14 +32,15 @@ class Model:
 
         Raises
         ------
-        MismatchError : weights are per scene, this scene was not among them, and the common ones were not asked for;
-        or these were, of weights that have no others.
-        """
+        MismatchError : weights are per scene, this scene was not among them, and the common ones
+            were not asked for; or these were, of weights that have no others."""
         if use_common and not self.per_scene:
             raise MismatchError(
-                "--use-common does not apply to these weights", got="weights that all scenes share",
-                expected="weights of a training with --scope per-scene", remedy="Leave --use-common out.",
-            )  # fmt: skip
+                "--use-common does not apply to these weights",
+                got="weights that all scenes share",
+                expected="weights of a training with --scope per-scene",
+                remedy="Leave --use-common out.",
+            )
         for name in names:
             if name in self.scenes:
                 return self.scenes[name]

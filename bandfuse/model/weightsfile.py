@@ -1,13 +1,15 @@
-"""The weights file: a safetensors file whose metadata holds one JSON document. The only door to safetensors.
+"""The weights file: a safetensors file whose metadata holds one JSON document. The only door to
+safetensors.
 
-Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights ``scene_weight``
-(S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). Weights of a reconstruction have ``decoder`` (B, K) and
-``decoder_offset`` (B,), NaN where a band is not rebuilt. The metadata has one key, ``bandfuse``: JSON with
-``version``, ``activation``, ``nodata``, ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
+Tensors (float64): ``weight`` (K, B), ``gain`` (K,), ``offset`` (K,), and for per-scene weights
+``scene_weight`` (S, K, B), ``scene_gain`` (S, K), ``scene_offset`` (S, K). Weights of a
+reconstruction have ``decoder`` (B, K) and ``decoder_offset`` (B,), NaN where a band is not rebuilt.
+The metadata has one key, ``bandfuse``: JSON with ``version``, ``activation``, ``nodata``,
+``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
 
-Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``, ``mean``, ``spread`` and
-``typical`` of :class:`bandfuse.spectral.value_units.Values`. Where there is nothing of it, version 1 is written.
-"""
+Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``,
+``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`. Where there
+is nothing of it, version 1 is written."""
 
 from __future__ import annotations
 
@@ -51,11 +53,17 @@ def _table(bands: Bands) -> dict[str, Any]:
 
 
 def _columns(values: Values) -> dict[str, list[float | None]]:
-    return {field.name: [_number(v) for v in getattr(values, field.name)] for field in fields(values)}
+    return {
+        field.name: [_number(v) for v in getattr(values, field.name)] for field in fields(values)
+    }
 
 
 def _values(table: dict[str, Any] | None) -> Values | None:
-    return None if table is None else Values(**{field.name: _floats(table[field.name]) for field in fields(Values)})
+    return (
+        None
+        if table is None
+        else Values(**{field.name: _floats(table[field.name]) for field in fields(Values)})
+    )
 
 
 def _floats(column: list[float | None]) -> Floats:
@@ -90,12 +98,19 @@ def dumps(model: Model) -> bytes:
     tensors = {"weight": common.weight, "gain": common.gain, "offset": common.offset}
     if model.per_scene:
         own = list(model.scenes.values())
-        tensors |= {f"scene_{n}": np.stack([getattr(f, n) for f in own]) for n in ("weight", "gain", "offset")}
+        tensors |= {
+            f"scene_{n}": np.stack([getattr(f, n) for f in own])
+            for n in ("weight", "gain", "offset")
+        }
     if model.decoder is not None:
         tensors |= {"decoder": model.decoder.matrix, "decoder_offset": offsets(model.decoder)}
     # One metadata key only: safetensors does not keep the order of several.
-    text = json.dumps(header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return bytes(save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text}))
+    text = json.dumps(
+        header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
+    )
+    return bytes(
+        save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text})
+    )
 
 
 def load(path: str | Path) -> Model:
@@ -103,12 +118,15 @@ def load(path: str | Path) -> Model:
 
     Raises
     ------
-    InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or numbers not finite.
-    """
+    InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or
+        numbers not finite."""
     remedy = recovered(Path(path))
     if not Path(path).is_file():
-        raise InputError(f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
-                         expected="a weights file (weights.safetensors of a run)", remedy=remedy)  # fmt: skip
+        raise InputError(
+            f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
+            expected="a weights file (weights.safetensors of a run)",
+            remedy=remedy,
+        )
     header, tensors = _contents(path)
     try:
         return _model(header, tensors)
@@ -116,7 +134,9 @@ def load(path: str | Path) -> Model:
         got = f"{type(error).__name__}: {error}"[:LONGEST]
         raise InputError(f"{path} is not a complete weights file", got=got) from error
     except BandfuseError as error:
-        raise InputError(f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected) from error
+        raise InputError(
+            f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected
+        ) from error
 
 
 def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
@@ -126,22 +146,30 @@ def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
         raise InputError(
-            f"{path} is not a weights file", got=str(error), expected="the weights.safetensors of a bandfuse run"
+            f"{path} is not a weights file",
+            got=str(error),
+            expected="the weights.safetensors of a bandfuse run",
         ) from error
     if text is None:
-        raise InputError(f"{path} is a safetensors file, but not of bandfuse", expected=f"metadata key {KEY!r}")
+        raise InputError(
+            f"{path} is a safetensors file, but not of bandfuse", expected=f"metadata key {KEY!r}"
+        )
     try:
         header = json.loads(text)
         version = int(header["version"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(f"{path} has a damaged header", got=str(error)[:LONGEST]) from error
     if version < 1:
-        raise InputError(f"{path} has a damaged header", got=f"version {version}", expected="version 1 or later")
+        raise InputError(
+            f"{path} has a damaged header", got=f"version {version}", expected="version 1 or later"
+        )
     if version > VERSION:
         raise InputError(
-            f"{path} was written by a newer bandfuse", got=f"version {version}", expected=f"version {VERSION} or older",
+            f"{path} was written by a newer bandfuse",
+            got=f"version {version}",
+            expected=f"version {VERSION} or older",
             remedy="Update bandfuse.",
-        )  # fmt: skip
+        )
     return header, tensors
 
 
@@ -150,7 +178,9 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
         if tensor.dtype != np.float64:
             raise ValueError(f"tensor {name} has type {tensor.dtype}, not float64")
     inputs, outputs = _bands(header["inputs"]), _bands(header["outputs"])
-    seen = {f"{name}_seen": _values(header.get("seen", {}).get(name)) for name in ("inputs", "outputs")}
+    seen = {
+        f"{name}_seen": _values(header.get("seen", {}).get(name)) for name in ("inputs", "outputs")
+    }
 
     def fusion(weight: Floats, gain: Floats, offset: Floats) -> Fusion:
         policy = NodataPolicy(**header["nodata"])

@@ -18,7 +18,8 @@ MOSTLY = 0.5
 
 
 NEARLY = 0.99
-"""A band that has one and the same value in so many of its valid pixels holds a fill value and no data."""
+"""A band that has one and the same value in so many of its valid pixels holds a fill value and no
+data."""
 
 
 THIN = 32
@@ -29,10 +30,10 @@ THIN = 32
 class Census:
     """Facts per variable. A monoid under ``+``, exact in any order.
 
-    ``seen``: pixels in which at least one band is valid. ``valid`` (D,): pixels in which the variable is valid.
-    ``low``, ``high`` (D,): extremes of the valid values. ``at_low``, ``at_high`` (D,): how many values are there,
-    counted in the cells of which a thin look finds at least half there: a band that holds little else is counted.
-    """
+    ``seen``: pixels in which at least one band is valid. ``valid`` (D,): pixels in which the
+    variable is valid. ``low``, ``high`` (D,): extremes of the valid values. ``at_low``, ``at_high``
+    (D,): how many values are there, counted in the cells of which a thin look finds at least half
+    there: a band that holds little else is counted."""
 
     seen: int
     valid: Counts
@@ -55,13 +56,27 @@ class Census:
         low = np.where(finite, z, np.inf).min(axis=1)
         high = np.where(finite, z, -np.inf).max(axis=1)
         valid = finite.sum(axis=1, dtype=np.int64)
-        return cls(int(finite[:n_bands].any(axis=0).sum()), valid, low, high, _count_at(z, low), _count_at(z, high))
+        return cls(
+            int(finite[:n_bands].any(axis=0).sum()),
+            valid,
+            low,
+            high,
+            _count_at(z, low),
+            _count_at(z, high),
+        )
 
     @classmethod
     def whole(cls, z: Floats, ends: tuple[Floats, Floats]) -> Census:
         """From (D, n) values of which none is missing, and their extremes."""
         low, high = ends
-        return cls(z.shape[1], np.full(len(z), z.shape[1], np.int64), low, high, _count_at(z, low), _count_at(z, high))
+        return cls(
+            z.shape[1],
+            np.full(len(z), z.shape[1], np.int64),
+            low,
+            high,
+            _count_at(z, low),
+            _count_at(z, high),
+        )
 
     def __add__(self, other: Census) -> Census:
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
@@ -82,25 +97,34 @@ class Census:
             if valid == 0:
                 reasons[i] = "no valid pixel"
             elif self.seen - valid > MOSTLY * self.seen:
-                reasons[i] = f"missing in {100 * (1 - valid / self.seen):.0f} % of the otherwise valid pixels"
+                reasons[i] = (
+                    f"missing in {100 * (1 - valid / self.seen):.0f} % of the otherwise valid "
+                    "pixels"
+                )
             elif self.low[i] == self.high[i] and self.seen > 1:
                 reasons[i] = f"constant ({self.low[i]:g})"
         return {**reasons, **self._filled(set(range(n_bands)) - set(reasons))}
 
     def _filled(self, bands: set[int]) -> dict[int, str]:
-        """Of these bands, those that hold next to nothing but one value; none if that is so of half of them, as then it
-        is the background of the scene."""
+        """Of these bands, those that hold next to nothing but one value; none if that is so of half
+        of them, as then it is the background of the scene."""
         found = {}
         for i in sorted(bands):
-            count, value = max((int(self.at_low[i]), self.low[i]), (int(self.at_high[i]), self.high[i]))
+            count, value = max(
+                (int(self.at_low[i]), self.low[i]), (int(self.at_high[i]), self.high[i])
+            )
             if count >= NEARLY * self.valid[i]:
                 share = 100 * count / self.valid[i]
-                found[i] = f"{value:g} in {share:.1f} % of the pixels, as a fill value that is not declared"
+                found[i] = (
+                    f"{value:g} in {share:.1f} % of the pixels, as a fill value that is not "
+                    "declared"
+                )
         return found if 2 * len(found) < len(bands) else {}
 
 
 def _count_at(z: Floats, ends: Floats) -> Counts:
-    """(D,) how many of (D, n) values are at an extreme, where a thin look finds at least half of them there; else 0."""
+    """(D,) how many of (D, n) values are at an extreme, where a thin look finds at least half of
+    them there; else 0."""
     thin = z[:, :: max(1, z.shape[1] // THIN)]
     there = (thin == ends[:, None]).sum(axis=1)
     many = np.flatnonzero((there > 0) & (2 * there >= np.isfinite(thin).sum(axis=1)))
@@ -109,9 +133,11 @@ def _count_at(z: Floats, ends: Floats) -> Counts:
     return counts
 
 
-def look(pixels: Cell, inside: NDArray[np.bool_], n_bands: int) -> tuple[Census, Floats, NDArray[np.bool_] | None]:
-    """The census of a cell and its (D, n) values; where some are or may be missing, NaN outside, and where they are
-    finite."""
+def look(
+    pixels: Cell, inside: NDArray[np.bool_], n_bands: int
+) -> tuple[Census, Floats, NDArray[np.bool_] | None]:
+    """The census of a cell and its (D, n) values; where some are or may be missing, NaN outside,
+    and where they are finite."""
     ends = pixels.extremes if inside.all() else None
     z = pixels.values()
     if ends is not None:

@@ -1,4 +1,5 @@
-"""Gram: z zᵀ of centred pixels, where a training pass spends its time; on the CPU or on a torch device."""
+"""Gram: z zᵀ of centred pixels, where a training pass spends its time; on the CPU or on a torch
+device."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import numpy as np
 from bandfuse.spectral.bands import Floats
 
 Product = Callable[[Floats], Floats]
-"""(D, n) float64 to the (D, D) float64 sums of products over its columns. Several threads may call it at once."""
+"""(D, n) float64 to the (D, D) float64 sums of products over its columns. Several threads may call
+it at once."""
 
 
 def double(z: Floats) -> Floats:
@@ -21,7 +23,8 @@ def double(z: Floats) -> Floats:
 
 
 def single(z: Floats) -> Floats:
-    """The product in float32, of numbers between about 1e-15 and 1e15 in size: half the time, seven digits."""
+    """The product in float32, of numbers between about 1e-15 and 1e15 in size: half the time, seven
+    digits."""
     short = z.astype(np.float32)
     return (short @ short.T).astype(np.float64)
 
@@ -29,9 +32,8 @@ def single(z: Floats) -> Floats:
 class OnDevice:
     """Products on a torch device, in float64 or float32.
 
-    On cuda every thread has a stream and page-locked memory of its own: while one thread's pixels travel and are
-    multiplied, others are read.
-    """
+    On cuda every thread has a stream and page-locked memory of its own: while one thread's pixels
+    travel and are multiplied, others are read."""
 
     def __init__(self, device: str, *, dtype: str = "float64") -> None:
         self._device, self._dtype = device, dtype
@@ -56,7 +58,12 @@ class OnDevice:
 
         dtype: torch.dtype = getattr(torch, self._dtype)
         if torch.device(self._device).type != "cuda":
-            found: Floats = product(torch.from_numpy(z).to(self._device, dtype)).cpu().numpy().astype(np.float64)
+            found: Floats = (
+                product(torch.from_numpy(z).to(self._device, dtype))
+                .cpu()
+                .numpy()
+                .astype(np.float64)
+            )
             return found
         stream, staged = self._mine(torch, z, dtype)
         with torch.cuda.stream(stream):
@@ -68,14 +75,18 @@ class OnDevice:
         """This thread's stream, and page-locked memory in the shape of z."""
         own = self._own
         if not hasattr(own, "stream"):
-            own.stream, own.memory = torch.cuda.Stream(self._device), torch.empty(0, dtype=dtype, pin_memory=True)
+            own.stream, own.memory = (
+                torch.cuda.Stream(self._device),
+                torch.empty(0, dtype=dtype, pin_memory=True),
+            )
         if own.memory.numel() < z.size:
             own.memory = torch.empty(z.size, dtype=dtype, pin_memory=True)
         return own.stream, own.memory[: z.size].view(z.shape)
 
 
 def apart(product: Product, parts: Sequence[Sequence[int]]) -> Product:
-    """The products of variables that share one of these parts; zero elsewhere, where nobody is to look."""
+    """The products of variables that share one of these parts; zero elsewhere, where nobody is to
+    look."""
     places = [np.asarray(part, dtype=np.intp) for part in parts]
 
     def products(z: Floats) -> Floats:
@@ -96,12 +107,13 @@ MANY = 32
 
 
 def enough(covariance: Floats) -> str:
-    """``float32`` if weights from bands with this covariance keep within :data:`TOLERANCE`, else ``float64``.
+    """``float32`` if weights from bands with this covariance keep within :data:`TOLERANCE`, else
+    ``float64``.
 
-    A product of n pixels in float32 is wrong by some eps = 2⁻²³ of √(S_ii S_jj). The errors of D² such entries have a
-    norm of about eps · √D beside correlations R, and least-squares weights change by that over the smallest eigenvalue
-    of R. It counts ten times: ``10 · eps · √D / λ_min(R) ≤ TOLERANCE``. Less than :data:`MANY` bands get float64.
-    """
+    A product of n pixels in float32 is wrong by some eps = 2⁻²³ of √(S_ii S_jj). The errors of D²
+    such entries have a norm of about eps · √D beside correlations R, and least-squares weights
+    change by that over the smallest eigenvalue of R. It counts ten times: ``10 · eps · √D /
+    λ_min(R) ≤ TOLERANCE``. Less than :data:`MANY` bands get float64."""
     spread = np.sqrt(np.diag(covariance))
     if len(spread) < MANY or not np.isfinite(spread).all() or not (spread > 0).all():
         return "float64"

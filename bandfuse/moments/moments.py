@@ -22,8 +22,8 @@ class Moments:
     """Count, mean and centred scatter of N vectors of D values. A monoid under ``+``.
 
     ``mean = Σ z / N``, ``scatter = Σ (z − mean)(z − mean)ᵀ``, both float64.
-    Merging follows Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
-    variances", COMPSTAT 1982.
+    Merging follows Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
+    computing sample variances", COMPSTAT 1982.
 
     >>> m = Moments.of([[0.0], [2.0]]) + Moments.of([[4.0]])
     >>> m.count, float(m.mean[0]), float(m.scatter[0, 0])
@@ -63,7 +63,9 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         if self.size != other.size:
             raise MismatchError(
-                "moments to add", got=f"{self.size} and {other.size} variables", expected="equal numbers"
+                "moments to add",
+                got=f"{self.size} and {other.size} variables",
+                expected="equal numbers",
             )
         if not self.count or not other.count:
             return self if self.count else other
@@ -89,12 +91,16 @@ class Moments:
         return Moments(self.count, self.mean[v], self.scatter[np.ix_(v, v)])
 
     def through(self, fusion: Fusion) -> Moments:
-        """The moments of ``fusion(z)``: every quadratic score of an output without reading pixels again.
+        """The moments of ``fusion(z)``: every quadratic score of an output without reading pixels
+        again.
 
-        ``mean → M mean + offset``, ``scatter → M scatter Mᵀ`` with M = gain · weight. Needs the identity activation.
-        """
+        ``mean → M mean + offset``, ``scatter → M scatter Mᵀ`` with M = gain · weight. Needs the
+        identity activation."""
         if fusion.activation != "identity":
-            raise MismatchError("moments can only pass through linear fusions", got=f"activation {fusion.activation!r}")
+            raise MismatchError(
+                "moments can only pass through linear fusions",
+                got=f"activation {fusion.activation!r}",
+            )
         return self.mapped(fusion.matrix, fusion.offset)
 
     def mapped(self, matrix: Floats, offset: Floats) -> Moments:
@@ -107,9 +113,8 @@ class Moments:
 class Sums:
     """Sums of pixels about a point near their mean, which are quicker to add to than moments.
 
-    ``first = Σ (z − near)``, ``second = Σ (z − near)(z − near)ᵀ``. What the point lies off the mean is taken out at the
-    end; it costs digits only where it lies many standard deviations off.
-    """
+    ``first = Σ (z − near)``, ``second = Σ (z − near)(z − near)ᵀ``. What the point lies off the mean
+    is taken out at the end; it costs digits only where it lies many standard deviations off."""
 
     point: Floats
     count: int

@@ -23,7 +23,8 @@ def _mix(x: Keys) -> Keys:
 
 
 def keys(seed: int, scene: int, row: NDArray[np.integer], col: NDArray[np.integer]) -> Keys:
-    """(N,) hashes of pixels: a function of the seed, the scene's number and the pixel's row and column only."""
+    """(N,) hashes of pixels: a function of the seed, the scene's number and the pixel's row and
+    column only."""
     with np.errstate(over="ignore"):
         start = _mix(_mix(np.array([seed], dtype=np.int64).astype(np.uint64)) ^ np.uint64(scene))
         return _mix(_mix(start ^ row.astype(np.uint64)) ^ col.astype(np.uint64))
@@ -33,9 +34,9 @@ def keys(seed: int, scene: int, row: NDArray[np.integer], col: NDArray[np.intege
 class Pixels:
     """The ``capacity`` pixels with the smallest hash, in order of their hash. A monoid under ``+``.
 
-    Columns: ``key`` (N,) uint64, ``place`` (N, 3) int64 = scene, row, column, ``values`` (N, D) float64.
-    Equal hashes are ordered by place, so the sample does not depend on the order of merging.
-    """
+    Columns: ``key`` (N,) uint64, ``place`` (N, 3) int64 = scene, row, column, ``values`` (N, D)
+    float64. Equal hashes are ordered by place, so the sample does not depend on the order of
+    merging."""
 
     capacity: int
     key: Keys
@@ -45,7 +46,9 @@ class Pixels:
     @classmethod
     def zero(cls, capacity: int, size: int) -> Pixels:
         """The empty sample: the identity of ``+``."""
-        return cls(capacity, np.zeros(0, np.uint64), np.zeros((0, 3), np.int64), np.zeros((0, size)))
+        return cls(
+            capacity, np.zeros(0, np.uint64), np.zeros((0, 3), np.int64), np.zeros((0, size))
+        )
 
     @classmethod
     def of(cls, capacity: int, key: Keys, place: NDArray[np.int64], values: Floats) -> Pixels:
@@ -73,7 +76,8 @@ class Pixels:
         if self.capacity != other.capacity or self.values.shape[1] != other.values.shape[1]:
             raise MismatchError(
                 "samples to merge",
-                got=f"{self.capacity} × {self.values.shape[1]} and {other.capacity} × {other.values.shape[1]}",
+                got=f"{self.capacity} × {self.values.shape[1]} and {other.capacity} × "
+                f"{other.values.shape[1]}",
                 expected="equal capacity and equal numbers of variables",
             )
         return merged([self, other], self.capacity, self.values.shape[1])

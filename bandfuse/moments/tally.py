@@ -1,4 +1,5 @@
-"""Tally: all that one training pass gathers. Moments per block, facts per band, a pixel sample, counts."""
+"""Tally: all that one training pass gathers. Moments per block, facts per band, a pixel sample,
+counts."""
 
 from __future__ import annotations
 
@@ -39,13 +40,14 @@ class Where(Protocol):
 class Question:
     """What a pass is to gather.
 
-    A patch has D variables: ``n_bands`` bands first, then targets. ``used`` are the bands that must be valid and that
-    enter the moments, before the targets. ``where`` says which pixels count; all of them if it is None.
+    A patch has D variables: ``n_bands`` bands first, then targets. ``used`` are the bands that must
+    be valid and that enter the moments, before the targets. ``where`` says which pixels count; all
+    of them if it is None.
 
-    ``classes``: the only target is a class number; moments are of the used bands, apart for each class. ``noise``: the
-    moments of noise are gathered too; see :func:`differences`. ``random_parts``: pixels are dealt at random, by their
-    hash, to so many strata. ``product``: where and how precisely moments are computed.
-    """
+    ``classes``: the only target is a class number; moments are of the used bands, apart for each
+    class. ``noise``: the moments of noise are gathered too; see :func:`differences`.
+    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``product``:
+    where and how precisely moments are computed."""
 
     n_bands: int
     n_targets: int
@@ -67,7 +69,8 @@ class Question:
 
     @property
     def joint(self) -> list[int]:
-        """Variables that enter the sample: used bands, then targets. The moments leave classes out."""
+        """Variables that enter the sample: used bands, then targets. The moments leave classes
+        out."""
         return [*self.used, *range(self.n_bands, self.n_bands + self.n_targets)]
 
 
@@ -75,16 +78,18 @@ class Question:
 class Tally:
     """What one pass over one scene gathered.
 
-    ``strata``: moments of [used bands, targets] by block number and stratum: the class of the pixels, 0 where there are
-    no classes, or :data:`NOISE` for moments of the noise. ``invalid``: pixels not used, by reason. ``high``: maxima of
-    [used bands, targets] over the used pixels. ``size``: variables of the moments.
-    """
+    ``strata``: moments of [used bands, targets] by block number and stratum: the class of the
+    pixels, 0 where there are no classes, or :data:`NOISE` for moments of the noise. ``invalid``:
+    pixels not used, by reason. ``high``: maxima of [used bands, targets] over the used pixels.
+    ``size``: variables of the moments."""
 
     census: Census
     pixels: Pixels
     high: Floats
     used: int = 0
-    invalid: dict[str, int] = field(default_factory=lambda: {"band missing": 0, "target missing": 0})
+    invalid: dict[str, int] = field(
+        default_factory=lambda: {"band missing": 0, "target missing": 0}
+    )
     strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
     size: int = 0
 
@@ -101,7 +106,8 @@ class Tally:
 
     @property
     def blocks(self) -> dict[int, Moments]:
-        """Moments of all pixels of each block: its strata added in order of their numbers, without the noise."""
+        """Moments of all pixels of each block: its strata added in order of their numbers, without
+        the noise."""
         found: dict[int, Moments] = {}
         for block, stratum in sorted(self.strata):
             if stratum != NOISE:
@@ -117,7 +123,9 @@ class Tally:
         """The moments of the whole scene for each stratum that has pixels, the noise too."""
         found: dict[int, Moments] = {}
         for key in sorted(self.strata):
-            found[key[1]] = found[key[1]] + self.strata[key] if key[1] in found else self.strata[key]
+            found[key[1]] = (
+                found[key[1]] + self.strata[key] if key[1] in found else self.strata[key]
+            )
         return {stratum: moments for stratum, moments in found.items() if moments.count}
 
     def count(self, other: Tally) -> None:
@@ -130,7 +138,8 @@ class Tally:
 
     @classmethod
     def joined(cls, parts: Sequence[Tally], sample: int) -> Tally:
-        """Of parts of one scene that share no block: what one pass over all of them would have found, to the bit."""
+        """Of parts of one scene that share no block: what one pass over all of them would have
+        found, to the bit."""
         whole = parts[0]
         for other in parts[1:]:
             whole.count(other)
@@ -144,7 +153,9 @@ Part = tuple[int, int, int, Moments]
 """Block, column of stacks, stratum, and the moments there."""
 
 
-def _tally_window(source: Source, window: Window, question: Question, bound: int) -> tuple[Tally, list[Part]]:
+def _tally_window(
+    source: Source, window: Window, question: Question, bound: int
+) -> tuple[Tally, list[Part]]:
     """Gather one window; the moments come back as parts from top to bottom."""
     out = {} if question.where is None else question.where.excluded(window)
     # A window of which no pixel counts is not read.
@@ -155,12 +166,19 @@ def _tally_window(source: Source, window: Window, question: Question, bound: int
         found: dict[int, Sums] = {}
         for cell in cells(piece.window):
             here = cell.within(window)
-            inside = _count_excluded({reason: o[here].ravel() for reason, o in out.items()}, cell, tally)
+            inside = _count_excluded(
+                {reason: o[here].ravel() for reason, o in out.items()}, cell, tally
+            )
             if patch is None or not inside.any():
                 continue
-            drawn.append(_tally_cell(patch.cell(*here), inside, cell, question, bound, tally, found))
+            drawn.append(
+                _tally_cell(patch.cell(*here), inside, cell, question, bound, tally, found)
+            )
             bound = _tightened(bound, drawn, question.sample)
-        parts += [(piece.block, piece.column, stratum, found[stratum].moments()) for stratum in sorted(found)]
+        parts += [
+            (piece.block, piece.column, stratum, found[stratum].moments())
+            for stratum in sorted(found)
+        ]
         if not found and not question.classes and not question.random_parts:
             # A block in which no pixel counts is there, with nothing in it.
             parts.append((piece.block, piece.column, 0, Moments.zero(question.size)))
@@ -176,7 +194,9 @@ def _tightened(bound: int, drawn: list[Pixels], capacity: int) -> int:
     return min(bound, int(np.partition(key, capacity - 1)[capacity - 1]))
 
 
-def _count_excluded(out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally) -> NDArray[np.bool_]:
+def _count_excluded(
+    out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally
+) -> NDArray[np.bool_]:
     """Count the pixels of a cell that do not count; (n,) True for the others."""
     inside = np.ones(cell.size, dtype=bool)
     for reason, excluded in out.items():
@@ -194,7 +214,8 @@ def _tally_cell(
     tally: Tally,
     found: dict[int, Sums],
 ) -> Pixels:
-    """Count one cell into the tally and into the sums by stratum; its pixels for the sample are returned."""
+    """Count one cell into the tally and into the sums by stratum; its pixels for the sample are
+    returned."""
     census, z, finite = look(pixels, inside, question.n_bands)
     bands_ok, ok = (inside, inside) if finite is None else _valid(finite, question)
     tally.census += census
@@ -206,7 +227,9 @@ def _tally_cell(
         return Pixels.zero(question.sample, len(question.joint))
     joint = z if question.joint == list(range(len(z))) else z[question.joint]
     joint = joint if ok.all() else np.ascontiguousarray(joint[:, ok])
-    tally.high = np.maximum(tally.high, census.high[question.joint] if ok.all() else joint.max(axis=1))
+    tally.high = np.maximum(
+        tally.high, census.high[question.joint] if ok.all() else joint.max(axis=1)
+    )
     places = np.flatnonzero(ok)
     drawn = _draw(joint, places, cell, question, bound)
     strata: dict[int, Floats] = {}
@@ -215,7 +238,9 @@ def _tally_cell(
     if question.classes:
         strata |= _by_stratum(joint[:-1], joint[-1].astype(np.int64))
     elif question.random_parts:
-        strata |= _by_stratum(joint, part_of(_keys(places, cell, question)[0], question.random_parts))
+        strata |= _by_stratum(
+            joint, part_of(_keys(places, cell, question)[0], question.random_parts)
+        )
     else:
         strata[0] = joint
     for stratum, some in strata.items():
@@ -225,7 +250,9 @@ def _tally_cell(
     return drawn
 
 
-def _valid(finite: NDArray[np.bool_], question: Question) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _valid(
+    finite: NDArray[np.bool_], question: Question
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(n,) pixels whose used bands are valid, and those whose targets are valid too."""
     bands_ok = np.logical_and.reduce(finite[list(question.used)], axis=0)
     return bands_ok, bands_ok & np.logical_and.reduce(finite[question.n_bands :], axis=0)
@@ -236,24 +263,28 @@ def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Floats]:
     known = np.unique(numbers)
     if len(known) > MOST_STRATA:
         raise InputError(
-            "labels hold too many classes", got=f"{len(known)} in one part of the scene",
-            expected=f"{MOST_STRATA} or fewer", remedy="Leave a fill value out with --unlabelled.",
-        )  # fmt: skip
+            "labels hold too many classes",
+            got=f"{len(known)} in one part of the scene",
+            expected=f"{MOST_STRATA} or fewer",
+            remedy="Leave a fill value out with --unlabelled.",
+        )
     return {int(c): np.ascontiguousarray(z[:, numbers == c]) for c in known}
 
 
 def part_of(key: Keys, parts: int) -> Counts:
-    """(n,) the random part of pixels, from their hashes: by other bits than those that order the sample."""
+    """(n,) the random part of pixels, from their hashes: by other bits than those that order the
+    sample."""
     numbers: Counts = ((key * np.uint64(0x9E3779B97F4A7C15)) % np.uint64(parts)).astype(np.int64)
     return numbers
 
 
 def differences(z: Floats, ok: NDArray[np.bool_], shape: tuple[int, int]) -> Floats:
-    """(D, m) differences of neighbours along rows and columns, divided by √2: where neighbouring pixels see the same
-    ground, their covariance is that of the noise (the shift difference of Green et al., IEEE Transactions on Geoscience
-    and Remote Sensing 26, 1988).
+    """(D, m) differences of neighbours along rows and columns, divided by √2: where neighbouring
+    pixels see the same ground, their covariance is that of the noise (the shift difference of Green
+    et al., IEEE Transactions on Geoscience and Remote Sensing 26, 1988).
 
-    Neighbours are taken within one cell of the scene's grid, both valid, so that windows do not matter.
+    Neighbours are taken within one cell of the scene's grid, both valid, so that windows do not
+    matter.
 
     Parameters
     ----------
@@ -266,13 +297,18 @@ def differences(z: Floats, ok: NDArray[np.bool_], shape: tuple[int, int]) -> Flo
     return both
 
 
-def _draw(joint: Floats, places: NDArray[np.intp], cell: Window, question: Question, bound: int) -> Pixels:
-    """The pixels of a cell whose hash is at most the bound: no others can enter the sample any more."""
+def _draw(
+    joint: Floats, places: NDArray[np.intp], cell: Window, question: Question, bound: int
+) -> Pixels:
+    """The pixels of a cell whose hash is at most the bound: no others can enter the sample any
+    more."""
     if not question.sample:
         return Pixels.zero(0, len(joint))
     key, row, col = _keys(places, cell, question)
     near = np.flatnonzero(key <= np.uint64(bound))
-    place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(np.int64)
+    place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(
+        np.int64
+    )
     return Pixels.of(question.sample, key[near], place, joint[:, near].T)
 
 
@@ -295,9 +331,9 @@ def reduce_windows(
 ) -> Tally:
     """One pass over a scene.
 
-    The bits of the result do not depend on the windows or threads: moments add up from cell to stack, down each column
-    of stacks, then from column to column of a block, always in that order. Windows must come row by row.
-    """
+    The bits of the result do not depend on the windows or threads: moments add up from cell to
+    stack, down each column of stacks, then from column to column of a block, always in that order.
+    Windows must come row by row."""
     tally = Tally.zero(question)
     columns: dict[tuple[int, int, int], Moments] = {}
 
@@ -305,7 +341,9 @@ def reduce_windows(
         return _tally_window(source, window, question, tally.pixels.bound)
 
     waiting: list[Pixels] = []
-    for window, (counts, parts) in each_window(windows, work, threads=threads, progress=progress, label=label):
+    for window, (counts, parts) in each_window(
+        windows, work, threads=threads, progress=progress, label=label
+    ):
         tally.strata.update(_finished(columns, question, window.row))
         tally.count(counts)
         waiting.append(counts.pixels)
@@ -323,9 +361,12 @@ def reduce_windows(
 def _finished(
     columns: dict[tuple[int, int, int], Moments], question: Question, row: int
 ) -> Iterator[tuple[tuple[int, int], Moments]]:
-    """Take the blocks out that end above a row, the columns of each stratum added from left to right."""
+    """Take the blocks out that end above a row, the columns of each stratum added from left to
+    right."""
     n_cols = len(question.grid.col_edges) - 1
-    ended = sorted({(b, s) for b, s, _ in columns if question.grid.row_edges[b // n_cols + 1] <= row})
+    ended = sorted(
+        {(b, s) for b, s, _ in columns if question.grid.row_edges[b // n_cols + 1] <= row}
+    )
     for block, stratum in ended:
         mine = sorted(c for b, s, c in columns if (b, s) == (block, stratum))
         size = len(question.used) if stratum == NOISE else question.size

@@ -1,7 +1,7 @@
 """The checkpoint file: a safetensors file with the state of every descent of a training. No pickle.
 
-Tensors are named ``part|name``; one metadata key, ``bandfuse-checkpoint``, holds JSON: the settings of the training.
-"""
+Tensors are named ``part|name``; one metadata key, ``bandfuse-checkpoint``, holds JSON: the settings
+of the training."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ States = dict[str, dict[str, NDArray[Any]]]
 def dumps(settings: Mapping[str, Any], states: States) -> bytes:
     """The bytes of a checkpoint."""
     tensors = {
-        f"{part}|{name}": np.asarray(t, order="C") for part, state in states.items() for name, t in state.items()
+        f"{part}|{name}": np.asarray(t, order="C")
+        for part, state in states.items()
+        for name, t in state.items()
     }
     text = json.dumps(settings, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return bytes(save(tensors, metadata={KEY: text}))
@@ -45,9 +47,18 @@ def load(path: Path) -> tuple[dict[str, Any], States]:
             for name in file.keys():  # noqa: SIM118 (not a dict)
                 part, _, key = name.partition("|")
                 states.setdefault(part, {})[key] = file.get_tensor(name)
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise InputError(
-            f"{path} is not a checkpoint of bandfuse", got=str(error),
+            f"{path} is not a checkpoint of bandfuse",
+            got=str(error),
             remedy="Choose another file for --checkpoint, or delete this one.",
-        ) from error  # fmt: skip
+        ) from error
     return settings, states

@@ -1,4 +1,5 @@
-"""Descent: first-order steps on all pixels or on minibatches, with a falling rate, early stopping and memory."""
+"""Descent: first-order steps on all pixels or on minibatches, with a falling rate, early stopping
+and memory."""
 
 from __future__ import annotations
 
@@ -26,9 +27,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 }
 """Factor of the learning rate by the share of the steps that is done.
 
-``cosine`` is half a cosine (Loshchilov and Hutter, SGDR, ICLR 2017); ``step`` a tenth after half of the steps, and
-again after three quarters (He et al., CVPR 2016).
-"""
+``cosine`` is half a cosine (Loshchilov and Hutter, SGDR, ICLR 2017); ``step`` a tenth after half of
+the steps, and again after three quarters (He et al., CVPR 2016). """
 
 
 class Slot(Protocol):
@@ -56,11 +56,11 @@ class Nowhere:
 
 @dataclass(frozen=True)
 class Task:
-    """What is minimised: ``loss(index)`` on the pixels of a batch, ``loss(None)`` on all ``n_pixels``.
+    """What is minimised: ``loss(index)`` on the pixels of a batch, ``loss(None)`` on all
+    ``n_pixels``.
 
-    ``held()`` is the loss on pixels kept out, or there are none. Objectives from moments have no pixels. The first
-    ``n_weights`` of the parameters may decay; gains and levels never do.
-    """
+    ``held()`` is the loss on pixels kept out, or there are none. Objectives from moments have no
+    pixels. The first ``n_weights`` of the parameters may decay; gains and levels never do."""
 
     parameters: list[torch.nn.Parameter]
     loss: Callable[[Tensor | None], Tensor]
@@ -71,7 +71,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Pace:
-    """How steps are taken: at most ``steps``, on ``batch_size`` pixels (0: all), ``patience`` epochs (0: endless)."""
+    """How steps are taken: at most ``steps``, on ``batch_size`` pixels (0: all), ``patience``
+    epochs (0: endless)."""
 
     steps: int
     schedule: str = "constant"
@@ -86,8 +87,8 @@ class Pace:
 
 @dataclass(frozen=True)
 class Path:
-    """How a descent went. ``history``: the loss of each step's batch, then of all pixels; ``epoch`` of the best, if
-    held-out pixels were watched."""
+    """How a descent went. ``history``: the loss of each step's batch, then of all pixels; ``epoch``
+    of the best, if held-out pixels were watched."""
 
     history: list[float]
     epoch: int | None
@@ -97,7 +98,9 @@ class Path:
 class Descent:
     """Steps of one optimizer on one task."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, task: Task, pace: Pace, slot: Slot) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, task: Task, pace: Pace, slot: Slot
+    ) -> None:
         self.optimizer, self.task, self.pace, self.slot = optimizer, task, pace, slot
         self.top = [group["lr"] for group in optimizer.param_groups]
         self.n_batches = pace.batches(task.n_pixels)
@@ -122,7 +125,11 @@ class Descent:
                 self.slot.keep(self._state)
             self._end()
         final = float(self.task.loss(None).detach())
-        return Path([*self.history[1:], final], None if self.watched is None else self.best_epoch, self.epoch)
+        return Path(
+            [*self.history[1:], final],
+            None if self.watched is None else self.best_epoch,
+            self.epoch,
+        )
 
     @property
     def epoch(self) -> int:
@@ -130,7 +137,8 @@ class Descent:
         return -(-len(self.history) // self.epoch_steps)
 
     def _batches(self) -> Iterator[Tensor | None]:
-        """The pixels of every step that is left: each pass has an order of its own, known from its number alone."""
+        """The pixels of every step that is left: each pass has an order of its own, known from its
+        number alone."""
         parts: list[NDArray[np.intp]] = []
         for step in range(len(self.history), self.pace.steps):
             if self.n_batches == 1:
@@ -138,7 +146,9 @@ class Descent:
                 continue
             passed, batch = divmod(step, self.n_batches)
             if not parts or batch == 0:
-                order = np.random.default_rng([self.pace.seed, passed]).permutation(self.task.n_pixels)
+                order = np.random.default_rng([self.pace.seed, passed]).permutation(
+                    self.task.n_pixels
+                )
                 parts = np.array_split(order, self.n_batches)
             yield torch.as_tensor(parts[batch], device=self.task.parameters[0].device)
 
@@ -216,7 +226,9 @@ class Descent:
 
     def _recall_moment(self, parameter: torch.nn.Parameter, key: str, value: Tensor) -> None:
         # Adam counts its steps on the CPU, whatever the parameters' device.
-        self.optimizer.state[parameter][key] = value.clone() if key == "step" else value.to(parameter, copy=True)
+        self.optimizer.state[parameter][key] = (
+            value.clone() if key == "step" else value.to(parameter, copy=True)
+        )
 
 
 def _numpy(value: Tensor) -> NDArray[Any]:

@@ -16,7 +16,14 @@ from bandfuse.optimise.descent import SCHEDULES, Descent, Nowhere, Pace, Path, S
 from bandfuse.optimise.objectives.base import Objective
 from bandfuse.optimise.parameters import Weights
 from bandfuse.progress import Progress, Ticks, silent
-from bandfuse.solve.fit_result import DEFAULT_LR, DEFAULT_SCHEDULE, DEFAULT_STEPS, GAINED, Fit, Settings
+from bandfuse.solve.fit_result import (
+    DEFAULT_LR,
+    DEFAULT_SCHEDULE,
+    DEFAULT_STEPS,
+    GAINED,
+    Fit,
+    Settings,
+)
 from bandfuse.solve.layout import Layout
 from bandfuse.solve.starts import feasible, initial
 from bandfuse.spectral.bands import Bands, Floats
@@ -60,12 +67,20 @@ def fit(
     """
     groups = layout.rows_of_set() if objective.separable else [list(range(layout.shape[0]))]
     parts = len(groups) * max(1, settings.starts)
-    ticks = Ticks(progress, parts=parts, steps=_steps(settings), label=f"fit ({settings.optimizer})")
+    ticks = Ticks(
+        progress, parts=parts, steps=_steps(settings), label=f"fit ({settings.optimizer})"
+    )
     done = []
     with _one_thread():
         for i, rows in enumerate(groups):
-            mine = settings if constraints is None else replace(settings, constraint=constraints[rows[0]])
-            problem = _Problem(layout.part(rows), objective.part(rows), bands, mean, _of(level, rows))
+            mine = (
+                settings
+                if constraints is None
+                else replace(settings, constraint=constraints[rows[0]])
+            )
+            problem = _Problem(
+                layout.part(rows), objective.part(rows), bands, mean, _of(level, rows)
+            )
             done.append(_fit_part(problem, mine, ticks, _slot_of(slots, i)))
     return _joined(layout, groups, done)
 
@@ -77,7 +92,8 @@ def _slot_of(slots: Slots, part: int) -> Callable[[int], Slot]:
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """Outputs that share weights, or one objective of several; the arguments of :func:`fit` for them."""
+    """Outputs that share weights, or one objective of several; the arguments of :func:`fit` for
+    them."""
 
     layout: Layout
     objective: Objective
@@ -93,7 +109,11 @@ def _of(level: Floats | None, rows: list[int]) -> Floats | None:
 def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
     """One fit from those of its parts, rows back in place."""
     order = np.argsort(np.concatenate(groups))
-    per_loss = order if sum(len(p.losses) for p in parts) == layout.shape[0] else np.arange(len(parts[0].losses))
+    per_loss = (
+        order
+        if sum(len(p.losses) for p in parts) == layout.shape[0]
+        else np.arange(len(parts[0].losses))
+    )
     optima = [p.optimum for p in parts]
     known = [o for o in optima if o is not None]
     return Fit(
@@ -105,13 +125,18 @@ def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
         scale=np.concatenate([p.scale for p in parts])[per_loss],
         steps=max(p.steps for p in parts),
         history=[(rows, p.history[0][1]) for rows, p in zip(groups, parts, strict=True)],
-        stops=[(rows, *stop[1:]) for rows, p in zip(groups, parts, strict=True) for stop in p.stops],
+        stops=[
+            (rows, *stop[1:]) for rows, p in zip(groups, parts, strict=True) for stop in p.stops
+        ],
         starts=[(rows, p.starts[0][1]) for rows, p in zip(groups, parts, strict=True) if p.starts],
     )
 
 
-def _fit_part(problem: _Problem, settings: Settings, ticks: Ticks, slot: Callable[[int], Slot]) -> Fit:
-    """Fit one problem: once where its optimum is known, else from several starts, of which the best is kept."""
+def _fit_part(
+    problem: _Problem, settings: Settings, ticks: Ticks, slot: Callable[[int], Slot]
+) -> Fit:
+    """Fit one problem: once where its optimum is known, else from several starts, of which the best
+    is kept."""
     layout, objective = problem.layout, problem.objective
     settings = replace(settings, gain=settings.gain and layout.size > 0)
     best = objective.exact(layout, settings.constraint, gain=settings.gain)
@@ -123,24 +148,38 @@ def _fit_part(problem: _Problem, settings: Settings, ticks: Ticks, slot: Callabl
         ticks.end_part()
     ends = [float((f.losses / f.scale).sum()) for f in found]
     chosen = found[int(np.argmin(ends))]
-    return chosen if len(ends) == 1 else replace(chosen, starts=[(list(range(layout.shape[0])), ends)])
+    return (
+        chosen if len(ends) == 1 else replace(chosen, starts=[(list(range(layout.shape[0])), ends)])
+    )
 
 
 def _fit_once(
-    problem: _Problem, settings: Settings, best: tuple[Floats, float] | None, number: int, ticks: Ticks, slot: Slot
+    problem: _Problem,
+    settings: Settings,
+    best: tuple[Floats, float] | None,
+    number: int,
+    ticks: Ticks,
+    slot: Slot,
 ) -> Fit:
     """Fit from one start."""
     layout, objective, level = problem.layout, problem.objective, problem.level
     module = Weights(
-        layout, settings.constraint, metric=objective.metric(layout), gain=settings.gain, level=level,
+        layout,
+        settings.constraint,
+        metric=objective.metric(layout),
+        gain=settings.gain,
+        level=level,
         spread=objective.spread,
-    )  # fmt: skip
+    )
     module.start(*_start(problem, settings, best, number))
     device = torch.device(device_of(settings.device))
     # Apple's GPUs have no float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
     path = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks, slot)
-    module, objective = module.to("cpu", torch.float64), objective.to(torch.device("cpu"), torch.float64)
+    module, objective = (
+        module.to("cpu", torch.float64),
+        objective.to(torch.device("cpu"), torch.float64),
+    )
     weight, gain, at_mean = _bright(objective, module, layout, settings)
     losses = _losses(objective, module)
     optimum = None if best is None else _optimum(layout, objective, best, level)
@@ -156,9 +195,16 @@ def _fit_once(
     every = list(range(layout.shape[0]))
     stops = [] if path.epoch is None else [(every, path.epoch, path.epochs)]
     return Fit(
-        weight, gain, _offset(weight, gain, at_mean, problem.mean), losses, optimum, objective.scale,
-        len(path.history) - 1, [(every, path.history)], stops,
-    )  # fmt: skip
+        weight,
+        gain,
+        _offset(weight, gain, at_mean, problem.mean),
+        losses,
+        optimum,
+        objective.scale,
+        len(path.history) - 1,
+        [(every, path.history)],
+        stops,
+    )
 
 
 def _start(
@@ -179,7 +225,11 @@ def _start(
             )
         return best
     v = initial(name, layout, problem.bands, settings.seed)
-    if settings.init == "auto" and settings.constraint in ("free", "nonnegative") and not layout.fixed.any():
+    if (
+        settings.init == "auto"
+        and settings.constraint in ("free", "nonnegative")
+        and not layout.fixed.any()
+    ):
         v = v * objective.start_scale(layout.matrix(v))
     if not objective.separable:
         # Two outputs of one group that start alike would stay alike.
@@ -190,8 +240,11 @@ def _start(
 
 
 def _is_exact(problem: _Problem, settings: Settings) -> bool:
-    """Whether the training began at the exact optimum of a linear problem, at the level that belongs to it."""
-    begun = settings.init == "least-squares" or (settings.init == "auto" and settings.optimizer == "lbfgs")
+    """Whether the training began at the exact optimum of a linear problem, at the level that
+    belongs to it."""
+    begun = settings.init == "least-squares" or (
+        settings.init == "auto" and settings.optimizer == "lbfgs"
+    )
     return begun and problem.objective.quadratic(problem.layout, gain=settings.gain) is not None
 
 
@@ -207,7 +260,8 @@ def _numbers(module: Weights) -> tuple[Floats, Floats, Floats | None]:
 def _bright(
     objective: Objective, module: Weights, layout: Layout, settings: Settings
 ) -> tuple[Floats, Floats, Floats | None]:
-    """W, gain and level; where neither loss nor constraint sees their size, as bright as the targets."""
+    """W, gain and level; where neither loss nor constraint sees their size, as bright as the
+    targets."""
     weight, gain, level = _numbers(module)
     if settings.constraint not in ("free", "nonnegative") or layout.fixed.any():
         return weight, gain, level
@@ -229,7 +283,9 @@ def _losses(objective: Objective, module: Weights) -> Floats:
     return values
 
 
-def _optimum(layout: Layout, objective: Objective, best: tuple[Floats, float], level: Floats | None) -> Floats:
+def _optimum(
+    layout: Layout, objective: Objective, best: tuple[Floats, float], level: Floats | None
+) -> Floats:
     """(L,) losses of the exact solution."""
     v, gain = best
     weight = torch.as_tensor(layout.matrix(v))
@@ -239,7 +295,9 @@ def _optimum(layout: Layout, objective: Objective, best: tuple[Floats, float], l
     return exact
 
 
-def _minimise(module: Weights, objective: Objective, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
+def _minimise(
+    module: Weights, objective: Objective, settings: Settings, ticks: Ticks, slot: Slot
+) -> Path:
     """Run the optimizer; the history holds the relative loss before each step, and the last one."""
     for what, name, known in (
         ("optimizer", settings.optimizer, OPTIMIZERS),
@@ -255,9 +313,10 @@ def _minimise(module: Weights, objective: Objective, settings: Settings, ticks: 
     path = replace(path, history=[first, *path.history])
     if not np.isfinite(path.history[-1]):
         raise ConfigError(
-            "training diverged", got=f"a loss that is not finite after {len(path.history) - 1} steps",
+            "training diverged",
+            got=f"a loss that is not finite after {len(path.history) - 1} steps",
             remedy="Lower --lr, or use --optimizer lbfgs.",
-        )  # fmt: skip
+        )
     return path
 
 
@@ -276,7 +335,9 @@ def _task(module: Weights, objective: Objective) -> Task:
 
     parameters = [p for p in module.parameters() if p.numel()]
     watched = None if held is None else held_loss
-    return Task(parameters, loss, watched, objective.n_pixels, n_weights=int(module.theta.numel() > 0))
+    return Task(
+        parameters, loss, watched, objective.n_pixels, n_weights=int(module.theta.numel() > 0)
+    )
 
 
 def _steps(settings: Settings) -> int:
@@ -298,7 +359,9 @@ def _lbfgs(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
         _put(x, parameters)
         value = task.loss(None)
         gradient = torch.autograd.grad(value, parameters)
-        return float(value.detach()), np.concatenate([g.detach().double().cpu().numpy().ravel() for g in gradient])
+        return float(value.detach()), np.concatenate(
+            [g.detach().double().cpu().numpy().ravel() for g in gradient]
+        )
 
     def keep(intermediate_result: Any) -> None:
         history.append(float(intermediate_result.fun))
@@ -312,7 +375,9 @@ def _lbfgs(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
         "ftol": 0.0,
         "gtol": 1e-13,
     }
-    found = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=limits)
+    found = minimize(
+        value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=limits
+    )
     _put(found.x, parameters)
     return Path(history, None, 0)
 
@@ -332,7 +397,10 @@ def _adam(task: Task, settings: Settings) -> torch.optim.Optimizer:
 
 def _adamw(task: Task, settings: Settings) -> torch.optim.Optimizer:
     weights, others = task.parameters[: task.n_weights], task.parameters[task.n_weights :]
-    groups = [{"params": weights, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=_lr(settings))
 
 
@@ -347,9 +415,12 @@ def _descending(
 
     def run(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
         pace = Pace(
-            _steps(settings), settings.schedule or DEFAULT_SCHEDULE[settings.optimizer], settings.batch_size,
-            settings.patience, settings.seed,
-        )  # fmt: skip
+            _steps(settings),
+            settings.schedule or DEFAULT_SCHEDULE[settings.optimizer],
+            settings.batch_size,
+            settings.patience,
+            settings.seed,
+        )
         return Descent(make(task, settings), task, pace, slot).run(ticks)
 
     return run
@@ -361,4 +432,5 @@ OPTIMIZERS: dict[str, Callable[[Task, Settings, Ticks, Slot], Path]] = {
     "adamw": _descending(_adamw),
     "sgd": _descending(_sgd),
 }
-"""Optimizers by name: limited-memory BFGS, Adam, Adam with decoupled weight decay, gradient descent with momentum."""
+"""Optimizers by name: limited-memory BFGS, Adam, Adam with decoupled weight decay, gradient descent
+with momentum."""

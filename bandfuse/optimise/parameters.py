@@ -32,7 +32,9 @@ class Linear(nn.Module):
         """The θ whose weights are nearest to v."""
         basis = self.basis.numpy()
         scale = 1.0 / np.maximum(np.linalg.norm(basis, axis=0), 1e-300)
-        found: Floats = scale * np.linalg.lstsq(basis * scale, v - self.point.numpy(), rcond=None)[0]
+        found: Floats = (
+            scale * np.linalg.lstsq(basis * scale, v - self.point.numpy(), rcond=None)[0]
+        )
         return found
 
 
@@ -82,7 +84,8 @@ class Share(nn.Module):
 
 Map = Linear | Square | Share
 Metric = Floats
-"""(P, P) positive semidefinite: how strongly the loss bends along each weight; scales and whitens θ."""
+"""(P, P) positive semidefinite: how strongly the loss bends along each weight; scales and whitens
+θ."""
 
 
 def _block_whitener(layout: Layout, metric: Metric) -> Floats:
@@ -134,8 +137,9 @@ CONSTRAINTS: dict[str, Callable[[Layout, Metric], Map]] = {
 class Weights(nn.Module):
     """The learned parameters of a fusion: θ for the weights, a gain per set, a level per row.
 
-    ``forward()`` gives ``(W (K, B), gain (K,), level (K,))``. The *level* is the output at the mean pixel, so that
-    ``y = gain · W (x − mean) + level``: in this form the level and the weights do not disturb each other.
+    ``forward()`` gives ``(W (K, B), gain (K,), level (K,))``. The *level* is the output at the mean
+    pixel, so that ``y = gain · W (x − mean) + level``: in this form the level and the weights do
+    not disturb each other.
 
     Parameters
     ----------
@@ -144,8 +148,8 @@ class Weights(nn.Module):
     metric : (P, P) curvature of the loss, for scaling; the identity if not given.
     gain : learn one non-negative gain per set (its square root is the parameter).
     level : (K,) start of the level, learned; None if the output has no offset of its own.
-    spread : (K,) unit of the level's parameter: ``level = start + spread · shift``; ones if not given.
-    """
+    spread : (K,) unit of the level's parameter: ``level = start + spread · shift``; ones if not
+        given."""
 
     fixed: Tensor
     row: Tensor
@@ -167,7 +171,9 @@ class Weights(nn.Module):
     ) -> None:
         super().__init__()
         self.layout = layout
-        self.map = CONSTRAINTS[constraint](layout, np.eye(layout.size) if metric is None else metric)
+        self.map = CONSTRAINTS[constraint](
+            layout, np.eye(layout.size) if metric is None else metric
+        )
         self.register_buffer("fixed", torch.as_tensor(layout.fixed))
         self.register_buffer("row", torch.as_tensor(layout.row, dtype=torch.int64))
         self.register_buffer("col", torch.as_tensor(layout.col, dtype=torch.int64))
@@ -180,7 +186,9 @@ class Weights(nn.Module):
         root = torch.ones(int(set_of_row.max(initial=-1)) + 1, dtype=torch.float64)
         self.root_gain = nn.Parameter(root) if gain else None
         n = layout.shape[0]
-        self.register_buffer("start_level", torch.as_tensor(np.zeros(n) if level is None else level))
+        self.register_buffer(
+            "start_level", torch.as_tensor(np.zeros(n) if level is None else level)
+        )
         self.register_buffer("spread", torch.as_tensor(np.ones(n) if spread is None else spread))
         self.shift = None if level is None else nn.Parameter(torch.zeros(n, dtype=torch.float64))
 

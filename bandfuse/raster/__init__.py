@@ -1,4 +1,5 @@
-"""Raster: the only door to rasterio. Files in, band tables and patches out; fused windows in, files out.
+"""Raster: the only door to rasterio. Files in, band tables and patches out; fused windows in, files
+out.
 
 Each file is built on those before it::
 

@@ -18,8 +18,8 @@ SIDE = 16
 
 
 def footprint(raster: Raster) -> dict[str, Any] | None:
-    """The outline in longitude and latitude (WGS 84) as a GeoJSON geometry, counterclockwise, cut at the antimeridian;
-    None without a CRS, or with one from which nothing leads there."""
+    """The outline in longitude and latitude (WGS 84) as a GeoJSON geometry, counterclockwise, cut
+    at the antimeridian; None without a CRS, or with one from which nothing leads there."""
     if raster.crs is None:
         return None
     t = np.arange(SIDE) / SIDE
@@ -30,19 +30,26 @@ def footprint(raster: Raster) -> dict[str, Any] | None:
     ring = np.stack([a * col + b * row + c, d * col + e * row + f], axis=1)
     try:
         found: dict[str, Any] = transform_geom(
-            raster.crs, CRS.from_user_input("OGC:CRS84"), {"type": "Polygon", "coordinates": [ring.tolist()]}
+            raster.crs,
+            CRS.from_user_input("OGC:CRS84"),
+            {"type": "Polygon", "coordinates": [ring.tolist()]},
         )
     except GDAL_ERRORS:
         return None
     turned = [[_turned(r) for r in part] for part in polygons_in(found)]
     if not all(np.isfinite(r).all() for part in turned for r in part):
         return None
-    return {"type": found["type"], "coordinates": turned if found["type"] == "MultiPolygon" else turned[0]}
+    return {
+        "type": found["type"],
+        "coordinates": turned if found["type"] == "MultiPolygon" else turned[0],
+    }
 
 
 def polygons_in(geometry: dict[str, Any]) -> list[Any]:
     """The polygons of a geometry, each a list of rings."""
-    parts: list[Any] = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    parts: list[Any] = (
+        geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    )
     return parts
 
 
@@ -56,11 +63,14 @@ def _turned(ring: Any) -> list[list[float]]:
 
 
 def acquired(raster: Raster) -> datetime | None:
-    """When the image was taken, by GDAL's IMAGERY domain or the ENVI header; None where neither tells. Times without a
-    zone are in UTC."""
+    """When the image was taken, by GDAL's IMAGERY domain or the ENVI header; None where neither
+    tells. Times without a zone are in UTC."""
     with opened(raster.path) as ds:
         said = said_by(ds)
-        texts = said.of(0, "IMAGERY").get("ACQUISITIONDATETIME"), said.of(0, "ENVI").get("acquisition_time")
+        texts = (
+            said.of(0, "IMAGERY").get("ACQUISITIONDATETIME"),
+            said.of(0, "ENVI").get("acquisition_time"),
+        )
     for text in filter(None, texts):
         try:
             found = datetime.fromisoformat(str(text).strip(" {}"))

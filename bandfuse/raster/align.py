@@ -1,8 +1,8 @@
 """Align: rasters on other grids, brought to one grid window by window.
 
-A *grid* is told by a raster that has it: its rows, columns, transform and CRS. What is finer than the grid, turned
-against it or in another CRS is averaged over the exact area of each of its pixels (:mod:`bandfuse.raster.areas`).
-"""
+A *grid* is told by a raster that has it: its rows, columns, transform and CRS. What is finer than
+the grid, turned against it or in another CRS is averaged over the exact area of each of its pixels
+(:mod:`bandfuse.raster.areas`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,16 @@ from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from bandfuse.errors import MismatchError
-from bandfuse.raster.areas import SNAP, Overlap, average, blurred, gaussian_sigma, halo, of_corners, of_edges
+from bandfuse.raster.areas import (
+    SNAP,
+    Overlap,
+    average,
+    blurred,
+    gaussian_sigma,
+    halo,
+    of_corners,
+    of_edges,
+)
 from bandfuse.raster.describe import SAME_PLACE, Raster, same_grid
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.read import Choice, RasterPatch, Reader
@@ -32,11 +41,12 @@ SAME_SIZE = 0.01
 """Pixels whose sides differ by less are taken to be equally large."""
 
 READ_BYTES, PART_BYTES = 32 * 2**20, 8 * 2**20
-"""Of a finer raster each thread reads so much at once, and makes numbers of so much of it at once."""
+"""Of a finer raster each thread reads so much at once, and makes numbers of so much of it at
+once."""
 
 SEAM = 16.0
-"""A pixel of the grid that spans so many times more of the raster than others do lies on the seam of a map of the
-globe, and meets nothing."""
+"""A pixel of the grid that spans so many times more of the raster than others do lies on the seam
+of a map of the globe, and meets nothing."""
 
 OUTLINE = 33
 """Points on each side of a raster that is laid over another one."""
@@ -62,13 +72,15 @@ class Placing:
 
     @cached_property
     def _turn(self) -> float:
-        """A whole turn in longitudes of the raster, in units of its CRS; 0 where x is no longitude."""
+        """A whole turn in longitudes of the raster, in units of its CRS; 0 where x is no
+        longitude."""
         crs = self.raster.crs
         return 2 * math.pi / crs.units_factor[1] if crs is not None and crs.is_geographic else 0.0
 
     @cached_property
     def _turns(self) -> float:
-        """By what the grid's longitudes lie whole turns east of the raster's, where they share their CRS."""
+        """By what the grid's longitudes lie whole turns east of the raster's, where they share
+        their CRS."""
         if not (self._turn and self.grid.crs):
             return 0.0
         return self._turn * round((_middle(self.grid) - _middle(self.raster)) / self._turn)
@@ -87,12 +99,15 @@ class Placing:
         x, y = a * col + b * row + c, d * col + e * row + f
         try:
             with rasterio.Env(**CACHE):
-                found = transform(self.grid.crs, self.raster.crs, x.ravel().tolist(), y.ravel().tolist())
+                found = transform(
+                    self.grid.crs, self.raster.crs, x.ravel().tolist(), y.ravel().tolist()
+                )
         except GDAL_ERRORS as error:
             raise MismatchError(
-                f"{self.raster.path} cannot be brought to the CRS of {self.grid.path}", got=reason(error),
+                f"{self.raster.path} cannot be brought to the CRS of {self.grid.path}",
+                got=reason(error),
                 expected=f"a way from {self.raster.crs_name} to {self.grid.crs_name}",
-            ) from error  # fmt: skip
+            ) from error
         x, y = (np.array(v, dtype=np.float64).reshape(np.shape(col)) for v in found)
         if self._turn:
             # Longitudes begin anew at 180°: those that are nearest to the raster's are meant.
@@ -104,7 +119,8 @@ class Placing:
 
     @cached_property
     def linear(self) -> Floats:
-        """(2, 2) columns and rows of the raster per column and row of the grid, at the middle of the grid."""
+        """(2, 2) columns and rows of the raster per column and row of the grid, at the middle of
+        the grid."""
         if self.affine is not None:
             a, b, _, d, e, _ = self.affine[:6]
             return np.array([[a, b], [d, e]])
@@ -121,30 +137,39 @@ class Placing:
 
     @cached_property
     def offset(self) -> tuple[int, int] | None:
-        """Row and column of the raster at which the grid begins, if their pixels are the same; None if not."""
+        """Row and column of the raster at which the grid begins, if their pixels are the same; None
+        if not."""
         if self.affine is None:
             return None
         rows, cols = self.grid.rows, self.grid.cols
         col, row = self(np.array([0.0, cols, 0.0, cols]), np.array([0.0, 0.0, rows, rows]))
         start = np.rint(col[0]), np.rint(row[0])
-        off = max(np.abs(col - start[0] - [0, cols, 0, cols]).max(), np.abs(row - start[1] - [0, 0, rows, rows]).max())
+        off = max(
+            np.abs(col - start[0] - [0, cols, 0, cols]).max(),
+            np.abs(row - start[1] - [0, 0, rows, rows]).max(),
+        )
         return (int(start[1]), int(start[0])) if off < SAME_PLACE else None
 
     def overlap(self, window: Window) -> Overlap | None:
-        """The shares of the raster's pixels in those of a window of the grid; None if they do not meet."""
+        """The shares of the raster's pixels in those of a window of the grid; None if they do not
+        meet."""
         row = np.arange(window.row, window.row + window.rows + 1, dtype=np.float64)
         col = np.arange(window.col, window.col + window.cols + 1, dtype=np.float64)
         if self.affine is not None and self.affine.b == 0 == self.affine.d:
             a, _, c, _, e, f = self.affine[:6]
             return of_edges(e * row + f, a * col + c, self.raster.shape)
         corners = np.stack(self(*np.meshgrid(col, row)), axis=-1)
-        return of_corners(corners, self.raster.shape, most=SEAM * (1.0 + float(np.abs(self.linear).sum())))
+        return of_corners(
+            corners, self.raster.shape, most=SEAM * (1.0 + float(np.abs(self.linear).sum()))
+        )
 
     def sigma(self, modulation: float) -> tuple[float, float]:
-        """Of a Gaussian with this modulation at the Nyquist frequency of the grid: along rows and columns of the
-        raster, in its pixels."""
+        """Of a Gaussian with this modulation at the Nyquist frequency of the grid: along rows and
+        columns of the raster, in its pixels."""
         if self.affine is not None and self.affine.b == 0 == self.affine.d:
-            return gaussian_sigma(modulation, abs(self.affine.e)), gaussian_sigma(modulation, abs(self.affine.a))
+            return gaussian_sigma(modulation, abs(self.affine.e)), gaussian_sigma(
+                modulation, abs(self.affine.a)
+            )
         both = gaussian_sigma(modulation, self.factor)
         return both, both
 
@@ -165,7 +190,8 @@ def on_one_grid(first: Raster, other: Raster) -> bool:
 
 
 def placed(first: Raster, other: Raster, what: str) -> Raster:
-    """A raster with a position: one of the same size without position, or without CRS, has those of the first.
+    """A raster with a position: one of the same size without position, or without CRS, has those of
+    the first.
 
     Raises
     ------
@@ -179,10 +205,13 @@ def placed(first: Raster, other: Raster, what: str) -> Raster:
     except MismatchError as error:
         lacking = next(r.path for r in (other, first) if r.transform.is_identity or not r.crs)
         raise MismatchError(
-            error.what, got=error.got, expected=error.expected,
-            remedy=f"They can be aligned if both say where they lie: give {lacking} its CRS and position "
+            error.what,
+            got=error.got,
+            expected=error.expected,
+            remedy=f"They can be aligned if both say where they lie: give {lacking} its CRS and "
+            "position "
             "(gdal_edit.py -a_srs … -a_ullr …), or bring them to one size.",
-        ) from error  # fmt: skip
+        ) from error
     return replace(other, transform=first.transform, crs=first.crs)
 
 
@@ -217,9 +246,11 @@ def cut(grid: Raster, rasters: Sequence[Raster]) -> Window:
             low, high = np.maximum(low, box.min(axis=1)), np.minimum(high, box.max(axis=1))
         if not box.size or not (low < high).all():
             raise MismatchError(
-                f"{raster.path} lies elsewhere than {grid.path}", got=_bounds(raster),
-                expected=f"some of {_bounds(grid)}", remedy="Look at both with bandfuse info.",
-            )  # fmt: skip
+                f"{raster.path} lies elsewhere than {grid.path}",
+                got=_bounds(raster),
+                expected=f"some of {_bounds(grid)}",
+                remedy="Look at both with bandfuse info.",
+            )
     (col, row), (right, bottom) = np.floor(low + SNAP).astype(int), np.ceil(high - SNAP).astype(int)
     return Window(int(row), int(col), int(bottom - row), int(right - col))
 
@@ -281,7 +312,8 @@ class AlignedPatch:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Some bands of one raster, and how the grid lies in it; ``sigma`` of the Gaussian that they are seen through."""
+    """Some bands of one raster, and how the grid lies in it; ``sigma`` of the Gaussian that they
+    are seen through."""
 
     reader: Reader
     placing: Placing
@@ -302,7 +334,9 @@ class _Part:
     def around(self, window: Window) -> Window:
         """A window of the raster with all that the Gaussian sees of it."""
         rows, cols = (0, 0) if self.sigma is None else halo(self.sigma)
-        wide = Window(window.row - rows, window.col - cols, window.rows + 2 * rows, window.cols + 2 * cols)
+        wide = Window(
+            window.row - rows, window.col - cols, window.rows + 2 * rows, window.cols + 2 * cols
+        )
         there = _within(wide, self.placing.raster)
         assert there is not None
         return there
@@ -317,20 +351,28 @@ class _Part:
         if self.sigma is None:
             return self.values(patch, whole, window)
         around = self.around(window)
-        return blurred(self.values(patch, whole, around), self.sigma)[(slice(None), *window.within(around))]
+        return blurred(self.values(patch, whole, around), self.sigma)[
+            (slice(None), *window.within(around))
+        ]
 
 
 class AlignedReader:
-    """Reads windows of a grid from chosen bands of rasters on any grids, by several threads, as :class:`Reader` does.
+    """Reads windows of a grid from chosen bands of rasters on any grids, by several threads, as
+    :class:`Reader` does.
 
     Parameters
     ----------
     regrid : what becomes of the pixels of a raster that is not on the grid; by default their mean.
-    blur : modulation at the Nyquist frequency of the grid of a Gaussian that finer rasters are seen through.
-    """
+    blur : modulation at the Nyquist frequency of the grid of a Gaussian that finer rasters are seen
+        through."""
 
     def __init__(
-        self, choices: Sequence[Choice], grid: Raster, *, regrid: Regrid = average, blur: float | None = None
+        self,
+        choices: Sequence[Choice],
+        grid: Raster,
+        *,
+        regrid: Regrid = average,
+        blur: float | None = None,
     ) -> None:
         self._regrid = regrid
         self._parts = []
@@ -339,7 +381,9 @@ class AlignedReader:
                 placing = Placing(grid, raster)
                 finer = blur is not None and placing.factor > 1 + SAME_SIZE
                 sigma = placing.sigma(blur) if blur is not None and finer else None
-                self._parts.append(_Part(Reader([(raster, positions)]), placing, len(positions), sigma))
+                self._parts.append(
+                    _Part(Reader([(raster, positions)]), placing, len(positions), sigma)
+                )
 
     def __enter__(self) -> AlignedReader:
         return self
@@ -371,13 +415,21 @@ class AlignedReader:
         """Write one raster's bands where there are any."""
         if part.placing.offset is not None:
             row, col = part.placing.offset
-            there = _within(Window(window.row + row, window.col + col, window.rows, window.cols), part.placing.raster)
+            there = _within(
+                Window(window.row + row, window.col + col, window.rows, window.cols),
+                part.placing.raster,
+            )
             if there is not None:
                 here = Window(there.row - row, there.col - col, there.rows, there.cols)
-                out[(slice(None), *here.within(window))] = part.values(part.reader.read(there), there, there)
+                out[(slice(None), *here.within(window))] = part.values(
+                    part.reader.read(there), there, there
+                )
             return
         for once in _pieces([window], part.stored, READ_BYTES):
-            every = [(piece, part.placing.overlap(piece)) for piece in _pieces(cells(once), part.weight, PART_BYTES)]
+            every = [
+                (piece, part.placing.overlap(piece))
+                for piece in _pieces(cells(once), part.weight, PART_BYTES)
+            ]
             known = [(piece, overlap) for piece, overlap in every if overlap is not None]
             if known:
                 whole = part.around(_hull([overlap.window for _, overlap in known]))
@@ -385,7 +437,9 @@ class AlignedReader:
                 for piece, overlap in known:
                     values = part.seen(patch, whole, overlap.window).reshape(part.bands, -1)
                     found = self._regrid(overlap.shares, np.ascontiguousarray(values.T))
-                    out[(slice(None), *piece.within(window))] = found.T.reshape(-1, piece.rows, piece.cols)
+                    out[(slice(None), *piece.within(window))] = found.T.reshape(
+                        -1, piece.rows, piece.cols
+                    )
 
 
 def _hull(windows: Sequence[Window]) -> Window:
@@ -411,4 +465,9 @@ def _pieces(windows: Iterable[Window], weight: float, room: int) -> Iterator[Win
         wide = min(cell.cols, max(1, most // tall))
         for row in range(cell.row, cell.row + cell.rows, tall):
             for col in range(cell.col, cell.col + cell.cols, wide):
-                yield Window(row, col, min(tall, cell.row + cell.rows - row), min(wide, cell.col + cell.cols - col))
+                yield Window(
+                    row,
+                    col,
+                    min(tall, cell.row + cell.rows - row),
+                    min(wide, cell.col + cell.cols - col),
+                )

@@ -1,9 +1,9 @@
-"""Areas: how much of a pixel's area each pixel of another grid covers, and what follows: means, majorities, shares.
+"""Areas: how much of a pixel's area each pixel of another grid covers, and what follows: means,
+majorities, shares.
 
-All shares are exact areas: of rectangles where two grids have the same axes, of quadrilaterals where they are turned or
-bent against each other. Sums are taken in the order of the other grid's pixels, so that the bits of a result do not
-depend on how the grids were cut into windows.
-"""
+All shares are exact areas: of rectangles where two grids have the same axes, of quadrilaterals
+where they are turned or bent against each other. Sums are taken in the order of the other grid's
+pixels, so that the bits of a result do not depend on how the grids were cut into windows."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ REACH = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """``shares``: (n, m) of the area of n pixels that each of the m pixels of ``window``, row by row, covers."""
+    """``shares``: (n, m) of the area of n pixels that each of the m pixels of ``window``, row by
+    row, covers."""
 
     window: Window
     shares: csr_array
 
 
 def of_edges(rows: Floats, cols: Floats, shape: tuple[int, int]) -> Overlap | None:
-    """Of pixels between these edges (in pixels of the other grid, ascending or descending), row by row; None if none
-    of them meets the other grid.
+    """Of pixels between these edges (in pixels of the other grid, ascending or descending), row by
+    row; None if none of them meets the other grid.
 
     >>> of_edges(np.array([0.0, 1.5]), np.array([0.0, 2.0]), (4, 4)).shares.toarray().round(3).tolist()
     [[0.333, 0.333, 0.167, 0.167]]
@@ -60,7 +61,8 @@ def of_edges(rows: Floats, cols: Floats, shape: tuple[int, int]) -> Overlap | No
 
 
 def _line(edges: Floats, size: int) -> tuple[int, csr_array] | None:
-    """Of intervals on a line with so many unit cells: the first cell that counts, and the shares from there on."""
+    """Of intervals on a line with so many unit cells: the first cell that counts, and the shares
+    from there on."""
     from scipy.sparse import csr_array
 
     edges = _snapped(edges)
@@ -81,15 +83,19 @@ def _snapped(at: Floats) -> Floats:
     return np.where(np.abs(at - near) < SNAP, near, at)
 
 
-def of_corners(corners: Floats, shape: tuple[int, int], *, most: float = math.inf) -> Overlap | None:
-    """Of pixels between (rows + 1, cols + 1, 2) corners (column and row in pixels of the other grid), row by row; None
-    if none of them meets the other grid. Pixels with a corner that is not finite have no shares, nor do pixels that
-    reach over more than ``most`` rows or columns.
+def of_corners(
+    corners: Floats, shape: tuple[int, int], *, most: float = math.inf
+) -> Overlap | None:
+    """Of pixels between (rows + 1, cols + 1, 2) corners (column and row in pixels of the other
+    grid), row by row; None if none of them meets the other grid. Pixels with a corner that is not
+    finite have no shares, nor do pixels that reach over more than ``most`` rows or columns.
 
-    The area of a quadrilateral left of x = a and above y = b is the sum of ∫ min(x, a) dy over the parts of its edges
-    above b (Green's theorem); differences of that over the corners of the other grid's pixels are the areas in them.
-    """
-    quads = np.stack([corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2).reshape(-1, 4, 2)
+    The area of a quadrilateral left of x = a and above y = b is the sum of ∫ min(x, a) dy over the
+    parts of its edges above b (Green's theorem); differences of that over the corners of the other
+    grid's pixels are the areas in them."""
+    quads = np.stack(
+        [corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2
+    ).reshape(-1, 4, 2)
     with np.errstate(invalid="ignore"):
         reach = np.ptp(quads, axis=1).max(axis=1)
     known = np.flatnonzero(np.isfinite(quads).all(axis=(1, 2)) & (reach <= most))
@@ -154,7 +160,8 @@ def _areas(quads: Floats, tall: int, wide: int) -> Floats:
 
 
 def average(shares: csr_array, values: Floats, least: float = COVERED) -> Floats:
-    """(n, D) means of (m, D) values over the valid part of each pixel's area; NaN where that is less than ``least``."""
+    """(n, D) means of (m, D) values over the valid part of each pixel's area; NaN where that is
+    less than ``least``."""
     there = np.isfinite(values)
     if there.all():
         total, valid = shares @ values, shares @ np.ones((len(values), 1))
@@ -166,8 +173,8 @@ def average(shares: csr_array, values: Floats, least: float = COVERED) -> Floats
 
 
 def majority(shares: csr_array, values: Floats) -> Floats:
-    """(n, 1) the class with most of a pixel's area, of (m, 1) classes; of several the smallest. NaN where less than
-    half of the area has a class."""
+    """(n, 1) the class with most of a pixel's area, of (m, 1) classes; of several the smallest. NaN
+    where less than half of the area has a class."""
     n = shares.shape[0]
     entries = shares.tocoo()
     which, share, found = entries.row, entries.data, values[entries.col, 0]
@@ -185,19 +192,21 @@ def majority(shares: csr_array, values: Floats) -> Floats:
 
 
 def counts(shares: csr_array, values: Floats) -> Floats:
-    """(n, 1) one where (m, 1) values that are valid and not zero cover half of a pixel's area or more, else zero."""
+    """(n, 1) one where (m, 1) values that are valid and not zero cover half of a pixel's area or
+    more, else zero."""
     yes = np.isfinite(values) & (values != 0)
     most: Floats = ((shares @ yes.astype(np.float64)) >= COVERED - LEAST).astype(np.float64)
     return most
 
 
 def gaussian_sigma(modulation: float, pixel: float) -> float:
-    """The standard deviation of the Gaussian whose modulation transfer at the Nyquist frequency of a coarser grid is
-    ``modulation``.
+    """The standard deviation of the Gaussian whose modulation transfer at the Nyquist frequency of
+    a coarser grid is ``modulation``.
 
-    The transfer of a Gaussian is exp(−2 π² σ² f²), and f = 1 / (2 pixel): σ = pixel · √(2 ln(1 / modulation)) / π
-    (the matched filters of Aiazzi et al., Photogrammetric Engineering and Remote Sensing 72(5), 2006). The mean over
-    the coarse pixel that follows has a transfer of 2/π = 0.64 of its own there.
+    The transfer of a Gaussian is exp(−2 π² σ² f²), and f = 1 / (2 pixel): σ = pixel · √(2 ln(1 /
+    modulation)) / π (the matched filters of Aiazzi et al., Photogrammetric Engineering and Remote
+    Sensing 72(5), 2006). The mean over the coarse pixel that follows has a transfer of 2/π = 0.64
+    of its own there.
 
     >>> round(gaussian_sigma(0.3, 1.0), 4)
     0.4939
@@ -212,8 +221,8 @@ def halo(sigma: tuple[float, float]) -> tuple[int, int]:
 
 
 def blurred(values: Floats, sigma: tuple[float, float]) -> Floats:
-    """(D, rows, cols) values under a Gaussian of so many pixels along rows and columns: the mean of the valid ones by
-    its weights. What is missing stays missing."""
+    """(D, rows, cols) values under a Gaussian of so many pixels along rows and columns: the mean of
+    the valid ones by its weights. What is missing stays missing."""
     there = np.isfinite(values)
     whole = bool(there.all())
     weight = _filtered((there[:1] if whole else there).astype(np.float64), sigma)

@@ -30,7 +30,11 @@ def plain_names(bands: Bands) -> list[str]:
 def number_lists(bands: Bands) -> dict[str, list[str]]:
     """Wavelengths and FWHM in nm, one number a band, ``nan`` where unknown; none if all are."""
     columns = {"wavelength": bands.wavelength_nm, "fwhm": bands.fwhm_nm}
-    return {key: [repr(float(v)) for v in column] for key, column in columns.items() if np.isfinite(column).any()}
+    return {
+        key: [repr(float(v)) for v in column]
+        for key, column in columns.items()
+        if np.isfinite(column).any()
+    }
 
 
 def imagery_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Creation options: what a GDAL driver can be told when it makes a file, by the driver's own list."""
+"""Creation options: what a GDAL driver can be told when it makes a file, by the driver's own
+list."""
 
 from __future__ import annotations
 
@@ -12,7 +13,18 @@ from bandfuse.errors import OutputError, nearest, shorten
 from bandfuse.raster.drivers import driver_named
 from bandfuse.raster.gdal import told
 
-TAKEN = {"driver", "width", "height", "count", "dtype", "nodata", "crs", "transform", "sharing", "opener"}
+TAKEN = {
+    "driver",
+    "width",
+    "height",
+    "count",
+    "dtype",
+    "nodata",
+    "crs",
+    "transform",
+    "sharing",
+    "opener",
+}
 """Words that are no creation options: bandfuse sets them itself."""
 
 SWITCH = ("YES", "NO", "ON", "OFF", "TRUE", "FALSE")
@@ -35,16 +47,23 @@ class Option:
         values = [v.text or "" for v in element.findall("Value")]
         values += [alias for v in element.findall("Value") if (alias := v.get("alias"))]
         return cls(
-            element.get("name", ""), element.get("type", "string"), tuple(values),
-            float(element.get("min", "-inf")), float(element.get("max", "inf")),
-        )  # fmt: skip
+            element.get("name", ""),
+            element.get("type", "string"),
+            tuple(values),
+            float(element.get("min", "-inf")),
+            float(element.get("max", "inf")),
+        )
 
     def expected(self, value: str) -> str:
         """What a value should have been; empty if it is right."""
         if self.kind == "boolean":
             return "" if value.upper() in SWITCH else "YES or NO"
         if self.kind == "string-select":
-            return "" if value.upper() in map(str.upper, self.values) else f"one of {shorten(self.values, 20)}"
+            return (
+                ""
+                if value.upper() in map(str.upper, self.values)
+                else f"one of {shorten(self.values, 20)}"
+            )
         if self.kind not in ("int", "unsigned int", "float"):
             return ""
         whole = self.kind != "float"
@@ -52,7 +71,11 @@ class Option:
         if self.low <= number <= self.high and not (self.kind == "unsigned int" and number < 0):
             return ""
         least = 0.0 if self.kind == "unsigned int" else self.low
-        limits = [f"{word} {v:g}" for word, v in (("at least", least), ("at most", self.high)) if math.isfinite(v)]
+        limits = [
+            f"{word} {v:g}"
+            for word, v in (("at least", least), ("at most", self.high))
+            if math.isfinite(v)
+        ]
         return " ".join(["a whole number" if whole else "a number", " and ".join(limits)]).rstrip()
 
 
@@ -69,7 +92,9 @@ def options_of(driver: str) -> dict[str, Option]:
     """The creation options of a driver by their names in capitals; empty where it lists none."""
     text = told(driver, "DMD_CREATIONOPTIONLIST")
     rows = Xml.fromstring(text).findall("Option") if text else []
-    return {option.name.upper(): option for option in map(Option.of, rows) if "*" not in option.name}
+    return {
+        option.name.upper(): option for option in map(Option.of, rows) if "*" not in option.name
+    }
 
 
 @cache
@@ -91,9 +116,13 @@ def grows(driver: str) -> bool:
 
 
 TYPES = {
-    "uint8": "Byte", "int16": "Int16", "uint16": "UInt16", "int32": "Int32", "float32": "Float32",
+    "uint8": "Byte",
+    "int16": "Int16",
+    "uint16": "UInt16",
+    "int32": "Int32",
+    "float32": "Float32",
     "float64": "Float64",
-}  # fmt: skip
+}
 """Types of an output, and what GDAL calls them."""
 
 
@@ -107,11 +136,15 @@ def check_type(driver: str, dtype: str) -> None:
     known = types_of(driver)
     if not known or dtype in known:
         return
-    flags = f"--dtype {known[0]}" + ("" if known[0].startswith("float") else " --scale S --offset-out O")
+    flags = f"--dtype {known[0]}" + (
+        "" if known[0].startswith("float") else " --scale S --offset-out O"
+    )
     raise OutputError(
-        f"the driver {driver} holds no {dtype}", got=f"--dtype {dtype}", expected=f"--dtype {' or '.join(known)}",
+        f"the driver {driver} holds no {dtype}",
+        got=f"--dtype {dtype}",
+        expected=f"--dtype {' or '.join(known)}",
         remedy=f"Use {flags}, or another driver, such as GTiff.",
-    )  # fmt: skip
+    )
 
 
 def check_options(driver: str, given: Mapping[str, str]) -> None:
@@ -129,20 +162,33 @@ def check_options(driver: str, given: Mapping[str, str]) -> None:
         if key.upper() in care.warping:
             raise OutputError(
                 f"--co {key}=… of the driver {driver} would take the pixels off the scene's grid",
-                remedy=f"Leave it out, then: gdal_translate -of {driver} -co {key}={value} OUT WARPED.",
+                remedy=f"Leave it out, then: gdal_translate -of {driver} -co {key}={value} OUT "
+                "WARPED.",
             )
         if key.lower() in TAKEN or key.upper() in care.reserved:
             raise OutputError(
-                f"--co {key}=… is not for a user to set", remedy=f"See the others: gdalinfo --format {driver}."
+                f"--co {key}=… is not for a user to set",
+                remedy=f"See the others: gdalinfo --format {driver}.",
             )
         if known and key.upper() not in known:
             close = nearest(key.upper(), names)
-            raise OutputError(f"the driver {driver} has no creation option {key}", remedy=_spelled(close, names))
+            raise OutputError(
+                f"the driver {driver} has no creation option {key}", remedy=_spelled(close, names)
+            )
         expected = known[key.upper()].expected(value) if known else ""
         if expected:
-            raise OutputError(f"--co {key} of the driver {driver}", got=repr(value), expected=expected)
+            raise OutputError(
+                f"--co {key} of the driver {driver}", got=repr(value), expected=expected
+            )
 
 
 def _spelled(hint: str, names: Mapping[str, str]) -> str:
     """A hint with names as the driver writes them."""
-    return next((f"Did you mean {own!r}?" for name, own in names.items() if hint == f"Did you mean {name!r}?"), hint)
+    return next(
+        (
+            f"Did you mean {own!r}?"
+            for name, own in names.items()
+            if hint == f"Did you mean {name!r}?"
+        ),
+        hint,
+    )

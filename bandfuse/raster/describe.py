@@ -40,11 +40,11 @@ MOST_WARNINGS = 4
 class SourceImage:
     """What GDAL opens for some of the bands of a raster.
 
-    ``name``: a file, a subdataset, or the text of a VRT. ``bands``: the 1-based numbers of its bands, in the raster's
-    order. ``axes``: empty where GDAL shows the bands as bands; of an array whose first axis GDAL takes for bands, what
-    its three axes are: ``rbc`` or ``rcb`` (rows, bands, columns). ``flaws``: the name of an array like it that is not
-    zero where a value must not be used, with axes of its own (``brc``: bands first).
-    """
+    ``name``: a file, a subdataset, or the text of a VRT. ``bands``: the 1-based numbers of its
+    bands, in the raster's order. ``axes``: empty where GDAL shows the bands as bands; of an array
+    whose first axis GDAL takes for bands, what its three axes are: ``rbc`` or ``rcb`` (rows, bands,
+    columns). ``flaws``: the name of an array like it that is not zero where a value must not be
+    used, with axes of its own (``brc``: bands first)."""
 
     name: str
     bands: tuple[int, ...]
@@ -57,9 +57,9 @@ class SourceImage:
 class Masks:
     """What masks a file carries beside its declared nodata; true if it has any.
 
-    ``dataset``: 1-based number of a band whose mask is that of all bands, 0 for none. ``bands``: whether bands have
-    masks of their own. ``alpha``: 1-based number of the alpha band, 0 for none; where it is 0, a pixel is missing.
-    """
+    ``dataset``: 1-based number of a band whose mask is that of all bands, 0 for none. ``bands``:
+    whether bands have masks of their own. ``alpha``: 1-based number of the alpha band, 0 for none;
+    where it is 0, a pixel is missing."""
 
     dataset: int = 0
     bands: bool = False
@@ -84,7 +84,8 @@ class Control:
         return bool(self.points) or self.rpcs is not None
 
     def within(self, row: int, col: int) -> Control:
-        """The points of a part that begins at this row and column. RPCs belong to the whole image, and are dropped."""
+        """The points of a part that begins at this row and column. RPCs belong to the whole image,
+        and are dropped."""
         if not (row or col):
             return self
         points = [GroundControlPoint(p.row - row, p.col - col, p.x, p.y, p.z) for p in self.points]
@@ -95,14 +96,14 @@ class Control:
 class Raster:
     """One file or product, described: what it holds, not its pixels.
 
-    ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared); ``exact`` the nodata
-    of 64-bit integers, which float64 cannot hold; ``masks`` the masks that the file carries; ``control`` its ground
-    control points and RPCs. ``files`` are all that GDAL reads for it: headers, sidecars, a mosaic's parts.
-    ``interleave``: band, line or pixel; empty where GDAL does not say. ``product``: what it is called, if it is one.
-    ``pieces``: what holds the bands, one piece after the other; empty where GDAL opens ``path`` and it has them all.
-    ``glt``: for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column and row of
-    the image that belong there, 0 for none.
-    """
+    ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared);
+    ``exact`` the nodata of 64-bit integers, which float64 cannot hold; ``masks`` the masks that the
+    file carries; ``control`` its ground control points and RPCs. ``files`` are all that GDAL reads
+    for it: headers, sidecars, a mosaic's parts. ``interleave``: band, line or pixel; empty where
+    GDAL does not say. ``product``: what it is called, if it is one. ``pieces``: what holds the
+    bands, one piece after the other; empty where GDAL opens ``path`` and it has them all. ``glt``:
+    for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column
+    and row of the image that belong there, 0 for none."""
 
     path: str
     driver: str
@@ -160,8 +161,8 @@ class Raster:
 
 
 def crs_name(crs: CRS | None) -> str:
-    """The authority code of a CRS where it has one, else the name that its WKT gives: WKT is too long to be read in
-    a message."""
+    """The authority code of a CRS where it has one, else the name that its WKT gives: WKT is too
+    long to be read in a message."""
     if crs is None:
         return "no CRS"
     try:
@@ -192,22 +193,33 @@ def opened(path: str) -> Iterator[Any]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(for_gdal(path))
     except UnicodeEncodeError as error:
-        raise InputError(f"the name {path!r} is not UTF-8", expected="a name in UTF-8", remedy="Rename it.") from error
+        raise InputError(
+            f"the name {path!r} is not UTF-8", expected="a name in UTF-8", remedy="Rename it."
+        ) from error
     except (*GDAL_ERRORS, ValueError) as error:
         raise InputError(
-            f"{path} cannot be opened as a raster", got=reason(error), expected="a file that GDAL can read"
+            f"{path} cannot be opened as a raster",
+            got=reason(error),
+            expected="a file that GDAL can read",
         ) from error
     with dataset:
         try:
             yield dataset
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} names files in another encoding than UTF-8", got=repr(reason(error)),
-                             expected="names in UTF-8", remedy="Rename them.") from error  # fmt: skip
+            raise InputError(
+                f"{path} names files in another encoding than UTF-8",
+                got=repr(reason(error)),
+                expected="names in UTF-8",
+                remedy="Rename them.",
+            ) from error
 
 
 def _warned(texts: Sequence[str]) -> list[str]:
     """Messages of GDAL's warnings, each once."""
-    return [Remark("gdal-warning", f"GDAL warns: {text}") for text in list(dict.fromkeys(texts))[:MOST_WARNINGS]]
+    return [
+        Remark("gdal-warning", f"GDAL warns: {text}")
+        for text in list(dict.fromkeys(texts))[:MOST_WARNINGS]
+    ]
 
 
 def _similar(path: str) -> str:
@@ -226,8 +238,11 @@ SUBDATASET = "Give one of its subdatasets."
 UNPACK = "Unpack it: HDF5 products are read from the file system only."
 
 
-def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
-    """Read what a file says of itself; ``wavelengths`` names a file that says more of its bands, and comes first.
+def describe(
+    path: str | Path, source: str = "scene", wavelengths: str | Path | None = None
+) -> Raster:
+    """Read what a file says of itself; ``wavelengths`` names a file that says more of its bands,
+    and comes first.
 
     Raises
     ------
@@ -237,8 +252,11 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
     with rasterio.Env(**CACHE), heard() as gdal, opened(path) as ds:
         if ds.count == 0:
             subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
-            raise InputError(f"{path} has no bands", got=f"subdatasets: {subs}",
-                             remedy=UNPACK if path.startswith("/vsi") and "HDF5:" in subs else SUBDATASET)  # fmt: skip
+            raise InputError(
+                f"{path} has no bands",
+                got=f"subdatasets: {subs}",
+                remedy=UNPACK if path.startswith("/vsi") and "HDF5:" in subs else SUBDATASET,
+            )
         if any("complex" in d for d in ds.dtypes):
             raise InputError(f"{path} holds complex numbers", expected="real numbers")
         said = said_by(ds)
@@ -254,7 +272,9 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
         scale = header.scale(ds.count, np.array(ds.scales, dtype=np.float64))
-        offset = header.numbers("data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64))
+        offset = header.numbers(
+            "data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)
+        )
         transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
         _require_finite(offset, "offset", path)
@@ -275,15 +295,24 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
             masks=_masks(ds, [*alpha]),
             exact=exact,
             control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
-            messages=(*_warned(gdal.warnings), *header.messages, *_encoding(said), *lost, *messages),
+            messages=(
+                *_warned(gdal.warnings),
+                *header.messages,
+                *_encoding(said),
+                *lost,
+                *messages,
+            ),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
 
 
 def _axes_assumed(ds: Any) -> Remark:
     """HDF5 does not say which axis of an array is that of the bands."""
-    text = (f"the first axis is taken for the bands: {ds.count} bands of {ds.height} rows and {ds.width} columns; "
-            "if bands are another axis, it is read wrongly")  # fmt: skip
+    text = (
+        f"the first axis is taken for the bands: {ds.count} bands of {ds.height} rows and "
+        f"{ds.width} columns; "
+        "if bands are another axis, it is read wrongly"
+    )
     return Remark("axes-assumed", text)
 
 
@@ -304,9 +333,12 @@ def _encoding(said: Said) -> list[Remark]:
 
 
 def _masks(ds: Any, alpha: Sequence[int]) -> Masks:
-    """The masks of a file. GDAL makes a mask of an alpha band only beside 1 or 3 bands: it is read as a band."""
+    """The masks of a file. GDAL makes a mask of an alpha band only beside 1 or 3 bands: it is read
+    as a band."""
     every = ds.mask_flag_enums
-    shared = [i for i, flags in enumerate(every, 1) if {MaskFlags.per_dataset, MaskFlags.alpha} & {*flags}]
+    shared = [
+        i for i, flags in enumerate(every, 1) if {MaskFlags.per_dataset, MaskFlags.alpha} & {*flags}
+    ]
     drawn = [i for i in shared if MaskFlags.alpha not in every[i - 1]]
     return Masks(
         dataset=drawn[0] if drawn else 0,
@@ -316,12 +348,15 @@ def _masks(ds: Any, alpha: Sequence[int]) -> Masks:
 
 
 def _exact(ds: Any) -> tuple[int | None, ...]:
-    """The nodata of bands of 64-bit integers, which rasterio gives as float64: GDAL writes all digits into a VRT."""
+    """The nodata of bands of 64-bit integers, which rasterio gives as float64: GDAL writes all
+    digits into a VRT."""
     wide = [np.dtype(d).kind in "iu" and np.dtype(d).itemsize == 8 for d in ds.dtypes]
     if not any(wide):
         return ()
     texts = [band.findtext("NoDataValue") for band in vrt_over(ds).findall("VRTRasterBand")]
-    return tuple(_whole(text) if is_wide else None for text, is_wide in zip(texts, wide, strict=True))
+    return tuple(
+        _whole(text) if is_wide else None for text, is_wide in zip(texts, wide, strict=True)
+    )
 
 
 def _whole(text: str | None) -> int | None:
@@ -337,12 +372,16 @@ FARTHEST = 1e15
 
 
 def _transform(found: Affine) -> tuple[Affine, list[Remark]]:
-    """The transform of a raster if pixels have a place and a size by it; else none, and a message."""
+    """The transform of a raster if pixels have a place and a size by it; else none, and a
+    message."""
     numbers = np.array(found[:6], dtype=np.float64)
     usable = np.isfinite(numbers).all() and np.abs(numbers).max() <= FARTHEST
     if usable and abs(found.determinant) > 1 / FARTHEST**2:
         return found, []
-    text = f"its transform {shorten(f'{v:g}' for v in numbers)} gives pixels no place or no size: it is not used"
+    text = (
+        f"its transform {shorten(f'{v:g}' for v in numbers)} gives pixels no place or no size: it "
+        "is not used"
+    )
     return Affine.identity(), [Remark("transform-unusable", text)]
 
 
@@ -350,13 +389,17 @@ def _require_finite(numbers: Floats, what: str, path: str) -> None:
     """Refuse scales and offsets that make no numbers of what is stored."""
     odd = next((i for i, value in enumerate(numbers) if not np.isfinite(value)), None)
     if odd is not None:
-        raise InputError(f"{what} of band {odd + 1} of {path}", got=str(numbers[odd]), expected="a finite number",
-                         remedy="Correct it in the file: gdal_edit -scale 1 -offset 0.")  # fmt: skip
+        raise InputError(
+            f"{what} of band {odd + 1} of {path}",
+            got=str(numbers[odd]),
+            expected="a finite number",
+            remedy="Correct it in the file: gdal_edit -scale 1 -offset 0.",
+        )
 
 
 def _check_length(ds: Any, said: Said, header: Header) -> None:
-    """A raw file that is too short is read by GDAL as zeros: refuse it. So is one whose header does not say what its
-    values are, unless they can be the bytes that GDAL takes them for."""
+    """A raw file that is too short is read by GDAL as zeros: refuse it. So is one whose header does
+    not say what its values are, unless they can be the bytes that GDAL takes them for."""
     data = Path(ds.files[0]) if ds.files else Path()
     if ds.driver != "ENVI" or not data.is_file():
         return
@@ -366,17 +409,26 @@ def _check_length(ds: Any, said: Said, header: Header) -> None:
     start = _offset(said.of(0, "ENVI").get("header_offset", "0"), ds.name)
     needed = start + ds.width * ds.height * sum(np.dtype(d).itemsize for d in ds.dtypes)
     if data.stat().st_size < needed:
-        raise InputError(f"{ds.name} is truncated", got=f"{data.stat().st_size} bytes", expected=f"{needed} bytes")
+        raise InputError(
+            f"{ds.name} is truncated",
+            got=f"{data.stat().st_size} bytes",
+            expected=f"{needed} bytes",
+        )
     if header.entries and "data_type" not in header.entries and data.stat().st_size != needed:
-        raise InputError(f"the header of {ds.name} does not say the data type",
-                         got=f"{data.stat().st_size} bytes of data", expected=f"{needed}, if they were bytes",
-                         remedy="Write data type = N into it (4: float32, 12: uint16).")  # fmt: skip
+        raise InputError(
+            f"the header of {ds.name} does not say the data type",
+            got=f"{data.stat().st_size} bytes of data",
+            expected=f"{needed}, if they were bytes",
+            remedy="Write data type = N into it (4: float32, 12: uint16).",
+        )
 
 
 def _offset(text: str, path: str) -> int:
     """The header offset of an ENVI file, in bytes; GDAL takes any other text for 0."""
     if not re.fullmatch(r"\d{1,18}", text.strip(), re.ASCII):
-        raise InputError(f"header offset of {path}", got=repr(text[:LONGEST]), expected="a whole number of bytes")
+        raise InputError(
+            f"header offset of {path}", got=repr(text[:LONGEST]), expected="a whole number of bytes"
+        )
     return int(text)
 
 
@@ -387,7 +439,9 @@ def same_grid(first: Raster, other: Raster, what: str) -> None:
     ------
     MismatchError : naming both files and what differs.
     """
-    remedy = f"Bring {other.path} to the grid of {first.path} first (gdalwarp -tr … -te … -t_srs …)."
+    remedy = (
+        f"Bring {other.path} to the grid of {first.path} first (gdalwarp -tr … -te … -t_srs …)."
+    )
     if first.shape != other.shape:
         raise MismatchError(
             f"{what} {other.path} is not on the grid of {first.path}",
@@ -413,11 +467,13 @@ def same_grid(first: Raster, other: Raster, what: str) -> None:
 
 
 SAME_PLACE = 0.1
-"""Grids of one size whose corners lie this near to each other, in pixels, are taken to be the same."""
+"""Grids of one size whose corners lie this near to each other, in pixels, are taken to be the
+same."""
 
 
 def apart(grid: Raster, transform: Affine) -> float:
-    """By how much a grid moves under another transform: at the corner that moves most, in pixels of the grid."""
+    """By how much a grid moves under another transform: at the corner that moves most, in pixels of
+    the grid."""
     if grid.transform.determinant == 0:
         return 0.0 if grid.transform == transform else float("inf")
     move = ~grid.transform @ transform

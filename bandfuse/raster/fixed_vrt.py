@@ -1,4 +1,5 @@
-"""Fixed VRT: a GDAL VRT over a raster, with the metadata as bandfuse understands it. The pixels stay where they are."""
+"""Fixed VRT: a GDAL VRT over a raster, with the metadata as bandfuse understands it. The pixels
+stay where they are."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ OWN = {"wavelength", "wavelengths", "wavelength_units", "wavelength_unit", "fwhm
 
 
 def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
-    """Write a VRT to ``scratch``, as it is to stand at ``path``, with a raster's band table, nodata, scale and offset.
+    """Write a VRT to ``scratch``, as it is to stand at ``path``, with a raster's band table,
+    nodata, scale and offset.
 
     Raises
     ------
@@ -37,17 +39,25 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             gdal_copy(for_gdal(source), str(scratch), driver="VRT")
     except GDAL_ERRORS as error:
-        raise OutputError(f"{path} cannot be made", got=reason(error),
-                          expected="a raster that GDAL reads as it stands") from error  # fmt: skip
+        raise OutputError(
+            f"{path} cannot be made",
+            got=reason(error),
+            expected="a raster that GDAL reads as it stands",
+        ) from error
     try:
         root = vrt_of(scratch.read_bytes())
     except ET.ParseError as error:
-        raise OutputError(f"{path} cannot be made", got=str(error), expected="texts that XML can hold") from error
+        raise OutputError(
+            f"{path} cannot be made", got=str(error), expected="texts that XML can hold"
+        ) from error
     tree = ET.ElementTree(root)
     bands = root.findall("VRTRasterBand")
     if len(bands) != len(raster.bands):
-        raise OutputError(f"{path} cannot be made", got=f"{len(bands)} bands from GDAL",
-                          expected=f"{len(raster.bands)}, as bandfuse sees in {raster.path}")  # fmt: skip
+        raise OutputError(
+            f"{path} cannot be made",
+            got=f"{len(bands)} bands from GDAL",
+            expected=f"{len(raster.bands)}, as bandfuse sees in {raster.path}",
+        )
     for domain in [m for m in root.findall("Metadata") if m.get("domain") in (None, "ENVI")]:
         for item in [i for i in domain if not _is_kept(i)]:
             domain.remove(item)
@@ -62,26 +72,39 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
 def _image_of(raster: Raster) -> str:
     """The one file that GDAL opens for a raster; of a product, its image."""
     one = raster.pieces[0] if len(raster.pieces) == 1 else None
-    return one.name if one is not None and not one.axes and one.name in raster.files else raster.path
+    return (
+        one.name if one is not None and not one.axes and one.name in raster.files else raster.path
+    )
 
 
 def _is_kept(item: ET.Element) -> bool:
-    """Whether a tag still holds: it is not replaced, no statistics, and none of GDAL's copies of band names."""
+    """Whether a tag still holds: it is not replaced, no statistics, and none of GDAL's copies of
+    band names."""
     key = "_".join((item.get("key") or "").lower().split())
-    return key not in OWN and not key.startswith("statistics_") and re.fullmatch(r"band_\d+", key) is None
+    return (
+        key not in OWN
+        and not key.startswith("statistics_")
+        and re.fullmatch(r"band_\d+", key) is None
+    )
 
 
 def _put(band: ET.Element, raster: Raster, i: int, tags: Mapping[str, str]) -> None:
     """The metadata of one band, in the place of what was there."""
     kept = {
         str(item.get("key")): item.text or ""
-        for domain in band.findall("Metadata") if domain.get("domain") is None
-        for item in domain if _is_kept(item)
-    }  # fmt: skip
+        for domain in band.findall("Metadata")
+        if domain.get("domain") is None
+        for item in domain
+        if _is_kept(item)
+    }
     nodata, scale, offset = (float(v[i]) for v in (raster.nodata, raster.scale, raster.offset))
     # A declared NaN stays as it is.
     old = ("Description", "Scale", "Offset", *(["NoDataValue"] if np.isfinite(nodata) else []))
-    for child in [c for c in band if c.tag in old or (c.tag == "Metadata" and c.get("domain") in (None, "IMAGERY"))]:
+    for child in [
+        c
+        for c in band
+        if c.tag in old or (c.tag == "Metadata" and c.get("domain") in (None, "IMAGERY"))
+    ]:
         band.remove(child)
     texts = {"Description": raster.bands.name[i]}
     texts |= {"NoDataValue": repr(nodata)} if np.isfinite(nodata) else {}
@@ -117,10 +140,21 @@ def same_table(made: Path, path: Path, raster: Raster) -> None:
     """
     again = describe(made, raster.bands.source[0])
     wanted = raster.bands
-    flags = Bands.of(wanted.name, source=wanted.source[0], wavelength_nm=wanted.wavelength_nm,
-                     fwhm_nm=wanted.fwhm_nm, reason=again.bands.reason)  # fmt: skip
+    flags = Bands.of(
+        wanted.name,
+        source=wanted.source[0],
+        wavelength_nm=wanted.wavelength_nm,
+        fwhm_nm=wanted.fwhm_nm,
+        reason=again.bands.reason,
+    )
     same = again.bands == flags and (again.bands.good == wanted.good).all()
-    for one, other in ((again.nodata, raster.nodata), (again.scale, raster.scale), (again.offset, raster.offset)):
+    for one, other in (
+        (again.nodata, raster.nodata),
+        (again.scale, raster.scale),
+        (again.offset, raster.offset),
+    ):
         same = same and np.array_equal(one, other, equal_nan=True)
     if not same:
-        raise OutputError(f"{path} does not read back as intended", remedy="Report this with gdalinfo's output.")
+        raise OutputError(
+            f"{path} does not read back as intended", remedy="Report this with gdalinfo's output."
+        )

@@ -56,9 +56,16 @@ def displaced(ds: Any, like: Raster, driver: Driver) -> str:
     control = like.control
     if control.points and like.transform.is_identity and driver.keeps_control:
         points, crs = ds.gcps
-        same = len(points) == len(control.points) and _same_crs(control.crs, crs, points[0].x, points[0].y, 1e-6)
-        if not (same and np.allclose(_table(points), _table(control.points), rtol=1e-12, atol=1e-9)):
-            return f"{len(points)} of {len(control.points)} ground control points as they are in {like.path}"
+        same = len(points) == len(control.points) and _same_crs(
+            control.crs, crs, points[0].x, points[0].y, 1e-6
+        )
+        if not (
+            same and np.allclose(_table(points), _table(control.points), rtol=1e-12, atol=1e-9)
+        ):
+            return (
+                f"{len(points)} of {len(control.points)} ground control points as they are in "
+                f"{like.path}"
+            )
     if control.rpcs is not None and ds.rpcs is None and driver.keeps_control:
         return "no RPCs"
     if not like.transform.is_identity and (off := apart(like, ds.transform)) > SAME_PLACE:
@@ -73,9 +80,11 @@ def displaced(ds: Any, like: Raster, driver: Driver) -> str:
 def misplaced(name: str, driver: str, lost: str) -> OutputError:
     """The error of a driver that cannot hold the place of a raster."""
     return OutputError(
-        f"{name} would not lie where the scene does: {driver} cannot hold its place", got=lost,
-        expected="the place of the scene", remedy="Use another driver, such as GTiff.",
-    )  # fmt: skip
+        f"{name} would not lie where the scene does: {driver} cannot hold its place",
+        got=lost,
+        expected="the place of the scene",
+        remedy="Use another driver, such as GTiff.",
+    )
 
 
 def _table(points: Any) -> np.ndarray:
@@ -83,11 +92,14 @@ def _table(points: Any) -> np.ndarray:
 
 
 def _same_crs(one: CRS | None, other: CRS | None, x: float, y: float, near: float) -> bool:
-    """Whether a position has the same coordinates in both: drivers write one CRS in several ways."""
+    """Whether a position has the same coordinates in both: drivers write one CRS in several
+    ways."""
     if one is None or other is None or one == other:
         return one == other
     try:
         (u,), (v,) = transform(one, other, [x], [y])
     except GDAL_ERRORS:  # a local CRS, from which nothing leads anywhere
-        return not (one.is_projected or one.is_geographic or other.is_projected or other.is_geographic)
+        return not (
+            one.is_projected or one.is_geographic or other.is_projected or other.is_geographic
+        )
     return bool(np.hypot(u - x, v - y) <= near)

@@ -1,4 +1,5 @@
-"""Header files: what the files beside a raster say of its bands: its ENVI header, and the table that a user gives."""
+"""Header files: what the files beside a raster say of its bands: its ENVI header, and the table
+that a user gives."""
 
 from __future__ import annotations
 
@@ -21,7 +22,14 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.files.names import for_gdal
 from bandfuse.files.textfile import HEADER, TABLE, bytes_of, readable
 from bandfuse.spectral.bands import Floats
-from bandfuse.spectral.headers import Stated, dropped, envi_list, from_header, parse_header, parse_table
+from bandfuse.spectral.headers import (
+    Stated,
+    dropped,
+    envi_list,
+    from_header,
+    parse_header,
+    parse_table,
+)
 from bandfuse.spectral.remarks import Remark
 from bandfuse.spectral.units import number
 
@@ -36,8 +44,8 @@ INTERLEAVES = ("bsq", "bil", "bip")
 class Said:
     """The texts of an open dataset: names of its bands, tags by band (0 is the dataset) and domain.
 
-    ``latin`` tells that some are not UTF-8; rasterio cannot hand these out. They are read as Latin-1 then, from the VRT
-    that GDAL writes for the dataset, in which they stand byte by byte.
+    ``latin`` tells that some are not UTF-8; rasterio cannot hand these out. They are read as
+    Latin-1 then, from the VRT that GDAL writes for the dataset, in which they stand byte by byte.
     """
 
     names: tuple[str | None, ...]
@@ -55,9 +63,16 @@ DOMAINS = ("", "ENVI", "IMAGERY")
 
 def said_by(ds: Any) -> Said:
     """The texts of an open dataset."""
-    places = [(band, domain) for band in (0, *ds.indexes) for domain in DOMAINS if band == 0 or domain != "ENVI"]
+    places = [
+        (band, domain)
+        for band in (0, *ds.indexes)
+        for domain in DOMAINS
+        if band == 0 or domain != "ENVI"
+    ]
     try:
-        return Said(ds.descriptions, {(band, domain): _tags(ds, band, domain) for band, domain in places})
+        return Said(
+            ds.descriptions, {(band, domain): _tags(ds, band, domain) for band, domain in places}
+        )
     except UnicodeDecodeError:
         return _from_vrt(ds)
 
@@ -72,10 +87,14 @@ def _from_vrt(ds: Any) -> Said:
     try:
         root = vrt_over(ds)
     except ElementTree.ParseError as error:
-        raise InputError(f"the names or tags of {ds.name} cannot be read", got=str(error)) from error
+        raise InputError(
+            f"the names or tags of {ds.name} cannot be read", got=str(error)
+        ) from error
     bands = root.findall("VRTRasterBand")
     tags = {
-        (number, items.get("domain", "")): {str(item.get("key")): item.text or "" for item in items.findall("MDI")}
+        (number, items.get("domain", "")): {
+            str(item.get("key")): item.text or "" for item in items.findall("MDI")
+        }
         for number, node in enumerate([root, *bands])
         for items in node.findall("Metadata")
     }
@@ -97,8 +116,8 @@ def vrt_over(ds: Any) -> ElementTree.Element:
 
 
 def vrt_of(content: bytes) -> ElementTree.Element:
-    """The root of a VRT of GDAL: lines that are not UTF-8 are Latin-1, and characters that no XML may hold
-    are blanks.
+    """The root of a VRT of GDAL: lines that are not UTF-8 are Latin-1, and characters that no XML
+    may hold are blanks.
 
     Raises
     ------
@@ -114,7 +133,8 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 @dataclass(frozen=True)
 class Header:
-    """The entries of a raster's ENVI header, those that GDAL lost by a line that is too long, and messages."""
+    """The entries of a raster's ENVI header, those that GDAL lost by a line that is too long, and
+    messages."""
 
     entries: Mapping[str, str] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
@@ -128,8 +148,8 @@ class Header:
         return np.broadcast_to(np.array(values), count).astype(np.float64)
 
     def scale(self, count: int, seen: Floats) -> Floats:
-        """(B,) what stored values are multiplied by: the gains of the bands, or one over the reflectance scale factor
-        where nothing else is said."""
+        """(B,) what stored values are multiplied by: the gains of the bands, or one over the
+        reflectance scale factor where nothing else is said."""
         gains = self.numbers("data_gain_values", count, seen)
         factor = number(self.entries.get("reflectance_scale_factor"))
         said = "data_gain_values" in self.entries or (gains != 1).any()
@@ -146,8 +166,8 @@ class Header:
 
 
 def header_of(ds: Any, told: Said) -> Header:
-    """The header of an open ENVI file, read as text; empty for other drivers, and for files that are not on this file
-    system. Of a Zarr store, the names of the bands that bandfuse left there.
+    """The header of an open ENVI file, read as text; empty for other drivers, and for files that
+    are not on this file system. Of a Zarr store, the names of the bands that bandfuse left there.
 
     Raises
     ------
@@ -157,15 +177,21 @@ def header_of(ds: Any, told: Said) -> Header:
         return Header(lost={"band_names": told.of().get("band_names", "")})
     if ds.driver != "ENVI":
         return Header()
-    path = next((Path(f) for f in ds.files if f.lower().endswith(".hdr") and Path(f).is_file()), None)
+    path = next(
+        (Path(f) for f in ds.files if f.lower().endswith(".hdr") and Path(f).is_file()), None
+    )
     if path is None:
         return Header()
     text = readable(bytes_of(path, "an ENVI header", HEADER))
     entries = parse_header(text)
     kind = entries.get("interleave", "bsq")
     if kind.lower() not in INTERLEAVES:
-        raise InputError(f"interleave of {path}", got=repr(kind[:40]), expected=", ".join(INTERLEAVES),
-                         remedy="GDAL would read it as bsq: mend the header.")  # fmt: skip
+        raise InputError(
+            f"interleave of {path}",
+            got=repr(kind[:40]),
+            expected=", ".join(INTERLEAVES),
+            remedy="GDAL would read it as bsq: mend the header.",
+        )
     lost, length = dropped(text)
     wrong = [
         f"{key.replace('_', ' ')} = {lost[key]}"
@@ -174,28 +200,39 @@ def header_of(ds: Any, told: Said) -> Header:
     ]
     if wrong:
         raise InputError(
-            f"{path} has a line of {length} characters, and GDAL loses what follows it", got=", ".join(wrong),
-            expected="lines of at most 10000 characters", remedy="Break the line: lists may run over many lines.",
-        )  # fmt: skip
+            f"{path} has a line of {length} characters, and GDAL loses what follows it",
+            got=", ".join(wrong),
+            expected="lines of at most 10000 characters",
+            remedy="Break the line: lists may run over many lines.",
+        )
     messages = []
     if length:
         what = ", ".join(key.replace("_", " ") for key in lost) or "nothing"
-        said = f"{path.name} has a line of {length} characters: GDAL loses {what}; read from its text"
+        said = (
+            f"{path.name} has a line of {length} characters: GDAL loses {what}; read from its text"
+        )
         messages.append(Remark("header-line-too-long", said))
-    placed = [key.replace("_", " ") for key in ("map_info", "coordinate_system_string") if key in lost]
+    placed = [
+        key.replace("_", " ") for key in ("map_info", "coordinate_system_string") if key in lost
+    ]
     if placed:
         said = f"GDAL loses {' and '.join(placed)} of {path.name}: it has no place on the ground"
         messages.append(Remark("georeference-lost", said))
     unsaid = [key for key in ("interleave", "data_type") if key not in entries]
     if unsaid:
         took = ", ".join(f"{key.replace('_', ' ')} = {ASSUMED[key]}" for key in unsaid)
-        messages.append(Remark("header-incomplete", f"{path.name} does not say all that pixels need; read as {took}"))
+        messages.append(
+            Remark(
+                "header-incomplete",
+                f"{path.name} does not say all that pixels need; read as {took}",
+            )
+        )
     return Header(entries, lost, tuple(messages))
 
 
 def said(path: str) -> tuple[Header, str | None]:
-    """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for wavelengths; empty
-    where GDAL does not open the file as it stands."""
+    """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for
+    wavelengths; empty where GDAL does not open the file as it stands."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

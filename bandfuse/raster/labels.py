@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for a raster, whose
-    ``band`` (from 0) holds the classes.
+    """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for
+    a raster, whose ``band`` (from 0) holds the classes.
 
-    ``names``: what the classes are called, by number; for a raster, the numbers themselves are the names.
-    ``unlabelled``: numbers that are no class.
-    """
+    ``names``: what the classes are called, by number; for a raster, the numbers themselves are the
+    names. ``unlabelled``: numbers that are no class."""
 
     file: Raster
     shapes: tuple[tuple[int, Mask], ...] | None = None
@@ -58,9 +57,11 @@ class Labels:
         odd = there[(there < 0) | (there != np.rint(there)) | (there > 2**31)]
         if len(odd):
             raise InputError(
-                f"labels {self.file.path} hold a class that is not a whole number from 0 on", got=f"{odd[0]:g}",
-                expected="classes such as 1, 2, 3", remedy="Leave a fill value out with --unlabelled.",
-            )  # fmt: skip
+                f"labels {self.file.path} hold a class that is not a whole number from 0 on",
+                got=f"{odd[0]:g}",
+                expected="classes such as 1, 2, 3",
+                remedy="Leave a fill value out with --unlabelled.",
+            )
         return found
 
 
@@ -90,14 +91,18 @@ class LabelledReader:
                 found[mask.inside(window, None)] = number
             return found
         assert self._raster is not None
-        values = self._raster.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
+        values = (
+            self._raster.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
+        )
         return self._labels.classes(values).reshape(window.rows, window.cols)
 
 
 @contextmanager
-def labelled(reader: AnyReader, labels: Labels, grid: Raster | None = None) -> Iterator[LabelledReader]:
-    """The reader of a scene, with labels beside it; brought to a grid, if one is given: a pixel has the class that most
-    of its area has."""
+def labelled(
+    reader: AnyReader, labels: Labels, grid: Raster | None = None
+) -> Iterator[LabelledReader]:
+    """The reader of a scene, with labels beside it; brought to a grid, if one is given: a pixel has
+    the class that most of its area has."""
     if labels.shapes is not None:
         yield LabelledReader(reader, labels, None)
         return
@@ -123,7 +128,8 @@ def describe_labels(
     field: str | None = None,
     unlabelled: Sequence[int] = (),
 ) -> Labels:
-    """What a file of labels holds: GeoJSON by its name or its first character, else a raster on any grid.
+    """What a file of labels holds: GeoJSON by its name or its first character, else a raster on any
+    grid.
 
     Parameters
     ----------
@@ -138,11 +144,15 @@ def describe_labels(
     if raster is None:
         return _from_polygons(path, grid, field, unlabelled)
     if field is not None:
-        raise InputError(f"labels {path} are a raster: --label-field does not apply", remedy="Leave it out.")
+        raise InputError(
+            f"labels {path} are a raster: --label-field does not apply", remedy="Leave it out."
+        )
     n = len(raster.bands)
     data = [int(i) for i in np.flatnonzero(raster.bands.good)] if n > 1 else [0]
     if len(data) != 1:
-        raise InputError(f"labels {path} are not one band", got=f"{len(data)} bands", expected="one band")
+        raise InputError(
+            f"labels {path} are not one band", got=f"{len(data)} bands", expected="one band"
+        )
     file = replace(raster, scale=np.ones(n), offset=np.zeros(n))
     return Labels(file, unlabelled=tuple(unlabelled), band=data[0])
 
@@ -151,33 +161,54 @@ def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Seque
     content = read_geojson(path, "labels")
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list) or not features:
-        raise InputError(f"labels {path} hold no features", expected="a GeoJSON FeatureCollection with classes")
+        raise InputError(
+            f"labels {path} hold no features", expected="a GeoJSON FeatureCollection with classes"
+        )
     placed = [f for f in features if not (isinstance(f, dict) and f.get("geometry", f) is None)]
     if not placed:
-        raise InputError(f"labels {path} hold no polygon", got=f"{len(features)} features without geometry",
-                         expected="polygons with classes")  # fmt: skip
+        raise InputError(
+            f"labels {path} hold no polygon",
+            got=f"{len(features)} features without geometry",
+            expected="polygons with classes",
+        )
     by_class: dict[Any, list[Any]] = {}
     for feature in placed:
         by_class.setdefault(_class_of(path, feature, field), []).append(feature)
     if len(by_class) > MOST_STRATA:
         raise InputError(
-            f"labels {path} hold too many classes", got=f"{len(by_class)}", expected=f"{MOST_STRATA} or fewer"
+            f"labels {path} hold too many classes",
+            got=f"{len(by_class)}",
+            expected=f"{MOST_STRATA} or fewer",
         )
     numbers = _numbered(list(by_class))
     crs = {k: content[k] for k in ("crs",) if k in content}
     shapes = tuple(
-        (numbers[key], polygon_mask(path, {"type": "FeatureCollection", "features": some, **crs}, grid, "labels"))
+        (
+            numbers[key],
+            polygon_mask(
+                path, {"type": "FeatureCollection", "features": some, **crs}, grid, "labels"
+            ),
+        )
         for key, some in by_class.items()
         if numbers[key] not in unlabelled
     )
     if not shapes:
-        raise InputError(f"labels {path} hold no class", got="unlabelled polygons only", expected="two or more classes")
+        raise InputError(
+            f"labels {path} hold no class",
+            got="unlabelled polygons only",
+            expected="two or more classes",
+        )
     names = tuple((numbers[key], str(key)) for key in by_class)
-    return Labels(_with_messages(shapes, grid, dict(names), len(features) - len(placed)), shapes, names)
+    return Labels(
+        _with_messages(shapes, grid, dict(names), len(features) - len(placed)), shapes, names
+    )
 
 
-def _with_messages(shapes: Sequence[tuple[int, Mask]], grid: Raster, names: Mapping[int, str], unplaced: int) -> Raster:
-    """The file with what a user should know: features without geometry, and classes that lie outside of the grid.
+def _with_messages(
+    shapes: Sequence[tuple[int, Mask]], grid: Raster, names: Mapping[int, str], unplaced: int
+) -> Raster:
+    """The file with what a user should know: features without geometry, and classes that lie
+    outside of the grid.
 
     Raises
     ------
@@ -187,10 +218,11 @@ def _with_messages(shapes: Sequence[tuple[int, Mask]], grid: Raster, names: Mapp
     outside = [names[number] for number, mask in shapes if not mask.meets(grid)]
     if len(outside) == len(shapes):
         raise MismatchError(
-            f"labels {file.path} lie elsewhere than {grid.path}", got="no polygon that meets it",
+            f"labels {file.path} lie elsewhere than {grid.path}",
+            got="no polygon that meets it",
             expected="polygons over the scene",
             remedy="Coordinates of GeoJSON are longitude first, then latitude: are they swapped?",
-        )  # fmt: skip
+        )
     messages = []
     if unplaced:
         messages.append(f"{unplaced} feature{'s' * (unplaced > 1)} without geometry left out")
@@ -205,22 +237,26 @@ def _class_of(path: str, feature: Any, field: str | None) -> str | int:
     properties = properties if isinstance(properties, dict) else {}
     if field is None and len(properties) != 1:
         raise InputError(
-            f"labels {path}: which property is the class?", got=shorten(map(str, properties)),
+            f"labels {path}: which property is the class?",
+            got=shorten(map(str, properties)),
             expected="--label-field NAME, or one property",
-        )  # fmt: skip
+        )
     value = next(iter(properties.values())) if field is None else properties.get(field)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         raise InputError(
-            f"labels {path}: a feature has no class", got=f"{field or 'property'} {json.dumps(value)}",
-            expected="a text or a whole number", remedy=f"Properties: {shorten(map(str, properties))}.",
-        )  # fmt: skip
+            f"labels {path}: a feature has no class",
+            got=f"{field or 'property'} {json.dumps(value)}",
+            expected="a text or a whole number",
+            remedy=f"Properties: {shorten(map(str, properties))}.",
+        )
     return value
 
 
 def _numbered(keys: list[str | int]) -> dict[str | int, int]:
-    """A number for every class: its own where all have one from 0 on, else 1, 2, … in the order of the names."""
+    """A number for every class: its own where all have one from 0 on, else 1, 2, … in the order of
+    the names."""
     if all(isinstance(k, int) and k >= 0 for k in keys):
         return {k: int(k) for k in keys}
     return {k: i for i, k in enumerate(sorted(keys, key=str), 1)}

@@ -1,4 +1,5 @@
-"""Mask: which pixels of a scene count. Bounds, a window of pixels, a mask raster, or polygons in a GeoJSON file."""
+"""Mask: which pixels of a scene count. Bounds, a window of pixels, a mask raster, or polygons in a
+GeoJSON file."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.align import AlignedReader, cut, on_one_grid, placed, windowed
 from bandfuse.raster.areas import counts
 from bandfuse.raster.describe import Raster
-from bandfuse.raster.polygons import Flags, Polygon, crs_of, is_json, polygons_of, read_geojson, to_pixels
+from bandfuse.raster.polygons import (
+    Flags,
+    Polygon,
+    crs_of,
+    is_json,
+    polygons_of,
+    read_geojson,
+    to_pixels,
+)
 from bandfuse.raster.products import Describe, describe
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import blank
@@ -30,9 +39,9 @@ OUTSIDE = ("outside the bounds", "outside the mask")
 class Mask:
     """A file that says which pixels count: a raster, or polygons.
 
-    ``file`` describes it (a GeoJSON file has no bands and no pixels). ``polygons`` and ``boxes`` (n, 4), the box of
-    each polygon, are None for a raster; ``aligned``: one that has to be brought to the grid.
-    """
+    ``file`` describes it (a GeoJSON file has no bands and no pixels). ``polygons`` and ``boxes``
+    (n, 4), the box of each polygon, are None for a raster; ``aligned``: one that has to be brought
+    to the grid."""
 
     file: Raster
     band: int = 0
@@ -66,7 +75,8 @@ class Mask:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Which pixels of a scene count: those whose centres are in the bounds, in the window, and in the mask."""
+    """Which pixels of a scene count: those whose centres are in the bounds, in the window, and in
+    the mask."""
 
     grid: Raster
     bounds: tuple[float, float, float, float] | None = None
@@ -77,20 +87,27 @@ class Selection:
     def text(self) -> str:
         """What was asked for, in words."""
         parts = [] if self.mask is None else [f"--mask {self.mask.file.path}"]
-        parts += [] if self.bounds is None else ["--bounds " + " ".join(f"{v:g}" for v in self.bounds)]
+        parts += (
+            [] if self.bounds is None else ["--bounds " + " ".join(f"{v:g}" for v in self.bounds)]
+        )
         if (w := self.window) is not None:
             parts.append(f"--window {w.row} {w.col} {w.rows} {w.cols}")
         return " and ".join(parts)
 
     def within_bounds(self, window: Window) -> Flags:
-        """(rows, cols): pixels whose centres are in the bounds and that are in the window that was asked for.
+        """(rows, cols): pixels whose centres are in the bounds and that are in the window that was
+        asked for.
 
-        The lower bounds belong to the bounds, the upper do not: of two that touch, a pixel is in one.
-        """
-        row, col = np.ogrid[window.row : window.row + window.rows, window.col : window.col + window.cols]
+        The lower bounds belong to the bounds, the upper do not: of two that touch, a pixel is in
+        one."""
+        row, col = np.ogrid[
+            window.row : window.row + window.rows, window.col : window.col + window.cols
+        ]
         found = np.ones((window.rows, window.cols), dtype=bool)
         if (w := self.window) is not None:
-            found &= (row >= w.row) & (row < w.row + w.rows) & (col >= w.col) & (col < w.col + w.cols)
+            found &= (
+                (row >= w.row) & (row < w.row + w.rows) & (col >= w.col) & (col < w.col + w.cols)
+            )
         if self.bounds is not None:
             a, b, c, d, e, f = self.grid.transform[:6]
             x = a * (col + 0.5) + b * (row + 0.5) + c
@@ -134,7 +151,8 @@ def opened_selection(selection: Selection | None) -> Iterator[Where | None]:
 
 
 def _reader(selection: Selection) -> AbstractContextManager[Reader | AlignedReader | None]:
-    """What reads the mask's raster, if there is one: on another grid, a pixel counts if half of its area does."""
+    """What reads the mask's raster, if there is one: on another grid, a pixel counts if half of its
+    area does."""
     mask = selection.mask
     if mask is None or mask.polygons is not None:
         return nullcontext()
@@ -165,7 +183,9 @@ def select(
     if mask is None and bounds is None and window is None:
         return None
     asked = None if window is None else Window(*window)
-    if asked is not None and (asked.row + asked.rows > grid.rows or asked.col + asked.cols > grid.cols):
+    if asked is not None and (
+        asked.row + asked.rows > grid.rows or asked.col + asked.cols > grid.cols
+    ):
         raise MismatchError(
             f"--window leaves {grid.path}",
             got=f"rows up to {asked.row + asked.rows} and columns up to {asked.col + asked.cols}",
@@ -175,23 +195,33 @@ def select(
     whole = grid
     if part is not None:
         grid = windowed(grid, part)
-        asked = None if asked is None else replace(asked, row=asked.row - part.row, col=asked.col - part.col)
+        asked = (
+            None
+            if asked is None
+            else replace(asked, row=asked.row - part.row, col=asked.col - part.col)
+        )
     which = None if mask is None else describe_mask(mask, grid, whole, describe)
     return Selection(grid, bounds, asked, which)
 
 
 def described(path: str, source: str, hint: str, describe: Describe = describe) -> Raster:
-    """A raster in whose place there may be polygons; ``hint`` begins the remedy for what is neither."""
+    """A raster in whose place there may be polygons; ``hint`` begins the remedy for what is
+    neither."""
     try:
         return describe(path, source)
     except InputError as error:
-        remedy = f"{hint}, or polygons in GeoJSON (others: ogr2ogr -t_srs EPSG:4326 {source}.geojson FILE)."
-        raise InputError(error.what, got=error.got, expected=error.expected, remedy=error.remedy or remedy) from error
+        remedy = (
+            f"{hint}, or polygons in GeoJSON (others: ogr2ogr -t_srs EPSG:4326 {source}.geojson "
+            "FILE)."
+        )
+        raise InputError(
+            error.what, got=error.got, expected=error.expected, remedy=error.remedy or remedy
+        ) from error
 
 
 def describe_mask(path: str, grid: Raster, whole: Raster, describe: Describe = describe) -> Mask:
-    """What a mask file holds: GeoJSON by its name or its first character, else a raster; one that does not say where
-    it lies, lies where the whole of the grid does."""
+    """What a mask file holds: GeoJSON by its name or its first character, else a raster; one that
+    does not say where it lies, lies where the whole of the grid does."""
     if is_json(Path(path)):
         return polygon_mask(path, read_geojson(path, "mask"), grid, "mask")
     raster = described(path, "mask", "A mask is a raster", describe)
@@ -202,7 +232,9 @@ def describe_mask(path: str, grid: Raster, whole: Raster, describe: Describe = d
     bands = [int(i) for i in np.flatnonzero(raster.bands.good)] if len(raster.bands) > 1 else [0]
     if len(bands) != 1:
         raise InputError(
-            f"mask {path} is not one band", got=f"{len(bands)} bands", expected="one band, not zero where pixels count"
+            f"mask {path} is not one band",
+            got=f"{len(bands)} bands",
+            expected="one band, not zero where pixels count",
         )
     return Mask(raster, bands[0], aligned)
 
@@ -218,13 +250,17 @@ def polygon_mask(path: str, content: Any, grid: Raster, what: str) -> Mask:
     crs = crs_of(name, content)
     shapes = list(polygons_of(name, content))
     if not shapes:
-        raise InputError(f"{name} holds no polygon", got="no geometry", expected="Polygon or MultiPolygon")
+        raise InputError(
+            f"{name} holds no polygon", got="no geometry", expected="Polygon or MultiPolygon"
+        )
     if crs is not None and grid.crs is None:
         raise MismatchError(
-            f"{name} cannot be laid over {grid.path}", got=f"a scene without CRS, and a mask in {crs.to_string()}",
+            f"{name} cannot be laid over {grid.path}",
+            got=f"a scene without CRS, and a mask in {crs.to_string()}",
             expected="both in a CRS, or neither",
-            remedy='Give the scene a CRS; or write "crs": null into it if it is in the scene\'s coordinates.',
-        )  # fmt: skip
+            remedy='Give the scene a CRS; or write "crs": null into it if it is in the scene\'s '
+            "coordinates.",
+        )
     rings = iter(to_pixels(name, [r for shape in shapes for r in shape], crs, grid))
     polygons = tuple(Polygon.of([next(rings) for _ in shape]) for shape in shapes)
     file = replace(blank(0, 0), path=path, driver="GeoJSON", crs=crs)

@@ -1,8 +1,7 @@
 """NetCDF: a look at the header of a classic netCDF file, before a library believes what it says.
 
-libnetcdf makes room for as many names, attributes and variables as a header claims: gigabytes for a damaged file of a
-few bytes, and a crash where there is no such room.
-"""
+libnetcdf makes room for as many names, attributes and variables as a header claims: gigabytes for a
+damaged file of a few bytes, and a crash where there is no such room."""
 
 from __future__ import annotations
 
@@ -21,7 +20,8 @@ TYPES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
 
 
 def check_header(name: str) -> None:
-    """Refuse a classic netCDF file whose header counts more than the file can hold; any other file is left to GDAL.
+    """Refuse a classic netCDF file whose header counts more than the file can hold; any other file
+    is left to GDAL.
 
     ``name``: a file, or a subdataset ``NETCDF:"FILE":NAME``.
 
@@ -84,16 +84,20 @@ class _Header:
         if count * least > left:
             raise InputError(
                 f"{self._path} has a damaged netCDF header",
-                got=f"{count} entries of at least {least} bytes each", expected=f"no more than the {left} bytes left",
+                got=f"{count} entries of at least {least} bytes each",
+                expected=f"no more than the {left} bytes left",
                 remedy="Copy or download it again.",
-            )  # fmt: skip
+            )
         return count
 
     def _number(self, size: int) -> int:
         data = self._stream.read(size)
         if len(data) < size:
-            raise InputError(f"{self._path} has a damaged netCDF header", got="the end of the file within it",
-                             remedy="Copy or download it again.")  # fmt: skip
+            raise InputError(
+                f"{self._path} has a damaged netCDF header",
+                got="the end of the file within it",
+                remedy="Copy or download it again.",
+            )
         return int(struct.unpack(">I" if size == 4 else ">Q", data)[0])
 
     def _skip(self, size: int) -> None:

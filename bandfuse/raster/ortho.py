@@ -1,4 +1,5 @@
-"""Ortho: fused images in sensor geometry, brought to the grid of a map by a geographic lookup table (GLT)."""
+"""Ortho: fused images in sensor geometry, brought to the grid of a map by a geographic lookup table
+(GLT)."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ Plan = Callable[[tuple[int, int], tuple[int, int], int], Sequence[Window]]
 
 @dataclass(frozen=True)
 class _Kept:
-    """A file that holds an image of K outputs as (rows, cols, K), so that a pixel is found in one place."""
+    """A file that holds an image of K outputs as (rows, cols, K), so that a pixel is found in one
+    place."""
 
     path: Path
     shape: tuple[int, int, int]
@@ -39,8 +41,8 @@ class _Kept:
             stream.write(row.tobytes())
 
     def look_up(self, table: np.ndarray, window: Window, nodata: float) -> np.ndarray:
-        """(K, rows, cols) of a window of the map. ``table``: (2, pixels) 1-based column and row, not above 0 for
-        none."""
+        """(K, rows, cols) of a window of the map. ``table``: (2, pixels) 1-based column and row,
+        not above 0 for none."""
         image = np.memmap(self.path, self.dtype, "r", shape=self.shape)
         there = (table > 0).all(axis=0)
         col, row = table[:, there].astype(np.intp) - 1
@@ -61,9 +63,11 @@ def orthorectified(
     threads: int,
     progress: Progress,
 ) -> Iterator[Sink]:
-    """What takes fused windows of an image in sensor geometry; at the end they are written on the grid of its map.
+    """What takes fused windows of an image in sensor geometry; at the end they are written on the
+    grid of its map.
 
-    Every pixel of the map is the pixel of the image that the lookup table names, or nodata where it names none.
+    Every pixel of the map is the pixel of the image that the lookup table names, or nodata where it
+    names none.
 
     Parameters
     ----------

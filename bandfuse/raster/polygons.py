@@ -31,7 +31,8 @@ Ring = Floats
 
 
 LONGEST_EDGE = 16.0
-"""Edges that are brought to another CRS are first cut into parts of at most about so many pixels, and bend there."""
+"""Edges that are brought to another CRS are first cut into parts of at most about so many pixels,
+and bend there."""
 
 
 MOST_PARTS = 1024
@@ -39,12 +40,13 @@ MOST_PARTS = 1024
 
 
 MOST_CORNERS = 5_000_000
-"""Corners of all polygons, once their edges are cut: they take 500 MB while they are brought to another CRS."""
+"""Corners of all polygons, once their edges are cut: they take 500 MB while they are brought to
+another CRS."""
 
 
 CROSSINGS = 2**18
-"""About so many crossings of edges and rows are computed at once, in 20 MB; one edge has no more than a window has
-rows."""
+"""About so many crossings of edges and rows are computed at once, in 20 MB; one edge has no more
+than a window has rows."""
 
 
 LONGEST = 300
@@ -53,7 +55,8 @@ LONGEST = 300
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
-    """Rings in pixels of the scene (x along columns, y along rows): a point is inside if they enclose it oddly often.
+    """Rings in pixels of the scene (x along columns, y along rows): a point is inside if they
+    enclose it oddly often.
 
     ``edges``: (E, 4) x0, y0, x1, y1.
     """
@@ -66,23 +69,33 @@ class Polygon:
         return cls(np.concatenate([np.hstack([r[:-1], r[1:]]) for r in rings]))
 
     def box(self) -> NDArray[np.int64]:
-        """First row and column, and those after the last, of the pixels whose centres may be inside."""
+        """First row and column, and those after the last, of the pixels whose centres may be
+        inside."""
         far = 2.0**40  # of any scene
         corners = np.clip(self.edges.reshape(-1, 2), -far, far)
         (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
         return np.array([top, left, bottom, right], dtype=np.int64)
 
     def inside(self, window: Window) -> Flags:
-        """(rows, cols): pixels whose centres are inside. Each pixel's answer does not depend on the window.
+        """(rows, cols): pixels whose centres are inside. Each pixel's answer does not depend on the
+        window.
 
-        An edge flips every pixel to its right in the rows whose centres it crosses. A pixel on an edge belongs to the
-        polygon on its right or below, as the fill rule of GDAL has it.
-        """
-        flips = np.zeros((window.rows, window.cols + 1), np.uint8)  # may run over: only odd or even matters
+        An edge flips every pixel to its right in the rows whose centres it crosses. A pixel on an
+        edge belongs to the polygon on its right or below, as the fill rule of GDAL has it."""
+        flips = np.zeros(
+            (window.rows, window.cols + 1), np.uint8
+        )  # may run over: only odd or even matters
         first, last = self._rows(window)
         crossing = np.flatnonzero(last > first)
         before = np.cumsum(last[crossing] - first[crossing])
-        ends = [0, *(np.searchsorted(before, range(CROSSINGS, int(before[-1]), CROSSINGS)) if len(before) else [])]
+        ends = [
+            0,
+            *(
+                np.searchsorted(before, range(CROSSINGS, int(before[-1]), CROSSINGS))
+                if len(before)
+                else []
+            ),
+        ]
         for a, b in pairwise([*ends, len(crossing)]):
             some = crossing[a:b]
             self._flip(flips, window, some, first[some], last[some])
@@ -90,7 +103,8 @@ class Polygon:
         return odd
 
     def _rows(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(E,) the first row of a window whose centre each edge crosses, and that after the last."""
+        """(E,) the first row of a window whose centre each edge crosses, and that after the
+        last."""
         _, y0, _, y1 = self.edges.T
         lower, upper = np.float64(window.row), np.float64(window.row + window.rows)
         first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), lower, upper).astype(np.int64)
@@ -135,11 +149,14 @@ def read_geojson(path: str, what: str) -> Any:
     try:
         return json.loads(text_of(path, "polygons in GeoJSON", JSON))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} {path} is not GeoJSON", got=str(error), expected="polygons in GeoJSON") from error
+        raise InputError(
+            f"{what} {path} is not GeoJSON", got=str(error), expected="polygons in GeoJSON"
+        ) from error
 
 
 def crs_of(name: str, content: Any) -> CRS | None:
-    """WGS 84 (RFC 7946), or what a "crs" member of the older GeoJSON says; None for the scene's own coordinates."""
+    """WGS 84 (RFC 7946), or what a "crs" member of the older GeoJSON says; None for the scene's own
+    coordinates."""
     if not isinstance(content, dict) or "crs" not in content:
         return CRS.from_epsg(4326)
     if content["crs"] is None:
@@ -149,9 +166,10 @@ def crs_of(name: str, content: Any) -> CRS | None:
             return CRS.from_user_input(content["crs"]["properties"]["name"])
     except (CRSError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"{name} has a CRS that is not known", got=json.dumps(content["crs"])[:LONGEST],
+            f"{name} has a CRS that is not known",
+            got=json.dumps(content["crs"])[:LONGEST],
             expected='such as {"type": "name", "properties": {"name": "EPSG:32633"}}',
-        ) from error  # fmt: skip
+        ) from error
 
 
 def polygons_of(name: str, node: Any) -> Iterator[list[Ring]]:
@@ -168,31 +186,46 @@ def polygons_of(name: str, node: Any) -> Iterator[list[Ring]]:
             shapes = [node["coordinates"]] if kind == "Polygon" else node["coordinates"]
             yield from ([_ring(ring) for ring in shape] for shape in shapes if shape)
         else:
-            raise InputError(f"{name} holds something else than polygons", got=str(kind or type(node).__name__),
-                             expected="Polygon, MultiPolygon, or a collection of them")  # fmt: skip
+            raise InputError(
+                f"{name} holds something else than polygons",
+                got=str(kind or type(node).__name__),
+                expected="Polygon, MultiPolygon, or a collection of them",
+            )
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
-            f"{name} is not complete GeoJSON", got=f"{kind}: {error}"[:LONGEST], expected="rings of at least 4 positions"
+            f"{name} is not complete GeoJSON",
+            got=f"{kind}: {error}"[:LONGEST],
+            expected="rings of at least 4 positions",
         ) from error
 
 
 def _ring(positions: Any) -> Ring:
     """One closed ring; what a position holds beyond x and y is left out."""
-    ring = np.array([(float(p[0]), float(p[1])) for p in positions], dtype=np.float64).reshape(-1, 2)
+    ring = np.array([(float(p[0]), float(p[1])) for p in positions], dtype=np.float64).reshape(
+        -1, 2
+    )
     if len(ring) < 4 or not np.isfinite(ring).all():
-        raise ValueError(f"a ring of {len(ring)} positions" if len(ring) < 4 else "a position that is not a number")
+        raise ValueError(
+            f"a ring of {len(ring)} positions"
+            if len(ring) < 4
+            else "a position that is not a number"
+        )
     return ring if (ring[0] == ring[-1]).all() else np.vstack([ring, ring[:1]])
 
 
 def to_pixels(name: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> list[Ring]:
-    """Rings in pixels of the scene. Where the CRS differ, straight edges bend: long ones are cut into parts first."""
+    """Rings in pixels of the scene. Where the CRS differ, straight edges bend: long ones are cut
+    into parts first."""
     if crs is not None and crs != grid.crs:
         ends = [_in_grid(r, grid) for r in _reprojected(name, rings, crs, grid)]
         parts = [_parts(pixels) for pixels in ends]
         if (corners := sum(int(p.sum()) for p in parts)) > MOST_CORNERS:
-            raise InputError(f"{name} has too many corners", got=f"{corners}, once long edges are cut to bend",
-                             expected=f"at most {MOST_CORNERS}",
-                             remedy="Simplify it (ogr2ogr -simplify), or bring it to the scene's CRS.")  # fmt: skip
+            raise InputError(
+                f"{name} has too many corners",
+                got=f"{corners}, once long edges are cut to bend",
+                expected=f"at most {MOST_CORNERS}",
+                remedy="Simplify it (ogr2ogr -simplify), or bring it to the scene's CRS.",
+            )
         cut = [_cut(ring, some) for ring, some in zip(rings, parts, strict=True)]
         rings = _reprojected(name, cut, crs, grid)
     return [_in_grid(r, grid) for r in rings]
@@ -201,7 +234,9 @@ def to_pixels(name: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> li
 def _parts(ring: Ring) -> NDArray[np.int64]:
     """Into how many parts each edge of a ring in pixels is to be cut."""
     length = np.hypot(*np.diff(ring, axis=0).T)
-    parts: NDArray[np.int64] = np.clip(np.ceil(length / LONGEST_EDGE), 1, MOST_PARTS).astype(np.int64)
+    parts: NDArray[np.int64] = np.clip(np.ceil(length / LONGEST_EDGE), 1, MOST_PARTS).astype(
+        np.int64
+    )
     return parts
 
 
@@ -209,7 +244,10 @@ def _cut(ring: Ring, parts: NDArray[np.int64]) -> Ring:
     """Cut the edges of a ring into equal parts."""
     step = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
     share = (step / np.repeat(parts, parts))[:, None]
-    start, move = np.repeat(ring[:-1], parts, axis=0), np.repeat(np.diff(ring, axis=0), parts, axis=0)
+    start, move = (
+        np.repeat(ring[:-1], parts, axis=0),
+        np.repeat(np.diff(ring, axis=0), parts, axis=0),
+    )
     return np.vstack([start + share * move, ring[-1:]])
 
 

@@ -24,11 +24,11 @@ from bandfuse.streaming.windows import Window
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """The stored pixels of some bands of one raster: (n, rows, cols) and how to make numbers of them.
+    """The stored pixels of some bands of one raster: (n, rows, cols) and how to make numbers of
+    them.
 
-    ``mask``: 0 where values are missing, (rows, cols) of all bands or (n, rows, cols). ``exact``: the nodata of 64-bit
-    integers, None for none; empty if there is none at all.
-    """
+    ``mask``: 0 where values are missing, (rows, cols) of all bands or (n, rows, cols). ``exact``:
+    the nodata of 64-bit integers, None for none; empty if there is none at all."""
 
     stored: np.ndarray
     nodata: Floats
@@ -38,7 +38,8 @@ class _Part:
     exact: tuple[int | None, ...] = ()
 
     def cut(self, rows: slice, cols: slice) -> _Part:
-        """A rectangle of it, close together in memory: what follows is several times quicker there."""
+        """A rectangle of it, close together in memory: what follows is several times quicker
+        there."""
         mask = None if self.mask is None else self.mask[..., rows, cols]
         return replace(self, stored=np.ascontiguousarray(self.stored[:, rows, cols]), mask=mask)
 
@@ -76,7 +77,9 @@ class _Part:
         """NaN where a value is missing."""
         fill, there = self._fill
         if there.any():
-            same = self._flat == (fill[0] if there.all() and (fill == fill[0]).all() else fill[:, None])
+            same = self._flat == (
+                fill[0] if there.all() and (fill == fill[0]).all() else fill[:, None]
+            )
             out[same if there.all() else same & there[:, None]] = np.nan
         if self.mask is not None and self.mask.ndim == 3:
             out[self.mask.reshape(out.shape) == 0] = np.nan
@@ -90,8 +93,8 @@ class _Part:
 
     @cached_property
     def _fill(self) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) nodata in the stored type, and where there is one that this type can hold: -3.4e38 in float32 is not
-        the float64 of that text, and no int16 is -99999."""
+        """(n,) nodata in the stored type, and where there is one that this type can hold: -3.4e38
+        in float32 is not the float64 of that text, and no int16 is -99999."""
         kind = self.stored.dtype
         with np.errstate(over="ignore", invalid="ignore"):
             fill = self.nodata.astype(kind)
@@ -112,7 +115,8 @@ class RasterCell:
     out: Floats
 
     def values(self) -> Floats:
-        """(D, n) float64, row by row; NaN where missing. They last until the next cell of the patch is taken."""
+        """(D, n) float64, row by row; NaN where missing. They last until the next cell of the patch
+        is taken."""
         sizes = [len(p.stored) for p in self.parts]
         out = self.out
         at = 0
@@ -123,12 +127,15 @@ class RasterCell:
 
     @property
     def extremes(self) -> tuple[Floats, Floats] | None:
-        """(D,) least and largest values, found in the stored types; None if a value is or may be missing."""
+        """(D,) least and largest values, found in the stored types; None if a value is or may be
+        missing."""
         found = [part.extremes for part in self.parts]
         there = [ends for ends in found if ends is not None]
         if len(there) < len(found):
             return None
-        return np.concatenate([low for low, _ in there]), np.concatenate([high for _, high in there])
+        return np.concatenate([low for low, _ in there]), np.concatenate(
+            [high for _, high in there]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,14 +148,19 @@ class RasterPatch:
     def cell(self, rows: slice, cols: slice) -> RasterCell:
         """The pixels of a cell. All cells share the room for their values: one at a time."""
         parts = [part.cut(rows, cols) for part in self.parts]
-        shape = sum(len(p.stored) for p in parts), (rows.stop - rows.start) * (cols.stop - cols.start)
+        shape = (
+            sum(len(p.stored) for p in parts),
+            (rows.stop - rows.start) * (cols.stop - cols.start),
+        )
         if self._room[0].size < shape[0] * shape[1]:
             self._room[0] = np.empty(shape[0] * shape[1])
         return RasterCell(parts, self._room[0][: shape[0] * shape[1]].reshape(shape))
 
     def beside(self, values: Floats) -> RasterPatch:
         """With one more variable: (rows, cols) values, NaN where missing."""
-        return RasterPatch([*self.parts, _Part(values[None], np.full(1, np.nan), np.ones(1), np.zeros(1), None)])
+        return RasterPatch(
+            [*self.parts, _Part(values[None], np.full(1, np.nan), np.ones(1), np.zeros(1), None)]
+        )
 
 
 _OPENING = threading.Lock()
@@ -160,7 +172,8 @@ Choice = tuple[Raster, Sequence[int]]
 
 @dataclass(frozen=True, eq=False)
 class _BandRun:
-    """Bands of one piece of a raster that are read at once: positions in the raster, 1-based numbers in the piece."""
+    """Bands of one piece of a raster that are read at once: positions in the raster, 1-based
+    numbers in the piece."""
 
     raster: Raster
     piece: SourceImage
@@ -186,15 +199,19 @@ class _BandRun:
         return values + (len(self.positions) if own else 0)
 
     def mask(self, handle: Any, **where: Any) -> np.ndarray | None:
-        """0 where the file's own masks say that values are missing, as :class:`_Part` holds it; None without masks.
-        ``where``: what of the file is read, as rasterio takes it."""
+        """0 where the file's own masks say that values are missing, as :class:`_Part` holds it;
+        None without masks. ``where``: what of the file is read, as rasterio takes it."""
         masks, found = self.raster.masks, list[np.ndarray]()
         if masks.dataset:
             found.append(handle.read_masks(masks.dataset, **where) != 0)
         if masks.alpha:
             found.append(handle.read(masks.alpha, **where) != 0)
         if masks.bands:
-            shape = {"out_shape": (len(self.numbers), *where["out_shape"])} if "out_shape" in where else {}
+            shape = (
+                {"out_shape": (len(self.numbers), *where["out_shape"])}
+                if "out_shape" in where
+                else {}
+            )
             found.append(handle.read_masks(self.numbers, **{**where, **shape}) != 0)
         return np.logical_and.reduce(np.broadcast_arrays(*found)).view(np.uint8) if found else None
 
@@ -220,7 +237,8 @@ def _runs(raster: Raster, positions: Sequence[int]) -> list[_BandRun]:
 
 
 class Reader:
-    """Reads windows of chosen bands of several rasters on one grid. Each thread that reads has its own handles."""
+    """Reads windows of chosen bands of several rasters on one grid. Each thread that reads has its
+    own handles."""
 
     def __init__(self, choices: Sequence[Choice]) -> None:
         self._runs = [run for raster, positions in choices for run in _runs(raster, positions)]
@@ -243,9 +261,10 @@ class Reader:
                 handle = rasterio.open(for_gdal(name))
         except GDAL_ERRORS as error:
             raise InputError(
-                f"{path} cannot be opened again", got=reason(error),
+                f"{path} cannot be opened again",
+                got=reason(error),
                 remedy="Is it still there? If too many files are open, use fewer --threads.",
-            ) from error  # fmt: skip
+            ) from error
         self._every.append(handle)
         return handle
 
@@ -282,8 +301,13 @@ class Reader:
 def _read(handles: Mapping[str, Any], run: _BandRun, window: Window) -> _Part:
     raster, piece = run.raster, run.piece
     where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
-    # GDAL takes a raw file line by line through its cache, unless it is told to take a band's lines at once.
-    raw = {"GDAL_ONE_BIG_READ": "YES"} if raster.driver == "ENVI" and raster.interleave == "band" else {}
+    # GDAL takes a raw file line by line through its cache, unless it is told to take a band's lines
+    # at once.
+    raw = (
+        {"GDAL_ONE_BIG_READ": "YES"}
+        if raster.driver == "ENVI" and raster.interleave == "band"
+        else {}
+    )
     mask = None
     try:
         if piece.axes:
@@ -305,8 +329,11 @@ def _read(handles: Mapping[str, Any], run: _BandRun, window: Window) -> _Part:
     return run.part(stored, mask)
 
 
-def _turned(handle: Any, axes: str, numbers: Sequence[int], window: Window, dtype: str) -> np.ndarray:
-    """(n, rows, cols) of an array whose rows GDAL takes for bands; all between the first and last band are read."""
+def _turned(
+    handle: Any, axes: str, numbers: Sequence[int], window: Window, dtype: str
+) -> np.ndarray:
+    """(n, rows, cols) of an array whose rows GDAL takes for bands; all between the first and last
+    band are read."""
     if axes == "brc":
         where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
         found: np.ndarray = handle.read([*numbers], window=where, out_dtype=dtype)
@@ -314,7 +341,9 @@ def _turned(handle: Any, axes: str, numbers: Sequence[int], window: Window, dtyp
     rows = list(range(window.row + 1, window.row + window.rows + 1))
     low, high = min(numbers) - 1, max(numbers)
     span, cols = (low, high), (window.col, window.col + window.cols)
-    block = handle.read(rows, window=(span, cols) if axes == "rbc" else (cols, span), out_dtype=dtype)
+    block = handle.read(
+        rows, window=(span, cols) if axes == "rbc" else (cols, span), out_dtype=dtype
+    )
     bands: np.ndarray = np.moveaxis(block, axes.index("b"), 0)
     return bands[[number - 1 - low for number in numbers]]
 
@@ -324,7 +353,8 @@ LOOKED_AT = 64
 
 
 def quicklook(raster: Raster, positions: Sequence[int], most: int = 512) -> Floats:
-    """(H, W, n) physical values of some bands, thinned to at most ``most`` pixels a side; NaN where missing."""
+    """(H, W, n) physical values of some bands, thinned to at most ``most`` pixels a side; NaN where
+    missing."""
     step = max(1, -(-max(raster.shape) // most))
     shape = -(-raster.rows // step), -(-raster.cols // step)
     out = np.empty((len(positions), shape[0] * shape[1]))
@@ -345,7 +375,9 @@ def _thinned(run: _BandRun, shape: tuple[int, int]) -> _Part:
             stored = ds.read(run.numbers, out_shape=(len(run.numbers), *shape), out_dtype=kind)
             mask = run.mask(ds, out_shape=shape)
         except GDAL_ERRORS as error:
-            raise InputError(f"{path} cannot be read", got=reason(error), expected="a whole file") from error
+            raise InputError(
+                f"{path} cannot be read", got=reason(error), expected="a whole file"
+            ) from error
     return run.part(stored, mask)
 
 
@@ -354,8 +386,12 @@ def _thinned_rows(run: _BandRun, step: int) -> _Part:
     raster, rows = run.raster, step * max(1, LOOKED_AT // step)
     with Reader([(raster, run.positions)]) as reader:
         parts = [
-            reader.read(Window(row, 0, min(rows, raster.rows - row), raster.cols)).parts[0].thinned(step)
+            reader.read(Window(row, 0, min(rows, raster.rows - row), raster.cols))
+            .parts[0]
+            .thinned(step)
             for row in range(0, raster.rows, rows)
         ]
     masks = [p.mask for p in parts if p.mask is not None]
-    return run.part(np.concatenate([p.stored for p in parts], 1), np.concatenate(masks, 1) if masks else None)
+    return run.part(
+        np.concatenate([p.stored for p in parts], 1), np.concatenate(masks, 1) if masks else None
+    )

@@ -133,11 +133,7 @@ def _where(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def write_array(
-    path: str | Path,
-    values: np.ndarray,
-    like: Raster,
-    outputs: Bands,
-    encoding: Encoding,
+    path: str | Path, values: np.ndarray, like: Raster, outputs: Bands, encoding: Encoding
 ) -> None:
     """Write a whole (K, rows, cols) array of stored numbers."""
     with Writer(path, like, outputs, encoding) as writer:
@@ -145,10 +141,7 @@ def write_array(
 
 
 def blank(
-    rows: int,
-    cols: int,
-    transform: Sequence[float] = (1, 0, 0, 0, 1, 0),
-    epsg: int | None = None,
+    rows: int, cols: int, transform: Sequence[float] = (1, 0, 0, 0, 1, 0), epsg: int | None = None
 ) -> Raster:
     """The description of a grid without a file, for :func:`write_array`."""
     nothing = np.zeros(0)

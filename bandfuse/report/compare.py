@@ -24,7 +24,8 @@ class _Chart:
 
 
 def render(runs: Runs, messages: Sequence[str]) -> str:
-    """The page as one HTML text, as safe as the report of a run. ``runs``: reports by the runs' names, two or more."""
+    """The page as one HTML text, as safe as the report of a run. ``runs``: reports by the runs'
+    names, two or more."""
     return template("compare.html.j2").render(
         runs=list(runs),
         messages=messages,
@@ -48,27 +49,42 @@ def _summary(runs: Runs) -> Table:
     for name, r in runs.items():
         gap = r.convergence.relative_gap
         seconds = r.seconds.read + r.seconds.fit + r.seconds.write
-        rows.append((
-            name, ", ".join(dict.fromkeys(o.constraint for o in r.outputs)), number(len(r.outputs)),
-            number(sum(o.active_bands for o in r.outputs)), number(r.pixels.used),
-            MISSING if gap is None else number(gap), number(r.convergence.steps), number(seconds, 3), str(r.seed),
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                ", ".join(dict.fromkeys(o.constraint for o in r.outputs)),
+                number(len(r.outputs)),
+                number(sum(o.active_bands for o in r.outputs)),
+                number(r.pixels.used),
+                MISSING if gap is None else number(gap),
+                number(r.convergence.steps),
+                number(seconds, 3),
+                str(r.seed),
+            )
+        )
     return Table("The runs", columns, tuple(rows))
 
 
 def score_tables(runs: Runs) -> list[Table]:
     """A table per score: a row per output, a column per run; held out where every run is."""
     held = all(r.scores.holdout for r in runs.values())
-    scores: dict[str, Scores] = {n: r.scores.holdout or {} if held else r.scores.train for n, r in runs.items()}
+    scores: dict[str, Scores] = {
+        n: r.scores.holdout or {} if held else r.scores.train for n, r in runs.items()
+    }
     outputs = list(dict.fromkeys(name for some in scores.values() for name in some))
-    keys = list(dict.fromkeys(key for some in scores.values() for row in some.values() for key in row))
+    keys = list(
+        dict.fromkeys(key for some in scores.values() for row in some.values() for key in row)
+    )
     where = "pixels that were held out" if held else "training pixels"
     columns = (Column("Output"), *(Column(name, "number") for name in runs))
     return [
         Table(
             f"{SCORE_TITLES.get(key, key)} on {where}",
             columns,
-            tuple((o, *(score_cell(key, some.get(o, {}).get(key)) for some in scores.values())) for o in outputs),
+            tuple(
+                (o, *(score_cell(key, some.get(o, {}).get(key)) for some in scores.values()))
+                for o in outputs
+            ),
         )
         for key in keys
     ]
@@ -84,5 +100,9 @@ def _weights(runs: Runs, output: str, place: int) -> _Chart:
     ]
     found = list(dict.fromkeys(row.scene for row in rows))
     label = f"Effective weights of output {output} in {', '.join(found)}."
-    caption = f"Effective weight (gain × weight) in {', '.join(found)}. Tints are 95\u202f% intervals."
-    return _Chart(output, caption, Markup(weights_figure(rows, label=label, key=f"weights-{place}")))
+    caption = (
+        f"Effective weight (gain × weight) in {', '.join(found)}. Tints are 95\u202f% intervals."
+    )
+    return _Chart(
+        output, caption, Markup(weights_figure(rows, label=label, key=f"weights-{place}"))
+    )

@@ -16,8 +16,8 @@ COLUMNS: tuple[str, ...] = tuple(WeightRow.model_fields)
 def write_csv(rows: Sequence[WeightRow]) -> str:
     """The text of weights.csv: one header line, one line per weight, ``\\n`` line ends.
 
-    Floats are written so that reading them gives the same bits; an empty cell is a value that does not exist.
-    """
+    Floats are written so that reading them gives the same bits; an empty cell is a value that does
+    not exist."""
     lines = [_line(COLUMNS)]
     lines += [_line([_cell(getattr(row, column)) for column in COLUMNS]) for row in rows]
     return "".join(lines)

@@ -35,7 +35,8 @@ MARKER_POINTS = 2000
 DETAIL_SHARE = 0.4
 """A chart gets a second panel if its weight lies within this share of the axis."""
 DETAIL_LEAST, DETAIL_HELD = 0.01, 0.9
-"""Weights below this part of the largest may lie elsewhere, as long as the others hold this part of the sizes."""
+"""Weights below this part of the largest may lie elsewhere, as long as the others hold this part of
+the sizes."""
 ROUND_STEPS = (1, 2, 5, 10)
 
 
@@ -61,7 +62,9 @@ class _Series:
 
 def has_wavelengths(rows: Sequence[WeightRow]) -> bool:
     """True if a chart of these weights is drawn against wavelength: every band has one."""
-    return bool(rows) and all(r.wavelength_nm is not None and math.isfinite(r.wavelength_nm) for r in rows)
+    return bool(rows) and all(
+        r.wavelength_nm is not None and math.isfinite(r.wavelength_nm) for r in rows
+    )
 
 
 def weights_figure(
@@ -72,11 +75,13 @@ def weights_figure(
     label: str = "",
     key: str = "weights",
 ) -> str:
-    """Effective weights of one output against wavelength (nm), or band number if a wavelength is missing, as SVG.
+    """Effective weights of one output against wavelength (nm), or band number if a wavelength is
+    missing, as SVG.
 
-    Bands of different scenes or sources are separate lines. Lines break at wavelength gaps and at dropped bands;
-    dropped bands are shaded; 95 % intervals are drawn where they exist. If nearly all the weight lies in a small part
-    of the axis, a second panel shows the whole of it. (Up to 24 bands are drawn as stems.)
+    Bands of different scenes or sources are separate lines. Lines break at wavelength gaps and at
+    dropped bands; dropped bands are shaded; 95 % intervals are drawn where they exist. If nearly
+    all the weight lies in a small part of the axis, a second panel shows the whole of it. (Up to 24
+    bands are drawn as stems.)
 
     Parameters
     ----------
@@ -91,10 +96,14 @@ def weights_figure(
     unused = dropped_positions(rows, dropped, by_wavelength)
     entries: list[_Entry] = [(s.label, *_look(i)) for i, s in enumerate(series)]
     if published:
-        entries = [(name or "learned", colour, style) for name, colour, style in entries] + [("published", INK, "--")]
+        entries = [(name or "learned", colour, style) for name, colour, style in entries] + [
+            ("published", INK, "--")
+        ]
     with chart_style(key):
         whole, detail = _whole_range(series), _detail_range(series)
-        figure, panels = _canvas(len(entries), (1.9, 1.0) if detail else (1.0,), titles=detail is not None)
+        figure, panels = _canvas(
+            len(entries), (1.9, 1.0) if detail else (1.0,), titles=detail is not None
+        )
         if detail:
             _draw_weights(panels[0], series, unused, detail, markers=len(series) == 1)
             _draw_weights(panels[1], series, unused, whole, markers=False)
@@ -102,26 +111,46 @@ def weights_figure(
                 axes.set_title(title, loc="left", fontsize=10.5, color=MUTED)
         else:
             _draw_weights(
-                panels[0], series, unused, whole, markers=len(series) == 1 and len(series[0].x) <= MARKER_POINTS
+                panels[0],
+                series,
+                unused,
+                whole,
+                markers=len(series) == 1 and len(series[0].x) <= MARKER_POINTS,
             )
         for axes in panels:
             if published:
                 _draw_published(axes, rows, published, by_wavelength)
             axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
             most = 12 if len(panels) == 1 else 8 if axes is panels[0] else 5
-            axes.xaxis.set_major_locator(MaxNLocator(most, integer=not by_wavelength, steps=ROUND_STEPS))
-        panels[0].set_ylabel("effective weight" + power_ticks(panels[0].yaxis, panels[0].get_ylim()))
+            axes.xaxis.set_major_locator(
+                MaxNLocator(most, integer=not by_wavelength, steps=ROUND_STEPS)
+            )
+        panels[0].set_ylabel(
+            "effective weight" + power_ticks(panels[0].yaxis, panels[0].get_ylim())
+        )
         _legend(figure, entries)
-        marks = [mark for axes, part in zip(panels, (detail or whole, whole), strict=False) for mark in
-                 _weight_marks(axes, rows, part, by_wavelength)]  # fmt: skip
+        marks = [
+            mark
+            for axes, part in zip(panels, (detail or whole, whole), strict=False)
+            for mark in _weight_marks(axes, rows, part, by_wavelength)
+        ]
         return to_svg(figure, key=key, label=label, marks=marks, across=True)
 
 
-def _weight_marks(axes: Axes, rows: Sequence[WeightRow], part: Range, by_wavelength: bool) -> list[Mark]:
+def _weight_marks(
+    axes: Axes, rows: Sequence[WeightRow], part: Range, by_wavelength: bool
+) -> list[Mark]:
     """The weights that a panel shows, in words, from left to right."""
-    placed = sorted((float(x), i) for i, r in enumerate(rows)
-                    if (x := r.wavelength_nm if by_wavelength else r.band) is not None)  # fmt: skip
-    return [Mark(axes, x, rows[i].effective_weight, _in_words(rows[i])) for x, i in placed if part[0] <= x <= part[1]]
+    placed = sorted(
+        (float(x), i)
+        for i, r in enumerate(rows)
+        if (x := r.wavelength_nm if by_wavelength else r.band) is not None
+    )
+    return [
+        Mark(axes, x, rows[i].effective_weight, _in_words(rows[i]))
+        for x, i in placed
+        if part[0] <= x <= part[1]
+    ]
 
 
 def _in_words(row: WeightRow) -> str:
@@ -129,11 +158,15 @@ def _in_words(row: WeightRow) -> str:
     known = row.ci_low is not None and row.ci_high is not None
     interval = f" (95\u202f%: {number(row.ci_low, 3)} to {number(row.ci_high, 3)})" if known else ""
     scene = f"{row.scene}: " if row.scene else ""
-    return f"{scene}band {row.band} ({shorten(row.name)}){nm}: {number(row.effective_weight)}{interval}"
+    return (
+        f"{scene}band {row.band} ({shorten(row.name)}){nm}: "
+        f"{number(row.effective_weight)}{interval}"
+    )
 
 
 def power_ticks(axis: Axis, ends: Range) -> str:
-    """Write the ticks of an axis with very small or large values in a power of ten; the words for it, else none.
+    """Write the ticks of an axis with very small or large values in a power of ten; the words for
+    it, else none.
 
     A number above the axis would lie on the title.
     """
@@ -141,17 +174,26 @@ def power_ticks(axis: Axis, ends: Range) -> str:
     if most == 0 or 1e-3 <= most < 1e5:
         return ""
     power = math.floor(math.log10(most))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}".replace("-", "−")))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value / 10.0**power:.4g}".replace("-", "−"))
+    )
     return f" (×10{str(power).translate(SUPERSCRIPT)})"
 
 
-def _canvas(entries: int, ratios: tuple[float, ...], *, titles: bool = False) -> tuple[Figure, list[Axes]]:
+def _canvas(
+    entries: int, ratios: tuple[float, ...], *, titles: bool = False
+) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side and room for a legend of so many entries above them."""
     head = 0.32 if titles else 0.14
     head += 0.24 * math.ceil(min(entries, LEGEND_MOST) / LEGEND_COLUMNS) if entries > 1 else 0.0
     height = HEIGHT_IN + head - 0.32
     figure = Figure(figsize=(WIDTH_IN, height))
-    edges = {"left": 0.84 / WIDTH_IN, "right": 1 - 0.1 / WIDTH_IN, "bottom": 0.55 / height, "top": 1 - head / height}
+    edges = {
+        "left": 0.84 / WIDTH_IN,
+        "right": 1 - 0.1 / WIDTH_IN,
+        "bottom": 0.55 / height,
+        "top": 1 - head / height,
+    }
     grid = figure.add_gridspec(1, len(ratios), wspace=0.06, width_ratios=ratios, **edges)
     return figure, list(grid.subplots(squeeze=False, sharey=True)[0])
 
@@ -169,16 +211,25 @@ def _one_series(
 ) -> _Series:
     names = [part or "all scenes" for part, shown in zip(key, several, strict=True) if shown]
     x = np.array([r.wavelength_nm if by_wavelength else r.band for r in rows], dtype=np.float64)
-    columns = [[r.effective_weight for r in rows], [r.ci_low for r in rows], [r.ci_high for r in rows]]
+    columns = [
+        [r.effective_weight for r in rows],
+        [r.ci_low for r in rows],
+        [r.ci_high for r in rows],
+    ]
     y, low, high = np.array(columns, dtype=np.float64)
     order = np.argsort(x, kind="stable")
     return _Series(", ".join(names), x[order], y[order], low[order], high[order])
 
 
-def dropped_positions(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand], by_wavelength: bool) -> Floats:
-    """Sorted places on the axis of the dropped bands of these rows' sources; bands without a wavelength have none."""
+def dropped_positions(
+    rows: Sequence[WeightRow], dropped: Sequence[DroppedBand], by_wavelength: bool
+) -> Floats:
+    """Sorted places on the axis of the dropped bands of these rows' sources; bands without a
+    wavelength have none."""
     sources = {r.source for r in rows}
-    x = [d.wavelength_nm if by_wavelength else float(d.band) for d in dropped if d.source in sources]
+    x = [
+        d.wavelength_nm if by_wavelength else float(d.band) for d in dropped if d.source in sources
+    ]
     return np.array(sorted(v for v in x if v is not None and math.isfinite(v)), dtype=np.float64)
 
 
@@ -221,7 +272,9 @@ def _step(x: Floats) -> float:
     return float(np.median(step)) if step.size else 1.0
 
 
-def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: Range, *, markers: bool) -> None:
+def _draw_weights(
+    axes: Axes, series: Sequence[_Series], unused: Floats, part: Range, *, markers: bool
+) -> None:
     """One panel: all lines, in one part of the axis."""
     stems = len(series) == 1 and len(series[0].x) <= STEM_BANDS
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
@@ -234,15 +287,20 @@ def _draw_weights(axes: Axes, series: Sequence[_Series], unused: Floats, part: R
     _shade(axes, unused, np.concatenate([unused, *(s.x for s in series)]))
 
 
-def _draw_published(axes: Axes, rows: Sequence[WeightRow], published: Mapping[int, float], by_wavelength: bool) -> None:
+def _draw_published(
+    axes: Axes, rows: Sequence[WeightRow], published: Mapping[int, float], by_wavelength: bool
+) -> None:
     """Published weights at the places of these rows, as a dashed line."""
     points = {r.band: r.wavelength_nm if by_wavelength else r.band for r in rows}
     line = sorted((x, published.get(band, 0.0)) for band, x in points.items() if x is not None)
-    axes.plot(*zip(*line, strict=True), color=INK, linestyle="--", linewidth=1.1, zorder=3.5, scalex=False)
+    axes.plot(
+        *zip(*line, strict=True), color=INK, linestyle="--", linewidth=1.1, zorder=3.5, scalex=False
+    )
 
 
 def _look(i: int) -> tuple[str, LineStyle]:
-    """Colour and style of a line; with other dashes than its neighbours, lines on the same place are all seen."""
+    """Colour and style of a line; with other dashes than its neighbours, lines on the same place
+    are all seen."""
     return SERIES[i % len(SERIES)], STYLES[i % len(STYLES)]
 
 
@@ -255,24 +313,54 @@ def _draw_stems(axes: Axes, one: _Series, colour: str, style: LineStyle, unused:
 def _draw_line(axes: Axes, one: _Series, colour: str, style: LineStyle, unused: Floats) -> None:
     for part in segments(one.x, unused):
         look = "o" if part.stop - part.start == 1 else style
-        axes.plot(one.x[part], one.y[part], look, color=colour, linewidth=1.6, markersize=3, markeredgewidth=0,
-                  solid_joinstyle="round", zorder=3)  # fmt: skip
+        axes.plot(
+            one.x[part],
+            one.y[part],
+            look,
+            color=colour,
+            linewidth=1.6,
+            markersize=3,
+            markeredgewidth=0,
+            solid_joinstyle="round",
+            zorder=3,
+        )
         if one.has_interval and part.stop - part.start > 1:
-            axes.fill_between(one.x[part], one.low[part], one.high[part], color=colour, alpha=0.2, linewidth=0)
+            axes.fill_between(
+                one.x[part], one.low[part], one.high[part], color=colour, alpha=0.2, linewidth=0
+            )
         elif one.has_interval:
-            axes.vlines(one.x[part], one.low[part], one.high[part], color=colour, linewidth=4, alpha=0.25)
+            axes.vlines(
+                one.x[part], one.low[part], one.high[part], color=colour, linewidth=4, alpha=0.25
+            )
 
 
 def _draw_markers(axes: Axes, one: _Series, colour: str) -> None:
     """Points for weights; small grey ones where a weight is exactly zero."""
     size = float(np.clip(60.0 / math.sqrt(max(len(one.x), 1)), 2.6, 7.0))
     active = one.y != 0
-    axes.plot(one.x[active], one.y[active], "o", color=colour, markersize=size, markeredgewidth=0, zorder=4)
-    axes.plot(one.x[~active], one.y[~active], "o", color=SHADE, markersize=0.7 * size, markeredgewidth=0, zorder=4)
+    axes.plot(
+        one.x[active],
+        one.y[active],
+        "o",
+        color=colour,
+        markersize=size,
+        markeredgewidth=0,
+        zorder=4,
+    )
+    axes.plot(
+        one.x[~active],
+        one.y[~active],
+        "o",
+        color=SHADE,
+        markersize=0.7 * size,
+        markeredgewidth=0,
+        zorder=4,
+    )
 
 
 def _shade(axes: Axes, unused: Floats, positions: Floats) -> None:
-    """Shade unused bands from the middle between neighbours to the middle; a run of them is one strip."""
+    """Shade unused bands from the middle between neighbours to the middle; a run of them is one
+    strip."""
     grid = np.unique(positions)
     step = np.diff(grid)
     widest = GAP_STEPS * _step(grid)
@@ -288,7 +376,9 @@ def _shade(axes: Axes, unused: Floats, positions: Floats) -> None:
             strips.append([left, right])
     for left, right in strips:
         if max(left, low) < min(right, high):
-            axes.axvspan(max(left, low), min(right, high), color=SHADE, alpha=0.22, linewidth=0, zorder=0.5)
+            axes.axvspan(
+                max(left, low), min(right, high), color=SHADE, alpha=0.22, linewidth=0, zorder=0.5
+            )
 
 
 def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
@@ -296,7 +386,9 @@ def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
     if len(entries) < 2:
         return
     shown = entries if len(entries) <= LEGEND_MOST else entries[: LEGEND_MOST - 1]
-    handles = [Line2D([], [], color=colour, linestyle=style, linewidth=2) for _, colour, style in shown]
+    handles = [
+        Line2D([], [], color=colour, linestyle=style, linewidth=2) for _, colour, style in shown
+    ]
     texts = [shorten(name, 28) for name, _, _ in shown]
     if len(shown) < len(entries):
         handles.append(Line2D([], [], linestyle="none"))
@@ -304,7 +396,9 @@ def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
     # plain labels first: matplotlib reads a meaning into labels that start with an underscore
     numbers = [str(i) for i in range(len(handles))]
     columns = min(len(handles), LEGEND_COLUMNS)
-    legend = figure.legend(handles, numbers, loc="upper left", ncols=columns, handlelength=2.2, borderaxespad=0.2)
+    legend = figure.legend(
+        handles, numbers, loc="upper left", ncols=columns, handlelength=2.2, borderaxespad=0.2
+    )
     for place, text in zip(legend.get_texts(), texts, strict=True):
         place.set_text(text)
 
@@ -313,15 +407,20 @@ MOST_POINTS = 2000
 """Points that a curve is drawn with at most: a long training must not make a large page."""
 
 
-def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key: str = "loss") -> str:
+def loss_figure(
+    history: Mapping[str, Sequence[float]], *, label: str = "", key: str = "loss"
+) -> str:
     """Loss of every output against step, on a logarithmic axis, as SVG.
 
     Parameters
     ----------
-    history : per output, loss / Var(target) before step 1, after step 1, …; values ≤ 0 and NaN are not drawn. Losses
-        that fall below zero are drawn as the distance of each from its least.
+    history : per output, loss / Var(target) before step 1, after step 1, …; values ≤ 0 and NaN are
+        not drawn. Losses that fall below zero are drawn as the distance of each from its least.
     """
-    looks = [(SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]) for i in range(len(history))]
+    looks = [
+        (SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)])
+        for i in range(len(history))
+    ]
     below = any(v < 0 for values in history.values() for v in values)
     with chart_style(key):
         figure, (axes,) = _canvas(len(history), (1.0,))
@@ -329,13 +428,18 @@ def loss_figure(history: Mapping[str, Sequence[float]], *, label: str = "", key:
         if any(np.isfinite(y).any() for y in lines):
             axes.set_yscale("log")
         for y, (colour, style) in zip(lines, looks, strict=True):
-            drawn = np.unique(np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int))
+            drawn = np.unique(
+                np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int)
+            )
             axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)
         _log_ticks(axes)
         axes.set_xlabel("step")
         axes.set_ylabel("loss above the least" if below else "loss / variance of the target")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-        _legend(figure, [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)])
+        _legend(
+            figure,
+            [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)],
+        )
         return to_svg(figure, key=key, label=label)
 
 
@@ -351,13 +455,17 @@ Points = Sequence[tuple[float, float]]
 
 
 def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "curve") -> str:
-    """Held-out error against strength, both logarithmic, one line per output, the least error marked, as SVG.
+    """Held-out error against strength, both logarithmic, one line per output, the least error
+    marked, as SVG.
 
     Parameters
     ----------
-    curves : per output, (strength, error) in order of strength; a strength of zero stands left of all others.
-    """
-    looks = [(SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]) for i in range(len(curves))]
+    curves : per output, (strength, error) in order of strength; a strength of zero stands left of
+        all others."""
+    looks = [
+        (SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)])
+        for i in range(len(curves))
+    ]
     least = min((s for points in curves.values() for s, _ in points if s > 0), default=1.0)
     with chart_style(key):
         figure, (axes,) = _canvas(len(curves), (1.0,))
@@ -365,7 +473,9 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
         if any(error > 0 for points in curves.values() for _, error in points):
             axes.set_yscale("log")
         for points, (colour, style) in zip(curves.values(), looks, strict=True):
-            x, y = np.array([(s if s > 0 else least / 10, e) for s, e in points], dtype=np.float64).T
+            x, y = np.array(
+                [(s if s > 0 else least / 10, e) for s, e in points], dtype=np.float64
+            ).T
             best = int(np.argmin(y))
             axes.plot(x, y, color=colour, linestyle=style, linewidth=1.7)
             axes.plot(x[best], y[best], "o", color=colour, markersize=6)
@@ -375,7 +485,10 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
         axes.set_xlabel("strength of the penalty")
         axes.set_ylabel("held-out error / variance")
         _log_ticks(axes)
-        _legend(figure, [(name, colour, style) for name, (colour, style) in zip(curves, looks, strict=True)])
+        _legend(
+            figure,
+            [(name, colour, style) for name, (colour, style) in zip(curves, looks, strict=True)],
+        )
         return to_svg(figure, key=key, label=label)
 
 
@@ -391,12 +504,15 @@ def _power(value: float, least: float) -> str:
 
 
 def _log_ticks(axes: Axes) -> None:
-    """Ticks at 1, 2, 5 or powers of ten; even ones where the range holds less than a factor of four."""
+    """Ticks at 1, 2, 5 or powers of ten; even ones where the range holds less than a factor of
+    four."""
     low, high = axes.get_ylim()
     if not 0 < low < high < math.inf:  # nothing that a logarithm shows
         return
     decades = math.log10(high / low)
     subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5))
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5)
+    )
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))

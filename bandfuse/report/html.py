@@ -56,7 +56,8 @@ class Quicklook:
     ----------
     title, caption : the words above and below it; the stretch is added to the caption.
     array : (H, W) or (H, W, 3) values; pixels that are not finite are nodata.
-    limits : values shown as black and white, per channel, to compare pictures; by default this array's 2–98 %.
+    limits : values shown as black and white, per channel, to compare pictures; by default this
+        array's 2–98 %.
     stretch : what such limits are.
     """
 
@@ -79,11 +80,11 @@ class _Figure:
 
 
 def render(report: TrainReport, page: Page) -> str:
-    """The page as one HTML text, without any reference to the network; its one script is allowed by its hash.
+    """The page as one HTML text, without any reference to the network; its one script is allowed by
+    its hash.
 
-    The same arguments give the same text. Not safe to call from several threads at once: matplotlib's settings are
-    global and are set for the time of drawing.
-    """
+    The same arguments give the same text. Not safe to call from several threads at once:
+    matplotlib's settings are global and are set for the time of drawing."""
     return template("template.html.j2").render(
         page=page,
         report=report,
@@ -114,7 +115,11 @@ def render(report: TrainReport, page: Page) -> str:
 def dress() -> dict[str, Markup | str]:
     """Style and script of a page, and the script's hash."""
     script = text_of("page.js")
-    return {"style": Markup(text_of("page.css")), "script": Markup(script), "script_hash": hash_of(script)}
+    return {
+        "style": Markup(text_of("page.css")),
+        "script": Markup(script),
+        "script_hash": hash_of(script),
+    }
 
 
 def hash_of(script: str) -> str:
@@ -125,14 +130,33 @@ def hash_of(script: str) -> str:
 def figure_files(report: TrainReport, page: Page) -> dict[str, bytes]:
     """Every chart as SVG and every picture as PNG, by file name."""
     several = [
-        _overview(report), _certainty(report), _curves(report), _density(page), _blocks(page), _noise(page),
+        _overview(report),
+        _certainty(report),
+        _curves(report),
+        _density(page),
+        _blocks(page),
+        _noise(page),
         _loss(page.history),
-    ]  # fmt: skip
+    ]
     charts = [(f"weights_{i}", f) for i, f in enumerate(_weight_figures(report), 1)]
-    names = ("weights", "certainty", "regularisation", "fused_against_target", "error_by_block", "noise", "loss")
-    charts += [(name, figure) for name, figure in zip(names, several, strict=True) if figure is not None]
-    files = {f"{name}.svg": standalone(str(f.svg)).encode() for name, f in charts if f.svg is not None}
-    return files | {f"{plain_name(shot.title)}.png": base64.b64decode(shot.png) for shot in page.shots}
+    names = (
+        "weights",
+        "certainty",
+        "regularisation",
+        "fused_against_target",
+        "error_by_block",
+        "noise",
+        "loss",
+    )
+    charts += [
+        (name, figure) for name, figure in zip(names, several, strict=True) if figure is not None
+    ]
+    files = {
+        f"{name}.svg": standalone(str(f.svg)).encode() for name, f in charts if f.svg is not None
+    }
+    return files | {
+        f"{plain_name(shot.title)}.png": base64.b64decode(shot.png) for shot in page.shots
+    }
 
 
 def plain_name(title: str) -> str:
@@ -152,13 +176,18 @@ def text_of(name: str) -> str:
 def template(name: str) -> Template:
     """A template of this folder; everything in it is escaped."""
     environment = Environment(
-        loader=FunctionLoader(text_of), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(text_of),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template(name)
 
 
 def _pair(shots: Sequence[Shot]) -> tuple[int, int] | None:
-    """Which pictures are compared first: fused and target, else the first two; None where there are no two."""
+    """Which pictures are compared first: fused and target, else the first two; None where there are
+    no two."""
     titles = [shot.title for shot in shots]
     if "Fused" in titles and "Target" in titles:
         return titles.index("Fused"), titles.index("Target")
@@ -167,15 +196,23 @@ def _pair(shots: Sequence[Shot]) -> tuple[int, int] | None:
 
 def _weight_figures(report: TrainReport) -> list[_Figure]:
     rows = _rows(report)
-    return [_weight_figure(report, output, rows[output.name], i) for i, output in enumerate(report.outputs, 1)]
+    return [
+        _weight_figure(report, output, rows[output.name], i)
+        for i, output in enumerate(report.outputs, 1)
+    ]
 
 
 def _overview(report: TrainReport) -> _Figure | None:
-    """The weights of all outputs in one chart; None for a single output and for weights of single scenes."""
+    """The weights of all outputs in one chart; None for a single output and for weights of single
+    scenes."""
     rows = {name: some for name, some in _rows(report).items() if some}
     if len(rows) < 2 or any(r.scene for r in report.weights):
         return None
-    kind = "" if len(rows) <= MOST_LINES else " The stronger the colour, the larger the weight; gaps hold no bands."
+    kind = (
+        ""
+        if len(rows) <= MOST_LINES
+        else " The stronger the colour, the larger the weight; gaps hold no bands."
+    )
     caption = f"Effective weights of every output, divided by the size of its largest.{kind}"
     largest = [max(some, key=lambda r: abs(r.effective_weight)) for some in rows.values()]
     ends = "; ".join(f"{r.output}: largest at {views.place(r)}" for r in largest)
@@ -190,17 +227,25 @@ def _rows(report: TrainReport) -> dict[str, list[WeightRow]]:
     return rows
 
 
-def _weight_figure(report: TrainReport, output: OutputRow, rows: Sequence[WeightRow], place: int) -> _Figure:
+def _weight_figure(
+    report: TrainReport, output: OutputRow, rows: Sequence[WeightRow], place: int
+) -> _Figure:
     caption = views.weights_caption(rows, report.bands_dropped)
     facts = views.output_facts(output, rows)
     if not rows:
         return _Figure(output.name, caption, None, facts)
     alt = views.weights_alt(output, rows)
-    trust = next((t for t in report.trust.outputs if t.name == output.name), None) if report.trust else None
+    trust = (
+        next((t for t in report.trust.outputs if t.name == output.name), None)
+        if report.trust
+        else None
+    )
     theirs = trust.published.weights if trust and trust.published else {}
     if theirs:
         caption += " Dashed: the published response, with the same sum."
-    svg = weights_figure(rows, report.bands_dropped, published=theirs, label=alt, key=f"weights-{place}")
+    svg = weights_figure(
+        rows, report.bands_dropped, published=theirs, label=alt, key=f"weights-{place}"
+    )
     return _Figure(output.name, caption, Markup(svg), facts, views.weight_table(output, rows))
 
 
@@ -209,9 +254,12 @@ def _curves(report: TrainReport) -> _Figure | None:
     curves = trusting.choice_curves(report)
     if not curves:
         return None
-    label = "; ".join(f"{name}: {len(points)} strengths were tried" for name, points in curves.items())
+    label = "; ".join(
+        f"{name}: {len(points)} strengths were tried" for name, points in curves.items()
+    )
     caption = (
-        "Squared error on held-out blocks, divided by the variance of the target, against the strength of the penalty. "
+        "Squared error on held-out blocks, divided by the variance of the target, against the "
+        "strength of the penalty. "
         "The mark is what was chosen."
     )
     svg = curve_figure(curves, label=f"Held-out error against strength. {label}.", key="choice")
@@ -220,15 +268,23 @@ def _curves(report: TrainReport) -> _Figure | None:
 
 def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:
     drawn = {name: values for name, values in history.items() if len(values)}
-    if min((min(values) for values in drawn.values()), default=0.0) < 0:  # of no use where nothing moved
+    if (
+        min((min(values) for values in drawn.values()), default=0.0) < 0
+    ):  # of no use where nothing moved
         drawn = {name: values for name, values in drawn.items() if max(values) > min(values)}
     if not drawn:
         return None
-    ends = "; ".join(f"{name} ends at {number(float(values[-1]))}" for name, values in drawn.items())
-    caption = "Loss of every output against step, divided by the variance of its target. The axis is logarithmic."
+    ends = "; ".join(
+        f"{name} ends at {number(float(values[-1]))}" for name, values in drawn.items()
+    )
+    caption = (
+        "Loss of every output against step, divided by the variance of its target. The axis is "
+        "logarithmic."
+    )
     if min(min(values) for values in drawn.values()) < 0:
         caption = (
-            "Distance of the loss from the least that was reached, against step. The axis is logarithmic: a line ends "
+            "Distance of the loss from the least that was reached, against step. The axis is "
+            "logarithmic: a line ends "
             "where its least is reached."
         )
     svg = loss_figure(drawn, label=f"Relative loss against step: {ends}.", key="loss")
@@ -242,15 +298,21 @@ def _certainty(report: TrainReport) -> _Figure | None:
     if any(r.scene for r in report.weights) or not any(any(k) for k in kinds.values()):
         return None
     trust = report.trust.outputs if report.trust else []
-    counts = "; ".join(f"{name}: {k.count('sure')} sure, {k.count('unsure')} unsure" for name, k in kinds.items())
+    counts = "; ".join(
+        f"{name}: {k.count('sure')} sure, {k.count('unsure')} unsure" for name, k in kinds.items()
+    )
     caption = (
-        "Blue: the 95\u202f% interval of the weight does not hold zero, so its sign is sure. Orange: it holds zero. "
-        "The lines below join neighbours among which the weight can be shared out otherwise at a cost below 0.1\u202f% "
+        "Blue: the 95\u202f% interval of the weight does not hold zero, so its sign is sure. "
+        "Orange: it holds zero. "
+        "The lines below join neighbours among which the weight can be shared out otherwise at a "
+        "cost below 0.1\u202f% "
         "of the target's variance: of those, only the sum is known."
     )
     if len(rows) > MOST_ROWS:
         caption += f" Drawn are the first {MOST_ROWS} of {len(rows)} outputs."
-    svg = certainty_figure(rows, trust, label=f"Certain weights by output and band. {counts}.", key="certainty")
+    svg = certainty_figure(
+        rows, trust, label=f"Certain weights by output and band. {counts}.", key="certainty"
+    )
     return _Figure("Which weights are known", caption, Markup(svg))
 
 
@@ -261,14 +323,18 @@ def _density(page: Page) -> _Figure | None:
     first = page.densities[0]
     outside = max(d.pixels - sum(map(sum, d.counts)) for d in page.densities)
     caption = (
-        f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the stronger the colour, the more of "
-        "them have this target (across) and this fused value (up). On the dashed line both are the same. "
+        f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the stronger the "
+        "colour, the more of "
+        "them have this target (across) and this fused value (up). On the dashed line both are "
+        "the same. "
         f"At most {number(outside)} lie outside of a panel."
     )
     if len(page.densities) > MOST_DENSITIES:
         caption += f" Drawn are the first {MOST_DENSITIES} of {len(page.densities)} outputs."
     names = ", ".join(d.output for d in page.densities[:MOST_DENSITIES])
-    svg = density_figure(page.densities, label=f"Fused values against the target's, of {names}.", key="density")
+    svg = density_figure(
+        page.densities, label=f"Fused values against the target's, of {names}.", key="density"
+    )
     return _Figure("Fused against target", caption, Markup(svg))
 
 
@@ -277,13 +343,16 @@ def _blocks(page: Page) -> _Figure | None:
     if not page.blocks:
         return None
     caption = (
-        "Mean squared error in every block, by weights that were learned without it, in per cent of the variance that "
+        "Mean squared error in every block, by weights that were learned without it, in per cent "
+        "of the variance that "
         "the target has over all pixels. Each map has its own scale. A dash: no valid pixel."
     )
     if len(page.blocks) > MOST_SCENES:
         caption += f" Drawn are the first {MOST_SCENES} of {len(page.blocks)} scenes."
     table = views.block_table(page.blocks)
-    svg = blocks_figure(page.blocks, label="Held-out error by block; the table below has the largest.", key="blocks")
+    svg = blocks_figure(
+        page.blocks, label="Held-out error by block; the table below has the largest.", key="blocks"
+    )
     return _Figure("Where it fails", caption, Markup(svg), table=table)
 
 
@@ -292,7 +361,10 @@ def _noise(page: Page) -> _Figure | None:
     if not known:
         return None
     ends = f"{number(min(known), 3)} to {number(max(known), 3)} dB"
-    caption = "Variance of each band over that of its noise, which is taken from differences of neighbouring pixels."
+    caption = (
+        "Variance of each band over that of its noise, which is taken from differences of "
+        "neighbouring pixels."
+    )
     svg = noise_figure(page.noise, label=f"Signal to noise of the bands: {ends}.", key="noise")
     return _Figure("Noise of the bands", f"{caption} From {ends}.", Markup(svg))
 
@@ -314,9 +386,13 @@ def shots(looks: Sequence[Quicklook]) -> list[Shot]:
 
 def _shot(look: Quicklook, side: int) -> Shot:
     made = picture(look.array, look.limits, max_side=side)
-    ranges = "; ".join(dict.fromkeys(f"{number(low, 3)} to {number(high, 3)}" for low, high in made.limits))
+    ranges = "; ".join(
+        dict.fromkeys(f"{number(low, 3)} to {number(high, 3)}" for low, high in made.limits)
+    )
     kind = "2–98\u202f% of the values" if look.limits is None else look.stretch
-    stretch = f"Stretch ({kind}): {ranges}. Nodata is transparent." if made.limits else "No valid pixel."
+    stretch = (
+        f"Stretch ({kind}): {ranges}. Nodata is transparent." if made.limits else "No valid pixel."
+    )
     caption = f"{look.caption} {stretch}".strip()
     png = base64.b64encode(made.png).decode("ascii")
     return Shot(title=look.title, caption=caption, png=png, width=made.width, height=made.height)

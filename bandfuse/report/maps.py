@@ -1,4 +1,5 @@
-"""The maps of the report, as SVG text: fused against target, certain weights by band, errors by block, noise."""
+"""The maps of the report, as SVG text: fused against target, certain weights by band, errors by
+block, noise."""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from bandfuse.report.figures import GAP_STEPS, ROUND_STEPS, WIDTH_IN, has_wavelengths, power_ticks, segments
+from bandfuse.report.figures import (
+    GAP_STEPS,
+    ROUND_STEPS,
+    WIDTH_IN,
+    has_wavelengths,
+    power_ticks,
+    segments,
+)
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
@@ -37,14 +45,20 @@ DARKEST = 0.5
 
 
 def density_figure(densities: Sequence[Density], *, label: str = "", key: str = "density") -> str:
-    """Counts of pixels by target (x) and fused value (y), a panel per output, with the line of equality, as SVG."""
+    """Counts of pixels by target (x) and fused value (y), a panel per output, with the line of
+    equality, as SVG."""
     shown = densities[:MOST_DENSITIES]
     columns = min(DENSITY_COLUMNS, max(2, len(shown)))
     rows = math.ceil(len(shown) / columns)
     side = WIDTH_IN / columns
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, rows * side * 1.02))
-        gaps = {"left": 0.62 / WIDTH_IN, "right": 1 - 0.1 / WIDTH_IN, "wspace": 0.32, "hspace": 0.42}
+        gaps = {
+            "left": 0.62 / WIDTH_IN,
+            "right": 1 - 0.1 / WIDTH_IN,
+            "wspace": 0.32,
+            "hspace": 0.42,
+        }
         height = rows * side * 1.02
         grid = figure.add_gridspec(rows, columns, bottom=0.5 / height, top=1 - 0.3 / height, **gaps)
         marks: list[Mark] = []
@@ -64,10 +78,19 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     picture[..., :3] = to_rgb(HEAT)
     most = max(float(counts.max()), 1.0)
     picture[..., 3] = np.clip(
-        np.where(counts > 0, FAINTEST + (1 - FAINTEST) * np.log1p(counts) / math.log1p(most), 0.0), 0, 1
+        np.where(counts > 0, FAINTEST + (1 - FAINTEST) * np.log1p(counts) / math.log1p(most), 0.0),
+        0,
+        1,
     )
     ends = density.low, density.high
-    axes.imshow(picture, extent=(*ends, *ends), origin="lower", interpolation="none", aspect="equal", zorder=2)
+    axes.imshow(
+        picture,
+        extent=(*ends, *ends),
+        origin="lower",
+        interpolation="none",
+        aspect="equal",
+        zorder=2,
+    )
     axes.plot(ends, ends, color=INK, linewidth=0.9, linestyle="--", zorder=3)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=ROUND_STEPS))
@@ -78,10 +101,15 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     middle = density.low + step * (np.arange(len(counts)) + 0.5)
     shown = [number(float(m), 3) for m in middle]
     return [
-        Mark(axes, middle[j], middle[i], f"target {shown[j]}, fused {shown[i]}: "
-             f"{number(counts[i, j])} {'pixel' if counts[i, j] == 1 else 'pixels'}")
+        Mark(
+            axes,
+            middle[j],
+            middle[i],
+            f"target {shown[j]}, fused {shown[i]}: "
+            f"{number(counts[i, j])} {'pixel' if counts[i, j] == 1 else 'pixels'}",
+        )
         for i, j in np.argwhere(counts > 0)
-    ]  # fmt: skip
+    ]
 
 
 SURE, UNSURE, ZERO = "sure", "unsure", "zero"
@@ -97,10 +125,14 @@ def certainty(row: WeightRow) -> str:
 
 
 def certainty_figure(
-    rows: Mapping[str, Sequence[WeightRow]], trust: Sequence[OutputTrust], *, label: str = "", key: str = "certainty"
+    rows: Mapping[str, Sequence[WeightRow]],
+    trust: Sequence[OutputTrust],
+    *,
+    label: str = "",
+    key: str = "certainty",
 ) -> str:
-    """A line per output against wavelength (nm) or band number: which weights are not zero for sure, and which
-    neighbours cannot be told apart, as SVG."""
+    """A line per output against wavelength (nm) or band number: which weights are not zero for
+    sure, and which neighbours cannot be told apart, as SVG."""
     named = {one.name: one for one in trust}
     names = [name for name, some in rows.items() if any(certainty(r) for r in some)][:MOST_ROWS]
     by_wavelength = all(has_wavelengths(rows[name]) for name in names)
@@ -108,12 +140,16 @@ def certainty_figure(
     height = 0.95 + 0.34 * len(names)
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
-        axes = figure.add_axes((left / WIDTH_IN, 0.52 / height, 1 - (left + 0.1) / WIDTH_IN, 1 - 0.9 / height))
+        axes = figure.add_axes(
+            (left / WIDTH_IN, 0.52 / height, 1 - (left + 0.1) / WIDTH_IN, 1 - 0.9 / height)
+        )
         for y, name in enumerate(names):
             _draw_certainty(axes, rows[name], named.get(name), y, by_wavelength)
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_yticks(range(len(names)))
-        axes.yaxis.set_major_formatter(lambda value, _: shorten(names[round(value)], 24) if names else "")
+        axes.yaxis.set_major_formatter(
+            lambda value, _: shorten(names[round(value)], 24) if names else ""
+        )
         axes.grid(False)
         axes.margins(x=0.012)
         axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
@@ -126,26 +162,42 @@ def _certainty_legend(figure: Figure) -> None:
     patches = [Patch(color=SERIES[0]), Patch(color=SERIES[1]), Patch(color=SHADE, alpha=0.35)]
     line = Line2D([], [], color=INK, linewidth=2)
     words = ["sign is sure", "interval holds zero", "weight is zero", "cannot be told apart"]
-    figure.legend([*patches, line], words, loc="upper left", ncols=4, handlelength=1.6, borderaxespad=0.2)
+    figure.legend(
+        [*patches, line], words, loc="upper left", ncols=4, handlelength=1.6, borderaxespad=0.2
+    )
 
 
 def _draw_certainty(
     axes: Axes, rows: Sequence[WeightRow], trust: OutputTrust | None, y: int, by_wavelength: bool
 ) -> None:
     looks = {SURE: (SERIES[0], 1.0), UNSURE: (SERIES[1], 1.0), ZERO: (SHADE, 0.35)}
-    place = {r.band: float(at) for r in rows if (at := r.wavelength_nm if by_wavelength else r.band) is not None}
-    order = sorted((r for r in rows if certainty(r) and r.band in place), key=lambda r: place[r.band])
+    place = {
+        r.band: float(at)
+        for r in rows
+        if (at := r.wavelength_nm if by_wavelength else r.band) is not None
+    }
+    order = sorted(
+        (r for r in rows if certainty(r) and r.band in place), key=lambda r: place[r.band]
+    )
     x = np.array([place[r.band] for r in order])
     half = halves(x)
     cells = [(certainty(r), x[i] - half[i, 0], x[i] + half[i, 1]) for i, r in enumerate(order)]
     joined = _joined(cells)
     for kind, (colour, alpha) in looks.items():
         boxes = [_box(left, right, y - 0.3, y + 0.1) for one, left, right in joined if one == kind]
-        axes.add_collection(PolyCollection(boxes, facecolor=colour, alpha=alpha, linewidth=0), autolim=False)
+        axes.add_collection(
+            PolyCollection(boxes, facecolor=colour, alpha=alpha, linewidth=0), autolim=False
+        )
     for one in trust.runs if trust else ():
         ends = [place[b] for b in one.bands if b in place]
         if ends:
-            axes.plot([min(ends), max(ends)], [y + 0.22] * 2, color=INK, linewidth=2, solid_capstyle="butt")
+            axes.plot(
+                [min(ends), max(ends)],
+                [y + 0.22] * 2,
+                color=INK,
+                linewidth=2,
+                solid_capstyle="butt",
+            )
     axes.plot(x, np.full(len(x), y), linestyle="none")
 
 
@@ -166,7 +218,8 @@ def _box(left: float, right: float, top: float, bottom: float) -> list[tuple[flo
 
 
 def halves(x: Floats) -> Floats:
-    """(n, 2) half of the step to the neighbours of ascending places; a gap counts as a usual step."""
+    """(n, 2) half of the step to the neighbours of ascending places; a gap counts as a usual
+    step."""
     if len(x) < 2:
         return np.full((len(x), 2), 0.5)
     step = np.diff(x)
@@ -187,12 +240,16 @@ def mean_errors(scene: BlockErrors) -> Floats:
     """(blocks,) mean over the outputs; NaN where there are no pixels."""
     table = np.array([[np.nan if e is None else e for e in row] for row in scene.errors.values()])
     known = np.isfinite(table)
-    return np.where(known.any(axis=0), np.where(known, table, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
+    return np.where(
+        known.any(axis=0),
+        np.where(known, table, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1),
+        np.nan,
+    )
 
 
 def blocks_figure(scenes: Sequence[BlockErrors], *, label: str = "", key: str = "blocks") -> str:
-    """Where weights that were learned without a block miss its target: a map per scene of the mean over the outputs;
-    of a single scene also of the output with the largest error, as SVG."""
+    """Where weights that were learned without a block miss its target: a map per scene of the mean
+    over the outputs; of a single scene also of the output with the largest error, as SVG."""
     panels = _panels(scenes)
     tall = max(min(1.4, max(0.3, p.scene.row_edges[-1] / p.scene.col_edges[-1])) for p in panels)
     columns = min(SCENE_COLUMNS, max(2, len(panels)))
@@ -201,9 +258,15 @@ def blocks_figure(scenes: Sequence[BlockErrors], *, label: str = "", key: str = 
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
         grid = figure.add_gridspec(
-            rows, columns, left=0.62 / WIDTH_IN, right=1 - 0.1 / WIDTH_IN, bottom=0.5 / height,
-            top=1 - 0.3 / height, wspace=0.08 * columns, hspace=0.3,
-        )  # fmt: skip
+            rows,
+            columns,
+            left=0.62 / WIDTH_IN,
+            right=1 - 0.1 / WIDTH_IN,
+            bottom=0.5 / height,
+            top=1 - 0.3 / height,
+            wspace=0.08 * columns,
+            hspace=0.3,
+        )
         for i, panel in enumerate(panels):
             _draw_blocks(figure.add_subplot(grid[i // columns, i % columns]), panel)
         return to_svg(figure, key=key, label=label)
@@ -214,10 +277,18 @@ def _panels(scenes: Sequence[BlockErrors]) -> list[_Panel]:
         return [_Panel(shorten(s.scene, 36), s, mean_errors(s)) for s in scenes[:MOST_SCENES]]
     (scene,) = scenes
     several = len(scene.errors) > 1
-    found = [_Panel("mean over the outputs" if several else shorten(next(iter(scene.errors)), 36), scene,
-                    mean_errors(scene))]  # fmt: skip
+    found = [
+        _Panel(
+            "mean over the outputs" if several else shorten(next(iter(scene.errors)), 36),
+            scene,
+            mean_errors(scene),
+        )
+    ]
     if several:
-        table = {n: np.array([np.nan if e is None else e for e in row]) for n, row in scene.errors.items()}
+        table = {
+            n: np.array([np.nan if e is None else e for e in row])
+            for n, row in scene.errors.items()
+        }
         known = {n: float(np.nanmean(v)) for n, v in table.items() if np.isfinite(v).any()}
         worst = max(known, key=lambda n: known[n])
         found.append(_Panel(f"{shorten(worst, 24)}, with the largest error", scene, table[worst]))
@@ -236,7 +307,15 @@ def _draw_blocks(axes: Axes, panel: _Panel) -> None:
             looks.append((SERIES[0], DARKEST * max(value, 0) / most) if known else (SHADE, 0.12))
             boxes.append(_box(left, right, top, bottom))
             text = _share(value) if known else "–"
-            axes.text((left + right) / 2, (top + bottom) / 2, text, ha="center", va="center", fontsize=8.5, color=INK)
+            axes.text(
+                (left + right) / 2,
+                (top + bottom) / 2,
+                text,
+                ha="center",
+                va="center",
+                fontsize=8.5,
+                color=INK,
+            )
     axes.add_collection(PolyCollection(boxes, facecolors=looks, linewidth=0), autolim=False)
     axes.set_xlim(0, cols[-1])
     axes.set_ylim(rows[-1], 0)
@@ -255,14 +334,24 @@ def _share(value: float) -> str:
     >>> _share(0.00123), _share(0.5), _share(3.21)
     ('0.12', '50', '321')
     """
-    return f"{100 * value:.0f}" if value >= 0.0995 else f"{100 * value:#.2g}" if value >= 1e-5 else "<0.001"
+    return (
+        f"{100 * value:.0f}"
+        if value >= 0.0995
+        else f"{100 * value:#.2g}"
+        if value >= 1e-5
+        else "<0.001"
+    )
 
 
 def noise_figure(noise: Sequence[BandNoise], *, label: str = "", key: str = "noise") -> str:
     """Signal to noise of the bands in dB against wavelength (nm) or band number, as SVG."""
     by_wavelength = all(n.wavelength_nm is not None for n in noise)
     points = sorted(
-        (float(n.wavelength_nm if by_wavelength and n.wavelength_nm is not None else n.band), n.band, n.snr_db)
+        (
+            float(n.wavelength_nm if by_wavelength and n.wavelength_nm is not None else n.band),
+            n.band,
+            n.snr_db,
+        )
         for n in noise
         if n.snr_db is not None
     )
@@ -272,12 +361,19 @@ def noise_figure(noise: Sequence[BandNoise], *, label: str = "", key: str = "noi
         axes = figure.add_axes((0.08, 0.17, 0.91, 0.78))
         for part in segments(x, np.array([])):
             lone = part.stop - part.start == 1
-            axes.plot(x[part], y[part], "o" if lone else "-", color=SERIES[0], linewidth=1.5, markersize=4)
+            axes.plot(
+                x[part], y[part], "o" if lone else "-", color=SERIES[0], linewidth=1.5, markersize=4
+            )
         axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
         axes.set_ylabel("signal to noise (dB)")
         unit = " nm" if by_wavelength else ""
         marks = [
-            Mark(axes, a, float(b), f"band {band}{f', {a:.1f}' + unit if unit else ''}: {number(float(b), 3)} dB")
+            Mark(
+                axes,
+                a,
+                float(b),
+                f"band {band}{f', {a:.1f}' + unit if unit else ''}: {number(float(b), 3)} dB",
+            )
             for a, band, b in points
             if b is not None
         ]

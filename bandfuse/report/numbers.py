@@ -10,7 +10,8 @@ _NARROW_SPACE = "\u202f"
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A number with ``digits`` significant digits; integers in full; a dash for what does not exist.
+    """A number with ``digits`` significant digits; integers in full; a dash for what does not
+    exist.
 
     >>> number(0.98765432), number(1234567), number(1.5e-7), number(None)
     ('0.9877', '1\u202f234\u202f567', '1.500×10⁻⁷', '–')
@@ -48,7 +49,11 @@ def percent(part: float, whole: float) -> str:
     if not whole:
         return MISSING
     share = 100.0 * part / whole
-    return f"{share:.0f}{_NARROW_SPACE}%" if share in (0.0, 100.0) else f"{min(share, 99.9):.1f}{_NARROW_SPACE}%"
+    return (
+        f"{share:.0f}{_NARROW_SPACE}%"
+        if share in (0.0, 100.0)
+        else f"{min(share, 99.9):.1f}{_NARROW_SPACE}%"
+    )
 
 
 def file_size(size: int) -> str:
@@ -60,7 +65,11 @@ def file_size(size: int) -> str:
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:
-            return f"{value:.0f}{_NARROW_SPACE}B" if unit == "B" else f"{value:.1f}{_NARROW_SPACE}{unit}"
+            return (
+                f"{value:.0f}{_NARROW_SPACE}B"
+                if unit == "B"
+                else f"{value:.1f}{_NARROW_SPACE}{unit}"
+            )
         value /= 1000
     return f"{value:.1f}{_NARROW_SPACE}TB"
 

@@ -1,4 +1,5 @@
-"""All outputs in one chart, as SVG text: responses as lines, or many of them as rows of a picture."""
+"""All outputs in one chart, as SVG text: responses as lines, or many of them as rows of a
+picture."""
 
 from __future__ import annotations
 
@@ -35,8 +36,9 @@ MOST_LABELS = 40
 
 
 def overview_figure(rows: Rows, *, label: str = "", key: str = "overview") -> str:
-    """Weights of two outputs or more against wavelength (nm) or band number, each divided by the size of its largest,
-    as SVG. Up to 8 outputs are lines; more are rows of a picture, the stronger the colour the larger the weight."""
+    """Weights of two outputs or more against wavelength (nm) or band number, each divided by the
+    size of its largest, as SVG. Up to 8 outputs are lines; more are rows of a picture, the stronger
+    the colour the larger the weight."""
     by_wavelength = all(has_wavelengths(some) for some in rows.values())
     curves = {name: _relative(some, by_wavelength) for name, some in rows.items()}
     lines = len(curves) <= MOST_LINES
@@ -45,7 +47,9 @@ def overview_figure(rows: Rows, *, label: str = "", key: str = "overview") -> st
     height = body + HEAD_IN + FOOT_IN
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
-        axes = figure.add_axes((left / WIDTH_IN, FOOT_IN / height, 1 - (left + 0.1) / WIDTH_IN, body / height))
+        axes = figure.add_axes(
+            (left / WIDTH_IN, FOOT_IN / height, 1 - (left + 0.1) / WIDTH_IN, body / height)
+        )
         (_draw_lines if lines else _draw_picture)(axes, curves)
         axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
         axes.xaxis.set_major_locator(MaxNLocator(12, integer=not by_wavelength, steps=ROUND_STEPS))
@@ -65,14 +69,20 @@ def _draw_lines(axes: Axes, curves: Mapping[str, tuple[Floats, Floats]]) -> None
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
     for i, (x, y) in enumerate(curves.values()):
         for part in segments(x, np.array([])):
-            axes.plot(x[part], y[part], color=SERIES[i], linewidth=1.6, solid_joinstyle="round", zorder=3)
+            axes.plot(
+                x[part], y[part], color=SERIES[i], linewidth=1.6, solid_joinstyle="round", zorder=3
+            )
             axes.fill_between(x[part], 0.0, y[part], color=SERIES[i], alpha=0.13, linewidth=0)
     axes.margins(x=0.012)
     axes.set_ylabel("weight / largest")
 
 
 def _draw_picture(axes: Axes, curves: Mapping[str, tuple[Floats, Floats]]) -> None:
-    ends = [edge for x, _ in curves.values() for edge in (x[0] - halves(x)[0, 0], x[-1] + halves(x)[-1, 1])]
+    ends = [
+        edge
+        for x, _ in curves.values()
+        for edge in (x[0] - halves(x)[0, 0], x[-1] + halves(x)[-1, 1])
+    ]
     grid = np.linspace(min(ends), max(ends), COLUMNS)
     picture = np.zeros((len(curves), COLUMNS, 4))
     for i, (x, y) in enumerate(curves.values()):
@@ -92,12 +102,19 @@ def _draw_picture(axes: Axes, curves: Mapping[str, tuple[Floats, Floats]]) -> No
 def _legend(figure: Figure, names: Sequence[str]) -> None:
     """A legend above the chart: of the lines, else of the picture's colours."""
     words = [shorten(name, 20) for name in names] or ["above zero", "below zero"]
-    handles: list[Line2D | Patch] = [Line2D([], [], color=SERIES[i], linewidth=2.4) for i in range(len(names))]
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=SERIES[i], linewidth=2.4) for i in range(len(names))
+    ]
     handles = handles or [Patch(color=HEAT), Patch(color=BELOW)]
     # plain labels first: matplotlib reads a meaning into labels that start with an underscore
     legend = figure.legend(
-        handles, [str(i) for i in range(len(words))], loc="upper left", ncols=len(words), handlelength=1.6,
-        borderaxespad=0.2, columnspacing=1.6,
-    )  # fmt: skip
+        handles,
+        [str(i) for i in range(len(words))],
+        loc="upper left",
+        ncols=len(words),
+        handlelength=1.6,
+        borderaxespad=0.2,
+        columnspacing=1.6,
+    )
     for place, text in zip(legend.get_texts(), words, strict=True):
         place.set_text(text)

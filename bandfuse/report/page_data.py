@@ -1,4 +1,5 @@
-"""Page data: words, pictures and counts of a page that report.json does not hold (``report.data.json``)."""
+"""Page data: words, pictures and counts of a page that report.json does not hold
+(``report.data.json``)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ class Shot(Result):
     title: str
     caption: str
     png: str = Field(
-        description="PNG, in base64", pattern=r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+        description="PNG, in base64",
+        pattern=r"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     )
     width: int
     height: int
@@ -38,7 +40,8 @@ class BlockErrors(Result):
     row_edges: list[int]
     col_edges: list[int]
     errors: dict[str, list[float | None]] = Field(
-        description="by output, row by row of blocks: mean squared error / variance of the target over all pixels"
+        description="by output, row by row of blocks: mean squared error / variance of the "
+        "target over all pixels"
     )
 
 
@@ -53,9 +56,9 @@ class BandNoise(Result):
 class Page(Result):
     """What the page shows beside report.json.
 
-    ``command``: makes this run again. ``history``: per output, loss / Var(target) before step 1, after step 1, …; empty
-    for a closed solution. ``shots``: scene, fused, target, residual. ``sampled``: which pixels the densities count.
-    ``verdict``: sentences, the most important first.
+    ``command``: makes this run again. ``history``: per output, loss / Var(target) before step 1,
+    after step 1, …; empty for a closed solution. ``shots``: scene, fused, target, residual.
+    ``sampled``: which pixels the densities count. ``verdict``: sentences, the most important first.
     """
 
     title: str

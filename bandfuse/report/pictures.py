@@ -22,7 +22,8 @@ MAX_SIDE = 480
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and the values it shows: PNG bytes, limits per channel (empty: no valid pixel), pixel size in it."""
+    """A picture and the values it shows: PNG bytes, limits per channel (empty: no valid pixel),
+    pixel size in it."""
 
     png: bytes
     limits: Limits
@@ -31,7 +32,8 @@ class Picture:
 
 
 def stretch_limits(array: ArrayLike) -> Limits:
-    """The 2 % and 98 % quantiles of each channel of an (H, W) or (H, W, 3) array; empty if nothing is finite."""
+    """The 2 % and 98 % quantiles of each channel of an (H, W) or (H, W, 3) array; empty if nothing
+    is finite."""
     pixels = _channels(array).reshape(-1, _channels(array).shape[2])
     pixels = pixels[np.isfinite(pixels).all(axis=1)]
     if not pixels.size:
@@ -41,21 +43,29 @@ def stretch_limits(array: ArrayLike) -> Limits:
 
 
 def picture(array: ArrayLike, limits: Limits | None = None, *, max_side: int = MAX_SIDE) -> Picture:
-    """An (H, W) or (H, W, 3) array as PNG, stretched linearly per channel; pixels that are not finite are transparent.
+    """An (H, W) or (H, W, 3) array as PNG, stretched linearly per channel; pixels that are not
+    finite are transparent.
 
     Parameters
     ----------
-    limits : values shown as black and white, per channel; by default :func:`stretch_limits` of this array.
+    limits : values shown as black and white, per channel; by default :func:`stretch_limits` of this
+        array.
     max_side : larger arrays are thinned: every n-th row and column.
     """
     full = _channels(array)
     limits = stretch_limits(full) if limits is None else limits
     if limits and len(limits) != full.shape[2]:
-        raise MismatchError("limits of a picture", got=f"{len(limits)}", expected=f"{full.shape[2]}, one per channel")
+        raise MismatchError(
+            "limits of a picture",
+            got=f"{len(limits)}",
+            expected=f"{full.shape[2]}, one per channel",
+        )
     every = max(1, math.ceil(max(full.shape[:2]) / max_side))
     pixels = full[::every, ::every]
     out = io.BytesIO()
-    matplotlib.image.imsave(out, _rgba(pixels, limits), format="png", metadata={"Software": "bandfuse"})
+    matplotlib.image.imsave(
+        out, _rgba(pixels, limits), format="png", metadata={"Software": "bandfuse"}
+    )
     return Picture(out.getvalue(), limits, width=pixels.shape[1], height=pixels.shape[0])
 
 
@@ -64,7 +74,9 @@ def _channels(array: ArrayLike) -> Floats:
     data = np.asarray(array, dtype=np.float64)
     data = data[:, :, None] if data.ndim == 2 else data
     if data.ndim != 3 or data.shape[2] not in (1, 3) or not data.size:
-        raise MismatchError("array of a picture", got=f"shape {np.shape(array)}", expected="(H, W) or (H, W, 3)")
+        raise MismatchError(
+            "array of a picture", got=f"shape {np.shape(array)}", expected="(H, W) or (H, W, 3)"
+        )
     return data
 
 

@@ -1,8 +1,7 @@
 """A matplotlib figure as SVG text: small, deterministic, and coloured by the page it stands in.
 
-Colours come out as ``var(--name, #fallback)``: on a page that defines the variables the chart follows its light or
-dark theme, and a file on its own shows the light colours. Text stays text.
-"""
+Colours come out as ``var(--name, #fallback)``: on a page that defines the variables the chart
+follows its light or dark theme, and a file on its own shows the light colours. Text stays text."""
 
 from __future__ import annotations
 
@@ -60,7 +59,8 @@ _STYLE: dict[str, object] = {
     "image.composite_image": False,
     "legend.frameon": False,
 }
-# a style sheet inside an inlined <svg> would hold for the whole page: the one rule becomes an attribute
+# a style sheet inside an inlined <svg> would hold for the whole page: the one rule becomes an
+# attribute
 _SHEET = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 _ID = re.compile(r'\sid="([^"]*)"')
@@ -69,13 +69,15 @@ _REFERENCE = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
 
 @contextmanager
 def chart_style(key: str) -> Iterator[None]:
-    """The look of the charts, whatever the user's matplotlibrc says; restores all settings at the end.
+    """The look of the charts, whatever the user's matplotlibrc says; restores all settings at the
+    end.
 
     The names inside the SVG depend on ``key`` alone, so the same figure gives the same text.
     """
     style = {**_STYLE, "svg.hashsalt": f"bandfuse-{key}"}
     with matplotlib.style.context(["default", style]), warnings.catch_warnings():
-        # the browser draws the text with its own fonts: a glyph that the measuring font lacks is no loss
+        # the browser draws the text with its own fonts: a glyph that the measuring font lacks is no
+        # loss
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         yield
 
@@ -90,32 +92,41 @@ class Mark:
     text: str
 
 
-def to_svg(figure: Figure, *, key: str, label: str, marks: Sequence[Mark] = (), across: bool = False) -> str:
+def to_svg(
+    figure: Figure, *, key: str, label: str, marks: Sequence[Mark] = (), across: bool = False
+) -> str:
     """The figure as one ``<svg>`` element, to be called inside :func:`chart_style`.
 
     Parameters
     ----------
     key : makes the ids unique among the figures of a page.
     label : what the chart shows, for people who can't see it.
-    marks : what the page's script shows of the place nearest to the pointer; ``across``: nearest along x.
-    """
+    marks : what the page's script shows of the place nearest to the pointer; ``across``: nearest
+        along x."""
     out = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(out, format="svg", transparent=True, metadata=no_metadata)
     text = out.getvalue()
     text = re.sub(r"\n\s+", "\n", _SHEET.sub("", text[text.index("<svg") :], count=1)).strip()
-    names = {name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(_REFERENCE.findall(_tags(text))))}
+    names = {
+        name: f"{key}-{i}" for i, name in enumerate(dict.fromkeys(_REFERENCE.findall(_tags(text))))
+    }
     text = _TAG.sub(lambda tag: _clean(tag.group(), names), text)
     head = f'<svg role="img" aria-label="{escape(label)}" stroke-linejoin="round"'
     return text.replace("<svg", head + _data(figure, marks, across), 1)
 
 
 def _data(figure: Figure, marks: Sequence[Mark], across: bool) -> str:
-    """The marks as an attribute, in the units of the view box: points from the upper left corner."""
+    """The marks as an attribute, in the units of the view box: points from the upper left
+    corner."""
     shown = []
     for axes, group in groupby(marks, key=lambda mark: mark.axes):
         some = [mark for mark in group if math.isfinite(mark.x) and math.isfinite(mark.y)]
-        places = axes.transData.transform(np.reshape([(mark.x, mark.y) for mark in some], (-1, 2))) * 72 / figure.dpi
+        places = (
+            axes.transData.transform(np.reshape([(mark.x, mark.y) for mark in some], (-1, 2)))
+            * 72
+            / figure.dpi
+        )
         shown += [(x, y, mark.text) for (x, y), mark in zip(places.tolist(), some, strict=True)]
     if not shown:
         return ""
@@ -132,10 +143,13 @@ def _data(figure: Figure, marks: Sequence[Mark], across: bool) -> str:
 
 
 def standalone(text: str) -> str:
-    """The SVG text as a file of its own, in the light colours, for programs that know no style sheets."""
+    """The SVG text as a file of its own, in the light colours, for programs that know no style
+    sheets."""
     text = re.sub(r" data-marks='[^']*'", "", text)
     return (
-        '<?xml version="1.0" encoding="utf-8"?>\n' + re.sub(r"var\(--[a-z0-9-]+,(#[0-9a-f]{6})\)", r"\1", text) + "\n"
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        + re.sub(r"var\(--[a-z0-9-]+,(#[0-9a-f]{6})\)", r"\1", text)
+        + "\n"
     )
 
 

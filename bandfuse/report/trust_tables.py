@@ -16,7 +16,8 @@ MOST_RUNS = 4
 
 
 def trust_tables(report: TrainReport) -> list[Table]:
-    """Shapes and stability of every output; runs of bands that cannot be told apart; windows that are needed."""
+    """Shapes and stability of every output; runs of bands that cannot be told apart; windows that
+    are needed."""
     if report.trust is None:
         return []
     tables = [
@@ -29,7 +30,11 @@ def trust_tables(report: TrainReport) -> list[Table]:
 
 
 def _estimate(e: Estimate | None, scale: float = 1.0) -> str:
-    return MISSING if e is None else f"{scale * e.value:.1f} ({scale * e.low:.1f}–{scale * e.high:.1f})"
+    return (
+        MISSING
+        if e is None
+        else f"{scale * e.value:.1f} ({scale * e.low:.1f}–{scale * e.high:.1f})"
+    )
 
 
 def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
@@ -41,12 +46,21 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
         condition = "infinite" if one.condition is None else power(one.condition)
         shape = (_estimate(one.centre_nm), _estimate(one.fwhm_nm), _estimate(one.out_of_band, 100))
         rows.append((one.name, *shape, steady, signs, condition))
-    titles = ("Centre (nm)", "FWHM (nm)", "Out of band (%)", "Rank agreement", "Unsure signs", "Condition")
+    titles = (
+        "Centre (nm)",
+        "FWHM (nm)",
+        "Out of band (%)",
+        "Rank agreement",
+        "Unsure signs",
+        "Condition",
+    )
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
     note = (
-        "In brackets: 95\u202f% intervals. Rank agreement: rank correlation of the weights' sizes over resamples. "
+        "In brackets: 95\u202f% intervals. Rank agreement: rank correlation of the weights' "
+        "sizes over resamples. "
         "Centre and FWHM: of the main lobe, at half of its maximum. "
-        "Unsure signs: weights whose sign changes in more than 5\u202f% of them. Condition: condition number of the "
+        "Unsure signs: weights whose sign changes in more than 5\u202f% of them. Condition: "
+        "condition number of the "
         "bands."
     )
     return Table("Responses and their stability", columns, tuple(rows), note) if rows else None
@@ -57,14 +71,28 @@ def _published(outputs: Sequence[OutputTrust]) -> Table | None:
     if not found:
         return None
     rows = tuple(
-        (name, p.band, f"{100 * p.coverage:.1f}", wavelength(p.centre_nm), _tenths(p.shift_nm),
-         _tenths(p.out_of_band, 100), _tenths(p.out_of_band_published, 100))
+        (
+            name,
+            p.band,
+            f"{100 * p.coverage:.1f}",
+            wavelength(p.centre_nm),
+            _tenths(p.shift_nm),
+            _tenths(p.out_of_band, 100),
+            _tenths(p.out_of_band_published, 100),
+        )
         for name, p in found
-    )  # fmt: skip
-    titles = ("Covered (%)", "Published centre (nm)", "Shift (nm)", "Out of band (%)", "Published (%)")
+    )
+    titles = (
+        "Covered (%)",
+        "Published centre (nm)",
+        "Shift (nm)",
+        "Out of band (%)",
+        "Published (%)",
+    )
     columns = (Column("Output"), Column("Band"), *(Column(title, "number") for title in titles))
     note = (
-        "As the bands of the cube see them. Shift: how far the learned centre lies off. Out of band: share of the "
+        "As the bands of the cube see them. Shift: how far the learned centre lies off. Out of "
+        "band: share of the "
         "weights' sizes that lies further from the band's centre than its FWHM."
     )
     return Table("Learned against published responses", columns, rows, note)
@@ -82,28 +110,50 @@ def _span(low: float | None, high: float | None, bands: Sequence[int]) -> str:
 
 def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
     rows = [
-        (one.name, _span(r.from_nm, r.to_nm, r.bands), str(len(r.bands)), number(r.total), number(r.ci_low),
-         number(r.ci_high))
+        (
+            one.name,
+            _span(r.from_nm, r.to_nm, r.bands),
+            str(len(r.bands)),
+            number(r.total),
+            number(r.ci_low),
+            number(r.ci_high),
+        )
         for one in outputs
         for r in one.runs[:MOST_RUNS]
-    ]  # fmt: skip
+    ]
     columns = (
-        Column("Output"), Column("Bands (nm, or numbers)"), Column("Count", "number"),
-        Column("Sum of weights", "number"), Column("95\u202f% from", "number"), Column("to", "number"),
-    )  # fmt: skip
+        Column("Output"),
+        Column("Bands (nm, or numbers)"),
+        Column("Count", "number"),
+        Column("Sum of weights", "number"),
+        Column("95\u202f% from", "number"),
+        Column("to", "number"),
+    )
     note = (
-        "However their weight is shared out, it costs less than 0.1\u202f% of the target's variance: only the sums are "
+        "However their weight is shared out, it costs less than 0.1\u202f% of the target's "
+        "variance: only the sums are "
         f"known. Of each output at most {MOST_RUNS}."
     )
-    return Table("Neighbouring bands that cannot be told apart", columns, tuple(rows), note) if rows else None
+    return (
+        Table("Neighbouring bands that cannot be told apart", columns, tuple(rows), note)
+        if rows
+        else None
+    )
 
 
 def _needed(report: TrainReport) -> Table | None:
     found = None if report.trust is None else report.trust.needed
     if found is None:
         return None
-    rows = tuple((_span(w.from_nm, w.to_nm, w.bands), str(len(w.bands)), f"{100 * w.worth:.2f}") for w in found.windows)
-    columns = (Column("Bands (nm, or numbers)"), Column("Count", "number"), Column("Lost without it (%)", "number"))
+    rows = tuple(
+        (_span(w.from_nm, w.to_nm, w.bands), str(len(w.bands)), f"{100 * w.worth:.2f}")
+        for w in found.windows
+    )
+    columns = (
+        Column("Bands (nm, or numbers)"),
+        Column("Count", "number"),
+        Column("Lost without it (%)", "number"),
+    )
     return Table("Bands that would do", columns, rows, needed_sentence(report))
 
 
@@ -114,14 +164,18 @@ def needed_sentence(report: TrainReport) -> str:
         return ""
     count = sum(len(w.bands) for w in found.windows)
     return (
-        f"These {count} bands explain {share(found.explained)} of the targets' variance on held-out blocks, all "
-        f"bands {share(found.full)} (least squares with a ridge, mean over the outputs). The windows were found "
+        f"These {count} bands explain {share(found.explained)} of the targets' variance on "
+        "held-out blocks, all "
+        f"bands {share(found.full)} (least squares with a ridge, mean over the outputs). The "
+        "windows were found "
         "step by step; others may do as well."
     )
 
 
 def _same(point: CurvePoint, best: CurvePoint, *, besides: str) -> bool:
-    return all(getattr(point, n) == getattr(best, n) for n in ("ridge", "smooth", "sparse") if n != besides)
+    return all(
+        getattr(point, n) == getattr(best, n) for n in ("ridge", "smooth", "sparse") if n != besides
+    )
 
 
 def choice_curves(report: TrainReport) -> dict[str, list[tuple[float, float]]]:

@@ -1,4 +1,5 @@
-"""What the page shows: results turned into tables and captions. No HTML here; the template escapes."""
+"""What the page shows: results turned into tables and captions. No HTML here; the template
+escapes."""
 
 from __future__ import annotations
 
@@ -19,12 +20,22 @@ PART_TITLES = {
     "baselines": "baselines",
 }
 SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "PSNR (dB)"} | {
-    "accuracy": "Accuracy", "balanced": "Balanced accuracy", "kappa": "Kappa", "snr_db": "SNR (dB)",
-}  # fmt: skip
+    "accuracy": "Accuracy",
+    "balanced": "Balanced accuracy",
+    "kappa": "Kappa",
+    "snr_db": "SNR (dB)",
+}
 METHODS = {
-    "ols": "Least squares", "ridge": "Ridge", "nnls": "Non-negative", "simplex": "Simplex", "best_band": "Best band",
-    "mean": "Mean", "pca_k": "PCA", "lda": "LDA", "inverse_variance": "Inverse variance",
-}  # fmt: skip
+    "ols": "Least squares",
+    "ridge": "Ridge",
+    "nnls": "Non-negative",
+    "simplex": "Simplex",
+    "best_band": "Best band",
+    "mean": "Mean",
+    "pca_k": "PCA",
+    "lda": "LDA",
+    "inverse_variance": "Inverse variance",
+}
 """Baselines, as columns."""
 
 SCORE_NOTES = {
@@ -33,14 +44,16 @@ SCORE_NOTES = {
     "mae": "MAE: mean absolute error in the target's units, over a sample of pixels",
     "cc": "CC: correlation coefficient",
     "psnr": "PSNR: in dB, psnr peak = the target's maximum",
-    "accuracy": "Accuracy: part of the sampled pixels whose class is found; balanced: mean over the classes",
+    "accuracy": "Accuracy: part of the sampled pixels whose class is found; balanced: mean over "
+    "the classes",
     "snr_db": "SNR: variance of the output over that of its noise, in dB",
 }
 
 
 @dataclass(frozen=True)
 class Column:
-    """Head of a column; numbers are set flush right, ranges on one line, codes in a fixed-width font."""
+    """Head of a column; numbers are set flush right, ranges on one line, codes in a fixed-width
+    font."""
 
     title: str
     kind: str = "text"
@@ -67,7 +80,9 @@ def _columns(*titles: str, numeric: Iterable[str] = ()) -> tuple[Column, ...]:
 
 def place(row: WeightRow) -> str:
     """Where the band of a weight lies."""
-    return f"band {row.band}" if row.wavelength_nm is None else f"{wavelength(row.wavelength_nm)} nm"
+    return (
+        f"band {row.band}" if row.wavelength_nm is None else f"{wavelength(row.wavelength_nm)} nm"
+    )
 
 
 def wavelength(value: float | None) -> str:
@@ -79,15 +94,26 @@ def glance(report: TrainReport) -> Facts:
     """The numbers that a reader looks for first."""
     held = report.scores.holdout
     apart = "leaking" if report.scores.split == "random" else "held out"
-    r2 = [value for score in (held or report.scores.train).values() if (value := score.get("r2")) is not None]
-    spread = " to ".join(dict.fromkeys([score_cell("r2", min(r2)), score_cell("r2", max(r2))])) if r2 else ""
+    r2 = [
+        value
+        for score in (held or report.scores.train).values()
+        if (value := score.get("r2")) is not None
+    ]
+    spread = (
+        " to ".join(dict.fromkeys([score_cell("r2", min(r2)), score_cell("r2", max(r2))]))
+        if r2
+        else ""
+    )
     weighted = {row.band for row in report.weights if row.effective_weight != 0}
     total = report.pixels.used + report.pixels.invalid
     seconds = report.seconds.read + report.seconds.fit + report.seconds.write
     facts = (
         ("Outputs", number(len(report.outputs))),
         (f"R², {apart}" if held else "R², training", spread),
-        ("Bands with weight", f"{number(len(weighted))} of {number(len({row.band for row in report.weights}))}"),
+        (
+            "Bands with weight",
+            f"{number(len(weighted))} of {number(len({row.band for row in report.weights}))}",
+        ),
         ("Bands dropped", number(len(report.bands_dropped))),
         ("Pixels used", f"{number(report.pixels.used)} ({percent(report.pixels.used, total)})"),
         ("Time", f"{number(seconds, 3)} s"),
@@ -101,7 +127,10 @@ def weights_caption(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]) -
         return "This output has no weights."
     axis = "wavelength" if has_wavelengths(rows) else "band number"
     parts = [f"Effective weight (gain × weight) against {axis}."]
-    if any(row.effective_weight == 0 for row in rows) and len({(row.scene, row.source) for row in rows}) == 1:
+    if (
+        any(row.effective_weight == 0 for row in rows)
+        and len({(row.scene, row.source) for row in rows}) == 1
+    ):
         parts.append("Grey points are weights of exactly zero.")
     if any(row.ci_low is not None and row.ci_high is not None for row in rows):
         parts.append("The tint around it is the 95\u202f% interval.")
@@ -122,7 +151,9 @@ def weights_alt(output: OutputRow, rows: Sequence[WeightRow]) -> str:
         return f"Effective weights of output {output.name}: none."
     top = max(finite, key=lambda row: abs(row.effective_weight))
     where = f" at {wavelength(top.wavelength_nm)} nm" if top.wavelength_nm is not None else ""
-    largest = f"the largest is {number(top.effective_weight)}, of band {top.band} ({top.name}){where}"
+    largest = (
+        f"the largest is {number(top.effective_weight)}, of band {top.band} ({top.name}){where}"
+    )
     return f"Effective weights of output {output.name} over {len(rows)} bands; {largest}."
 
 
@@ -134,18 +165,27 @@ def output_facts(output: OutputRow, rows: Sequence[WeightRow]) -> Facts:
         ("Offset", number(output.offset)),
         ("Constraint", output.constraint),
         *((name, number(strength)) for name, strength in penalties if strength),
-        ("Active bands", f"{number(output.active_bands)} of {number(len({row.band for row in rows}))}"),
+        (
+            "Active bands",
+            f"{number(output.active_bands)} of {number(len({row.band for row in rows}))}",
+        ),
     )
 
 
 def weight_table(output: OutputRow, rows: Sequence[WeightRow]) -> Table:
     """The largest weights of one output."""
-    found = [row for row in rows if math.isfinite(row.effective_weight) and row.effective_weight != 0]
+    found = [
+        row for row in rows if math.isfinite(row.effective_weight) and row.effective_weight != 0
+    ]
     top = sorted(found, key=lambda row: (-abs(row.effective_weight), row.band))[:TOP_WEIGHTS]
     optional = {
-        "Scene": [row.scene or "all scenes" for row in top] if any(row.scene for row in rows) else [],
+        "Scene": [row.scene or "all scenes" for row in top]
+        if any(row.scene for row in rows)
+        else [],
         "Source": [row.source for row in top] if len({row.source for row in rows}) > 1 else [],
-        "Wavelength (nm)": [wavelength(row.wavelength_nm) for row in top] if _any(rows, "wavelength_nm") else [],
+        "Wavelength (nm)": [wavelength(row.wavelength_nm) for row in top]
+        if _any(rows, "wavelength_nm")
+        else [],
         "Weight": [number(row.weight) for row in top],
         "Effective weight": [number(row.effective_weight) for row in top],
         "95\u202f% from": [number(row.ci_low) for row in top] if _any(rows, "ci_low") else [],
@@ -154,8 +194,13 @@ def weight_table(output: OutputRow, rows: Sequence[WeightRow]) -> Table:
     cells = {"Band": [str(row.band) for row in top], "Name": [row.name for row in top]}
     cells |= {title: column for title, column in optional.items() if column}
     numeric = set(cells) - {"Name", "Scene", "Source"}
-    caption = f"Output {output.name}: the {len(top)} largest of {len(rows)} weights, by size of the effective weight"
-    return Table(caption, _columns(*cells, numeric=numeric), tuple(zip(*cells.values(), strict=True)))
+    caption = (
+        f"Output {output.name}: the {len(top)} largest of {len(rows)} weights, by size of the "
+        "effective weight"
+    )
+    return Table(
+        caption, _columns(*cells, numeric=numeric), tuple(zip(*cells.values(), strict=True))
+    )
 
 
 def _any(rows: Sequence[WeightRow], column: str) -> bool:
@@ -173,11 +218,18 @@ def score_tables(report: TrainReport) -> list[Table]:
 
 def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table:
     present = list(dict.fromkeys(name for score in scores.values() for name in score))
-    present = [name for name in present if any(score.get(name) is not None for score in scores.values())] or present
-    names = [n for n in SCORE_TITLES if n in present] + [n for n in present if n not in SCORE_TITLES]
+    present = [
+        name for name in present if any(score.get(name) is not None for score in scores.values())
+    ] or present
+    names = [n for n in SCORE_TITLES if n in present] + [
+        n for n in present if n not in SCORE_TITLES
+    ]
     titles = [SCORE_TITLES.get(name, name) for name in names]
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
-    rows = tuple((output, *(score_cell(name, score.get(name)) for name in names)) for output, score in scores.items())
+    rows = tuple(
+        (output, *(score_cell(name, score.get(name)) for name in names))
+        for output, score in scores.items()
+    )
     return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
 
 
@@ -186,7 +238,11 @@ def overall_table(report: TrainReport) -> Table | None:
     parts = report.scores.overall
     if not any(value is not None for score in parts.values() for value in score.values()):
         return None
-    columns = (Column("All outputs together"), Column("Spectral angle (°)", "number"), Column("ERGAS", "number"))
+    columns = (
+        Column("All outputs together"),
+        Column("Spectral angle (°)", "number"),
+        Column("ERGAS", "number"),
+    )
     rows = tuple(
         (PART_TITLES.get(part, part), number(score.get("sam")), number(score.get("ergas")))
         for part, score in reversed(parts.items())
@@ -202,7 +258,8 @@ def score_cell(name: str, value: float | None) -> str:
 
 
 def baseline_table(report: TrainReport) -> Table | None:
-    """The first score of every baseline beside that of the chosen weights, on held-out blocks; None without."""
+    """The first score of every baseline beside that of the chosen weights, on held-out blocks; None
+    without."""
     methods = {name: t.holdout for name, t in report.baselines.items() if t.holdout}
     held = report.scores.holdout
     if not methods or not held:
@@ -214,10 +271,16 @@ def baseline_table(report: TrainReport) -> Table | None:
         *(Column(METHODS.get(name, name), "number") for name in methods),
     )
     rows = tuple(
-        (output, score_cell(key, score[key]), *(score_cell(key, scores[output][key]) for scores in methods.values()))
+        (
+            output,
+            score_cell(key, score[key]),
+            *(score_cell(key, scores[output][key]) for scores in methods.values()),
+        )
         for output, score in held.items()
     )
-    return Table(f"{SCORE_TITLES.get(key, key)} on held-out blocks, beside baselines", columns, rows)
+    return Table(
+        f"{SCORE_TITLES.get(key, key)} on held-out blocks, beside baselines", columns, rows
+    )
 
 
 def score_note(report: TrainReport) -> str:
@@ -245,10 +308,14 @@ def loss_note(report: TrainReport) -> str:
     """What the loss is."""
     if any("r2" in score for score in report.scores.train.values()):
         return (
-            "Losses are summed over the outputs, in the units of the loss (mean squared errors: squared units of the "
-            "target). The relative gap is the largest (loss − optimum) / Var(target) of all outputs."
+            "Losses are summed over the outputs, in the units of the loss (mean squared errors: "
+            "squared units of the "
+            "target). The relative gap is the largest (loss − optimum) / Var(target) of all "
+            "outputs."
         )
-    return "The loss is the logarithm of a ratio of variances: the smaller the better, and below zero."
+    return (
+        "The loss is the logarithm of a ratio of variances: the smaller the better, and below zero."
+    )
 
 
 def _spread(ends: Sequence[float]) -> str:
@@ -270,9 +337,19 @@ def dropped_table(dropped: Sequence[DroppedBand]) -> Table:
     runs: list[list[DroppedBand]] = []
     for band in sorted(dropped, key=lambda d: d.band):
         last = runs[-1][-1] if runs else None
-        joins = last and (last.band + 1, last.source, last.reason) == (band.band, band.source, band.reason)
+        joins = last and (last.band + 1, last.source, last.reason) == (
+            band.band,
+            band.source,
+            band.reason,
+        )
         runs[-1].append(band) if joins else runs.append([band])
-    kinds = {"Bands": "range", "Source": "text", "Names": "text", "Wavelength (nm)": "range", "Count": "number"}
+    kinds = {
+        "Bands": "range",
+        "Source": "text",
+        "Names": "text",
+        "Wavelength (nm)": "range",
+        "Count": "number",
+    }
     columns = tuple(Column(title, kind) for title, kind in {**kinds, "Reason": "text"}.items())
     return Table("Bands that were not used", columns, tuple(_dropped_row(run) for run in runs))
 
@@ -281,7 +358,11 @@ def _dropped_row(run: Sequence[DroppedBand]) -> tuple[str, ...]:
     ends = (run[0], run[-1])
     bands, names, places = (
         " – ".join(dict.fromkeys(column))
-        for column in ([str(d.band) for d in ends], [d.name for d in ends], [wavelength(d.wavelength_nm) for d in ends])
+        for column in (
+            [str(d.band) for d in ends],
+            [d.name for d in ends],
+            [wavelength(d.wavelength_nm) for d in ends],
+        )
     )
     return bands, run[0].source, names, places, number(len(run)), run[0].reason
 
@@ -290,17 +371,28 @@ WORST_BLOCKS = 8
 
 
 def block_table(scenes: Sequence[BlockErrors]) -> Table:
-    """The blocks with the largest mean error over the outputs, and the output that is worst there."""
+    """The blocks with the largest mean error over the outputs, and the output that is worst
+    there."""
     found = []
     for scene in scenes:
         for block, errors in enumerate(zip(*scene.errors.values(), strict=True)):
             known = {name: e for name, e in zip(scene.errors, errors, strict=True) if e is not None}
             if known:
-                found.append((sum(known.values()) / len(known), scene, block, max(known, key=lambda n: known[n])))
+                found.append(
+                    (
+                        sum(known.values()) / len(known),
+                        scene,
+                        block,
+                        max(known, key=lambda n: known[n]),
+                    )
+                )
     worst = sorted(found, key=lambda row: -row[0])[:WORST_BLOCKS]
-    columns = _columns("Scene", "Rows", "Columns", "Error (%)", "Worst output", numeric=("Error (%)",))
+    columns = _columns(
+        "Scene", "Rows", "Columns", "Error (%)", "Worst output", numeric=("Error (%)",)
+    )
     rows = tuple(
-        (scene.scene, *_place(scene, block), number(100 * mean, 3), name) for mean, scene, block, name in worst
+        (scene.scene, *_place(scene, block), number(100 * mean, 3), name)
+        for mean, scene, block, name in worst
     )
     return Table("Blocks with the largest error, mean over the outputs", columns, rows)
 
@@ -314,9 +406,21 @@ def _place(scene: BlockErrors, block: int) -> tuple[str, str]:
 
 def input_table(report: TrainReport) -> Table:
     """The files that were read."""
-    kinds = {"File": "code", "Bands × rows × columns": "text", "CRS": "text", "Size": "number", "SHA-256": "code"}
+    kinds = {
+        "File": "code",
+        "Bands × rows × columns": "text",
+        "CRS": "text",
+        "Size": "number",
+        "SHA-256": "code",
+    }
     rows = tuple(
-        (item.path, " × ".join(str(n) for n in item.shape), item.crs or MISSING, file_size(item.size), item.sha256)
+        (
+            item.path,
+            " × ".join(str(n) for n in item.shape),
+            item.crs or MISSING,
+            file_size(item.size),
+            item.sha256,
+        )
         for item in report.inputs
     )
     return Table("Inputs", tuple(Column(title, kind) for title, kind in kinds.items()), rows)
@@ -331,5 +435,8 @@ def run_facts(report: TrainReport) -> Facts:
         ("Seed", str(report.seed)),
         ("Seconds", ", ".join(f"{name} {number(value, 3)}" for name, value in phases)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
-        ("Kernels", ", ".join(" ".join((k.library, k.version, k.kernel)).strip() for k in report.kernels)),
+        (
+            "Kernels",
+            ", ".join(" ".join((k.library, k.version, k.kernel)).strip() for k in report.kernels),
+        ),
     )

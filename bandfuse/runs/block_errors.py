@@ -25,12 +25,7 @@ TAILS = (0.1, 99.9)
 
 
 def held_pairs(
-    survey: Survey,
-    names: Names,
-    trust: Assessment,
-    *,
-    folds: int,
-    per_scene: bool,
+    survey: Survey, names: Names, trust: Assessment, *, folds: int, per_scene: bool
 ) -> dict[Place, Pairs]:
     """Outputs beside targets of each block, by weights that were learned without it. Empty
     without folds or targets. ``folds`` and ``per_scene``: how the blocks were held out."""
@@ -52,9 +47,7 @@ def held_pairs(
 
 
 def block_errors(
-    survey: Survey,
-    keys: Sequence[str],
-    held: Mapping[Place, Pairs],
+    survey: Survey, keys: Sequence[str], held: Mapping[Place, Pairs]
 ) -> list[BlockErrors]:
     """By scene: the mean squared error of every output in every block, as a share of the variance
     of its target over all pixels. None in blocks without pixels; empty for random parts."""
@@ -91,10 +84,7 @@ def _or_none(values: Floats) -> list[float | None]:
 
 
 def densities(
-    survey: Survey,
-    names: Names,
-    model: Model,
-    held: Mapping[Place, Pairs],
+    survey: Survey, names: Names, model: Model, held: Mapping[Place, Pairs]
 ) -> tuple[list[Density], str]:
     """How many pixels of the sample have which target and which fused value, by output; and which
     pixels these are: those that were held out, if there are any."""

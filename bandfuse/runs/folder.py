@@ -79,5 +79,7 @@ def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Pat
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
         fusion, encoding = trained.model.fusion(scene.names), Encoding()
         item = stac.beside(path, scene.grid, fusion.outputs, encoding) if config.stac else None
-        valid[path], _ = fuse_to(path, scene, fusion, encoding, trained.effort, progress, beside=item)
+        valid[path], _ = fuse_to(
+            path, scene, fusion, encoding, trained.effort, progress, beside=item
+        )
     return valid

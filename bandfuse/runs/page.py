@@ -36,11 +36,7 @@ RED_GREEN_BLUE_NM = (650.0, 550.0, 470.0)
 
 
 def write_texts(
-    folder: Path,
-    report: TrainReport,
-    shown: Page | None,
-    *,
-    figures: bool = False,
+    folder: Path, report: TrainReport, shown: Page | None, *, figures: bool = False
 ) -> None:
     """Write report.json, weights.csv and, if there is a page, report.html and its data."""
     (folder / "weights.csv").write_text(write_csv(report.weights), encoding="utf-8", newline="")
@@ -121,10 +117,7 @@ def _equation(activation: str) -> str:
 
 
 def _quicklooks(
-    scenes: Sequence[Scene],
-    design: Design,
-    fusion: Fusion,
-    fused: Path | None,
+    scenes: Sequence[Scene], design: Design, fusion: Fusion, fused: Path | None
 ) -> list[Quicklook]:
     """Pictures of the first scene, its fused bands, its target, and how these two differ."""
     from bandfuse.report.html import Quicklook

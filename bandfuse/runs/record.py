@@ -47,7 +47,9 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
     """All that a training says of itself; ``checksums``: SHA-256 of the inputs by path."""
     config, survey, model = trained.config, trained.survey, trained.model
     design, trust = survey.design, trained.trust
-    train = trust.train or score_pairs(pairs_of(survey, trained.scene_names, model), peak_of(survey))
+    train = trust.train or score_pairs(
+        pairs_of(survey, trained.scene_names, model), peak_of(survey)
+    )
     together = config.goals[0].scored
     names = [together] if together else list(design.names)
     table = partial(_table, names, sampled=len(survey.pixels), split=config.split)
@@ -103,11 +105,7 @@ def _outputs(fusion: Fusion, constraint: str, plan: RegularisationPlan | None) -
     ]
 
 
-def weight_rows(
-    model: Model,
-    design: Design,
-    intervals: Mapping[str, Interval],
-) -> list[WeightRow]:
+def weight_rows(model: Model, design: Design, intervals: Mapping[str, Interval]) -> list[WeightRow]:
     """One row per output and band of its group, and per scene where scenes have weights of their
     own. ``intervals``: by scene, those of the common weights under the empty key."""
     layout = design.layout
@@ -147,11 +145,7 @@ def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
 
 
 def _table(
-    names: Sequence[str],
-    parts: Mapping[str, Scored | None],
-    *,
-    sampled: int,
-    split: str,
+    names: Sequence[str], parts: Mapping[str, Scored | None], *, sampled: int, split: str
 ) -> ScoreTable:
     """The scores of what has these names, by part of the pixels."""
     known = {part: judged for part, judged in parts.items() if judged is not None}

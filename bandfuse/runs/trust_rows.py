@@ -89,7 +89,9 @@ def trust_of(trained: Trained) -> Trust | None:
     return Trust(method=method, outputs=outputs, needed=_needed(trust.needed, used))
 
 
-def _output(name: str, weights: _Weights, used: _Used, plan: RegularisationPlan | None) -> OutputTrust:
+def _output(
+    name: str, weights: _Weights, used: _Used, plan: RegularisationPlan | None
+) -> OutputTrust:
     here = np.ix_(weights.group, weights.group)
     curve = [] if plan is None else plan.choices[weights.k].curve
     row = OutputTrust(

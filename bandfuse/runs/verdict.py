@@ -35,7 +35,9 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
     """Sentences, the most important first."""
     held, goal = report.scores.holdout, trained.config.goals[0]
     scores = held or report.scores.train
-    known = {name: value for name, s in scores.items() if (value := s[goal.measure.key]) is not None}
+    known = {
+        name: value for name, s in scores.items() if (value := s[goal.measure.key]) is not None
+    }
     if not known:
         return ["No score could be computed: there is nothing that varies."]
     leak = [LEAK] if held and report.scores.split == "random" else []
@@ -64,7 +66,8 @@ def _first(goal: Goal, known: dict[str, float], split: str) -> str:
     if not goal.sentence:
         return explained(f"{where.strip().capitalize()}, the" if where else "The", known)
     worst, best = (
-        share(value) if goal.measure.share else f"{value:.1f}" for value in (min(known.values()), max(known.values()))
+        share(value) if goal.measure.share else f"{value:.1f}"
+        for value in (min(known.values()), max(known.values()))
     )
     return goal.sentence.format(worst=worst, best=best, where=where)
 

@@ -20,8 +20,8 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import SHUFFLED, Window, tile
 
 SIDE, LEAST, FINE = 256, 64, 1024
-"""Rows and columns that are looked at: so many, and fewer of a grid of which they are more than ``FINE`` pixels of the
-finest file."""
+"""Rows and columns that are looked at: so many, and fewer of a grid of which they are more than
+``FINE`` pixels of the finest file."""
 
 BANDS = 16
 """Bands of the scene and of the target that are looked at: so many, evenly spread."""
@@ -45,25 +45,39 @@ def open_aligned(
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
 ) -> Scene:
-    """Open a scene to learn from or to score. The shift of its target is estimated (on one grid only where a first
-    look suspects one); the target is moved by what is asked for: ``auto`` by the estimate, if certain and not small.
+    """Open a scene to learn from or to score. The shift of its target is estimated (on one grid
+    only where a first look suspects one); the target is moved by what is asked for: ``auto`` by the
+    estimate, if certain and not small.
 
     Raises
     ------
     InputError, MismatchError, ConfigError
     """
     opened = partial(
-        open_scene, place, label_field=label_field, unlabelled=unlabelled, wavelengths=wavelengths, nodata=nodata,
-        training=True, blur=config.blur, describe=cache(describe),
-    )  # fmt: skip
+        open_scene,
+        place,
+        label_field=label_field,
+        unlabelled=unlabelled,
+        wavelengths=wavelengths,
+        nodata=nodata,
+        training=True,
+        blur=config.blur,
+        describe=cache(describe),
+    )
     scene = opened()
     if config.shift == "auto" and scene.target is None:
-        raise ConfigError("--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY")
+        raise ConfigError(
+            "--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY"
+        )
     if config.shift is None and scene.target is None:
         return scene
     if config.shift is None and scene.common is None:
         found = suspected_shift(scene)
-        return scene if found is None or not found.certain or found.small else replace(scene, shift=found)
+        return (
+            scene
+            if found is None or not found.certain or found.small
+            else replace(scene, shift=found)
+        )
     shift = None if scene.target is None else estimate_shift(scene)
     by = (0.0, 0.0) if config.shift is None else config.shift
     if by == "auto":
@@ -75,7 +89,8 @@ def open_aligned(
 
 
 def suspected_shift(scene: Scene) -> Shift | None:
-    """The shift of a target on the grid of its scene, if a quick look at few bands of a small window suspects one."""
+    """The shift of a target on the grid of its scene, if a quick look at few bands of a small
+    window suspects one."""
     cube, target = _look(scene, SMALL_SIDE, FEW_BANDS)
     if not len(cube) or not len(target) or not suspicious(cube, target):
         return None
@@ -83,7 +98,8 @@ def suspected_shift(scene: Scene) -> Shift | None:
 
 
 def estimate_shift(scene: Scene) -> Shift | None:
-    """How the target of a scene is to be moved to lie on it, in pixels of the grid on which they meet.
+    """How the target of a scene is to be moved to lie on it, in pixels of the grid on which they
+    meet.
 
     One window of at most 256 × 256 pixels is looked at.
 
@@ -96,8 +112,9 @@ def estimate_shift(scene: Scene) -> Shift | None:
 
 
 def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
-    """(n, H, W) and (T, H, W) of a scene and its target, at most so many bands of both, NaN where missing: the first
-    window with a quarter of its pixels valid, from the middle of the scene on. Empty where nothing is valid."""
+    """(n, H, W) and (T, H, W) of a scene and its target, at most so many bands of both, NaN where
+    missing: the first window with a quarter of its pixels valid, from the middle of the scene on.
+    Empty where nothing is valid."""
     assert scene.target is not None
     good = np.flatnonzero(scene.bands.good)
     positions = [int(good[i]) for i in _some(len(good), most)]
@@ -152,7 +169,9 @@ def alignment_rows(scenes: Sequence[Scene]) -> list[AlignmentRow]:
 
 
 def _row(scene: Scene) -> AlignmentRow:
-    grid, part = (scene.grid, None) if scene.common is None else (scene.common.whole, scene.common.part)
+    grid, part = (
+        (scene.grid, None) if scene.common is None else (scene.common.whole, scene.common.part)
+    )
     found = scene.shift
     return AlignmentRow(
         scene=scene.key,
@@ -163,7 +182,9 @@ def _row(scene: Scene) -> AlignmentRow:
         cols=scene.shape[1],
         files=[
             AlignedFile(
-                path=r.path, pixels=pixels, how="majority" if scene.labels and r is scene.labels.file else "mean"
+                path=r.path,
+                pixels=pixels,
+                how="majority" if scene.labels and r is scene.labels.file else "mean",
             )
             for r, pixels in _brought(scene)
         ],
@@ -175,7 +196,8 @@ def _row(scene: Scene) -> AlignmentRow:
 
 
 def _brought(scene: Scene) -> list[tuple[Raster, float]]:
-    """The rasters that are not on the scene's grid, with their pixels along the side of one of its."""
+    """The rasters that are not on the scene's grid, with their pixels along the side of one of
+    its."""
     if scene.common is None:
         return []
     labels = [] if scene.labels is None or scene.labels.shapes is not None else [scene.labels.file]
@@ -201,20 +223,27 @@ def _shift_row(shift: Shift, grid: Raster) -> ShiftRow:
 def alignment_messages(scenes: Sequence[Scene]) -> list[str]:
     """What a user should know of how files were brought together."""
     return [
-        text for scene in scenes for text in (*_crs_messages(scene), *_grid_messages(scene), *_shift_messages(scene))
+        text
+        for scene in scenes
+        for text in (*_crs_messages(scene), *_grid_messages(scene), *_shift_messages(scene))
     ]
 
 
 def _crs_messages(scene: Scene) -> list[str]:
     """Files without a CRS beside others that have one are taken to lie in it."""
-    answers = [scene.target, None if scene.labels is None or scene.labels.shapes is not None else scene.labels.file]
+    answers = [
+        scene.target,
+        None if scene.labels is None or scene.labels.shapes is not None else scene.labels.file,
+    ]
     files = [*scene.rasters, *(raster for raster in answers if raster is not None)]
     known = next((r for r in files if r.crs is not None), None)
     lost = [r for r in files if r.crs is None]
     if known is None or not lost:
         return []
     names = shorten(Path(r.path).name for r in lost)
-    return [f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"]
+    return [
+        f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"
+    ]
 
 
 def _pixels(count: float) -> str:
@@ -227,9 +256,12 @@ def _grid_messages(scene: Scene) -> list[str]:
     brought = _brought(scene)
     if not brought:
         return []
-    what = shorten(f"{Path(raster.path).name} ({_pixels(pixels)} a side)" for raster, pixels in brought)
+    what = shorten(
+        f"{Path(raster.path).name} ({_pixels(pixels)} a side)" for raster, pixels in brought
+    )
     return [
-        f"{scene.key}: brought to the grid of {Path(scene.grid.path).name}, {scene.shape[0]} × {scene.shape[1]} pixels "
+        f"{scene.key}: brought to the grid of {Path(scene.grid.path).name}, {scene.shape[0]} × "
+        f"{scene.shape[1]} pixels "
         f"of it: {what}"
     ]
 
@@ -237,7 +269,10 @@ def _grid_messages(scene: Scene) -> list[str]:
 def _shift_messages(scene: Scene) -> list[str]:
     """How the target lies, and what was made of it."""
     if scene.labels is not None and any(scene.moved):
-        return [f"{Path(scene.labels.file.path).name}: it was moved by {scene.moved[0]:g},{scene.moved[1]:g}"]
+        return [
+            f"{Path(scene.labels.file.path).name}: it was moved by "
+            f"{scene.moved[0]:g},{scene.moved[1]:g}"
+        ]
     if scene.target is None or (scene.common is None and scene.shift is None):
         return []
     shift, name = scene.shift, Path(scene.target.path).name
@@ -245,11 +280,19 @@ def _shift_messages(scene: Scene) -> list[str]:
         return [f"{name}: whether it is shifted against {scene.key} cannot be told"]
     row = _shift_row(shift, scene.grid)
     found = (
-        f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of the CRS; "
+        f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of "
+        "the CRS; "
         f"± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} before, "
         f"{row.correlation:.3f} after"
     )
     if shift.small and not any(scene.moved):
-        return [f"{name} lies on {scene.key}: {row.dx:+.2f} columns and {row.dy:+.2f} rows (± {row.error:.2f} pixels)"]
-    done = f"it was moved by {scene.moved[0]:g},{scene.moved[1]:g}" if any(scene.moved) else "--shift auto moves it"
+        return [
+            f"{name} lies on {scene.key}: {row.dx:+.2f} columns and {row.dy:+.2f} rows (± "
+            f"{row.error:.2f} pixels)"
+        ]
+    done = (
+        f"it was moved by {scene.moved[0]:g},{scene.moved[1]:g}"
+        if any(scene.moved)
+        else "--shift auto moves it"
+    )
     return [f"{name}: {found}; {done}"]

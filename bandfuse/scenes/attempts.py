@@ -1,4 +1,5 @@
-"""Attempts: the same step for every scene. What fails ends the work at once, or is collected from all of them."""
+"""Attempts: the same step for every scene. What fails ends the work at once, or is collected from
+all of them."""
 
 from __future__ import annotations
 
@@ -16,14 +17,15 @@ REFERENCES = 10
 """At most so many scenes are tried for one that half of the others fit."""
 
 
-def each(keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T], *, skip: bool) -> list[T]:
+def each(
+    keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T], *, skip: bool
+) -> list[T]:
     """``work`` of every scene, in order.
 
     Raises
     ------
-    BandfuseError : of the first that fails. ScenesError : with ``skip``; of all that fail, twice where input or output
-    failed on the way.
-    """
+    BandfuseError : of the first that fails. ScenesError : with ``skip``; of all that fail, twice
+        where input or output failed on the way."""
     if not skip:
         return [work(scene) for scene in scenes]
     done, reasons = attempt(keys, scenes, work)
@@ -32,7 +34,9 @@ def each(keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T], *, sk
     return done
 
 
-def attempt(keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T]) -> tuple[list[T], dict[str, str]]:
+def attempt(
+    keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T]
+) -> tuple[list[T], dict[str, str]]:
     """``work`` of the scenes for which it succeeds, and by key why it fails for the others."""
     done: list[T] = []
     reasons: dict[str, str] = {}
@@ -55,8 +59,8 @@ def _tried(work: Callable[[S], T], scene: S) -> T:
 
 
 def misfits(scenes: Sequence[Scene], check: Callable[[Scene, Scene], None]) -> dict[str, str]:
-    """Scenes that do not fit the others, with the reason: those that fail ``check`` beside the first scene that at
-    least half of them fit.
+    """Scenes that do not fit the others, with the reason: those that fail ``check`` beside the
+    first scene that at least half of them fit.
 
     Raises
     ------

@@ -1,10 +1,10 @@
 """Displacement: by how much an image is shifted against a cube of the same place. numpy and scipy.
 
-The bands of the two differ, so each of a few images of the target is compared with what the bands of the cube predict
-of it by least squares. Both are smoothed first, so that what lies between their pixels is known; then the shift is
-sought over whole pixels by their correlation (over the valid pixels of both, as Padfield has it, IEEE Transactions on
-Image Processing 21(5), 2012), and refined by Gauss–Newton steps on the squared error (Lucas and Kanade, IJCAI 1981).
-"""
+The bands of the two differ, so each of a few images of the target is compared with what the bands
+of the cube predict of it by least squares. Both are smoothed first, so that what lies between their
+pixels is known; then the shift is sought over whole pixels by their correlation (over the valid
+pixels of both, as Padfield has it, IEEE Transactions on Image Processing 21(5), 2012), and refined
+by Gauss–Newton steps on the squared error (Lucas and Kanade, IJCAI 1981)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ STEPS, CLOSE = 12, 1e-3
 """Gauss–Newton steps, and the length in pixels at which they end."""
 
 CERTAIN, ALIKE = 0.25, 0.3
-"""A shift is believed if its standard error, in pixels, is less, and the correlation more than this."""
+"""A shift is believed if its standard error, in pixels, is less, and the correlation more than
+this."""
 
 SMALL = 0.1
 """Shifts of less than so many pixels, or of less than two standard errors, are left alone."""
@@ -49,9 +50,9 @@ SMALL = 0.1
 class Shift:
     """What brings a target onto its scene: ``columns`` and ``rows`` to move it by, in pixels.
 
-    ``error``: standard error of both, in pixels, from leaving out a quarter of the image in turn. ``correlation`` of
-    the target with what the cube predicts of it once moved, ``before`` where it lies; each with its own prediction.
-    """
+    ``error``: standard error of both, in pixels, from leaving out a quarter of the image in turn.
+    ``correlation`` of the target with what the cube predicts of it once moved, ``before`` where it
+    lies; each with its own prediction."""
 
     columns: float
     rows: float
@@ -78,12 +79,19 @@ SUSPICIOUS = 0.05
 
 
 def suspicious(cube: Floats, target: Floats) -> bool:
-    """Whether a (T, H, W) target seems to lie beside a (n, H, W) cube, NaN where missing: whether the first
-    Gauss–Newton step from where it lies is long. Takes a small part of the time of :func:`displacement`."""
-    valid, there = np.logical_and.reduce(np.isfinite(cube)), np.logical_and.reduce(np.isfinite(target))
+    """Whether a (T, H, W) target seems to lie beside a (n, H, W) cube, NaN where missing: whether
+    the first Gauss–Newton step from where it lies is long. Takes a small part of the time of
+    :func:`displacement`."""
+    valid, there = (
+        np.logical_and.reduce(np.isfinite(cube)),
+        np.logical_and.reduce(np.isfinite(target)),
+    )
     if (valid & there).sum() < FEWEST or min(valid.shape) < LEAST_SIDE:
         return False
-    bands, answers = _standard(_smooth(cube, valid), valid), _standard(_smooth(target, there), there)
+    bands, answers = (
+        _standard(_smooth(cube, valid), valid),
+        _standard(_smooth(target, there), there),
+    )
     if not len(bands) or not len(answers):
         return False
     images, both = _components(answers, there), valid & there
@@ -93,8 +101,8 @@ def suspicious(cube: Floats, target: Floats) -> bool:
 def displacement(cube: Floats, target: Floats) -> Shift | None:
     """How a (T, H, W) target is to be moved to lie on a (n, H, W) cube; NaN where missing.
 
-    None where too little is valid, nothing varies, or no shift within reach is better than those around it.
-    """
+    None where too little is valid, nothing varies, or no shift within reach is better than those
+    around it."""
     pair = _Pair.of(cube, target)
     if pair is None:
         return None
@@ -109,7 +117,13 @@ def displacement(cube: Floats, target: Floats) -> Shift | None:
     known = np.array([p for p in parts if p is not None])
     spread = np.var(known, axis=0).sum() if len(known) == PARTS else np.inf
     error = float(np.sqrt((PARTS - 1) * spread / 2))
-    return Shift(float(found[1]), float(found[0]), error, pair.correlation(found), pair.correlation(np.zeros(2)))
+    return Shift(
+        float(found[1]),
+        float(found[0]),
+        error,
+        pair.correlation(found),
+        pair.correlation(np.zeros(2)),
+    )
 
 
 def _quarters(shape: tuple[int, int]) -> list[Flags]:
@@ -121,8 +135,8 @@ def _quarters(shape: tuple[int, int]) -> list[Flags]:
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """A smoothed cube (n, H, W) and images of a target (k, H, W), zero where missing; where both are valid; and spline
-    coefficients of the cube."""
+    """A smoothed cube (n, H, W) and images of a target (k, H, W), zero where missing; where both
+    are valid; and spline coefficients of the cube."""
 
     cube: Floats
     images: Floats
@@ -135,14 +149,22 @@ class _Pair:
         """Smoothed and standardised; None where too little is valid or nothing varies."""
         from scipy.ndimage import spline_filter
 
-        valid, there = np.logical_and.reduce(np.isfinite(cube)), np.logical_and.reduce(np.isfinite(target))
+        valid, there = (
+            np.logical_and.reduce(np.isfinite(cube)),
+            np.logical_and.reduce(np.isfinite(target)),
+        )
         if (valid & there).sum() < FEWEST:
             return None
-        bands, answers = _standard(_smooth(cube, valid), valid), _standard(_smooth(target, there), there)
+        bands, answers = (
+            _standard(_smooth(cube, valid), valid),
+            _standard(_smooth(target, there), there),
+        )
         if not len(bands) or not len(answers):
             return None
         answers = _components(answers, there)
-        return cls(bands, answers, valid, there, np.stack([spline_filter(b, order=3) for b in bands]))
+        return cls(
+            bands, answers, valid, there, np.stack([spline_filter(b, order=3) for b in bands])
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -155,13 +177,17 @@ class _Pair:
         from scipy.ndimage import shift
 
         whole = np.rint(at)
-        moved = np.stack([shift(s, -at, order=3, prefilter=False, mode="nearest") for s in self.splines])
-        near = [shift(self.valid.astype(np.float64), -w, order=1, mode="constant") for w in (at, whole)]
+        moved = np.stack(
+            [shift(s, -at, order=3, prefilter=False, mode="nearest") for s in self.splines]
+        )
+        near = [
+            shift(self.valid.astype(np.float64), -w, order=1, mode="constant") for w in (at, whole)
+        ]
         return moved, np.minimum(*near) > 0.999
 
     def predicted(self, at: Floats, there: Flags) -> tuple[Floats, Flags] | None:
-        """(k, H, W) what the moved cube predicts of the images by least squares over some pixels, up to a constant of
-        each that nobody asks for; and where."""
+        """(k, H, W) what the moved cube predicts of the images by least squares over some pixels,
+        up to a constant of each that nobody asks for; and where."""
         moved, valid = self.seen(at)
         both = valid & there
         if both.sum() < FEWEST:
@@ -179,8 +205,8 @@ class _Pair:
         return float((t * p).sum() / np.sqrt(max((t * t).sum() * (p * p).sum(), 1e-300)))
 
     def nearest(self, reach: int) -> Floats | None:
-        """The whole shift (rows, columns) of the best correlation, predicted anew where the first one led; None at the
-        end of the reach."""
+        """The whole shift (rows, columns) of the best correlation, predicted anew where the first
+        one led; None at the end of the reach."""
         at = np.zeros(2)
         for _ in range(3):
             found = self.predicted(at, self.there)
@@ -198,8 +224,8 @@ class _Pair:
         return at
 
     def refined(self, start: Floats, there: Flags) -> Floats | None:
-        """The shift (rows, columns) of least squared error near a first guess, over some pixels; None if there is
-        none within a pixel and a half."""
+        """The shift (rows, columns) of least squared error near a first guess, over some pixels;
+        None if there is none within a pixel and a half."""
         at = start.copy()
         for _ in range(STEPS):
             found = self.predicted(at, there)
@@ -239,7 +265,8 @@ def _smooth(image: Floats, valid: Flags) -> Floats:
 
 
 def _standard(image: Floats, valid: Flags) -> Floats:
-    """The bands that vary, with mean zero and variance one over the valid pixels; zero elsewhere."""
+    """The bands that vary, with mean zero and variance one over the valid pixels; zero
+    elsewhere."""
     x = image[:, valid]
     mean, deviation = x.mean(axis=1), x.std(axis=1)
     alive = deviation > 1e-12 * np.maximum(np.abs(mean), 1e-300)
@@ -256,8 +283,9 @@ def _components(image: Floats, valid: Flags) -> Floats:
 
 
 def _correlations(t: Floats, p: Floats, t_valid: Flags, p_valid: Flags, reach: int) -> Floats:
-    """(2 reach + 1, 2 reach + 1) correlations of images (k, H, W) with predictions that are moved by whole pixels, from
-    −reach on: over the pixels that are valid in both, each times the variance of its image, and added."""
+    """(2 reach + 1, 2 reach + 1) correlations of images (k, H, W) with predictions that are moved
+    by whole pixels, from −reach on: over the pixels that are valid in both, each times the variance
+    of its image, and added."""
     from scipy.fft import irfft2, next_fast_len, rfft2
 
     size = [next_fast_len(side + reach, real=True) for side in t_valid.shape]
@@ -288,7 +316,8 @@ def _correlations(t: Floats, p: Floats, t_valid: Flags, p_valid: Flags, reach: i
 
 
 def _step(images: Floats, y: Floats, both: Flags) -> Floats:
-    """The Gauss–Newton step (rows, columns) of all images together, at most half a pixel each way."""
+    """The Gauss–Newton step (rows, columns) of all images together, at most half a pixel each
+    way."""
     gram, right = np.zeros((2, 2)), np.zeros(2)
     inner = both & _eroded(both)
     for image, prediction in zip(images, y, strict=True):
@@ -300,7 +329,9 @@ def _step(images: Floats, y: Floats, both: Flags) -> Floats:
         noise = max(float(error @ error), 1e-300)
         gram = gram + slopes @ slopes.T / noise
         right = right + slopes @ error / noise
-    step: Floats = np.clip(np.linalg.lstsq(gram, right, rcond=None)[0], -0.5, 0.5).astype(np.float64)
+    step: Floats = np.clip(np.linalg.lstsq(gram, right, rcond=None)[0], -0.5, 0.5).astype(
+        np.float64
+    )
     return step
 
 

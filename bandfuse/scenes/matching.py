@@ -16,9 +16,9 @@ from bandfuse.spectral.resampling import tolerance
 def check_inputs(scene: Scene, expected: Bands) -> None:
     """A scene must have the bands that weights were learned for.
 
-    Band counts per source must agree; where both have wavelengths, these may differ by half a FWHM at most (by half
-    the spacing of the bands where no FWHM is known). Where wavelengths are unknown, no band may have the name of
-    another one.
+    Band counts per source must agree; where both have wavelengths, these may differ by half a FWHM
+    at most (by half the spacing of the bands where no FWHM is known). Where wavelengths are
+    unknown, no band may have the name of another one.
 
     Raises
     ------
@@ -28,9 +28,10 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
     if bands.sources != expected.sources and len(bands.sources) != len(expected.sources):
         raise MismatchError(
             f"scene {scene.key!r} has other sources than the weights",
-            got=shorten(bands.sources), expected=shorten(expected.sources),
+            got=shorten(bands.sources),
+            expected=shorten(expected.sources),
             remedy="Give each with --source NAME=PATH.",
-        )  # fmt: skip
+        )
     if len(bands) != len(expected):
         raise MismatchError(
             f"scene {scene.key!r} has another number of bands than the weights",
@@ -40,8 +41,9 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
     if bands.sources != expected.sources:
         raise MismatchError(
             f"scene {scene.key!r} has sources of other names than the weights",
-            got=shorten(bands.sources), expected=shorten(expected.sources),
-        )  # fmt: skip
+            got=shorten(bands.sources),
+            expected=shorten(expected.sources),
+        )
     if bands.source != expected.source:
         got, want = Counter(bands.source), Counter(expected.source)
         raise MismatchError(

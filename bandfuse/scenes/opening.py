@@ -1,4 +1,5 @@
-"""Opening: the scenes of a training, all with the same bands; without the broken ones where they may be left out."""
+"""Opening: the scenes of a training, all with the same bands; without the broken ones where they
+may be left out."""
 
 from __future__ import annotations
 
@@ -33,9 +34,15 @@ class Opened:
         ------
         InputError : none would be left.
         """
-        kept, left_out = [s for s in self.scenes if s.key not in reasons], {**self.left_out, **reasons}
+        kept, left_out = (
+            [s for s in self.scenes if s.key not in reasons],
+            {**self.left_out, **reasons},
+        )
         if not kept:
-            raise InputError("no scene can be used", got=shorten(f"{key}: {why}" for key, why in left_out.items()))
+            raise InputError(
+                "no scene can be used",
+                got=shorten(f"{key}: {why}" for key, why in left_out.items()),
+            )
         return Opened(kept, left_out)
 
 
@@ -44,14 +51,18 @@ def open_scenes(config: TrainConfig) -> Opened:
 
     Raises
     ------
-    UsageError : of the first scene that cannot be opened or does not fit the first one; where scenes may be left out,
-    if none can be opened, or no one fits half of the others.
-    """
+    UsageError : of the first scene that cannot be opened or does not fit the first one; where
+        scenes may be left out, if none can be opened, or no one fits half of the others."""
     here = limited(
-        places(config.scenes, config.source, config.target, config.labels), config.mask, config.bounds, config.window
+        places(config.scenes, config.source, config.target, config.labels),
+        config.mask,
+        config.bounds,
+        config.window,
     )
     if config.skip_broken:
-        scenes, reasons = attempt([p.key for p in here], here, lambda place: _with_bands(_opened(place, config)))
+        scenes, reasons = attempt(
+            [p.key for p in here], here, lambda place: _with_bands(_opened(place, config))
+        )
         found = Opened(scenes).without(reasons)
         return found.without(misfits(found.scenes, _require_alike))
     scenes = [_opened(place, config) for place in here]
@@ -62,16 +73,23 @@ def open_scenes(config: TrainConfig) -> Opened:
 
 def _opened(place: Place, config: TrainConfig) -> Scene:
     scene = open_aligned(
-        place, config, label_field=config.label_field, unlabelled=config.unlabelled, wavelengths=config.wavelengths,
+        place,
+        config,
+        label_field=config.label_field,
+        unlabelled=config.unlabelled,
+        wavelengths=config.wavelengths,
         nodata=config.nodata,
-    )  # fmt: skip
+    )
     return in_units(_one_detector(scene, config.overlap), config)
 
 
 def _with_bands(scene: Scene) -> Scene:
     """A scene that does not flag all of its bands bad, which all scenes would lose."""
     if not scene.bands.good.any():
-        raise InputError(f"no band of scene {scene.key!r} is good", got=shorten(dict.fromkeys(scene.bands.reason)))
+        raise InputError(
+            f"no band of scene {scene.key!r} is good",
+            got=shorten(dict.fromkeys(scene.bands.reason)),
+        )
     return scene
 
 
@@ -80,7 +98,9 @@ def _one_detector(scene: Scene, rule: str) -> Scene:
     bands = without_overlaps(scene.bands, rule)
     ends = np.cumsum([len(r.bands) for r in scene.rasters])
     parts = [range(end - len(r.bands), end) for r, end in zip(scene.rasters, ends, strict=True)]
-    rasters = tuple(replace(r, bands=bands.take(part)) for r, part in zip(scene.rasters, parts, strict=True))
+    rasters = tuple(
+        replace(r, bands=bands.take(part)) for r, part in zip(scene.rasters, parts, strict=True)
+    )
     return replace(scene, rasters=rasters)
 
 
@@ -96,9 +116,12 @@ def _require_alike(scene: Scene, first: Scene) -> None:
     if counts[0] != counts[1]:
         raise ConfigError(
             f"target of scene {scene.key!r} differs from the others",
-            got=f"{counts[0]} bands", expected=f"{counts[1]} bands",
-        )  # fmt: skip
+            got=f"{counts[0]} bands",
+            expected=f"{counts[1]} bands",
+        )
     if scene.target is not None and first.target is not None:
         one, other = target_names(scene.target), target_names(first.target)
         if one is not None and other is not None:
-            require_order(f"target of scene {scene.key!r}", one, other, weights="the targets of the others")
+            require_order(
+                f"target of scene {scene.key!r}", one, other, weights="the targets of the others"
+            )

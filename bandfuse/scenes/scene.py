@@ -46,7 +46,8 @@ TARGET = "target"
 
 @dataclass(frozen=True, eq=False)
 class Common:
-    """The grid on which rasters of different grids meet: ``part`` of that of ``whole``, told by ``grid``."""
+    """The grid on which rasters of different grids meet: ``part`` of that of ``whole``, told by
+    ``grid``."""
 
     whole: Raster
     part: Window
@@ -62,10 +63,10 @@ class Common:
 class Scene:
     """One image place, described: rasters whose bands are concatenated in order.
 
-    ``where``: which pixels count; None for all. ``common``: the grid on which all that is read meets; None where every
-    file has the grid of the first. ``blur``: modulation of the Gaussian that finer rasters are seen through. ``moved``:
-    columns and rows of the grid by which target and labels were moved; ``shift``: those that were estimated, if any.
-    """
+    ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
+    meets; None where every file has the grid of the first. ``blur``: modulation of the Gaussian
+    that finer rasters are seen through. ``moved``: columns and rows of the grid by which target and
+    labels were moved; ``shift``: those that were estimated, if any."""
 
     key: str
     rasters: tuple[Raster, ...]
@@ -79,7 +80,8 @@ class Scene:
 
     @property
     def names(self) -> list[str]:
-        """What the scene may be called: its key, and the names that it gets beside others of its stem."""
+        """What the scene may be called: its key, and the names that it gets beside others of its
+        stem."""
         first = self.rasters[0].path
         return list(dict.fromkeys([self.key, long_key(first), short_key(first)]))
 
@@ -99,8 +101,8 @@ class Scene:
         return self.grid.shape
 
     def reader(self, positions: Sequence[int], *, target: bool = False) -> Reader | AlignedReader:
-        """What reads these positions of the concatenated bands, in order, and the target's bands after, on the grid of
-        the scene."""
+        """What reads these positions of the concatenated bands, in order, and the target's bands
+        after, on the grid of the scene."""
         choices = self.choose(positions, target=target)
         if self.common is None:
             return Reader(choices)
@@ -125,7 +127,8 @@ class Scene:
         return [Path(p) for r in self.files for p in (r.path, *r.files)]
 
     def choose(self, positions: Sequence[int], *, target: bool = False) -> list[Choice]:
-        """What to read for these positions of the concatenated bands, in order, and for the target's bands after."""
+        """What to read for these positions of the concatenated bands, in order, and for the
+        target's bands after."""
         choices: list[Choice] = []
         start = 0
         for raster in self.rasters:
@@ -151,12 +154,16 @@ def left_out_messages(scene: Scene) -> list[str]:
             numbers = [i + 1 for i in np.flatnonzero(~bands.good) if bands.reason[i] == reason]
             what = "; pixels in which it is 0 are missing" if raster.masks.alpha in numbers else ""
             count = f"{len(numbers)} band{'s' * (len(numbers) > 1)}"
-            found.append(f"{Path(raster.path).name}: {count} left out, {reason}: {shorten(map(str, numbers))}{what}")
+            found.append(
+                f"{Path(raster.path).name}: {count} left out, {reason}: "
+                f"{shorten(map(str, numbers))}{what}"
+            )
     return found
 
 
 def target_names(target: Raster) -> list[str] | None:
-    """Names of the bands of a target that are data; None where the file has none and they were made up."""
+    """Names of the bands of a target that are data; None where the file has none and they were made
+    up."""
     positions = target_bands(target)
     names = [target.bands.name[i] for i in positions]
     return None if names == [f"b{i + 1}" for i in positions] else names
@@ -176,12 +183,13 @@ def open_scene(
 ) -> Scene:
     """Describe every file of a scene, and find the grid on which they meet.
 
-    With a target, labels or for a training that is the grid of the coarsest file, cut to what all of them cover; else
-    that of the first source.
+    With a target, labels or for a training that is the grid of the coarsest file, cut to what all
+    of them cover; else that of the first source.
 
     Parameters
     ----------
-    wavelengths : files that say more of the bands, by source. nodata : values that mean missing, by source.
+    wavelengths : files that say more of the bands, by source. nodata : values that mean missing, by
+        source.
     shift : columns and rows of that grid by which the target and the labels are moved.
     describe : asked what each file says of itself.
 
@@ -191,13 +199,28 @@ def open_scene(
     """
     tables = wavelength_files(wavelengths, place)
     fills = _fills(nodata, place)
-    rasters = tuple(_filled(describe(path, name, tables.get(name)), fills.get(name)) for name, path in place.sources)
+    rasters = tuple(
+        _filled(describe(path, name, tables.get(name)), fills.get(name))
+        for name, path in place.sources
+    )
     first = rasters[0]
-    target = None if place.target is None else _filled(describe(place.target, "target"), fills.get(TARGET))
+    target = (
+        None
+        if place.target is None
+        else _filled(describe(place.target, "target"), fills.get(TARGET))
+    )
     if target is not None and not target_bands(target):
-        raise InputError(f"target {target.path} has no band to learn from", got="an alpha band only")
-    drawn = None if place.labels is None or is_json(Path(place.labels)) else drawn_labels(place.labels, describe)
-    answers = [placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None]
+        raise InputError(
+            f"target {target.path} has no band to learn from", got="an alpha band only"
+        )
+    drawn = (
+        None
+        if place.labels is None or is_json(Path(place.labels))
+        else drawn_labels(place.labels, describe)
+    )
+    answers = [
+        placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None
+    ]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
     common, answers = _meet(sources, answers, shift, coarse=training or bool(answers))
     if common is not None:
@@ -209,18 +232,23 @@ def open_scene(
         met = first if common is None else common.grid
         # Polygons stay as they are: the grid is moved, the other way.
         seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
-        labels = describe_labels(place.labels, seen, drawn, field=label_field, unlabelled=unlabelled)
+        labels = describe_labels(
+            place.labels, seen, drawn, field=label_field, unlabelled=unlabelled
+        )
         if drawn is not None and common is not None:
             there = answers[-1]
-            labels = replace(labels, file=replace(labels.file, transform=there.transform, crs=there.crs))
+            labels = replace(
+                labels, file=replace(labels.file, transform=there.transform, crs=there.crs)
+            )
     return Scene(place.key, rasters, target, where, labels, common, blur, shift)
 
 
 def _meet(
     sources: Sequence[Raster], answers: list[Raster], shift: tuple[float, float], *, coarse: bool
 ) -> tuple[Common | None, list[Raster]]:
-    """The grid on which sources and answers (target, labels) meet, None where that is the first one's anyway; and the
-    answers, moved. ``coarse``: that of the coarsest, cut; else that of the first source."""
+    """The grid on which sources and answers (target, labels) meet, None where that is the first
+    one's anyway; and the answers, moved. ``coarse``: that of the coarsest, cut; else that of the
+    first source."""
     every = [*sources, *answers]
     whole = coarsest(every) if coarse else sources[0]
     if any(shift):
@@ -235,7 +263,8 @@ def _meet(
 
 
 def _fills(given: Sequence[str], place: Place) -> dict[str, str]:
-    """What means missing, by source: ``NAME=V``, or one V for the only source; ``target=V`` for the target.
+    """What means missing, by source: ``NAME=V``, or one V for the only source; ``target=V`` for the
+    target.
 
     Raises
     ------
@@ -249,10 +278,18 @@ def _fills(given: Sequence[str], place: Place) -> dict[str, str]:
         if not equals and len(names) == 1:
             name = names[0]
         if name not in known:
-            raise ConfigError("--nodata does not name a source", got=repr(text), expected="NAME=V",
-                              remedy=nearest(name, known))  # fmt: skip
+            raise ConfigError(
+                "--nodata does not name a source",
+                got=repr(text),
+                expected="NAME=V",
+                remedy=nearest(name, known),
+            )
         if name in found:
-            raise ConfigError(f"two --nodata for {name!r}", got=shorten(given), expected="one, with a value per band")
+            raise ConfigError(
+                f"two --nodata for {name!r}",
+                got=shorten(given),
+                expected="one, with a value per band",
+            )
         found[name] = value
     return found
 
@@ -263,8 +300,8 @@ def _filled(raster: Raster, nodata: str | None) -> Raster:
 
 
 def input_remarks(scene: Scene, expected: Bands) -> list[str]:
-    """What a user should know of the files of a scene that weights are used on: what GDAL warned of, and bands that are
-    taken by position."""
+    """What a user should know of the files of a scene that weights are used on: what GDAL warned
+    of, and bands that are taken by position."""
     warned = [
         f"{Path(raster.path).name}: {m}"
         for raster in scene.files
@@ -273,12 +310,16 @@ def input_remarks(scene: Scene, expected: Bands) -> list[str]:
     ]
     lost = expected.has_wavelengths and not np.isfinite(scene.bands.wavelength_nm).any()
     unknown = f"{scene.key}: no wavelengths are known: the bands are taken by position"
-    remarks = [position_remark(scene.key, names, wanted) for _, names, wanted in unplaced(scene.bands, expected)]
+    remarks = [
+        position_remark(scene.key, names, wanted)
+        for _, names, wanted in unplaced(scene.bands, expected)
+    ]
     return [*warned, *([unknown] if lost else []), *filter(None, remarks)]
 
 
 def unplaced(bands: Bands, expected: Bands) -> list[tuple[str, list[str], list[str]]]:
-    """By source the names of bands, and those expected, where wavelengths cannot tell the bands apart."""
+    """By source the names of bands, and those expected, where wavelengths cannot tell the bands
+    apart."""
     found = []
     for source in bands.sources:
         here = [i for i, s in enumerate(bands.source) if s == source]

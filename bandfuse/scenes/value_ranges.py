@@ -1,4 +1,5 @@
-"""Value ranges: the values that a scene holds, by a bounded look at its pixels, beside those of a training."""
+"""Value ranges: the values that a scene holds, by a bounded look at its pixels, beside those of a
+training."""
 
 from __future__ import annotations
 
@@ -35,16 +36,20 @@ FEWEST = 16
 
 
 def sample_of(scene: Scene, positions: Sequence[int], *, target: bool = False) -> Floats:
-    """(D, n) values of some inputs, and of the target's bands after them, at a few places; NaN where missing. Empty
-    where the places hold too few valid pixels."""
+    """(D, n) values of some inputs, and of the target's bands after them, at a few places; NaN
+    where missing. Empty where the places hold too few valid pixels."""
     with scene.reader(positions, target=target) as reader:
         return _seen(reader, scene)
 
 
 def _seen(reader: Reader | AlignedReader, scene: Scene) -> Floats:
     stored = scene.grid.stored
-    whole = sum(np.dtype(d).itemsize for r in scene.rasters if r.interleave == "pixel" for d in r.dtypes)
-    cost = stored[0] * stored[1] * max(reader.bytes_per_pixel, whole)  # a block of pixels holds all bands
+    whole = sum(
+        np.dtype(d).itemsize for r in scene.rasters if r.interleave == "pixel" for d in r.dtypes
+    )
+    cost = (
+        stored[0] * stored[1] * max(reader.bytes_per_pixel, whole)
+    )  # a block of pixels holds all bands
     places = int(np.clip(BYTES // max(cost, 1), 1, PLACES))
     found: list[Floats] = []
     for window in _windows(scene.shape, stored, places * TRIES):
@@ -65,7 +70,9 @@ def _windows(shape: tuple[int, int], stored: tuple[int, int], most: int) -> Iter
     drawn = np.random.default_rng(0).integers(0, blocks, (most, 2))
     for row, col in dict.fromkeys([(blocks[0] // 2, blocks[1] // 2), *map(tuple, drawn.tolist())]):
         top, left = row * stored[0], col * stored[1]
-        yield Window(top, left, min(ROWS, stored[0], shape[0] - top), min(COLS, stored[1], shape[1] - left))
+        yield Window(
+            top, left, min(ROWS, stored[0], shape[0] - top), min(COLS, stored[1], shape[1] - left)
+        )
 
 
 def spread_bands(scene: Scene, positions: Sequence[int]) -> list[int]:
@@ -74,22 +81,32 @@ def spread_bands(scene: Scene, positions: Sequence[int]) -> list[int]:
     chosen: list[int] = []
     for source in scene.bands.sources:
         here = [p for p in positions if sources[p] == source]
-        chosen += [here[int(i)] for i in np.unique(np.linspace(0, len(here) - 1, min(BANDS, len(here))).astype(int))]
+        chosen += [
+            here[int(i)]
+            for i in np.unique(np.linspace(0, len(here) - 1, min(BANDS, len(here))).astype(int))
+        ]
     return sorted(chosen)
 
 
 def in_units(scene: Scene, config: Units) -> Scene:
     """A scene whose values are multiplied by what ``--scale-inputs`` says."""
     factor = config.scale_inputs
-    return scene if factor is None else replace(scene, rasters=tuple(_scaled(r, factor) for r in scene.rasters))
+    return (
+        scene
+        if factor is None
+        else replace(scene, rasters=tuple(_scaled(r, factor) for r in scene.rasters))
+    )
 
 
 def _scaled(raster: Raster, factor: float) -> Raster:
     return replace(raster, scale=raster.scale * factor, offset=raster.offset * factor)
 
 
-def require_inputs(scene: Scene, fusion: Fusion, positions: Sequence[int], config: AnyUnits) -> list[str]:
-    """The values of a scene must be in the units of those that a fusion was learned from; what a user should know.
+def require_inputs(
+    scene: Scene, fusion: Fusion, positions: Sequence[int], config: AnyUnits
+) -> list[str]:
+    """The values of a scene must be in the units of those that a fusion was learned from; what a
+    user should know.
 
     Parameters
     ----------
@@ -109,21 +126,31 @@ def require_inputs(scene: Scene, fusion: Fusion, positions: Sequence[int], confi
     here = Values.of(sample)
     same = len(scene.bands) == len(fusion.inputs)  # with --resample the bands may be others
     there, sources = (
-        (seen.take(looked), [fusion.inputs.source[p] for p in looked]) if same else (seen, list(fusion.inputs.source))
+        (seen.take(looked), [fusion.inputs.source[p] for p in looked])
+        if same
+        else (seen, list(fusion.inputs.source))
     )
     found = unlike(here, there, ([scene.bands.source[p] for p in looked], sources))
     return judged(f"scene {scene.key!r}", [r.path for r in scene.rasters], found, config)
 
 
-def require_target(scene: Scene, fusion: Fusion, order: Sequence[int], config: AnyUnits) -> list[str]:
+def require_target(
+    scene: Scene, fusion: Fusion, order: Sequence[int], config: AnyUnits
+) -> list[str]:
     """The same of a target and the outputs, which are paired by ``order``."""
     if fusion.outputs_seen is None or scene.target is None:
         return []
     sample = target_sample(scene)
     if not sample.size:
         return []
-    found = unlike(Values.of(sample[list(order)]), fusion.outputs_seen, others="those of the training's outputs")
-    messages = judged(f"target {Path(scene.target.path).name}", [scene.target.path], found, config, scaled=False)
+    found = unlike(
+        Values.of(sample[list(order)]),
+        fusion.outputs_seen,
+        others="those of the training's outputs",
+    )
+    messages = judged(
+        f"target {Path(scene.target.path).name}", [scene.target.path], found, config, scaled=False
+    )
     return messages
 
 
@@ -138,7 +165,9 @@ def target_sample(scene: Scene) -> Floats:
         return _seen(aligned, scene)
 
 
-def judged(what: str, files: Sequence[str], found: Unlike, config: AnyUnits, *, scaled: bool = True) -> list[str]:
+def judged(
+    what: str, files: Sequence[str], found: Unlike, config: AnyUnits, *, scaled: bool = True
+) -> list[str]:
     """What is said of values, if they are far from others.
 
     Raises
@@ -149,10 +178,13 @@ def judged(what: str, files: Sequence[str], found: Unlike, config: AnyUnits, *, 
         scaled = scaled and isinstance(config, Units) and not found.apart
         way = f"--scale-inputs {found.inverse:g} multiplies the inputs; " if scaled else ""
         raise MismatchError(
-            f"{what} is in other units: {found.text}", got=shorten(files),
-            expected=f"values that differ by a factor below {LIMIT:g}, in ranges that an offset does not hold apart",
-            remedy=f"Declare scale and offset (check --scale X --fix OUT.vrt); {way}--any-units takes all as it is.",
-        )  # fmt: skip
+            f"{what} is in other units: {found.text}",
+            got=shorten(files),
+            expected=f"values that differ by a factor below {LIMIT:g}, in ranges that an offset "
+            "does not hold apart",
+            remedy=f"Declare scale and offset (check --scale X --fix OUT.vrt); {way}--any-units "
+            "takes all as it is.",
+        )
     if found.grave or not 1 / WORTH_SAYING < found.factor < WORTH_SAYING:
         return [f"{what}: {found.text}"]
     return []

@@ -1,4 +1,5 @@
-"""Classes: scatter within and between classes from their moments, and the linear classifier that follows from them."""
+"""Classes: scatter within and between classes from their moments, and the linear classifier that
+follows from them."""
 
 from __future__ import annotations
 
@@ -21,17 +22,20 @@ def shares(classes: Mapping[int, Moments], *, balanced: bool) -> Floats:
 
 
 def scatters(classes: Mapping[int, Moments], *, balanced: bool = False) -> tuple[Floats, Floats]:
-    """(D, D) covariance within the classes, ``Σ p_c cov_c``, and in all, ``within + Σ p_c (m_c − m)(m_c − m)ᵀ``."""
+    """(D, D) covariance within the classes, ``Σ p_c cov_c``, and in all, ``within + Σ p_c (m_c −
+    m)(m_c − m)ᵀ``."""
     parts = shares(classes, balanced=balanced)
-    within: Floats = np.sum([p * m.covariance for p, m in zip(parts, classes.values(), strict=True)], axis=0)
+    within: Floats = np.sum(
+        [p * m.covariance for p, m in zip(parts, classes.values(), strict=True)], axis=0
+    )
     means = np.array([m.mean for m in classes.values()])
     away = means - parts @ means
     return within, within + (away * parts[:, None]).T @ away
 
 
 def discriminants(classes: Mapping[int, Moments], k: int, *, balanced: bool = False) -> Floats:
-    """(≤ k, D) leading linear discriminants (Fisher 1936; Rao 1948): generalised eigenvectors of the scatter between
-    classes against that within; there are at most C − 1."""
+    """(≤ k, D) leading linear discriminants (Fisher 1936; Rao 1948): generalised eigenvectors of
+    the scatter between classes against that within; there are at most C − 1."""
     from scipy.linalg import eigh
 
     within, total = scatters(classes, balanced=balanced)
@@ -47,22 +51,29 @@ def _jitter(a: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Gaussian classes with one covariance: ``argmax_c m_cᵀ S⁻¹ y − m_cᵀ S⁻¹ m_c / 2 + log p_c`` (linear discriminant
-    analysis; Hastie, Tibshirani and Friedman, "The Elements of Statistical Learning", 2009, section 4.3)."""
+    """Gaussian classes with one covariance: ``argmax_c m_cᵀ S⁻¹ y − m_cᵀ S⁻¹ m_c / 2 + log p_c``
+    (linear discriminant analysis; Hastie, Tibshirani and Friedman, "The Elements of Statistical
+    Learning", 2009, section 4.3)."""
 
     numbers: Numbers
     slope: Floats
     level: Floats
 
     @classmethod
-    def of(cls, classes: Mapping[int, Moments], weight: Floats, *, balanced: bool = False) -> Classifier:
+    def of(
+        cls, classes: Mapping[int, Moments], weight: Floats, *, balanced: bool = False
+    ) -> Classifier:
         """Of the outputs ``weight x``, from the moments of the bands of each class."""
         within, _ = scatters(classes, balanced=balanced)
         spread = weight @ within @ weight.T
         means = np.array([weight @ m.mean for m in classes.values()])
         slope = np.linalg.pinv(spread, hermitian=True) @ means.T
         prior = np.log(shares(classes, balanced=balanced))
-        return cls(np.array(list(classes), dtype=np.int64), slope, prior - 0.5 * (means.T * slope).sum(axis=0))
+        return cls(
+            np.array(list(classes), dtype=np.int64),
+            slope,
+            prior - 0.5 * (means.T * slope).sum(axis=0),
+        )
 
     def __call__(self, y: Floats) -> Numbers:
         """(N,) class numbers of (N, K) outputs."""
@@ -71,8 +82,8 @@ class Classifier:
 
 
 def agreement(truth: Numbers, guess: Numbers) -> dict[str, float | None]:
-    """``accuracy``; ``balanced``: mean over the classes of the part that is found; ``kappa`` (Cohen 1960), None where
-    chance alone agrees fully."""
+    """``accuracy``; ``balanced``: mean over the classes of the part that is found; ``kappa`` (Cohen
+    1960), None where chance alone agrees fully."""
     known = np.unique(truth)
     hit = truth == guess
     every = np.unique(np.concatenate([truth, guess]))

@@ -1,4 +1,5 @@
-"""Design: from groups, targets and the way of fusing to named outputs and the layout of their weights."""
+"""Design: from groups, targets and the way of fusing to named outputs and the layout of their
+weights."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ from bandfuse.spectral.lobe import main_lobe
 class Design:
     """What is to be learned.
 
-    ``names``: K outputs. ``targets``: for each output the position of its target band (empty without targets).
-    ``used``: positions of the bands that enter, ascending; ``layout`` is K × len(used).
-    """
+    ``names``: K outputs. ``targets``: for each output the position of its target band (empty
+    without targets). ``used``: positions of the bands that enter, ascending; ``layout`` is K ×
+    len(used)."""
 
     names: tuple[str, ...]
     targets: tuple[int, ...]
@@ -30,16 +31,24 @@ class Design:
     layout: Layout
 
     def parts(self) -> list[list[int]]:
-        """Variables of [used bands, target bands] that meet in the squared error of an output: the bands of each group
-        of outputs with their targets. One list of all where that saves less than half of the products."""
+        """Variables of [used bands, target bands] that meet in the squared error of an output: the
+        bands of each group of outputs with their targets. One list of all where that saves less
+        than half of the products."""
         n, targets = self.layout.shape[1], 1 + max(self.targets)
         rows: dict[bytes, list[int]] = {}
         for k in range(len(self.names)):
-            here = np.union1d(self.layout.col[self.layout.row == k], np.flatnonzero(self.layout.fixed[k]))
+            here = np.union1d(
+                self.layout.col[self.layout.row == k], np.flatnonzero(self.layout.fixed[k])
+            )
             rows.setdefault(here.astype(np.intp).tobytes(), []).append(n + self.targets[k])
-        found = [[*np.frombuffer(bands, dtype=np.intp).tolist(), *sorted(set(t))] for bands, t in rows.items()]
+        found = [
+            [*np.frombuffer(bands, dtype=np.intp).tolist(), *sorted(set(t))]
+            for bands, t in rows.items()
+        ]
         every = n + targets
-        return found if sum(len(part) ** 2 for part in found) <= every**2 / 2 else [list(range(every))]
+        return (
+            found if sum(len(part) ** 2 for part in found) <= every**2 / 2 else [list(range(every))]
+        )
 
     def widen(self, weight: Floats, n_bands: int) -> Floats:
         """(K, B) from (K, used): zeros where a band was not used."""
@@ -71,7 +80,9 @@ def design(
     """
     for name in fixed:
         if name not in {g.name for g in groups}:
-            raise GroupError(f"there is no group {name!r} to fix", remedy=nearest(name, [g.name for g in groups]))
+            raise GroupError(
+                f"there is no group {name!r} to fix", remedy=nearest(name, [g.name for g in groups])
+            )
     used = tuple(sorted({p for g in groups for p in g.positions}))
     place = {p: i for i, p in enumerate(used)}
     local = [Group(g.name, tuple(place[p] for p in g.positions)) for g in groups]
@@ -82,11 +93,15 @@ def design(
         rows, names, order = _pair_within([g.name for g in groups], targets, named)
         layout = within(local, len(used), kind, set(fixed), rows)
     if not layout.size:
-        raise GroupError("every group is fixed: nothing is left to learn", got=f"--fixed {shorten(fixed)}")
+        raise GroupError(
+            "every group is fixed: nothing is left to learn", got=f"--fixed {shorten(fixed)}"
+        )
     return Design(names, order, used, tuple(groups), layout)
 
 
-def _pair_across(channels: int, targets: Sequence[str] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _pair_across(
+    channels: int, targets: Sequence[str] | None
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if targets is None:
         return tuple(f"b{i}" for i in range(1, channels + 1)), ()
     if len(targets) != channels:
@@ -131,14 +146,15 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return [f"b{i}" for i in range(1, len(names) + 1)]
 
 
-def output_bands(names: Sequence[str], matrix: Floats, inputs: Bands, targets: Bands | None = None) -> Bands:
+def output_bands(
+    names: Sequence[str], matrix: Floats, inputs: Bands, targets: Bands | None = None
+) -> Bands:
     """The table of the outputs.
 
-    An output that is to match a target band with a wavelength has that wavelength and FWHM (``targets``: the band of
-    each output). Other rows without negative weights get those of their main lobe (``main_lobe``),
-    where every band with weight has a wavelength; of a lobe of one band, the FWHM of that band if it is known. Signed
-    weights have no centre, and get none.
-    """
+    An output that is to match a target band with a wavelength has that wavelength and FWHM
+    (``targets``: the band of each output). Other rows without negative weights get those of their
+    main lobe (``main_lobe``), where every band with weight has a wavelength; of a lobe of one band,
+    the FWHM of that band if it is known. Signed weights have no centre, and get none."""
     table = Bands.of(list(names), source="fused")
     wavelength, fwhm = table.wavelength_nm.copy(), table.fwhm_nm.copy()
     for k, row in enumerate(matrix):

@@ -1,4 +1,5 @@
-"""Exact minimisers of quadratics under the constraints: the optimum that every training is held against."""
+"""Exact minimisers of quadratics under the constraints: the optimum that every training is held
+against."""
 
 from __future__ import annotations
 
@@ -16,9 +17,8 @@ from bandfuse.spectral.bands import Floats
 class Quadratic:
     """``f(v) = vᵀ a v − 2 bᵀ v + c + 2 l1ᵀ |v|`` with a positive semidefinite and f ≥ 0.
 
-    ``sums`` (P,) are the factors of the sum constraint, ``sumsᵀ v = 1`` for affine and simplex. ``l1`` (P,) ≥ 0 is the
-    sparsity's penalty, None for none.
-    """
+    ``sums`` (P,) are the factors of the sum constraint, ``sumsᵀ v = 1`` for affine and simplex.
+    ``l1`` (P,) ≥ 0 is the sparsity's penalty, None for none."""
 
     a: Floats
     b: Floats
@@ -36,10 +36,13 @@ class Quadratic:
         return self if self.l1 is None else Quadratic(self.a, self.b - self.l1, self.c, self.sums)
 
     def halves(self) -> Quadratic:
-        """The problem of (2P,) non-negative weights [p, n] with v = p − n: the absolute value is their sum."""
+        """The problem of (2P,) non-negative weights [p, n] with v = p − n: the absolute value is
+        their sum."""
         assert self.l1 is not None
         a = np.block([[self.a, -self.a], [-self.a, self.a]])
-        return Quadratic(a, np.concatenate([self.b - self.l1, -self.b - self.l1]), self.c, np.tile(self.sums, 2))
+        return Quadratic(
+            a, np.concatenate([self.b - self.l1, -self.b - self.l1]), self.c, np.tile(self.sums, 2)
+        )
 
     def joined(self) -> Floats:
         """(P+1, P+1) matrix M with ``f(v) = [v, 1]ᵀ M [v, 1]``."""
@@ -60,7 +63,8 @@ def factor(m: Floats) -> Floats:
 
 
 def whitener(a: Floats) -> Floats:
-    """(P, R) T with ``Tᵀ a T = I`` on the range of a: scaled to unit diagonal first, then by eigenvectors.
+    """(P, R) T with ``Tᵀ a T = I`` on the range of a: scaled to unit diagonal first, then by
+    eigenvectors.
 
     Directions whose eigenvalue is below P · eps of the largest are left out.
     """
@@ -79,16 +83,17 @@ def unit_scale(a: Floats) -> Floats:
 
 
 def sum_plane(sums: Floats, total: float = 1.0) -> tuple[Floats, Floats]:
-    """A point on the plane ``sumsᵀ v = total`` and an orthonormal (P, P−1) basis of its directions."""
+    """A point on the plane ``sumsᵀ v = total`` and an orthonormal (P, P−1) basis of its
+    directions."""
     point = np.full(len(sums), total / sums.sum())
     q, _ = np.linalg.qr(sums[:, None], mode="complete")
     return point, q[:, 1:]
 
 
 def free(q: Quadratic) -> Floats:
-    """Least squares; the solution of least norm (in standardised units) where it is not unique. With a sparsity the
-    lasso (Tibshirani, Journal of the Royal Statistical Society B 58, 1996), as non-negative least squares of its
-    halves."""
+    """Least squares; the solution of least norm (in standardised units) where it is not unique.
+    With a sparsity the lasso (Tibshirani, Journal of the Royal Statistical Society B 58, 1996), as
+    non-negative least squares of its halves."""
     if q.l1 is not None:
         return joined_halves(_pivoted(q.halves()))
     t = whitener(q.a)
@@ -122,7 +127,8 @@ def joined_halves(v: Floats) -> Floats:
 
 
 def nonnegative(q: Quadratic) -> Floats:
-    """Non-negative least squares (Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23)."""
+    """Non-negative least squares (Lawson and Hanson, "Solving Least Squares Problems", 1974,
+    chapter 23)."""
     if q.l1 is not None:
         return _pivoted(q.smooth())
     scale = unit_scale(q.a)
@@ -135,7 +141,8 @@ def nonnegative(q: Quadratic) -> Floats:
 
 
 def _pivoted(q: Quadratic) -> Floats:
-    """Non-negative least squares from the Gram matrix: a linear term that is no inner product with a target."""
+    """Non-negative least squares from the Gram matrix: a linear term that is no inner product with
+    a target."""
     scale = unit_scale(q.a)
     v, _, reached = nonnegative_gram(q.a * np.outer(scale, scale), q.b * scale)
     if not reached:
@@ -147,10 +154,9 @@ def _pivoted(q: Quadratic) -> Floats:
 def simplex(q: Quadratic) -> Floats:
     """Least squares on the simplex ``v ≥ 0, sumsᵀ v = 1``.
 
-    With u = sums · v the objective is ``‖R u‖²`` on the unit simplex: the point of least norm in a convex hull, which
-    is the direction of the non-negative least-squares solution of ``[R; 1ᵀ] u = [0; 1]`` (Lawson and Hanson 1974,
-    chapter 23, least distance programming).
-    """
+    With u = sums · v the objective is ``‖R u‖²`` on the unit simplex: the point of least norm in a
+    convex hull, which is the direction of the non-negative least-squares solution of ``[R; 1ᵀ] u =
+    [0; 1]`` (Lawson and Hanson 1974, chapter 23, least distance programming)."""
     a = q.a / np.outer(q.sums, q.sums)
     b = q.b / q.sums
     r = factor(a - b[:, None] - b[None, :] + q.c)
@@ -171,12 +177,12 @@ SOLVERS: dict[str, Callable[[Quadratic], Floats]] = {
 
 
 def optimality(q: Quadratic, v: Floats, constraint: str) -> float:
-    """How far v is from fulfilling the conditions of Karush, Kuhn and Tucker: the largest violation, with bands in
-    units of their standard deviation and the loss in units of f(0).
+    """How far v is from fulfilling the conditions of Karush, Kuhn and Tucker: the largest
+    violation, with bands in units of their standard deviation and the loss in units of f(0).
 
-    Half the gradient is ``g = a v − b`` (for the lasso ± l1 is added); on the sum plane ``g − μ · sums``, with μ from
-    the weights that are not zero. Where v may not be negative, g ≥ 0 is allowed at v = 0.
-    """
+    Half the gradient is ``g = a v − b`` (for the lasso ± l1 is added); on the sum plane ``g − μ ·
+    sums``, with μ from the weights that are not zero. Where v may not be negative, g ≥ 0 is allowed
+    at v = 0."""
     if not len(v):
         return 0.0
     g, inside = q.a @ v - q.b, v != 0
@@ -205,10 +211,10 @@ CONE = {"affine": "free", "simplex": "nonnegative"}
 def solve(q: Quadratic, constraint: str, *, gain: bool = False) -> tuple[Floats, float]:
     """The minimiser v and its gain (1 unless learned).
 
-    With a gain the quadratic is taken in u = gain · v, so that ``gain = sumsᵀ u`` and v = u / gain. Where the best
-    affine u has a sum below zero there is no best gain, as the loss falls on and on towards a sum of zero: the sum is
-    then held at a small part of the weights. A gain of zero comes with uniform v.
-    """
+    With a gain the quadratic is taken in u = gain · v, so that ``gain = sumsᵀ u`` and v = u / gain.
+    Where the best affine u has a sum below zero there is no best gain, as the loss falls on and on
+    towards a sum of zero: the sum is then held at a small part of the weights. A gain of zero comes
+    with uniform v."""
     if not len(q.b):
         return np.zeros(0), 1.0
     if not gain:

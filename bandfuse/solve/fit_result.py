@@ -17,15 +17,16 @@ DEFAULT_SCHEDULE = {"adam": "cosine", "adamw": "cosine", "sgd": "constant"}
 """Adam's step does not shrink with the gradient, so its rate must fall."""
 
 GAINED = 1e-12
-"""What a training must gain on an exact solution, per variance of the target, to be kept in its place."""
+"""What a training must gain on an exact solution, per variance of the target, to be kept in its
+place."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to fit. ``steps``, ``lr`` and ``schedule`` of None take the optimizer's default.
 
-    ``batch_size`` and ``patience`` are for objectives that see pixels; see :class:`bandfuse.optimise.descent.Pace`.
-    """
+    ``batch_size`` and ``patience`` are for objectives that see pixels; see
+    :class:`bandfuse.optimise.descent.Pace`."""
 
     constraint: str = "nonnegative"
     gain: bool = False
@@ -47,12 +48,11 @@ class Settings:
 class Fit:
     """What a fit found.
 
-    ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the objective (one per
-    output, or one for all); ``scale`` the losses of knowing nothing; ``history`` relative losses per step, one curve
-    for each set of outputs that was fitted together. ``stops``: for these sets, the epoch whose weights were kept and
-    how many there were, if held-out pixels were watched. ``starts``: the relative loss at the end of each of several
-    starts.
-    """
+    ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the
+    objective (one per output, or one for all); ``scale`` the losses of knowing nothing; ``history``
+    relative losses per step, one curve for each set of outputs that was fitted together. ``stops``:
+    for these sets, the epoch whose weights were kept and how many there were, if held-out pixels
+    were watched. ``starts``: the relative loss at the end of each of several starts."""
 
     weight: Floats
     gain: Floats

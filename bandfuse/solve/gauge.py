@@ -1,4 +1,5 @@
-"""Gauge: where an objective does not see a row's scale or mixture, the form in which rows are reported."""
+"""Gauge: where an objective does not see a row's scale or mixture, the form in which rows are
+reported."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from bandfuse.spectral.bands import Floats
 
 
 def normalise(weight: Floats, constraint: str) -> Floats:
-    """Rows of unit norm and non-negative sum; affine and simplex rows have their unit sum already."""
+    """Rows of unit norm and non-negative sum; affine and simplex rows have their unit sum
+    already."""
     if constraint in ("affine", "simplex"):
         return weight
     norm = np.linalg.norm(weight, axis=1, keepdims=True)
@@ -18,11 +20,12 @@ def normalise(weight: Floats, constraint: str) -> Floats:
 
 
 def uncorrelate(weight: Floats, layout: Layout, covariance: Floats) -> Floats:
-    """Mix the rows that share one group so that their outputs are uncorrelated, largest variance first.
+    """Mix the rows that share one group so that their outputs are uncorrelated, largest variance
+    first.
 
-    With unit-norm rows of one span, ``W A Wᵀ = U Λ Uᵀ`` after an orthonormal basis of the span is taken: the leading
-    components of the cube within that span. Only for unconstrained rows: a mixture would leave other constraints.
-    """
+    With unit-norm rows of one span, ``W A Wᵀ = U Λ Uᵀ`` after an orthonormal basis of the span is
+    taken: the leading components of the cube within that span. Only for unconstrained rows: a
+    mixture would leave other constraints."""
     result = weight.copy()
     supports: dict[tuple[int, ...], list[int]] = {}
     for row in range(layout.shape[0]):

@@ -1,4 +1,5 @@
-"""Layout: which entries of W are learned, which of them share one weight, and which are fixed at one."""
+"""Layout: which entries of W are learned, which of them share one weight, and which are fixed at
+one."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ KINDS = ("scalar", "channel", "instance")
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """How a vector of P learned weights v fills a K × B matrix: ``W = fixed + Σ_e v[param[e]] · E(row[e], col[e])``.
+    """How a vector of P learned weights v fills a K × B matrix: ``W = fixed + Σ_e v[param[e]] ·
+    E(row[e], col[e])``.
 
     Weights that meet in a row, directly or through others, form a *set*: constraints hold per set.
 
@@ -102,7 +104,8 @@ class Layout:
         return np.unique(label, return_inverse=True)[1].astype(np.intp)
 
     def rows_of_set(self) -> list[list[int]]:
-        """For each set, the rows that take weights from it; rows without learned weights come last, one by one."""
+        """For each set, the rows that take weights from it; rows without learned weights come last,
+        one by one."""
         sets = self.sets
         rows: list[list[int]] = [[] for _ in range(int(sets.max()) + 1 if len(sets) else 0)]
         bare = []
@@ -122,7 +125,11 @@ class Layout:
         keep = renumber[self.row] >= 0
         params = np.unique(self.param[keep], return_inverse=True)[1]
         return Layout(
-            renumber[self.row[keep]], self.col[keep], params.astype(np.intp), self.group[keep], self.fixed[chosen]
+            renumber[self.row[keep]],
+            self.col[keep],
+            params.astype(np.intp),
+            self.group[keep],
+            self.fixed[chosen],
         )
 
     def params_of(self, rows: Sequence[int]) -> Positions:
@@ -131,9 +138,12 @@ class Layout:
 
 
 def _build(
-    entries: Iterable[tuple[int, int, tuple[int, int], int]], shape: tuple[int, int], fixed_groups: set[int]
+    entries: Iterable[tuple[int, int, tuple[int, int], int]],
+    shape: tuple[int, int],
+    fixed_groups: set[int],
 ) -> Layout:
-    """From (row, column, weight's key, group) entries; the weights are numbered in order of first appearance."""
+    """From (row, column, weight's key, group) entries; the weights are numbered in order of first
+    appearance."""
     fixed = np.zeros(shape)
     numbers: dict[tuple[int, int], int] = {}
     learned = []
@@ -146,14 +156,18 @@ def _build(
     return Layout(columns[0], columns[1], columns[2], columns[3], fixed)
 
 
-def within(groups: Sequence[Group], n_bands: int, kind: str, fixed: set[str], rows: Sequence[int]) -> Layout:
+def within(
+    groups: Sequence[Group], n_bands: int, kind: str, fixed: set[str], rows: Sequence[int]
+) -> Layout:
     """Each row k sums the bands of group ``rows[k]`` into one output.
 
-    ``channel``: every entry is its own weight. ``scalar`` and ``instance``: one weight for the whole row.
-    """
+    ``channel``: every entry is its own weight. ``scalar`` and ``instance``: one weight for the
+    whole row."""
     numbers = {i for i, g in enumerate(groups) if g.name in fixed}
     entries = (
-        (k, band, (k, band if kind == "channel" else -1), g) for k, g in enumerate(rows) for band in groups[g].positions
+        (k, band, (k, band if kind == "channel" else -1), g)
+        for k, g in enumerate(rows)
+        for band in groups[g].positions
     )
     return _build(entries, (len(rows), n_bands), numbers)
 
@@ -161,15 +175,16 @@ def within(groups: Sequence[Group], n_bands: int, kind: str, fixed: set[str], ro
 def across(groups: Sequence[Group], n_bands: int, kind: str, fixed: set[str]) -> Layout:
     """Groups of C bands (or of 1 band, broadcast) are combined channel by channel into C rows.
 
-    ``channel``: one weight per group and channel. ``scalar`` and ``instance``: one weight per group.
-    """
+    ``channel``: one weight per group and channel. ``scalar`` and ``instance``: one weight per
+    group."""
     channels = max(len(g) for g in groups)
     odd = [g for g in groups if len(g) not in (1, channels)]
     if odd:
         widest = next(g for g in groups if len(g) == channels)
         raise GroupError(
             "groups cannot be fused across: their numbers of bands differ",
-            got=f"{widest.name!r} with {channels} and {shorten(f'{g.name!r} with {len(g)}' for g in odd)}",
+            got=f"{widest.name!r} with {channels} and "
+            f"{shorten(f'{g.name!r} with {len(g)}' for g in odd)}",
             expected="equal numbers of bands, or 1 band to be broadcast",
         )
     numbers = {i for i, g in enumerate(groups) if g.name in fixed}

@@ -1,4 +1,5 @@
-"""NNLS: non-negative least squares from Gram matrices by block pivoting, one by one or many at once."""
+"""NNLS: non-negative least squares from Gram matrices by block pivoting, one by one or many at
+once."""
 
 from __future__ import annotations
 
@@ -8,11 +9,13 @@ from numpy.typing import NDArray
 from bandfuse.spectral.bands import Floats
 
 TOLERANCE = 1e-12
-"""How far below zero a weight or a gradient may be, relative to its scale, and still count as zero."""
+"""How far below zero a weight or a gradient may be, relative to its scale, and still count as
+zero."""
 
 JOINING, JOINING_OF_MANY = 12, 3
-"""At most so many weights become active in one exchange: where bands are alike, many more would want to than need to,
-and would make the systems large. Fewer where many problems are padded to the largest of them."""
+"""At most so many weights become active in one exchange: where bands are alike, many more would
+want to than need to, and would make the systems large. Fewer where many problems are padded to the
+largest of them."""
 
 PATIENCE = 3
 """Full exchanges without progress before exchanges become single (and finite)."""
@@ -21,10 +24,11 @@ PATIENCE = 3
 def nonnegative_gram(
     a: Floats, b: Floats, start: NDArray[np.bool_] | None = None, most: int = 500
 ) -> tuple[Floats, NDArray[np.bool_], bool]:
-    """Minimise ``vᵀ a v − 2 bᵀ v`` over v ≥ 0 by block principal pivoting with Murty's single exchanges as a backup.
+    """Minimise ``vᵀ a v − 2 bᵀ v`` over v ≥ 0 by block principal pivoting with Murty's single
+    exchanges as a backup.
 
-    Portugal, Júdice and Vicente, "A comparison of block pivoting and interior-point algorithms for linear least squares
-    problems with nonnegative variables", Mathematics of Computation 63 (1994).
+    Portugal, Júdice and Vicente, "A comparison of block pivoting and interior-point algorithms for
+    linear least squares problems with nonnegative variables", Mathematics of Computation 63 (1994).
 
     Parameters
     ----------
@@ -75,13 +79,19 @@ def _on(a: Floats, b: Floats, active: NDArray[np.bool_]) -> tuple[Floats, Floats
 
 
 def nonnegative_grams(
-    a: Floats, of: NDArray[np.intp], b: Floats, start: NDArray[np.bool_] | None = None, most: int = 500
+    a: Floats,
+    of: NDArray[np.intp],
+    b: Floats,
+    start: NDArray[np.bool_] | None = None,
+    most: int = 500,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Many problems of one size at once: the exchanges of :func:`nonnegative_gram`, all problems in step.
+    """Many problems of one size at once: the exchanges of :func:`nonnegative_gram`, all problems in
+    step.
 
     Parameters
     ----------
-    a : (R, P, P). of : (N,) which of them is each problem's. b : (N, P). start : (N, P) the sets to begin with.
+    a : (R, P, P). of : (N,) which of them is each problem's. b : (N, P). start : (N, P) the sets to
+        begin with.
 
     Returns
     -------
@@ -108,7 +118,9 @@ def nonnegative_grams(
         # Murty's rule: the last wrong one alone.
         last = size - 1 - np.argmax(wrong[:, ::-1], axis=1)
         flips = np.where(
-            single[:, None], np.arange(size) == last[:, None], wrong & ~_late(wrong & ~here, gradient, JOINING_OF_MANY)
+            single[:, None],
+            np.arange(size) == last[:, None],
+            wrong & ~_late(wrong & ~here, gradient, JOINING_OF_MANY),
         )
         going = number > 0
         active[open_[going]] ^= flips[going]
@@ -128,7 +140,9 @@ def _late(joining: NDArray[np.bool_], gradient: Floats, most: int) -> NDArray[np
     return late
 
 
-def _all_on(a: Floats, which: NDArray[np.intp], b: Floats, active: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _all_on(
+    a: Floats, which: NDArray[np.intp], b: Floats, active: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
     """(n, P) unconstrained minimisers over the active weights, zero elsewhere, and their gradients.
 
     The systems are padded to the largest of them with unknowns that are zero.
@@ -157,5 +171,8 @@ def _solved(a: Floats, b: Floats) -> Floats:
     try:
         x: Floats = np.asarray(np.linalg.solve(a, b[:, :, None])[:, :, 0], dtype=np.float64)
     except np.linalg.LinAlgError:
-        return np.array([np.linalg.lstsq(m, r, rcond=None)[0] for m, r in zip(a, b, strict=True)], dtype=np.float64)
+        return np.array(
+            [np.linalg.lstsq(m, r, rcond=None)[0] for m, r in zip(a, b, strict=True)],
+            dtype=np.float64,
+        )
     return x

@@ -16,7 +16,8 @@ Score = dict[str, float | None]
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Outputs beside targets: moments of [K outputs, K targets] over all pixels, and (n, 2K) values of a sample."""
+    """Outputs beside targets: moments of [K outputs, K targets] over all pixels, and (n, 2K) values
+    of a sample."""
 
     moments: Moments
     sample: Floats
@@ -40,7 +41,9 @@ class Pairs:
         """The pairs of several parts of the pixels (at least one) together."""
         every = list(parts)
         size = every[0].moments.size
-        return cls(total((p.moments for p in every), size), np.concatenate([p.sample for p in every]))
+        return cls(
+            total((p.moments for p in every), size), np.concatenate([p.sample for p in every])
+        )
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,11 @@ def against_targets(joint: Moments, fusion: Fusion) -> Moments:
 def regression_scores(pairs: Pairs, peak: Floats) -> list[Score]:
     """Scores of each of K outputs.
 
-    ``mse = var(y) + var(t) − 2 cov(y, t) + (mean(y) − mean(t))²``; ``rmse = √mse`` in the target's units;
-    ``r2 = 1 − mse / var(t)``; ``cc`` Pearson's correlation; ``psnr = 20 log₁₀(peak / rmse)`` in dB, where the peak is
-    the target's maximum; ``mae = mean |y − t|`` over the sample, the others over all pixels. A score that does not
-    exist (a constant target, a perfect fit's psnr, an empty sample's mae) is None.
-    """
+    ``mse = var(y) + var(t) − 2 cov(y, t) + (mean(y) − mean(t))²``; ``rmse = √mse`` in the target's
+    units; ``r2 = 1 − mse / var(t)``; ``cc`` Pearson's correlation; ``psnr = 20 log₁₀(peak / rmse)``
+    in dB, where the peak is the target's maximum; ``mae = mean |y − t|`` over the sample, the
+    others over all pixels. A score that does not exist (a constant target, a perfect fit's psnr, an
+    empty sample's mae) is None."""
     k = len(peak)
     s, mean = pairs.moments.covariance, pairs.moments.mean
     y, t = pairs.sample[:, :k], pairs.sample[:, k:]
@@ -87,17 +90,20 @@ def regression_scores(pairs: Pairs, peak: Floats) -> list[Score]:
 def overall_scores(pairs: Pairs) -> Score:
     """Scores of K outputs together.
 
-    ``ergas = 100 √(mean_k (rmse_k / mean(t_k))²)`` over all pixels, outputs and target on one grid (Wald, "Quality of
-    high resolution synthesised images: is there a simple criterion?", 2000); ``sam``: mean spectral angle in degrees
-    between the K outputs and the K targets of a pixel, over the sample (Kruse et al., Remote Sensing of Environment 44,
-    1993). None where there is none: a target with a mean of zero, less than two outputs, vectors without a direction.
-    """
+    ``ergas = 100 √(mean_k (rmse_k / mean(t_k))²)`` over all pixels, outputs and target on one grid
+    (Wald, "Quality of high resolution synthesised images: is there a simple criterion?", 2000);
+    ``sam``: mean spectral angle in degrees between the K outputs and the K targets of a pixel, over
+    the sample (Kruse et al., Remote Sensing of Environment 44, 1993). None where there is none: a
+    target with a mean of zero, less than two outputs, vectors without a direction."""
     k = pairs.moments.size // 2
     s, mean = pairs.moments.covariance, pairs.moments.mean
     mse = np.diag(s)[:k] + np.diag(s)[k:] - 2 * np.diag(s[:k, k:]) + (mean[:k] - mean[k:]) ** 2
     known = bool((mean[k:] != 0).all())
     ergas = float(100 * np.sqrt(np.mean(np.maximum(mse, 0) / mean[k:] ** 2))) if known else None
-    return {"sam": _angle(pairs.sample[:, :k], pairs.sample[:, k:]) if k > 1 else None, "ergas": ergas}
+    return {
+        "sam": _angle(pairs.sample[:, :k], pairs.sample[:, k:]) if k > 1 else None,
+        "ergas": ergas,
+    }
 
 
 def _angle(y: Floats, t: Floats) -> float | None:
@@ -111,8 +117,8 @@ def _angle(y: Floats, t: Floats) -> float | None:
 
 
 def reconstruction_score(loss: float, nothing: float, peak: float) -> Score:
-    """Scores of a cube rebuilt from its outputs: ``loss`` and ``nothing`` are mean squared errors per band, with the
-    outputs and with the mean spectrum alone."""
+    """Scores of a cube rebuilt from its outputs: ``loss`` and ``nothing`` are mean squared errors
+    per band, with the outputs and with the mean spectrum alone."""
     return _score(max(0.0, loss), nothing, None, peak)
 
 

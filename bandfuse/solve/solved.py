@@ -1,4 +1,5 @@
-"""Solved: a regression's weights from its exact solution, where that is all that a training would find."""
+"""Solved: a regression's weights from its exact solution, where that is all that a training would
+find."""
 
 from __future__ import annotations
 
@@ -13,12 +14,15 @@ from bandfuse.solve.squares import Squares
 from bandfuse.spectral.bands import Floats
 
 SURE = 1e-9
-"""How far a solution may be from fulfilling the conditions of its optimum, in standardised units."""
+"""How far a solution may be from fulfilling the conditions of its optimum, in standardised
+units."""
 
 
-def solved(layout: Layout, squares: Squares, constraints: Sequence[str], *, gain: bool, mean: Floats) -> Fit | None:
-    """The exact solution as a fit without steps; None where it does not fulfil the conditions of an optimum to the
-    last digits, so that a training may gain on it.
+def solved(
+    layout: Layout, squares: Squares, constraints: Sequence[str], *, gain: bool, mean: Floats
+) -> Fit | None:
+    """The exact solution as a fit without steps; None where it does not fulfil the conditions of an
+    optimum to the last digits, so that a training may gain on it.
 
     Parameters
     ----------
@@ -35,6 +39,10 @@ def solved(layout: Layout, squares: Squares, constraints: Sequence[str], *, gain
         weight[rows], gains[rows] = part.matrix(v), g
     matrix = gains[:, None] * weight
     losses = squares.losses(matrix)
-    offset = squares.split.target_mean - matrix @ mean if squares.offset else np.zeros(layout.shape[0])
-    history = [(rows, [float((losses[rows] / squares.scale[rows]).sum())]) for rows in layout.rows_of_set()]
+    offset = (
+        squares.split.target_mean - matrix @ mean if squares.offset else np.zeros(layout.shape[0])
+    )
+    history = [
+        (rows, [float((losses[rows] / squares.scale[rows]).sum())]) for rows in layout.rows_of_set()
+    ]
     return Fit(weight, gains, offset, losses, losses, squares.scale, 0, history)

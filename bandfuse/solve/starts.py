@@ -30,7 +30,8 @@ def xavier(layout: Layout, bands: Bands, random: np.random.Generator) -> Floats:
 
 
 def response(layout: Layout, bands: Bands, random: np.random.Generator) -> Floats:
-    """A Gaussian at the centre of each row's bands, its FWHM half their range; by number without wavelengths."""
+    """A Gaussian at the centre of each row's bands, its FWHM half their range; by number without
+    wavelengths."""
     axis = bands.wavelength_nm if bands.has_wavelengths else np.arange(len(bands), dtype=np.float64)
     v = np.zeros(layout.size)
     for row in range(layout.shape[0]):
@@ -51,20 +52,25 @@ INITS: dict[str, Callable[[Layout, Bands, np.random.Generator], Floats]] = {
     "xavier": xavier,
     "response": response,
 }
-"""Initial weights by name. ``least-squares`` (the exact optimum) is the fit's own, as it needs the objective."""
+"""Initial weights by name. ``least-squares`` (the exact optimum) is the fit's own, as it needs the
+objective."""
 
 
 def initial(name: str, layout: Layout, bands: Bands, seed: int) -> Floats:
-    """(P,) seeded initial weights; the part of a set that a constraint forbids is left to the constraint's map."""
+    """(P,) seeded initial weights; the part of a set that a constraint forbids is left to the
+    constraint's map."""
     if name not in INITS:
-        raise ConfigError("init", got=repr(name), expected=f"one of {', '.join(INITS)}, least-squares or auto")
+        raise ConfigError(
+            "init", got=repr(name), expected=f"one of {', '.join(INITS)}, least-squares or auto"
+        )
     if not layout.size:
         return np.zeros(0)
     return INITS[name](layout, bands, np.random.default_rng(seed))
 
 
 def feasible(v: Floats, layout: Layout, constraint: str) -> Floats:
-    """The weights moved to where the constraint holds: signs dropped, sums shifted or scaled to one."""
+    """The weights moved to where the constraint holds: signs dropped, sums shifted or scaled to
+    one."""
     sets, sums = layout.sets, layout.multiplicity
     if not len(v) or constraint == "free":
         return v

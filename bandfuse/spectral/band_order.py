@@ -1,4 +1,5 @@
-"""Band order: whether bands that are taken by position are in the expected order, by their names."""
+"""Band order: whether bands that are taken by position are in the expected order, by their
+names."""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ def are_made_up(names: Sequence[str]) -> bool:
     return any(numbers == list(range(first, first + len(names))) for first in (0, 1))
 
 
-def require_order(what: str, names: Sequence[str], expected: Sequence[str], *, weights: str = "the weights") -> None:
-    """Bands without wavelengths are taken by position: none may have the name that another position has.
+def require_order(
+    what: str, names: Sequence[str], expected: Sequence[str], *, weights: str = "the weights"
+) -> None:
+    """Bands without wavelengths are taken by position: none may have the name that another position
+    has.
 
     Raises
     ------
@@ -41,11 +45,15 @@ def require_order(what: str, names: Sequence[str], expected: Sequence[str], *, w
     here = {_plain(name): i for i, name in enumerate(names)}
     numbers = " ".join(f"-b {here[name] + 1}" for name in place) if same else ""
     short = numbers if len(place) <= 12 else "-b N -b M …"
-    remedy = f"Reorder them: gdal_translate {short} IN OUT." if same else "Give the bands that it knows."
+    remedy = (
+        f"Reorder them: gdal_translate {short} IN OUT." if same else "Give the bands that it knows."
+    )
     raise MismatchError(
-        f"{what} has {kind}", got=shorten(names), expected=f"{shorten(expected)}, as {weights} have them",
+        f"{what} has {kind}",
+        got=shorten(names),
+        expected=f"{shorten(expected)}, as {weights} have them",
         remedy=remedy,
-    )  # fmt: skip
+    )
 
 
 def _plain(name: str) -> str:
@@ -53,15 +61,18 @@ def _plain(name: str) -> str:
 
 
 def position_remark(what: str, names: Sequence[str], expected: Sequence[str]) -> str:
-    """What is said where bands are taken by position though their names are others; empty where they agree, or where
-    one of both has no names."""
+    """What is said where bands are taken by position though their names are others; empty where
+    they agree, or where one of both has no names."""
     if are_made_up(names) or are_made_up(expected):
         return ""
-    off = [i for i, (a, b) in enumerate(zip(names, expected, strict=True)) if _plain(a) != _plain(b)]
+    off = [
+        i for i, (a, b) in enumerate(zip(names, expected, strict=True)) if _plain(a) != _plain(b)
+    ]
     if not off:
         return ""
     i = off[0]
     return (
-        f"{what}: the bands are taken by position, but {len(off)} of {len(names)} have other names than in the "
+        f"{what}: the bands are taken by position, but {len(off)} of {len(names)} have other "
+        "names than in the "
         f"training: band {i + 1} is {names[i]!r}, there {expected[i]!r}"
     )

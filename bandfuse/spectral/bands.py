@@ -24,7 +24,8 @@ class Bands:
     name : the band's name.
     source : the source (file) the band comes from, by name.
     index : 1-based number of the band in its source, as GDAL counts.
-    wavelength_nm, fwhm_nm : centre wavelength and full width at half maximum in nm; NaN where unknown.
+    wavelength_nm, fwhm_nm : centre wavelength and full width at half maximum in nm; NaN where
+        unknown.
     reason : why the band must not be used; empty for a good band.
 
     A *position* is the 0-based place of a band in this table.
@@ -65,7 +66,9 @@ class Bands:
             name=tuple(name),
             source=(source,) * n,
             index=tuple(range(1, n + 1)),
-            wavelength_nm=unknown if wavelength_nm is None else np.array(list(wavelength_nm), dtype=np.float64),
+            wavelength_nm=unknown
+            if wavelength_nm is None
+            else np.array(list(wavelength_nm), dtype=np.float64),
             fwhm_nm=unknown if fwhm_nm is None else np.array(list(fwhm_nm), dtype=np.float64),
             reason=("",) * n if reason is None else tuple(reason),
         )
@@ -76,9 +79,12 @@ class Bands:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Bands):
             return NotImplemented
-        exact = all(getattr(self, c) == getattr(other, c) for c in ("name", "source", "index", "reason"))
+        exact = all(
+            getattr(self, c) == getattr(other, c) for c in ("name", "source", "index", "reason")
+        )
         return exact and all(
-            np.array_equal(getattr(self, c), getattr(other, c), equal_nan=True) for c in ("wavelength_nm", "fwhm_nm")
+            np.array_equal(getattr(self, c), getattr(other, c), equal_nan=True)
+            for c in ("wavelength_nm", "fwhm_nm")
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -124,8 +130,11 @@ class Bands:
         )
 
     def dropping(self, reasons: dict[int, str]) -> Bands:
-        """The same table with a reason set against the bands at these positions; earlier reasons stay."""
-        return replace(self, reason=tuple(old or reasons.get(i, "") for i, old in enumerate(self.reason)))
+        """The same table with a reason set against the bands at these positions; earlier reasons
+        stay."""
+        return replace(
+            self, reason=tuple(old or reasons.get(i, "") for i, old in enumerate(self.reason))
+        )
 
     def by_wavelength(self, positions: Iterable[int]) -> list[int]:
         """Positions in wavelength order; in table order where a wavelength is unknown."""

@@ -25,11 +25,13 @@ REGIONS = {
     "swir1": (1550.0, 1750.0),
     "swir2": (2100.0, 2300.0),
 }
-"""Regions of the spectrum in nm, the upper end left out: the common band names of STAC's electro-optical extension,
-version 1.0. There the red edge reaches on to 790 nm, into the near infrared, and the last two are swir16 and swir22."""
+"""Regions of the spectrum in nm, the upper end left out: the common band names of STAC's
+electro-optical extension, version 1.0. There the red edge reaches on to 790 nm, into the near
+infrared, and the last two are swir16 and swir22."""
 
 Covariance = Callable[[], Floats]
-"""Gives the (B, B) covariance of the bands, zero for those that are dead. Called by rules that need to see pixels."""
+"""Gives the (B, B) covariance of the bands, zero for those that are dead. Called by rules that need
+to see pixels."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,8 @@ class Group:
 def select(spec: str, bands: Bands) -> list[int]:
     """The positions that one SPEC names, bad bands included; sorted for ranges and lists.
 
-    SPEC is ``450-520nm`` (wavelengths, both ends included), ``1-30,35`` (1-based numbers), ``all``, ``source:NAME``,
-    or several of these joined by commas.
-    """
+    SPEC is ``450-520nm`` (wavelengths, both ends included), ``1-30,35`` (1-based numbers), ``all``,
+    ``source:NAME``, or several of these joined by commas."""
     found: dict[int, None] = {}
     for term in (t.strip() for t in spec.split(",")):
         found.update(dict.fromkeys(_term(term, spec, bands)))
@@ -68,7 +69,8 @@ def _term(term: str, spec: str, bands: Bands) -> list[int]:
         f"group {spec!r} cannot be read",
         got=repr(term),
         expected="450-520nm, 1-30,35, all or source:NAME",
-        remedy=f"For several groups at once use one of: {', '.join(r if r in BARE else f'{r}:…' for r in RULES)}.",
+        remedy="For several groups at once use one of: "
+        f"{', '.join(r if r in BARE else f'{r}:…' for r in RULES)}.",
     )
 
 
@@ -83,7 +85,11 @@ def _by_wavelength(match: re.Match[str], spec: str, bands: Bands) -> list[int]:
             remedy=f"Name bands by number, 1-{len(bands)}.",
         )
     if low > high:
-        raise GroupError(f"group {spec!r} runs backwards", got=match[0], expected=f"{match[2]}-{match[1]}{match[3]}")
+        raise GroupError(
+            f"group {spec!r} runs backwards",
+            got=match[0],
+            expected=f"{match[2]}-{match[1]}{match[3]}",
+        )
     hit = (bands.wavelength_nm >= low) & (bands.wavelength_nm <= high)
     if not hit.any():
         raise GroupError(
@@ -138,7 +144,8 @@ def _equal(argument: str, bands: Bands, covariance: Covariance | None) -> list[G
 
 
 def _correlation(argument: str, bands: Bands, covariance: Covariance | None) -> list[Group]:
-    """Runs of bands in wavelength order, cut where neighbours are least correlated; the first of equals."""
+    """Runs of bands in wavelength order, cut where neighbours are least correlated; the first of
+    equals."""
     good = bands.by_wavelength(np.flatnonzero(bands.good))
     k = _count("correlation", argument, good)
     like = _correlations(covariance, good, "correlation")
@@ -147,8 +154,8 @@ def _correlation(argument: str, bands: Bands, covariance: Covariance | None) -> 
 
 
 def _cluster(argument: str, bands: Bands, covariance: Covariance | None) -> list[Group]:
-    """Bands that vary alike, in whatever direction: average linkage of the distances 1 − |r|, in order of the mean
-    wavelength (of the mean position where wavelengths are unknown)."""
+    """Bands that vary alike, in whatever direction: average linkage of the distances 1 − |r|, in
+    order of the mean wavelength (of the mean position where wavelengths are unknown)."""
     from scipy.cluster.hierarchy import cut_tree, linkage
     from scipy.spatial.distance import squareform
 
@@ -165,33 +172,46 @@ def _cluster(argument: str, bands: Bands, covariance: Covariance | None) -> list
 
 
 def _correlations(covariance: Covariance | None, positions: Sequence[int], rule: str) -> Floats:
-    """(G, G) correlations of the bands at these positions; zero beside a band that does not vary."""
+    """(G, G) correlations of the bands at these positions; zero beside a band that does not
+    vary."""
     if covariance is None:
         raise GroupError(f"groups '{rule}:…' need pixels", got="a band table only")
     some = covariance()[np.ix_(positions, positions)]
     spread = np.sqrt(np.diag(some))
     if not spread.any():
         raise GroupError(
-            f"groups '{rule}:…' cannot be made", got="no varying pixels that are valid in all bands, in the parts seen",
+            f"groups '{rule}:…' cannot be made",
+            got="no varying pixels that are valid in all bands, in the parts seen",
             remedy="Use equal:… or wavelengths.",
-        )  # fmt: skip
-    like: Floats = np.clip(some / np.where(np.outer(spread, spread) > 0, np.outer(spread, spread), np.inf), -1, 1)
+        )
+    like: Floats = np.clip(
+        some / np.where(np.outer(spread, spread) > 0, np.outer(spread, spread), np.inf), -1, 1
+    )
     np.fill_diagonal(like, 1.0)
     return like
 
 
 def _sensor(argument: str, bands: Bands, covariance: Covariance | None) -> list[Group]:
-    """A group for every band of a sensor that holds bands of the cube, by the names of the sensor's bands."""
+    """A group for every band of a sensor that holds bands of the cube, by the names of the sensor's
+    bands."""
     sensor = find(argument)
-    return _holding(f"sensor:{argument}", {band.name: band.holds(bands.wavelength_nm) for band in sensor.bands}, bands)
+    return _holding(
+        f"sensor:{argument}",
+        {band.name: band.holds(bands.wavelength_nm) for band in sensor.bands},
+        bands,
+    )
 
 
 def _regions(argument: str, bands: Bands, covariance: Covariance | None) -> list[Group]:
     """A group for every region of :data:`REGIONS` that holds bands of the cube."""
     if argument:
-        raise GroupError(f"groups 'regions:{argument}' cannot be made", got=repr(argument), expected="regions")
+        raise GroupError(
+            f"groups 'regions:{argument}' cannot be made", got=repr(argument), expected="regions"
+        )
     nm = bands.wavelength_nm
-    return _holding("regions", {name: (nm >= low) & (nm < high) for name, (low, high) in REGIONS.items()}, bands)
+    return _holding(
+        "regions", {name: (nm >= low) & (nm < high) for name, (low, high) in REGIONS.items()}, bands
+    )
 
 
 def _holding(spec: str, members: Mapping[str, NDArray[np.bool_]], bands: Bands) -> list[Group]:
@@ -199,13 +219,17 @@ def _holding(spec: str, members: Mapping[str, NDArray[np.bool_]], bands: Bands) 
     known = bands.wavelength_nm[bands.good & np.isfinite(bands.wavelength_nm)]
     if not known.size:
         raise GroupError(f"groups {spec!r} need wavelengths", got="good bands without wavelengths")
-    groups = [Group(name, tuple(int(i) for i in np.flatnonzero(here & bands.good))) for name, here in members.items()]
+    groups = [
+        Group(name, tuple(int(i) for i in np.flatnonzero(here & bands.good)))
+        for name, here in members.items()
+    ]
     found = [group for group in groups if group.positions]
     if not found:
         raise GroupError(
-            f"groups {spec!r} hold no band", got=f"bands from {known.min():.1f} to {known.max():.1f} nm",
+            f"groups {spec!r} hold no band",
+            got=f"bands from {known.min():.1f} to {known.max():.1f} nm",
             remedy="Look at the wavelengths with bandfuse info -v.",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -228,7 +252,8 @@ SEEING = ("correlation", "cluster")
 
 
 def split(spec: str, bands: Bands, covariance: Covariance | None = None) -> list[Group]:
-    """The groups that a ``--groups`` SPEC makes: a rule of :data:`RULES`, or one group named after its SPEC.
+    """The groups that a ``--groups`` SPEC makes: a rule of :data:`RULES`, or one group named after
+    its SPEC.
 
     Parameters
     ----------
@@ -238,21 +263,28 @@ def split(spec: str, bands: Bands, covariance: Covariance | None = None) -> list
     if spec.strip().isdecimal():
         n = int(spec)
         raise GroupError(
-            f"groups {spec!r} can be read in two ways", got="a bare number",
-            expected=f"equal:{n} for {n} groups of equal numbers of bands, or {n}-{n} for one group of band {n} alone",
-        )  # fmt: skip
+            f"groups {spec!r} can be read in two ways",
+            got="a bare number",
+            expected=f"equal:{n} for {n} groups of equal numbers of bands, or {n}-{n} for one "
+            f"group of band {n} alone",
+        )
     if word in RULES and (colon or word in BARE):
         return RULES[word](argument, bands, covariance)
     return [Group(spec, tuple(select(spec, bands)))]
 
 
 def lacking(spec: str | None, bands: Bands) -> str:
-    """Which bands of a sensor, or regions, make no group as no good band lies in them; empty if all do."""
+    """Which bands of a sensor, or regions, make no group as no good band lies in them; empty if all
+    do."""
     word, _, argument = (spec or "").partition(":")
     if word not in ("sensor", "regions"):
         return ""
     made = {group.name for group in split(f"{word}:{argument}", bands)}
-    left = [name for name in (REGIONS if word == "regions" else find(argument).names) if name not in made]
+    left = [
+        name
+        for name in (REGIONS if word == "regions" else find(argument).names)
+        if name not in made
+    ]
     return f"no good band lies in {shorten(left)} of {spec}: no group is made there" if left else ""
 
 
@@ -264,7 +296,9 @@ def named(specs: Mapping[str, str], bands: Bands) -> list[Group]:
             groups.append(Group(name, tuple(select(spec, bands))))
         except GroupError as error:
             what = f"group {name!r}: {error.what.removeprefix('group ')}"
-            raise GroupError(what, got=error.got, expected=error.expected, remedy=error.remedy) from error
+            raise GroupError(
+                what, got=error.got, expected=error.expected, remedy=error.remedy
+            ) from error
     return groups
 
 
@@ -284,7 +318,9 @@ def usable(groups: Sequence[Group], bands: Bands) -> list[Group]:
     kept = []
     for group in groups:
         if group.name in seen:
-            raise GroupError(f"two groups are named {group.name!r}", remedy="Give each group a name of its own.")
+            raise GroupError(
+                f"two groups are named {group.name!r}", remedy="Give each group a name of its own."
+            )
         seen.add(group.name)
         good = tuple(i for i in group.positions if bands.good[i])
         if not good:

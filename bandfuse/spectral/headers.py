@@ -1,4 +1,5 @@
-"""Headers: the texts that tell of bands, ENVI headers and tables of wavelengths. Text in, lists out; no files."""
+"""Headers: the texts that tell of bands, ENVI headers and tables of wavelengths. Text in, lists
+out; no files."""
 
 from __future__ import annotations
 
@@ -26,9 +27,9 @@ BEGINS = {
 class Stated:
     """What one place says of B bands.
 
-    ``where``: the place, as messages name it. ``wavelength``, ``fwhm`` (B,) in ``unit``; ``good`` (B,) is 1 for a good
-    band and 0 for a bad one. NaN where nothing is said. ``unit`` is None where none is given.
-    """
+    ``where``: the place, as messages name it. ``wavelength``, ``fwhm`` (B,) in ``unit``; ``good``
+    (B,) is 1 for a good band and 0 for a bad one. NaN where nothing is said. ``unit`` is None where
+    none is given."""
 
     where: str
     wavelength: Floats
@@ -38,7 +39,8 @@ class Stated:
 
 
 def envi_list(text: str | None, count: int = 0) -> list[str]:
-    """The items of an ENVI list. Nothing behind a last comma is an item only if there are to be ``count`` with it.
+    """The items of an ENVI list. Nothing behind a last comma is an item only if there are to be
+    ``count`` with it.
 
     >>> envi_list("{ 8.41 , 8.52, }")
     ['8.41', '8.52']
@@ -49,7 +51,8 @@ def envi_list(text: str | None, count: int = 0) -> list[str]:
 
 
 def unit_of(entries: Mapping[str, str], unit: str | None) -> str | None:
-    """The unit of the wavelengths of an ENVI header: the one that it gives, or that of the title of its spectra.
+    """The unit of the wavelengths of an ENVI header: the one that it gives, or that of the title of
+    its spectra.
 
     >>> unit_of({"z_plot_titles": "{Wavenumbers (cm-1), Counts}"}, "Unknown")
     'cm-1'
@@ -58,13 +61,16 @@ def unit_of(entries: Mapping[str, str], unit: str | None) -> str | None:
         return unit
     title = next(iter(envi_list(entries.get("z_plot_titles"))), "")
     inside = re.findall(r"[(\[]([^()\[\]]+)[)\]]", title)
-    words = [*[w for w in inside if spelling(w) in UNITS_NM], *[w for w in [*inside, *title.split()]
-             if spelling(w) in NOT_LENGTHS]]  # fmt: skip
+    words = [
+        *[w for w in inside if spelling(w) in UNITS_NM],
+        *[w for w in [*inside, *title.split()] if spelling(w) in NOT_LENGTHS],
+    ]
     return words[0] if words else unit
 
 
 def parse_header(text: str) -> dict[str, str]:
-    """The entries of an ENVI header, by the names that GDAL gives them (``wavelength units`` is ``wavelength_units``).
+    """The entries of an ENVI header, by the names that GDAL gives them (``wavelength units`` is
+    ``wavelength_units``).
 
     >>> parse_header("ENVI\\nbands = 2\\nfwhm = {5,\\n 6}\\n")
     {'bands': '2', 'fwhm': '{5, 6}'}
@@ -86,8 +92,8 @@ def parse_header(text: str) -> dict[str, str]:
 
 
 def dropped(text: str) -> tuple[dict[str, str], int]:
-    """The entries of an ENVI header that GDAL does not see whole, as a line of them or before them is too long; and the
-    length of that line, 0 if there is none."""
+    """The entries of an ENVI header that GDAL does not see whole, as a line of them or before them
+    is too long; and the length of that line, 0 if there is none."""
     lines = text.splitlines()
     at = next((i for i, line in enumerate(lines) if len(line) > LONGEST_LINE), None)
     if at is None:
@@ -107,40 +113,59 @@ def from_header(text: str, where: str) -> Stated:
     count = len(envi_list(entries.get("wavelength")))
     lists = {key: envi_list(entries.get(key), count) for key in ("wavelength", "fwhm", "bbl")}
     if not count:
-        raise InputError(f"{where} has no wavelengths", got=f"an ENVI header with {', '.join(entries) or 'nothing'}",
-                         expected="a line such as wavelength = {450.2, 455.1, …}")  # fmt: skip
+        raise InputError(
+            f"{where} has no wavelengths",
+            got=f"an ENVI header with {', '.join(entries) or 'nothing'}",
+            expected="a line such as wavelength = {450.2, 455.1, …}",
+        )
     odd = [f"{len(items)} of {key}" for key, items in lists.items() if len(items) not in (0, count)]
     if odd:
-        raise InputError(f"lists in {where} differ in length", got=f"{count} of wavelength, {', '.join(odd)}")
-    nm, fwhm, good = (np.array([number(t) for t in items] or [np.nan] * count) for items in lists.values())
+        raise InputError(
+            f"lists in {where} differ in length", got=f"{count} of wavelength, {', '.join(odd)}"
+        )
+    nm, fwhm, good = (
+        np.array([number(t) for t in items] or [np.nan] * count) for items in lists.values()
+    )
     return Stated(where, nm, fwhm, good, unit_of(entries, entries.get("wavelength_units")))
 
 
 def parse_table(text: str, where: str) -> Stated:
-    """A table of wavelengths: one band a line, columns wavelength[, fwhm[, good]], with or without a line of headings.
+    """A table of wavelengths: one band a line, columns wavelength[, fwhm[, good]], with or without
+    a line of headings.
 
-    Columns are parted by commas, semicolons (numbers may have decimal commas then), tabs or spaces; ``#`` begins a
-    comment. Headings may name columns in any order, and their unit: ``wavelength_nm``, ``fwhm (µm)``. A first column
-    that counts the bands is passed over where there are no headings.
+    Columns are parted by commas, semicolons (numbers may have decimal commas then), tabs or spaces;
+    ``#`` begins a comment. Headings may name columns in any order, and their unit:
+    ``wavelength_nm``, ``fwhm (µm)``. A first column that counts the bands is passed over where
+    there are no headings.
 
     Raises
     ------
     InputError : it is no such table; the line is named.
     """
-    rows = [(i, _cells(line)) for i, line in enumerate(text.splitlines(), 1) if line.split("#")[0].strip()]
+    rows = [
+        (i, _cells(line))
+        for i, line in enumerate(text.splitlines(), 1)
+        if line.split("#")[0].strip()
+    ]
     if not rows:
         raise InputError(f"{where} is empty", expected="one wavelength a line")
     heads = rows.pop(0)[1] if all(np.isnan(number(c)) for c in rows[0][1] if c) else None
     cells = [_numbers(row, line, where) if heads is None else row for line, row in rows]
     if not rows:
-        raise InputError(f"{where} is empty", got="a line of headings only", expected="one wavelength a line")
+        raise InputError(
+            f"{where} is empty", got="a line of headings only", expected="one wavelength a line"
+        )
     places, unit = _columns(heads, where) if heads else (_plain(cells, where), None)
     values = {
-        name: np.array([_value(row, at, line, name, where) for (line, _), row in zip(rows, cells, strict=True)])
+        name: np.array(
+            [_value(row, at, line, name, where) for (line, _), row in zip(rows, cells, strict=True)]
+        )
         for name, at in places.items()
     }
     nothing = np.full(len(rows), np.nan)
-    return Stated(where, values["wavelength"], values.get("fwhm", nothing), values.get("good", nothing), unit)
+    return Stated(
+        where, values["wavelength"], values.get("fwhm", nothing), values.get("good", nothing), unit
+    )
 
 
 def _cells(line: str) -> list[str]:
@@ -156,7 +181,9 @@ def _numbers(row: list[str], line: int, where: str) -> list[str]:
     """A row of a table without headings: all numbers."""
     wrong = next((c for c in row if c and np.isnan(number(c)) and c.lower() != "nan"), None)
     if wrong is not None:
-        raise InputError(f"line {line} of {where} cannot be read", got=repr(wrong), expected="numbers")
+        raise InputError(
+            f"line {line} of {where} cannot be read", got=repr(wrong), expected="numbers"
+        )
     return row
 
 
@@ -168,7 +195,11 @@ def _value(row: list[str], at: int, line: int, name: str, where: str) -> float:
         return words[text.lower()]
     value = number(text)
     if text and text.lower() != "nan" and np.isnan(value):
-        raise InputError(f"line {line} of {where} cannot be read", got=repr(text), expected=f"a number, its {name}")
+        raise InputError(
+            f"line {line} of {where} cannot be read",
+            got=repr(text),
+            expected=f"a number, its {name}",
+        )
     return value
 
 
@@ -176,11 +207,19 @@ def _plain(rows: list[list[str]], where: str) -> dict[str, int]:
     """The columns of a table without headings."""
     width = max(len(r) for r in rows)
     first = [number(r[0]) for r in rows]
-    counted = width > 1 and len(rows) > 1 and first[0] in (0, 1) and first == [first[0] + i for i in range(len(rows))]
+    counted = (
+        width > 1
+        and len(rows) > 1
+        and first[0] in (0, 1)
+        and first == [first[0] + i for i in range(len(rows))]
+    )
     names = dict(zip(("wavelength", "fwhm", "good"), range(int(counted), width), strict=False))
     if width - counted > 3:
-        raise InputError(f"{where} has too many columns", got=f"{width} without headings",
-                         expected="wavelength, fwhm, good; or headings")  # fmt: skip
+        raise InputError(
+            f"{where} has too many columns",
+            got=f"{width} without headings",
+            expected="wavelength, fwhm, good; or headings",
+        )
     return names
 
 
@@ -191,14 +230,21 @@ def _columns(heads: list[str], where: str) -> tuple[dict[str, int], str | None]:
     for at, head in enumerate(heads):
         words = [w for w in re.split(r"[\s_()\[\],/:-]+", head.lower()) if w] or [""]
         text = "_".join(words)
-        name = next((n for n, begins in BEGINS.items() if any(text.startswith(b) for b in begins)), None)
+        name = next(
+            (n for n, begins in BEGINS.items() if any(text.startswith(b) for b in begins)), None
+        )
         name = "wavelength" if name is None and spelling(text) in UNITS_NM else name
         if name is None or name in found:
             continue
         found[name] = at
-        if name == "wavelength" and (spelling(words[-1]) in UNITS_NM or spelling(words[-1]) in NOT_LENGTHS):
+        if name == "wavelength" and (
+            spelling(words[-1]) in UNITS_NM or spelling(words[-1]) in NOT_LENGTHS
+        ):
             unit = words[-1]
     if "wavelength" not in found:
-        raise InputError(f"{where} has no column of wavelengths", got=", ".join(heads),
-                         expected="a heading such as wavelength or wavelength_nm")  # fmt: skip
+        raise InputError(
+            f"{where} has no column of wavelengths",
+            got=", ".join(heads),
+            expected="a heading such as wavelength or wavelength_nm",
+        )
     return found, unit

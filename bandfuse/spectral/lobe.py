@@ -1,8 +1,8 @@
-"""Lobe: where the main lobe of a response lies and how wide it is, at half of its maximum. numpy only.
+"""Lobe: where the main lobe of a response lies and how wide it is, at half of its maximum. numpy
+only.
 
-Second moments of the weights would do for a clean response, but a single stray weight far away throws them off by
-hundreds of nanometres. The main lobe is not moved by it.
-"""
+Second moments of the weights would do for a clean response, but a single stray weight far away
+throws them off by hundreds of nanometres. The main lobe is not moved by it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from bandfuse.spectral.bands import Floats, Positions
 Flags = NDArray[np.bool_]
 
 FAR = 3.0
-"""Bands more than this many median steps apart have a gap between them, over which no lobe reaches."""
+"""Bands more than this many median steps apart have a gap between them, over which no lobe
+reaches."""
 
 SMOOTHING = np.array([0.25, 0.5, 0.25])
 """Over neighbouring bands, to find the lobe; its width is measured on the density itself."""
@@ -28,8 +29,9 @@ HIGHEST = 12
 
 
 class Lobe(NamedTuple):
-    """The main lobe: the middle of its two points at half maximum, their distance (both in nm), how many bands with
-    weight lie between them, and the position of its band with the greatest weight."""
+    """The main lobe: the middle of its two points at half maximum, their distance (both in nm), how
+    many bands with weight lie between them, and the position of its band with the greatest
+    weight."""
 
     centre: float
     width: float
@@ -40,10 +42,11 @@ class Lobe(NamedTuple):
 def main_lobe(weight: Floats, nm: Floats) -> Lobe | None:
     """The main lobe of weights (B,) at wavelengths (B,) in nm.
 
-    The weight of a band, by its size and divided by the part of the spectrum that the band stands for (half of the way
-    to each neighbour), is a density over wavelength. Smoothed over neighbouring bands, each of its peaks has a lobe:
-    the run of bands that reaches half of the peak. The main lobe is the one with the largest area. Its ends are where
-    the density itself falls to half of its maximum there, on straight lines between bands; beyond the last band of a
+    The weight of a band, by its size and divided by the part of the spectrum that the band stands
+    for (half of the way to each neighbour), is a density over wavelength. Smoothed over
+    neighbouring bands, each of its peaks has a lobe: the run of bands that reaches half of the
+    peak. The main lobe is the one with the largest area. Its ends are where the density itself
+    falls to half of its maximum there, on straight lines between bands; beyond the last band of a
     detector the density falls to zero within one step.
 
     None where all weights are zero, or a wavelength of the bands with weight is not known.
@@ -78,8 +81,8 @@ def _lobe(size: Floats, nm: Floats, known: Flags, spectrum: _Spectrum) -> Lobe:
 
 @dataclass(frozen=True, eq=False)
 class _Spectrum:
-    """Where densities are known: wavelengths ``x`` in order, with one more step beyond both ends of every detector;
-    the place of every band among them, and the ``width`` that it stands for."""
+    """Where densities are known: wavelengths ``x`` in order, with one more step beyond both ends of
+    every detector; the place of every band among them, and the ``width`` that it stands for."""
 
     x: Floats
     place: Positions
@@ -103,7 +106,9 @@ class _Spectrum:
             xs.append(np.concatenate([x[:1] - own[0], x, x[-1:] + own[-1]]))
             widths.append(np.concatenate([[1.0], (around[:-1] + around[1:]) / 2, [1.0]]))
             inner.append(np.concatenate([[False], np.ones(len(x), bool), [False]]))
-        return cls(np.concatenate(xs), np.flatnonzero(np.concatenate(inner))[of], np.concatenate(widths))
+        return cls(
+            np.concatenate(xs), np.flatnonzero(np.concatenate(inner))[of], np.concatenate(widths)
+        )
 
     def density(self, size: Floats) -> Floats:
         """Of weights (B,), per nm; bands of one wavelength together."""
@@ -115,7 +120,9 @@ def _main_run(x: Floats, smooth: Floats) -> tuple[int, int]:
     inner = smooth[1:-1]
     peaks = 1 + np.flatnonzero((inner > 0) & (inner >= smooth[:-2]) & (inner >= smooth[2:]))
     peaks = np.sort(peaks[np.argsort(-smooth[peaks], kind="stable")[:HIGHEST]])
-    below = smooth < smooth[peaks, None] / 2  # (peaks, B); the outermost densities are zero but for the smoothing
+    below = (
+        smooth < smooth[peaks, None] / 2
+    )  # (peaks, B); the outermost densities are zero but for the smoothing
     below[:, [0, -1]] = True
     place = np.arange(len(x))
     left = np.where(below & (place < peaks[:, None]), place, 0).max(axis=1) + 1
@@ -139,7 +146,8 @@ def _half_points(x: Floats, density: Floats, low: int, high: int) -> tuple[float
 
 
 def outside(weight: Floats, nm: Floats, centre: float, reach: float) -> Floats:
-    """(…,) share of the weight of non-negative (…, B) weights that lies more than ``reach`` nm from a centre."""
+    """(…,) share of the weight of non-negative (…, B) weights that lies more than ``reach`` nm from
+    a centre."""
     far = np.abs(nm - centre) > reach
     total = weight.sum(axis=-1)
     part: Floats = weight[..., far].sum(axis=-1) / np.where(total > 0, total, np.nan)

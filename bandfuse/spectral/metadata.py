@@ -1,8 +1,9 @@
-"""Metadata: from what a raster and its user say of the bands to a band table. Text in, numbers out; no files.
+"""Metadata: from what a raster and its user say of the bands to a band table. Text in, numbers out;
+no files.
 
-Reading order, for each value the first place that says it: the user's own table, the product's metadata, the band's own
-tags, the dataset's ENVI domain, the dataset's tags, the coordinate of its dimension, the IMAGERY domain, the names.
-"""
+Reading order, for each value the first place that says it: the user's own table, the product's
+metadata, the band's own tags, the dataset's ENVI domain, the dataset's tags, the coordinate of its
+dimension, the IMAGERY domain, the names."""
 
 from __future__ import annotations
 
@@ -28,7 +29,13 @@ SHORTEST_NM, LONGEST_NM = 1.0, 1e7
 NARROWEST, WIDEST = 5e-5, 0.5
 """Widths relative to the wavelength: beyond these they are in other units than the wavelengths."""
 
-CENTRES = ("wavelength", "wavelengths", "center_wavelength", "central_wavelength", "centre_wavelength")
+CENTRES = (
+    "wavelength",
+    "wavelengths",
+    "center_wavelength",
+    "central_wavelength",
+    "centre_wavelength",
+)
 UNITS = ("wavelength_units", "wavelength_unit", "wavelengths_units", "wavelengths_unit")
 FLAGS = ("bbl", "bad_band_multiplier", "enmapbox:bad_band_multiplier")
 """Names of tags, in lower case with ``_`` for spaces."""
@@ -44,8 +51,8 @@ _BARE = re.compile(r"\s*\(\s*([^()\s]+)\s*\)$")
 
 @dataclass
 class RasterTags:
-    """The tags of one raster, as GDAL gives them: per band (descriptions, default and IMAGERY domain), of the ENVI
-    domain of the dataset, and of its default domain."""
+    """The tags of one raster, as GDAL gives them: per band (descriptions, default and IMAGERY
+    domain), of the ENVI domain of the dataset, and of its default domain."""
 
     descriptions: Sequence[str | None]
     bands: Sequence[Tags]
@@ -58,7 +65,11 @@ class RasterTags:
 
 
 def band_table(
-    tags: RasterTags, source: str, dead: Mapping[int, str] | None = None, *, stated: Sequence[Stated] = ()
+    tags: RasterTags,
+    source: str,
+    dead: Mapping[int, str] | None = None,
+    *,
+    stated: Sequence[Stated] = (),
 ) -> tuple[Bands, list[str]]:
     """The band table of a raster, and messages about what had to be guessed.
 
@@ -69,27 +80,49 @@ def band_table(
     """
     messages, mixed = _odd_lists(tags), list[str]()
     tags = _unechoed(tags)
-    places = [*stated, _from_bands(tags, mixed), _from_lists(tags, tags.envi, "the ENVI header"),
-              _from_lists(tags, tags.dataset, "the dataset's tags"), _from_dimension(tags)]  # fmt: skip
+    places = [
+        *stated,
+        _from_bands(tags, mixed),
+        _from_lists(tags, tags.envi, "the ENVI header"),
+        _from_lists(tags, tags.dataset, "the dataset's tags"),
+        _from_dimension(tags),
+    ]
     messages += [] if any(np.isfinite(p.wavelength).any() for p in stated) else mixed
     wavelength, fwhm = _wavelengths(tags, places, messages)
     odd = np.isfinite(wavelength) & ~((wavelength >= SHORTEST_NM) & (wavelength <= LONGEST_NM))
     if odd.any():
-        text = f"{int(odd.sum())} wavelengths lie outside {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and are not used"
+        text = (
+            f"{int(odd.sum())} wavelengths lie outside {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and "
+            "are not used"
+        )
         messages.append(Remark("wavelengths-impossible", text))
         wavelength = np.where(odd, np.nan, wavelength)
     flags = _first([p.good for p in places])
-    reason = [(dead or {}).get(i, "") or ("flagged bad (bbl)" if flags[i] == 0 else "") for i in range(len(tags))]
-    raw = next((p.wavelength for p in places[len(stated) :] if np.isfinite(p.wavelength).any()), wavelength)
-    names = [_name(text, i, float(nm)) for i, (text, nm) in enumerate(zip(tags.descriptions, raw, strict=True))]
-    table = Bands.of(names, source=source, wavelength_nm=wavelength, fwhm_nm=np.where(fwhm > 0, fwhm, np.nan),
-                     reason=reason)  # fmt: skip
+    reason = [
+        (dead or {}).get(i, "") or ("flagged bad (bbl)" if flags[i] == 0 else "")
+        for i in range(len(tags))
+    ]
+    raw = next(
+        (p.wavelength for p in places[len(stated) :] if np.isfinite(p.wavelength).any()), wavelength
+    )
+    names = [
+        _name(text, i, float(nm))
+        for i, (text, nm) in enumerate(zip(tags.descriptions, raw, strict=True))
+    ]
+    table = Bands.of(
+        names,
+        source=source,
+        wavelength_nm=wavelength,
+        fwhm_nm=np.where(fwhm > 0, fwhm, np.nan),
+        reason=reason,
+    )
     return table, list(messages)
 
 
 def _name(description: str | None, position: int, wavelength: float) -> str:
-    """The description without the wavelengths that GDAL's ENVI driver appends, once for every rewriting; ``b1`` and so
-    on where there is none. Control characters are written as escapes: few formats can hold them."""
+    """The description without the wavelengths that GDAL's ENVI driver appends, once for every
+    rewriting; ``b1`` and so on where there is none. Control characters are written as escapes: few
+    formats can hold them."""
     text = (description or "").strip()
     while text.endswith(")"):
         bare = _BARE.search(text)
@@ -111,30 +144,44 @@ def _first(rows: Sequence[Floats]) -> Floats:
 
 def _odd_lists(tags: RasterTags) -> list[str]:
     """Lists of the ENVI header that do not fit the number of bands: they are not used."""
-    lengths = {key: len(envi_list(tags.envi.get(key), len(tags))) for key in ("wavelength", "fwhm", "bbl")}
+    lengths = {
+        key: len(envi_list(tags.envi.get(key), len(tags))) for key in ("wavelength", "fwhm", "bbl")
+    }
     return [
-        Remark("list-length", f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used")
+        Remark(
+            "list-length",
+            f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used",
+        )
         for key, n in lengths.items()
         if n not in (0, len(tags))
     ]
 
 
 def _unechoed(tags: RasterTags) -> RasterTags:
-    """Tags without what GDAL makes of a list of wavelengths that does not fit: it hands its items to the bands one
-    after the other, as tags and in their names."""
+    """Tags without what GDAL makes of a list of wavelengths that does not fit: it hands its items
+    to the bands one after the other, as tags and in their names."""
     items = envi_list(tags.envi.get("wavelength"), len(tags))
     pairs = list(zip(items, tags.bands, strict=False))
-    if len(items) in (0, len(tags)) or not pairs or any(band.get("wavelength") != item for item, band in pairs):
+    if (
+        len(items) in (0, len(tags))
+        or not pairs
+        or any(band.get("wavelength") != item for item, band in pairs)
+    ):
         return tags
     names = [
         re.sub(rf"(?:^|\s*\(){re.escape(item)}(?:\s[^()]*)?\)?$", "", text or "")
         for item, text in zip_longest(items[: len(tags)], tags.descriptions, fillvalue="")
     ]
-    bands = [{k: v for k, v in band.items() if k not in ("wavelength", "wavelength_units")} for band in tags.bands]
+    bands = [
+        {k: v for k, v in band.items() if k not in ("wavelength", "wavelength_units")}
+        for band in tags.bands
+    ]
     return RasterTags(names, bands, [{} for _ in bands], tags.envi, tags.dataset)
 
 
-def _wavelengths(tags: RasterTags, places: Sequence[Stated], messages: list[str]) -> tuple[Floats, Floats]:
+def _wavelengths(
+    tags: RasterTags, places: Sequence[Stated], messages: list[str]
+) -> tuple[Floats, Floats]:
     """(B,) wavelengths and widths in nm."""
     for place in places:
         if not np.isfinite(place.wavelength).any():
@@ -148,9 +195,12 @@ def _wavelengths(tags: RasterTags, places: Sequence[Stated], messages: list[str]
     return (_from_names(tags, messages), np.full(len(tags), np.nan)) if imagery is None else imagery
 
 
-def _widths(nm: Floats, chosen: Stated, scale: float, places: Sequence[Stated], messages: list[str]) -> Floats:
-    """(B,) widths in nm, from the place of the wavelengths or the next one that has any; in that place's unit if it
-    says one and the numbers do not contradict it, else in the unit of the wavelengths."""
+def _widths(
+    nm: Floats, chosen: Stated, scale: float, places: Sequence[Stated], messages: list[str]
+) -> Floats:
+    """(B,) widths in nm, from the place of the wavelengths or the next one that has any; in that
+    place's unit if it says one and the numbers do not contradict it, else in the unit of the
+    wavelengths."""
     after = [p for p in places[places.index(chosen) :] if np.isfinite(p.fwhm).any()]
     if not after:
         return np.full(len(nm), np.nan)
@@ -164,7 +214,10 @@ def _widths(nm: Floats, chosen: Stated, scale: float, places: Sequence[Stated], 
     share = float(np.nanmedian(shares)) if np.isfinite(shares).any() else np.nan
     for factor, name in ((1e3, "µm"), (1e-3, "nm")):
         if not NARROWEST <= share <= WIDEST and NARROWEST < share * factor < WIDEST / 2:
-            text = f"widths in {place.where} are not in the units of the wavelengths; taken as {name} from their size"
+            text = (
+                f"widths in {place.where} are not in the units of the wavelengths; taken as {name} "
+                "from their size"
+            )
             messages.append(Remark("units-contradict", text))
             return widths * factor
     return widths
@@ -189,10 +242,18 @@ def _from_bands(tags: RasterTags, messages: list[str]) -> Stated:
     good = np.array([number(_get(row, FLAGS)) for row in rows])
     distinct = sorted({u for u in units if u is not None})
     scales = np.array([UNITS_NM.get(spelling(u), np.nan) for u in units])
-    if len({spelling(u) for u in distinct}) > 1 and all(plausible(v[None]) for v in values * scales if np.isfinite(v)):
-        messages.append(Remark("units-mixed", f"bands have different units of wavelength ({shorten(distinct)})"))
+    if len({spelling(u) for u in distinct}) > 1 and all(
+        plausible(v[None]) for v in values * scales if np.isfinite(v)
+    ):
+        messages.append(
+            Remark("units-mixed", f"bands have different units of wavelength ({shorten(distinct)})")
+        )
         return Stated("band tags", values * scales, fwhm * scales, good, "nm")
-    unit = " and ".join(distinct) or _get(_normal(tags.envi), UNITS) or _get(_normal(tags.dataset), UNITS)
+    unit = (
+        " and ".join(distinct)
+        or _get(_normal(tags.envi), UNITS)
+        or _get(_normal(tags.dataset), UNITS)
+    )
     return Stated("band tags", values, fwhm, good, unit_of(_normal(tags.envi), unit))
 
 
@@ -202,18 +263,25 @@ def _from_lists(tags: RasterTags, domain: Tags, where: str) -> Stated:
 
     def column(names: Sequence[str]) -> Floats:
         items = envi_list(_get(texts, names), len(tags))
-        return np.array([number(t) for t in items]) if len(items) == len(tags) else np.full(len(tags), np.nan)
+        return (
+            np.array([number(t) for t in items])
+            if len(items) == len(tags)
+            else np.full(len(tags), np.nan)
+        )
 
-    return Stated(where, column(CENTRES), column(("fwhm",)), column(FLAGS), unit_of(texts, _get(texts, UNITS)))
+    return Stated(
+        where, column(CENTRES), column(("fwhm",)), column(FLAGS), unit_of(texts, _get(texts, UNITS))
+    )
 
 
 _DIMENSION = re.compile(r"(?:NETCDF_DIM_(.+)|DIM_(.+)_VALUE)")
-"""The tag in which GDAL's drivers for netCDF and for other arrays give a band's place along a dimension."""
+"""The tag in which GDAL's drivers for netCDF and for other arrays give a band's place along a
+dimension."""
 
 
 def _from_dimension(tags: RasterTags) -> Stated:
-    """The coordinate of the dimension that the bands are of, where it is a length or is called a wavelength; what
-    xarray writes."""
+    """The coordinate of the dimension that the bands are of, where it is a length or is called a
+    wavelength; what xarray writes."""
     nothing = np.full(len(tags), np.nan)
     for key in tags.bands[0] if len(tags) else ():
         match = _DIMENSION.fullmatch(key)

@@ -1,4 +1,5 @@
-"""Resampling: the weights that make a sensor's bands of a cube's, and weights of one cube for the bands of another.
+"""Resampling: the weights that make a sensor's bands of a cube's, and weights of one cube for the
+bands of another.
 
 Nothing is learned here: all of it follows from wavelengths, widths and published responses, in nm.
 """
@@ -18,11 +19,16 @@ FAR = 3.0
 
 
 def _steps(nm: Floats, fwhm: Floats) -> tuple[Floats, Floats]:
-    """(B,) distances to the next shorter and the next longer wavelength. Across a gap or at an end the one to the other
-    side stands in; without any neighbour the FWHM (NaN if that is unknown too)."""
+    """(B,) distances to the next shorter and the next longer wavelength. Across a gap or at an end
+    the one to the other side stands in; without any neighbour the FWHM (NaN if that is unknown
+    too)."""
     order = np.argsort(nm, kind="stable")
     step = np.diff(nm[order])
-    step = np.where(step <= FAR * np.median(step[step > 0]), step, np.nan) if (step > 0).any() else step
+    step = (
+        np.where(step <= FAR * np.median(step[step > 0]), step, np.nan)
+        if (step > 0).any()
+        else step
+    )
     left, right = np.append(np.nan, step), np.append(step, np.nan)
     left, right = np.where(np.isnan(left), right, left), np.where(np.isnan(right), left, right)
     back = np.argsort(order, kind="stable")
@@ -31,8 +37,8 @@ def _steps(nm: Floats, fwhm: Floats) -> tuple[Floats, Floats]:
 
 
 def tolerance(bands: Bands) -> Floats:
-    """(B,) by how much the wavelength of a band may differ from that of one which stands for it: half of its FWHM, or
-    half of the spacing where no FWHM is known."""
+    """(B,) by how much the wavelength of a band may differ from that of one which stands for it:
+    half of its FWHM, or half of the spacing where no FWHM is known."""
     result: Floats = np.where(np.isfinite(bands.fwhm_nm), bands.fwhm_nm / 2, _half_spacing(bands))
     return result
 
@@ -54,14 +60,16 @@ def _require(bands: Bands, what: str) -> None:
     if lacking or not len(bands):
         raise MismatchError(
             f"{what} needs wavelengths",
-            got=f"{len(lacking)} bands without, the first {bands.name[lacking[0]]!r}" if lacking else "no usable band",
+            got=f"{len(lacking)} bands without, the first {bands.name[lacking[0]]!r}"
+            if lacking
+            else "no usable band",
             expected="a wavelength for every band that is not flagged bad",
         )
 
 
 def extents(bands: Bands, what: str) -> Floats:
-    """(B, 2) what each band sees, in nm: its FWHM about its centre. Where that is unknown: half of the way to both
-    neighbours taken together, about its centre."""
+    """(B, 2) what each band sees, in nm: its FWHM about its centre. Where that is unknown: half of
+    the way to both neighbours taken together, about its centre."""
     _require(bands, what)
     left, right = _steps(bands.wavelength_nm, bands.fwhm_nm)
     width = np.where(np.isfinite(bands.fwhm_nm), bands.fwhm_nm, (left + right) / 2)
@@ -71,8 +79,8 @@ def extents(bands: Bands, what: str) -> Floats:
 
 
 def bins(bands: Bands, what: str) -> Floats:
-    """(B, 2) the part of the spectrum that each band stands for, in nm: half of the way to each neighbour. Bins of
-    neighbours touch, and none overlap."""
+    """(B, 2) the part of the spectrum that each band stands for, in nm: half of the way to each
+    neighbour. Bins of neighbours touch, and none overlap."""
     _require(bands, what)
     left, right = _steps(bands.wavelength_nm, bands.fwhm_nm)
     _require_widths(bands, left, what)
@@ -83,26 +91,30 @@ def _require_widths(bands: Bands, width: Floats, what: str) -> None:
     if not np.isfinite(width).all():
         lone = int(np.flatnonzero(~np.isfinite(width))[0])
         raise MismatchError(
-            f"{what} needs the width of every band", got=f"neither FWHM nor neighbours of {bands.label(lone)}"
+            f"{what} needs the width of every band",
+            got=f"neither FWHM nor neighbours of {bands.label(lone)}",
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Covered:
-    """Weights, and how far the bands cover what they stand for: ``weight`` (K, B), ``coverage`` (K,) from 0 to 1."""
+    """Weights, and how far the bands cover what they stand for: ``weight`` (K, B), ``coverage``
+    (K,) from 0 to 1."""
 
     weight: Floats
     coverage: Floats
 
 
 def published(sensor: Sensor, bands: Bands) -> Covered:
-    """The weights of a sensor's bands: ``w_kb = ∫ r_k(λ) dλ over the extent of band b``, rows of sum one.
+    """The weights of a sensor's bands: ``w_kb = ∫ r_k(λ) dλ over the extent of band b``, rows of
+    sum one.
 
-    The value of band b is taken as that of the spectrum all over its extent (:func:`extents`), r_k is the published
-    response. For sensors that are given by centres and widths this is the definition of BandResampler in Spectral
-    Python. Bands flagged bad get no weight.
+    The value of band b is taken as that of the spectrum all over its extent (:func:`extents`), r_k
+    is the published response. For sensors that are given by centres and widths this is the
+    definition of BandResampler in Spectral Python. Bands flagged bad get no weight.
 
-    ``coverage``: the share of ``∫ r_k`` that lies in the extent of some band. A row without any is all zeros.
+    ``coverage``: the share of ``∫ r_k`` that lies in the extent of some band. A row without any is
+    all zeros.
 
     Raises
     ------
@@ -129,12 +141,14 @@ def _covered(band: SensorBand, extent: Floats) -> float:
 
 
 def moved(weight: Floats, old: Bands, new: Bands) -> Covered:
-    """Weights (K, B) of the bands of one cube for the bands of another that sees the same in other places.
+    """Weights (K, B) of the bands of one cube for the bands of another that sees the same in other
+    places.
 
-    The weight of a band, divided by the width of its bin (:func:`bins`), is a density over wavelength; the weight of a
-    new band is the integral of the density over the new bin. Sources are moved one by one. What lies in no new bin is
-    lost: ``coverage`` is the share of ``Σ |w|`` that is not. Positive and negative weights are then scaled to the sums
-    that they had, so that a row keeps its sum.
+    The weight of a band, divided by the width of its bin (:func:`bins`), is a density over
+    wavelength; the weight of a new band is the integral of the density over the new bin. Sources
+    are moved one by one. What lies in no new bin is lost: ``coverage`` is the share of ``Σ |w|``
+    that is not. Positive and negative weights are then scaled to the sums that they had, so that a
+    row keeps its sum.
 
     Raises
     ------
@@ -142,19 +156,25 @@ def moved(weight: Floats, old: Bands, new: Bands) -> Covered:
     """
     if old.sources != new.sources and len(old.sources) + len(new.sources) > 2:
         raise MismatchError(
-            "sources of the cube and of the weights differ", got=shorten(new.sources), expected=shorten(old.sources)
+            "sources of the cube and of the weights differ",
+            got=shorten(new.sources),
+            expected=shorten(old.sources),
         )
     share = np.zeros((len(new), len(old)))
     for was, now in zip(old.sources, new.sources, strict=True):
         here, there = _of_source(old, was), _of_source(new, now)
-        share[np.ix_(there, here)] = _shares(bins(old.take(here), "moving weights"), bins(new.take(there), "moving to"))
+        share[np.ix_(there, here)] = _shares(
+            bins(old.take(here), "moving weights"), bins(new.take(there), "moving to")
+        )
     parts = [np.maximum(weight, 0.0), np.maximum(-weight, 0.0)]
     taken = [part @ share.T for part in parts]
     had = sum(part.sum(axis=1) for part in parts)
     found = sum(part.sum(axis=1) for part in taken)
     scaled = [
         part * (sums / np.where(left > 0, left, 1.0))[:, None]
-        for part, sums, left in ((t, p.sum(axis=1), t.sum(axis=1)) for p, t in zip(parts, taken, strict=True))
+        for part, sums, left in (
+            (t, p.sum(axis=1), t.sum(axis=1)) for p, t in zip(parts, taken, strict=True)
+        )
     ]
     coverage = np.where(had > 0, found / np.where(had > 0, had, 1.0), 1.0)
     return Covered(scaled[0] - scaled[1], np.minimum(coverage, 1.0))
@@ -166,11 +186,14 @@ def _of_source(bands: Bands, source: str) -> Positions:
 
 
 def _shares(old: Floats, new: Floats) -> Floats:
-    """(N, B) the part of each old bin (B, 2) that lies in each new one (N, 2). A bin without width is a point."""
+    """(N, B) the part of each old bin (B, 2) that lies in each new one (N, 2). A bin without width
+    is a point."""
     low = np.maximum(new[:, None, 0], old[None, :, 0])
     high = np.minimum(new[:, None, 1], old[None, :, 1])
     width = old[:, 1] - old[:, 0]
     point = width <= 0
     inside = (new[:, None, 0] <= old[None, :, 0]) & (old[None, :, 0] < new[:, None, 1])
-    part: Floats = np.where(point, inside, np.maximum(high - low, 0.0) / np.where(point, 1.0, width))
+    part: Floats = np.where(
+        point, inside, np.maximum(high - low, 0.0) / np.where(point, 1.0, width)
+    )
     return part

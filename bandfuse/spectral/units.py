@@ -1,4 +1,5 @@
-"""Units: the words by which files say what their wavelengths are in, and what their size tells where words do not."""
+"""Units: the words by which files say what their wavelengths are in, and what their size tells
+where words do not."""
 
 from __future__ import annotations
 
@@ -22,17 +23,34 @@ _SPELLINGS = {
 }
 
 UNITS_NM = {
-    unicodedata.normalize("NFKC", word): factor for factor, words in _SPELLINGS.items() for word in words.split()
+    unicodedata.normalize("NFKC", word): factor
+    for factor, words in _SPELLINGS.items()
+    for word in words.split()
 }
 """Nanometres per unit, by the unit's spelling in lower case (the micro sign as a Greek mu)."""
 
-NOT_LENGTHS = {"wavenumber", "wavenumbers", "ghz", "mhz", "thz", "khz", "hz", "ev", "1/cm", "cm-1", "cm^-1", "cm⁻¹"}
+NOT_LENGTHS = {
+    "wavenumber",
+    "wavenumbers",
+    "ghz",
+    "mhz",
+    "thz",
+    "khz",
+    "hz",
+    "ev",
+    "1/cm",
+    "cm-1",
+    "cm^-1",
+    "cm⁻¹",
+}
 """Units that headers may have and that are not lengths."""
 
 MICROMETRES_BELOW = 100.0
 """Without usable units, wavelengths below this are taken as µm, others as nm."""
 
-_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-zµμåÅ][\w^/-]*)?\s*$")
+_QUANTITY = re.compile(
+    r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-zµμåÅ][\w^/-]*)?\s*$"
+)
 
 
 def spelling(unit: str | None) -> str:
@@ -70,28 +88,42 @@ def guess(values: Floats) -> tuple[float, str, float]:
 def _is_count(values: Floats) -> bool:
     """Whether the numbers count the bands: 1, 2, 3 …, or from 0."""
     first = values[0]
-    return len(values) > 2 and first in (0, 1) and bool((values == first + np.arange(len(values))).all())
+    return (
+        len(values) > 2
+        and first in (0, 1)
+        and bool((values == first + np.arange(len(values))).all())
+    )
 
 
 def plausible(nm: Floats) -> bool:
-    """Whether the middle of wavelengths lies between 100 nm and 100 µm, where optical sensors see."""
+    """Whether the middle of wavelengths lies between 100 nm and 100 µm, where optical sensors
+    see."""
     known = nm[np.isfinite(nm)]
-    return bool(known.size) and MICROMETRES_BELOW <= float(np.median(known)) < MICROMETRES_BELOW * 1e3
+    return (
+        bool(known.size) and MICROMETRES_BELOW <= float(np.median(known)) < MICROMETRES_BELOW * 1e3
+    )
 
 
 def scale_of(unit: str | None, values: Floats, where: str) -> tuple[float, list[Remark]]:
     """Nanometres per unit of (B,) wavelengths of which some are finite, and what had to be guessed.
 
-    NaN where the numbers are no wavelengths. Unknown units, and units that the numbers contradict, are decided by size.
-    """
+    NaN where the numbers are no wavelengths. Unknown units, and units that the numbers contradict,
+    are decided by size."""
     word = spelling(unit)
     if word in NOT_LENGTHS:
-        return np.nan, [Remark("units-not-length", f"{where} gives {unit!r} where wavelengths should be; not used")]
+        return np.nan, [
+            Remark(
+                "units-not-length", f"{where} gives {unit!r} where wavelengths should be; not used"
+            )
+        ]
     known = UNITS_NM.get(word)
     if known is not None and plausible(values * known):
         return known, []
     if word in ("", "index", "unknown", "none") and _is_count(values):
-        said = f"{where} counts the bands where wavelengths should be ({values[0]:g} to {values[-1]:g}); not used"
+        said = (
+            f"{where} counts the bands where wavelengths should be ({values[0]:g} to "
+            f"{values[-1]:g}); not used"
+        )
         return np.nan, [Remark("units-not-length", said)]
     factor, name, middle = guess(values)
     if known is None:
@@ -100,5 +132,8 @@ def scale_of(unit: str | None, values: Floats, where: str) -> tuple[float, list[
         return factor, [Remark(code, text)]
     if known == factor:
         return known, []
-    text = f"wavelengths in {where} say {unit!r} but are {name} by their size ({middle:g}); taken as {name}"
+    text = (
+        f"wavelengths in {where} say {unit!r} but are {name} by their size ({middle:g}); taken as "
+        f"{name}"
+    )
     return factor, [Remark("units-contradict", text)]

@@ -1,8 +1,9 @@
-"""Value units: what numbers bands hold, and whether those of another scene can be in the same units. numpy only.
+"""Value units: what numbers bands hold, and whether those of another scene can be in the same
+units. numpy only.
 
-Weights learned from digital numbers make nonsense of reflectance, and nothing else would tell. Scenes differ by nature
-too: a dark lake and fresh snow by a factor of up to 50. Units mostly differ by powers of ten, or by an offset.
-"""
+Weights learned from digital numbers make nonsense of reflectance, and nothing else would tell.
+Scenes differ by nature too: a dark lake and fresh snow by a factor of up to 50. Units mostly differ
+by powers of ten, or by an offset."""
 
 from __future__ import annotations
 
@@ -23,20 +24,22 @@ WORTH_SAYING = 20.0
 """A factor between values that is said, though it may be natural."""
 
 LIKE, APART = 1.5, 5.0
-"""Ranges without overlap are in other units if their spreads differ by less than this factor (an offset was added), or
-if so many widths lie between them."""
+"""Ranges without overlap are in other units if their spreads differ by less than this factor (an
+offset was added), or if so many widths lie between them."""
 
 FRACTIONS = (-0.2, 1.6)
 """Ranges within this may be reflectances, whose ranges need not overlap."""
 
 BRIGHT = 90.0
-"""The size of several bands together: this percentile over the bands, as dark bands differ more than bright ones."""
+"""The size of several bands together: this percentile over the bands, as dark bands differ more
+than bright ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """(B,) each, NaN where unknown: the ``low`` est and ``high`` est value, ``mean``, ``spread`` (standard deviation),
-    and the ``typical`` size: the median of the sizes of the values that are not zero."""
+    """(B,) each, NaN where unknown: the ``low`` est and ``high`` est value, ``mean``, ``spread``
+    (standard deviation), and the ``typical`` size: the median of the sizes of the values that are
+    not zero."""
 
     low: Floats
     high: Floats
@@ -46,10 +49,14 @@ class Values:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            object.__setattr__(self, field.name, np.array(getattr(self, field.name), dtype=np.float64))
+            object.__setattr__(
+                self, field.name, np.array(getattr(self, field.name), dtype=np.float64)
+            )
         lengths = sorted({len(getattr(self, field.name)) for field in fields(self)})
         if len(lengths) > 1:
-            raise MismatchError("columns of the values of bands", got=f"lengths {lengths}", expected="one length")
+            raise MismatchError(
+                "columns of the values of bands", got=f"lengths {lengths}", expected="one length"
+            )
 
     def __len__(self) -> int:
         return len(self.mean)
@@ -66,7 +73,9 @@ class Values:
         >>> Values.of(np.array([[1.0, 3.0, np.nan, 0.0]])).typical
         array([2.])
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # squares of numbers beyond 1e150 are unknown
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # squares of numbers beyond 1e150 are unknown
             columns = [_facts(row[np.isfinite(row)]) for row in sample]
         table = np.array(columns, dtype=np.float64).reshape(-1, 5).T
         return cls(*np.where(np.isfinite(table), table, np.nan))
@@ -79,7 +88,9 @@ class Values:
     def better(self, low: Floats, high: Floats, mean: Floats, spread: Floats) -> Values:
         """With numbers that are known more exactly, where they are finite."""
         known = {"low": low, "high": high, "mean": mean, "spread": spread}
-        return replace(self, **{k: np.where(np.isfinite(v), v, getattr(self, k)) for k, v in known.items()})
+        return replace(
+            self, **{k: np.where(np.isfinite(v), v, getattr(self, k)) for k, v in known.items()}
+        )
 
     @property
     def size(self) -> Floats:
@@ -99,8 +110,8 @@ def _facts(v: Floats) -> tuple[float, float, float, float, float]:
 
 @dataclass(frozen=True)
 class Unlike:
-    """How the values of some bands differ from others: by a ``factor``, or by an offset (``apart``); in words, and
-    whether they can still be in the same units."""
+    """How the values of some bands differ from others: by a ``factor``, or by an offset
+    (``apart``); in words, and whether they can still be in the same units."""
 
     factor: float
     apart: bool
@@ -129,8 +140,8 @@ def unlike(
 
     Parameters
     ----------
-    sources : of each band here and there; the sources are compared in their order, and the one counts that differs
-        most. One of all if not given.
+    sources : of each band here and there; the sources are compared in their order, and the one
+        counts that differs most. One of all if not given.
     """
     ours, theirs = sources or ([""] * len(here), [""] * len(there))
     found = []
@@ -149,13 +160,17 @@ def _unlike(here: Values, there: Values, named: str, others: str) -> Unlike:
         text = f"the values{named} are about {_times(factor)} {others}"
     else:
         (a, b), (c, d) = ends
-        text = f"the values{named} lie between {a:.4g} and {b:.4g}, {others} between {c:.4g} and {d:.4g}"
+        text = (
+            f"the values{named} lie between {a:.4g} and {b:.4g}, {others} between {c:.4g} and "
+            f"{d:.4g}"
+        )
     return Unlike(factor, _lie_apart(here, there, *ends), text)
 
 
 def factor_between(here: Values, there: Values) -> float:
-    """By what values differ from others: of the ratio of their mean squares and that of their typical sizes the one
-    closer to 1, as undeclared fill values spoil the first and bands of few values the second. 1 where unknown."""
+    """By what values differ from others: of the ratio of their mean squares and that of their
+    typical sizes the one closer to 1, as undeclared fill values spoil the first and bands of few
+    values the second. 1 where unknown."""
     ratios = []
     for name in ("size", "typical"):
         a, b = getattr(here, name), getattr(there, name)
@@ -170,13 +185,19 @@ def factor_between(here: Values, there: Values) -> float:
     return min(ratios, key=lambda ratio: abs(np.log(ratio)), default=1.0)
 
 
-def _lie_apart(here: Values, there: Values, one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _lie_apart(
+    here: Values, there: Values, one: tuple[float, float], other: tuple[float, float]
+) -> bool:
     """Whether an offset lies between two ranges that do not overlap."""
     gap = max(one[0] - other[1], other[0] - one[1])
     within = all(FRACTIONS[0] <= low and high <= FRACTIONS[1] for low, high in (one, other))
     if not gap > 0 or within:
         return False
-    spreads = [float(np.median(v.spread[np.isfinite(v.spread)])) for v in (here, there) if np.isfinite(v.spread).any()]
+    spreads = [
+        float(np.median(v.spread[np.isfinite(v.spread)]))
+        for v in (here, there)
+        if np.isfinite(v.spread).any()
+    ]
     alike = len(spreads) == 2 and min(spreads) > 0 and 1 / LIKE < spreads[0] / spreads[1] < LIKE
     return alike or gap > APART * max(one[1] - one[0], other[1] - other[0])
 

@@ -41,7 +41,8 @@ def blocks(shape: tuple[int, int], per_side: int) -> BlockGrid:
 
 @dataclass(frozen=True)
 class Piece:
-    """The part of one stack that lies in one block: ``block`` is the block's number, ``column`` the stack's column."""
+    """The part of one stack that lies in one block: ``block`` is the block's number, ``column`` the
+    stack's column."""
 
     block: int
     column: int
@@ -66,7 +67,9 @@ SHARE = 5
 """One block in this many is held out."""
 
 
-def block_numbers(place: NDArray[np.int64], grids: Sequence[BlockGrid], first: int = 0) -> NDArray[np.int64]:
+def block_numbers(
+    place: NDArray[np.int64], grids: Sequence[BlockGrid], first: int = 0
+) -> NDArray[np.int64]:
     """(N,) number of the block of each pixel, counted on over the scenes.
 
     Parameters
@@ -85,7 +88,8 @@ def block_numbers(place: NDArray[np.int64], grids: Sequence[BlockGrid], first: i
 
 
 def held_out(place: NDArray[np.int64], grids: Sequence[BlockGrid], seed: int) -> NDArray[np.bool_]:
-    """(N,) true in a fifth, chosen by the seed, of the blocks that hold pixels; all false where that is only one."""
+    """(N,) true in a fifth, chosen by the seed, of the blocks that hold pixels; all false where
+    that is only one."""
     number = block_numbers(place, grids)
     blocks = np.unique(number)
     count = max(1, round(len(blocks) / SHARE)) if len(blocks) > 1 else 0

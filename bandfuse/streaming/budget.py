@@ -19,7 +19,8 @@ CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Effort:
-    """Threads and megabytes to spend; ``spread``: where parts of a scene are done, None for here."""
+    """Threads and megabytes to spend; ``spread``: where parts of a scene are done, None for
+    here."""
 
     threads: int
     memory: int
@@ -27,9 +28,11 @@ class Effort:
 
     @classmethod
     def of(cls, threads: int | None, memory: int | None, spread: Spread | None = None) -> Effort:
-        """All usable cores if no number of threads is given; without a memory a share of what is free, but no more
-        than makes a pass any quicker."""
-        return cls(threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)), spread)
+        """All usable cores if no number of threads is given; without a memory a share of what is
+        free, but no more than makes a pass any quicker."""
+        return cls(
+            threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)), spread
+        )
 
     @property
     def alone(self) -> Effort:
@@ -41,20 +44,28 @@ class Effort:
         """What one window may take, such that all that are in flight fit the memory."""
         return self.memory * 2**20 // (2 * self.threads + 2)
 
-    def windows(self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int) -> Tiles:
+    def windows(
+        self, shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int
+    ) -> Tiles:
         """The windows of a whole scene."""
         return plan(shape, stored, bytes_per_pixel, self.window_bytes)
 
 
 def free_memory() -> int:
-    """Megabytes that this process may still take: what the system says is available, or what its control group leaves
-    where that is less. On systems that do not tell, four times :data:`ENOUGH` times :data:`SHARE`."""
+    """Megabytes that this process may still take: what the system says is available, or what its
+    control group leaves where that is less. On systems that do not tell, four times :data:`ENOUGH`
+    times :data:`SHARE`."""
     found = [4 * ENOUGH * SHARE]
     with suppress(OSError, StopIteration, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found = [int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) // 1024]
+        found = [
+            int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) // 1024
+        ]
     with suppress(OSError, ValueError):
-        limit, taken = (int((CGROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        limit, taken = (
+            int((CGROUP / f"memory.{name}").read_text(encoding="ascii"))
+            for name in ("max", "current")
+        )
         found.append((limit - taken) // 2**20)
     return max(0, min(found))
 

@@ -22,8 +22,8 @@ class Cell(Protocol):
     """The n pixels of one cell, D numbers each."""
 
     def values(self) -> Floats:
-        """(D, n) float64, contiguous, row by row; NaN where missing. The caller may write over them; they last until
-        the next cell of the patch is taken."""
+        """(D, n) float64, contiguous, row by row; NaN where missing. The caller may write over
+        them; they last until the next cell of the patch is taken."""
         ...
 
     @property
@@ -49,8 +49,8 @@ class Source(Protocol):
 
 
 class Spread(Protocol):
-    """Has parts of one big piece of work done elsewhere: ``work(*task)`` for every task, all of them picklable; yields
-    the results in the order of the tasks."""
+    """Has parts of one big piece of work done elsewhere: ``work(*task)`` for every task, all of
+    them picklable; yields the results in the order of the tasks."""
 
     def __call__(self, work: Callable[..., R], tasks: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """The results."""
@@ -111,11 +111,16 @@ def map_windows(
 
     def fuse(window: Window) -> np.ndarray:
         patch = source.read(window)
-        parts = [(cell, encode(kernel(patch.cell(*cell.within(window)).values()))) for cell in cells(window)]
+        parts = [
+            (cell, encode(kernel(patch.cell(*cell.within(window)).values())))
+            for cell in cells(window)
+        ]
         out = np.empty((outputs, window.rows, window.cols), dtype=parts[0][1].dtype)
         for cell, part in parts:
             out[(slice(None), *cell.within(window))] = part.reshape(outputs, cell.rows, cell.cols)
         return out
 
-    for window, result in each_window(windows, fuse, threads=threads, progress=progress, label="fuse"):
+    for window, result in each_window(
+        windows, fuse, threads=threads, progress=progress, label="fuse"
+    ):
         sink(window, result)

@@ -1,10 +1,10 @@
 """Windows, cells and stacks: the geometry of one pass over a raster, in integers.
 
-A *cell* (16 × 256 pixels of the scene's own grid) is the unit of computation: a product is always taken over a whole
-cell, so its bits never depend on how the raster was cut for reading. A *stack* is four cells, one above the other.
-A *window* is what is read at once: a union of whole stacks. A *block* is a unit of statistics: moments are kept per
-block. Blocks depend on the shape of the scene only; where a block's edge cuts a cell, both pieces are computed apart.
-"""
+A *cell* (16 × 256 pixels of the scene's own grid) is the unit of computation: a product is always
+taken over a whole cell, so its bits never depend on how the raster was cut for reading. A *stack*
+is four cells, one above the other. A *window* is what is read at once: a union of whole stacks. A
+*block* is a unit of statistics: moments are kept per block. Blocks depend on the shape of the scene
+only; where a block's edge cuts a cell, both pieces are computed apart."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def cuts(start: int, stop: int, step: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Tiles(Sequence[Window]):
-    """Windows of rows × cols on the grid of a scene, row by row, cut where the scene ends; of the rows from ``top`` on,
-    before ``bottom``. They are made when they are asked for: a scene of 10⁹ × 10⁹ pixels has 10¹³."""
+    """Windows of rows × cols on the grid of a scene, row by row, cut where the scene ends; of the
+    rows from ``top`` on, before ``bottom``. They are made when they are asked for: a scene of 10⁹ ×
+    10⁹ pixels has 10¹³."""
 
     rows: int
     cols: int
@@ -133,8 +134,11 @@ def _whole(size: int, unit: int) -> int:
     return -(-size // unit) * unit
 
 
-def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int) -> Tiles:
-    """Choose the windows for one pass: whole stacks that follow the file's own layout and fit the memory.
+def plan(
+    shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, window_bytes: int
+) -> Tiles:
+    """Choose the windows for one pass: whole stacks that follow the file's own layout and fit the
+    memory.
 
     Parameters
     ----------
@@ -143,9 +147,8 @@ def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, 
     bytes_per_pixel : bytes of all bands that are read, for one pixel.
     window_bytes : the memory that one window may take. One stack is the least.
 
-    Files stored in lines or strips are read in full-width windows where these fit; tiled files in whole tiles, and in
-    as many of them side by side as fit.
-    """
+    Files stored in lines or strips are read in full-width windows where these fit; tiled files in
+    whole tiles, and in as many of them side by side as fit."""
     rows, cols = shape
     pixels = max(1, window_bytes // max(1, bytes_per_pixel))
     height = _whole(min(stored[0], rows), STACK_ROWS)
@@ -162,8 +165,8 @@ def plan(shape: tuple[int, int], stored: tuple[int, int], bytes_per_pixel: int, 
 
 
 def drawn(shape: tuple[int, int], stored: tuple[int, int], most: int, seed: int) -> list[Window]:
-    """Seeded parts of a scene, until they hold so many pixels: whole stacks that follow the file's own layout, the same
-    whatever the memory. In order of their rows.
+    """Seeded parts of a scene, until they hold so many pixels: whole stacks that follow the file's
+    own layout, the same whatever the memory. In order of their rows.
 
     >>> sum(part.size for part in drawn((1024, 1000), (1, 1000), 100_000, seed=0))
     128000

@@ -1,4 +1,5 @@
-"""Gather: the pass over the training pixels. It finds the dead bands and gathers the moments that every fit needs."""
+"""Gather: the pass over the training pixels. It finds the dead bands and gathers the moments that
+every fit needs."""
 
 from __future__ import annotations
 
@@ -43,13 +44,18 @@ from bandfuse.survey.survey import Survey, block_grid
 NOT_DRAWN = "not read (--max-pixels)"
 """Why pixels are not used of which only some are wanted."""
 
-READ_TWICE = "the dead bands were not those seen in the first windows: the pixels were read a second time"
+READ_TWICE = (
+    "the dead bands were not those seen in the first windows: the pixels were read a second time"
+)
 
 Arrange = Callable[[Bands, Covariance], Design]
-"""Makes the design from a band table, and the covariance of the bands for groups that see pixels."""
+"""Makes the design from a band table, and the covariance of the bands for groups that see
+pixels."""
 
 
-def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry) -> Survey:
+def survey(
+    scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry
+) -> Survey:
     """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
 
     A wrong guess costs one more pass, and is said in the messages. Where all bands of a scene are
@@ -69,7 +75,9 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
     wanted = arrange(flagged, covariance).used
     looks = look_at(tuple(wanted))
     samples, sources = [look.sample for look in looks], [flagged.source[p] for p in wanted]
-    messages = pool_messages(scenes, samples, sources, any_units=inquiry.any_units, skip=inquiry.skip)
+    messages = pool_messages(
+        scenes, samples, sources, any_units=inquiry.any_units, skip=inquiry.skip
+    )
     guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
@@ -101,7 +109,9 @@ def survey(scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: 
     )
 
 
-def _dead(scenes: Sequence[Scene], tallies: Sequence[Tally], wanted: Sequence[int], *, skip: bool) -> dict[int, str]:
+def _dead(
+    scenes: Sequence[Scene], tallies: Sequence[Tally], wanted: Sequence[int], *, skip: bool
+) -> dict[int, str]:
     """The wanted bands that turned out dead in any scene; if scenes may be left out, none of them
     takes too many bands from the others."""
     dead = [dead_of(t.census, wanted) for t in tallies]
@@ -111,10 +121,14 @@ def _dead(scenes: Sequence[Scene], tallies: Sequence[Tally], wanted: Sequence[in
 
 
 def values_of(
-    looked: Floats, wanted: Sequence[int], design: Design, tallies: Sequence[Tally], totals: Sequence[Moments]
+    looked: Floats,
+    wanted: Sequence[int],
+    design: Design,
+    tallies: Sequence[Tally],
+    totals: Sequence[Moments],
 ) -> Values:
-    """The values of the inputs: their ends over all pixels, mean and spread over those that count, and what a look at
-    (B, n) pixels tells of the rest."""
+    """The values of the inputs: their ends over all pixels, mean and spread over those that count,
+    and what a look at (B, n) pixels tells of the rest."""
     every = np.full((4, len(looked)), np.nan)
     n = len(wanted)
     every[0, list(wanted)] = np.min([t.census.low[:n] for t in tallies], axis=0)
@@ -126,10 +140,13 @@ def values_of(
 
 
 def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) -> Inquiry:
-    """With the precision that the used bands need, by the look of the first windows of each scene."""
+    """With the precision that the used bands need, by the look of the first windows of each
+    scene."""
     if inquiry.precision != "auto":
         return inquiry
-    needs = {enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks}
+    needs = {
+        enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks
+    }
     return replace(inquiry, precision="float32" if needs == {"float32"} else "float64")
 
 
@@ -182,14 +199,18 @@ def _gathered(
     return each([s.key for s in scenes], tasks, gather, skip=inquiry.skip)
 
 
-def _done_by_others(tasks: Sequence[Task], effort: Effort, progress: Progress) -> list[list[Tally | BandfuseError]]:
+def _done_by_others(
+    tasks: Sequence[Task], effort: Effort, progress: Progress
+) -> list[list[Tally | BandfuseError]]:
     """By scene the parts that others did, each a row of blocks; empty where there are no others."""
     done: list[list[Tally | BandfuseError]] = [[] for _ in tasks]
     if effort.spread is None:
         return done
     parts = [part for task in tasks for part in task.parts()]
     work = _pass_or_error if tasks[0].inquiry.skip else _pass
-    results: Iterator[Tally | BandfuseError] = effort.spread(work, [(part, effort.alone) for part in parts])
+    results: Iterator[Tally | BandfuseError] = effort.spread(
+        work, [(part, effort.alone) for part in parts]
+    )
     shown = progress(results, total=len(parts), label="read elsewhere")
     for part, result in zip(parts, shown, strict=True):
         done[part.number].append(result)

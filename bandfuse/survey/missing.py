@@ -24,7 +24,8 @@ def flagged_by_any(scenes: Sequence[Scene]) -> Bands:
 
 
 def common_reasons(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]]) -> dict[int, str]:
-    """Bands that are dead in any scene, with the reason; the scene is named where there are several."""
+    """Bands that are dead in any scene, with the reason; the scene is named where there are
+    several."""
     reasons: dict[int, str] = {}
     for scene, found in zip(scenes, dead, strict=True):
         for position, reason in found.items():
@@ -82,7 +83,9 @@ def require_classes(
     return _class_messages(classes, empty, labels)
 
 
-def _class_messages(classes: Mapping[int, Moments], empty: Sequence[int], labels: Labels) -> list[str]:
+def _class_messages(
+    classes: Mapping[int, Moments], empty: Sequence[int], labels: Labels
+) -> list[str]:
     """Classes that are left out, are small, or may be none."""
     messages = []
     if empty:
@@ -116,7 +119,9 @@ def require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) 
     """
     if not bands.good[list(wanted)].any():
         reasons = dict.fromkeys(bands.reason[p] for p in wanted)
-        limits = shorten(dict.fromkeys(f" in {s.where.text}" for s in scenes if s.where is not None))
+        limits = shorten(
+            dict.fromkeys(f" in {s.where.text}" for s in scenes if s.where is not None)
+        )
         raise InputError(
             f"no band of {shorten(s.rasters[0].path for s in scenes)} can be used",
             got=shorten(reasons) + (limits if scenes[0].where is not None else ""),
@@ -138,7 +143,8 @@ def require_selected(scene: Scene, tally: Tally) -> None:
             f"no pixel of scene {scene.key!r} is selected",
             got=scene.where.text,
             expected=f"pixels of {scene.grid.path}",
-            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; see bandfuse info.",
+            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; "
+            "see bandfuse info.",
         )
 
 
@@ -151,7 +157,8 @@ def require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None:
 
 
 def require_alike(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]], wanted: int) -> None:
-    """No scene costs the others more than half of the bands: those that are dead there, and in half of all at most.
+    """No scene costs the others more than half of the bands: those that are dead there, and in half
+    of all at most.
 
     Raises
     ------
@@ -174,18 +181,20 @@ def require_alike(scenes: Sequence[Scene], dead: Sequence[Mapping[int, str]], wa
 
 
 def _require_targets(scene: Scene, tally: Tally) -> None:
-    """Every band of a target must hold data, as a pixel without one of them is no pixel to learn from."""
+    """Every band of a target must hold data, as a pixel without one of them is no pixel to learn
+    from."""
     if scene.target is None or not tally.census.seen or scene.labels is not None:
         return
     places = target_bands(scene.target)
     empty = [i for i, n in zip(places, tally.census.valid[-len(places) :], strict=True) if not n]
     if empty and len(empty) < len(places):
         raise InputError(
-            f"target {scene.target.path} of scene {scene.key!r} has bands without data where the scene has some",
+            f"target {scene.target.path} of scene {scene.key!r} has bands without data where the "
+            "scene has some",
             got=shorten(f"band {i + 1} ({scene.target.bands.name[i]})" for i in empty),
             expected="valid pixels in every band of the target",
             remedy="Leave these bands out of the target: gdal_translate -b.",
-        )  # fmt: skip
+        )
 
 
 def usable_moments(scene: Scene, tally: Tally) -> Moments:
@@ -195,7 +204,9 @@ def usable_moments(scene: Scene, tally: Tally) -> Moments:
     return learnable(tally, f"scene {scene.key!r}", pixels, look="Look at it with bandfuse info")
 
 
-def learnable(tally: Tally, what: str, size: int, *, unit: str = "pixels", look: str = "") -> Moments:
+def learnable(
+    tally: Tally, what: str, size: int, *, unit: str = "pixels", look: str = ""
+) -> Moments:
     """The moments of what can be learned from.
 
     Parameters

@@ -1,4 +1,5 @@
-"""Pool units: whether the scenes of a pool hold values in the same units, and what else one differs in."""
+"""Pool units: whether the scenes of a pool hold values in the same units, and what else one differs
+in."""
 
 from __future__ import annotations
 
@@ -18,28 +19,38 @@ from bandfuse.spectral.value_units import LIMIT, WORTH_SAYING, Unlike, Values, u
 
 
 def pool_messages(
-    scenes: Sequence[Scene], samples: Sequence[Floats], sources: Sequence[str], *, any_units: bool, skip: bool
+    scenes: Sequence[Scene],
+    samples: Sequence[Floats],
+    sources: Sequence[str],
+    *,
+    any_units: bool,
+    skip: bool,
 ) -> list[str]:
     """What a user should know of how the scenes of a pool differ, before their pixels are read.
 
     Parameters
     ----------
-    samples : of each scene (D, n) values of the same bands, NaN where missing; ``sources`` of these bands.
+    samples : of each scene (D, n) values of the same bands, NaN where missing; ``sources`` of these
+        bands.
 
     Raises
     ------
-    MismatchError : a scene, or its target, is in other units than the others. ScenesError : with ``skip``, of all such.
-    """
+    MismatchError : a scene, or its target, is in other units than the others. ScenesError : with
+        ``skip``, of all such."""
     if len(scenes) < 2:
         return []
     odd = oddities(scenes)
-    messages = [f"{key}: it differs from the other scenes: {shorten(texts)}" for key, texts in odd.items()]
+    messages = [
+        f"{key}: it differs from the other scenes: {shorten(texts)}" for key, texts in odd.items()
+    ]
     every = [Values.of(sample) for sample in samples]
     messages += _compared(scenes, every, sources, odd, any_units=any_units, skip=skip, what="scene")
     if all(scene.target is not None for scene in scenes):
         goals = [Values.of(target_sample(scene)) for scene in scenes]
         names = ["target"] * max(map(len, goals))
-        messages += _compared(scenes, goals, names, odd, any_units=any_units, skip=skip, what="target of scene")
+        messages += _compared(
+            scenes, goals, names, odd, any_units=any_units, skip=skip, what="target of scene"
+        )
     return messages
 
 
@@ -54,7 +65,11 @@ def _compared(
     what: str,
 ) -> list[str]:
     """Each scene beside the one of middle size."""
-    sizes = {i: float(np.nanmedian(v.typical)) for i, v in enumerate(every) if np.isfinite(v.typical).any()}
+    sizes = {
+        i: float(np.nanmedian(v.typical))
+        for i, v in enumerate(every)
+        if np.isfinite(v.typical).any()
+    }
     if len(sizes) < 2:
         return []
     middle = sorted(sizes, key=lambda i: sizes[i])[(len(sizes) - 1) // 2]
@@ -62,7 +77,9 @@ def _compared(
     def compared(i: int) -> list[str]:
         if i not in sizes or i == middle:
             return []
-        found = unlike(every[i], every[middle], (sources, sources), others=f"those of {scenes[middle].key!r}")
+        found = unlike(
+            every[i], every[middle], (sources, sources), others=f"those of {scenes[middle].key!r}"
+        )
         if found.grave and not any_units:
             raise _error(f"{what} {scenes[i].key!r}", found, odd.get(scenes[i].key, ()))
         if found.grave or not 1 / WORTH_SAYING < found.factor < WORTH_SAYING:
@@ -77,14 +94,20 @@ def _error(what: str, found: Unlike, odd: Sequence[str]) -> MismatchError:
     more = f"; it also differs in this: {shorten(odd)}" if odd else ""
     return MismatchError(
         f"{what} is in other units than the others: {found.text}{more}",
-        expected=f"values that differ by a factor below {LIMIT:g}, in ranges that an offset does not hold apart",
-        remedy="Declare its scale (check --scale X --fix OUT.vrt) and use that file; --any-units takes all as it is.",
+        expected=f"values that differ by a factor below {LIMIT:g}, in ranges that an offset does "
+        "not hold apart",
+        remedy="Declare its scale (check --scale X --fix OUT.vrt) and use that file; --any-units "
+        "takes all as it is.",
     )
 
 
 def _scale(raster: Raster) -> str:
-    known = sorted({f"scale {s:g}" + (f" and offset {o:g}" if o else "") for s, o in zip(raster.scale, raster.offset,
-                                                                                          strict=True)})  # fmt: skip
+    known = sorted(
+        {
+            f"scale {s:g}" + (f" and offset {o:g}" if o else "")
+            for s, o in zip(raster.scale, raster.offset, strict=True)
+        }
+    )
     return shorten(known, 2)
 
 
@@ -97,18 +120,25 @@ FACTS: dict[str, Callable[[Raster], str]] = {
     "dtype": lambda raster: shorten(dict.fromkeys(raster.dtypes), 2),
     "wavelengths": _wavelengths,
     "crs": lambda raster: "no CRS" if raster.crs is None else "a CRS",
-    "warnings": lambda raster: "; ".join(m for m in raster.messages if getattr(m, "code", "") == "gdal-warning"),
+    "warnings": lambda raster: "; ".join(
+        m for m in raster.messages if getattr(m, "code", "") == "gdal-warning"
+    ),
 }
 """What is held against the other files of the same role; a new fact is a line here."""
 
 
 def oddities(scenes: Sequence[Scene]) -> dict[str, list[str]]:
-    """By scene, what most others do not have: each fact of its files that at most half of the scenes share."""
+    """By scene, what most others do not have: each fact of its files that at most half of the
+    scenes share."""
     found: dict[str, list[str]] = {}
     roles = [_roles(scene) for scene in scenes]
     for role in dict.fromkeys(name for files in roles for name in files):
         for fact in FACTS.values():
-            told = {s.key: fact(files[role]) for s, files in zip(scenes, roles, strict=True) if role in files}
+            told = {
+                s.key: fact(files[role])
+                for s, files in zip(scenes, roles, strict=True)
+                if role in files
+            }
             (usual, count), *_ = Counter(told.values()).most_common(1)
             if 2 * count <= len(told) and len(told) > 2:
                 continue

@@ -1,4 +1,5 @@
-"""Scout: what a few windows of each scene tell before any pass: dead bands, and how the others vary together."""
+"""Scout: what a few windows of each scene tell before any pass: dead bands, and how the others vary
+together."""
 
 from __future__ import annotations
 
@@ -29,11 +30,12 @@ SCOUT_STACKS = 8
 
 @dataclass(frozen=True)
 class Inquiry:
-    """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the noise too; the
-    pixels dealt to so many ``random_parts``; all of them, or about ``most``. ``device``, ``precision``: where
-    moments are computed, and how precisely; auto: by the look of the first windows. ``squares_only``: nothing but
-    squared errors of outputs is asked for, so that bands of different groups need not meet. ``skip``: all scenes that
-    fail are looked for. ``any_units``: scenes may hold values in different units."""
+    """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the
+    noise too; the pixels dealt to so many ``random_parts``; all of them, or about ``most``.
+    ``device``, ``precision``: where moments are computed, and how precisely; auto: by the look of
+    the first windows. ``squares_only``: nothing but squared errors of outputs is asked for, so that
+    bands of different groups need not meet. ``skip``: all scenes that fail are looked for.
+    ``any_units``: scenes may hold values in different units."""
 
     seed: int
     sample: int
@@ -127,8 +129,8 @@ def _moments_of(z: Floats) -> Moments:
 
 @dataclass(frozen=True, eq=False)
 class Scouted:
-    """What was seen. ``bands``: the inputs, with a reason against those that look dead. ``covariance``: (B, B) over
-    the pixels seen, zero for bands that are not good."""
+    """What was seen. ``bands``: the inputs, with a reason against those that look dead.
+    ``covariance``: (B, B) over the pixels seen, zero for bands that are not good."""
 
     bands: Bands
     covariance: Floats
@@ -160,5 +162,11 @@ def _finite(seen: Moments) -> Floats:
 def scout_messages(scene: Scene, seen: Scouted) -> list[str]:
     """Which bands look dead, in words; the reasons that the files themselves give are left out."""
     before, after = scene.bands.reason, seen.bands.reason
-    new = [f"{seen.bands.label(i)}: {after[i]}" for i in range(len(after)) if after[i] and not before[i]]
-    return [f"{scene.key}: not used, by the look of a few windows: {shorten(new, 6)}"] if new else []
+    new = [
+        f"{seen.bands.label(i)}: {after[i]}"
+        for i in range(len(after))
+        if after[i] and not before[i]
+    ]
+    return (
+        [f"{scene.key}: not used, by the look of a few windows: {shorten(new, 6)}"] if new else []
+    )

@@ -31,8 +31,8 @@ CLASS_BLOCKS_PER_SIDE = 5
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One part of the pixels, a block or a random part: its scene and number, the moments of [used bands, outputs'
-    targets], and a sample. A random part is of all scenes (scene −1)."""
+    """One part of the pixels, a block or a random part: its scene and number, the moments of [used
+    bands, outputs' targets], and a sample. A random part is of all scenes (scene −1)."""
 
     scene: int
     number: int
@@ -44,11 +44,11 @@ class Block:
 class Survey:
     """What the pass found, over all scenes.
 
-    ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands, targets] per scene.
-    ``grids``: how each scene was cut into blocks. ``random_parts``: how many parts of random pixels stand in their
-    place where pixels are held out; 0 for none. ``precision`` of the products. ``seen``: the values of the inputs;
-    ``looked``: (B, n) some pixels that the first look saw, NaN where missing.
-    """
+    ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands,
+    targets] per scene. ``grids``: how each scene was cut into blocks. ``random_parts``: how many
+    parts of random pixels stand in their place where pixels are held out; 0 for none. ``precision``
+    of the products. ``seen``: the values of the inputs; ``looked``: (B, n) some pixels that the
+    first look saw, NaN where missing."""
 
     bands: Bands
     design: Design
@@ -63,7 +63,8 @@ class Survey:
 
     @cached_property
     def classes(self) -> dict[int, Moments]:
-        """Moments of the used bands for each class, over all scenes, in order of the classes' numbers."""
+        """Moments of the used bands for each class, over all scenes, in order of the classes'
+        numbers."""
         found = [t.by_stratum() for t in self.tallies]
         numbers = sorted({s for strata in found for s in strata if s != NOISE})
         size = len(self.design.used)
@@ -107,7 +108,8 @@ class Survey:
         return found
 
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:
-        """What the pass found in these parts (scene, number) alone; extremes stay those of all pixels."""
+        """What the pass found in these parts (scene, number) alone; extremes stay those of all
+        pixels."""
         tallies = []
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             kept = [number for s, number in places if s in (scene, -1)]
@@ -118,7 +120,9 @@ class Survey:
             here = np.isin(of_pixel, kept)
             strata = {key: m for key, m in tally.strata.items() if key[which] in kept}
             used = sum(m.count for (_, stratum), m in strata.items() if stratum != NOISE)
-            tallies.append(replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used))
+            tallies.append(
+                replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used)
+            )
         return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
 
     @cached_property

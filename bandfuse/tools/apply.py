@@ -29,9 +29,7 @@ from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import (
-    Lost,
-)
+from bandfuse.raster import Lost
 from bandfuse.results import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.matching import check_inputs
@@ -64,7 +62,10 @@ def apply(
     started = time.perf_counter()
     device, model = device_of(config.device), load(weights)
     here = places(config.scenes, config.source, [])
-    scenes = [in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in here]
+    scenes = [
+        in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config)
+        for p in here
+    ]
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory, spread)
@@ -77,13 +78,32 @@ def apply(
         seen.append(check_raster(path, config, overwrite=config.overwrite, inputs=inputs))
     drivers = drivers_of(outputs, config)
     counts = [
-        fuse_to(path, scene, fusion, encoding, effort, progress, driver=driver, options=creation(config),
-                inputs=inputs, device=device, ready=ready, seen=before,
-                beside=stac.beside(path, scene.grid, fusion.outputs, encoding, driver) if config.stac else None)
-        for scene, fusion, path, driver, before in zip(scenes, fusions, outputs, drivers, seen, strict=True)
-    ]  # fmt: skip
+        fuse_to(
+            path,
+            scene,
+            fusion,
+            encoding,
+            effort,
+            progress,
+            driver=driver,
+            options=creation(config),
+            inputs=inputs,
+            device=device,
+            ready=ready,
+            seen=before,
+            beside=stac.beside(path, scene.grid, fusion.outputs, encoding, driver)
+            if config.stac
+            else None,
+        )
+        for scene, fusion, path, driver, before in zip(
+            scenes, fusions, outputs, drivers, seen, strict=True
+        )
+    ]
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
-    values = sum(int(f.outputs.good.sum()) * s.shape[0] * s.shape[1] for f, s in zip(fusions, scenes, strict=True))
+    values = sum(
+        int(f.outputs.good.sum()) * s.shape[0] * s.shape[1]
+        for f, s in zip(fusions, scenes, strict=True)
+    )
     lost = sum((part for _, part in counts), Lost(0, 0))
     return ApplyResult(
         outputs=[str(p) for p in outputs],
@@ -105,14 +125,22 @@ def apply(
 
 
 def _fitting(
-    weights: str | Path, model: Model, scene: Scene, config: ApplyConfig, moves: Moves, effort: Effort
+    weights: str | Path,
+    model: Model,
+    scene: Scene,
+    config: ApplyConfig,
+    moves: Moves,
+    effort: Effort,
 ) -> tuple[Fusion, list[str]]:
-    """The fusion for a scene, whose values are in the weights' units; and what a user should know."""
+    """The fusion for a scene, whose values are in the weights' units; and what a user should
+    know."""
     if config.resample:
         own = _with_policy(_own(model, scene, config), config.nodata_policy)
         moved = moves.fusion(own, scene, effort)
         return moved, require_inputs(scene.fused, own, moved.support, config)
-    fusion = _back(weights, model, scene, config) if config.inverse else _forth(model, scene, config)
+    fusion = (
+        _back(weights, model, scene, config) if config.inverse else _forth(model, scene, config)
+    )
     told = input_remarks(scene, fusion.inputs)
     return fusion, [*told, *require_inputs(scene.fused, fusion, fusion.support, config)]
 
@@ -137,13 +165,18 @@ def _back(weights: str | Path, model: Model, scene: Scene, config: ApplyConfig) 
     """
     if model.decoder is None:
         raise InputError(
-            f"{weights} holds no decoder", expected="weights of a reconstruction",
+            f"{weights} holds no decoder",
+            expected="weights of a reconstruction",
             remedy="Train with --objective reconstruction to be able to rebuild the cube.",
-        )  # fmt: skip
+        )
     made = as_read(model.decoder, scene.bands, scene.grid.path)
     check_inputs(scene, made.inputs)
     return made
 
 
 def _with_policy(fusion: Fusion, kind: str | None) -> Fusion:
-    return fusion if kind is None else replace(fusion, nodata=NodataPolicy(kind, fusion.nodata.min_share))
+    return (
+        fusion
+        if kind is None
+        else replace(fusion, nodata=NodataPolicy(kind, fusion.nodata.min_share))
+    )

@@ -1,4 +1,5 @@
-"""Check: what is odd about a scene, and about a target beside it. Each finding has a code, a severity and a remedy."""
+"""Check: what is odd about a scene, and about a target beside it. Each finding has a code, a
+severity and a remedy."""
 
 from __future__ import annotations
 
@@ -36,12 +37,13 @@ def check(
     overwrite: bool = False,
     seed: int = 0,
 ) -> CheckResult:
-    """Look for what is odd about a scene and a target, in their metadata and in a bounded look at their pixels.
+    """Look for what is odd about a scene and a target, in their metadata and in a bounded look at
+    their pixels.
 
     Parameters
     ----------
-    wavelengths : file that says more of the scene's bands. nodata (one stored value, one per band between commas, or
-        none), scale : taken for declared.
+    wavelengths : file that says more of the scene's bands. nodata (one stored value, one per band
+        between commas, or none), scale : taken for declared.
     fix : VRT to write, with the scene's metadata as bandfuse understands it.
 
     Raises
@@ -86,13 +88,17 @@ def _declared(raster: Raster, nodata: str | None, scale: float | None) -> Raster
 
 def _of(subject: Subject, found: Finding) -> Finding:
     """A finding about the target says so."""
-    return found.model_copy(update={"message": f"target {Path(subject.raster.path).name}: {found.message}"})
+    return found.model_copy(
+        update={"message": f"target {Path(subject.raster.path).name}: {found.message}"}
+    )
 
 
 def _check_fix(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> Seen:
     """Refuse a VRT that must not or cannot be written; gives what stands there now."""
     if path.suffix.lower() != ".vrt":
-        raise ConfigError("--fix writes a GDAL VRT", got=repr(str(path)), expected="a name that ends in .vrt")
+        raise ConfigError(
+            "--fix writes a GDAL VRT", got=repr(str(path)), expected="a name that ends in .vrt"
+        )
     return check_file(path, overwrite=overwrite, inputs=inputs)
 
 
@@ -109,6 +115,9 @@ def _fix(path: Path, subject: Subject, inputs: Sequence[Path], seen: Seen | None
 
 def look_text(result: CheckResult) -> str:
     """How much of the pixels was looked at."""
-    parts = [f"{n} of {of}" if n < of else f"all {of}" for n, of in zip(result.looked, result.pixels, strict=True)]
+    parts = [
+        f"{n} of {of}" if n < of else f"all {of}"
+        for n, of in zip(result.looked, result.pixels, strict=True)
+    ]
     seeded = f" in seeded parts of {SIDE} × {SIDE}" if result.looked != result.pixels else ""
     return f"looked at {' and '.join(parts)} pixels{seeded}"

@@ -31,7 +31,9 @@ def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
     InputError : a folder is no run. OutputError, ConfigError : nothing is written.
     """
     if len(runs) < 2:
-        raise ConfigError("there is nothing to compare", got=f"{len(runs)} run", expected="two runs or more")
+        raise ConfigError(
+            "there is nothing to compare", got=f"{len(runs)} run", expected="two runs or more"
+        )
     seen = None
     if config.output:
         inputs = [Path(run) / REPORT_FILE for run in runs]
@@ -45,18 +47,25 @@ def compare(runs: Sequence[str | Path], config: CompareConfig) -> CompareResult:
             text = render({run.name: run.report for run in found}, messages)
         with whole_files(Path(config.output), seen=seen) as scratch:
             scratch.write_text(text, encoding="utf-8")
-    return CompareResult(output=config.output, runs=[_compared(run) for run in found], messages=messages)
+    return CompareResult(
+        output=config.output, runs=[_compared(run) for run in found], messages=messages
+    )
 
 
 def _runs(folders: Sequence[Path]) -> list[_ComparedRun]:
     """By the folder's name where that is unique, else by its path."""
     names = Counter(f.resolve().name for f in folders)
-    again = next((f for i, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:i]]), None)
+    again = next(
+        (f for i, f in enumerate(folders) if f.resolve() in [g.resolve() for g in folders[:i]]),
+        None,
+    )
     if again is not None:
         raise ConfigError(f"run {again} is given twice", expected="different runs")
     return [
         _ComparedRun(
-            f.resolve().name if names[f.resolve().name] == 1 else str(f), f, read_result(f / REPORT_FILE, TrainReport)
+            f.resolve().name if names[f.resolve().name] == 1 else str(f),
+            f,
+            read_result(f / REPORT_FILE, TrainReport),
         )
         for f in folders
     ]
@@ -69,9 +78,13 @@ def _differences(runs: Sequence[_ComparedRun]) -> list[str]:
     splits = {run.report.scores.split for run in runs}
     lines = []
     if len(inputs) > 1:
-        lines.append("the runs were not trained on the same files: their scores are of different pixels")
+        lines.append(
+            "the runs were not trained on the same files: their scores are of different pixels"
+        )
     elif len(used) > 1:
-        lines.append("the runs did not use the same number of pixels: their scores are of different pixels")
+        lines.append(
+            "the runs did not use the same number of pixels: their scores are of different pixels"
+        )
     if len(splits) > 1:
         lines.append("some runs held out blocks and others random pixels, whose scores leak")
     if len({run.report.scores.holdout is None for run in runs}) > 1:
@@ -85,7 +98,8 @@ def _differences(runs: Sequence[_ComparedRun]) -> list[str]:
 
 
 def _bits_differ(one: TrainReport, other: TrainReport) -> bool:
-    """Whether versions or kernels differ; a library that only one of the runs has loaded says nothing."""
+    """Whether versions or kernels differ; a library that only one of the runs has loaded says
+    nothing."""
     a, b = _kernels_of(one), _kernels_of(other)
     return one.versions != other.versions or any(a[name] != b[name] for name in a.keys() & b.keys())
 

@@ -21,7 +21,8 @@ from bandfuse.tools.train import train
 
 CUBE, TARGET, ANSWER, FUSED, RUN = "cube.tif", "target.tif", "true_weights.csv", "fused.tif", "run"
 CONTENTS = Contents(
-    ANSWER, (CUBE, TARGET, FUSED, *(f"{RUN}/{name}" for name in (RUN_CONTENTS.mark, *RUN_CONTENTS.others)))
+    ANSWER,
+    (CUBE, TARGET, FUSED, *(f"{RUN}/{name}" for name in (RUN_CONTENTS.mark, *RUN_CONTENTS.others))),
 )
 """By what a folder is known as a demo's, and what it holds."""
 
@@ -45,8 +46,11 @@ def write_scene(made: SyntheticScene, folder: Path) -> None:
     (folder / ANSWER).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def demo(folder: Path, *, seed: int = 0, overwrite: bool = False, progress: Progress = silent) -> DemoResult:
-    """Make a scene, learn the responses of its target, apply the weights, and compare them with the truth.
+def demo(
+    folder: Path, *, seed: int = 0, overwrite: bool = False, progress: Progress = silent
+) -> DemoResult:
+    """Make a scene, learn the responses of its target, apply the weights, and compare them with the
+    truth.
 
     Raises
     ------
@@ -65,14 +69,21 @@ def demo(folder: Path, *, seed: int = 0, overwrite: bool = False, progress: Prog
 
 
 def _compare(matrix: Floats, made: SyntheticScene) -> list[dict[str, object]]:
-    """For each output: weight error, and centre and width of the learned and of the true response."""
+    """For each output: weight error, and centre and width of the learned and of the true
+    response."""
     rows: list[dict[str, object]] = []
     for name, w, truth in zip(made.target_names, matrix, made.responses, strict=True):
         error = float(np.linalg.norm(w - truth) / np.linalg.norm(truth))
         centres = [float((v @ made.bands.wavelength_nm) / v.sum()) for v in (w, truth)]
         correlation = float(w @ truth / np.linalg.norm(w) / np.linalg.norm(truth))
-        rows.append({
-            "output": name, "centre nm": round(centres[0], 1), "true nm": round(centres[1], 1),
-            "weight error": error, "similarity": correlation, "sum": float(w.sum()),
-        })  # fmt: skip
+        rows.append(
+            {
+                "output": name,
+                "centre nm": round(centres[0], 1),
+                "true nm": round(centres[1], 1),
+                "weight error": error,
+                "similarity": correlation,
+                "sum": float(w.sum()),
+            }
+        )
     return rows

@@ -20,7 +20,13 @@ from bandfuse.results import EvaluateResult, PixelCount, Scores
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import limited, places
-from bandfuse.scenes.scene import Scene, input_remarks, left_out_messages, target_bands, target_names
+from bandfuse.scenes.scene import (
+    Scene,
+    input_remarks,
+    left_out_messages,
+    target_bands,
+    target_names,
+)
 from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
 from bandfuse.solve.scores import Pairs, score_pairs
 from bandfuse.spectral.band_order import require_order
@@ -73,10 +79,17 @@ class _Fused:
     order: list[int]
 
     def read(self, window: Window) -> _FusedPatch:
-        return _FusedPatch(self.source.read(window), FusionKernel(self.fusion), len(self.fusion.support), self.order)
+        return _FusedPatch(
+            self.source.read(window),
+            FusionKernel(self.fusion),
+            len(self.fusion.support),
+            self.order,
+        )
 
 
-def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = silent) -> EvaluateResult:
+def evaluate(
+    weights: str | Path, config: EvaluateConfig, progress: Progress = silent
+) -> EvaluateResult:
     """Score the outputs of saved weights against a target, in one pass.
 
     Outputs and target bands are paired by equal names where the target has names, else by order.
@@ -91,7 +104,10 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     here = places(config.scenes, config.source, config.target)
     limits = limited(here, config.mask, config.bounds, config.window)
     scenes = [
-        in_units(open_aligned(p, config, wavelengths=config.wavelengths, nodata=config.nodata), config) for p in limits
+        in_units(
+            open_aligned(p, config, wavelengths=config.wavelengths, nodata=config.nodata), config
+        )
+        for p in limits
     ]
     if len(scenes) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
@@ -106,7 +122,10 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
     tally = _tally(scene, fusion, order, Effort.of(config.threads, config.memory), progress)
     require_selected(scene, tally)
     if tally.used < 2:
-        raise InputError(f"scene {scene.key!r} has no pixels to score", expected="pixels valid in scene and target")
+        raise InputError(
+            f"scene {scene.key!r} has no pixels to score",
+            expected="pixels valid in scene and target",
+        )
     pairs = Pairs(tally.total(), tally.pixels.values)
     _require_squares(scene, pairs)
     judged = score_pairs(pairs, tally.high[k:])
@@ -135,10 +154,16 @@ def evaluate(weights: str | Path, config: EvaluateConfig, progress: Progress = s
 
 def score_messages(scene: str, names: Sequence[str], r2: Sequence[float | None]) -> list[str]:
     """Which outputs predict their target worse than its mean does."""
-    bad = [f"{name} (r2 {value:.3g})" for name, value in zip(names, r2, strict=True) if value is not None and value < 0]
+    bad = [
+        f"{name} (r2 {value:.3g})"
+        for name, value in zip(names, r2, strict=True)
+        if value is not None and value < 0
+    ]
     if not bad:
         return []
-    return [f"{scene}: worse than the target's own mean: {shorten(bad)}; do units, bands and place fit?"]
+    return [
+        f"{scene}: worse than the target's own mean: {shorten(bad)}; do units, bands and place fit?"
+    ]
 
 
 MOST = 1e150
@@ -153,10 +178,12 @@ def _require_squares(scene: Scene, pairs: Pairs) -> None:
             f"outputs or target of scene {scene.key!r} are numbers whose squares overflow",
             got=f"means up to {mean.max():g}",
             remedy="Look at the offset and gain of the weights, and at the units of the target.",
-        )  # fmt: skip
+        )
 
 
-def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progress: Progress) -> Tally:
+def _tally(
+    scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progress: Progress
+) -> Tally:
     """Moments of [outputs, targets] in one pass."""
     k = len(fusion.outputs)
     with (
@@ -165,9 +192,15 @@ def _tally(scene: Scene, fusion: Fusion, order: list[int], effort: Effort, progr
     ):
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
-        question = Question(k, k, tuple(range(k)), blocks(scene.shape, 1), sample=SCORED, where=where)
+        question = Question(
+            k, k, tuple(range(k)), blocks(scene.shape, 1), sample=SCORED, where=where
+        )
         return reduce_windows(
-            _Fused(reader, fusion, order), question, windows, threads=effort.threads, progress=progress
+            _Fused(reader, fusion, order),
+            question,
+            windows,
+            threads=effort.threads,
+            progress=progress,
         )
 
 
@@ -181,7 +214,8 @@ def _pair(fusion: Fusion, scene: Scene) -> list[int]:
     if count != len(outputs):
         raise MismatchError(
             "outputs and target bands cannot be paired",
-            got=f"outputs {shorten(outputs)} and {count} target bands" + (f", {shorten(names)}" if names else ""),
+            got=f"outputs {shorten(outputs)} and {count} target bands"
+            + (f", {shorten(names)}" if names else ""),
             expected="equal names or equal numbers",
         )
     if names is not None:

@@ -1,4 +1,5 @@
-"""Export: weights in the form of another program, written whole, and proved where GDAL reads it back."""
+"""Export: weights in the form of another program, written whole, and proved where GDAL reads it
+back."""
 
 from __future__ import annotations
 
@@ -42,9 +43,8 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
 
     Raises
     ------
-    ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual raster otherwise,
-    and it is not written.
-    """
+    ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual
+        raster otherwise, and it is not written."""
     model = load(weights)
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
@@ -53,13 +53,17 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
         raise ConfigError(
             f"--scene does not apply with --to {config.to} of weights that all scenes share",
             got=f"--scene {config.scene}",
-            expected=f"--to {', '.join(sorted(PLACED))}; or weights per scene", remedy="Leave --scene out.",
-        )  # fmt: skip
+            expected=f"--to {', '.join(sorted(PLACED))}; or weights per scene",
+            remedy="Leave --scene out.",
+        )
     scene = None if config.scene is None else describe(config.scene, MAIN)
     pan = None if config.pan is None else describe(config.pan)
     names = [""] if scene is None else Scene(Path(scene.path).stem, (scene,)).names
     fusion = model.fusion(names, use_common=config.use_common)
-    inputs = [Path(weights), *(Path(p) for r in (scene, pan) if r is not None for p in (r.path, *r.files))]
+    inputs = [
+        Path(weights),
+        *(Path(p) for r in (scene, pan) if r is not None for p in (r.path, *r.files)),
+    ]
     seen = check_file(path, overwrite=config.overwrite, inputs=inputs)
     text = _content(fusion, config, scene, pan, path)
     with whole_files(path, inputs, seen=seen) as scratch:
@@ -67,10 +71,14 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
             file = scratch if not ending else scratch.with_suffix(ending)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
         difference = None if scene is None else _proved(scratch, path, fusion, scene, config.to)
-    return ExportResult(output=str(path), form=config.to, outputs=list(fusion.outputs.name), difference=difference)
+    return ExportResult(
+        output=str(path), form=config.to, outputs=list(fusion.outputs.name), difference=difference
+    )
 
 
-def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Raster | None, path: Path) -> Written:
+def _content(
+    fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Raster | None, path: Path
+) -> Written:
     if FORMS[config.to].computed:
         require_strict(fusion)
     if FORMS[config.to].make:
@@ -78,7 +86,11 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Ra
     if config.to == "sli":
         header, data = tables.as_sli(fusion)
         if path.suffix == ".hdr":
-            raise ConfigError("--output is the library's data file", got=path.name, expected="a name such as lib.sli")
+            raise ConfigError(
+                "--output is the library's data file",
+                got=path.name,
+                expected="a name such as lib.sli",
+            )
         return {"": data, ".hdr": header}
     if config.to == "bandmathx" and scene is None:
         return {"": expression.bandmathx(LinearForm.of(fusion))}
@@ -92,7 +104,9 @@ def _content(fusion: Fusion, config: ExportConfig, scene: Raster | None, pan: Ra
         return {"": expression.bandmathx(linear)}
     if config.to == "pansharpen":
         if pan is None:
-            raise ConfigError("--to pansharpen needs the panchromatic image", remedy="Give it with --pan.")
+            raise ConfigError(
+                "--to pansharpen needs the panchromatic image", remedy="Give it with --pan."
+            )
         return {"": vrt.pansharpened(_cube(scene), _cube(pan), linear, path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
@@ -108,17 +122,30 @@ def _cube(raster: Raster) -> vrt.Cube:
     path, masks, control = _one_raster(raster), raster.masks, raster.control
     if masks.alpha and not masks.dataset and len(raster.bands) not in (2, 4):
         raise MismatchError(
-            f"{raster.path} has an alpha band that GDAL makes no mask of", got=f"{len(raster.bands)} bands",
-            expected="1 or 3 bands beside the alpha band", remedy="Use bandfuse apply.",
-        )  # fmt: skip
+            f"{raster.path} has an alpha band that GDAL makes no mask of",
+            got=f"{len(raster.bands)} bands",
+            expected="1 or 3 bands beside the alpha band",
+            remedy="Use bandfuse apply.",
+        )
     # Whole numbers that float64 cannot hold are seen by GDAL's mask alone.
     masked = raster.masked or any(v is not None for v in raster.exact)
     wkt = "" if raster.crs is None else str(raster.crs.to_wkt())
     points = [(p.col, p.row, p.x, p.y, p.z or 0.0) for p in control.points]
     points_wkt = "" if control.crs is None else str(control.crs.to_wkt())
     rpcs = {} if control.rpcs is None else control.rpcs.to_gdal()
-    return vrt.Cube(path, raster.rows, raster.cols, wkt, tuple(raster.transform)[:6], raster.dtypes, raster.nodata,
-                    masked, points, points_wkt, rpcs)  # fmt: skip
+    return vrt.Cube(
+        path,
+        raster.rows,
+        raster.cols,
+        wkt,
+        tuple(raster.transform)[:6],
+        raster.dtypes,
+        raster.nodata,
+        masked,
+        points,
+        points_wkt,
+        rpcs,
+    )
 
 
 def _one_raster(raster: Raster) -> str:
@@ -130,16 +157,19 @@ def _one_raster(raster: Raster) -> str:
     if plain and image.bands == tuple(range(1, len(raster.bands) + 1)):
         return image.name
     raise MismatchError(
-        f"{raster.path} is not a single raster that a VRT could read", got=raster.product,
+        f"{raster.path} is not a single raster that a VRT could read",
+        got=raster.product,
         remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
-    )  # fmt: skip
+    )
 
 
 def _proved(scratch: Path, path: Path, fusion: Fusion, scene: Raster, form: str) -> float | None:
-    """The largest difference between a virtual raster and the fusion itself, relative to the largest value, in the
-    first, middle and last window. Pansharpening is read in its middle window alone, as it has another grid.
+    """The largest difference between a virtual raster and the fusion itself, relative to the
+    largest value, in the first, middle and last window. Pansharpening is read in its middle window
+    alone, as it has another grid.
 
-    It is read in the folder where it will be, as it tells of its sources by their places relative to that.
+    It is read in the folder where it will be, as it tells of its sources by their places relative
+    to that.
 
     Raises
     ------
@@ -154,21 +184,26 @@ def _proved(scratch: Path, path: Path, fusion: Fusion, scene: Raster, form: str)
             windows = _looks(made.shape)[1:2] if form == "pansharpen" else _looks(scene.shape)
             theirs = [_values(made, range(len(made.bands)), w) for w in windows]
         except InputError as error:
-            raise RunError(f"GDAL cannot read {path.name}, and it was not written", got=error.got) from error
+            raise RunError(
+                f"GDAL cannot read {path.name}, and it was not written", got=error.got
+            ) from error
     if form == "pansharpen":
         return None
     difference = max(map(_difference, ours, theirs))
     if not difference <= TOLERANCE:
         raise RunError(
             f"GDAL does not read {path.name} as bandfuse fuses it, and it was not written",
-            got=f"a relative difference of {difference:.2g}", remedy="Try the other --form, or use bandfuse apply.",
-        )  # fmt: skip
+            got=f"a relative difference of {difference:.2g}",
+            remedy="Try the other --form, or use bandfuse apply.",
+        )
     return difference
 
 
 def _looks(shape: tuple[int, int]) -> list[Window]:
     rows, cols = min(SIDE, shape[0]), min(SIDE, shape[1])
-    return [Window((shape[0] - rows) * i // 2, (shape[1] - cols) * i // 2, rows, cols) for i in range(3)]
+    return [
+        Window((shape[0] - rows) * i // 2, (shape[1] - cols) * i // 2, rows, cols) for i in range(3)
+    ]
 
 
 def _values(raster: Raster, bands: Sequence[int], window: Window) -> Floats:
@@ -179,7 +214,9 @@ def _values(raster: Raster, bands: Sequence[int], window: Window) -> Floats:
     InputError : it cannot be read.
     """
     with Reader([(raster, bands)]) as reader:
-        return reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values().copy()
+        return (
+            reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values().copy()
+        )
 
 
 def _difference(ours: Floats, theirs: Floats) -> float:

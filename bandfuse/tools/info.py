@@ -18,9 +18,11 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.training.arrange import Grouping
 
 
-def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | None = None) -> InfoResult:
-    """Describe scenes, and preview the groups that a SPEC makes on the first of them. ``wavelengths``: a file that says
-    more of the bands of each.
+def info(
+    paths: Sequence[str], groups: str | None = None, wavelengths: str | None = None
+) -> InfoResult:
+    """Describe scenes, and preview the groups that a SPEC makes on the first of them.
+    ``wavelengths``: a file that says more of the bands of each.
 
     Raises
     ------
@@ -29,7 +31,9 @@ def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | Non
     """
     if not paths:
         raise ConfigError(
-            "no scene is given", expected="SCENE files", remedy="bandfuse info --formats lists what can be."
+            "no scene is given",
+            expected="SCENE files",
+            remedy="bandfuse info --formats lists what can be.",
         )
     rasters = [describe(p, MAIN, wavelengths) for p in paths]
     scenes = [scene_info(r) for r in rasters]
@@ -41,7 +45,8 @@ def info(paths: Sequence[str], groups: str | None = None, wavelengths: str | Non
 
 
 def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
-    """The groups that a SPEC makes on a raster, as a training with the default seed would make them; and remarks."""
+    """The groups that a SPEC makes on a raster, as a training with the default seed would make
+    them; and remarks."""
     bands, covariance = raster.bands, None
     if spec.partition(":")[0] in SEEING:
         from bandfuse.survey.scout import looking, scout_scenes
@@ -62,7 +67,10 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
 def formats() -> FormatsResult:
     """All that can be opened."""
     return FormatsResult(
-        formats=[FormatInfo(name=f.name, give=f.give, understood=f.understood, proven=f.proven) for f in FORMATS]
+        formats=[
+            FormatInfo(name=f.name, give=f.give, understood=f.understood, proven=f.proven)
+            for f in FORMATS
+        ]
     )
 
 
@@ -73,7 +81,10 @@ def scene_info(raster: Raster) -> SceneInfo:
     messages = [*raster.messages, *order_remarks(bands)]
     scales = np.unique(raster.scale)
     if (raster.offset != 0).any():
-        messages.append(f"after the scale an offset is added: {shorten(f'{o:g}' for o in np.unique(raster.offset))}")
+        messages.append(
+            "after the scale an offset is added: "
+            f"{shorten(f'{o:g}' for o in np.unique(raster.offset))}"
+        )
     nodata = np.unique(raster.nodata[np.isfinite(raster.nodata)])
     return SceneInfo(
         path=raster.path,

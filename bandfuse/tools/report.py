@@ -18,7 +18,8 @@ FIGURES = Contents("weights_1.svg", ("*.svg", "*.png"))
 """What a folder of figures holds."""
 
 NO_DATA = (
-    "the run kept no pictures, blocks or verdict: it was trained with --no-report, or by an earlier version; "
+    "the run kept no pictures, blocks or verdict: it was trained with --no-report, or by an "
+    "earlier version; "
     "the page shows what report.json holds"
 )
 
@@ -28,8 +29,8 @@ def report(run: str | Path, config: ReportConfig) -> ReportResult:
 
     Raises
     ------
-    InputError : the folder is no run, or its files are damaged. OutputError, ConfigError : nothing is written.
-    """
+    InputError : the folder is no run, or its files are damaged. OutputError, ConfigError : nothing
+        is written."""
     from bandfuse.report.html import figure_files, render
 
     folder = Path(run)
@@ -39,7 +40,9 @@ def report(run: str | Path, config: ReportConfig) -> ReportResult:
     figures = None if config.figures is None else Path(config.figures)
     seen, seen_figures = check_file(path, overwrite=config.overwrite, inputs=read), None
     if figures is not None:
-        seen_figures = check_folder(figures, FIGURES, overwrite=config.overwrite, inputs=[*read, path])
+        seen_figures = check_folder(
+            figures, FIGURES, overwrite=config.overwrite, inputs=[*read, path]
+        )
     found, messages = read_result(folder / REPORT_FILE, TrainReport), []
     if (folder / DATA_FILE).exists():
         page = read_result(folder / DATA_FILE, Page)

@@ -1,4 +1,5 @@
-"""Resample: the bands of a known sensor from cubes, with weights that follow from its published responses."""
+"""Resample: the bands of a known sensor from cubes, with weights that follow from its published
+responses."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ WEIGHTS = ".weights.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """The weights for one scene, how well its bands cover the sensor's, and what a user should know."""
+    """The weights for one scene, how well its bands cover the sensor's, and what a user should
+    know."""
 
     scene: Scene
     fusion: Fusion
@@ -54,8 +56,11 @@ class Made:
     messages: list[str]
 
 
-def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Sequence[Path] = ()) -> ResampleResult:
-    """Make the bands of a sensor of scenes: a raster and a weights file for each, or the weights alone.
+def resample(
+    config: ResampleConfig, progress: Progress = silent, *, keep: Sequence[Path] = ()
+) -> ResampleResult:
+    """Make the bands of a sensor of scenes: a raster and a weights file for each, or the weights
+    alone.
 
     Outputs never take the place of inputs, nor of the files in ``keep``.
 
@@ -87,21 +92,44 @@ def resample(config: ResampleConfig, progress: Progress = silent, *, keep: Seque
             with whole_files(weights, inputs, seen=before) as scratch:
                 scratch.write_bytes(content)
             continue
-        item = stac.beside(raster, made.scene.grid, made.fusion.outputs, encoding, driver) if config.stac else {}
-        counts = fuse_to(raster, made.scene, made.fusion, encoding, effort, progress, driver=driver, inputs=inputs,
-                         options=creation(config), device=device, beside={weights.name: content, **item},
-                         seen=before)  # fmt: skip
+        item = (
+            stac.beside(raster, made.scene.grid, made.fusion.outputs, encoding, driver)
+            if config.stac
+            else {}
+        )
+        counts = fuse_to(
+            raster,
+            made.scene,
+            made.fusion,
+            encoding,
+            effort,
+            progress,
+            driver=driver,
+            inputs=inputs,
+            options=creation(config),
+            device=device,
+            beside={weights.name: content, **item},
+            seen=before,
+        )
         valid, lost = valid + counts[0], lost + counts[1]
         counts_of[raster] = counts[0]
         values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
     messages = [*(m for made in every for m in made.messages), *store_messages(drivers, scenes)]
     messages += [text for scene in scenes for text in fill_messages(scene, config.nodata)]
-    messages += [*lost.messages(encoding, values), *empty_messages(list(counts_of), list(counts_of.values()))]
+    messages += [
+        *lost.messages(encoding, values),
+        *empty_messages(list(counts_of), list(counts_of.values())),
+    ]
     return ResampleResult(
         sensor=sensor.name,
         origin=sensor.origin,
         scenes=[
-            ResampledScene(scene=m.scene.key, output=None if r is None else str(r), weights=str(w), bands=m.rows)
+            ResampledScene(
+                scene=m.scene.key,
+                output=None if r is None else str(r),
+                weights=str(w),
+                bands=m.rows,
+            )
             for m, (r, w) in zip(every, pairs, strict=True)
         ],
         valid_share=valid / values if values else None,
@@ -117,21 +145,28 @@ def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path
         files = output_paths(config.output, scenes, WEIGHTS)
         wrong = next((f for f in files if f.suffix != ".safetensors"), None)
         if wrong is not None:
-            raise ConfigError("--weights-only writes a weights file", got=f"-o {wrong}", expected="a .safetensors file")
+            raise ConfigError(
+                "--weights-only writes a weights file",
+                got=f"-o {wrong}",
+                expected="a .safetensors file",
+            )
         return [(None, file) for file in files]
     rasters = output_paths(config.output, scenes, ending_of(config.driver))
     beside = [raster.with_name(f"{raster.stem}{WEIGHTS}") for raster in rasters]
     if len(set(beside)) != len(beside):
-        raise ConfigError("two scenes have the same weights file", got=shorten(map(str, beside)),
-                          expected="outputs whose names differ before the ending")  # fmt: skip
+        raise ConfigError(
+            "two scenes have the same weights file",
+            got=shorten(map(str, beside)),
+            expected="outputs whose names differ before the ending",
+        )
     return list(zip(rasters, beside, strict=True))
 
 
 def _checked(
     config: ResampleConfig, pairs: Sequence[tuple[Path | None, Path]], inputs: Sequence[Path]
 ) -> tuple[list[str], list[Seen]]:
-    """The driver of each raster, empty where there is none; and what stands at each output now. All of
-    them may be written."""
+    """The driver of each raster, empty where there is none; and what stands at each output now. All
+    of them may be written."""
     rasters = [raster for raster, _ in pairs if raster is not None]
     seen = [check_raster(r, config, overwrite=config.overwrite, inputs=inputs) for r in rasters]
     weights = [check_file(w, overwrite=config.overwrite, inputs=inputs) for _, w in pairs]
@@ -153,13 +188,19 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     least = f"at least {100 * config.min_coverage:g} % of the response within the bands of the cube"
     if not kept.any():
         raise MismatchError(
-            f"scene {scene.key!r} covers no band of {sensor.name}", got=shorten(low), expected=least,
+            f"scene {scene.key!r} covers no band of {sensor.name}",
+            got=shorten(low),
+            expected=least,
             remedy="See its wavelengths with bandfuse info -v; bands flagged bad do not count.",
-        )  # fmt: skip
+        )
     here = np.flatnonzero(kept)
     bands = [sensor.bands[k] for k in here]
-    outputs = Bands.of([b.name for b in bands], source="fused", wavelength_nm=[b.centre_nm for b in bands],
-                       fwhm_nm=[b.fwhm_nm for b in bands])  # fmt: skip
+    outputs = Bands.of(
+        [b.name for b in bands],
+        source="fused",
+        wavelength_nm=[b.centre_nm for b in bands],
+        fwhm_nm=[b.fwhm_nm for b in bands],
+    )
     k = len(bands)
     fusion = Fusion(covered.weight[here], np.ones(k), np.zeros(k), seen.bands, outputs)
     fusion = replace(fusion, nodata=NodataPolicy(config.nodata_policy))
@@ -169,11 +210,15 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     ]
     if low:
         messages.append(
-            f"{scene.key}: left out, as the cube covers too little of them: {shorten(low)}; asked is {least}"
+            f"{scene.key}: left out, as the cube covers too little of them: {shorten(low)}; "
+            f"asked is {least}"
         )
     lone = [r.name for r in rows if r.used and r.bands == 1]
     if lone:
-        messages.append(f"{scene.key}: made of a single band of the cube, and no sharper than it: {shorten(lone)}")
+        messages.append(
+            f"{scene.key}: made of a single band of the cube, and no sharper than it: "
+            f"{shorten(lone)}"
+        )
     return Made(scene, fusion, rows, messages)
 
 

@@ -38,7 +38,8 @@ def train(
 
     Parameters
     ----------
-    loss : a loss of your own for regression: ``loss(y, target)`` of two (N, K) tensors gives (N,) or a scalar.
+    loss : a loss of your own for regression: ``loss(y, target)`` of two (N, K) tensors gives (N,)
+        or a scalar.
     keep : further files that the run must not take the place of.
     ready : is given the scratch folder of the run before that takes its place.
     spread : has the passes over pixels done in parts by others; the bits are the same.
@@ -56,12 +57,15 @@ def train(
     seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums:
         effort = Effort.of(config.threads, config.memory, spread)
-        trained = learn_from(config, opened, progress, loss=loss, once_read=checksums.start, effort=effort)
+        trained = learn_from(
+            config, opened, progress, loss=loss, once_read=checksums.start, effort=effort
+        )
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Seen:
-    """Neither the run nor the checkpoint may take the place of anything that is read, or of each other."""
+    """Neither the run nor the checkpoint may take the place of anything that is read, or of each
+    other."""
     if config.groups and named_file(config.groups):
         inputs.append(Path(named_file(config.groups)))
     if config.sensor and is_file(config.sensor):

@@ -21,10 +21,9 @@ from bandfuse.trust.published import require_comparable
 class Grouping:
     """How bands become outputs.
 
-    ``named``: texts NAME=SPEC; ``spec``: one text for all groups. ``fuse``: within or across groups.
-    ``weights``: scalar, channel or instance. ``fixed``: groups whose weights are given. ``sensor``:
-    published responses that the weights are compared with.
-    """
+    ``named``: texts NAME=SPEC; ``spec``: one text for all groups. ``fuse``: within or across
+    groups. ``weights``: scalar, channel or instance. ``fixed``: groups whose weights are given.
+    ``sensor``: published responses that the weights are compared with."""
 
     named: Sequence[str] = ()
     spec: str | None = None
@@ -33,16 +32,27 @@ class Grouping:
     fixed: Sequence[str] = ()
     sensor: str | None = None
 
-    def design(self, bands: Bands, targets: Sequence[str] | None, covariance: Covariance | None = None) -> Design:
+    def design(
+        self, bands: Bands, targets: Sequence[str] | None, covariance: Covariance | None = None
+    ) -> Design:
         """The outputs and the layout of their weights. ``covariance`` of the bands, for rules that
         see pixels."""
         groups, named = self.groups(bands, covariance)
-        outputs = design(groups, targets=targets, kind=self.weights, fuse=self.fuse, fixed=self.fixed, named=named)
+        outputs = design(
+            groups,
+            targets=targets,
+            kind=self.weights,
+            fuse=self.fuse,
+            fixed=self.fixed,
+            named=named,
+        )
         if self.sensor:
             require_comparable(self.sensor, bands, outputs.names)
         return outputs
 
-    def groups(self, bands: Bands, covariance: Covariance | None = None) -> tuple[list[Group], bool]:
+    def groups(
+        self, bands: Bands, covariance: Covariance | None = None
+    ) -> tuple[list[Group], bool]:
         """The groups that can be used, and whether the user gave their names."""
         groups, named = self._all_groups(bands, covariance)
         return make.usable(groups, bands), named
@@ -64,7 +74,9 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"two groups are named {twice!r}", remedy="Give each group a name of its own.")
+        raise ConfigError(
+            f"two groups are named {twice!r}", remedy="Give each group a name of its own."
+        )
     return dict(pairs)
 
 

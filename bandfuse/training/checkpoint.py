@@ -101,6 +101,8 @@ def _require_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> No
         raise ConfigError(f"checkpoint {path} was made from other pixels", remedy=remedy)
     key = named[0]
     raise ConfigError(
-        f"checkpoint {path} was made with other settings", got=f"{key} {now.get(key)}",
-        expected=f"{key} {before.get(key)}", remedy=remedy,
-    )  # fmt: skip
+        f"checkpoint {path} was made with other settings",
+        got=f"{key} {now.get(key)}",
+        expected=f"{key} {before.get(key)}",
+        remedy=remedy,
+    )

@@ -101,7 +101,8 @@ def fit_model(
     plan: RegularisationPlan | None,
     progress: Progress,
 ) -> tuple[Model, list[Fit]]:
-    """Fit the pooled moments, and for weights per scene each scene's own, pulled to the common ones."""
+    """Fit the pooled moments, and for weights per scene each scene's own, pulled to the common
+    ones."""
     fit = fit_one(how, survey, plan, survey.pooled, progress)
     common = _fusion(how, survey, fit, _targets(survey, scenes))
     if not how.per_scene:
@@ -203,11 +204,15 @@ def _objective(
     if how.sampled:
         pixels = survey.pixels if scene is None else survey.tallies[scene].pixels
         return sampled_objective(how, survey, pixels, split.mean)
-    losses = [(factor, _term(GOALS[name], how, survey, plan, split)) for name, factor in how.terms.items()]
+    losses = [
+        (factor, _term(GOALS[name], how, survey, plan, split)) for name, factor in how.terms.items()
+    ]
     return losses[0][1] if len(losses) == 1 else Sum(losses)
 
 
-def _term(goal: Goal, how: Fitting, survey: Survey, plan: RegularisationPlan | None, split: Split) -> Objective:
+def _term(
+    goal: Goal, how: Fitting, survey: Survey, plan: RegularisationPlan | None, split: Split
+) -> Objective:
     """The loss of one goal, from moments."""
     from bandfuse.optimise.objectives.base import Gathered, Objective
 
@@ -243,7 +248,11 @@ def sampled_objective(how: Fitting, survey: Survey, pixels: Pixels, mean: Floats
 
 
 def _squares(
-    how: Fitting, survey: Survey, plan: RegularisationPlan | None, split: Split, common: Floats | None
+    how: Fitting,
+    survey: Survey,
+    plan: RegularisationPlan | None,
+    split: Split,
+    common: Floats | None,
 ) -> Squares:
     """The squared error on some moments.
 

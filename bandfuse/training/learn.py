@@ -69,7 +69,9 @@ def learn_from(
     """:func:`learn`, again without the scenes that turn out broken if they may be left out."""
     while True:
         try:
-            trained = learn(config, opened.scenes, progress, loss=loss, once_read=once_read, effort=effort)
+            trained = learn(
+                config, opened.scenes, progress, loss=loss, once_read=once_read, effort=effort
+            )
         except ScenesError as error:
             opened = opened.without(error.reasons)
         else:
@@ -112,7 +114,19 @@ def learn(
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
-    return Trained(config, scenes, surveyed, model, fits, *times, device, choices, trust, effort, tuple(remarks))
+    return Trained(
+        config,
+        scenes,
+        surveyed,
+        model,
+        fits,
+        *times,
+        device,
+        choices,
+        trust,
+        effort,
+        tuple(remarks),
+    )
 
 
 def _survey(
@@ -166,11 +180,7 @@ POOLINGS = (0.0, *(10.0**e for e in range(-6, 3)))
 
 
 def _pooled(
-    how: Fitting,
-    assessing: Assessing,
-    scenes: Sequence[Scene],
-    survey: Survey,
-    progress: Progress,
+    how: Fitting, assessing: Assessing, scenes: Sequence[Scene], survey: Survey, progress: Progress
 ) -> tuple[Fitting, str]:
     """With the pooling of the least error on held-out blocks of every scene, when its common and
     own weights are learned from the rest; and what is said of it."""
@@ -183,7 +193,9 @@ def _pooled(
         def refit(part: Survey, trial: Fitting = trial) -> Model:
             return fit_model(trial, scenes, part, None, silent)[0]
 
-        pairs = held_out_pairs(survey, names, refit, count=assessing.folds, per_scene=True, progress=silent)
+        pairs = held_out_pairs(
+            survey, names, refit, count=assessing.folds, per_scene=True, progress=silent
+        )
         if pairs is not None:
             errors[strength] = sum(-(row["r2"] or 0.0) for row in score_pairs(pairs, peak).outputs)
     chosen = min(errors, key=lambda strength: errors[strength]) if errors else 0.0
@@ -239,7 +251,9 @@ def _assess_matches(fitted: _Fitted, progress: Progress) -> Assessment:
     pairs, exactly = None, fitted.exactly
     if not exactly:
         names = [scene.names for scene in fitted.scenes]
-        pairs = held_out_pairs(surveyed, names, refit, count=how.folds, per_scene=how.per_scene, progress=progress)
+        pairs = held_out_pairs(
+            surveyed, names, refit, count=how.folds, per_scene=how.per_scene, progress=progress
+        )
     held = None if pairs is None else score_pairs(pairs, peak_of(surveyed))
     used = surveyed.design.used
     matrix = fitted.model.common.matrix[:, list(used)]

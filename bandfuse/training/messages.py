@@ -14,13 +14,16 @@ def stop_messages(fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
     """Which epoch's weights were kept, where held-out pixels were watched."""
     stops = [stop for fit in fits for stop in fit.stops]
     return [
-        f"early stopping: {shorten([names[r] for r in rows], 3)} kept the weights after epoch {best} of {epochs}"
+        f"early stopping: {shorten([names[r] for r in rows], 3)} kept the weights after epoch "
+        f"{best} of {epochs}"
         for rows, best, epochs in stops
         if best < epochs
     ]
 
 
-def limit_messages(optimizer: str, steps: int | None, fits: Sequence[Fit], names: Sequence[str]) -> list[str]:
+def limit_messages(
+    optimizer: str, steps: int | None, fits: Sequence[Fit], names: Sequence[str]
+) -> list[str]:
     """Which outputs ended at the limit of steps, and not at an optimum."""
     limit = DEFAULT_STEPS[optimizer] if steps is None else steps
     short = [fit for fit in fits if fit.relative_gap is None or fit.relative_gap > CONVERGED]
@@ -29,7 +32,10 @@ def limit_messages(optimizer: str, steps: int | None, fits: Sequence[Fit], names
         return []
     which = shorten(dict.fromkeys(names[row] for part in ended for row in part), 3)
     better = "more --steps" + (" or --optimizer lbfgs" if optimizer != "lbfgs" else "")
-    return [f"the training of {which} was stopped by the limit of {limit} steps: {better} may find better weights"]
+    return [
+        f"the training of {which} was stopped by the limit of {limit} steps: {better} may find "
+        "better weights"
+    ]
 
 
 def zero_messages(names: Sequence[str], matrix: Floats) -> list[str]:

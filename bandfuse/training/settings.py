@@ -33,12 +33,15 @@ def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
     if loss is None:
         if config.loss == "custom":
             raise ConfigError(
-                "loss custom needs a function", expected="bandfuse.train(config, loss=function) in Python",
+                "loss custom needs a function",
+                expected="bandfuse.train(config, loss=function) in Python",
                 remedy="On the command line, use --loss mse, mae, huber, sam or cosine.",
-            )  # fmt: skip
+            )
         return config
     if config.loss not in ("mse", "custom"):
-        raise ConfigError(f"loss {config.loss} and a loss function exclude each other", remedy="Use one of them.")
+        raise ConfigError(
+            f"loss {config.loss} and a loss function exclude each other", remedy="Use one of them."
+        )
     return config.model_copy(update={"loss": "custom"})
 
 
@@ -62,10 +65,16 @@ def resolve(config: TrainConfig) -> TrainConfig:
     ------
     ConfigError : settings that exclude each other.
     """
-    by_files = "regression" if config.target else "separability" if config.labels else "reconstruction"
+    by_files = (
+        "regression" if config.target else "separability" if config.labels else "reconstruction"
+    )
     config = config.model_copy(update={"objective": config.objective or by_files})
     config = config.model_copy(update=_defaults(config))
-    for wrong, what, remedy in (*_of_objective(config), *_of_constraint(config), *_of_others(config)):
+    for wrong, what, remedy in (
+        *_of_objective(config),
+        *_of_constraint(config),
+        *_of_others(config),
+    ):
         if wrong:
             raise ConfigError(what, remedy=remedy)
     values = rebased(config.model_dump(include={*PATHS, "groups", "sensor"}), Path.cwd())
@@ -117,7 +126,8 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     )
     yield (
         "targets" in asked and "classes" in asked,
-        f"{asked.get('targets')} and {asked.get('classes')} cannot be summed: a scene has a target or labels",
+        f"{asked.get('targets')} and {asked.get('classes')} cannot be summed: a scene has a "
+        "target or labels",
         "Use one of them.",
     )
     yield (
@@ -156,7 +166,8 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     yield (
         config.gain and config.constraint not in ("affine", "simplex"),
         f"--gain does not apply with constraint {config.constraint}",
-        "Use it with --constraint affine or simplex; free and non-negative weights hold their gain already.",
+        "Use it with --constraint affine or simplex; free and non-negative weights hold their "
+        "gain already.",
     )
     yield (
         config.pooling not in (None, 0.0) and not config.per_scene,
@@ -168,7 +179,9 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         "--pooling is for regression from moments",
         "Leave it out.",
     )
-    what = "other objectives and sums, weights per scene, and losses and activations on a pixel sample"
+    what = (
+        "other objectives and sums, weights per scene, and losses and activations on a pixel sample"
+    )
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
         ("--ridge", config.ridge is not None and all(goal.ridge is None for goal in config.goals)),
@@ -177,7 +190,8 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     ):
         yield given and not config.assessed, f"{flag} does not apply to {what}", "Leave it out."
     yield (
-        config.sparse is not None and (config.constraint in ("affine", "simplex") or bool(config.fixed)),
+        config.sparse is not None
+        and (config.constraint in ("affine", "simplex") or bool(config.fixed)),
         "--sparse does not apply where the sum of the weights is given, nor beside fixed groups",
         "Use it with --constraint free, nonnegative or auto.",
     )
@@ -201,12 +215,18 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
     )
     for flag, given in (("--batch-size", config.batch_size), ("--patience", config.patience)):
         yield (
-            given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default and not config.sampled,
-            f"{flag} does not apply with --loss mse and --activation identity, which need no pixel sample",
+            given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default
+            and not config.sampled,
+            f"{flag} does not apply with --loss mse and --activation identity, which need no "
+            "pixel sample",
             "Leave it out, or use another --loss or --activation.",
         )
     seen = bool(config.target or config.labels)
-    yield config.shift is not None and not seen, "--shift does not apply without --target or --labels", "Leave it out."
+    yield (
+        config.shift is not None and not seen,
+        "--shift does not apply without --target or --labels",
+        "Leave it out.",
+    )
     yield (
         config.blur is not None and not seen and not config.source,
         "--blur does not apply without --target, --labels or --source, as one file has one grid",
@@ -224,17 +244,28 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         ("--pooling auto", config.pooling == "auto"),
         ("--split random", config.split == "random"),
     ):
-        yield asked and config.folds == 0, f"{flag} and --folds 0 exclude each other", "Use one of them."
-    yield bool(config.group and config.groups), "--group and --groups exclude each other", "Use one of them."
+        yield (
+            asked and config.folds == 0,
+            f"{flag} and --folds 0 exclude each other",
+            "Use one of them.",
+        )
+    yield (
+        bool(config.group and config.groups),
+        "--group and --groups exclude each other",
+        "Use one of them.",
+    )
 
 
 def grouping_of(config: TrainConfig) -> Grouping:
     """How bands become outputs."""
-    return Grouping(config.group, config.groups, config.fuse, config.weights, config.fixed, config.sensor)
+    return Grouping(
+        config.group, config.groups, config.fuse, config.weights, config.fixed, config.sensor
+    )
 
 
 def inquiry_of(config: TrainConfig, device: str) -> Inquiry:
-    """What the pass gathers. Moments are computed on cuda or on the CPU: Apple's GPUs have no float64."""
+    """What the pass gathers. Moments are computed on cuda or on the CPU: Apple's GPUs have no
+    float64."""
     sample = max(goal.sample for goal in config.goals)
     return Inquiry(
         seed=config.seed,

@@ -67,7 +67,11 @@ class Trained:
         names = self.survey.design.names
         optimizer, steps = self.config.optimizer, self.config.steps
         limits = limit_messages(optimizer, steps, self.fits, names)
-        return [*stop_messages(self.fits, names), *limits, *zero_messages(names, self.model.common.matrix)]
+        return [
+            *stop_messages(self.fits, names),
+            *limits,
+            *zero_messages(names, self.model.common.matrix),
+        ]
 
 
 def _swapped(scene: Scene) -> list[str]:

@@ -1,4 +1,5 @@
-"""Trust: how far weights can be believed. Nearly all of it is made of the moments of blocks; no pixel is read again.
+"""Trust: how far weights can be believed. Nearly all of it is made of the moments of blocks; no
+pixel is read again.
 
 Each file is built on those before it::
 

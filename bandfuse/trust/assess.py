@@ -1,4 +1,5 @@
-"""Assess: what the blocks' moments say of a regression. Regularisation, hold-out scores, baselines, intervals."""
+"""Assess: what the blocks' moments say of a regression. Regularisation, hold-out scores, baselines,
+intervals."""
 
 from __future__ import annotations
 
@@ -74,11 +75,12 @@ class RegularisationPlan:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``: the baselines;
-    ``needed``: which bands would do; ``train``: scores on the training pixels, of objectives without a target;
-    ``intervals``: (K, used) bounds of gain · W, by scene key, those of the common weights under the empty one; none
-    without blocks to draw or folds. ``method``: how the intervals were found. ``lines`` or ``models``: what was learned
-    without each fold, where the exact solution stands for the training and where it was done again; for regression.
+    """``holdout``: scores of the outputs (or of the rebuilt cube), None without folds; ``table``:
+    the baselines; ``needed``: which bands would do; ``train``: scores on the training pixels, of
+    objectives without a target; ``intervals``: (K, used) bounds of gain · W, by scene key, those of
+    the common weights under the empty one; none without blocks to draw or folds. ``method``: how
+    the intervals were found. ``lines`` or ``models``: what was learned without each fold, where the
+    exact solution stands for the training and where it was done again; for regression.
     ``messages``: what a user should know of the folds."""
 
     holdout: Scored | None
@@ -113,12 +115,19 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
     ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
-        choice = choose(case, wish if terms.tied else replace(wish, smooth=wish.smooth or 0.0), gain=how.gain)
+        choice = choose(
+            case, wish if terms.tied else replace(wish, smooth=wish.smooth or 0.0), gain=how.gain
+        )
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
     ordered = [choices[k] for k in range(terms.layout.shape[0])]
     return RegularisationPlan(
-        terms, made, ordered, _forms(terms, ordered), _prices(terms, ordered), [b.moments for b in found.blocks()]
+        terms,
+        made,
+        ordered,
+        _forms(terms, ordered),
+        _prices(terms, ordered),
+        [b.moments for b in found.blocks()],
     )
 
 
@@ -134,7 +143,9 @@ def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
         return None
     ridge, smooth = terms.forms(range(len(choices)))
     strengths = [c.strength for c in choices]
-    forms: Floats = np.array([s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)])
+    forms: Floats = np.array(
+        [s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)]
+    )
     return forms
 
 
@@ -153,12 +164,14 @@ def assess(
     Parameters
     ----------
     fitted : (K, used) gain · W. holdout : scores that are known already.
-    exactly : the weights are those of the exact solution, so that it can stand for them on the folds.
-    """
+    exactly : the weights are those of the exact solution, so that it can stand for them on the
+        folds."""
     peak = peak_of(found)
     if made is None:
         return Assessment(holdout, {} if how.per_scene else _baselines(how, found, peak))
-    solvers = [chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.fold_problems]
+    solvers = [
+        chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.fold_problems
+    ]
     lines: list[Line] = []
     if exactly and made.terms.folds:
         lines = fold_lines(made.terms, made.fold_problems, solvers)
@@ -167,7 +180,9 @@ def assess(
     needs = _needed(found, made, progress)
     if not exactly:
         return Assessment(holdout, table, needs)
-    if made.terms.joint.count < made.terms.n_bands:  # resamples of so few pixels do not tell how firm weights are
+    if (
+        made.terms.joint.count < made.terms.n_bands
+    ):  # resamples of so few pixels do not tell how firm weights are
         return Assessment(holdout, table, needs, lines=lines)
     bounds = intervals(
         made.terms,
@@ -184,15 +199,26 @@ def assess(
 
 
 def jackknives(
-    how: Assessing, made: RegularisationPlan | None, used: Sequence[int], model: Model, without: Sequence[Model]
+    how: Assessing,
+    made: RegularisationPlan | None,
+    used: Sequence[int],
+    model: Model,
+    without: Sequence[Model],
 ) -> dict[str, Interval]:
-    """Intervals of the common weights and of every scene's own, from models that were learned without each fold."""
+    """Intervals of the common weights and of every scene's own, from models that were learned
+    without each fold."""
     rows = [how.bounded] * len(model.common.outputs)
     bounded = np.array(rows if made is None else [c in NONNEGATIVE for c in made.constraints])
     here = list(used)
-    found = {"": jackknife(model.common.matrix[:, here], [m.common.matrix[:, here] for m in without], bounded)}
+    found = {
+        "": jackknife(
+            model.common.matrix[:, here], [m.common.matrix[:, here] for m in without], bounded
+        )
+    }
     for key, own in model.scenes.items():
-        found[key] = jackknife(own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded)
+        found[key] = jackknife(
+            own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded
+        )
     return {key: bounds for key, bounds in found.items() if bounds is not None}
 
 

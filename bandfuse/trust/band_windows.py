@@ -1,4 +1,5 @@
-"""Band windows: few contiguous windows of bands that keep 99 % of what all bands explain on held-out blocks."""
+"""Band windows: few contiguous windows of bands that keep 99 % of what all bands explain on
+held-out blocks."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ LEAST_RIDGE = 1e-9
 
 @dataclass(frozen=True)
 class NeededWindow:
-    """Bands from one end to the other: positions among the used bands, and what the explained share loses without."""
+    """Bands from one end to the other: positions among the used bands, and what the explained share
+    loses without."""
 
     positions: tuple[int, ...]
     worth: float
@@ -33,7 +35,8 @@ class NeededWindow:
 
 @dataclass(frozen=True)
 class Needed:
-    """The windows in the order of the bands; the share that they explain on held-out blocks, and that all bands do."""
+    """The windows in the order of the bands; the share that they explain on held-out blocks, and
+    that all bands do."""
 
     windows: tuple[NeededWindow, ...]
     explained: float
@@ -50,7 +53,8 @@ class _Fold:
 
 
 class _WindowScores:
-    """Explained share of least squares with a ridge on some of the bands, on held-out blocks, mean over the outputs.
+    """Explained share of least squares with a ridge on some of the bands, on held-out blocks, mean
+    over the outputs.
 
     ``Σ_folds share · (1 − error_k / var(t_k))`` with ``error = wᵀ A w − 2 wᵀ c + var`` of the test.
     """
@@ -75,7 +79,9 @@ class _WindowScores:
         for columns, rows in self._rows.items():
             here = np.array([c for c in columns if c in chosen], dtype=np.intp)
             for fold in self._folds:
-                error += fold.share * float((self._errors(fold, here, rows) / self._variance[rows]).sum())
+                error += fold.share * float(
+                    (self._errors(fold, here, rows) / self._variance[rows]).sum()
+                )
         return 1 - error / self.outputs
 
     def _errors(self, fold: _Fold, here: np.ndarray, rows: list[int]) -> Floats:
@@ -101,9 +107,12 @@ def _fold(terms: Terms, train: Moments, test: Moments, share: float) -> _Fold:
     return _Fold(a.second(offset=terms.offset), seen, share)
 
 
-def needed(terms: Terms, order: Sequence[int], ridge: float, ticks: Ticks | None = None) -> Needed | None:
-    """Choose windows greedily: the piece of the spectrum that helps most is added until :data:`KEEP` of the share is
-    kept; then pieces and ends of windows that are not needed for that are taken away again.
+def needed(
+    terms: Terms, order: Sequence[int], ridge: float, ticks: Ticks | None = None
+) -> Needed | None:
+    """Choose windows greedily: the piece of the spectrum that helps most is added until
+    :data:`KEEP` of the share is kept; then pieces and ends of windows that are not needed for that
+    are taken away again.
 
     Parameters
     ----------
@@ -123,7 +132,9 @@ def needed(terms: Terms, order: Sequence[int], ridge: float, ticks: Ticks | None
     windows = _joined([pieces[i] for i in sorted(chosen)], order)
     windows = _trimmed(held_out, windows, enough)
     explained = held_out(_flat(windows))
-    worths = [explained - held_out(_flat([w for w in windows if w is not window])) for window in windows]
+    worths = [
+        explained - held_out(_flat([w for w in windows if w is not window])) for window in windows
+    ]
     found = tuple(NeededWindow(tuple(w), worth) for w, worth in zip(windows, worths, strict=True))
     return Needed(found, explained, full)
 
@@ -132,7 +143,9 @@ def _flat(windows: Sequence[Sequence[int]]) -> list[int]:
     return [p for window in windows for p in window]
 
 
-def _add(held_out: _WindowScores, pieces: list[list[int]], enough: float, ticks: Ticks | None) -> list[int]:
+def _add(
+    held_out: _WindowScores, pieces: list[list[int]], enough: float, ticks: Ticks | None
+) -> list[int]:
     """Numbers of the pieces that are needed, by forward choice and backward elimination."""
     chosen: list[int] = []
     while len(chosen) < len(pieces):
@@ -164,13 +177,17 @@ def _joined(parts: list[list[int]], order: Sequence[int]) -> list[list[int]]:
 
 
 def _trimmed(held_out: _WindowScores, windows: list[list[int]], enough: float) -> list[list[int]]:
-    """Take bands off the ends of windows, by half of a window and less, as long as enough is kept."""
+    """Take bands off the ends of windows, by half of a window and less, as long as enough is
+    kept."""
     for i in range(len(windows)):
         for end in ("last", "first"):
             step = len(windows[i]) // 2
             while step and len(windows[i]) > 1:
                 shorter = windows[i][:-step] if end == "last" else windows[i][step:]
-                if len(shorter) and held_out(_flat([*windows[:i], shorter, *windows[i + 1 :]])) >= enough:
+                if (
+                    len(shorter)
+                    and held_out(_flat([*windows[:i], shorter, *windows[i + 1 :]])) >= enough
+                ):
                     windows[i] = shorter
                     step = min(step, len(shorter) // 2)
                 else:

@@ -1,4 +1,5 @@
-"""Baselines: scores of the chosen weights and of simple ways to fuse, on training pixels and on held-out blocks."""
+"""Baselines: scores of the chosen weights and of simple ways to fuse, on training pixels and on
+held-out blocks."""
 
 from __future__ import annotations
 
@@ -33,8 +34,9 @@ def best_band(q: Quadratic) -> Floats:
 
 
 def baseline_solvers(case: FoldProblem, *, gain: bool) -> dict[str, Solver]:
-    """The methods that every choice is held against: least squares, ridge (its strength chosen on the same folds),
-    non-negative least squares, simplex, the best single band, and the plain mean; all with the offset of the choice."""
+    """The methods that every choice is held against: least squares, ridge (its strength chosen on
+    the same folds), non-negative least squares, simplex, the best single band, and the plain mean;
+    all with the offset of the choice."""
     ridge = choose(case, Wish("free", None, 0.0), gain=gain).strength
     return {
         "ols": Minimiser("free"),
@@ -56,23 +58,32 @@ Line = tuple[Floats, Floats]
 """gain · W (K, B) and offset (K)."""
 
 
-def fold_lines(terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]) -> list[Line]:
+def fold_lines(
+    terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]
+) -> list[Line]:
     """For each fold the weights that come from the rest."""
     lines = []
     for i, fold in enumerate(terms.folds):
-        weights = [effective(c, s(c.trains[i]), gain=terms.gain) for c, s in zip(fold_problems, solvers, strict=True)]
+        weights = [
+            effective(c, s(c.trains[i]), gain=terms.gain)
+            for c, s in zip(fold_problems, solvers, strict=True)
+        ]
         lines.append(_line(terms, fold.train, stacked(fold_problems, weights)))
     return lines
 
 
-def held_out_pairs(terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]) -> list[Pairs]:
+def held_out_pairs(
+    terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]
+) -> list[Pairs]:
     """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
     return folded_pairs(terms, fold_lines(terms, fold_problems, solvers))
 
 
 def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
     """The same, of weights that are known already."""
-    return [Pairs.linear(f.test, f.sample, *line) for f, line in zip(terms.folds, lines, strict=True)]
+    return [
+        Pairs.linear(f.test, f.sample, *line) for f, line in zip(terms.folds, lines, strict=True)
+    ]
 
 
 def stacked(fold_problems: Sequence[FoldProblem], parts: Sequence[Floats]) -> Floats:
@@ -85,7 +96,9 @@ def stacked(fold_problems: Sequence[FoldProblem], parts: Sequence[Floats]) -> Fl
 def _line(terms: Terms, train: Moments, matrix: Floats) -> Line:
     """With the offset that brings the outputs' means to those of the training's targets."""
     split = Split.of(train, terms.n_bands)
-    return matrix, split.target_mean - matrix @ split.mean if terms.offset else np.zeros(len(matrix))
+    return matrix, split.target_mean - matrix @ split.mean if terms.offset else np.zeros(
+        len(matrix)
+    )
 
 
 Table = dict[str, dict[str, Scored]]
@@ -99,11 +112,19 @@ def baselines(terms: Terms, fold_problems: Sequence[FoldProblem], peak: Floats) 
     for name in solvers[0] if solvers else ():
         mine = [s[name] for s in solvers]
         whole = stacked(
-            fold_problems, [effective(c, s(c.whole), gain=terms.gain) for c, s in zip(fold_problems, mine, strict=True)]
+            fold_problems,
+            [
+                effective(c, s(c.whole), gain=terms.gain)
+                for c, s in zip(fold_problems, mine, strict=True)
+            ],
         )
         table[name] = {
-            "train": score_pairs(Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak)
+            "train": score_pairs(
+                Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak
+            )
         }
         if terms.folds:
-            table[name]["holdout"] = score_pairs(Pairs.joined(held_out_pairs(terms, fold_problems, mine)), peak)
+            table[name]["holdout"] = score_pairs(
+                Pairs.joined(held_out_pairs(terms, fold_problems, mine)), peak
+            )
     return table

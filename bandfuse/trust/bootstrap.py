@@ -1,9 +1,9 @@
-"""Bootstrap: how much weights change from one part of the scene to another, by resampled blocks of moments.
+"""Bootstrap: how much weights change from one part of the scene to another, by resampled blocks of
+moments.
 
-Blocks are drawn with replacement (Künsch, "The jackknife and the bootstrap for general stationary observations",
-Annals of Statistics 17, 1989; here in two dimensions), their moments added with their multiplicities, and the weights
-solved anew. No pixel is read again.
-"""
+Blocks are drawn with replacement (Künsch, "The jackknife and the bootstrap for general stationary
+observations", Annals of Statistics 17, 1989; here in two dimensions), their moments added with
+their multiplicities, and the weights solved anew. No pixel is read again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ BATCH = 50
 
 @dataclass(frozen=True, eq=False)
 class BlockSums:
-    """Block moments about one common point: counts (n,), sums (n, D), second moments (n, D, D). They add plainly."""
+    """Block moments about one common point: counts (n,), sums (n, D), second moments (n, D, D).
+    They add plainly."""
 
     count: Floats
     first: Floats
@@ -43,12 +44,15 @@ class BlockSums:
         return cls(
             np.array([b.count for b in blocks], dtype=np.float64),
             np.array([b.count * s for b, s in zip(blocks, steps, strict=True)]),
-            np.array([b.scatter + b.count * np.outer(s, s) for b, s in zip(blocks, steps, strict=True)]),
+            np.array(
+                [b.scatter + b.count * np.outer(s, s) for b, s in zip(blocks, steps, strict=True)]
+            ),
             about,
         )
 
     def drawn(self, times: Floats) -> Iterator[Moments]:
-        """The moments of resamples in which block i stands times[r, i] times; all read the blocks' moments once."""
+        """The moments of resamples in which block i stands times[r, i] times; all read the blocks'
+        moments once."""
         counts, size = times @ self.count, len(self.about)
         means = times @ self.first / counts[:, None]
         seconds = (times @ self.second.reshape(len(self.count), -1)).reshape(-1, size, size)
@@ -57,21 +61,27 @@ class BlockSums:
             yield Moments(int(count), self.about + mean, second)
 
 
-def resamples(blocks: Sequence[Moments], about: Floats, *, count: int, seed: int) -> Iterator[Moments]:
+def resamples(
+    blocks: Sequence[Moments], about: Floats, *, count: int, seed: int
+) -> Iterator[Moments]:
     """Moments of ``count`` seeded resamples of the blocks; none for less than two blocks."""
     full = [b for b in blocks if b.count]
     if len(full) < 2:
         return
     sums = BlockSums.of(full, about)
     random = np.random.default_rng(seed)
-    drawn = [np.bincount(random.integers(0, len(full), len(full)), minlength=len(full)) for _ in range(count)]
+    drawn = [
+        np.bincount(random.integers(0, len(full), len(full)), minlength=len(full))
+        for _ in range(count)
+    ]
     for first in range(0, count, BATCH):
         yield from sums.drawn(np.array(drawn[first : first + BATCH], dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)
 class Interval:
-    """(K, B) bounds of gain · W that hold 95 % of the resamples and the weights themselves; ``resampled`` (R, K, B)."""
+    """(K, B) bounds of gain · W that hold 95 % of the resamples and the weights themselves;
+    ``resampled`` (R, K, B)."""
 
     low: Floats
     high: Floats
@@ -91,13 +101,14 @@ def intervals(
 ) -> Interval | None:
     """95 % intervals from the resamples' percentiles, widened to hold the fitted weights.
 
-    Non-negative and simplex weights are solved anew *without* the smoothing: smoothing trades bias for variance, and
-    intervals around smoothed weights would not show the bias. Free and affine weights keep their regularisation (they
-    mean nothing without it): their intervals do not hold its bias. The regularisation is not chosen anew.
-    """
+    Non-negative and simplex weights are solved anew *without* the smoothing: smoothing trades bias
+    for variance, and intervals around smoothed weights would not show the bias. Free and affine
+    weights keep their regularisation (they mean nothing without it): their intervals do not hold
+    its bias. The regularisation is not chosen anew."""
     found = np.zeros((count, *fitted.shape))
     drawn = 0
-    # Every resample begins at the weights of all pixels: it is nearer to them than to another resample.
+    # Every resample begins at the weights of all pixels: it is nearer to them than to another
+    # resample.
     whole = Split.of(terms.joint, terms.n_bands)
     start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in fold_problems]
     draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
@@ -105,7 +116,9 @@ def intervals(
     for moments in progress(draws, total=count, label="resample the blocks"):
         batch.append(Split.of(moments, terms.n_bands))
         if len(batch) == BATCH or drawn + len(batch) == count:
-            found[drawn : drawn + len(batch)] = _resolved(fold_problems, choices, batch, terms, start)
+            found[drawn : drawn + len(batch)] = _resolved(
+                fold_problems, choices, batch, terms, start
+            )
             drawn, batch = drawn + len(batch), []
     if not drawn:
         return None
@@ -124,14 +137,20 @@ def _resolved(
     found = np.zeros((len(splits), *terms.layout.shape))
     groups: dict[bytes, list[int]] = {}
     for number, case in enumerate(fold_problems):
-        if case.spectra is not None and choices[case.rows[0]].constraint == "nonnegative" and not terms.gain:
+        if (
+            case.spectra is not None
+            and choices[case.rows[0]].constraint == "nonnegative"
+            and not terms.gain
+        ):
             groups.setdefault(case.layout.col.tobytes(), []).append(number)
             continue
         for i, split in enumerate(splits):
             v, _ = minimiser(*_problem(case, choices[case.rows[0]], split, terms), start[number])
             found[i, list(case.rows)] = effective(case, v, gain=terms.gain)
     for numbers in groups.values():
-        _together([fold_problems[n] for n in numbers], splits, terms, [start[n] for n in numbers], found)
+        _together(
+            [fold_problems[n] for n in numbers], splits, terms, [start[n] for n in numbers], found
+        )
     return found
 
 
@@ -142,7 +161,8 @@ def _together(
     start: Sequence[Active | None],
     found: Floats,
 ) -> None:
-    """Non-negative weights of outputs of one group on all resamples, as one batch: they share the bands' moments."""
+    """Non-negative weights of outputs of one group on all resamples, as one batch: they share the
+    bands' moments."""
     cols, rows = fold_problems[0].layout.col, [c.rows[0] for c in fold_problems]
     seen = [split.second(offset=terms.offset) for split in splits]
     scale = unit_scale(np.mean([s.a for s in seen], axis=0))[cols]
@@ -150,17 +170,25 @@ def _together(
     b = np.array([s.c[cols][:, rows].T for s in seen]) * scale
     first = [np.zeros(len(cols), dtype=bool) if active is None else active for active in start]
     of = np.repeat(np.arange(len(splits)), len(rows))
-    v, reached = nonnegative_grams(a, of, b.reshape(-1, len(cols)), np.tile(first, (len(splits), 1)))
+    v, reached = nonnegative_grams(
+        a, of, b.reshape(-1, len(cols)), np.tile(first, (len(splits), 1))
+    )
     v = scale * v
     for i in np.flatnonzero(~reached).tolist():
         case, split = fold_problems[i % len(fold_problems)], splits[of[i]]
-        q = squared_error(split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=False)
+        q = squared_error(
+            split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=False
+        )
         v[i] = nonnegative(q)
     found[:, np.array(rows)[:, None], cols] = v.reshape(b.shape)
 
 
-def _problem(case: FoldProblem, choice: Choice, split: Split, terms: Terms) -> tuple[Quadratic, str]:
+def _problem(
+    case: FoldProblem, choice: Choice, split: Split, terms: Terms
+) -> tuple[Quadratic, str]:
     """What is solved for one case on a resample, and under which constraint."""
-    q = squared_error(split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=terms.gain)
+    q = squared_error(
+        split.rows(case.rows), case.layout, case.scale, offset=terms.offset, gain=terms.gain
+    )
     signed = choice.constraint in ("free", "affine")
     return case.penalised(q, choice.strength) if signed else q, solved_as(choice, terms.gain)

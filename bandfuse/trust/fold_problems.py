@@ -1,4 +1,5 @@
-"""Fold problems: the weights of outputs that belong together, as quadratics on all pixels and on each fold."""
+"""Fold problems: the weights of outputs that belong together, as quadratics on all pixels and on
+each fold."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from functools import cached_property
 import numpy as np
 
 from bandfuse.moments.moments import Moments
-from bandfuse.solve.exact import Quadratic, affine, free, joined_halves, nonnegative, simplex, unit_scale
+from bandfuse.solve.exact import (
+    Quadratic,
+    affine,
+    free,
+    joined_halves,
+    nonnegative,
+    simplex,
+    unit_scale,
+)
 from bandfuse.solve.layout import Layout
 from bandfuse.solve.nnls import nonnegative_gram
 from bandfuse.solve.squares import Split, squared_error
@@ -20,7 +29,8 @@ from bandfuse.trust.penalty import Tie, smooth_form
 
 @dataclass(frozen=True)
 class Strength:
-    """How strongly weights are penalised: factors of the two forms, and of the price of their sizes."""
+    """How strongly weights are penalised: factors of the two forms, and of the price of their
+    sizes."""
 
     ridge: float = 0.0
     smooth: float = 0.0
@@ -28,7 +38,8 @@ class Strength:
 
 
 class Spectrum:
-    """The eigenvectors of a squared error in the units of its ridge: least squares with any ridge in P² operations.
+    """The eigenvectors of a squared error in the units of its ridge: least squares with any ridge
+    in P² operations.
 
     Outputs of one group differ in their targets only, and share it.
     """
@@ -42,7 +53,8 @@ class Spectrum:
         return np.maximum(values, 0.0), vectors / self._root[:, None]
 
     def solve(self, b: Floats, ridge: float, scale: float) -> Floats:
-        """The minimiser of ``vᵀ (a + ridge · form) v − 2 bᵀ v``, a and the form divided by ``scale``, ridge above 0."""
+        """The minimiser of ``vᵀ (a + ridge · form) v − 2 bᵀ v``, a and the form divided by
+        ``scale``, ridge above 0."""
         values, vectors = self._parts
         result: Floats = vectors @ ((scale * (b @ vectors)) / (values + ridge))
         return result
@@ -52,11 +64,10 @@ class Spectrum:
 class FoldProblem:
     """One set of P weights.
 
-    ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``: the squared error on
-    all pixels; ``trains`` and ``tests``: on each fold, the test seen from the training's means; ``shares``: the part of
-    the pixels in each test. ``ridge`` and ``smooth``: (P, P) forms in the same units,
-    ``sparse`` (P,) half the price of the sizes.
-    """
+    ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``:
+    the squared error on all pixels; ``trains`` and ``tests``: on each fold, the test seen from the
+    training's means; ``shares``: the part of the pixels in each test. ``ridge`` and ``smooth``: (P,
+    P) forms in the same units, ``sparse`` (P,) half the price of the sizes."""
 
     rows: tuple[int, ...]
     layout: Layout
@@ -80,13 +91,15 @@ class FoldProblem:
     def penalised(self, q: Quadratic, strength: Strength) -> Quadratic:
         """A squared error with the penalties added."""
         l1 = strength.sparse * self.sparse if strength.sparse else None
-        return Quadratic(q.a + strength.ridge * self.ridge + strength.smooth * self.smooth, q.b, q.c, q.sums, l1)
+        return Quadratic(
+            q.a + strength.ridge * self.ridge + strength.smooth * self.smooth, q.b, q.c, q.sums, l1
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What all cases share: the layout, moments and a sample (n, B + K) of all pixels, the folds, and how outputs are
-    made."""
+    """What all cases share: the layout, moments and a sample (n, B + K) of all pixels, the folds,
+    and how outputs are made."""
 
     layout: Layout
     joint: Moments
@@ -117,15 +130,26 @@ def fold_problems(terms: Terms) -> list[FoldProblem]:
     return [_fold_problem(terms, rows, shared) for rows in terms.layout.rows_of_set()]
 
 
-def _spectra(part: Layout, case: FoldProblem, shared: dict[bytes, tuple[Spectrum, ...]]) -> tuple[Spectrum, ...] | None:
+def _spectra(
+    part: Layout, case: FoldProblem, shared: dict[bytes, tuple[Spectrum, ...]]
+) -> tuple[Spectrum, ...] | None:
     """Of one output whose weights are all its own; shared by the outputs of one group."""
-    if part.shape[0] != 1 or len(part.col) != part.size or part.fixed.any() or not (np.diag(case.ridge) > 0).all():
+    if (
+        part.shape[0] != 1
+        or len(part.col) != part.size
+        or part.fixed.any()
+        or not (np.diag(case.ridge) > 0).all()
+    ):
         return None
     size = float(case.scale[0])
-    return shared.setdefault(part.col.tobytes(), tuple(Spectrum(size * q.a, size * case.ridge) for q in case.trains))
+    return shared.setdefault(
+        part.col.tobytes(), tuple(Spectrum(size * q.a, size * case.ridge) for q in case.trains)
+    )
 
 
-def _fold_problem(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]) -> FoldProblem:
+def _fold_problem(
+    terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]
+) -> FoldProblem:
     part = terms.layout.part(rows)
     whole = Split.of(terms.joint, terms.n_bands).rows(rows)
     scale = np.where(whole.var > 0, whole.var, 1.0)
@@ -136,7 +160,9 @@ def _fold_problem(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[S
     trains = [Split.of(f.train, terms.n_bands).rows(rows) for f in terms.folds]
     tests = [Split.of(f.test, terms.n_bands).rows(rows) for f in terms.folds]
     seen = [
-        error(test.about(train.mean, train.target_mean), True) if terms.offset else error(test, False)
+        error(test.about(train.mean, train.target_mean), True)
+        if terms.offset
+        else error(test, False)
         for train, test in zip(trains, tests, strict=True)
     ]
     ridge, smooth = terms.forms(rows)
@@ -151,7 +177,9 @@ def _fold_problem(terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[S
         shares=counts / max(1.0, counts.sum()),
         ridge=_form(part, ridge, scale),
         smooth=_form(part, smooth, scale),
-        sparse=np.sum([part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0),
+        sparse=np.sum(
+            [part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0
+        ),
         spectra=None,
     )
     return replace(found, spectra=_spectra(part, found, shared))
@@ -167,7 +195,9 @@ Active = np.ndarray
 """(P,) which weights were positive: where a neighbouring problem may begin."""
 
 
-def minimiser(q: Quadratic, constraint: str, active: Active | None = None) -> tuple[Floats, Active | None]:
+def minimiser(
+    q: Quadratic, constraint: str, active: Active | None = None
+) -> tuple[Floats, Active | None]:
     """The exact minimiser, quickly: many neighbouring problems are solved one after the other."""
     if constraint == "free":
         return (_solved(q), None) if q.l1 is None else _lasso(q, active)
@@ -183,7 +213,8 @@ def minimiser(q: Quadratic, constraint: str, active: Active | None = None) -> tu
 
 
 class Minimiser:
-    """Exact minimisers of one output's problems on the whole scene and on each fold, of one constraint.
+    """Exact minimisers of one output's problems on the whole scene and on each fold, of one
+    constraint.
 
     Each begins where the last one ended, as they are neighbours.
     """
@@ -199,7 +230,8 @@ class Minimiser:
 
 
 def _gram(q: Quadratic) -> Floats:
-    """(P, P) of the simplex problem as one of non-negative weights; see :func:`bandfuse.solve.exact.simplex`."""
+    """(P, P) of the simplex problem as one of non-negative weights; see
+    :func:`bandfuse.solve.exact.simplex`."""
     a, b = q.a / np.outer(q.sums, q.sums), q.b / q.sums
     gram = a - b[:, None] - b[None, :] + q.c
     size = max(float(gram.diagonal().min()), 1e-300)
@@ -236,6 +268,7 @@ def _solved(q: Quadratic) -> Floats:
 
 
 def effective(case: FoldProblem, v: Floats, *, gain: bool) -> Floats:
-    """(rows, B) gain · W of weights v (of u = gain · v with a gain, where fixed groups ride on the gain)."""
+    """(rows, B) gain · W of weights v (of u = gain · v with a gain, where fixed groups ride on the
+    gain)."""
     size = float(case.whole.sums @ v) if gain else 1.0
     return case.layout.matrix(v) + (size - 1.0) * case.layout.fixed

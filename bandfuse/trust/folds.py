@@ -1,9 +1,8 @@
 """Folds: contiguous blocks of pixels to hold out.
 
-Neighbouring pixels are alike: a random split would test on the training's neighbours. Blocks keep them apart
-(Roberts et al., "Cross-validation strategies for data with temporal, spatial, hierarchical, or phylogenetic
-structure", Ecography 40, 2017).
-"""
+Neighbouring pixels are alike: a random split would test on the training's neighbours. Blocks keep
+them apart (Roberts et al., "Cross-validation strategies for data with temporal, spatial,
+hierarchical, or phylogenetic structure", Ecography 40, 2017)."""
 
 from __future__ import annotations
 
@@ -20,7 +19,8 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Moments of the pixels to train on, and of those held out; and a sample (n, D) of the latter."""
+    """Moments of the pixels to train on, and of those held out; and a sample (n, D) of the
+    latter."""
 
     train: Moments
     test: Moments
@@ -28,7 +28,8 @@ class Fold:
 
 
 def runs(counts: Sequence[int], most: int = FOLDS) -> list[int]:
-    """Cut blocks, in their order, into runs of nearly equal numbers of pixels: the number of each block's run.
+    """Cut blocks, in their order, into runs of nearly equal numbers of pixels: the number of each
+    block's run.
 
     Fewer runs where there are fewer blocks; none (an empty list) for less than two.
 
@@ -52,22 +53,31 @@ def runs(counts: Sequence[int], most: int = FOLDS) -> list[int]:
     return numbers
 
 
-def folds(blocks: Sequence[Moments], samples: Sequence[Floats] | None = None, count: int = FOLDS) -> list[Fold]:
+def folds(
+    blocks: Sequence[Moments], samples: Sequence[Floats] | None = None, count: int = FOLDS
+) -> list[Fold]:
     """Runs of blocks, each of which is held out once.
 
     Parameters
     ----------
-    blocks : moments by block, row by row, scene after scene. samples : (n, D) pixels of each block; none if not given.
-    """
+    blocks : moments by block, row by row, scene after scene. samples : (n, D) pixels of each block;
+        none if not given."""
     some = [np.zeros((0, b.size)) for b in blocks] if samples is None else samples
     full = [(b, s) for b, s in zip(blocks, some, strict=True) if b.count]
     numbers = runs([b.count for b, _ in full], count)
     if not numbers:
         return []
     size = full[0][0].size
-    parts = [[pair for pair, n in zip(full, numbers, strict=True) if n == i] for i in range(max(numbers) + 1)]
+    parts = [
+        [pair for pair, n in zip(full, numbers, strict=True) if n == i]
+        for i in range(max(numbers) + 1)
+    ]
     sums = [total((b for b, _ in part), size) for part in parts]
     return [
-        Fold(total((s for j, s in enumerate(sums) if j != i), size), held, np.concatenate([s for _, s in parts[i]]))
+        Fold(
+            total((s for j, s in enumerate(sums) if j != i), size),
+            held,
+            np.concatenate([s for _, s in parts[i]]),
+        )
         for i, held in enumerate(sums)
     ]

@@ -1,4 +1,5 @@
-"""Indistinguishable: neighbouring bands that the pixels cannot tell apart, and the weights of such runs as sums."""
+"""Indistinguishable: neighbouring bands that the pixels cannot tell apart, and the weights of such
+runs as sums."""
 
 from __future__ import annotations
 
@@ -19,10 +20,9 @@ SMALL = 0.01
 class BandRun:
     """Neighbouring bands among which weight can be moved at will: only its sum is known.
 
-    ``positions`` among the used bands; ``total`` the sum of the weights, with the 2.5th and 97.5th percentiles of its
-    resamples; ``cost`` the most that sharing the weight out otherwise can add to the loss, as a part of the target's
-    variance.
-    """
+    ``positions`` among the used bands; ``total`` the sum of the weights, with the 2.5th and 97.5th
+    percentiles of its resamples; ``cost`` the most that sharing the weight out otherwise can add to
+    the loss, as a part of the target's variance."""
 
     positions: tuple[int, ...]
     total: float
@@ -32,7 +32,8 @@ class BandRun:
 
 
 def condition(covariance: Floats) -> float:
-    """Condition number of the correlations of the bands: how much noise the least-squares weights magnify (squared).
+    """Condition number of the correlations of the bands: how much noise the least-squares weights
+    magnify (squared).
 
     Infinite where bands depend on each other exactly.
     """
@@ -42,29 +43,43 @@ def condition(covariance: Floats) -> float:
     return float(values[-1] / values[0]) if values[0] > 0 else float("inf")
 
 
-def moving_cost(covariance: Floats, weight: Floats, positions: Sequence[int], variance: float) -> float:
-    """The most that sharing the weight of some bands out otherwise can add to the squared error, per target variance.
+def moving_cost(
+    covariance: Floats, weight: Floats, positions: Sequence[int], variance: float
+) -> float:
+    """The most that sharing the weight of some bands out otherwise can add to the squared error,
+    per target variance.
 
-    A change d of the weights with ``Σ d = 0`` that moves no more than ``S = Σ |w|`` adds ``dᵀ A d``, at most
-    ``S² max_{p,q} var(x_p − x_q)``: d is S times the difference of two ways of sharing, and a variance is convex.
-    """
+    A change d of the weights with ``Σ d = 0`` that moves no more than ``S = Σ |w|`` adds ``dᵀ A
+    d``, at most ``S² max_{p,q} var(x_p − x_q)``: d is S times the difference of two ways of
+    sharing, and a variance is convex."""
     p = list(positions)
     local = covariance[np.ix_(p, p)]
     spread = np.diag(local)[:, None] + np.diag(local)[None] - 2 * local
-    return float(np.abs(weight[p]).sum() ** 2 * max(spread.max(), 0.0) / variance) if variance > 0 else 0.0
+    return (
+        float(np.abs(weight[p]).sum() ** 2 * max(spread.max(), 0.0) / variance)
+        if variance > 0
+        else 0.0
+    )
 
 
 def runs(
-    covariance: Floats, weight: Floats, resampled: Floats, variance: float, ties: Sequence[Tie], worth: float = WORTH
+    covariance: Floats,
+    weight: Floats,
+    resampled: Floats,
+    variance: float,
+    ties: Sequence[Tie],
+    worth: float = WORTH,
 ) -> list[BandRun]:
-    """Runs of at least two bands with weight among which moving it costs no more than ``worth``, the largest sum first.
+    """Runs of at least two bands with weight among which moving it costs no more than ``worth``,
+    the largest sum first.
 
-    Runs are taken from the first band on, each as long as may be; those with less than a hundredth of the weight are
-    left out.
+    Runs are taken from the first band on, each as long as may be; those with less than a hundredth
+    of the weight are left out.
 
     Parameters
     ----------
-    covariance : (B, B) of the bands. weight : (B,) gain · w of one output, in its group. resampled : (R, B).
+    covariance : (B, B) of the bands. weight : (B,) gain · w of one output, in its group. resampled
+        : (R, B).
     variance : of the target. ties : which bands are neighbours; runs do not cross gaps.
     """
     found = []
@@ -72,7 +87,10 @@ def runs(
         start = 0
         while start < len(chain):
             end = start + 1
-            while end < len(chain) and moving_cost(covariance, weight, chain[start : end + 1], variance) <= worth:
+            while (
+                end < len(chain)
+                and moving_cost(covariance, weight, chain[start : end + 1], variance) <= worth
+            ):
                 end += 1
             part = chain[start:end]
             if len(part) > 1 and np.abs(weight[part]).sum() > SMALL * np.abs(weight).sum():
@@ -80,7 +98,11 @@ def runs(
                 total = float(weight[part].sum())
                 low, high = np.percentile(sums, [2.5, 97.5]) if len(sums) else (total, total)
                 cost = moving_cost(covariance, weight, part, variance)
-                found.append(BandRun(tuple(part), total, min(float(low), total), max(float(high), total), cost))
+                found.append(
+                    BandRun(
+                        tuple(part), total, min(float(low), total), max(float(high), total), cost
+                    )
+                )
             start = end
     return sorted(found, key=lambda run: -abs(run.total))
 

@@ -1,9 +1,8 @@
 """Penalty: ridge and smooth as quadratic forms of the weights.
 
 ``ridge · Σ_b var_b w_b²`` shrinks every weight in the units of its band.
-``smooth · mean(var) · Σ ((w_j − w_i) h / |λ_j − λ_i|)²`` over neighbouring bands i and j, h the median step, pulls
-neighbours together (Tikhonov's first differences).
-"""
+``smooth · mean(var) · Σ ((w_j − w_i) h / |λ_j − λ_i|)²`` over neighbouring bands i and j, h the
+median step, pulls neighbours together (Tikhonov's first differences)."""
 
 from __future__ import annotations
 
@@ -15,7 +14,8 @@ from bandfuse.solve.layout import Layout
 from bandfuse.spectral.bands import Bands, Floats
 
 GAP = 3.0
-"""Neighbours further apart than this many median steps belong to different detectors, and are not tied."""
+"""Neighbours further apart than this many median steps belong to different detectors, and are not
+tied."""
 
 CLOSE = 0.1
 """Neighbours closer than this part of the median step count as that far apart."""
@@ -23,7 +23,8 @@ CLOSE = 0.1
 
 @dataclass(frozen=True)
 class Tie:
-    """Two neighbouring bands, by their places among the used bands, and the weight of their difference."""
+    """Two neighbouring bands, by their places among the used bands, and the weight of their
+    difference."""
 
     first: int
     second: int
@@ -42,7 +43,9 @@ def ties(bands: Bands, used: tuple[int, ...]) -> list[Tie]:
     if not len(step):
         return []
     typical = float(np.median(step[step > 0])) if (step > 0).any() else 1.0
-    dropped = np.sort([axis[i] for i in range(len(bands)) if bands.reason[i] and np.isfinite(axis[i])])
+    dropped = np.sort(
+        [axis[i] for i in range(len(bands)) if bands.reason[i] and np.isfinite(axis[i])]
+    )
     place = {p: i for i, p in enumerate(used)}
     return [
         Tie(place[i], place[j], typical / max(float(h), CLOSE * typical))
@@ -56,7 +59,8 @@ def _between(values: np.ndarray, low: float, high: float) -> bool:
 
 
 def smooth_form(layout: Layout, row: int, tied: list[Tie]) -> Floats:
-    """(B, B) form of the squared differences between neighbours that both may carry weight in a row."""
+    """(B, B) form of the squared differences between neighbours that both may carry weight in a
+    row."""
     may = np.zeros(layout.shape[1], dtype=bool)
     may[layout.col[layout.row == row]] = True
     form = np.zeros((layout.shape[1], layout.shape[1]))

@@ -15,8 +15,8 @@ from bandfuse.spectral.sensors import Sensor, SensorBand, find
 
 
 def pairing(names: Sequence[str], sensor: Sensor) -> dict[int, int]:
-    """The sensor's band of each output: by names (capitals do not matter), else by order where the numbers are equal.
-    Where some names are known, outputs of other names have none.
+    """The sensor's band of each output: by names (capitals do not matter), else by order where the
+    numbers are equal. Where some names are known, outputs of other names have none.
 
     Raises
     ------
@@ -28,9 +28,11 @@ def pairing(names: Sequence[str], sensor: Sensor) -> dict[int, int]:
         return found
     if len(names) != len(sensor.bands):
         raise MismatchError(
-            f"outputs cannot be compared with the bands of {sensor.name}", got=f"outputs {shorten(names)}",
-            expected=f"some of {shorten(sensor.names)}, or {len(sensor.bands)} outputs in their order",
-        )  # fmt: skip
+            f"outputs cannot be compared with the bands of {sensor.name}",
+            got=f"outputs {shorten(names)}",
+            expected=f"some of {shorten(sensor.names)}, or {len(sensor.bands)} outputs in their "
+            "order",
+        )
     return {k: k for k in range(len(names))}
 
 
@@ -39,21 +41,29 @@ def require_comparable(name: str, bands: Bands, outputs: Sequence[str]) -> None:
 
     Raises
     ------
-    ConfigError, InputError, MismatchError : no such sensor; no wavelengths; outputs that are not its bands.
-    """
+    ConfigError, InputError, MismatchError : no such sensor; no wavelengths; outputs that are not
+        its bands."""
     sensor = find(name)
     pairing(outputs, sensor)
     published(sensor, bands)
 
 
-def compare(name: str, bands: Bands, outputs: Sequence[str], matrix: Floats) -> dict[int, PublishedResponse]:
-    """How each output with weights ``matrix`` (K, B) compares with the sensor's band that it is to match."""
+def compare(
+    name: str, bands: Bands, outputs: Sequence[str], matrix: Floats
+) -> dict[int, PublishedResponse]:
+    """How each output with weights ``matrix`` (K, B) compares with the sensor's band that it is to
+    match."""
     sensor = find(name)
     theirs = published(sensor, bands)
-    return {k: _row(sensor.bands[i], theirs, i, matrix[k], bands) for k, i in pairing(outputs, sensor).items()}
+    return {
+        k: _row(sensor.bands[i], theirs, i, matrix[k], bands)
+        for k, i in pairing(outputs, sensor).items()
+    }
 
 
-def _row(band: SensorBand, theirs: Covered, i: int, learned: Floats, bands: Bands) -> PublishedResponse:
+def _row(
+    band: SensorBand, theirs: Covered, i: int, learned: Floats, bands: Bands
+) -> PublishedResponse:
     nm = np.where(np.isfinite(bands.wavelength_nm), bands.wavelength_nm, 0.0)
     truth, size = theirs.weight[i], np.abs(learned)
     positive = bool((learned >= 0).all() and learned.any())
@@ -65,6 +75,8 @@ def _row(band: SensorBand, theirs: Covered, i: int, learned: Floats, bands: Band
         centre_nm=centre,
         shift_nm=None if ours is None or centre is None else ours.centre - centre,
         out_of_band=float(outside(size, nm, band.centre_nm, band.fwhm_nm)) if size.any() else None,
-        out_of_band_published=float(outside(truth, nm, band.centre_nm, band.fwhm_nm)) if truth.any() else None,
+        out_of_band_published=float(outside(truth, nm, band.centre_nm, band.fwhm_nm))
+        if truth.any()
+        else None,
         weights={b + 1: float(truth[b] * learned.sum()) for b in range(len(bands)) if truth[b]},
     )

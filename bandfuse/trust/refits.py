@@ -1,4 +1,5 @@
-"""Refits: scores of a model on what a survey gathered, and of models that are learned again without each fold."""
+"""Refits: scores of a model on what a survey gathered, and of models that are learned again without
+each fold."""
 
 from __future__ import annotations
 
@@ -24,7 +25,14 @@ Refit = Callable[[Survey], Model]
 def fusion_of(model: Model, names: Sequence[str], used: Sequence[int]) -> Fusion:
     """A scene's fusion over the used bands only."""
     full, here = model.fusion(names), list(used)
-    return Fusion(full.weight[:, here], full.gain, full.offset, full.inputs.take(used), full.outputs, full.activation)
+    return Fusion(
+        full.weight[:, here],
+        full.gain,
+        full.offset,
+        full.inputs.take(used),
+        full.outputs,
+        full.activation,
+    )
 
 
 def peak_of(found: Survey) -> Floats:
@@ -35,7 +43,8 @@ def peak_of(found: Survey) -> Floats:
 
 
 def pairs_of(found: Survey, names: Names, model: Model) -> Pairs:
-    """Outputs beside targets over all scenes, each with its own fusion; with an activation, over the sample alone."""
+    """Outputs beside targets over all scenes, each with its own fusion; with an activation, over
+    the sample alone."""
     n, order = len(found.design.used), found.order
     parts = []
     for here, moments, tally in zip(names, found.scenes, found.tallies, strict=True):
@@ -50,16 +59,20 @@ def pairs_of(found: Survey, names: Names, model: Model) -> Pairs:
 
 
 def folded(found: Survey, count: int, *, per_scene: bool) -> list[list[tuple[int, int]]]:
-    """Runs of (scene, block), each to be held out once: over all scenes, or cut within every scene so that each scene
-    has a part in every training. Empty where there are too few blocks."""
+    """Runs of (scene, block), each to be held out once: over all scenes, or cut within every scene
+    so that each scene has a part in every training. Empty where there are too few blocks."""
     groups: dict[int, list[tuple[int, int, int]]] = {}
     for block in found.parts():
-        groups.setdefault(block.scene if per_scene else 0, []).append((block.scene, block.number, block.moments.count))
+        groups.setdefault(block.scene if per_scene else 0, []).append(
+            (block.scene, block.number, block.moments.count)
+        )
     cuts = [runs([size for _, _, size in group], count) for group in groups.values()]
     count = min((max(cut, default=-1) + 1 for cut in cuts), default=0)
     held: list[list[tuple[int, int]]] = [[] for _ in range(count)]
     for group in groups.values() if count else ():
-        for (scene, number, _), run in zip(group, runs([size for _, _, size in group], count), strict=True):
+        for (scene, number, _), run in zip(
+            group, runs([size for _, _, size in group], count), strict=True
+        ):
             held[run].append((scene, number))
     return held
 
@@ -67,8 +80,8 @@ def folded(found: Survey, count: int, *, per_scene: bool) -> list[list[tuple[int
 def held_out_pairs(
     found: Survey, names: Names, refit: Refit, *, count: int, per_scene: bool, progress: Progress
 ) -> Pairs | None:
-    """Outputs beside targets on blocks that are held out in turn, the model learned anew from the rest each time; None
-    without folds."""
+    """Outputs beside targets on blocks that are held out in turn, the model learned anew from the
+    rest each time; None without folds."""
     held = folded(found, count, per_scene=per_scene)
     every = [(block.scene, block.number) for block in found.parts()]
     parts = []

@@ -1,4 +1,5 @@
-"""Regularisation: its strengths and the constraint, chosen by block cross-validation, from the folds' moments."""
+"""Regularisation: its strengths and the constraint, chosen by block cross-validation, from the
+folds' moments."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from bandfuse.solve.exact import CONE
 from bandfuse.trust.fold_problems import Active, FoldProblem, Strength, minimiser
 
 WORTH = 1e-3
-"""Physical (non-negative) weights are taken unless they cost more than this part of the target's variance."""
+"""Physical (non-negative) weights are taken unless they cost more than this part of the target's
+variance."""
 
 DECADES = tuple(10.0**e for e in range(-9, 1))
 
@@ -20,8 +22,8 @@ Tried = tuple[Strength, float]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A constraint and strengths, with their held-out error as a part of the target's variance, and the curves that
-    were looked at."""
+    """A constraint and strengths, with their held-out error as a part of the target's variance, and
+    the curves that were looked at."""
 
     constraint: str
     strength: Strength
@@ -44,8 +46,11 @@ class Wish:
     sparse: float | None = 0.0
 
 
-def held_out_error(case: FoldProblem, constraint: str, strength: Strength, active: list[Active | None]) -> float:
-    """Σ over folds of the squared error on the held-out pixels, as a part of the target's variance per output.
+def held_out_error(
+    case: FoldProblem, constraint: str, strength: Strength, active: list[Active | None]
+) -> float:
+    """Σ over folds of the squared error on the held-out pixels, as a part of the target's variance
+    per output.
 
     ``active`` (one per fold) is where the last problem ended, and is kept up.
     """
@@ -62,10 +67,9 @@ def held_out_error(case: FoldProblem, constraint: str, strength: Strength, activ
 def choose(case: FoldProblem, wish: Wish, *, gain: bool) -> Choice:
     """The best of what the wish leaves open.
 
-    ``auto`` compares non-negative + smooth with free + ridge + smooth, and takes the first unless it costs more than
-    :data:`WORTH`; with an error below that it cannot. Without folds nothing can be chosen: strengths that are open are
-    zero, auto is non-negative.
-    """
+    ``auto`` compares non-negative + smooth with free + ridge + smooth, and takes the first unless
+    it costs more than :data:`WORTH`; with an error below that it cannot. Without folds nothing can
+    be chosen: strengths that are open are zero, auto is non-negative."""
     if wish.constraint == "auto":
         ridge = 0.0 if wish.ridge is None else wish.ridge
         physical = choose(case, Wish("nonnegative", ridge, wish.smooth, wish.sparse), gain=gain)
@@ -73,12 +77,15 @@ def choose(case: FoldProblem, wish: Wish, *, gain: bool) -> Choice:
             return physical
         signed = choose(case, Wish("free", wish.ridge, wish.smooth, wish.sparse), gain=gain)
         return physical if physical.error <= signed.error + WORTH else signed
-    found = _search(case, CONE.get(wish.constraint, wish.constraint) if gain else wish.constraint, wish)
+    found = _search(
+        case, CONE.get(wish.constraint, wish.constraint) if gain else wish.constraint, wish
+    )
     return Choice(wish.constraint, found.strength, found.error, found.curve)
 
 
 def _search(case: FoldProblem, constraint: str, wish: Wish) -> Choice:
-    """Coordinate search: ridge by decades, then smooth by decades and half decades, then sparse by decades."""
+    """Coordinate search: ridge by decades, then smooth by decades and half decades, then sparse by
+    decades."""
     now = Strength(wish.ridge or 0.0, wish.smooth or 0.0, wish.sparse or 0.0)
     if not case.trains:
         return Choice(constraint, now, float("nan"))

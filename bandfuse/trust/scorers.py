@@ -43,7 +43,10 @@ def reconstruction(survey: Survey, *, balanced: bool) -> Scoring:
         count = sum(test.count for _, test, _ in parts)
         nothing = np.zeros((0, parts[0][1].size))
         loss = sum(test.count * rebuild_error(train, test, w) for train, test, w in parts) / count
-        none = sum(test.count * rebuild_error(train, test, nothing) for train, test, _ in parts) / count
+        none = (
+            sum(test.count * rebuild_error(train, test, nothing) for train, test, _ in parts)
+            / count
+        )
         return Scored([reconstruction_score(loss, none, peak)], {})
 
     return Scoring(score, {**_components(survey), **_mean(survey)})
@@ -80,9 +83,8 @@ def rebuild_error(train: Moments, test: Moments, weight: Floats) -> float:
     """Mean squared error per band on the test pixels, of the least-squares decoder of the training.
 
     ``x̂ = m + A Wᵀ (W A Wᵀ)⁺ W (x − m)`` with A and m the covariance and mean of the training, so
-    that the error is ``tr(E S Eᵀ) / B`` with ``E = I − A Wᵀ (W A Wᵀ)⁺ W`` and S the second moment of
-    the test about m. No weights (K = 0) leave the mean spectrum.
-    """
+    that the error is ``tr(E S Eᵀ) / B`` with ``E = I − A Wᵀ (W A Wᵀ)⁺ W`` and S the second moment
+    of the test about m. No weights (K = 0) leave the mean spectrum."""
     step = test.mean - train.mean
     spread = test.covariance + np.outer(step, step)
     error = np.eye(len(step))
@@ -127,7 +129,8 @@ def _decibels(trials: Sequence[Trial]) -> Scored:
         signal += bands.count * np.einsum("kb,bc,kc->k", weight, bands.covariance, weight)
         noise += bands.count * np.einsum("kb,bc,kc->k", weight, test.noise.covariance, weight)
     rows: list[Score] = [
-        {"snr_db": float(10 * np.log10(s / n)) if s > 0 and n > 0 else None} for s, n in zip(signal, noise, strict=True)
+        {"snr_db": float(10 * np.log10(s / n)) if s > 0 and n > 0 else None}
+        for s, n in zip(signal, noise, strict=True)
     ]
     return Scored(rows, {})
 

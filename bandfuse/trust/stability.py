@@ -1,4 +1,5 @@
-"""Stability: how often a weight changes its sign, and how far its rank by size moves, over resamples of the blocks."""
+"""Stability: how often a weight changes its sign, and how far its rank by size moves, over
+resamples of the blocks."""
 
 from __future__ import annotations
 
@@ -13,11 +14,11 @@ from bandfuse.spectral.bands import Floats
 class Stability:
     """Of the B weights of one output.
 
-    ``flips`` (B,): share of the resamples in which the sign is the other one; NaN for weights of zero.
-    ``rank`` (B,): place by size, the largest weight first, equal sizes sharing the mean of their places; ``rank_low``
-    and ``rank_high`` its 2.5th and 97.5th percentiles. ``agreement``: mean over the resamples of Spearman's rank
-    correlation of the sizes with the fitted ones; NaN where all sizes are equal.
-    """
+    ``flips`` (B,): share of the resamples in which the sign is the other one; NaN for weights of
+    zero. ``rank`` (B,): place by size, the largest weight first, equal sizes sharing the mean of
+    their places; ``rank_low`` and ``rank_high`` its 2.5th and 97.5th percentiles. ``agreement``:
+    mean over the resamples of Spearman's rank correlation of the sizes with the fitted ones; NaN
+    where all sizes are equal."""
 
     flips: Floats
     rank: Floats
@@ -36,10 +37,11 @@ def stability(fitted: Floats, resampled: Floats) -> Stability:
 
 
 def ranks_by_size(weight: Floats) -> Floats:
-    """(R, B) places by size within each row, from 1 for the largest; ties get the mean of their places.
+    """(R, B) places by size within each row, from 1 for the largest; ties get the mean of their
+    places.
 
-    As scipy.stats.rankdata does; but to import scipy.stats takes longer than all of a small training.
-    """
+    As scipy.stats.rankdata does; but to import scipy.stats takes longer than all of a small
+    training."""
     ranks = np.empty(weight.shape)
     for row, sizes in zip(ranks, -np.abs(weight), strict=True):
         _, place, count = np.unique(sizes, return_inverse=True, return_counts=True)

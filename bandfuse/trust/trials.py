@@ -58,17 +58,22 @@ def _folds(how: Assessing, survey: Survey) -> tuple[list[tuple[Survey, Survey]],
     holds a single class cannot separate anything, and is left out."""
     runs = folded(survey, how.folds, per_scene=False)
     every = [(block.scene, block.number) for block in survey.parts()]
-    parts = [(survey.within([p for p in every if p not in run]), survey.within(run)) for run in runs]
+    parts = [
+        (survey.within([p for p in every if p not in run]), survey.within(run)) for run in runs
+    ]
     if not how.classes:
         return parts, []
     whole = [(train, test) for train, test in parts if len(train.classes) > 1]
     messages = []
     if len(whole) < len(parts):
         left = len(parts) - len(whole)
-        messages.append(f"{left} of {len(parts)} folds are left out: without them there is a single class")
+        messages.append(
+            f"{left} of {len(parts)} folds are left out: without them there is a single class"
+        )
     lone = {c for train, _ in whole for c in survey.classes if c not in train.classes}
     if lone:
         messages.append(
-            f"classes that lie in one fold, and are unknown where it is held out: {shorten(map(str, sorted(lone)))}"
+            "classes that lie in one fold, and are unknown where it is held out: "
+            f"{shorten(map(str, sorted(lone)))}"
         )
     return whole, messages

@@ -18,7 +18,19 @@ import rasterio
 import spectral
 from helpers import same_bits
 from makers import NAMES, NM, weights_for
-from rasters import NORTH_UP, ROTATED, cli, gdalinfo, listing, ok, profile, read, spectra, wavelengths, write_tiff
+from rasters import (
+    NORTH_UP,
+    ROTATED,
+    cli,
+    gdalinfo,
+    listing,
+    ok,
+    profile,
+    read,
+    spectra,
+    wavelengths,
+    write_tiff,
+)
 
 from bandfuse.errors import OutputError
 from bandfuse.raster import check_options, describe
@@ -35,17 +47,23 @@ def scene(tmp_path: Path) -> tuple[Path, Path, Path]:
     return weights_for(tmp_path), tmp_path / "x.tif", tmp_path
 
 
-ENCODINGS = {"float32": [], "int16": ["--dtype", "int16", "--scale", 0.0002, "--offset-out", 1.5],
-             "uint8": ["--dtype", "uint8", "--scale", 0.01]}  # fmt: skip
+ENCODINGS = {
+    "float32": [],
+    "int16": ["--dtype", "int16", "--scale", 0.0002, "--offset-out", 1.5],
+    "uint8": ["--dtype", "uint8", "--scale", 0.01],
+}
 
 
-# ---------------------------------------------------------------------------------------------------------------- Zarr
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("version", ["ZARR_V2", "ZARR_V3"])
-def test_a_zarr_store_holds_what_a_tiff_holds(scene: tuple[Path, Path, Path], encoding: str, version: str) -> None:
-    """Pixels to the bit, nodata, CRS, transform, scale, wavelengths; tiles of nodata are not stored, zeros are."""
+def test_a_zarr_store_holds_what_a_tiff_holds(
+    scene: tuple[Path, Path, Path], encoding: str, version: str
+) -> None:
+    """Pixels to the bit, nodata, CRS, transform, scale, wavelengths; tiles of nodata are not
+    stored, zeros are."""
     weights, cube, folder = scene
     how = [*ENCODINGS[encoding], "--memory", 16]
     ok("apply", weights, cube, "-o", folder / "y.tif", *how)
@@ -62,7 +80,9 @@ def test_a_zarr_store_holds_what_a_tiff_holds(scene: tuple[Path, Path, Path], en
     for column in ("wavelength_nm", "fwhm_nm", "good"):
         np.testing.assert_array_equal(getattr(again.bands, column), getattr(bands, column))
     assert again.bands.name == ("blue; deep", "near (infrared)", "third")
-    chunks = [p for p in (folder / "y.zarr/fused").rglob("*") if p.name[0].isdigit() and p.is_file()]
+    chunks = [
+        p for p in (folder / "y.zarr/fused").rglob("*") if p.name[0].isdigit() and p.is_file()
+    ]
     assert len(chunks) == 3 * (3 * 3 - 1)
     assert not list(folder.glob(".*partial"))
 
@@ -96,7 +116,10 @@ def test_without_a_place_on_the_ground(tmp_path: Path) -> None:
     for name in ("y.tif", "y.zarr"):
         ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / name)
     same_bits(read(tmp_path / "y.zarr"), read(tmp_path / "y.tif"))
-    assert (profile(tmp_path / "y.zarr")["crs"], profile(tmp_path / "y.zarr")["transform"].is_identity) == (None, True)
+    assert (
+        profile(tmp_path / "y.zarr")["crs"],
+        profile(tmp_path / "y.zarr")["transform"].is_identity,
+    ) == (None, True)
 
 
 @pytest.mark.parametrize("transform", [ROTATED, NORTH_UP @ NORTH_UP.scale(1, -1)])
@@ -120,7 +143,19 @@ def test_a_store_is_replaced_only_if_it_is_one(scene: tuple[Path, Path, Path]) -
     ok("apply", weights, cube, "-o", out, "--stac")
     done = cli("apply", weights, cube, "-o", out)
     assert (done.code, "--overwrite" in done.err) == (2, True)
-    ok("apply", weights, cube, "-o", out, "--overwrite", "--dtype", "int16", "--scale", 0.001, "--stac")
+    ok(
+        "apply",
+        weights,
+        cube,
+        "-o",
+        out,
+        "--overwrite",
+        "--dtype",
+        "int16",
+        "--scale",
+        0.001,
+        "--stac",
+    )
     assert profile(out)["dtype"] == "int16"
     item = json.loads((folder / "y.stac.json").read_text())["assets"]["fused"]
     assert (item["href"], item["type"]) == ("./y.zarr", "application/vnd+zarr")
@@ -149,8 +184,24 @@ def test_a_store_that_is_read_is_no_output(scene: tuple[Path, Path, Path]) -> No
     weights, cube, folder = scene
     ok("apply", weights, cube, "-o", folder / "y.zarr")
     assert cli("info", folder / "y.zarr").code == 0
-    ok("train", folder / "y.zarr", "--groups", "1-3", "-o", folder / "run", "--no-fused", "--no-report")
-    done = cli("apply", folder / "run/weights.safetensors", folder / "y.zarr", "-o", folder / "y.zarr", "--overwrite")
+    ok(
+        "train",
+        folder / "y.zarr",
+        "--groups",
+        "1-3",
+        "-o",
+        folder / "run",
+        "--no-fused",
+        "--no-report",
+    )
+    done = cli(
+        "apply",
+        folder / "run/weights.safetensors",
+        folder / "y.zarr",
+        "-o",
+        folder / "y.zarr",
+        "--overwrite",
+    )
     assert (done.code, "which is read" in done.err) == (2, True)
     assert read(folder / "y.zarr").shape == (3, 150, 600)
 
@@ -165,7 +216,7 @@ def test_a_truncated_scene_leaves_no_store(scene: tuple[Path, Path, Path]) -> No
     assert listing(folder) == before
 
 
-# ---------------------------------------------------------------------------------------------------- creation options
+# --------------------------------------------------------------------------------------------------
 
 WRONG = [
     ("GTiff", "COMPRES=LZW", "'COMPRESS'"),
@@ -178,8 +229,16 @@ WRONG = [
     ("GTiff", "nodata=3", "not for a user to set"),
     ("COG", "BLOCKXSIZE=256", "'BLOCKSIZE'"),
     ("COG", "BLOCKSIZE=100", "at least 128"),
-    ("COG", "OVERVIEW_RESAMPLING=best", "cannot be created; got GDALGetResampleFunction: Unsupported"),
-    ("COG", "TILING_SCHEME=GoogleMapsCompatible", "gdal_translate -of COG -co TILING_SCHEME=GoogleMapsCompatible"),
+    (
+        "COG",
+        "OVERVIEW_RESAMPLING=best",
+        "cannot be created; got GDALGetResampleFunction: Unsupported",
+    ),
+    (
+        "COG",
+        "TILING_SCHEME=GoogleMapsCompatible",
+        "gdal_translate -of COG -co TILING_SCHEME=GoogleMapsCompatible",
+    ),
     ("COG", "target_srs=EPSG:3857", "off the scene's grid"),
     ("COG", "RES=10", "off the scene's grid"),
     ("COG", "EXTENT=0,0,1,1", "off the scene's grid"),
@@ -226,12 +285,17 @@ def test_a_type_that_a_driver_cannot_hold_is_refused_with_those_it_can(
     flags = ("--dtype", dtype, *(("--scale", 0.01) if "int" in dtype else ()))
     done = cli("apply", weights, cube, "-o", folder / "y", "--driver", driver, *flags)
     assert (done.code, done.err.count("\n")) == (2, 1), done.err
-    assert f"the driver {driver} holds no {dtype}; got --dtype {dtype}; expected --dtype {holds}." in done.err
+    assert (
+        f"the driver {driver} holds no {dtype}; got --dtype {dtype}; expected --dtype {holds}."
+        in done.err
+    )
     assert f"Use {use}, or another driver, such as GTiff." in done.err
     assert listing(folder) == before
 
 
-def test_what_only_the_driver_knows_is_said_with_another_driver(scene: tuple[Path, Path, Path]) -> None:
+def test_what_only_the_driver_knows_is_said_with_another_driver(
+    scene: tuple[Path, Path, Path],
+) -> None:
     """As many bands as no picture has; the disk is not to blame."""
     weights, cube, folder = scene
     before = listing(folder)
@@ -245,20 +309,42 @@ def test_what_only_the_driver_knows_is_said_with_another_driver(scene: tuple[Pat
 
 def test_options_are_given_once_in_any_case(scene: tuple[Path, Path, Path]) -> None:
     weights, cube, folder = scene
-    done = cli("apply", weights, cube, "-o", folder / "y.tif", "--co", "ZLEVEL=3", "--co", "zlevel=2")
+    done = cli(
+        "apply", weights, cube, "-o", folder / "y.tif", "--co", "ZLEVEL=3", "--co", "zlevel=2"
+    )
     assert (done.code, "given twice" in done.err) == (2, True)
-    ok("apply", weights, cube, "-o", folder / "y.tif", "--co", "ComPress=lzw", "--co", "interleave=PIXEL")
-    assert (profile(folder / "y.tif")["compress"], profile(folder / "y.tif")["interleave"]) == ("lzw", "pixel")
+    ok(
+        "apply",
+        weights,
+        cube,
+        "-o",
+        folder / "y.tif",
+        "--co",
+        "ComPress=lzw",
+        "--co",
+        "interleave=PIXEL",
+    )
+    assert (profile(folder / "y.tif")["compress"], profile(folder / "y.tif")["interleave"]) == (
+        "lzw",
+        "pixel",
+    )
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG", "ENVI", "Zarr", "netCDF", "JP2OpenJPEG"])
 def test_the_list_is_the_drivers_own(driver: str) -> None:
-    """As GDAL's own program prints it, as far as that one knows; and every default in the list is allowed."""
+    """As GDAL's own program prints it, as far as that one knows; and every default in the list is
+    allowed."""
     known = options_of(driver)
     if shutil.which("gdalinfo"):
-        text = subprocess.run(["gdalinfo", "--format", driver], capture_output=True, text=True, check=True).stdout
-        older = {part.split('"')[0].upper() for part in text.partition("<CreationOptionList>")[2]
-                 .partition("</CreationOptionList>")[0].split('<Option name="')[1:]}  # fmt: skip
+        text = subprocess.run(
+            ["gdalinfo", "--format", driver], capture_output=True, text=True, check=True
+        ).stdout
+        older = {
+            part.split('"')[0].upper()
+            for part in text.partition("<CreationOptionList>")[2]
+            .partition("</CreationOptionList>")[0]
+            .split('<Option name="')[1:]
+        }
         assert len(older & set(known)) >= len(older) - 2
     with pytest.raises(OutputError, match="has no creation option XX"):
         check_options(driver, {"XX": "1"})
@@ -276,14 +362,19 @@ def test_an_option_takes_what_the_list_says() -> None:
     """Without limits any whole number; within limits those; of values also by a second name."""
     some = Option("ZLEVEL", "int", (), -math.inf, math.inf)
     assert some.expected("-1") == ""
-    assert replace(some, low=1.0, high=12.0).expected("-1") == "a whole number at least 1 and at most 12"
+    assert (
+        replace(some, low=1.0, high=12.0).expected("-1")
+        == "a whole number at least 1 and at most 12"
+    )
     values = '<Value alias="1">BYTE</Value><Value alias="0">NONE</Value>'
-    shuffle = Option.of(Xml.fromstring(f'<Option name="SHUFFLE" type="string-select">{values}</Option>'))
+    shuffle = Option.of(
+        Xml.fromstring(f'<Option name="SHUFFLE" type="string-select">{values}</Option>')
+    )
     assert [shuffle.expected(value) for value in ("1", "byte", "NONE")] == ["", "", ""]
     assert shuffle.expected("2") == "one of BYTE, NONE, 1, 0"
 
 
-# ----------------------------------------------------------------------------------------------------------- COG, ENVI
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -293,7 +384,18 @@ def test_a_cog_is_one_by_gdals_own_word(tmp_path: Path, encoding: str) -> None:
     weights = weights_for(tmp_path)
     how = ENCODINGS[encoding]
     ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.tif", *how)
-    ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "c.tif", "--driver", "cog", "--co", "blocksize=256", *how)
+    ok(
+        "apply",
+        weights,
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "c.tif",
+        "--driver",
+        "cog",
+        "--co",
+        "blocksize=256",
+        *how,
+    )
     same_bits(read(tmp_path / "c.tif"), read(tmp_path / "y.tif"))
     seen, like = profile(tmp_path / "c.tif"), profile(tmp_path / "y.tif")
     for key in ("names", "band_tags", "imagery", "scales", "offsets", "crs", "transform"):
@@ -305,18 +407,34 @@ def test_a_cog_is_one_by_gdals_own_word(tmp_path: Path, encoding: str) -> None:
     info = gdalinfo(tmp_path / "c.tif")
     if info is not None:
         assert info["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
-        assert [o["size"] for o in info["bands"][0]["overviews"]] == [[650, 350], [325, 175], [162, 87]]
+        assert [o["size"] for o in info["bands"][0]["overviews"]] == [
+            [650, 350],
+            [325, 175],
+            [162, 87],
+        ]
         assert [b["description"] for b in info["bands"]] == NAMES
 
 
 @pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
-def test_spectral_python_finds_everything_in_an_envi_header(tmp_path: Path, interleave: str) -> None:
+def test_spectral_python_finds_everything_in_an_envi_header(
+    tmp_path: Path, interleave: str
+) -> None:
     write_tiff(tmp_path / "x.tif", spectra(6, 40, 50), nm=wavelengths(6))
     weights = weights_for(tmp_path)
     how = ENCODINGS["int16"]
     ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.tif", *how)
-    ok("apply", weights, tmp_path / "x.tif", "-o", tmp_path / "y.img", "--driver", "ENVI", "--co",
-       f"interleave={interleave}", *how)  # fmt: skip
+    ok(
+        "apply",
+        weights,
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "y.img",
+        "--driver",
+        "ENVI",
+        "--co",
+        f"interleave={interleave}",
+        *how,
+    )
     image = spectral.envi.open(tmp_path / "y.hdr", tmp_path / "y.img")
     same_bits(np.moveaxis(image.open_memmap(), -1, 0), read(tmp_path / "y.tif"))
     assert image.bands.centers == NM
@@ -338,7 +456,11 @@ def test_spectral_python_finds_everything_in_an_envi_header(tmp_path: Path, inte
     ("module", "command", "output"),
     [
         ("apply", "resample x.tif --sensor s.csv -o o.tif", "o.tif"),
-        ("resample", "resample x.tif --sensor s.csv --weights-only -o o.safetensors", "o.safetensors"),
+        (
+            "resample",
+            "resample x.tif --sensor s.csv --weights-only -o o.safetensors",
+            "o.safetensors",
+        ),
         ("report", "report run -o o.html", "o.html"),
         ("report", "compare run other -o o.html", "o.html"),
         ("export", "export run/weights.safetensors --to csv -o o.csv", "o.csv"),
@@ -347,7 +469,12 @@ def test_spectral_python_finds_everything_in_an_envi_header(tmp_path: Path, inte
 )
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
 def test_what_came_after_the_check_is_not_replaced(
-    module: str, command: str, output: str, flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: str,
+    command: str,
+    output: str,
+    flags: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_tiff(Path("x.tif"), spectra(6, 16, 20), nm=[450, 500, 550, 600, 650, 700])

@@ -14,7 +14,19 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
-from rasters import NORTH_UP, ROTATED, UTM, gdalinfo, ok, profile, read, spectra, wavelengths, write_envi, write_tiff
+from rasters import (
+    NORTH_UP,
+    ROTATED,
+    UTM,
+    gdalinfo,
+    ok,
+    profile,
+    read,
+    spectra,
+    wavelengths,
+    write_envi,
+    write_tiff,
+)
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import Encoding, Raster, Writer, describe
@@ -38,7 +50,13 @@ FORMATS = {"GTiff": "c.tif", "COG": "c.tif", "ENVI": "c.img"}
 def made(kind: str, folder: Path) -> str:
     """A cube with something of its own to lose."""
     if kind == "plain":
-        return write_tiff(folder / "in.tif", spectra(6), nm=wavelengths(6), fwhm=[5.812345] * 6, names=list("abcdef"))
+        return write_tiff(
+            folder / "in.tif",
+            spectra(6),
+            nm=wavelengths(6),
+            fwhm=[5.812345] * 6,
+            names=list("abcdef"),
+        )
     if kind == "nowhere":
         return write_tiff(folder / "in.tif", spectra(4), crs=None, transform=None)
     if kind == "turned":
@@ -46,8 +64,14 @@ def made(kind: str, folder: Path) -> str:
         return write_tiff(folder / "in.tif", spectra(5), transform=ROTATED, nm=nm, bad=[2, 5])
     if kind == "named":
         names = ["1-30,35", "{odd}", "été (wide)", "B8A", "450.5 Nanometers"]
-        return write_tiff(folder / "in.tif", spectra(5), names=names, nm=[400.5, 500, 600, 700, 800.123456789012])
-    header = "wavelength units = Micrometers\nwavelength = {" + ", ".join(f"{0.4 + i / 997}" for i in range(560)) + "}"
+        return write_tiff(
+            folder / "in.tif", spectra(5), names=names, nm=[400.5, 500, 600, 700, 800.123456789012]
+        )
+    header = (
+        "wavelength units = Micrometers\nwavelength = {"
+        + ", ".join(f"{0.4 + i / 997}" for i in range(560))
+        + "}"
+    )
     return write_envi(folder / "in.img", spectra(560, 6, 7), header=header)
 
 
@@ -85,16 +109,23 @@ def texts(bands: Bands) -> list[dict[str, str]]:
         nm, fwhm = float(bands.wavelength_nm[i]), float(bands.fwhm_nm[i])
         row = {"bbl": "1" if bands.good[i] else "0"}
         row |= {"wavelength": repr(nm), "wavelength_units": "Nanometers"} if np.isfinite(nm) else {}
-        rows.append(row | ({"fwhm": repr(fwhm), "wavelength_units": "Nanometers"} if np.isfinite(fwhm) else {}))
+        rows.append(
+            row
+            | ({"fwhm": repr(fwhm), "wavelength_units": "Nanometers"} if np.isfinite(fwhm) else {})
+        )
     return rows
 
 
 def same_place(crs: Any, transform: Any, cube: Raster) -> None:
-    np.testing.assert_allclose(tuple(transform)[:6], tuple(cube.transform)[:6], rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(
+        tuple(transform)[:6], tuple(cube.transform)[:6], rtol=1e-12, atol=1e-9
+    )
     if cube.crs is None:
         assert not crs
     else:
-        assert rasterio.crs.CRS.from_user_input(crs) == cube.crs or crs.to_epsg() == cube.crs.to_epsg()
+        assert (
+            rasterio.crs.CRS.from_user_input(crs) == cube.crs or crs.to_epsg() == cube.crs.to_epsg()
+        )
 
 
 def close(text: str | None, number: float) -> bool:
@@ -102,14 +133,18 @@ def close(text: str | None, number: float) -> bool:
 
 
 @pytest.mark.parametrize("driver", FORMATS)
-def test_every_reader_finds_what_was_written(cube: Raster, driver: str, encoding: Encoding, tmp_path: Path) -> None:
+def test_every_reader_finds_what_was_written(
+    cube: Raster, driver: str, encoding: Encoding, tmp_path: Path
+) -> None:
     path, stored = written(cube, driver, encoding, tmp_path)
     bands, nodata = cube.bands, encoding.nodata
 
     # rasterio
     seen = profile(path)
     assert seen["names"] == list(bands.name)
-    assert [{k: t.get(k) for k in row} for t, row in zip(seen["band_tags"], texts(bands), strict=True)] == texts(bands)
+    assert [
+        {k: t.get(k) for k in row} for t, row in zip(seen["band_tags"], texts(bands), strict=True)
+    ] == texts(bands)
     assert set(seen["scales"]) == {encoding.scale}
     assert set(seen["offsets"]) == {encoding.offset}
     np.testing.assert_array_equal(seen["nodatavals"], [nodata] * len(bands))
@@ -130,12 +165,16 @@ def test_every_reader_finds_what_was_written(cube: Raster, driver: str, encoding
         info = gdalinfo(path)
         assert info is not None
         domains = [b["metadata"][""] for b in info["bands"]]
-        assert [{k: t.get(k) for k in row} for t, row in zip(domains, texts(bands), strict=True)] == texts(bands)
+        assert [
+            {k: t.get(k) for k in row} for t, row in zip(domains, texts(bands), strict=True)
+        ] == texts(bands)
         assert [b["description"] for b in info["bands"]] == list(bands.name)
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_spectral_python_reads_the_envi_header(cube: Raster, encoding: Encoding, away: bool, tmp_path: Path) -> None:
+def test_spectral_python_reads_the_envi_header(
+    cube: Raster, encoding: Encoding, away: bool, tmp_path: Path
+) -> None:
     """So does GDAL where the ``.aux.xml`` is gone."""
     envi = pytest.importorskip("spectral.io.envi")
     path, stored = written(cube, "ENVI", encoding, tmp_path)
@@ -167,7 +206,9 @@ def test_spectral_python_reads_the_envi_header(cube: Raster, encoding: Encoding,
         assert {float(v) for v in meta["data offset values"]} == {encoding.offset}
     np.testing.assert_array_equal(float(meta["data ignore value"]), encoding.nodata)
     # Spectral Python divides by the gain it does not know of; the stored numbers are the file's.
-    np.testing.assert_array_equal(np.asarray(image.open_memmap(interleave="bip")).transpose(2, 0, 1), stored)
+    np.testing.assert_array_equal(
+        np.asarray(image.open_memmap(interleave="bip")).transpose(2, 0, 1), stored
+    )
 
 
 @pytest.mark.parametrize("driver", FORMATS)
@@ -175,13 +216,44 @@ def test_apply_says_what_its_weights_say(driver: str, tmp_path: Path) -> None:
     """Weighted centre and width, where no weight is negative; read again by a second run."""
     cube = write_tiff(tmp_path / "c.tif", spectra(8, 30, 40), nm=wavelengths(8), fwhm=[9.0] * 8)
     x = read(cube).astype(float)
-    target = write_tiff(tmp_path / "t.tif", np.stack([0.2 * x[1] + 0.8 * x[3], x[6] - 0.9 * x[0]]), names=["in", "out"])
+    target = write_tiff(
+        tmp_path / "t.tif",
+        np.stack([0.2 * x[1] + 0.8 * x[3], x[6] - 0.9 * x[0]]),
+        names=["in", "out"],
+    )
     run = tmp_path / "run"
-    ok("train", cube, "--target", target, "--constraint", "free", "--ridge", 0, "--smooth", 0, "--folds", 0,
-       "--no-report", "-o", run)  # fmt: skip
+    ok(
+        "train",
+        cube,
+        "--target",
+        target,
+        "--constraint",
+        "free",
+        "--ridge",
+        0,
+        "--smooth",
+        0,
+        "--folds",
+        0,
+        "--no-report",
+        "-o",
+        run,
+    )
     model = load(run / "weights.safetensors")
     fused = tmp_path / FORMATS[driver].replace("c", "fused")
-    ok("apply", run / "weights.safetensors", cube, "-o", fused, "--driver", driver, "--dtype", "int16", "--scale", 1e-4)
+    ok(
+        "apply",
+        run / "weights.safetensors",
+        cube,
+        "-o",
+        fused,
+        "--driver",
+        driver,
+        "--dtype",
+        "int16",
+        "--scale",
+        1e-4,
+    )
     outputs = model.common.outputs
     again = describe(fused)
     assert again.bands.name == outputs.name == ("in", "out")
@@ -194,7 +266,11 @@ def test_apply_says_what_its_weights_say(driver: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("driver", ["GTiff", "ENVI", "COG"])
 def test_names_do_not_grow_on_rewriting(driver: str, tmp_path: Path) -> None:
-    cube = describe(write_tiff(tmp_path / "in.tif", spectra(3), nm=wavelengths(3), names=["blue", "green", "red"]))
+    cube = describe(
+        write_tiff(
+            tmp_path / "in.tif", spectra(3), nm=wavelengths(3), names=["blue", "green", "red"]
+        )
+    )
     first = cube
     for i in range(3):
         folder = tmp_path / str(i)
@@ -220,21 +296,48 @@ def test_a_cog_has_overviews_and_is_valid(tmp_path: Path) -> None:
 
 def test_a_cog_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     cube = write_tiff(tmp_path / "c.tif", spectra(4, 30, 40), nm=wavelengths(4))
-    ok("train", cube, "--target", cube, "--constraint", "free", "--folds", 0, "--no-report", "-o", tmp_path / "run")
+    ok(
+        "train",
+        cube,
+        "--target",
+        cube,
+        "--constraint",
+        "free",
+        "--folds",
+        0,
+        "--no-report",
+        "-o",
+        tmp_path / "run",
+    )
     before = sorted(p.name for p in tmp_path.iterdir())
     from rasters import cli
 
-    done = cli("apply", tmp_path / "run" / "weights.safetensors", cube, "-o", tmp_path / "o.tif", "--driver", "COG",
-               "--co", "NONSENSE=1")  # fmt: skip
+    done = cli(
+        "apply",
+        tmp_path / "run" / "weights.safetensors",
+        cube,
+        "-o",
+        tmp_path / "o.tif",
+        "--driver",
+        "COG",
+        "--co",
+        "NONSENSE=1",
+    )
     assert (done.code, "NONSENSE" in done.err) == (2, True)
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
-@pytest.mark.skipif(shutil.which("gdal_translate") is None, reason="GDAL's programs are not installed")
+@pytest.mark.skipif(
+    shutil.which("gdal_translate") is None, reason="GDAL's programs are not installed"
+)
 def test_what_gdal_copies_from_us_reads_the_same(tmp_path: Path) -> None:
-    cube = describe(write_tiff(tmp_path / "in.tif", spectra(4), nm=wavelengths(4), fwhm=[7.7] * 4, bad=[3]))
+    cube = describe(
+        write_tiff(tmp_path / "in.tif", spectra(4), nm=wavelengths(4), fwhm=[7.7] * 4, bad=[3])
+    )
     path, _ = written(cube, "GTiff", Encoding(), tmp_path)
-    subprocess.run(["gdal_translate", "-q", str(path), str(tmp_path / "copy.tif")], check=True, timeout=60)
+    subprocess.run(
+        ["gdal_translate", "-q", str(path), str(tmp_path / "copy.tif")], check=True, timeout=60
+    )
     copy = describe(tmp_path / "copy.tif").bands
     np.testing.assert_array_equal(copy.wavelength_nm, cube.bands.wavelength_nm)
     np.testing.assert_array_equal(copy.good, cube.bands.good)
@@ -243,9 +346,12 @@ def test_what_gdal_copies_from_us_reads_the_same(tmp_path: Path) -> None:
 def test_gdalinfo_of_a_fixed_vrt(tmp_path: Path) -> None:
     """The VRT of check says what rasterio, GDAL and bandfuse need, over the same pixels."""
     nm = ["0.4505", "0.5503", "0.6501"]
-    cube = write_envi(tmp_path / "c.img", spectra(3, 30, 20, dtype="int16"),
-                      header="wavelength = {" + ",".join(nm) + "}\nfwhm = {.005,.006,.007}\nbbl = {1,0,1}\n"
-                      "band names = {a, b, c}")  # fmt: skip
+    cube = write_envi(
+        tmp_path / "c.img",
+        spectra(3, 30, 20, dtype="int16"),
+        header="wavelength = {" + ",".join(nm) + "}\nfwhm = {.005,.006,.007}\nbbl = {1,0,1}\n"
+        "band names = {a, b, c}",
+    )
     sub = tmp_path / "sub"
     sub.mkdir()
     fixed = sub / "c.vrt"
@@ -254,7 +360,9 @@ def test_gdalinfo_of_a_fixed_vrt(tmp_path: Path) -> None:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         seen = profile(fixed)
     assert seen["names"] == ["a", "b", "c"]
-    np.testing.assert_allclose([float(t["wavelength"]) for t in seen["band_tags"]], [450.5, 550.3, 650.1])
+    np.testing.assert_allclose(
+        [float(t["wavelength"]) for t in seen["band_tags"]], [450.5, 550.3, 650.1]
+    )
     assert [t["wavelength_units"] for t in seen["band_tags"]] == ["Nanometers"] * 3
     np.testing.assert_allclose([float(t["fwhm"]) for t in seen["band_tags"]], [5, 6, 7])
     assert [t["bbl"] for t in seen["band_tags"]] == ["1", "0", "1"]

@@ -1,4 +1,5 @@
-"""Batches: plans, failures that stay apart, resuming after any end, several processes, a Dask cluster."""
+"""Batches: plans, failures that stay apart, resuming after any end, several processes, a Dask
+cluster."""
 
 from __future__ import annotations
 
@@ -41,19 +42,24 @@ POSIX = pytest.fingerprint.skipif(os.name == "nt", reason="no such signals on Wi
 
 
 def pixels(folder: Path) -> dict[str, str]:
-    """Checksums of the pixels and weights of all outputs, by name. What lies in a hidden folder is no output."""
+    """Checksums of the pixels and weights of all outputs, by name. What lies in a hidden folder is
+    no output."""
     found = {}
     for path in sorted((folder / "out").rglob("*")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         if path.suffix == ".tif":
-            found[path.relative_to(folder).as_posix()] = hashlib.sha256(read(path).tobytes()).hexdigest()
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(
+                read(path).tobytes()
+            ).hexdigest()
         elif path.suffix == ".safetensors":
-            found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[path.relative_to(folder).as_posix()] = hashlib.sha256(
+                path.read_bytes()
+            ).hexdigest()
     return found
 
 
-# ------------------------------------------------------------------------------------------------------- all is well
+# --------------------------------------------------------------------------------------------------
 
 
 def test_jobs_of_every_kind_do_what_the_commands_do(tmp_path: Path) -> None:
@@ -72,15 +78,33 @@ jobs:
     assert {r["job"] for r in rows(tmp_path)} == {"pooled", "each", "fused", "own", "scores"}
     out, scenes = tmp_path / "out", sorted((tmp_path / "in").glob("s00?.tif"))
     targets = [s.with_name(f"{s.stem}_t.tif") for s in scenes]
-    ok("train", *scenes, *(a for t in targets for a in ("--target", t)), "-o", tmp_path / "alone", "--no-fused")
+    ok(
+        "train",
+        *scenes,
+        *(a for t in targets for a in ("--target", t)),
+        "-o",
+        tmp_path / "alone",
+        "--no-fused",
+    )
     assert (out / "pooled/weights.csv").read_text() == (tmp_path / "alone/weights.csv").read_text()
     assert not list((out / "pooled").glob("*.tif"))
-    ok("apply", out / "pooled/weights.safetensors", scenes[1], "-o", tmp_path / "a.tif", "--dtype", "int16", "--scale",
-       "0.001")  # fmt: skip
+    ok(
+        "apply",
+        out / "pooled/weights.safetensors",
+        scenes[1],
+        "-o",
+        tmp_path / "a.tif",
+        "--dtype",
+        "int16",
+        "--scale",
+        "0.001",
+    )
     np.testing.assert_array_equal(read(out / "fused/s001.tif"), read(tmp_path / "a.tif"))
     np.testing.assert_array_equal(read(out / "own/s002.tif"), read(out / "each/s002/fused.tif"))
     assert json.loads((out / "scores/s000.json").read_text())["scores"]["b1"]["r2"] > 0.99
-    assert [r["constraint"] for r in json.loads((out / "each/s000/report.json").read_text())["outputs"]] == ["simplex"]
+    assert [
+        r["constraint"] for r in json.loads((out / "each/s000/report.json").read_text())["outputs"]
+    ] == ["simplex"]
 
 
 def test_the_summary_is_one_row_per_item(tmp_path: Path) -> None:
@@ -116,8 +140,10 @@ def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     made = json.loads(ok("batch", batch_file(tmp_path), "--dry-run", "--json").out)
     assert [(i["job"], i["scene"], i["needs"]) for i in made["items"]] == [
-        ("pooled", "", None), ("fused", "s000", "pooled"), ("fused", "s001", "pooled")
-    ]  # fmt: skip
+        ("pooled", "", None),
+        ("fused", "s000", "pooled"),
+        ("fused", "s001", "pooled"),
+    ]
     sizes = [os.path.getsize(tmp_path / f"in/s00{i}{e}.tif") for i in range(2) for e in ("", "_t")]
     assert made["size"] == 2 * sum(sizes)
     assert made["seconds"] is None
@@ -136,16 +162,25 @@ jobs:
 """
     ok("batch", batch_file(tmp_path, jobs))
     names = sorted(r["job"] for r in rows(tmp_path))
-    assert names == [f"try.constraint={c},ridge={r}" for c in ("free", "simplex") for r in ("0", "0.1")]
+    assert names == [
+        f"try.constraint={c},ridge={r}" for c in ("free", "simplex") for r in ("0", "0.1")
+    ]
     report = json.loads((tmp_path / f"out/{names[1]}/report.json").read_text())
     assert (report["outputs"][0]["constraint"], report["outputs"][0]["ridge"]) == ("free", 0.1)
 
 
-def test_scenes_of_tables_items_folders_and_expressions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scenes_of_tables_items_folders_and_expressions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scenes_in(tmp_path, 4)
     (tmp_path / "list.csv").write_text("scene,target\nin/s000.tif,in/s000_t.tif\n")
-    feature = {"assets": {"data": {"href": "in/s001.tif"}}, "properties": {"target": "in/s001_t.tif"}}
-    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    feature = {
+        "assets": {"data": {"href": "in/s001.tif"}},
+        "properties": {"target": "in/s001_t.tif"},
+    }
+    (tmp_path / "items.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [feature]})
+    )
     monkeypatch.setenv("TARGETS", "in")
     (tmp_path / "b.yaml").write_text("""
 version: 1
@@ -160,7 +195,9 @@ jobs: [{name: each, kind: train, pool: each}]
 """)
     made = json.loads(ok("batch", tmp_path / "b.yaml", "--set", "defaults.seed=3", "--json").out)
     assert [i["scene"] for i in made["items"]] == ["s000", "s001", "s002", "s003"]
-    configs = [yaml.safe_load((tmp_path / f"out/each/s00{i}/config.yaml").read_text()) for i in range(4)]
+    configs = [
+        yaml.safe_load((tmp_path / f"out/each/s00{i}/config.yaml").read_text()) for i in range(4)
+    ]
     assert [Path(c["target"][0]).name for c in configs] == [f"s00{i}_t.tif" for i in range(4)]
     assert [c["constraint"] for c in configs] == ["auto", "simplex", "auto", "auto"]
     assert {c["seed"] for c in configs} == {3}
@@ -173,12 +210,16 @@ def test_the_schema_knows_what_is_right(tmp_path: Path) -> None:
     scenes_in(tmp_path, 1)
     content = yaml.safe_load(batch_file(tmp_path).read_text())
     jsonschema.validate(content, made)
-    for wrong in ({"defaults": {"constrain": "free"}}, {"jobs": [{"name": "a", "kind": "fit"}]}, {"versio": 1}):
+    for wrong in (
+        {"defaults": {"constrain": "free"}},
+        {"jobs": [{"name": "a", "kind": "fit"}]},
+        {"versio": 1},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**content, **wrong}, made)
 
 
-# ------------------------------------------------------------------------------------------------ what cannot be done
+# ------------------------------------------------------------------------------------------------ w
 
 WRONG = [
     ("version: 2", "line 1: version"),
@@ -189,26 +230,51 @@ WRONG = [
     ("scenes: [{glob: in/*.tif, match: 'x([0-9'}]", "match is not a regular expression"),
     ("scenes: [{glob: in/*.tif, match: 'y'}]", "the name 's000.tif' does not match"),
     ("scenes: [{glob: in/*0.tif, target: '{nothing}.tif'}]", "target template cannot be filled"),
-    ("scenes: [{files: [in/s000.tif, ./other/in/s000.tif]}]", "two scenes would have the same output"),
-    ("scenes: [{files: in/s000.tif, asset: red}]", "asset does not apply without items; got asset: red"),
+    (
+        "scenes: [{files: [in/s000.tif, ./other/in/s000.tif]}]",
+        "two scenes would have the same output",
+    ),
+    (
+        "scenes: [{files: in/s000.tif, asset: red}]",
+        "asset does not apply without items; got asset: red",
+    ),
     ("output: ${HOME}/x", "${HOME} is not declared"),
-    ("jobs: [{name: a, kind: apply, weights: b}, {name: b, kind: train}]", "needs 'b', which comes later"),
+    (
+        "jobs: [{name: a, kind: apply, weights: b}, {name: b, kind: train}]",
+        "needs 'b', which comes later",
+    ),
     ("jobs: [{name: a, kind: apply, weights: a}]", "which is this job itself"),
     (
-        "jobs: [{name: a, kind: train, matrix: {ridge: [0, 1]}}, {name: b, kind: apply, weights: a}]",
+        "jobs: [{name: a, kind: train, matrix: {ridge: [0, 1]}}, {name: b, kind: apply, weights: "
+        "a}]",
         "which has a matrix; expected one of a.ridge=0, a.ridge=1",
     ),
-    ("scenes: [{files: in/s000.tif, target: '{stem}_no.tif'}]", "no scene has a target; got {stem}_no.tif, such as"),
+    (
+        "scenes: [{files: in/s000.tif, target: '{stem}_no.tif'}]",
+        "no scene has a target; got {stem}_no.tif, such as",
+    ),
     ("jobs: [{name: a, kind: apply}]", "job 'a' needs weights"),
     ("jobs: [{name: a, kind: apply, weights: nowhere}]", "no earlier job and no file"),
     ("jobs: [{name: a, kind: train}, {name: a, kind: train}]", "'a' appears twice"),
     ("jobs: [{name: a/b, kind: train}]", "jobs.0.name"),
     ("jobs: [{name: a, kind: fit}]", "jobs.0.kind"),
-    ("jobs: [{name: a, kind: train, wieghts: x}]", "unknown key 'wieghts'. Did you mean 'weights'?"),
+    (
+        "jobs: [{name: a, kind: train, wieghts: x}]",
+        "unknown key 'wieghts'. Did you mean 'weights'?",
+    ),
     ("jobs: [{name: a, kind: train, weights: x}]", "trains, and takes no weights"),
-    ("jobs: [{name: a, kind: train, settings: {gain: true, constraint: free}}]", "--gain does not apply"),
-    ("jobs: [{name: a, kind: train, settings: {momentum: 0.5}}]", "--momentum does not apply with --optimizer lbfgs"),
-    ("jobs: [{name: a, kind: train, settings: {stac: true}}]", "--stac does not apply with --no-fused"),
+    (
+        "jobs: [{name: a, kind: train, settings: {gain: true, constraint: free}}]",
+        "--gain does not apply",
+    ),
+    (
+        "jobs: [{name: a, kind: train, settings: {momentum: 0.5}}]",
+        "--momentum does not apply with --optimizer lbfgs",
+    ),
+    (
+        "jobs: [{name: a, kind: train, settings: {stac: true}}]",
+        "--stac does not apply with --no-fused",
+    ),
     (
         "jobs: [{name: a, kind: train}, {name: b, kind: apply, weights: a, pool: each}]",
         "pool does not apply with kind: apply",
@@ -218,7 +284,9 @@ WRONG = [
 
 
 @pytest.fingerprint.parametrize(("change", "said"), WRONG)
-def test_what_cannot_be_is_said_with_its_line_before_any_work(tmp_path: Path, change: str, said: str) -> None:
+def test_what_cannot_be_is_said_with_its_line_before_any_work(
+    tmp_path: Path, change: str, said: str
+) -> None:
     scenes_in(tmp_path, 2)
     (tmp_path / "other").mkdir()
     (tmp_path / "other/in").symlink_to(tmp_path / "in")
@@ -251,7 +319,9 @@ def test_broken_scenes_are_named_and_only_they_are_tried_again(tmp_path: Path) -
     (folder / "s033.tif").write_text("no raster")
     (folder / "s043.tif").write_bytes(b"")
     (folder / "s053_t.tif").unlink()
-    write_tiff(folder / "s063_t.tif", np.zeros((1, 5, 5), dtype=np.float32), crs=None, transform=None)
+    write_tiff(
+        folder / "s063_t.tif", np.zeros((1, 5, 5), dtype=np.float32), crs=None, transform=None
+    )
     write_tiff(folder / "s073_t.tif", np.full((1, 8, 8), np.nan, dtype=np.float32))
     (folder / "s083.tif").write_bytes(b"II*\0" + b"\xff" * 400)
     (folder / "s093_t.tif").write_text("no raster")
@@ -273,7 +343,10 @@ def test_broken_scenes_are_named_and_only_they_are_tried_again(tmp_path: Path) -
     before = len((tmp_path / "out/journal.jsonl").read_text().splitlines())
     assert cli("batch", path).code == 1
     assert sum(r["kept"] for r in rows(tmp_path)) == 190
-    events = [json.loads(line) for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()[before:]]
+    events = [
+        json.loads(line)
+        for line in (tmp_path / "out/journal.jsonl").read_text().splitlines()[before:]
+    ]
     assert {e["item"] for e in events if e["event"] == "started"} == {f"scores/{b}" for b in bad}
 
 
@@ -288,14 +361,22 @@ jobs:
     path = batch_file(tmp_path, jobs)
     assert cli("batch", path).code == 1
     states = {f"{r['job']}/{r['scene']}": r["state"] for r in rows(tmp_path)}
-    assert states == {"each/s000": "failed", "each/s001": "done", "each/s002": "done", "fused/s000": "skipped",
-                      "fused/s001": "done", "fused/s002": "done"}  # fmt: skip
-    assert "each/s000 made no weights" in next(r["reason"] for r in rows(tmp_path) if r["state"] == "skipped")
+    assert states == {
+        "each/s000": "failed",
+        "each/s001": "done",
+        "each/s002": "done",
+        "fused/s000": "skipped",
+        "fused/s001": "done",
+        "fused/s002": "done",
+    }
+    assert "each/s000 made no weights" in next(
+        r["reason"] for r in rows(tmp_path) if r["state"] == "skipped"
+    )
     assert cli("batch", path, "--fresh", "--fail-fast").code == 1
     assert [r["state"] for r in rows(tmp_path)] == ["failed", *["skipped"] * 5]
 
 
-# ------------------------------------------------------------------------------------------------------------ resuming
+# --------------------------------------------------------------------------------------------------
 
 
 def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
@@ -315,7 +396,9 @@ def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
     x = spectra(6, 16, 20, seed=9)
     write_tiff(tmp_path / "in/s002.tif", x)
     assert not any(kept().values()), "other weights of the pooled training fuse all scenes anew"
-    path.write_text(path.read_text().replace("weights: pooled", "weights: pooled, settings: {dtype: float64}"))
+    path.write_text(
+        path.read_text().replace("weights: pooled", "weights: pooled, settings: {dtype: float64}")
+    )
     assert [k for k, same in kept().items() if same] == ["pooled/"]
 
 
@@ -352,15 +435,25 @@ def test_a_line_that_was_cut_short_is_taken_away(tmp_path: Path) -> None:
 
 def process(*arguments: object, **more: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bandfuse", *map(str, arguments)], text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more,
-    )  # fmt: skip
+        [sys.executable, "-m", "bandfuse", *map(str, arguments)],
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **more,
+    )
 
 
 def alive(group: int) -> list[str]:
     """Processes of a group that are no zombies."""
-    found = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in found.splitlines() if line.split()[0] == str(group) and line.split()[1][0] != "Z"]
+    found = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    return [
+        line
+        for line in found.splitlines()
+        if line.split()[0] == str(group) and line.split()[1][0] != "Z"
+    ]
 
 
 def whole_batch(tmp_path: Path, count: int, **settings: Any) -> tuple[Path, dict[str, str]]:
@@ -375,8 +468,8 @@ def whole_batch(tmp_path: Path, count: int, **settings: Any) -> tuple[Path, dict
 
 @POSIX
 def test_killed_at_every_line_of_the_journal_it_ends_in_the_same_bits(tmp_path: Path) -> None:
-    """Nothing that is visible is half-written, and the same command goes on. Every other point of a batch is tried in
-    test_interrupted."""
+    """Nothing that is visible is half-written, and the same command goes on. Every other point of a
+    batch is tried in test_interrupted."""
     folder, whole = whole_batch(tmp_path, 2, defaults=QUICK)
     assert len(whole) == 3
     with Bench() as bench:
@@ -443,12 +536,17 @@ def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
     assert "the same command goes on" in err, err
     assert not list(tmp_path.rglob(".*.partial"))
     reasons = {r["reason"] for r in rows(tmp_path) if r["state"] != "done"}
-    assert reasons == {"the run was interrupted while it ran", "the run was interrupted before its turn"}
+    assert reasons == {
+        "the run was interrupted while it ran",
+        "the run was interrupted before its turn",
+    }
     assert "interrupted before its turn" in (tmp_path / "out/batch.html").read_text()
 
 
 @POSIX
-def test_a_worker_that_dies_costs_its_item_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_dies_costs_its_item_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The system ends a worker that works on one scene, again and again."""
     scenes_in(tmp_path, 4)
     (tmp_path / "sitecustomize.py").write_text("""
@@ -466,9 +564,14 @@ w._TOOLS["apply"] = deadly
     _, err = running.communicate()
     assert running.returncode == 1, err
     assert {r["scene"]: r["state"] for r in rows(tmp_path) if r["job"] == "fused"} == {
-        "s000": "done", "s001": "done", "s002": "failed", "s003": "done"
-    }  # fmt: skip
-    assert "worker process died" in next(r["reason"] for r in rows(tmp_path) if r["state"] == "failed")
+        "s000": "done",
+        "s001": "done",
+        "s002": "failed",
+        "s003": "done",
+    }
+    assert "worker process died" in next(
+        r["reason"] for r in rows(tmp_path) if r["state"] == "failed"
+    )
 
 
 def test_results_do_not_depend_on_the_workers(tmp_path: Path) -> None:
@@ -479,7 +582,7 @@ def test_results_do_not_depend_on_the_workers(tmp_path: Path) -> None:
     assert pixels(tmp_path / "one") == pixels(tmp_path / "two")
 
 
-# ---------------------------------------------------------------------------------------------------------------- Dask
+# --------------------------------------------------------------------------------------------------
 
 
 ONCE = """
@@ -501,22 +604,48 @@ work._TOOLS["apply"] = deadly
 def dask_cluster(
     tmp_path: Path, workers: int = 2, env: dict[str, str] | None = None
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]]:
-    """A scheduler (its address, and its process) and workers as processes of their own, on loopback."""
+    """A scheduler (its address, and its process) and workers as processes of their own, on
+    loopback."""
     pytest.importorskip("distributed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"tcp://127.0.0.1:{port}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path, "env": env}
+    quiet = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "cwd": tmp_path,
+        "env": env,
+    }
     scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port),
-         "--no-dashboard"], **quiet,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--no-dashboard",
+        ],
+        **quiet,
+    )
     executor = [
-        subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
-                          "--no-dashboard"], **quiet)
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                address,
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--no-dashboard",
+            ],
+            **quiet,
+        )
         for _ in range(workers)
-    ]  # fmt: skip
+    ]
     try:
         yield address, scheduler, executor
     finally:
@@ -567,8 +696,8 @@ def slow(item, share, progress):
     return before(item, share, progress)
 work._TOOLS["apply"] = slow
 """
-"""Python that runs at the start of a worker: a scene takes ten minutes; that it began and that it was ended is told by
-files."""
+"""Python that runs at the start of a worker: a scene takes ten minutes; that it began and that it
+was ended is told by files."""
 
 
 def wait_for(path: Path, running: subprocess.Popen[str] | None = None) -> None:
@@ -586,13 +715,21 @@ def test_a_foreign_cluster_is_told_of_ctrl_c_and_its_end_is_said(tmp_path: Path)
     scenes_in(tmp_path, 2)
     scene, target = tmp_path / "in/s000.tif", tmp_path / "in/s000_t.tif"
     ok("train", scene, "--target", target, "-o", tmp_path / "run", "--no-fused", "--no-report")
-    file = batch_file(tmp_path, "jobs: [{name: fused, kind: apply, weights: run/weights.safetensors}]", defaults="{}")
+    file = batch_file(
+        tmp_path,
+        "jobs: [{name: fused, kind: apply, weights: run/weights.safetensors}]",
+        defaults="{}",
+    )
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(SLOW.format(folder=site))
     path = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
     listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
-    with dask_cluster(tmp_path, 1, env={**os.environ, "PYTHONPATH": path}) as (address, scheduler, _):
+    with dask_cluster(tmp_path, 1, env={**os.environ, "PYTHONPATH": path}) as (
+        address,
+        scheduler,
+        _,
+    ):
         wait_for_workers(address, 1)
         running = process("batch", file, "--scheduler", address, **listening)
         wait_for(site / "s000.begun", running)
@@ -612,7 +749,8 @@ def test_a_foreign_cluster_is_told_of_ctrl_c_and_its_end_is_said(tmp_path: Path)
     told = [line for line in err.splitlines() if not line.startswith("started ")]
     assert told[0] == "2 items"
     assert told[1:] == [
-        f"error: the connection to the scheduler at {address} is lost. What is finished is kept; the same command goes "
+        f"error: the connection to the scheduler at {address} is lost. What is finished is kept; "
+        "the same command goes "
         "on with the rest."
     ]
     ok("batch", file)
@@ -633,7 +771,9 @@ def test_parts_that_end_as_they_are_looked_for_are_taken() -> None:
     class Slow(Executor):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             future = Late()
-            threading.Timer(0.002 * next(count), lambda: future.done() or future.set_result(fn(*args))).start()
+            threading.Timer(
+                0.002 * next(count), lambda: future.done() or future.set_result(fn(*args))
+            ).start()
             return future
 
     count = itertools.count()
@@ -664,7 +804,9 @@ def test_a_part_that_is_lost_is_tried_again_and_a_lost_scheduler_ends_all() -> N
             list(spread(int, [(1,)]))
 
 
-def test_a_scheduler_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_is_not_there_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bandfuse.batches.dask_workers.PATIENCE", "1s")
     scenes_in(tmp_path, 1)
     done = cli("batch", batch_file(tmp_path), "--scheduler", "tcp://127.0.0.1:9")
@@ -684,7 +826,9 @@ def test_workers_of_another_bandfuse_are_refused() -> None:
     with pytest.raises(InputError, match=r"tcp://b:1 with 0\.0\.9; expected bandfuse"):
         _same_version(Client(), "tcp://s:1")
     Client.found = {"tcp://a:1": ModuleNotFoundError("No module named 'bandfuse'")}
-    with pytest.raises(InputError, match="tcp://a:1 with No module named 'bandfuse'; expected bandfuse"):
+    with pytest.raises(
+        InputError, match="tcp://a:1 with No module named 'bandfuse'; expected bandfuse"
+    ):
         _same_version(Client(), "tcp://s:1")
     Client.found = {}
     with pytest.raises(InputError, match="has no workers"):

@@ -30,10 +30,14 @@ def scene(path: Path, *, bands: int = 5, seed: int = 0) -> Path:
     return path
 
 
-def batch_file(folder: Path, scenes: str, jobs: str = TRAIN, *, output: str = "out", defaults: str = "{}") -> Path:
+def batch_file(
+    folder: Path, scenes: str, jobs: str = TRAIN, *, output: str = "out", defaults: str = "{}"
+) -> Path:
     """A batch file of five lines."""
     path = folder / "b.yaml"
-    path.write_text(f"version: 1\noutput: {output}\ndefaults: {defaults}\nscenes: {scenes}\njobs: {jobs}\n")
+    path.write_text(
+        f"version: 1\noutput: {output}\ndefaults: {defaults}\nscenes: {scenes}\njobs: {jobs}\n"
+    )
     return path
 
 
@@ -50,7 +54,7 @@ def values_of(path: Path) -> dict[str, Any]:
 BESIDE = "target: '{parent}/{stem}_t.tif'"
 
 
-# ---------------------------------------------------------------------------------------------- rules that meet in one
+# ---------------------------------------------------------------------------------------------- rul
 
 
 @pytest.fingerprint.parametrize("order", [(0, 1), (1, 0)])
@@ -60,7 +64,9 @@ def test_pooled_scenes_have_the_same_sources(tmp_path: Path, order: tuple[int, i
         scene(tmp_path / f"{name}_s.tif")
     rules = ["{files: a.tif, source: {swir: '{parent}/{stem}_s.tif'}}", "{files: b.tif}"]
     path = batch_file(tmp_path, f"[{rules[order[0]]}, {rules[order[1]]}]")
-    with pytest.raises(ConfigError, match=r"line 5: job 'pooled' pools scenes of other sources; got none of swir"):
+    with pytest.raises(
+        ConfigError, match=r"line 5: job 'pooled' pools scenes of other sources; got none of swir"
+    ):
         plan_of(path)
     both = "source: {swir: '{parent}/{stem}_s.tif'}"
     made = values_of(batch_file(tmp_path, f"[{{files: a.tif, {both}}}, {{files: b.tif, {both}}}]"))
@@ -72,32 +78,47 @@ def test_settings_of_pooled_scenes_hold_where_all_agree(tmp_path: Path) -> None:
         scene(tmp_path / f"{name}.tif")
 
     def rules(one: str, other: str) -> str:
-        return f"[{{files: a.tif, {BESIDE}, settings: {one}}}, {{files: b.tif, {BESIDE}, settings: {other}}}]"
+        return (
+            f"[{{files: a.tif, {BESIDE}, settings: {one}}}, {{files: b.tif, {BESIDE}, settings: "
+            f"{other}}}]"
+        )
 
     assert values_of(batch_file(tmp_path, rules("{seed: 3}", "{seed: 3}")))["seed"] == 3
-    assert values_of(batch_file(tmp_path, rules("{seed: 3}", "{}"), defaults="{seed: 3}"))["seed"] == 3
-    assert values_of(batch_file(tmp_path, f"[{{glob: '?.tif', {BESIDE}, settings: {{seed: 5}}}}]"))["seed"] == 5
+    assert (
+        values_of(batch_file(tmp_path, rules("{seed: 3}", "{}"), defaults="{seed: 3}"))["seed"] == 3
+    )
+    assert (
+        values_of(batch_file(tmp_path, f"[{{glob: '?.tif', {BESIDE}, settings: {{seed: 5}}}}]"))[
+            "seed"
+        ]
+        == 5
+    )
     for one, other in (("{seed: 3}", "{seed: 4}"), ("{seed: 3}", "{}"), ("{}", "{seed: 3}")):
-        with pytest.raises(ConfigError, match="line 5: job 'pooled' pools scenes of different seed"):
+        with pytest.raises(
+            ConfigError, match="line 5: job 'pooled' pools scenes of different seed"
+        ):
             plan_of(batch_file(tmp_path, rules(one, other)))
     job = "[{name: pooled, kind: train, settings: {seed: 9}}]"
     assert values_of(batch_file(tmp_path, rules("{seed: 3}", "{}"), job))["seed"] == 9
 
 
-# ------------------------------------------------------------------------------------------------------ what is found
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fingerprint.parametrize(
-    ("rule", "output"), [("glob: '**/*.tif'", "link"), ("glob: '**/*.tif'", "."), ("folder: .", ".")]
+    ("rule", "output"),
+    [("glob: '**/*.tif'", "link"), ("glob: '**/*.tif'", "."), ("folder: .", ".")],
 )
 def test_a_batch_does_not_find_its_own_outputs(tmp_path: Path, rule: str, output: str) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "there")
     scene(tmp_path / "a.tif")
     path = batch_file(
-        tmp_path, f"[{{{rule}, exclude: ['*_t.tif', b.yaml], {BESIDE}}}]",
-        "[{name: run, kind: train-apply, matrix: {seed: [1]}}]", output=output,
-    )  # fmt: skip
+        tmp_path,
+        f"[{{{rule}, exclude: ['*_t.tif', b.yaml], {BESIDE}}}]",
+        "[{name: run, kind: train-apply, matrix: {seed: [1]}}]",
+        output=output,
+    )
     ok("batch", path)
     assert (tmp_path / output / "run.seed=1/fused.tif").is_file()
     assert [m.key for m in plan_of(path).scenes] == ["a"]
@@ -105,23 +126,33 @@ def test_a_batch_does_not_find_its_own_outputs(tmp_path: Path, rule: str, output
 
 def test_only_outputs_are_no_scenes(tmp_path: Path) -> None:
     scene(tmp_path / "out/x/a.tif")
-    with pytest.raises(ConfigError, match=r"no scene is found.*expected at least one file outside the output"):
+    with pytest.raises(
+        ConfigError, match=r"no scene is found.*expected at least one file outside the output"
+    ):
         plan_of(batch_file(tmp_path, "[{glob: '**/*.tif'}]"))
     assert len(plan_of(batch_file(tmp_path, "[{files: out/x/a.tif}]")).scenes) == 1
 
 
-# ----------------------------------------------------------------------------------------------- characters of a path
+# ----------------------------------------------------------------------------------------------- ch
 
 
 @pytest.fingerprint.parametrize("name", ["d[1]", "e{1}", "f*"])
 def test_a_batch_runs_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     for i in range(2):
         scene(tmp_path / name / f"in/s{{{i}}}.tif", seed=i)
-    jobs = "[{name: each, kind: train-apply, pool: each}, {name: all, kind: train}, {name: fused, kind: apply, "
+    jobs = (
+        "[{name: each, kind: train-apply, pool: each}, {name: all, kind: train}, {name: fused, "
+        "kind: apply, "
+    )
     jobs += "weights: all}, {name: scores, kind: evaluate, weights: all}]"
-    rule = f"[{{glob: 'in/*.tif', exclude: ['*_t.tif'], {BESIDE}, mask: '{{parent}}/{{stem}}_t.tif'}}]"
+    rule = (
+        f"[{{glob: 'in/*.tif', exclude: ['*_t.tif'], {BESIDE}, mask: '{{parent}}/{{stem}}_t.tif'}}]"
+    )
     ok("batch", batch_file(tmp_path / name, rule, jobs, defaults=QUICK))
-    assert sorted(p.name for p in (tmp_path / name / "out/fused").glob("*.tif")) == ["s_0_.tif", "s_1_.tif"]
+    assert sorted(p.name for p in (tmp_path / name / "out/fused").glob("*.tif")) == [
+        "s_0_.tif",
+        "s_1_.tif",
+    ]
 
 
 def test_outputs_that_would_be_one_are_refused(tmp_path: Path) -> None:
@@ -133,7 +164,9 @@ def test_outputs_that_would_be_one_are_refused(tmp_path: Path) -> None:
         plan_of(path)
 
 
-def test_a_file_that_is_there_is_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_there_is_no_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     scene(Path("e{1}/x.tif"))
     scene(Path("e{1}/y.tif"))
@@ -152,7 +185,9 @@ def test_a_file_that_is_there_is_no_template(tmp_path: Path, monkeypatch: pytest
     (found,) = places(["e{1}/x.tif"], ["s={parent}/{stem}_t.tif"], ["e{{1}}/{stem}_t.tif"])
     assert (found.sources[1][1], found.target) == ("e{1}/x_t.tif", "e{1}/x_t.tif")
     Path("{1}.tif").symlink_to("e{1}/x.tif")
-    Path("c.yaml").write_text("scenes: ['{1}.tif']\ntarget: 'e{1}/x_t.tif'\noutput: again\nfolds: 0\nno_report: true\n")
+    Path("c.yaml").write_text(
+        "scenes: ['{1}.tif']\ntarget: 'e{1}/x_t.tif'\noutput: again\nfolds: 0\nno_report: true\n"
+    )
     Path("sub").mkdir()
     monkeypatch.chdir("sub")
     ok("train", "--config", "../c.yaml")
@@ -166,26 +201,43 @@ def test_templates_of_a_batch_are_read_in_its_folder(tmp_path: Path) -> None:
 
 def test_a_path_of_any_length_is_made_absolute(tmp_path: Path) -> None:
     long = "x" * 5000
-    assert rebased({"target": [long, "{" + long]}, tmp_path)["target"] == [f"{tmp_path}/{long}", "{" + long]
+    assert rebased({"target": [long, "{" + long]}, tmp_path)["target"] == [
+        f"{tmp_path}/{long}",
+        "{" + long,
+    ]
 
 
-def test_files_of_settings_lie_beside_the_batch_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_settings_lie_beside_the_batch_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene(tmp_path / "a.tif")
     (tmp_path / "g.yaml").write_text("groups:\n  low: '1-2'\n  high: '3-5'\n")
     lines = ["wavelength"] + [str(500 + 10 * i) for i in range(5)]
     (tmp_path / "w.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "mine.csv").write_text("name,centre_nm,fwhm_nm\nb1,520,20\n")
     jobs = (
-        "[{name: t, kind: train, matrix: {groups: ['file:g.yaml', 'sensor:mine.csv']}, settings: {wavelengths: w.csv}}]"
+        "[{name: t, kind: train, matrix: {groups: ['file:g.yaml', 'sensor:mine.csv']}, settings: "
+        "{wavelengths: w.csv}}]"
     )
-    path = batch_file(tmp_path, f"[{{files: a.tif, settings: {{sensor: mine.csv}}, {BESIDE}}}]", jobs)
+    path = batch_file(
+        tmp_path, f"[{{files: a.tif, settings: {{sensor: mine.csv}}, {BESIDE}}}]", jobs
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     first, second = (item.values for item in plan_of(path).items)
-    assert (first["groups"], second["groups"]) == (f"file:{tmp_path}/g.yaml", f"sensor:{tmp_path}/mine.csv")
-    assert (first["sensor"], first["wavelengths"]) == (f"{tmp_path}/mine.csv", [f"{tmp_path}/w.csv"])
+    assert (first["groups"], second["groups"]) == (
+        f"file:{tmp_path}/g.yaml",
+        f"sensor:{tmp_path}/mine.csv",
+    )
+    assert (first["sensor"], first["wavelengths"]) == (
+        f"{tmp_path}/mine.csv",
+        [f"{tmp_path}/w.csv"],
+    )
     some = batch_file(
-        tmp_path, f"[{{files: a.tif, {BESIDE}}}]", TRAIN, defaults="{wavelengths: '{parent}/w.csv', seed: 1}"
+        tmp_path,
+        f"[{{files: a.tif, {BESIDE}}}]",
+        TRAIN,
+        defaults="{wavelengths: '{parent}/w.csv', seed: 1}",
     )
     ok("batch", some)
     assert values_of(some)["wavelengths"] == ["{parent}/w.csv"]
@@ -196,26 +248,45 @@ def test_scenes_have_the_names_that_the_training_gives_them(tmp_path: Path) -> N
         scene(tmp_path / name / "s.tif")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     rule = f"[{{files: [link/s.tif, other/s.tif], {BESIDE}}}]"
-    jobs = "[{name: all, kind: train, settings: {scope: per-scene}}, {name: fused, kind: apply, weights: all}]"
+    jobs = (
+        "[{name: all, kind: train, settings: {scope: per-scene}}, {name: fused, kind: apply, "
+        "weights: all}]"
+    )
     made = plan_of(batch_file(tmp_path, rule, jobs))
     trained = [p.key for p in places([m.path for m in made.scenes], [], [])]
     assert [m.key for m in made.scenes] == trained == ["real_s", "other_s"]
 
 
-# ---------------------------------------------------------------------------------------------------- what is refused
+# --------------------------------------------------------------------------------------------------
 
 MATRICES = [
-    ("[{name: a, kind: train, matrix: {groups: ['file:a/b.yaml', 'file:a_b.yaml']}}]",
-     "line 5: two jobs would be called 'a.groups=file_a_b.yaml'"),
-    ("[{name: a, kind: train, matrix: {seed: [1, 1]}}]", "line 5: two jobs would be called 'a.seed=1'"),
-    ("[{name: a.seed=1, kind: train}, {name: a, kind: train, matrix: {seed: [1]}}]", "would be called 'a.seed=1'"),
-    ("[{name: a, kind: train, matrix: {seed: [1]}}, {name: a.seed=1, kind: train}]", "would be called 'a.seed=1'"),
-    ("[{name: a, kind: train, matrix: {ridge: []}}]", "line 5: jobs.0.matrix.ridge; got []; expected at least 1 item"),
-]  # fmt: skip
+    (
+        "[{name: a, kind: train, matrix: {groups: ['file:a/b.yaml', 'file:a_b.yaml']}}]",
+        "line 5: two jobs would be called 'a.groups=file_a_b.yaml'",
+    ),
+    (
+        "[{name: a, kind: train, matrix: {seed: [1, 1]}}]",
+        "line 5: two jobs would be called 'a.seed=1'",
+    ),
+    (
+        "[{name: a.seed=1, kind: train}, {name: a, kind: train, matrix: {seed: [1]}}]",
+        "would be called 'a.seed=1'",
+    ),
+    (
+        "[{name: a, kind: train, matrix: {seed: [1]}}, {name: a.seed=1, kind: train}]",
+        "would be called 'a.seed=1'",
+    ),
+    (
+        "[{name: a, kind: train, matrix: {ridge: []}}]",
+        "line 5: jobs.0.matrix.ridge; got []; expected at least 1 item",
+    ),
+]
 
 
 @pytest.fingerprint.parametrize(("jobs", "said"), MATRICES)
-def test_every_combination_of_a_matrix_is_a_job_of_its_own(tmp_path: Path, jobs: str, said: str) -> None:
+def test_every_combination_of_a_matrix_is_a_job_of_its_own(
+    tmp_path: Path, jobs: str, said: str
+) -> None:
     scene(tmp_path / "a.tif")
     for name in ("a/b.yaml", "a_b.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -249,7 +320,7 @@ def test_a_feature_of_no_name_is_said(tmp_path: Path) -> None:
         plan_of(batch_file(tmp_path, "[{items: i.json}]"))
 
 
-# ------------------------------------------------------------------------------------------------- what a run may touch
+# -------------------------------------------------------------------------------------------------
 
 
 def test_a_dry_run_while_the_batch_runs_writes_nothing(tmp_path: Path) -> None:
@@ -286,7 +357,9 @@ def test_a_name_that_is_no_text_is_refused_before_any_work(tmp_path: Path) -> No
         os.symlink(tmp_path / "a.tif", os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.tif"))
     except OSError:
         pytest.skip("the file system takes UTF-8 names alone")
-    path = batch_file(tmp_path, f"[{{glob: '?*.tif', exclude: ['*_t.tif'], target: '{tmp_path}/a_t.tif'}}]")
+    path = batch_file(
+        tmp_path, f"[{{glob: '?*.tif', exclude: ['*_t.tif'], target: '{tmp_path}/a_t.tif'}}]"
+    )
     done = cli("batch", path)
     assert done.code == 2
     assert f"line 4: the name '{tmp_path}/b\\udcff.tif' is not UTF-8" in done.err

@@ -1,4 +1,5 @@
-"""What a batch keeps, redoes, replaces and survives: by what was really read, and by what it has made itself."""
+"""What a batch keeps, redoes, replaces and survives: by what was really read, and by what it has
+made itself."""
 
 from __future__ import annotations
 
@@ -33,7 +34,16 @@ APPLY = "jobs: [{name: fused, kind: apply, weights: w/weights.safetensors}]"
 
 
 def weights(folder: Path) -> None:
-    ok("train", folder / "in/s000.tif", "--groups", "equal:2", "-o", folder / "w", "--no-report", "--no-fused")
+    ok(
+        "train",
+        folder / "in/s000.tif",
+        "--groups",
+        "equal:2",
+        "-o",
+        folder / "w",
+        "--no-report",
+        "--no-fused",
+    )
 
 
 def apply_batch(folder: Path, count: int, defaults: str = "{}") -> Path:
@@ -48,14 +58,24 @@ def kept(folder: Path, output: str = "out") -> list[bool]:
     return [r["kept"] for r in json.loads((folder / output / "batch.json").read_text())["items"]]
 
 
-# ----------------------------------------------------------------------------------------------------------- replacing
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.fingerprint.parametrize(("kind", "name"), [("apply", "s000.tif"), ("evaluate", "s000.json"), ("train", "s000")])
+@pytest.fingerprint.parametrize(
+    ("kind", "name"), [("apply", "s000.tif"), ("evaluate", "s000.json"), ("train", "s000")]
+)
 def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     trains = kind == "train"
-    ok("train", tmp_path / "in/s000.tif", "--target", tmp_path / "in/s000_t.tif", "-o", tmp_path / "w", "--no-report")
+    ok(
+        "train",
+        tmp_path / "in/s000.tif",
+        "--target",
+        tmp_path / "in/s000_t.tif",
+        "-o",
+        tmp_path / "w",
+        "--no-report",
+    )
     more = "pool: each" if trains else "weights: w/weights.safetensors"
     path = batch_file(tmp_path, f"jobs: [{{name: j, kind: {kind}, {more}}}]", defaults="{}")
     mine = tmp_path / f"out/j/{name}"
@@ -77,7 +97,8 @@ def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_p
 def test_what_another_process_writes_meanwhile_is_not_replaced(
     earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the very end of the item's work; whether the batch had made an output there before or not."""
+    """At the very end of the item's work; whether the batch had made an output there before or
+    not."""
     path = apply_batch(tmp_path, 1)
     output = tmp_path / "out/fused/s000.tif"
     if earlier:
@@ -120,7 +141,9 @@ def test_a_batch_that_moved_replaces_its_own(tmp_path: Path) -> None:
 
 
 @pytest.fingerprint.parametrize("name", ["manifest.json", "batch.html"])
-def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(tmp_path: Path, name: str) -> None:
+def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(
+    tmp_path: Path, name: str
+) -> None:
     path = apply_batch(tmp_path, 1)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
@@ -134,10 +157,16 @@ def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(tmp_path: 
 
 
 def test_scratch_of_others_is_left(tmp_path: Path) -> None:
-    """Of a process that runs, of another host, of no known name; what is dead is taken away, and that is said."""
+    """Of a process that runs, of another host, of no known name; what is dead is taken away, and
+    that is said."""
     path = apply_batch(tmp_path, 1)
     parent = os.getppid()
-    owners = [f"{_host()}-{parent}-{_start_of(parent)}", f"elsewhere-{parent}-1", "dead", f"{_host()}-{parent}-1"]
+    owners = [
+        f"{_host()}-{parent}-{_start_of(parent)}",
+        f"elsewhere-{parent}-1",
+        "dead",
+        f"{_host()}-{parent}-1",
+    ]
     folders = [tmp_path / f"out/fused/.mine.tif.{owner}-0a1b2c3d.partial" for owner in owners]
     for folder in folders:
         folder.mkdir(parents=True)
@@ -147,7 +176,7 @@ def test_scratch_of_others_is_left(tmp_path: Path) -> None:
     assert "elsewhere" not in done.err
 
 
-# ------------------------------------------------------------------------------------------------------ the journal
+# --------------------------------------------------------------------------------------------------
 
 DAMAGED = [
     b'{"event": "started"}',
@@ -197,7 +226,9 @@ def test_what_it_has_made_is_replaced_after_a_fresh_start_too(tmp_path: Path) ->
     with Journal(tmp_path / "out", fresh=True) as journal:
         assert journal.before == []
         assert set(journal.own) == {"fused/s000", "fused/s001"}
-    assert kept(tmp_path) == [False, False], "a fresh start that was cut off is no reason to refuse its own files"
+    assert kept(tmp_path) == [False, False], (
+        "a fresh start that was cut off is no reason to refuse its own files"
+    )
     assert kept(tmp_path) == [True, True]
 
 
@@ -210,18 +241,22 @@ def test_a_flag_allows_it(tmp_path: Path) -> None:
     assert read(tmp_path / "out/fused/s000.tif").shape == (2, 16, 20)
 
 
-# ------------------------------------------------------------------------------------------------------------- keeping
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_file_that_settings_name_counts(tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     groups = tmp_path / "g.yaml"
     groups.write_text("a: 1-3\nb: 4-6\n")
-    jobs = f'jobs: [{{name: j, kind: train, pool: each, settings: {{groups: "file:{groups}", no_report: true}}}}]'
+    jobs = (
+        f'jobs: [{{name: j, kind: train, pool: each, settings: {{groups: "file:{groups}", '
+        f"no_report: true}}}}]"
+    )
     batch_file(tmp_path, jobs, defaults="{objective: reconstruction}").write_text(
-        batch_file(tmp_path, jobs, defaults="{objective: reconstruction}").read_text().replace(
-            '    target: "{parent}/{stem}_t.tif"\n', "")
-    )  # fmt: skip
+        batch_file(tmp_path, jobs, defaults="{objective: reconstruction}")
+        .read_text()
+        .replace('    target: "{parent}/{stem}_t.tif"\n', "")
+    )
     assert kept(tmp_path) == [False, False]
     assert kept(tmp_path) == [True, True]
     groups.write_text("a: 1-2\nb: 3-6\n")
@@ -234,7 +269,9 @@ def test_the_parts_of_a_mosaic_count(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     for name in ("s000", "s001"):
         (tmp_path / f"in/{name}.tif").rename(tmp_path / f"parts/{name}.tif")
-        rasterio.shutil.copy(tmp_path / f"parts/{name}.tif", tmp_path / f"in/{name}.tif", driver="VRT")
+        rasterio.shutil.copy(
+            tmp_path / f"parts/{name}.tif", tmp_path / f"in/{name}.tif", driver="VRT"
+        )
     batch_file(tmp_path, APPLY, defaults="{}")
     assert kept(tmp_path) == [False, False]
     before = read(tmp_path / "out/fused/s001.tif")
@@ -255,7 +292,9 @@ def test_the_archive_around_a_scene_counts(tmp_path: Path) -> None:
         inside = f"/vsizip/{archive}/deep/z.tif"
         assert on_disk(inside) == str(archive)
         assert on_disk(f"/vsizip//{archive}/deep/z.tif") == str(archive)
-        (tmp_path / "b.yaml").write_text(f"version: 1\noutput: out\nscenes: [{{files: ['{inside}']}}]\n{APPLY}")
+        (tmp_path / "b.yaml").write_text(
+            f"version: 1\noutput: out\nscenes: [{{files: ['{inside}']}}]\n{APPLY}"
+        )
         assert kept(tmp_path) == [False]
         assert kept(tmp_path) == [True]
 
@@ -279,7 +318,9 @@ def test_a_header_that_comes_later_counts(tmp_path: Path) -> None:
 
 def chunks(folder: Path) -> list[Path]:
     """The files of a store that hold pixels."""
-    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name[0] != "." and p.suffix != ".json")
+    return sorted(
+        p for p in folder.rglob("*") if p.is_file() and p.name[0] != "." and p.suffix != ".json"
+    )
 
 
 def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
@@ -291,7 +332,9 @@ def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
     for change in (Path.unlink, lambda chunk: chunk.write_bytes(chunk.read_bytes()[:-1] + b"!")):
         change(chunks(made)[0])
         done = cli("batch", file)
-        assert (done.code, "exists" in rows(tmp_path)[0]["reason"]) == (1, True), "it is not as it was written"
+        assert (done.code, "exists" in rows(tmp_path)[0]["reason"]) == (1, True), (
+            "it is not as it was written"
+        )
         ok("batch", file, "--overwrite")
         assert kept(tmp_path) == [True]
     scene = made.rename(tmp_path / "s.zarr")
@@ -303,7 +346,9 @@ def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
         )
         assert kept(tmp_path, "out2") == [False], name
         assert kept(tmp_path, "out2") == [True]
-        lines = [json.loads(line) for line in (tmp_path / "out2/journal.jsonl").read_text().splitlines()]
+        lines = [
+            json.loads(line) for line in (tmp_path / "out2/journal.jsonl").read_text().splitlines()
+        ]
         event = next(line for line in lines if line["event"] == "done")
         assert [m["path"] for m in event["inputs"] if "s.zarr" in m["path"]] == [str(scene)]
         chunk = chunks(scene)[0]
@@ -318,7 +363,8 @@ def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
 
 
 def test_a_left_out_scene_that_may_work_now_is_tried(tmp_path: Path) -> None:
-    """A mosaic whose part is not there is left out of a pooled training; the part comes, and nothing else changes."""
+    """A mosaic whose part is not there is left out of a pooled training; the part comes, and
+    nothing else changes."""
     scenes_in(tmp_path, 3)
     part = tmp_path / "part.tif"
     (tmp_path / "in/s001.tif").rename(part)
@@ -335,8 +381,11 @@ def test_a_left_out_scene_that_may_work_now_is_tried(tmp_path: Path) -> None:
     assert [(r["scene"], r["state"], r["kept"]) for r in rows(tmp_path)] == [("", "done", False)]
 
 
-def test_a_left_out_scene_that_can_be_read_by_now_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scene that the system does not let us read costs no other one, and is tried once it can be read."""
+def test_a_left_out_scene_that_can_be_read_by_now_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scene that the system does not let us read costs no other one, and is tried once it can be
+    read."""
     scenes_in(tmp_path, 3)
     closed = [str(tmp_path / "in/s001.tif")]
     real_open, real_access = open, os.access
@@ -347,7 +396,9 @@ def test_a_left_out_scene_that_can_be_read_by_now_is_tried(tmp_path: Path, monke
         return real_open(path, *more, **how)
 
     monkeypatch.setattr("builtins.open", opened)
-    monkeypatch.setattr("os.access", lambda p, *how, **more: p not in closed and real_access(p, *how, **more))
+    monkeypatch.setattr(
+        "os.access", lambda p, *how, **more: p not in closed and real_access(p, *how, **more)
+    )
     content = (tmp_path / "in/s001.tif").read_bytes()
     (tmp_path / "in/s001.tif").write_bytes(content[:300])
     file = batch_file(tmp_path, "jobs: [{name: pooled, kind: train}]")
@@ -360,10 +411,12 @@ def test_a_left_out_scene_that_can_be_read_by_now_is_tried(tmp_path: Path, monke
     assert not rows(tmp_path)[0]["kept"]
 
 
-# ----------------------------------------------------------------------------------------------------------- surviving
+# --------------------------------------------------------------------------------------------------
 
 
-def test_an_input_that_changes_meanwhile_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_changes_meanwhile_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = apply_batch(tmp_path, 1)
     from bandfuse.batches import item as module
 
@@ -379,13 +432,21 @@ def test_an_input_that_changes_meanwhile_is_read_again(tmp_path: Path, monkeypat
     monkeypatch.setitem(module._TOOLS, "apply", disturbed)
     ok("batch", path)
     assert len(tries) == 2
-    ok("apply", tmp_path / "w/weights.safetensors", tmp_path / "in/s000.tif", "-o", tmp_path / "now.tif")
+    ok(
+        "apply",
+        tmp_path / "w/weights.safetensors",
+        tmp_path / "in/s000.tif",
+        "-o",
+        tmp_path / "now.tif",
+    )
     assert (read(tmp_path / "now.tif") == read(tmp_path / "out/fused/s000.tif")).all()
     monkeypatch.undo()
     assert kept(tmp_path) == [True]
 
 
-def test_an_input_that_goes_away_ends_its_item_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_goes_away_ends_its_item_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = apply_batch(tmp_path, 2)
     from bandfuse.batches import item as module
 
@@ -487,7 +548,11 @@ def test_what_an_item_reads(tmp_path: Path) -> None:
     scenes_in(tmp_path, 1)
     weights(tmp_path)
     (item,) = planned(batch_file(tmp_path, APPLY, defaults="{}"))[1].items
-    assert [Path(p).name for p in inputs_of(item)] == ["s000.tif", "s000_t.tif", "weights.safetensors"]
+    assert [Path(p).name for p in inputs_of(item)] == [
+        "s000.tif",
+        "s000_t.tif",
+        "weights.safetensors",
+    ]
     found = work_all([item], Allowance(1, 16))[0]
     assert [m["path"] for m in found["inputs"]] == inputs_of(item)
     assert all(len(m["sha256"]) == 64 for m in found["inputs"])
@@ -497,29 +562,37 @@ def test_what_an_item_reads(tmp_path: Path) -> None:
     assert json.dumps(failed)
 
 
-# ---------------------------------------------------------------------------------------------------------------- page
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_page_sums_jobs_up_and_names_a_broken_scene_once() -> None:
     items = [
         BatchItem(job=job, scene=f"s{i}", state="done", scores={"r2": r2})
-        for job, scores in (("a", (0.9, 0.5, 0.7)), ("b", (0.2, 0.4, 0.8))) for i, r2 in enumerate(scores)
-    ]  # fmt: skip
-    items += [BatchItem(job=job, scene="s<9>", state="failed", reason="it is broken") for job in ("a", "b")]
+        for job, scores in (("a", (0.9, 0.5, 0.7)), ("b", (0.2, 0.4, 0.8)))
+        for i, r2 in enumerate(scores)
+    ]
+    items += [
+        BatchItem(job=job, scene="s<9>", state="failed", reason="it is broken")
+        for job in ("a", "b")
+    ]
     found = job_rows(items, ["r2"])
     assert [(r["job"], r["done"], r["not_done"], r["medians"], r["least"]) for r in found] == [
-        ("a", 3, 1, [0.7], "s1"), ("b", 3, 1, [0.4], "s0")
-    ]  # fmt: skip
-    assert fault_rows(items) == [{"jobs": "a, b", "scene": "s<9>", "state": "failed", "reason": "it is broken"}]
+        ("a", 3, 1, [0.7], "s1"),
+        ("b", 3, 1, [0.4], "s0"),
+    ]
+    assert fault_rows(items) == [
+        {"jobs": "a, b", "scene": "s<9>", "state": "failed", "reason": "it is broken"}
+    ]
     page = as_html(
-        BatchResult(output="out", done=6, failed=2, skipped=0, kept=0, seconds=1.0, items=items), Path("out")
+        BatchResult(output="out", done=6, failed=2, skipped=0, kept=0, seconds=1.0, items=items),
+        Path("out"),
     )
     assert page.count("it is broken") == 1
     assert "s&lt;9&gt;" in page
     assert '<td class="n">0.7</td>' in page
 
 
-# ------------------------------------------------------------------------------------------------------------- the file
+# --------------------------------------------------------------------------------------------------
 
 
 def told(events: Iterable[dict[str, Any]]) -> list[tuple[Any, Any]]:
@@ -566,5 +639,10 @@ def test_the_last_done_counts_unless_something_came_after() -> None:
         return {"event": kind, "item": item, "seconds": seconds, "inputs": [], "outputs": []}
 
     events = [event("done", item, i) for i, item in enumerate("abcd")]
-    events += [event("failed", "b"), event("started", "c"), event("planned", "d"), event("done", "a", 9)]
+    events += [
+        event("failed", "b"),
+        event("started", "c"),
+        event("planned", "d"),
+        event("done", "a", 9),
+    ]
     assert {item: e["seconds"] for item, e in last_done(events).items()} == {"a": 9, "d": 3}

@@ -1,4 +1,5 @@
-"""Anchors: what the same work costs elsewhere. Programs of their own; argv[1] is the cube, argv[2] the target."""
+"""Anchors: what the same work costs elsewhere. Programs of their own; argv[1] is the cube, argv[2]
+the target."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def mixture(cube: str, bands: int, groups: int) -> str:
     rows = []
     for g in range(groups):
         sources = "".join(
-            f'<SimpleSource><SourceFilename relativeToVRT="1">{cube}</SourceFilename><SourceBand>{b}</SourceBand>'
+            "<SimpleSource><SourceFilename "
+            f'relativeToVRT="1">{cube}</SourceFilename><SourceBand>{b}</SourceBand>'
             "</SimpleSource>"
             for b in range(g * step + 1, (g + 1) * step + 1)
         )
@@ -97,5 +99,8 @@ def mixture(cube: str, bands: int, groups: int) -> str:
 def band_math(cube: str, bands: int, groups: int) -> list[str]:
     """OTB's BandMathX for the same sums."""
     step = bands // groups
-    sums = [" + ".join(f"im1b{b}" for b in range(g * step + 1, (g + 1) * step + 1)) for g in range(groups)]
+    sums = [
+        " + ".join(f"im1b{b}" for b in range(g * step + 1, (g + 1) * step + 1))
+        for g in range(groups)
+    ]
     return ["otbcli_BandMathX", "-il", cube, "-out", "otb.tif", "float", "-exp", "; ".join(sums)]

@@ -12,7 +12,11 @@ from rasterio.windows import Window
 
 BANDS, WIDTH, TILE = 224, 1536, 256
 
-PLACE = {"crs": "EPSG:32633", "transform": from_origin(500_000, 5_000_000, 30, 30), "driver": "GTiff"}
+PLACE = {
+    "crs": "EPSG:32633",
+    "transform": from_origin(500_000, 5_000_000, 30, 30),
+    "driver": "GTiff",
+}
 TILES = {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
 
 LAYOUTS: dict[str, dict[str, object]] = {
@@ -42,15 +46,22 @@ def make(folder: Path, gb: float) -> None:
     random = np.random.default_rng(0)
     mix = np.cumsum(random.normal(size=(BANDS, 12)), axis=0)
     common = {**PLACE, "width": WIDTH, "height": rows_of(gb), **LAYOUTS["tiled band"]}
-    cube = rasterio.open(path_of(folder, "tiled band"), "w", count=BANDS, dtype="int16", nodata=-32768, **common)
+    cube = rasterio.open(
+        path_of(folder, "tiled band"), "w", count=BANDS, dtype="int16", nodata=-32768, **common
+    )
     pan = rasterio.open(folder / "pan.tif", "w", count=1, dtype="float32", **common)
     with cube, pan:
         for row in range(0, rows_of(gb), TILE):
             parts = random.normal(size=(12, TILE, WIDTH))
             noise = 20 * random.normal(size=(BANDS, TILE, WIDTH))
-            x = np.clip(2000 + 60 * np.tensordot(mix, parts, 1) + noise, -30000, 30000).astype("int16")
+            x = np.clip(2000 + 60 * np.tensordot(mix, parts, 1) + noise, -30000, 30000).astype(
+                "int16"
+            )
             cube.write(x, window=Window(0, row, WIDTH, TILE))
-            pan.write(x[20:60].mean(axis=0, keepdims=True).astype("float32"), window=Window(0, row, WIDTH, TILE))
+            pan.write(
+                x[20:60].mean(axis=0, keepdims=True).astype("float32"),
+                window=Window(0, row, WIDTH, TILE),
+            )
 
 
 def copy(folder: Path, layout: str) -> None:

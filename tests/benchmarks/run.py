@@ -1,9 +1,8 @@
 """`make bench`: whole processes of bandfuse beside anchors, as ratios of medians in one run.
 
-Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only apply,train,vrt,anchors]``. Makes
-cubes of 224 int16 bands in a temporary folder, one layout after the other, and removes them. Times are of files in the
-page cache.
-"""
+Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only
+apply,train,vrt,anchors]``. Makes cubes of 224 int16 bands in a temporary folder, one layout after
+the other, and removes them. Times are of files in the page cache."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ SUBSET = 30
 
 @dataclass
 class Job:
-    """A command, what it is a ratio of, and the ratio that is aimed at. ``prints``: it prints its own seconds;
-    ``once``: it takes so long that one run must do."""
+    """A command, what it is a ratio of, and the ratio that is aimed at. ``prints``: it prints its
+    own seconds; ``once``: it takes so long that one run must do."""
 
     command: list[str]
     base: str = ""
@@ -49,9 +48,16 @@ def clock(job: Job, folder: Path) -> None:
         (folder / path).unlink(missing_ok=True)
     start = time.perf_counter()
     # As an installed program runs: with its modules compiled.
-    settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    settings = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     child = subprocess.Popen(
-        job.command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=settings
+        job.command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=settings,
     )
     assert child.stdout is not None
     out = child.stdout.read()
@@ -71,11 +77,25 @@ def apart(work: object, *arguments: object) -> None:
 
 def learn_weights(folder: Path) -> None:
     """The weights that are applied: eight outputs of all bands, and three of thirty."""
-    how = ["--objective", "reconstruction", "--constraint", "free", "--init", "normal", "--steps", "0", "--starts", "1"]
+    how = [
+        "--objective",
+        "reconstruction",
+        "--constraint",
+        "free",
+        "--init",
+        "normal",
+        "--steps",
+        "0",
+        "--starts",
+        "1",
+    ]
     least = ["--window", "0", "0", "64", "256", "--folds", "0", "--no-fused", "--no-report"]
     for count, bands in ((8, "all"), (3, f"1-{SUBSET}")):
         groups = [part for i in range(count) for part in ("--group", f"g{i}={bands}")]
-        clock(Job([*BANDFUSE, "train", "tiled-band.tif", *groups, *how, *least, "-o", f"w{count}"]), folder)
+        clock(
+            Job([*BANDFUSE, "train", "tiled-band.tif", *groups, *how, *least, "-o", f"w{count}"]),
+            folder,
+        )
 
 
 def jobs_of(layout: str, folder: Path, only: set[str]) -> dict[str, Job]:
@@ -83,19 +103,32 @@ def jobs_of(layout: str, folder: Path, only: set[str]) -> dict[str, Job]:
     cube, weights = path_of(folder, layout).name, "weights.safetensors"
     apply = [*BANDFUSE, "apply"]
     train = [*BANDFUSE, "train", cube, "--target", "pan.tif", "-o", "run", "--overwrite"]
-    copied, read, both = "gdal_translate, tiled copy", "read every block (rasterio)", "read and import torch"
-    found = {read: Job([PYTHON, "-c", anchors.READ, cube]), "import torch": Job([PYTHON, "-c", anchors.TORCH])}
+    copied, read, both = (
+        "gdal_translate, tiled copy",
+        "read every block (rasterio)",
+        "read and import torch",
+    )
+    found = {
+        read: Job([PYTHON, "-c", anchors.READ, cube]),
+        "import torch": Job([PYTHON, "-c", anchors.TORCH]),
+    }
     if shutil.which("gdal_translate"):
-        found[copied] = Job(["gdal_translate", "-q", "-co", "TILED=YES", "-co", "BIGTIFF=YES", cube, "copy.tif"])
+        found[copied] = Job(
+            ["gdal_translate", "-q", "-co", "TILED=YES", "-co", "BIGTIFF=YES", cube, "copy.tif"]
+        )
     if "apply" in only:
         aim = 0.7 if layout == "tiled band" else 1.0
-        found["bandfuse apply, K = 8, all bands"] = Job([*apply, f"w8/{weights}", cube, "-o", "f8.tif"], copied, aim)
+        found["bandfuse apply, K = 8, all bands"] = Job(
+            [*apply, f"w8/{weights}", cube, "-o", "f8.tif"], copied, aim
+        )
         small = None if layout in ("tiled pixel", "ENVI bip", "ENVI bil") else 0.35
         found[f"bandfuse apply, K = 3, {SUBSET} bands"] = Job(
             [*apply, f"w3/{weights}", cube, "-o", "f3.tif"], copied, small
         )
     if "train" in only:
-        found["bandfuse train, weights only"] = Job([*train, "--no-fused", "--no-report"], both, 2.0)
+        found["bandfuse train, weights only"] = Job(
+            [*train, "--no-fused", "--no-report"], both, 2.0
+        )
         found["bandfuse train, everything"] = Job(train, both, 3.5)
     if "vrt" in only:
         found |= _virtual(cube, folder)
@@ -105,18 +138,44 @@ def jobs_of(layout: str, folder: Path, only: set[str]) -> dict[str, Job]:
 
 
 def _virtual(cube: str, folder: Path) -> dict[str, Job]:
-    """Reading all of an exported VRT, K = 8, by GDAL's program and by rasterio, into a file such as apply writes."""
+    """Reading all of an exported VRT, K = 8, by GDAL's program and by rasterio, into a file such as
+    apply writes."""
     base = "bandfuse apply, K = 8, all bands"
     weights = "w8/weights.safetensors"
     found = {base: Job([*BANDFUSE, "apply", weights, cube, "-o", "f8.tif"])}
     for form in ("derived", "processed"):
-        export = ["export", weights, "--to", "vrt", "--form", form, "--scene", cube, "-o", f"{form}.vrt", "--overwrite"]
+        export = [
+            "export",
+            weights,
+            "--to",
+            "vrt",
+            "--form",
+            form,
+            "--scene",
+            cube,
+            "-o",
+            f"{form}.vrt",
+            "--overwrite",
+        ]
         clock(Job([*BANDFUSE, *export]), folder)
-        found[f"VRT, {form}, rasterio"] = Job([PYTHON, "-c", anchors.READ_TO_TILES, f"{form}.vrt"], base)
+        found[f"VRT, {form}, rasterio"] = Job(
+            [PYTHON, "-c", anchors.READ_TO_TILES, f"{form}.vrt"], base
+        )
     if shutil.which("gdal_translate"):
-        how = [part for text in ("TILED=YES", "BLOCKYSIZE=64", "COMPRESS=DEFLATE", "ZLEVEL=1", "INTERLEAVE=BAND")
-               for part in ("-co", text)]  # fmt: skip
-        found["VRT, derived, gdal_translate"] = Job(["gdal_translate", "-q", *how, "derived.vrt", "vrt.tif"], base)
+        how = [
+            part
+            for text in (
+                "TILED=YES",
+                "BLOCKYSIZE=64",
+                "COMPRESS=DEFLATE",
+                "ZLEVEL=1",
+                "INTERLEAVE=BAND",
+            )
+            for part in ("-co", text)
+        ]
+        found["VRT, derived, gdal_translate"] = Job(
+            ["gdal_translate", "-q", *how, "derived.vrt", "vrt.tif"], base
+        )
     return found
 
 
@@ -124,23 +183,35 @@ def _anchors(layout: str, cube: str, folder: Path) -> dict[str, Job]:
     """Other programs; those that take minutes on one layout only."""
     mine = "bandfuse train, weights only"
     if layout == "ENVI bip":
-        return {"Spectral Python, PCA from file": Job([PYTHON, "-c", anchors.SPECTRAL, cube], mine, once=True)}
+        return {
+            "Spectral Python, PCA from file": Job(
+                [PYTHON, "-c", anchors.SPECTRAL, cube], mine, once=True
+            )
+        }
     if layout != "tiled band":
         return {}
     (folder / "sums.vrt").write_text(anchors.mixture(str(folder / cube), BANDS, 8))
     target = [cube, "pan.tif"]
     found = {
         "numpy, whole array, K = 8": Job([PYTHON, "-c", anchors.NUMPY, cube], once=True),
-        "scikit-learn Ridge, with its read": Job([PYTHON, "-c", anchors.RIDGE, *target], mine, once=True),
-        "scikit-learn PCA, with its read": Job([PYTHON, "-c", anchors.PCA, *target], mine, once=True),
+        "scikit-learn Ridge, with its read": Job(
+            [PYTHON, "-c", anchors.RIDGE, *target], mine, once=True
+        ),
+        "scikit-learn PCA, with its read": Job(
+            [PYTHON, "-c", anchors.PCA, *target], mine, once=True
+        ),
         f"Adam loop over all pixels, {anchors.ALL_STEPS} steps, extrapolated from {anchors.STEPS}": Job(
             [PYTHON, "-c", anchors.ADAM, *target], mine, prints=True, once=True
         ),
     }
     if shutil.which("gdal_translate"):
-        found["GDAL VRT, 8 sums of 28 bands"] = Job(["gdal_translate", "-q", "-co", "TILED=YES", "sums.vrt", "vrt.tif"])
+        found["GDAL VRT, 8 sums of 28 bands"] = Job(
+            ["gdal_translate", "-q", "-co", "TILED=YES", "sums.vrt", "vrt.tif"]
+        )
     if shutil.which("otbcli_BandMathX"):
-        found["OTB BandMathX, 8 sums of 28 bands"] = Job(anchors.band_math(cube, BANDS, 8), once=True)
+        found["OTB BandMathX, 8 sums of 28 bands"] = Job(
+            anchors.band_math(cube, BANDS, 8), once=True
+        )
     return found
 
 
@@ -150,9 +221,14 @@ def table(layout: str, gb: float, jobs: dict[str, Job]) -> list[str]:
     median["read and import torch"] = median["read every block (rasterio)"] + median["import torch"]
     rows = []
     for name, job in jobs.items():
-        ratio = "" if job.base not in median else f"{median[name] / median[job.base]:.2f} × {job.base}"
+        ratio = (
+            "" if job.base not in median else f"{median[name] / median[job.base]:.2f} × {job.base}"
+        )
         aim = "" if job.aim is None else f"≤ {job.aim}"
-        rows.append(f"| {layout} | {gb:g} | {name} | {median[name]:.2f} | {max(job.memory):.0f} | {ratio} | {aim} |")
+        rows.append(
+            f"| {layout} | {gb:g} | {name} | {median[name]:.2f} | {max(job.memory):.0f} | "
+            f"{ratio} | {aim} |"
+        )
     return rows
 
 
@@ -175,7 +251,10 @@ def main() -> None:
     options.add_argument("--only", default="apply,train,anchors")
     given = options.parse_args()
     today, cores = datetime.date.today().isoformat(), len(os.sched_getaffinity(0))
-    print(f"{today}, {cores} cores of {platform.processor() or platform.machine()}, median of {given.runs}\n")  # noqa: T201
+    print(
+        f"{today}, {cores} cores of {platform.processor() or platform.machine()}, median of "
+        f"{given.runs}\n"
+    )  # noqa: T201
     print("| layout | GB | program | seconds | MB | ratio | aim |\n|---|---|---|---|---|---|---|")  # noqa: T201
     for gb in map(float, given.gb.split(",")):
         with tempfile.TemporaryDirectory() as name:

@@ -35,13 +35,21 @@ def used(run: Path) -> int:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize(("bands", "place"), [(5, 5), (10, 10), (10, 2), (3, 3), (1, 1)])
-def test_where_alpha_is_zero_pixels_are_missing(dtype: str, bands: int, place: int, tmp_path: Path) -> None:
+def test_where_alpha_is_zero_pixels_are_missing(
+    dtype: str, bands: int, place: int, tmp_path: Path
+) -> None:
     """GDAL makes a mask of an alpha band only as the last of two or four."""
     data = np.clip(spectra(bands, ROWS, COLS, dtype="int16") // 40, 1, 255).astype(dtype)
     alpha = np.where(LOST, 0, np.iinfo(dtype).max).astype(dtype)
-    path = write_tiff(tmp_path / "a.tif", np.insert(data, place, alpha, axis=0), photometric="minisblack")
+    path = write_tiff(
+        tmp_path / "a.tif", np.insert(data, place, alpha, axis=0), photometric="minisblack"
+    )
     with rasterio.open(path, "r+") as ds:
-        ds.colorinterp = [*[ColorInterp.gray] * place, ColorInterp.alpha, *[ColorInterp.undefined] * (bands - place)]
+        ds.colorinterp = [
+            *[ColorInterp.gray] * place,
+            ColorInterp.alpha,
+            *[ColorInterp.undefined] * (bands - place),
+        ]
     seen = np.insert(bandfuse.open(path).read(), 0, 0, axis=0)
     assert np.isnan(np.delete(seen, [0, place + 1], axis=0)[:, LOST]).all()
     assert np.isfinite(np.delete(seen, [0, place + 1], axis=0)[:, ~LOST]).all()
@@ -67,15 +75,21 @@ def band_masks(folder: Path, cube: np.ndarray, *, own: bool) -> Path:
     write_tiff(folder / "m.tif", np.where(LOST, 0, 255).astype(np.uint8)[None])
 
     def source(file: str, band: int) -> str:
-        return (f'<SimpleSource><SourceFilename relativeToVRT="1">{file}</SourceFilename>'
-                f"<SourceBand>{band}</SourceBand></SimpleSource>")  # fmt: skip
+        return (
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{file}</SourceFilename>'
+            f"<SourceBand>{band}</SourceBand></SimpleSource>"
+        )
 
-    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source("m.tif", 1)}</VRTRasterBand></MaskBand>'
+    mask = (
+        f'<MaskBand><VRTRasterBand dataType="Byte">{source("m.tif", 1)}</VRTRasterBand></MaskBand>'
+    )
     text = f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}">' + ("" if own else mask)
     for b in range(len(cube)):
         inner = mask if own and b == 1 else ""
-        text += (f'<VRTRasterBand dataType="Float32" band="{b + 1}">{inner}'
-                 f"{source('plain.tif', b + 1)}</VRTRasterBand>")  # fmt: skip
+        text += (
+            f'<VRTRasterBand dataType="Float32" band="{b + 1}">{inner}'
+            f"{source('plain.tif', b + 1)}</VRTRasterBand>"
+        )
     (folder / "v.vrt").write_text(text + "</VRTDataset>")
     return folder / "v.vrt"
 
@@ -89,12 +103,15 @@ def test_mask_bands_of_vrts_count(own: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "fill"), [("uint64", 2**64 - 1), ("int64", 2**63 - 1), ("int64", 2**53 + 1), ("int64", -(2**63))]
+    ("dtype", "fill"),
+    [("uint64", 2**64 - 1), ("int64", 2**63 - 1), ("int64", 2**53 + 1), ("int64", -(2**63))],
 )
 def test_nodata_that_float64_cannot_hold(dtype: str, fill: int, tmp_path: Path) -> None:
     cube = spectra(3, ROWS, COLS, dtype="int16").astype(dtype)
     cube[:, LOST] = np.array(fill, dtype)
-    cube[0, 20, 20] = np.array(fill - 1 if fill > 0 else fill + 1, dtype)  # the same in float64, and no nodata
+    cube[0, 20, 20] = np.array(
+        fill - 1 if fill > 0 else fill + 1, dtype
+    )  # the same in float64, and no nodata
     path = write_tiff(tmp_path / "c.tif", cube)
     gdal_copy(path, tmp_path / "v.vrt", driver="VRT")
     text = (tmp_path / "v.vrt").read_text()
@@ -112,7 +129,9 @@ def test_nodata_that_float64_cannot_hold(dtype: str, fill: int, tmp_path: Path) 
 
 def test_masked_arrays_are_missing() -> None:
     random = np.random.default_rng(0)
-    fusion = Fusion(random.random((2, 4)), np.ones(2), np.zeros(2), Bands.of(list("abcd")), Bands.of(["p", "q"]))
+    fusion = Fusion(
+        random.random((2, 4)), np.ones(2), np.zeros(2), Bands.of(list("abcd")), Bands.of(["p", "q"])
+    )
     plain = random.random((4, 6, 5))
     mask = random.random((4, 6, 5)) < 0.1
     masked = np.ma.masked_array(np.where(mask, -9999.0, plain), mask)
@@ -136,16 +155,21 @@ def test_the_estimator_sees_masks() -> None:
     for kind in (np.float64, np.int64):
         whole = np.rint(x * 1000).astype(kind)
         masked = np.ma.masked_array(np.where(mask, -9999, whole), mask)
-        np.testing.assert_allclose(made.fit(masked, whole @ [1.0, 2.0, -1.0, 0.5]).coef_, [[1.0, 2.0, -1.0, 0.5]])
+        np.testing.assert_allclose(
+            made.fit(masked, whole @ [1.0, 2.0, -1.0, 0.5]).coef_, [[1.0, 2.0, -1.0, 0.5]]
+        )
         assert np.isnan(made.transform(masked)[mask.any(axis=1)]).all()
     hidden = np.ma.masked_array(np.where(np.arange(300) < 30, -9999.0, y), np.arange(300) < 30)
     np.testing.assert_allclose(made.fit(x, hidden).coef_, [[1.0, 2.0, -1.0, 0.5]])
 
 
 FILLS: dict[str, np.ndarray] = {
-    "-9999": np.full(5, -9999.0), "1e+36": np.full(5, 1e36), "0": np.zeros(5), "-2147483648": np.full(5, -(2.0**31)),
+    "-9999": np.full(5, -9999.0),
+    "1e+36": np.full(5, 1e36),
+    "0": np.zeros(5),
+    "-2147483648": np.full(5, -(2.0**31)),
     "-0.9999,-1.9999,-2.9999,-3.9999,-4.9999": -0.9999 - np.arange(5.0),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", FILLS)
@@ -163,7 +187,15 @@ def test_fill_is_told_before_it_is_learned(text: str, tmp_path: Path) -> None:
     assert used(tmp_path / "b") == ROWS * COLS - LOST.sum()
     fused = ok("apply", tmp_path / "b" / "weights.safetensors", some, "-o", tmp_path / "f.tif")
     assert f"--nodata {text};" in fused.err
-    ok("apply", tmp_path / "b" / "weights.safetensors", some, "-o", tmp_path / "g.tif", "--nodata", text)
+    ok(
+        "apply",
+        tmp_path / "b" / "weights.safetensors",
+        some,
+        "-o",
+        tmp_path / "g.tif",
+        "--nodata",
+        text,
+    )
     assert (np.isnan(read(tmp_path / "g.tif")[0]) == LOST).all()
     cube[:, 15:] = FILLS[text][:, None, None]
     most = write_tiff(tmp_path / "most.tif", cube, nm=wavelengths(5))
@@ -183,18 +215,33 @@ def test_resample_tells_of_a_single_value_that_nothing_measures(tmp_path: Path) 
     path = write_tiff(tmp_path / "c.tif", cube, nm=nm)
     said = ok("resample", path, "--sensor", "sentinel-2a", "-o", tmp_path / "s.tif")
     assert "--nodata -1.23e+34" in said.err
-    ok("resample", path, "--sensor", "sentinel-2a", "-o", tmp_path / "n.tif", "--nodata", "-1.23e34")
+    ok(
+        "resample",
+        path,
+        "--sensor",
+        "sentinel-2a",
+        "-o",
+        tmp_path / "n.tif",
+        "--nodata",
+        "-1.23e34",
+    )
     assert np.isnan(read(tmp_path / "n.tif")[:, 6, 6]).all()
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("1,2", "one for all bands, or 5"), ("x", "a number"), ("-1", "a whole number from 0 to 65535"),
-     ("swir=3", "NAME=V")],
-)  # fmt: skip
+    [
+        ("1,2", "one for all bands, or 5"),
+        ("x", "a number"),
+        ("-1", "a whole number from 0 to 65535"),
+        ("swir=3", "NAME=V"),
+    ],
+)
 def test_nodata_that_does_not_fit_is_refused(text: str, expected: str, tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "c.tif", spectra(5, dtype="uint16"))
-    said = cli("train", path, "--objective", "reconstruction", "-o", tmp_path / "r", "--nodata", text)
+    said = cli(
+        "train", path, "--objective", "reconstruction", "-o", tmp_path / "r", "--nodata", text
+    )
     assert said.code == 2
     assert expected in said.err
 
@@ -204,10 +251,24 @@ def test_nodata_of_sources_and_target(tmp_path: Path) -> None:
     target = cube[:1] + 0
     cube[:2, LOST] = -5
     target[:, 20:22] = -7
-    paths = [write_tiff(tmp_path / f"{n}.tif", v) for n, v in (("a", cube[:2]), ("b", cube[2:]), ("t", target))]
+    paths = [
+        write_tiff(tmp_path / f"{n}.tif", v)
+        for n, v in (("a", cube[:2]), ("b", cube[2:]), ("t", target))
+    ]
     given = ("--nodata", "a=-5", "--nodata", "b=none", "--nodata", "target=-7")
-    ok("train", "--source", f"a={paths[0]}", "--source", f"b={paths[1]}", "--target", paths[2], "-o", tmp_path / "r",
-       *given, *QUICK)  # fmt: skip
+    ok(
+        "train",
+        "--source",
+        f"a={paths[0]}",
+        "--source",
+        f"b={paths[1]}",
+        "--target",
+        paths[2],
+        "-o",
+        tmp_path / "r",
+        *given,
+        *QUICK,
+    )
     assert used(tmp_path / "r") == ROWS * COLS - LOST.sum() - 2 * COLS
     again = ok("train", "--config", tmp_path / "r" / "config.yaml", "-o", tmp_path / "s", *QUICK)
     assert again.code == 0

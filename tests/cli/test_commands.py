@@ -1,4 +1,5 @@
-"""The command line: it answers at once, says one thing about each mistake, and leaves nothing behind."""
+"""The command line: it answers at once, says one thing about each mistake, and leaves nothing
+behind."""
 
 from __future__ import annotations
 
@@ -35,11 +36,14 @@ HEAVY = {"torch", "rasterio", "scipy", "matplotlib", "numpy"}
 
 
 def run(*command: object, **how: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120, **how)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(
+        [str(c) for c in command], capture_output=True, text=True, timeout=120, **how
+    )  # type: ignore[call-overload, no-any-return]
 
 
 def imported(*arguments: object) -> tuple[int, set[str]]:
-    """Exit code of ``bandfuse ARGUMENTS`` in a process of its own, and the top-level packages it imported."""
+    """Exit code of ``bandfuse ARGUMENTS`` in a process of its own, and the top-level packages it
+    imported."""
     code = (
         "import sys\n"
         f"sys.argv = ['bandfuse', *{[str(a) for a in arguments]!r}]\n"
@@ -53,12 +57,15 @@ def imported(*arguments: object) -> tuple[int, set[str]]:
     return int(words[0]), set(words[1:])
 
 
-# ------------------------------------------------------------------------------------------------------ answers at once
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [(PROGRAM,), (sys.executable, "-m", "bandfuse")], ids=["bandfuse", "python -m"])
+@pytest.mark.parametrize(
+    "way", [(PROGRAM,), (sys.executable, "-m", "bandfuse")], ids=["bandfuse", "python -m"]
+)
 def test_help_answers_at_once(way: tuple[object, ...]) -> None:
-    """In little more of this processor's time than the libraries take that print it, whatever machine it is."""
+    """In little more of this processor's time than the libraries take that print it, whatever
+    machine it is."""
     libraries = (sys.executable, "-c", "import typer, rich.table, rich.panel")
     seconds: dict[tuple[object, ...], list[float]] = {libraries: [], way: []}
     for _ in range(5):
@@ -101,7 +108,11 @@ def test_apply_never_imports_torch(tmp_path: Path) -> None:
 
 
 def test_the_list_of_commands_is_that_of_the_commands() -> None:
-    found = {c.callback.__name__: (c.callback.__doc__ or "") for c in commands_app.registered_commands if c.callback}
+    found = {
+        c.callback.__name__: (c.callback.__doc__ or "")
+        for c in commands_app.registered_commands
+        if c.callback
+    }
     assert set(found) == set(COMMANDS)
     for name, text in COMMANDS.items():
         first = " ".join(found[name].split("\n\n")[0].split())
@@ -115,7 +126,9 @@ def _same_start(short: str, full: str) -> bool:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits_a_terminal_and_shows_examples(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_help_fits_a_terminal_and_shows_examples(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = ok(command, "--help").out.splitlines()
     assert max(map(len, lines)) <= 84  # typer breaks no long list of choices
@@ -124,10 +137,16 @@ def test_help_fits_a_terminal_and_shows_examples(command: str, monkeypatch: pyte
     assert lines[start + 1].startswith(f"    bandfuse {command}")
 
 
-@pytest.mark.parametrize("words", ["bandfuse ap", "bandfuse apply --nodata-", "bandfuse train --constraint non"])
+@pytest.mark.parametrize(
+    "words", ["bandfuse ap", "bandfuse apply --nodata-", "bandfuse train --constraint non"]
+)
 def test_completion(words: str) -> None:
     """What a shell asks for, and what it is told."""
-    place = {"_BANDFUSE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    place = {
+        "_BANDFUSE_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(words.count(" ")),
+    }
     done = run(PROGRAM, env={**os.environ, **place})
     want = {"ap": "apply", "--nodata-": "--nodata-policy", "non": "nonnegative"}[words.split()[-1]]
     assert done.stdout.split() == [want]
@@ -140,7 +159,11 @@ def test_completion_can_be_shown_and_installed(tmp_path: Path) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash")
-    home = {**os.environ, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    home = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+    }
     shown = run(PROGRAM, "--show-completion", "bash", env=home)
     assert "complete -o default -F _bandfuse_completion bandfuse" in shown.stdout
     assert run(PROGRAM, "--install-completion", "bash", env=home).returncode == 0
@@ -162,7 +185,7 @@ def test_version() -> None:
     assert ok("--version").out == f"bandfuse {bandfuse.__version__}\n"
 
 
-# ------------------------------------------------------------------------------------------------------ what is refused
+# --------------------------------------------------------------------------------------------------
 
 
 class Folder:
@@ -208,97 +231,183 @@ def _file_of(f: Folder, text: str) -> str:
 
 
 BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
-    "missing file": (lambda f: f.scene(f.path / "cubes.tif"), ("cubes.tif does not exist", "'cube.tif'")),
-    "missing file on apply": (lambda f: f.apply(f.weights, f.path / "no.tif"), ("no.tif does not exist",)),
+    "missing file": (
+        lambda f: f.scene(f.path / "cubes.tif"),
+        ("cubes.tif does not exist", "'cube.tif'"),
+    ),
+    "missing file on apply": (
+        lambda f: f.apply(f.weights, f.path / "no.tif"),
+        ("no.tif does not exist",),
+    ),
     "missing file on info": (lambda f: ["info", f.path / "no.tif"], ("no.tif does not exist",)),
-    "missing target": (lambda f: ["train", f.cube, "--target", f.path / "t.tif", "-o", f.path / "run"], ("t.tif",)),
+    "missing target": (
+        lambda f: ["train", f.cube, "--target", f.path / "t.tif", "-o", f.path / "run"],
+        ("t.tif",),
+    ),
     "folder for a raster": (lambda f: ["info", f.path], ("cannot be opened as a raster",)),
     "not a raster": (lambda f: f.scene(_no_raster(f)), ("text.tif cannot be opened as a raster",)),
-    "not a raster on info": (lambda f: ["info", _no_raster(f)], ("text.tif cannot be opened as a raster",)),
+    "not a raster on info": (
+        lambda f: ["info", _no_raster(f)],
+        ("text.tif cannot be opened as a raster",),
+    ),
     "truncated": (lambda f: f.scene(_truncated(f)), ("short.tif",)),
     "truncated on apply": (lambda f: f.apply(f.weights, _truncated(f)), ("short.tif",)),
     "all nodata": (lambda f: f.scene(_nodata(f)), ("void", "no valid pixel")),
     "target of another size": (
-        lambda f: [*f.scene(f.cube), "--target", f.raster("big.tif", spectra(1, 21, 25), crs=None, transform=None)],
+        lambda f: [
+            *f.scene(f.cube),
+            "--target",
+            f.raster("big.tif", spectra(1, 21, 25), crs=None, transform=None),
+        ],
         ("big.tif", "21 × 25", "20 × 25", "its CRS and position"),
     ),
     "other band count": (
-        lambda f: f.apply(f.weights, f.raster("five.tif", spectra(5, 9, 9))), ("five.tif", "5 bands", "4 bands")
+        lambda f: f.apply(f.weights, f.raster("five.tif", spectra(5, 9, 9))),
+        ("five.tif", "5 bands", "4 bands"),
     ),
     "NaN weights": (
-        lambda f: f.apply(weights_file(f.path / "nan.safetensors", 4, float("nan")), f.cube), ("nan.safetensors", "NaN")
+        lambda f: f.apply(weights_file(f.path / "nan.safetensors", 4, float("nan")), f.cube),
+        ("nan.safetensors", "NaN"),
     ),
-    "missing weights": (lambda f: f.apply(f.path / "no.safetensors", f.cube), ("no.safetensors does not exist",)),
+    "missing weights": (
+        lambda f: f.apply(f.path / "no.safetensors", f.cube),
+        ("no.safetensors does not exist",),
+    ),
     "text as weights": (
-        lambda f: f.apply(f.text("w.safetensors", "0.1 0.2\n" * 20), f.cube), ("w.safetensors is not a weights file",)
+        lambda f: f.apply(f.text("w.safetensors", "0.1 0.2\n" * 20), f.cube),
+        ("w.safetensors is not a weights file",),
     ),
     "raster as weights": (lambda f: f.apply(f.cube, f.cube), ("cube.tif is not a weights file",)),
     "unknown group": (lambda f: f.train("--fixed", "swir"), ("'swir'",)),
-    "group that cannot be read": (lambda f: f.train("--group", "a=visible"), ("'visible'", "450-520nm")),
+    "group that cannot be read": (
+        lambda f: f.train("--group", "a=visible"),
+        ("'visible'", "450-520nm"),
+    ),
     "group without a name": (lambda f: f.train("--group", "1-3"), ("--group", "NAME=VALUE")),
-    "empty group": (lambda f: f.train("--group", "a=2000-2500nm"), ("2000-2500nm", "400.3 to 1000.3 nm")),
+    "empty group": (
+        lambda f: f.train("--group", "a=2000-2500nm"),
+        ("2000-2500nm", "400.3 to 1000.3 nm"),
+    ),
     "band outside the cube": (lambda f: f.train("--group", "a=3-9"), ("3-9", "1 to 4")),
     "band outside on info": (lambda f: ["info", f.cube, "--groups", "0-2"], ("0-2", "1 to 4")),
     "groups of no number": (lambda f: f.train("--groups", "equal:many"), ("equal:many",)),
     "groups of an unknown rule": (lambda f: f.train("--groups", "equl:3"), ("equl:3",)),
-    "groups file that is missing": (lambda f: f.train("--groups", f"file:{f.path}/g.yaml"), ("g.yaml",)),
-    "output exists": (lambda f: [*f.train()[:-1], f.text("run", "mine")], ("run exists", "--overwrite")),
-    "output of apply exists": (
-        lambda f: f.apply(f.weights, f.cube, out="goal.tif"), ("goal.tif exists", "--overwrite")
+    "groups file that is missing": (
+        lambda f: f.train("--groups", f"file:{f.path}/g.yaml"),
+        ("g.yaml",),
     ),
-    "output in no folder": (lambda f: [*f.train()[:-1], f.path / "no" / "run"], ("no does not exist",)),
-    "output of apply in no folder": (lambda f: f.apply(f.weights, f.cube, out="no/out.tif"), ("no does not exist",)),
+    "output exists": (
+        lambda f: [*f.train()[:-1], f.text("run", "mine")],
+        ("run exists", "--overwrite"),
+    ),
+    "output of apply exists": (
+        lambda f: f.apply(f.weights, f.cube, out="goal.tif"),
+        ("goal.tif exists", "--overwrite"),
+    ),
+    "output in no folder": (
+        lambda f: [*f.train()[:-1], f.path / "no" / "run"],
+        ("no does not exist",),
+    ),
+    "output of apply in no folder": (
+        lambda f: f.apply(f.weights, f.cube, out="no/out.tif"),
+        ("no does not exist",),
+    ),
     "demo in no folder": (lambda f: ["demo", f.path / "no" / "demo"], ("no does not exist",)),
-    "output below a file": (lambda f: [*f.train()[:-1], f.path / "cube.tif" / "run"], ("cube.tif is not a folder",)),
+    "output below a file": (
+        lambda f: [*f.train()[:-1], f.path / "cube.tif" / "run"],
+        ("cube.tif is not a folder",),
+    ),
     "output of apply below a file": (
-        lambda f: f.apply(f.weights, f.cube, out="cube.tif/out.tif"), ("cube.tif is not a folder",)
+        lambda f: f.apply(f.weights, f.cube, out="cube.tif/out.tif"),
+        ("cube.tif is not a folder",),
     ),
     "no output": (lambda f: ["train", f.cube], ("-o",)),
     "no output of apply": (lambda f: ["apply", f.weights, f.cube], ("-o",)),
     "no scene": (lambda f: ["train", "-o", f.path / "run"], ("no scene", "SCENE")),
-    "unknown key": (lambda f: f.train("--config", _file_of(f, "objectiv: regression\n")), ("objectiv", "'objective'")),
-    "not YAML": (lambda f: f.train("--config", _file_of(f, "a: [1, 2\nb: }")), ("settings.yaml is not YAML",)),
-    "YAML with an impossible date": (
-        lambda f: f.train("--config", _file_of(f, "seed: 2024-13-45\n")), ("settings.yaml",)
+    "unknown key": (
+        lambda f: f.train("--config", _file_of(f, "objectiv: regression\n")),
+        ("objectiv", "'objective'"),
     ),
-    "YAML with a list": (lambda f: f.train("--config", _file_of(f, "- 1\n- 2\n")), ("settings.yaml", "list")),
+    "not YAML": (
+        lambda f: f.train("--config", _file_of(f, "a: [1, 2\nb: }")),
+        ("settings.yaml is not YAML",),
+    ),
+    "YAML with an impossible date": (
+        lambda f: f.train("--config", _file_of(f, "seed: 2024-13-45\n")),
+        ("settings.yaml",),
+    ),
+    "YAML with a list": (
+        lambda f: f.train("--config", _file_of(f, "- 1\n- 2\n")),
+        ("settings.yaml", "list"),
+    ),
     "YAML of bytes": (lambda f: f.train("--config", f.cube), ("cube.tif",)),
     "missing config": (lambda f: f.train("--config", f.path / "no.yaml"), ("no.yaml",)),
     "wrong value in a file": (
-        lambda f: f.train("--config", _file_of(f, "constraint: simple\n")), ("constraint", "simplex")
+        lambda f: f.train("--config", _file_of(f, "constraint: simple\n")),
+        ("constraint", "simplex"),
     ),
-    "infinite number in a file": (lambda f: f.train("--config", _file_of(f, "momentum: .inf\n")), ("momentum",)),
+    "infinite number in a file": (
+        lambda f: f.train("--config", _file_of(f, "momentum: .inf\n")),
+        ("momentum",),
+    ),
     "--set without value": (lambda f: f.train("--set", "seed"), ("--set", "'seed'", "key=value")),
     "--set of an unknown key": (lambda f: f.train("--set", "sed=1"), ("'sed'", "'seed'")),
     "--set of a wrong value": (lambda f: f.train("--set", "seed=early"), ("seed", "early")),
     "--set that is not YAML": (lambda f: f.train("--set", "seed=[1"), ("seed=[1",)),
     "--set of an unknown key beside a file": (
-        lambda f: f.train("--config", _file_of(f, "seed: 1\n"), "--set", "sed=1"), ("'sed'", "'seed'")
+        lambda f: f.train("--config", _file_of(f, "seed: 1\n"), "--set", "sed=1"),
+        ("'sed'", "'seed'"),
     ),
     "unknown device": (lambda f: f.train("--device", "abacus"), ("abacus", "cuda")),
     "gain with free": (lambda f: f.train("--gain", "--constraint", "free"), ("--gain", "free")),
     "two scenes with one output": (
-        lambda f: f.apply(f.weights, f.cube, f.raster("other.tif", spectra(4, 9, 9)), out="one.tif"),
+        lambda f: f.apply(
+            f.weights, f.cube, f.raster("other.tif", spectra(4, 9, 9)), out="one.tif"
+        ),
         ("one.tif", "{stem}"),
     ),
     "template without field": (
-        lambda f: f.apply(f.weights, f.cube, f.raster("other.tif", spectra(4, 9, 9)), out="x{{}}.tif"), ("same output",)
+        lambda f: f.apply(
+            f.weights, f.cube, f.raster("other.tif", spectra(4, 9, 9)), out="x{{}}.tif"
+        ),
+        ("same output",),
     ),
-    "template of an unknown field": (lambda f: f.apply(f.weights, f.cube, out="{sten}.tif"), ("{sten}", "stem")),
-    "template of an attribute": (lambda f: f.apply(f.weights, f.cube, out="{stem.x}.tif"), ("{stem.x}",)),
+    "template of an unknown field": (
+        lambda f: f.apply(f.weights, f.cube, out="{sten}.tif"),
+        ("{sten}", "stem"),
+    ),
+    "template of an attribute": (
+        lambda f: f.apply(f.weights, f.cube, out="{stem.x}.tif"),
+        ("{stem.x}",),
+    ),
     "apply without a scene": (lambda f: f.apply(f.weights), ("no scene",)),
     "driver that is unknown": (lambda f: f.apply(f.weights, f.cube, "--driver", "GTif"), ("GTif",)),
-    "option without value": (lambda f: f.apply(f.weights, f.cube, "--co", "COMPRESS"), ("--co", "COMPRESS")),
+    "option without value": (
+        lambda f: f.apply(f.weights, f.cube, "--co", "COMPRESS"),
+        ("--co", "COMPRESS"),
+    ),
     "evaluate without a target": (lambda f: ["evaluate", f.weights, f.cube], ("--target",)),
-    "unknown command": (lambda f: ["trian", f.cube], ("no command 'trian'. Did you mean 'train'?",)),
-    "unknown flag": (lambda f: f.train("--constrain", "free"), ("no flag --constrain. Did you mean '--constraint'?",)),
+    "unknown command": (
+        lambda f: ["trian", f.cube],
+        ("no command 'trian'. Did you mean 'train'?",),
+    ),
+    "unknown flag": (
+        lambda f: f.train("--constrain", "free"),
+        ("no flag --constrain. Did you mean '--constraint'?",),
+    ),
     "wrong number": (lambda f: f.train("--seed", "early"), ("--seed", "integer")),
-    "wrong choice": (lambda f: f.train("--constraint", "fre"), ("--constraint; got 'fre'", "Did you mean 'free'?")),
+    "wrong choice": (
+        lambda f: f.train("--constraint", "fre"),
+        ("--constraint; got 'fre'", "Did you mean 'free'?"),
+    ),
     "no argument": (lambda f: ["apply"], ("WEIGHTS is not given", "apply --help")),
-    "no required flag": (lambda f: ["export", f.weights, "-o", f.path / "x"], ("no --to is given", "vrt")),
+    "no required flag": (
+        lambda f: ["export", f.weights, "-o", f.path / "x"],
+        ("no --to is given", "vrt"),
+    ),
     "no value": (lambda f: f.train("--groups"), ("--groups", "requires an argument")),
     "too many arguments": (lambda f: ["batch", f.cube, "another"], ("unexpected", "another")),
-}  # fmt: skip
+}
 
 
 def said(err: str) -> str:
@@ -349,7 +458,7 @@ def test_the_message_of_a_real_process(tmp_path: Path) -> None:
     assert listing(tmp_path) == before
 
 
-# -------------------------------------------------------------------------------------------- what is said, and to whom
+# -------------------------------------------------------------------------------------------- what
 
 
 @pytest.fixture
@@ -361,7 +470,9 @@ def test_quiet_says_nothing_on_stderr(folder: Folder) -> None:
     noisy = folder.raster("noisy.tif", spectra(4, 20, 25), nm=[1.0, 2.0, 3.0, 4.0], units="parsecs")
     loud = ok("train", noisy, "--target", folder.target, "-o", folder.path / "loud", "--no-report")
     assert "parsecs" in loud.err
-    quiet = ok("train", noisy, "--target", folder.target, "-o", folder.path / "quiet", "--no-report", "-q")
+    quiet = ok(
+        "train", noisy, "--target", folder.target, "-o", folder.path / "quiet", "--no-report", "-q"
+    )
     assert quiet.err == ""
     assert ok("apply", folder.weights, noisy, "-o", folder.path / "out.tif", "-q").err == ""
     assert ok("evaluate", folder.weights, noisy, "--target", folder.target, "-q").err == ""
@@ -388,12 +499,27 @@ def test_stdout_holds_the_result_only(folder: Folder) -> None:
 def test_info_json_is_what_the_design_says(folder: Folder) -> None:
     (scene,) = ok("info", folder.cube, "--json").json["scenes"]
     assert set(scene) == {
-        "path", "driver", "rows", "cols", "dtype", "crs", "transform", "nodata", "scale", "bands", "messages",
-    }  # fmt: skip
+        "path",
+        "driver",
+        "rows",
+        "cols",
+        "dtype",
+        "crs",
+        "transform",
+        "nodata",
+        "scale",
+        "bands",
+        "messages",
+    }
     assert set(scene["bands"][0]) == {"index", "name", "wavelength_nm", "fwhm_nm", "good", "reason"}
     assert [b["index"] for b in scene["bands"]] == [1, 2, 3, 4]
     assert [b["wavelength_nm"] for b in scene["bands"]] == wavelengths(4)
-    assert (scene["rows"], scene["cols"], scene["crs"], scene["nodata"]) == (20, 25, "EPSG:32633", None)
+    assert (scene["rows"], scene["cols"], scene["crs"], scene["nodata"]) == (
+        20,
+        25,
+        "EPSG:32633",
+        None,
+    )
 
 
 def test_a_long_path_stays_on_one_line(folder: Folder) -> None:
@@ -401,7 +527,9 @@ def test_a_long_path_stays_on_one_line(folder: Folder) -> None:
     deep.mkdir(parents=True)
     out = deep / "fused.tif"
     assert f"{out} written" in ok("apply", folder.weights, folder.cube, "-o", out).out
-    assert f"{deep / 'run'} written" in ok("train", folder.cube, "-o", deep / "run", "--no-report").out
+    assert (
+        f"{deep / 'run'} written" in ok("train", folder.cube, "-o", deep / "run", "--no-report").out
+    )
 
 
 def test_names_with_brackets_are_shown_as_they_are(folder: Folder) -> None:
@@ -414,13 +542,18 @@ def test_demo(tmp_path: Path) -> None:
     done = ok("demo", tmp_path / "d", "--json")
     assert done.json["folder"] == str(tmp_path / "d")
     assert all(row["similarity"] > 0.95 for row in done.json["rows"])
-    assert {"cube.tif", "target.tif", "fused.tif", "true_weights.csv", "run", "run/report.html"} <= set(
-        listing(tmp_path / "d")
-    )
+    assert {
+        "cube.tif",
+        "target.tif",
+        "fused.tif",
+        "true_weights.csv",
+        "run",
+        "run/report.html",
+    } <= set(listing(tmp_path / "d"))
     assert cli("demo", tmp_path / "d").code == 2
 
 
-# --------------------------------------------------------------------------------------------------------------- Ctrl-C
+# --------------------------------------------------------------------------------------------------
 
 
 def test_interrupt_is_said_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""``rio bandfuse``: the entry point, called by rasterio's own group; and the same bytes as bandfuse."""
+"""``rio bandfuse``: the entry point, called by rasterio's own group; and the same bytes as
+bandfuse."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 def plugin() -> Any:
     """What the project's entry point is, loaded as rasterio does."""
-    ((name, value),) = tomllib.loads(PROJECT.read_text())["project"]["entry-points"]["rasterio.rio_plugins"].items()
+    ((name, value),) = tomllib.loads(PROJECT.read_text())["project"]["entry-points"][
+        "rasterio.rio_plugins"
+    ].items()
     return EntryPoint(name, value, "rasterio.rio_plugins").load()
 
 
@@ -47,18 +50,44 @@ def test_the_entry_point_is_a_command_of_rios_click() -> None:
 
 
 def test_train_and_apply_in_rios_way(rio: Any, cube: str, tmp_path: Path) -> None:
-    done = rio("bandfuse", "train", cube, tmp_path / "run", "--target", tmp_path / "t.tif", "--set", "no_report=true")
+    done = rio(
+        "bandfuse",
+        "train",
+        cube,
+        tmp_path / "run",
+        "--target",
+        tmp_path / "t.tif",
+        "--set",
+        "no_report=true",
+    )
     assert done.exit_code == 0, done.output
     ok("train", cube, "--target", tmp_path / "t.tif", "--no-report", "-o", tmp_path / "own")
     weights = tmp_path / "run" / "weights.safetensors"
     same_bits(weights.read_bytes(), (tmp_path / "own" / "weights.safetensors").read_bytes())
-    done = rio("bandfuse", "apply", weights, cube, tmp_path / "y.tif", "-t", "int16", "--scale", "0.001", "--co",
-               "COMPRESS=LZW", "-j", "ALL_CPUS", "-f", "GTiff")  # fmt: skip
+    done = rio(
+        "bandfuse",
+        "apply",
+        weights,
+        cube,
+        tmp_path / "y.tif",
+        "-t",
+        "int16",
+        "--scale",
+        "0.001",
+        "--co",
+        "COMPRESS=LZW",
+        "-j",
+        "ALL_CPUS",
+        "-f",
+        "GTiff",
+    )
     assert (done.exit_code, done.output) == (0, "")
     ok("apply", weights, cube, "-o", tmp_path / "z.tif", "--dtype", "int16", "--scale", "0.001")
     assert (read(tmp_path / "y.tif") == read(tmp_path / "z.tif")).all()
     assert profile(tmp_path / "y.tif")["compress"] == "lzw"
-    done = rio("bandfuse", "apply", weights, cube, "-o", tmp_path / "y.tif", "--overwrite", "-j", "2")
+    done = rio(
+        "bandfuse", "apply", weights, cube, "-o", tmp_path / "y.tif", "--overwrite", "-j", "2"
+    )
     assert done.exit_code == 0, done.output
     assert profile(tmp_path / "y.tif")["dtype"] == "float32"
 
@@ -67,7 +96,9 @@ def test_several_inputs_go_into_a_folder(rio: Any, cube: str, tmp_path: Path) ->
     ok("train", cube, "--no-report", "--no-fused", "-o", tmp_path / "run")
     other = write_tiff(tmp_path / "other.tif", spectra(6, 20, 20), nm=wavelengths(6))
     (tmp_path / "out").mkdir()
-    done = rio("bandfuse", "apply", tmp_path / "run/weights.safetensors", cube, other, tmp_path / "out")
+    done = rio(
+        "bandfuse", "apply", tmp_path / "run/weights.safetensors", cube, other, tmp_path / "out"
+    )
     assert done.exit_code == 0, done.output
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["cube.tif", "other.tif"]
 
@@ -93,7 +124,9 @@ def test_a_mistake_is_one_message_and_exit_code_2(
 ) -> None:
     ok("train", cube, "--no-report", "--no-fused", "-o", tmp_path / "run")
     (tmp_path / "y.tif").write_bytes(b"before")
-    done = rio("bandfuse", "apply", tmp_path / "run/weights.safetensors", cube, tmp_path / "y.tif", *more)
+    done = rio(
+        "bandfuse", "apply", tmp_path / "run/weights.safetensors", cube, tmp_path / "y.tif", *more
+    )
     assert done.exit_code == 2
     assert says in done.output
     assert done.output.count("Error") == 1

@@ -31,8 +31,12 @@ from bandfuse.model.weightsfile import dumps, load
 from bandfuse.spectral.bands import Bands
 
 REAL = os.environ.get("BANDFUSE_REAL_DATA", "")
-CUBES = ["aviris_rotated_unsorted/AV_mastercal_testdata.bsq", "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex",
-         "unmixing/jasper_198b.tif", "berlin_pair_9m_30m/EnMAP01_Berlin_Urban_Gradient_2009.bsq"]  # fmt: skip
+CUBES = [
+    "aviris_rotated_unsorted/AV_mastercal_testdata.bsq",
+    "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex",
+    "unmixing/jasper_198b.tif",
+    "berlin_pair_9m_30m/EnMAP01_Berlin_Urban_Gradient_2009.bsq",
+]
 needs_real = pytest.mark.skipif(not REAL, reason="BANDFUSE_REAL_DATA is not set")
 
 
@@ -55,7 +59,17 @@ def cube_with_gaps(path: Path, *, nodata: float | None = -9999, scale: float = 1
 
 
 def trained(folder: Path, *flags: object, groups: str = "1-8") -> Path:
-    ok("train", folder / "x.tif", "--groups", groups, "-o", folder / "run", "--no-fused", "--no-report", *flags)
+    ok(
+        "train",
+        folder / "x.tif",
+        "--groups",
+        groups,
+        "-o",
+        folder / "run",
+        "--no-fused",
+        "--no-report",
+        *flags,
+    )
     return folder / "run/weights.safetensors"
 
 
@@ -73,23 +87,41 @@ def alike(got: np.ndarray, expected: np.ndarray, nodata: float | None = None) ->
     np.testing.assert_allclose(got / size, expected / size, atol=3e-7)
 
 
-# ----------------------------------------------------------------------------------------------------------------- VRT
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", ["derived", "processed"])
 @pytest.mark.parametrize("scale", [1.0, 0.01])
 @pytest.mark.parametrize("nodata", [-9999, None])
-def test_a_vrt_is_what_apply_writes(tmp_path: Path, form: str, scale: float, nodata: float | None) -> None:
+def test_a_vrt_is_what_apply_writes(
+    tmp_path: Path, form: str, scale: float, nodata: float | None
+) -> None:
     """With missing values, scale and offset; by another working folder's path too."""
     cube_with_gaps(tmp_path / "x.tif", nodata=nodata, scale=scale)
     weights = trained(tmp_path)
     (tmp_path / "deep").mkdir()
     path = tmp_path / "deep/f.vrt"
-    done = ok("export", weights, "--to", "vrt", "--scene", tmp_path / "x.tif", "--form", form, "-o", path, "--json")
+    done = ok(
+        "export",
+        weights,
+        "--to",
+        "vrt",
+        "--scene",
+        tmp_path / "x.tif",
+        "--form",
+        form,
+        "-o",
+        path,
+        "--json",
+    )
     assert json.loads(done.out)["difference"] < 1e-6
     with rasterio.open(path) as ds:
         alike(ds.read(), applied(tmp_path, weights), ds.nodata)
-        assert (ds.descriptions[0], ds.crs, ds.dtypes[0]) == ("1-8", rasterio.open(tmp_path / "x.tif").crs, "float32")
+        assert (ds.descriptions[0], ds.crs, ds.dtypes[0]) == (
+            "1-8",
+            rasterio.open(tmp_path / "x.tif").crs,
+            "float32",
+        )
         assert float(ds.tags(1)["wavelength"]) > 400
         assert "CENTRAL_WAVELENGTH_UM" in ds.tags(1, ns="IMAGERY")
     assert "/" + "tmp" not in path.read_text()
@@ -99,7 +131,17 @@ def test_a_vrt_is_what_apply_writes(tmp_path: Path, form: str, scale: float, nod
 def test_debians_gdal_reads_the_derived_form(tmp_path: Path) -> None:
     """A group of one band is no sum, which old versions need."""
     cube_with_gaps(tmp_path / "x.tif")
-    ok("train", tmp_path / "x.tif", "--group", "one=3", "--group", "some=1,2,4-8", "-o", tmp_path / "run", "--no-fused")
+    ok(
+        "train",
+        tmp_path / "x.tif",
+        "--group",
+        "one=3",
+        "--group",
+        "some=1,2,4-8",
+        "-o",
+        tmp_path / "run",
+        "--no-fused",
+    )
     weights = tmp_path / "run/weights.safetensors"
     ok("export", weights, "--to", "vrt", "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt")
     subprocess.run(["gdal_translate", "-q", tmp_path / "f.vrt", tmp_path / "g.tif"], check=True)
@@ -110,11 +152,36 @@ def test_debians_gdal_reads_the_derived_form(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", CUBES)
 def test_real_cubes_as_vrt(name: str, tmp_path: Path) -> None:
     scene = Path(REAL) / name
-    ok("train", scene, "--groups", "equal:5", "--constraint", "simplex", "-o", tmp_path / "run", "--no-report",
-       "--folds", 0, "--steps", 10)  # fmt: skip
+    ok(
+        "train",
+        scene,
+        "--groups",
+        "equal:5",
+        "--constraint",
+        "simplex",
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+        "--folds",
+        0,
+        "--steps",
+        10,
+    )
     weights, path = tmp_path / "run/weights.safetensors", tmp_path / "f.vrt"
     for form in ("derived", "processed"):
-        done = cli("export", weights, "--to", "vrt", "--scene", scene, "--form", form, "-o", path, "--overwrite")
+        done = cli(
+            "export",
+            weights,
+            "--to",
+            "vrt",
+            "--scene",
+            scene,
+            "--form",
+            form,
+            "-o",
+            path,
+            "--overwrite",
+        )
         if form == "processed" and done.code == 2:
             assert "would lose pixels" in done.err
             continue
@@ -135,8 +202,18 @@ def test_a_mask_of_the_file_is_seen_by_the_derived_form_only(tmp_path: Path) -> 
     weights = trained(tmp_path)
     ok("export", weights, "--to", "vrt", "--scene", tmp_path / "x.tif", "-o", tmp_path / "f.vrt")
     alike(read(tmp_path / "f.vrt"), applied(tmp_path, weights))
-    done = cli("export", weights, "--to", "vrt", "--form", "processed", "--scene", tmp_path / "x.tif", "-o",
-               tmp_path / "p.vrt")  # fmt: skip
+    done = cli(
+        "export",
+        weights,
+        "--to",
+        "vrt",
+        "--form",
+        "processed",
+        "--scene",
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "p.vrt",
+    )
     assert done.code == 2
     assert "a mask" in done.err
 
@@ -150,7 +227,9 @@ def any_weights(folder: Path, **more: Any) -> Path:
 
 @pytest.mark.parametrize("form", ["vrt", "pansharpen"])
 @pytest.mark.parametrize("earlier", ["", "mine"])
-def test_a_vrt_that_gdal_cannot_read_is_not_written(form: str, earlier: str, tmp_path: Path) -> None:
+def test_a_vrt_that_gdal_cannot_read_is_not_written(
+    form: str, earlier: str, tmp_path: Path
+) -> None:
     """By a GDAL without virtual rasters. An earlier file stays, and nothing is left beside it."""
     cube_with_gaps(tmp_path / "x.tif")
     weights = any_weights(tmp_path)
@@ -159,10 +238,27 @@ def test_a_vrt_that_gdal_cannot_read_is_not_written(form: str, earlier: str, tmp
     before = listing(tmp_path)
     pan = ("--pan", "x.tif") if form == "pansharpen" else ()
     done = subprocess.run(
-        [sys.executable, "-m", "bandfuse", "export", weights, "--to", form, "--scene", "x.tif", *pan, "-o", "f.vrt",
-         "--overwrite"], cwd=tmp_path, env={**os.environ, "GDAL_SKIP": "VRT"}, capture_output=True, text=True,
+        [
+            sys.executable,
+            "-m",
+            "bandfuse",
+            "export",
+            weights,
+            "--to",
+            form,
+            "--scene",
+            "x.tif",
+            *pan,
+            "-o",
+            "f.vrt",
+            "--overwrite",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "GDAL_SKIP": "VRT"},
+        capture_output=True,
+        text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "GDAL cannot read f.vrt, and it was not written" in done.stderr
     assert listing(tmp_path) == before
@@ -170,23 +266,39 @@ def test_a_vrt_that_gdal_cannot_read_is_not_written(form: str, earlier: str, tmp
 
 @pytest.mark.parametrize("form", ["derived", "processed"])
 @pytest.mark.parametrize("earlier", ["", "mine"])
-def test_a_vrt_that_gdal_reads_otherwise_is_not_written(tmp_path: Path, form: str, earlier: str) -> None:
+def test_a_vrt_that_gdal_reads_otherwise_is_not_written(
+    tmp_path: Path, form: str, earlier: str
+) -> None:
     """Outputs beyond the range of float32, which the bands of a virtual raster have."""
     cube_with_gaps(tmp_path / "x.tif")
     weights = any_weights(tmp_path, gain=np.array([1e38]))
     if earlier:
         (tmp_path / "f.vrt").write_text(earlier)
     before = listing(tmp_path)
-    done = cli("export", weights, "--to", "vrt", "--form", form, "--scene", tmp_path / "x.tif", "-o",
-               tmp_path / "f.vrt", "--overwrite")  # fmt: skip
+    done = cli(
+        "export",
+        weights,
+        "--to",
+        "vrt",
+        "--form",
+        form,
+        "--scene",
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "f.vrt",
+        "--overwrite",
+    )
     assert (done.code, done.err.count("\n")) == (1, 1), done.err
     assert "GDAL does not read f.vrt as bandfuse fuses it, and it was not written" in done.err
     assert listing(tmp_path) == before
 
 
 @pytest.mark.parametrize("form", ["derived", "processed"])
-def test_a_vrt_through_linked_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    """``..`` leads out of the folder that a link points to, whose depth is another; so too on the way to the scene."""
+def test_a_vrt_through_linked_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """``..`` leads out of the folder that a link points to, whose depth is another; so too on the
+    way to the scene."""
     (tmp_path / "in/deep").mkdir(parents=True)
     (tmp_path / "far/off/away").mkdir(parents=True)
     (tmp_path / "here").mkdir()
@@ -196,8 +308,20 @@ def test_a_vrt_through_linked_folders(tmp_path: Path, monkeypatch: pytest.Monkey
     weights = any_weights(tmp_path)
     monkeypatch.chdir(tmp_path / "here")
     Path("link/y.vrt").write_text("earlier")
-    done = ok("export", weights, "--to", "vrt", "--form", form, "--scene", "scenes/../x.tif", "-o", "link/y.vrt",
-              "--overwrite", "--json")  # fmt: skip
+    done = ok(
+        "export",
+        weights,
+        "--to",
+        "vrt",
+        "--form",
+        form,
+        "--scene",
+        "scenes/../x.tif",
+        "-o",
+        "link/y.vrt",
+        "--overwrite",
+        "--json",
+    )
     assert done.json["difference"] < 1e-6
     assert sorted(p.name for p in Path("link").iterdir()) == ["y.vrt"]
     ok("apply", weights, tmp_path / "in/x.tif", "-o", tmp_path / "y.tif")
@@ -224,21 +348,53 @@ def test_pansharpening_as_gdal_does_it_with_these_weights(tmp_path: Path) -> Non
     x = spectra(4, 40, 50)
     write_tiff(tmp_path / "x.tif", x)
     write_tiff(tmp_path / "t.tif", np.tensordot([0.2, 0.3, 0.4, 0.1], x, 1)[None])
-    ok("train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", "--no-offset", "-o", tmp_path / "run", "--no-fused")
+    ok(
+        "train",
+        tmp_path / "x.tif",
+        "--target",
+        tmp_path / "t.tif",
+        "--no-offset",
+        "-o",
+        tmp_path / "run",
+        "--no-fused",
+    )
     weights = tmp_path / "run/weights.safetensors"
-    ok("export", weights, "--to", "pansharpen", "--scene", tmp_path / "x.tif", "--pan", tmp_path / "t.tif", "-o",
-       tmp_path / "p.vrt")  # fmt: skip
+    ok(
+        "export",
+        weights,
+        "--to",
+        "pansharpen",
+        "--scene",
+        tmp_path / "x.tif",
+        "--pan",
+        tmp_path / "t.tif",
+        "-o",
+        tmp_path / "p.vrt",
+    )
     matrix = load(weights).common.matrix[0]
     flags = [a for w in matrix for a in ("-w", repr(float(w)))]
-    subprocess.run(["gdal_pansharpen.py", "-q", *flags, "-r", "cubic", tmp_path / "t.tif", tmp_path / "x.tif",
-                    tmp_path / "g.tif"], check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [
+            "gdal_pansharpen.py",
+            "-q",
+            *flags,
+            "-r",
+            "cubic",
+            tmp_path / "t.tif",
+            tmp_path / "x.tif",
+            tmp_path / "g.tif",
+        ],
+        check=True,
+        capture_output=True,
+    )
     np.testing.assert_allclose(read(tmp_path / "p.vrt"), read(tmp_path / "g.tif"), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("form", "zipped"), [("derived", True), ("processed", False)])
 @pytest.mark.parametrize("make", [published.enmap, published.desis])
 def test_the_image_of_a_product_as_vrt(make: Any, zipped: bool, form: str, tmp_path: Path) -> None:
-    """Gains and offsets of the product's metadata are in the weights; read from elsewhere than it was made."""
+    """Gains and offsets of the product's metadata are in the weights; read from elsewhere than it
+    was made."""
     (tmp_path / "p").mkdir()
     made = make(tmp_path / "p")
     product = published.zipped(made.path) if zipped else made.path
@@ -247,7 +403,9 @@ def test_the_image_of_a_product_as_vrt(make: Any, zipped: bool, form: str, tmp_p
     weights, path = tmp_path / "run/weights.safetensors", tmp_path / "deep/f.vrt"
     place = os.path.relpath(product)
     ok("export", weights, "--to", "vrt", "--form", form, "--scene", place, "-o", path)
-    got = subprocess.run([sys.executable, "-c", READ, path], cwd=tmp_path / "deep", check=True, capture_output=True)
+    got = subprocess.run(
+        [sys.executable, "-c", READ, path], cwd=tmp_path / "deep", check=True, capture_output=True
+    )
     assert np.isfinite(read(tmp_path / "run/fused.tif")).any()
     values = np.frombuffer(got.stdout, np.float32).reshape(read(path).shape)
     with rasterio.open(path) as ds:
@@ -264,26 +422,56 @@ with rasterio.open(sys.argv[1]) as ds:
 @pytest.mark.parametrize("make", [published.emit, published.prisma, published.sentinel2])
 def test_products_of_many_parts_are_no_source_of_a_vrt(make: Any, tmp_path: Path) -> None:
     product = make(tmp_path).path
-    ok("train", product, "--groups", "equal:1", "-o", tmp_path / "run", "--no-report", "--no-fused", "--folds", 0)
-    done = cli("export", tmp_path / "run/weights.safetensors", "--to", "vrt", "--scene", product, "-o",
-               tmp_path / "f.vrt")  # fmt: skip
+    ok(
+        "train",
+        product,
+        "--groups",
+        "equal:1",
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+        "--no-fused",
+        "--folds",
+        0,
+    )
+    done = cli(
+        "export",
+        tmp_path / "run/weights.safetensors",
+        "--to",
+        "vrt",
+        "--scene",
+        product,
+        "-o",
+        tmp_path / "f.vrt",
+    )
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "no single raster" in done.err
     assert "Use bandfuse apply" in done.err
     assert not (tmp_path / "f.vrt").exists()
 
 
-# -------------------------------------------------------------------------------------------------------------- others
+# --------------------------------------------------------------------------------------------------
 
 
 @needs("otbcli_BandMathX")
 def test_otb_computes_the_expression(tmp_path: Path) -> None:
     x = cube_with_gaps(tmp_path / "x.tif", nodata=None, scale=0.01)
     weights = trained(tmp_path, groups="equal:2")
-    ok("export", weights, "--to", "bandmathx", "--scene", tmp_path / "x.tif", "-o", tmp_path / "e.txt")
+    ok(
+        "export",
+        weights,
+        "--to",
+        "bandmathx",
+        "--scene",
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "e.txt",
+    )
     expression = (tmp_path / "e.txt").read_text().strip()
     files = ["-il", tmp_path / "x.tif", "-out", tmp_path / "o.tif", "double"]
-    subprocess.run(["otbcli_BandMathX", *files, "-exp", expression], check=True, capture_output=True)
+    subprocess.run(
+        ["otbcli_BandMathX", *files, "-exp", expression], check=True, capture_output=True
+    )
     fusion = load(weights).common
     dense = np.tensordot(fusion.matrix, x * 0.01 + 0.5, 1) + fusion.offset[:, None, None]
     np.testing.assert_allclose(read(tmp_path / "o.tif"), dense, rtol=2e-7)
@@ -292,7 +480,11 @@ def test_otb_computes_the_expression(tmp_path: Path) -> None:
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_networks_compute_the_fusion(activation: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    fusion = fusion_of(rng.normal(size=(3, 6)) * [1, 1, 0, 1, 1, 1], activation=activation, offset=rng.normal(size=3))
+    fusion = fusion_of(
+        rng.normal(size=(3, 6)) * [1, 1, 0, 1, 1, 1],
+        activation=activation,
+        offset=rng.normal(size=3),
+    )
     (tmp_path / "w.safetensors").write_bytes(dumps(Model(fusion)))
     x = rng.normal(size=(50, 6))
     for form in ("onnx", "pt2"):
@@ -319,7 +511,9 @@ def test_text_and_arrays_hold_every_weight_to_the_bit() -> None:
     rows = list(csv.DictReader(io.StringIO(tables.as_csv(fusion))))
     found = np.zeros((2, 5))
     for row in rows:
-        found[["red", 'a "b", c'].index(row["output"]), int(row["band"])] = float(row["effective_weight"])
+        found[["red", 'a "b", c'].index(row["output"]), int(row["band"])] = float(
+            row["effective_weight"]
+        )
     np.testing.assert_array_equal(found, np.column_stack([fusion.offset, fusion.matrix]))
     content = json.loads(tables.as_json(fusion))
     np.testing.assert_array_equal(content["weights"], fusion.matrix)
@@ -341,15 +535,19 @@ def test_spectral_python_reads_the_library(tmp_path: Path) -> None:
 
 
 def test_responses_are_densities_that_rebuild_the_weights() -> None:
-    """Non-negative weights of a smooth response on unequal bands; the response is what made them."""
+    """Non-negative weights of a smooth response on unequal bands; the response is what made
+    them."""
     nm = np.array([400.0, 410, 425, 440, 450, 465, 480, 500])
     width = np.gradient(nm)
     response = np.exp(-0.5 * ((nm - 445) / 20) ** 2)
     base = labelled(["g"])
     made = type(base)(
-        (response * width / (response * width).sum())[None], np.ones(1), np.zeros(1),
-        Bands.of([f"b{i}" for i in range(8)], wavelength_nm=nm), Bands.of(["g"]),
-    )  # fmt: skip
+        (response * width / (response * width).sum())[None],
+        np.ones(1),
+        np.zeros(1),
+        Bands.of([f"b{i}" for i in range(8)], wavelength_nm=nm),
+        Bands.of(["g"]),
+    )
     grid, found = tables.responses(made)
     assert grid[0] == 400
     assert grid[-1] == 500
@@ -387,7 +585,9 @@ def test_what_cannot_be_exported_is_said(
     assert not Path("out.vrt").exists()
 
 
-@pytest.mark.parametrize(("form", "flag"), [("bandmathx", "--scene"), ("pansharpen", "--pan"), ("vrt", "--scene")])
+@pytest.mark.parametrize(
+    ("form", "flag"), [("bandmathx", "--scene"), ("pansharpen", "--pan"), ("vrt", "--scene")]
+)
 def test_what_belongs_to_an_input_is_never_an_output(tmp_path: Path, form: str, flag: str) -> None:
     """An ENVI cube named by its header is its data file too, also by another way to it."""
     weights = any_weights(tmp_path)
@@ -395,7 +595,17 @@ def test_what_belongs_to_an_input_is_never_an_output(tmp_path: Path, form: str, 
     write_envi(tmp_path / "e.img", spectra(8, 20, 20))
     before = listing(tmp_path)
     for output in ("e.img", "link/e.img"):
-        done = cli("export", weights, "--to", form, flag, tmp_path / "e.hdr", "-o", tmp_path / output, "--overwrite")
+        done = cli(
+            "export",
+            weights,
+            "--to",
+            form,
+            flag,
+            tmp_path / "e.hdr",
+            "-o",
+            tmp_path / output,
+            "--overwrite",
+        )
         assert (done.code, done.err.count("\n")) == (2, 1), done.err
         assert f"{output} is an input" in done.err
     assert listing(tmp_path) == before
@@ -428,8 +638,16 @@ def test_bands_of_any_name_stay_text_in_xml(tmp_path: Path) -> None:
     cube_with_gaps(tmp_path / "x.tif")
     name = "<script>&\"'"
     ok("train", tmp_path / "x.tif", "--group", f"{name}=1-8", "-o", tmp_path / "run", "--no-fused")
-    ok("export", tmp_path / "run/weights.safetensors", "--to", "vrt", "--scene", tmp_path / "x.tif", "-o",
-       tmp_path / "f.vrt")  # fmt: skip
+    ok(
+        "export",
+        tmp_path / "run/weights.safetensors",
+        "--to",
+        "vrt",
+        "--scene",
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "f.vrt",
+    )
     with rasterio.open(tmp_path / "f.vrt") as ds:
         assert ds.descriptions == (name,)
     assert "<script>" not in (tmp_path / "f.vrt").read_text()

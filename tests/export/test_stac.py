@@ -1,4 +1,5 @@
-"""STAC items of fused rasters: pystac reads them, the schemas that it brings hold, and they are true to the file."""
+"""STAC items of fused rasters: pystac reads them, the schemas that it brings hold, and they are
+true to the file."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def valid(path: Path) -> dict[str, Any]:
 
     made = json.loads(path.read_text(encoding="utf-8"))
     cache = get_local_schema_cache()
-    registry: Any = Registry().with_resources([(k, Resource.from_contents(v)) for k, v in cache.items()])
+    registry: Any = Registry().with_resources(
+        [(k, Resource.from_contents(v)) for k, v in cache.items()]
+    )
     schema = cache["https://schemas.stacspec.org/v1.1.0/item-spec/json-schema/item.json"]
     assert [e.message for e in Draft7Validator(schema, registry=registry).iter_errors(made)] == []
     item = pystac.Item.from_dict(made)
@@ -40,10 +43,28 @@ def trained(tmp_path: Path) -> tuple[str, str, Path]:
     x = spectra(6, 40, 50)
     cube = write_tiff(tmp_path / "cube.tif", x, nm=wavelengths(6), fwhm=[10.0] * 6)
     weight = [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0.25, 0.25, 0.5], [1, 0, 0, 0, 0, -1]]
-    target = write_tiff(tmp_path / "t.tif", blend(x, weight).astype("float32"), names=["blue", "red", "index"])
+    target = write_tiff(
+        tmp_path / "t.tif", blend(x, weight).astype("float32"), names=["blue", "red", "index"]
+    )
     run = tmp_path / "run"
-    ok("train", cube, "--target", target, "-o", run, "--stac", "--no-report", "--ridge", 0, "--smooth", 0, "--folds", 0,
-       "--constraint", "free")  # fmt: skip
+    ok(
+        "train",
+        cube,
+        "--target",
+        target,
+        "-o",
+        run,
+        "--stac",
+        "--no-report",
+        "--ridge",
+        0,
+        "--smooth",
+        0,
+        "--folds",
+        0,
+        "--constraint",
+        "free",
+    )
     return cube, str(run / "weights.safetensors"), tmp_path
 
 
@@ -66,16 +87,35 @@ def test_the_item_of_a_run(trained: tuple[str, str, Path]) -> None:
         for i, band in enumerate(bands, 1):
             nm = ds.tags(i).get("wavelength")
             assert band.get("eo:center_wavelength") == (None if nm is None else float(nm) / 1000)
-    assert "fused.tif" not in ok("train", "--config", folder / "run/config.yaml", "-o", folder / "again").err
+    assert (
+        "fused.tif"
+        not in ok("train", "--config", folder / "run/config.yaml", "-o", folder / "again").err
+    )
     assert not (folder / "again" / "fused.stac.json").exists()
 
 
 def test_the_item_of_an_integer_raster(trained: tuple[str, str, Path]) -> None:
     cube, weights, folder = trained
-    ok("apply", weights, cube, "-o", folder / "y.tif", "--dtype", "int16", "--scale", "0.001", "--stac")
+    ok(
+        "apply",
+        weights,
+        cube,
+        "-o",
+        folder / "y.tif",
+        "--dtype",
+        "int16",
+        "--scale",
+        "0.001",
+        "--stac",
+    )
     made = valid(folder / "y.stac.json")
     for band in made["assets"]["fused"]["bands"]:
-        want = {"data_type": "int16", "nodata": -32768.0, "raster:scale": 0.001, "raster:offset": 0.0}
+        want = {
+            "data_type": "int16",
+            "nodata": -32768.0,
+            "raster:scale": 0.001,
+            "raster:offset": 0.0,
+        }
         assert want.items() <= band.items()
     assert made["assets"]["fused"]["type"] == pystac.MediaType.GEOTIFF
     ok("apply", weights, cube, "-o", folder / "y.tif", "--stac", "--overwrite")
@@ -89,16 +129,22 @@ def refit(folder: Path, weights: str, cube: str) -> dict[str, Any]:
 
 def test_without_a_crs_there_is_no_geometry(trained: tuple[str, str, Path]) -> None:
     _, weights, folder = trained
-    made = refit(folder, weights, write_tiff(folder / "p.tif", spectra(6, 20, 20), crs=None, transform=None))
+    made = refit(
+        folder, weights, write_tiff(folder / "p.tif", spectra(6, 20, 20), crs=None, transform=None)
+    )
     assert made["geometry"] is None
     assert "bbox" not in made
     assert made["properties"]["proj:code"] is None
 
 
-def test_a_footprint_is_counterclockwise_whatever_way_the_grid_is_turned(trained: tuple[str, str, Path]) -> None:
+def test_a_footprint_is_counterclockwise_whatever_way_the_grid_is_turned(
+    trained: tuple[str, str, Path],
+) -> None:
     _, weights, folder = trained
     for transform in (ROTATED, Affine(30, 0, 4e5, 0, -30, 5.8e6), Affine(30, 0, 4e5, 0, 30, 5.8e6)):
-        made = refit(folder, weights, write_tiff(folder / "p.tif", spectra(6, 20, 30), transform=transform))
+        made = refit(
+            folder, weights, write_tiff(folder / "p.tif", spectra(6, 20, 30), transform=transform)
+        )
         (ring,) = made["geometry"]["coordinates"]
         x, y = np.array(ring).T
         assert x[:-1] @ y[1:] - x[1:] @ y[:-1] > 0
@@ -108,7 +154,10 @@ def test_a_footprint_is_counterclockwise_whatever_way_the_grid_is_turned(trained
 def test_a_footprint_is_cut_at_the_antimeridian(trained: tuple[str, str, Path]) -> None:
     _, weights, folder = trained
     cube = write_tiff(
-        folder / "p.tif", spectra(6, 20, 40), crs="EPSG:32601", transform=Affine(1e4, 0, 1e5, 0, -1e4, 7e6)
+        folder / "p.tif",
+        spectra(6, 20, 40),
+        crs="EPSG:32601",
+        transform=Affine(1e4, 0, 1e5, 0, -1e4, 7e6),
     )
     made = refit(folder, weights, cube)
     assert made["geometry"]["type"] == "MultiPolygon"
@@ -118,10 +167,16 @@ def test_a_footprint_is_cut_at_the_antimeridian(trained: tuple[str, str, Path]) 
     assert south < north
 
 
-def test_a_crs_without_a_code_is_wkt_and_the_time_is_that_of_the_image(trained: tuple[str, str, Path]) -> None:
+def test_a_crs_without_a_code_is_wkt_and_the_time_is_that_of_the_image(
+    trained: tuple[str, str, Path],
+) -> None:
     _, weights, folder = trained
-    cube = write_tiff(folder / "p.tif", spectra(6, 20, 20), crs="+proj=laea +lat_0=50 +lon_0=10 +ellps=WGS84",
-                      tags={"IMAGERY": {"ACQUISITIONDATETIME": "2023-07-04 10:20:30"}})  # fmt: skip
+    cube = write_tiff(
+        folder / "p.tif",
+        spectra(6, 20, 20),
+        crs="+proj=laea +lat_0=50 +lon_0=10 +ellps=WGS84",
+        tags={"IMAGERY": {"ACQUISITIONDATETIME": "2023-07-04 10:20:30"}},
+    )
     made = refit(folder, weights, cube)
     assert made["properties"]["proj:code"] is None
     assert rasterio.crs.CRS.from_wkt(made["properties"]["proj:wkt2"]) == rasterio.open(cube).crs
@@ -130,18 +185,25 @@ def test_a_crs_without_a_code_is_wkt_and_the_time_is_that_of_the_image(trained: 
 
 def test_the_time_of_an_envi_header(trained: tuple[str, str, Path]) -> None:
     _, weights, folder = trained
-    cube = write_envi(folder / "p.bsq", spectra(6, 20, 20), header="acquisition time = 2021-03-04T11:12:13.5Z")
+    cube = write_envi(
+        folder / "p.bsq", spectra(6, 20, 20), header="acquisition time = 2021-03-04T11:12:13.5Z"
+    )
     assert refit(folder, weights, cube)["properties"]["datetime"] == "2021-03-04T11:12:13Z"
 
 
 NOT_OURS = [
-    "{}", "no item", "[]", '"fused"', "\udcff", "[" * 100000,
+    "{}",
+    "no item",
+    "[]",
+    '"fused"',
+    "\udcff",
+    "[" * 100000,
     '{"type": "Feature", "assets": {"fused": {"href": "./new.img"}}}',
     '{"type": "Feature", "assets": {"fused": {"href": "./sub/new.tif"}}}',
     '{"type": "Feature", "assets": {"data": {"href": "./new.tif"}}}',
     '{"type": "Feature", "assets": {"fused": "./new.tif"}}',
     '{"type": "Collection", "assets": {"fused": {"href": "./new.tif"}}}',
-]  # fmt: skip
+]
 
 
 def test_an_item_of_something_else_is_not_replaced(trained: tuple[str, str, Path]) -> None:
@@ -161,8 +223,12 @@ def test_an_item_of_something_else_is_not_replaced(trained: tuple[str, str, Path
     assert (done.code, item.is_dir(), (folder / "new.tif").exists()) == (2, True, False)
 
 
-@pytest.mark.parametrize(("name", "neighbour"), [("f.tif", ""), ("f.tif", "f.txt"), ("f.zarr", "f.txt")])
-def test_an_item_whose_raster_is_gone_is_replaced(trained: tuple[str, str, Path], name: str, neighbour: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "neighbour"), [("f.tif", ""), ("f.tif", "f.txt"), ("f.zarr", "f.txt")]
+)
+def test_an_item_whose_raster_is_gone_is_replaced(
+    trained: tuple[str, str, Path], name: str, neighbour: str
+) -> None:
     """Also where another file has the raster's stem; but not by a raster of another name."""
     cube, weights, folder = trained
     path, item = folder / name, folder / "f.stac.json"
@@ -181,23 +247,56 @@ def test_the_item_of_a_resampled_raster(trained: tuple[str, str, Path]) -> None:
     """The sensor's bands by name, with their centres and widths; none without a raster."""
     _, _, folder = trained
     cube = write_tiff(folder / "c.tif", spectra(60, 20, 20), nm=wavelengths(60), fwhm=[10.0] * 60)
-    ok("resample", cube, "--sensor", "sentinel-2a", "-o", folder / "s2.tif", "--stac", "--driver", "COG")
+    ok(
+        "resample",
+        cube,
+        "--sensor",
+        "sentinel-2a",
+        "-o",
+        folder / "s2.tif",
+        "--stac",
+        "--driver",
+        "COG",
+    )
     made = valid(folder / "s2.stac.json")["assets"]["fused"]
     with rasterio.open(folder / "s2.tif") as ds:
         assert [b["name"] for b in made["bands"]] == list(ds.descriptions)
         for i, band in enumerate(made["bands"], 1):
-            assert band["eo:center_wavelength"] == pytest.approx(float(ds.tags(i)["wavelength"]) / 1000, rel=1e-12)
-            assert band["eo:full_width_half_max"] == pytest.approx(float(ds.tags(i)["fwhm"]) / 1000, rel=1e-12)
+            assert band["eo:center_wavelength"] == pytest.approx(
+                float(ds.tags(i)["wavelength"]) / 1000, rel=1e-12
+            )
+            assert band["eo:full_width_half_max"] == pytest.approx(
+                float(ds.tags(i)["fwhm"]) / 1000, rel=1e-12
+            )
     assert made["type"] == pystac.MediaType.COG
     assert (folder / "s2.weights.safetensors").is_file()
-    ok("resample", cube, "--sensor", "sentinel-2a", "-o", folder / "s2.tif", "--stac", "--overwrite")
-    done = cli("resample", cube, "--sensor", "sentinel-2a", "--weights-only", "--stac", "-o", folder / "w.safetensors")
+    ok(
+        "resample",
+        cube,
+        "--sensor",
+        "sentinel-2a",
+        "-o",
+        folder / "s2.tif",
+        "--stac",
+        "--overwrite",
+    )
+    done = cli(
+        "resample",
+        cube,
+        "--sensor",
+        "sentinel-2a",
+        "--weights-only",
+        "--stac",
+        "-o",
+        folder / "w.safetensors",
+    )
     assert (done.code, "--stac does not apply with --weights-only" in done.err) == (2, True)
     assert not (folder / "w.safetensors").exists()
 
 
 def test_items_of_a_batch(trained: tuple[str, str, Path]) -> None:
-    """``stac: true`` in jobs that train and apply, to files and to Zarr stores; a second run finds all as it was."""
+    """``stac: true`` in jobs that train and apply, to files and to Zarr stores; a second run finds
+    all as it was."""
     cube, weights, folder = trained
     (folder / "b.yaml").write_text(f"""
 version: 1
@@ -215,7 +314,10 @@ jobs:
     for place in places:
         made = valid((folder / "out" / place).with_suffix(".stac.json"))
         assert made["assets"]["fused"]["href"] == f"./{Path(place).name}"
-    with rasterio.open(folder / "out/fused/cube.tif") as a, rasterio.open(folder / "out/stores/cube.zarr") as b:
+    with (
+        rasterio.open(folder / "out/fused/cube.tif") as a,
+        rasterio.open(folder / "out/stores/cube.zarr") as b,
+    ):
         same_bits(a.read(), b.read())
     assert ok("batch", folder / "b.yaml", "--json").json["kept"] == 3
     (folder / "out/fused/cube.stac.json").unlink()

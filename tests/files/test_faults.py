@@ -1,4 +1,5 @@
-"""Faults: full disks, files that end too early, Ctrl-C and SIGTERM in every phase, two processes with one output."""
+"""Faults: full disks, files that end too early, Ctrl-C and SIGTERM in every phase, two processes
+with one output."""
 
 from __future__ import annotations
 
@@ -34,19 +35,26 @@ def started(
 ) -> subprocess.Popen[str]:
     """Start bandfuse in a folder; ``before`` is called in the new process."""
     return subprocess.Popen(
-        [str(PROGRAM), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder,
-        preexec_fn=before, env=env,
-    )  # fmt: skip
+        [str(PROGRAM), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        preexec_fn=before,
+        env=env,
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------- a full disk
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pixels that no compression makes small, and weights for them."""
     folder = tmp_path_factory.mktemp("noise")
-    write_tiff(folder / "x.tif", np.random.default_rng(0).normal(size=(4, 500, 520)).astype("float32"))
+    write_tiff(
+        folder / "x.tif", np.random.default_rng(0).normal(size=(4, 500, 520)).astype("float32")
+    )
     weights_file(folder / "w.safetensors", 4)
     return folder
 
@@ -59,15 +67,27 @@ def small_files() -> None:
 @POSIX
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    "how", [(), ("--co", "COMPRESS=NONE"), ("--driver", "ENVI"), ("--driver", "COG")], ids=lambda how: " ".join(how)
+    "how",
+    [(), ("--co", "COMPRESS=NONE"), ("--driver", "ENVI"), ("--driver", "COG")],
+    ids=lambda how: " ".join(how),
 )
 def test_a_full_disk_is_said_and_leaves_nothing(
     noise: Path, tmp_path: Path, how: tuple[str, ...], threads: int
 ) -> None:
     process = started(
-        ["apply", noise / "w.safetensors", noise / "x.tif", "-o", "out.tif", "--threads", threads, *how], tmp_path,
+        [
+            "apply",
+            noise / "w.safetensors",
+            noise / "x.tif",
+            "-o",
+            "out.tif",
+            "--threads",
+            threads,
+            *how,
+        ],
+        tmp_path,
         small_files,
-    )  # fmt: skip
+    )
     _, err = process.communicate()
     said = [line for line in err.splitlines() if not line.startswith("_tiff")]
     assert process.returncode == 2, err
@@ -89,11 +109,16 @@ def test_a_full_disk_in_train_keeps_the_earlier_run(noise: Path, tmp_path: Path)
     assert listing(tmp_path) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small file system")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0,
+    reason="only root can mount a small file system",
+)
 def test_a_small_file_system_is_left_empty(noise: Path, tmp_path: Path) -> None:
     place = tmp_path / "small"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)], check=False
+    ).returncode:
         pytest.skip("no file system can be mounted here")
     try:
         done = cli("apply", noise / "w.safetensors", noise / "x.tif", "-o", place / "out.tif")
@@ -105,7 +130,9 @@ def test_a_small_file_system_is_left_empty(noise: Path, tmp_path: Path) -> None:
 
 
 @POSIX
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
 def test_a_folder_that_is_read_only_is_refused_at_once(noise: Path, tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     try:
@@ -125,7 +152,9 @@ def test_a_folder_that_the_system_calls_read_only_is_refused(
     assert "cannot be written to" in done.err
 
 
-def test_a_file_that_ends_after_it_was_opened(noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_ends_after_it_was_opened(
+    noise: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene = Path(write_tiff(tmp_path / "x.tif", read(noise / "x.tif")))
 
     def opened(place: Place, **settings: Any) -> Scene:
@@ -140,7 +169,7 @@ def test_a_file_that_ends_after_it_was_opened(noise: Path, tmp_path: Path, monke
     assert list(listing(tmp_path)) == ["x.tif"]
 
 
-# ---------------------------------------------------------------------------------------------------------- two at once
+# --------------------------------------------------------------------------------------------------
 
 
 def test_what_another_process_wrote_meanwhile_is_left(noise: Path, tmp_path: Path) -> None:
@@ -150,13 +179,19 @@ def test_what_another_process_wrote_meanwhile_is_left(noise: Path, tmp_path: Pat
 
     path = tmp_path / "out.tif"
     for there in (False, True):
-        with pytest.raises(OutputError, match="written by another process"), whole_files(path) as scratch:  # noqa: PT012
+        with (
+            pytest.raises(OutputError, match="written by another process"),
+            whole_files(path) as scratch,
+        ):  # noqa: PT012
             scratch.write_text("mine")
             with whole_files(path) as other:
                 other.write_text("theirs" + " again" * there)
         assert path.read_text().startswith("theirs")
         folder = tmp_path / "run"
-        with pytest.raises(OutputError, match="written by another process"), whole_folder(folder) as scratch:  # noqa: PT012
+        with (
+            pytest.raises(OutputError, match="written by another process"),
+            whole_folder(folder) as scratch,
+        ):  # noqa: PT012
             (scratch / "a").write_text("mine")
             with whole_folder(folder) as other:
                 (other / "a").write_text("theirs")
@@ -176,7 +211,7 @@ def test_of_two_processes_one_wins(noise: Path, tmp_path: Path) -> None:
     assert np.isfinite(read(tmp_path / "out.tif")).all()
 
 
-# ------------------------------------------------------------------------------------------------- Ctrl-C and SIGTERM
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +220,9 @@ def bench() -> Iterator[Bench]:
         yield found
 
 
-ENDS = pytest.mark.parametrize(("how", "expected"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+ENDS = pytest.mark.parametrize(
+    ("how", "expected"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
+)
 
 
 def check_ended(ended: Ended, expected: int, said: str = "nothing was written") -> None:
@@ -197,7 +234,9 @@ def check_ended(ended: Ended, expected: int, said: str = "nothing was written") 
 @POSIX
 @ENDS
 @pytest.mark.parametrize("threads", [1, 2])
-def test_ended_in_apply_it_leaves_nothing(bench: Bench, tmp_path: Path, how: str, expected: int, threads: int) -> None:
+def test_ended_in_apply_it_leaves_nothing(
+    bench: Bench, tmp_path: Path, how: str, expected: int, threads: int
+) -> None:
     """While the third window of several is written."""
     weights = weights_file(tmp_path / "w.safetensors", 6)
     write_tiff(tmp_path / "x.tif", spectra(6, 600, 520))
@@ -211,10 +250,13 @@ def test_ended_in_apply_it_leaves_nothing(bench: Bench, tmp_path: Path, how: str
 @POSIX
 @ENDS
 @pytest.mark.parametrize(
-    "fault", [Fault(2, kind="read"), Fault(1, kind="pixels"), Fault(1, kind="pixels", after=True)],
+    "fault",
+    [Fault(2, kind="read"), Fault(1, kind="pixels"), Fault(1, kind="pixels", after=True)],
     ids=["reading", "writing", "written"],
-)  # fmt: skip
-def test_ended_in_train_it_leaves_nothing(bench: Bench, tmp_path: Path, fault: Fault, how: str, expected: int) -> None:
+)
+def test_ended_in_train_it_leaves_nothing(
+    bench: Bench, tmp_path: Path, fault: Fault, how: str, expected: int
+) -> None:
     write_tiff(tmp_path / "x.tif", spectra(6, 300, 260))
     before = listing(tmp_path)
     arguments = ["train", "x.tif", "-o", "run", "--groups", "equal:3", "--no-report"]
@@ -229,7 +271,9 @@ def test_what_is_to_survive_a_closed_terminal_does(tmp_path: Path) -> None:
     write_tiff(tmp_path / "x.tif", spectra(6))
     arguments = ["apply", weights, "x.tif", "-o", "out.tif"]
     fault = environment(tmp_path, Fault(1, "SIGHUP", kind="pixels"), tmp_path / "site")
-    process = started(arguments, tmp_path, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN), fault)
+    process = started(
+        arguments, tmp_path, lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN), fault
+    )
     _, err = process.communicate()
     assert process.returncode == 0, err
     assert read(tmp_path / "out.tif").shape[1:] == (40, 50)
@@ -251,15 +295,32 @@ def test_ended_between_two_scenes_it_says_which_is_written(
 
 @POSIX
 @ENDS
-def test_ended_in_the_fit_it_leaves_nothing(bench: Bench, tmp_path: Path, how: str, expected: int) -> None:
+def test_ended_in_the_fit_it_leaves_nothing(
+    bench: Bench, tmp_path: Path, how: str, expected: int
+) -> None:
     """As soon as a checkpoint is whole."""
     write_tiff(tmp_path / "x.tif", spectra(6, 40, 40))
     before = listing(tmp_path)
     ended = bench.run(
-        tmp_path, "train", "x.tif", "-o", "run", "--groups", "equal:2", "--optimizer", "adam", "--steps", 10**7,
-        "--checkpoint", "state", "--checkpoint-every", 0, "--starts", 1,
+        tmp_path,
+        "train",
+        "x.tif",
+        "-o",
+        "run",
+        "--groups",
+        "equal:2",
+        "--optimizer",
+        "adam",
+        "--steps",
+        10**7,
+        "--checkpoint",
+        "state",
+        "--checkpoint-every",
+        0,
+        "--starts",
+        1,
         fault=Fault(1, how, kind="rename", after=True),
-    )  # fmt: skip
+    )
     check_ended(ended, expected, "state written, and nothing else")
     (tmp_path / "state").unlink()
     assert listing(tmp_path) == before

@@ -1,4 +1,5 @@
-"""Hostile inputs: names that control what shows them, headers that lie, sizes without end, streams that fail."""
+"""Hostile inputs: names that control what shows them, headers that lie, sizes without end, streams
+that fail."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def target(tmp_path: Path) -> str:
     return write_tiff(tmp_path / "target.tif", spectra(6, 20, 24)[:2])
 
 
-# ------------------------------------------------------------------------------------------------------------- encoding
+# --------------------------------------------------------------------------------------------------
 
 
 def latin_tiff(path: Path) -> str:
@@ -75,7 +76,9 @@ def latin_envi(path: Path) -> str:
     """An ENVI file with names and a unit in Latin-1."""
     nm = ", ".join(f"{v / 1000:.4f}" for v in wavelengths(6))
     names = "band names = {GR\xfcN, b, c, d, e, f}"
-    write_envi(path, spectra(6, 20, 24), header=f"{names}\nwavelength units = UNIT\nwavelength = {{{nm}}}")
+    write_envi(
+        path, spectra(6, 20, 24), header=f"{names}\nwavelength units = UNIT\nwavelength = {{{nm}}}"
+    )
     header = path.with_suffix(".hdr")
     header.write_bytes(header.read_text().replace("UNIT", "\xb5m").encode("latin-1"))
     return str(path)
@@ -112,12 +115,15 @@ def test_a_file_name_that_is_not_utf_8_is_refused(cube: str, tmp_path: Path) -> 
         ["train", "--config", name],
     ):
         assert (
-            "UTF-8" in one_line(*command) or "not YAML" in one_line(*command) or "cannot be read" in one_line(*command)
+            "UTF-8" in one_line(*command)
+            or "not YAML" in one_line(*command)
+            or "cannot be read" in one_line(*command)
         )
 
 
 LACKING = (
-    b'<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+    b'<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" '
+    b'band="1"><SimpleSource>'
     b"<SourceFilename>\xe9\xe8.tif</SourceFilename><SourceBand>1</SourceBand>"
     b"</SimpleSource></VRTRasterBand></VRTDataset>"
 )
@@ -162,14 +168,17 @@ def test_messages_of_gdal_in_latin_1_leave_no_exception_behind(tmp_path: Path) -
     (tmp_path / "a.vrt").write_bytes(LACKING)
     weights_file(tmp_path / "w", 1)
     done = subprocess.run(
-        [PROGRAM, "apply", tmp_path / "w", tmp_path / "a.vrt", "-o", tmp_path / "o.tif", "-v"], capture_output=True
+        [PROGRAM, "apply", tmp_path / "w", tmp_path / "a.vrt", "-o", tmp_path / "o.tif", "-v"],
+        capture_output=True,
     )
     assert b"Exception ignored" not in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.returncode in (0, 2)
 
 
-def test_messages_of_gdal_in_latin_1_within_handlers_are_no_traceback(cube: str, tmp_path: Path) -> None:
+def test_messages_of_gdal_in_latin_1_within_handlers_are_no_traceback(
+    cube: str, tmp_path: Path
+) -> None:
     """GDAL's metadata in a GeoTIFF: XML that is cut in two by a letter of another encoding."""
     data = Path(cube).read_bytes()
     at = data.index(b"Item name=", data.index(b"<GDALMetadata>"))
@@ -182,16 +191,33 @@ def test_messages_of_gdal_in_latin_1_within_handlers_are_no_traceback(cube: str,
         assert done.returncode in (0, 2)
 
 
-def classic_netcdf(path: Path, version: int, dimensions: int = 1, letters: int = 1, values: int = 1) -> str:
+def classic_netcdf(
+    path: Path, version: int, dimensions: int = 1, letters: int = 1, values: int = 1
+) -> str:
     """A header of one dimension, one attribute and no variable, by the netCDF classic format."""
     wide = ">Q" if version == 5 else ">I"
     numbers = [struct.pack(wide, n) for n in (0, dimensions, letters, 4, 1, 1, values, 0)]
     records, dims, name, length, attributes, one, count, none = numbers
     tag, name_of = (lambda n: struct.pack(">I", n)), b"x\0\0\0"
     data = (
-        b"CDF" + bytes([version]) + records + tag(10) + dims + name + name_of + length
-        + tag(12) + attributes + one + name_of + tag(4) + count + bytes(4) + tag(0) + none
-    )  # fmt: skip
+        b"CDF"
+        + bytes([version])
+        + records
+        + tag(10)
+        + dims
+        + name
+        + name_of
+        + length
+        + tag(12)
+        + attributes
+        + one
+        + name_of
+        + tag(4)
+        + count
+        + bytes(4)
+        + tag(0)
+        + none
+    )
     path.write_bytes(data)
     return str(path)
 
@@ -225,7 +251,9 @@ def test_netcdf_that_gdal_writes_passes(kind: str, cube: str, tmp_path: Path) ->
 
 def test_a_gain_that_makes_infinite_weights_is_refused() -> None:
     bands = Bands.of(["a", "b"])
-    with pytest.raises(MismatchError, match="gain times weight of a fusion; got an infinite number"):
+    with pytest.raises(
+        MismatchError, match="gain times weight of a fusion; got an infinite number"
+    ):
         Fusion(np.full((1, 2), 1e200), np.array([1e200]), np.zeros(1), bands, bands.take([0]))
 
 
@@ -239,18 +267,22 @@ def test_scores_whose_squares_overflow_are_named(cube: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "latin-1"])
 def test_letters_that_stdout_lacks_are_replaced(cube: str, encoding: str) -> None:
     done = subprocess.run(
-        [PROGRAM, "info", cube], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}
+        [PROGRAM, "info", cube],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == b""
     assert b"20 rows" in done.stdout
 
 
-# -------------------------------------------------------------------------------------------------------------- streams
+# --------------------------------------------------------------------------------------------------
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder, check=False)
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=folder, check=False
+    )
 
 
 @POSIX
@@ -275,19 +307,25 @@ def test_a_full_stdout_is_said_in_one_line(cube: str, tmp_path: Path) -> None:
     weights_file(tmp_path / "w", 6)
     done = shell(f"{PROGRAM} apply w cube.tif -o o.tif > /dev/full", tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "error: the work is done, but its result cannot be printed; got No space left on device.\n"
+    assert (
+        done.stderr
+        == "error: the work is done, but its result cannot be printed; got No space left on "
+        "device.\n"
+    )
     assert (tmp_path / "o.tif").exists()
     assert shell(f"{PROGRAM} apply w cube.tif -o p.tif 2> /dev/full", tmp_path).returncode == 0
 
 
-# ------------------------------------------------------------------------------------------------ names that are obeyed
+# ------------------------------------------------------------------------------------------------ n
 
 EVIL = "\x1b[31mEVIL\x1b]0;pwn\x07[bold]x[/]"
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_control_characters_of_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
-    path = write_envi(tmp_path / "e.img", spectra(3, 20, 24), header=f"band names = {{{EVIL}, b\x9b2J, c\u202ed}}")
+    path = write_envi(
+        tmp_path / "e.img", spectra(3, 20, 24), header=f"band names = {{{EVIL}, b\x9b2J, c\u202ed}}"
+    )
     for arguments in (
         ["info", path, "-v"],
         ["info", path, "--json"],
@@ -356,10 +394,13 @@ def test_every_table_guards_its_names(tmp_path: Path) -> None:
     assert as_csv([item]).splitlines()[1].startswith("'=j,'@s,failed,False,'-r,,1.0")
     doubted = BatchItem(job="j", state="done", scores={"r2": -0.5})
     head, row = as_csv([doubted]).splitlines()
-    assert row.split(",")[head.split(",").index("doubt")] == "r2 -0.5: worse than the target's own mean"
+    assert (
+        row.split(",")[head.split(",").index("doubt")]
+        == "r2 -0.5: worse than the target's own mean"
+    )
 
 
-# -------------------------------------------------------------------------------------------------------------- headers
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", ["abc", "-1", "1e3", "9" * 30])
@@ -400,7 +441,9 @@ def test_odd_headers_of_weights_are_one_line(change: Any, cube: str, tmp_path: P
 
 def test_a_cell_without_end_is_one_line(cube: str, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("name,centre_nm,fwhm_nm\n" + "x" * 200_000 + ",500,60\n")
-    assert "line 2" in one_line("resample", cube, "--sensor", tmp_path / "s.csv", "-o", tmp_path / "r.tif")
+    assert "line 2" in one_line(
+        "resample", cube, "--sensor", tmp_path / "s.csv", "-o", tmp_path / "r.tif"
+    )
     (tmp_path / "t.csv").write_text("scene\n" + "x" * 200_000 + "\n")
     (tmp_path / "b.yaml").write_text(
         "version: 1\noutput: o\nscenes: [{table: t.csv}]\njobs: [{name: a, kind: train}]\n"
@@ -409,7 +452,9 @@ def test_a_cell_without_end_is_one_line(cube: str, tmp_path: Path) -> None:
 
 
 BATCH = "version: 1\noutput: o\nscenes: [{files: [x]}]\njobs: [{name: a, kind: train}]\n"
-LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+LAUGHS = "a0: &a0 [x]\n" + "".join(
+    f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10)
+)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +472,9 @@ LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)
         ("a: \x1b\n", "special characters"),
     ],
 )
-def test_settings_that_grow_or_are_no_settings_are_one_line(text: str, said: str, tmp_path: Path) -> None:
+def test_settings_that_grow_or_are_no_settings_are_one_line(
+    text: str, said: str, tmp_path: Path
+) -> None:
     (tmp_path / "b.yaml").write_text(BATCH + text)
     assert said in one_line("batch", tmp_path / "b.yaml", "--dry-run")
     (tmp_path / "c.yaml").write_text("scenes: x\n" + text)
@@ -470,7 +517,9 @@ def test_names_that_the_system_refuses_are_one_line(cube: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])
-def test_a_scale_that_makes_no_numbers_is_named_and_no_vrt_is_left(scale: float, tmp_path: Path) -> None:
+def test_a_scale_that_makes_no_numbers_is_named_and_no_vrt_is_left(
+    scale: float, tmp_path: Path
+) -> None:
     path = write_tiff(tmp_path / "a.tif", spectra(3, 20, 24), scales=[1, scale, 1])
     assert "scale of band 2" in one_line("check", path, "--fix", tmp_path / "x.vrt")
     assert set(listing(tmp_path)) == {"a.tif"}
@@ -485,21 +534,35 @@ def test_an_odd_transform_is_a_finding_and_no_more(odd: float, tmp_path: Path) -
     ok("info", path)
 
 
-def test_json_that_is_too_deep_or_has_odd_numbers_is_one_line(cube: str, target: str, tmp_path: Path) -> None:
+def test_json_that_is_too_deep_or_has_odd_numbers_is_one_line(
+    cube: str, target: str, tmp_path: Path
+) -> None:
     for text in (
         "[" * 100_000,
-        '{"type": "FeatureCollection", "features": ' + '[{"type":"GeometryCollection","geometries":' * 2000,
+        '{"type": "FeatureCollection", "features": '
+        + '[{"type":"GeometryCollection","geometries":' * 2000,
         '{"type":"Polygon","crs":{"properties":{"name":"EPSG:1e308"}},"coordinates":[]}',
     ):
         (tmp_path / "m.geojson").write_text(text)
-        one_line("train", cube, "--target", target, "--mask", tmp_path / "m.geojson", "-o", tmp_path / "o")
+        one_line(
+            "train",
+            cube,
+            "--target",
+            target,
+            "--mask",
+            tmp_path / "m.geojson",
+            "-o",
+            tmp_path / "o",
+        )
         (tmp_path / "b.yaml").write_text(
             "version: 1\noutput: o\nscenes: [{items: m.geojson}]\njobs: [{name: a, kind: train}]\n"
         )
         one_line("batch", tmp_path / "b.yaml", "--dry-run")
 
 
-def test_results_of_a_run_that_do_not_go_together_are_one_line(cube: str, target: str, tmp_path: Path) -> None:
+def test_results_of_a_run_that_do_not_go_together_are_one_line(
+    cube: str, target: str, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
     ok("train", cube, "--target", target, "-o", run, "--folds", "2")
     data = json.loads((run / "report.json").read_text())
@@ -517,7 +580,9 @@ def test_counts_below_zero_are_no_counts(count: int) -> None:
         Density(output="y", low=0, high=1, counts=[[1, count]], pixels=2)
 
 
-def test_what_nobody_expected_is_one_line_with_a_way_to_see_more(cube: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_expected_is_one_line_with_a_way_to_see_more(
+    cube: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by\nzero")
 
@@ -532,7 +597,7 @@ def test_what_nobody_expected_is_one_line_with_a_way_to_see_more(cube: str, monk
     assert "memory" in cli("info", cube).err
 
 
-# ---------------------------------------------------------------------------------------------------------------- sizes
+# --------------------------------------------------------------------------------------------------
 
 
 def test_windows_of_the_largest_scenes_cost_nothing() -> None:
@@ -568,14 +633,18 @@ def test_a_raster_of_10_9_by_10_9_pixels_is_looked_at(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a.tif", spectra(1, 20, 24))
     for side in (200_000, 1_000_000_000):
         (tmp_path / "h.vrt").write_text(
-            f'<VRTDataset rasterXSize="{side}" rasterYSize="{side}"><VRTRasterBand dataType="Float64" band="1">'
-            '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename><SourceBand>1</SourceBand>'
+            f'<VRTDataset rasterXSize="{side}" rasterYSize="{side}"><VRTRasterBand '
+            'dataType="Float64" band="1">'
+            "<SimpleSource><SourceFilename "
+            'relativeToVRT="1">a.tif</SourceFilename><SourceBand>1</SourceBand>'
             "</SimpleSource></VRTRasterBand></VRTDataset>"
         )
         assert cli("check", tmp_path / "h.vrt").code in (0, 1)
 
 
-def test_polygons_of_many_edges_are_counted_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_polygons_of_many_edges_are_counted_a_part_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     turn = np.linspace(0, 2 * np.pi, 20_001)
     reach = 50 * (1 + 0.5 * (np.arange(len(turn)) % 2))
     ring = np.stack([80 + reach * np.cos(turn), 80 + reach * np.sin(turn)], axis=1)
@@ -627,7 +696,7 @@ def test_sizes_are_bounded_before_they_are_read(
     assert "too large" in one_line(*command, tmp_path / name)
 
 
-# -------------------------------------------------------------------------------------------------------------- numbers
+# --------------------------------------------------------------------------------------------------
 
 
 def test_fewer_pixels_than_weights_are_said_and_get_no_intervals(tmp_path: Path) -> None:

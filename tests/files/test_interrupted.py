@@ -1,9 +1,9 @@
-"""Every command, ended at every point at which it changes files: the old output is whole or the new one is, what is
-said is true, and the next command leaves nothing behind.
+"""Every command, ended at every point at which it changes files: the old output is whole or the new
+one is, what is said is true, and the next command leaves nothing behind.
 
-``BANDFUSE_ALL_FAULTS=1`` (``make faults``) tries every point with every signal and a full disk; without it every rename
-and removal is killed, and a selection of the other points and ends is tried.
-"""
+``BANDFUSE_ALL_FAULTS=1`` (``make faults``) tries every point with every signal and a full disk;
+without it every rename and removal is killed, and a selection of the other points and ends is
+tried."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ INT = ("--dtype", "int16", "--scale", "0.001")
 class Case:
     """A command that replaces an output.
 
-    ``old``, ``new``: the arguments that make the first output, and the one in its place. ``output``: its name.
-    ``times``: endings of files that tell the time, so that two runs differ.
+    ``old``, ``new``: the arguments that make the first output, and the one in its place.
+    ``output``: its name. ``times``: endings of files that tell the time, so that two runs differ.
     """
 
     old: tuple[str, ...]
@@ -65,7 +65,9 @@ CASES = {
     "COG": apply_case("y.tif", "--driver", "COG"),
     "Zarr": apply_case("y.zarr", "--stac", times=(".json",)),
     "resample": Case(RESAMPLE, (*RESAMPLE, *INT, "--overwrite"), "y.tif"),
-    "train": Case(TRAIN, (*TRAIN, "--groups", "equal:3", "--overwrite"), "run", ("report.json", "config.yaml")),
+    "train": Case(
+        TRAIN, (*TRAIN, "--groups", "equal:3", "--overwrite"), "run", ("report.json", "config.yaml")
+    ),
     "export": Case(EXPORT, ("export", "v.safetensors", *EXPORT[2:], "--overwrite"), "y.vrt"),
     "export-sli": Case(SPECTRA, ("export", "v.safetensors", *SPECTRA[2:], "--overwrite"), "y.sli"),
 }
@@ -107,11 +109,13 @@ def hidden(folder: Path) -> list[str]:
 
 
 def faults(calls: Sequence[str], every: int = 3) -> Iterator[Fault]:
-    """All points and ends, or a selection: every rename and removal and one in ``every`` of the other
-    points killed, and one of the other ends in turn at half as many."""
+    """All points and ends, or a selection: every rename and removal and one in ``every`` of the
+    other points killed, and one of the other ends in turn at half as many."""
     others = [
-        Fault(how=how, after=after) for how in ("SIGINT", "SIGTERM", "SIGHUP") for after in (False, True)
-    ] + [Fault(how="ENOSPC")]  # fmt: skip
+        Fault(how=how, after=after)
+        for how in ("SIGINT", "SIGTERM", "SIGHUP")
+        for after in (False, True)
+    ] + [Fault(how="ENOSPC")]
     for number, call in enumerate(calls, 1):
         if ALL or number % every == 0 or call.startswith(("rename", "remove")):
             yield Fault(number)
@@ -201,7 +205,9 @@ def test_a_batch_ended_at_any_point_goes_on(bench: Bench, inputs: Path, tmp_path
         shutil.rmtree(folder)
 
 
-def test_a_batch_that_was_killed_deletes_no_copy(bench: Bench, inputs: Path, tmp_path: Path) -> None:
+def test_a_batch_that_was_killed_deletes_no_copy(
+    bench: Bench, inputs: Path, tmp_path: Path
+) -> None:
     """At each rename; and it cannot make another, as its input is broken meanwhile."""
     start, old, new, calls = changed_batch(bench, inputs, tmp_path, LEARN)
     folder = tmp_path / "now"
@@ -228,7 +234,9 @@ def told() -> Iterator[None]:
 
 @pytest.mark.timeout(3600 if ALL else 1200)
 @pytest.mark.parametrize("name", CASES)
-def test_ended_at_any_point_one_output_is_whole(bench: Bench, inputs: Path, tmp_path: Path, name: str) -> None:
+def test_ended_at_any_point_one_output_is_whole(
+    bench: Bench, inputs: Path, tmp_path: Path, name: str
+) -> None:
     case = CASES[name]
     stem = Path(case.output).stem
     start, folder = tmp_path / "start", tmp_path / "now"

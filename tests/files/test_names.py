@@ -1,4 +1,5 @@
-"""Names of files: blanks, signs with a meaning for URLs, GDAL or templates, scripts, drive letters."""
+"""Names of files: blanks, signs with a meaning for URLs, GDAL or templates, scripts, drive
+letters."""
 
 from __future__ import annotations
 
@@ -20,14 +21,45 @@ from bandfuse.files.names import for_gdal, from_vrt, href, linked
 from bandfuse.scenes.places import fill_template, pair_of
 
 STEMS = {
-    "drive": r"C:\data\cube", "backslash": r"a\b", "blank": "two words", "blank-first": " first", "blank-last": "last ",
-    "composed": unicodedata.normalize("NFC", "äé"), "decomposed": unicodedata.normalize("NFD", "äé"),
-    "chinese": "立方体", "emoji": "🛰️", "dash": "-cube", "hash": "a#b", "percent": "a%20b", "percent-alone": "50%",
-    "and": "a&amp;b&c", "brackets": "a[1]", "star": "a*", "braces": "a{b}", "template": "{stem}", "apostrophe": "a'b",
-    "quote": 'a"b', "semicolon": "a;b", "colon": "a:b", "question": "a?b=c", "comma": "a,b", "equals": "a=b",
-    "tag": "<b>", "pipe": "a|b", "tilde": "~a", "dollar": "$HOME", "mark": "a!b", "at": "@a", "newline": "a\nb",
-    "http": "http:a", "s3": "s3:a", "file": "file:a", "zip": "zip:a", "subdataset": "NETCDF:a", "dots": "a..b",
-}  # fmt: skip
+    "drive": r"C:\data\cube",
+    "backslash": r"a\b",
+    "blank": "two words",
+    "blank-first": " first",
+    "blank-last": "last ",
+    "composed": unicodedata.normalize("NFC", "äé"),
+    "decomposed": unicodedata.normalize("NFD", "äé"),
+    "chinese": "立方体",
+    "emoji": "🛰️",
+    "dash": "-cube",
+    "hash": "a#b",
+    "percent": "a%20b",
+    "percent-alone": "50%",
+    "and": "a&amp;b&c",
+    "brackets": "a[1]",
+    "star": "a*",
+    "braces": "a{b}",
+    "template": "{stem}",
+    "apostrophe": "a'b",
+    "quote": 'a"b',
+    "semicolon": "a;b",
+    "colon": "a:b",
+    "question": "a?b=c",
+    "comma": "a,b",
+    "equals": "a=b",
+    "tag": "<b>",
+    "pipe": "a|b",
+    "tilde": "~a",
+    "dollar": "$HOME",
+    "mark": "a!b",
+    "at": "@a",
+    "newline": "a\nb",
+    "http": "http:a",
+    "s3": "s3:a",
+    "file": "file:a",
+    "zip": "zip:a",
+    "subdataset": "NETCDF:a",
+    "dots": "a..b",
+}
 STRANGE = re.compile(r'[<>:"/\\|?*\n]| $')
 """What names of files on Windows do not hold."""
 WEIGHTS = [[0.2, 0.3, 0.5]]
@@ -54,8 +86,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=[pytest.param(stem, id=key) for key, stem in STEMS.items()])
-def stem(request: pytest.FixtureRequest, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One of the names, without its ending; the image lies by that name where the command is run."""
+def stem(
+    request: pytest.FixtureRequest, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """One of the names, without its ending; the image lies by that name where the command is
+    run."""
     if sys.platform == "win32" and STRANGE.search(request.param):
         pytest.skip("Windows has no such names")
     monkeypatch.chdir(tmp_path)
@@ -76,7 +111,9 @@ def plain(name: str) -> str:
 
 def right(path: str | Path, made: Path) -> bool:
     """Whether a raster holds what the weights make of the image. Its full path is no URL."""
-    return np.allclose(read(Path(path).absolute()), blend(read(made / "x.tif"), WEIGHTS), rtol=1e-4, atol=1e-5)
+    return np.allclose(
+        read(Path(path).absolute()), blend(read(made / "x.tif"), WEIGHTS), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_train_and_report(stem: str, made: Path) -> None:
@@ -95,7 +132,9 @@ def test_train_and_report(stem: str, made: Path) -> None:
     (fused,) = run.rglob("*.tif")
     assert right(fused, made)
     kept = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["source"]
-    assert [Path(text.partition("=")[2]).absolute() for text in kept] == [Path(f"{stem}.tif").absolute()]
+    assert [Path(text.partition("=")[2]).absolute() for text in kept] == [
+        Path(f"{stem}.tif").absolute()
+    ]
     ok("report", f"--output={stem}.html", *given(f"{stem}.run"))
     page = Path(f"{stem}.html").read_text(encoding="utf-8")
     assert f"{stem}.tif" in html.unescape(page)
@@ -118,11 +157,20 @@ def test_apply_and_the_link_of_its_item(stem: str, made: Path) -> None:
     assert re.fullmatch(r"\./[A-Za-z0-9_.~%-]+", link)
     assert urlsplit(link)[3:] == ("", ""), "neither a query nor a fragment"
     assert item.parent / unquote(link) == out
-    ok("apply", f"--output={plain(str(out))}", "--stac", "--overwrite", "--", made / "run/weights.safetensors",
-       f"{stem}.tif")  # fmt: skip
+    ok(
+        "apply",
+        f"--output={plain(str(out))}",
+        "--stac",
+        "--overwrite",
+        "--",
+        made / "run/weights.safetensors",
+        f"{stem}.tif",
+    )
 
 
-def test_a_vrt_finds_its_source(stem: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vrt_finds_its_source(
+    stem: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ok(
         "export",
         "--to",
@@ -159,15 +207,19 @@ def test_batch_and_the_links_of_its_page(stem: str, made: Path, tmp_path: Path) 
     assert ok("batch", "b.yaml", "--json").json["kept"] == 2
     (item,) = (tmp_path / "out/f").glob("*.stac.json")
     again = {**batch, "output": "again", "scenes": [{"items": str(item), "asset": "fused"}]}
-    again["jobs"] = [{"name": "m", "kind": "train", "settings": {"groups": "equal:1", "no_report": True}}]
+    again["jobs"] = [
+        {"name": "m", "kind": "train", "settings": {"groups": "equal:1", "no_report": True}}
+    ]
     Path("a.yaml").write_text(yaml.safe_dump(again, allow_unicode=True), encoding="utf-8")
     assert ok("batch", "a.yaml", "--json").json["done"] == 1
 
 
-# ------------------------------------------------------------------------------------------------------------- in parts
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [r"C:\x.tif", r"C:\a=b\x.tif", "a=b.tif", r"\\server\share\x.tif", "/a/x.tif"])
+@pytest.mark.parametrize(
+    "path", [r"C:\x.tif", r"C:\a=b\x.tif", "a=b.tif", r"\\server\share\x.tif", "/a/x.tif"]
+)
 def test_a_source_is_split_at_the_first_sign(path: str) -> None:
     assert pair_of(f"vnir={path}", "--source") == ("vnir", path)
 
@@ -197,7 +249,9 @@ def test_links(tmp_path: Path) -> None:
     assert linked("./a%20b.tif", tmp_path) == "./a%20b.tif", "what is there by this name is meant"
 
 
-def test_a_source_on_another_drive_has_its_full_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_on_another_drive_has_its_full_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As ``relpath`` of Windows has it."""
 
     def elsewhere(path: object, start: object) -> str:
@@ -210,7 +264,12 @@ def test_a_source_on_another_drive_has_its_full_path(tmp_path: Path, monkeypatch
     )
 
 
-def test_a_template_after_a_folder_with_braces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_after_a_folder_with_braces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where the parts of a path are divided by another sign."""
     (tmp_path / "{in}").mkdir()
-    assert fill_template(f"{tmp_path}/{{in}}/{{stem}}.tif", "a.tif", "--target") == f"{tmp_path}/{{in}}/a.tif"
+    assert (
+        fill_template(f"{tmp_path}/{{in}}/{{stem}}.tif", "a.tif", "--target")
+        == f"{tmp_path}/{{in}}/a.tif"
+    )

@@ -65,13 +65,18 @@ def test_only_ones_own_dead_scratch_is_removed(tmp_path: Path) -> None:
     parent = os.getppid()
     start = placing._start_of(parent)
     assert start
-    dead = [scratch_of(tmp_path, host, gone, 123), scratch_of(tmp_path, host, parent, start + 10**6)]
+    dead = [
+        scratch_of(tmp_path, host, gone, 123),
+        scratch_of(tmp_path, host, parent, start + 10**6),
+    ]
     trial = tmp_path / f".x.vrt.{host}-{gone}-123-0a1b2c3d.partial.vrt"
     trial.write_text("a trial")
     left = [
-        scratch_of(tmp_path, host, parent, start), scratch_of(tmp_path, host, parent, 0, "y"),
-        scratch_of(tmp_path, f"{host}x", gone, 123), make_scratch(tmp_path / "mine.tif"),
-    ]  # fmt: skip
+        scratch_of(tmp_path, host, parent, start),
+        scratch_of(tmp_path, host, parent, 0, "y"),
+        scratch_of(tmp_path, f"{host}x", gone, 123),
+        make_scratch(tmp_path / "mine.tif"),
+    ]
     (tmp_path / ".old.abcd1234.partial").mkdir()
     with said() as words:
         settle(tmp_path)
@@ -79,7 +84,7 @@ def test_only_ones_own_dead_scratch_is_removed(tmp_path: Path) -> None:
     assert set(os.listdir(tmp_path)) == {p.name for p in left} | {".old.abcd1234.partial"}
     assert sorted(words) == sorted(
         f"{p} removed: a command that ended suddenly had left it" for p in [*dead, trial]
-    )  # fmt: skip
+    )
 
 
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int) -> Path:
@@ -110,20 +115,26 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int) -> Path
 
 
 @pytest.mark.parametrize("moves", range(1, 5))
-def test_the_next_command_finishes_a_replacement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
+def test_the_next_command_finishes_a_replacement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
     dead = stopped(tmp_path, monkeypatch, moves)
     assert (dead / placing.PLAN).exists()
     with said() as words:
         settle(tmp_path)
     assert {name: (tmp_path / name).read_text() for name in os.listdir(tmp_path)} == {
-        "y.dat": "new", "y.hdr": "new"
-    }  # fmt: skip
+        "y.dat": "new",
+        "y.hdr": "new",
+    }
     assert "y.dat: a command ended suddenly while it replaced this output" in words[0]
 
 
 @pytest.mark.parametrize("moves", range(1, 5))
-def test_what_came_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
-    """Someone looks at what is left, and writes a file of that name: nothing is lost of all three."""
+def test_what_came_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """Someone looks at what is left, and writes a file of that name: nothing is lost of all
+    three."""
     dead = stopped(tmp_path, monkeypatch, moves)
     (tmp_path / "y.dat").unlink(missing_ok=True)
     (tmp_path / "y.dat").write_text("theirs")
@@ -137,7 +148,9 @@ def test_what_came_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch: pytest
     assert "nothing is changed" in words[0]
 
 
-def test_a_system_that_refuses_to_move_back_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_refuses_to_move_back_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, rename, calls = tmp_path / "run", os.rename, []
     run.mkdir()
     (run / "old.txt").write_text("old")
@@ -159,7 +172,9 @@ def test_a_system_that_refuses_to_move_back_loses_nothing(tmp_path: Path, monkey
     assert list(listing(tmp_path)) == ["run", "run/new.txt"]
 
 
-def test_a_set_is_not_mixed_while_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_is_not_mixed_while_it_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A reader finds no raster rather than old pixels under a new header."""
     path, rename = tmp_path / "y.dat", os.rename
 
@@ -180,7 +195,8 @@ def test_a_set_is_not_mixed_while_it_is_replaced(tmp_path: Path, monkeypatch: py
 
 
 def swapped_halfway(run: Path, owner: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run folder whose replacement by itself was killed between its two moves; the scratch folder."""
+    """A run folder whose replacement by itself was killed between its two moves; the scratch
+    folder."""
     scratch = make_scratch(run)
     shutil.copytree(run, scratch / run.name)
     rename, done = os.rename, []
@@ -208,9 +224,11 @@ def swapped_halfway(run: Path, owner: str, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 READERS = {
-    "report": "report run -o out/o.html", "compare": "compare run other", "export":
-    "export run/weights.safetensors --to csv -o out/o.csv", "apply": "apply run/weights.safetensors x.tif -o out/o.tif",
-}  # fmt: skip
+    "report": "report run -o out/o.html",
+    "compare": "compare run other",
+    "export": "export run/weights.safetensors --to csv -o out/o.csv",
+    "apply": "apply run/weights.safetensors x.tif -o out/o.tif",
+}
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -238,7 +256,8 @@ def test_a_reader_finishes_a_swap_of_a_dead_process_and_names_that_of_another(
 def test_what_could_not_be_removed_inside_a_new_folder_does_not_come_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The system refuses once to remove the scratch folder of a file of a run: nobody would look for it in there."""
+    """The system refuses once to remove the scratch folder of a file of a run: nobody would look
+    for it in there."""
     remove, refused = os.rmdir, []
 
     def once(path: str, **where: int) -> None:
@@ -251,5 +270,7 @@ def test_what_could_not_be_removed_inside_a_new_folder_does_not_come_with_it(
     with whole_folder(tmp_path / "run") as run:
         with whole_files(run / "fused.tif") as file:
             file.write_text("new")
-        assert [p.name for p in run.iterdir() if p.name.endswith(".partial")] == [Path(refused[0]).name]
+        assert [p.name for p in run.iterdir() if p.name.endswith(".partial")] == [
+            Path(refused[0]).name
+        ]
     assert [*listing(tmp_path / "run")] == ["fused.tif"]

@@ -1,4 +1,5 @@
-"""Bases: small whole inputs of every kind, which cases then damage. They are made anew for each run of the fuzzer."""
+"""Bases: small whole inputs of every kind, which cases then damage. They are made anew for each run
+of the fuzzer."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ GROUPS = "red: 1-2\nnir: 600-700nm\nall: 1-6\n"
 SENSOR = "# made up\nname,centre_nm,fwhm_nm\nred,550,60\nnir,650,80\n"
 
 RESPONSES = "wavelength_nm,red,nir\n" + "".join(
-    f"{nm},{max(0, 60 - abs(nm - 500))},{max(0, 60 - abs(nm - 600))}\n" for nm in range(430, 700, 10)
+    f"{nm},{max(0, 60 - abs(nm - 500))},{max(0, 60 - abs(nm - 600))}\n"
+    for nm in range(430, 700, 10)
 )
 
 TABLE = "wavelength_nm,fwhm_nm,good\n" + "".join(f"{450 + 40 * i},20,1\n" for i in range(BANDS))
@@ -91,11 +93,17 @@ def make(folder: Path) -> None:
     )
     _write(folder / "cube.tif", cube.astype("int16"), "GTiff")
     _write(folder / "cube.img", cube.astype("int16"), "ENVI")
-    _write(folder / "target.tif", np.stack([cube[:3].mean(0), cube[3:].mean(0)]).astype("int16"), "GTiff")
+    _write(
+        folder / "target.tif",
+        np.stack([cube[:3].mean(0), cube[3:].mean(0)]).astype("int16"),
+        "GTiff",
+    )
     gdal_copy(str(folder / "cube.tif"), str(folder / "cube.vrt"), driver="VRT")
     (folder / "cube.vrt").write_text((folder / "cube.vrt").read_text().replace(f"{folder}/", ""))
     with h5py.File(folder / "cube.h5", "w") as file:
-        file.create_dataset("cube", data=cube.astype("f4"), chunks=(2, ROWS, COLS), compression="gzip")
+        file.create_dataset(
+            "cube", data=cube.astype("f4"), chunks=(2, ROWS, COLS), compression="gzip"
+        )
         file.attrs["title"] = "made up"
     gdal_copy(str(folder / "target.tif"), str(folder / "target.nc"), driver="netCDF")
     texts = {
@@ -113,10 +121,24 @@ def make(folder: Path) -> None:
         (folder / name).write_text(text)
     for extra in folder.glob("*.aux.xml"):
         extra.unlink()
-    _run("train", folder / "cube.tif", "--target", folder / "target.tif", "-o", folder / "run", "--folds", "2", "-q")
+    _run(
+        "train",
+        folder / "cube.tif",
+        "--target",
+        folder / "target.tif",
+        "-o",
+        folder / "run",
+        "--folds",
+        "2",
+        "-q",
+    )
     _run("batch", folder / "batch.yaml", "-q")
     (folder / "out").rename(folder / "batch")
-    weights, scene, target = folder / "run/weights.safetensors", folder / "cube.tif", folder / "target.tif"
+    weights, scene, target = (
+        folder / "run/weights.safetensors",
+        folder / "cube.tif",
+        folder / "target.tif",
+    )
     for arguments in (
         ("info", scene, "-v"),
         ("info", scene, "--groups", "equal:2"),
@@ -145,7 +167,8 @@ def make(folder: Path) -> None:
 
 
 def _warm(folder: Path, arguments: Sequence[object]) -> None:
-    """Run a command once, such that all that it imports and builds at its first use is there; and see that it works."""
+    """Run a command once, such that all that it imports and builds at its first use is there; and
+    see that it works."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         _run(*(f"{place}/{a}" if str(a).startswith(("x", "y")) else a for a in arguments))
 
@@ -169,7 +192,9 @@ def _write(path: Path, values: np.ndarray, driver: str) -> None:
             ds.update_tags(i + 1, wavelength=str(450 + 40 * i), wavelength_units="nm", fwhm="20")
     if driver == "ENVI":
         nm = ",\n".join(str(450 + 40 * i) for i in range(len(values)))
-        more = f"wavelength units = Nanometers\nwavelength = {{\n{nm}}}\nbbl = {{1, 1, 1, 1, 1, 0}}\n"
+        more = (
+            f"wavelength units = Nanometers\nwavelength = {{\n{nm}}}\nbbl = {{1, 1, 1, 1, 1, 0}}\n"
+        )
         path.with_suffix(".hdr").write_text(path.with_suffix(".hdr").read_text() + more)
 
 

@@ -1,4 +1,5 @@
-"""Kinds: what is damaged, and which commands then get it. A kind fills a folder and gives the arguments."""
+"""Kinds: what is damaged, and which commands then get it. A kind fills a folder and gives the
+arguments."""
 
 from __future__ import annotations
 
@@ -72,7 +73,11 @@ def tiff(base: Path, folder: Path, rng: Random) -> Arguments:
 def tags(base: Path, folder: Path, rng: Random) -> Arguments:
     """A GeoTIFF with odd tags, names, transforms, scales and nodata."""
     lay(base, folder, "cube.tif")
-    with warnings.catch_warnings(), suppress(Exception), rasterio.open(folder / "cube.tif", "r+") as ds:
+    with (
+        warnings.catch_warnings(),
+        suppress(Exception),
+        rasterio.open(folder / "cube.tif", "r+") as ds,
+    ):
         warnings.simplefilter("ignore")
         for _ in range(rng.choice((1, 2, 4))):
             _odd_tag(ds, rng)
@@ -87,9 +92,17 @@ def _odd_tag(ds: Any, rng: Random) -> None:
         case 0:
             ds.set_band_description(band, text)
         case 1 | 2:
-            ds.update_tags(band, **{rng.choice(("wavelength", "fwhm", "bbl", "wavelength_units")): text})
+            ds.update_tags(
+                band, **{rng.choice(("wavelength", "fwhm", "bbl", "wavelength_units")): text}
+            )
         case 3:
-            ds.update_tags(**{rng.choice(("wavelength", "wavelengths", "bbl", "fwhm", "wavelength_units")): text})
+            ds.update_tags(
+                **{
+                    rng.choice(
+                        ("wavelength", "wavelengths", "bbl", "fwhm", "wavelength_units")
+                    ): text
+                }
+            )
         case 4:
             ds.update_tags(band, ns="IMAGERY", CENTRAL_WAVELENGTH_UM=text)
         case 5:
@@ -101,7 +114,21 @@ def _odd_tag(ds: Any, rng: Random) -> None:
 
 
 def _float(rng: Random) -> float:
-    return rng.choice((0.0, 1.0, -1.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), -float("inf"), 32767.0, 0.1))
+    return rng.choice(
+        (
+            0.0,
+            1.0,
+            -1.0,
+            1e-320,
+            1e308,
+            -1e308,
+            float("nan"),
+            float("inf"),
+            -float("inf"),
+            32767.0,
+            0.1,
+        )
+    )
 
 
 def envi(base: Path, folder: Path, rng: Random) -> Arguments:
@@ -134,16 +161,24 @@ def weights(base: Path, folder: Path, rng: Random) -> Arguments:
             data = some_bytes((base / W).read_bytes(), rng)
         case 1:
             data = packed(
-                some_text(json.dumps(header).encode(), rng), tensors, rng.choice((None, None, 0, 2**40, 2**63))
+                some_text(json.dumps(header).encode(), rng),
+                tensors,
+                rng.choice((None, None, 0, 2**40, 2**63)),
             )
         case 2:
             data = packed(json.dumps(header).encode(), some_bytes(tensors, rng))
         case 3:
-            inner = some_text(header["__metadata__"]["bandfuse"].encode(), rng).decode("utf-8", "replace")
-            data = packed(json.dumps({**header, "__metadata__": {"bandfuse": inner}}).encode(), tensors)
+            inner = some_text(header["__metadata__"]["bandfuse"].encode(), rng).decode(
+                "utf-8", "replace"
+            )
+            data = packed(
+                json.dumps({**header, "__metadata__": {"bandfuse": inner}}).encode(), tensors
+            )
         case _:
             inner = json.dumps(some_tree(json.loads(header["__metadata__"]["bandfuse"]), rng))
-            data = packed(json.dumps({**header, "__metadata__": {"bandfuse": inner}}).encode(), tensors)
+            data = packed(
+                json.dumps({**header, "__metadata__": {"bandfuse": inner}}).encode(), tensors
+            )
     (folder / "w.safetensors").write_bytes(data)
     return _using_weights(base, folder, rng)
 
@@ -244,11 +279,26 @@ def sets(base: Path, folder: Path, rng: Random) -> Arguments:
     given: Arguments = []
     for _ in range(rng.choice((1, 1, 2))):
         value = rng.choice(
-            (*NUMBERS, *TEXTS, "[1, 2]", "[1, 2, 3, 4]", "{a: 1}", "[[[[", "&a [*a]", "auto", "!!float x", "2020-01-01")
+            (
+                *NUMBERS,
+                *TEXTS,
+                "[1, 2]",
+                "[1, 2, 3, 4]",
+                "{a: 1}",
+                "[[[[",
+                "&a [*a]",
+                "auto",
+                "!!float x",
+                "2020-01-01",
+            )
         )
         value = value.replace("\0", "").encode("utf-8", "replace").decode()
         key = rng.choice(SETTINGS)
-        given += ["--set", f"{key}={value}"] if rng.random() < 0.7 else [f"--{key.replace('_', '-')}={value}"]
+        given += (
+            ["--set", f"{key}={value}"]
+            if rng.random() < 0.7
+            else [f"--{key.replace('_', '-')}={value}"]
+        )
     return ["train", "cube.tif", "--target", "target.tif", "-o", "out", *TRAIN, *given]
 
 
@@ -256,7 +306,20 @@ def flags(base: Path, folder: Path, rng: Random) -> Arguments:
     """Odd values for the flags of apply, resample and check."""
     lay(base, folder, "cube.tif", W)
     value = rng.choice((*NUMBERS, *TEXTS)).replace("\0", "").encode("utf-8", "replace").decode()
-    flag = rng.choice(("scale", "offset", "nodata", "dtype", "co", "driver", "memory", "bounds", "window", "sensor"))
+    flag = rng.choice(
+        (
+            "scale",
+            "offset",
+            "nodata",
+            "dtype",
+            "co",
+            "driver",
+            "memory",
+            "bounds",
+            "window",
+            "sensor",
+        )
+    )
     command = rng.choice(
         (
             ["apply", W, "cube.tif", "-o", "out.tif"],
@@ -271,11 +334,25 @@ def geojson(base: Path, folder: Path, rng: Random) -> Arguments:
     """Polygons that are none."""
     lay(base, folder, "cube.tif", "target.tif")
     text = (base / "mask.geojson").read_bytes()
-    changed = some_text(text, rng) if rng.random() < 0.5 else json.dumps(some_tree(json.loads(text), rng)).encode()
+    changed = (
+        some_text(text, rng)
+        if rng.random() < 0.5
+        else json.dumps(some_tree(json.loads(text), rng)).encode()
+    )
     (folder / "m.geojson").write_bytes(changed)
     match rng.randrange(3):
         case 0:
-            return ["train", "cube.tif", "--target", "target.tif", "--mask", "m.geojson", "-o", "out", *TRAIN]
+            return [
+                "train",
+                "cube.tif",
+                "--target",
+                "target.tif",
+                "--mask",
+                "m.geojson",
+                "-o",
+                "out",
+                *TRAIN,
+            ]
         case 1:
             return [
                 "train",
@@ -300,12 +377,18 @@ def geojson(base: Path, folder: Path, rng: Random) -> Arguments:
 def stac(base: Path, folder: Path, rng: Random) -> Arguments:
     """Lists of scenes for a batch, wrong: STAC, GeoJSON, CSV."""
     lay(base, folder, "cube.tif", "target.tif", "mask.geojson")
-    name, rule = rng.choice((("items.json", "items: items.json"), ("scenes.csv", "table: scenes.csv")))
+    name, rule = rng.choice(
+        (("items.json", "items: items.json"), ("scenes.csv", "table: scenes.csv"))
+    )
     text = (base / name).read_bytes()
     tree = name == "items.json" and rng.random() < 0.6
-    changed = json.dumps(some_tree(json.loads(text), rng)).encode() if tree else some_text(text, rng)
+    changed = (
+        json.dumps(some_tree(json.loads(text), rng)).encode() if tree else some_text(text, rng)
+    )
     (folder / name).write_bytes(changed)
-    (folder / "b.yaml").write_text(f"version: 1\noutput: out\nscenes: [{{{rule}}}]\njobs: [{{name: a, kind: train}}]\n")
+    (folder / "b.yaml").write_text(
+        f"version: 1\noutput: out\nscenes: [{{{rule}}}]\njobs: [{{name: a, kind: train}}]\n"
+    )
     return ["batch", "b.yaml", "--dry-run"]
 
 
@@ -336,10 +419,18 @@ def report(base: Path, folder: Path, rng: Random) -> Arguments:
     path = folder / "run" / rng.choice(names)
     text = path.read_bytes()
     path.write_bytes(
-        json.dumps(some_tree(json.loads(text), rng)).encode() if rng.random() < 0.75 else some_text(text, rng)
+        json.dumps(some_tree(json.loads(text), rng)).encode()
+        if rng.random() < 0.75
+        else some_text(text, rng)
     )
     if rng.random() < 0.8:
-        return ["report", "run", "-o", "out.html", *rng.choice(([], [], ["--figures", "outfigures"]))]
+        return [
+            "report",
+            "run",
+            "-o",
+            "out.html",
+            *rng.choice(([], [], ["--figures", "outfigures"])),
+        ]
     shutil.copytree(base / "run", folder / "run2")
     return ["compare", "run", "run2", "-o", "out.html"]
 
@@ -362,7 +453,9 @@ def names(base: Path, folder: Path, rng: Random) -> Arguments:
     with suppress(OSError, UnicodeEncodeError):
         shutil.copyfile(base / "cube.tif", folder / name)
     if rng.random() < 0.2:
-        name = rng.choice(("/dev/zero", "/dev/null", "c" * 5000, "no/such", "run", ".", "target.tif/x"))
+        name = rng.choice(
+            ("/dev/zero", "/dev/null", "c" * 5000, "no/such", "run", ".", "target.tif/x")
+        )
     elif rng.random() < 0.2:
         name = "fifo"
         os.mkfifo(folder / name)

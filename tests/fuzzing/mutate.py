@@ -1,4 +1,5 @@
-"""Mutate: bytes, texts and trees of JSON, made a little wrong. The same random generator makes the same mistakes."""
+"""Mutate: bytes, texts and trees of JSON, made a little wrong. The same random generator makes the
+same mistakes."""
 
 from __future__ import annotations
 
@@ -8,26 +9,119 @@ from random import Random
 from typing import Any
 
 NUMBERS = (
-    "0", "-1", "1", "0.5", "nan", "-nan", "inf", "-inf", "1e400", "1e308", "-1e308", "4.9e-324", "1e-320", "2147483647",
-    "2147483648", "-2147483649", "4294967296", "9223372036854775807", "9223372036854775808", "18446744073709551616",
-    "999999999999999999999999", "65535", "65536", "1e9", "1000000000", "0x10", "1_000", "1,5", "٣", "+5", "--1", "",
-)  # fmt: skip
+    "0",
+    "-1",
+    "1",
+    "0.5",
+    "nan",
+    "-nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "1e308",
+    "-1e308",
+    "4.9e-324",
+    "1e-320",
+    "2147483647",
+    "2147483648",
+    "-2147483649",
+    "4294967296",
+    "9223372036854775807",
+    "9223372036854775808",
+    "18446744073709551616",
+    "999999999999999999999999",
+    "65535",
+    "65536",
+    "1e9",
+    "1000000000",
+    "0x10",
+    "1_000",
+    "1,5",
+    "٣",
+    "+5",
+    "--1",
+    "",
+)
 """Numbers that break what reads them, and texts that are no numbers."""
 
 TEXTS = (
-    "", " ", "\0", "a\0b", "\x1b[31mred\x1b]0;x\x07", "a\nb", "a\rb", "\t", "é", "光", "\u202egnp", "\x85", "=cmd()",
-    "-1+1", "@x", "[bold]x[/]", "[/]", "{x}", "{", "}", "%s",
-    "${HOME}", "../x", "/", "~", "*", "'", '"', "\\", ",", ";", ":",
-    "#", "null", "true", "no", "a" * 300, "b" * 5000, "x=y", "http://x.invalid/y", "/vsimem/x", "/vsizip/x.zip/y",
-    "<a>", "&b;",
+    "",
+    " ",
+    "\0",
+    "a\0b",
+    "\x1b[31mred\x1b]0;x\x07",
+    "a\nb",
+    "a\rb",
+    "\t",
+    "é",
+    "光",
+    "\u202egnp",
+    "\x85",
+    "=cmd()",
+    "-1+1",
+    "@x",
+    "[bold]x[/]",
+    "[/]",
+    "{x}",
+    "{",
+    "}",
+    "%s",
+    "${HOME}",
+    "../x",
+    "/",
+    "~",
+    "*",
+    "'",
+    '"',
+    "\\",
+    ",",
+    ";",
+    ":",
+    "#",
+    "null",
+    "true",
+    "no",
+    "a" * 300,
+    "b" * 5000,
+    "x=y",
+    "http://x.invalid/y",
+    "/vsimem/x",
+    "/vsizip/x.zip/y",
+    "<a>",
+    "&b;",
     "\ud800",
-)  # fmt: skip
+)
 """Texts that mean something to what they are handed on to."""
 
 TREES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1.5, 1e308, float("nan"), float("inf"), 2**31, 2**63, 2**64, 10**400, "", "x", "a\0b",
-    [], {}, [[]], [None], {"a": 1}, [0] * 1000, ["x"] * 1000, [1e308, -1e308], "=1+1", "\x1b[2J", "\ud800",
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    2**31,
+    2**63,
+    2**64,
+    10**400,
+    "",
+    "x",
+    "a\0b",
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": 1},
+    [0] * 1000,
+    ["x"] * 1000,
+    [1e308, -1e308],
+    "=1+1",
+    "\x1b[2J",
+    "\ud800",
+)
 """Values in the place of others."""
 
 _NUMBER = re.compile(rb"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
@@ -40,7 +134,8 @@ def encoded(text: str) -> bytes:
 
 
 def some_bytes(data: bytes, rng: Random) -> bytes:
-    """One to four changes of bytes: flipped, cut out, doubled, moved, cut off, replaced by extremes."""
+    """One to four changes of bytes: flipped, cut out, doubled, moved, cut off, replaced by
+    extremes."""
     found = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         if not found:
@@ -67,7 +162,8 @@ def some_bytes(data: bytes, rng: Random) -> bytes:
 
 
 def some_text(data: bytes, rng: Random) -> bytes:
-    """One to three changes of a text: numbers, words, lines, bytes that are not UTF-8, odd texts."""
+    """One to three changes of a text: numbers, words, lines, bytes that are not UTF-8, odd
+    texts."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         data = rng.choice(CHANGES)(data, rng)
     return data
@@ -109,7 +205,20 @@ def _lines(data: bytes, rng: Random) -> bytes:
 def _inserted(data: bytes, rng: Random) -> bytes:
     at = rng.randrange(len(data) + 1)
     new = rng.choice(
-        (b"\xe9", b"\xff\xfe", b"\0", b"{", b"}", b"[", b"]", b"<", b"&a;", b"*a", b"!!x ", encoded(rng.choice(TEXTS)))
+        (
+            b"\xe9",
+            b"\xff\xfe",
+            b"\0",
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b"<",
+            b"&a;",
+            b"*a",
+            b"!!x ",
+            encoded(rng.choice(TEXTS)),
+        )
     )
     return data[:at] + new + data[at:]
 
@@ -117,7 +226,11 @@ def _inserted(data: bytes, rng: Random) -> bytes:
 def _deep(data: bytes, rng: Random) -> bytes:
     places = list(_NUMBER.finditer(data))
     deep = rng.choice((50, 2000))
-    return _put(data, rng.choice(places), b"[" * deep + b"]" * rng.choice((0, deep))) if places else data
+    return (
+        _put(data, rng.choice(places), b"[" * deep + b"]" * rng.choice((0, deep)))
+        if places
+        else data
+    )
 
 
 CHANGES = (_number, _number, _number, _word, _word, _lines, _inserted, some_bytes, _deep)
@@ -125,7 +238,8 @@ CHANGES = (_number, _number, _number, _word, _word, _lines, _inserted, some_byte
 
 
 def some_tree(tree: Any, rng: Random) -> Any:
-    """One to three changes of a tree of dicts and lists: values replaced, left out, doubled, nested."""
+    """One to three changes of a tree of dicts and lists: values replaced, left out, doubled,
+    nested."""
     made = copy.deepcopy(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         holders = [node for node in _nodes(made) if node]

@@ -1,7 +1,8 @@
-"""Server: runs one case after the other, each in a fork of a process that has bandfuse imported already.
+"""Server: runs one case after the other, each in a fork of a process that has bandfuse imported
+already.
 
-A case has a folder of its own, 20 seconds of CPU and a bound on its memory. What it must not do is told in words.
-"""
+A case has a folder of its own, 20 seconds of CPU and a bound on its memory. What it must not do is
+told in words."""
 
 from __future__ import annotations
 
@@ -28,11 +29,14 @@ ADDRESSES = 3 * 2**30
 """Bytes of addresses beyond those of the server, for the machine's sake."""
 
 LIBRARY = "a crash inside libhdf5 or GDAL's driver of it"
-"""Of a damaged HDF5 file: GDAL follows texts in the file's heap that libhdf5 could not read. No exit code of a program
-can stand for that; it is counted apart, and only where the innermost frame of Python is rasterio's."""
+"""Of a damaged HDF5 file: GDAL follows texts in the file's heap that libhdf5 could not read. No
+exit code of a program can stand for that; it is counted apart, and only where the innermost frame
+of Python is rasterio's."""
 
 _CRASHED = re.compile(
-    r'^Fatal Python error: Segmentation fault\n(?:\n|.*most recent call first.*\n)*  File ".*[/\\]rasterio[/\\]', re.M
+    r"^Fatal Python error: Segmentation fault\n(?:\n|.*most recent call first.*\n)*  File "
+    r'".*[/\\]rasterio[/\\]',
+    re.M,
 )
 
 _UNEXPECTED = re.compile(r"^error: unexpected error", re.M)
@@ -40,7 +44,8 @@ _UNEXPECTED = re.compile(r"^error: unexpected error", re.M)
 
 @dataclass(frozen=True)
 class Case:
-    """What is run: arguments of bandfuse, in a folder that is filled. Outputs begin with ``out``."""
+    """What is run: arguments of bandfuse, in a folder that is filled. Outputs begin with
+    ``out``."""
 
     kind: str
     arguments: Sequence[str]
@@ -74,7 +79,11 @@ def ran(case: Case) -> Ended:
     out, err = ((logs / name).read_bytes().decode("utf-8", "replace") for name in ("out", "err"))
     shutil.rmtree(logs)
     memory = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    faults = (*_faults(case, code, out, err), *_left(case, code, before), *_spent(used, wall, memory))
+    faults = (
+        *_faults(case, code, out, err),
+        *_left(case, code, before),
+        *_spent(used, wall, memory),
+    )
     return Ended(code, out, err, used.ru_utime + used.ru_stime, memory, faults)
 
 
@@ -164,7 +173,11 @@ def _in_library(case: Case, err: str) -> bool:
 def _left(case: Case, code: int, before: dict[str, tuple[int, int]]) -> list[str]:
     """What is left behind, and what was changed that is no output."""
     after = listing(case.folder)
-    found = [f"changed {name}" for name in before if after.get(name) != before[name] and not name.startswith("out")]
+    found = [
+        f"changed {name}"
+        for name in before
+        if after.get(name) != before[name] and not name.startswith("out")
+    ]
     new = [name for name in after if name not in before]
     scratch = [name for name in new if ".partial" in name]
     odd = [name for name in new if not name.startswith("out")]
@@ -191,5 +204,7 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
             path = os.path.join(place, name)
             state = os.lstat(path)
             is_folder = name in folders
-            found[os.path.relpath(path, folder)] = (0, 0) if is_folder else (state.st_size, state.st_mtime_ns)
+            found[os.path.relpath(path, folder)] = (
+                (0, 0) if is_folder else (state.st_size, state.st_mtime_ns)
+            )
     return found

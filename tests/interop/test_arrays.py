@@ -1,4 +1,5 @@
-"""Fusing arrays of other libraries: the same numbers as numpy, on every path of the nodata policy."""
+"""Fusing arrays of other libraries: the same numbers as numpy, on every path of the nodata
+policy."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from bandfuse.model.fusion import ACTIVATIONS, Fusion, NodataPolicy
 from bandfuse.spectral.bands import Bands
 
 B, K, H, W = 5, 3, 7, 11
-WEIGHT = np.array([[0.5, 0.0, 0.5, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4, 0.0], [1.0, -1.0, 0.0, 0.5, 0.0]])
+WEIGHT = np.array(
+    [[0.5, 0.0, 0.5, 0.0, 0.0], [0.1, 0.2, 0.3, 0.4, 0.0], [1.0, -1.0, 0.0, 0.5, 0.0]]
+)
 POLICIES = [NodataPolicy(), NodataPolicy("renormalise"), NodataPolicy("renormalise", 0.9)]
 
 
@@ -35,7 +38,11 @@ def cube(*, holes: bool = True, seed: int = 0) -> np.ndarray:
 
 def made(activation: str = "identity", nodata: NodataPolicy | None = None) -> Fusion:
     return fusion_of(
-        WEIGHT, np.array([1.0, 2.0, 0.5]), np.array([0.1, -0.3, 0.0]), activation=activation, nodata=nodata
+        WEIGHT,
+        np.array([1.0, 2.0, 0.5]),
+        np.array([0.1, -0.3, 0.0]),
+        activation=activation,
+        nodata=nodata,
     )
 
 
@@ -101,12 +108,19 @@ def test_dask_is_lazy_and_numpy() -> None:
 
 def labelled(x: np.ndarray) -> xr.DataArray:
     return xr.DataArray(
-        np.stack([x, x + 1], axis=1), dims=("band", "time", "y", "x"),
-        coords={"band": np.arange(1, B + 1), "time": np.array(["2024-01-01", "2024-02-01"], dtype="M8[ns]"),
-                "y": np.arange(H) * -30.0, "x": np.arange(W) * 30.0, "lat": (("y", "x"), np.ones((H, W))),
-                "spatial_ref": 0, "gain": ("band", np.arange(B))},
+        np.stack([x, x + 1], axis=1),
+        dims=("band", "time", "y", "x"),
+        coords={
+            "band": np.arange(1, B + 1),
+            "time": np.array(["2024-01-01", "2024-02-01"], dtype="M8[ns]"),
+            "y": np.arange(H) * -30.0,
+            "x": np.arange(W) * 30.0,
+            "lat": (("y", "x"), np.ones((H, W))),
+            "spatial_ref": 0,
+            "gain": ("band", np.arange(B)),
+        },
         attrs={"scale_factor": 0.1},
-    )  # fmt: skip
+    )
 
 
 def with_wavelengths() -> Fusion:
@@ -123,7 +137,9 @@ def test_xarray_keeps_its_coordinates(lazily: bool) -> None:
     assert (got.chunks is not None) == lazily
     assert got.dims == array.dims
     for name in ("time", "y", "x", "lat", "spatial_ref"):
-        xr.testing.assert_identical(got[name].reset_coords(drop=True), array[name].reset_coords(drop=True))
+        xr.testing.assert_identical(
+            got[name].reset_coords(drop=True), array[name].reset_coords(drop=True)
+        )
     assert got["band"].values.tolist() == list(f.outputs.name)
     np.testing.assert_array_equal(got["wavelength_nm"], f.outputs.wavelength_nm)
     np.testing.assert_array_equal(got["fwhm_nm"], f.outputs.fwhm_nm)
@@ -142,7 +158,13 @@ def test_a_dimension_of_another_name() -> None:
 
 @pytest.mark.parametrize(
     "array",
-    [np.ones((3, 4)), np.ones(B), torch.ones(4, H, W), xr.DataArray(np.ones((B, 2)), dims=("x", "y")), da.ones((4, 4))],
+    [
+        np.ones((3, 4)),
+        np.ones(B),
+        torch.ones(4, H, W),
+        xr.DataArray(np.ones((B, 2)), dims=("x", "y")),
+        da.ones((4, 4)),
+    ],
     ids=lambda a: type(a).__name__,
 )
 def test_another_number_of_bands_is_refused(array: object) -> None:
@@ -152,7 +174,9 @@ def test_another_number_of_bands_is_refused(array: object) -> None:
 
 def test_an_output_with_a_reason_is_missing_everywhere() -> None:
     f = made()
-    lost = Fusion(f.weight, f.gain, f.offset, f.inputs, f.outputs.dropping({1: "covered too little"}))
+    lost = Fusion(
+        f.weight, f.gain, f.offset, f.inputs, f.outputs.dropping({1: "covered too little"})
+    )
     got = bandfuse.fuse(lost, torch.tensor(cube(holes=False)))
     assert torch.isnan(got[1]).all()
     assert torch.isfinite(got[[0, 2]]).all()
@@ -165,18 +189,22 @@ def test_numpy_alone_imports_nothing_else() -> None:
         "bandfuse.fuse(f, np.ones((2, 3, 3)))\n"
         "print(*({'torch', 'xarray', 'dask', 'rasterio', 'sklearn'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.split() == []
 
 
-# ------------------------------------------------------------------------------------------------------- open a file
+# --------------------------------------------------------------------------------------------------
 
 
 def two_files(folder: Path) -> tuple[str, str, np.ndarray]:
     x = spectra(6, 70, 300, dtype="int16")
     x[2, 5, 5] = -1
     tiles = {"tiled": True, "blockxsize": 64, "blockysize": 16}
-    a = write_tiff(folder / "a.tif", x[:4], nodata=-1, nm=wavelengths(6)[:4], scales=[0.0001] * 4, **tiles)
+    a = write_tiff(
+        folder / "a.tif", x[:4], nodata=-1, nm=wavelengths(6)[:4], scales=[0.0001] * 4, **tiles
+    )
     b = write_tiff(folder / "b.tif", x[4:], nodata=-1, nm=wavelengths(6)[4:], scales=[0.0001] * 2)
     return a, b, np.where(x == -1, np.nan, x * 0.0001)
 
@@ -208,10 +236,14 @@ def test_an_opened_scene_is_a_lazy_array_that_fuses(tmp_path: Path) -> None:
     close_to_conditioning(fused.values, bandfuse.fuse(f, want))
 
 
-def test_a_library_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, _, _ = two_files(tmp_path)
     monkeypatch.setitem(sys.modules, "dask.array", None)
-    with pytest.raises(bandfuse.UsageError, match=r"dask.array is not installed.*bandfuse\[xarray\]"):
+    with pytest.raises(
+        bandfuse.UsageError, match=r"dask.array is not installed.*bandfuse\[xarray\]"
+    ):
         bandfuse.open(a).to_xarray()
 
 

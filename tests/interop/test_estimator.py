@@ -1,4 +1,5 @@
-"""BandFuser: scikit-learn's own battery; known answers; and the same weights as ``bandfuse train``."""
+"""BandFuser: scikit-learn's own battery; known answers; and the same weights as ``bandfuse
+train``."""
 
 from __future__ import annotations
 
@@ -51,7 +52,12 @@ def test_separability_finds_fishers_discriminant() -> None:
 
     rng = np.random.default_rng(0)
     labels = np.repeat(["soil", "tree"], 200)
-    x = rng.normal(size=(400, 4)) @ rng.normal(size=(4, 4)) + (labels == "tree")[:, None] * [1.0, 0.0, 2.0, -1.0]
+    x = rng.normal(size=(400, 4)) @ rng.normal(size=(4, 4)) + (labels == "tree")[:, None] * [
+        1.0,
+        0.0,
+        2.0,
+        -1.0,
+    ]
     made = BandFuser(objective="separability", ridge=0.0).fit(x, labels)
     assert made.classes_.tolist() == ["soil", "tree"]
     want = LinearDiscriminantAnalysis(solver="eigen").fit(x, labels).scalings_[:, 0]
@@ -63,7 +69,9 @@ def test_a_reconstruction_with_free_weights_is_as_good_as_pca_and_goes_back() ->
     from sklearn.decomposition import PCA
 
     x = samples()
-    made = BandFuser("equal:1", objective="reconstruction", constraint="free").fit(x, np.zeros(len(x)))
+    made = BandFuser("equal:1", objective="reconstruction", constraint="free").fit(
+        x, np.zeros(len(x))
+    )
     back = made.inverse_transform(made.transform(x))
     pca = PCA(1).fit(x)
     want = ((pca.inverse_transform(pca.transform(x)) - x) ** 2).mean()
@@ -82,9 +90,11 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("given", SETTINGS, ids=lambda g: " ".join(map(str, g)) or "default")
-def test_the_weights_are_those_of_the_command_line(given: dict[str, object], tmp_path: object) -> None:
-    """An image of one row: the same samples in the same order, with the same folds; summed in other pieces. What is
-    descended to ends within 1e-9 of it, whatever the kernel."""
+def test_the_weights_are_those_of_the_command_line(
+    given: dict[str, object], tmp_path: object
+) -> None:
+    """An image of one row: the same samples in the same order, with the same folds; summed in other
+    pieces. What is descended to ends within 1e-9 of it, whatever the kernel."""
     x, nm = samples(600), wavelengths(6)
     y = x @ [[0.5, 0.0], [0.1, 0.1], [0.1, 0.1], [0.0, 0.2], [0.1, 0.3], [0.2, 0.3]]
     y += np.random.default_rng(1).normal(0, 0.01, y.shape)
@@ -92,8 +102,16 @@ def test_the_weights_are_those_of_the_command_line(given: dict[str, object], tmp
     target = write_tiff(tmp_path / "y.tif", y.T[:, None].copy())  # type: ignore[operator]
     flags = [f"--{k}" if v is True else f"--{k}={v}" for k, v in given.items()]
     rebuilt = "objective" in given
-    ok("train", cube, *([] if rebuilt else ["--target", target]), *flags, "--no-fused", "--no-report", "-o",
-       tmp_path / "run")  # type: ignore[operator]  # fmt: skip
+    ok(
+        "train",
+        cube,
+        *([] if rebuilt else ["--target", target]),
+        *flags,
+        "--no-fused",
+        "--no-report",
+        "-o",
+        tmp_path / "run",
+    )  # type: ignore[operator]
     want = bandfuse.load(tmp_path / "run" / "weights.safetensors").common  # type: ignore[operator]
     made = BandFuser(**given, wavelength_nm=nm).fit(x, None if rebuilt else y)  # type: ignore[arg-type]
     np.testing.assert_allclose(made.coef_, want.matrix, rtol=1e-9, atol=1e-12)
@@ -111,7 +129,9 @@ def test_what_is_missing_does_not_count_and_stays_missing() -> None:
         made.coef_, BandFuser(constraint="free", ridge=0, smooth=0).fit(x[whole], y[whole]).coef_
     )
     unknown = np.where(np.arange(len(x)) == 3, np.nan, y)
-    np.testing.assert_allclose(BandFuser(constraint="free", ridge=0, smooth=0).fit(x, unknown).coef_, made.coef_)
+    np.testing.assert_allclose(
+        BandFuser(constraint="free", ridge=0, smooth=0).fit(x, unknown).coef_, made.coef_
+    )
     assert np.isnan(made.transform(holes)[3]).all()
     assert np.isfinite(made.transform(holes)[whole]).all()
 

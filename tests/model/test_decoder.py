@@ -1,4 +1,5 @@
-"""The decoder: the cube back from its outputs, in the maths, in the weights file, and from a fused raster."""
+"""The decoder: the cube back from its outputs, in the maths, in the weights file, and from a fused
+raster."""
 
 from __future__ import annotations
 
@@ -52,11 +53,20 @@ def train(folder: Path, *arguments: object, name: str = "run") -> tuple[Path, di
 
 def inverse(run: Path, *more: object) -> np.ndarray:
     cube = run.parent / "cube_back.tif"
-    ok("apply", run / "weights.safetensors", run / "fused.tif", "--inverse", "-o", cube, "--overwrite", *more)
+    ok(
+        "apply",
+        run / "weights.safetensors",
+        run / "fused.tif",
+        "--inverse",
+        "-o",
+        cube,
+        "--overwrite",
+        *more,
+    )
     return read(cube)
 
 
-# ------------------------------------------------------------------------------------------------------------ the maths
+# --------------------------------------------------------------------------------------------------
 
 
 @given(k=st.integers(1, 6), seed=st.integers(0, 10_000))
@@ -84,7 +94,9 @@ def test_principal_components() -> None:
 def test_as_many_outputs_as_bands_give_the_cube_back() -> None:
     rng = np.random.default_rng(1)
     x, fusion = pixels(), linear(rng.uniform(size=(B, B)), rng.normal(size=B))
-    close_to_conditioning(least_squares(fusion, Moments.of(x), range(B))(fusion(x)), x, condition_of(fusion(x)))
+    close_to_conditioning(
+        least_squares(fusion, Moments.of(x), range(B))(fusion(x)), x, condition_of(fusion(x))
+    )
 
 
 def test_outputs_that_repeat_or_say_nothing() -> None:
@@ -121,7 +133,7 @@ def test_a_missing_output_gives_a_missing_pixel() -> None:
     assert np.isfinite(np.delete(out, 4, axis=0)).all()
 
 
-# ----------------------------------------------------------------------------------------------------- the weights file
+# --------------------------------------------------------------------------------------------------
 
 
 def model() -> Model:
@@ -141,7 +153,11 @@ def test_round_trip(tmp_path: Path) -> None:
     assert made.decoder is not None
     same_bits(back.matrix, made.decoder.matrix)
     same_bits(back.offset, made.decoder.offset)
-    assert (back.inputs, back.outputs, back.nodata) == (made.decoder.inputs, made.decoder.outputs, made.decoder.nodata)
+    assert (back.inputs, back.outputs, back.nodata) == (
+        made.decoder.inputs,
+        made.decoder.outputs,
+        made.decoder.nodata,
+    )
     stored = load_file(path)
     assert stored["decoder"].shape == (B, 2)
     assert np.isnan(stored["decoder_offset"]).tolist() == [i in (3, 6, 7) for i in range(B)]
@@ -185,19 +201,25 @@ def test_shapes_are_checked() -> None:
         as_read(made, bands(3), "fused.tif")
 
 
-# ------------------------------------------------------------------------------------------------- from files to files
+# -------------------------------------------------------------------------------------------------
 
 
 def test_round_trip_of_a_cube(tmp_path: Path) -> None:
     """Train, fuse, rebuild: the error is the one in the report."""
     cube = spectra(B, 70, 90)
-    scene = write_tiff(tmp_path / "cube.tif", cube, nm=NM, fwhm=[9.5] * B, names=[f"band {i}" for i in range(B)])
+    scene = write_tiff(
+        tmp_path / "cube.tif", cube, nm=NM, fwhm=[9.5] * B, names=[f"band {i}" for i in range(B)]
+    )
     run, report = train(tmp_path, scene, "--groups", "equal:3")
     back = inverse(run)
     rmse = float(np.sqrt(np.mean((back.astype(np.float64) - cube) ** 2)))
     assert rmse == pytest.approx(report["scores"]["train"]["cube"]["rmse"], rel=1e-4)
     seen, first = profile(tmp_path / "cube_back.tif"), profile(scene)
-    assert (seen["names"], seen["crs"], seen["transform"]) == (first["names"], first["crs"], first["transform"])
+    assert (seen["names"], seen["crs"], seen["transform"]) == (
+        first["names"],
+        first["crs"],
+        first["transform"],
+    )
     assert [float(t["wavelength"]) for t in seen["band_tags"]] == NM
     assert {t["fwhm"] for t in seen["band_tags"]} == {"9.5"}
     assert {t["bbl"] for t in seen["band_tags"]} == {"1"}
@@ -227,7 +249,13 @@ def test_dropped_bands_and_missing_pixels(tmp_path: Path) -> None:
     assert [t["bbl"] for t in seen["band_tags"]] == ["1", "1", "0", "1", "0", "1", "0", "1"]
     assert [float(t["wavelength"]) for t in seen["band_tags"]] == NM
     told = ok(
-        "apply", run / "weights.safetensors", run / "fused.tif", "--inverse", "-o", tmp_path / "x.tif", "--json"
+        "apply",
+        run / "weights.safetensors",
+        run / "fused.tif",
+        "--inverse",
+        "-o",
+        tmp_path / "x.tif",
+        "--json",
     ).json
     assert told["valid_share"] == pytest.approx(27 / 30)
 
@@ -239,7 +267,9 @@ def test_integers_keep_their_nodata(tmp_path: Path) -> None:
     exact = inverse(run)
     stored = inverse(run, "--dtype", "int16", "--scale", 0.001)
     assert (stored[2] == profile(tmp_path / "cube_back.tif")["nodata"]).all()
-    np.testing.assert_allclose(np.delete(stored, 2, 0) * 0.001, np.delete(exact, 2, 0), atol=0.00051)
+    np.testing.assert_allclose(
+        np.delete(stored, 2, 0) * 0.001, np.delete(exact, 2, 0), atol=0.00051
+    )
 
 
 def test_decoder_is_the_same_from_a_selection_as_from_its_pixels(tmp_path: Path) -> None:
@@ -249,7 +279,10 @@ def test_decoder_is_the_same_from_a_selection_as_from_its_pixels(tmp_path: Path)
     whole = write_tiff(tmp_path / "whole.tif", cube)
     part = write_tiff(tmp_path / "part.tif", np.ascontiguousarray(cube[:, :20]))
     made = [
-        load(train(tmp_path, scene, "--groups", "equal:3", *more, name=name)[0] / "weights.safetensors").decoder
+        load(
+            train(tmp_path, scene, "--groups", "equal:3", *more, name=name)[0]
+            / "weights.safetensors"
+        ).decoder
         for name, scene, more in (("a", whole, ["--window", 0, 0, 20, 40]), ("b", part, []))
     ]
     assert made[0] is not None
@@ -281,4 +314,6 @@ def test_refusals(tmp_path: Path) -> None:
     assert "--nodata-policy does not apply with --inverse" in says(
         weights, run / "fused.tif", "--nodata-policy", "strict"
     )
-    assert "--use-common does not apply with --inverse" in says(weights, run / "fused.tif", "--use-common")
+    assert "--use-common does not apply with --inverse" in says(
+        weights, run / "fused.tif", "--use-common"
+    )

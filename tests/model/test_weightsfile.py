@@ -1,4 +1,5 @@
-"""The weights file: what goes in comes out, its bytes are pinned, and a file that is not whole is refused."""
+"""The weights file: what goes in comes out, its bytes are pinned, and a file that is not whole is
+refused."""
 
 from __future__ import annotations
 
@@ -28,12 +29,25 @@ INPUTS = Bands(
     np.array([10.5, np.nan, np.nan]),
     ("", "constant (0)", ""),
 )
-OUTPUTS = Bands.of(["x", "y"], source="fused", wavelength_nm=[450.25, np.nan], fwhm_nm=[10.5, np.nan])
+OUTPUTS = Bands.of(
+    ["x", "y"], source="fused", wavelength_nm=[450.25, np.nan], fwhm_nm=[10.5, np.nan]
+)
 FUSION = Fusion(
-    np.array([[0.1, 0.0, -2.0], [1 / 3, 0.0, 1e-300]]), np.array([1.0, 2.5]), np.array([-0.0, 1e6]),
-    INPUTS, OUTPUTS, "softplus", NodataPolicy("renormalise", 0.75),
-)  # fmt: skip
-MODEL = Model(FUSION, {"α": replace(FUSION, weight=FUSION.weight * 2), "b": replace(FUSION, gain=np.array([3.0, 4.0]))})
+    np.array([[0.1, 0.0, -2.0], [1 / 3, 0.0, 1e-300]]),
+    np.array([1.0, 2.5]),
+    np.array([-0.0, 1e6]),
+    INPUTS,
+    OUTPUTS,
+    "softplus",
+    NodataPolicy("renormalise", 0.75),
+)
+MODEL = Model(
+    FUSION,
+    {
+        "α": replace(FUSION, weight=FUSION.weight * 2),
+        "b": replace(FUSION, gain=np.array([3.0, 4.0])),
+    },
+)
 
 GOLDEN = """
 0AIAAAAAAAB7Il9fbWV0YWRhdGFfXyI6eyJiYW5kZnVzZSI6IntcImFjdGl2YXRpb25cIjpcInNvZnRwbHVzXCIsXCJpbnB1dHNcIjp7XCJmd2htX25t
@@ -47,11 +61,13 @@ ZnNldCI6eyJkdHlwZSI6IkY2NCIsInNoYXBlIjpbMl0sImRhdGFfb2Zmc2V0cyI6WzE2LDMyXX0sIndl
 IjpbMiwzXSwiZGF0YV9vZmZzZXRzIjpbMzIsODBdfX0AAAAAAADwPwAAAAAAAARAAAAAAAAAAIAAAAAAgIQuQZqZmZmZmbk/AAAAAAAAAAAAAAAAAAAA
 wFVVVVVVVdU/AAAAAAAAAABZ8/jCH26lAQ==
 """
-"""``dumps(Model(FUSION))``, base64: version 1 of the format. A change here breaks every file that users have."""
+"""``dumps(Model(FUSION))``, base64: version 1 of the format. A change here breaks every file that
+users have."""
 
 
 def parse(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and data of a safetensors file, by hand: 8 bytes little-endian length, JSON, then the numbers."""
+    """Header and data of a safetensors file, by hand: 8 bytes little-endian length, JSON, then the
+    numbers."""
     (length,) = struct.unpack("<Q", data[:8])
     return json.loads(data[8 : 8 + length]), data[8 + length :]
 
@@ -72,8 +88,15 @@ def tensor(data: bytes, name: str) -> np.ndarray:
 
 def same(a: Fusion, b: Fusion) -> bool:
     """Equal to the last bit."""
-    arrays = all(getattr(a, n).tobytes() == getattr(b, n).tobytes() for n in ("weight", "gain", "offset"))
-    return arrays and (a.inputs, a.outputs, a.activation, a.nodata) == (b.inputs, b.outputs, b.activation, b.nodata)
+    arrays = all(
+        getattr(a, n).tobytes() == getattr(b, n).tobytes() for n in ("weight", "gain", "offset")
+    )
+    return arrays and (a.inputs, a.outputs, a.activation, a.nodata) == (
+        b.inputs,
+        b.outputs,
+        b.activation,
+        b.nodata,
+    )
 
 
 @pytest.fixture
@@ -91,7 +114,7 @@ def stored(tmp_path: Path) -> Callable[[bytes], Path]:
 Stored = Callable[[bytes], Path]
 
 
-# ----------------------------------------------------------------------------------------------------------- round trip
+# --------------------------------------------------------------------------------------------------
 
 
 def test_round_trip(stored: Stored) -> None:
@@ -123,8 +146,14 @@ def test_layout_by_hand() -> None:
     data = dumps(MODEL)
     header, body = parse(data)
     assert set(header) == {
-        "__metadata__", "weight", "gain", "offset", "scene_weight", "scene_gain", "scene_offset",
-    }  # fmt: skip
+        "__metadata__",
+        "weight",
+        "gain",
+        "offset",
+        "scene_weight",
+        "scene_gain",
+        "scene_offset",
+    }
     assert list(header["__metadata__"]) == ["bandfuse"]
     document = json.loads(header["__metadata__"]["bandfuse"])
     assert document == {
@@ -132,15 +161,23 @@ def test_layout_by_hand() -> None:
         "activation": "softplus",
         "nodata": {"kind": "renormalise", "min_share": 0.75},
         "inputs": {
-            "name": ["b1", "grün", "b3"], "source": ["vnir", "vnir", "swir"], "index": [1, 2, 1],
-            "wavelength_nm": [450.25, 1e3 / 3, None], "fwhm_nm": [10.5, None, None], "reason": ["", "constant (0)", ""],
+            "name": ["b1", "grün", "b3"],
+            "source": ["vnir", "vnir", "swir"],
+            "index": [1, 2, 1],
+            "wavelength_nm": [450.25, 1e3 / 3, None],
+            "fwhm_nm": [10.5, None, None],
+            "reason": ["", "constant (0)", ""],
         },
         "outputs": {
-            "name": ["x", "y"], "source": ["fused", "fused"], "index": [1, 2],
-            "wavelength_nm": [450.25, None], "fwhm_nm": [10.5, None], "reason": ["", ""],
+            "name": ["x", "y"],
+            "source": ["fused", "fused"],
+            "index": [1, 2],
+            "wavelength_nm": [450.25, None],
+            "fwhm_nm": [10.5, None],
+            "reason": ["", ""],
         },
         "scenes": ["α", "b"],
-    }  # fmt: skip
+    }
     assert (8 + struct.unpack("<Q", data[:8])[0]) % 8 == 0
     assert len(body) == 8 * 3 * (6 + 2 + 2)
     assert tensor(data, "weight").tobytes() == FUSION.weight.tobytes()
@@ -149,7 +186,7 @@ def test_layout_by_hand() -> None:
     assert tensor(data, "scene_gain").tolist() == [[1.0, 2.5], [3.0, 4.0]]
 
 
-# -------------------------------------------------------------------------------------------------------------- refused
+# --------------------------------------------------------------------------------------------------
 
 
 def changed(**document: Any) -> bytes:
@@ -195,7 +232,10 @@ def foreign() -> bytes:
 
 
 WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
-    "newer version": (lambda: changed(version=3), "newer bandfuse; got version 3; expected version 2 or older"),
+    "newer version": (
+        lambda: changed(version=3),
+        "newer bandfuse; got version 3; expected version 2 or older",
+    ),
     "version that is no number": (lambda: changed(version="one"), "damaged header"),
     "version below one": (lambda: changed(version=0), "version"),
     "no version": (lambda: changed(version=None), "damaged header"),
@@ -204,23 +244,52 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "no nodata policy": (lambda: changed(nodata=None), "nodata"),
     "unknown nodata policy": (lambda: changed(nodata={"kind": "guess", "min_share": 0.5}), "guess"),
     "no band table": (lambda: changed(inputs=None), "inputs"),
-    "band table of another length": (lambda: changed(outputs={
-        "name": ["x"], "source": ["f"], "index": [1], "wavelength_nm": [1], "fwhm_nm": [1], "reason": [""]
-    }), "shape"),
-    "columns of different length": (lambda: changed(outputs={
-        "name": ["x", "y"], "source": ["f"], "index": [1], "wavelength_nm": [1], "fwhm_nm": [1], "reason": [""]
-    }), "differ in length"),
+    "band table of another length": (
+        lambda: changed(
+            outputs={
+                "name": ["x"],
+                "source": ["f"],
+                "index": [1],
+                "wavelength_nm": [1],
+                "fwhm_nm": [1],
+                "reason": [""],
+            }
+        ),
+        "shape",
+    ),
+    "columns of different length": (
+        lambda: changed(
+            outputs={
+                "name": ["x", "y"],
+                "source": ["f"],
+                "index": [1],
+                "wavelength_nm": [1],
+                "fwhm_nm": [1],
+                "reason": [""],
+            }
+        ),
+        "differ in length",
+    ),
     "more scenes than tensors": (lambda: changed(scenes=["a", "b", "c"]), "3 scenes"),
     "document that is a list": (
-        lambda: build({**parse(dumps(MODEL))[0], "__metadata__": {"bandfuse": "[1]"}}, parse(dumps(MODEL))[1]), "header"
+        lambda: build(
+            {**parse(dumps(MODEL))[0], "__metadata__": {"bandfuse": "[1]"}}, parse(dumps(MODEL))[1]
+        ),
+        "header",
     ),
     "document that is not JSON": (
-        lambda: build({**parse(dumps(MODEL))[0], "__metadata__": {"bandfuse": "{"}}, parse(dumps(MODEL))[1]), "header"
+        lambda: build(
+            {**parse(dumps(MODEL))[0], "__metadata__": {"bandfuse": "{"}}, parse(dumps(MODEL))[1]
+        ),
+        "header",
     ),
     "NaN weight": (lambda: with_number("weight", float("nan")), "NaN or infinite"),
     "infinite gain": (lambda: with_number("gain", float("inf")), "NaN or infinite"),
     "NaN in a scene": (lambda: with_number("scene_offset", float("nan")), "NaN or infinite"),
-    "transposed weight": (lambda: reshaped("weight", [3, 2]), r"shape \(3, 2\); expected shape \(2, 3\)"),
+    "transposed weight": (
+        lambda: reshaped("weight", [3, 2]),
+        r"shape \(3, 2\); expected shape \(2, 3\)",
+    ),
     "flat weight": (lambda: reshaped("weight", [6]), r"shape \(6,\)"),
     "transposed scene weight": (lambda: reshaped("scene_weight", [2, 3, 2]), "shape"),
     "no weight": (lambda: renamed("weight", "weights"), "weight"),
@@ -231,8 +300,11 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated in the header": (lambda: dumps(MODEL)[:100], "not a weights file"),
     "bytes at the end": (lambda: dumps(MODEL) + b"more", "not a weights file"),
     "empty": (lambda: b"", "not a weights file"),
-    "text": (lambda: b"these are not weights, but a sentence of some length\n" * 9, "not a weights file"),
-}  # fmt: skip
+    "text": (
+        lambda: b"these are not weights, but a sentence of some length\n" * 9,
+        "not a weights file",
+    ),
+}
 
 
 @pytest.mark.parametrize("defect", WRONG)

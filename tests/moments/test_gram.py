@@ -1,4 +1,5 @@
-"""Products: where and how precisely moments are computed, and the rule that chooses; exact solutions without torch."""
+"""Products: where and how precisely moments are computed, and the rule that chooses; exact
+solutions without torch."""
 
 from __future__ import annotations
 
@@ -14,14 +15,31 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from helpers import MemorySource, close_to_conditioning, condition_of, correlated, fusion_of, rounding, same_bits
+from helpers import (
+    MemorySource,
+    close_to_conditioning,
+    condition_of,
+    correlated,
+    fusion_of,
+    rounding,
+    same_bits,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
 
 from bandfuse.device import device_of
 from bandfuse.model.fusion import FusionKernel, NodataPolicy
-from bandfuse.moments.gram import MANY, TOLERANCE, OnDevice, Product, apart, double, enough, product_of
+from bandfuse.moments.gram import (
+    MANY,
+    TOLERANCE,
+    OnDevice,
+    Product,
+    apart,
+    double,
+    enough,
+    product_of,
+)
 from bandfuse.moments.moments import Moments, Sums
 from bandfuse.moments.tally import Question, reduce_windows
 from bandfuse.solve.design import design
@@ -41,7 +59,9 @@ def centred(d: int, n: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float64", rounding()), ("float32", 1e-6)])
-def test_products_are_those_of_numpy_wherever_they_are_computed(device: str, precision: str, tolerance: float) -> None:
+def test_products_are_those_of_numpy_wherever_they_are_computed(
+    device: str, precision: str, tolerance: float
+) -> None:
     for product in (product_of(precision, device), OnDevice(device, dtype=precision)):
         with ThreadPoolExecutor(3) as pool:
             some = [centred(7, n, n) for n in (1, 50, 4096, 300, 20)]
@@ -68,7 +88,15 @@ def test_fusing_on_a_device_is_fusing(device: str) -> None:
 def test_apply_on_cuda_without_a_gpu_is_refused(tmp_path: Path) -> None:
     scene = write_tiff(tmp_path / "x.tif", spectra(4, 20, 20))
     ok("train", scene, "-o", tmp_path / "run", "--groups", "equal:2", "--no-fused", "--no-report")
-    done = cli("apply", tmp_path / "run" / "weights.safetensors", scene, "-o", tmp_path / "f.tif", "--device", "cuda")
+    done = cli(
+        "apply",
+        tmp_path / "run" / "weights.safetensors",
+        scene,
+        "-o",
+        tmp_path / "f.tif",
+        "--device",
+        "cuda",
+    )
     assert done.code == 2
     assert "device 'cuda' is not available" in done.err
     assert not (tmp_path / "f.tif").exists()
@@ -90,8 +118,14 @@ def test_a_pass_on_cuda_finds_the_moments_of_the_cpu(precision: str) -> None:
     cube = correlated(np.random.default_rng(0), 120 * 300, 9).T.reshape(9, 120, 300)
     found = []
     for device in ("cpu", "cuda"):
-        question = Question(8, 1, tuple(range(8)), blocks((120, 300), 3), product=product_of(precision, device))
-        found.append(reduce_windows(MemorySource(cube), question, plan((120, 300), (64, 64), 72, 2**20), threads=2))
+        question = Question(
+            8, 1, tuple(range(8)), blocks((120, 300), 3), product=product_of(precision, device)
+        )
+        found.append(
+            reduce_windows(
+                MemorySource(cube), question, plan((120, 300), (64, 64), 72, 2**20), threads=2
+            )
+        )
     a, b = (t.total() for t in found)
     assert b.count == a.count
     np.testing.assert_allclose(b.mean, a.mean, rtol=1e-12)
@@ -107,20 +141,27 @@ def test_sums_are_the_moments_of_all_their_parts(parts: list[int], far: float) -
         sums.use_up(part.copy())
     whole, mine = Moments.of(np.concatenate(some, axis=1).T), sums.moments()
     assert mine.count == whole.count
-    # Of a level of 1000 deviations a sum of squares loses no digits: the point that is taken off lies near it.
+    # Of a level of 1000 deviations a sum of squares loses no digits: the point that is taken off
+    # lies near it.
     close_to_conditioning(mine.mean, whole.mean)
     close_to_conditioning(mine.scatter, whole.scatter, condition=max(1.0, far))
 
 
-# ------------------------------------------------------------------------------------------------------------ the rule
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("alike", [0.0, 0.5, 0.8, 0.99, 0.9999])
 def test_float32_is_taken_only_where_weights_keep(alike: float) -> None:
-    """Bands that are alike to a degree: wherever the rule says float32, least squares agree within the tolerance."""
+    """Bands that are alike to a degree: wherever the rule says float32, least squares agree within
+    the tolerance."""
     random = np.random.default_rng(3)
     common = random.normal(size=4000)
-    x = np.stack([np.sqrt(alike) * common + np.sqrt(1 - alike) * random.normal(size=4000) for _ in range(MANY)])
+    x = np.stack(
+        [
+            np.sqrt(alike) * common + np.sqrt(1 - alike) * random.normal(size=4000)
+            for _ in range(MANY)
+        ]
+    )
     z = np.vstack([x, random.normal(size=MANY) @ x + random.normal(size=4000)]) * 700 + 4000
     weights = []
     for precision in ("float64", "float32"):
@@ -137,7 +178,12 @@ def test_what_float32_cannot_hold_is_left_to_float64() -> None:
     one = np.eye(MANY)
     assert enough(one) == "float32"
     assert enough(1e-40 * one) == enough(1e40 * one) == "float64"
-    assert enough(np.diag([*[1.0] * MANY, 0.0])) == enough(np.nan * one) == enough(np.zeros((0, 0))) == "float64"
+    assert (
+        enough(np.diag([*[1.0] * MANY, 0.0]))
+        == enough(np.nan * one)
+        == enough(np.zeros((0, 0)))
+        == "float64"
+    )
 
 
 def trained(folder: Path, *flags: object) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -153,7 +199,9 @@ def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None
         ("alike", spectra(MANY, 60, 70), "float64"),
     ):
         scene = write_tiff(tmp_path / f"{name}.tif", cube)
-        target = write_tiff(tmp_path / f"{name}_t.tif", blend(cube, [[0.5, 0.25, 0.25, *[0] * (len(cube) - 3)]]))
+        target = write_tiff(
+            tmp_path / f"{name}_t.tif", blend(cube, [[0.5, 0.25, 0.25, *[0] * (len(cube) - 3)]])
+        )
         flags = (scene, "--target", target, "--constraint", "free")
         weights = {}
         for precision in ("auto", "float64", "float32"):
@@ -166,7 +214,9 @@ def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None
             np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set")
+@pytest.mark.skipif(
+    not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set"
+)
 def test_real_cubes_need_float64() -> None:
     from bandfuse.raster import describe, quicklook
 
@@ -181,11 +231,16 @@ def test_real_cubes_need_float64() -> None:
             assert enough(Moments.of(z).covariance) == "float64"
 
 
-# ------------------------------------------------------------------------------------------------ exact, without torch
+# ------------------------------------------------------------------------------------------------ e
 
 
-@given(seed=st.integers(0, 500), constraint=st.sampled_from(["free", "affine", "nonnegative", "simplex"]))
-def test_solutions_fulfil_the_conditions_and_their_neighbours_do_not(seed: int, constraint: str) -> None:
+@given(
+    seed=st.integers(0, 500),
+    constraint=st.sampled_from(["free", "affine", "nonnegative", "simplex"]),
+)
+def test_solutions_fulfil_the_conditions_and_their_neighbours_do_not(
+    seed: int, constraint: str
+) -> None:
     random = np.random.default_rng(seed)
     x, t = random.normal(size=(40, 6)) * 10.0 ** random.integers(-2, 3, 6), random.normal(size=40)
     sparse = random.uniform(0, 3, 6) if constraint in ("free", "nonnegative") and seed % 2 else None
@@ -202,7 +257,10 @@ def test_the_conditions_see_what_is_not_allowed() -> None:
     assert optimality(q, np.array([1.0, 0.0]), "nonnegative") == 0
     assert optimality(q, np.array([0.0, 0.0]), "nonnegative") == 0.5
     assert optimality(q, np.array([0.0, 0.0]), "simplex") == np.inf
-    assert optimality(Quadratic(np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0)), np.zeros(0), "free") == 0
+    assert (
+        optimality(Quadratic(np.zeros((0, 0)), np.zeros(0), 1.0, np.zeros(0)), np.zeros(0), "free")
+        == 0
+    )
 
 
 SCRIPT = """
@@ -217,7 +275,9 @@ print("torch" in sys.modules)
 """
 
 
-@pytest.mark.parametrize(("flags", "needs"), [((), False), (("--optimizer", "adam", "--steps", "3"), True)])
+@pytest.mark.parametrize(
+    ("flags", "needs"), [((), False), (("--optimizer", "adam", "--steps", "3"), True)]
+)
 def test_exact_weights_need_no_torch_and_are_what_a_training_finds(
     tmp_path: Path, flags: tuple[str, ...], needs: bool
 ) -> None:
@@ -227,7 +287,9 @@ def test_exact_weights_need_no_torch_and_are_what_a_training_finds(
     scene = write_tiff(tmp_path / "x.tif", cube, nm=wavelengths(12))
     target = write_tiff(tmp_path / "t.tif", blend(cube, [[0, 0.2, 0.5, 0.3, *[0] * 8]]))
     call = ["train", scene, "--target", target, "-o", str(tmp_path / "run"), "--no-report", *flags]
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *call], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *call], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(needs)
 
@@ -242,11 +304,18 @@ def test_exact_weights_need_no_torch_and_are_what_a_training_finds(
         ("--no-offset",),
     ],
 )
-def test_a_training_from_elsewhere_ends_at_the_exact_weights(tmp_path: Path, flags: tuple[str, ...]) -> None:
+def test_a_training_from_elsewhere_ends_at_the_exact_weights(
+    tmp_path: Path, flags: tuple[str, ...]
+) -> None:
     cube = spectra(6, 30, 40)
-    noisy = blend(cube, [[0.4, 0, 0.5, 0.3, 0, 0]]) + np.random.default_rng(0).normal(0, 0.01, (1, 30, 40))
+    noisy = blend(cube, [[0.4, 0, 0.5, 0.3, 0, 0]]) + np.random.default_rng(0).normal(
+        0, 0.01, (1, 30, 40)
+    )
     scene, target = write_tiff(tmp_path / "x.tif", cube), write_tiff(tmp_path / "t.tif", noisy)
-    reports = [trained(tmp_path, scene, "--target", target, *flags, *how)[0] for how in ((), ("--init", "uniform"))]
+    reports = [
+        trained(tmp_path, scene, "--target", target, *flags, *how)[0]
+        for how in ((), ("--init", "uniform"))
+    ]
     losses = [r["convergence"]["loss"] for r in reports]
     assert losses[0] <= losses[1] * (1 + rounding(condition_of(cube.reshape(6, -1).T)))
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
@@ -261,17 +330,22 @@ APART = [
     (EQUAL, ("--weights", "scalar", "--gain", "--constraint", "simplex")),
     (EQUAL, ("--loss", "huber", "--steps", 20)),
     (EQUAL, ("--constraint", "free", "--ridge", "auto", "--optimizer", "adam", "--steps", 30)),
-    (("--group", "a=1-4,9", "--group", "b=5-8", "--group", "c=10-12"), ("--smooth", 0, "--split", "random")),
+    (
+        ("--group", "a=1-4,9", "--group", "b=5-8", "--group", "c=10-12"),
+        ("--smooth", 0, "--split", "random"),
+    ),
 ]
-"""Groups that share no band, and other flags. Smoothness is measured against the bands of all groups."""
+"""Groups that share no band, and other flags. Smoothness is measured against the bands of all
+groups."""
 
 
 @pytest.mark.parametrize(("groups", "how"), APART)
 def test_bands_of_different_groups_need_not_meet(
     tmp_path: Path, groups: tuple[str, ...], how: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The products that are left out change no bit of the report, however wrong they would be; and every group gets
-    what it gets alone, to the rounding of sums in another order, in a problem with one clear answer."""
+    """The products that are left out change no bit of the report, however wrong they would be; and
+    every group gets what it gets alone, to the rounding of sums in another order, in a problem with
+    one clear answer."""
     x, t = three_means()
     write_tiff(tmp_path / "x.tif", x)
     write_tiff(tmp_path / "t.tif", t)
@@ -289,7 +363,9 @@ def test_bands_of_different_groups_need_not_meet(
     assert len(asked) == 1
     assert sorted(map(len, asked[0])) in ([5, 5, 5], [4, 5, 6])
     monkeypatch.undo()
-    few, wrong_ = (json.loads((tmp_path / run / "report.json").read_text()) for run in ("few", "wrong"))
+    few, wrong_ = (
+        json.loads((tmp_path / run / "report.json").read_text()) for run in ("few", "wrong")
+    )
     for report in (few, wrong_):
         for key in ("seconds", "command"):
             report.pop(key, None)
@@ -301,13 +377,25 @@ def test_bands_of_different_groups_need_not_meet(
     for k, (name, bands) in enumerate(by_group(few).items()):
         goal = write_tiff(tmp_path / "one.tif", t[k : k + 1])
         group = ("--group", f"{name}={','.join(map(str, bands))}")
-        ok("train", tmp_path / "x.tif", "--target", goal, *group, *how, *strengths(few, k, how), "-o", tmp_path / name)
+        ok(
+            "train",
+            tmp_path / "x.tif",
+            "--target",
+            goal,
+            *group,
+            *how,
+            *strengths(few, k, how),
+            "-o",
+            tmp_path / name,
+        )
         alone = json.loads((tmp_path / name / "report.json").read_text())
         found = [w["weight"] for w in few["weights"] if w["output"] == name]
         close_to_conditioning(found, [w["weight"] for w in alone["weights"]], condition)
         for part in ("train", "holdout"):
             (expected,) = alone["scores"][part].values()
-            assert few["scores"][part][name]["r2"] == pytest.approx(expected["r2"], rel=rounding(condition))
+            assert few["scores"][part][name]["r2"] == pytest.approx(
+                expected["r2"], rel=rounding(condition)
+            )
 
 
 def strengths(report: dict[str, Any], k: int, how: tuple[Any, ...]) -> list[object]:
@@ -327,9 +415,12 @@ def by_group(report: dict[str, Any]) -> dict[str, list[int]]:
 
 
 def three_means() -> tuple[np.ndarray, np.ndarray]:
-    """Twelve bands that differ, and the means of three groups of them with noise: every weight is certain."""
+    """Twelve bands that differ, and the means of three groups of them with noise: every weight is
+    certain."""
     random = np.random.default_rng(0)
-    x = (1 + 0.1 * random.normal(size=(12, 60, 50)) + 0.05 * random.normal(size=(60, 50))).astype("float32")
+    x = (1 + 0.1 * random.normal(size=(12, 60, 50)) + 0.05 * random.normal(size=(60, 50))).astype(
+        "float32"
+    )
     means = np.stack([x[:4].mean(axis=0), x[4:8].mean(axis=0), x[8:].mean(axis=0)])
     return x, means + 0.02 * random.normal(size=means.shape)
 
@@ -339,9 +430,17 @@ def test_outputs_that_share_bands_keep_all_products() -> None:
     bands = Bands.of([f"b{i}" for i in range(12)])
     shared = design(one(bands), targets=["a", "b", "c"], kind="channel", fuse="within")
     assert shared.parts() == [list(range(15))]
-    unequal = design([Group("g", tuple(range(10))), Group("h", (10, 11))], targets=["g", "h"], kind="channel",
-                     fuse="within")  # fmt: skip
+    unequal = design(
+        [Group("g", tuple(range(10))), Group("h", (10, 11))],
+        targets=["g", "h"],
+        kind="channel",
+        fuse="within",
+    )
     assert unequal.parts() == [list(range(14))]
-    halves = design([Group("g", tuple(range(0, 12, 2))), Group("h", tuple(range(1, 12, 2)))], targets=["h", "g"],
-                    kind="channel", fuse="within")  # fmt: skip
+    halves = design(
+        [Group("g", tuple(range(0, 12, 2))), Group("h", tuple(range(1, 12, 2)))],
+        targets=["h", "g"],
+        kind="channel",
+        fuse="within",
+    )
     assert halves.parts() == [[*range(0, 12, 2), 13], [*range(1, 12, 2), 12]]

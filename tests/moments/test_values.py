@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from helpers import MemorySource, close_to_conditioning, fusion_of, plain, rounding, same_bits, windows_at_random
+from helpers import (
+    MemorySource,
+    close_to_conditioning,
+    fusion_of,
+    plain,
+    rounding,
+    same_bits,
+    windows_at_random,
+)
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -38,7 +46,9 @@ def dense(x: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     return len(x), mean.astype(np.float64), (centred.T @ centred).astype(np.float64)
 
 
-def assert_moments(m: Moments, count: int, mean: np.ndarray, scatter: np.ndarray, *, rounding: float = 1e-12) -> None:
+def assert_moments(
+    m: Moments, count: int, mean: np.ndarray, scatter: np.ndarray, *, rounding: float = 1e-12
+) -> None:
     """Equal to rounding, each entry against the sizes of its two variables."""
     assert m.count == count
     deviation = np.sqrt(np.diag(scatter))
@@ -58,7 +68,7 @@ def assert_same_bits(a: Moments, b: Moments) -> None:
     same_bits(a.scatter, b.scatter)
 
 
-# ---------------------------------------------------------------------------------------------------- moments
+# --------------------------------------------------------------------------------------------------
 
 
 @given(SEEDS, st.integers(0, 40), st.integers(1, 5))
@@ -127,7 +137,9 @@ def test_of_columns_leaves_its_array_alone() -> None:
 @given(SEEDS, st.integers(0, 30), st.integers(1, 5), st.integers(1, 3))
 def test_moments_push_forward_through_a_fusion(seed: int, n: int, b: int, k: int) -> None:
     random = np.random.default_rng(seed)
-    f = fusion_of(random.standard_normal((k, b)), random.uniform(0.5, 2, k), random.standard_normal(k))
+    f = fusion_of(
+        random.standard_normal((k, b)), random.uniform(0.5, 2, k), random.standard_normal(k)
+    )
     x = random.standard_normal((n, b)) + random.uniform(-3, 3, b)
     pushed = Moments.of(x).through(f)
     if n:
@@ -162,15 +174,22 @@ def test_take_is_the_moments_of_these_variables(seed: int, n: int, variables: li
         assert_same_moments(taken, m.mapped(selection, np.zeros(len(variables))))
 
 
-# ---------------------------------------------------------------------------------------------------- samples
+# --------------------------------------------------------------------------------------------------
 
 
-def scattered(seed: int, n: int, *, few_keys: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keys, places and values of n different pixels; with few different keys there are many ties."""
+def scattered(
+    seed: int, n: int, *, few_keys: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys, places and values of n different pixels; with few different keys there are many
+    ties."""
     random = np.random.default_rng(seed)
     place = np.unique(random.integers(0, 40, (n, 3)), axis=0).astype(np.int64)
     random.shuffle(place)
-    key = random.integers(0, 4, len(place)).astype(np.uint64) if few_keys else keys(seed, 0, place[:, 1], place[:, 2])
+    key = (
+        random.integers(0, 4, len(place)).astype(np.uint64)
+        if few_keys
+        else keys(seed, 0, place[:, 1], place[:, 2])
+    )
     return key, place, random.standard_normal((len(place), 2))
 
 
@@ -182,7 +201,9 @@ def assert_same_sample(a: Pixels, b: Pixels) -> None:
 
 
 @given(SEEDS, st.integers(1, 60), st.integers(0, 80), st.booleans())
-def test_a_sample_holds_the_smallest_keys_in_order(seed: int, n: int, capacity: int, few: bool) -> None:
+def test_a_sample_holds_the_smallest_keys_in_order(
+    seed: int, n: int, capacity: int, few: bool
+) -> None:
     key, place, values = scattered(seed, n, few_keys=few)
     sample = Pixels.of(capacity, key, place, values)
     rows = sorted(zip(key.tolist(), place.tolist(), values.tolist(), strict=True))[:capacity]
@@ -269,17 +290,25 @@ def _splitmix_key(seed: int, scene: int, row: int, col: int) -> int:
     return mix(mix(mix(mix(seed % 2**64) ^ scene) ^ row) ^ col)
 
 
-# ---------------------------------------------------------------------------------------------------- fusions
+# --------------------------------------------------------------------------------------------------
 
 
-def random_fusion(seed: int, k: int, b: int, *, signed: bool = True, policy: NodataPolicy | None = None) -> Fusion:
+def random_fusion(
+    seed: int, k: int, b: int, *, signed: bool = True, policy: NodataPolicy | None = None
+) -> Fusion:
     random = np.random.default_rng(seed)
     weight = random.standard_normal((k, b)) if signed else random.uniform(0, 1, (k, b))
     weight[random.uniform(size=(k, b)) < 0.3] = 0.0
     return fusion_of(weight, random.uniform(0.5, 2, k), random.standard_normal(k), nodata=policy)
 
 
-@given(SEEDS, st.integers(0, 20), st.integers(1, 6), st.integers(1, 4), st.sampled_from(sorted(ACTIVATIONS)))
+@given(
+    SEEDS,
+    st.integers(0, 20),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.sampled_from(sorted(ACTIVATIONS)),
+)
 def test_a_fusion_is_the_dense_product(seed: int, n: int, b: int, k: int, activation: str) -> None:
     f = replace(random_fusion(seed, k, b), activation=activation)
     x = np.random.default_rng(seed).standard_normal((n, b))
@@ -287,7 +316,9 @@ def test_a_fusion_is_the_dense_product(seed: int, n: int, b: int, k: int, activa
     before = x @ (f.gain[:, None] * f.weight).T + f.offset
     assert y.shape == (n, k)
     assert y.dtype == np.float64
-    size = float(np.abs(f.matrix).sum(axis=1).max() * np.abs(x).max(initial=0) + np.abs(f.offset).max())
+    size = float(
+        np.abs(f.matrix).sum(axis=1).max() * np.abs(x).max(initial=0) + np.abs(f.offset).max()
+    )
     assert y == pytest.approx(ACTIVATIONS[activation](before), rel=0, abs=rounding() * size)
     assert np.array_equal(f.matrix, f.gain[:, None] * f.weight)
 
@@ -331,7 +362,13 @@ def test_a_fusion_without_support_gives_its_offset() -> None:
     assert np.array_equal(f(np.full((2, 3), np.nan)), [[1.0, -2.0], [1.0, -2.0]])
 
 
-@given(SEEDS, st.integers(1, 5), st.integers(1, 4), st.integers(1, 3), st.sampled_from(sorted(ACTIVATIONS)))
+@given(
+    SEEDS,
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from(sorted(ACTIVATIONS)),
+)
 def test_then_composes(seed: int, b: int, k: int, m: int, activation: str) -> None:
     f, g = random_fusion(seed, k, b), replace(random_fusion(seed + 1, m, k), activation=activation)
     x = np.random.default_rng(seed).standard_normal((7, b))
@@ -379,7 +416,8 @@ def _rescaled(policy: NodataPolicy, needed: list[float], present: list[float]) -
 
 
 POLICIES = st.one_of(
-    st.just(NodataPolicy()), st.floats(0.05, 1.0).map(lambda share: NodataPolicy("renormalise", share))
+    st.just(NodataPolicy()),
+    st.floats(0.05, 1.0).map(lambda share: NodataPolicy("renormalise", share)),
 )
 
 
@@ -396,20 +434,25 @@ def test_missing_values_do_what_the_policy_says(
     expected = per_pixel(f, x)
     found = f(x)
     assert np.array_equal(np.isnan(found), np.isnan(expected))
-    # A factor is at most 1 / min_share, and as certain as the sum that it divides by is far from zero.
+    # A factor is at most 1 / min_share, and as certain as the sum that it divides by is far from
+    # zero.
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 def test_renormalise_keeps_the_sum_of_the_weights() -> None:
     f = fusion_of(np.array([[0.5, 0.3, 0.2]]), nodata=NodataPolicy("renormalise", 0.5))
-    flat = f(np.array([[4.0, 4.0, 4.0], [4.0, np.nan, 4.0], [np.nan, 4.0, 4.0], [np.nan, np.nan, 4.0]]))
+    flat = f(
+        np.array([[4.0, 4.0, 4.0], [4.0, np.nan, 4.0], [np.nan, 4.0, 4.0], [np.nan, np.nan, 4.0]])
+    )
     # A flat spectrum stays what it is; half of the weight is just enough, a fifth is not.
     assert flat[:3, 0] == pytest.approx([4.0, 4.0, 4.0])
     assert np.isnan(flat[3, 0])
 
 
 def test_renormalise_leaves_the_offset_alone() -> None:
-    f = fusion_of(np.array([[1.0, 1.0]]), None, np.array([10.0]), nodata=NodataPolicy("renormalise", 0.5))
+    f = fusion_of(
+        np.array([[1.0, 1.0]]), None, np.array([10.0]), nodata=NodataPolicy("renormalise", 0.5)
+    )
     assert f(np.array([[3.0, np.nan]]))[0, 0] == pytest.approx(16.0)
 
 
@@ -420,7 +463,9 @@ def test_a_missing_output_stays_missing_after_the_activation(kind: str, activati
     assert np.isnan(f(np.array([[np.nan, 1.0]]))).all()
 
 
-@pytest.mark.parametrize(("kind", "share"), [("lenient", 0.5), ("renormalise", 0.0), ("renormalise", 1.1)])
+@pytest.mark.parametrize(
+    ("kind", "share"), [("lenient", 0.5), ("renormalise", 0.0), ("renormalise", 1.1)]
+)
 def test_policies_that_make_no_sense_are_refused(kind: str, share: float) -> None:
     with pytest.raises(MismatchError, match="strict or renormalise"):
         NodataPolicy(kind, share)
@@ -429,7 +474,10 @@ def test_policies_that_make_no_sense_are_refused(kind: str, share: float) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"weight": np.ones((3, 2))}, r"weight of a fusion; got shape \(3, 2\); expected shape \(2, 3\)"),
+        (
+            {"weight": np.ones((3, 2))},
+            r"weight of a fusion; got shape \(3, 2\); expected shape \(2, 3\)",
+        ),
         ({"gain": np.ones(3)}, r"gain of a fusion; got shape \(3,\); expected shape \(2,\)"),
         ({"offset": np.ones((2, 1))}, r"offset of a fusion; got shape \(2, 1\)"),
         ({"weight": np.full((2, 3), np.nan)}, "weight of a fusion; got NaN or infinite"),
@@ -458,7 +506,7 @@ def test_a_fusion_owns_its_numbers() -> None:
         f.weight[0, 0] = 5.0
 
 
-# ---------------------------------------------------------------------------------------------- one pass: the tally
+# ---------------------------------------------------------------------------------------------- one
 
 
 @dataclass(frozen=True)
@@ -469,15 +517,22 @@ class Place:
     question: Question
 
 
-def place_of(seed: int, *, shape: tuple[int, int], missing: float = 0.02, sample: int = 50) -> Place:
+def place_of(
+    seed: int, *, shape: tuple[int, int], missing: float = 0.02, sample: int = 50
+) -> Place:
     """A scene of 4 bands and 1 target with scattered missing values and a corner without any."""
     random = np.random.default_rng(seed)
-    cube = random.standard_normal((5, *shape)).astype(np.float32) + np.arange(5, dtype=np.float32)[:, None, None]
+    cube = (
+        random.standard_normal((5, *shape)).astype(np.float32)
+        + np.arange(5, dtype=np.float32)[:, None, None]
+    )
     cube[random.uniform(size=cube.shape) < missing] = np.nan
     cube[:, : shape[0] // 5, : shape[1] // 4] = np.nan
     used = tuple(sorted(random.choice(4, size=int(random.integers(1, 5)), replace=False).tolist()))
     grid = random_grid(random, shape)
-    return Place(MemorySource(cube), Question(4, 1, used, grid, scene=seed % 3, seed=seed, sample=sample))
+    return Place(
+        MemorySource(cube), Question(4, 1, used, grid, scene=seed % 3, seed=seed, sample=sample)
+    )
 
 
 def random_grid(random: np.random.Generator, shape: tuple[int, int]) -> BlockGrid:
@@ -491,7 +546,11 @@ def random_grid(random: np.random.Generator, shape: tuple[int, int]) -> BlockGri
 
 def flat(place: Place) -> tuple[np.ndarray, np.ndarray]:
     """(N, D) joint pixels of the scene, and which of them count."""
-    joint = place.source.array[place.question.joint].reshape(len(place.question.joint), -1).T.astype(np.float64)
+    joint = (
+        place.source.array[place.question.joint]
+        .reshape(len(place.question.joint), -1)
+        .T.astype(np.float64)
+    )
     return joint, np.isfinite(joint).all(axis=1)
 
 
@@ -515,7 +574,9 @@ def assert_same_tally(a: Tally, b: Tally) -> None:
 NO_SHRINKING = (Phase.explicit, Phase.generate)
 
 # Drawn evenly: hypothesis' own integers are mostly small, and most scenes would be one stack.
-SCENE_SHAPES = SEEDS.map(lambda seed: tuple(np.random.default_rng(seed).integers(1, (260, 800)).tolist()))
+SCENE_SHAPES = SEEDS.map(
+    lambda seed: tuple(np.random.default_rng(seed).integers(1, (260, 800)).tolist())
+)
 
 
 @given(
@@ -534,14 +595,18 @@ def test_the_bits_of_a_tally_do_not_depend_on_windows_or_threads(
     planned = plan(shape, stored, 20, memory)
     assert_same_tally(reduce_windows(place.source, place.question, planned, threads=threads), whole)
     unions = windows_at_random(shape, np.random.default_rng(seed))
-    assert_same_tally(reduce_windows(place.source, place.question, unions, threads=4 - threads), whole)
+    assert_same_tally(
+        reduce_windows(place.source, place.question, unions, threads=4 - threads), whole
+    )
 
 
 @given(SEEDS, SCENE_SHAPES)
 @settings(max_examples=15, phases=NO_SHRINKING)
 def test_a_tally_is_the_dense_moments_of_its_blocks(seed: int, shape: tuple[int, int]) -> None:
     place = place_of(seed, shape=shape)
-    tally = reduce_windows(place.source, place.question, plan(shape, (1, shape[1]), 20, 2**18), threads=2)
+    tally = reduce_windows(
+        place.source, place.question, plan(shape, (1, shape[1]), 20, 2**18), threads=2
+    )
     joint, ok = flat(place)
     grid = place.question.grid
     row, col = (i.ravel() for i in np.indices(shape))
@@ -555,17 +620,24 @@ def test_a_tally_is_the_dense_moments_of_its_blocks(seed: int, shape: tuple[int,
 
 @given(SEEDS, SCENE_SHAPES, st.integers(0, 3000))
 @settings(max_examples=15, phases=NO_SHRINKING)
-def test_a_tally_counts_and_samples_what_a_dense_look_finds(seed: int, shape: tuple[int, int], sample: int) -> None:
+def test_a_tally_counts_and_samples_what_a_dense_look_finds(
+    seed: int, shape: tuple[int, int], sample: int
+) -> None:
     place = place_of(seed, shape=shape, sample=sample)
     q = place.question
     tally = reduce_windows(place.source, q, plan(shape, (64, 256), 20, 2**18), threads=2)
     joint, ok = flat(place)
     row, col = (i.ravel()[ok] for i in np.indices(shape))
     places = np.stack([np.full(len(row), q.scene), row, col], axis=1)
-    assert_same_sample(tally.pixels, Pixels.of(sample, keys(q.seed, q.scene, row, col), places, joint[ok]))
+    assert_same_sample(
+        tally.pixels, Pixels.of(sample, keys(q.seed, q.scene, row, col), places, joint[ok])
+    )
     bands_ok = np.isfinite(joint[:, :-1]).all(axis=1)
     assert tally.used == ok.sum()
-    assert tally.invalid == {"band missing": (~bands_ok).sum(), "target missing": (bands_ok & ~ok).sum()}
+    assert tally.invalid == {
+        "band missing": (~bands_ok).sum(),
+        "target missing": (bands_ok & ~ok).sum(),
+    }
     assert tally.high.tolist() == joint[ok].max(axis=0, initial=-np.inf).tolist()
     every = place.source.array.reshape(5, -1).astype(np.float64)
     finite = np.isfinite(every)
@@ -577,7 +649,9 @@ def test_a_tally_counts_and_samples_what_a_dense_look_finds(seed: int, shape: tu
 
 def test_a_sample_s_places_lead_back_to_its_values() -> None:
     place = place_of(3, shape=(100, 300), sample=200)
-    pixels = reduce_windows(place.source, place.question, [Window(0, 0, 100, 300)], threads=1).pixels
+    pixels = reduce_windows(
+        place.source, place.question, [Window(0, 0, 100, 300)], threads=1
+    ).pixels
     assert len(pixels) == 200
     values = place.source.array[place.question.joint][:, pixels.place[:, 1], pixels.place[:, 2]].T
     assert np.array_equal(pixels.values, values.astype(np.float64))
@@ -626,10 +700,14 @@ def test_dead_bands_are_named_with_their_reason() -> None:
 def test_a_band_that_holds_next_to_nothing_but_one_value_is_dead() -> None:
     random = np.random.default_rng(0)
     z = random.standard_normal((8, 4000))
-    for band, (value, share) in enumerate([(-9999, 0.995), (65535, 0.993), (-0.01, 0.98), (0.0, 0.4)]):
+    for band, (value, share) in enumerate(
+        [(-9999, 0.995), (65535, 0.993), (-0.01, 0.98), (0.0, 0.4)]
+    ):
         z[band, random.uniform(size=4000) < share] = value
     z[1, :300] = np.nan
-    census = Census.of(z[:, :1500], np.isfinite(z[:, :1500]), 8) + Census.of(z[:, 1500:], np.isfinite(z[:, 1500:]), 8)
+    census = Census.of(z[:, :1500], np.isfinite(z[:, :1500]), 8) + Census.of(
+        z[:, 1500:], np.isfinite(z[:, 1500:]), 8
+    )
     for band, value in ((0, -9999), (1, 65535)):
         assert max(census.at_low[band], census.at_high[band]) == (z[band] == value).sum()
     dead = census.dead(8)
@@ -654,10 +732,16 @@ def test_pixels_without_any_band_say_nothing_against_one() -> None:
     assert census.dead(2) == {}
 
 
-# ------------------------------------------------------------------------------------------- one pass: map_windows
+# ------------------------------------------------------------------------------------------- one pa
 
 
-@given(SEEDS, SCENE_SHAPES, st.integers(1, 2**21), st.integers(1, 3), st.sampled_from(["strict", "renormalise"]))
+@given(
+    SEEDS,
+    SCENE_SHAPES,
+    st.integers(1, 2**21),
+    st.integers(1, 3),
+    st.sampled_from(["strict", "renormalise"]),
+)
 @settings(max_examples=15, phases=NO_SHRINKING)
 def test_streamed_is_dense_with_the_same_bits_for_any_windows(
     seed: int, shape: tuple[int, int], memory: int, threads: int, policy: str
@@ -673,7 +757,15 @@ def test_streamed_is_dense_with_the_same_bits_for_any_windows(
             seen.append(window)
             out[(slice(None), *window.within(Window(0, 0, *shape)))] = values
 
-        map_windows(support, FusionKernel(f), 2, lambda y: y.astype(np.float32), sink, windows, threads=threads)
+        map_windows(
+            support,
+            FusionKernel(f),
+            2,
+            lambda y: y.astype(np.float32),
+            sink,
+            windows,
+            threads=threads,
+        )
         assert seen == list(windows)
         return out
 
@@ -697,7 +789,7 @@ def test_an_error_while_reading_comes_out_and_the_threads_end() -> None:
         reduce_windows(source, question, plan((300, 300), (1, 300), 8, 1), threads=2)
 
 
-# ------------------------------------------------------------------------------------------------------ edges of rules
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -722,7 +814,9 @@ def test_half_of_the_bands_are_background_and_less_are_fill_values() -> None:
     every = np.ones(z.shape, bool)
     assert Census.of(z, every, 4).dead(4) == {}
     z[1] = z[2]
-    assert Census.of(z, every, 4).dead(4) == {0: "-9 in 99.8 % of the pixels, as a fill value that is not declared"}
+    assert Census.of(z, every, 4).dead(4) == {
+        0: "-9 in 99.8 % of the pixels, as a fill value that is not declared"
+    }
 
 
 def test_values_at_an_extreme_are_counted_in_the_smallest_cell() -> None:

@@ -45,7 +45,8 @@ TESTS = {
     "trust/stability": "trust/stability",
     "trust/trials": "trust/trust",
 }
-"""Test files (ROOM/FILE of ``tests/ROOM/test_FILE.py``) of each file of bandfuse; its own doctests come with them."""
+"""Test files (ROOM/FILE of ``tests/ROOM/test_FILE.py``) of each file of bandfuse; its own doctests
+come with them."""
 
 
 def test_file(name: str) -> str:

@@ -123,8 +123,8 @@ def job_for(mutant: Mutant, known: Known, budget: float) -> forks.Job:
 
 
 def _chosen(mutant: Mutant, known: Known) -> dict[str, list[str]]:
-    """By test file: the tests that come by a line; all of a room where a change at import is seen by
-    no test alone."""
+    """By test file: the tests that come by a line; all of a room where a change at import is seen
+    by no test alone."""
     path, files = f"bandfuse/{mutant.file}.py", test_files(mutant.file)
     whole: set[str] = set()
     chosen = {file: list(_coming_by(known[file], path, mutant.lines)) for file in files}

@@ -1,4 +1,5 @@
-"""Fit: every optimizer reaches the optimum, known answers come back, and the three textbook cases are solved."""
+"""Fit: every optimizer reaches the optimum, known answers come back, and the three textbook cases
+are solved."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import bands_of, close_to_conditioning, condition_of, correlated, plain, rounding, same_bits
+from helpers import (
+    bands_of,
+    close_to_conditioning,
+    condition_of,
+    correlated,
+    plain,
+    rounding,
+    same_bits,
+)
 from sklearn.decomposition import PCA
 from torch import nn
 
@@ -56,7 +65,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def data(*, n: int = 400, d: int = B, noise: float = 0.0, weight: Floats | None = None, seed: int = 0) -> Floats:
+def data(
+    *, n: int = 400, d: int = B, noise: float = 0.0, weight: Floats | None = None, seed: int = 0
+) -> Floats:
     """(N, D + 1) well-conditioned bands and one target."""
     random = np.random.default_rng(seed)
     x = correlated(random, n, d, floor=2.0)
@@ -65,7 +76,12 @@ def data(*, n: int = 400, d: int = B, noise: float = 0.0, weight: Floats | None 
 
 
 def regress(
-    joint: Floats, layout: Layout, settings: Settings, *, offset: bool = True, bands: Bands | None = None
+    joint: Floats,
+    layout: Layout,
+    settings: Settings,
+    *,
+    offset: bool = True,
+    bands: Bands | None = None,
 ) -> Fit:
     """Regression from the moments of [bands, targets]."""
     n = layout.shape[1]
@@ -73,7 +89,12 @@ def regress(
     split = Split.of(moments, n)
     level = split.target_mean if offset else None
     return fit(
-        layout, Regression(Squares.of(split, offset=offset)), bands or bands_of(n), moments.mean[:n], level, settings
+        layout,
+        Regression(Squares.of(split, offset=offset)),
+        bands or bands_of(n),
+        moments.mean[:n],
+        level,
+        settings,
     )
 
 
@@ -81,20 +102,24 @@ def predicted(found: Fit, x: Floats) -> Floats:
     return (x @ found.weight.T) * found.gain + found.offset
 
 
-# ------------------------------------------------------------------------------------------------ the optimum is found
+# ------------------------------------------------------------------------------------------------ t
 
 
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_reaches_the_exact_optimum(optimizer: str, constraint: str) -> None:
     joint = data(noise=0.5)
-    settings = Settings(constraint=constraint, optimizer=optimizer, init="uniform", steps=QUICK[optimizer])
+    settings = Settings(
+        constraint=constraint, optimizer=optimizer, init="uniform", steps=QUICK[optimizer]
+    )
     found = regress(joint, ONE_GROUP, settings)
     assert found.relative_gap is not None
     assert -1e-10 <= found.relative_gap <= 1e-6
     residual = predicted(found, joint[:, :B]) - joint[:, B:]
     # The loss is a difference of terms of the size of the squares of weights and bands.
-    share = rounding(float(np.sum(found.weight**2) * joint[:, :B].var(axis=0).sum() / found.losses[0]))
+    share = rounding(
+        float(np.sum(found.weight**2) * joint[:, :B].var(axis=0).sum() / found.losses[0])
+    )
     assert found.losses == pytest.approx(np.mean(residual**2, axis=0), rel=share)
     assert found.scale == pytest.approx(joint[:, B:].var(axis=0))
     (rows, history), *more = found.history
@@ -110,7 +135,9 @@ def test_every_optimizer_reaches_the_exact_optimum(optimizer: str, constraint: s
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
 def test_lbfgs_reaches_the_optimum_from_anywhere(constraint: str, init: str, offset: bool) -> None:
     joint = data(noise=0.5)
-    found = regress(joint, ONE_GROUP, Settings(constraint=constraint, init=init, seed=3), offset=offset)
+    found = regress(
+        joint, ONE_GROUP, Settings(constraint=constraint, init=init, seed=3), offset=offset
+    )
     assert found.relative_gap is not None
     assert -1e-10 <= found.relative_gap <= 1e-6
     assert (found.offset != 0).all() == offset
@@ -121,7 +148,9 @@ def test_lbfgs_reaches_the_optimum_from_anywhere(constraint: str, init: str, off
 def test_lbfgs_reaches_the_optimum_with_a_gain(constraint: str, offset: bool) -> None:
     random = np.random.default_rng(1)
     joint = data(noise=0.1, weight=random.uniform(0.2, 0.8, B))
-    found = regress(joint, ONE_GROUP, Settings(constraint=constraint, gain=True, init="uniform"), offset=offset)
+    found = regress(
+        joint, ONE_GROUP, Settings(constraint=constraint, gain=True, init="uniform"), offset=offset
+    )
     assert found.relative_gap is not None
     assert -1e-10 <= found.relative_gap <= 1e-6
     assert found.weight.sum() == pytest.approx(1.0)
@@ -132,7 +161,11 @@ def test_lbfgs_reaches_the_optimum_with_a_gain(constraint: str, offset: bool) ->
 def test_random_starts_are_seeded(init: str) -> None:
     joint = data(noise=0.5)
     fits = [
-        regress(joint, ONE_GROUP, Settings(constraint="free", init=init, seed=seed, optimizer="adam", steps=3))
+        regress(
+            joint,
+            ONE_GROUP,
+            Settings(constraint="free", init=init, seed=seed, optimizer="adam", steps=3),
+        )
         for seed in (1, 1, 2)
     ]
     same_bits(fits[0].weight, fits[1].weight)
@@ -144,23 +177,30 @@ def test_random_starts_are_seeded(init: str) -> None:
 def test_fits_have_the_same_bits_every_time(optimizer: str) -> None:
     joint = data(noise=0.5)
     settings = Settings(constraint="nonnegative", optimizer=optimizer, init="normal", steps=30)
-    same_bits(regress(joint, ONE_GROUP, settings).weight, regress(joint, ONE_GROUP, settings).weight)
+    same_bits(
+        regress(joint, ONE_GROUP, settings).weight, regress(joint, ONE_GROUP, settings).weight
+    )
 
 
 @pytest.mark.parametrize("init", INITS)
 def test_no_steps_leave_the_initial_weights(init: str) -> None:
     bands = bands_of(B)
     joint = data(noise=0.5)
-    found = regress(joint, ONE_GROUP, Settings(constraint="free", init=init, steps=0, seed=9), bands=bands)
+    found = regress(
+        joint, ONE_GROUP, Settings(constraint="free", init=init, steps=0, seed=9), bands=bands
+    )
     condition = condition_of(joint[:, :B])
-    assert found.weight[0] == pytest.approx(initial(init, ONE_GROUP, bands, 9), abs=rounding(condition))
+    assert found.weight[0] == pytest.approx(
+        initial(init, ONE_GROUP, bands, 9), abs=rounding(condition)
+    )
     assert found.steps == 0
 
 
 def test_response_starts_as_a_gaussian_at_the_centre_of_the_range() -> None:
     layout = within([Group("a", (0, 1, 2)), Group("b", (2, 3, 4))], B, "channel", set(), [0, 1])
     w = layout.matrix(initial("response", layout, bands_of(B, start_nm=500, step_nm=10), 0))
-    # The width at half maximum is half the range of 20 nm: the outer bands, 10 nm away, hold (1/2)^4 of the peak.
+    # The width at half maximum is half the range of 20 nm: the outer bands, 10 nm away, hold
+    # (1/2)^4 of the peak.
     assert w[0, :3] == pytest.approx(np.array([1, 16, 1]) / 18)
     assert w[1, 2:] == pytest.approx(np.array([1, 16, 1]) / 18)
     by_number = layout.matrix(initial("response", layout, plain(B), 0))
@@ -172,7 +212,7 @@ def test_an_unknown_init_is_refused() -> None:
         regress(data(), ONE_GROUP, Settings(init="ones"))
 
 
-# ------------------------------------------------------------------------------------------------- known answers
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", [True, False])
@@ -181,7 +221,9 @@ def test_free_weights_are_those_of_least_squares(offset: bool) -> None:
     x = correlated(random, 300, B) * [1.0, 10.0, 0.1, 1000.0, 1.0]
     t = x @ random.standard_normal((B, 3)) + random.standard_normal((300, 3))
     layout = within([Group("all", tuple(range(B)))], B, "channel", set(), [0, 0, 0])
-    found = regress(np.hstack([x, t]), layout, Settings(constraint="free", init="normal"), offset=offset)
+    found = regress(
+        np.hstack([x, t]), layout, Settings(constraint="free", init="normal"), offset=offset
+    )
     design_matrix = np.column_stack([x, np.ones(300)]) if offset else x
     reference = np.linalg.lstsq(design_matrix, t, rcond=None)[0].T
     # Each weight in the units of its band; without an offset the bands count from zero.
@@ -204,7 +246,11 @@ def test_weights_that_made_the_target_come_back(constraint: str, init: str) -> N
 @pytest.mark.parametrize("constraint", ["affine", "simplex"])
 def test_a_known_gain_and_offset_come_back(constraint: str) -> None:
     weight = KNOWN[constraint]
-    found = regress(data(weight=3.0 * weight), ONE_GROUP, Settings(constraint=constraint, gain=True, init="uniform"))
+    found = regress(
+        data(weight=3.0 * weight),
+        ONE_GROUP,
+        Settings(constraint=constraint, gain=True, init="uniform"),
+    )
     assert found.gain[0] == pytest.approx(3.0, rel=1e-4)
     assert found.weight[0] == pytest.approx(weight, abs=1e-4)
     assert found.offset[0] == pytest.approx(0.7, abs=1e-3)
@@ -226,8 +272,14 @@ def test_groups_that_are_fixed_everywhere_leave_the_offset_to_learn() -> None:
 def test_free_reconstruction_is_principal_components(k: int) -> None:
     random = np.random.default_rng(5)
     d = 6
-    x = random.standard_normal((300, d)) @ np.diag([5.0, 3.0, 2.0, 1.0, 0.7, 0.5]) @ random.standard_normal((d, d))
-    layout = within([Group(f"g{i}", tuple(range(d))) for i in range(k)], d, "channel", set(), list(range(k)))
+    x = (
+        random.standard_normal((300, d))
+        @ np.diag([5.0, 3.0, 2.0, 1.0, 0.7, 0.5])
+        @ random.standard_normal((d, d))
+    )
+    layout = within(
+        [Group(f"g{i}", tuple(range(d))) for i in range(k)], d, "channel", set(), list(range(k))
+    )
     moments = Moments.of(x)
     objective = Reconstruction(moments.covariance)
     found = fit(layout, objective, bands_of(d), moments.mean, None, Settings(constraint="free"))
@@ -242,13 +294,22 @@ def test_free_reconstruction_is_principal_components(k: int) -> None:
 
 
 @pytest.mark.parametrize("constraint", [c for c in CONSTRAINTS if c != "free"])
-def test_constrained_reconstruction_improves_and_never_beats_principal_components(constraint: str) -> None:
+def test_constrained_reconstruction_improves_and_never_beats_principal_components(
+    constraint: str,
+) -> None:
     random = np.random.default_rng(5)
     x = correlated(random, 300, B)
-    layout = within([Group("a", tuple(range(B))), Group("b", tuple(range(B)))], B, "channel", set(), [0, 1])
+    layout = within(
+        [Group("a", tuple(range(B))), Group("b", tuple(range(B)))], B, "channel", set(), [0, 1]
+    )
     moments = Moments.of(x)
     found = fit(
-        layout, Reconstruction(moments.covariance), bands_of(B), moments.mean, None, Settings(constraint, steps=100)
+        layout,
+        Reconstruction(moments.covariance),
+        bands_of(B),
+        moments.mean,
+        None,
+        Settings(constraint, steps=100),
     )
     pca = PCA(2).fit(x)
     lost = np.mean((x - pca.inverse_transform(pca.transform(x))) ** 2)
@@ -258,8 +319,17 @@ def test_constrained_reconstruction_improves_and_never_beats_principal_component
 
 
 def test_the_exact_solution_cannot_start_what_has_none() -> None:
-    with pytest.raises(ConfigError, match="least-squares needs an objective with an exact solution"):
-        fit(ONE_GROUP, Reconstruction(np.eye(B)), bands_of(B), np.zeros(B), None, Settings(init="least-squares"))
+    with pytest.raises(
+        ConfigError, match="least-squares needs an objective with an exact solution"
+    ):
+        fit(
+            ONE_GROUP,
+            Reconstruction(np.eye(B)),
+            bands_of(B),
+            np.zeros(B),
+            None,
+            Settings(init="least-squares"),
+        )
 
 
 @pytest.mark.parametrize("name", [a for a in ACTIVATIONS if a != "identity"])
@@ -270,7 +340,9 @@ def test_weights_behind_an_activation_come_back(name: str) -> None:
     t = fusion.ACTIVATIONS[name]((x - x.mean(axis=0)) @ weight + offset)
     layout = within([Group("all", (0, 1, 2, 3))], 4, "channel", set(), [0])
     objective: Objective = SampledRegression(np.column_stack([x, t]), 4, x.mean(axis=0), name)
-    found = fit(layout, objective, bands_of(4), x.mean(axis=0), np.zeros(1), Settings(constraint="free"))
+    found = fit(
+        layout, objective, bands_of(4), x.mean(axis=0), np.zeros(1), Settings(constraint="free")
+    )
     assert found.weight[0] == pytest.approx(weight, abs=1e-5)
     assert found.offset[0] == pytest.approx(offset - weight @ x.mean(axis=0), abs=1e-5)
     assert found.losses[0] < 1e-10
@@ -290,7 +362,7 @@ def test_weights_behind_a_sigmoid_come_back_by_descent(optimizer: str) -> None:
     assert found.weight[0] == pytest.approx(weight, abs=1e-3)
 
 
-# -------------------------------------------------------------------------------------------- the three textbook cases
+# -------------------------------------------------------------------------------------------- the t
 
 N, C = 300, 3
 STEPS = {"adam": 300, "sgd": 300}
@@ -314,11 +386,17 @@ def from_moments(
     steps: int | None = None,
 ) -> Fit:
     """Design, layout, objective and fit, as training does it."""
-    arranged = design(groups, targets=[f"t{c}" for c in range(t.shape[1])], kind=kind, fuse="across", fixed=fixed)
+    arranged = design(
+        groups, targets=[f"t{c}" for c in range(t.shape[1])], kind=kind, fuse="across", fixed=fixed
+    )
     assert arranged.used == tuple(range(x.shape[1]))
     assert arranged.layout.shape == (t.shape[1], x.shape[1])
-    settings = Settings(constraint=constraint, optimizer=optimizer, init="uniform", steps=steps or STEPS[optimizer])
-    return regress(np.hstack([x, t]), arranged.layout, settings, offset=False, bands=plain(x.shape[1]))
+    settings = Settings(
+        constraint=constraint, optimizer=optimizer, init="uniform", steps=steps or STEPS[optimizer]
+    )
+    return regress(
+        np.hstack([x, t]), arranged.layout, settings, offset=False, bands=plain(x.shape[1])
+    )
 
 
 class Network(nn.Module):
@@ -337,8 +415,11 @@ class Network(nn.Module):
         return self.head(self.fuse(*tensors))
 
 
-def train(network: Network, truth: Network, tensors: list[torch.Tensor], optimizer: str, steps: int = 700) -> float:
-    """The plain loop that everyone writes; all parameters of the network are trained. Gives the last loss."""
+def train(
+    network: Network, truth: Network, tensors: list[torch.Tensor], optimizer: str, steps: int = 700
+) -> float:
+    """The plain loop that everyone writes; all parameters of the network are trained. Gives the
+    last loss."""
     with torch.no_grad():
         target = truth(*tensors)
         # The head starts beside the truth and has to find back as well.
@@ -381,7 +462,8 @@ def test_textbook_two_tensors_one_scalar(optimizer: str) -> None:
     t = 0.3 * x[:, :C] + 0.7 * x[:, C:] + noise
     groups = [Group("first", (0, 1, 2)), Group("second", (3, 4, 5))]
     found = from_moments(groups, x, t, optimizer, kind="scalar", constraint="affine")
-    # One scalar on paper: w = Σ ⟨d_c, t_c − b_c⟩ / Σ ⟨d_c, d_c⟩ with d = a − b, each channel over its variance.
+    # One scalar on paper: w = Σ ⟨d_c, t_c − b_c⟩ / Σ ⟨d_c, d_c⟩ with d = a − b, each channel over
+    # its variance.
     d, r = x[:, :C] - x[:, C:], t - x[:, C:]
     w = float((d * r / t.var(axis=0)).sum() / (d * d / t.var(axis=0)).sum())
     assert found.weight == pytest.approx(np.hstack([w * np.eye(C), (1 - w) * np.eye(C)]), abs=1e-5)
@@ -402,7 +484,8 @@ def test_textbook_two_tensors_one_scalar_in_a_network(optimizer: str) -> None:
 
 @DESCENT
 def test_textbook_three_channels_and_one_broadcast(optimizer: str) -> None:
-    """Three channels and one channel that is broadcast, with one weight per channel: w_c and 1 − w_c."""
+    """Three channels and one channel that is broadcast, with one weight per channel: w_c and 1 −
+    w_c."""
     random = np.random.default_rng(1)
     x = random.standard_normal((N, 4)) + 1.0
     w = np.array([0.2, 0.5, 0.9])
@@ -437,7 +520,8 @@ def test_textbook_three_channels_and_one_broadcast_in_a_network(optimizer: str) 
 
 @DESCENT
 def test_textbook_four_instances_and_an_unweighted_group(optimizer: str) -> None:
-    """y_i = w_i x_i + u_i for four instances: each is a scene with a weight of its own; u enters as it is."""
+    """y_i = w_i x_i + u_i for four instances: each is a scene with a weight of its own; u enters as
+    it is."""
     # Adam's memory of the first, steep steps keeps a single weight short of the optimum for long.
     steps = 700 if optimizer == "adam" else None
     random = np.random.default_rng(2)
@@ -445,7 +529,16 @@ def test_textbook_four_instances_and_an_unweighted_group(optimizer: str) -> None
     for w in (0.5, -0.3, 1.6, 0.0):
         x = random.standard_normal((N, 2 * C)) + 1.0
         t = w * x[:, :C] + x[:, C:] + 0.1 * random.standard_normal((N, C))
-        found = from_moments(groups, x, t, optimizer, kind="instance", constraint="free", fixed=("plain",), steps=steps)
+        found = from_moments(
+            groups,
+            x,
+            t,
+            optimizer,
+            kind="instance",
+            constraint="free",
+            fixed=("plain",),
+            steps=steps,
+        )
         a, r = x[:, :C], t - x[:, C:]
         best = float((a * r / t.var(axis=0)).sum() / (a * a / t.var(axis=0)).sum())
         assert found.weight == pytest.approx(np.hstack([best * np.eye(C), np.eye(C)]), abs=1e-5)
@@ -461,7 +554,9 @@ def test_textbook_four_instances_as_four_groups_and_an_unweighted_group(optimize
     x = random.standard_normal((N, 15)) + 1.0
     w = np.array([0.4, 0.1, 0.3, 0.2])
     t = np.einsum("i,nic->nc", w, x[:, :12].reshape(N, 4, 3)) + x[:, 12:]
-    found = from_moments(groups, x, t, optimizer, kind="scalar", constraint="simplex", fixed=("instance 4",))
+    found = from_moments(
+        groups, x, t, optimizer, kind="scalar", constraint="simplex", fixed=("instance 4",)
+    )
     expected = np.hstack([*(v * np.eye(3) for v in w), np.eye(3)])
     assert found.weight == pytest.approx(expected, abs=1e-3)
 
@@ -487,7 +582,7 @@ def test_groups_of_three_and_two_channels_are_an_error_that_names_both() -> None
         WeightedSum([3, 2])
 
 
-# ----------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
@@ -514,7 +609,9 @@ def test_shares_cannot_diverge_and_the_gap_tells_that_they_did_not_converge() ->
 
 @pytest.mark.parametrize("name", ["tpu", "gpu", ""])
 def test_an_unknown_device_is_an_error_that_lists_those_there(name: str) -> None:
-    with pytest.raises(ConfigError, match="is not available; expected auto, or one of: cpu") as caught:
+    with pytest.raises(
+        ConfigError, match="is not available; expected auto, or one of: cpu"
+    ) as caught:
         regress(data(), ONE_GROUP, Settings(device=name))
     assert repr(name) in str(caught.value)
 
@@ -535,7 +632,13 @@ def test_cuda_finds_what_the_cpu_finds(constraint: str, optimizer: str) -> None:
         regress(
             joint,
             ONE_GROUP,
-            Settings(constraint, optimizer=optimizer, init="uniform", steps=QUICK[optimizer], device=device),
+            Settings(
+                constraint,
+                optimizer=optimizer,
+                init="uniform",
+                steps=QUICK[optimizer],
+                device=device,
+            ),
         )
         for device in ("cpu", "cuda")
     ]

@@ -1,4 +1,5 @@
-"""Losses: one battery for the whole table, known answers, minibatches, schedules and early stopping."""
+"""Losses: one battery for the whole table, known answers, minibatches, schedules and early
+stopping."""
 
 from __future__ import annotations
 
@@ -45,10 +46,16 @@ def angle(u: Floats, v: Floats) -> Floats:
 
 REFERENCE: dict[str, Callable[[Floats, Floats], Floats]] = {
     "mse": lambda y, t: np.array(
-        [[distance.sqeuclidean([a], [b]) for a, b in zip(*p, strict=True)] for p in zip(y, t, strict=True)]
+        [
+            [distance.sqeuclidean([a], [b]) for a, b in zip(*p, strict=True)]
+            for p in zip(y, t, strict=True)
+        ]
     ),
     "mae": lambda y, t: np.array(
-        [[distance.cityblock([a], [b]) for a, b in zip(*p, strict=True)] for p in zip(y, t, strict=True)]
+        [
+            [distance.cityblock([a], [b]) for a, b in zip(*p, strict=True)]
+            for p in zip(y, t, strict=True)
+        ]
     ),
     "huber": lambda y, t: special.huber(1.0, y - t),
     "sam": angle,
@@ -85,13 +92,15 @@ def objective_of(joint: Floats, loss: object = "mse", **how: object) -> SampledR
     return SampledRegression(joint, B, joint[:, :B].mean(axis=0), "identity", loss=loss, **how)  # type: ignore[arg-type]
 
 
-def fitted(joint: Floats, loss: object = "mse", settings: Settings | None = None, **how: object) -> Fit:
+def fitted(
+    joint: Floats, loss: object = "mse", settings: Settings | None = None, **how: object
+) -> Fit:
     mean, level = joint[:, :B].mean(axis=0), joint[:, B:].mean(axis=0)
     settings = settings or Settings(constraint="free", init="uniform")
     return fit(LAYOUT, objective_of(joint, loss, **how), bands_of(B), mean, level, settings)
 
 
-# ------------------------------------------------------------------------------------------------------- the battery
+# --------------------------------------------------------------------------------------------------
 
 
 def test_every_loss_is_in_the_battery() -> None:
@@ -105,7 +114,8 @@ def test_losses_are_those_of_scipy(name: str) -> None:
     y, t = pair()
     found = LOSSES[name](y, t)
     assert found.shape == ((40,) if name in COUPLED else (40, K))
-    # scipy takes the angle from its cosine: all of these are wide enough for that to cost two digits at most.
+    # scipy takes the angle from its cosine: all of these are wide enough for that to cost two
+    # digits at most.
     condition = 1 / float(torch.sin(found).min()) if name == "sam" else 1.0
     close_to_conditioning(found, REFERENCE[name](y.numpy(), t.numpy()), condition)
 
@@ -113,12 +123,15 @@ def test_losses_are_those_of_scipy(name: str) -> None:
 @EVERY
 def test_gradients_are_right_at_generic_points(name: str) -> None:
     y, t = pair()
-    assert torch.autograd.gradcheck(lambda y: LOSSES[name](y, t), (y.requires_grad_(),), atol=1e-7, rtol=1e-5)
+    assert torch.autograd.gradcheck(
+        lambda y: LOSSES[name](y, t), (y.requires_grad_(),), atol=1e-7, rtol=1e-5
+    )
 
 
 @EVERY
 def test_the_order_of_pixels_does_not_matter(name: str) -> None:
-    """To rounding: a processor may compute a pixel otherwise in the lanes of a vector than in its tail."""
+    """To rounding: a processor may compute a pixel otherwise in the lanes of a vector than in its
+    tail."""
     y, t = pair()
     order = torch.as_tensor(np.random.default_rng(1).permutation(40))
     close_to_conditioning(LOSSES[name](y[order], t[order]), LOSSES[name](y, t)[order])
@@ -133,7 +146,9 @@ def test_the_order_of_pixels_does_not_matter(name: str) -> None:
 def test_scale(name: str) -> None:
     y, t = pair()
     for size in (1e-3, 7.0, 1e4):
-        torch.testing.assert_close(LOSSES[name](size * y, size * t), size ** DEGREE[name] * LOSSES[name](y, t))
+        torch.testing.assert_close(
+            LOSSES[name](size * y, size * t), size ** DEGREE[name] * LOSSES[name](y, t)
+        )
 
 
 def test_huber_is_square_near_zero_and_straight_far_off() -> None:
@@ -165,8 +180,12 @@ def test_angles_do_not_see_the_brightness_of_a_pixel(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(COUPLED))
 def test_angles_are_safe_where_they_are_zero_or_undefined(name: str) -> None:
-    t = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
-    y = torch.tensor([[2.0, 4.0, 6.0], [1.0, 1.0, 1.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    t = torch.tensor(
+        [[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64
+    )
+    y = torch.tensor(
+        [[2.0, 4.0, 6.0], [1.0, 1.0, 1.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64
+    )
     y.requires_grad_()
     values = LOSSES[name](y, t)
     values.sum().backward()
@@ -180,22 +199,27 @@ def test_angles_are_safe_where_they_are_zero_or_undefined(name: str) -> None:
 def test_small_angles_are_exact() -> None:
     for size in (1e-3, 1e-7, 1e-12):
         y = torch.tensor([[1.0, size]], dtype=torch.float64)
-        assert LOSSES["sam"](y, torch.tensor([[1.0, 0.0]], dtype=torch.float64)).item() == pytest.approx(
-            np.arctan(size), rel=rounding()
-        )
+        assert LOSSES["sam"](
+            y, torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+        ).item() == pytest.approx(np.arctan(size), rel=rounding())
 
 
-# ------------------------------------------------------------------------------------------------------ known answers
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("name", ROBUST)
 def test_robust_losses_find_the_weights_among_outliers(name: str, optimizer: str) -> None:
-    """A tenth of the targets is wrong by 3 to 8 units: mse misses the offset by 0.5, a robust loss by far less."""
+    """A tenth of the targets is wrong by 3 to 8 units: mse misses the offset by 0.5, a robust loss
+    by far less."""
     joint = sample(outliers=0.1)
-    settings = Settings(constraint="free", init="uniform", optimizer=optimizer, batch_size=0, steps=400)
+    settings = Settings(
+        constraint="free", init="uniform", optimizer=optimizer, batch_size=0, steps=400
+    )
     square = np.hstack([(f := fitted(joint)).weight, f.offset[:, None]])
-    robust = np.hstack([(f := fitted(joint, name, settings, huber_delta=0.02)).weight, f.offset[:, None]])
+    robust = np.hstack(
+        [(f := fitted(joint, name, settings, huber_delta=0.02)).weight, f.offset[:, None]]
+    )
     truth = np.column_stack([WEIGHT, OFFSET])
     assert np.abs(square - truth).max() > 0.3
     assert np.abs(robust - truth).max() < 0.03
@@ -219,11 +243,13 @@ def test_weights_behind_an_angle_come_back(name: str, constraint: str) -> None:
 
 
 def test_angles_need_two_outputs() -> None:
-    with pytest.raises(ConfigError, match="sam compares vectors; got one output; expected two or more"):
+    with pytest.raises(
+        ConfigError, match="sam compares vectors; got one output; expected two or more"
+    ):
         objective_of(sample()[:, : B + 1], "sam")
 
 
-# --------------------------------------------------------------------------------------------------- a loss of your own
+# --------------------------------------------------------------------------------------------------
 
 
 def pseudo_huber(y: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -251,12 +277,14 @@ def test_functions_that_cannot_be_trained_on(function: object, got: str) -> None
         fitted(sample(), function)
 
 
-# ------------------------------------------------------------------------------- minibatches, schedules, early stopping
+# ------------------------------------------------------------------------------- minibatches, sched
 
 
 @DESCENTS
 def test_minibatches_reach_the_weights_and_repeat_their_bits(optimizer: str) -> None:
-    settings = Settings(constraint="free", init="uniform", optimizer=optimizer, batch_size=64, steps=250)
+    settings = Settings(
+        constraint="free", init="uniform", optimizer=optimizer, batch_size=64, steps=250
+    )
     joint = sample(noise=0.01)
     assert fitted(joint, "mse", settings).weight == pytest.approx(WEIGHT, abs=0.03)
     settings = replace(settings, steps=12)
@@ -270,7 +298,10 @@ def test_minibatches_reach_the_weights_and_repeat_their_bits(optimizer: str) -> 
 @DESCENTS
 def test_a_batch_of_all_pixels_is_the_whole_sample(optimizer: str) -> None:
     settings = Settings(constraint="nonnegative", init="uniform", optimizer=optimizer, steps=20)
-    found = [fitted(sample(noise=0.1), "mae", replace(settings, batch_size=n)).weight for n in (0, N, 10 * N)]
+    found = [
+        fitted(sample(noise=0.1), "mae", replace(settings, batch_size=n)).weight
+        for n in (0, N, 10 * N)
+    ]
     same_bits(*found)
 
 
@@ -284,9 +315,9 @@ def test_batches_of_a_pass_are_all_pixels_once() -> None:
         return (parameter**2 + parameter).sum()
 
     pace = Pace(steps=8, batch_size=30)
-    Descent(torch.optim.SGD([parameter], lr=0.01), Task([parameter], loss, None, 100), pace, Nowhere()).run(
-        Ticks(silent, parts=1, steps=8, label="")
-    )
+    Descent(
+        torch.optim.SGD([parameter], lr=0.01), Task([parameter], loss, None, 100), pace, Nowhere()
+    ).run(Ticks(silent, parts=1, steps=8, label=""))
     assert [len(i) for i in seen] == [25] * 8
     passes = [torch.cat(seen[:4]), torch.cat(seen[4:])]
     assert all(p.sort().values.tolist() == list(range(100)) for p in passes)
@@ -304,18 +335,24 @@ def test_schedules_fall_from_one() -> None:
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_schedule_trains(schedule: str) -> None:
-    settings = Settings(constraint="free", init="uniform", optimizer="adam", schedule=schedule, steps=200)
+    settings = Settings(
+        constraint="free", init="uniform", optimizer="adam", schedule=schedule, steps=200
+    )
     assert fitted(sample(), "mse", settings).weight == pytest.approx(WEIGHT, abs=0.05)
 
 
 def test_an_unknown_schedule_is_refused() -> None:
-    with pytest.raises(ConfigError, match="schedule; got 'linear'; expected one of constant, cosine, step"):
+    with pytest.raises(
+        ConfigError, match="schedule; got 'linear'; expected one of constant, cosine, step"
+    ):
         fitted(sample(), "mse", Settings(optimizer="adam", schedule="linear"))
 
 
 def test_weight_decay_shrinks_the_weights_but_not_the_offset() -> None:
     settings = Settings(constraint="free", init="uniform", optimizer="adamw", steps=250)
-    plain, decayed = (fitted(sample(), "mse", replace(settings, weight_decay=d)) for d in (0.0, 5.0))
+    plain, decayed = (
+        fitted(sample(), "mse", replace(settings, weight_decay=d)) for d in (0.0, 5.0)
+    )
     assert plain.weight == pytest.approx(WEIGHT, abs=0.01)
     assert np.linalg.norm(decayed.weight) < 0.9 * np.linalg.norm(plain.weight)
     x = sample()[:, :B].mean(axis=0)
@@ -324,10 +361,13 @@ def test_weight_decay_shrinks_the_weights_but_not_the_offset() -> None:
 
 
 def test_early_stopping_keeps_the_best_weights() -> None:
-    """The held-out pixels follow other weights than the others: training on makes their loss worse after a while."""
+    """The held-out pixels follow other weights than the others: training on makes their loss worse
+    after a while."""
     joint, held = sample(seed=1), np.arange(N) % 5 == 0
     joint[held, B:] = joint[held, :B] @ (0.5 * WEIGHT + 0.1).T + OFFSET + 0.5
-    settings = Settings(constraint="free", init="uniform", optimizer="adam", lr=0.01, steps=600, patience=3)
+    settings = Settings(
+        constraint="free", init="uniform", optimizer="adam", lr=0.01, steps=600, patience=3
+    )
     found = fitted(joint, "mse", settings, held=held)
     assert len(found.stops) == K
     for _, best, epochs in found.stops:
@@ -343,7 +383,10 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 def test_held_out_pixels_are_whole_blocks() -> None:
     random = np.random.default_rng(0)
     grids = [blocks((64, 48), 5), blocks((30, 90), 5)]
-    place = np.stack([random.integers(0, 2, 4000), random.integers(0, 30, 4000), random.integers(0, 48, 4000)], axis=1)
+    place = np.stack(
+        [random.integers(0, 2, 4000), random.integers(0, 30, 4000), random.integers(0, 48, 4000)],
+        axis=1,
+    )
     number, held = block_numbers(place, grids), held_out(place, grids, seed=3)
     occupied, chosen = set(number.tolist()), set(number[held].tolist())
     assert chosen.isdisjoint(number[~held].tolist())
@@ -360,7 +403,7 @@ def test_long_histories_make_no_large_figure() -> None:
     assert len(loss_figure({"a": curve.tolist()})) < 100_000
 
 
-# ---------------------------------------------------------------------------------------------------------- from files
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -368,7 +411,14 @@ def files(tmp_path: Path) -> list[str]:
     cube = spectra(B, 40, 60)
     target = blend(cube, WEIGHT.tolist(), OFFSET.tolist()).astype(np.float32)
     scene = write_tiff(tmp_path / "cube.tif", cube, nm=wavelengths(B))
-    return [scene, "--target", write_tiff(tmp_path / "t.tif", target), "-o", str(tmp_path / "run"), "--no-fused"]
+    return [
+        scene,
+        "--target",
+        write_tiff(tmp_path / "t.tif", target),
+        "-o",
+        str(tmp_path / "run"),
+        "--no-fused",
+    ]
 
 
 @dataclass
@@ -387,13 +437,25 @@ def test_early_stopping_is_said_where_something_was_stopped() -> None:
 
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != "mse"])
 def test_losses_from_files(name: str, tmp_path: Path, files: list[str]) -> None:
-    done = cli("train", *files, "--no-report", "--loss", name, "--optimizer", "adamw", "--steps", "40")
+    done = cli(
+        "train", *files, "--no-report", "--loss", name, "--optimizer", "adamw", "--steps", "40"
+    )
     assert done.code == 0, done.err
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["scores"]["holdout"] is not None
     assert f"loss: {name}" in (tmp_path / "run" / "config.yaml").read_text()
-    again = cli("train", "--config", tmp_path / "run" / "config.yaml", "-o", tmp_path / "again", "--threads", "1", "-q",
-                "--no-fused", "--no-report")  # fmt: skip
+    again = cli(
+        "train",
+        "--config",
+        tmp_path / "run" / "config.yaml",
+        "-o",
+        tmp_path / "again",
+        "--threads",
+        "1",
+        "-q",
+        "--no-fused",
+        "--no-report",
+    )
     assert again.code == 0, again.err
     weights = [(tmp_path / run / "weights.safetensors").read_bytes() for run in ("run", "again")]
     same_bits(*weights)
@@ -410,7 +472,9 @@ def test_a_function_of_your_own_from_files(tmp_path: Path, files: list[str]) -> 
         constraint="free",
     )
     train(config, loss=pseudo_huber)
-    assert load(tmp_path / "run" / "weights.safetensors").common.matrix == pytest.approx(WEIGHT, abs=0.01)
+    assert load(tmp_path / "run" / "weights.safetensors").common.matrix == pytest.approx(
+        WEIGHT, abs=0.01
+    )
     done = cli("train", "--config", tmp_path / "run" / "config.yaml", "-o", tmp_path / "again")
     assert done.code == 2
     assert "loss custom needs a function" in " ".join(done.err.split())

@@ -1,8 +1,8 @@
-"""One battery for every constraint × objective × layout: gradients, feasibility, starts, reference losses.
+"""One battery for every constraint × objective × layout: gradients, feasibility, starts, reference
+losses.
 
-A constraint that is added to :data:`CONSTRAINTS` is covered by all of it; an objective class that is missing here fails
-:func:`test_every_objective_is_in_the_battery`.
-"""
+A constraint that is added to :data:`CONSTRAINTS` is covered by all of it; an objective class that
+is missing here fails :func:`test_every_objective_is_in_the_battery`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,20 @@ A, C, P = Group("a", (0, 1, 2)), Group("b", (3, 4)), Group("p", (5,))
 
 LAYOUTS: dict[str, Layout] = {
     "within channel": within([A, C], B, "channel", set(), [0, 1]),
-    "within, two rows on one group": within([Group("all", tuple(range(B)))], B, "channel", set(), [0, 0]),
-    "across scalar": across([Group("a", (0, 1)), Group("b", (2, 3)), Group("c", (4, 5))], B, "scalar", set()),
+    "within, two rows on one group": within(
+        [Group("all", tuple(range(B)))], B, "channel", set(), [0, 0]
+    ),
+    "across scalar": across(
+        [Group("a", (0, 1)), Group("b", (2, 3)), Group("c", (4, 5))], B, "scalar", set()
+    ),
     "across channel, one broadcast": across([Group("a", (0, 1, 2)), P], B, "channel", set()),
     "across scalar, one broadcast": across([Group("a", (0, 1, 2)), P], B, "scalar", set()),
-    "across, one fixed": across([Group("a", (0, 1)), Group("b", (2, 3)), Group("c", (4, 5))], B, "channel", {"c"}),
+    "across, one fixed": across(
+        [Group("a", (0, 1)), Group("b", (2, 3)), Group("c", (4, 5))], B, "channel", {"c"}
+    ),
 }
-"""Every set of weights has at least two members, so that each constraint leaves something to learn."""
+"""Every set of weights has at least two members, so that each constraint leaves something to
+learn."""
 
 HOLDS: dict[str, Callable[[Floats, Layout], bool]] = {
     "free": lambda v, layout: bool(np.isfinite(v).all()),
@@ -56,7 +63,11 @@ def sums_to_one(v: Floats, layout: Layout) -> bool:
     """The learned weights of every row that has some sum to one."""
     learned = layout.matrix(v) - layout.fixed
     rows = [r for r in range(layout.shape[0]) if (layout.row == r).any()]
-    return bool(np.allclose(learned[rows].sum(axis=1), 1.0, rtol=0, atol=rounding(np.abs(learned).sum(axis=1).max())))
+    return bool(
+        np.allclose(
+            learned[rows].sum(axis=1), 1.0, rtol=0, atol=rounding(np.abs(learned).sum(axis=1).max())
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,9 @@ def dense_regression(activation: str) -> Callable[[Layout], Case]:
 
         joint = np.hstack([x, t])
         if activation == "identity":
-            objective: Objective = Regression(Squares.of(Split.of(Moments.of(joint), B), offset=True))
+            objective: Objective = Regression(
+                Squares.of(Split.of(Moments.of(joint), B), offset=True)
+            )
         else:
             objective = SampledRegression(joint, B, mean, activation)
         return Case(objective, dense, mean, uses_gain=True)
@@ -100,7 +113,8 @@ def dense_regression(activation: str) -> Callable[[Layout], Case]:
 
 
 def dense_reconstruction(layout: Layout) -> Case:
-    """The decoder is found by least squares on the pixels: a matrix and an offset from K outputs to B bands."""
+    """The decoder is found by least squares on the pixels: a matrix and an offset from K outputs to
+    B bands."""
     x, _ = pixels(1)
 
     def dense(weight: Floats, gain: Floats, level: Floats | None) -> Floats:
@@ -119,7 +133,8 @@ OBJECTIVES: dict[str, Callable[[Layout], Case]] = {
 
 
 def combinations() -> Iterator[tuple[str, str, str, bool, bool]]:
-    """constraint × objective × layout × gain × offset; gain and offset where the objective sees them."""
+    """constraint × objective × layout × gain × offset; gain and offset where the objective sees
+    them."""
     for constraint in CONSTRAINTS:
         for layout in LAYOUTS:
             yield constraint, "reconstruction", layout, False, False
@@ -138,7 +153,9 @@ EVERY = pytest.mark.parametrize(
 )
 
 
-def module_of(layout: Layout, constraint: str, objective: Objective, *, gain: bool, offset: bool) -> Weights:
+def module_of(
+    layout: Layout, constraint: str, objective: Objective, *, gain: bool, offset: bool
+) -> Weights:
     """Weights at a generic point: random θ, gain 1.7, random levels."""
     random = np.random.default_rng(5)
     level = random.uniform(0.5, 1.5, layout.shape[0]) if offset else None
@@ -174,10 +191,14 @@ def test_gradients_are_right_in_every_parameter(
     names = [n for n, _ in module.named_parameters()]
 
     def losses(*values: torch.Tensor) -> torch.Tensor:
-        return case.objective.losses(*functional_call(module, dict(zip(names, values, strict=True)), ()))
+        return case.objective.losses(
+            *functional_call(module, dict(zip(names, values, strict=True)), ())
+        )
 
     inputs = tuple(p.detach().clone().requires_grad_() for p in module.parameters())
-    assert set(names) == {"theta"} | ({"root_gain"} if gain else set()) | ({"shift"} if offset else set())
+    assert set(names) == {"theta"} | ({"root_gain"} if gain else set()) | (
+        {"shift"} if offset else set()
+    )
     assert torch.autograd.gradcheck(losses, inputs, eps=1e-6, atol=1e-7, rtol=1e-5)
 
 
@@ -195,7 +216,9 @@ def test_every_parameter_has_a_gradient_at_a_generic_point(
 
 
 @EVERY
-def test_losses_are_those_of_the_pixels(constraint: str, objective: str, layout: str, gain: bool, offset: bool) -> None:
+def test_losses_are_those_of_the_pixels(
+    constraint: str, objective: str, layout: str, gain: bool, offset: bool
+) -> None:
     case = OBJECTIVES[objective](LAYOUTS[layout])
     module = module_of(LAYOUTS[layout], constraint, case.objective, gain=gain, offset=offset)
     weight, gains, level = module()
@@ -203,7 +226,9 @@ def test_losses_are_those_of_the_pixels(constraint: str, objective: str, layout:
     assert {t.dtype for t in (weight, gains, losses)} == {torch.float64}
     assert level is None or level.dtype == torch.float64
     reference = case.dense(
-        weight.detach().numpy(), gains.detach().numpy(), None if level is None else level.detach().numpy()
+        weight.detach().numpy(),
+        gains.detach().numpy(),
+        None if level is None else level.detach().numpy(),
     )
     assert losses.detach().numpy() == pytest.approx(reference, rel=1e-9, abs=1e-10)
     assert case.objective.scale.shape == reference.shape
@@ -213,10 +238,14 @@ def test_losses_are_those_of_the_pixels(constraint: str, objective: str, layout:
 @pytest.mark.parametrize("metric", ["identity", "curved"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
-def test_constraints_hold_for_any_parameters_and_starts_come_back(constraint: str, layout: str, metric: str) -> None:
+def test_constraints_hold_for_any_parameters_and_starts_come_back(
+    constraint: str, layout: str, metric: str
+) -> None:
     lay = LAYOUTS[layout]
     random = np.random.default_rng(3)
-    root = random.standard_normal((lay.size, lay.size + 3)) * 10.0 ** random.uniform(-2, 2, (lay.size, 1))
+    root = random.standard_normal((lay.size, lay.size + 3)) * 10.0 ** random.uniform(
+        -2, 2, (lay.size, 1)
+    )
     module = Weights(lay, constraint, metric=root @ root.T if metric == "curved" else None)
     module.start(np.full(lay.size, 0.5))
     theta = module.theta.shape
@@ -244,7 +273,9 @@ def test_any_weights_can_be_made_feasible_and_started_from(constraint: str, layo
     v = feasible(np.random.default_rng(0).standard_normal(lay.size), lay, constraint)
     assert HOLDS[constraint](v, lay)
     assert np.count_nonzero(v) == lay.size
-    assert Weights(lay, constraint).start(v).vector().detach().numpy() == pytest.approx(v, abs=rounding())
+    assert Weights(lay, constraint).start(v).vector().detach().numpy() == pytest.approx(
+        v, abs=rounding()
+    )
     close_to_conditioning(feasible(v, lay, constraint), v)
 
 
@@ -252,7 +283,9 @@ def test_any_weights_can_be_made_feasible_and_started_from(constraint: str, layo
 def test_weights_of_zero_are_started_from_exactly(constraint: str) -> None:
     lay = LAYOUTS["within channel"]
     v = np.array([1.0, 0.0, 0.0, 0.25, 0.75])
-    assert Weights(lay, constraint).start(v).vector().detach().numpy() == pytest.approx(v, abs=rounding())
+    assert Weights(lay, constraint).start(v).vector().detach().numpy() == pytest.approx(
+        v, abs=rounding()
+    )
 
 
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
@@ -283,11 +316,15 @@ def test_gain_and_rows_of_different_sets_are_apart() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_reconstruction_does_not_see_the_scale_of_a_row(constraint: str, layout: str) -> None:
     case = OBJECTIVES["reconstruction"](LAYOUTS[layout])
-    weight, gain, _ = module_of(LAYOUTS[layout], constraint, case.objective, gain=False, offset=False)()
+    weight, gain, _ = module_of(
+        LAYOUTS[layout], constraint, case.objective, gain=False, offset=False
+    )()
     scales = torch.tensor([1e-4, 7.0, 1e3], dtype=torch.float64)[: len(weight), None]
     once = case.objective.losses(weight, gain, None)
     for scaled in (weight * scales, -weight):
-        assert case.objective.losses(scaled, gain, None).item() == pytest.approx(once.item(), rel=1e-9)
+        assert case.objective.losses(scaled, gain, None).item() == pytest.approx(
+            once.item(), rel=1e-9
+        )
 
 
 def test_reconstruction_does_not_see_a_mixture_of_rows() -> None:
@@ -295,7 +332,9 @@ def test_reconstruction_does_not_see_a_mixture_of_rows() -> None:
     weight = torch.as_tensor(np.random.default_rng(0).standard_normal((2, B)))
     mixed = torch.tensor([[2.0, 1.0], [-1.0, 3.0]], dtype=torch.float64) @ weight
     losses = case.objective.losses
-    assert losses(mixed, torch.ones(2), None).item() == pytest.approx(losses(weight, torch.ones(2), None).item())
+    assert losses(mixed, torch.ones(2), None).item() == pytest.approx(
+        losses(weight, torch.ones(2), None).item()
+    )
 
 
 def test_reconstruction_takes_two_equal_rows_as_one() -> None:
@@ -319,7 +358,9 @@ def test_the_units_of_gain_and_weight_trade_off(objective: str) -> None:
     case = OBJECTIVES[objective](layout)
     weight, gain, level = module_of(layout, "free", case.objective, gain=True, offset=True)()
     once = case.objective.losses(weight, gain, level)
-    close_to_conditioning(case.objective.losses(weight / 4, gain * 4, level).detach(), once.detach())
+    close_to_conditioning(
+        case.objective.losses(weight / 4, gain * 4, level).detach(), once.detach()
+    )
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -355,9 +396,13 @@ def test_the_quadratic_of_a_regression_is_its_scaled_loss(layout: str, offset: b
                 # A gain belongs to one set; several sets are fitted apart.
                 continue
             losses = objective.losses(
-                torch.as_tensor(lay.matrix(v)), torch.full((lay.shape[0],), size, dtype=torch.float64), level
+                torch.as_tensor(lay.matrix(v)),
+                torch.full((lay.shape[0],), size, dtype=torch.float64),
+                level,
             )
-            assert q(size * v) == pytest.approx(float((losses.numpy() / objective.scale).sum()), rel=1e-10)
+            assert q(size * v) == pytest.approx(
+                float((losses.numpy() / objective.scale).sum()), rel=1e-10
+            )
 
 
 def test_a_metric_without_curvature_leaves_out_what_the_pixels_cannot_tell() -> None:
@@ -389,14 +434,16 @@ def test_one_scalar_weight_of_unit_sum_is_the_plain_mean(constraint: str) -> Non
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_in_torch_are_those_in_numpy(name: str) -> None:
     y = np.linspace(-6, 6, 101)
-    assert ACTIVATIONS[name](torch.as_tensor(y)).numpy() == pytest.approx(fusion.ACTIVATIONS[name](y), rel=rounding())
+    assert ACTIVATIONS[name](torch.as_tensor(y)).numpy() == pytest.approx(
+        fusion.ACTIVATIONS[name](y), rel=rounding()
+    )
     assert set(ACTIVATIONS) == set(fusion.ACTIVATIONS)
 
 
 def test_the_level_is_its_start_and_so_many_units_of_the_target() -> None:
-    module = Weights(LAYOUTS["within channel"], "free", level=np.array([1.0, 2.0]), spread=np.array([0.5, 4.0])).start(
-        np.ones(5)
-    )
+    module = Weights(
+        LAYOUTS["within channel"], "free", level=np.array([1.0, 2.0]), spread=np.array([0.5, 4.0])
+    ).start(np.ones(5))
     assert module.shift is not None
     with torch.no_grad():
         module.shift.copy_(torch.tensor([3.0, -0.25]))
@@ -405,13 +452,18 @@ def test_the_level_is_its_start_and_so_many_units_of_the_target() -> None:
     assert level.tolist() == [2.5, 1.0]
 
 
-def sampled(x: Floats, t: Floats, *, loss: str = "mse", activation: str = "identity") -> SampledRegression:
+def sampled(
+    x: Floats, t: Floats, *, loss: str = "mse", activation: str = "identity"
+) -> SampledRegression:
     return SampledRegression(np.hstack([x, t]), x.shape[1], x.mean(axis=0), activation, loss=loss)
 
 
 def test_the_brightness_is_the_best_common_factor_of_what_does_not_see_it() -> None:
     x, t = pixels(2)
-    w, ones = torch.as_tensor(np.random.default_rng(0).uniform(0.1, 1, (2, B))), torch.ones(2, dtype=torch.float64)
+    w, ones = (
+        torch.as_tensor(np.random.default_rng(0).uniform(0.1, 1, (2, B))),
+        torch.ones(2, dtype=torch.float64),
+    )
     y = x @ w.numpy().T
     best = (y * t).sum() / (y * y).sum()
     assert sampled(x, t, loss="sam").brightness(w, ones, None) == pytest.approx(best, rel=1e-12)
@@ -431,7 +483,9 @@ def test_the_curvature_of_a_sampled_loss_is_in_units_of_its_targets(layout: str)
     lay = LAYOUTS[layout]
     x, t = pixels(lay.shape[0])
     cov = np.cov(x.T, bias=True)
-    expected = sum(lay.member(k).T @ cov @ lay.member(k) / t[:, k].var() for k in range(lay.shape[0]))
+    expected = sum(
+        lay.member(k).T @ cov @ lay.member(k) / t[:, k].var() for k in range(lay.shape[0])
+    )
     np.testing.assert_allclose(sampled(x, t).metric(lay), expected, rtol=1e-10)
 
 

@@ -1,4 +1,5 @@
-"""Contrast: separability and signal to noise, classes, labels and noise, against scikit-learn, scipy and numpy."""
+"""Contrast: separability and signal to noise, classes, labels and noise, against scikit-learn,
+scipy and numpy."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import MemorySource, bands_of, close_to_conditioning, condition_of, rounding, same_bits, windows_at_random
+from helpers import (
+    MemorySource,
+    bands_of,
+    close_to_conditioning,
+    condition_of,
+    rounding,
+    same_bits,
+    windows_at_random,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasters import cli, ok, read, spectra, wavelengths, write_tiff
@@ -46,7 +55,7 @@ def moments_of(x: np.ndarray, y: np.ndarray) -> dict[int, Moments]:
     return {int(c): Moments.of(x[y == c]) for c in np.unique(y)}
 
 
-# -------------------------------------------------------------------------------------------------------------- classes
+# --------------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 500))
@@ -61,8 +70,12 @@ def test_the_classifier_is_linear_discriminant_analysis(seed: int) -> None:
         np.testing.assert_array_equal(mine(new), model.predict(new))
         found = agreement(truth, mine(new))
         assert found["accuracy"] == pytest.approx(accuracy_score(truth, model.predict(new)))
-        assert found["balanced"] == pytest.approx(balanced_accuracy_score(truth, model.predict(new)))
-        assert found["kappa"] == pytest.approx(cohen_kappa_score(truth, model.predict(new)), abs=rounding())
+        assert found["balanced"] == pytest.approx(
+            balanced_accuracy_score(truth, model.predict(new))
+        )
+        assert found["kappa"] == pytest.approx(
+            cohen_kappa_score(truth, model.predict(new)), abs=rounding()
+        )
 
 
 def test_scatters_and_discriminants_are_those_of_the_pixels() -> None:
@@ -75,14 +88,20 @@ def test_scatters_and_discriminants_are_those_of_the_pixels() -> None:
     assert mine.shape == (2, 6)
     theirs = LinearDiscriminantAnalysis(solver="eigen", n_components=2).fit(x, y).scalings_[:, :2].T
     for a, b in zip(mine, theirs, strict=True):
-        assert abs(a @ b) == pytest.approx(np.linalg.norm(a) * np.linalg.norm(b), rel=rounding(condition_of(x - away)))
+        assert abs(a @ b) == pytest.approx(
+            np.linalg.norm(a) * np.linalg.norm(b), rel=rounding(condition_of(x - away))
+        )
 
 
 def test_agreement_without_chance() -> None:
-    assert agreement(np.array([1, 1]), np.array([1, 1])) == {"accuracy": 1.0, "balanced": 1.0, "kappa": None}
+    assert agreement(np.array([1, 1]), np.array([1, 1])) == {
+        "accuracy": 1.0,
+        "balanced": 1.0,
+        "kappa": None,
+    }
 
 
-# ----------------------------------------------------------------------------------------------------------- objectives
+# --------------------------------------------------------------------------------------------------
 
 
 def test_losses_are_those_of_the_pixels() -> None:
@@ -92,10 +111,14 @@ def test_losses_are_those_of_the_pixels() -> None:
     loss = float(Separability(inside, total).losses(torch.as_tensor(w), torch.ones(2), None))
     away = np.array([x[y == c].mean(axis=0) for c in range(3)])[y]
     dense = [np.linalg.slogdet(np.cov((v @ w.T).T, bias=True))[1] for v in (x - away, x)]
-    assert loss == pytest.approx((dense[0] - dense[1]) / 2, rel=rounding(condition_of((x - away) @ w.T)))
+    assert loss == pytest.approx(
+        (dense[0] - dense[1]) / 2, rel=rounding(condition_of((x - away) @ w.T))
+    )
     noise = np.diag(np.arange(1.0, 7.0))
     ratios = SignalToNoise(total, noise, 2).losses(torch.as_tensor(w), torch.ones(2), None).numpy()
-    close_to_conditioning(-ratios, np.log(np.var(x @ w.T, axis=0) / ((w**2) @ np.arange(1.0, 7.0))), condition_of(x))
+    close_to_conditioning(
+        -ratios, np.log(np.var(x @ w.T, axis=0) / ((w**2) @ np.arange(1.0, 7.0))), condition_of(x)
+    )
 
 
 @pytest.mark.parametrize("name", ["separability", "snr", "sum"])
@@ -108,7 +131,9 @@ def test_gradients_are_right(name: str) -> None:
         "sum": Sum([(1.0, Reconstruction(total)), (2.0, SignalToNoise(total, inside, 2))]),
     }[name]
     w = torch.as_tensor(np.random.default_rng(0).normal(size=(2, 6))).requires_grad_()
-    assert torch.autograd.gradcheck(lambda v: objective.losses(v, torch.ones(2, dtype=v.dtype), None), (w,))
+    assert torch.autograd.gradcheck(
+        lambda v: objective.losses(v, torch.ones(2, dtype=v.dtype), None), (w,)
+    )
     bend = objective.metric(layout_of(6, 2))
     assert bend.shape == (12, 12)
     assert np.linalg.eigvalsh(bend).min() > -rounding() * np.linalg.norm(bend)
@@ -122,7 +147,9 @@ def test_free_weights_part_classes_as_the_discriminants_do() -> None:
     x, y = classed(d=5)
     inside, total = scatters(moments_of(x, y))
     objective = Separability(inside, total)
-    found = fit(layout_of(5, 2), objective, bands_of(5), x.mean(axis=0), None, Settings("free", starts=3))
+    found = fit(
+        layout_of(5, 2), objective, bands_of(5), x.mean(axis=0), None, Settings("free", starts=3)
+    )
     best = discriminants(moments_of(x, y), 2)
     exact = float(objective.losses(torch.as_tensor(best), torch.ones(2), None))
     assert float(found.losses[0]) == pytest.approx(exact, abs=1e-9)
@@ -142,7 +169,9 @@ def test_free_weights_reach_the_best_signal_to_noise(optimizer: str) -> None:
     found = fit(layout_of(5, 1), objective, bands_of(5), np.zeros(5), None, how)
     best = eigh(a, n, eigvals_only=True)[-1]
     assert found.optimum is not None
-    assert float(found.optimum[0]) == pytest.approx(-np.log(best), rel=rounding(float(np.linalg.cond(n))))
+    assert float(found.optimum[0]) == pytest.approx(
+        -np.log(best), rel=rounding(float(np.linalg.cond(n)))
+    )
     assert float(found.losses[0]) == pytest.approx(-np.log(best), abs=1e-6)
     v = leading_ratio(a, n)
     assert (v @ a @ v) / (v @ n @ v) == pytest.approx(best, rel=rounding(float(np.linalg.cond(n))))
@@ -154,10 +183,20 @@ def test_a_sum_is_the_sum_of_its_parts_and_starts_are_seeded() -> None:
     parts = [(1.0, Reconstruction(total)), (0.3, Separability(inside, total))]
     both = Sum(parts)
     w = torch.as_tensor(np.random.default_rng(1).normal(size=(2, 6)))
-    scaled = [f * float((p.losses(w, torch.ones(2), None) / torch.as_tensor(p.scale)).sum()) for f, p in parts]
+    scaled = [
+        f * float((p.losses(w, torch.ones(2), None) / torch.as_tensor(p.scale)).sum())
+        for f, p in parts
+    ]
     assert float(both.losses(w, torch.ones(2), None)) == pytest.approx(sum(scaled))
     twice = [
-        fit(layout_of(6, 2), Sum(parts), bands_of(6), x.mean(axis=0), None, Settings("simplex", starts=2, seed=5))
+        fit(
+            layout_of(6, 2),
+            Sum(parts),
+            bands_of(6),
+            x.mean(axis=0),
+            None,
+            Settings("simplex", starts=2, seed=5),
+        )
         for _ in range(2)
     ]
     same_bits(twice[0].weight, twice[1].weight)
@@ -165,7 +204,7 @@ def test_a_sum_is_the_sum_of_its_parts_and_starts_are_seeded() -> None:
     assert twice[0].optimum is None
 
 
-# ---------------------------------------------------------------------------------------------------- classes and noise
+# --------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=15, deadline=None)
@@ -195,11 +234,16 @@ def test_the_pass_gathers_classes_and_noise_whatever_the_windows(seed: int, thre
 
 
 def test_noise_is_found_in_smooth_scenes() -> None:
-    """A plane with white noise of known covariance: the neighbours' differences show the noise, not the plane."""
+    """A plane with white noise of known covariance: the neighbours' differences show the noise, not
+    the plane."""
     random = np.random.default_rng(0)
     root = np.array([[1.0, 0.0], [0.5, 0.3]])
     slope = np.linspace(0, 1, 64)
-    z = slope[None, :, None] + slope[None, None] + np.einsum("ij,jrc->irc", root, random.normal(size=(2, 64, 64)))
+    z = (
+        slope[None, :, None]
+        + slope[None, None]
+        + np.einsum("ij,jrc->irc", root, random.normal(size=(2, 64, 64)))
+    )
     found = Moments.of_columns(differences(z.reshape(2, -1), np.ones(4096, bool), (64, 64)))
     assert found.count == 2 * 64 * 63
     np.testing.assert_allclose(found.covariance, root @ root.T, rtol=0.1, atol=0.01)
@@ -212,7 +256,7 @@ def test_neighbours_that_do_not_count_make_no_difference() -> None:
     assert sorted(found[0].tolist()) == pytest.approx([0.0, 4.0, 4.0, 8.0])
 
 
-# ------------------------------------------------------------------------------------------------ from the command line
+# ------------------------------------------------------------------------------------------------ f
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +283,9 @@ def train(folder: Path, *flags: object, name: str = "run") -> dict[str, Any]:
 LABELS = ["--unlabelled", 9, "--groups", "equal:3"]
 
 
-def test_classes_are_parted_better_than_by_principal_components(scene: tuple[Path, np.ndarray, np.ndarray]) -> None:
+def test_classes_are_parted_better_than_by_principal_components(
+    scene: tuple[Path, np.ndarray, np.ndarray],
+) -> None:
     folder, cube, labels = scene
     found = train(folder, "--labels", folder / "labels.tif", *LABELS)
     mine, baselines = found["scores"]["holdout"]["classes"], found["baselines"]
@@ -247,13 +293,18 @@ def test_classes_are_parted_better_than_by_principal_components(scene: tuple[Pat
     assert mine["accuracy"] > baselines["pca_k"]["holdout"]["classes"]["accuracy"] + 0.05
     assert mine["accuracy"] > baselines["mean"]["holdout"]["classes"]["accuracy"] + 0.05
     assert found["pixels"]["by_reason"]["not labelled"] == int((labels == 9).sum())
-    # On the training pixels, by hand: the fused bands and scikit-learn's linear discriminant analysis.
+    # On the training pixels, by hand: the fused bands and scikit-learn's linear discriminant
+    # analysis.
     there = labels != 9
     y = read(folder / "run" / "fused.tif")[:, there].T.astype(np.float64)
     model = LinearDiscriminantAnalysis(solver="lsqr").fit(y, labels[there])
-    assert found["scores"]["train"]["classes"]["accuracy"] == pytest.approx(model.score(y, labels[there]), abs=2e-3)
+    assert found["scores"]["train"]["classes"]["accuracy"] == pytest.approx(
+        model.score(y, labels[there]), abs=2e-3
+    )
     pca = PCA(3).fit_transform(cube[:, there].T.astype(np.float64))
-    theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(pca, labels[there]).score(pca, labels[there])
+    theirs = (
+        LinearDiscriminantAnalysis(solver="lsqr").fit(pca, labels[there]).score(pca, labels[there])
+    )
     assert baselines["pca_k"]["train"]["classes"]["accuracy"] == pytest.approx(theirs, abs=2e-3)
     assert "linear discriminants" in (folder / "run" / "report.html").read_text()
 
@@ -264,26 +315,43 @@ def test_polygons_label_as_a_raster_does(scene: tuple[Path, np.ndarray, np.ndarr
     names = ["water", "soil", "grass"]
     features = [
         {
-            "type": "Feature", "properties": {"id": i, "what": names[stripes[col]]},
-            "geometry": {"type": "Polygon", "coordinates": [[
-                [400_000 + 30 * col, 5_800_000], [400_000 + 30 * (col + 4), 5_800_000],
-                [400_000 + 30 * (col + 4), 5_800_000 - 1200], [400_000 + 30 * col, 5_800_000 - 1200],
-                [400_000 + 30 * col, 5_800_000],
-            ]]},
+            "type": "Feature",
+            "properties": {"id": i, "what": names[stripes[col]]},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [
+                    [
+                        [400_000 + 30 * col, 5_800_000],
+                        [400_000 + 30 * (col + 4), 5_800_000],
+                        [400_000 + 30 * (col + 4), 5_800_000 - 1200],
+                        [400_000 + 30 * col, 5_800_000 - 1200],
+                        [400_000 + 30 * col, 5_800_000],
+                    ]
+                ],
+            },
         }
         for i, col in enumerate(range(0, 60, 4))
-    ]  # fmt: skip
+    ]
     content = {"type": "FeatureCollection", "crs": None, "features": features}
     (folder / "labels.geojson").write_text(json.dumps(content))
     write_tiff(folder / "full.tif", np.broadcast_to(stripes + 1, (1, 40, 60)).astype("int16"))
-    drawn = train(folder, "--labels", folder / "labels.geojson", "--label-field", "what", *LABELS[2:])
+    drawn = train(
+        folder, "--labels", folder / "labels.geojson", "--label-field", "what", *LABELS[2:]
+    )
     raster = train(folder, "--labels", folder / "full.tif", *LABELS[2:])
     assert drawn["pixels"] == raster["pixels"]
-    assert drawn["scores"]["train"]["classes"] == pytest.approx(raster["scores"]["train"]["classes"])
-    np.testing.assert_allclose(
-        [w["weight"] for w in drawn["weights"]], [w["weight"] for w in raster["weights"]], rtol=1e-6, atol=1e-9
+    assert drawn["scores"]["train"]["classes"] == pytest.approx(
+        raster["scores"]["train"]["classes"]
     )
-    done = cli("train", folder / "cube.tif", "--labels", folder / "labels.geojson", "-o", folder / "no")
+    np.testing.assert_allclose(
+        [w["weight"] for w in drawn["weights"]],
+        [w["weight"] for w in raster["weights"]],
+        rtol=1e-6,
+        atol=1e-9,
+    )
+    done = cli(
+        "train", folder / "cube.tif", "--labels", folder / "labels.geojson", "-o", folder / "no"
+    )
     assert done.code == 2
     assert "which property is the class?" in done.err
 
@@ -294,8 +362,13 @@ def test_balance_gives_small_classes_a_voice(tmp_path: Path) -> None:
     cube = random.normal(size=(4, 50, 60)) + y * np.array([1.5, 0.5, 0, 0])[:, None, None]
     write_tiff(tmp_path / "cube.tif", cube)
     write_tiff(tmp_path / "y.tif", y[None])
-    plain, fair = (train(tmp_path, "--labels", tmp_path / "y.tif", *more) for more in ([], ["--balance"]))
-    assert fair["scores"]["holdout"]["classes"]["balanced"] > plain["scores"]["holdout"]["classes"]["balanced"] + 0.1
+    plain, fair = (
+        train(tmp_path, "--labels", tmp_path / "y.tif", *more) for more in ([], ["--balance"])
+    )
+    assert (
+        fair["scores"]["holdout"]["classes"]["balanced"]
+        > plain["scores"]["holdout"]["classes"]["balanced"] + 0.1
+    )
 
 
 def test_signal_to_noise_is_that_of_numpy(scene: tuple[Path, np.ndarray, np.ndarray]) -> None:
@@ -306,9 +379,16 @@ def test_signal_to_noise_is_that_of_numpy(scene: tuple[Path, np.ndarray, np.ndar
     fused = read(folder / "run" / "fused.tif").astype(np.float64)
     for name, y in zip(("g1", "g2", "g3"), fused, strict=True):
         # Neighbours within cells of 16 rows, and within the blocks of 5 rows and 7 or 8 columns.
-        edges = [{i * n // 8 for i in range(9)} | set(range(0, n, 16 if n == 40 else 256)) for n in (40, 60)]
-        across = [y[r, c + 1] - y[r, c] for r in range(40) for c in range(59) if c + 1 not in edges[1]]
-        down = [y[r + 1, c] - y[r, c] for r in range(39) for c in range(60) if r + 1 not in edges[0]]
+        edges = [
+            {i * n // 8 for i in range(9)} | set(range(0, n, 16 if n == 40 else 256))
+            for n in (40, 60)
+        ]
+        across = [
+            y[r, c + 1] - y[r, c] for r in range(40) for c in range(59) if c + 1 not in edges[1]
+        ]
+        down = [
+            y[r + 1, c] - y[r, c] for r in range(39) for c in range(60) if r + 1 not in edges[0]
+        ]
         noise = np.array(across + down) / np.sqrt(2)
         expected = 10 * np.log10(y.var() / noise.var())
         assert found["scores"]["train"][name]["snr_db"] == pytest.approx(expected, abs=1e-3)
@@ -339,7 +419,9 @@ def test_objectives_are_read(text: str, terms: dict[str, float]) -> None:
     assert terms_of(text) == terms
 
 
-@pytest.mark.parametrize("text", ["", "lda", "snr+snr", "0*snr", "-1*snr", "snr*2*3", "nan*snr", "1", "snr*"])
+@pytest.mark.parametrize(
+    "text", ["", "lda", "snr+snr", "0*snr", "-1*snr", "snr*2*3", "nan*snr", "1", "snr*"]
+)
 def test_objectives_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="one of regression"):
         terms_of(text)
@@ -350,8 +432,14 @@ def test_objectives_that_are_none(text: str) -> None:
     [
         (["--objective", "separability"], "separability needs labels"),
         (["--objective", "snr", "--labels", "{y}"], "--labels does not apply without separability"),
-        (["--labels", "{y}", "--target", "{y}", "--objective", "regression+separability"], "cannot be summed"),
-        (["--labels", "{y}", "--unlabelled", "1", "--unlabelled", "2", "--unlabelled", "3"], "have too few classes"),
+        (
+            ["--labels", "{y}", "--target", "{y}", "--objective", "regression+separability"],
+            "cannot be summed",
+        ),
+        (
+            ["--labels", "{y}", "--unlabelled", "1", "--unlabelled", "2", "--unlabelled", "3"],
+            "have too few classes",
+        ),
         (["--labels", "{y}", "--gain"], "--gain does not apply to separability"),
         (["--objective", "magic"], "--objective; got 'magic'; expected one of regression"),
         (["--labels", "{cube}"], "are not one band"),
@@ -365,14 +453,22 @@ def test_objectives_that_are_none(text: str) -> None:
         (["--objective", "snr", "--window", "0", "0", "2", "3"], "too few neighbouring pixels"),
     ],
 )
-def test_what_does_not_fit_is_refused(scene: tuple[Path, np.ndarray, np.ndarray], flags: list[str], words: str) -> None:
+def test_what_does_not_fit_is_refused(
+    scene: tuple[Path, np.ndarray, np.ndarray], flags: list[str], words: str
+) -> None:
     folder, _, labels = scene
     write_tiff(folder / "half.tif", labels[None] / np.float32(2))
     write_tiff(folder / "many.tif", np.arange(2400, dtype="int16").reshape(1, 40, 60))
     (folder / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     more = {"many": folder / "many.tif", "empty": folder / "empty.geojson"}
-    places = more | {"y": folder / "labels.tif", "cube": folder / "cube.tif", "half": folder / "half.tif"}
-    done = cli("train", folder / "cube.tif", *(f.format(**places) for f in flags), "-o", folder / "none")
+    places = more | {
+        "y": folder / "labels.tif",
+        "cube": folder / "cube.tif",
+        "half": folder / "half.tif",
+    }
+    done = cli(
+        "train", folder / "cube.tif", *(f.format(**places) for f in flags), "-o", folder / "none"
+    )
     assert done.code == 2, done.out
     assert words in done.err
     assert not (folder / "none").exists()
@@ -409,10 +505,16 @@ def test_polygons_may_be_left_out_by_number(tmp_path: Path) -> None:
     def square(col: int, value: int) -> dict[str, Any]:
         x, y = 400_000 + 30 * col, 5_800_000
         ring = [[x, y], [x + 300, y], [x + 300, y - 600], [x, y - 600], [x, y]]
-        return {"type": "Feature", "properties": {"c": value}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+        return {
+            "type": "Feature",
+            "properties": {"c": value},
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+        }
 
     features = [square(0, 1), square(10, 2), square(20, 3)]
-    (tmp_path / "y.json").write_text(json.dumps({"type": "FeatureCollection", "crs": None, "features": features}))
+    (tmp_path / "y.json").write_text(
+        json.dumps({"type": "FeatureCollection", "crs": None, "features": features})
+    )
     write_tiff(tmp_path / "cube.tif", spectra(4, 20, 30))
     for flags, used in (([], 600), (["--unlabelled", 3], 400)):
         found = train(tmp_path, "--labels", tmp_path / "y.json", *flags)
@@ -424,18 +526,28 @@ def test_what_is_rare_is_said(tmp_path: Path) -> None:
     y[0, :, 10:] = 2
     y[0, 0, 0] = 7
     write_tiff(tmp_path / "cube.tif", spectra(4, 20, 20))
-    done = ok("train", tmp_path / "cube.tif", "--labels", write_tiff(tmp_path / "y.tif", y), "-o", tmp_path / "run")
+    done = ok(
+        "train",
+        tmp_path / "cube.tif",
+        "--labels",
+        write_tiff(tmp_path / "y.tif", y),
+        "-o",
+        tmp_path / "run",
+    )
     assert "classes with few pixels: 7 (1)" in done.err
     assert "unknown where it is held out: 7" in done.err
 
 
 def test_equal_outputs_part_classes_as_one_does() -> None:
-    """Two equal rows have no determinant; held apart by a trifle, each is worth what it is alone."""
+    """Two equal rows have no determinant; held apart by a trifle, each is worth what it is
+    alone."""
     x, y = classed()
     inside, total = scatters(moments_of(x, y))
     w = np.random.default_rng(1).normal(size=(1, 6))
     ones = torch.ones(2)
-    twice = float(Separability(inside, total).losses(torch.as_tensor(np.vstack([w, w])), ones, None))
+    twice = float(
+        Separability(inside, total).losses(torch.as_tensor(np.vstack([w, w])), ones, None)
+    )
     once = float(Separability(inside, total).losses(torch.as_tensor(w), ones[:1], None))
     assert twice == pytest.approx(once, rel=1e-2)
 
@@ -449,10 +561,15 @@ def test_the_leading_ratio_does_not_see_units() -> None:
         leading_ratio(total * np.outer(unit, unit), inside * np.outer(unit, unit)),
     )
     turned = scaled * unit
-    np.testing.assert_allclose(turned / np.linalg.norm(turned) * np.sign(turned @ plain), plain, rtol=1e-6)
+    np.testing.assert_allclose(
+        turned / np.linalg.norm(turned) * np.sign(turned @ plain), plain, rtol=1e-6
+    )
     assert np.linalg.norm(scaled) == pytest.approx(1.0)
     assert scaled.sum() >= 0
-    assert leading_ratio(-np.eye(2) + np.array([[2.0, 0], [0, 0]]), np.eye(2)).tolist() == [1.0, 0.0]
+    assert leading_ratio(-np.eye(2) + np.array([[2.0, 0], [0, 0]]), np.eye(2)).tolist() == [
+        1.0,
+        0.0,
+    ]
 
 
 def test_an_exact_signal_to_noise_has_no_gain() -> None:

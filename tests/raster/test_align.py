@@ -1,4 +1,5 @@
-"""Grids that differ: averages by exact areas, majorities, blur, the shift of a target, and trainings across grids."""
+"""Grids that differ: averages by exact areas, majorities, blur, the shift of a target, and
+trainings across grids."""
 
 from __future__ import annotations
 
@@ -24,7 +25,17 @@ import bandfuse.scenes.alignment as shift_module
 from bandfuse.config import Aligning
 from bandfuse.errors import MismatchError
 from bandfuse.model.weightsfile import load
-from bandfuse.raster import AlignedReader, Placing, Raster, Reader, blank, cut, describe, moved, placed
+from bandfuse.raster import (
+    AlignedReader,
+    Placing,
+    Raster,
+    Reader,
+    blank,
+    cut,
+    describe,
+    moved,
+    placed,
+)
 from bandfuse.raster.areas import blurred, gaussian_sigma, majority, of_corners, of_edges
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, estimate_shift
 from bandfuse.scenes.displacement import Shift, displacement
@@ -36,7 +47,8 @@ Array = np.ndarray
 
 
 def finer(factor: float, *, x: float = 0.0, y: float = 0.0, turn: float = 0.0) -> Affine:
-    """Of pixels that are so many times smaller than those of NORTH_UP, from so many of its pixels on."""
+    """Of pixels that are so many times smaller than those of NORTH_UP, from so many of its pixels
+    on."""
     return NORTH_UP @ Affine.translation(x, y) @ Affine.rotation(turn) @ Affine.scale(1 / factor)
 
 
@@ -53,7 +65,8 @@ def line(edges: Array, size: int) -> Array:
 
 
 def dense_average(image: Array, rows: Array, cols: Array) -> Array:
-    """(D, n, m) area averages of (D, H, W) between edges in its pixels; NaN below half of valid area."""
+    """(D, n, m) area averages of (D, H, W) between edges in its pixels; NaN below half of valid
+    area."""
     tall, wide = line(rows, image.shape[1]), line(cols, image.shape[2])
     there = np.isfinite(image)
     total = tall @ np.where(there, image, 0.0) @ wide.T
@@ -79,10 +92,12 @@ def clipped_area(polygon: list[tuple[float, float]], row: int, col: int) -> floa
     return abs(sum(p[0] * q[1] - q[0] * p[1] for p, q in pairs)) / 2
 
 
-# ---------------------------------------------------------------------------------------------------------------- areas
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("turn", "size"), [(0.0, 1.0), (45.0, 1.0), (71.0, 3.3), (-17.0, 0.4), (180.0, 2.5)])
+@pytest.mark.parametrize(
+    ("turn", "size"), [(0.0, 1.0), (45.0, 1.0), (71.0, 3.3), (-17.0, 0.4), (180.0, 2.5)]
+)
 def test_shares_are_the_areas_of_turned_pixels(turn: float, size: float) -> None:
     lattice = Affine.translation(4.2, 5.1) @ Affine.rotation(turn) @ Affine.scale(size)
     col, row = np.meshgrid(np.arange(4.0), np.arange(3.0))
@@ -90,8 +105,8 @@ def test_shares_are_the_areas_of_turned_pixels(turn: float, size: float) -> None
     overlap = of_corners(corners, (9, 8))
     assert overlap is not None
     found = np.zeros((6, 9, 8))
-    found[(slice(None), *overlap.window.within(Window(0, 0, 9, 8)))] = overlap.shares.toarray().reshape(
-        6, overlap.window.rows, overlap.window.cols
+    found[(slice(None), *overlap.window.within(Window(0, 0, 9, 8)))] = (
+        overlap.shares.toarray().reshape(6, overlap.window.rows, overlap.window.cols)
     )
     for i in range(6):
         r, c = divmod(i, 3)
@@ -124,7 +139,9 @@ def test_the_majority_is_of_areas_and_never_a_mean() -> None:
     assert overlap is not None
     found = majority(overlap.shares, np.array([[1.0], [9.0], [9.0]]))[:, 0]
     np.testing.assert_array_equal(found, [1, 9])
-    np.testing.assert_array_equal(majority(overlap.shares, np.array([[np.nan], [9], [np.nan]]))[:, 0], [np.nan, np.nan])
+    np.testing.assert_array_equal(
+        majority(overlap.shares, np.array([[np.nan], [9], [np.nan]]))[:, 0], [np.nan, np.nan]
+    )
     found = majority(overlap.shares, np.array([[9.0], [1.0], [9.0]]))[:, 0]
     np.testing.assert_array_equal(found, [9, 9])
     tie = of_edges(np.array([0.0, 2.0]), np.array([0.0, 1.0]), (2, 1))
@@ -134,21 +151,31 @@ def test_the_majority_is_of_areas_and_never_a_mean() -> None:
     assert np.isnan(majority(tie.shares, np.full((2, 1), np.nan))[0, 0])
 
 
-# -------------------------------------------------------------------------------------------------------------- readers
+# --------------------------------------------------------------------------------------------------
 
 
-def fine_image(folder: Path, at: Affine, shape: tuple[int, int] = (70, 90), **how: Any) -> tuple[str, Array]:
+def fine_image(
+    folder: Path, at: Affine, shape: tuple[int, int] = (70, 90), **how: Any
+) -> tuple[str, Array]:
     """A finer raster whose bands lack different pixels, and its values with NaN there."""
     values = spectra(3, *shape, seed=3, dtype="float32")
-    lacking = np.random.default_rng(1).uniform(size=values.shape) < np.array([0.0, 0.1, 0.5])[:, None, None]
-    path = write_tiff(folder / "fine.tif", np.where(lacking, -9999, values), nodata=-9999, transform=at, **how)
+    lacking = (
+        np.random.default_rng(1).uniform(size=values.shape)
+        < np.array([0.0, 0.1, 0.5])[:, None, None]
+    )
+    path = write_tiff(
+        folder / "fine.tif", np.where(lacking, -9999, values), nodata=-9999, transform=at, **how
+    )
     return path, np.where(lacking, np.nan, values.astype(np.float64))
 
 
 @pytest.mark.parametrize(
-    ("factor", "x", "y"), [(3, 0, 0), (10 / 3, 1, 2), (2.5, -3.3, 0.7), (0.4, -2.1, -1.3), (1, 0.25, -0.5)]
+    ("factor", "x", "y"),
+    [(3, 0, 0), (10 / 3, 1, 2), (2.5, -3.3, 0.7), (0.4, -2.1, -1.3), (1, 0.25, -0.5)],
 )
-def test_averages_are_those_of_exact_areas(tmp_path: Path, factor: float, x: float, y: float) -> None:
+def test_averages_are_those_of_exact_areas(
+    tmp_path: Path, factor: float, x: float, y: float
+) -> None:
     grid = blank(20, 24, tuple(NORTH_UP)[:6], 32633)
     path, image = fine_image(tmp_path, finer(factor, x=x, y=y))
     with AlignedReader([(describe(path), [0, 1, 2])], grid) as reader:
@@ -168,9 +195,26 @@ def test_averages_are_those_of_gdalwarp(tmp_path: Path, factor: float) -> None:
     out = tmp_path / "warped.tif"
     extent = [NORTH_UP.c, NORTH_UP.f - 20 * 30, NORTH_UP.c + 24 * 30, NORTH_UP.f]
     subprocess.run(
-        ["gdalwarp", "-q", "-r", "average", "-wo", "UNIFIED_SRC_NODATA=NO", "-et", "0", "-tr", "30", "30", "-te",
-         *map(str, extent), path, str(out)], check=True, timeout=60,
-    )  # fmt: skip
+        [
+            "gdalwarp",
+            "-q",
+            "-r",
+            "average",
+            "-wo",
+            "UNIFIED_SRC_NODATA=NO",
+            "-et",
+            "0",
+            "-tr",
+            "30",
+            "30",
+            "-te",
+            *map(str, extent),
+            path,
+            str(out),
+        ],
+        check=True,
+        timeout=60,
+    )
     warped = read(out).astype(np.float64)
     with AlignedReader([(describe(path), [0, 1, 2])], grid) as reader:
         found = everything(reader, grid.shape)
@@ -180,7 +224,8 @@ def test_averages_are_those_of_gdalwarp(tmp_path: Path, factor: float) -> None:
 
 
 def test_averages_over_another_crs_are_over_the_right_ground(tmp_path: Path) -> None:
-    """Of an image whose values are its own coordinates, the mean over a pixel is the coordinate of its middle."""
+    """Of an image whose values are its own coordinates, the mean over a pixel is the coordinate of
+    its middle."""
     step = 0.0004
     grid = blank(12, 9, (step, 0.0, 13.55, 0.0, -step, 52.34), 4326)
     at = Affine(2.0, 0.0, 401_100.0, 0.0, -2.0, 5_799_700.0)
@@ -189,8 +234,13 @@ def test_averages_over_another_crs_are_over_the_right_ground(tmp_path: Path) -> 
     path = write_tiff(tmp_path / "xy.tif", image, transform=at)
     with AlignedReader([(describe(path), [0, 1])], grid) as reader:
         found = everything(reader, grid.shape)
-    lon, lat = np.meshgrid(13.55 + step * (np.arange(9) + 0.5), 52.34 - step * (np.arange(12) + 0.5))
-    x, y = (np.reshape(v, lon.shape) for v in transform("EPSG:4326", "EPSG:32633", lon.ravel(), lat.ravel()))
+    lon, lat = np.meshgrid(
+        13.55 + step * (np.arange(9) + 0.5), 52.34 - step * (np.arange(12) + 0.5)
+    )
+    x, y = (
+        np.reshape(v, lon.shape)
+        for v in transform("EPSG:4326", "EPSG:32633", lon.ravel(), lat.ravel())
+    )
     inner = np.isfinite(found).all(axis=0)
     whole = (x > 401_140) & (x < 401_460) & (y < 5_799_660) & (y > 5_799_380)
     assert whole.sum() > 30
@@ -209,7 +259,9 @@ PLACES: dict[str, tuple[Affine, float | None, str]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_windows_and_memory_do_not_change_a_bit(tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_and_memory_do_not_change_a_bit(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     at, blur, crs = PLACES[place]
     grid = blank(80, 300, tuple(NORTH_UP)[:6], 32633)
     path, _ = fine_image(tmp_path, at, (400, 500), crs=crs)
@@ -241,7 +293,9 @@ def test_a_raster_on_the_grid_is_read_as_it_is(tmp_path: Path) -> None:
 
 def test_an_aligned_cell_knows_its_extremes_and_is_its_own(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", spectra(2, 8, 8), transform=finer(2))
-    with AlignedReader([(describe(path), [0, 1])], blank(4, 4, tuple(NORTH_UP)[:6], 32633)) as reader:
+    with AlignedReader(
+        [(describe(path), [0, 1])], blank(4, 4, tuple(NORTH_UP)[:6], 32633)
+    ) as reader:
         patch = reader.read(Window(0, 0, 4, 4))
     cell = patch.cell(slice(0, 2), slice(0, 3))
     low, high = cell.extremes or (None, None)
@@ -255,7 +309,7 @@ def test_an_aligned_cell_knows_its_extremes_and_is_its_own(tmp_path: Path) -> No
     assert beside.values().shape == (3, 16)
 
 
-# ----------------------------------------------------------------------------------------------------------------- blur
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("modulation", [0.15, 0.3, 0.6])
@@ -281,10 +335,12 @@ def test_the_blur_is_a_mean_of_what_is_valid() -> None:
     close_to_conditioning(found, expected)
 
 
-# ---------------------------------------------------------------------------------------------------- which grid is it
+# --------------------------------------------------------------------------------------------------
 
 
-def raster(folder: Path, name: str, rows: int, cols: int, at: Affine | None = NORTH_UP, **how: Any) -> Raster:
+def raster(
+    folder: Path, name: str, rows: int, cols: int, at: Affine | None = NORTH_UP, **how: Any
+) -> Raster:
     return describe(write_tiff(folder / name, spectra(1, rows, cols), transform=at, **how))
 
 
@@ -295,7 +351,8 @@ def test_files_without_position_must_have_one_size(tmp_path: Path) -> None:
     assert placed(first, bare, "target").crs == first.crs
     small = raster(tmp_path, "small.tif", 5, 7, None, crs=None)
     with pytest.raises(
-        MismatchError, match=r"small\.tif is not on the grid of.*give \S*small\.tif its CRS and position"
+        MismatchError,
+        match=r"small\.tif is not on the grid of.*give \S*small\.tif its CRS and position",
     ):
         placed(first, small, "target")
     with pytest.raises(MismatchError, match=r"give \S*a\.tif|give \S*small\.tif"):
@@ -319,7 +376,14 @@ def test_a_moved_raster_lies_so_many_pixels_of_the_grid_farther(tmp_path: Path) 
         ("fine", raster(tmp_path, "fine.tif", 20, 20, finer(4, turn=20))),
         (
             "degrees",
-            raster(tmp_path, "deg.tif", 20, 20, Affine(0.0001, 0, 13.535, 0, -0.0001, 52.338), crs="EPSG:4326"),
+            raster(
+                tmp_path,
+                "deg.tif",
+                20,
+                20,
+                Affine(0.0001, 0, 13.535, 0, -0.0001, 52.338),
+                crs="EPSG:4326",
+            ),
         ),
     ):
         there = moved(image, grid, 0.5, -1.25)
@@ -337,7 +401,7 @@ def test_one_grid_is_read_as_before(tmp_path: Path) -> None:
     assert isinstance(scene.reader([0], target=True), Reader)
 
 
-# ---------------------------------------------------------------------------------------------------- trainings
+# --------------------------------------------------------------------------------------------------
 
 
 TRUE = [[0.5, 0.3, 0.2, 0.0], [0.0, 0.1, 0.2, 0.7]]
@@ -347,15 +411,20 @@ def report(run: Path) -> dict[str, Any]:
     return json.loads((run / "report.json").read_text())  # type: ignore[no-any-return]
 
 
-def learned(folder: Path, *arguments: object, name: str = "run") -> tuple[Array, dict[str, Any], str]:
+def learned(
+    folder: Path, *arguments: object, name: str = "run"
+) -> tuple[Array, dict[str, Any], str]:
     """The weights, the report and what was said, of a least-squares training."""
     run = folder / name
-    said = ok("train", *arguments, "--constraint", "free", "--ridge", 0, "-o", run, "--no-report").err
+    said = ok(
+        "train", *arguments, "--constraint", "free", "--ridge", 0, "-o", run, "--no-report"
+    ).err
     return load(run / "weights.safetensors").common.matrix, report(run), said
 
 
 def pair(folder: Path, factor: int = 3, rows: int = 20, cols: int = 30) -> tuple[str, str, Array]:
-    """A fine cube with missing pixels, and a coarse target: the mean of what the fine one would have made of it."""
+    """A fine cube with missing pixels, and a coarse target: the mean of what the fine one would
+    have made of it."""
     cube = spectra(4, factor * rows, factor * cols, seed=2, dtype="float64")
     target = blend(cube, TRUE, [0.1, 0.2]).reshape(2, rows, factor, cols, factor).mean(axis=(2, 4))
     scene = write_tiff(folder / "fine.tif", cube, transform=finer(factor))
@@ -379,7 +448,10 @@ def test_a_coarser_target_is_learned_on_its_own_grid(tmp_path: Path) -> None:
     assert row["files"] == [{"path": scene, "pixels": pytest.approx(3.0), "how": "mean"}]
     assert abs(row["shift"]["dx"]) < 0.05
     assert abs(row["shift"]["dy"]) < 0.05
-    assert "brought to the grid of coarse.tif, 20 × 30 pixels of it: fine.tif (3 pixels a side)" in said
+    assert (
+        "brought to the grid of coarse.tif, 20 × 30 pixels of it: fine.tif (3 pixels a side)"
+        in said
+    )
     assert "coarse.tif lies on fine" in said
     fused = read(tmp_path / "run" / "fused.tif")
     assert fused.shape == (2, 60, 90)
@@ -395,7 +467,10 @@ def test_a_finer_target_is_averaged(tmp_path: Path) -> None:
     fine = np.pad(fine, ((0, 0), (6, 9), (3, 12)), constant_values=np.nan)
     fine[0, 9:12, 12:15] = np.nan
     at = finer(3, x=-1, y=-2)
-    scene, target = write_tiff(tmp_path / "c.tif", cube), write_tiff(tmp_path / "t.tif", fine, transform=at)
+    scene, target = (
+        write_tiff(tmp_path / "c.tif", cube),
+        write_tiff(tmp_path / "t.tif", fine, transform=at),
+    )
     weight, found, _ = learned(tmp_path, scene, "--target", target)
     close_to_conditioning(weight, TRUE, condition_of(cube.reshape(4, -1).T))
     assert found["pixels"]["used"] == 599
@@ -404,12 +479,19 @@ def test_a_finer_target_is_averaged(tmp_path: Path) -> None:
 
 def test_threads_and_memory_do_not_change_a_bit(tmp_path: Path) -> None:
     cube = spectra(4, 300, 900, seed=2)
-    target = blend(cube, TRUE).reshape(2, 100, 3, 300, 3).mean(axis=(2, 4)) + spectra(2, 100, 300, seed=5) / 20
+    target = (
+        blend(cube, TRUE).reshape(2, 100, 3, 300, 3).mean(axis=(2, 4))
+        + spectra(2, 100, 300, seed=5) / 20
+    )
     scene = write_tiff(tmp_path / "fine.tif", cube, transform=finer(3))
-    coarse = write_tiff(tmp_path / "coarse.tif", target, transform=NORTH_UP @ Affine.translation(0.3, -0.4))
+    coarse = write_tiff(
+        tmp_path / "coarse.tif", target, transform=NORTH_UP @ Affine.translation(0.3, -0.4)
+    )
     files = []
     for name, threads, memory in (("a", 1, 16), ("b", 3, 200)):
-        learned(tmp_path, scene, "--target", coarse, "--threads", threads, "--memory", memory, name=name)
+        learned(
+            tmp_path, scene, "--target", coarse, "--threads", threads, "--memory", memory, name=name
+        )
         files.append((tmp_path / name / "weights.csv").read_bytes())
     same_bits(*files)
 
@@ -430,7 +512,16 @@ def test_a_source_of_another_grid_joins(tmp_path: Path) -> None:
     fused = read(tmp_path / "run" / "fused.tif")
     np.testing.assert_allclose(fused, target, rtol=1e-5)
     out = tmp_path / "out.tif"
-    done = ok("apply", tmp_path / "run" / "weights.safetensors", "--source", f"a={a}", "--source", f"b={b}", "-o", out)
+    done = ok(
+        "apply",
+        tmp_path / "run" / "weights.safetensors",
+        "--source",
+        f"a={a}",
+        "--source",
+        f"b={b}",
+        "-o",
+        out,
+    )
     assert "brought to the grid of a.tif" in done.err
     same_bits(read(out), fused)
 
@@ -472,11 +563,14 @@ def test_evaluate_scores_on_the_coarser_grid(tmp_path: Path) -> None:
 
 
 def test_masks_windows_and_bounds_are_of_the_training_grid(tmp_path: Path) -> None:
-    """A target that follows the rule only in one part, by its own pixels, far larger than the scene."""
+    """A target that follows the rule only in one part, by its own pixels, far larger than the
+    scene."""
     rows, cols, factor = 20, 30, 3
     cube = spectra(4, factor * rows, factor * cols, seed=2, dtype="float64")
     target = np.full((2, 40, 50), 7.0)
-    target[:, 10:30, 15:45] = blend(cube, TRUE).reshape(2, rows, factor, cols, factor).mean(axis=(2, 4))
+    target[:, 10:30, 15:45] = (
+        blend(cube, TRUE).reshape(2, rows, factor, cols, factor).mean(axis=(2, 4))
+    )
     here = np.zeros((40, 50), bool)
     here[12:22, 18:30] = True
     target[:, ~here] = np.random.default_rng(0).normal(size=(2, int((~here).sum())))
@@ -491,12 +585,26 @@ def test_masks_windows_and_bounds_are_of_the_training_grid(tmp_path: Path) -> No
     ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
     shape = {"type": "Polygon", "coordinates": [ring]}
     crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
-    (tmp_path / "m.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [
-        {"type": "Feature", "properties": {}, "geometry": shape}]}))  # fmt: skip
-    ways = [("--window", 12, 18, 10, 12), ("--bounds", left, bottom, right, top), ("--mask", whole), ("--mask", fine),
-            ("--mask", tmp_path / "m.geojson")]  # fmt: skip
+    (tmp_path / "m.geojson").write_text(
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "crs": crs,
+                "features": [{"type": "Feature", "properties": {}, "geometry": shape}],
+            }
+        )
+    )
+    ways = [
+        ("--window", 12, 18, 10, 12),
+        ("--bounds", left, bottom, right, top),
+        ("--mask", whole),
+        ("--mask", fine),
+        ("--mask", tmp_path / "m.geojson"),
+    ]
     for i, way in enumerate(ways):
-        weight, found, _ = learned(tmp_path, scene, "--target", t, *way, "--no-fused", name=f"run{i}")
+        weight, found, _ = learned(
+            tmp_path, scene, "--target", t, *way, "--no-fused", name=f"run{i}"
+        )
         assert found["pixels"]["used"] == 120, way
         np.testing.assert_allclose(weight, TRUE, atol=1e-9)
     assert found["alignment"][0]["row"] == 10
@@ -506,23 +614,41 @@ def test_masks_windows_and_bounds_are_of_the_training_grid(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("finer_labels", [True, False])
 def test_labels_of_another_grid(tmp_path: Path, finer_labels: bool) -> None:
-    """Finer labels are those of most of a pixel, zeros left out first; the cube is brought to coarser ones."""
+    """Finer labels are those of most of a pixel, zeros left out first; the cube is brought to
+    coarser ones."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(1, 4, (20, 30))
     cube = (
-        spectra(4, 60, 90, seed=2) + coarse.repeat(3, axis=0).repeat(3, axis=1) * np.array([0, 1, 2, 0])[:, None, None]
+        spectra(4, 60, 90, seed=2)
+        + coarse.repeat(3, axis=0).repeat(3, axis=1) * np.array([0, 1, 2, 0])[:, None, None]
     )
     labels = coarse.repeat(3, axis=0).repeat(3, axis=1)
     labels.reshape(20, 3, 30, 3)[:, 0, :, :2] = 9  # two of nine
     labels.reshape(20, 3, 30, 3)[:, 2, :, :2] = 0
     if finer_labels:
-        scene = write_tiff(tmp_path / "c.tif", cube.reshape(4, 20, 3, 30, 3).mean(axis=(2, 4)).astype(np.float32))
-        path = write_tiff(tmp_path / "l.tif", labels[None].astype(np.uint8), transform=finer(3), scales=[0.5])
+        scene = write_tiff(
+            tmp_path / "c.tif", cube.reshape(4, 20, 3, 30, 3).mean(axis=(2, 4)).astype(np.float32)
+        )
+        path = write_tiff(
+            tmp_path / "l.tif", labels[None].astype(np.uint8), transform=finer(3), scales=[0.5]
+        )
     else:
         scene = write_tiff(tmp_path / "c.tif", cube.astype(np.float32), transform=finer(3))
         path = write_tiff(tmp_path / "l.tif", coarse[None].astype(np.uint8))
     run = tmp_path / "run"
-    ok("train", scene, "--labels", path, "--unlabelled", 0, "--groups", "equal:2", "-o", run, "--no-report")
+    ok(
+        "train",
+        scene,
+        "--labels",
+        path,
+        "--unlabelled",
+        0,
+        "--groups",
+        "equal:2",
+        "-o",
+        run,
+        "--no-report",
+    )
     found = report(run)
     assert found["pixels"]["used"] == 600
     assert found["scores"]["train"]["classes"]["accuracy"] > 0.95
@@ -531,17 +657,22 @@ def test_labels_of_another_grid(tmp_path: Path, finer_labels: bool) -> None:
     assert read(run / "fused.tif").shape[1:] == ((20, 30) if finer_labels else (60, 90))
 
 
-# ------------------------------------------------------------------------------------------------------------ the shift
+# --------------------------------------------------------------------------------------------------
 
 
 @cache
 def ground(rows: int, cols: int, detail: int, seed: int) -> Array:
-    """(5, rows · detail, cols · detail) spectra of ground that varies within a pixel, with edges."""
+    """(5, rows · detail, cols · detail) spectra of ground that varies within a pixel, with
+    edges."""
     rng = np.random.default_rng(seed)
     fields = []
     for _ in range(3):
-        rough = gaussian_filter(rng.normal(size=(rows * detail, cols * detail)), 0.7 * detail, mode="wrap")
-        blocks = (gaussian_filter(rng.normal(size=rough.shape), 3 * detail, mode="wrap") > 0).astype(float)
+        rough = gaussian_filter(
+            rng.normal(size=(rows * detail, cols * detail)), 0.7 * detail, mode="wrap"
+        )
+        blocks = (
+            gaussian_filter(rng.normal(size=rough.shape), 3 * detail, mode="wrap") > 0
+        ).astype(float)
         fields.append(rough / rough.std() + blocks)
     return np.einsum("bm,mhw->bhw", rng.uniform(0.1, 1, (5, 3)), np.stack(fields)) + 5.0
 
@@ -564,7 +695,8 @@ SHIFTS = [(0.1, -0.3), (0.5, 0.5), (-0.9, 0.2), (1.5, -1.2), (0.0, 0.0), (3.0, -
 
 @pytest.mark.parametrize(("dx", "dy"), SHIFTS)
 def test_a_shift_is_found_to_a_tenth_of_a_pixel(dx: float, dy: float) -> None:
-    """Noise of a tenth of the deviation; other bands in the target; a tenth of the pixels missing."""
+    """Noise of a tenth of the deviation; other bands in the target; a tenth of the pixels
+    missing."""
     detail, rows, cols = 10, 50, 60
     image = ground(rows + 16, cols + 16, detail, seed=7)
     rng = np.random.default_rng(11)
@@ -594,23 +726,35 @@ def test_no_shift_is_made_up(tmp_path: Path) -> None:
     assert displacement(cube[:, :6, :6], target[:, :6, :6]) is None
     scene = write_tiff(tmp_path / "c.tif", cube)
     t = write_tiff(tmp_path / "t.tif", target)
-    said = ok("train", scene, "--target", t, "--shift", "auto", "--no-report", "-o", tmp_path / "run").err
+    said = ok(
+        "train", scene, "--target", t, "--shift", "auto", "--no-report", "-o", tmp_path / "run"
+    ).err
     assert "t.tif: whether it is shifted against c cannot be told" in said
     assert report(tmp_path / "run")["alignment"][0]["corrected"] is False
 
 
 @pytest.mark.parametrize("placed_files", [True, False])
 def test_a_shifted_target_is_corrected(tmp_path: Path, placed_files: bool) -> None:
-    """Files of one grid, the target's content off by half a pixel and more; with and without positions."""
+    """Files of one grid, the target's content off by half a pixel and more; with and without
+    positions."""
     detail, rows, cols = 10, 60, 80
     image = ground(rows + 4, cols + 4, detail, seed=3)
     cube = seen_by(image, detail, 20, 20, rows, cols)
-    target = np.tensordot([[0.5, 0.2, 0.3, 0, 0]], seen_by(image, detail, 20 - 7, 20 + 4, rows, cols), axes=1)
+    target = np.tensordot(
+        [[0.5, 0.2, 0.3, 0, 0]], seen_by(image, detail, 20 - 7, 20 + 4, rows, cols), axes=1
+    )
     where: dict[str, Any] = {} if placed_files else {"crs": None, "transform": None}
-    c, t = write_tiff(tmp_path / "c.tif", cube, **where), write_tiff(tmp_path / "t.tif", target, **where)
+    c, t = (
+        write_tiff(tmp_path / "c.tif", cube, **where),
+        write_tiff(tmp_path / "t.tif", target, **where),
+    )
     base = ("train", c, "--target", t, "--no-report", "--no-fused")
     r2 = {}
-    for name, how in {"plain": [], "auto": ["--shift", "auto"], "given": ["--shift", "0.4,-0.7"]}.items():
+    for name, how in {
+        "plain": [],
+        "auto": ["--shift", "auto"],
+        "given": ["--shift", "0.4,-0.7"],
+    }.items():
         ok(*base, *how, "-o", tmp_path / name)
         found = report(tmp_path / name)
         r2[name] = found["scores"]["holdout"]["b1"]["r2"]
@@ -629,7 +773,11 @@ def test_polygons_move_with_the_shift(tmp_path: Path) -> None:
     right, bottom = NORTH_UP @ (12, 9)
     ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
     crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
-    shape = {"type": "Feature", "properties": {"k": 1}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    shape = {
+        "type": "Feature",
+        "properties": {"k": 1},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
     content = {"type": "FeatureCollection", "crs": crs, "features": [shape]}
     (tmp_path / "l.geojson").write_text(json.dumps(content))
     place = Place("c", (("scene", scene),), labels=str(tmp_path / "l.geojson"))
@@ -653,21 +801,32 @@ def test_polygons_move_with_the_shift(tmp_path: Path) -> None:
     ],
 )
 def test_refused_settings(tmp_path: Path, how: list[str], words: list[str]) -> None:
-    done = cli("train", write_tiff(tmp_path / "c.tif", spectra(3, 9, 9)), *how, "-o", tmp_path / "run")
+    done = cli(
+        "train", write_tiff(tmp_path / "c.tif", spectra(3, 9, 9)), *how, "-o", tmp_path / "run"
+    )
     assert done.code == 2
     assert all(word in done.err for word in words), done.err
 
 
 def test_the_settings_of_a_run_hold_the_shift(tmp_path: Path) -> None:
     scene, target, _ = pair(tmp_path)
-    first, _, _ = learned(tmp_path, scene, "--target", target, "--shift", "-0.25,0.5", "--blur", 0.4)
-    ok("train", "--config", tmp_path / "run" / "config.yaml", "-o", tmp_path / "again", "--no-report")
+    first, _, _ = learned(
+        tmp_path, scene, "--target", target, "--shift", "-0.25,0.5", "--blur", 0.4
+    )
+    ok(
+        "train",
+        "--config",
+        tmp_path / "run" / "config.yaml",
+        "-o",
+        tmp_path / "again",
+        "--no-report",
+    )
     again = report(tmp_path / "again")["alignment"][0]
     assert (again["moved"], again["blur"]) == ([-0.25, 0.5], 0.4)
     same_bits(load(tmp_path / "again" / "weights.safetensors").common.matrix, first)
 
 
-# ------------------------------------------------------------------------------------------------------------ real data
+# --------------------------------------------------------------------------------------------------
 
 BERLIN = DATA / "berlin_pair_9m_30m"
 
@@ -682,7 +841,11 @@ def best_shift(fine: Array, coarse: Array, factor: float) -> tuple[float, float]
     shape = coarse.shape[1:]
     for dx in np.arange(-10, 11) / 10:
         for dy in np.arange(-10, 11) / 10:
-            seen = dense_average(fine, (np.arange(shape[0] + 1) + dy) * factor, (np.arange(shape[1] + 1) + dx) * factor)
+            seen = dense_average(
+                fine,
+                (np.arange(shape[0] + 1) + dy) * factor,
+                (np.arange(shape[1] + 1) + dx) * factor,
+            )
             there = np.isfinite(seen).all(axis=0)
             x = np.column_stack([seen[:, there].T, np.ones(there.sum())])
             y = coarse[:, there].T
@@ -693,9 +856,12 @@ def best_shift(fine: Array, coarse: Array, factor: float) -> tuple[float, float]
 
 @needs_real_data
 def test_the_shift_of_the_berlin_pair() -> None:
-    """EnMAP pixels of 30 m lie one column and two rows of 9 m off the HyMap image: 0.3 and −0.6 of their own."""
+    """EnMAP pixels of 30 m lie one column and two rows of 9 m off the HyMap image: 0.3 and −0.6 of
+    their own."""
     fine, coarse = berlin("HyMap02"), berlin("EnMAP01")
-    by_hand = best_shift(read(fine)[10::25].astype(float), read(coarse)[10::25].astype(float), 30 / 9)
+    by_hand = best_shift(
+        read(fine)[10::25].astype(float), read(coarse)[10::25].astype(float), 30 / 9
+    )
     assert by_hand == pytest.approx((0.3, -0.6))
     for first, second, sign in ((fine, coarse, 1), (coarse, fine, -1)):
         found = estimate_shift(open_scene(Place("berlin", (("scene", first),), second)))
@@ -707,24 +873,58 @@ def test_the_shift_of_the_berlin_pair() -> None:
 @needs_real_data
 def test_correcting_the_berlin_pair_raises_the_hold_out(tmp_path: Path) -> None:
     like = profile(berlin("EnMAP01"))
-    target = write_tiff(tmp_path / "t.tif", read(berlin("EnMAP01"))[10::25], transform=like["transform"])
+    target = write_tiff(
+        tmp_path / "t.tif", read(berlin("EnMAP01"))[10::25], transform=like["transform"]
+    )
     mean = {}
     for name, how in {"plain": [], "auto": ["--shift", "auto"]}.items():
-        ok("train", berlin("HyMap02"), "--target", target, *how, "--no-report", "--no-fused", "-o", tmp_path / name)
-        mean[name] = np.mean([s["r2"] for s in report(tmp_path / name)["scores"]["holdout"].values()])
+        ok(
+            "train",
+            berlin("HyMap02"),
+            "--target",
+            target,
+            *how,
+            "--no-report",
+            "--no-fused",
+            "-o",
+            tmp_path / name,
+        )
+        mean[name] = np.mean(
+            [s["r2"] for s in report(tmp_path / name)["scores"]["holdout"].values()]
+        )
     assert mean["plain"] < 0.65
     assert mean["auto"] > 0.95
 
 
 @needs_real_data
 def test_labels_of_the_berlin_pair(tmp_path: Path) -> None:
-    """The 9 m cube, brought to the labels' 30 m, parts the classes as the 30 m cube does once the labels are moved as
-    the two cubes lie, and hardly before."""
-    ways = {"coarse": ("EnMAP01", ()), "plain": ("HyMap02", ()), "moved": ("HyMap02", ("--shift", "0.3,-0.6"))}
+    """The 9 m cube, brought to the labels' 30 m, parts the classes as the 30 m cube does once the
+    labels are moved as the two cubes lie, and hardly before."""
+    ways = {
+        "coarse": ("EnMAP01", ()),
+        "plain": ("HyMap02", ()),
+        "moved": ("HyMap02", ("--shift", "0.3,-0.6")),
+    }
     balanced = {}
     for name, (cube, how) in ways.items():
-        ok("train", berlin(cube), "--labels", berlin("LandCov_Class"), "--unlabelled", 0, "--balance", *how, "--groups",
-           "equal:4", "--starts", 1, "--no-report", "--no-fused", "-o", tmp_path / name)  # fmt: skip
+        ok(
+            "train",
+            berlin(cube),
+            "--labels",
+            berlin("LandCov_Class"),
+            "--unlabelled",
+            0,
+            "--balance",
+            *how,
+            "--groups",
+            "equal:4",
+            "--starts",
+            1,
+            "--no-report",
+            "--no-fused",
+            "-o",
+            tmp_path / name,
+        )
         found = report(tmp_path / name)
         assert len(found["alignment"]) == (cube == "HyMap02")
         balanced[name] = found["scores"]["holdout"]["classes"]["balanced"]
@@ -733,13 +933,16 @@ def test_labels_of_the_berlin_pair(tmp_path: Path) -> None:
     assert balanced["coarse"] > 0.62
 
 
-# ------------------------------------------------------------------------------------------------------- edges of grids
+# --------------------------------------------------------------------------------------------------
 
 
 def test_how_a_raster_of_another_crs_lies_is_its_slope_in_the_middle(tmp_path: Path) -> None:
-    """Columns and rows per column and row of the grid, by differences of what rasterio's warp says."""
+    """Columns and rows per column and row of the grid, by differences of what rasterio's warp
+    says."""
     grid = raster(tmp_path, "grid.tif", 30, 40)
-    other = raster(tmp_path, "d.tif", 9, 9, Affine(1e-4, 2e-5, 13.535, 1e-5, -2e-4, 52.338), crs="EPSG:4326")
+    other = raster(
+        tmp_path, "d.tif", 9, 9, Affine(1e-4, 2e-5, 13.535, 1e-5, -2e-4, 52.338), crs="EPSG:4326"
+    )
 
     def there(col: float, row: float) -> Array:
         x, y = NORTH_UP @ (col, row)
@@ -760,7 +963,12 @@ def test_a_grid_of_the_same_pixels_knows_where_it_begins(tmp_path: Path) -> None
     for x, y in ((-4.0, 3.0), (0.004, 2.0)):
         same = raster(tmp_path, "same.tif", 5, 8, NORTH_UP @ Affine.translation(x, y))
         assert Placing(grid, same).offset == (-round(y), -round(x))
-    for at in (NORTH_UP @ Affine.translation(0.2, 0), finer(2), NORTH_UP @ Affine.scale(1.02, 1), finer(1, turn=1)):
+    for at in (
+        NORTH_UP @ Affine.translation(0.2, 0),
+        finer(2),
+        NORTH_UP @ Affine.scale(1.02, 1),
+        finer(1, turn=1),
+    ):
         assert Placing(grid, raster(tmp_path, "other.tif", 5, 8, at)).offset is None
 
 
@@ -768,13 +976,18 @@ def test_where_a_raster_lies_elsewhere_is_said(tmp_path: Path) -> None:
     grid = raster(tmp_path, "grid.tif", 5, 4)
     far = raster(tmp_path, "far.tif", 3, 2, NORTH_UP @ Affine.translation(50, 10))
     found, wanted = "401500 to 401560, 5799610 to 5799700", "400000 to 400120, 5799850 to 5800000"
-    with pytest.raises(MismatchError, match=rf"got {found} \(EPSG:32633\); expected some of {wanted} \("):
+    with pytest.raises(
+        MismatchError, match=rf"got {found} \(EPSG:32633\); expected some of {wanted} \("
+    ):
         cut(grid, [far])
 
 
 def test_positions_are_lent_only_to_what_has_none(tmp_path: Path) -> None:
     first = raster(tmp_path, "a.tif", 6, 7)
-    bare, far = raster(tmp_path, "bare.tif", 6, 7, None, crs=None), raster(tmp_path, "far.tif", 4, 4, finer(2))
+    bare, far = (
+        raster(tmp_path, "bare.tif", 6, 7, None, crs=None),
+        raster(tmp_path, "far.tif", 4, 4, finer(2)),
+    )
     assert placed(first, far, "target") is far
     assert placed(bare, bare, "target").transform.is_identity
     assert placed(bare, first, "target").transform.is_identity
@@ -788,9 +1001,13 @@ def test_positions_are_lent_only_to_what_has_none(tmp_path: Path) -> None:
 def test_an_aligned_pixel_costs_what_is_read_and_what_is_made(tmp_path: Path) -> None:
     """Two bands of two bytes under each of 3 × 3 pixels, and two numbers of eight."""
     path = write_tiff(tmp_path / "a.tif", spectra(3, 12, 12, dtype="int16"), transform=finer(3))
-    with AlignedReader([(describe(path), [0, 2])], blank(4, 4, tuple(NORTH_UP)[:6], 32633)) as reader:
+    with AlignedReader(
+        [(describe(path), [0, 2])], blank(4, 4, tuple(NORTH_UP)[:6], 32633)
+    ) as reader:
         assert reader.bytes_per_pixel == 2 * 2 * 9 + 2 * 8
-    with AlignedReader([(describe(path), [1])], blank(1, 1, tuple(finer(0.1))[:6], 32633)) as reader:
+    with AlignedReader(
+        [(describe(path), [1])], blank(1, 1, tuple(finer(0.1))[:6], 32633)
+    ) as reader:
         assert reader.bytes_per_pixel == 2 * 900 + 8
 
 
@@ -799,7 +1016,12 @@ def test_shares_stop_at_the_edge_of_a_raster_that_is_not_square() -> None:
     overlap = of_edges(rows, cols, (2, 6))
     assert overlap is not None
     assert overlap.window == Window(0, 3, 2, 3)
-    expected = [[0.25, 0.25, 0, 0, 0, 0], [0, 0, 0.25, 0, 0, 0], [0, 0, 0, 0.25, 0.25, 0], [0, 0, 0, 0, 0, 0.25]]
+    expected = [
+        [0.25, 0.25, 0, 0, 0, 0],
+        [0, 0, 0.25, 0, 0, 0],
+        [0, 0, 0, 0.25, 0.25, 0],
+        [0, 0, 0, 0, 0, 0.25],
+    ]
     np.testing.assert_allclose(overlap.shares.toarray(), expected)
     corners = np.stack(np.meshgrid(cols, rows), axis=-1)
     other = of_corners(corners, (2, 6))
@@ -817,14 +1039,18 @@ def test_bands_without_detail_and_small_images_do_not_disturb_a_shift() -> None:
     plain = shift_of(cube, target)
     assert (plain.columns, plain.rows) == pytest.approx((0, 1), abs=0.1)
     flat = shift_of(np.concatenate([cube, np.full((1, rows, cols), 3.0)]), target)
-    assert (flat.columns, flat.rows, flat.correlation) == pytest.approx((plain.columns, plain.rows, plain.correlation))
+    assert (flat.columns, flat.rows, flat.correlation) == pytest.approx(
+        (plain.columns, plain.rows, plain.correlation)
+    )
 
 
 def test_a_quarter_of_the_image_is_out_of_reach() -> None:
     detail, cols = 4, 60
     image = ground(44, cols + 4, detail, seed=5)
     for rows, known in ((28, False), (32, True)):
-        cube, target = (seen_by(image, detail, row * detail, 2 * detail, rows, cols) for row in (2, 9))
+        cube, target = (
+            seen_by(image, detail, row * detail, 2 * detail, rows, cols) for row in (2, 9)
+        )
         assert (displacement(cube, target[:1]) is not None) is known
 
 
@@ -832,7 +1058,10 @@ def test_neither_units_nor_what_else_a_target_shows_hide_a_shift() -> None:
     """The second component of the target is the cube's, the first is another ground's."""
     detail, rows, cols = 4, 40, 50
     image, other = ground(rows + 4, cols + 4, detail, seed=5), ground(rows, cols, detail, seed=77)
-    cube, own = seen_by(image, detail, 8, 8, rows, cols), seen_by(image, detail, 8, 12, rows, cols)[0]
+    cube, own = (
+        seen_by(image, detail, 8, 8, rows, cols),
+        seen_by(image, detail, 8, 12, rows, cols)[0],
+    )
     strange = seen_by(other, detail, 0, 0, rows, cols)[3]
     a, b = ((v - v.mean()) / v.std() for v in (strange, own))
     for c, t in ((cube, [a + 0.5 * b, a - 0.5 * b]), (1e-14 * cube, [1e-15 * b])):
@@ -845,15 +1074,22 @@ def test_shifts_that_leave_little_to_compare_are_not_taken() -> None:
     """Four columns are valid in both; where it would be fewer there is nothing to see."""
     detail, rows, cols = 4, 40, 50
     image = ground(rows + 4, cols + 4, detail, seed=5)
-    cube, target = seen_by(image, detail, 8, 8, rows, cols).copy(), seen_by(image, detail, 8, 16, rows, cols)[:2].copy()
+    cube, target = (
+        seen_by(image, detail, 8, 8, rows, cols).copy(),
+        seen_by(image, detail, 8, 16, rows, cols)[:2].copy(),
+    )
     cube[:, :, :8] = np.nan
     target[:, :, 12:] = np.nan
     found = shift_of(cube, target)
     assert (found.columns, found.rows) == pytest.approx((2, 0), abs=0.1)
 
 
-@pytest.mark.parametrize(("rows", "cols"), [((0, 40), (41, 50)), ((31, 40), (0, 50)), ((15, 25), (20, 30))])
-def test_a_shift_is_found_in_a_corner_of_the_image(rows: tuple[int, int], cols: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    ("rows", "cols"), [((0, 40), (41, 50)), ((31, 40), (0, 50)), ((15, 25), (20, 30))]
+)
+def test_a_shift_is_found_in_a_corner_of_the_image(
+    rows: tuple[int, int], cols: tuple[int, int]
+) -> None:
     """At the end of rows and columns, and in a hundred pixels."""
     image = ground(44, 54, 4, seed=5)
     cube, seen = seen_by(image, 4, 8, 8, 40, 50), seen_by(image, 4, 8, 4, 40, 50)[:2]
@@ -874,7 +1110,7 @@ def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
     assert torn.error > 0.05 > 5 * still.error
 
 
-# ----------------------------------------------------------------------------------------------------- what is reported
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path) -> None:
@@ -886,12 +1122,22 @@ def test_a_shift_is_told_in_pixels_and_in_units_of_a_turned_grid(tmp_path: Path)
     x, y = np.array(finer(1, turn=30) @ (2.0, -1.0)) - np.array(finer(1, turn=30) @ (0.0, 0.0))
     assert row.shift is not None
     assert (row.shift.x, row.shift.y) == pytest.approx((x, y))
-    assert (row.grid, row.row, row.col, row.rows, row.cols, row.corrected) == (scene, 0, 0, 9, 14, False)
+    assert (row.grid, row.row, row.col, row.rows, row.cols, row.corrected) == (
+        scene,
+        0,
+        0,
+        9,
+        14,
+        False,
+    )
     assert [(f.path, f.pixels, f.how) for f in row.files] == [(target, pytest.approx(2.0), "mean")]
     grids, told = alignment_messages([shifted])
     assert grids == "c: brought to the grid of c.tif, 9 × 14 pixels of it: t.tif (2 pixels a side)"
     assert told.startswith("t.tif: +2.00 columns and -1.00 rows (")
-    assert told.endswith("± 0.06 pixels) move it onto c: correlation 0.400 before, 0.900 after; --shift auto moves it")
+    assert told.endswith(
+        "± 0.06 pixels) move it onto c: correlation 0.400 before, 0.900 after; --shift auto "
+        "moves it"
+    )
     done = alignment_messages([replace(shifted, moved=(2.0, -1.0))])[1]
     assert done.endswith("it was moved by 2,-1")
     small = alignment_messages([replace(shifted, shift=Shift(0.05, -0.1, 0.06, 0.9, 0.9))])[1]
@@ -917,7 +1163,9 @@ def test_only_a_certain_shift_that_is_not_small_moves_a_target(
     tmp_path: Path, found: Shift | None, by: tuple[float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = write_tiff(tmp_path / "c.tif", spectra(3, 9, 14))
-    place = Place("c", (("scene", scene),), write_tiff(tmp_path / "t.tif", spectra(1, 9, 14, seed=1)))
+    place = Place(
+        "c", (("scene", scene),), write_tiff(tmp_path / "t.tif", spectra(1, 9, 14, seed=1))
+    )
     monkeypatch.setattr(shift_module, "estimate_shift", lambda opened: found)
     opened = shift_module.open_aligned(place, Aligning(shift="auto"))
     assert (opened.moved, opened.shift) == (by, found)
@@ -936,12 +1184,19 @@ def test_labels_that_are_moved_say_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("cols", "low"), [(640, 0), (640, 500), (320, 256)])
-def test_a_shift_is_looked_for_in_the_middle_then_where_pixels_are(tmp_path: Path, cols: int, low: int) -> None:
-    """A strip longer than is looked at, all of it valid or its end alone: at least a quarter of what is looked at."""
+def test_a_shift_is_looked_for_in_the_middle_then_where_pixels_are(
+    tmp_path: Path, cols: int, low: int
+) -> None:
+    """A strip longer than is looked at, all of it valid or its end alone: at least a quarter of
+    what is looked at."""
     image = ground(44, cols + 4, 2, seed=1)
     cube, target = seen_by(image, 2, 4, 4, 40, cols), seen_by(image, 2, 4, 6, 40, cols)[:1]
     cube[:, :, :low] = np.nan
-    place = Place("c", (("scene", write_tiff(tmp_path / "c.tif", cube)),), write_tiff(tmp_path / "t.tif", target))
+    place = Place(
+        "c",
+        (("scene", write_tiff(tmp_path / "c.tif", cube)),),
+        write_tiff(tmp_path / "t.tif", target),
+    )
     found = estimate_shift(open_scene(place, training=True))
     assert found is not None
     assert found.certain

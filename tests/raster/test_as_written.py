@@ -1,4 +1,5 @@
-"""Files as agencies and instruments write them: what a header or metadata say is used, or a message tells why not."""
+"""Files as agencies and instruments write them: what a header or metadata say is used, or a message
+tells why not."""
 
 from __future__ import annotations
 
@@ -22,8 +23,11 @@ NM = [500.0, 600.0, 700.0, 800.0, 900.0]
 
 
 def envi(folder: Path, *lines: str, values: np.ndarray | None = None, **replaced: str) -> str:
-    """An ENVI file with further lines; ``replaced``: whole lines in the place of others, by their keys."""
-    path = write_envi(folder / "x.dat", spectra(5, 6, 7) if values is None else values, header="\n".join(lines))
+    """An ENVI file with further lines; ``replaced``: whole lines in the place of others, by their
+    keys."""
+    path = write_envi(
+        folder / "x.dat", spectra(5, 6, 7) if values is None else values, header="\n".join(lines)
+    )
     file = folder / "x.hdr"
     text = file.read_text()
     for key, line in replaced.items():
@@ -37,13 +41,18 @@ def said(raster: Raster) -> str:
     return "\n".join(raster.messages)
 
 
-# ---------------------------------------------------------------------------------------------------------------- lists
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_comma_at_the_end_of_a_list_is_no_item(tmp_path: Path) -> None:
     """Headers of silmae/fpipy and silmae/hsicube."""
-    path = envi(tmp_path, "wavelength units = nm", "wavelength = {500, 600, 700, 800, 900,}",
-                "fwhm = {13, 16, 14, 11, 12 , }", "bbl = {0, 1, 1, 1, 1,}")  # fmt: skip
+    path = envi(
+        tmp_path,
+        "wavelength units = nm",
+        "wavelength = {500, 600, 700, 800, 900,}",
+        "fwhm = {13, 16, 14, 11, 12 , }",
+        "bbl = {0, 1, 1, 1, 1,}",
+    )
     raster = describe(path)
     assert raster.bands.wavelength_nm.tolist() == NM
     assert raster.bands.fwhm_nm.tolist() == [13, 16, 14, 11, 12]
@@ -55,20 +64,29 @@ def test_a_comma_at_the_end_of_a_list_is_no_item(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [3, 4, 6, 7])
 @pytest.mark.parametrize("named", [False, True])
-def test_a_list_of_wavelengths_that_does_not_fit_comes_in_by_no_door(count: int, named: bool, tmp_path: Path) -> None:
-    """GDAL hands such a list to the bands one by one: as tags, in their names and in the IMAGERY domain."""
+def test_a_list_of_wavelengths_that_does_not_fit_comes_in_by_no_door(
+    count: int, named: bool, tmp_path: Path
+) -> None:
+    """GDAL hands such a list to the bands one by one: as tags, in their names and in the IMAGERY
+    domain."""
     names = [envi_list("band names", [f"n{i}" for i in range(5)])] if named else []
-    lists = [envi_list(key, range(first, first + count)) for key, first in (("wavelength", 500), ("fwhm", 5))]
+    lists = [
+        envi_list(key, range(first, first + count))
+        for key, first in (("wavelength", 500), ("fwhm", 5))
+    ]
     raster = describe(envi(tmp_path, *names, "wavelength units = Nanometers", *lists))
     assert np.isnan(raster.bands.wavelength_nm).all()
     assert np.isnan(raster.bands.fwhm_nm).all()
-    assert f"wavelength in the ENVI header has {count} items for 5 bands, and is not used" in raster.messages
+    assert (
+        f"wavelength in the ENVI header has {count} items for 5 bands, and is not used"
+        in raster.messages
+    )
     assert all("(" not in name for name in raster.bands.name)
     if named:
         assert list(raster.bands.name) == [f"n{i}" for i in range(5)]
 
 
-# ---------------------------------------------------------------------------------------------------------- scale, axis
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_reflectance_scale_factor_is_one_over_the_scale(tmp_path: Path) -> None:
@@ -81,7 +99,9 @@ def test_a_reflectance_scale_factor_is_one_over_the_scale(tmp_path: Path) -> Non
     assert describe(tmp_path / "x.vrt").scale.tolist() == [1e-4] * 5
 
 
-@pytest.mark.parametrize("line", ["reflectance scale factor = 0", "reflectance scale factor = x", "unit = 1"])
+@pytest.mark.parametrize(
+    "line", ["reflectance scale factor = 0", "reflectance scale factor = x", "unit = 1"]
+)
 def test_a_scale_factor_that_is_none_changes_nothing(line: str, tmp_path: Path) -> None:
     assert describe(envi(tmp_path, line)).scale.tolist() == [1] * 5
 
@@ -97,26 +117,41 @@ WAVENUMBERS = "z plot titles = {Wavenumbers (cm-1), Unknown}"
 """Of r-hyperspec/hySpc.read.ENVI (Nicolet)."""
 
 
-@pytest.mark.parametrize("title", [WAVENUMBERS, WAVENUMBERS + "\nwavelength units = Unknown",
-                                   "z plot titles = {Wavenumber, Value}"])  # fmt: skip
-def test_wavenumbers_in_the_title_of_the_spectra_are_no_wavelengths(title: str, tmp_path: Path) -> None:
-    raster = describe(envi(tmp_path, title, envi_list("wavelength", [649.9, 651.8, 653.8, 655.7, 657.6])))
+@pytest.mark.parametrize(
+    "title",
+    [
+        WAVENUMBERS,
+        WAVENUMBERS + "\nwavelength units = Unknown",
+        "z plot titles = {Wavenumber, Value}",
+    ],
+)
+def test_wavenumbers_in_the_title_of_the_spectra_are_no_wavelengths(
+    title: str, tmp_path: Path
+) -> None:
+    raster = describe(
+        envi(tmp_path, title, envi_list("wavelength", [649.9, 651.8, 653.8, 655.7, 657.6]))
+    )
     assert np.isnan(raster.bands.wavelength_nm).all()
     assert "where wavelengths should be; not used" in said(raster)
 
 
 def test_the_title_of_the_spectra_tells_a_unit_where_no_other_does(tmp_path: Path) -> None:
-    title, numbers = "z plot titles = {Wavelength (Micrometers), Value}", envi_list("wavelength", [0.5, 0.6, 0.7, 1, 2])
+    title, numbers = (
+        "z plot titles = {Wavelength (Micrometers), Value}",
+        envi_list("wavelength", [0.5, 0.6, 0.7, 1, 2]),
+    )
     raster = describe(envi(tmp_path, title, numbers))
     assert raster.bands.wavelength_nm == pytest.approx([500, 600, 700, 1000, 2000])
     assert "units" not in said(raster)
-    raster = describe(envi(tmp_path, title, "wavelength units = Nanometers", envi_list("wavelength", NM)))
+    raster = describe(
+        envi(tmp_path, title, "wavelength units = Nanometers", envi_list("wavelength", NM))
+    )
     assert raster.bands.wavelength_nm.tolist() == NM
     stated = from_header(f"ENVI\n{WAVENUMBERS}\nwavelength = {{649.9, 651.8}}\n", "x.hdr")
     assert stated.unit == "cm-1"
 
 
-# ---------------------------------------------------------------------------------------------- what GDAL passes over
+# ---------------------------------------------------------------------------------------------- wha
 
 
 @pytest.mark.parametrize("command", ["info", "check"])
@@ -131,7 +166,10 @@ def test_an_interleave_that_is_none_is_refused(command: str, tmp_path: Path) -> 
 def test_what_a_header_leaves_out_is_told(tmp_path: Path) -> None:
     raster = describe(envi(tmp_path, interleave=""))
     assert "x.hdr does not say all that pixels need; read as interleave = bsq" in raster.messages
-    found = {f["code"]: f["severity"] for f in cli("check", tmp_path / "x.dat", "--json").json["findings"]}
+    found = {
+        f["code"]: f["severity"]
+        for f in cli("check", tmp_path / "x.dat", "--json").json["findings"]
+    }
     assert found["header-incomplete"] == "warning"
     raster = describe(envi(tmp_path, data_type="", values=np.ones((5, 6, 7), "uint8")))
     assert "read as data type = 1" in said(raster)
@@ -156,11 +194,14 @@ def test_a_byte_order_mark_before_a_header_is_named(given: str, tmp_path: Path) 
     assert parse_header("a = {1,\n2,}\n") == {"a": "{1, 2,}"}
 
 
-# ----------------------------------------------------------------------------------------------------- DLR's products
+# --------------------------------------------------------------------------------------------------
 
 
-def spectral(folder: Path, stem: str, meta: str, dtype: str = "uint16", nodata: float | None = None) -> np.ndarray:
-    """A product of DLR's kind: its image, three bands whose first rows are empty, and its metadata."""
+def spectral(
+    folder: Path, stem: str, meta: str, dtype: str = "uint16", nodata: float | None = None
+) -> np.ndarray:
+    """A product of DLR's kind: its image, three bands whose first rows are empty, and its
+    metadata."""
     folder.mkdir(exist_ok=True)
     cube = (spectra(3, 6, 7) * 1e4 + 100).astype(dtype)
     cube[:, :2] = 0
@@ -175,8 +216,10 @@ def enmap_meta(background: str) -> str:
         "<GainOfBand>2e-06</GainOfBand><OffsetOfBand>0.04</OffsetOfBand></bandID>"
         for i, nm in enumerate(NM[:3])
     )
-    return (f"<level_X><base><level>L1C</level></base><specific>{background}"
-            f"<bandCharacterisation>{rows}</bandCharacterisation></specific></level_X>")  # fmt: skip
+    return (
+        f"<level_X><base><level>L1C</level></base><specific>{background}"
+        f"<bandCharacterisation>{rows}</bandCharacterisation></specific></level_X>"
+    )
 
 
 def desis_meta(*, gain: str = "<gainOfBand>0.0001</gainOfBand>") -> str:
@@ -185,8 +228,10 @@ def desis_meta(*, gain: str = "<gainOfBand>0.0001</gainOfBand>") -> str:
         f"<wavelengthWidthOfBand>3.4</wavelengthWidthOfBand>{gain}<offsetOfBand>0</offsetOfBand></band>"
         for i in (2, 1, 3)
     )
-    return (f"<hsi_doc><specific><backgroundValue>0</backgroundValue><bandCharacterisation>{rows}"
-            "</bandCharacterisation></specific></hsi_doc>")  # fmt: skip
+    return (
+        f"<hsi_doc><specific><backgroundValue>0</backgroundValue><bandCharacterisation>{rows}"
+        "</bandCharacterisation></specific></hsi_doc>"
+    )
 
 
 BACKGROUND = "<backgroundValue>0</backgroundValue>"
@@ -198,8 +243,21 @@ def test_the_background_of_the_metadata_is_the_nodata_of_the_image(tmp_path: Pat
     assert describe(tmp_path / "p").nodata.tolist() == [0, 0, 0]
     found = {f["code"] for f in ok("check", tmp_path / "p", "--json").json["findings"]}
     assert not found & {"nodata-impossible", "undeclared-fill"}
-    run = ok("train", tmp_path / "p", "--objective", "reconstruction", "--groups", "equal:2", "--folds", 0,
-             "--no-report", "-o", tmp_path / "r", "--steps", 5)  # fmt: skip
+    run = ok(
+        "train",
+        tmp_path / "p",
+        "--objective",
+        "reconstruction",
+        "--groups",
+        "equal:2",
+        "--folds",
+        0,
+        "--no-report",
+        "-o",
+        tmp_path / "r",
+        "--steps",
+        5,
+    )
     assert "28 pixels" in run.err + run.out
 
 
@@ -227,7 +285,9 @@ def test_a_vrt_of_a_product_reads_as_the_product(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stem", ["DESIS-HSI-L2A-DT1", "renamed"])
 @pytest.mark.parametrize("given", ["", "-SPECTRAL_IMAGE.TIF", "-METADATA.XML"])
-def test_desis_without_a_header_is_read_from_its_metadata(stem: str, given: str, tmp_path: Path) -> None:
+def test_desis_without_a_header_is_read_from_its_metadata(
+    stem: str, given: str, tmp_path: Path
+) -> None:
     """DLR's Geoservice serves no header."""
     spectral(tmp_path / "p", stem, desis_meta(), "int16")
     raster = describe(tmp_path / "p" / f"{stem}{given}" if given else tmp_path / "p")
@@ -242,20 +302,32 @@ def test_desis_without_a_gain_is_refused_by_its_own_name(tmp_path: Path) -> None
     spectral(tmp_path / "p", "DESIS-L2A", desis_meta(gain=""), "int16")
     done = cli("info", tmp_path / "p")
     assert done.code == 2
-    assert "no gainOfBand for every band; expected the metadata of a DESIS product" in " ".join(done.err.split())
+    assert "no gainOfBand for every band; expected the metadata of a DESIS product" in " ".join(
+        done.err.split()
+    )
 
 
 @pytest.mark.parametrize("ending", ["BSQ", "BIL", "JP2"])
 @pytest.mark.parametrize("given", ["", "IMAGE", "METADATA"])
-def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(ending: str, given: str, tmp_path: Path) -> None:
+def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(
+    ending: str, given: str, tmp_path: Path
+) -> None:
     """ENVI files have a header of their own beside them, as DESIS's GeoTIFFs have."""
     cube = spectral(tmp_path / "p", "ENMAP01-L1C", enmap_meta(BACKGROUND))
     image = tmp_path / "p/ENMAP01-L1C-SPECTRAL_IMAGE.TIF"
     other = image.with_suffix(f".{ending}")
-    how = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"} if ending == "JP2" else {"driver": "ENVI"}
+    how = (
+        {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"}
+        if ending == "JP2"
+        else {"driver": "ENVI"}
+    )
     copy(image, other, **how, **({"INTERLEAVE": "BIL"} if ending == "BIL" else {}))
     image.unlink()
-    path = {"": tmp_path / "p", "IMAGE": other, "METADATA": tmp_path / "p/ENMAP01-L1C-METADATA.XML"}[given]
+    path = {
+        "": tmp_path / "p",
+        "IMAGE": other,
+        "METADATA": tmp_path / "p/ENMAP01-L1C-METADATA.XML",
+    }[given]
     raster = describe(path)
     assert raster.product == "EnMAP L1C"
     assert raster.bands.wavelength_nm.tolist() == NM[:3]
@@ -272,7 +344,7 @@ def pixels(raster: Raster) -> np.ndarray:
     return x.reshape(-1, *raster.shape)
 
 
-# ---------------------------------------------------------------------------------------- nearly a known product
+# ---------------------------------------------------------------------------------------- nearly a
 
 
 def test_a_folder_around_a_product_names_it(tmp_path: Path) -> None:
@@ -286,12 +358,17 @@ def test_a_folder_around_a_product_names_it(tmp_path: Path) -> None:
     assert f"Give {above / 'x'}." in "".join(done.err.split("\n"))
 
 
-@pytest.mark.parametrize(("name", "told"), [
-    ("MTD_MSIL1C.xml", "Sentinel-2 Level-1C; expected Level-2A"),
-    ("ENMAP01-L1B-SPECTRAL_IMAGE_VNIR.XML", "EnMAP L1B"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("MTD_MSIL1C.xml", "Sentinel-2 Level-1C; expected Level-2A"),
+        ("ENMAP01-L1B-SPECTRAL_IMAGE_VNIR.XML", "EnMAP L1B"),
+    ],
+)
 @pytest.mark.parametrize("folder", [True, False])
-def test_another_level_of_a_known_product_is_named(name: str, told: str, folder: bool, tmp_path: Path) -> None:
+def test_another_level_of_a_known_product_is_named(
+    name: str, told: str, folder: bool, tmp_path: Path
+) -> None:
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / name).write_text("<a/>")
     done = cli("info", tmp_path / "p" if folder else tmp_path / "p" / name)
@@ -306,7 +383,7 @@ def test_a_packed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
     assert "got an archive" in " ".join(done.err.split())
 
 
-# -------------------------------------------------------------------------------------------------------- PRISMA
+# --------------------------------------------------------------------------------------------------
 
 
 def test_hdf5_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
@@ -328,19 +405,31 @@ def name_axes(path: Path) -> None:
         place = file.create_group("HDFEOS/SWATHS/PRS_L2D_HCO/Geolocation Fields")
         for name in ("Latitude", "Longitude"):
             place.create_dataset(name, data=np.zeros((rows, cols), "f4"))
-        dims = {"nRows": rows, "nV": fields["VNIR_Cube"].shape[1], "nS": fields["SWIR_Cube"].shape[1], "nCols": cols}
+        dims = {
+            "nRows": rows,
+            "nV": fields["VNIR_Cube"].shape[1],
+            "nS": fields["SWIR_Cube"].shape[1],
+            "nCols": cols,
+        }
         sizes = [f'DimensionName="{name}"\nSize={size}' for name, size in dims.items()]
-        geo = [f'GeoFieldName="{name}"\nDimList=("nRows","nCols")' for name in ("Latitude", "Longitude")]
+        geo = [
+            f'GeoFieldName="{name}"\nDimList=("nRows","nCols")'
+            for name in ("Latitude", "Longitude")
+        ]
         data = [
             f'DataFieldName="{name}_Cube"\nDimList=("nRows","{dim}","nCols")'
             for name, dim in (("VNIR", "nV"), ("SWIR", "nS"))
         ]
         text = 'GROUP=SwathStructure\nGROUP=SWATH_1\nSwathName="PRS_L2D_HCO"\n'
         for kind, items in (("Dimension", sizes), ("GeoField", geo), ("DataField", data)):
-            objects = [f"OBJECT={kind}_{i}\n{t}\nEND_OBJECT={kind}_{i}\n" for i, t in enumerate(items, 1)]
+            objects = [
+                f"OBJECT={kind}_{i}\n{t}\nEND_OBJECT={kind}_{i}\n" for i, t in enumerate(items, 1)
+            ]
             text += f"GROUP={kind}\n{''.join(objects)}END_GROUP={kind}\n"
         text += "END_GROUP=SWATH_1\nEND_GROUP=SwathStructure\nEND\n"
-        file.create_group("HDFEOS INFORMATION")["StructMetadata.0"] = np.bytes_(text.ljust(32000, "\0"))
+        file.create_group("HDFEOS INFORMATION")["StructMetadata.0"] = np.bytes_(
+            text.ljust(32000, "\0")
+        )
 
 
 def test_axes_that_the_file_names_are_turned_by_gdal_and_read_alike(tmp_path: Path) -> None:
@@ -356,7 +445,7 @@ def test_axes_that_the_file_names_are_turned_by_gdal_and_read_alike(tmp_path: Pa
     assert np.isnan(plain).any()
 
 
-# ------------------------------------------------------------------------------------------------------- Sentinel-2
+# --------------------------------------------------------------------------------------------------
 
 
 def test_widths_of_sentinel_2_are_those_at_half_of_the_response(tmp_path: Path) -> None:
@@ -381,7 +470,7 @@ def test_the_structure_of_old_baselines_is_named(tmp_path: Path) -> None:
     assert "the structure of before baseline 02.07" in " ".join(done.err.split())
 
 
-# --------------------------------------------------------------------------------------------------------- others
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_axes_of_hdf5_are_said_to_be_assumed(tmp_path: Path) -> None:
@@ -398,8 +487,12 @@ def test_the_axes_of_hdf5_are_said_to_be_assumed(tmp_path: Path) -> None:
 def test_other_polygons_than_geojson_are_to_be_converted(flag: str, tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "c.tif", spectra(3, 6, 7))
     (tmp_path / "l.gpkg").write_bytes(b"SQLite format 3\0")
-    goal = ["--objective", "separability"] if flag == "--labels" else ["--objective", "reconstruction"]
-    done = cli("train", path, *goal, "--groups", "equal:2", flag, tmp_path / "l.gpkg", "-o", tmp_path / "r")
+    goal = (
+        ["--objective", "separability"] if flag == "--labels" else ["--objective", "reconstruction"]
+    )
+    done = cli(
+        "train", path, *goal, "--groups", "equal:2", flag, tmp_path / "l.gpkg", "-o", tmp_path / "r"
+    )
     assert done.code == 2
     assert f"ogr2ogr -t_srs EPSG:4326 {flag[2:]}.geojson FILE" in " ".join(done.err.split())
 

@@ -1,4 +1,5 @@
-"""Products and plain files, opened by what people have: what is read, what is fused, and what is refused."""
+"""Products and plain files, opened by what people have: what is read, what is fused, and what is
+refused."""
 
 from __future__ import annotations
 
@@ -24,7 +25,18 @@ from helpers import same_bits
 from published import Made
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
-from rasters import cli, envi_list, listing, ok, read, spectra, truncated, wavelengths, write_envi, write_tiff
+from rasters import (
+    cli,
+    envi_list,
+    listing,
+    ok,
+    read,
+    spectra,
+    truncated,
+    wavelengths,
+    write_envi,
+    write_tiff,
+)
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import FORMATS, Reader, describe, quicklook
@@ -59,9 +71,13 @@ CASES = {
     "emit-radiance": Case(partial(published.emit, cube_name="radiance"), product="EMIT"),
     "prisma": Case(published.prisma, product="PRISMA L2D"),
     "prisma-chunks": Case(partial(published.prisma, chunks=True), product="PRISMA L2D"),
-    "prisma-unflagged": Case(partial(published.prisma, leave="SWIR_PIXEL_L2_ERR_MATRIX"), product="PRISMA L2D"),
+    "prisma-unflagged": Case(
+        partial(published.prisma, leave="SWIR_PIXEL_L2_ERR_MATRIX"), product="PRISMA L2D"
+    ),
     "enmap": Case(published.enmap, product="EnMAP L2A"),
-    "enmap-lower-tif": Case(partial(published.enmap, upper=False), _inside("*IMAGE.tif"), "EnMAP L2A"),
+    "enmap-lower-tif": Case(
+        partial(published.enmap, upper=False), _inside("*IMAGE.tif"), "EnMAP L2A"
+    ),
     "enmap-xml": Case(published.enmap, _inside("*METADATA.XML"), "EnMAP L2A"),
     "enmap-zip": Case(published.enmap, _zip, "EnMAP L2A"),
     "enmap-member": Case(published.enmap, _member, "EnMAP L2A"),
@@ -72,7 +88,9 @@ CASES = {
     "sentinel2": Case(published.sentinel2, product="Sentinel-2 L2A"),
     "sentinel2-xml": Case(published.sentinel2, _inside("MTD*"), "Sentinel-2 L2A"),
     "sentinel2-zip": Case(published.sentinel2, _zip, "Sentinel-2 L2A"),
-    "sentinel2-before-04": Case(partial(published.sentinel2, baseline="02.14", offset=None), product="Sentinel-2 L2A"),
+    "sentinel2-before-04": Case(
+        partial(published.sentinel2, baseline="02.14", offset=None), product="Sentinel-2 L2A"
+    ),
 }
 SERVER = """
 import sys
@@ -112,7 +130,9 @@ def made_at(case: Case, place: Path) -> tuple[Made, str]:
     return made, case.given(made.path)
 
 
-def pixels(path: str, window: Window | None = None, positions: list[int] | None = None) -> np.ndarray:
+def pixels(
+    path: str, window: Window | None = None, positions: list[int] | None = None
+) -> np.ndarray:
     """(n, rows, cols) as bandfuse reads them."""
     raster = describe(path)
     w = window or Window(0, 0, *raster.shape)
@@ -123,7 +143,8 @@ def pixels(path: str, window: Window | None = None, positions: list[int] | None 
 
 @pytest.mark.parametrize("name", CASES)
 def test_products_are_described_and_read(name: str, tmp_path: Path) -> None:
-    """Against what netCDF4, h5py and numpy find, in whole and in odd windows, with bands in another order."""
+    """Against what netCDF4, h5py and numpy find, in whole and in odd windows, with bands in another
+    order."""
     case = CASES[name]
     made, path = made_at(case, tmp_path)
     before = listing(tmp_path)
@@ -132,7 +153,9 @@ def test_products_are_described_and_read(name: str, tmp_path: Path) -> None:
     np.testing.assert_allclose([b["wavelength_nm"] for b in scene["bands"]], made.nm, rtol=1e-7)
     np.testing.assert_allclose([b["fwhm_nm"] for b in scene["bands"]], made.fwhm, rtol=1e-6)
     flagged = name != "emit-radiance"
-    assert [b["good"] for b in scene["bands"]] == (made.good.tolist() if flagged else [True] * len(made.good))
+    assert [b["good"] for b in scene["bands"]] == (
+        made.good.tolist() if flagged else [True] * len(made.good)
+    )
     found = pixels(path)
     assert found.shape == made.values.shape
     assert np.isnan(made.values).any()
@@ -148,7 +171,8 @@ def test_products_are_described_and_read(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_products_are_trained_on_and_fused(name: str, tmp_path: Path) -> None:
-    """The weights of a reconstruction, times the cube that numpy knows, is what train and apply write."""
+    """The weights of a reconstruction, times the cube that numpy knows, is what train and apply
+    write."""
     (tmp_path / "in").mkdir()
     made, path = made_at(CASES[name], tmp_path / "in")
     before = listing(tmp_path / "in")
@@ -166,7 +190,9 @@ def test_products_are_trained_on_and_fused(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(read(fused), expected, rtol=1e-5, atol=1e-7)
     same_bits(read(run / "fused.tif"), read(tmp_path / "again.tif"))
     with rasterio.open(run / "fused.tif") as ds:
-        assert ds.crs == (CRS.from_epsg(4326) if name == "emit" else CRS.from_string(scene_crs(path)))
+        assert ds.crs == (
+            CRS.from_epsg(4326) if name == "emit" else CRS.from_string(scene_crs(path))
+        )
     report = json.loads((run / "report.json").read_text())
     assert report["inputs"][0]["shape"] == list(made.values.shape)
     assert "<img" in (run / "report.html").read_text()
@@ -174,9 +200,22 @@ def test_products_are_trained_on_and_fused(name: str, tmp_path: Path) -> None:
 
 def test_no_part_of_a_product_is_an_output(tmp_path: Path) -> None:
     path = published.enmap(tmp_path).path
-    ok("train", path, "--groups", "equal:2", "--folds", 0, "-o", tmp_path / "run", "--no-fused", "--no-report")
+    ok(
+        "train",
+        path,
+        "--groups",
+        "equal:2",
+        "--folds",
+        0,
+        "-o",
+        tmp_path / "run",
+        "--no-fused",
+        "--no-report",
+    )
     for part in sorted(path.glob("*METADATA*")) + sorted(path.glob("*SPECTRAL*")):
-        done = cli("apply", tmp_path / "run" / "weights.safetensors", path, "-o", part, "--overwrite")
+        done = cli(
+            "apply", tmp_path / "run" / "weights.safetensors", path, "-o", part, "--overwrite"
+        )
         assert (done.code, "is an input" in done.err) == (2, True), done.err
 
 
@@ -189,7 +228,9 @@ def scene_crs(path: str) -> str:
 
 def fused_by_numpy(weight: np.ndarray, made: Made) -> np.ndarray:
     """(K, H, W): the sums of the bands that have weight, NaN where one of them is missing."""
-    return np.stack([np.einsum("b,bhw->hw", row[row != 0], made.values[row != 0]) for row in weight])
+    return np.stack(
+        [np.einsum("b,bhw->hw", row[row != 0], made.values[row != 0]) for row in weight]
+    )
 
 
 def on_map(image: np.ndarray, made: Made, nodata: float) -> np.ndarray:
@@ -205,20 +246,37 @@ def on_map(image: np.ndarray, made: Made, nodata: float) -> np.ndarray:
 def test_known_weights_are_found_in_products(name: str, tmp_path: Path) -> None:
     """A target of two bands of the product on its grid, as values, gives back the weights."""
     made, path = made_at(CASES[name], tmp_path)
-    target = np.nan_to_num(0.7 * made.values[1] + 0.3 * made.values[4], nan=-1.0)[None].astype("float32")
+    target = np.nan_to_num(0.7 * made.values[1] + 0.3 * made.values[4], nan=-1.0)[None].astype(
+        "float32"
+    )
     raster = describe(path)
-    placed: dict[str, Any] = {"crs": None, "transform": None} if name == "emit" else {
-        "crs": raster.crs_text, "transform": raster.transform,
-    }  # fmt: skip
+    placed: dict[str, Any] = (
+        {"crs": None, "transform": None}
+        if name == "emit"
+        else {"crs": raster.crs_text, "transform": raster.transform}
+    )
     write_tiff(tmp_path / "t.tif", target, nodata=-1.0, **placed)
-    ok("train", path, "--target", tmp_path / "t.tif", "--constraint", "free", "--group", "g=2,5,1", "-o",
-       tmp_path / "run", "--no-report", "--no-fused")  # fmt: skip
+    ok(
+        "train",
+        path,
+        "--target",
+        tmp_path / "t.tif",
+        "--constraint",
+        "free",
+        "--group",
+        "g=2,5,1",
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+        "--no-fused",
+    )
     weight = load(tmp_path / "run" / "weights.safetensors").common.matrix[0]
     np.testing.assert_allclose(weight[[0, 1, 4]], [0.0, 0.7, 0.3], atol=1e-4)
 
 
 def test_emit_is_put_on_the_map(tmp_path: Path) -> None:
-    """Grid, CRS, tags and an integer encoding; the same bits whatever the memory and the threads."""
+    """Grid, CRS, tags and an integer encoding; the same bits whatever the memory and the
+    threads."""
     made = published.emit(tmp_path, rows=150, cols=300)
     run = tmp_path / "run"
     ok("train", made.path, "--groups", "equal:2", "--folds", 0, "-o", run, "--no-report")
@@ -229,7 +287,19 @@ def test_emit_is_put_on_the_map(tmp_path: Path) -> None:
         assert ds.tags(1)["wavelength_units"] == "Nanometers"
     coded = tmp_path / "coded.tif"
     done = ok(
-        "apply", weights, made.path, "-o", coded, "--dtype", "int16", "--scale", 0.001, "--memory", 16, "--threads", 3
+        "apply",
+        weights,
+        made.path,
+        "-o",
+        coded,
+        "--dtype",
+        "int16",
+        "--scale",
+        0.001,
+        "--memory",
+        16,
+        "--threads",
+        3,
     )
     assert "150 × 300" not in done.out
     fused = fused_by_numpy(load(weights).common.matrix, made)
@@ -240,13 +310,16 @@ def test_emit_is_put_on_the_map(tmp_path: Path) -> None:
     same_bits(read(tmp_path / "one.tif"), read(run / "fused.tif"))
 
 
-# ------------------------------------------------------------------------------------------------------------ bad input
+# --------------------------------------------------------------------------------------------------
 
 
 def refused(path: object, tmp_path: Path, *says: str) -> None:
     """One line, exit code 2, and nothing written."""
     before = listing(tmp_path)
-    for arguments in (["info", path], ["train", path, "--groups", "equal:2", "-o", tmp_path / "run"]):
+    for arguments in (
+        ["info", path],
+        ["train", path, "--groups", "equal:2", "-o", tmp_path / "run"],
+    ):
         done = cli(*arguments)
         assert done.code == 2, done.out
         assert done.err.count("\n") == 1, done.err
@@ -258,13 +331,19 @@ def refused(path: object, tmp_path: Path, *says: str) -> None:
 
 def test_a_lookup_table_that_points_outside_is_refused(tmp_path: Path) -> None:
     refused(
-        published.emit(tmp_path, outside=True).path, tmp_path, "points outside its image", "column 46", "0 (none) to 45"
+        published.emit(tmp_path, outside=True).path,
+        tmp_path,
+        "points outside its image",
+        "column 46",
+        "0 (none) to 45",
     )
 
 
 @pytest.mark.parametrize("keep", [0.02, 0.5, 0.98])
 def test_a_truncated_netcdf_is_refused(keep: float, tmp_path: Path) -> None:
-    refused(truncated(published.emit(tmp_path).path, keep), tmp_path, "cannot be opened as a raster")
+    refused(
+        truncated(published.emit(tmp_path).path, keep), tmp_path, "cannot be opened as a raster"
+    )
 
 
 def test_emit_without_its_wavelengths_is_refused(tmp_path: Path) -> None:
@@ -297,7 +376,9 @@ def test_prisma_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     refused(path, tmp_path, "no PRISMA L2D product", "level 2D")
 
 
-@pytest.mark.parametrize("key", ["List_Fwhm_Swir", "L2ScaleVnirMax", "Epsg_Code", "Product_LRcorner_northing"])
+@pytest.mark.parametrize(
+    "key", ["List_Fwhm_Swir", "L2ScaleVnirMax", "Epsg_Code", "Product_LRcorner_northing"]
+)
 def test_prisma_without_an_attribute_is_refused(key: str, tmp_path: Path) -> None:
     path = published.prisma(tmp_path).path
     with h5py.File(path, "r+") as h:
@@ -324,7 +405,9 @@ def test_enmap_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     text = meta.read_text()
     meta.write_text(text.replace("<FWHMOfBand>6.5</FWHMOfBand>", ""))
     refused(folder, tmp_path, "cannot be understood", "no FWHMOfBand for every band")
-    meta.write_text(text[: text.index('<bandID number="8">')] + text[text.index("</bandCharacterisation>") :])
+    meta.write_text(
+        text[: text.index('<bandID number="8">')] + text[text.index("</bandCharacterisation>") :]
+    )
     refused(folder, tmp_path, "does not fit its image", "7 bands")
     meta.write_text(text[:900])
     refused(folder, tmp_path, "is not complete XML")
@@ -359,7 +442,9 @@ def test_desis_without_gains_is_refused(tmp_path: Path) -> None:
         ({"images": False}, "is not whole"),
     ],
 )
-def test_sentinel2_of_an_unknown_kind_is_refused(change: dict[str, Any], says: str, tmp_path: Path) -> None:
+def test_sentinel2_of_an_unknown_kind_is_refused(
+    change: dict[str, Any], says: str, tmp_path: Path
+) -> None:
     refused(published.sentinel2(tmp_path, **change).path, tmp_path, says)
 
 
@@ -375,7 +460,7 @@ def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "empty", tmp_path, "cannot be opened as a raster")
 
 
-# ---------------------------------------------------------------------------------------------------------- plain files
+# --------------------------------------------------------------------------------------------------
 
 
 def test_envi_by_its_header_or_without_an_ending(tmp_path: Path) -> None:
@@ -400,14 +485,17 @@ def test_subdatasets_and_vrts(tmp_path: Path) -> None:
         for name, size in (("band", 3), ("y", 12), ("x", 15)):
             ds.createDimension(name, size)
         for name in ("first", "second"):
-            ds.createVariable(name, "f4", ("band", "y", "x"))[:] = cube * (2 if name == "second" else 1)
+            ds.createVariable(name, "f4", ("band", "y", "x"))[:] = cube * (
+                2 if name == "second" else 1
+            )
     refused(path, tmp_path, "has no bands", "subdatasets", "first", "second")
     np.testing.assert_array_equal(pixels(f'HDF5:"{path}"://second'), 2 * cube)
     inner = write_tiff(tmp_path / "inner.tif", cube)
     vrt = tmp_path / "outer.vrt"
     source = f'<SimpleSource><SourceFilename relativeToVRT="1">{Path(inner).name}</SourceFilename>'
     vrt.write_text(
-        f'<VRTDataset rasterXSize="15" rasterYSize="12"><VRTRasterBand dataType="Float32" band="1">{source}'
+        '<VRTDataset rasterXSize="15" rasterYSize="12"><VRTRasterBand dataType="Float32" '
+        f'band="1">{source}'
         "<SourceBand>2</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
     )
     np.testing.assert_array_equal(pixels(str(vrt)), cube[1:2])
@@ -421,17 +509,31 @@ def test_packed_and_remote_files_pass_unharmed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(f"/vsizip/{tmp_path}/c.zip/deep/c.tif"), cube)
 
     command = [sys.executable, "-c", SERVER, str(tmp_path / "c.tif")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         assert server.stdout is not None
         url = f"/vsicurl/http://127.0.0.1:{server.stdout.readline().strip()}/c.tif"
         try:
-            ok("train", url, "--groups", "equal:2", "-o", tmp_path / "run", "--folds", 0, "--no-report")
+            ok(
+                "train",
+                url,
+                "--groups",
+                "equal:2",
+                "-o",
+                tmp_path / "run",
+                "--folds",
+                0,
+                "--no-report",
+            )
             (scene,) = ok("info", url, "--json").json["scenes"]
         finally:
             server.terminate()
     assert scene["path"] == url
     weight = load(tmp_path / "run" / "weights.safetensors").common.matrix
-    np.testing.assert_allclose(read(tmp_path / "run" / "fused.tif"), np.einsum("kb,bhw->khw", weight, cube), rtol=1e-5)
+    np.testing.assert_allclose(
+        read(tmp_path / "run" / "fused.tif"), np.einsum("kb,bhw->khw", weight, cube), rtol=1e-5
+    )
 
 
 def test_formats_are_listed() -> None:
@@ -444,7 +546,7 @@ def test_formats_are_listed() -> None:
     assert cli("info").code == 2
 
 
-# -------------------------------------------------------------------------------- quirks of real files, by their number
+# -------------------------------------------------------------------------------- quirks of real fi
 
 
 def test_quirk_7_8_nothing_is_left_beside_a_compressed_file(tmp_path: Path) -> None:
@@ -475,7 +577,9 @@ def test_quirk_7_10_layouts_that_gdal_shows_alike(tmp_path: Path) -> None:
         raster = describe(path)
         assert raster.stored == (1, 33)
         found[layout] = raster.interleave
-        np.testing.assert_array_equal(pixels(path, Window(11, 4, 40, 20), [4, 1]), cube[[4, 1], 11:51, 4:24])
+        np.testing.assert_array_equal(
+            pixels(path, Window(11, 4, 40, 20), [4, 1]), cube[[4, 1], 11:51, 4:24]
+        )
     assert found == {"bsq": "band", "bil": "line"}
 
 
@@ -498,7 +602,9 @@ def test_quirk_7_11_emit_is_right_way_up(tmp_path: Path) -> None:
     assert np.isfinite(describe(made.path).bands.wavelength_nm).all()
 
 
-def test_quirk_7_12_prisma_has_rows_bands_and_columns_and_falling_wavelengths(tmp_path: Path) -> None:
+def test_quirk_7_12_prisma_has_rows_bands_and_columns_and_falling_wavelengths(
+    tmp_path: Path,
+) -> None:
     made = published.prisma(tmp_path)
     bands = describe(made.path).bands
     assert bands.name[:3] == ("VNIR 4", "VNIR 2", "VNIR 1")
@@ -508,7 +614,9 @@ def test_quirk_7_12_prisma_has_rows_bands_and_columns_and_falling_wavelengths(tm
         dn = h[f"{published.PRISMA_FIELDS}/VNIR_Cube"][:, 3, :].astype(np.float64)
         low, high = (float(h.attrs[f"L2ScaleVnir{end}"]) for end in ("Min", "Max"))
         good = (h[f"{published.PRISMA_FIELDS}/VNIR_PIXEL_L2_ERR_MATRIX"][:, 3, :] == 0) & (dn > 0)
-    np.testing.assert_allclose(pixels(str(made.path))[0][good], (low + dn * (high - low) / 65535)[good], rtol=1e-7)
+    np.testing.assert_allclose(
+        pixels(str(made.path))[0][good], (low + dn * (high - low) / 65535)[good], rtol=1e-7
+    )
     assert np.isnan(pixels(str(made.path))[0][~good]).all()
 
 

@@ -1,4 +1,5 @@
-"""Grids: whether two rasters share one is a matter of the whole image; and longitudes go round the globe."""
+"""Grids: whether two rasters share one is a matter of the whole image; and longitudes go round the
+globe."""
 
 from __future__ import annotations
 
@@ -36,13 +37,18 @@ def ground(at: Affine, layers: int = 4, side: int = SIDE) -> np.ndarray:
     x, y = at.a * col + at.b * row + at.c - 5e5, 5e6 - (at.d * col + at.e * row + at.f)
     places, heights = SPOTS
     squared = (x[..., None] - places[:, 0]) ** 2 + (y[..., None] - places[:, 1]) ** 2
-    found: np.ndarray = np.einsum("ijs,sl->lij", np.exp(-squared / (2 * 150.0**2)), heights[:, :layers])
+    found: np.ndarray = np.einsum(
+        "ijs,sl->lij", np.exp(-squared / (2 * 150.0**2)), heights[:, :layers]
+    )
     return (0.1 + found).astype(np.float32)
 
 
 @pytest.mark.parametrize(("pixel", "turn"), [(29.8, 0.0), (29.71, 0.0), (30.0, 0.3), (30.0, -0.05)])
-def test_a_grid_that_differs_a_little_is_another_one(pixel: float, turn: float, tmp_path: Path) -> None:
-    """The target is the ground itself, so that every pixel that is brought to its place is explained."""
+def test_a_grid_that_differs_a_little_is_another_one(
+    pixel: float, turn: float, tmp_path: Path
+) -> None:
+    """The target is the ground itself, so that every pixel that is brought to its place is
+    explained."""
     cube = write_tiff(tmp_path / "c.tif", ground(grid(30.0)), transform=grid(30.0))
     at = grid(pixel, turn)
     target = write_tiff(tmp_path / "t.tif", ground(at)[:1], transform=at)
@@ -58,7 +64,18 @@ def test_a_mask_on_a_finer_grid_counts_by_area(tmp_path: Path) -> None:
     half = np.ones((1, SIDE, SIDE), np.uint8)
     half[..., SIDE // 2 :] = 0
     mask = write_tiff(tmp_path / "m.tif", half, transform=grid(29.8))
-    ok("train", cube, "--target", target, "--mask", mask, "-o", tmp_path / "r", "--no-report", "--no-fused")
+    ok(
+        "train",
+        cube,
+        "--target",
+        target,
+        "--mask",
+        mask,
+        "-o",
+        tmp_path / "r",
+        "--no-report",
+        "--no-fused",
+    )
     rows, cols = round(SIDE * 29.8 / 30), round(SIDE / 2 * 29.8 / 30)
     assert report(tmp_path / "r")["pixels"]["used"] == rows * cols
 
@@ -67,7 +84,9 @@ def test_the_tolerance_is_a_tenth_of_a_pixel_at_the_corner(tmp_path: Path) -> No
     image = np.ones((1, SIDE, SIDE), np.float32)
     first = describe(write_tiff(tmp_path / "a.tif", image, transform=grid(30.0)))
     for moved, same in ((0.09, True), (0.11, False)):
-        wider = write_tiff(tmp_path / "b.tif", image, transform=grid(30.0 * (1 + moved / SIDE / 2**0.5)))
+        wider = write_tiff(
+            tmp_path / "b.tif", image, transform=grid(30.0 * (1 + moved / SIDE / 2**0.5))
+        )
         assert on_one_grid(first, describe(wider)) is same
 
 
@@ -87,10 +106,15 @@ def test_a_cube_on_the_antimeridian_meets_a_target_in_degrees(tmp_path: Path) ->
     lon = Affine(0.00027, 0, 179.97, 0, -0.00027, -16.995)
     col, row = np.meshgrid(np.arange(260) + 0.5, np.arange(150) + 0.5)
     east, north = transform(
-        "EPSG:4326", "EPSG:32760", (lon.c + lon.a * col).ravel().tolist(), (lon.f + lon.e * row).ravel().tolist()
+        "EPSG:4326",
+        "EPSG:32760",
+        (lon.c + lon.a * col).ravel().tolist(),
+        (lon.f + lon.e * row).ravel().tolist(),
     )
     wave = [np.sin(np.array(v) / 300.0).reshape(150, 260) for v in (east, north)]
-    target = write_tiff(tmp_path / "t.tif", np.float32([wave[0] + 2]), transform=lon, crs="EPSG:4326")
+    target = write_tiff(
+        tmp_path / "t.tif", np.float32([wave[0] + 2]), transform=lon, crs="EPSG:4326"
+    )
     col, row = np.meshgrid(np.arange(160) + 0.5, np.arange(100) + 0.5)
     cube = np.float32([np.sin((at.c + 30 * col) / 300.0), np.sin((at.f - 30 * row) / 300.0)])
     path = write_tiff(tmp_path / "c.tif", cube, transform=at, crs="EPSG:32760")

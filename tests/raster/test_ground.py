@@ -38,13 +38,31 @@ GRIDS = {
 }
 POINTS = [
     GroundControlPoint(r, c, x, y)
-    for r, c, x, y in ((0, 0, 10, 46), (0, 50, 10.02, 46), (40, 0, 10, 45.985), (40, 50, 10.021, 45.984))
+    for r, c, x, y in (
+        (0, 0, 10, 46),
+        (0, 50, 10.02, 46),
+        (40, 0, 10, 45.985),
+        (40, 50, 10.021, 45.984),
+    )
 ]
 RPCS = RPC(
-    err_bias=0, err_rand=0, height_off=0, height_scale=500, lat_off=46, lat_scale=0.1, line_den_coeff=[1] + [0] * 19,
-    line_num_coeff=[0, 0, 1] + [0] * 17, line_off=20, line_scale=20, long_off=10, long_scale=0.1,
-    samp_den_coeff=[1] + [0] * 19, samp_num_coeff=[0, 1] + [0] * 18, samp_off=25, samp_scale=25,
-)  # fmt: skip
+    err_bias=0,
+    err_rand=0,
+    height_off=0,
+    height_scale=500,
+    lat_off=46,
+    lat_scale=0.1,
+    line_den_coeff=[1] + [0] * 19,
+    line_num_coeff=[0, 0, 1] + [0] * 17,
+    line_off=20,
+    line_scale=20,
+    long_off=10,
+    long_scale=0.1,
+    samp_den_coeff=[1] + [0] * 19,
+    samp_num_coeff=[0, 1] + [0] * 18,
+    samp_off=25,
+    samp_scale=25,
+)
 
 
 def report(run: Path) -> Any:
@@ -56,13 +74,24 @@ def report(run: Path) -> Any:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
     path = write_tiff(folder / "c.tif", spectra(4), transform=None, crs=None)
-    ok("train", path, "--objective", "reconstruction", "-o", folder / "r", "--no-report", "--no-fused")
+    ok(
+        "train",
+        path,
+        "--objective",
+        "reconstruction",
+        "-o",
+        folder / "r",
+        "--no-report",
+        "--no-fused",
+    )
     return folder / "r" / "weights.safetensors"
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG", "ENVI", "HFA", "ERS", "Zarr"])
 @pytest.mark.parametrize("name", GRIDS)
-def test_a_grid_is_kept_or_the_driver_refused(name: str, driver: str, weights: Path, tmp_path: Path) -> None:
+def test_a_grid_is_kept_or_the_driver_refused(
+    name: str, driver: str, weights: Path, tmp_path: Path
+) -> None:
     path = write_tiff(tmp_path / "c.tif", spectra(4), transform=GRIDS[name])
     endings = {"GTiff": "tif", "COG": "tif", "Zarr": "zarr", "ERS": "ers"}
     output = tmp_path / f"f.{endings.get(driver, 'img')}"
@@ -126,12 +155,22 @@ def test_wavelengths_of_a_netcdf_dimension(tmp_path: Path) -> None:
     xarray = pytest.importorskip("xarray")
     nm = np.array([420.0, 600.5, 980.0])
     for dim, unit, values, known in (
-        ("wavelength", "nm", nm, True), ("wavelength", "um", nm / 1000, True), ("band", "nanometers", nm, True),
-        ("wavelength", None, nm, True), ("band", None, np.arange(3), False), ("level", "m s-1", nm, False),
-    ):  # fmt: skip
+        ("wavelength", "nm", nm, True),
+        ("wavelength", "um", nm / 1000, True),
+        ("band", "nanometers", nm, True),
+        ("wavelength", None, nm, True),
+        ("band", None, np.arange(3), False),
+        ("level", "m s-1", nm, False),
+    ):
         attributes = {} if unit is None else {"units": unit}
-        places = {dim: (dim, values, attributes), "y": 5e6 - np.arange(4.0), "x": 5e5 + np.arange(5.0)}
-        cube = xarray.DataArray(np.ones((3, 4, 5), np.float32), places, (dim, "y", "x"), name="reflectance")
+        places = {
+            dim: (dim, values, attributes),
+            "y": 5e6 - np.arange(4.0),
+            "x": 5e5 + np.arange(5.0),
+        }
+        cube = xarray.DataArray(
+            np.ones((3, 4, 5), np.float32), places, (dim, "y", "x"), name="reflectance"
+        )
         try:
             cube.to_netcdf(tmp_path / "c.nc")
         except (ImportError, ValueError) as error:
@@ -142,7 +181,9 @@ def test_wavelengths_of_a_netcdf_dimension(tmp_path: Path) -> None:
 
 def test_a_header_beside_a_tiff_tells_its_wavelengths(tmp_path: Path) -> None:
     write_tiff(tmp_path / "c.tif", spectra(3))
-    (tmp_path / "c.hdr").write_text("ENVI\nbands = 3\nwavelength units = nm\nwavelength = {420, 600.5, 980}\n")
+    (tmp_path / "c.hdr").write_text(
+        "ENVI\nbands = 3\nwavelength units = nm\nwavelength = {420, 600.5, 980}\n"
+    )
     assert bandfuse.open(tmp_path / "c.hdr").bands.wavelength_nm.tolist() == [420, 600.5, 980]
     (tmp_path / "c.hdr").write_text("ENVI\nbands = 3\n")
     assert "c.hdr has no wavelengths" in ok("info", tmp_path / "c.hdr").err
@@ -165,7 +206,9 @@ def test_labels_that_meet_no_pixel_are_named(tmp_path: Path) -> None:
     cube = write_tiff(tmp_path / "c.tif", spectra(4))
     two = (1, square(2, 2, 15)), (2, square(20, 20, 15))
     train = ("train", cube, "--groups", "equal:2", "--no-report", "--no-fused", "--labels")
-    path = features(tmp_path / "l.geojson", *two, (3, None), (4, square(900, 900, 9)), (5, square(1, 1, 0)))
+    path = features(
+        tmp_path / "l.geojson", *two, (3, None), (4, square(900, 900, 9)), (5, square(1, 1, 0))
+    )
     said = ok(*train, path, "-o", tmp_path / "r").err
     assert "1 feature without geometry left out" in said
     assert "classes that lie outside of c.tif: 4" in said
@@ -180,7 +223,8 @@ def test_labels_that_meet_no_pixel_are_named(tmp_path: Path) -> None:
 
 LOCAL = 'LOCAL_CS["Arbitrary",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
 LONG = (
-    'PROJCS["of our own",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",'
+    'PROJCS["of our own",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS '
+    '84",6378137,298.257223563]],PRIMEM["Greenwich",'
     '0],UNIT["degree",0.0174532925199433]],PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",3],'
     'PARAMETER["central_meridian",17.5],PARAMETER["scale_factor",0.98],PARAMETER["false_easting",12345],'
     'PARAMETER["false_northing",54321],UNIT["metre",1]]'
@@ -206,7 +250,13 @@ def test_a_crs_without_a_code_is_named_in_few_words(one: str, other: str, tmp_pa
 def test_a_format_that_cannot_hold_a_crs_is_refused_in_two_sentences(tmp_path: Path) -> None:
     raster = replace(blank(8, 8, (10, 0, 4e5, 0, -10, 5e6)), path="a.tif", crs=CRS.from_epsg(32633))
     with rasterio.MemoryFile() as memory:
-        grid = {"width": 8, "height": 8, "count": 1, "dtype": "uint8", "transform": raster.transform}
+        grid = {
+            "width": 8,
+            "height": 8,
+            "count": 1,
+            "dtype": "uint8",
+            "transform": raster.transform,
+        }
         with memory.open(driver="GTiff", crs=CRS.from_string(LONG), **grid) as ds:
             lost = displaced(ds, raster, "ENVI")
     assert lost == "a CRS named 'of our own'"

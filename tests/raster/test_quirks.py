@@ -1,4 +1,5 @@
-"""Quirks of real files that break a naive reader, one test (or more) for each, by its number in the list of facts.
+"""Quirks of real files that break a naive reader, one test (or more) for each, by its number in the
+list of facts.
 
 8 to 12 are those of products, and are tested with them.
 """
@@ -58,23 +59,48 @@ def trains(path: str | Path, folder: Path, *flags: object) -> dict[str, object]:
     x = np.nan_to_num(values(path))
     raster = describe(path)
     crs = None if raster.crs is None else raster.crs.to_wkt()
-    target = (0.5 * x[2] + 0.5 * x[4] + np.random.default_rng(0).normal(0, 1e-3, x.shape[1])).reshape(1, *raster.shape)
+    target = (
+        0.5 * x[2] + 0.5 * x[4] + np.random.default_rng(0).normal(0, 1e-3, x.shape[1])
+    ).reshape(1, *raster.shape)
     write_tiff(folder / "t.tif", target, crs=crs, transform=raster.transform)
     run = folder / "run"
-    ok("train", path, "--target", folder / "t.tif", "--no-report", "--folds", 0, "--overwrite", "-o", run, *flags)
+    ok(
+        "train",
+        path,
+        "--target",
+        folder / "t.tif",
+        "--no-report",
+        "--folds",
+        0,
+        "--overwrite",
+        "-o",
+        run,
+        *flags,
+    )
     report: dict[str, object] = json.loads((run / "report.json").read_text())
     return report
 
 
-# -------------------------------------------------------------------------------------------------------- 1: long lines
+# --------------------------------------------------------------------------------------------------
 
 
-def test_quirk_01_wavelengths_after_a_line_over_10000_characters_are_read_from_the_text(tmp_path: Path) -> None:
+def test_quirk_01_wavelengths_after_a_line_over_10000_characters_are_read_from_the_text(
+    tmp_path: Path,
+) -> None:
     nm = [400.123 + i for i in range(300)]
-    header = "\n".join([envi_list("band names", LONG), "wavelength units = Nanometers", envi_list("wavelength", nm),
-                        envi_list("fwhm", [5.8] * 300), envi_list("bbl", [0] + [1] * 299)])  # fmt: skip
+    header = "\n".join(
+        [
+            envi_list("band names", LONG),
+            "wavelength units = Nanometers",
+            envi_list("wavelength", nm),
+            envi_list("fwhm", [5.8] * 300),
+            envi_list("bbl", [0] + [1] * 299),
+        ]
+    )
     path = write_envi(tmp_path / "cube.img", spectra(300, 5, 6), header=header)
-    assert profile(path)["band_tags"][0] == {}, "GDAL has learned to read long lines: this test shows nothing any more"
+    assert profile(path)["band_tags"][0] == {}, (
+        "GDAL has learned to read long lines: this test shows nothing any more"
+    )
     (scene,) = ok("info", path, "--json").json["scenes"]
     assert [b["wavelength_nm"] for b in scene["bands"]] == nm
     assert {b["fwhm_nm"] for b in scene["bands"]} == {5.8}
@@ -87,8 +113,14 @@ def test_quirk_01_wavelengths_after_a_line_over_10000_characters_are_read_from_t
 
 def test_quirk_01_a_list_that_is_itself_too_long_keeps_its_units_and_nodata(tmp_path: Path) -> None:
     nm = [400 + i / 7 for i in range(700)]
-    header = "\n".join([envi_list("wavelength", nm), "wavelength units = nm", "data ignore value = -99",
-                        envi_list("data gain values", [0.5] * 700)])  # fmt: skip
+    header = "\n".join(
+        [
+            envi_list("wavelength", nm),
+            "wavelength units = nm",
+            "data ignore value = -99",
+            envi_list("data gain values", [0.5] * 700),
+        ]
+    )
     cube = spectra(700, 3, 4)
     cube[:, 0, 0] = -99
     raster = describe(write_envi(tmp_path / "cube.img", cube, header=header))
@@ -101,10 +133,19 @@ def test_quirk_01_a_list_that_is_itself_too_long_keeps_its_units_and_nodata(tmp_
 
 
 @pytest.mark.parametrize("line", ["interleave = bil", "byte order = 1", "header offset = 128"])
-def test_quirk_01_what_gdal_needs_for_the_pixels_must_not_be_lost(line: str, tmp_path: Path) -> None:
+def test_quirk_01_what_gdal_needs_for_the_pixels_must_not_be_lost(
+    line: str, tmp_path: Path
+) -> None:
     path = write_envi(tmp_path / "cube.img", spectra(300, 5, 6))
-    header = (tmp_path / "cube.hdr").read_text().replace("interleave = bsq\n", "").replace("byte order = 0\n", "")
-    header = header.replace("header offset = 0\n", "") + envi_list("band names", LONG) + f"\n{line}\n"
+    header = (
+        (tmp_path / "cube.hdr")
+        .read_text()
+        .replace("interleave = bsq\n", "")
+        .replace("byte order = 0\n", "")
+    )
+    header = (
+        header.replace("header offset = 0\n", "") + envi_list("band names", LONG) + f"\n{line}\n"
+    )
     (tmp_path / "cube.hdr").write_text(header)
     done = cli("info", path)
     assert done.code == 2
@@ -113,17 +154,23 @@ def test_quirk_01_what_gdal_needs_for_the_pixels_must_not_be_lost(line: str, tmp
 
 
 def test_quirk_01_a_lost_place_is_said(tmp_path: Path) -> None:
-    header = envi_list("band names", LONG) + "\nmap info = {UTM, 1, 1, 400000, 5800000, 30, 30, 33, North,WGS-84}"
+    header = (
+        envi_list("band names", LONG)
+        + "\nmap info = {UTM, 1, 1, 400000, 5800000, 30, 30, 33, North,WGS-84}"
+    )
     found = codes(write_envi(tmp_path / "cube.img", spectra(300, 5, 6), header=header))
     assert "map info" in found["georeference-lost"]
 
 
-# ------------------------------------------------------------------------------------------------------ 2: rounded tags
+# --------------------------------------------------------------------------------------------------
 
 
 def test_quirk_02_imagery_is_rounded_and_comes_after_all_else(tmp_path: Path) -> None:
     nm, fwhm = [450.27, 455.83, 461.41], [5.8, 5.82, 5.84]
-    header = f"{envi_list('wavelength', nm)}\nwavelength units = Nanometers\nfwhm = {{ 5.8 , 5.82 , 5.84 }}"
+    header = (
+        f"{envi_list('wavelength', nm)}\nwavelength units = Nanometers\nfwhm = {{ 5.8 , 5.82 , "
+        f"5.84 }}"
+    )
     path = write_envi(tmp_path / "cube.img", spectra(3, 5, 6), header=header)
     assert profile(path)["imagery"][0] == {"CENTRAL_WAVELENGTH_UM": "0.450", "FWHM_UM": "0.006"}
     bands = describe(path).bands
@@ -151,12 +198,14 @@ def test_quirk_02_imagery_alone_is_used_and_said(tmp_path: Path) -> None:
     assert "1 nm" in codes(path)["imagery-rounded"]
 
 
-# ------------------------------------------------------------------------------------------------------------- 3: units
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("unit", ["Micrometers", "Nanometers", "nm", "nanometers", "Unknown", None])
 @pytest.mark.parametrize("size", ["nm", "µm"])
-def test_quirk_03_units_are_known_or_guessed_from_their_size(unit: str | None, size: str, tmp_path: Path) -> None:
+def test_quirk_03_units_are_known_or_guessed_from_their_size(
+    unit: str | None, size: str, tmp_path: Path
+) -> None:
     numbers = [450.5, 550.25, 650.125] if size == "nm" else [0.4505, 0.55025, 0.650125]
     header = envi_list("wavelength", numbers) + (f"\nwavelength units = {unit}" if unit else "")
     path = write_envi(tmp_path / "cube.img", spectra(3, 5, 6), header=header)
@@ -179,7 +228,7 @@ def test_quirk_03_wavelength_in_nm_beside_units_that_say_micrometers(tmp_path: P
     assert "say 'Micrometers' but are nm" in codes(path)["units-contradict"]
 
 
-# ------------------------------------------------------------------------------------------------------------- 4: order
+# --------------------------------------------------------------------------------------------------
 
 ORDERS = {
     "two detectors": [400.5, 450, 500, 550, 480, 530, 600, 650],
@@ -202,7 +251,11 @@ def test_quirk_04_any_order_of_wavelengths_is_said_and_trains(order: str, tmp_pa
     asked = {"unsorted", "detector-overlap", "descending", "duplicate-wavelengths"}
     assert set(codes(path)) & asked == expected
     messages = " ".join(ok("info", path, "--json").json["scenes"][0]["messages"])
-    for code, word in (("unsorted", "not in order"), ("descending", "descend"), ("duplicate-wavelengths", "more than")):
+    for code, word in (
+        ("unsorted", "not in order"),
+        ("descending", "descend"),
+        ("duplicate-wavelengths", "more than"),
+    ):
         assert (word in messages) == (code in expected)
     report = trains(path, tmp_path, "--ridge", "1e-6", "--smooth", "1e-6", "--constraint", "free")
     (score,) = report["scores"]["train"].values()  # type: ignore[index]
@@ -212,7 +265,7 @@ def test_quirk_04_any_order_of_wavelengths_is_said_and_trains(order: str, tmp_pa
     assert all(max(a) <= min(b) for a, b in pairwise(taken))
 
 
-# ------------------------------------------------------------------------------------------------------- 5: fill values
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("nodata", [-9999, -32768, -99, 65535])
@@ -253,7 +306,9 @@ def test_quirk_05_nan_is_missing_while_every_mask_says_valid(tmp_path: Path) -> 
     assert "NaN" in codes(path)["nan-values"]
 
 
-@pytest.mark.parametrize(("fill", "dtype"), [(-9999, "int16"), (65535, "uint16"), (-3.4028235e38, "float32")])
+@pytest.mark.parametrize(
+    ("fill", "dtype"), [(-9999, "int16"), (65535, "uint16"), (-3.4028235e38, "float32")]
+)
 def test_quirk_05_undeclared_fill_needs_a_decision(fill: float, dtype: str, tmp_path: Path) -> None:
     cube = spectra(6, 40, 50, dtype=dtype)
     cube[:, :5, :10] = fill
@@ -297,13 +352,15 @@ def test_quirk_05_small_negatives_are_valid(tmp_path: Path) -> None:
     assert "undeclared-fill" not in codes(path)
 
 
-# ------------------------------------------------------------------------------------------------------------- 6: scale
+# --------------------------------------------------------------------------------------------------
 
 
 def test_quirk_06_nodata_is_compared_before_the_scale(tmp_path: Path) -> None:
     cube = spectra(2, dtype="int16")
     cube[0, 0, 0] = -32768
-    path = write_tiff(tmp_path / "c.tif", cube, nodata=-32768, scales=[1e-4] * 2, offsets=[0.0, 0.5])
+    path = write_tiff(
+        tmp_path / "c.tif", cube, nodata=-32768, scales=[1e-4] * 2, offsets=[0.0, 0.5]
+    )
     x = values(path).reshape(cube.shape)
     assert np.isnan(x[0, 0, 0])
     assert np.isnan(x).sum() == 1
@@ -324,12 +381,16 @@ def test_quirk_06_values_without_a_scale_are_taken_as_they_are(
     assert ("scale-undeclared" in codes(path)) == said
 
 
-# ------------------------------------------------------------------------------------------------------------- 7: place
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("crs", "transform"), [(None, None), (UTM, NORTH_UP), (UTM, ROTATED)])
-def test_quirk_07_any_place_is_kept(crs: str | None, transform: rasterio.Affine | None, tmp_path: Path) -> None:
-    path = write_tiff(tmp_path / "c.tif", spectra(8, 30, 40), crs=crs, transform=transform, nm=wavelengths(8))
+def test_quirk_07_any_place_is_kept(
+    crs: str | None, transform: rasterio.Affine | None, tmp_path: Path
+) -> None:
+    path = write_tiff(
+        tmp_path / "c.tif", spectra(8, 30, 40), crs=crs, transform=transform, nm=wavelengths(8)
+    )
     found = codes(path)
     assert ("no-crs" in found, "no-transform" in found) == (crs is None, transform is None)
     assert ("rotated" in found) == (transform is ROTATED)
@@ -339,22 +400,34 @@ def test_quirk_07_any_place_is_kept(crs: str | None, transform: rasterio.Affine 
 
 
 def test_quirk_07_the_transform_is_used_and_not_the_text_of_map_info(tmp_path: Path) -> None:
-    header = "map info = {UTM, 1, 1, 716737.4, 4322229.1, 14.9, 14.9, 10, North,WGS-84, rotation=71}"
+    header = (
+        "map info = {UTM, 1, 1, 716737.4, 4322229.1, 14.9, 14.9, 10, North,WGS-84, rotation=71}"
+    )
     raster = describe(write_envi(tmp_path / "c.img", spectra(2, 5, 6), header=header))
-    np.testing.assert_allclose([raster.transform.a, raster.transform.b],
-                               [14.9 * np.cos(np.radians(71)), 14.9 * np.sin(np.radians(71))])  # fmt: skip
+    np.testing.assert_allclose(
+        [raster.transform.a, raster.transform.b],
+        [14.9 * np.cos(np.radians(71)), 14.9 * np.sin(np.radians(71))],
+    )
     assert "71.0°" in codes(raster.path)["rotated"]
 
 
-# ---------------------------------------------------------------------------------------------------- 13: lost on write
+# --------------------------------------------------------------------------------------------------
 
 
 def test_quirk_13_a_profile_of_rasterio_loses_what_bandfuse_keeps(tmp_path: Path) -> None:
     nm = wavelengths(8)
     path = write_tiff(
-        tmp_path / "c.tif", spectra(8, 30, 40), nm=nm, fwhm=[9.5] * 8, bad=[8], names=[f"n{i}" for i in range(8)]
+        tmp_path / "c.tif",
+        spectra(8, 30, 40),
+        nm=nm,
+        fwhm=[9.5] * 8,
+        bad=[8],
+        names=[f"n{i}" for i in range(8)],
     )
-    with rasterio.open(path) as src, rasterio.open(tmp_path / "plain.tif", "w", **src.profile) as dst:
+    with (
+        rasterio.open(path) as src,
+        rasterio.open(tmp_path / "plain.tif", "w", **src.profile) as dst,
+    ):
         dst.write(src.read())
     assert np.isnan(describe(tmp_path / "plain.tif").bands.wavelength_nm).all()
     run, back_to = tmp_path / "run", tmp_path / "back.tif"
@@ -369,26 +442,80 @@ def test_quirk_13_a_profile_of_rasterio_loses_what_bandfuse_keeps(tmp_path: Path
 
 def test_quirk_13_an_interleave_that_envi_does_not_know_is_refused(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "c.tif", spectra(8, 30, 40))
-    ok("train", path, "--groups", "equal:2", "--steps", 5, "--folds", 0, "--no-report", "-o", tmp_path / "run")
+    ok(
+        "train",
+        path,
+        "--groups",
+        "equal:2",
+        "--steps",
+        5,
+        "--folds",
+        0,
+        "--no-report",
+        "-o",
+        tmp_path / "run",
+    )
     weights = tmp_path / "run" / "weights.safetensors"
-    done = cli("apply", weights, path, "-o", tmp_path / "a.img", "--driver", "ENVI", "--co", "INTERLEAVE=pixel")
+    done = cli(
+        "apply",
+        weights,
+        path,
+        "-o",
+        tmp_path / "a.img",
+        "--driver",
+        "ENVI",
+        "--co",
+        "INTERLEAVE=pixel",
+    )
     assert done.code == 2
     assert "INTERLEAVE" in done.err
     assert not list(tmp_path.glob("a.*"))
-    ok("apply", weights, path, "-o", tmp_path / "a.img", "--driver", "ENVI", "--co", "INTERLEAVE=BIL")
+    ok(
+        "apply",
+        weights,
+        path,
+        "-o",
+        tmp_path / "a.img",
+        "--driver",
+        "ENVI",
+        "--co",
+        "INTERLEAVE=BIL",
+    )
     assert "interleave = bil" in (tmp_path / "a.hdr").read_text()
     same_bits(read(tmp_path / "a.img"), read(tmp_path / "run" / "fused.tif"))
 
 
-# -------------------------------------------------------------------------------------------------- 14: many tiff bands
+# --------------------------------------------------------------------------------------------------
 
 
-def test_quirk_14_many_compressed_bands_are_read_by_several_threads_without_a_word(tmp_path: Path) -> None:
+def test_quirk_14_many_compressed_bands_are_read_by_several_threads_without_a_word(
+    tmp_path: Path,
+) -> None:
     cube = spectra(230, 40, 50, dtype="int16")
-    path = write_tiff(tmp_path / "c.tif", cube, nm=wavelengths(230), compress="deflate", interleave="pixel")
+    path = write_tiff(
+        tmp_path / "c.tif", cube, nm=wavelengths(230), compress="deflate", interleave="pixel"
+    )
     target = write_tiff(tmp_path / "t.tif", cube[100:101])
-    line = [sys.executable, "-m", "bandfuse", "train", path, "--target", target, "--threads", "4", "--no-report",
-            "--constraint", "free", "--ridge", "1e-3", "--folds", "0", "-o", str(tmp_path / "run")]  # fmt: skip
+    line = [
+        sys.executable,
+        "-m",
+        "bandfuse",
+        "train",
+        path,
+        "--target",
+        target,
+        "--threads",
+        "4",
+        "--no-report",
+        "--constraint",
+        "free",
+        "--ridge",
+        "1e-3",
+        "--folds",
+        "0",
+        "-o",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(line, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "ExtraSamples" not in done.stderr

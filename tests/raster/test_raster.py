@@ -1,4 +1,5 @@
-"""The door to files: every layout reads alike, what is missing is missing, and what is written says what it holds."""
+"""The door to files: every layout reads alike, what is missing is missing, and what is written says
+what it holds."""
 
 from __future__ import annotations
 
@@ -31,13 +32,25 @@ from rasters import (
 from bandfuse.errors import InputError, MismatchError, OutputError
 from bandfuse.files.guards import Contents, check_file, check_folder
 from bandfuse.files.whole import whole_files, whole_folder
-from bandfuse.raster import Encoding, Raster, Reader, Writer, blank, describe, quicklook, same_grid, write_array
+from bandfuse.raster import (
+    Encoding,
+    Raster,
+    Reader,
+    Writer,
+    blank,
+    describe,
+    quicklook,
+    same_grid,
+    write_array,
+)
 from bandfuse.raster.drivers import driver_of
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import Window
 
 
-def values_of(path: str, window: Window | None = None, bands: list[int] | None = None) -> np.ndarray:
+def values_of(
+    path: str, window: Window | None = None, bands: list[int] | None = None
+) -> np.ndarray:
     """(B, H, W) float64 as bandfuse reads them."""
     raster = describe(path)
     window = window or Window(0, 0, raster.rows, raster.cols)
@@ -47,7 +60,7 @@ def values_of(path: str, window: Window | None = None, bands: list[int] | None =
     return flat.reshape(len(chosen), window.rows, window.cols)
 
 
-# ---------------------------------------------------------------------------------------------------------- the layouts
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
@@ -60,7 +73,9 @@ def test_geotiff_layouts_hold_identical_values(tmp_path: Path, layout: str, dtyp
 
 @pytest.mark.parametrize("big_endian", [False, True])
 @pytest.mark.parametrize("interleave", INTERLEAVES)
-def test_envi_layouts_hold_identical_values(tmp_path: Path, interleave: str, big_endian: bool) -> None:
+def test_envi_layouts_hold_identical_values(
+    tmp_path: Path, interleave: str, big_endian: bool
+) -> None:
     cube = spectra(5, 17, 23, dtype="int16")
     path = write_envi(tmp_path / "a.img", cube, interleave, skip=13, big_endian=big_endian)
     np.testing.assert_array_equal(values_of(path), cube.astype(np.float64))
@@ -75,7 +90,9 @@ def test_a_window_of_chosen_bands_is_that_part_of_the_file(tmp_path: Path) -> No
 
 def test_bands_of_several_sources_come_in_the_order_of_the_choices(tmp_path: Path) -> None:
     first, second = spectra(3, 10, 12, seed=1), spectra(4, 10, 12, seed=2, dtype="int16")
-    rasters = [describe(write_tiff(tmp_path / f"{i}.tif", c)) for i, c in enumerate((first, second))]
+    rasters = [
+        describe(write_tiff(tmp_path / f"{i}.tif", c)) for i, c in enumerate((first, second))
+    ]
     with Reader([(rasters[0], [2]), (rasters[1], [0, 3])]) as reader:
         flat = reader.read(Window(0, 0, 10, 12)).cell(slice(2, 5), slice(1, 7)).values()
         assert reader.bytes_per_pixel == 4 + 2 * 2
@@ -83,7 +100,7 @@ def test_bands_of_several_sources_come_in_the_order_of_the_choices(tmp_path: Pat
     np.testing.assert_array_equal(flat, expected.reshape(3, -1))
 
 
-# ------------------------------------------------------------------------------------------------- scale, nodata, masks
+# -------------------------------------------------------------------------------------------------
 
 
 def test_scale_and_offset_are_applied_and_nodata_is_the_stored_number(tmp_path: Path) -> None:
@@ -147,7 +164,7 @@ def test_an_alpha_band_is_a_mask_and_no_input(tmp_path: Path) -> None:
     np.testing.assert_array_equal(values_of(path)[:3, 2:], cube[:3, 2:].astype(np.float64))
 
 
-# ------------------------------------------------------------------------------------------------------ what is refused
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_missing_file_names_the_file_of_a_similar_name(tmp_path: Path) -> None:
@@ -179,7 +196,9 @@ def test_a_container_of_subdatasets_has_no_bands(tmp_path: Path) -> None:
     path = subdatasets_only(tmp_path)
     if path is None:
         pytest.skip("rasterio's GDAL has no netCDF driver")
-    with pytest.raises(InputError, match=r"container\.nc has no bands.*Band1.*Give one of its subdatasets"):
+    with pytest.raises(
+        InputError, match=r"container\.nc has no bands.*Band1.*Give one of its subdatasets"
+    ):
         describe(path)
 
 
@@ -189,7 +208,7 @@ def test_complex_numbers_are_refused(tmp_path: Path) -> None:
         describe(path)
 
 
-# --------------------------------------------------------------------------------------------------- wavelengths, names
+# --------------------------------------------------------------------------------------------------
 
 
 def test_wavelengths_in_band_tags(tmp_path: Path) -> None:
@@ -200,21 +219,32 @@ def test_wavelengths_in_band_tags(tmp_path: Path) -> None:
 
 
 def test_wavelengths_in_micrometres(tmp_path: Path) -> None:
-    path = write_tiff(tmp_path / "a.tif", spectra(2, 4, 4), nm=[0.45, 2.2], fwhm=[0.01, 0.02], units="Micrometers")
+    path = write_tiff(
+        tmp_path / "a.tif", spectra(2, 4, 4), nm=[0.45, 2.2], fwhm=[0.01, 0.02], units="Micrometers"
+    )
     bands = describe(path).bands
     np.testing.assert_allclose(bands.wavelength_nm, [450, 2200], rtol=1e-15)
     np.testing.assert_allclose(bands.fwhm_nm, [10, 20], rtol=1e-15)
 
 
 @pytest.mark.parametrize("units", [None, "Unknown", "parsecs"])
-def test_unknown_units_are_guessed_from_size_with_a_message(tmp_path: Path, units: str | None) -> None:
-    raster = describe(write_tiff(tmp_path / "a.tif", spectra(2, 4, 4), nm=[450.0, 2200.0], units=units))
+def test_unknown_units_are_guessed_from_size_with_a_message(
+    tmp_path: Path, units: str | None
+) -> None:
+    raster = describe(
+        write_tiff(tmp_path / "a.tif", spectra(2, 4, 4), nm=[450.0, 2200.0], units=units)
+    )
     np.testing.assert_array_equal(raster.bands.wavelength_nm, [450, 2200])
     assert "taken as nm" in " ".join(raster.messages)
 
 
 def test_wavelengths_in_the_envi_domain_of_a_geotiff(tmp_path: Path) -> None:
-    envi = {"wavelength": "{0.5, 0.6}", "wavelength_units": "Micrometers", "bbl": "{1, 0}", "fwhm": "{0.01, 0.02}"}
+    envi = {
+        "wavelength": "{0.5, 0.6}",
+        "wavelength_units": "Micrometers",
+        "bbl": "{1, 0}",
+        "fwhm": "{0.01, 0.02}",
+    }
     bands = describe(write_tiff(tmp_path / "a.tif", spectra(2, 4, 4), tags={"ENVI": envi})).bands
     np.testing.assert_allclose(bands.wavelength_nm, [500, 600], rtol=1e-15)
     np.testing.assert_allclose(bands.fwhm_nm, [10, 20], rtol=1e-15)
@@ -250,7 +280,7 @@ def test_a_bad_band_flag_in_a_band_tag(tmp_path: Path) -> None:
     assert bands.reason == ("", "flagged bad (bbl)", "")
 
 
-# ---------------------------------------------------------------------------------------------------------------- grids
+# --------------------------------------------------------------------------------------------------
 
 
 def test_crs_rotated_transform_and_their_absence(tmp_path: Path) -> None:
@@ -274,15 +304,25 @@ def test_grids_that_differ_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match=r"crs\.tif has another CRS.*EPSG:32634.*EPSG:32633"):
         same_grid(first, made("crs.tif", crs="EPSG:32634"), "target")
     with pytest.raises(MismatchError, match=r"moved\.tif lies elsewhere"):
-        same_grid(first, made("moved.tif", transform=NORTH_UP.translation(400_030.0, 5_800_000.0)), "target")
+        same_grid(
+            first,
+            made("moved.tif", transform=NORTH_UP.translation(400_030.0, 5_800_000.0)),
+            "target",
+        )
 
 
-# -------------------------------------------------------------------------------------------------------------- writing
+# --------------------------------------------------------------------------------------------------
 
-OUTPUTS = Bands.of(["blue", "grün", "swir 2"], wavelength_nm=[450 + 1 / 3, 560.1, np.nan], fwhm_nm=[20 / 7, 35, np.nan])
+OUTPUTS = Bands.of(
+    ["blue", "grün", "swir 2"],
+    wavelength_nm=[450 + 1 / 3, 560.1, np.nan],
+    fwhm_nm=[20 / 7, 35, np.nan],
+)
 
 
-def written(path: Path, like: Raster, encoding: Encoding, values: np.ndarray | None = None, **how: Any) -> np.ndarray:
+def written(
+    path: Path, like: Raster, encoding: Encoding, values: np.ndarray | None = None, **how: Any
+) -> np.ndarray:
     """Write (3, H, W) physical values; gives them."""
     if values is None:
         values = spectra(3, like.rows, like.cols, seed=4).astype(np.float64)
@@ -300,7 +340,11 @@ def test_float_output_read_by_rasterio(tmp_path: Path) -> None:
     assert seen["names"] == ["blue", "grün", "swir 2"]
     assert [t.get("wavelength") for t in seen["band_tags"]] == ["450.3333333333333", "560.1", None]
     assert [t.get("fwhm") for t in seen["band_tags"]] == ["2.857142857142857", "35.0", None]
-    assert [t.get("wavelength_units") for t in seen["band_tags"]] == ["Nanometers", "Nanometers", None]
+    assert [t.get("wavelength_units") for t in seen["band_tags"]] == [
+        "Nanometers",
+        "Nanometers",
+        None,
+    ]
     assert seen["imagery"][0] == {"CENTRAL_WAVELENGTH_UM": "0.450333", "FWHM_UM": "0.002857"}
     assert seen["imagery"][2] == {}
     assert np.isnan(seen["nodata"])
@@ -352,7 +396,9 @@ def test_what_is_written_is_what_is_read_back(tmp_path: Path) -> None:
         ("int32", -2147483648, -2147483647, 2147483647),
     ],
 )
-def test_integer_encodings_round_clip_and_count(tmp_path: Path, dtype: str, nodata: int, low: int, high: int) -> None:
+def test_integer_encodings_round_clip_and_count(
+    tmp_path: Path, dtype: str, nodata: int, low: int, high: int
+) -> None:
     encoding = Encoding(dtype, 0.5, 10.0)
     like = describe(write_tiff(tmp_path / "like.tif", spectra(1, 1, 6)))
     physical = np.array([low * 0.5 + 10, high * 0.5 + 10, 1e12, -1e12, np.nan, 42.4])
@@ -364,7 +410,9 @@ def test_integer_encodings_round_clip_and_count(tmp_path: Path, dtype: str, noda
     seen = profile(tmp_path / "out.tif")
     assert (seen["nodata"], seen["scales"], seen["offsets"]) == (nodata, (0.5,) * 3, (10.0,) * 3)
     back = values_of(str(tmp_path / "out.tif"))[0, 0]
-    np.testing.assert_array_equal(back, [low / 2 + 10, high / 2 + 10, high / 2 + 10, low / 2 + 10, np.nan, 42.5])
+    np.testing.assert_array_equal(
+        back, [low / 2 + 10, high / 2 + 10, high / 2 + 10, low / 2 + 10, np.nan, 42.5]
+    )
 
 
 @pytest.mark.parametrize("driver", ["ENVI", "COG", "HFA"])
@@ -384,7 +432,9 @@ def test_an_unknown_driver_or_option_is_an_output_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"compress": "NOSUCH"}, {"compres": "ZSTD"}])
-def test_a_creation_option_that_gdal_would_ignore_is_an_output_error(tmp_path: Path, options: dict[str, str]) -> None:
+def test_a_creation_option_that_gdal_would_ignore_is_an_output_error(
+    tmp_path: Path, options: dict[str, str]
+) -> None:
     with pytest.raises(OutputError, match=r"(?i)compres"):
         Writer(tmp_path / "out.tif", blank(4, 4), OUTPUTS, Encoding(), options=options)
 
@@ -406,7 +456,7 @@ def test_quicklook_is_thinned_and_physical(tmp_path: Path) -> None:
     np.testing.assert_allclose(picture[1:], 2.0)
 
 
-# ----------------------------------------------------------------------------------------------------- whole or nothing
+# --------------------------------------------------------------------------------------------------
 
 
 class Halt(BaseException):
@@ -414,7 +464,9 @@ class Halt(BaseException):
 
 
 @pytest.mark.parametrize("problem", [ValueError, OSError, Halt])
-def test_a_file_that_fails_in_the_middle_leaves_nothing(tmp_path: Path, problem: type[BaseException]) -> None:
+def test_a_file_that_fails_in_the_middle_leaves_nothing(
+    tmp_path: Path, problem: type[BaseException]
+) -> None:
     def attempt() -> None:
         with whole_files(tmp_path / "out.tif") as scratch:
             scratch.write_bytes(b"half")
@@ -426,7 +478,9 @@ def test_a_file_that_fails_in_the_middle_leaves_nothing(tmp_path: Path, problem:
 
 
 @pytest.mark.parametrize("problem", [ValueError, OSError, Halt])
-def test_a_folder_that_fails_keeps_the_earlier_one(tmp_path: Path, problem: type[BaseException]) -> None:
+def test_a_folder_that_fails_keeps_the_earlier_one(
+    tmp_path: Path, problem: type[BaseException]
+) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "old.txt").write_text("old")
@@ -446,8 +500,10 @@ def test_whole_files_bring_their_sidecars(tmp_path: Path) -> None:
     with whole_files(tmp_path / "out.img") as scratch:
         scratch.write_bytes(b"data")
         scratch.with_suffix(".hdr").write_text("header")
-        assert list(listing(tmp_path)) == [str(scratch.parent.name), *[f"{scratch.parent.name}/out.{e}" for e in
-                                                                       ("hdr", "img")]]  # fmt: skip
+        assert list(listing(tmp_path)) == [
+            str(scratch.parent.name),
+            *[f"{scratch.parent.name}/out.{e}" for e in ("hdr", "img")],
+        ]
     assert list(listing(tmp_path)) == ["out.hdr", "out.img"]
 
 
@@ -499,14 +555,18 @@ def test_places_that_are_refused(tmp_path: Path) -> None:
         check_folder(tmp_path / "folder", Contents("weights.safetensors", ()), overwrite=True)
 
 
-@pytest.mark.parametrize("name", ["cube.tif", "cube.tif.ovr", "cube.tif.aux.xml", "cube.hdr", "link.tif"])
+@pytest.mark.parametrize(
+    "name", ["cube.tif", "cube.tif.ovr", "cube.tif.aux.xml", "cube.hdr", "link.tif"]
+)
 def test_an_output_is_never_an_input_nor_a_part_of_one(tmp_path: Path, name: str) -> None:
     (tmp_path / "cube.tif").write_text("pixels")
     (tmp_path / "link.tif").symlink_to(tmp_path / "cube.tif")
     with pytest.raises(OutputError, match=r"is an input|a part of"):
         check_file(tmp_path / name, overwrite=True, inputs=[tmp_path / "cube.tif"])
     check_file(tmp_path / "cube2.tif", overwrite=True, inputs=[tmp_path / "cube.tif"])
-    check_folder(tmp_path / "cube", Contents("x", ()), overwrite=True, inputs=[tmp_path / "cube.tif"])
+    check_folder(
+        tmp_path / "cube", Contents("x", ()), overwrite=True, inputs=[tmp_path / "cube.tif"]
+    )
 
 
 def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
@@ -518,7 +578,8 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_header_that_is_read_is_not_replaced(tmp_path: Path) -> None:
-    """``e`` exists already, and would bring ``e.hdr``: the header of ``e.img``, which is the input."""
+    """``e`` exists already, and would bring ``e.hdr``: the header of ``e.img``, which is the
+    input."""
     path = Path(write_envi(tmp_path / "e.img", spectra(3, 10, 10)))
     header = path.with_suffix(".hdr").read_text()
     (tmp_path / "e").write_text("an earlier output")
@@ -576,7 +637,7 @@ def test_an_earlier_folder_is_put_back(
     assert listing(tmp_path) == before
 
 
-# ------------------------------------------------------------------------------------------------- extremes of a cell
+# -------------------------------------------------------------------------------------------------
 
 
 def extremes_of(path: str, rows: slice) -> tuple[list[float], list[float]] | None:
@@ -588,11 +649,13 @@ def extremes_of(path: str, rows: slice) -> tuple[list[float], list[float]] | Non
 
 
 def test_a_cell_knows_its_extremes_where_nothing_is_missing(tmp_path: Path) -> None:
-    """Of the physical values, scaled down or turned around; none where a mask hides a pixel, a number is the nodata
-    or is not finite, in the one cell and not in the next."""
+    """Of the physical values, scaled down or turned around; none where a mask hides a pixel, a
+    number is the nodata or is not finite, in the one cell and not in the next."""
     cube = np.arange(24, dtype="int16").reshape(2, 3, 4)
     mask = np.array([[255] * 4, [255, 0, 255, 255], [255] * 4], "uint8")
-    masked = write_tiff(tmp_path / "m.tif", cube, mask=mask, scales=(0.5, -2.0), offsets=(10.0, 0.0))
+    masked = write_tiff(
+        tmp_path / "m.tif", cube, mask=mask, scales=(0.5, -2.0), offsets=(10.0, 0.0)
+    )
     assert extremes_of(masked, slice(0, 1)) == ([10.0, -30.0], [11.5, -24.0])
     assert extremes_of(masked, slice(1, 2)) is None
     plain = write_tiff(tmp_path / "p.tif", cube, nodata=18)
@@ -613,7 +676,9 @@ def test_bands_of_one_type_keep_it_and_offsets_count_alone(tmp_path: Path) -> No
         (part,) = reader.read(Window(0, 0, 4, 5)).parts
         assert reader.bytes_per_pixel == 4
     assert part.stored.dtype == "uint16"
-    np.testing.assert_array_equal(values_of(raster.path), cube.astype(float) + np.array([[[1.0]], [[-2.0]]]))
+    np.testing.assert_array_equal(
+        values_of(raster.path), cube.astype(float) + np.array([[[1.0]], [[-2.0]]])
+    )
 
 
 def test_an_offset_alone_is_taken_off_before_storing() -> None:
@@ -627,12 +692,22 @@ def test_the_tiles_of_a_cog_hold_16_mb_of_all_bands(tmp_path: Path, bands: int, 
     outputs = Bands.of([f"b{i}" for i in range(bands)])
     with Writer(tmp_path / "a.tif", blank(2, 2), outputs, Encoding(), driver="COG") as writer:
         writer(Window(0, 0, 2, 2), np.zeros((bands, 2, 2), "float32"))
-    assert (profile(tmp_path / "a.tif")["blockxsize"], profile(tmp_path / "a.tif")["blockysize"]) == (side, side)
+    assert (
+        profile(tmp_path / "a.tif")["blockxsize"],
+        profile(tmp_path / "a.tif")["blockysize"],
+    ) == (side, side)
 
 
 def test_a_cog_that_gdal_cannot_make_leaves_no_trial(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"a\.tif cannot be created.*JPEG"):
-        Writer(tmp_path / "a.tif", blank(2, 2), OUTPUTS, Encoding(), driver="COG", options={"compress": "JPEG"})
+        Writer(
+            tmp_path / "a.tif",
+            blank(2, 2),
+            OUTPUTS,
+            Encoding(),
+            driver="COG",
+            options={"compress": "JPEG"},
+        )
     assert [p.name for p in tmp_path.iterdir() if "trial" in p.name or "plain" in p.name] == []
 
 
@@ -647,7 +722,10 @@ def test_a_folder_with_folders_of_its_own_may_be_replaced(tmp_path: Path) -> Non
     (run / "parts" / "deep").mkdir()
     check_folder(run, contents, overwrite=True)
     (run / "parts" / "deep" / "b.tif").touch()
-    with pytest.raises(OutputError, match=r"run also holds parts/deep/b\.tif; got files that bandfuse did not write"):
+    with pytest.raises(
+        OutputError,
+        match=r"run also holds parts/deep/b\.tif; got files that bandfuse did not write",
+    ):
         check_folder(run, contents, overwrite=True)
     (run / "parts" / "deep" / "b.tif").unlink()
     (run / "link").symlink_to(tmp_path)
@@ -663,7 +741,8 @@ def test_one_more_variable_stands_beside_what_was_read(tmp_path: Path) -> None:
     with Reader([(describe(write_tiff(tmp_path / "a.tif", cube)), [0, 1])]) as reader:
         patch = reader.read(Window(0, 0, 3, 4)).beside(more)
     np.testing.assert_array_equal(
-        patch.cell(slice(0, 3), slice(0, 4)).values(), np.concatenate([cube, more[None]]).reshape(3, 12)
+        patch.cell(slice(0, 3), slice(0, 4)).values(),
+        np.concatenate([cube, more[None]]).reshape(3, 12),
     )
     assert patch.cell(slice(0, 1), slice(0, 4)).extremes is None
     ends = patch.cell(slice(1, 3), slice(0, 4)).extremes
@@ -673,11 +752,18 @@ def test_one_more_variable_stands_beside_what_was_read(tmp_path: Path) -> None:
 
 def test_the_driver_is_what_is_given_or_what_the_name_says() -> None:
     for name, given, driver in (
-        ("out", None, "GTiff"), ("out.tif", None, "GTiff"), ("OUT.TIFF", None, "GTiff"), ("a.zarr", None, "Zarr"),
-        ("a.img", "envi", "ENVI"), ("a", "cog", "COG"), ("a.img", None, "HFA"),
-    ):  # fmt: skip
+        ("out", None, "GTiff"),
+        ("out.tif", None, "GTiff"),
+        ("OUT.TIFF", None, "GTiff"),
+        ("a.zarr", None, "Zarr"),
+        ("a.img", "envi", "ENVI"),
+        ("a", "cog", "COG"),
+        ("a.img", None, "HFA"),
+    ):
         assert driver_of(Path(name), given) == driver
-    with pytest.raises(OutputError, match=r"no driver is known for a\.nothing; got the ending \.nothing"):
+    with pytest.raises(
+        OutputError, match=r"no driver is known for a\.nothing; got the ending \.nothing"
+    ):
         driver_of(Path("a.nothing"), None)
     with pytest.raises(OutputError, match=r"there is no GDAL driver 'GTif'.*GTiff"):
         driver_of(Path("a.tif"), "GTif")
@@ -685,7 +771,10 @@ def test_the_driver_is_what_is_given_or_what_the_name_says() -> None:
 
 def test_what_gdal_says_of_a_file_is_passed_on(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("not a raster")
-    with pytest.raises(InputError, match=r"cannot be opened as a raster; got .*not recognized as being in a supported"):
+    with pytest.raises(
+        InputError,
+        match=r"cannot be opened as a raster; got .*not recognized as being in a supported",
+    ):
         describe(tmp_path / "a.tif")
 
 

@@ -1,4 +1,5 @@
-"""Where it counts: masks, bounds and windows of train and evaluate, against references in memory."""
+"""Where it counts: masks, bounds and windows of train and evaluate, against references in
+memory."""
 
 from __future__ import annotations
 
@@ -14,7 +15,20 @@ from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rasterio.warp import transform, transform_geom
-from rasters import LAYOUTS, NORTH_UP, ROTATED, UTM, blend, cli, ok, profile, read, refused, spectra, write_tiff
+from rasters import (
+    LAYOUTS,
+    NORTH_UP,
+    ROTATED,
+    UTM,
+    blend,
+    cli,
+    ok,
+    profile,
+    read,
+    refused,
+    spectra,
+    write_tiff,
+)
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import OUTSIDE, blank, opened_selection, select
@@ -27,19 +41,25 @@ OTHER = [[0.0, 0.1, 0.2, 0.9]]
 BOUNDS, MASK = OUTSIDE
 
 
-def write_scene(folder: Path, here: np.ndarray, name: str = "cube", **how: Any) -> tuple[str, str, np.ndarray]:
+def write_scene(
+    folder: Path, here: np.ndarray, name: str = "cube", **how: Any
+) -> tuple[str, str, np.ndarray]:
     """A cube and a target that follows one rule where ``here`` is true, and another elsewhere."""
     cube = spectra(B, *here.shape, seed=len(name))
     target = np.where(here, blend(cube, TRUE), blend(cube, OTHER, 0.3)).astype(np.float32)
     scene = write_tiff(folder / f"{name}.tif", cube, **how)
-    return scene, write_tiff(folder / f"{name}_t.tif", target, **{k: how[k] for k in ("transform", "crs") if k in how})
+    return scene, write_tiff(
+        folder / f"{name}_t.tif", target, **{k: how[k] for k in ("transform", "crs") if k in how}
+    )
 
 
 def train(folder: Path, *arguments: object, name: str = "run") -> tuple[np.ndarray, dict[str, Any]]:
     """The weights and the report of a training without fused rasters."""
     run = folder / name
     ok("train", *arguments, "--constraint", "nonnegative", "-o", run, "--no-report", "--no-fused")
-    return load(run / "weights.safetensors").common.matrix, json.loads((run / "report.json").read_text())
+    return load(run / "weights.safetensors").common.matrix, json.loads(
+        (run / "report.json").read_text()
+    )
 
 
 def write_json(path: Path, content: object) -> str:
@@ -83,7 +103,7 @@ def check(weights: np.ndarray, report: dict[str, Any], here: np.ndarray, reason:
     assert report["pixels"] == {"used": int(here.sum()), "invalid": out, "by_reason": {reason: out}}
 
 
-# ------------------------------------------------------------------------------------------------ the ways to say where
+# ------------------------------------------------------------------------------------------------ t
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
@@ -121,13 +141,23 @@ def test_bounds_take_pixel_centres(tmp_path: Path, affine: Affine) -> None:
     assert 100 < here.sum() < here.size
     scene, target = write_scene(tmp_path, here, transform=affine)
     bounds = [low[0], high[0], low[1], high[1]]
-    check(*train(tmp_path, scene, "--target", target, "--bounds", *map(repr, map(float, bounds))), here, BOUNDS)
+    check(
+        *train(tmp_path, scene, "--target", target, "--bounds", *map(repr, map(float, bounds))),
+        here,
+        BOUNDS,
+    )
 
 
 def test_bounds_may_be_negative_and_come_from_a_file(tmp_path: Path) -> None:
     scene, target = write_scene(tmp_path, HERE, transform=Affine(1, 0, -60, 0, -1, -10), crs=None)
-    check(*train(tmp_path, scene, "--target", target, "--bounds", -50, -30, -25, -15, name="a"), HERE, BOUNDS)
-    (tmp_path / "c.yaml").write_text(f"scenes: {scene}\ntarget: {target}\nbounds: [-50, -30, -25, -15]\n")
+    check(
+        *train(tmp_path, scene, "--target", target, "--bounds", -50, -30, -25, -15, name="a"),
+        HERE,
+        BOUNDS,
+    )
+    (tmp_path / "c.yaml").write_text(
+        f"scenes: {scene}\ntarget: {target}\nbounds: [-50, -30, -25, -15]\n"
+    )
     check(*train(tmp_path, "--config", tmp_path / "c.yaml", name="b"), HERE, BOUNDS)
     check(*train(tmp_path, "--config", tmp_path / "a" / "config.yaml", name="c"), HERE, BOUNDS)
 
@@ -136,35 +166,48 @@ def test_polygons_in_longitude_and_latitude(tmp_path: Path) -> None:
     """RFC 7946: WGS 84 without saying so. The outline lies half a pixel off the centres."""
     scene, target = write_scene(tmp_path, HERE)
     shape = transform_geom(UTM, "EPSG:4326", to_map(polygon(CORNERS)))
-    content = {"type": "FeatureCollection", "features": [
-        {"type": "Feature", "properties": {}, "geometry": None},
-        {"type": "Feature", "properties": {"name": "field"}, "geometry": shape},
-    ]}  # fmt: skip
+    content = {
+        "type": "FeatureCollection",
+        "features": [
+            {"type": "Feature", "properties": {}, "geometry": None},
+            {"type": "Feature", "properties": {"name": "field"}, "geometry": shape},
+        ],
+    }
     mask = write_json(tmp_path / "mask.geojson", content)
     weights, report = train(tmp_path, scene, "--target", target, "--mask", mask)
     check(weights, report, HERE, MASK)
     told = report["inputs"][-1]
-    assert (told["path"], told["crs"], told["size"]) == (mask, "EPSG:4326", Path(mask).stat().st_size)
+    assert (told["path"], told["crs"], told["size"]) == (
+        mask,
+        "EPSG:4326",
+        Path(mask).stat().st_size,
+    )
     assert len(told["sha256"]) == 64
 
 
 def test_polygons_in_the_crs_they_name(tmp_path: Path) -> None:
     scene, target = write_scene(tmp_path, HERE)
-    mask = write_json(tmp_path / "own.geojson", named("urn:ogc:def:crs:EPSG::32633", to_map(polygon(CORNERS))))
+    mask = write_json(
+        tmp_path / "own.geojson", named("urn:ogc:def:crs:EPSG::32633", to_map(polygon(CORNERS)))
+    )
     check(*train(tmp_path, scene, "--target", target, "--mask", mask, name="a"), HERE, MASK)
     far = transform_geom(UTM, "EPSG:3857", to_map(polygon(CORNERS)))
     mask = write_json(
-        tmp_path / "mercator.json", named("EPSG:3857", {"type": "GeometryCollection", "geometries": [far]})
+        tmp_path / "mercator.json",
+        named("EPSG:3857", {"type": "GeometryCollection", "geometries": [far]}),
     )
     check(*train(tmp_path, scene, "--target", target, "--mask", mask, name="b"), HERE, MASK)
 
 
 def test_polygons_of_a_scene_without_crs(tmp_path: Path) -> None:
-    """``"crs": null``: the scene's own coordinates. Two parts and a hole, in a file of another name."""
+    """``"crs": null``: the scene's own coordinates. Two parts and a hole, in a file of another
+    name."""
     here = HERE & ~block(slice(8, 12), slice(15, 20)) | block(slice(25, 28), slice(0, 5))
     scene, target = write_scene(tmp_path, here, crs=None, transform=None)
     parts = [[CORNERS, box(15, 8, 20, 12)], [box(0, 25, 5, 28)]]
-    mask = write_json(tmp_path / "parts.txt", {"type": "MultiPolygon", "coordinates": parts, "crs": None})
+    mask = write_json(
+        tmp_path / "parts.txt", {"type": "MultiPolygon", "coordinates": parts, "crs": None}
+    )
     check(*train(tmp_path, scene, "--target", target, "--mask", mask), here, MASK)
 
 
@@ -183,8 +226,10 @@ def test_ways_together(tmp_path: Path) -> None:
     inside = block(slice(10, 30), slice(0, 20))
     missing = inside & HERE & (cube[2] < 0)
     assert report["pixels"]["by_reason"] == {
-        "band missing": missing.sum(), BOUNDS: (~inside).sum(), MASK: (inside & ~HERE).sum()
-    }  # fmt: skip
+        "band missing": missing.sum(),
+        BOUNDS: (~inside).sum(),
+        MASK: (inside & ~HERE).sum(),
+    }
     assert report["pixels"]["used"] == (inside & HERE & ~missing).sum()
 
 
@@ -195,7 +240,9 @@ def test_masks_of_several_scenes(tmp_path: Path) -> None:
     for here, name in ((first, "a"), (second, "bb"), (first | second, "all")):
         write_tiff(tmp_path / f"{name}_m.tif", here[None].astype(np.uint8))
     targets = ("--target", "{parent}/{stem}_t.tif")
-    weights, report = train(tmp_path, *scenes, *targets, "--mask", "{parent}/{stem}_m.tif", name="x")
+    weights, report = train(
+        tmp_path, *scenes, *targets, "--mask", "{parent}/{stem}_m.tif", name="x"
+    )
     np.testing.assert_allclose(weights, TRUE, atol=1e-5)
     each = ("--mask", tmp_path / "a_m.tif", "--mask", tmp_path / "bb_m.tif")
     again, same = train(tmp_path, *scenes, *targets, *each, name="y")
@@ -206,7 +253,7 @@ def test_masks_of_several_scenes(tmp_path: Path) -> None:
     assert both["pixels"]["used"] == 2 * (first | second).sum()
 
 
-# ------------------------------------------------------------------------------------------ what depends on it, and not
+# ------------------------------------------------------------------------------------------ what de
 
 
 def test_dead_bands_are_those_of_the_selection(tmp_path: Path) -> None:
@@ -221,7 +268,8 @@ def test_dead_bands_are_those_of_the_selection(tmp_path: Path) -> None:
 
 
 def test_a_small_selection_in_a_large_scene_is_found(tmp_path: Path) -> None:
-    """The scout looks only where pixels count; a sparse scene without a selection is no dead scene either."""
+    """The scout looks only where pixels count; a sparse scene without a selection is no dead scene
+    either."""
     here = block(slice(900, 905), slice(500, 510), (1000, 600))
     cube = spectra(2, 1000, 600)
     target = blend(cube, [[0.25, 0.75]]).astype(np.float32)
@@ -230,14 +278,29 @@ def test_a_small_selection_in_a_large_scene_is_found(tmp_path: Path) -> None:
     weights, report = train(tmp_path, scene, "--target", goal, "--window", 900, 500, 5, 10)
     np.testing.assert_allclose(weights, [[0.25, 0.75]], atol=1e-5)
     assert (report["pixels"]["used"], report["bands_dropped"]) == (50, [])
-    sparse = write_tiff(tmp_path / "sparse.tif", np.where(here, cube, -9).astype(np.float32), nodata=-9)
+    sparse = write_tiff(
+        tmp_path / "sparse.tif", np.where(here, cube, -9).astype(np.float32), nodata=-9
+    )
     _, report = train(tmp_path, sparse, "--target", goal, name="sparse")
     assert (report["pixels"]["used"], report["bands_dropped"]) == (50, [])
 
 
 def test_fused_rasters_cover_the_scene(tmp_path: Path) -> None:
     scene, target = write_scene(tmp_path, HERE)
-    ok("train", scene, "--target", target, "--window", 5, 10, 15, 25, "-o", tmp_path / "run", "--no-report")
+    ok(
+        "train",
+        scene,
+        "--target",
+        target,
+        "--window",
+        5,
+        10,
+        15,
+        25,
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+    )
     fused = read(tmp_path / "run" / "fused.tif")
     np.testing.assert_allclose(fused, blend(read(scene), TRUE), atol=1e-5)
     assert profile(tmp_path / "run" / "fused.tif")["transform"] == NORTH_UP
@@ -246,7 +309,9 @@ def test_fused_rasters_cover_the_scene(tmp_path: Path) -> None:
 def test_the_sample_is_of_the_selection(tmp_path: Path) -> None:
     """With an activation the fit rests on sampled pixels."""
     scene, target = write_scene(tmp_path, HERE)
-    weights, _ = train(tmp_path, scene, "--target", target, "--window", 5, 10, 15, 25, "--activation", "relu")
+    weights, _ = train(
+        tmp_path, scene, "--target", target, "--window", 5, 10, 15, 25, "--activation", "relu"
+    )
     np.testing.assert_allclose(weights, TRUE, atol=1e-3)
 
 
@@ -260,7 +325,10 @@ def test_evaluate_scores_the_selection(tmp_path: Path) -> None:
         assert done["scores"]["b1"]["rmse"] < 1e-6
         assert done["pixels"]["used"] == HERE.sum()
         assert sum(done["pixels"]["by_reason"].values()) == (~HERE).sum()
-    assert ok("evaluate", weights, scene, "--target", target, "--json").json["scores"]["b1"]["rmse"] > 0.01
+    assert (
+        ok("evaluate", weights, scene, "--target", target, "--json").json["scores"]["b1"]["rmse"]
+        > 0.01
+    )
     failed = cli("evaluate", weights, scene, "--target", target, "--bounds", 0, 0, 1, 1)
     assert failed.code == 2
     assert "no pixel of scene 'cube' is selected" in failed.err
@@ -275,12 +343,24 @@ def test_bits_do_not_depend_on_windows_or_threads(tmp_path: Path) -> None:
     shape = transform_geom(UTM, "EPSG:4326", to_map(polygon(slanted)))
     mask = write_json(tmp_path / "m.geojson", shape)
     found = set()
-    for name, threads, memory in (("tiled-band", 1, 16), ("strips-pixel", 3, 64), ("tiled-pixel", 2, 256)):
+    for name, threads, memory in (
+        ("tiled-band", 1, 16),
+        ("strips-pixel", 3, 64),
+        ("tiled-pixel", 2, 256),
+    ):
         scene = write_tiff(tmp_path / "cube.tif", cube, **LAYOUTS[name])
         how = ("--mask", mask, "--threads", threads, "--memory", memory, "--steps", 3)
         for kind in ("identity", "tanh"):
             weights, report = train(
-                tmp_path, scene, "--target", target, *how, "--activation", kind, "--overwrite", name=kind
+                tmp_path,
+                scene,
+                "--target",
+                target,
+                *how,
+                "--activation",
+                kind,
+                "--overwrite",
+                name=kind,
             )
             found.add((kind, weights.tobytes(), report["pixels"]["used"]))
     assert len(found) == 2
@@ -294,15 +374,19 @@ def test_windows_outside_are_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
     target = write_tiff(tmp_path / "t.tif", blend(cube, TRUE).astype(np.float32))
     seen: list[Window] = []
     original = Reader.read
-    monkeypatch.setattr(Reader, "read", lambda self, window: (seen.append(window), original(self, window))[1])
+    monkeypatch.setattr(
+        Reader, "read", lambda self, window: (seen.append(window), original(self, window))[1]
+    )
     monkeypatch.setattr("bandfuse.streaming.budget.plan", lambda shape, *_: tile(shape, 64, 256))
     train(tmp_path, scene, "--target", target, "--window", 70, 300, 20, 30)
     assert (64, 256) in {(w.row, w.col) for w in seen}
-    meets = [w.row < 90 and w.row + w.rows > 70 and w.col < 330 and w.col + w.cols > 300 for w in seen]
+    meets = [
+        w.row < 90 and w.row + w.rows > 70 and w.col < 330 and w.col + w.cols > 300 for w in seen
+    ]
     assert all(meets), seen
 
 
-# -------------------------------------------------------------------------------------------------------- the geometry
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -311,8 +395,13 @@ def test_polygons_are_filled_as_gdal_fills_them(seed: int) -> None:
     rng = np.random.default_rng(seed)
     shape = (70, 300)
     angle = np.sort(rng.uniform(0, 2 * np.pi, 25))
-    star = rng.uniform(5, 160, (25, 1)) * np.stack([np.cos(angle), 0.4 * np.sin(angle)], axis=1) + [150, 35]
-    rings = [np.vstack([r, r[:1]]) for r in (star, np.array([[140.2, 30.1], [160, 31], [151, 44.4]]))]
+    star = rng.uniform(5, 160, (25, 1)) * np.stack([np.cos(angle), 0.4 * np.sin(angle)], axis=1) + [
+        150,
+        35,
+    ]
+    rings = [
+        np.vstack([r, r[:1]]) for r in (star, np.array([[140.2, 30.1], [160, 31], [151, 44.4]]))
+    ]
     shape_of = {"type": "Polygon", "coordinates": [r.tolist() for r in rings]}
     expected = geometry_mask([shape_of], shape, Affine(1, 0, 0, 0, 1, 0), invert=True)
     made = Polygon.of(rings)
@@ -323,7 +412,8 @@ def test_polygons_are_filled_as_gdal_fills_them(seed: int) -> None:
 
 
 def test_polygons_that_touch_share_no_pixel() -> None:
-    """Corners and edges on pixel centres: every pixel of the square is in one of the four triangles."""
+    """Corners and edges on pixel centres: every pixel of the square is in one of the four
+    triangles."""
     centre, corners = [4.5, 4.5], [[0.5, 0.5], [8.5, 0.5], [8.5, 8.5], [0.5, 8.5], [0.5, 0.5]]
     parts = [Polygon.of([np.array([centre, corners[i], corners[i + 1], centre])]) for i in range(4)]
     count = np.sum([p.inside(Window(0, 0, 10, 10)) for p in parts], axis=0)
@@ -332,7 +422,8 @@ def test_polygons_that_touch_share_no_pixel() -> None:
 
 
 def test_long_edges_bend_between_crs(tmp_path: Path) -> None:
-    """A line of equal latitude is no straight line in UTM: against the corners of a densely sampled one."""
+    """A line of equal latitude is no straight line in UTM: against the corners of a densely sampled
+    one."""
     grid = blank(400, 400, (1000, 0, 300_000, 0, -1000, 6_400_000), 32633)
     west, east, south, north = 12.0, 18.0, 54.5, 57.0
     mask = write_json(tmp_path / "m.geojson", polygon(box(west, north, east, south)))
@@ -347,7 +438,7 @@ def test_long_edges_bend_between_crs(tmp_path: Path) -> None:
     assert (found != expected).sum() <= 20  # straight edges would miss over 500
 
 
-# ----------------------------------------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------------------------------
 
 
 def test_nothing_but_nodata_selected(tmp_path: Path) -> None:
@@ -397,9 +488,13 @@ def test_refused_masks(tmp_path: Path) -> None:
         return refused(tmp_path, scene, "--target", target, "--mask", path)
 
     nowhere: dict[str, Any] = {"crs": None, "transform": None}
-    assert "is not on the grid of" in says(write_tiff(tmp_path / "small.tif", np.ones((1, 5, 5), np.uint8), **nowhere))
+    assert "is not on the grid of" in says(
+        write_tiff(tmp_path / "small.tif", np.ones((1, 5, 5), np.uint8), **nowhere)
+    )
     away = {"transform": NORTH_UP @ Affine.translation(500, 0)}
-    assert "lies elsewhere than" in says(write_tiff(tmp_path / "away.tif", np.ones((1, 5, 5), np.uint8), **away))
+    assert "lies elsewhere than" in says(
+        write_tiff(tmp_path / "away.tif", np.ones((1, 5, 5), np.uint8), **away)
+    )
     assert "2 bands" in says(write_tiff(tmp_path / "two.tif", np.ones((2, ROWS, COLS), np.uint8)))
     (tmp_path / "shapes.gpkg").write_text("no database")
     assert "ogr2ogr" in says(str(tmp_path / "shapes.gpkg"))
@@ -424,12 +519,21 @@ def test_refused_masks(tmp_path: Path) -> None:
 )
 def test_refused_geojson(tmp_path: Path, content: object, words: list[str]) -> None:
     scene, target = write_scene(tmp_path, HERE)
-    message = refused(tmp_path, scene, "--target", target, "--mask", write_json(tmp_path / "m.geojson", content))
+    message = refused(
+        tmp_path, scene, "--target", target, "--mask", write_json(tmp_path / "m.geojson", content)
+    )
     assert any(word in message for word in words), message
 
 
 def test_a_mask_with_crs_needs_a_scene_with_one(tmp_path: Path) -> None:
     scene, target = write_scene(tmp_path, HERE, crs=None, transform=None)
-    message = refused(tmp_path, scene, "--target", target, "--mask", write_json(tmp_path / "m.json", polygon(CORNERS)))
+    message = refused(
+        tmp_path,
+        scene,
+        "--target",
+        target,
+        "--mask",
+        write_json(tmp_path / "m.json", polygon(CORNERS)),
+    )
     assert "a scene without CRS" in message
     assert '"crs": null' in message

@@ -39,39 +39,81 @@ SCRIPT = "<script>alert(1)</script>"
 MATHS = '$x$ & "q"'
 
 
-def _weight(output: str, band: int, value: float, wavelength: float | None, **other: object) -> WeightRow:
-    row = {"output": output, "scene": "", "band": band, "source": "cube", "source_band": band, "name": f"b{band}"}
-    values = {"wavelength_nm": wavelength, "fwhm_nm": 5.0, "weight": value, "effective_weight": 1.1 * value}
+def _weight(
+    output: str, band: int, value: float, wavelength: float | None, **other: object
+) -> WeightRow:
+    row = {
+        "output": output,
+        "scene": "",
+        "band": band,
+        "source": "cube",
+        "source_band": band,
+        "name": f"b{band}",
+    }
+    values = {
+        "wavelength_nm": wavelength,
+        "fwhm_nm": 5.0,
+        "weight": value,
+        "effective_weight": 1.1 * value,
+    }
     interval = {"ci_low": 1.1 * value - 0.01, "ci_high": 1.1 * value + 0.01}
     return WeightRow.model_validate({**row, **values, **interval, **other})
 
 
 def _report(
-    outputs: Sequence[str] = ("blue", "green", "red"), bands: int = 60, *, wavelengths: bool = True, sparse: bool = True
+    outputs: Sequence[str] = ("blue", "green", "red"),
+    bands: int = 60,
+    *,
+    wavelengths: bool = True,
+    sparse: bool = True,
 ) -> TrainReport:
     """A report of a fit of K outputs to B bands, of which bands 20 to 22 are dropped."""
     nm = np.linspace(400.0, 1000.0, bands)
     shape = [np.exp(-0.5 * ((nm - c) / 15.0) ** 2) for c in np.linspace(450, 800, len(outputs))]
     kept = [b for b in range(1, bands + 1) if b not in (20, 21, 22)]
     rows = [
-        _weight(name, b, float(w[b - 1]) if w[b - 1] > 0.01 or not sparse else 0.0, nm[b - 1] if wavelengths else None)
+        _weight(
+            name,
+            b,
+            float(w[b - 1]) if w[b - 1] > 0.01 or not sparse else 0.0,
+            nm[b - 1] if wavelengths else None,
+        )
         for name, w in zip(outputs, shape, strict=True)
         for b in kept
     ]
     return TrainReport(
-        outputs=[OutputRow(name=n, gain=1.1, offset=-0.003, constraint="free", active_bands=9) for n in outputs],
+        outputs=[
+            OutputRow(name=n, gain=1.1, offset=-0.003, constraint="free", active_bands=9)
+            for n in outputs
+        ],
         weights=rows,
-        scores=ScoreTable(train={n: {"r2": 0.98, "rmse": 0.0042, "cc": 0.99, "psnr": None} for n in outputs}),
+        scores=ScoreTable(
+            train={n: {"r2": 0.98, "rmse": 0.0042, "cc": 0.99, "psnr": None} for n in outputs}
+        ),
         convergence=Convergence(loss=1.25e-4, optimum=1.24e-4, relative_gap=3e-7, steps=50),
         pixels=PixelCount(used=9000, invalid=1000, by_reason={"target is nodata": 1000}),
         bands_dropped=[
-            DroppedBand(band=b, source="cube", name=f"b{b}", wavelength_nm=nm[b - 1], reason="dead: constant")
+            DroppedBand(
+                band=b,
+                source="cube",
+                name=f"b{b}",
+                wavelength_nm=nm[b - 1],
+                reason="dead: constant",
+            )
             for b in (20, 21, 22)
         ],
         device="cpu",
         seconds=Seconds(read=1.5, fit=0.2, write=0.1),
         versions={"bandfuse": "0.1.0", "numpy": "2"},
-        inputs=[InputFile(path="in/cube.tif", size=12_345_678, sha256="ab" * 32, shape=(bands, 100, 100), crs=None)],
+        inputs=[
+            InputFile(
+                path="in/cube.tif",
+                size=12_345_678,
+                sha256="ab" * 32,
+                shape=(bands, 100, 100),
+                crs=None,
+            )
+        ],
         seed=7,
     )
 
@@ -84,12 +126,17 @@ def _scene() -> np.ndarray:
 
 def _densities(names: Sequence[str]) -> list[Density]:
     counts = np.random.default_rng(2).poisson(np.eye(48) * 20).tolist()
-    return [Density(output=n, low=0.0, high=1.0, counts=counts, pixels=sum(map(sum, counts)) + 3) for n in names]
+    return [
+        Density(output=n, low=0.0, high=1.0, counts=counts, pixels=sum(map(sum, counts)) + 3)
+        for n in names
+    ]
 
 
 def _block_errors(names: Sequence[str], scene: str = "cube") -> BlockErrors:
     errors = {n: [None, *(1e-3 * (i + k) for i in range(5))] for k, n in enumerate(names, 1)}
-    return BlockErrors(scene=scene, row_edges=[0, 50, 100, 150], col_edges=[0, 60, 120], errors=errors)
+    return BlockErrors(
+        scene=scene, row_edges=[0, 50, 100, 150], col_edges=[0, 60, 120], errors=errors
+    )
 
 
 def _data(report: TrainReport) -> Page:
@@ -108,7 +155,9 @@ def _data(report: TrainReport) -> Page:
         densities=_densities(names),
         sampled="held out",
         blocks=[_block_errors(names)] if names else [],
-        noise=[BandNoise(band=b, wavelength_nm=400.0 + b, snr_db=20 + 0.1 * b) for b in range(1, 60)],
+        noise=[
+            BandNoise(band=b, wavelength_nm=400.0 + b, snr_db=20 + 0.1 * b) for b in range(1, 60)
+        ],
         messages=["3 bands were dropped."],
         verdict=["The fit explains 98 % of the target.", "It is at its optimum."],
     )
@@ -137,7 +186,9 @@ class _Page(HTMLParser):
         self.tags.append(tag)
         self.open += [] if tag in self.VOID else [tag]
         self.ids += [value or "" for name, value in attrs if name == "id"]
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")]
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")
+        ]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -154,12 +205,18 @@ class _Page(HTMLParser):
 def test_csv_gives_back_every_bit() -> None:
     rng = np.random.default_rng(0)
     names = ["plain", 'a,"b"', "two\nlines", "carriage\rreturn", "日本", SCRIPT, " =1+1"]
-    rows = [_weight("red", i, float(v), 400 + v / 3, name=names[i % 7]) for i, v in enumerate(rng.normal(size=40), 1)]
+    rows = [
+        _weight("red", i, float(v), 400 + v / 3, name=names[i % 7])
+        for i, v in enumerate(rng.normal(size=40), 1)
+    ]
     rows.append(_weight("red", 41, 1e-300, None, fwhm_nm=None, ci_low=None, ci_high=None))
     text = tables.write_csv(rows)
     header, *read = list(csv.reader(io.StringIO(text, newline="")))
     assert header == list(WeightRow.model_fields)
-    back = [{k: (None if v == "" and k != "scene" else v) for k, v in zip(header, r, strict=True)} for r in read]
+    back = [
+        {k: (None if v == "" and k != "scene" else v) for k, v in zip(header, r, strict=True)}
+        for r in read
+    ]
     assert [WeightRow.model_validate(r) for r in back] == rows
     assert text.endswith("\n")
     assert "\r\n" not in text
@@ -193,9 +250,21 @@ def test_every_section_is_there_in_order_and_ids_are_unique() -> None:
 
 def test_the_numbers_of_the_report_are_on_the_page() -> None:
     words = " ".join(_Page(_render(_report())).words)
-    for text in ("0.9800", "0.004200", "0.0001240", "3.000×10⁻⁷", "ab" * 32, "dead: constant", "target is nodata"):
+    for text in (
+        "0.9800",
+        "0.004200",
+        "0.0001240",
+        "3.000×10⁻⁷",
+        "ab" * 32,
+        "dead: constant",
+        "target is nodata",
+    ):
         assert text in words
-    for text in ("20 – 22", "bandfuse train in/cube.tif -o run", "psnr peak = the target's maximum"):
+    for text in (
+        "20 – 22",
+        "bandfuse train in/cube.tif -o run",
+        "psnr peak = the target's maximum",
+    ):
         assert text in words
 
 
@@ -210,7 +279,13 @@ def test_nothing_is_fetched_and_only_the_own_script_runs() -> None:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert page.tags.count("script") == 1
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
-    kept = ("default-src 'none'", "base-uri 'none'", "form-action 'none'", "img-src data:", "style-src 'unsafe-inline'")
+    kept = (
+        "default-src 'none'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+    )
     assert set(unescape(policy).split("; ")) == {*kept, f"script-src 'sha256-{digest}'"}
     assert {a[1:] for a in page.addresses if a.startswith("#")} <= set(page.ids)
 
@@ -223,14 +298,21 @@ def test_names_are_shown_literally_and_never_as_markup(hostile: str) -> None:
     report = _report([hostile, "other"])
     for row in report.weights:
         row.name, row.source, row.scene = hostile, row.source if row.band < 30 else hostile, hostile
-    report.bands_dropped[0] = report.bands_dropped[0].model_copy(update={"name": hostile, "reason": hostile})
+    report.bands_dropped[0] = report.bands_dropped[0].model_copy(
+        update={"name": hostile, "reason": hostile}
+    )
     report.inputs[0].path = report.device = report.outputs[0].constraint = hostile
     report.versions[hostile] = report.inputs[0].crs = hostile
     report.pixels.by_reason = {hostile: 3}
     report.scores.train[hostile][hostile] = 1.0
     look = html.Quicklook(hostile, hostile, np.eye(4))
     changes: dict[str, object] = dict.fromkeys(("title", "command", "equation", "sampled"), hostile)
-    changes |= {"verdict": [hostile] * 2, "messages": [hostile], "shots": html.shots([look]), "noise": []}
+    changes |= {
+        "verdict": [hostile] * 2,
+        "messages": [hostile],
+        "shots": html.shots([look]),
+        "noise": [],
+    }
     text = _render(report, **changes, blocks=[_block_errors([hostile], hostile)])
     plain = _Page(_render(_report(["one", "other"])))
     page = _Page(text)
@@ -251,11 +333,16 @@ def _marks(drawn: str) -> dict[str, list[float]]:
 
 def test_values_lie_where_the_chart_draws_them() -> None:
     """The marks of a chart are the corners of its drawn line."""
-    rows = [_weight("red", b, 0.1 * b * (-1) ** b, 400.0 + 7 * b, ci_low=None, ci_high=None) for b in range(1, 40)]
+    rows = [
+        _weight("red", b, 0.1 * b * (-1) ** b, 400.0 + 7 * b, ci_low=None, ci_high=None)
+        for b in range(1, 40)
+    ]
     drawn = figures.weights_figure(rows)
     marks = _marks(drawn)
     paths = re.findall(r'd="(M [^"]*)"', drawn)
-    line = max((np.array(re.findall(r"-?[\d.]+ -?[\d.]+", p)) for p in paths if " z" not in p), key=len)
+    line = max(
+        (np.array(re.findall(r"-?[\d.]+ -?[\d.]+", p)) for p in paths if " z" not in p), key=len
+    )
     corners = np.array([[float(v) for v in corner.split()] for corner in line])
     np.testing.assert_allclose(np.stack([marks["x"], marks["y"]], axis=1), corners, atol=0.051)
     assert marks["text"][2] == "band 3 (b3), 421.0 nm: −0.3300"
@@ -264,7 +351,9 @@ def test_values_lie_where_the_chart_draws_them() -> None:
 def test_density_marks_say_how_many_pixels_lie_where() -> None:
     counts = np.zeros((4, 4), dtype=int)
     counts[3, 0] = 7
-    drawn = maps.density_figure([Density(output="red", low=0, high=4, counts=counts.tolist(), pixels=7)])
+    drawn = maps.density_figure(
+        [Density(output="red", low=0, high=4, counts=counts.tolist(), pixels=7)]
+    )
     marks = _marks(drawn)
     assert marks["text"] == ["target 3.50, fused 0.500: 7 pixels"]
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
@@ -274,7 +363,12 @@ def test_density_marks_say_how_many_pixels_lie_where() -> None:
 
 
 def test_certainty_is_what_the_interval_says() -> None:
-    cases = [(0.5, 0.4, 0.6, "sure"), (-0.5, -0.6, -0.4, "sure"), (0.1, -0.1, 0.2, "unsure"), (0.0, -0.1, 0.1, "zero")]
+    cases = [
+        (0.5, 0.4, 0.6, "sure"),
+        (-0.5, -0.6, -0.4, "sure"),
+        (0.1, -0.1, 0.2, "unsure"),
+        (0.0, -0.1, 0.1, "zero"),
+    ]
     for value, low, high, kind in cases:
         assert maps.certainty(_weight("red", 1, value, 500.0, ci_low=low, ci_high=high)) == kind
     assert maps.certainty(_weight("red", 1, 0.5, 500.0, ci_low=None)) == ""
@@ -299,7 +393,11 @@ def test_files_of_figures_stand_alone_and_stay_in_their_folder() -> None:
     data.shots[0].title = "../../Scene"
     files = html.figure_files(report, data)
     charts = {"certainty", "fused_against_target", "error_by_block", "noise", "loss", "weights_1"}
-    assert set(files) == {f"{name}.svg" for name in charts} | {"scene.png", "fused.png", "target.png"}
+    assert set(files) == {f"{name}.svg" for name in charts} | {
+        "scene.png",
+        "fused.png",
+        "target.png",
+    }
     for name, content in files.items():
         if name.endswith(".svg"):
             assert ElementTree.fromstring(content).tag.endswith("svg")
@@ -310,12 +408,18 @@ def test_files_of_figures_stand_alone_and_stay_in_their_folder() -> None:
 
 def test_pictures_that_are_none_are_refused() -> None:
     with pytest.raises(ValidationError):
-        Page.model_validate({**_data(_report()).model_dump(), "shots": [{"title": "x", "caption": "", "png": "a\"b",
-                                                                         "width": 1, "height": 1}]})  # fmt: skip
+        Page.model_validate(
+            {
+                **_data(_report()).model_dump(),
+                "shots": [{"title": "x", "caption": "", "png": 'a"b', "width": 1, "height": 1}],
+            }
+        )
 
 
 def test_text_inside_charts_is_text() -> None:
-    drawn = figures.loss_figure({SCRIPT: [1.0, 0.1], MATHS: [1.0, 0.2], "_x": [1.0, 0.3]}, label=SCRIPT)
+    drawn = figures.loss_figure(
+        {SCRIPT: [1.0, 0.1], MATHS: [1.0, 0.2], "_x": [1.0, 0.3]}, label=SCRIPT
+    )
     page = _Page(drawn)
     assert "<script" not in drawn
     assert "script" not in page.tags
@@ -326,7 +430,9 @@ def test_a_large_report_is_small_and_quick() -> None:
     report = _report([f"band {i}" for i in range(13)], 425, sparse=False)
     noise = np.random.default_rng(0).normal(size=(1500, 1400, 3))
     start = time.process_time()
-    text = _render(report, shots=html.shots([html.Quicklook(f"picture {i}", "", noise) for i in range(4)]))
+    text = _render(
+        report, shots=html.shots([html.Quicklook(f"picture {i}", "", noise) for i in range(4)])
+    )
     assert time.process_time() - start < 10
     assert len(text.encode()) < 5_000_000
 
@@ -352,10 +458,18 @@ def test_absent_values() -> None:
     report.bands_dropped = []
     report.pixels = PixelCount(used=0, invalid=0, by_reason={})
     report.scores.train = {}
-    empty: dict[str, object] = {k: [] for k in ("shots", "densities", "blocks", "noise", "messages", "verdict")}
+    empty: dict[str, object] = {
+        k: [] for k in ("shots", "densities", "blocks", "noise", "messages", "verdict")
+    }
     page = _Page(_render(report, **empty, history={}))
     words = " ".join(page.words)
-    for text in ("not convex", "No pictures were made", "No steps were needed", "No band was dropped", "band number"):
+    for text in (
+        "not convex",
+        "No pictures were made",
+        "No steps were needed",
+        "No band was dropped",
+        "band number",
+    ):
         assert text in words
     assert "Wavelength (nm)" not in words
     assert "95" not in " ".join(w for w in page.words if "Effective weight" in w)
@@ -370,7 +484,9 @@ def test_charts_of_few_or_empty_weights(bands: int, value: float) -> None:
     assert figures.weights_figure(rows).startswith("<svg")
 
 
-@pytest.mark.parametrize("values", [[], [0.0], [float("nan")] * 3, [1.0], [0.5, 0.5], [1.0, 0.999], [1e-12, 1e3]])
+@pytest.mark.parametrize(
+    "values", [[], [0.0], [float("nan")] * 3, [1.0], [0.5, 0.5], [1.0, 0.999], [1e-12, 1e3]]
+)
 def test_loss_charts_of_odd_histories(values: list[float]) -> None:
     drawn = figures.loss_figure({"red": values})
     assert drawn.startswith("<svg")
@@ -392,29 +508,43 @@ def test_order_of_rows_does_not_change_a_chart() -> None:
 
 def test_weight_in_a_small_part_of_the_axis_gets_a_panel_of_its_own() -> None:
     sparse = figures.weights_figure([r for r in _report().weights if r.output == "red"])
-    level = [r.model_copy(update={"effective_weight": 0.1}) for r in _report().weights if r.output == "red"]
+    level = [
+        r.model_copy(update={"effective_weight": 0.1})
+        for r in _report().weights
+        if r.output == "red"
+    ]
     dense = figures.weights_figure(level)
     assert "where the weight is" in sparse
     assert "where the weight is" not in dense
 
 
 def test_a_little_weight_far_away_does_not_hide_where_the_weight_is() -> None:
-    near = [_weight("red", b, 0.2 if 40 <= b < 50 else 1e-5 * (b == 90), 400.0 + 10 * b) for b in range(1, 101)]
+    near = [
+        _weight("red", b, 0.2 if 40 <= b < 50 else 1e-5 * (b == 90), 400.0 + 10 * b)
+        for b in range(1, 101)
+    ]
     assert "where the weight is" in figures.weights_figure(near)
-    spread = [_weight("red", b, 0.2 if 40 <= b < 42 else 1.9e-3, 400.0 + 10 * b) for b in range(1, 101)]
+    spread = [
+        _weight("red", b, 0.2 if 40 <= b < 42 else 1.9e-3, 400.0 + 10 * b) for b in range(1, 101)
+    ]
     assert "where the weight is" not in figures.weights_figure(spread)
 
 
 @pytest.mark.parametrize(("size", "word"), [(1e-7, "(×10⁻⁷)"), (1e6, "(×10⁶)")])
 def test_very_small_and_large_weights_have_their_power_in_the_label(size: float, word: str) -> None:
-    rows = [_weight("red", b, size * b / 30, 400.0 + b, ci_low=None, ci_high=None) for b in range(1, 31)]
+    rows = [
+        _weight("red", b, size * b / 30, 400.0 + b, ci_low=None, ci_high=None) for b in range(1, 31)
+    ]
     chart = figures.weights_figure(rows)
     assert f"effective weight {word}" in chart
     assert "1e" not in "".join(_Page(chart).words)
 
 
 def test_all_outputs_are_in_one_chart_as_lines_or_as_a_picture() -> None:
-    rows = {f"o{i}": [_weight(f"o{i}", b, float(b == i), 400.0 + b) for b in range(12)] for i in range(9)}
+    rows = {
+        f"o{i}": [_weight(f"o{i}", b, float(b == i), 400.0 + b) for b in range(12)]
+        for i in range(9)
+    }
     few = overview.overview_figure({name: rows[name] for name in ("o0", "o1")})
     assert {"o0", "o1", "weight / largest"} <= set(_Page(few).words)
     many = overview.overview_figure(rows)
@@ -433,7 +563,11 @@ def test_what_did_not_move_has_no_loss_chart() -> None:
 
 
 def test_many_scenes_are_lines_with_a_short_legend_and_lone_bands_keep_their_interval() -> None:
-    rows = [_weight("red", b, 0.1 * b, 500.0 + b, scene=f"scene {s}") for s in range(20) for b in (*range(1, 9), 90)]
+    rows = [
+        _weight("red", b, 0.1 * b, 500.0 + b, scene=f"scene {s}")
+        for s in range(20)
+        for b in (*range(1, 9), 90)
+    ]
     words = _Page(figures.weights_figure(rows)).words
     assert "scene 14" in words
     assert "scene 15" not in words
@@ -486,7 +620,14 @@ def test_limits_must_fit_the_channels() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (-0.5, "−0.5000"), (12.3456, "12.35"), (9999.96, "10\u202f000"), (2.5e-5, "2.500×10⁻⁵"), (None, "–")],
+    [
+        (0, "0"),
+        (-0.5, "−0.5000"),
+        (12.3456, "12.35"),
+        (9999.96, "10\u202f000"),
+        (2.5e-5, "2.500×10⁻⁵"),
+        (None, "–"),
+    ],
 )
 def test_numbers_are_short(value: float | None, text: str) -> None:
     assert numbers.number(value) == text

@@ -1,4 +1,5 @@
-"""The page of a run: what is counted for it, made again from the run folder, beside other runs, and in a browser."""
+"""The page of a run: what is counted for it, made again from the run folder, beside other runs, and
+in a browser."""
 
 from __future__ import annotations
 
@@ -57,7 +58,11 @@ Held = Mapping[tuple[int, int], Pairs]
 def _held(learned: Trained) -> dict[tuple[int, int], Pairs]:
     config = learned.config
     return held_pairs(
-        learned.survey, learned.scene_names, learned.trust, folds=config.folds, per_scene=config.per_scene
+        learned.survey,
+        learned.scene_names,
+        learned.trust,
+        folds=config.folds,
+        per_scene=config.per_scene,
     )
 
 
@@ -76,14 +81,20 @@ def _call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(stop.value.code or 0)
 
 
-# ------------------------------------------------------------------------------------------------------ what is counted
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"constraint": "free", "ridge": 0.0},
-        {"constraint": "free", "ridge": 0.0, "optimizer": "adam", "steps": 4, "window": (0, 0, 32, 60)},
+        {
+            "constraint": "free",
+            "ridge": 0.0,
+            "optimizer": "adam",
+            "steps": 4,
+            "window": (0, 0, 32, 60),
+        },
     ],
     ids=["exact", "trained again"],
 )
@@ -105,7 +116,11 @@ def test_block_errors_are_those_of_the_pixels_of_the_block(changes: dict[str, ob
         fusion = learned.trust.models[fold].common
         matrix, offset = fusion.matrix[:, used], fusion.offset
     row, col = divmod(place[1], len(scene.col_edges) - 1)
-    here = (slice(None), slice(*scene.row_edges[row : row + 2]), slice(*scene.col_edges[col : col + 2]))
+    here = (
+        slice(None),
+        slice(*scene.row_edges[row : row + 2]),
+        slice(*scene.col_edges[col : col + 2]),
+    )
     y = np.tensordot(matrix, x[used][here], axes=1) + offset[:, None, None]
     ok = np.isfinite(y).all(axis=0) & np.isfinite(t[here]).all(axis=0)
     assert ok.sum() == held[place].moments.count
@@ -133,7 +148,9 @@ def test_errors_of_blocks_add_up_to_the_hold_out_score() -> None:
     learned = _learned()
     held = _held(learned)
     (scene,) = _errors(learned, held)
-    count = np.array([held[0, b].moments.count if (0, b) in held else 0 for b in range(len(scene.errors["red"]))])
+    count = np.array(
+        [held[0, b].moments.count if (0, b) in held else 0 for b in range(len(scene.errors["red"]))]
+    )
     assert learned.trust.holdout is not None
     for name, score in zip(learned.survey.design.names, learned.trust.holdout.outputs, strict=True):
         error = np.array([0.0 if e is None else e for e in scene.errors[name]])
@@ -155,7 +172,9 @@ def test_densities_count_the_sample() -> None:
         assert np.sum(density.counts) == (inside[0] & inside[1]).sum() > 0.98 * len(sample)
         step = (density.high - density.low) / len(density.counts)
         bright = inside[0] & inside[1] & (t >= density.low + step * (len(density.counts) // 2))
-        assert np.sum(density.counts[len(density.counts) // 2 :]) == pytest.approx(bright.sum(), abs=1)
+        assert np.sum(density.counts[len(density.counts) // 2 :]) == pytest.approx(
+            bright.sum(), abs=1
+        )
     assert _densities(_learned(folds=0), {})[1] == "trained on"
 
 
@@ -164,7 +183,11 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
     held = _held(random)
     assert held
     assert _errors(random, held) == []
-    cube = resolve(TrainConfig(scenes=[CUBE], groups="equal:3", window=(0, 0, 24, 24), steps=3, starts=1, folds=0))
+    cube = resolve(
+        TrainConfig(
+            scenes=[CUBE], groups="equal:3", window=(0, 0, 24, 24), steps=3, starts=1, folds=0
+        )
+    )
     learned = learn(cube, open_scenes(cube).scenes)
     assert _held(learned) == {}
     assert _densities(learned, {}) == ([], "")
@@ -173,41 +196,67 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
 @pytest.mark.parametrize(
     ("scores", "words"),
     [
-        ({"a": 0.9, "b": 0.5}, "The fused bands explain 50.00 % of the variance of 'b', the least well matched target"),
-        ({"a": 0.9, "b": -0.2, "c": -9.0},
-         "predict 'b', 'c' no better than the mean of the target would; they explain 90.00 % of the variance of 'a'"),
+        (
+            {"a": 0.9, "b": 0.5},
+            "The fused bands explain 50.00 % of the variance of 'b', the least well matched target",
+        ),
+        (
+            {"a": 0.9, "b": -0.2, "c": -9.0},
+            "predict 'b', 'c' no better than the mean of the target would; they explain 90.00 % "
+            "of the variance of 'a'",
+        ),
         ({"a": -0.1}, "The fused bands predict 'a' no better than the mean of the target would."),
     ],
-)  # fmt: skip
+)
 def test_a_score_below_zero_is_no_share(scores: dict[str, float], words: str) -> None:
     assert words in explained("The", scores)
     assert "-" not in explained("The", scores)
 
 
 def test_pictures_take_the_outputs_that_look_like_red_green_and_blue() -> None:
-    names, nm = ("deep blue", "blue", "green", "red", "nir"), np.array([440.0, 480.0, 550.0, 660.0, 850.0])
+    names, nm = (
+        ("deep blue", "blue", "green", "red", "nir"),
+        np.array([440.0, 480.0, 550.0, 660.0, 850.0]),
+    )
     inputs, outputs = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm), Bands.of(names)
     assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), inputs, outputs)) == [3, 2, 1]
     swir = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm + 1500)
     assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), swir, outputs)) == [2, 1, 0]
 
 
-# ------------------------------------------------------------------------------------------- made again, side by side
+# ------------------------------------------------------------------------------------------- made a
 
 
-def test_the_page_is_made_again_to_the_byte(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_is_made_again_to_the_byte(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moved = shutil.copytree(run, tmp_path / "elsewhere")
-    assert _call(monkeypatch, "report", moved, "-o", tmp_path / "again.html", "--figures", tmp_path / "figures") == 0
+    assert (
+        _call(
+            monkeypatch,
+            "report",
+            moved,
+            "-o",
+            tmp_path / "again.html",
+            "--figures",
+            tmp_path / "figures",
+        )
+        == 0
+    )
     same_bits((tmp_path / "again.html").read_bytes(), (run / "report.html").read_bytes())
     files = sorted(p.name for p in (run / "figures").iterdir())
     assert "residual.png" in files
     assert sorted(p.name for p in (tmp_path / "figures").iterdir()) == files
-    assert all((tmp_path / "figures" / f).read_bytes() == (run / "figures" / f).read_bytes() for f in files)
+    assert all(
+        (tmp_path / "figures" / f).read_bytes() == (run / "figures" / f).read_bytes() for f in files
+    )
     assert _call(monkeypatch, "report", moved, "-o", tmp_path / "again.html") == 2
 
 
 def test_the_residual_is_fused_minus_target(run: Path) -> None:
-    shots = {s.title: s for s in Page.model_validate_json((run / "report.data.json").read_text()).shots}
+    shots = {
+        s.title: s for s in Page.model_validate_json((run / "report.data.json").read_text()).shots
+    }
     assert list(shots) == ["Scene", "Fused", "Target", "Residual"]
     with rasterio.open(run / "fused.tif") as fused, rasterio.open(TARGET) as target:
         difference = (fused.read() - target.read())[:3]
@@ -232,7 +281,11 @@ def test_a_run_without_a_page_gets_one_that_says_what_lacks(
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other", "picture"])
 def test_damaged_runs_are_refused(
-    run: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    tmp_path: Path,
+    damage: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     broken = shutil.copytree(run, tmp_path / "broken")
     name = "report.data.json" if damage == "picture" else "report.json"
@@ -240,7 +293,11 @@ def test_damaged_runs_are_refused(
     if damage == "missing":
         (broken / name).unlink()
     else:
-        new = {"cut": text[: len(text) // 2], "other": '{"a": 1}', "picture": text.replace('"png":"', '"png":"<')}
+        new = {
+            "cut": text[: len(text) // 2],
+            "other": '{"a": 1}',
+            "picture": text.replace('"png":"', '"png":"<'),
+        }
         (broken / name).write_text(new[damage])
     assert _call(monkeypatch, "report", broken, "-o", tmp_path / "page.html") == 2
     message = capsys.readouterr().err
@@ -253,14 +310,21 @@ def test_runs_side_by_side(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "free"
-    train(TrainConfig(scenes=[CUBE], target=[TARGET], output=str(other), constraint="free", no_report=True))
+    train(
+        TrainConfig(
+            scenes=[CUBE], target=[TARGET], output=str(other), constraint="free", no_report=True
+        )
+    )
     assert not (other / "report.data.json").exists()
     assert _call(monkeypatch, "compare", run, other, "-o", tmp_path / "two.html", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert [r["run"] for r in result["runs"]] == ["run", "free"]
     assert result["messages"] == []
     for compared, folder in zip(result["runs"], (run, other), strict=True):
-        assert compared["holdout"] == json.loads((folder / "report.json").read_text())["scores"]["holdout"]
+        assert (
+            compared["holdout"]
+            == json.loads((folder / "report.json").read_text())["scores"]["holdout"]
+        )
     page = (tmp_path / "two.html").read_text()
     assert page.count("<svg") == len(result["runs"][0]["constraints"])
     assert "R² on pixels that were held out" in page
@@ -270,7 +334,7 @@ def test_runs_side_by_side(
         assert _call(monkeypatch, "compare", *wrong) == 2
 
 
-# --------------------------------------------------------------------------------------------------------- in a browser
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +347,9 @@ SIZES = list(itertools.product((1200, 380), ("light", "dark")))
 
 
 @pytest.mark.parametrize(("width", "scheme"), SIZES)
-def test_the_page_shows_all_its_sections_and_asks_for_nothing(tab: Tab, run: Path, width: int, scheme: str) -> None:
+def test_the_page_shows_all_its_sections_and_asks_for_nothing(
+    tab: Tab, run: Path, width: int, scheme: str
+) -> None:
     page = run / "report.html"
     tab.open(page, width, scheme=scheme)
     assert tab.complaints == []
@@ -292,7 +358,9 @@ def test_the_page_shows_all_its_sections_and_asks_for_nothing(tab: Tab, run: Pat
     assert [name for name, _ in heights] == [name for name, _ in SECTIONS]
     assert min(height for _, height in heights) > 60
     assert tab.run("document.documentElement.scrollWidth") <= width
-    assert tab.run("[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt.length > 10)")
+    assert tab.run(
+        "[...document.images].every(i => i.complete && i.naturalWidth > 0 && i.alt.length > 10)"
+    )
     back = tab.run("getComputedStyle(document.body).backgroundColor")
     assert back == {"light": "rgb(244, 246, 248)", "dark": "rgb(18, 22, 28)"}[scheme]
 
@@ -329,7 +397,10 @@ def test_words_in_charts_have_contrast(tab: Tab, run: Path, scheme: str) -> None
     tab.open(run / "report.html", scheme=scheme)
     assert tab.run(CHARTS) >= 4.5
     names = ("ink", "series-1", "card")
-    found = [tab.run(f"getComputedStyle(document.documentElement).getPropertyValue('--{n}')") for n in names]
+    found = [
+        tab.run(f"getComputedStyle(document.documentElement).getPropertyValue('--{n}')")
+        for n in names
+    ]
     ink, tint, card = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for c in found)
     light = [_luminance(ink), _luminance(DARKEST * tint + (1 - DARKEST) * card)]
     assert (max(light) + 0.05) / (min(light) + 0.05) >= 4.5
@@ -349,7 +420,9 @@ CUT = """[...document.querySelectorAll(".chart svg")].flatMap(s => { const b = s
 
 
 @pytest.mark.parametrize(("width", "media"), [(1200, ""), (390, ""), (700, "print")])
-def test_nothing_is_wider_than_the_window_and_no_words_are_cut(tab: Tab, run: Path, width: int, media: str) -> None:
+def test_nothing_is_wider_than_the_window_and_no_words_are_cut(
+    tab: Tab, run: Path, width: int, media: str
+) -> None:
     """On paper nothing scrolls: what a screen would scroll to has to fit too."""
     tab.open(run / "report.html", width)
     tab.run("document.querySelectorAll('details').forEach(d => { d.open = true })")
@@ -357,10 +430,16 @@ def test_nothing_is_wider_than_the_window_and_no_words_are_cut(tab: Tab, run: Pa
     assert tab.run("document.documentElement.scrollWidth") <= width
     assert tab.run(OUTSIDE) == []
     assert tab.run(CUT) == []
-    heads = "[...document.querySelectorAll('caption span')].every(e => e.getBoundingClientRect().right <= innerWidth)"
+    heads = (
+        "[...document.querySelectorAll('caption span')].every(e => e.getBoundingClientRect().right "
+        "<= innerWidth)"
+    )
     assert tab.run(heads)
     if media:
-        wide = "[...document.querySelectorAll('.chart, .scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+        wide = (
+            "[...document.querySelectorAll('.chart, .scroll')].filter(e => e.scrollWidth > "
+            "e.clientWidth).length"
+        )
         assert tab.run(wide) == 0
     tab.call("Emulation.setEmulatedMedia", media="")
 
@@ -370,7 +449,8 @@ def test_a_figure_is_never_cut_by_the_edge_of_a_page(tab: Tab, run: Path) -> Non
     tab.open(run / "report.html", 700)
     tab.call("Emulation.setEmulatedMedia", media="print")
     found = tab.run(
-        "[...document.querySelectorAll('figure')].map(f => [f.offsetHeight, getComputedStyle(f).breakInside])"
+        "[...document.querySelectorAll('figure')].map(f => [f.offsetHeight, "
+        "getComputedStyle(f).breakInside])"
     )
     tab.call("Emulation.setEmulatedMedia", media="")
     assert len(found) > 8
@@ -391,12 +471,19 @@ def test_the_slider_uncovers_the_picture_below(tab: Tab, run: Path) -> None:
     tab.open(run / "report.html")
     assert tab.run("!document.querySelector('.compare').hidden")
     tab.run("document.querySelector('.compare').scrollIntoView({behavior: 'instant'})")
-    box = tab.run("(b => [b.left, b.top, b.width, b.height])(document.querySelector('.stage').getBoundingClientRect())")
+    box = tab.run(
+        "(b => [b.left, b.top, b.width, "
+        "b.height])(document.querySelector('.stage').getBoundingClientRect())"
+    )
     y = box[1] + box[3] / 2
     for share in (0.25, 0.8):
-        tab.mouse("mousePressed", box[0] + share * box[2], y, button="left", buttons=1, clickCount=1)
+        tab.mouse(
+            "mousePressed", box[0] + share * box[2], y, button="left", buttons=1, clickCount=1
+        )
         tab.mouse("mouseReleased", box[0] + share * box[2], y, button="left", clickCount=1)
-        assert tab.run("+document.querySelector('.compare input').value") == pytest.approx(100 * share, abs=1)
+        assert tab.run("+document.querySelector('.compare input').value") == pytest.approx(
+            100 * share, abs=1
+        )
         clip = tab.run("getComputedStyle(document.querySelector('.stage .over')).clipPath")
         assert clip.startswith("inset(0")
         assert f"{100 - 100 * share:.0f}%" in clip
@@ -426,7 +513,9 @@ def test_values_are_read_by_pointer_and_by_keys(tab: Tab, run: Path) -> None:
     shown = "document.querySelector('#output-1 .readout').textContent"
     assert tab.run(shown) == marks["text"][at]
     name = report["outputs"][0]["name"]
-    top = max((w for w in report["weights"] if w["output"] == name), key=lambda w: w["effective_weight"])
+    top = max(
+        (w for w in report["weights"] if w["output"] == name), key=lambda w: w["effective_weight"]
+    )
     assert f"band {top['band']} ({top['name']})" in tab.run(shown)
     assert f"{top['effective_weight']:.4g}" in tab.run(shown)
     tab.run("document.querySelector('#output-1 .chart').focus()")
@@ -469,8 +558,12 @@ def test_a_hostile_name_is_text_in_the_browser(tab: Tab, run: Path, tmp_path: Pa
     from bandfuse.results import TrainReport
 
     script = "<script>alert(1)</script>"
-    report = TrainReport.model_validate_json((run / "report.json").read_text().replace('"blue"', json.dumps(script)))
-    data = Page.model_validate_json((run / "report.data.json").read_text().replace('"blue"', json.dumps(script)))
+    report = TrainReport.model_validate_json(
+        (run / "report.json").read_text().replace('"blue"', json.dumps(script))
+    )
+    data = Page.model_validate_json(
+        (run / "report.data.json").read_text().replace('"blue"', json.dumps(script))
+    )
     path = tmp_path / "hostile.html"
     path.write_text(render(report, data), encoding="utf-8")
     tab.open(path)

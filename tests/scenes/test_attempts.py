@@ -1,4 +1,5 @@
-"""Scenes that cannot be used: named, and left out if that is wanted, as if they had never been given."""
+"""Scenes that cannot be used: named, and left out if that is wanted, as if they had never been
+given."""
 
 from __future__ import annotations
 
@@ -65,13 +66,22 @@ def cut_short(folder: Path, key: str) -> None:
 
 def overflowing(folder: Path, key: str) -> None:
     write_tiff(
-        folder / f"{key}.tif", np.where(np.arange(SHAPE[0])[:, None] == 7, 1e200, spectra(6, *SHAPE, dtype="float64"))
+        folder / f"{key}.tif",
+        np.where(np.arange(SHAPE[0])[:, None] == 7, 1e200, spectra(6, *SHAPE, dtype="float64")),
     )
 
 
 BREAKS = [
-    no_raster, no_target, fewer_bands, other_targets, nothing_valid, zeros, no_valid_target, cut_short, overflowing,
-]  # fmt: skip
+    no_raster,
+    no_target,
+    fewer_bands,
+    other_targets,
+    nothing_valid,
+    zeros,
+    no_valid_target,
+    cut_short,
+    overflowing,
+]
 
 
 def trained(folder: Path, output: str, *flags: str, first: int = 0) -> Path:
@@ -91,7 +101,9 @@ def trained(folder: Path, output: str, *flags: str, first: int = 0) -> Path:
 
 
 @pytest.mark.parametrize("breaks", BREAKS)
-def test_a_broken_scene_is_left_out_as_if_it_was_not_given(breaks: Callable[[Path, str], None], tmp_path: Path) -> None:
+def test_a_broken_scene_is_left_out_as_if_it_was_not_given(
+    breaks: Callable[[Path, str], None], tmp_path: Path
+) -> None:
     scenes_in(tmp_path)
     breaks(tmp_path, "s0")
     scenes = [tmp_path / f"s{i}.tif" for i in range(4)]
@@ -117,7 +129,9 @@ def test_several_are_found_whatever_stage_they_fail_at(tmp_path: Path) -> None:
     for i, breaks in enumerate((cut_short, no_valid_target, no_raster)):
         breaks(tmp_path, f"s{i}")
     run, without = trained(tmp_path, "run", "--skip-broken"), trained(tmp_path, "without", first=3)
-    same_bits((run / "weights.safetensors").read_bytes(), (without / "weights.safetensors").read_bytes())
+    same_bits(
+        (run / "weights.safetensors").read_bytes(), (without / "weights.safetensors").read_bytes()
+    )
     left_out = json.loads((run / "report.json").read_text())["left_out"]
     assert sorted(left_out) == ["s0", "s1", "s2"]
     assert "no valid pixel" in left_out["s1"] or "no pixels to learn from" in left_out["s1"]
@@ -127,7 +141,15 @@ def test_the_terminal_and_the_page_name_them(tmp_path: Path) -> None:
     scenes_in(tmp_path)
     no_raster(tmp_path, "s0")
     scenes = [tmp_path / f"s{i}.tif" for i in range(4)]
-    done = ok("train", *scenes, "--target", "{parent}/{stem}_t.tif", "-o", tmp_path / "run", "--skip-broken")
+    done = ok(
+        "train",
+        *scenes,
+        "--target",
+        "{parent}/{stem}_t.tif",
+        "-o",
+        tmp_path / "run",
+        "--skip-broken",
+    )
     assert "scene 's0' is left out" in done.err
     assert "scene &#39;s0&#39; is left out" in (tmp_path / "run/report.html").read_text()
 
@@ -141,7 +163,9 @@ def test_in_parts_by_others_it_is_the_same(tmp_path: Path) -> None:
     with in_parts():
         parts = trained(tmp_path, "parts", "--skip-broken")
     assert "_pass_or_error" in [name for name, _ in pickled.seen]  # type: ignore[attr-defined]
-    same_bits((whole / "weights.safetensors").read_bytes(), (parts / "weights.safetensors").read_bytes())
+    same_bits(
+        (whole / "weights.safetensors").read_bytes(), (parts / "weights.safetensors").read_bytes()
+    )
     reports = [json.loads((run / "report.json").read_text())["left_out"] for run in (whole, parts)]
     assert sorted(reports[0]) == ["s0", "s1"]
     assert reports[0] == reports[1]
@@ -151,7 +175,16 @@ def test_groups_that_see_pixels_leave_them_out_too(tmp_path: Path) -> None:
     scenes_in(tmp_path)
     cut_short(tmp_path, "s0")
     scenes = [tmp_path / f"s{i}.tif" for i in range(4)]
-    ok("train", *scenes, "--skip-broken", "--groups", "correlation:2", "--no-report", "-o", tmp_path / "run")
+    ok(
+        "train",
+        *scenes,
+        "--skip-broken",
+        "--groups",
+        "correlation:2",
+        "--no-report",
+        "-o",
+        tmp_path / "run",
+    )
     assert list(json.loads((tmp_path / "run/report.json").read_text())["left_out"]) == ["s0"]
 
 
@@ -159,7 +192,9 @@ def test_none_that_can_be_used_is_an_error(tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     for key in ("s0", "s1"):
         no_raster(tmp_path, key)
-    done = cli("train", tmp_path / "s0.tif", tmp_path / "s1.tif", "--skip-broken", "-o", tmp_path / "run")
+    done = cli(
+        "train", tmp_path / "s0.tif", tmp_path / "s1.tif", "--skip-broken", "-o", tmp_path / "run"
+    )
     assert done.code == 2
     assert "no scene can be used" in done.err
     assert "s0" in done.err
@@ -169,7 +204,13 @@ def test_none_that_can_be_used_is_an_error(tmp_path: Path) -> None:
 def test_scenes_that_agree_with_nothing_are_an_error(tmp_path: Path) -> None:
     for bands in (3, 4, 5):
         write_tiff(tmp_path / f"s{bands}.tif", spectra(bands, 30, 30))
-    done = cli("train", *(tmp_path / f"s{b}.tif" for b in (3, 4, 5)), "--skip-broken", "-o", tmp_path / "run")
+    done = cli(
+        "train",
+        *(tmp_path / f"s{b}.tif" for b in (3, 4, 5)),
+        "--skip-broken",
+        "-o",
+        tmp_path / "run",
+    )
     assert done.code == 2
     assert "another number of bands" in done.err
 
@@ -213,7 +254,9 @@ def test_flags_of_one_scene_do_not_cost_the_others_their_bands(tmp_path: Path) -
     most[:4] = np.nan
     write_tiff(tmp_path / "s1.tif", most)
     run, without = trained(tmp_path, "run", "--skip-broken"), trained(tmp_path, "without", first=2)
-    same_bits((run / "weights.safetensors").read_bytes(), (without / "weights.safetensors").read_bytes())
+    same_bits(
+        (run / "weights.safetensors").read_bytes(), (without / "weights.safetensors").read_bytes()
+    )
     left_out = json.loads((run / "report.json").read_text())["left_out"]
     assert "no band of scene 's0' is good" in left_out["s0"]
     assert "4 of 6 bands dead" in left_out["s1"]
@@ -223,7 +266,16 @@ def test_fused_files_keep_the_names_of_several_scenes(tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     no_raster(tmp_path, "s0")
     scenes = [tmp_path / "s0.tif", tmp_path / "s1.tif"]
-    ok("train", *scenes, "--groups", "equal:2", "--skip-broken", "--no-report", "-o", tmp_path / "run")
+    ok(
+        "train",
+        *scenes,
+        "--groups",
+        "equal:2",
+        "--skip-broken",
+        "--no-report",
+        "-o",
+        tmp_path / "run",
+    )
     assert [p.name for p in (tmp_path / "run").glob("*.tif")] == ["s1.fused.tif"]
 
 

@@ -1,4 +1,5 @@
-"""Scenes in other units, bands in another order, shifted targets, swapped arguments: refused or said, never silent."""
+"""Scenes in other units, bands in another order, shifted targets, swapped arguments: refused or
+said, never silent."""
 
 from __future__ import annotations
 
@@ -76,8 +77,12 @@ def test_scenes_may_differ_by_nature(one: tuple[float, float], other: tuple[floa
         assert not unlike(values(*a), values(*b, seed=1)).grave
 
 
-@pytest.mark.parametrize(("one", "other"), [((5, 30), (278, 303)), ((0, 4000), (10_000, 14_000)), ((0, 0.4), (2, 2.4))])
-def test_an_offset_without_overlap_is_other_units(one: tuple[float, float], other: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"), [((5, 30), (278, 303)), ((0, 4000), (10_000, 14_000)), ((0, 0.4), (2, 2.4))]
+)
+def test_an_offset_without_overlap_is_other_units(
+    one: tuple[float, float], other: tuple[float, float]
+) -> None:
     for a, b in ((one, other), (other, one)):
         found = unlike(values(*a), values(*b, seed=1))
         assert found.apart
@@ -118,7 +123,9 @@ def test_apply_refuses_other_units_names_the_factor_and_takes_it(tmp_path: Path,
     assert "1/10 000" in done.err
 
 
-def test_of_several_scenes_none_is_written_if_one_is_in_other_units(tmp_path: Path, run: str) -> None:
+def test_of_several_scenes_none_is_written_if_one_is_in_other_units(
+    tmp_path: Path, run: str
+) -> None:
     (tmp_path / "out").mkdir()
     write_tiff(tmp_path / "good.tif", numbers(reflectance(2)))
     done = cli("apply", run, tmp_path / "good.tif", tmp_path / "other.tif", "-o", tmp_path / "out")
@@ -130,7 +137,9 @@ def test_evaluate_refuses_other_units_of_scene_and_target(tmp_path: Path, run: s
     done = cli("evaluate", run, tmp_path / "other.tif", "--target", target)
     assert done.code == 2
     assert "scene 'other' is in other units" in done.err
-    scores = ok("evaluate", run, tmp_path / "other.tif", "--target", target, "--scale-inputs", 1e4, "--json").json
+    scores = ok(
+        "evaluate", run, tmp_path / "other.tif", "--target", target, "--scale-inputs", 1e4, "--json"
+    ).json
     assert scores["scores"]["b1"]["r2"] > 0.999
     write_tiff(tmp_path / "dn_t.tif", numbers(read(target)))
     done = cli("evaluate", run, tmp_path / "dn.tif", "--target", tmp_path / "dn_t.tif")
@@ -143,9 +152,19 @@ def test_evaluate_refuses_other_units_of_scene_and_target(tmp_path: Path, run: s
 def test_a_pool_of_other_units_is_refused_before_the_pass(tmp_path: Path) -> None:
     for i in range(4):
         x = reflectance(i)
-        write_tiff(tmp_path / f"s{i}.tif", x if i != 2 else numbers(x), nm=wavelengths(6) if i != 2 else None)
+        write_tiff(
+            tmp_path / f"s{i}.tif",
+            x if i != 2 else numbers(x),
+            nm=wavelengths(6) if i != 2 else None,
+        )
         write_tiff(tmp_path / f"s{i}_t.tif", x[:2].mean(axis=0)[None])
-    train = ("train", *(tmp_path / f"s{i}.tif" for i in range(4)), "--target", "{parent}/{stem}_t.tif", *QUICK)
+    train = (
+        "train",
+        *(tmp_path / f"s{i}.tif" for i in range(4)),
+        "--target",
+        "{parent}/{stem}_t.tif",
+        *QUICK,
+    )
     done = cli(*train, "-o", tmp_path / "run")
     assert done.code == 2
     assert "scene 's2' is in other units" in done.err
@@ -154,7 +173,10 @@ def test_a_pool_of_other_units_is_refused_before_the_pass(tmp_path: Path) -> Non
     assert "no wavelengths (the others: wavelengths)" in done.err
     left = ok(*train, "-o", tmp_path / "run", "--skip-broken", "--json").json
     assert list(left["left_out"]) == ["s2"]
-    assert "s2: it differs from the other scenes" in ok(*train, "-o", tmp_path / "any", "--any-units").err
+    assert (
+        "s2: it differs from the other scenes"
+        in ok(*train, "-o", tmp_path / "any", "--any-units").err
+    )
 
 
 def test_targets_of_a_pool_are_held_against_each_other(tmp_path: Path) -> None:
@@ -163,8 +185,16 @@ def test_targets_of_a_pool_are_held_against_each_other(tmp_path: Path) -> None:
         write_tiff(tmp_path / f"s{i}.tif", x)
         goal = x[:2].mean(axis=0)[None]
         write_tiff(tmp_path / f"s{i}_t.tif", numbers(goal) if i else goal)
-    done = cli("train", tmp_path / "s0.tif", tmp_path / "s1.tif", "--target", "{parent}/{stem}_t.tif", *QUICK,
-               "-o", tmp_path / "run")  # fmt: skip
+    done = cli(
+        "train",
+        tmp_path / "s0.tif",
+        tmp_path / "s1.tif",
+        "--target",
+        "{parent}/{stem}_t.tif",
+        *QUICK,
+        "-o",
+        tmp_path / "run",
+    )
     assert done.code == 2
     assert "target of scene 's1' is in other units" in done.err
 
@@ -172,15 +202,37 @@ def test_targets_of_a_pool_are_held_against_each_other(tmp_path: Path) -> None:
 def test_an_inverse_refuses_a_fused_raster_in_other_units(tmp_path: Path) -> None:
     x = reflectance()
     write_tiff(tmp_path / "x.tif", x)
-    ok("train", tmp_path / "x.tif", "--groups", "equal:2", "-o", tmp_path / "run", "--no-report", "--folds", 0)
+    ok(
+        "train",
+        tmp_path / "x.tif",
+        "--groups",
+        "equal:2",
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+        "--folds",
+        0,
+    )
     fused, weights = read(tmp_path / "run/fused.tif"), tmp_path / "run/weights.safetensors"
     write_tiff(tmp_path / "f.tif", numbers(fused))
-    assert cli("apply", weights, tmp_path / "f.tif", "--inverse", "-o", tmp_path / "back.tif").code == 2
+    assert (
+        cli("apply", weights, tmp_path / "f.tif", "--inverse", "-o", tmp_path / "back.tif").code
+        == 2
+    )
     ok("apply", weights, tmp_path / "run/fused.tif", "--inverse", "-o", tmp_path / "back.tif")
 
 
 def test_an_export_for_a_scene_in_other_units_is_refused(tmp_path: Path, run: str) -> None:
-    given = ("export", run, "--to", "vrt", "--scene", tmp_path / "other.tif", "-o", tmp_path / "f.vrt")
+    given = (
+        "export",
+        run,
+        "--to",
+        "vrt",
+        "--scene",
+        tmp_path / "other.tif",
+        "-o",
+        tmp_path / "f.vrt",
+    )
     assert cli(*given).code == 2
     assert not (tmp_path / "f.vrt").exists()
     ok(*given, "--any-units")
@@ -239,12 +291,16 @@ def test_weights_without_values_are_version_1_and_still_read(tmp_path: Path, run
 NAMES = ["blue", "green", "red", "nir"]
 
 
-@pytest.mark.parametrize("names", [NAMES, ["Blue", "GREEN", "red", "nir"], ["1", "2", "3", "4"], ["a", "b", "c", "d"]])
+@pytest.mark.parametrize(
+    "names", [NAMES, ["Blue", "GREEN", "red", "nir"], ["1", "2", "3", "4"], ["a", "b", "c", "d"]]
+)
 def test_names_that_do_not_speak_against_the_order_are_taken(names: list[str]) -> None:
     require_order("it", names, NAMES)
 
 
-@pytest.mark.parametrize("names", [["nir", "red", "green", "blue"], ["green", "red", "nir", "swir"]])
+@pytest.mark.parametrize(
+    "names", [["nir", "red", "green", "blue"], ["green", "red", "nir", "swir"]]
+)
 def test_a_band_at_the_place_of_another_is_refused(names: list[str]) -> None:
     with pytest.raises(MismatchError, match="expected blue, green, red, nir"):
         require_order("it", names, NAMES)
@@ -263,20 +319,40 @@ def test_every_door_refuses_bands_in_another_order(tmp_path: Path) -> None:
     write_tiff(tmp_path / "a_t.tif", x[:2].mean(axis=0)[None])
     write_tiff(tmp_path / "b.tif", x[::-1], names=NAMES[::-1])
     write_tiff(tmp_path / "b_t.tif", x[:2].mean(axis=0)[None])
-    ok("train", tmp_path / "a.tif", "--target", tmp_path / "a_t.tif", "-o", tmp_path / "run", *QUICK)
+    ok(
+        "train",
+        tmp_path / "a.tif",
+        "--target",
+        tmp_path / "a_t.tif",
+        "-o",
+        tmp_path / "run",
+        *QUICK,
+    )
     weights, other = tmp_path / "run/weights.safetensors", tmp_path / "b.tif"
     for command in (
         ("apply", weights, other, "-o", tmp_path / "f.tif"),
         ("evaluate", weights, other, "--target", tmp_path / "b_t.tif"),
         ("export", weights, "--to", "vrt", "--scene", other, "-o", tmp_path / "f.vrt"),
-        ("train", tmp_path / "a.tif", other, "--target", "{parent}/{stem}_t.tif", "-o", tmp_path / "two", *QUICK),
+        (
+            "train",
+            tmp_path / "a.tif",
+            other,
+            "--target",
+            "{parent}/{stem}_t.tif",
+            "-o",
+            tmp_path / "two",
+            *QUICK,
+        ),
     ):
         done = cli(*command)
         assert done.code == 2, command[0]
         assert "nir, red, green, blue" in done.err
         assert "gdal_translate -b 4 -b 3 -b 2 -b 1" in done.err
     write_tiff(tmp_path / "c.tif", x, names=["w", "x", "y", "z"])
-    assert "taken by position" in ok("apply", weights, tmp_path / "c.tif", "-o", tmp_path / "f.tif").err
+    assert (
+        "taken by position"
+        in ok("apply", weights, tmp_path / "c.tif", "-o", tmp_path / "f.tif").err
+    )
 
 
 def test_targets_in_another_order_are_refused(tmp_path: Path) -> None:
@@ -284,7 +360,14 @@ def test_targets_in_another_order_are_refused(tmp_path: Path) -> None:
     for key, names in (("a", ["red", "nir"]), ("b", ["nir", "red"])):
         write_tiff(tmp_path / f"{key}.tif", x)
         write_tiff(tmp_path / f"{key}_t.tif", x[:2], names=names)
-    pool = ("train", tmp_path / "a.tif", tmp_path / "b.tif", "--target", "{parent}/{stem}_t.tif", *QUICK)
+    pool = (
+        "train",
+        tmp_path / "a.tif",
+        tmp_path / "b.tif",
+        "--target",
+        "{parent}/{stem}_t.tif",
+        *QUICK,
+    )
     done = cli(*pool, "-o", tmp_path / "run")
     assert (done.code, "target of scene 'b'" in done.err) == (2, True)
 
@@ -309,7 +392,10 @@ def test_fuse_looks_at_the_coordinates_of_an_xarray() -> None:
     with pytest.raises(MismatchError, match="another order"):
         bandfuse.fuse(plain, xarray.DataArray(x, {"band": [3, 2, 1]}, ("band", "y", "x")))
     with pytest.raises(MismatchError, match="another order"):
-        bandfuse.fuse(plain, xarray.DataArray(x, dims=("band", "y", "x"), attrs={"long_name": ("c", "b", "a")}))
+        bandfuse.fuse(
+            plain,
+            xarray.DataArray(x, dims=("band", "y", "x"), attrs={"long_name": ("c", "b", "a")}),
+        )
 
 
 # ------------------------------------------------------------------------------- shifts on one grid
@@ -319,7 +405,9 @@ def shifted_pair(folder: Path, by: float) -> tuple[Path, Path]:
     from scipy.ndimage import gaussian_filter
 
     random = np.random.default_rng(0)
-    parts = np.stack([gaussian_filter(random.standard_normal((150, 160)), s) for s in (1.5, 3.0, 6.0)])
+    parts = np.stack(
+        [gaussian_filter(random.standard_normal((150, 160)), s) for s in (1.5, 3.0, 6.0)]
+    )
     parts /= parts.std(axis=(1, 2), keepdims=True)
     cube = (
         0.3
@@ -345,7 +433,10 @@ def test_half_a_pixel_on_one_grid_is_told_and_mended_when_asked(tmp_path: Path) 
     ok("train", x, "--target", t, "-o", tmp_path / "auto", "--shift", "auto", *QUICK)
     better = json.loads((tmp_path / "auto/report.json").read_text())
     assert better["scores"]["train"]["b1"]["r2"] > report["scores"]["train"]["b1"]["r2"]
-    assert "--shift auto moves it" in ok("evaluate", tmp_path / "run/weights.safetensors", x, "--target", t).err
+    assert (
+        "--shift auto moves it"
+        in ok("evaluate", tmp_path / "run/weights.safetensors", x, "--target", t).err
+    )
 
 
 def test_a_target_that_lies_well_is_not_spoken_of(tmp_path: Path) -> None:
@@ -360,11 +451,17 @@ def test_a_target_that_lies_well_is_not_spoken_of(tmp_path: Path) -> None:
 
 def test_a_bare_number_of_groups_is_refused(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "x.tif", reflectance(bands=8))
-    for command in (("info", path, "--groups", 6), ("train", path, "--groups", 6, "-o", tmp_path / "run")):
+    for command in (
+        ("info", path, "--groups", 6),
+        ("train", path, "--groups", 6, "-o", tmp_path / "run"),
+    ):
         done = cli(*command)
         assert (done.code, "equal:6" in done.err, "6-6" in done.err) == (2, True, True)
     assert (
-        ok("train", path, "--groups", "6-6", "-o", tmp_path / "run", *QUICK, "--json").json["weights"][0]["band"] == 6
+        ok("train", path, "--groups", "6-6", "-o", tmp_path / "run", *QUICK, "--json").json[
+            "weights"
+        ][0]["band"]
+        == 6
     )
 
 
@@ -373,11 +470,24 @@ def test_a_scene_in_the_place_of_the_target_is_said(tmp_path: Path) -> None:
     cube, target = write_tiff(tmp_path / "x.tif", x), write_tiff(tmp_path / "t.tif", x[:2])
     done = ok("train", "--target", cube, target, "-o", tmp_path / "run", *QUICK)
     assert "the target x.tif has 8 bands, the scene t.tif has 2" in done.err
-    assert "wrong way round" not in ok("train", cube, "--target", target, "-o", tmp_path / "good", *QUICK).err
+    assert (
+        "wrong way round"
+        not in ok("train", cube, "--target", target, "-o", tmp_path / "good", *QUICK).err
+    )
 
 
 def test_an_encoding_that_flattens_most_values_says_their_share(tmp_path: Path, run: str) -> None:
-    given = ("apply", run, tmp_path / "dn.tif", "-o", tmp_path / "f.tif", "--dtype", "uint8", "--overwrite", "--scale")
+    given = (
+        "apply",
+        run,
+        tmp_path / "dn.tif",
+        "-o",
+        tmp_path / "f.tif",
+        "--dtype",
+        "uint8",
+        "--overwrite",
+        "--scale",
+    )
     share = 100 * float((reflectance()[:2].mean(axis=0) < 0.5).mean())
     assert f"{share:.2g} % of the values were rounded to 0" in ok(*given, 1).err
     assert "rounded" not in ok(*given, 0.002).err
@@ -387,7 +497,9 @@ def test_a_target_without_crs_is_said(tmp_path: Path) -> None:
     x = reflectance()
     write_tiff(tmp_path / "x.tif", x)
     write_tiff(tmp_path / "t.tif", x[:2], crs=None)
-    done = ok("train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", "-o", tmp_path / "run", *QUICK)
+    done = ok(
+        "train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", "-o", tmp_path / "run", *QUICK
+    )
     assert "no CRS is declared in t.tif: taken to be that of x.tif" in done.err
     checked = json.loads(cli("check", tmp_path / "x.tif", tmp_path / "t.tif", "--json").out)
     assert "target-without-crs" in {f["code"] for f in checked["findings"]}
@@ -407,9 +519,18 @@ def test_a_batch_names_results_that_are_hardly_meant(tmp_path: Path) -> None:
     write_tiff(tmp_path / "in/e.tif", np.full((6, *SIZE), np.nan, np.float32))
     write_tiff(tmp_path / "in/e_t.tif", x[:1])
     write_tiff(tmp_path / "x_t.tif", x[:1])
-    ok("train", tmp_path / "in/a.tif", "--target", tmp_path / "x_t.tif", "-o", tmp_path / "run", *QUICK)
+    ok(
+        "train",
+        tmp_path / "in/a.tif",
+        "--target",
+        tmp_path / "x_t.tif",
+        "-o",
+        tmp_path / "run",
+        *QUICK,
+    )
     (tmp_path / "b.yaml").write_text(
-        "version: 1\noutput: out/\nscenes:\n  - {glob: 'in/?.tif', target: '{parent}/{stem}_t.tif'}\n"
+        "version: 1\noutput: out/\nscenes:\n  - {glob: 'in/?.tif', target: "
+        "'{parent}/{stem}_t.tif'}\n"
         "jobs:\n  - {name: fused, kind: apply, weights: run/weights.safetensors}\n"
     )
     done = cli("batch", tmp_path / "b.yaml")
@@ -421,5 +542,7 @@ def test_a_batch_names_results_that_are_hardly_meant(tmp_path: Path) -> None:
 
 
 def test_the_limit_is_stated_where_a_user_looks() -> None:
-    assert f"{LIMIT:g} times" in bandfuse.ApplyConfig.model_fields["any_units"].description.replace("\n", " ")
+    assert f"{LIMIT:g} times" in bandfuse.ApplyConfig.model_fields["any_units"].description.replace(
+        "\n", " "
+    )
     assert issubclass(MismatchError, UsageError)

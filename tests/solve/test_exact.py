@@ -1,5 +1,5 @@
-"""Exact minimisers against references that share no code with them: least squares and NNLS on the data themselves,
-all active sets of small problems, and the conditions of optimality."""
+"""Exact minimisers against references that share no code with them: least squares and NNLS on the
+data themselves, all active sets of small problems, and the conditions of optimality."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize, nnls
 
-from bandfuse.solve.exact import CONE, SOLVERS, Quadratic, factor, optimality, solve, sum_plane, unit_scale, whitener
+from bandfuse.solve.exact import (
+    CONE,
+    SOLVERS,
+    Quadratic,
+    factor,
+    optimality,
+    solve,
+    sum_plane,
+    unit_scale,
+    whitener,
+)
 from bandfuse.spectral.bands import Floats
 
 
@@ -35,23 +45,35 @@ class Problem:
         return float(np.sum((self.x @ v - self.t) ** 2))
 
 
-def problem_of(seed: int, n: int, p: int, *, rank: int | None = None, multiple: bool = False) -> Problem:
-    """Data of any conditioning between good and fair, scales from 1e-3 to 1e3, weights of both signs."""
+def problem_of(
+    seed: int, n: int, p: int, *, rank: int | None = None, multiple: bool = False
+) -> Problem:
+    """Data of any conditioning between good and fair, scales from 1e-3 to 1e3, weights of both
+    signs."""
     random = np.random.default_rng(seed)
     x = correlated(random, n, p)
     if rank is not None:
         x = x[:, :rank] @ random.uniform(0, 1, (rank, p))
     x = x * 10.0 ** random.uniform(-1, 1)
-    t = x @ random.uniform(-0.5, 1, p) / p + random.uniform(0.01, 1) * random.standard_normal(n) * x.std()
+    t = (
+        x @ random.uniform(-0.5, 1, p) / p
+        + random.uniform(0.01, 1) * random.standard_normal(n) * x.std()
+    )
     sums = random.integers(1, 5, p).astype(float) if multiple else np.ones(p)
     return Problem(x, t, sums)
 
 
 PROBLEMS = st.builds(
-    problem_of, st.integers(0, 2**32 - 1), st.integers(12, 40), st.integers(1, 6), multiple=st.booleans()
+    problem_of,
+    st.integers(0, 2**32 - 1),
+    st.integers(12, 40),
+    st.integers(1, 6),
+    multiple=st.booleans(),
 )
 DEFICIENT = st.builds(
-    lambda seed, p, rank, multiple: problem_of(seed, 30, p, rank=min(rank, p - 1), multiple=multiple),
+    lambda seed, p, rank, multiple: problem_of(
+        seed, 30, p, rank=min(rank, p - 1), multiple=multiple
+    ),
     st.integers(0, 2**32 - 1),
     st.integers(3, 6),
     st.integers(1, 4),
@@ -59,7 +81,9 @@ DEFICIENT = st.builds(
 )
 
 
-def equality_constrained(problem: Problem, support: tuple[int, ...], *, unit_sum: bool) -> Floats | None:
+def equality_constrained(
+    problem: Problem, support: tuple[int, ...], *, unit_sum: bool
+) -> Floats | None:
     """Least squares over a support by the KKT system, in numpy; None where it is singular."""
     here = list(support)
     x, s = problem.x[:, here], problem.sums[here]
@@ -110,16 +134,23 @@ def assert_feasible(v: Floats, problem: Problem, constraint: str) -> None:
 
 def assert_optimal(v: Floats, problem: Problem, constraint: str) -> None:
     """The Karush–Kuhn–Tucker conditions, with gradients in units of the data."""
-    unit = np.sqrt((problem.x**2).sum(axis=0) * max(problem.loss(v), 1e-12 * problem.loss(0 * v)) + 1e-300)
+    unit = np.sqrt(
+        (problem.x**2).sum(axis=0) * max(problem.loss(v), 1e-12 * problem.loss(0 * v)) + 1e-300
+    )
     unit = np.maximum(unit, 1e-7 * np.sqrt((problem.x**2).sum(axis=0) * problem.loss(0 * v)))
     slope = problem.x.T @ (problem.x @ v - problem.t)
     active = (
-        v > 1e-9 * np.abs(v).max(initial=0.0) if constraint in ("nonnegative", "simplex") else np.full(len(v), True)
+        v > 1e-9 * np.abs(v).max(initial=0.0)
+        if constraint in ("nonnegative", "simplex")
+        else np.full(len(v), True)
     )
     if constraint in ("affine", "simplex"):
-        # On the plane the gradient is a multiple μ of the sums: never below μ, and equal to it where a weight is free.
+        # On the plane the gradient is a multiple μ of the sums: never below μ, and equal to it
+        # where a weight is free.
         ratio = slope / problem.sums
-        mu = np.average(ratio[active], weights=problem.sums[active] * np.maximum(v[active], 0) + 1e-12)
+        mu = np.average(
+            ratio[active], weights=problem.sums[active] * np.maximum(v[active], 0) + 1e-12
+        )
         slope = slope - mu * problem.sums
     assert np.abs(slope[active] / unit[active]).max(initial=0.0) < 1e-6
     assert (slope / unit > -1e-6).all() or constraint in ("free", "affine")
@@ -148,7 +179,9 @@ def test_the_solution_is_that_of_an_independent_solver(constraint: str, problem:
 def test_nonnegative_is_the_best_of_all_active_sets(problem: Problem) -> None:
     v, _ = solve(problem.quadratic, "nonnegative")
     expected = best_of_all_active_sets(problem, unit_sum=False)
-    assert problem.loss(v) == pytest.approx(problem.loss(expected), rel=1e-8, abs=1e-10 * problem.loss(0 * v))
+    assert problem.loss(v) == pytest.approx(
+        problem.loss(expected), rel=1e-8, abs=1e-10 * problem.loss(0 * v)
+    )
 
 
 @given(problem=PROBLEMS)
@@ -174,7 +207,9 @@ def test_simplex_is_what_a_general_solver_finds(problem: Problem) -> None:
 @pytest.mark.parametrize("constraint", SOLVERS)
 @given(problem=DEFICIENT)
 @settings(max_examples=40)
-def test_rank_deficient_problems_have_an_optimal_solution(constraint: str, problem: Problem) -> None:
+def test_rank_deficient_problems_have_an_optimal_solution(
+    constraint: str, problem: Problem
+) -> None:
     v, _ = solve(problem.quadratic, constraint)
     assert np.isfinite(v).all()
     assert_feasible(v, problem, constraint)
@@ -185,7 +220,9 @@ def test_rank_deficient_problems_have_an_optimal_solution(constraint: str, probl
         "nonnegative": lambda: reference(problem, "nonnegative"),
         "simplex": lambda: reference(problem, "simplex"),
     }[constraint]()
-    assert problem.loss(v) == pytest.approx(problem.loss(best), rel=1e-6, abs=1e-8 * problem.loss(0 * v))
+    assert problem.loss(v) == pytest.approx(
+        problem.loss(best), rel=1e-6, abs=1e-8 * problem.loss(0 * v)
+    )
     same_fit(v[None], best[None], problem.x)
 
 
@@ -234,7 +271,9 @@ def test_weights_that_made_the_target_come_back(constraint: str, multiple: bool)
 def test_solutions_do_not_depend_on_the_units_of_the_data(constraint: str, size: float) -> None:
     problem = problem_of(8, 40, 4)
     once, _ = solve(problem.quadratic, constraint)
-    again, _ = solve(Problem(size * problem.x, size * problem.t, problem.sums).quadratic, constraint)
+    again, _ = solve(
+        Problem(size * problem.x, size * problem.t, problem.sums).quadratic, constraint
+    )
     assert again == pytest.approx(once, rel=1e-6, abs=1e-8)
 
 
@@ -257,7 +296,9 @@ def test_a_band_that_is_always_zero_does_no_harm(constraint: str, seed: int) -> 
     assert_feasible(v, Problem(x, problem.t, np.ones(4)), constraint)
     if constraint in ("free", "nonnegative"):
         assert v[3] == 0.0
-        close_to_conditioning(v[:3], solve(problem.quadratic, constraint)[0], np.linalg.cond(problem.x) ** 2)
+        close_to_conditioning(
+            v[:3], solve(problem.quadratic, constraint)[0], np.linalg.cond(problem.x) ** 2
+        )
 
 
 @pytest.mark.parametrize("constraint", SOLVERS)
@@ -274,7 +315,7 @@ def test_one_weight_of_unit_sum_has_no_choice(constraint: str) -> None:
     assert solve(problem.quadratic, constraint)[0] == pytest.approx([0.25])
 
 
-# ------------------------------------------------------------------------------------------------------------ gain
+# --------------------------------------------------------------------------------------------------
 
 
 def with_gain(problem: Problem, constraint: str) -> Floats:
@@ -294,16 +335,24 @@ def test_a_gain_frees_the_sum(constraint: str, problem: Problem) -> None:
         assert gain * v == pytest.approx(expected, rel=1e-5, abs=1e-5 * np.abs(expected).max())
         assert gain == pytest.approx(problem.sums @ expected, rel=1e-5)
         # A gain can only help.
-        assert problem.loss(gain * v) <= problem.loss(solve(problem.quadratic, constraint)[0]) * (1 + 1e-9)
+        assert problem.loss(gain * v) <= problem.loss(solve(problem.quadratic, constraint)[0]) * (
+            1 + 1e-9
+        )
 
 
 @pytest.mark.parametrize("constraint", CONE)
 @pytest.mark.parametrize("multiple", [False, True])
 def test_a_known_gain_comes_back(constraint: str, multiple: bool) -> None:
     problem = problem_of(6, 40, 4, multiple=multiple)
-    v = np.array([0.4, 0.0, 0.35, 0.25]) if constraint == "simplex" else np.array([0.9, -0.3, 0.3, 0.1])
+    v = (
+        np.array([0.4, 0.0, 0.35, 0.25])
+        if constraint == "simplex"
+        else np.array([0.9, -0.3, 0.3, 0.1])
+    )
     v = v / (problem.sums @ v)
-    found, gain = solve(Problem(problem.x, 2.5 * problem.x @ v, problem.sums).quadratic, constraint, gain=True)
+    found, gain = solve(
+        Problem(problem.x, 2.5 * problem.x @ v, problem.sums).quadratic, constraint, gain=True
+    )
     assert gain == pytest.approx(2.5, rel=1e-7)
     assert found == pytest.approx(v, abs=1e-7)
 
@@ -317,7 +366,8 @@ def test_a_target_that_falls_with_every_band_gets_no_gain_on_the_simplex() -> No
 
 
 def test_an_affine_gain_is_not_beaten_by_feasible_weights() -> None:
-    """The free solution has a negative sum, so that no gain ≥ 0 reaches it: what remains is the best of gain ≥ 0."""
+    """The free solution has a negative sum, so that no gain ≥ 0 reaches it: what remains is the
+    best of gain ≥ 0."""
     random = np.random.default_rng(0)
     x = random.standard_normal((200, 3))
     problem = Problem(x, x @ np.array([1.0, -2.0, 0.5]), np.ones(3))
@@ -330,7 +380,7 @@ def test_an_affine_gain_is_not_beaten_by_feasible_weights() -> None:
     assert problem.loss(gain * v) <= problem.loss(near) * 1.05
 
 
-# -------------------------------------------------------------------------------------------------------- the parts
+# --------------------------------------------------------------------------------------------------
 
 
 @given(problem=st.one_of(PROBLEMS, DEFICIENT))
@@ -363,7 +413,7 @@ def test_sum_plane(sums: list[int]) -> None:
     assert basis.T @ basis == pytest.approx(np.eye(len(s) - 1), abs=rounding())
 
 
-# ------------------------------------------------------------------------------------------------------ nothing to find
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_scale_of_a_diagonal_is_its_root() -> None:
@@ -384,7 +434,10 @@ def test_a_target_that_is_zero_needs_no_weight() -> None:
     assert SOLVERS["nonnegative"](q) == pytest.approx(np.zeros(2), abs=1e-12)
     assert optimality(q, np.zeros(2), "nonnegative") == 0.0
     assert SOLVERS["free"](q).tolist() == [0.0, 0.0]
-    assert SOLVERS["free"](Quadratic(np.zeros((2, 2)), np.zeros(2), 0.0, np.ones(2))).tolist() == [0.0, 0.0]
+    assert SOLVERS["free"](Quadratic(np.zeros((2, 2)), np.zeros(2), 0.0, np.ones(2))).tolist() == [
+        0.0,
+        0.0,
+    ]
 
 
 def test_how_far_weights_are_from_the_conditions_is_a_slope_in_their_units() -> None:
@@ -395,19 +448,23 @@ def test_how_far_weights_are_from_the_conditions_is_a_slope_in_their_units() -> 
     assert optimality(q, np.array([0.0]), "nonnegative") == 0.5
     assert optimality(q, np.array([-0.5]), "nonnegative") == np.inf
     assert optimality(q, np.array([1.0]), "affine") == 0.0
-    # The slope along the plane is told by the weights that are not zero: half slopes of 0 and 1 at (1, 0).
+    # The slope along the plane is told by the weights that are not zero: half slopes of 0 and 1 at
+    # (1, 0).
     corner = Quadratic(np.eye(2), np.array([1.0, -1.0]), 1.0, np.ones(2))
     assert optimality(corner, np.array([1.0, 0.0]), "simplex") == 0.0
     assert optimality(corner, np.zeros(2), "affine") == np.inf
 
 
 def test_a_gain_below_zero_is_held_at_a_small_sum() -> None:
-    """The best u is (−3, 1): of a sum below zero; held at 1e-4 of the sizes, on the plane u₀ + u₁ = 4e-4."""
+    """The best u is (−3, 1): of a sum below zero; held at 1e-4 of the sizes, on the plane u₀ + u₁ =
+    4e-4."""
     q = Quadratic(np.eye(2), np.array([-3.0, 1.0]), 20.0, np.ones(2))
     v, gain = solve(q, "affine", gain=True)
     assert gain == pytest.approx(4e-4)
     np.testing.assert_allclose(v * gain, [-2 + 2e-4, 2 + 2e-4], rtol=1e-12)
     v, gain = solve(q, "simplex", gain=True)
     assert (v.tolist(), gain) == ([0.0, 1.0], pytest.approx(1.0))
-    v, gain = solve(Quadratic(np.eye(2), np.array([-3.0, -1.0]), 20.0, np.ones(2)), "simplex", gain=True)
+    v, gain = solve(
+        Quadratic(np.eye(2), np.array([-3.0, -1.0]), 20.0, np.ones(2)), "simplex", gain=True
+    )
     assert (v.tolist(), gain) == ([0.5, 0.5], 0.0)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import bands_of, close_to_conditioning, condition_of, correlated, fusion_of, plain, rounding
+from helpers import (
+    bands_of,
+    close_to_conditioning,
+    condition_of,
+    correlated,
+    fusion_of,
+    plain,
+    rounding,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr
-from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error
+from sklearn.metrics import (
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+    root_mean_squared_error,
+)
 
 from bandfuse.errors import GroupError, MismatchError
 from bandfuse.moments.moments import Moments
@@ -17,11 +30,17 @@ from bandfuse.optimise.objectives.reconstruction import Reconstruction
 from bandfuse.solve.design import Design, design, output_bands, unique_names
 from bandfuse.solve.gauge import normalise, uncorrelate
 from bandfuse.solve.layout import Layout, across, within
-from bandfuse.solve.scores import Pairs, against_targets, overall_scores, reconstruction_score, regression_scores
+from bandfuse.solve.scores import (
+    Pairs,
+    against_targets,
+    overall_scores,
+    reconstruction_score,
+    regression_scores,
+)
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import Group
 
-# ----------------------------------------------------------------------------------------------------------- scores
+# --------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(5, 60), st.integers(1, 4), st.integers(1, 3))
@@ -29,18 +48,24 @@ def test_scores_from_moments_are_those_of_the_pixels(seed: int, n: int, b: int, 
     random = np.random.default_rng(seed)
     x = correlated(random, n, b)
     t = x @ random.uniform(0, 1, (b, k)) + random.uniform(0.1, 1) * random.standard_normal((n, k))
-    f = fusion_of(random.standard_normal((k, b)), random.uniform(0.5, 2, k), random.standard_normal(k))
+    f = fusion_of(
+        random.standard_normal((k, b)), random.uniform(0.5, 2, k), random.standard_normal(k)
+    )
     peak = t.max(axis=0)
     pixels = np.hstack([x, t])
     pairs = Pairs.linear(Moments.of(pixels), pixels, f.matrix, f.offset)
     scores = regression_scores(pairs, peak)
     y = f(x)
     close_to_conditioning(pairs.sample, np.hstack([y, t]))
-    relative = np.array([root_mean_squared_error(t[:, i], y[:, i]) / t[:, i].mean() for i in range(k)])
+    relative = np.array(
+        [root_mean_squared_error(t[:, i], y[:, i]) / t[:, i].mean() for i in range(k)]
+    )
     overall = overall_scores(pairs)
     assert overall["ergas"] == pytest.approx(100 * np.sqrt((relative**2).mean()), rel=1e-7)
     angles = (
-        [np.degrees(np.arccos(np.clip(1 - cosine(a, b), -1, 1))) for a, b in zip(y, t, strict=True)] if k > 1 else []
+        [np.degrees(np.arccos(np.clip(1 - cosine(a, b), -1, 1))) for a, b in zip(y, t, strict=True)]
+        if k > 1
+        else []
     )
     assert overall["sam"] == (pytest.approx(np.mean(angles), rel=1e-7, abs=1e-5) if k > 1 else None)
     assert len(scores) == k
@@ -49,7 +74,9 @@ def test_scores_from_moments_are_those_of_the_pixels(seed: int, n: int, b: int, 
         assert score["r2"] == pytest.approx(r2_score(t[:, i], y[:, i]), rel=1e-8, abs=1e-9)
         assert score["mae"] == pytest.approx(mean_absolute_error(t[:, i], y[:, i]), rel=1e-8)
         assert score["rmse"] == pytest.approx(np.sqrt(mse), rel=1e-8)
-        assert score["cc"] == pytest.approx(pearsonr(t[:, i], y[:, i]).statistic, rel=1e-7, abs=1e-9)
+        assert score["cc"] == pytest.approx(
+            pearsonr(t[:, i], y[:, i]).statistic, rel=1e-7, abs=1e-9
+        )
         expected = 10 * np.log10(peak[i] ** 2 / mse) if peak[i] > 0 else None
         assert score["psnr"] == pytest.approx(expected, rel=1e-8)
 
@@ -120,13 +147,16 @@ def test_reconstruction_score_is_that_of_the_rebuilt_cube() -> None:
     assert reconstruction_score(-1e-18, 1.0, 1.0)["r2"] == 1.0
 
 
-# ----------------------------------------------------------------------------------------------------- output bands
+# --------------------------------------------------------------------------------------------------
 
 
 def test_an_output_has_the_centre_and_width_of_its_weights() -> None:
-    inputs = Bands.of(["a", "b", "c", "d"], wavelength_nm=[500, 510, 530, 900], fwhm_nm=[5, 6, 7, 8])
+    inputs = Bands.of(
+        ["a", "b", "c", "d"], wavelength_nm=[500, 510, 530, 900], fwhm_nm=[5, 6, 7, 8]
+    )
     table = output_bands(["green"], np.array([[1.0, 2.0, 1.0, 0.0]]), inputs)
-    # Per nm: 1/10, 2/15 and 1/20. Half of 2/15 lies a third of a step before 500, and 16 nm after 510.
+    # Per nm: 1/10, 2/15 and 1/20. Half of 2/15 lies a third of a step before 500, and 16 nm after
+    # 510.
     low, high = 500 - 10 / 3, 526
     assert table.wavelength_nm == pytest.approx([(low + high) / 2])
     assert table.fwhm_nm == pytest.approx([high - low])
@@ -154,7 +184,7 @@ def test_outputs_without_a_centre_get_none() -> None:
     assert table.fwhm_nm[3] == 6
 
 
-# ---------------------------------------------------------------------------------------------------------- pairing
+# --------------------------------------------------------------------------------------------------
 
 RED, NIR, ALL = Group("red", (1, 2)), Group("nir", (4, 5)), Group("all", (0, 1, 2))
 
@@ -195,8 +225,12 @@ def test_within_pairs_groups_and_targets(
         assert [found.used[i] for i in np.flatnonzero(mask[k])] == list(groups[g].positions)
 
 
-@pytest.mark.parametrize(("groups", "targets"), [([RED, NIR], ["a", "b", "c"]), ([RED, NIR], ["a"])])
-def test_groups_and_targets_that_cannot_be_paired_are_both_listed(groups: list[Group], targets: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("groups", "targets"), [([RED, NIR], ["a", "b", "c"]), ([RED, NIR], ["a"])]
+)
+def test_groups_and_targets_that_cannot_be_paired_are_both_listed(
+    groups: list[Group], targets: list[str]
+) -> None:
     with pytest.raises(MismatchError, match="cannot be paired") as caught:
         arranged(groups, targets)
     for name in [*(g.name for g in groups), *targets]:
@@ -250,18 +284,26 @@ def test_unique_names(names: list[str], unique: list[str]) -> None:
     assert unique_names(names) == unique
 
 
-# ---------------------------------------------------------------------------------------------------------- layouts
+# --------------------------------------------------------------------------------------------------
 
 
 def test_within_layouts_by_kind() -> None:
     groups = [Group("a", (0, 1)), Group("b", (2, 3, 4))]
     channel = within(groups, 5, "channel", set(), [0, 1, 1])
     assert channel.size == 8
-    assert channel.matrix(np.arange(1.0, 9.0)).tolist() == [[1, 2, 0, 0, 0], [0, 0, 3, 4, 5], [0, 0, 6, 7, 8]]
+    assert channel.matrix(np.arange(1.0, 9.0)).tolist() == [
+        [1, 2, 0, 0, 0],
+        [0, 0, 3, 4, 5],
+        [0, 0, 6, 7, 8],
+    ]
     assert channel.rows_of_set() == [[0], [1], [2]]
     for kind in ("scalar", "instance"):
         scalar = within(groups, 5, kind, set(), [0, 1, 1])
-        assert scalar.matrix(np.array([1.0, 2.0, 3.0])).tolist() == [[1, 1, 0, 0, 0], [0, 0, 2, 2, 2], [0, 0, 3, 3, 3]]
+        assert scalar.matrix(np.array([1.0, 2.0, 3.0])).tolist() == [
+            [1, 1, 0, 0, 0],
+            [0, 0, 2, 2, 2],
+            [0, 0, 3, 3, 3],
+        ]
         assert scalar.multiplicity.tolist() == [2, 3, 3]
 
 
@@ -272,7 +314,10 @@ def test_across_layouts_by_kind() -> None:
     assert scalar.rows_of_set() == [[0, 1]]
     channel = across(groups, 5, "channel", {"p"})
     assert channel.size == 4
-    assert channel.matrix(np.array([1.0, 2.0, 3.0, 4.0])).tolist() == [[1, 0, 1, 2, 0], [0, 3, 1, 0, 4]]
+    assert channel.matrix(np.array([1.0, 2.0, 3.0, 4.0])).tolist() == [
+        [1, 0, 1, 2, 0],
+        [0, 3, 1, 0, 4],
+    ]
     assert channel.rows_of_set() == [[0], [1]]
 
 
@@ -315,7 +360,7 @@ def test_layouts_are_linear_and_their_parts_fit_together(layout: Layout) -> None
     assert sums == pytest.approx([float(layout.multiplicity[p] @ v[p]) for p in used])
 
 
-# ------------------------------------------------------------------------------------------------------------ gauge
+# --------------------------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -349,7 +394,8 @@ def test_rows_of_one_group_are_mixed_to_uncorrelated_outputs_largest_first() -> 
     assert spread[0, 1] == pytest.approx(0.0, abs=rounding() * spread.max())
     assert spread[0, 0] > spread[1, 1]
     assert pair @ pair.T == pytest.approx(np.eye(2), abs=rounding())
-    # The span is the same, and so is what can be rebuilt; the row of the other group is not touched.
+    # The span is the same, and so is what can be rebuilt; the row of the other group is not
+    # touched.
     assert np.linalg.matrix_rank(np.vstack([pair, w[[0, 2]]])) == 2
     assert np.array_equal(found[1], w[1])
     import torch

@@ -48,7 +48,13 @@ def test_equality_compares_values_and_takes_nan_as_equal() -> None:
         Bands.of(["red", "nir"], source="b", wavelength_nm=[650, 850], fwhm_nm=[30, 40]),
         Bands.of(["red", "nir"], source="a", wavelength_nm=[651, 850], fwhm_nm=[30, 40]),
         Bands.of(["red", "nir"], source="a", wavelength_nm=[650, 850], fwhm_nm=[30, np.nan]),
-        Bands.of(["red", "nir"], source="a", wavelength_nm=[650, 850], fwhm_nm=[30, 40], reason=["", "dead"]),
+        Bands.of(
+            ["red", "nir"],
+            source="a",
+            wavelength_nm=[650, 850],
+            fwhm_nm=[30, 40],
+            reason=["", "dead"],
+        ),
         RED_NIR.take([1, 0]),
         RED_NIR + SWIR,
         "red, nir",
@@ -108,7 +114,8 @@ def test_label_names_number_name_and_wavelength() -> None:
 
 NM = st.one_of(st.just(float("nan")), st.floats(300, 2500))
 TABLES = st.lists(
-    st.tuples(st.sampled_from(["", "red", "nir"]), NM, NM, st.sampled_from(["", "dead"])), max_size=6
+    st.tuples(st.sampled_from(["", "red", "nir"]), NM, NM, st.sampled_from(["", "dead"])),
+    max_size=6,
 ).map(
     lambda rows: Bands.of(
         [r[0] for r in rows],
@@ -139,6 +146,8 @@ def test_take_undoes_adding(a: Bands, b: Bands) -> None:
 def test_taking_twice_is_taking_once(table: Bands, data: st.DataObject) -> None:
     places = st.lists(st.integers(0, len(table) - 1), max_size=5) if len(table) else st.just([])
     outer = data.draw(places)
-    inner = data.draw(st.lists(st.integers(0, len(outer) - 1), max_size=5) if outer else st.just([]))
+    inner = data.draw(
+        st.lists(st.integers(0, len(outer) - 1), max_size=5) if outer else st.just([])
+    )
     assert table.take(outer).take(inner) == table.take([outer[i] for i in inner])
     assert table.take(outer).good.tolist() == [bool(table.good[i]) for i in outer]

@@ -20,7 +20,9 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import Group, lacking, named, one, per_source, select, split, usable
 
 VNIR = Bands.of(["a", "b", "c", "d"], source="vnir", wavelength_nm=[450, 550, 650, 850])
-SWIR = Bands.of(["e", "f"], source="swir", wavelength_nm=[1600, 2200], reason=["", "flagged bad (bbl)"])
+SWIR = Bands.of(
+    ["e", "f"], source="swir", wavelength_nm=[1600, 2200], reason=["", "flagged bad (bbl)"]
+)
 BOTH = VNIR + SWIR
 NAMELESS = Bands.of(["a", "b", "c"])
 
@@ -86,10 +88,12 @@ def test_bands_without_wavelength_are_in_no_range() -> None:
 
 
 @given(st.integers(1, 9), st.permutations(list(range(9))), st.sets(st.integers(0, 8), max_size=4))
-def test_equal_splits_good_bands_in_wavelength_order(k: int, order: list[int], bad: set[int]) -> None:
-    bands = Bands.of([f"b{i}" for i in order], wavelength_nm=[400 + 10 * i for i in order]).dropping(
-        dict.fromkeys(bad, "dead")
-    )
+def test_equal_splits_good_bands_in_wavelength_order(
+    k: int, order: list[int], bad: set[int]
+) -> None:
+    bands = Bands.of(
+        [f"b{i}" for i in order], wavelength_nm=[400 + 10 * i for i in order]
+    ).dropping(dict.fromkeys(bad, "dead"))
     good = 9 - len(bad)
     if k > good:
         with pytest.raises(GroupError, match=f"from 1 to {good}"):
@@ -105,7 +109,9 @@ def test_equal_splits_good_bands_in_wavelength_order(k: int, order: list[int], b
     assert all(list(g.positions) == sorted(g.positions) for g in groups)
 
 
-@pytest.mark.parametrize("spec", ["equal:0", "equal:", "equal:-2", "equal:two", "equal:2.5", "equal:6"])
+@pytest.mark.parametrize(
+    "spec", ["equal:0", "equal:", "equal:-2", "equal:two", "equal:2.5", "equal:6"]
+)
 def test_equal_refuses_counts_that_make_no_sense(spec: str) -> None:
     with pytest.raises(GroupError, match="a whole number from 1 to 5, the good bands") as caught:
         split(spec, BOTH)
@@ -118,7 +124,10 @@ def test_split_makes_one_group_of_any_other_spec() -> None:
 
 
 def test_named_one_and_per_source() -> None:
-    assert named({"vis": "450-650nm", "last": "6"}, BOTH) == [Group("vis", (0, 1, 2)), Group("last", (5,))]
+    assert named({"vis": "450-650nm", "last": "6"}, BOTH) == [
+        Group("vis", (0, 1, 2)),
+        Group("last", (5,)),
+    ]
     assert one(BOTH) == [Group("all", (0, 1, 2, 3, 4))]
     assert per_source(BOTH) == [Group("vnir", (0, 1, 2, 3)), Group("swir", (4, 5))]
 
@@ -132,7 +141,11 @@ def test_usable_leaves_bad_bands_out() -> None:
     [
         (
             [Group("bad", (5,))],
-            ["'bad' is empty", "band 6 (f, 2200.0 nm): flagged bad (bbl)", "at least one good band"],
+            [
+                "'bad' is empty",
+                "band 6 (f, 2200.0 nm): flagged bad (bbl)",
+                "at least one good band",
+            ],
         ),
         ([Group("none", ())], ["'none' is empty", "no bands"]),
         ([Group("x", (0,)), Group("x", (1,))], ["two groups are named 'x'"]),
@@ -151,11 +164,12 @@ def test_usable_keeps_the_order_of_the_bands() -> None:
     assert np.array_equal(BOTH.good, [True, True, True, True, True, False])
 
 
-# ---------------------------------------------------------------------------------------------- rules that see pixels
+# ---------------------------------------------------------------------------------------------- rul
 
 
 def runs_that_vary_alike(sizes: list[int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(N, B) pixels whose bands follow one variable per run, some of them upside down, and the run of each band."""
+    """(N, B) pixels whose bands follow one variable per run, some of them upside down, and the run
+    of each band."""
     rng = np.random.default_rng(seed)
     run = np.repeat(np.arange(len(sizes)), sizes)
     hidden = rng.standard_normal((4000, len(sizes)))
@@ -164,7 +178,9 @@ def runs_that_vary_alike(sizes: list[int], seed: int = 0) -> tuple[np.ndarray, n
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=5), st.randoms(use_true_random=False))
 @settings(max_examples=20, deadline=None)
-def test_correlation_cuts_where_neighbours_are_least_alike(sizes: list[int], random: Random) -> None:
+def test_correlation_cuts_where_neighbours_are_least_alike(
+    sizes: list[int], random: Random
+) -> None:
     x, run = runs_that_vary_alike(sizes)
     order = random.sample(range(len(run)), len(run))
     bands = Bands.of([f"b{i}" for i in order], wavelength_nm=[400 + 10 * i for i in order])
@@ -176,11 +192,15 @@ def test_correlation_cuts_where_neighbours_are_least_alike(sizes: list[int], ran
 
 
 def test_correlation_cuts_are_the_lowest_correlations_of_numpy() -> None:
-    x = np.random.default_rng(1).standard_normal((500, 12)) @ np.random.default_rng(2).standard_normal((12, 12))
+    x = np.random.default_rng(1).standard_normal((500, 12)) @ np.random.default_rng(
+        2
+    ).standard_normal((12, 12))
     x[:, ::3] = 0.2 * x[:, ::3] + x[:, 1::3]
     like = np.diag(np.corrcoef(x.T), 1)
     for k in range(1, 13):
-        groups = split(f"correlation:{k}", Bands.of([f"b{i}" for i in range(12)]), lambda: np.cov(x.T))
+        groups = split(
+            f"correlation:{k}", Bands.of([f"b{i}" for i in range(12)]), lambda: np.cov(x.T)
+        )
         assert {g.positions[0] for g in groups} == {0, *(np.argsort(like)[: k - 1] + 1)}
         assert [p for g in groups for p in g.positions] == list(range(12))
 
@@ -193,8 +213,12 @@ def test_cluster_agrees_with_scipy_and_need_not_be_contiguous() -> None:
     groups = split("cluster:3", bands, lambda: np.cov(x.T))
     tree = linkage(squareform(1 - np.abs(np.corrcoef(x.T)), checks=False), "average")
     label = fcluster(tree, 3, "maxclust")
-    assert {g.positions for g in groups} == {tuple(map(int, np.flatnonzero(label == i))) for i in set(label)}
-    assert {g.positions for g in groups} == {tuple(map(int, np.flatnonzero(run[mixed] == i))) for i in range(3)}
+    assert {g.positions for g in groups} == {
+        tuple(map(int, np.flatnonzero(label == i))) for i in set(label)
+    }
+    assert {g.positions for g in groups} == {
+        tuple(map(int, np.flatnonzero(run[mixed] == i))) for i in range(3)
+    }
     means = [bands.wavelength_nm[list(g.positions)].mean() for g in groups]
     assert means == sorted(means)
     assert [len(g) for g in split("cluster:7", bands, lambda: np.cov(x.T))] == [1] * 7
@@ -221,7 +245,9 @@ def cube_of_runs(path: Path) -> str:
     x, _ = runs_that_vary_alike([3, 4, 3])
     image = x[:3600].T.reshape(10, 60, 60) + 10
     image[4] = 7.0
-    return write_tiff(path, image.astype("float32"), nm=[float(v) for v in np.arange(900, 400, -50)])
+    return write_tiff(
+        path, image.astype("float32"), nm=[float(v) for v in np.arange(900, 400, -50)]
+    )
 
 
 @pytest.mark.parametrize("rule", ["correlation:3", "cluster:3"])
@@ -231,17 +257,33 @@ def test_info_previews_what_train_uses(rule: str, tmp_path: Path) -> None:
     assert [g["bands"] for g in preview] == [[8, 9, 10], [4, 6, 7], [1, 2, 3]]
     ok("train", cube, "--groups", rule, "-o", tmp_path / "run", "--no-report", "--no-fused")
     report = json.loads((tmp_path / "run" / "report.json").read_text())
-    trained = {o["name"]: [w["band"] for w in report["weights"] if w["output"] == o["name"]] for o in report["outputs"]}
+    trained = {
+        o["name"]: [w["band"] for w in report["weights"] if w["output"] == o["name"]]
+        for o in report["outputs"]
+    }
     assert trained == {g["name"]: g["bands"] for g in preview}
     for threads, memory in ((1, 16), (3, 64)):
         again = tmp_path / f"again{threads}"
-        ok("train", "--config", tmp_path / "run" / "config.yaml", "-o", again, "--threads", threads, "--memory", memory,
-           "--no-report", "--no-fused")  # fmt: skip
-        same = [(folder / "weights.safetensors").read_bytes() for folder in (again, tmp_path / "run")]
+        ok(
+            "train",
+            "--config",
+            tmp_path / "run" / "config.yaml",
+            "-o",
+            again,
+            "--threads",
+            threads,
+            "--memory",
+            memory,
+            "--no-report",
+            "--no-fused",
+        )
+        same = [
+            (folder / "weights.safetensors").read_bytes() for folder in (again, tmp_path / "run")
+        ]
         assert same[0] == same[1]
 
 
-# -------------------------------------------------------------------------------------------- sensors and regions
+# -------------------------------------------------------------------------------------------- senso
 
 
 def test_regions_hold_their_bands_once() -> None:
@@ -259,21 +301,43 @@ def test_regions_hold_their_bands_once() -> None:
 
 def test_regions_without_bands_make_no_group_and_are_told() -> None:
     assert [g.name for g in split("regions", VNIR)] == ["blue", "green", "red", "nir"]
-    assert lacking("regions", VNIR) == "no good band lies in rededge, swir1, swir2 of regions: no group is made there"
+    assert (
+        lacking("regions", VNIR)
+        == "no good band lies in rededge, swir1, swir2 of regions: no group is made there"
+    )
     assert lacking("equal:2", VNIR) == lacking(None, VNIR) == lacking("450-500nm", VNIR) == ""
     assert [g.name for g in split("regions", BOTH)] == ["blue", "green", "red", "nir", "swir1"]
 
 
 def test_bands_of_a_sensor(tmp_path: Path) -> None:
     bands = Bands.of([f"b{i}" for i in range(1051)], wavelength_nm=np.arange(400, 2501, 2.0))
-    groups = {g.name: bands.wavelength_nm[list(g.positions)] for g in split("sensor:Sentinel-2A", bands)}
-    assert list(groups) == ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B10", "B11", "B12"]
+    groups = {
+        g.name: bands.wavelength_nm[list(g.positions)] for g in split("sensor:Sentinel-2A", bands)
+    }
+    assert list(groups) == [
+        "B1",
+        "B2",
+        "B3",
+        "B4",
+        "B5",
+        "B6",
+        "B7",
+        "B8",
+        "B8A",
+        "B9",
+        "B10",
+        "B11",
+        "B12",
+    ]
     assert abs(groups["B4"].mean() - 664.6) < 2
     assert 28 <= np.ptp(groups["B4"]) <= 31
     own = tmp_path / "own.csv"
     own.write_text("name,centre_nm,fwhm_nm\nx,500,10\ny,3000,10\n")
     (x,) = split(f"sensor:{own}", bands)
-    assert (x.name, list(bands.wavelength_nm[list(x.positions)])) == ("x", list(np.arange(490, 511, 2.0)))
+    assert (x.name, list(bands.wavelength_nm[list(x.positions)])) == (
+        "x",
+        list(np.arange(490, 511, 2.0)),
+    )
     assert "lies in y of" in lacking(f"sensor:{own}", bands)
 
 
@@ -304,7 +368,15 @@ def test_groups_from_a_table_beside_the_config(tmp_path: Path) -> None:
     cube_of_runs(tmp_path / "cube.tif")
     (tmp_path / "own.csv").write_text("name,centre_nm,fwhm_nm\nlow,600,100\nhigh,800,100\n")
     (tmp_path / "c.yaml").write_text("scenes: cube.tif\ngroups: sensor:own.csv\n")
-    ok("train", "--config", tmp_path / "c.yaml", "-o", tmp_path / "run", "--no-report", "--no-fused")
+    ok(
+        "train",
+        "--config",
+        tmp_path / "c.yaml",
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+        "--no-fused",
+    )
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert [o["name"] for o in report["outputs"]] == ["low", "high"]
     assert "sensor:/" in (tmp_path / "run" / "config.yaml").read_text()

@@ -18,7 +18,9 @@ BOX = ((NM >= 550) & (NM <= 600)).astype(float)
 FWHM = 20.0 * np.sqrt(8 * np.log(2))
 
 
-@pytest.mark.parametrize("stray", [(), ((-1, 0.3),), ((0, 0.05), (-1, 0.05), (-20, 0.1)), ((-1, 0.45),)])
+@pytest.mark.parametrize(
+    "stray", [(), ((-1, 0.3),), ((0, 0.05), (-1, 0.05), (-20, 0.1)), ((-1, 0.45),)]
+)
 def test_stray_weights_do_not_move_a_gaussian(stray: tuple[tuple[int, float], ...]) -> None:
     weight = GAUSSIAN / GAUSSIAN.sum()
     for band, share in stray:
@@ -27,17 +29,23 @@ def test_stray_weights_do_not_move_a_gaussian(stray: tuple[tuple[int, float], ..
     assert lobe is not None
     assert lobe.centre == pytest.approx(612.0, abs=0.1)
     assert lobe.width == pytest.approx(FWHM, rel=0.01)
-    second_moment = np.sqrt(8 * np.log(2) * (weight @ (NM - weight @ NM / weight.sum()) ** 2) / weight.sum())
+    second_moment = np.sqrt(
+        8 * np.log(2) * (weight @ (NM - weight @ NM / weight.sum()) ** 2) / weight.sum()
+    )
     assert not stray or second_moment > 3 * FWHM, "the second moment would have told something else"
 
 
 @given(noise=st.floats(0, 0.2), seed=st.integers(0, 1000))
 def test_noise_under_a_box_leaves_it_in_its_place(noise: float, seed: int) -> None:
-    """The density falls from one to the noise within one step, so an end lies half a step off at most."""
+    """The density falls from one to the noise within one step, so an end lies half a step off at
+    most."""
     weight = BOX + noise * np.random.default_rng(seed).random(len(NM)) * (BOX == 0)
     lobe = main_lobe(weight, NM)
     assert lobe is not None
-    assert (lobe.centre, lobe.width) == (pytest.approx(575.0, abs=2.5), pytest.approx(55.0, abs=5.0))
+    assert (lobe.centre, lobe.width) == (
+        pytest.approx(575.0, abs=2.5),
+        pytest.approx(55.0, abs=5.0),
+    )
     assert lobe.bands == 11
 
 
@@ -50,7 +58,8 @@ def test_a_comb_of_single_bands_is_one_lobe() -> None:
 
 @given(order=st.permutations(range(6)))
 def test_the_order_of_the_bands_and_their_spacing_do_not_matter(order: list[int]) -> None:
-    """A response of one height, sampled twice as densely on one side: the weights there are half as large."""
+    """A response of one height, sampled twice as densely on one side: the weights there are half as
+    large."""
     nm, weight = np.array([500.0, 510, 520, 525, 530, 535]), np.array([1.0, 1, 0.75, 0.5, 0.5, 0.5])
     lobe = main_lobe(weight[order], nm[order])
     assert lobe is not None
@@ -76,9 +85,14 @@ def test_what_has_no_lobe_has_none() -> None:
 def test_the_outputs_table_takes_the_lobe_and_the_targets_own_wavelength() -> None:
     weight = np.stack([GAUSSIAN, GAUSSIAN, GAUSSIAN, np.eye(len(NM))[40]])
     weight[:3, -1] = 2.0
-    targets = Bands.of(["a", "b", "c", "d"], wavelength_nm=[np.nan, 610, 611, np.nan],
-                       fwhm_nm=[np.nan, 40, np.nan, np.nan])  # fmt: skip
-    inputs = Bands.of([f"b{i}" for i in range(len(NM))], wavelength_nm=NM, fwhm_nm=np.full(len(NM), 7.0))
+    targets = Bands.of(
+        ["a", "b", "c", "d"],
+        wavelength_nm=[np.nan, 610, 611, np.nan],
+        fwhm_nm=[np.nan, 40, np.nan, np.nan],
+    )
+    inputs = Bands.of(
+        [f"b{i}" for i in range(len(NM))], wavelength_nm=NM, fwhm_nm=np.full(len(NM), 7.0)
+    )
     found = output_bands(["a", "b", "c", "d"], weight, inputs, targets)
     assert found.wavelength_nm == pytest.approx([612, 610, 611, 600], abs=0.1)
     assert found.fwhm_nm == pytest.approx([FWHM, 40, FWHM, 7], rel=0.01)

@@ -1,4 +1,5 @@
-"""Metadata: from the tags of a raster, as GDAL gives them, to a band table and messages about guesses."""
+"""Metadata: from the tags of a raster, as GDAL gives them, to a band table and messages about
+guesses."""
 
 from __future__ import annotations
 
@@ -67,7 +68,15 @@ def test_envi_list(text: str | None, items: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1.5", 1.5), (" 2e3 ", 2000.0), ("-1", -1.0), ("nan", np.nan), ("inf", np.nan), ("x", np.nan), (None, np.nan)],
+    [
+        ("1.5", 1.5),
+        (" 2e3 ", 2000.0),
+        ("-1", -1.0),
+        ("nan", np.nan),
+        ("inf", np.nan),
+        ("x", np.nan),
+        (None, np.nan),
+    ],
 )
 def test_number_is_finite_or_nan(text: str | None, value: float) -> None:
     assert number(text) == pytest.approx(value, nan_ok=True)
@@ -90,7 +99,9 @@ def test_number_is_finite_or_nan(text: str | None, value: float) -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["band tags", "ENVI header"])
-def test_known_units_are_believed_without_a_message(unit: str, values: list[str], place: str) -> None:
+def test_known_units_are_believed_without_a_message(
+    unit: str, values: list[str], place: str
+) -> None:
     if place == "band tags":
         given = tags(bands=band_tags(values, wavelength_units=unit))
     else:
@@ -114,11 +125,14 @@ def test_units_that_say_nothing_are_guessed_with_a_message(
     table, messages = band_table(given, "cube")
     assert table.wavelength_nm == pytest.approx(TRUE_NM)
     said = f"units {unit!r}" if unit else "no units"
-    assert messages == [f"wavelengths in {place} have {said}; taken as {name} from their size ({middle})"]
+    assert messages == [
+        f"wavelengths in {place} have {said}; taken as {name} from their size ({middle})"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("unit", "values", "name"), [("Micrometers", NM, "nm"), ("um", NM, "nm"), ("Nanometers", UM, "µm")]
+    ("unit", "values", "name"),
+    [("Micrometers", NM, "nm"), ("um", NM, "nm"), ("Nanometers", UM, "µm")],
 )
 def test_units_that_the_numbers_contradict_are_overruled_with_a_message(
     unit: str, values: list[str], name: str
@@ -148,13 +162,20 @@ def test_bands_whose_units_contradict_each_other_are_guessed_and_the_message_nam
 
 def test_widths_have_the_units_of_the_wavelengths() -> None:
     table, _ = band_table(
-        tags(wavelength=braces(UM), fwhm=braces(["0.01", "0.02", "0.03"]), wavelength_units="Micrometers"), "cube"
+        tags(
+            wavelength=braces(UM),
+            fwhm=braces(["0.01", "0.02", "0.03"]),
+            wavelength_units="Micrometers",
+        ),
+        "cube",
     )
     assert table.fwhm_nm == pytest.approx([10, 20, 30])
 
 
 def test_keys_of_band_tags_are_read_in_any_case() -> None:
-    given = tags(bands=[{"Wavelength": v, "FWHM": "0.01", "Wavelength_Units": "Micrometers"} for v in UM])
+    given = tags(
+        bands=[{"Wavelength": v, "FWHM": "0.01", "Wavelength_Units": "Micrometers"} for v in UM]
+    )
     table, messages = band_table(given, "cube")
     assert table.wavelength_nm == pytest.approx(TRUE_NM)
     assert table.fwhm_nm == pytest.approx([10, 10, 10])
@@ -175,7 +196,11 @@ def test_band_tags_come_first_and_take_a_missing_width_from_the_header() -> None
 
 
 def test_the_envi_header_comes_before_imagery() -> None:
-    given = tags(imagery=[{"CENTRAL_WAVELENGTH_UM": "0.451"}] * 3, wavelength=braces(NM), wavelength_units="Nanometers")
+    given = tags(
+        imagery=[{"CENTRAL_WAVELENGTH_UM": "0.451"}] * 3,
+        wavelength=braces(NM),
+        wavelength_units="Nanometers",
+    )
     assert band_table(given, "cube")[0].wavelength_nm == pytest.approx(TRUE_NM)
 
 
@@ -207,9 +232,17 @@ def test_names_are_the_last_resort(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [["450 nm", "green", "650 nm"], ["450 nm", None, "650 nm"], ["B1", "B2", "B3"], ["450", "550", "650"]]
+    "names",
+    [
+        ["450 nm", "green", "650 nm"],
+        ["450 nm", None, "650 nm"],
+        ["B1", "B2", "B3"],
+        ["450", "550", "650"],
+    ],
 )
-def test_names_count_only_if_every_band_has_its_wavelength_and_unit(names: list[str | None]) -> None:
+def test_names_count_only_if_every_band_has_its_wavelength_and_unit(
+    names: list[str | None],
+) -> None:
     table, messages = band_table(tags(descriptions=names), "cube")
     assert np.isnan(table.wavelength_nm).all()
     assert messages == []
@@ -247,7 +280,8 @@ def test_names_lose_the_wavelength_that_gdal_appends(description: str | None, na
 
 @pytest.mark.parametrize("units", ["Unknown", None])
 def test_names_lose_the_wavelength_that_gdal_appends_without_units(units: str | None) -> None:
-    """GDAL 3.x for a header with ``band names`` and ``wavelength``, but without usable ``wavelength units``."""
+    """GDAL 3.x for a header with ``band names`` and ``wavelength``, but without usable ``wavelength
+    units``."""
     said = {} if units is None else {"wavelength_units": units}
     given = tags(
         descriptions=["blue (450.5)", "green (550)", "stage (2)"],
@@ -288,7 +322,9 @@ SHORT_AND_LONG = [["1", "0"], ["1", "0", "1", "1"]]
 
 
 @pytest.mark.parametrize("items", SHORT_AND_LONG)
-def test_a_bad_band_list_of_the_wrong_length_is_not_used_and_the_message_says_so(items: list[str]) -> None:
+def test_a_bad_band_list_of_the_wrong_length_is_not_used_and_the_message_says_so(
+    items: list[str],
+) -> None:
     table, messages = band_table(tags(bbl=braces(items)), "cube")
     assert table.good.all()
     assert len(messages) == 1
@@ -299,7 +335,9 @@ def test_a_bad_band_list_of_the_wrong_length_is_not_used_and_the_message_says_so
 
 @pytest.mark.parametrize("key", ["wavelength", "fwhm"])
 @pytest.mark.parametrize("items", [NM[:2], [*NM, "750"]])
-def test_a_list_of_the_wrong_length_is_not_used_and_the_message_says_so(key: str, items: list[str]) -> None:
+def test_a_list_of_the_wrong_length_is_not_used_and_the_message_says_so(
+    key: str, items: list[str]
+) -> None:
     lists = {"wavelength": braces(NM), "wavelength_units": "Nanometers", key: braces(items)}
     table, messages = band_table(tags(**lists), "cube")
     assert np.isnan(table.wavelength_nm if key == "wavelength" else table.fwhm_nm).all()
@@ -327,14 +365,17 @@ def test_wavelengths_that_cannot_be_are_not_used_and_a_message_says_so() -> None
     assert any("2 wavelengths lie outside" in m for m in messages)
 
 
-# --------------------------------------------------------------------------------------------------- spellings of units
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("unit", "factor"),
     [
         *((u, 1.0) for u in ("Nanometer", "nanometre", "NANOMETRES", "[nm]", "(nm)", "nm.", "n m")),
-        *((u, 1e-3) for u in ("Micron", "Microns", "micrometre", "µm", "μm", "um", "Micro meters", "UM")),
+        *(
+            (u, 1e-3)
+            for u in ("Micron", "Microns", "micrometre", "µm", "μm", "um", "Micro meters", "UM")
+        ),
         *((u, 10.0) for u in ("Angstroms", "Å", "ångström")),
         *((u, 1e-6) for u in ("mm", "Millimeters")),
         *((u, 1e-9) for u in ("m", "Meters")),
@@ -350,7 +391,9 @@ def test_other_spellings_of_units(unit: str, factor: float) -> None:
 @pytest.mark.parametrize("unit", ["Wavenumber", "cm-1", "1/cm", "GHz", "MHz", "eV"])
 def test_no_length_is_taken_for_one_and_what_comes_next_is_read(unit: str) -> None:
     imagery = [{"CENTRAL_WAVELENGTH_UM": f"{nm / 1e3:.6f}"} for nm in TRUE_NM]
-    table, messages = band_table(tags(imagery=imagery, wavelength=braces(NM), wavelength_units=unit), "cube")
+    table, messages = band_table(
+        tags(imagery=imagery, wavelength=braces(NM), wavelength_units=unit), "cube"
+    )
     assert table.wavelength_nm == pytest.approx(TRUE_NM)
     assert [m.code for m in messages] == ["units-not-length"]  # type: ignore[attr-defined]
 
@@ -405,14 +448,18 @@ def test_lists_of_the_dataset_s_own_tags_are_read() -> None:
 
 
 def test_what_is_stated_comes_before_all_tags_each_column_for_itself() -> None:
-    given = tags(bands=band_tags(["1", "2", "3"], bbl="0"), fwhm=braces([5, 6, 7]), wavelength_units="nm")
+    given = tags(
+        bands=band_tags(["1", "2", "3"], bbl="0"), fwhm=braces([5, 6, 7]), wavelength_units="nm"
+    )
     nothing = np.full(3, np.nan)
     user = Stated("mine.csv", np.array([450.5, 550, 650]), nothing, nothing, "nm")
     table, messages = band_table(given, "cube", stated=[user])
     assert table.wavelength_nm == pytest.approx(TRUE_NM)
     assert table.fwhm_nm == pytest.approx([5, 6, 7])
     assert not table.good.any()
-    product = Stated("product", np.array([0.9, 1, 1.1]), np.array([0.009] * 3), np.array([1.0, 1, 0]), "um")
+    product = Stated(
+        "product", np.array([0.9, 1, 1.1]), np.array([0.009] * 3), np.array([1.0, 1, 0]), "um"
+    )
     table, messages = band_table(given, "cube", stated=[user, product])
     assert table.wavelength_nm == pytest.approx(TRUE_NM)
     assert table.fwhm_nm == pytest.approx([9] * 3)
@@ -425,7 +472,7 @@ def test_names_lose_a_suffix_however_often_it_was_written() -> None:
     assert band_table(tags(1, descriptions=[text]), "cube")[0].name == ("blue",)
 
 
-# ------------------------------------------------------------------------------------------------ tables of wavelengths
+# ------------------------------------------------------------------------------------------------ t
 
 TABLES = {
     "one column": "450.5\n550\n650\n",
@@ -436,11 +483,13 @@ TABLES = {
     "headings": "fwhm_nm,band,wavelength_nm\n5,1,450.5\n6,2,550\n7,3,650\n",
     "a unit in brackets": "Wavelength [µm];FWHM [µm]\n0.4505;0.005\n0.55;0.006\n0.65;0.007\n",
     "decimal commas": "wavelength (nm);fwhm\n450,5;5\n550,0;6\n650;7\n",
-    "tabs and words": "Center wavelength\tbandwidth\tgood\n450.5\t5\tyes\n550\t6\tno\n650\t7\tyes\n",
+    "tabs and words": "Center "
+    "wavelength\tbandwidth\tgood\n450.5\t5\tyes\n550\t6\tno\n650\t7\tyes\n",
     "quotes": '"wavelength","fwhm"\n"450.5","5"\n"550","6"\n"650","7"\n',
-    "a header": "ENVI\nbands = 3\nwavelength units = Micrometers\nwavelength = {0.4505,\n 0.55, 0.65}\n"
+    "a header": "ENVI\nbands = 3\nwavelength units = Micrometers\nwavelength = {0.4505,\n 0.55, "
+    "0.65}\n"
     "fwhm = {.005,.006,.007}\n",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -498,13 +547,17 @@ def weights(folder: Path) -> Path:
     """Weights of one group of three bands at 450.5, 550 and 650 nm."""
     inputs = Bands.of(["a", "b", "c"], wavelength_nm=TRUE_NM, fwhm_nm=[10.0] * 3)
     path = folder / "w.safetensors"
-    path.write_bytes(dumps(Model(Fusion(np.ones((1, 3)) / 3, np.ones(1), np.zeros(1), inputs, Bands.of(["y"])))))
+    path.write_bytes(
+        dumps(Model(Fusion(np.ones((1, 3)) / 3, np.ones(1), np.zeros(1), inputs, Bands.of(["y"]))))
+    )
     return path
 
 
 def test_a_table_counts_in_every_command(tmp_path: Path) -> None:
     nm = [450.5, 550.0, 650.0]
-    cube = write_tiff(tmp_path / "c.tif", spectra(3, 20, 20), nm=[1000.0, 1100.0, 1200.0], fwhm=[5.0] * 3)
+    cube = write_tiff(
+        tmp_path / "c.tif", spectra(3, 20, 20), nm=[1000.0, 1100.0, 1200.0], fwhm=[5.0] * 3
+    )
     table = tmp_path / "c.csv"
     table.write_text("\n".join(map(str, nm)))
     assert cli("apply", weights(tmp_path), cube, "-o", tmp_path / "o.tif").code == 2
@@ -513,24 +566,53 @@ def test_a_table_counts_in_every_command(tmp_path: Path) -> None:
     (scene,) = ok("info", cube, "--wavelengths", table, "--json").json["scenes"]
     assert [b["wavelength_nm"] for b in scene["bands"]] == nm
     run = tmp_path / "run"
-    ok("train", cube, "--groups", "400-600nm", "--wavelengths", table, "--no-report", "--folds", 0, "-o", run)
+    ok(
+        "train",
+        cube,
+        "--groups",
+        "400-600nm",
+        "--wavelengths",
+        table,
+        "--no-report",
+        "--folds",
+        0,
+        "-o",
+        run,
+    )
     assert load(run / "weights.safetensors").common.inputs.wavelength_nm.tolist() == nm
     again = tmp_path / "again"
     ok("train", "--config", run / "config.yaml", "--no-report", "-o", again)
-    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
+    same_bits(
+        (again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes()
+    )
     # The table is an input: no output takes its place.
-    assert "is an input" in cli("apply", weights(tmp_path), cube, "-o", table, "--wavelengths", table,
-                                "--overwrite").err  # fmt: skip
+    assert (
+        "is an input"
+        in cli(
+            "apply", weights(tmp_path), cube, "-o", table, "--wavelengths", table, "--overwrite"
+        ).err
+    )
 
 
 def test_every_source_may_have_a_table(tmp_path: Path) -> None:
-    files = {name: write_tiff(tmp_path / f"{name}.tif", spectra(3, 20, 20, seed=i)) for i, name in enumerate("ab")}
+    files = {
+        name: write_tiff(tmp_path / f"{name}.tif", spectra(3, 20, 20, seed=i))
+        for i, name in enumerate("ab")
+    }
     for name, first in (("a", 450), ("b", 950)):
         (tmp_path / f"{name}.csv").write_text(f"{first}\n{first + 100}\n{first + 200}\n")
     sources = [t for name, file in files.items() for t in ("--source", f"{name}={file}")]
     line = ["train", *sources, "--groups", "equal:2", "--no-report", "--folds", 0]
     run = tmp_path / "run"
-    ok(*line, "-o", run, "--wavelengths", "a={parent}/{stem}.csv", "--wavelengths", f"b={tmp_path / 'b.csv'}")
+    ok(
+        *line,
+        "-o",
+        run,
+        "--wavelengths",
+        "a={parent}/{stem}.csv",
+        "--wavelengths",
+        f"b={tmp_path / 'b.csv'}",
+    )
     nm = load(run / "weights.safetensors").common.inputs.wavelength_nm
     assert nm.tolist() == [450, 550, 650, 950, 1050, 1150]
     done = cli(*line, "-o", tmp_path / "r2", "--wavelengths", tmp_path / "a.csv")
@@ -538,7 +620,7 @@ def test_every_source_may_have_a_table(tmp_path: Path) -> None:
     assert "does not name a source" in done.err
 
 
-# ------------------------------------------------------------------------------------------------ overlapping detectors
+# ------------------------------------------------------------------------------------------------ o
 
 VNIR, SWIR = [400.0, 500, 600, 700, 800, 900], [750.0, 850, 950, 1050]
 

@@ -16,15 +16,51 @@ from bandfuse.errors import ConfigError, InputError
 from bandfuse.spectral.sensors import SensorBand, find, is_file, known, parse
 
 PUBLISHED = {
-    "sentinel-2a": {"B1": 442.7, "B2": 492.4, "B3": 559.8, "B4": 664.6, "B5": 704.1, "B6": 740.5, "B7": 782.8,
-                    "B8": 832.8, "B8A": 864.7, "B9": 945.1, "B10": 1373.5, "B11": 1613.7, "B12": 2202.4},
-    "sentinel-2b": {"B1": 442.2, "B2": 492.1, "B3": 559.0, "B4": 664.9, "B5": 703.8, "B6": 739.1, "B7": 779.7,
-                    "B8": 832.9, "B8A": 864.0, "B9": 943.2, "B10": 1376.9, "B11": 1610.4, "B12": 2185.7},
-}  # fmt: skip
+    "sentinel-2a": {
+        "B1": 442.7,
+        "B2": 492.4,
+        "B3": 559.8,
+        "B4": 664.6,
+        "B5": 704.1,
+        "B6": 740.5,
+        "B7": 782.8,
+        "B8": 832.8,
+        "B8A": 864.7,
+        "B9": 945.1,
+        "B10": 1373.5,
+        "B11": 1613.7,
+        "B12": 2202.4,
+    },
+    "sentinel-2b": {
+        "B1": 442.2,
+        "B2": 492.1,
+        "B3": 559.0,
+        "B4": 664.9,
+        "B5": 703.8,
+        "B6": 739.1,
+        "B7": 779.7,
+        "B8": 832.9,
+        "B8A": 864.0,
+        "B9": 943.2,
+        "B10": 1376.9,
+        "B11": 1610.4,
+        "B12": 2185.7,
+    },
+}
 """Centres in nm as ESA gives them."""
 
-BANDS = {"enmap": 224, "emit": 285, "prisma": 234, "desis": 235, "sentinel-2a": 13, "sentinel-2b": 13,
-         "landsat-5-tm": 6, "landsat-7-etm": 6, "landsat-8-oli": 6, "landsat-9-oli-2": 7}  # fmt: skip
+BANDS = {
+    "enmap": 224,
+    "emit": 285,
+    "prisma": 234,
+    "desis": 235,
+    "sentinel-2a": 13,
+    "sentinel-2b": 13,
+    "landsat-5-tm": 6,
+    "landsat-7-etm": 6,
+    "landsat-8-oli": 6,
+    "landsat-9-oli-2": 7,
+}
 
 
 def test_the_known_sensors() -> None:
@@ -40,14 +76,22 @@ def test_the_known_sensors() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_centres_are_those_of_the_agency(name: str) -> None:
-    assert {b.name: pytest.approx(b.centre_nm, abs=0.06) for b in find(name).bands} == PUBLISHED[name]
+    assert {b.name: pytest.approx(b.centre_nm, abs=0.06) for b in find(name).bands} == PUBLISHED[
+        name
+    ]
 
 
 def test_landsat_bands_have_names_of_their_own() -> None:
     oli = {b.name: b for b in find("landsat-8-oli").bands}
     assert list(oli) == ["blue", "green", "red", "nir", "swir1", "swir2"]
-    limits = {"blue": (452, 512), "green": (533, 590), "red": (636, 673), "nir": (851, 879), "swir1": (1567, 1651),
-              "swir2": (2107, 2294)}  # fmt: skip
+    limits = {
+        "blue": (452, 512),
+        "green": (533, 590),
+        "red": (636, 673),
+        "nir": (851, 879),
+        "swir1": (1567, 1651),
+        "swir2": (2107, 2294),
+    }
     for name, (low, high) in limits.items():
         seen = np.arange(300, 2600.0)[oli[name].holds(np.arange(300, 2600.0))]
         assert seen.min() == pytest.approx(low, abs=1.5)
@@ -55,17 +99,27 @@ def test_landsat_bands_have_names_of_their_own() -> None:
         assert oli[name].fwhm_nm == pytest.approx(high - low, abs=2)
 
 
-@pytest.mark.skipif(not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set")
+@pytest.mark.skipif(
+    not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set"
+)
 @pytest.mark.parametrize("name", ["sentinel-2a", "landsat-5-tm", "landsat-7-etm", "landsat-8-oli"])
 def test_what_was_left_out_of_the_tables_is_zero(name: str) -> None:
-    file = {"sentinel-2a": "sentinel2a_msi", "landsat-5-tm": "landsat_tm", "landsat-7-etm": "landsat_etm",
-            "landsat-8-oli": "landsat_oli"}[name]  # fmt: skip
-    with (Path(os.environ["BANDFUSE_REAL_DATA"]) / "srf" / f"{file}_1nm.csv").open(newline="") as stream:
+    file = {
+        "sentinel-2a": "sentinel2a_msi",
+        "landsat-5-tm": "landsat_tm",
+        "landsat-7-etm": "landsat_etm",
+        "landsat-8-oli": "landsat_oli",
+    }[name]
+    with (Path(os.environ["BANDFUSE_REAL_DATA"]) / "srf" / f"{file}_1nm.csv").open(
+        newline=""
+    ) as stream:
         table = np.array(list(csv.reader(stream))[1:], dtype=float)
     for band, column in zip(find(name).bands, table.T[1:], strict=True):
         assert band.nm is not None
         assert band.response is not None
-        np.testing.assert_array_equal(np.interp(table[:, 0], band.nm, band.response, left=0, right=0), column)
+        np.testing.assert_array_equal(
+            np.interp(table[:, 0], band.nm, band.response, left=0, right=0), column
+        )
 
 
 @pytest.mark.parametrize("text", ["Sentinel-2A", "sentinel2a", "SENTINEL_2A", "sentinel 2a"])
@@ -75,7 +129,9 @@ def test_names_are_taken_as_people_write_them(text: str) -> None:
 
 
 def test_an_unknown_sensor_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"no sensor 'sentinel-2aa'\. Did you mean 'sentinel-2a'\?"):
+    with pytest.raises(
+        ConfigError, match=r"no sensor 'sentinel-2aa'\. Did you mean 'sentinel-2a'\?"
+    ):
         find("sentinel-2aa")
     with pytest.raises(ConfigError, match="Did you mean 'enmap'") as caught:
         find("ENMPA")
@@ -84,7 +140,7 @@ def test_an_unknown_sensor_names_the_nearest() -> None:
         find("nothing like it")
 
 
-# ---------------------------------------------------------------------------------------------------------- integrals
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_area_of_a_gaussian_is_cut_at_half_of_the_peak() -> None:
@@ -101,7 +157,13 @@ def test_the_area_of_a_table_is_exact_between_its_rows() -> None:
     nm, response = np.array([400.0, 403, 410, 411]), np.array([0.2, 1.0, 0.0, 0.5])
     band = SensorBand.of("x", nm, response)
     for low, high in ((399.0, 412.0), (401.3, 401.9), (402.5, 410.5), (405, 405), (411, 500)):
-        expected, _ = quad(lambda x: np.interp(x, nm, response, left=0, right=0), low, high, points=[*nm], limit=200)
+        expected, _ = quad(
+            lambda x: np.interp(x, nm, response, left=0, right=0),
+            low,
+            high,
+            points=[*nm],
+            limit=200,
+        )
         assert band.area(low, high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     np.testing.assert_allclose(band.area([400, 403], [403, 410]), [1.8, 3.5])
 
@@ -116,19 +178,23 @@ def test_centre_and_width_of_a_table() -> None:
     assert (box.centre_nm, box.fwhm_nm) == (505.0, 10.0)
 
 
-# ------------------------------------------------------------------------------------------------------- a user's own
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "cam.csv"
     path.write_text(
-        "\ufeff# made by hand\nwavelength_nm, red ,nir\n\n600,0,0\n610,1,0\n620,0,0\n800,0,0.1\n820,0,0.4\n"
+        "\ufeff# made by hand\nwavelength_nm, red "
+        ",nir\n\n600,0,0\n610,1,0\n620,0,0\n800,0,0.1\n820,0,0.4\n"
     )
     sensor = find(str(path))
     assert (sensor.name, sensor.names, sensor.origin) == ("cam", ("red", "nir"), "made by hand")
     assert sensor.bands[0].centre_nm == 610
     path.write_text("name,centre_nm,fwhm_nm\na,500,10\nb,480.5,8\n")
-    assert [(b.name, b.centre_nm, b.fwhm_nm) for b in find(str(path)).bands] == [("a", 500, 10), ("b", 480.5, 8)]
+    assert [(b.name, b.centre_nm, b.fwhm_nm) for b in find(str(path)).bands] == [
+        ("a", 500, 10),
+        ("b", 480.5, 8),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +234,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_two_operational_land_imagers_are_nearly_the_same() -> None:
-    """Of OLI-2 only the limits are tabulated: within 2 nm and 4 nm of what the responses of OLI come to."""
-    one, two = ({b.name: b for b in find(name).bands} for name in ("landsat-8-oli", "landsat-9-oli-2"))
+    """Of OLI-2 only the limits are tabulated: within 2 nm and 4 nm of what the responses of OLI
+    come to."""
+    one, two = (
+        {b.name: b for b in find(name).bands} for name in ("landsat-8-oli", "landsat-9-oli-2")
+    )
     for name, band in one.items():
         assert band.centre_nm == pytest.approx(two[name].centre_nm, abs=2.5)
         assert band.fwhm_nm == pytest.approx(two[name].fwhm_nm, abs=4)

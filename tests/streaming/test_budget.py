@@ -10,14 +10,20 @@ from bandfuse.streaming import budget as effort
 from bandfuse.streaming.budget import ENOUGH, LEAST, Effort, free_memory
 
 
-@pytest.mark.parametrize(("free", "taken"), [(100_000, ENOUGH), (1024, 128), (64, LEAST), (0, LEAST)])
-def test_memory_is_a_share_of_what_is_free(free: int, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("free", "taken"), [(100_000, ENOUGH), (1024, 128), (64, LEAST), (0, LEAST)]
+)
+def test_memory_is_a_share_of_what_is_free(
+    free: int, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(effort, "free_memory", lambda: free)
     assert Effort.of(1, None).memory == taken
     assert Effort.of(1, 4096).memory == 4096
 
 
-def test_what_a_control_group_leaves_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_control_group_leaves_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As batch systems and containers set it; ``max`` is no limit."""
     monkeypatch.setattr(effort, "CGROUP", tmp_path)
     every = free_memory()

@@ -37,7 +37,9 @@ def test_within_cuts_the_window_out_of_what_was_read() -> None:
 
 
 @given(SHAPES, st.integers(1, 300), st.integers(1, 500))
-def test_tiles_cover_every_pixel_once_row_by_row(shape: tuple[int, int], rows: int, cols: int) -> None:
+def test_tiles_cover_every_pixel_once_row_by_row(
+    shape: tuple[int, int], rows: int, cols: int
+) -> None:
     tiles = tile(shape, rows, cols)
     assert (cover(shape, tiles) == 1).all()
     assert list(tiles) == sorted(tiles)
@@ -45,7 +47,9 @@ def test_tiles_cover_every_pixel_once_row_by_row(shape: tuple[int, int], rows: i
 
 
 @given(st.integers(0, 100), st.integers(0, 600), st.integers(1, 100), st.integers(1, 600))
-def test_cells_are_the_scene_s_grid_cut_by_the_window(row: int, col: int, rows: int, cols: int) -> None:
+def test_cells_are_the_scene_s_grid_cut_by_the_window(
+    row: int, col: int, rows: int, cols: int
+) -> None:
     window = Window(row, col, rows, cols)
     found = list(cells(window))
     inside = cover((row + rows, col + cols), found)
@@ -87,23 +91,31 @@ def test_a_plan_is_a_partition_into_whole_stacks_within_the_memory(
 
 
 def test_a_plan_reads_lines_in_full_width() -> None:
-    windows = plan((1000, 1000), stored=(1, 1000), bytes_per_pixel=100, window_bytes=64 * 1024 * 100)
+    windows = plan(
+        (1000, 1000), stored=(1, 1000), bytes_per_pixel=100, window_bytes=64 * 1024 * 100
+    )
     assert {w.cols for w in windows} == {1000}
     assert {w.rows for w in windows[:-1]} == {64}
 
 
 def test_a_plan_takes_more_rows_where_memory_allows() -> None:
-    windows = plan((1000, 1000), stored=(1, 1000), bytes_per_pixel=100, window_bytes=3 * 64 * 1024 * 100)
+    windows = plan(
+        (1000, 1000), stored=(1, 1000), bytes_per_pixel=100, window_bytes=3 * 64 * 1024 * 100
+    )
     assert {w.rows for w in windows[:-1]} == {192}
 
 
 def test_a_plan_reads_whole_tiles_side_by_side() -> None:
-    windows = plan((2048, 2048), stored=(512, 512), bytes_per_pixel=10, window_bytes=512 * 1100 * 10)
+    windows = plan(
+        (2048, 2048), stored=(512, 512), bytes_per_pixel=10, window_bytes=512 * 1100 * 10
+    )
     assert {(w.rows, w.cols) for w in windows} == {(512, 1024)}
 
 
 def test_a_plan_cuts_a_tile_that_does_not_fit() -> None:
-    windows = plan((2048, 2048), stored=(1024, 1024), bytes_per_pixel=1000, window_bytes=64 * 512 * 1000)
+    windows = plan(
+        (2048, 2048), stored=(1024, 1024), bytes_per_pixel=1000, window_bytes=64 * 512 * 1000
+    )
     assert {(w.rows, w.cols) for w in windows} == {(64, 512)}
 
 
@@ -128,18 +140,26 @@ def test_pieces_cover_a_window_once_and_stay_in_one_block_and_stack(
     number = np.zeros(shape, dtype=int)
     edges = [(r, c) for r in range(len(grid.row_edges) - 1) for c in range(len(grid.col_edges) - 1)]
     for i, (r, c) in enumerate(edges):
-        number[grid.row_edges[r] : grid.row_edges[r + 1], grid.col_edges[c] : grid.col_edges[c + 1]] = i
+        number[
+            grid.row_edges[r] : grid.row_edges[r + 1], grid.col_edges[c] : grid.col_edges[c + 1]
+        ] = i
     scene = Window(0, 0, *shape)
-    every = [p for w in windows_at_random(shape, np.random.default_rng(seed)) for p in pieces(w, grid)]
+    every = [
+        p for w in windows_at_random(shape, np.random.default_rng(seed)) for p in pieces(w, grid)
+    ]
     assert (cover(shape, (p.window for p in every)) == 1).all()
     for p in every:
         assert (number[p.window.within(scene)] == p.block).all()
-        assert p.window.col // CELL_COLS == (p.window.col + p.window.cols - 1) // CELL_COLS == p.column
+        assert (
+            p.window.col // CELL_COLS == (p.window.col + p.window.cols - 1) // CELL_COLS == p.column
+        )
         assert p.window.row // STACK_ROWS == (p.window.row + p.window.rows - 1) // STACK_ROWS
     # The pieces do not depend on the windows: this is why the bits of block moments do not either.
     assert sorted(p.window for p in every) == sorted(p.window for p in pieces(scene, grid))
 
 
-@pytest.mark.parametrize(("edges", "count"), [(((0, 5), (0, 3)), 1), (((0, 2, 5), (0, 1, 2, 3)), 6)])
+@pytest.mark.parametrize(
+    ("edges", "count"), [(((0, 5), (0, 3)), 1), (((0, 2, 5), (0, 1, 2, 3)), 6)]
+)
 def test_count_of_blocks(edges: tuple[tuple[int, ...], tuple[int, ...]], count: int) -> None:
     assert BlockGrid(*edges).count == count

@@ -1,4 +1,5 @@
-"""Parts: training on some of the pixels, chosen by the seed and never by memory, threads or windows."""
+"""Parts: training on some of the pixels, chosen by the seed and never by memory, threads or
+windows."""
 
 from __future__ import annotations
 
@@ -18,10 +19,13 @@ TRUTH = [0, 0.2, 0.5, 0.3, 0, 0, 0, 0]
 
 
 @given(
-    rows=st.integers(1, 900), cols=st.integers(1, 900),
+    rows=st.integers(1, 900),
+    cols=st.integers(1, 900),
     stored=st.sampled_from([(1, 900), (64, 256), (256, 256), (100, 70)]),
-    most=st.integers(1, 400_000), seed=st.integers(0, 9), memory=st.sampled_from([1, 10**5, 10**7]),
-)  # fmt: skip
+    most=st.integers(1, 400_000),
+    seed=st.integers(0, 9),
+    memory=st.sampled_from([1, 10**5, 10**7]),
+)
 def test_parts_are_whole_stacks_that_do_not_overlap(
     rows: int, cols: int, stored: tuple[int, int], most: int, seed: int, memory: int
 ) -> None:
@@ -51,7 +55,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(folder: Path, *flags: object) -> dict[str, Any]:
-    ok("train", folder / "x.tif", "--target", folder / "t.tif", "-o", folder / "run", "--overwrite", *flags)
+    ok(
+        "train",
+        folder / "x.tif",
+        "--target",
+        folder / "t.tif",
+        "-o",
+        folder / "run",
+        "--overwrite",
+        *flags,
+    )
     found: dict[str, Any] = json.loads((folder / "run" / "report.json").read_text())
     return found
 
@@ -63,7 +76,9 @@ def test_some_pixels_give_nearly_the_same_weights_with_wider_intervals(folder: P
     assert some["pixels"]["used"] + some["pixels"]["by_reason"][reason] == 300 * 520
     assert 20_000 <= some["pixels"]["used"] < 40_000
     page = (folder / "run" / "report.html").read_text()
-    assert "of the pixels were read (--max-pixels): over resamples of these, weights move by" in page
+    assert (
+        "of the pixels were read (--max-pixels): over resamples of these, weights move by" in page
+    )
     weights = [np.array([row["weight"] for row in r["weights"]]) for r in (whole, some)]
     np.testing.assert_allclose(weights[0], TRUTH, atol=0.02)
     np.testing.assert_allclose(weights[1], TRUTH, atol=0.06)
@@ -85,6 +100,15 @@ def test_which_pixels_are_read_depends_on_the_seed_alone(folder: Path) -> None:
 
 
 def test_no_pixels_are_refused(folder: Path) -> None:
-    done = cli("train", folder / "x.tif", "--target", folder / "t.tif", "-o", folder / "none", "--max-pixels", 0)
+    done = cli(
+        "train",
+        folder / "x.tif",
+        "--target",
+        folder / "t.tif",
+        "-o",
+        folder / "none",
+        "--max-pixels",
+        0,
+    )
     assert done.code == 2
     assert "max-pixels" in done.err.replace("_", "-")

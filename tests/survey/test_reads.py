@@ -1,4 +1,5 @@
-"""How often files are opened and read: each is described once by a command, and its first windows are read once."""
+"""How often files are opened and read: each is described once by a command, and its first windows
+are read once."""
 
 from __future__ import annotations
 
@@ -52,15 +53,20 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Cubes of 12 bands, one with a band that is constant; a target on their grid, a finer one, and labels."""
+    """Cubes of 12 bands, one with a band that is constant; a target on their grid, a finer one, and
+    labels."""
     cube = spectra(12, 150, 300)
     write_tiff(tmp_path / "x.tif", cube, nm=wavelengths(12))
     cube[-1] = 7
     write_tiff(tmp_path / "dead.tif", cube, nm=wavelengths(12))
     write_tiff(tmp_path / "t.tif", cube[:3].mean(axis=0)[None])
     fine = np.kron(cube[:2].mean(axis=0), np.ones((2, 2), np.float32))[None]
-    write_tiff(tmp_path / "fine.tif", fine, transform=rasterio.Affine(15, 0, 400_000, 0, -15, 5_800_000))
-    write_tiff(tmp_path / "l.tif", (np.arange(150 * 300).reshape(1, 150, 300) // 700 % 3).astype("uint8"))
+    write_tiff(
+        tmp_path / "fine.tif", fine, transform=rasterio.Affine(15, 0, 400_000, 0, -15, 5_800_000)
+    )
+    write_tiff(
+        tmp_path / "l.tif", (np.arange(150 * 300).reshape(1, 150, 300) // 700 % 3).astype("uint8")
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -70,19 +76,33 @@ def at_most(counts: Counted, **bounds: tuple[int, int]) -> None:
     names = {name.removesuffix(".tif") for name in {*counts.opened, *counts.windows}}
     assert names <= set(bounds)
     over = {name: (counts.of(f"{name}.tif"), most) for name, most in bounds.items()}
-    assert all(n <= m for found, most in over.values() for n, m in zip(found, most, strict=True)), over
+    assert all(n <= m for found, most in over.values() for n, m in zip(found, most, strict=True)), (
+        over
+    )
 
 
 TRAININGS: list[tuple[tuple[object, ...], dict[str, tuple[int, int]]]] = [
     # In the comments: before files were described once and windows read once.
     (("x.tif", "--target", "t.tif"), {"x": (5, 12), "t": (4, 6)}),  # t: 5, 14
-    (("x.tif", "--target", "t.tif", "--window", 10, 10, 100, 200), {"x": (5, 8), "t": (4, 6)}),  # t: 5, 14
-    (("x.tif", "--target", "t.tif", "--shift", "1,0"), {"x": (5, 12), "t": (4, 6)}),  # x: 6, 12; t: 5, 6
+    (
+        ("x.tif", "--target", "t.tif", "--window", 10, 10, 100, 200),
+        {"x": (5, 8), "t": (4, 6)},
+    ),  # t: 5, 14
+    (
+        ("x.tif", "--target", "t.tif", "--shift", "1,0"),
+        {"x": (5, 12), "t": (4, 6)},
+    ),  # x: 6, 12; t: 5, 6
     (("x.tif", "--target", "t.tif", "--shift", "auto"), {"x": (5, 12), "t": (4, 6)}),  # t: 5, 14
     (("x.tif", "--target", "fine.tif"), {"x": (5, 12), "fine": (4, 6)}),
-    (("x.tif", "--target", "fine.tif", "--shift", "1,0"), {"x": (5, 12), "fine": (4, 6)}),  # x: 6, 12; fine: 5, 6
+    (
+        ("x.tif", "--target", "fine.tif", "--shift", "1,0"),
+        {"x": (5, 12), "fine": (4, 6)},
+    ),  # x: 6, 12; fine: 5, 6
     (("x.tif", "--labels", "l.tif"), {"x": (4, 11), "l": (2, 1)}),  # l: 3, 1
-    (("x.tif", "--labels", "l.tif", "--shift", "1,0"), {"x": (4, 11), "l": (2, 1)}),  # x: 5, 11; l: 5, 1
+    (
+        ("x.tif", "--labels", "l.tif", "--shift", "1,0"),
+        {"x": (4, 11), "l": (2, 1)},
+    ),  # x: 5, 11; l: 5, 1
     (("x.tif", "--groups", "correlation:3"), {"x": (4, 11)}),  # x: 5, 17
     (("dead.tif", "--groups", "correlation:3"), {"dead": (5, 17)}),  # dead: 6, 23
 ]
@@ -90,16 +110,21 @@ TRAININGS: list[tuple[tuple[object, ...], dict[str, tuple[int, int]]]] = [
 
 @pytest.mark.parametrize(("flags", "bounds"), TRAININGS)
 def test_a_training_describes_files_once_and_reads_its_first_windows_once(
-    flags: tuple[object, ...], bounds: dict[str, tuple[int, int]], scene: Path, monkeypatch: pytest.MonkeyPatch
+    flags: tuple[object, ...],
+    bounds: dict[str, tuple[int, int]],
+    scene: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Opened to be described, for a target's shift, for undeclared fill, for dead bands, and for the pass. A band that
-    turns out dead is left out of the covariance by a second look."""
+    """Opened to be described, for a target's shift, for undeclared fill, for dead bands, and for
+    the pass. A band that turns out dead is left out of the covariance by a second look."""
     with counted(monkeypatch) as counts:
         ok("train", *flags, "-o", "run", *QUICK)
     at_most(counts, **bounds)
 
 
-def test_weights_are_used_and_scored_with_few_reads(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_used_and_scored_with_few_reads(
+    scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ok("train", "x.tif", "--target", "t.tif", "-o", "run", *QUICK)
     weights = "run/weights.safetensors"
     with counted(monkeypatch) as counts:

@@ -29,7 +29,10 @@ def scene(folder: Path, *, gaps: bool = True) -> None:
         x[:, np.random.default_rng(0).random(x.shape[1:]) < 0.1] = np.nan
     write_tiff(folder / "x.tif", x)
     write_tiff(folder / "t.tif", x[:3].mean(axis=0)[None])
-    write_tiff(folder / "labels.tif", (np.arange(300 * 530).reshape(1, 300, 530) // 700 % 3).astype("uint8"))
+    write_tiff(
+        folder / "labels.tif",
+        (np.arange(300 * 530).reshape(1, 300, 530) // 700 % 3).astype("uint8"),
+    )
 
 
 RUNS: list[tuple[str, ...]] = [
@@ -44,7 +47,10 @@ RUNS: list[tuple[str, ...]] = [
 
 @pytest.mark.parametrize("flags", RUNS)
 def test_a_training_in_parts_is_the_same_to_the_bit(
-    flags: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    flags: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     scene(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -55,7 +61,9 @@ def test_a_training_in_parts_is_the_same_to_the_bit(
     assert parts[0][1] == (5 if "--labels" in flags else 8)
     assert parts[-1][0] == "fused_windows"
     for name in ("weights.safetensors", "weights.csv"):
-        same_bits((tmp_path / "whole" / name).read_bytes(), (tmp_path / "parts" / name).read_bytes())
+        same_bits(
+            (tmp_path / "whole" / name).read_bytes(), (tmp_path / "parts" / name).read_bytes()
+        )
     same_bits(read(tmp_path / "whole/fused.tif"), read(tmp_path / "parts/fused.tif"))
 
 
@@ -63,12 +71,30 @@ def test_several_scenes_and_clipped_values(tmp_path: Path, request: pytest.Fixtu
     for i in range(3):
         write_tiff(tmp_path / f"s{i}.tif", spectra(5, 150, 270, seed=i))
     scenes = [tmp_path / f"s{i}.tif" for i in range(3)]
-    ok("train", *scenes, "--groups", "equal:2", "-o", tmp_path / "whole", "--no-fused", "--no-report")
+    ok(
+        "train",
+        *scenes,
+        "--groups",
+        "equal:2",
+        "-o",
+        tmp_path / "whole",
+        "--no-fused",
+        "--no-report",
+    )
     weights = tmp_path / "whole/weights.safetensors"
     apply = ["apply", weights, scenes[0], "--dtype", "uint8", "--scale", "0.001", "-o"]
     before = ok(*apply, tmp_path / "a.tif")
     parts = request.getfixturevalue("parts")
-    ok("train", *scenes, "--groups", "equal:2", "-o", tmp_path / "parts", "--no-fused", "--no-report")
+    ok(
+        "train",
+        *scenes,
+        "--groups",
+        "equal:2",
+        "-o",
+        tmp_path / "parts",
+        "--no-fused",
+        "--no-report",
+    )
     same_bits(weights.read_bytes(), (tmp_path / "parts/weights.safetensors").read_bytes())
     after = ok(*apply, tmp_path / "b.tif", "--memory", 16)
     assert [n for n, _ in parts] == ["_pass", "fused_windows"]

@@ -1,4 +1,5 @@
-"""Check: every code is found where it should be and stands in the README; real folders with all that is odd of them."""
+"""Check: every code is found where it should be and stands in the README; real folders with all
+that is odd of them."""
 
 from __future__ import annotations
 
@@ -10,7 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rasters import UTM, cli, envi_list, listing, ok, read, spectra, write_envi, write_per_band_nodata, write_tiff
+from rasters import (
+    UTM,
+    cli,
+    envi_list,
+    listing,
+    ok,
+    read,
+    spectra,
+    write_envi,
+    write_per_band_nodata,
+    write_tiff,
+)
 
 from bandfuse.checks.codes import CODES
 from bandfuse.checks.look import MOST_BYTES, SIDE
@@ -19,7 +31,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")
 DATA = Path(_SET or "nowhere")
 real = pytest.mark.skipif(
-    not (_SET and DATA.is_dir()), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
+    not (_SET and DATA.is_dir()),
+    reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes",
 )
 
 AVIRIS = "aviris_rotated_unsorted/AV_mastercal_testdata.bsq"
@@ -35,7 +48,8 @@ def found(*arguments: object) -> dict[str, str]:
 
 
 def smooth(bands: int = 8, side: int = 150, seed: int = 0) -> np.ndarray:
-    """(B, H, W) float32: a smooth scene with a little noise, so that stripes and spikes can be seen in it."""
+    """(B, H, W) float32: a smooth scene with a little noise, so that stripes and spikes can be seen
+    in it."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] / side
     waves = [np.sin(2 * np.pi * (a * x + b * y + c)) for a, b, c in rng.uniform(0.5, 3, (6, 3))]
@@ -43,11 +57,13 @@ def smooth(bands: int = 8, side: int = 150, seed: int = 0) -> np.ndarray:
     return (cube + rng.normal(0, 0.003, cube.shape)).astype("float32")
 
 
-# --------------------------------------------------------------------------------------------------------- the contract
+# --------------------------------------------------------------------------------------------------
 
 
 def test_every_code_stands_in_the_readme_with_its_severity() -> None:
-    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (info|warning|decision) \|", README, flags=re.MULTILINE))
+    rows = dict(
+        re.findall(r"^\| `([a-z-]+)` \| (info|warning|decision) \|", README, flags=re.MULTILINE)
+    )
     assert rows == {code: kind.severity for code, kind in CODES.items()}
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in CODES)
     assert all(kind.remedy for kind in CODES.values() if kind.severity != "info")
@@ -67,7 +83,9 @@ def test_findings_are_as_the_contract_says(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "c.tif", cube, crs=None)
     done = cli("check", path, "--json")
     assert done.code == 1
-    assert {frozenset(f) for f in done.json["findings"]} == {frozenset(("code", "severity", "message", "remedy"))}
+    assert {frozenset(f) for f in done.json["findings"]} == {
+        frozenset(("code", "severity", "message", "remedy"))
+    }
     order = [("decision", "warning", "info").index(f["severity"]) for f in done.json["findings"]]
     assert order == sorted(order)
     said = cli("check", path)
@@ -89,10 +107,21 @@ def test_a_large_scene_is_looked_at_in_parts(tmp_path: Path) -> None:
     assert cli("check", wide, "--json").json["looked"][0] * 4 * 2100 <= MOST_BYTES
 
 
-@pytest.mark.parametrize("arguments", [["nothing.tif"], ["c.tif", "nothing.tif"], ["c.tif", "--scale", "0.1"],
-                                       ["c.tif", "--scale", "-1", "--fix", "o.vrt"], ["c.tif", "--fix", "o.tif"],
-                                       ["c.tif", "--fix", "c.vrt"], ["c.tif", "--fix", "no/o.vrt"]])  # fmt: skip
-def test_wrong_use_is_one_message(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing.tif"],
+        ["c.tif", "nothing.tif"],
+        ["c.tif", "--scale", "0.1"],
+        ["c.tif", "--scale", "-1", "--fix", "o.vrt"],
+        ["c.tif", "--fix", "o.tif"],
+        ["c.tif", "--fix", "c.vrt"],
+        ["c.tif", "--fix", "no/o.vrt"],
+    ],
+)
+def test_wrong_use_is_one_message(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_tiff(tmp_path / "c.tif", spectra(3))
     (tmp_path / "c.vrt").write_text("mine")
@@ -102,7 +131,7 @@ def test_wrong_use_is_one_message(arguments: list[str], tmp_path: Path, monkeypa
     assert listing(tmp_path) == before
 
 
-# -------------------------------------------------------------------------------------------- what tests of quirks left
+# -------------------------------------------------------------------------------------------- what
 
 
 @pytest.mark.parametrize("turned", [False, True])
@@ -128,7 +157,11 @@ def test_dead_bands(tmp_path: Path) -> None:
     cube = smooth()
     cube[1], cube[3] = 7, np.nan
     (path, fixed) = write_tiff(tmp_path / "c.tif", cube), tmp_path / "c.vrt"
-    messages = [f["message"] for f in cli("check", path, "--json").json["findings"] if f["code"] == "dead-bands"]
+    messages = [
+        f["message"]
+        for f in cli("check", path, "--json").json["findings"]
+        if f["code"] == "dead-bands"
+    ]
     assert messages == ["no data in band 2: constant (7)", "no data in band 4: no valid pixel"]
     ok("check", path, "--fix", fixed)
     (scene,) = ok("info", fixed, "--json").json["scenes"]
@@ -142,7 +175,9 @@ def test_scales_that_do_not_match(tmp_path: Path) -> None:
     target = write_tiff(tmp_path / "t.tif", smooth(2))
     done = cli("check", scene, target, "--json")
     assert done.code == 1
-    assert [f["code"] for f in done.json["findings"] if f["severity"] == "decision"] == ["scale-mismatch"]
+    assert [f["code"] for f in done.json["findings"] if f["severity"] == "decision"] == [
+        "scale-mismatch"
+    ]
     ok("check", scene, "--scale", 1e-4, "--fix", tmp_path / "s.vrt")
     assert cli("check", tmp_path / "s.vrt", target).code == 0
 
@@ -151,7 +186,9 @@ def test_grids_that_differ(tmp_path: Path) -> None:
     from rasterio.transform import Affine
 
     def at(name: str, x: float, crs: str = UTM, pixel: float = 30.0) -> str:
-        return write_tiff(tmp_path / name, smooth(2), crs=crs, transform=Affine(pixel, 0, x, 0, -pixel, 5_800_000))
+        return write_tiff(
+            tmp_path / name, smooth(2), crs=crs, transform=Affine(pixel, 0, x, 0, -pixel, 5_800_000)
+        )
 
     scene = at("s.tif", 400_000)
     assert "no-common-ground" in found(scene, at("far.tif", 600_000))
@@ -166,11 +203,20 @@ def test_metadata_that_needs_a_word(tmp_path: Path) -> None:
     def header(text: str) -> dict[str, str]:
         return found(write_envi(tmp_path / "c.dat", cube, header=text))
 
-    assert "'Wavenumber'" in header("wavelength = {450, 550, 650}\nwavelength units = Wavenumber")["units-not-length"]
+    assert (
+        "'Wavenumber'"
+        in header("wavelength = {450, 550, 650}\nwavelength units = Wavenumber")["units-not-length"]
+    )
     assert cli("check", tmp_path / "c.dat").code == 1
     assert "2 items for 3 bands" in header("wavelength = {450, 550}")["list-length"]
-    assert "outside" in header("wavelength = {450, 550, 1e300}\nwavelength units = nm")["wavelengths-impossible"]
-    assert "band 2" in header("wavelength = {450, x, 650}\nwavelength units = nm")["wavelengths-missing"]
+    assert (
+        "outside"
+        in header("wavelength = {450, 550, 1e300}\nwavelength units = nm")["wavelengths-impossible"]
+    )
+    assert (
+        "band 2"
+        in header("wavelength = {450, x, 650}\nwavelength units = nm")["wavelengths-missing"]
+    )
     assert "no-wavelengths" in header("")
     assert "band names" in header("band names = {450 nm, 550 nm, 650 nm}")["wavelengths-in-names"]
     mixed = write_tiff(tmp_path / "m.tif", cube, nm=[450, 550, 650], units=None, tags={})
@@ -186,7 +232,9 @@ def test_metadata_that_needs_a_word(tmp_path: Path) -> None:
 
 
 def test_nodata_that_the_type_cannot_hold(tmp_path: Path) -> None:
-    path = write_envi(tmp_path / "c.img", spectra(2, dtype="int16"), header="data ignore value = -99999")
+    path = write_envi(
+        tmp_path / "c.img", spectra(2, dtype="int16"), header="data ignore value = -99999"
+    )
     assert "int16 cannot hold" in found(path)["nodata-impossible"]
     ok("check", path, "--nodata", -9999, "--fix", tmp_path / "c.vrt")
     assert "nodata-impossible" not in found(tmp_path / "c.vrt")
@@ -198,19 +246,41 @@ def test_contradictory_units_and_long_lines_are_bad_input_that_is_survived(tmp_p
     """Both at once, from info to a written raster."""
     nm = [450 + i * 1.37 for i in range(120)]
     names = [f"name_{i}_" + "x" * 90 for i in range(120)]
-    header = "\n".join([envi_list("band names", names), envi_list("wavelength", nm), "wavelength units = Micrometers"])
+    header = "\n".join(
+        [
+            envi_list("band names", names),
+            envi_list("wavelength", nm),
+            "wavelength units = Micrometers",
+        ]
+    )
     cube = write_envi(tmp_path / "c.img", spectra(120, 12, 12), header=header)
     said = found(cube)
     assert {"units-contradict", "header-line-too-long"} <= set(said)
     done = ok("info", cube)
     assert "taken as nm" in done.err
     assert "GDAL loses" in done.err
-    ok("train", cube, "--groups", "450-470nm", "--folds", 0, "--steps", 2, "--no-report", "-o", tmp_path / "run")
+    ok(
+        "train",
+        cube,
+        "--groups",
+        "450-470nm",
+        "--folds",
+        0,
+        "--steps",
+        2,
+        "--no-report",
+        "-o",
+        tmp_path / "run",
+    )
     ok("apply", tmp_path / "run" / "weights.safetensors", cube, "-o", tmp_path / "o.tif")
-    assert 450 < ok("info", tmp_path / "o.tif", "--json").json["scenes"][0]["bands"][0]["wavelength_nm"] < 500
+    assert (
+        450
+        < ok("info", tmp_path / "o.tif", "--json").json["scenes"][0]["bands"][0]["wavelength_nm"]
+        < 500
+    )
 
 
-# --------------------------------------------------------------------------------------------------------- real folders
+# --------------------------------------------------------------------------------------------------
 
 
 @real
@@ -285,11 +355,15 @@ FOLDERS: dict[str, tuple[str, list[str]]] = {
     "emit_10x10_bil": (EMIT, []),
     "corn_kernel_bil": (CORN, []),
     "avirisng_radiance": (NG, []),
-    "berlin_pair_9m_30m": (BERLIN.format("EnMAP01"), ["--target", BERLIN.format("LandCov_Layer_Level1")]),
+    "berlin_pair_9m_30m": (
+        BERLIN.format("EnMAP01"),
+        ["--target", BERLIN.format("LandCov_Layer_Level1")],
+    ),
     "unmixing": ("unmixing/samson_156b.tif", ["--target", "unmixing/samson_abundance3.tif"]),
     "srf": (EMIT, ["--wavelengths", "srf/emit.csv"]),
 }
-"""A cube of every folder, and how to train on it; the tables of responses go with a cube of another."""
+"""A cube of every folder, and how to train on it; the tables of responses go with a cube of
+another."""
 
 
 @real
@@ -301,11 +375,17 @@ def test_every_folder_from_info_to_apply(folder: str, tmp_path: Path) -> None:
     table = paths if flags[:1] == ["--wavelengths"] else []
     before = listing(DATA)
     if folder != "srf":
-        assert {p.name for p in DATA.iterdir() if p.is_dir() and not p.name.startswith(".")} <= {*FOLDERS, "metadata"}
+        assert {p.name for p in DATA.iterdir() if p.is_dir() and not p.name.startswith(".")} <= {
+            *FOLDERS,
+            "metadata",
+        }
     (scene,) = ok("info", cube, *table, "--json").json["scenes"]
     assert cli("check", cube, *table).code in (0, 1)
-    how = ["--constraint", "free", "--ridge", 1e-3, "--folds", 0] if "--target" in flags else [
-        "--groups", "equal:4", "--steps", 5, "--folds", 0]  # fmt: skip
+    how = (
+        ["--constraint", "free", "--ridge", 1e-3, "--folds", 0]
+        if "--target" in flags
+        else ["--groups", "equal:4", "--steps", 5, "--folds", 0]
+    )
     ok("train", cube, *paths, *how, "--no-report", "-o", run)
     ok("apply", run / "weights.safetensors", cube, *table, "-o", out)
     used = json.loads((run / "report.json").read_text())["pixels"]["used"]

@@ -1,4 +1,5 @@
-"""Resample: weights that follow from published responses, and weights that are moved to other bands."""
+"""Resample: weights that follow from published responses, and weights that are moved to other
+bands."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ from bandfuse.trust.published import compare
 
 DATA = Path(os.environ.get("BANDFUSE_REAL_DATA") or "nowhere")
 AVIRIS = DATA / "aviris_rotated_unsorted" / "AV_mastercal_testdata.bsq"
-real = pytest.mark.skipif(not DATA.is_dir(), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes")
+real = pytest.mark.skipif(
+    not DATA.is_dir(), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
+)
 
 GRID = [float(v) for v in np.arange(400, 1001, 10)]
 
@@ -42,23 +45,29 @@ def table_of(sensor: Sensor, *, fwhm: bool = True) -> Bands:
 def even(start: float, stop: float, step: float, fwhm: float | None = None) -> Bands:
     nm = np.arange(start, stop, step)
     return Bands.of(
-        [f"b{i}" for i in range(len(nm))], wavelength_nm=nm, fwhm_nm=None if fwhm is None else [fwhm] * len(nm)
+        [f"b{i}" for i in range(len(nm))],
+        wavelength_nm=nm,
+        fwhm_nm=None if fwhm is None else [fwhm] * len(nm),
     )
 
 
-# -------------------------------------------------------------------------------------------- weights of known sensors
+# -------------------------------------------------------------------------------------------- weigh
 
 
 @pytest.mark.parametrize("fwhm", [True, False])
 @pytest.mark.parametrize("source", ["emit", "desis"])
 @pytest.mark.parametrize("target", ["enmap", "emit", "prisma", "desis"])
-def test_centres_and_widths_agree_with_spectral_python(source: str, target: str, fwhm: bool) -> None:
+def test_centres_and_widths_agree_with_spectral_python(
+    source: str, target: str, fwhm: bool
+) -> None:
     cube, sensor = table_of(find(source), fwhm=fwhm), find(target)
     logging.getLogger("spectral").setLevel(logging.ERROR)
     theirs = spectral.BandResampler(
-        list(cube.wavelength_nm), [b.centre_nm for b in sensor.bands],
-        list(cube.fwhm_nm) if fwhm else None, [b.fwhm_nm for b in sensor.bands],
-    ).matrix  # fmt: skip
+        list(cube.wavelength_nm),
+        [b.centre_nm for b in sensor.bands],
+        list(cube.fwhm_nm) if fwhm else None,
+        [b.fwhm_nm for b in sensor.bands],
+    ).matrix
     ours = published(sensor, cube)
     blind = np.isnan(theirs).any(axis=1)
     np.testing.assert_array_equal(ours.coverage == 0, blind)
@@ -77,7 +86,9 @@ def test_responses_agree_with_dense_integration(name: str) -> None:
         assert band.response is not None
         dense = np.interp(points, band.nm, band.response, left=0, right=0)
         below = np.concatenate([[0.0], np.cumsum(dense)]) * 1e-3
-        ends = np.interp(cube.wavelength_nm[:, None] + [-5.65, 5.65], np.append(points - 5e-4, 2600), below)
+        ends = np.interp(
+            cube.wavelength_nm[:, None] + [-5.65, 5.65], np.append(points - 5e-4, 2600), below
+        )
         part = ends[:, 1] - ends[:, 0]
         np.testing.assert_allclose(ours.weight[k], part / part.sum(), rtol=0, atol=1e-7)
 
@@ -113,13 +124,19 @@ def test_coverage_is_the_share_of_the_area_and_counts_overlaps_once() -> None:
     for nm, share in cases.items():
         bands = Bands.of(["a", "b"], wavelength_nm=nm, fwhm_nm=[20, 20])
         assert published(box, bands).coverage[0] == pytest.approx(share)
-    around = Bands.of(["wide", "inside", "last"], wavelength_nm=[550, 540, 598], fwhm_nm=[60, 10, 10])
+    around = Bands.of(
+        ["wide", "inside", "last"], wavelength_nm=[550, 540, 598], fwhm_nm=[60, 10, 10]
+    )
     assert published(box, around).coverage[0] == pytest.approx(0.67)
 
 
 def test_extents_and_bins() -> None:
-    bands = Bands.of(list("dabc"), wavelength_nm=[540, 500, 510, 520], fwhm_nm=[8, np.nan, np.nan, np.nan])
-    np.testing.assert_allclose(extents(bands, "x"), [[536, 544], [495, 505], [505, 515], [512.5, 527.5]])
+    bands = Bands.of(
+        list("dabc"), wavelength_nm=[540, 500, 510, 520], fwhm_nm=[8, np.nan, np.nan, np.nan]
+    )
+    np.testing.assert_allclose(
+        extents(bands, "x"), [[536, 544], [495, 505], [505, 515], [512.5, 527.5]]
+    )
     np.testing.assert_allclose(bins(bands, "x"), [[530, 550], [495, 505], [505, 515], [515, 530]])
 
 
@@ -133,21 +150,27 @@ def test_gaps_are_not_bridged() -> None:
 
 def test_wavelengths_and_widths_are_needed() -> None:
     with pytest.raises(
-        MismatchError, match="resampling to enmap needs wavelengths; got 1 bands without, the first 'b'"
+        MismatchError,
+        match="resampling to enmap needs wavelengths; got 1 bands without, the first 'b'",
     ):
         published(find("enmap"), Bands.of(["a", "b"], wavelength_nm=[500, np.nan]))
     with pytest.raises(MismatchError, match="needs the width of every band"):
         published(find("enmap"), Bands.of(["a"], wavelength_nm=[500]))
-    assert published(find("enmap"), Bands.of(["a"], wavelength_nm=[500], fwhm_nm=[10])).coverage.max() > 0.9
+    assert (
+        published(find("enmap"), Bands.of(["a"], wavelength_nm=[500], fwhm_nm=[10])).coverage.max()
+        > 0.9
+    )
     with pytest.raises(MismatchError, match="no usable band"):
         published(find("enmap"), Bands.of(["a"], wavelength_nm=[500], reason=["dead"]))
 
 
-# ------------------------------------------------------------------------------------------------------ the command
+# --------------------------------------------------------------------------------------------------
 
 
 def cube_of(folder: Path, name: str = "cube.tif", **more: object) -> str:
-    return write_tiff(folder / name, spectra(len(GRID), 30, 20), nm=GRID, fwhm=[10.0] * len(GRID), **more)  # type: ignore[arg-type]
+    return write_tiff(
+        folder / name, spectra(len(GRID), 30, 20), nm=GRID, fwhm=[10.0] * len(GRID), **more
+    )  # type: ignore[arg-type]
 
 
 def test_a_raster_and_its_weights(tmp_path: Path) -> None:
@@ -155,9 +178,17 @@ def test_a_raster_and_its_weights(tmp_path: Path) -> None:
     done = ok("resample", cube, "--sensor", "landsat-8-oli", "-o", out, "--json")
     (scene,) = done.json["scenes"]
     assert [(b["name"], b["used"]) for b in scene["bands"]] == [
-        ("blue", True), ("green", True), ("red", True), ("nir", True), ("swir1", False), ("swir2", False)
-    ]  # fmt: skip
-    assert (scene["output"], scene["weights"]) == (str(out), str(tmp_path / "oli.weights.safetensors"))
+        ("blue", True),
+        ("green", True),
+        ("red", True),
+        ("nir", True),
+        ("swir1", False),
+        ("swir2", False),
+    ]
+    assert (scene["output"], scene["weights"]) == (
+        str(out),
+        str(tmp_path / "oli.weights.safetensors"),
+    )
     assert "left out" in done.err
     assert "swir1 (0 %), swir2 (0 %)" in done.err
     fusion = load(scene["weights"]).common
@@ -187,7 +218,9 @@ def test_weights_only(tmp_path: Path) -> None:
     assert done.json["scenes"][0]["output"] is None
     assert done.json["valid_share"] is None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cube.tif", "w.safetensors"]
-    wrong = cli("resample", cube, "--sensor", "landsat-7-etm", "-o", tmp_path / "w.tif", "--weights-only")
+    wrong = cli(
+        "resample", cube, "--sensor", "landsat-7-etm", "-o", tmp_path / "w.tif", "--weights-only"
+    )
     assert (wrong.code, "a .safetensors file" in wrong.err) == (2, True)
 
 
@@ -198,7 +231,17 @@ def test_least_coverage(tmp_path: Path) -> None:
     shares = {}
     for least in ("0.5", "0.9", "0"):
         out = tmp_path / f"o{least}.tif"
-        rows = ok("resample", cube, "--sensor", "landsat-7-etm", "-o", out, "--min-coverage", least, "--json").json
+        rows = ok(
+            "resample",
+            cube,
+            "--sensor",
+            "landsat-7-etm",
+            "-o",
+            out,
+            "--min-coverage",
+            least,
+            "--json",
+        ).json
         shares[least] = [b["name"] for b in rows["scenes"][0]["bands"] if b["used"]]
         assert profile(out)["names"] == shares[least]
     assert shares["0.5"] == shares["0"] == ["blue", "green", "red", "nir"]
@@ -219,13 +262,25 @@ def test_what_is_refused_leaves_nothing(tmp_path: Path) -> None:
     bare = write_tiff(tmp_path / "bare.tif", spectra(4, 8, 9))
     far = write_tiff(tmp_path / "far.tif", spectra(3, 8, 9), nm=[3000.0, 3010.0, 3020.0])
     (tmp_path / "o.weights.safetensors").write_text("mine")
-    assert "needs wavelengths" in refused(tmp_path, bare, "--sensor", "enmap", "-o", out.with_name("p.tif"))
-    assert "covers no band of enmap" in refused(tmp_path, far, "--sensor", "enmap", "-o", out.with_name("p.tif"))
-    assert "Did you mean 'enmap'" in refused(tmp_path, cube, "--sensor", "enmp", "-o", out.with_name("p.tif"))
+    assert "needs wavelengths" in refused(
+        tmp_path, bare, "--sensor", "enmap", "-o", out.with_name("p.tif")
+    )
+    assert "covers no band of enmap" in refused(
+        tmp_path, far, "--sensor", "enmap", "-o", out.with_name("p.tif")
+    )
+    assert "Did you mean 'enmap'" in refused(
+        tmp_path, cube, "--sensor", "enmp", "-o", out.with_name("p.tif")
+    )
     assert "no sensor is given" in refused(tmp_path, cube, "-o", out.with_name("p.tif"))
-    assert "o.weights.safetensors exists" in refused(tmp_path, cube, "--sensor", "landsat-5-tm", "-o", out)
-    assert "is an input" in refused(tmp_path, cube, "--sensor", "landsat-5-tm", "-o", cube, "--overwrite")
-    assert "--min-coverage" in refused(tmp_path, cube, "--sensor", "landsat-5-tm", "-o", out, "--min-coverage", "2")
+    assert "o.weights.safetensors exists" in refused(
+        tmp_path, cube, "--sensor", "landsat-5-tm", "-o", out
+    )
+    assert "is an input" in refused(
+        tmp_path, cube, "--sensor", "landsat-5-tm", "-o", cube, "--overwrite"
+    )
+    assert "--min-coverage" in refused(
+        tmp_path, cube, "--sensor", "landsat-5-tm", "-o", out, "--min-coverage", "2"
+    )
     own = tmp_path / "own.csv"
     own.write_text("name,centre_nm,fwhm_nm\nx,600,100\n")
     assert "is an input" in refused(tmp_path, cube, "--sensor", own, "-o", own, "--overwrite")
@@ -248,12 +303,22 @@ def test_several_scenes_settings_and_integers(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("name,centre_nm,fwhm_nm\nx,600,100\ny,700,50\n")
     (tmp_path / "c.yaml").write_text("sensor: own.csv\ndtype: int16\nscale: 0.0001\n")
     (tmp_path / "out").mkdir()
-    done = ok("resample", one, two, "--config", tmp_path / "c.yaml", "-o", tmp_path / "out", "--json")
+    done = ok(
+        "resample", one, two, "--config", tmp_path / "c.yaml", "-o", tmp_path / "out", "--json"
+    )
     assert [s["scene"] for s in done.json["scenes"]] == ["one", "two"]
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
     assert names == ["one.tif", "one.weights.safetensors", "two.tif", "two.weights.safetensors"]
     assert profile(tmp_path / "out" / "one.tif")["dtype"] == "int16"
-    same = cli("resample", one, two, "--sensor", tmp_path / "own.csv", "-o", str(tmp_path / "out" / "a{suffix}"))
+    same = cli(
+        "resample",
+        one,
+        two,
+        "--sensor",
+        tmp_path / "own.csv",
+        "-o",
+        str(tmp_path / "out" / "a{suffix}"),
+    )
     assert (same.code, "same output" in same.err) == (2, True)
 
 
@@ -270,11 +335,13 @@ def test_dead_and_flagged_bands_do_not_empty_the_raster(tmp_path: Path) -> None:
 
 
 def test_narrow_bands_that_rest_on_one_are_told(tmp_path: Path) -> None:
-    done = ok("resample", cube_of(tmp_path), "--sensor", "desis", "-o", tmp_path / "o.tif", "--json")
+    done = ok(
+        "resample", cube_of(tmp_path), "--sensor", "desis", "-o", tmp_path / "o.tif", "--json"
+    )
     assert "made of a single band of the cube" in done.err
 
 
-# ------------------------------------------------------------------------------------------------- moving weights
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_same_bands_get_the_same_bits() -> None:
@@ -290,9 +357,12 @@ def test_the_same_bands_get_the_same_bits() -> None:
 def test_a_row_keeps_its_sum_and_the_answer_of_dense_integration(seed: int, signed: bool) -> None:
     rng = np.random.default_rng(seed)
     old = Bands.of(
-        [f"o{i}" for i in range(12)], wavelength_nm=rng.permutation(np.arange(12) * 10 + rng.uniform(0, 4, 12))
+        [f"o{i}" for i in range(12)],
+        wavelength_nm=rng.permutation(np.arange(12) * 10 + rng.uniform(0, 4, 12)),
     )
-    new = Bands.of([f"n{i}" for i in range(40)], wavelength_nm=np.arange(-60, 180, 6.0) + rng.uniform(0, 1))
+    new = Bands.of(
+        [f"n{i}" for i in range(40)], wavelength_nm=np.arange(-60, 180, 6.0) + rng.uniform(0, 1)
+    )
     weight = rng.uniform(-1 if signed else 0, 1, (2, 12))
     found = moved(weight, old, new)
     close_to_conditioning(found.coverage, np.ones(2))
@@ -334,7 +404,9 @@ def test_sources_are_moved_one_by_one() -> None:
     with pytest.raises(MismatchError, match="sources of the cube"):
         moved(weight, two(10), even(500, 600, 5))
     lone = moved(
-        np.ones((1, 10)), even(500, 600, 10), Bands.of(["x"], source="other", wavelength_nm=[550], fwhm_nm=[200])
+        np.ones((1, 10)),
+        even(500, 600, 10),
+        Bands.of(["x"], source="other", wavelength_nm=[550], fwhm_nm=[200]),
     )
     np.testing.assert_allclose(lone.weight, [[10]])
 
@@ -351,7 +423,9 @@ def ramp(folder: Path, name: str, nm: list[float]) -> str:
     """A cube whose pixels are straight lines over wavelength."""
     rng = np.random.default_rng(0)
     level, slope = rng.uniform(0.2, 0.4, (2, 1, 12, 15))
-    return write_tiff(folder / name, level + slope * (np.array(nm)[:, None, None] - 400) / 600, nm=nm)
+    return write_tiff(
+        folder / name, level + slope * (np.array(nm)[:, None, None] - 400) / 600, nm=nm
+    )
 
 
 def test_apply_resample(tmp_path: Path) -> None:
@@ -378,7 +452,10 @@ def test_apply_resample_refuses_what_it_cannot_cover(tmp_path: Path) -> None:
     bare = write_tiff(tmp_path / "bare.tif", spectra(len(GRID), 12, 15))
     before = listing(tmp_path)
     for arguments, said in (
-        ((short, "--resample"), ["take over too little", "y1 (84.0 %)", "at least 95 %", "--min-coverage"]),
+        (
+            (short, "--resample"),
+            ["take over too little", "y1 (84.0 %)", "at least 95 %", "--min-coverage"],
+        ),
         ((bare, "--resample"), ["needs wavelengths"]),
         ((short, "--min-coverage", "0.5"), ["not apply without --resample"]),
         ((short, "--resample", "--inverse"), ["not apply with --inverse"]),
@@ -387,46 +464,75 @@ def test_apply_resample_refuses_what_it_cannot_cover(tmp_path: Path) -> None:
         assert done.code == 2
         assert all(part in done.err for part in said), done.err
     assert listing(tmp_path) == before
-    done = ok("apply", weights, short, "--resample", "--min-coverage", "0.8", "-o", tmp_path / "o.tif", "--json")
+    done = ok(
+        "apply",
+        weights,
+        short,
+        "--resample",
+        "--min-coverage",
+        "0.8",
+        "-o",
+        tmp_path / "o.tif",
+        "--json",
+    )
     assert done.json["coverage"] == {"y0": pytest.approx(1), "y1": pytest.approx(0.84)}
     assert "16 % of y1" in done.err
 
 
 @real
 def test_weights_learned_on_aviris_fit_enmap_to_one_percent(tmp_path: Path) -> None:
-    """Sentinel-2A's bands, learned on one cube, from the same spectra at another sensor's wavelengths."""
+    """Sentinel-2A's bands, learned on one cube, from the same spectra at another sensor's
+    wavelengths."""
     target, run, out = tmp_path / "s2.tif", tmp_path / "run", tmp_path / "o.tif"
     ok("resample", AVIRIS, "--sensor", "sentinel-2a", "-o", target)
     ok("train", AVIRIS, "--target", target, "-o", run, "--no-report")
     nm = load(run / "weights.safetensors").common.inputs.wavelength_nm
     order = np.argsort(nm)
     gaps = [(nm[order][i], nm[order][i + 1]) for i in np.flatnonzero(np.diff(nm[order]) > 40)]
-    bands = [b for b in find("enmap").bands if not any(low < b.centre_nm < high for low, high in gaps)]
+    bands = [
+        b for b in find("enmap").bands if not any(low < b.centre_nm < high for low, high in gaps)
+    ]
     centres = [b.centre_nm for b in bands]
     x = read(AVIRIS).astype(float).reshape(len(nm), -1)[order]
     y = np.stack([np.interp(centres, nm[order], spectrum) for spectrum in x.T], axis=1)
-    cube = write_tiff(tmp_path / "enmap.tif", y.reshape(-1, 50, 50).astype("float32"), nm=centres,
-                      fwhm=[b.fwhm_nm for b in bands])  # fmt: skip
+    cube = write_tiff(
+        tmp_path / "enmap.tif",
+        y.reshape(-1, 50, 50).astype("float32"),
+        nm=centres,
+        fwhm=[b.fwhm_nm for b in bands],
+    )
     assert cli("apply", run / "weights.safetensors", cube, "-o", out).code == 2
     done = ok("apply", run / "weights.safetensors", cube, "--resample", "-o", out, "--json")
     assert min(done.json["coverage"].values()) > 0.99
     fused, truth = read(out).reshape(12, -1), read(run / "fused.tif").reshape(12, -1)
     error = np.sqrt(((fused - truth) ** 2).mean(axis=1) / (truth**2).mean(axis=1))
     assert error.max() < 0.01
-    vnir = write_tiff(tmp_path / "vnir.tif", y.reshape(-1, 50, 50)[:60].astype("float32"), nm=centres[:60])
+    vnir = write_tiff(
+        tmp_path / "vnir.tif", y.reshape(-1, 50, 50)[:60].astype("float32"), nm=centres[:60]
+    )
     lost = cli("apply", run / "weights.safetensors", vnir, "--resample", "-o", tmp_path / "no.tif")
     assert lost.code == 2
     assert "B11 (0.0 %)" in lost.err
     assert not (tmp_path / "no.tif").exists()
 
 
-# ----------------------------------------------------------------------------------- learned against published weights
+# ----------------------------------------------------------------------------------- learned agains
 
 
 def test_learned_weights_are_held_against_published_ones(tmp_path: Path) -> None:
     cube, target = cube_of(tmp_path), tmp_path / "t.tif"
     ok("resample", cube, "--sensor", "landsat-8-oli", "-o", target)
-    settings = ("train", cube, "--target", target, "--constraint", "nonnegative", "--smooth", "0", "--no-fused")
+    settings = (
+        "train",
+        cube,
+        "--target",
+        target,
+        "--constraint",
+        "nonnegative",
+        "--smooth",
+        "0",
+        "--no-fused",
+    )
     ok(*settings, "--sensor", "landsat-8-oli", "-o", tmp_path / "run")
     ok(*settings, "-o", tmp_path / "plain")
     same = [(tmp_path / run / "weights.safetensors").read_bytes() for run in ("run", "plain")]
@@ -442,7 +548,12 @@ def test_learned_weights_are_held_against_published_ones(tmp_path: Path) -> None
     assert page.count("Dashed: the published response") == 4
     assert "Learned against published responses" in page
     assert "Dashed" not in (tmp_path / "plain" / "report.html").read_text()
-    assert json.loads((tmp_path / "plain" / "report.json").read_text())["trust"]["outputs"][0]["published"] is None
+    assert (
+        json.loads((tmp_path / "plain" / "report.json").read_text())["trust"]["outputs"][0][
+            "published"
+        ]
+        is None
+    )
 
 
 def test_a_shifted_response_is_seen() -> None:

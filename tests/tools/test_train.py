@@ -1,4 +1,5 @@
-"""Train, from files to a run folder: what it holds, that the answer is found, and what must not change it."""
+"""Train, from files to a run folder: what it holds, that the answer is found, and what must not
+change it."""
 
 from __future__ import annotations
 
@@ -34,13 +35,37 @@ NM = wavelengths(B)
 TRUE = np.array([[0.5, 0.3, 0.2, 0.0, 0.0, 0.0], [0.0, 0.0, 0.1, 0.2, 0.3, 0.4]])
 OFFSET = np.array([0.05, -0.02])
 COLUMNS = [
-    "output", "scene", "band", "source", "source_band", "name", "wavelength_nm", "fwhm_nm", "weight",
-    "effective_weight", "ci_low", "ci_high",
-]  # fmt: skip
+    "output",
+    "scene",
+    "band",
+    "source",
+    "source_band",
+    "name",
+    "wavelength_nm",
+    "fwhm_nm",
+    "weight",
+    "effective_weight",
+    "ci_low",
+    "ci_high",
+]
 REPORT_KEYS = {
-    "outputs", "weights", "scores", "baselines", "convergence", "trust", "pixels", "bands_dropped", "device",
-    "seconds", "versions", "inputs", "seed", "alignment", "left_out", "kernels",
-}  # fmt: skip
+    "outputs",
+    "weights",
+    "scores",
+    "baselines",
+    "convergence",
+    "trust",
+    "pixels",
+    "bands_dropped",
+    "device",
+    "seconds",
+    "versions",
+    "inputs",
+    "seed",
+    "alignment",
+    "left_out",
+    "kernels",
+}
 
 
 @pytest.fixture
@@ -76,7 +101,7 @@ def weights_of(run: Path) -> np.ndarray:
     return load(run / "weights.safetensors").common.matrix
 
 
-# ------------------------------------------------------------------------------------------------------- the run folder
+# --------------------------------------------------------------------------------------------------
 
 
 def test_run_folder(tmp_path: Path, pair: Pair) -> None:
@@ -84,9 +109,14 @@ def test_run_folder(tmp_path: Path, pair: Pair) -> None:
     ok("train", scene, "--target", target, "-o", tmp_path / "run")
     run = tmp_path / "run"
     assert sorted(listing(run)) == [
-        "config.yaml", "fused.tif", "report.data.json", "report.html", "report.json", "weights.csv",
+        "config.yaml",
+        "fused.tif",
+        "report.data.json",
+        "report.html",
+        "report.json",
+        "weights.csv",
         "weights.safetensors",
-    ]  # fmt: skip
+    ]
     assert not any(p.name.startswith(".") for p in tmp_path.iterdir())
 
     seen = profile(run / "fused.tif")
@@ -98,7 +128,9 @@ def test_run_folder(tmp_path: Path, pair: Pair) -> None:
     text = (run / "weights.csv").read_bytes()
     assert text.startswith((",".join(COLUMNS) + "\n").encode())
     assert b"\r" not in text
-    assert [(r["output"], r["band"]) for r in rows] == [(o, str(b)) for o in ("left", "right") for b in range(1, 7)]
+    assert [(r["output"], r["band"]) for r in rows] == [
+        (o, str(b)) for o in ("left", "right") for b in range(1, 7)
+    ]
     assert [float(r["effective_weight"]) for r in rows] == weights_of(run).ravel().tolist()
     assert [float(r["wavelength_nm"]) for r in rows] == NM * 2
     assert {(r["scene"], r["source"], r["fwhm_nm"]) for r in rows} == {("", "scene", "")}
@@ -135,28 +167,58 @@ def test_report_json(tmp_path: Path, pair: Pair) -> None:
 
 
 def test_json_on_stdout_is_the_report(tmp_path: Path, pair: Pair) -> None:
-    done = ok("train", pair[0], "--target", pair[1], "-o", tmp_path / "run", "--no-report", "--no-fused", "--json")
+    done = ok(
+        "train",
+        pair[0],
+        "--target",
+        pair[1],
+        "-o",
+        tmp_path / "run",
+        "--no-report",
+        "--no-fused",
+        "--json",
+    )
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert set(done.json) == set(report)
     assert done.json["weights"] == report["weights"]
-    assert sorted(listing(tmp_path / "run")) == ["config.yaml", "report.json", "weights.csv", "weights.safetensors"]
+    assert sorted(listing(tmp_path / "run")) == [
+        "config.yaml",
+        "report.json",
+        "weights.csv",
+        "weights.safetensors",
+    ]
 
 
 @pytest.mark.parametrize(
     "flags",
     [
         [],
-        ["--constraint", "free", "--optimizer", "adam", "--steps", "50", "--init", "normal", "--seed", "5"],
+        [
+            "--constraint",
+            "free",
+            "--optimizer",
+            "adam",
+            "--steps",
+            "50",
+            "--init",
+            "normal",
+            "--seed",
+            "5",
+        ],
         ["--groups", "equal:2", "--constraint", "simplex", "--gain", "--no-offset"],
         ["--group", "right=3-6", "--group", "left=1-3"],
         ["--activation", "sigmoid", "--steps", "20"],
     ],
     ids=["defaults", "adam", "gain", "groups", "sigmoid"],
 )
-def test_the_resolved_config_gives_the_same_weights(tmp_path: Path, pair: Pair, flags: list[str]) -> None:
+def test_the_resolved_config_gives_the_same_weights(
+    tmp_path: Path, pair: Pair, flags: list[str]
+) -> None:
     run, _ = train(tmp_path, pair[0], "--target", pair[1], "--no-fused", *flags)
     again, _ = train(tmp_path, "--config", run / "config.yaml", "--no-fused", name="again")
-    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
+    same_bits(
+        (again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes()
+    )
     assert (again / "config.yaml").read_bytes() == (run / "config.yaml").read_bytes()
 
 
@@ -165,19 +227,35 @@ def test_the_resolved_config_works_from_another_folder(
 ) -> None:
     (tmp_path / "groups.yaml").write_text("left: 1-3\nright: 3-6\n")
     monkeypatch.chdir(tmp_path)
-    run, _ = train(tmp_path, "cube.tif", "--target", "target.tif", "--groups", "file:groups.yaml", "--no-fused")
+    run, _ = train(
+        tmp_path, "cube.tif", "--target", "target.tif", "--groups", "file:groups.yaml", "--no-fused"
+    )
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     again, _ = train(tmp_path, "--config", run / "config.yaml", "--no-fused", name="again")
-    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
+    same_bits(
+        (again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes()
+    )
 
 
 def test_flags_win_over_set_over_the_file(tmp_path: Path, pair: Pair) -> None:
     (tmp_path / "c.yaml").write_text("seed: 1\nconstraint: free\ninit: normal\n")
     run, report = train(
-        tmp_path, pair[0], "--target", pair[1], "--config", tmp_path / "c.yaml", "--set", "seed=2", "--set",
-        "no-offset=true", "--set", "constraint=affine", "--constraint", "simplex",
-    )  # fmt: skip
+        tmp_path,
+        pair[0],
+        "--target",
+        pair[1],
+        "--config",
+        tmp_path / "c.yaml",
+        "--set",
+        "seed=2",
+        "--set",
+        "no-offset=true",
+        "--set",
+        "constraint=affine",
+        "--constraint",
+        "simplex",
+    )
     settings = yaml.safe_load((run / "config.yaml").read_text())
     assert (settings["seed"], settings["constraint"], settings["init"]) == (2, "simplex", "normal")
     assert settings["no_offset"] is True
@@ -198,7 +276,8 @@ def test_overwrite_replaces_a_run_and_nothing_else(tmp_path: Path, pair: Pair) -
 
 
 @pytest.mark.parametrize(
-    "what", ["a stranger", "the scene", "the target", "a mask", "the settings", "the checkpoint", "groups"]
+    "what",
+    ["a stranger", "the scene", "the target", "a mask", "the settings", "the checkpoint", "groups"],
 )
 def test_nothing_in_a_run_folder_is_lost(tmp_path: Path, pair: Pair, what: str) -> None:
     """Not even by --overwrite: neither what is read, nor what bandfuse did not write."""
@@ -225,12 +304,16 @@ def test_nothing_in_a_run_folder_is_lost(tmp_path: Path, pair: Pair, what: str) 
     assert ("also holds notes.txt" if what == "a stranger" else "which is read") in done.err
 
 
-# -------------------------------------------------------------------------------------------------------- known answers
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("constraint", ["free", "nonnegative", "affine", "simplex"])
-def test_weights_that_made_the_target_are_found(tmp_path: Path, pair: Pair, constraint: str) -> None:
-    run, report = train(tmp_path, pair[0], "--target", pair[1], "--constraint", constraint, "--no-fused")
+def test_weights_that_made_the_target_are_found(
+    tmp_path: Path, pair: Pair, constraint: str
+) -> None:
+    run, report = train(
+        tmp_path, pair[0], "--target", pair[1], "--constraint", constraint, "--no-fused"
+    )
     np.testing.assert_allclose(weights_of(run), TRUE, atol=2e-5)
     assert [o["offset"] for o in report["outputs"]] == pytest.approx(OFFSET.tolist(), abs=2e-5)
     assert report["convergence"]["relative_gap"] <= 1e-9
@@ -256,13 +339,17 @@ def test_scale_offset_and_nodata_of_the_files_are_honoured(tmp_path: Path) -> No
     stored[:, :5, :7] = -9999
     physical = stored * 1e-4 + 0.01
     target = blend(physical, TRUE.tolist(), OFFSET.tolist())
-    scene = write_tiff(tmp_path / "c.tif", stored, nodata=-9999, scales=[1e-4] * B, offsets=[0.01] * B)
+    scene = write_tiff(
+        tmp_path / "c.tif", stored, nodata=-9999, scales=[1e-4] * B, offsets=[0.01] * B
+    )
     goal = write_tiff(tmp_path / "t.tif", target, names=["left", "right"])
     run, report = train(tmp_path, scene, "--target", goal)
     np.testing.assert_allclose(weights_of(run), TRUE, atol=1e-6)
     assert report["pixels"] == {"used": 1165, "invalid": 35, "by_reason": {"band missing": 35}}
     fused = read(run / "fused.tif")
-    np.testing.assert_array_equal(np.isnan(fused), np.broadcast_to(stored[:1] == -9999, fused.shape))
+    np.testing.assert_array_equal(
+        np.isnan(fused), np.broadcast_to(stored[:1] == -9999, fused.shape)
+    )
     np.testing.assert_allclose(fused[:, 5:], target[:, 5:], rtol=1e-5)
 
 
@@ -270,7 +357,9 @@ def test_gain_beside_simplex(tmp_path: Path) -> None:
     cube = spectra(B, 30, 40)
     target = blend(cube, (2.5 * TRUE).tolist(), OFFSET.tolist())
     scene, goal = write_tiff(tmp_path / "c.tif", cube), write_tiff(tmp_path / "t.tif", target)
-    run, report = train(tmp_path, scene, "--target", goal, "--constraint", "simplex", "--gain", "--no-fused")
+    run, report = train(
+        tmp_path, scene, "--target", goal, "--constraint", "simplex", "--gain", "--no-fused"
+    )
     assert [o["gain"] for o in report["outputs"]] == pytest.approx([2.5, 2.5], rel=1e-6)
     shape = np.array([float(r["weight"]) for r in rows_of(run)]).reshape(2, B)
     np.testing.assert_allclose(shape, TRUE, atol=1e-6)
@@ -284,8 +373,8 @@ def test_activation_training(tmp_path: Path, activation: str) -> None:
     target = {"sigmoid": 1 / (1 + np.exp(-z)), "softplus": np.log1p(np.exp(z))}[activation]
     scene, goal = write_tiff(tmp_path / "c.tif", cube), write_tiff(tmp_path / "t.tif", target)
     run, report = train(
-        tmp_path, scene, "--target", goal, "--activation", activation, "--constraint", "free",
-    )  # fmt: skip
+        tmp_path, scene, "--target", goal, "--activation", activation, "--constraint", "free"
+    )
     np.testing.assert_allclose(weights_of(run), [[4.0, -3.0, 2.0]], rtol=1e-3)
     assert report["convergence"]["optimum"] is None
     np.testing.assert_allclose(read(run / "fused.tif"), target, rtol=1e-3)
@@ -300,7 +389,7 @@ def test_reconstruction_finds_the_subspace_of_the_cube(tmp_path: Path) -> None:
     assert report["scores"]["train"]["cube"]["r2"] > 1 - 1e-9
 
 
-# ----------------------------------------------------------------------------------------------------------- dead bands
+# --------------------------------------------------------------------------------------------------
 
 DEAD = ("constant", "nodata", "nan", "mostly missing")
 
@@ -327,11 +416,17 @@ def test_a_dead_band_is_dropped_by_name_with_its_reason(tmp_path: Path, how: str
     scene = write_tiff(tmp_path / "c.tif", killed(how, cube, 4), nodata=-9999, names=names, nm=NM)
     run, report = train(tmp_path, scene, "--target", write_tiff(tmp_path / "t.tif", target))
     (dropped,) = report["bands_dropped"]
-    reason = {"constant": "constant (17)", "mostly missing": "missing in 67 % of the otherwise valid pixels"}
+    reason = {
+        "constant": "constant (17)",
+        "mostly missing": "missing in 67 % of the otherwise valid pixels",
+    }
     assert dropped == {
-        "band": 5, "source": "scene", "name": "channel 5", "wavelength_nm": NM[4],
+        "band": 5,
+        "source": "scene",
+        "name": "channel 5",
+        "wavelength_nm": NM[4],
         "reason": reason.get(how, "no valid pixel"),
-    }  # fmt: skip
+    }
     assert report["pixels"]["used"] == 1200
     assert weights_of(run)[0, 4] == 0
     assert {int(r["band"]) for r in rows_of(run)} == {1, 2, 3, 4, 6}
@@ -342,16 +437,21 @@ def test_bands_flagged_bad_are_dropped(tmp_path: Path) -> None:
     cube = spectra(B, 30, 40)
     target = blend(cube, [[0.5, 0.3, 0.2, 0.0, 0.0, 0.0]])
     scene = write_tiff(tmp_path / "c.tif", cube, bad=[4, 6])
-    run, report = train(tmp_path, scene, "--target", write_tiff(tmp_path / "t.tif", target), "--no-fused")
+    run, report = train(
+        tmp_path, scene, "--target", write_tiff(tmp_path / "t.tif", target), "--no-fused"
+    )
     assert [(d["band"], d["reason"]) for d in report["bands_dropped"]] == [
-        (4, "flagged bad (bbl)"), (6, "flagged bad (bbl)"),
-    ]  # fmt: skip
+        (4, "flagged bad (bbl)"),
+        (6, "flagged bad (bbl)"),
+    ]
     assert weights_of(run)[0, [3, 5]].tolist() == [0, 0]
 
 
 def test_a_group_of_dead_bands_only_is_an_error(tmp_path: Path, pair: Pair) -> None:
     scene = write_tiff(tmp_path / "dead.tif", killed("constant", pair[2], 4))
-    text = refused(tmp_path, scene, "--target", pair[1], "--group", "left=1-3", "--group", "right=5")
+    text = refused(
+        tmp_path, scene, "--target", pair[1], "--group", "left=1-3", "--group", "right=5"
+    )
     assert "'right' is empty" in text
     assert "constant (17)" in text
 
@@ -363,7 +463,8 @@ SAYS = "read a second time"
 def test_a_wrong_guess_costs_a_second_pass_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Three stacks of 64 rows, of which the scout sees one; the band differs in another stack each time."""
+    """Three stacks of 64 rows, of which the scout sees one; the band differs in another stack each
+    time."""
     monkeypatch.setattr("bandfuse.survey.scout.SCOUT_STACKS", 1)
     cube = spectra(B, 192, 20)
     target = write_tiff(tmp_path / "t.tif", blend(cube, [[0.5, 0.3, 0.2, 0.0, 0.0, 0.0]]))
@@ -378,9 +479,13 @@ def test_a_wrong_guess_costs_a_second_pass_and_is_said(
             changed[5, here] = 0.5
         scene = write_tiff(tmp_path / f"c{stack}.tif", changed)
         run = tmp_path / f"run{stack}"
-        done = ok("train", scene, "--target", target, "-o", run, "--constraint", "free", "--no-report")
+        done = ok(
+            "train", scene, "--target", target, "-o", run, "--constraint", "free", "--no-report"
+        )
         report = json.loads((run / "report.json").read_text())
-        assert [d["band"] for d in report["bands_dropped"]] == ([6] if kind == "dead only elsewhere" else [])
+        assert [d["band"] for d in report["bands_dropped"]] == (
+            [6] if kind == "dead only elsewhere" else []
+        )
         assert report["pixels"]["used"] == 192 * 20
         assert np.isfinite(read(run / "fused.tif")).all()
         np.testing.assert_allclose(weights_of(run), [[0.5, 0.3, 0.2, 0, 0, 0]], atol=1e-5)
@@ -397,7 +502,9 @@ def test_a_band_that_is_dead_in_one_of_two_scenes_is_dropped(tmp_path: Path) -> 
         write_tiff(tmp_path / "s1.tif", killed("constant", cubes[1], 4)),
     ]
     run, report = train(tmp_path, *files, "--target", "{parent}/{stem}_t.tif")
-    assert [(d["band"], d["reason"]) for d in report["bands_dropped"]] == [(5, "constant (17) in s1")]
+    assert [(d["band"], d["reason"]) for d in report["bands_dropped"]] == [
+        (5, "constant (17) in s1")
+    ]
     assert np.isfinite(read(run / "s1.fused.tif")).all()
 
 
@@ -409,7 +516,9 @@ def test_a_nodata_corner_stays_out(tmp_path: Path) -> None:
     run, report = train(tmp_path, scene, "--target", target)
     assert report["pixels"]["invalid"] == int(corner.sum())
     np.testing.assert_allclose(weights_of(run), TRUE, atol=2e-5)
-    np.testing.assert_array_equal(np.isnan(read(run / "fused.tif")), np.broadcast_to(corner, (2, 30, 40)))
+    np.testing.assert_array_equal(
+        np.isnan(read(run / "fused.tif")), np.broadcast_to(corner, (2, 30, 40))
+    )
 
 
 def test_missing_targets_are_counted_apart(tmp_path: Path, pair: Pair) -> None:
@@ -421,7 +530,9 @@ def test_missing_targets_are_counted_apart(tmp_path: Path, pair: Pair) -> None:
     assert np.isfinite(read(run / "fused.tif")).all()
 
 
-def test_a_constant_target_is_matched_by_the_offset_or_refused_by_name(tmp_path: Path, pair: Pair) -> None:
+def test_a_constant_target_is_matched_by_the_offset_or_refused_by_name(
+    tmp_path: Path, pair: Pair
+) -> None:
     target = write_tiff(tmp_path / "flat.tif", np.ones((1, 30, 40), "float32"))
     before = listing(tmp_path)
     done = cli("train", pair[0], "--target", target, "-o", tmp_path / "run", "--no-report")
@@ -433,7 +544,7 @@ def test_a_constant_target_is_matched_by_the_offset_or_refused_by_name(tmp_path:
         assert listing(tmp_path) == before
 
 
-# --------------------------------------------------------------------------------------------------------------- groups
+# --------------------------------------------------------------------------------------------------
 
 
 def positions(run: Path) -> dict[str, list[int]]:
@@ -450,14 +561,19 @@ def positions(run: Path) -> dict[str, list[int]]:
         (["--groups", "equal:3"], {"g1": [1, 2], "g2": [3, 4], "g3": [5, 6]}),
         (["--group", "a=1-3,6", "--group", "b=4"], {"a": [1, 2, 3, 6], "b": [4]}),
         (["--group", "a=1-4", "--group", "b=3-6"], {"a": [1, 2, 3, 4], "b": [3, 4, 5, 6]}),
-        (["--group", "blue=400-600nm", "--group", "nir=0.8-1.1um"], {"blue": [1, 2], "nir": [5, 6]}),
+        (
+            ["--group", "blue=400-600nm", "--group", "nir=0.8-1.1um"],
+            {"blue": [1, 2], "nir": [5, 6]},
+        ),
         (["--groups", "500-800nm"], {"500-800nm": [2, 3, 4]}),
         (["--groups", "2,4-5"], {"2,4-5": [2, 4, 5]}),
         (["--groups", "all"], {"all": [1, 2, 3, 4, 5, 6]}),
         ([], {"all": [1, 2, 3, 4, 5, 6]}),
     ],
 )
-def test_group_flags(tmp_path: Path, pair: Pair, flags: list[str], expected: dict[str, list[int]]) -> None:
+def test_group_flags(
+    tmp_path: Path, pair: Pair, flags: list[str], expected: dict[str, list[int]]
+) -> None:
     run, _ = train(tmp_path, pair[0], *flags, "--no-fused", "--steps", 3)
     assert positions(run) == expected
     assert sorted(expected) == sorted(load(run / "weights.safetensors").common.outputs.name)
@@ -465,7 +581,9 @@ def test_group_flags(tmp_path: Path, pair: Pair, flags: list[str], expected: dic
 
 def test_groups_from_a_file(tmp_path: Path, pair: Pair) -> None:
     (tmp_path / "groups.yaml").write_text("vis: 400-700nm\nlast: 6\nodd: 1,3,5\n")
-    run, _ = train(tmp_path, pair[0], "--groups", f"file:{tmp_path}/groups.yaml", "--no-fused", "--steps", 3)
+    run, _ = train(
+        tmp_path, pair[0], "--groups", f"file:{tmp_path}/groups.yaml", "--no-fused", "--steps", 3
+    )
     assert positions(run) == {"vis": [1, 2, 3], "last": [6], "odd": [1, 3, 5]}
 
 
@@ -477,7 +595,9 @@ def test_groups_in_a_config_file_as_a_mapping(tmp_path: Path, pair: Pair) -> Non
 
 
 def test_groups_are_paired_with_targets_by_name(tmp_path: Path, pair: Pair) -> None:
-    run, report = train(tmp_path, pair[0], "--target", pair[1], "--group", "right=3-6", "--group", "left=1-3")
+    run, report = train(
+        tmp_path, pair[0], "--target", pair[1], "--group", "right=3-6", "--group", "left=1-3"
+    )
     assert [o["name"] for o in report["outputs"]] == ["right", "left"]
     np.testing.assert_allclose(weights_of(run), TRUE[::-1], atol=2e-5)
     assert profile(run / "fused.tif")["names"] == ["right", "left"]
@@ -496,7 +616,7 @@ def test_groups_and_targets_that_cannot_be_paired(tmp_path: Path, pair: Pair) ->
     assert "left, right" in text
 
 
-# ------------------------------------------------------------------------------------------------------- several scenes
+# --------------------------------------------------------------------------------------------------
 
 
 def test_scenes_are_pooled_with_a_target_template(tmp_path: Path) -> None:
@@ -504,17 +624,30 @@ def test_scenes_are_pooled_with_a_target_template(tmp_path: Path) -> None:
     for i in range(3):
         cube = spectra(B, 10, 40, seed=i)
         files.append(write_tiff(tmp_path / f"s{i}.tif", cube))
-        write_tiff(tmp_path / f"s{i}_t.tif", blend(cube, TRUE.tolist(), OFFSET.tolist()), names=["left", "right"])
+        write_tiff(
+            tmp_path / f"s{i}_t.tif",
+            blend(cube, TRUE.tolist(), OFFSET.tolist()),
+            names=["left", "right"],
+        )
     run, report = train(tmp_path, *files, "--target", "{parent}/{stem}_t.tif")
-    assert sorted(f for f in listing(run) if f.endswith(".tif")) == [f"s{i}.fused.tif" for i in range(3)]
+    assert sorted(f for f in listing(run) if f.endswith(".tif")) == [
+        f"s{i}.fused.tif" for i in range(3)
+    ]
     assert report["pixels"]["used"] == 1200
-    assert [Path(i["path"]).name for i in report["inputs"]] == [f"s{i}{t}.tif" for i in range(3) for t in ("", "_t")]
+    assert [Path(i["path"]).name for i in report["inputs"]] == [
+        f"s{i}{t}.tif" for i in range(3) for t in ("", "_t")
+    ]
     np.testing.assert_allclose(weights_of(run), TRUE, atol=1e-6)
     assert not load(run / "weights.safetensors").per_scene
     again, _ = train(
-        tmp_path, *files, *[a for f in files for a in ("--target", f.replace(".tif", "_t.tif"))], name="again"
+        tmp_path,
+        *files,
+        *[a for f in files for a in ("--target", f.replace(".tif", "_t.tif"))],
+        name="again",
     )
-    same_bits((again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes())
+    same_bits(
+        (again / "weights.safetensors").read_bytes(), (run / "weights.safetensors").read_bytes()
+    )
 
 
 def instance_scenes(folder: Path, own: list[float]) -> list[str]:
@@ -527,16 +660,35 @@ def instance_scenes(folder: Path, own: list[float]) -> list[str]:
         arguments += ["--source", f"a={write_tiff(folder / 'a' / f's{i}.tif', a)}"]
         write_tiff(folder / "b" / f"s{i}.tif", b)
         write_tiff(folder / "t" / f"s{i}.tif", w * a.astype(np.float64) + b)
-    return [*arguments, "--source", f"b={folder}/b/{{stem}}.tif", "--target", f"{folder}/t/{{stem}}.tif"]
+    return [
+        *arguments,
+        "--source",
+        f"b={folder}/b/{{stem}}.tif",
+        "--target",
+        f"{folder}/t/{{stem}}.tif",
+    ]
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
 def test_instance_weights_over_four_scenes(tmp_path: Path, optimizer: str) -> None:
     own = [0.3, 0.7, 1.6, -0.4]
     run, report = train(
-        tmp_path, *instance_scenes(tmp_path, own), "--fuse", "across", "--weights", "instance", "--fixed", "b",
-        "--constraint", "free", "--no-offset", "--optimizer", optimizer, "--folds", 0,
-    )  # fmt: skip
+        tmp_path,
+        *instance_scenes(tmp_path, own),
+        "--fuse",
+        "across",
+        "--weights",
+        "instance",
+        "--fixed",
+        "b",
+        "--constraint",
+        "free",
+        "--no-offset",
+        "--optimizer",
+        optimizer,
+        "--folds",
+        0,
+    )
     model = load(run / "weights.safetensors")
     assert list(model.scenes) == ["s0", "s1", "s2", "s3"]
     for fusion, w in zip(model.scenes.values(), own, strict=True):
@@ -544,7 +696,9 @@ def test_instance_weights_over_four_scenes(tmp_path: Path, optimizer: str) -> No
     assert {r["scene"] for r in rows_of(run)} == set(model.scenes)
     assert report["convergence"]["relative_gap"] <= 1e-8
     for i in range(4):
-        np.testing.assert_allclose(read(run / f"s{i}.fused.tif"), read(tmp_path / "t" / f"s{i}.tif"), rtol=1e-4)
+        np.testing.assert_allclose(
+            read(run / f"s{i}.fused.tif"), read(tmp_path / "t" / f"s{i}.tif"), rtol=1e-4
+        )
 
 
 def test_scenes_of_one_name_keep_their_own_weights_on_apply(tmp_path: Path) -> None:
@@ -562,7 +716,7 @@ def test_scenes_of_one_name_keep_their_own_weights_on_apply(tmp_path: Path) -> N
         np.testing.assert_allclose(read(out), read(tmp_path / name / "t.tif"), rtol=1e-4)
 
 
-# ------------------------------------------------------------------------------------------------- the textbook's cases
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
@@ -570,15 +724,32 @@ def test_two_images_with_one_weight_between_them(tmp_path: Path, optimizer: str)
     a, b = spectra(3, 30, 40, seed=1), spectra(3, 30, 40, seed=2)
     target = write_tiff(tmp_path / "t.tif", 0.3 * a.astype(np.float64) + 0.7 * b)
     run, report = train(
-        tmp_path, "--source", f"a={write_tiff(tmp_path / 'a.tif', a)}", "--source",
-        f"b={write_tiff(tmp_path / 'b.tif', b)}", "--target", target, "--fuse", "across", "--weights", "scalar",
-        "--constraint", "affine", "--optimizer", optimizer,
-    )  # fmt: skip
-    np.testing.assert_allclose(weights_of(run), np.hstack([0.3 * np.eye(3), 0.7 * np.eye(3)]), atol=1e-5)
+        tmp_path,
+        "--source",
+        f"a={write_tiff(tmp_path / 'a.tif', a)}",
+        "--source",
+        f"b={write_tiff(tmp_path / 'b.tif', b)}",
+        "--target",
+        target,
+        "--fuse",
+        "across",
+        "--weights",
+        "scalar",
+        "--constraint",
+        "affine",
+        "--optimizer",
+        optimizer,
+    )
+    np.testing.assert_allclose(
+        weights_of(run), np.hstack([0.3 * np.eye(3), 0.7 * np.eye(3)]), atol=1e-5
+    )
     assert report["convergence"]["relative_gap"] <= 1e-8
     np.testing.assert_allclose(read(run / "fused.tif"), read(target), rtol=1e-4)
     rows = rows_of(run)
-    assert [(r["source"], r["source_band"], r["band"]) for r in rows[:2]] == [("a", "1", "1"), ("b", "1", "4")]
+    assert [(r["source"], r["source_band"], r["band"]) for r in rows[:2]] == [
+        ("a", "1", "1"),
+        ("b", "1", "4"),
+    ]
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
@@ -587,16 +758,35 @@ def test_three_channels_and_one_that_is_broadcast(tmp_path: Path, optimizer: str
     own, shared = np.array([0.2, 1.4, -0.6]), np.array([0.9, 0.1, 0.5])
     target = own[:, None, None] * a.astype(np.float64) + shared[:, None, None] * pan
     run, _ = train(
-        tmp_path, "--source", f"ms={write_tiff(tmp_path / 'a.tif', a)}", "--source",
-        f"pan={write_tiff(tmp_path / 'p.tif', pan)}", "--target", write_tiff(tmp_path / "t.tif", target), "--fuse",
-        "across", "--weights", "channel", "--constraint", "free", "--optimizer", optimizer,
-    )  # fmt: skip
-    np.testing.assert_allclose(weights_of(run), np.hstack([np.diag(own), shared[:, None]]), atol=1e-5)
+        tmp_path,
+        "--source",
+        f"ms={write_tiff(tmp_path / 'a.tif', a)}",
+        "--source",
+        f"pan={write_tiff(tmp_path / 'p.tif', pan)}",
+        "--target",
+        write_tiff(tmp_path / "t.tif", target),
+        "--fuse",
+        "across",
+        "--weights",
+        "channel",
+        "--constraint",
+        "free",
+        "--optimizer",
+        optimizer,
+    )
+    np.testing.assert_allclose(
+        weights_of(run), np.hstack([np.diag(own), shared[:, None]]), atol=1e-5
+    )
 
 
 def test_groups_of_three_and_two_channels_are_an_error_that_names_both(tmp_path: Path) -> None:
-    a, b = write_tiff(tmp_path / "a.tif", spectra(3, 9, 9)), write_tiff(tmp_path / "b.tif", spectra(2, 9, 9))
-    text = refused(tmp_path, "--source", f"ms={a}", "--source", f"sar={b}", "--target", a, "--fuse", "across")
+    a, b = (
+        write_tiff(tmp_path / "a.tif", spectra(3, 9, 9)),
+        write_tiff(tmp_path / "b.tif", spectra(2, 9, 9)),
+    )
+    text = refused(
+        tmp_path, "--source", f"ms={a}", "--source", f"sar={b}", "--target", a, "--fuse", "across"
+    )
     assert "'ms' with 3" in text
     assert "'sar' with 2" in text
 
@@ -604,20 +794,37 @@ def test_groups_of_three_and_two_channels_are_an_error_that_names_both(tmp_path:
 def test_everything_fixed_leaves_nothing_to_learn(tmp_path: Path) -> None:
     a, b = (write_tiff(tmp_path / f"{n}.tif", spectra(2, 9, 9, seed=i)) for i, n in enumerate("ab"))
     text = refused(
-        tmp_path, "--source", f"a={a}", "--source", f"b={b}", "--target", a, "--fuse", "across", "--fixed", "a",
-        "--fixed", "b",
-    )  # fmt: skip
+        tmp_path,
+        "--source",
+        f"a={a}",
+        "--source",
+        f"b={b}",
+        "--target",
+        a,
+        "--fuse",
+        "across",
+        "--fixed",
+        "a",
+        "--fixed",
+        "b",
+    )
     assert "fixed" in text
 
 
-# ------------------------------------------------------------------------------------------- what must not change a bit
+# ------------------------------------------------------------------------------------------- what m
 
 
-@pytest.mark.parametrize("flags", [[], ["--activation", "tanh", "--steps", "5"]], ids=["moments", "sample"])
-def test_weights_do_not_depend_on_threads_memory_or_layout(tmp_path: Path, flags: list[str]) -> None:
+@pytest.mark.parametrize(
+    "flags", [[], ["--activation", "tanh", "--steps", "5"]], ids=["moments", "sample"]
+)
+def test_weights_do_not_depend_on_threads_memory_or_layout(
+    tmp_path: Path, flags: list[str]
+) -> None:
     cube = spectra(B, 300, 600)
     cube[:, 40:90, 100:300] = np.nan
-    target = blend(np.nan_to_num(cube), TRUE.tolist(), OFFSET.tolist()) + spectra(2, 300, 600, seed=5)
+    target = blend(np.nan_to_num(cube), TRUE.tolist(), OFFSET.tolist()) + spectra(
+        2, 300, 600, seed=5
+    )
     goal = write_tiff(tmp_path / "t.tif", target, **LAYOUTS["strips-deflate"])
     seen = set()
     layouts: list[dict[str, Any] | str] = [LAYOUTS["tiled-pixel"], LAYOUTS["strips-pixel"], "bil"]
@@ -629,7 +836,18 @@ def test_weights_do_not_depend_on_threads_memory_or_layout(tmp_path: Path, flags
             if isinstance(layout, str)
             else write_tiff(folder / "c.tif", cube, **layout)
         )
-        run, _ = train(folder, scene, "--target", goal, "--no-fused", "--threads", threads, "--memory", memory, *flags)
+        run, _ = train(
+            folder,
+            scene,
+            "--target",
+            goal,
+            "--no-fused",
+            "--threads",
+            threads,
+            "--memory",
+            memory,
+            *flags,
+        )
         model = load(run / "weights.safetensors").common
         seen.add((model.weight.tobytes(), model.offset.tobytes()))
     assert len(seen) == 1
@@ -640,21 +858,31 @@ def test_weights_files_are_byte_identical_for_any_threads_and_memory(tmp_path: P
     seen = set()
     for threads, memory in [(1, 256), (3, 16), (2, 64), (1, 16)]:
         run, _ = train(
-            tmp_path, scene, "--target", target, "--no-fused", "--threads", threads, "--memory", memory,
+            tmp_path,
+            scene,
+            "--target",
+            target,
+            "--no-fused",
+            "--threads",
+            threads,
+            "--memory",
+            memory,
             name=f"{threads}-{memory}",
-        )  # fmt: skip
+        )
         seen.add((run / "weights.safetensors").read_bytes())
     assert len(seen) == 1
 
 
-# ------------------------------------------------------------------------------------------------------------- evaluate
+# --------------------------------------------------------------------------------------------------
 
 
 def test_scores_are_those_of_numpy(tmp_path: Path, pair: Pair) -> None:
     run, _ = train(tmp_path, pair[0], "--target", pair[1])
     other = spectra(B, 25, 35, seed=77)
     other[:, 3:6, 4:9] = np.nan
-    truth = blend(np.nan_to_num(other), TRUE.tolist(), [0.0, 0.1]) + 0.1 * spectra(2, 25, 35, seed=78)
+    truth = blend(np.nan_to_num(other), TRUE.tolist(), [0.0, 0.1]) + 0.1 * spectra(
+        2, 25, 35, seed=78
+    )
     truth = truth.astype(np.float32)
     truth[1, 20, 20] = np.nan
     goal = write_tiff(tmp_path / "ot.tif", truth[::-1].copy(), names=["right", "left"])
@@ -669,9 +897,12 @@ def test_scores_are_those_of_numpy(tmp_path: Path, pair: Pair) -> None:
     for k, name in enumerate(("left", "right")):
         mse = np.mean((y[:, k] - t[:, k]) ** 2)
         expected = {
-            "r2": 1 - mse / t[:, k].var(), "rmse": np.sqrt(mse), "cc": np.corrcoef(y[:, k], t[:, k])[0, 1],
-            "psnr": 20 * np.log10(t[:, k].max() / np.sqrt(mse)), "mae": np.abs(y[:, k] - t[:, k]).mean(),
-        }  # fmt: skip
+            "r2": 1 - mse / t[:, k].var(),
+            "rmse": np.sqrt(mse),
+            "cc": np.corrcoef(y[:, k], t[:, k])[0, 1],
+            "psnr": 20 * np.log10(t[:, k].max() / np.sqrt(mse)),
+            "mae": np.abs(y[:, k] - t[:, k]).mean(),
+        }
         assert done["scores"][name] == pytest.approx(expected, rel=1e-9)
 
 
@@ -680,18 +911,23 @@ def test_the_scores_of_training_are_those_of_evaluate(tmp_path: Path) -> None:
     noisy = blend(cube, TRUE.tolist()) + 0.1 * spectra(2, 30, 40, seed=8)
     scene, target = write_tiff(tmp_path / "c.tif", cube), write_tiff(tmp_path / "t.tif", noisy)
     run, report = train(tmp_path, scene, "--target", target)
-    scores = ok("evaluate", run / "weights.safetensors", scene, "--target", target, "--json").json["scores"]
+    scores = ok("evaluate", run / "weights.safetensors", scene, "--target", target, "--json").json[
+        "scores"
+    ]
     for name, score in report["scores"]["train"].items():
         assert scores[name] == pytest.approx(score, rel=1e-9)
 
 
-# --------------------------------------------------------------------------------------------------- what excludes what
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--constraint", "free", "--gain", "--target", "{t}"], "--gain does not apply with constraint free"),
+        (
+            ["--constraint", "free", "--gain", "--target", "{t}"],
+            "--gain does not apply with constraint free",
+        ),
         (
             ["--gain", "--constraint", "nonnegative", "--target", "{t}"],
             "--gain does not apply with constraint nonnegative",
@@ -711,7 +947,9 @@ def test_the_scores_of_training_are_those_of_evaluate(tmp_path: Path) -> None:
         (["--steps", "-1"], "steps"),
     ],
 )
-def test_settings_that_exclude_each_other(tmp_path: Path, pair: Pair, flags: list[str], words: str) -> None:
+def test_settings_that_exclude_each_other(
+    tmp_path: Path, pair: Pair, flags: list[str], words: str
+) -> None:
     filled = [f.format(t=pair[1], s=pair[0]) for f in flags]
     assert words in refused(tmp_path, pair[0], *filled)
 
@@ -720,7 +958,9 @@ def test_targets_must_fit_the_scenes(tmp_path: Path, pair: Pair) -> None:
     other = write_tiff(tmp_path / "other.tif", pair[2])
     assert "2 scenes" in refused(tmp_path, pair[0], other, "--target", pair[1])
     assert "3 files" in refused(tmp_path, pair[0], other, *["--target", pair[1]] * 3)
-    assert "cannot be told apart" in refused(tmp_path, pair[0], pair[0], "--target", "{parent}/target.tif")
+    assert "cannot be told apart" in refused(
+        tmp_path, pair[0], pair[0], "--target", "{parent}/target.tif"
+    )
 
 
 def test_scenes_of_different_bands_are_not_pooled(tmp_path: Path, pair: Pair) -> None:

@@ -1,4 +1,5 @@
-"""Checkpoints: an interrupted training goes on to the same bits; a checkpoint of another training is refused."""
+"""Checkpoints: an interrupted training goes on to the same bits; a checkpoint of another training
+is refused."""
 
 from __future__ import annotations
 
@@ -32,14 +33,25 @@ def make(tmp_path: Path) -> Callable[..., TrainConfig]:
 
     def config(name: str, **how: object) -> TrainConfig:
         values = {
-            "scenes": [scene], "target": [target], "output": str(tmp_path / name), "no_fused": True, "no_report": True,
-            "loss": "huber", "optimizer": "adamw", "batch_size": 600, "steps": 35, "patience": 2, "checkpoint_every": 0,
+            "scenes": [scene],
+            "target": [target],
+            "output": str(tmp_path / name),
+            "no_fused": True,
+            "no_report": True,
+            "loss": "huber",
+            "optimizer": "adamw",
+            "batch_size": 600,
+            "steps": 35,
+            "patience": 2,
+            "checkpoint_every": 0,
             "folds": 0,
-        }  # fmt: skip
+        }
         values |= how
         sampled = {"batch_size", "patience"} if values["loss"] == "mse" else set()
         idle = sampled | (set() if "checkpoint" in how else {"checkpoint_every"})
-        return TrainConfig.model_validate({key: value for key, value in values.items() if key not in idle})
+        return TrainConfig.model_validate(
+            {key: value for key, value in values.items() if key not in idle}
+        )
 
     return config
 
@@ -74,7 +86,10 @@ def fail_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ids=["adamw", "adam", "sgd", "coupled", "moments"],
 )
 def test_an_interrupted_training_ends_in_the_same_bits(
-    how: dict[str, object], tmp_path: Path, make: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+    how: dict[str, object],
+    tmp_path: Path,
+    make: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train(make("whole", **how))
     file = str(tmp_path / "state")
@@ -98,11 +113,15 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     assert not [name for name in listing(tmp_path) if "partial" in name]
 
 
-def test_other_settings_and_other_pixels_are_refused(tmp_path: Path, make: Callable[..., TrainConfig]) -> None:
+def test_other_settings_and_other_pixels_are_refused(
+    tmp_path: Path, make: Callable[..., TrainConfig]
+) -> None:
     file = str(tmp_path / "state")
     train(make("run", checkpoint=file, steps=2))
     before = Path(file).read_bytes()
-    with pytest.raises(ConfigError, match=r"made with other settings; got lr 0.5; expected lr None. Delete it"):
+    with pytest.raises(
+        ConfigError, match=r"made with other settings; got lr 0.5; expected lr None. Delete it"
+    ):
         train(make("other", checkpoint=file, steps=2, lr=0.5))
     write_tiff(tmp_path / "cube.tif", spectra(B, 40, 60) + 0.1, nm=wavelengths(B))
     with pytest.raises(ConfigError, match="was made from other pixels"):
@@ -129,14 +148,22 @@ def test_a_weights_file_is_no_checkpoint(tmp_path: Path, make: Callable[..., Tra
         train(make("other", checkpoint=str(tmp_path / "run" / "weights.safetensors"), steps=2))
 
 
-def test_a_place_that_cannot_be_written_to(tmp_path: Path, make: Callable[..., TrainConfig]) -> None:
+def test_a_place_that_cannot_be_written_to(
+    tmp_path: Path, make: Callable[..., TrainConfig]
+) -> None:
     with pytest.raises(BandfuseError, match="does not exist"):
         train(make("run", checkpoint=str(tmp_path / "nowhere" / "state"), steps=2))
 
 
 def test_states_come_back(tmp_path: Path) -> None:
-    state: State = {"a.b": np.arange(3.0), "scalar": np.float32(2.5).reshape(()), "count": np.array([1, 2])}
-    (tmp_path / "state").write_bytes(dumps({"lr": None, "loss": "mae"}, {"scene 1, 0": state, "common, 0": {}}))
+    state: State = {
+        "a.b": np.arange(3.0),
+        "scalar": np.float32(2.5).reshape(()),
+        "count": np.array([1, 2]),
+    }
+    (tmp_path / "state").write_bytes(
+        dumps({"lr": None, "loss": "mae"}, {"scene 1, 0": state, "common, 0": {}})
+    )
     settings, states = load(tmp_path / "state")
     assert settings == {"lr": None, "loss": "mae"}
     assert list(states) == ["scene 1, 0"]
@@ -160,8 +187,20 @@ def test_the_flag(tmp_path: Path, make: Callable[..., TrainConfig]) -> None:
     config = make("run")
     for name in ("run", "again"):
         done = cli(
-            "train", config.scenes[0], "--target", config.target[0], "-o", tmp_path / name, "--optimizer", "adam",
-            "--steps", 5, "--checkpoint", tmp_path / "state", "--no-fused", "--no-report",
-        )  # fmt: skip
+            "train",
+            config.scenes[0],
+            "--target",
+            config.target[0],
+            "-o",
+            tmp_path / name,
+            "--optimizer",
+            "adam",
+            "--steps",
+            5,
+            "--checkpoint",
+            tmp_path / "state",
+            "--no-fused",
+            "--no-report",
+        )
         assert done.code == 0, done.err
     assert weights(tmp_path, "run") == weights(tmp_path, "again")

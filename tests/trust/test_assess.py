@@ -1,4 +1,5 @@
-"""What a training says of its weights, from the command line: choices, hold-out, baselines, intervals."""
+"""What a training says of its weights, from the command line: choices, hold-out, baselines,
+intervals."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def by_default(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return report(tmp_path_factory.mktemp("assess"), CUBE, "--target", TARGET)
 
 
-def test_a_regression_is_chosen_held_out_and_compared_without_a_flag(by_default: dict[str, Any]) -> None:
+def test_a_regression_is_chosen_held_out_and_compared_without_a_flag(
+    by_default: dict[str, Any],
+) -> None:
     assert {o["constraint"] for o in by_default["outputs"]} == {"nonnegative"}
     assert all(o["smooth"] is not None for o in by_default["outputs"])
     assert set(by_default["baselines"]) == BASELINES
@@ -46,7 +49,9 @@ def test_a_regression_is_chosen_held_out_and_compared_without_a_flag(by_default:
         assert row["ci_low"] <= row["effective_weight"] <= row["ci_high"]
 
 
-def test_intervals_hold_the_weights_that_the_sample_was_made_with(by_default: dict[str, Any]) -> None:
+def test_intervals_hold_the_weights_that_the_sample_was_made_with(
+    by_default: dict[str, Any],
+) -> None:
     lines = (SAMPLE / "true_weights.csv").read_text().splitlines()
     names = lines[0].split(",")[2:]
     truth = dict(zip(names, np.array([r.split(",")[2:] for r in lines[1:]], float).T, strict=True))
@@ -62,15 +67,37 @@ def test_intervals_hold_the_weights_that_the_sample_was_made_with(by_default: di
 def test_signed_responses_are_found_by_default(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     cube = random.normal(100, 10, (5, 40, 40))
-    target = np.tensordot([1.0, -1.0, 0.5, 0.0, -0.25], cube, 1)[None] + random.normal(0, 0.1, (1, 40, 40))
-    found = report(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", write_tiff(tmp_path / "t.tif", target))
+    target = np.tensordot([1.0, -1.0, 0.5, 0.0, -0.25], cube, 1)[None] + random.normal(
+        0, 0.1, (1, 40, 40)
+    )
+    found = report(
+        tmp_path,
+        write_tiff(tmp_path / "x.tif", cube),
+        "--target",
+        write_tiff(tmp_path / "t.tif", target),
+    )
     assert found["outputs"][0]["constraint"] == "free"
-    assert [w["effective_weight"] for w in found["weights"]] == pytest.approx([1, -1, 0.5, 0, -0.25], abs=0.01)
+    assert [w["effective_weight"] for w in found["weights"]] == pytest.approx(
+        [1, -1, 0.5, 0, -0.25], abs=0.01
+    )
 
 
 def test_strengths_that_are_given_are_used(tmp_path: Path) -> None:
-    found = report(tmp_path, CUBE, "--target", TARGET, "--constraint", "free", "--ridge", "0.01", "--smooth", "0.5")
-    assert {(o["constraint"], o["ridge"], o["smooth"]) for o in found["outputs"]} == {("free", 0.01, 0.5)}
+    found = report(
+        tmp_path,
+        CUBE,
+        "--target",
+        TARGET,
+        "--constraint",
+        "free",
+        "--ridge",
+        "0.01",
+        "--smooth",
+        "0.5",
+    )
+    assert {(o["constraint"], o["ridge"], o["smooth"]) for o in found["outputs"]} == {
+        ("free", 0.01, 0.5)
+    }
     assert found["convergence"]["relative_gap"] <= 1e-9
 
 
@@ -85,13 +112,19 @@ def test_ridge_can_be_chosen_alone(tmp_path: Path) -> None:
     assert any(o["ridge"] > 0 for o in found["outputs"])
 
 
-def test_a_reconstruction_is_held_out_and_stands_beside_principal_components(tmp_path: Path) -> None:
+def test_a_reconstruction_is_held_out_and_stands_beside_principal_components(
+    tmp_path: Path,
+) -> None:
     found = report(tmp_path, CUBE, "--groups", "equal:4")
     assert set(found["baselines"]) == {"pca_k", "mean"}
     for part in ("train", "holdout"):
         best, mine, mean = (
             scores["cube"]["r2"]
-            for scores in (found["baselines"]["pca_k"][part], found["scores"][part], found["baselines"]["mean"][part])
+            for scores in (
+                found["baselines"]["pca_k"][part],
+                found["scores"][part],
+                found["baselines"]["mean"][part],
+            )
         )
         assert best > mine > mean
 
@@ -99,7 +132,9 @@ def test_a_reconstruction_is_held_out_and_stands_beside_principal_components(tmp
 def test_a_rebuilt_cube_is_scored_as_by_scikit_learn(tmp_path: Path) -> None:
     """Folds by hand; the principal components and the mean spectrum of each training."""
     random = np.random.default_rng(0)
-    cube = np.einsum("bm,mrc->brc", random.normal(size=(6, 6)), random.normal(size=(6, 40, 48)).cumsum(axis=1))
+    cube = np.einsum(
+        "bm,mrc->brc", random.normal(size=(6, 6)), random.normal(size=(6, 40, 48)).cumsum(axis=1)
+    )
     found = report(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--groups", "equal:2")
     fold, x = runs_by_hand((40, 48), 8).ravel(), cube.reshape(6, -1).T
     error = nothing = 0.0
@@ -110,12 +145,19 @@ def test_a_rebuilt_cube_is_scored_as_by_scikit_learn(tmp_path: Path) -> None:
         nothing += ((test - train.mean(axis=0)) ** 2).sum()
     score = found["baselines"]["pca_k"]["holdout"]["cube"]
     assert score["r2"] == pytest.approx(1 - error / nothing, rel=rounding(condition_of(x)))
-    assert score["rmse"] == pytest.approx(np.sqrt(error / x.size), rel=rounding(condition_of(x) * nothing / error))
+    assert score["rmse"] == pytest.approx(
+        np.sqrt(error / x.size), rel=rounding(condition_of(x) * nothing / error)
+    )
 
 
 def test_one_pixel_more_than_nothing_is_not_held_out(tmp_path: Path) -> None:
     cube = np.random.default_rng(0).normal(size=(2, 1, 2))
-    found = report(tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", write_tiff(tmp_path / "t.tif", cube[:1]))
+    found = report(
+        tmp_path,
+        write_tiff(tmp_path / "x.tif", cube),
+        "--target",
+        write_tiff(tmp_path / "t.tif", cube[:1]),
+    )
     assert len(found["scores"]["train"]) == 1
 
 
@@ -140,9 +182,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, flags: list[str], words: s
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set")
+@pytest.mark.skipif(
+    not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set"
+)
 def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -> None:
-    """Real spectra, real responses, 40 dB of noise, the left half to learn from: nothing but defaults."""
+    """Real spectra, real responses, 40 dB of noise, the left half to learn from: nothing but
+    defaults."""
     from bandfuse.raster import describe, quicklook
 
     data = Path(os.environ["BANDFUSE_REAL_DATA"])
@@ -150,7 +195,9 @@ def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -
     cube = np.moveaxis(quicklook(raster, range(194)), -1, 0)
     table = np.genfromtxt(data / "srf" / "sentinel2a_msi_1nm.csv", delimiter=",", names=True)
     names = ["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A"]
-    truth = np.array([np.interp(raster.bands.wavelength_nm, table["wavelength_nm"], table[n]) for n in names])
+    truth = np.array(
+        [np.interp(raster.bands.wavelength_nm, table["wavelength_nm"], table[n]) for n in names]
+    )
     truth /= truth.sum(axis=1, keepdims=True)
     clean = np.tensordot(truth, cube, 1)
     noise = np.random.default_rng(0).normal(size=clean.shape)
@@ -161,7 +208,10 @@ def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -
     learned = np.array([w["effective_weight"] for w in found["weights"]]).reshape(truth.shape)
     error = np.linalg.norm(learned - truth, axis=1) / np.linalg.norm(truth, axis=1)
     assert np.median(error) <= 0.15
-    low, high = (np.array([w[c] for w in found["weights"]]).reshape(truth.shape) for c in ("ci_low", "ci_high"))
+    low, high = (
+        np.array([w[c] for w in found["weights"]]).reshape(truth.shape)
+        for c in ("ci_low", "ci_high")
+    )
     inside = truth > 0.01 * truth.max(axis=1, keepdims=True)
     assert 0.85 <= ((low <= truth) & (truth <= high))[inside].mean() <= 1
 
@@ -169,7 +219,9 @@ def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -
 def test_sparse_weights_are_few_and_exact(tmp_path: Path) -> None:
     dense = report(tmp_path, CUBE, "--target", TARGET, "--constraint", "free", "--ridge", 1e-6)
     (tmp_path / "more").mkdir()
-    few = report(tmp_path / "more", CUBE, "--target", TARGET, "--constraint", "free", "--sparse", 0.01)
+    few = report(
+        tmp_path / "more", CUBE, "--target", TARGET, "--constraint", "free", "--sparse", 0.01
+    )
     assert all(o["sparse"] == 0.01 for o in few["outputs"])
     assert max(o["active_bands"] for o in few["outputs"]) < 40
     assert min(o["active_bands"] for o in dense["outputs"]) > 100
@@ -177,7 +229,7 @@ def test_sparse_weights_are_few_and_exact(tmp_path: Path) -> None:
     assert min(s["r2"] for s in few["scores"]["holdout"].values()) > 0.99
 
 
-# ------------------------------------------------------------------------------------- learned again without each fold
+# ------------------------------------------------------------------------------------- learned agai
 
 
 def runs_by_hand(shape: tuple[int, int], per_side: int) -> np.ndarray:
@@ -202,7 +254,8 @@ def test_weights_that_did_not_arrive_are_held_out_as_they_are(tmp_path: Path) ->
 
 
 def test_learning_again_finds_what_the_exact_solution_does() -> None:
-    """Two ways to the same hold-out scores: the exact solver on each fold, and the whole training on each fold."""
+    """Two ways to the same hold-out scores: the exact solver on each fold, and the whole training
+    on each fold."""
     from bandfuse.config import TrainConfig
     from bandfuse.progress import silent
     from bandfuse.scenes.opening import open_scenes
@@ -250,9 +303,19 @@ def test_scenes_with_weights_of_their_own_are_held_out_by_themselves(tmp_path: P
     sources = [f"a={a0}", f"a={a1}", f"b={b0}", f"b={b1}"]
     flags = [f for s in sources for f in ("--source", s)]
     found = report(
-        tmp_path, *flags, "--target", t0, "--target", t1, "--fuse", "across", "--weights", "instance",
-        "--constraint", "free",
-    )  # fmt: skip
+        tmp_path,
+        *flags,
+        "--target",
+        t0,
+        "--target",
+        t1,
+        "--fuse",
+        "across",
+        "--weights",
+        "instance",
+        "--constraint",
+        "free",
+    )
     (held,) = found["scores"]["holdout"].values()
     t, y = np.concatenate(truths), np.concatenate(guesses)
     # Errors of y in units of its deviation, beside residuals that are smaller.
@@ -262,25 +325,36 @@ def test_scenes_with_weights_of_their_own_are_held_out_by_themselves(tmp_path: P
 
 
 def test_a_loss_on_a_sample_is_held_out_beside_the_baselines(tmp_path: Path) -> None:
-    """Targets with wild pixels: mae finds the weights, least squares does not; held-out mae says so."""
+    """Targets with wild pixels: mae finds the weights, least squares does not; held-out mae says
+    so."""
     random = np.random.default_rng(0)
     cube = random.normal(size=(3, 40, 60)) + 5
     target = np.tensordot([0.5, 0.2, 0.3], cube, 1)
     target[random.random(target.shape) < 0.1] += 40
     found = report(
-        tmp_path, write_tiff(tmp_path / "x.tif", cube), "--target", write_tiff(tmp_path / "t.tif", target[None]),
-        "--loss", "mae", "--constraint", "free",
-    )  # fmt: skip
+        tmp_path,
+        write_tiff(tmp_path / "x.tif", cube),
+        "--target",
+        write_tiff(tmp_path / "t.tif", target[None]),
+        "--loss",
+        "mae",
+        "--constraint",
+        "free",
+    )
     weights = [w["effective_weight"] for w in found["weights"]]
     assert weights == pytest.approx([0.5, 0.2, 0.3], abs=1e-3)
-    (held,), (ols,) = found["scores"]["holdout"].values(), found["baselines"]["ols"]["holdout"].values()
+    (held,), (ols,) = (
+        found["scores"]["holdout"].values(),
+        found["baselines"]["ols"]["holdout"].values(),
+    )
     assert held["mae"] < 0.8 * ols["mae"]
     assert set(found["baselines"]) == BASELINES
 
 
 @pytest.mark.parametrize("loss", ["mae", "huber", "sam"])
 def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> None:
-    """A target in units a thousand times smaller gives weights a thousand times larger, and the same scores."""
+    """A target in units a thousand times smaller gives weights a thousand times larger, and the
+    same scores."""
     random = np.random.default_rng(0)
     cube = random.normal(size=(4, 30, 40)) + 3
     mix = np.array([[0.5, 0.2, 0.2, 0.1], [0.1, 0.1, 0.3, 0.6]])
@@ -289,7 +363,18 @@ def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> No
     for scale in (1.0, 1000.0):
         (tmp_path / str(scale)).mkdir()
         t = write_tiff(tmp_path / f"t{scale}.tif", scale * target)
-        flags = ["--target", t, "--loss", loss, "--optimizer", "adam", "--steps", "400", "--folds", "0"]
+        flags = [
+            "--target",
+            t,
+            "--loss",
+            loss,
+            "--optimizer",
+            "adam",
+            "--steps",
+            "400",
+            "--folds",
+            "0",
+        ]
         found = report(tmp_path / str(scale), scene, *flags)
         scores.append([s["r2"] for s in found["scores"]["train"].values()])
         weights.append([w["effective_weight"] / scale for w in found["weights"]])
@@ -297,7 +382,7 @@ def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> No
     assert weights[0] == pytest.approx(weights[1], abs=1e-6)
 
 
-# -------------------------------------------------------------------------------------------- weights per scene, pooled
+# -------------------------------------------------------------------------------------------- weigh
 
 
 def two_scenes(
@@ -319,9 +404,20 @@ def two_scenes(
 def test_pulled_weights_are_those_of_dense_least_squares(tmp_path: Path, pooling: float) -> None:
     files, cubes, targets = two_scenes(tmp_path, [[0.5, 0.2, 0.3], [0.9, -0.2, 0.1]], 0.1)
     found = report(
-        tmp_path, files[0], files[2], "--target", files[1], "--target", files[3], "--scope", "per-scene",
-        "--pooling", pooling, "--constraint", "free",
-    )  # fmt: skip
+        tmp_path,
+        files[0],
+        files[2],
+        "--target",
+        files[1],
+        "--target",
+        files[3],
+        "--scope",
+        "per-scene",
+        "--pooling",
+        pooling,
+        "--constraint",
+        "free",
+    )
     pixels = np.concatenate(cubes)
     design = np.column_stack([pixels, np.ones(len(pixels))])
     common = np.linalg.lstsq(design, np.concatenate(targets), rcond=None)[0][:3]
@@ -344,20 +440,30 @@ def test_pooling_is_chosen_by_what_scenes_share(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         files, _, _ = two_scenes(tmp_path / name, own, noise)
         report(
-            tmp_path / name, files[0], files[2], "--target", files[1], "--target", files[3], "--scope", "per-scene",
-            "--constraint", "free",
-        )  # fmt: skip
+            tmp_path / name,
+            files[0],
+            files[2],
+            "--target",
+            files[1],
+            "--target",
+            files[3],
+            "--scope",
+            "per-scene",
+            "--constraint",
+            "free",
+        )
         text = (tmp_path / name / "run" / "config.yaml").read_text()
         chosen.append(float(text.split("pooling: ")[1].split()[0]))
     assert chosen[0] >= 1
     assert chosen[1] <= 1e-3
 
 
-# -------------------------------------------------------------------------------------------------------- random pixels
+# --------------------------------------------------------------------------------------------------
 
 
 def test_random_pixels_leak_and_say_so(tmp_path: Path) -> None:
-    """A target that drifts over the scene: held-out pixels are guessed well from their neighbours, blocks are not."""
+    """A target that drifts over the scene: held-out pixels are guessed well from their neighbours,
+    blocks are not."""
     random = np.random.default_rng(0)
     drift = np.linspace(0, 3, 60)[:, None] * np.ones(64)
     cube = np.array([drift**p for p in (1, 2, 3)]) + 0.01 * random.normal(size=(3, 60, 64))
@@ -374,7 +480,18 @@ def test_random_pixels_leak_and_say_so(tmp_path: Path) -> None:
     assert found["random"]["scores"]["train"]["b1"]["r2"] == pytest.approx(
         found["blocks"]["scores"]["train"]["b1"]["r2"]
     )
-    done = ok("train", scene, "--target", goal, "--constraint", "free", "--split", "random", "-o", tmp_path / "again")
+    done = ok(
+        "train",
+        scene,
+        "--target",
+        goal,
+        "--constraint",
+        "free",
+        "--split",
+        "random",
+        "-o",
+        tmp_path / "again",
+    )
     assert "they leak" in done.out
     page = (tmp_path / "again" / "report.html").read_text()
     assert "On random pixels that were held out, the fused bands" in page
@@ -382,13 +499,27 @@ def test_random_pixels_leak_and_say_so(tmp_path: Path) -> None:
 
 
 def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
-    """Parts by the pixels' hashes, over two scenes together; the same for every number of threads."""
+    """Parts by the pixels' hashes, over two scenes together; the same for every number of
+    threads."""
     from bandfuse.moments.sample import keys
     from bandfuse.moments.tally import part_of
 
     files, cubes, targets = two_scenes(tmp_path, [[0.5, 0.2, 0.3], [0.4, 0.3, 0.3]], 0.3)
-    flags = ["--target", files[1], "--target", files[3], "--constraint", "free", "--split", "random", "--folds", 4]
-    one, three = (report(tmp_path, files[0], files[2], *flags, "--overwrite", "--threads", n) for n in (1, 3))
+    flags = [
+        "--target",
+        files[1],
+        "--target",
+        files[3],
+        "--constraint",
+        "free",
+        "--split",
+        "random",
+        "--folds",
+        4,
+    ]
+    one, three = (
+        report(tmp_path, files[0], files[2], *flags, "--overwrite", "--threads", n) for n in (1, 3)
+    )
     assert one["scores"] == three["scores"]  # to the bit: two runs with the same kernels
     row, col = np.divmod(np.arange(30 * 32), 32)
     part = np.concatenate([part_of(keys(0, scene, row, col), 4) for scene in (0, 1)])
@@ -404,5 +535,7 @@ def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_all_zero_are_said(tmp_path: Path) -> None:
-    done = ok("train", CUBE, "--target", TARGET, "--sparse", 1e6, "-o", tmp_path / "run", "--no-fused")
+    done = ok(
+        "train", CUBE, "--target", TARGET, "--sparse", 1e6, "-o", tmp_path / "run", "--no-fused"
+    )
     assert "all weights of blue, green, red, nir are zero" in done.err

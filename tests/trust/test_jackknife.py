@@ -1,4 +1,5 @@
-"""Jackknife: intervals from trainings without each fold, against scipy and against weights of known populations."""
+"""Jackknife: intervals from trainings without each fold, against scipy and against weights of known
+populations."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ FREE = np.zeros(1, dtype=bool)
 
 
 def test_of_a_mean_it_is_students_interval() -> None:
-    """Without one of G equal groups, means differ as in the textbook's interval of a mean of G numbers."""
+    """Without one of G equal groups, means differ as in the textbook's interval of a mean of G
+    numbers."""
     values = np.random.default_rng(0).normal(3, 2, size=(6, 1, 4))
     without = [np.delete(values, i, axis=0).mean(axis=0) for i in range(6)]
     found = jackknife(values.mean(axis=0), without, FREE)
@@ -38,14 +40,17 @@ def test_of_a_mean_it_is_students_interval() -> None:
     low, high = student.interval(0.95, 5, loc=values.mean(axis=0), scale=error)
     np.testing.assert_allclose(found.low, low)
     np.testing.assert_allclose(found.high, high)
-    # What stands for resamples is drawn from the same distribution: in one in a thousand seeds one of the four is
-    # farther off than this.
+    # What stands for resamples is drawn from the same distribution: in one in a thousand seeds one
+    # of the four is farther off than this.
     standard = ((found.resampled - values.mean(axis=0)) / error)[:, 0]
     for column in standard.T:
         assert kstest(column, student(5).cdf).statistic < kstwo.isf(1e-3 / 4, len(standard))
-    # One mean each, drawn together: their correlations are those of the groups, three errors of a rank correlation.
+    # One mean each, drawn together: their correlations are those of the groups, three errors of a
+    # rank correlation.
     expected = 6 / np.pi * np.arcsin(np.corrcoef(values[:, 0].T) / 2)
-    np.testing.assert_allclose(spearmanr(standard).statistic, expected, atol=3 / np.sqrt(len(standard)))
+    np.testing.assert_allclose(
+        spearmanr(standard).statistic, expected, atol=3 / np.sqrt(len(standard))
+    )
 
 
 def test_what_cannot_be_negative_ends_at_zero_and_one_training_says_nothing() -> None:
@@ -78,8 +83,8 @@ def learned(layout: Layout, objective: Objective) -> np.ndarray:
 
 @pytest.mark.parametrize("goal", ["reconstruction", "separability", "snr"])
 def test_intervals_cover_the_weights_of_the_population(goal: str) -> None:
-    """Pixels drawn from a known population, 15 scenes: what is learned from the population's own moments lies within
-    the intervals about as often as they say."""
+    """Pixels drawn from a known population, 15 scenes: what is learned from the population's own
+    moments lies within the intervals about as often as they say."""
     random = np.random.default_rng(1)
     d, rows, n, folds = 6, 2, 1500, 5
     layout = split(d, rows)
@@ -91,20 +96,29 @@ def test_intervals_cover_the_weights_of_the_population(goal: str) -> None:
         if goal == "separability":
             return Separability(*scatters(parts, balanced=False))
         every = sum(parts.values(), Moments.zero(d))
-        return Reconstruction(every.covariance) if goal == "reconstruction" else SignalToNoise(
-            every.covariance, seen.covariance, rows
-        )  # fmt: skip
+        return (
+            Reconstruction(every.covariance)
+            if goal == "reconstruction"
+            else SignalToNoise(every.covariance, seen.covariance, rows)
+        )
 
     a, e = mix.T @ mix, noise.T @ noise
-    truth = learned(layout, objective({c: Moments(1000, m, 1000 * a) for c, m in enumerate(centres)},
-                                      Moments(1000, np.zeros(d), 1000 * e)))  # fmt: skip
+    truth = learned(
+        layout,
+        objective(
+            {c: Moments(1000, m, 1000 * a) for c, m in enumerate(centres)},
+            Moments(1000, np.zeros(d), 1000 * e),
+        ),
+    )
     inside = []
     for _ in range(15):
         y = random.integers(0, 3, n)
         x, z = random.normal(size=(n, d)) @ mix + centres[y], random.normal(size=(n, d)) @ noise
         fold = np.arange(n) * folds // n
 
-        def of(kept: np.ndarray, x: np.ndarray = x, y: np.ndarray = y, z: np.ndarray = z) -> np.ndarray:
+        def of(
+            kept: np.ndarray, x: np.ndarray = x, y: np.ndarray = y, z: np.ndarray = z
+        ) -> np.ndarray:
             parts = {c: Moments.of(x[kept & (y == c)]) for c in range(3)}
             return learned(layout, objective(parts, Moments.of(z[kept])))
 
@@ -117,7 +131,7 @@ def test_intervals_cover_the_weights_of_the_population(goal: str) -> None:
     assert 0.90 <= np.mean(inside) <= 0.99, np.mean(inside)
 
 
-# ---------------------------------------------------------------------------------------------- from the command line
+# ---------------------------------------------------------------------------------------------- fro
 
 
 def train(folder: Path, *flags: object) -> dict[str, Any]:
@@ -136,7 +150,9 @@ def test_every_weight_of_a_reconstruction_has_an_interval(cube: Path) -> None:
     assert found["trust"]["method"] == "jackknife over folds"
     for row in found["weights"]:
         assert 0 <= row["ci_low"] <= row["effective_weight"] <= row["ci_high"]
-    for one, bands in zip(found["trust"]["outputs"], spectra(12, 40, 50).reshape(3, 4, -1), strict=True):
+    for one, bands in zip(
+        found["trust"]["outputs"], spectra(12, 40, 50).reshape(3, 4, -1), strict=True
+    ):
         assert len(one["weights"]) == 4
         assert one["curve"] == []
         condition = condition_of(bands.T)
@@ -146,23 +162,41 @@ def test_every_weight_of_a_reconstruction_has_an_interval(cube: Path) -> None:
     assert "95\u202f% interval" in page
 
 
-def test_weights_that_did_not_arrive_and_those_of_scenes_have_intervals(cube: Path, tmp_path: Path) -> None:
+def test_weights_that_did_not_arrive_and_those_of_scenes_have_intervals(
+    cube: Path, tmp_path: Path
+) -> None:
     x = spectra(12, 40, 50)
     target = write_tiff(tmp_path / "t.tif", blend(x, [[0, 0.2, 0.5, 0.3, *[0] * 8]]))
     found = train(tmp_path, cube, "--target", target, "--optimizer", "adam", "--steps", 20)
     assert found["trust"]["method"] == "jackknife over folds"
-    assert all(row["ci_low"] <= row["effective_weight"] <= row["ci_high"] for row in found["weights"])
+    assert all(
+        row["ci_low"] <= row["effective_weight"] <= row["ci_high"] for row in found["weights"]
+    )
     other = write_tiff(tmp_path / "y.tif", 0.5 * x[:, ::-1] + 1, nm=wavelengths(12))
     theirs = write_tiff(tmp_path / "u.tif", blend(x[:, ::-1], [[0.1, 0.2, 0.4, 0.3, *[0] * 8]]))
     found = train(
-        tmp_path, cube, other, "--target", target, "--target", theirs, "--scope", "per-scene", "--constraint",
-        "nonnegative", "--overwrite",
-    )  # fmt: skip
+        tmp_path,
+        cube,
+        other,
+        "--target",
+        target,
+        "--target",
+        theirs,
+        "--scope",
+        "per-scene",
+        "--constraint",
+        "nonnegative",
+        "--overwrite",
+    )
     assert {row["scene"] for row in found["weights"]} == {"x", "y"}
-    assert all(row["ci_low"] <= row["effective_weight"] <= row["ci_high"] for row in found["weights"])
+    assert all(
+        row["ci_low"] <= row["effective_weight"] <= row["ci_high"] for row in found["weights"]
+    )
 
 
 def test_without_folds_there_are_none(cube: Path) -> None:
-    found = train(cube.parent, cube, "--objective", "reconstruction", "--groups", "equal:3", "--folds", 0)
+    found = train(
+        cube.parent, cube, "--objective", "reconstruction", "--groups", "equal:3", "--folds", 0
+    )
     assert found["trust"] is None
     assert all(row["ci_low"] is None for row in found["weights"])

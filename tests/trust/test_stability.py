@@ -24,7 +24,7 @@ from bandfuse.trust.indistinguishable import condition, moving_cost, runs
 from bandfuse.trust.penalty import Tie, ties
 from bandfuse.trust.stability import stability
 
-# ------------------------------------------------------------------------------------------------------------ stability
+# --------------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 1000), size=st.integers(2, 12))
@@ -32,9 +32,13 @@ def test_stability_is_that_of_scipy(seed: int, size: int) -> None:
     random = np.random.default_rng(seed)
     w, drawn = random.normal(size=size), random.normal(size=(30, size))
     found = stability(w, drawn)
-    assert found.agreement == pytest.approx(np.mean([spearmanr(np.abs(w), np.abs(r)).statistic for r in drawn]))
+    assert found.agreement == pytest.approx(
+        np.mean([spearmanr(np.abs(w), np.abs(r)).statistic for r in drawn])
+    )
     np.testing.assert_array_equal(found.rank, rankdata(-np.abs(w)))
-    np.testing.assert_allclose(found.flips, [np.mean(np.sign(drawn[:, i]) != np.sign(w[i])) for i in range(size)])
+    np.testing.assert_allclose(
+        found.flips, [np.mean(np.sign(drawn[:, i]) != np.sign(w[i])) for i in range(size)]
+    )
     low, high = np.percentile([rankdata(-np.abs(r)) for r in drawn], [2.5, 97.5], axis=0)
     np.testing.assert_allclose(found.rank_low, low)
     np.testing.assert_allclose(found.rank_high, high)
@@ -47,7 +51,7 @@ def test_a_weight_of_zero_has_no_sign_and_equal_sizes_no_agreement() -> None:
     assert np.isnan(stability(np.array([1.0, 1.0]), np.array([[1.0, 2.0]])).agreement)
 
 
-# ------------------------------------------------------------------------------------------------------ exchangeable
+# --------------------------------------------------------------------------------------------------
 
 
 def chain(n: int) -> list[Tie]:
@@ -56,7 +60,8 @@ def chain(n: int) -> list[Tie]:
 
 @given(seed=st.integers(0, 1000), size=st.integers(2, 6))
 def test_no_way_of_sharing_costs_more_than_is_said(seed: int, size: int) -> None:
-    """Signed and unsigned weights, shared out at random; the bound is reached by moving all to the worst pair."""
+    """Signed and unsigned weights, shared out at random; the bound is reached by moving all to the
+    worst pair."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(50, size)) @ random.normal(size=(size, size))
     a, w, variance = np.cov(x.T, bias=True), random.normal(size=size), 2.0
@@ -66,7 +71,11 @@ def test_no_way_of_sharing_costs_more_than_is_said(seed: int, size: int) -> None
         give, take = random.dirichlet(np.ones(size), 2)
         moved = total * (give - take)
         assert np.var(x @ moved) / variance <= cost * (1 + rounding())
-    pairs = [np.var(x @ (total * (np.eye(size)[p] - np.eye(size)[q]))) for p in range(size) for q in range(p)]
+    pairs = [
+        np.var(x @ (total * (np.eye(size)[p] - np.eye(size)[q])))
+        for p in range(size)
+        for q in range(p)
+    ]
     assert cost == pytest.approx(max(pairs) / variance)
 
 
@@ -84,7 +93,10 @@ def test_bands_that_are_alike_are_one_run_and_others_stay_alone() -> None:
     assert (run.low, run.high) == (pytest.approx(0.59, abs=1e-3), pytest.approx(0.61, abs=1e-3))
     assert run.cost < 1e-6
     # A gap ends a run.
-    assert runs(a, w, drawn, float(t.var()), [Tie(1, 2, 1.0), Tie(3, 4, 1.0)])[0].positions == (1, 2)
+    assert runs(a, w, drawn, float(t.var()), [Tie(1, 2, 1.0), Tie(3, 4, 1.0)])[0].positions == (
+        1,
+        2,
+    )
 
 
 def test_condition_is_that_of_the_correlations() -> None:
@@ -94,7 +106,7 @@ def test_condition_is_that_of_the_correlations() -> None:
     assert condition(np.ones((2, 2))) > 1e14
 
 
-# ------------------------------------------------------------------------------------------------------------- needed
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +142,9 @@ def test_needed_bands_are_found_and_scored_as_scikit_learn_does(scene: Scene) ->
     assert found.explained >= KEEP * found.full
     first, second = found.windows
     assert first.worth == pytest.approx(found.explained - explained(scene, [20], ridge), rel=1e-6)
-    assert second.worth == pytest.approx(found.explained - explained(scene, [4, 5], ridge), rel=1e-6)
+    assert second.worth == pytest.approx(
+        found.explained - explained(scene, [4, 5], ridge), rel=1e-6
+    )
 
 
 def test_nothing_is_needed_where_nothing_is_explained(scene: Scene) -> None:
@@ -142,7 +156,7 @@ def test_nothing_is_needed_where_nothing_is_explained(scene: Scene) -> None:
     assert len(ties(scene.bands, tuple(range(30)))) == 29
 
 
-# ----------------------------------------------------------------------------------------------------- in the report
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +166,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     truth = [[0, 0, 0.3, 0.5, 0.2, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0.5, 0.5, 0, 0]]
     target = blend(cube, truth) + np.random.default_rng(0).normal(0, 0.002, (2, 40, 50))
     scene = write_tiff(folder / "x.tif", cube, nm=wavelengths(12))
-    ok("train", scene, "--target", write_tiff(folder / "t.tif", target, names=["a", "<b>"]), "-o", folder / "run")
+    ok(
+        "train",
+        scene,
+        "--target",
+        write_tiff(folder / "t.tif", target, names=["a", "<b>"]),
+        "-o",
+        folder / "run",
+    )
     return folder / "run"
 
 
@@ -168,7 +189,12 @@ def test_the_report_says_how_far_weights_can_be_believed(run: Path) -> None:
     windows = report["trust"]["needed"]["windows"]
     assert 1 <= sum(len(w["bands"]) for w in windows) < 12
     page = (run / "report.html").read_text()
-    for words in ("How far to trust the weights", "Bands that would do", "Rank agreement", "chosen"):
+    for words in (
+        "How far to trust the weights",
+        "Bands that would do",
+        "Rank agreement",
+        "chosen",
+    ):
         assert words in page
     assert "<b>" not in page
 
@@ -176,7 +202,20 @@ def test_the_report_says_how_far_weights_can_be_believed(run: Path) -> None:
 def test_without_blocks_there_is_nothing_to_say(tmp_path: Path) -> None:
     cube = spectra(3, 20, 20)
     scene, target = write_tiff(tmp_path / "x.tif", cube), write_tiff(tmp_path / "t.tif", cube[:1])
-    ok("train", scene, "--target", target, "--loss", "mae", "--steps", 5, "--folds", 0, "-o", tmp_path / "run")
+    ok(
+        "train",
+        scene,
+        "--target",
+        target,
+        "--loss",
+        "mae",
+        "--steps",
+        5,
+        "--folds",
+        0,
+        "-o",
+        tmp_path / "run",
+    )
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["trust"] is None
     assert report["scores"]["holdout"] is None
@@ -201,7 +240,9 @@ def test_the_bounds_of_a_run_are_percentiles_of_its_sums() -> None:
 
 def test_bands_are_needed_by_the_outputs_that_may_use_them(scene: Scene) -> None:
     apart = [Group("a", tuple(range(15))), Group("b", tuple(range(15, 30)))]
-    found = needed(replace(scene.terms(), layout=within(apart, 30, "channel", set(), [0, 1])), range(30), 1e-3)
+    found = needed(
+        replace(scene.terms(), layout=within(apart, 30, "channel", set(), [0, 1])), range(30), 1e-3
+    )
     assert found is not None
     assert [w.positions for w in found.windows] == [(4, 5), (20,)]
     assert found.full < 1 - 1e-3
@@ -210,7 +251,8 @@ def test_bands_are_needed_by_the_outputs_that_may_use_them(scene: Scene) -> None
 
 
 def windows_for(weights: dict[int, float], more: np.ndarray | None = None) -> list[tuple[int, ...]]:
-    """The windows that an output of thirty independent bands needs; ``more``: what else stands in band 15."""
+    """The windows that an output of thirty independent bands needs; ``more``: what else stands in
+    band 15."""
     random = np.random.default_rng(3)
     x = random.normal(size=(20, 60, 30))
     if more is not None:
@@ -227,5 +269,9 @@ def test_windows_join_are_trimmed_and_go_where_others_do_their_work() -> None:
     assert windows_for({20: 1.0, 21: 0.9}) == [(20, 21)]
     assert windows_for({2: 1.0, 20: 1.0, 21: 0.9}) == [(2,), (20, 21)]
     assert windows_for({3: 1.0, 9: 0.7, 20: 1.0, 21: 0.9, 22: 0.8}) == [(3,), (9,), (20, 21, 22)]
-    # Band 15 is nearly what is asked for, and the first to be taken; with bands 3 and 20 it is needed no more.
-    assert windows_for({3: 1.0, 20: 1.0}, np.isin(np.arange(30), [3, 20]).astype(float)) == [(3,), (20,)]
+    # Band 15 is nearly what is asked for, and the first to be taken; with bands 3 and 20 it is
+    # needed no more.
+    assert windows_for({3: 1.0, 20: 1.0}, np.isin(np.arange(30), [3, 20]).astype(float)) == [
+        (3,),
+        (20,),
+    ]

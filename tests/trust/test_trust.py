@@ -1,4 +1,5 @@
-"""Trust: pivoting, folds, penalties, choices, hold-out, baselines, intervals; each against an independent reference."""
+"""Trust: pivoting, folds, penalties, choices, hold-out, baselines, intervals; each against an
+independent reference."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from bandfuse.trust.regularisation import Wish, choose, held_out_error
 from bandfuse.trust.response_shape import response_shape
 from bandfuse.trust.scorers import principal, rebuild_error
 
-# ------------------------------------------------------------------------------------------------------------- pivoting
+# --------------------------------------------------------------------------------------------------
 
 
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 25), rows=st.integers(1, 60))
@@ -60,7 +61,7 @@ def test_pivoting_says_when_it_gave_up() -> None:
     assert not nonnegative_gram(x.T @ x, x.T @ y, most=1)[2]
 
 
-# -------------------------------------------------------------------------------------------------------- a small scene
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def scene() -> Scene:
     return make(w, 0.5)
 
 
-# ---------------------------------------------------------------------------------------------------------------- folds
+# --------------------------------------------------------------------------------------------------
 
 
 @given(counts=st.lists(st.integers(0, 50), min_size=1, max_size=40), wanted=st.integers(2, 7))
@@ -94,7 +95,7 @@ def test_folds_of_equal_blocks_are_equal() -> None:
     assert [f.test.count for f in made] == [40] * 5
 
 
-# -------------------------------------------------------------------------------------------------------------- penalty
+# --------------------------------------------------------------------------------------------------
 
 
 def test_neighbours_are_not_tied_across_gaps_and_dropped_bands() -> None:
@@ -117,22 +118,32 @@ def test_the_smooth_form_is_the_sum_of_squared_differences() -> None:
     w = np.random.default_rng(0).normal(size=6)
     form = smooth_form(made, 0, ties(bands, tuple(range(6))))
     # Band 3 is not in the group: neither of its differences counts.
-    expected = sum(((w[j] - w[i]) * 10 / h) ** 2 for i, j, h in ((0, 1, 10), (1, 2, 15), (4, 5, 10)))
+    expected = sum(
+        ((w[j] - w[i]) * 10 / h) ** 2 for i, j, h in ((0, 1, 10), (1, 2, 15), (4, 5, 10))
+    )
     assert w @ form @ w == pytest.approx(expected)
 
 
-# ---------------------------------------------------------------------------------------------------------------- cases
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", [True, False])
-def test_a_test_quadratic_is_the_squared_error_on_held_out_pixels(scene: Scene, offset: bool) -> None:
+def test_a_test_quadratic_is_the_squared_error_on_held_out_pixels(
+    scene: Scene, offset: bool
+) -> None:
     made = cases(scene.terms(offset=offset))
     v = np.random.default_rng(1).normal(size=12)
     for case, k in zip(made, (0, 1), strict=True):
-        for (xa, ta, xb, tb), train, test in zip(scene.held_out(), case.trains, case.tests, strict=True):
+        for (xa, ta, xb, tb), train, test in zip(
+            scene.held_out(), case.trains, case.tests, strict=True
+        ):
             level = ta[:, k].mean() - v @ xa.mean(0) if offset else 0.0
-            assert train(v) * case.scale[0] == pytest.approx(np.mean((ta[:, k] - xa @ v - level) ** 2))
-            assert test(v) * case.scale[0] == pytest.approx(np.mean((tb[:, k] - xb @ v - level) ** 2))
+            assert train(v) * case.scale[0] == pytest.approx(
+                np.mean((ta[:, k] - xa @ v - level) ** 2)
+            )
+            assert test(v) * case.scale[0] == pytest.approx(
+                np.mean((tb[:, k] - xb @ v - level) ** 2)
+            )
 
 
 @pytest.mark.parametrize("constraint", ["free", "affine", "nonnegative", "simplex"])
@@ -161,7 +172,7 @@ def test_ridge_is_that_of_scikit_learn(scene: Scene) -> None:
         assert found * case.scale[0] == pytest.approx(error, rel=1e-8)
 
 
-# --------------------------------------------------------------------------------------------------------------- choose
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_choice_is_the_least_of_its_curve(scene: Scene) -> None:
@@ -172,8 +183,12 @@ def test_the_choice_is_the_least_of_its_curve(scene: Scene) -> None:
     assert len(choice.curve) >= 11
 
 
-def test_auto_takes_physical_weights_where_they_cost_nothing_and_signed_ones_else(scene: Scene) -> None:
-    physical, signed = (choose(c, Wish("auto", None, None), gain=False) for c in cases(scene.terms()))
+def test_auto_takes_physical_weights_where_they_cost_nothing_and_signed_ones_else(
+    scene: Scene,
+) -> None:
+    physical, signed = (
+        choose(c, Wish("auto", None, None), gain=False) for c in cases(scene.terms())
+    )
     assert physical.constraint == "nonnegative"
     assert signed.constraint == "free"
 
@@ -190,7 +205,7 @@ def test_without_folds_nothing_is_chosen() -> None:
     assert (choice.constraint, choice.strength) == ("nonnegative", Strength())
 
 
-# ------------------------------------------------------------------------------------------------- hold-out, baselines
+# -------------------------------------------------------------------------------------------------
 
 
 def test_baselines_are_those_of_scikit_learn_and_scipy(scene: Scene) -> None:
@@ -208,13 +223,18 @@ def test_baselines_are_those_of_scikit_learn_and_scipy(scene: Scene) -> None:
             mean.append(ta[:, k].mean() + (xb - xa.mean(0)).mean(1))
         for name, guess in (("ols", ols), ("nnls", positive), ("mean", mean)):
             score = table[name]["holdout"].outputs[k]
-            assert score["r2"] == pytest.approx(r2_score(np.concatenate(truth), np.concatenate(guess)), rel=1e-8)
+            assert score["r2"] == pytest.approx(
+                r2_score(np.concatenate(truth), np.concatenate(guess)), rel=1e-8
+            )
             rmse = root_mean_squared_error(np.concatenate(truth), np.concatenate(guess))
             assert score["rmse"] == pytest.approx(rmse, rel=1e-8)
         fitted = LinearRegression().fit(x, t[:, k]).predict(x)
-        assert table["ols"]["train"].outputs[k]["r2"] == pytest.approx(r2_score(t[:, k], fitted), rel=1e-8)
+        assert table["ols"]["train"].outputs[k]["r2"] == pytest.approx(
+            r2_score(t[:, k], fitted), rel=1e-8
+        )
         single = max(
-            r2_score(t[:, k], LinearRegression().fit(x[:, [b]], t[:, k]).predict(x[:, [b]])) for b in range(12)
+            r2_score(t[:, k], LinearRegression().fit(x[:, [b]], t[:, k]).predict(x[:, [b]]))
+            for b in range(12)
         )
         assert table["best_band"]["train"].outputs[k]["r2"] == pytest.approx(single, rel=1e-8)
 
@@ -224,13 +244,17 @@ def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -
     made = cases(terms)
     choice = choose(made[0], Wish("nonnegative"), gain=False)
     solvers = [chosen_solver(c, choice, gain=False) for c in made]
-    for pair, (xa, ta, xb, tb) in zip(held_out_pairs(terms, made, solvers), scene.held_out(), strict=True):
+    for pair, (xa, ta, xb, tb) in zip(
+        held_out_pairs(terms, made, solvers), scene.held_out(), strict=True
+    ):
         for k in (0, 1):
             w = nnls(xa - xa.mean(0), ta[:, k] - ta[:, k].mean())[0]
             guess = ta[:, k].mean() + (xb - xa.mean(0)) @ w
             dense = Moments.of(np.stack([guess, tb[:, k]], axis=1))
             found = pair.moments.take([k, 2 + k])
-            np.testing.assert_allclose(pair.sample[:, k], guess.reshape(-1, 60)[:, ::3].ravel(), rtol=1e-7)
+            np.testing.assert_allclose(
+                pair.sample[:, k], guess.reshape(-1, 60)[:, ::3].ravel(), rtol=1e-7
+            )
             np.testing.assert_allclose(found.mean, dense.mean, rtol=1e-7)
             np.testing.assert_allclose(found.scatter, dense.scatter, rtol=1e-6)
 
@@ -242,17 +266,23 @@ def test_a_gain_takes_the_sum_away(scene: Scene, constraint: str) -> None:
     choice = choose(made[0], Wish(constraint), gain=True)
     v = chosen_solver(made[0], choice, gain=True)(made[0].whole)
     plain = {"simplex": "nonnegative", "affine": "free"}[constraint]
-    np.testing.assert_allclose(v, minimiser(cases(scene.terms())[0].whole, plain)[0], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        v, minimiser(cases(scene.terms())[0].whole, plain)[0], rtol=1e-6, atol=1e-9
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------ intervals
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_resample_is_the_moments_of_its_pixels(scene: Scene) -> None:
     times = np.array([0, 2, 1, 0, 3] * 4, dtype=np.float64)
     (drawn,) = BlockSums.of(scene.blocks, scene.terms().joint.mean).drawn(times[None])
     pixels = np.concatenate(
-        [np.hstack([x, t]) for x, t, n in zip(scene.x, scene.t, times, strict=True) for _ in range(int(n))]
+        [
+            np.hstack([x, t])
+            for x, t, n in zip(scene.x, scene.t, times, strict=True)
+            for _ in range(int(n))
+        ]
     )
     dense = Moments.of(pixels)
     assert drawn.count == dense.count
@@ -262,7 +292,9 @@ def test_a_resample_is_the_moments_of_its_pixels(scene: Scene) -> None:
 
 def test_resamples_are_seeded_and_need_two_blocks(scene: Scene) -> None:
     about = scene.terms().joint.mean
-    first, second = ([m.mean for m in resamples(scene.blocks, about, count=3, seed=s)] for s in (1, 1))
+    first, second = (
+        [m.mean for m in resamples(scene.blocks, about, count=3, seed=s)] for s in (1, 1)
+    )
     same_bits(first, second)
     assert not list(resamples(scene.blocks[:1], about, count=3, seed=1))
 
@@ -271,7 +303,12 @@ def test_intervals_are_the_percentiles_of_refits(scene: Scene) -> None:
     terms = scene.terms()
     made = cases(terms)
     choices = [choose(c, Wish("nonnegative", 0.0, 0.1), gain=False) for c in made]
-    fitted = np.array([_row(c, minimiser(c.penalised(c.whole, Strength(0.0, 0.1)), "nonnegative")[0]) for c in made])
+    fitted = np.array(
+        [
+            _row(c, minimiser(c.penalised(c.whole, Strength(0.0, 0.1)), "nonnegative")[0])
+            for c in made
+        ]
+    )
     found = intervals(terms, made, choices, scene.blocks, fitted, count=40, seed=3, progress=silent)
     assert found is not None
     refits = []
@@ -295,7 +332,9 @@ def test_intervals_cover_the_true_weights() -> None:
         made = cases(terms)
         choice = choose(made[0], Wish("nonnegative", 0.0, None), gain=False)
         fitted = _row(made[0], chosen_solver(made[0], choice, gain=False)(made[0].whole))[None]
-        found = intervals(terms, made, [choice], scene.blocks, fitted, count=200, seed=0, progress=silent)
+        found = intervals(
+            terms, made, [choice], scene.blocks, fitted, count=200, seed=0, progress=silent
+        )
         assert found is not None
         hits.append(((found.low <= truth) & (truth <= found.high))[0, inside])
     assert 0.85 <= np.mean(hits) <= 1.0
@@ -304,7 +343,9 @@ def test_intervals_cover_the_true_weights() -> None:
 def test_squared_error_with_a_fixed_group_and_a_gain_rides_on_the_gain() -> None:
     random = np.random.default_rng(0)
     x, t = random.normal(size=(50, 4)), random.normal(size=(50, 2))
-    made = layout.across([groups.Group("a", (0, 1)), groups.Group("b", (2, 3))], 4, "channel", {"b"})
+    made = layout.across(
+        [groups.Group("a", (0, 1)), groups.Group("b", (2, 3))], 4, "channel", {"b"}
+    )
     split = Split.of(Moments.of(np.hstack([x, t])), 4)
     q = squared_error(split, made, np.ones(2), offset=False, gain=True)
     u = np.array([0.7, 0.3])
@@ -312,49 +353,64 @@ def test_squared_error_with_a_fixed_group_and_a_gain_rides_on_the_gain() -> None
     assert q(u) == pytest.approx(((t - y) ** 2).mean(0).sum())
 
 
-# -------------------------------------------------------------------------------------------------------------- rebuild
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_rebuilt_cube_is_that_of_scikit_learn(scene: Scene) -> None:
     """Principal components, and any other outputs with the decoder of a linear regression."""
     terms = scene.terms()
-    bands = [Fold(f.train.take(range(12)), f.test.take(range(12)), f.sample[:, :12]) for f in terms.folds]
+    bands = [
+        Fold(f.train.take(range(12)), f.test.take(range(12)), f.sample[:, :12]) for f in terms.folds
+    ]
     weight = np.random.default_rng(0).normal(size=(3, 12))
     for fold, (xa, _, xb, _) in zip(bands, scene.held_out(), strict=True):
         pca = PCA(3).fit(xa)
         error = np.mean((xb - pca.inverse_transform(pca.transform(xb))) ** 2)
-        assert rebuild_error(fold.train, fold.test, principal(fold.train, 3)) == pytest.approx(error, rel=1e-8)
+        assert rebuild_error(fold.train, fold.test, principal(fold.train, 3)) == pytest.approx(
+            error, rel=1e-8
+        )
         back = LinearRegression().fit(xa @ weight.T, xa).predict(xb @ weight.T)
-        assert rebuild_error(fold.train, fold.test, weight) == pytest.approx(np.mean((xb - back) ** 2), rel=1e-8)
+        assert rebuild_error(fold.train, fold.test, weight) == pytest.approx(
+            np.mean((xb - back) ** 2), rel=1e-8
+        )
 
 
 def test_outputs_that_repeat_one_another_rebuild_no_less(scene: Scene) -> None:
     joint = scene.terms().joint.take(range(12))
     weight = np.random.default_rng(0).normal(size=(2, 12))
     twice = np.concatenate([weight, weight])
-    assert rebuild_error(joint, joint, twice) == pytest.approx(rebuild_error(joint, joint, weight), rel=1e-8)
+    assert rebuild_error(joint, joint, twice) == pytest.approx(
+        rebuild_error(joint, joint, weight), rel=1e-8
+    )
 
 
 def test_more_components_rebuild_more_and_none_leaves_the_mean(scene: Scene) -> None:
     joint = scene.terms().joint.take(range(12))
     errors = [rebuild_error(joint, joint, principal(joint, k)) for k in (1, 4, 11)]
     assert errors == sorted(errors, reverse=True)
-    assert rebuild_error(joint, joint, np.zeros((0, 12))) == pytest.approx(float(joint.variance.mean()))
+    assert rebuild_error(joint, joint, np.zeros((0, 12))) == pytest.approx(
+        float(joint.variance.mean())
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------- shape
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_shape_of_a_gaussian_response_is_its_centre_and_fwhm() -> None:
     nm = np.arange(400.0, 900.0, 2.0)
     weight = np.exp(-0.5 * ((nm - 612.0) / 20.0) ** 2)
-    draws = np.stack([np.exp(-0.5 * ((nm - 612.0 - d) / 20.0) ** 2) for d in np.linspace(-10, 10, 401)])
+    draws = np.stack(
+        [np.exp(-0.5 * ((nm - 612.0 - d) / 20.0) ** 2) for d in np.linspace(-10, 10, 401)]
+    )
     found = response_shape(weight, draws, nm)
     assert found is not None
     assert found["centre"].value == pytest.approx(612.0, abs=1e-6)
-    assert found["fwhm"].value == pytest.approx(20.0 * np.sqrt(8 * np.log(2)), rel=1e-3)  # straight between bands
+    assert found["fwhm"].value == pytest.approx(
+        20.0 * np.sqrt(8 * np.log(2)), rel=1e-3
+    )  # straight between bands
     assert (found["centre"].low, found["centre"].high) == pytest.approx((602.5, 621.5), abs=0.01)
-    # Further than the FWHM of 47.1 nm from the centre: the sum over bands of 2 nm is the integral to their edge at 47.
+    # Further than the FWHM of 47.1 nm from the centre: the sum over bands of 2 nm is the integral
+    # to their edge at 47.
     assert found["outside"].value == pytest.approx(2 * (1 - norm.cdf(47.0 / 20.0)), rel=0.01)
 
 
@@ -367,26 +423,31 @@ def test_leaks_far_from_the_peak_are_out_of_band() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "nm"), [([0.5, -0.1], [1.0, 2]), ([0.5, 0.5], [1, np.nan]), ([0.0, 0], [1, 2]), ([1.0], [1])]
+    ("weight", "nm"),
+    [([0.5, -0.1], [1.0, 2]), ([0.5, 0.5], [1, np.nan]), ([0.0, 0], [1, 2]), ([1.0], [1])],
 )
 def test_a_response_without_a_shape_gets_none(weight: list[float], nm: list[float]) -> None:
     assert response_shape(np.array(weight), np.zeros((3, len(nm))), np.array(nm, float)) is None
 
 
-@given(seed=st.integers(0, 2000), size=st.integers(1, 20), many=st.integers(1, 12), warm=st.booleans())
+@given(
+    seed=st.integers(0, 2000), size=st.integers(1, 20), many=st.integers(1, 12), warm=st.booleans()
+)
 def test_many_problems_at_once_are_nnls(seed: int, size: int, many: int, warm: bool) -> None:
     random = np.random.default_rng(seed)
     x = random.normal(size=(many, size + 5, size))
     of = random.integers(0, many, 2 * many)
     y = random.normal(size=(2 * many, size + 5))
     start = random.random((2 * many, size)) < 0.5 if warm else None
-    v, reached = nonnegative_grams(np.einsum("rni,rnj->rij", x, x), of, np.einsum("rni,rn->ri", x[of], y), start)
+    v, reached = nonnegative_grams(
+        np.einsum("rni,rnj->rij", x, x), of, np.einsum("rni,rn->ri", x[of], y), start
+    )
     assert reached.all()
     for i, matrix in enumerate(of):
         np.testing.assert_allclose(v[i], nnls(x[matrix], y[i])[0], rtol=1e-6, atol=1e-9)
 
 
-# --------------------------------------------------------------------------------------------------------------- sparse
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("constraint", "positive"), [("free", False), ("nonnegative", True)])
@@ -394,7 +455,8 @@ def test_many_problems_at_once_are_nnls(seed: int, size: int, many: int, warm: b
 def test_sparse_weights_are_the_lasso_of_scikit_learn(
     scene: Scene, constraint: str, positive: bool, sparse: float
 ) -> None:
-    """``sparse · Σ std_b |w_b| std(t)`` beside the mean squared error; scikit-learn halves the latter."""
+    """``sparse · Σ std_b |w_b| std(t)`` beside the mean squared error; scikit-learn halves the
+    latter."""
     x, t = np.concatenate(scene.x), np.concatenate(scene.t)
     made = cases(scene.terms())
     for k in (0, 1):
@@ -408,7 +470,8 @@ def test_sparse_weights_are_the_lasso_of_scikit_learn(
         close_to_conditioning(SOLVERS[constraint](q), v, condition)
         close_to_conditioning(minimiser(q, constraint, active)[0], v, condition)
         dense = (
-            np.mean((t[:, k] - t[:, k].mean() - (x - x.mean(0)) @ v) ** 2) + sparse * t[:, k].std() * np.abs(v) @ scale
+            np.mean((t[:, k] - t[:, k].mean() - (x - x.mean(0)) @ v) ** 2)
+            + sparse * t[:, k].std() * np.abs(v) @ scale
         )
         assert q(v) == pytest.approx(dense / t[:, k].var(), rel=1e-8)
 
@@ -421,7 +484,9 @@ def test_a_sparsity_is_chosen_like_the_other_strengths(scene: Scene) -> None:
     assert tried[choice.strength.sparse] == min(tried.values())
 
 
-def test_a_batch_that_gives_up_is_solved_one_by_one(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_gives_up_is_solved_one_by_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the batch does not reach is the same non-negative least squares."""
     from bandfuse.trust import bootstrap as room
 
@@ -430,22 +495,32 @@ def test_a_batch_that_gives_up_is_solved_one_by_one(scene: Scene, monkeypatch: p
     choices = [choose(c, Wish("nonnegative"), gain=False) for c in made]
 
     def bounds() -> np.ndarray:
-        found = intervals(terms, made, choices, scene.blocks, np.zeros((2, 12)), count=6, seed=0, progress=silent)
+        found = intervals(
+            terms, made, choices, scene.blocks, np.zeros((2, 12)), count=6, seed=0, progress=silent
+        )
         assert found is not None
         return found.resampled
 
     whole = bounds()
     monkeypatch.setattr(
-        room, "nonnegative_grams", lambda a, of, b, start: (np.full(b.shape, 7.0), np.zeros(len(b), bool))
+        room,
+        "nonnegative_grams",
+        lambda a, of, b, start: (np.full(b.shape, 7.0), np.zeros(len(b), bool)),
     )
     np.testing.assert_allclose(bounds(), whole, rtol=1e-6, atol=1e-8)
 
 
-# ------------------------------------------------------------------------------------------------------------ and edges
+# --------------------------------------------------------------------------------------------------
 
 
 ROUND = np.array(
-    [[22, 9, -8, -10, -14], [9, 22, -1, -12, 0], [-8, -1, 7, 5, 8], [-10, -12, 5, 13, 5], [-14, 0, 8, 5, 12]]
+    [
+        [22, 9, -8, -10, -14],
+        [9, 22, -1, -12, 0],
+        [-8, -1, 7, 5, 8],
+        [-10, -12, 5, 13, 5],
+        [-14, 0, 8, 5, 12],
+    ]
 )
 """With 5, 5, 5, 5, 1 to explain, exchanges of all that is wrong go round in a circle."""
 
@@ -461,7 +536,9 @@ def test_exchanges_that_go_round_end_one_by_one() -> None:
     many, all_reached = nonnegative_grams(a[None], np.zeros(3, int), np.array([b, 2 * b, 0 * b]))
     assert all_reached.all()
     np.testing.assert_allclose(many, [expected, 2 * expected, 0 * expected], rtol=1e-9, atol=1e-12)
-    assert nonnegative_grams(a[None], np.zeros(2, int), np.array([b, 0 * b]), most=1)[1].tolist() == [False, True]
+    assert nonnegative_grams(a[None], np.zeros(2, int), np.array([b, 0 * b]), most=1)[
+        1
+    ].tolist() == [False, True]
 
 
 def test_nothing_to_explain_is_explained_at_once() -> None:
@@ -472,7 +549,8 @@ def test_nothing_to_explain_is_explained_at_once() -> None:
 
 
 def test_all_strengths_are_tried(scene: Scene) -> None:
-    """Decades of ridge, then of smooth, then the half decades about the best smooth, then decades of sparse."""
+    """Decades of ridge, then of smooth, then the half decades about the best smooth, then decades
+    of sparse."""
     choice = choose(cases(scene.terms())[1], Wish("free", None, None, None), gain=False)
     decades = [10.0**e for e in range(-9, 1)]
     curve = [s for s, _ in choice.curve]
@@ -507,7 +585,9 @@ def test_equal_bands_share_their_weight() -> None:
     q = Quadratic(np.full((2, 2), 3.0), np.array([3.0, 3.0]), 4.0, np.ones(2))
     np.testing.assert_allclose(minimiser(q, "free")[0], [0.5, 0.5], rtol=1e-9)
     near = np.full((2, 2), 3.0) + np.diag([4e-15, 0])
-    np.testing.assert_allclose(minimiser(Quadratic(near, q.b, 4.0, q.sums), "free")[0], [0.5, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(
+        minimiser(Quadratic(near, q.b, 4.0, q.sums), "free")[0], [0.5, 0.5], rtol=1e-6
+    )
 
 
 def test_a_shape_s_bounds_are_the_percentiles_of_its_draws() -> None:
@@ -528,21 +608,28 @@ def test_many_weights_need_few_exchanges_and_weights_of_zero_none() -> None:
     b = np.append(np.arange(1.0, 41.0), 0.0)
     v, active, reached = nonnegative_gram(np.eye(41), b, most=8)
     assert (v.tolist(), active.tolist(), reached) == (b.tolist(), (b > 0).tolist(), True)
-    many, all_reached = nonnegative_grams(np.eye(41)[None], np.zeros(2, int), np.array([b, -b]), most=20)
+    many, all_reached = nonnegative_grams(
+        np.eye(41)[None], np.zeros(2, int), np.array([b, -b]), most=20
+    )
     assert (many.tolist(), all_reached.tolist()) == ([b.tolist(), (0 * b).tolist()], [True, True])
 
 
 def test_intervals_of_signed_weights_keep_their_penalties(scene: Scene) -> None:
-    """Each refit solves (A + ridge · diag var + smooth · mean var · DᵀD) w = c, D the first differences."""
+    """Each refit solves (A + ridge · diag var + smooth · mean var · DᵀD) w = c, D the first
+    differences."""
     terms = scene.terms()
     made = cases(terms)
     choices = [choose(c, Wish("free", 0.05, 0.1), gain=False) for c in made]
-    found = intervals(terms, made, choices, scene.blocks, np.zeros((2, 12)), count=7, seed=3, progress=silent)
+    found = intervals(
+        terms, made, choices, scene.blocks, np.zeros((2, 12)), count=7, seed=3, progress=silent
+    )
     assert found is not None
     variance = np.concatenate(scene.x).var(axis=0)
     step = np.diff(np.eye(12), axis=0)
     penalty = 0.05 * np.diag(variance) + 0.1 * variance.mean() * step.T @ step
-    for drawn, moments in zip(found.resampled, resamples(scene.blocks, terms.joint.mean, count=7, seed=3), strict=True):
+    for drawn, moments in zip(
+        found.resampled, resamples(scene.blocks, terms.joint.mean, count=7, seed=3), strict=True
+    ):
         cov = moments.covariance
         np.testing.assert_allclose(
             drawn.T, np.linalg.solve(cov[:12, :12] + penalty, cov[:12, 12:]), rtol=1e-7, atol=1e-9
@@ -554,9 +641,13 @@ def test_intervals_of_one_weight_for_all_bands(scene: Scene) -> None:
     terms = scene.terms(kind="scalar")
     made = cases(terms)
     choices = [choose(c, Wish("nonnegative"), gain=False) for c in made]
-    found = intervals(terms, made, choices, scene.blocks, np.zeros((2, 12)), count=5, seed=3, progress=silent)
+    found = intervals(
+        terms, made, choices, scene.blocks, np.zeros((2, 12)), count=5, seed=3, progress=silent
+    )
     assert found is not None
-    for drawn, moments in zip(found.resampled, resamples(scene.blocks, terms.joint.mean, count=5, seed=3), strict=True):
+    for drawn, moments in zip(
+        found.resampled, resamples(scene.blocks, terms.joint.mean, count=5, seed=3), strict=True
+    ):
         cov = moments.covariance
         best = np.maximum(cov[:12, 12:].sum(axis=0) / cov[:12, :12].sum(), 0)
         np.testing.assert_allclose(drawn, np.tile(best[:, None], 12), rtol=1e-9, atol=1e-12)

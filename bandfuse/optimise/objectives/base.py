@@ -18,7 +18,8 @@ from bandfuse.spectral.bands import Floats
 
 
 def curvature(layout: Layout, a: Floats) -> Floats:
-    """(P, P) second derivatives along the learned weights, of (B, B) ones along the entries of each row."""
+    """(P, P) second derivatives along the learned weights, of (B, B) ones along the entries of each
+    row."""
     members = [layout.member(k) for k in range(layout.shape[0])]
     bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
     return bend
@@ -58,8 +59,8 @@ class Objective(ABC):
     ----------
     separable : the losses of different outputs can be minimised apart.
     scale : (L,) the loss of knowing nothing (a variance): losses divided by it have no unit.
-    held : the same objective on pixels that are kept out of training, for early stopping; None if there are none.
-    """
+    held : the same objective on pixels that are kept out of training, for early stopping; None if
+        there are none."""
 
     separable = True
     scale: Floats
@@ -78,12 +79,14 @@ class Objective(ABC):
         """(P, P) curvature of the scaled loss along the weights."""
 
     def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic | None:
-        """The sum of the losses as a quadratic in the weights (in gain · v with a gain), or None if it is none."""
+        """The sum of the losses as a quadratic in the weights (in gain · v with a gain), or None if
+        it is none."""
         return None
 
     @property
     def spread(self) -> Floats | None:
-        """(K,) the unit in which the outputs' levels are learned: the targets' standard deviations; None for ones."""
+        """(K,) the unit in which the outputs' levels are learned: the targets' standard deviations;
+        None for ones."""
         return None
 
     def exact(self, layout: Layout, constraint: str, *, gain: bool) -> tuple[Floats, float] | None:
@@ -92,7 +95,8 @@ class Objective(ABC):
         return None if q is None else solve(q, constraint, gain=gain)
 
     def start_scale(self, weight: Floats) -> float:
-        """What (K, B) weights to start from are multiplied by, so that the unit of the target does not matter."""
+        """What (K, B) weights to start from are multiplied by, so that the unit of the target does
+        not matter."""
         return 1.0
 
     @property
@@ -117,7 +121,8 @@ class Objective(ABC):
 
 
 def scale_of(variance: Floats) -> Floats:
-    """What a loss is divided by, so that its size is near one: the variances, or one where there are none."""
+    """What a loss is divided by, so that its size is near one: the variances, or one where there
+    are none."""
     return np.where(variance > 0, variance, 1.0)
 
 

@@ -14,11 +14,12 @@ from bandfuse.spectral.bands import Floats
 
 
 class Reconstruction(Objective):
-    """Mean squared error, per band, of the best linear decoder from the K outputs back to all B bands.
+    """Mean squared error, per band, of the best linear decoder from the K outputs back to all B
+    bands.
 
-    ``loss = (tr A − tr((W A Wᵀ)⁻¹ W A A Wᵀ)) / B``: a function of the covariance A alone. It does not depend on the
-    scale of a row. Over all unconstrained W the K leading principal components are the optimum (Eckart and Young 1936).
-    """
+    ``loss = (tr A − tr((W A Wᵀ)⁻¹ W A A Wᵀ)) / B``: a function of the covariance A alone. It does
+    not depend on the scale of a row. Over all unconstrained W the K leading principal components
+    are the optimum (Eckart and Young 1936)."""
 
     separable = False
 
@@ -33,9 +34,13 @@ class Reconstruction(Objective):
         inner = cross @ weight.T
         size = torch.sqrt(torch.diagonal(inner).clamp_min(1e-300))
         correlation = inner / size[:, None] / size[None, :]
-        correlation = correlation + JITTER * torch.eye(len(size), dtype=weight.dtype, device=weight.device)
+        correlation = correlation + JITTER * torch.eye(
+            len(size), dtype=weight.dtype, device=weight.device
+        )
         lower = torch.linalg.cholesky(correlation)
-        explained = torch.linalg.solve_triangular(lower, cross / size[:, None], upper=False).square().sum()
+        explained = (
+            torch.linalg.solve_triangular(lower, cross / size[:, None], upper=False).square().sum()
+        )
         loss: Tensor = ((torch.trace(self._a) - explained) / len(self._a)).reshape(1)
         return loss
 

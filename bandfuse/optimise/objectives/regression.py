@@ -18,8 +18,8 @@ from bandfuse.spectral.bands import Floats
 class Regression(Objective):
     """Mean squared error of each output to its target, from moments, and penalties.
 
-    ``loss_k = u A uᵀ − 2 u c_k + var(t_k) + (level_k − mean(t_k))² + u F_k uᵀ + 2 l_kᵀ |u|`` with u = g w; without an
-    offset the level is ``u mean(x)``. F_k (B, B) and l_k (B,) are the penalties.
+    ``loss_k = u A uᵀ − 2 u c_k + var(t_k) + (level_k − mean(t_k))² + u F_k uᵀ + 2 l_kᵀ |u|`` with u
+    = g w; without an offset the level is ``u mean(x)``. F_k (B, B) and l_k (B,) are the penalties.
     """
 
     def __init__(self, squares: Squares) -> None:
@@ -44,7 +44,11 @@ class Regression(Objective):
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         """(K,) mean squared errors with their penalties."""
         effective = gain[:, None] * weight
-        spread = ((effective @ self._a) * effective).sum(1) - 2 * (effective * self._c.T).sum(1) + self._var
+        spread = (
+            ((effective @ self._a) * effective).sum(1)
+            - 2 * (effective * self._c.T).sum(1)
+            + self._var
+        )
         at_mean = effective @ self._mean if level is None else level
         errors = spread + (at_mean - self._target_mean) ** 2
         if self._forms is not None:
@@ -60,7 +64,8 @@ class Regression(Objective):
         return self.quadratic(layout, gain=False).a
 
     def quadratic(self, layout: Layout, *, gain: bool) -> Quadratic:
-        """The summed, scaled squared error and penalties; see :func:`bandfuse.solve.squares.squared_error`."""
+        """The summed, scaled squared error and penalties; see
+        :func:`bandfuse.solve.squares.squared_error`."""
         return self.squares.quadratic(layout, gain=gain)
 
 

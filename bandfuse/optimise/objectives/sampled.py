@@ -19,13 +19,15 @@ from bandfuse.spectral.bands import Floats
 
 
 class SampledRegression(Objective):
-    """A loss of the outputs to the targets on a sample of pixels: for activations, and for what is not quadratic.
+    """A loss of the outputs to the targets on a sample of pixels: for activations, and for what is
+    not quadratic.
 
     Parameters
     ----------
     sample : (N, B + K) bands, then targets.
     mean : (B,) the pixel at which the level is taken.
-    loss : a name in :data:`bandfuse.optimise.losses.LOSSES`, or a user's own ``loss(y, target)``: (N,) or a scalar.
+    loss : a name in :data:`bandfuse.optimise.losses.LOSSES`, or a user's own ``loss(y, target)``:
+        (N,) or a scalar.
     huber_delta : where huber turns from square to straight, in standard deviations of the target.
     held : (N,) true for the pixels that are not trained on, but watched by early stopping.
     """
@@ -56,11 +58,13 @@ class SampledRegression(Objective):
 
     @property
     def spread(self) -> Floats | None:
-        """(K,) standard deviations of the targets; ones before an activation that bends everything to its own range."""
+        """(K,) standard deviations of the targets; ones before an activation that bends everything
+        to its own range."""
         return None if self.activation in ("sigmoid", "tanh") else np.sqrt(self._variance)
 
     def start_scale(self, weight: Floats) -> float:
-        """The outputs then vary as much as the targets; by one before an activation with a range of its own."""
+        """The outputs then vary as much as the targets; by one before an activation with a range of
+        its own."""
         spread = np.ones(len(weight)) if self.spread is None else self.spread
         return as_wide(spread, weight, self._cov)
 
@@ -70,12 +74,15 @@ class SampledRegression(Objective):
         return len(self._x)
 
     def _loss_of_the_mean(self) -> Floats:
-        """(L,) the loss of outputs that are the targets' means; one where there is none. Checks a user's own loss."""
+        """(L,) the loss of outputs that are the targets' means; one where there is none. Checks a
+        user's own loss."""
         if isinstance(self.loss, str) and not self.separable and self._t.shape[1] < 2:
             raise ConfigError(
-                f"loss {self.loss} compares vectors", got="one output", expected="two or more outputs",
+                f"loss {self.loss} compares vectors",
+                got="one output",
+                expected="two or more outputs",
                 remedy="Use --loss mse, mae or huber.",
-            )  # fmt: skip
+            )
         if not self.n_pixels:
             return np.ones(self._t.shape[1] if self.separable else 1)
         y = self._t.mean(0).expand_as(self._t).clone().requires_grad_()
@@ -101,7 +108,8 @@ class SampledRegression(Objective):
         return values.mean(0) if self.separable else values.mean().reshape(1)
 
     def brightness(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> float:
-        """The factor that brings the outputs nearest to the targets, for losses and activations that do not see it."""
+        """The factor that brings the outputs nearest to the targets, for losses and activations
+        that do not see it."""
         blind = isinstance(self.loss, str) and self.loss in COUPLED
         if not blind or self.activation not in ("identity", "relu", "leaky_relu"):
             return 1.0
@@ -130,6 +138,11 @@ class SampledRegression(Objective):
         return other
 
     def metric(self, layout: Layout) -> Floats:
-        """(P, P) curvature as if the activation were the identity and the loss the squared error."""
+        """(P, P) curvature as if the activation were the identity and the loss the squared
+        error."""
         rows = [(layout.member(k), s) for k, s in enumerate(self._variance)]
-        return np.sum([z.T @ self._cov @ z / s for z, s in rows], axis=0) if layout.size else np.zeros((0, 0))
+        return (
+            np.sum([z.T @ self._cov @ z / s for z, s in rows], axis=0)
+            if layout.size
+            else np.zeros((0, 0))
+        )

@@ -20,17 +20,23 @@ def _log_det(weight: Tensor, a: Tensor) -> Tensor:
     size = torch.diagonal(inner).clamp_min(1e-300)
     root = torch.sqrt(size)
     correlation = inner / root[:, None] / root[None, :]
-    correlation = correlation + JITTER * torch.eye(len(size), dtype=weight.dtype, device=weight.device)
-    return 2 * torch.log(torch.diagonal(torch.linalg.cholesky(correlation))).sum() + torch.log(size).sum()
+    correlation = correlation + JITTER * torch.eye(
+        len(size), dtype=weight.dtype, device=weight.device
+    )
+    return (
+        2 * torch.log(torch.diagonal(torch.linalg.cholesky(correlation))).sum()
+        + torch.log(size).sum()
+    )
 
 
 class Separability(Objective):
-    """``loss = (log det(W S_w Wᵀ) − log det(W S_t Wᵀ)) / K``, S_w the scatter within classes, S_t that of all.
+    """``loss = (log det(W S_w Wᵀ) − log det(W S_t Wᵀ)) / K``, S_w the scatter within classes, S_t
+    that of all.
 
-    Zero where the classes lie on each other, and the more negative the further apart they are. It does not depend on
-    the scale or the mixture of rows. With all weights free the C − 1 leading linear discriminants are the optimum
-    (Fukunaga, "Introduction to Statistical Pattern Recognition", 1990, section 10.2, criterion J2).
-    """
+    Zero where the classes lie on each other, and the more negative the further apart they are. It
+    does not depend on the scale or the mixture of rows. With all weights free the C − 1 leading
+    linear discriminants are the optimum (Fukunaga, "Introduction to Statistical Pattern
+    Recognition", 1990, section 10.2, criterion J2)."""
 
     separable = False
 

@@ -14,22 +14,27 @@ from bandfuse.spectral.bands import Floats
 
 
 def leading_ratio(top: Floats, bottom: Floats) -> Floats:
-    """The vector v with the largest ``vᵀ top v / vᵀ bottom v``, of unit norm and a sum that is not negative."""
+    """The vector v with the largest ``vᵀ top v / vᵀ bottom v``, of unit norm and a sum that is not
+    negative."""
     from scipy.linalg import eigh
 
     scale = 1 / np.sqrt(np.maximum(np.diag(bottom), 1e-300))
     outer = np.outer(scale, scale)
-    _, vectors = eigh(top * outer, bottom * outer + 1e-12 * np.eye(len(scale)), subset_by_index=[len(scale) - 1] * 2)
+    _, vectors = eigh(
+        top * outer,
+        bottom * outer + 1e-12 * np.eye(len(scale)),
+        subset_by_index=[len(scale) - 1] * 2,
+    )
     v: Floats = scale * vectors[:, 0]
     return v / np.linalg.norm(v) * (-1.0 if v.sum() < 0 else 1.0)
 
 
 class SignalToNoise(Objective):
-    """``loss_k = log(w_k N w_kᵀ) − log(w_k A w_kᵀ)``: minus the log of an output's variance over that of its noise.
+    """``loss_k = log(w_k N w_kᵀ) − log(w_k A w_kᵀ)``: minus the log of an output's variance over
+    that of its noise.
 
-    With free weights the optimum is the first of the minimum noise fractions (Green et al., IEEE Transactions on
-    Geoscience and Remote Sensing 26, 1988), and is solved exactly.
-    """
+    With free weights the optimum is the first of the minimum noise fractions (Green et al., IEEE
+    Transactions on Geoscience and Remote Sensing 26, 1988), and is solved exactly."""
 
     def __init__(self, signal: Floats, noise: Floats, rows: int) -> None:
         self.signal, self.noise = signal, noise
@@ -38,7 +43,9 @@ class SignalToNoise(Objective):
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         """(K,) log ratios."""
-        noise, signal = (((weight @ a) * weight).sum(1).clamp_min(1e-300) for a in (self._noise, self._signal))
+        noise, signal = (
+            ((weight @ a) * weight).sum(1).clamp_min(1e-300) for a in (self._noise, self._signal)
+        )
         return torch.log(noise) - torch.log(signal)
 
     def part(self, rows: Sequence[int]) -> SignalToNoise:

@@ -14,7 +14,8 @@ from bandfuse.spectral.bands import Floats
 
 
 class Sum(Objective):
-    """``Σ_i factor_i · mean(losses_i / scale_i)``: several objectives of the same weights, each without its unit."""
+    """``Σ_i factor_i · mean(losses_i / scale_i)``: several objectives of the same weights, each
+    without its unit."""
 
     separable = False
 
@@ -30,7 +31,8 @@ class Sum(Objective):
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
         """(1,) the weighted sum."""
         terms = [
-            factor * (part.losses(weight, gain, level) / torch.as_tensor(part.scale).to(weight)).mean()
+            factor
+            * (part.losses(weight, gain, level) / torch.as_tensor(part.scale).to(weight)).mean()
             for factor, part in self.parts
         ]
         return torch.stack(terms).sum().reshape(1)
@@ -40,9 +42,12 @@ class Sum(Objective):
         return self
 
     def metric(self, layout: Layout) -> Floats:
-        """(P, P) the weighted sum of the parts' curvatures, each scaled to a mean diagonal of one."""
+        """(P, P) the weighted sum of the parts' curvatures, each scaled to a mean diagonal of
+        one."""
         bends = [(factor, part.metric(layout)) for factor, part in self.parts]
-        total: Floats = np.sum([f * a / max(float(np.mean(np.diag(a))), 1e-300) for f, a in bends], axis=0)
+        total: Floats = np.sum(
+            [f * a / max(float(np.mean(np.diag(a))), 1e-300) for f, a in bends], axis=0
+        )
         return total
 
     def start_scale(self, weight: Floats) -> float:

@@ -81,6 +81,7 @@ def driver_of(path: Path, given: str | None) -> str:
         return str(driver_from_extension(path))
     except ValueError as error:
         raise OutputError(
-            f"no driver is known for {path.name}", got=f"the ending {path.suffix}",
+            f"no driver is known for {path.name}",
+            got=f"the ending {path.suffix}",
             expected=".tif, or --driver with one of GDAL's drivers, such as ENVI",
-        ) from error  # fmt: skip
+        ) from error

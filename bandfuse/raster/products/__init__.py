@@ -56,14 +56,16 @@ MOST_FOLDERS = 100
 """Folders below a folder that are looked into for a product."""
 
 
-def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | None = None) -> Raster:
-    """Read what a file or a product says of itself; ``wavelengths`` names a file that says more of its bands, and comes
-    first.
+def describe(
+    path: str | Path, source: str = "scene", wavelengths: str | Path | None = None
+) -> Raster:
+    """Read what a file or a product says of itself; ``wavelengths`` names a file that says more of
+    its bands, and comes first.
 
     Raises
     ------
-    InputError : missing, not a raster, no bands, complex numbers, shorter than its header says; or no whole product.
-    """
+    InputError : missing, not a raster, no bands, complex numbers, shorter than its header says; or
+        no whole product."""
     path = str(path)
     product = next((p for p in PRODUCTS if p.recognises(path)), None)
     if product is None:
@@ -81,25 +83,42 @@ def describe(path: str | Path, source: str = "scene", wavelengths: str | Path | 
 
 LIKE = {
     r"MTD_MSIL1C\.xml": ("Sentinel-2 Level-1C", "Level-2A (Sen2Cor makes it)"),
-    r"(?:.*[-_])?SPECTRAL_IMAGE_(?:VNIR|SWIR)\.\w+": ("EnMAP L1B: an image of each detector", "L1C or L2A"),
-    r".*\.(?:tar|tgz|tar\.gz|tar\.bz2|7z|rar)": ("an archive", "the files in it, or a zip archive of them"),
+    r"(?:.*[-_])?SPECTRAL_IMAGE_(?:VNIR|SWIR)\.\w+": (
+        "EnMAP L1B: an image of each detector",
+        "L1C or L2A",
+    ),
+    r".*\.(?:tar|tgz|tar\.gz|tar\.bz2|7z|rar)": (
+        "an archive",
+        "the files in it, or a zip archive of them",
+    ),
 }
 """Names of what is nearly a product: what it is, and what is expected."""
 
 
 def _nearly(path: str) -> InputError | None:
-    """Why a path that GDAL does not open is no product, though it looks like one or holds one in a folder below; None
-    where nothing is known."""
+    """Why a path that GDAL does not open is no product, though it looks like one or holds one in a
+    folder below; None where nothing is known."""
     place = Path(path)
     try:
         names = [place.name, *([p.name for p in place.iterdir()] if place.is_dir() else [])]
-        below = [p for pattern in ("*", "*/*") for p in sorted(place.glob(pattern)) if place.is_dir() and p.is_dir()]
-        product = next((str(p) for p in below[:MOST_FOLDERS] if any(q.recognises(str(p)) for q in PRODUCTS)), None)
+        below = [
+            p
+            for pattern in ("*", "*/*")
+            for p in sorted(place.glob(pattern))
+            if place.is_dir() and p.is_dir()
+        ]
+        product = next(
+            (str(p) for p in below[:MOST_FOLDERS] if any(q.recognises(str(p)) for q in PRODUCTS)),
+            None,
+        )
     except OSError:
         return None
     if product is not None:
-        return InputError(f"{path} is a folder around a product", expected="the product itself",
-                          remedy=f"Give {product}.")  # fmt: skip
+        return InputError(
+            f"{path} is a folder around a product",
+            expected="the product itself",
+            remedy=f"Give {product}.",
+        )
     for pattern, (what, expected) in LIKE.items():
         if any(re.fullmatch(pattern, name, re.I) for name in names):
             return InputError(f"{path} cannot be read", got=what, expected=expected)
@@ -107,11 +126,14 @@ def _nearly(path: str) -> InputError | None:
 
 
 def _headed(found: Raster, header: str, source: str) -> Raster:
-    """A file of another driver than ENVI's, given by the ENVI header beside it, with the wavelengths of that."""
+    """A file of another driver than ENVI's, given by the ENVI header beside it, with the
+    wavelengths of that."""
     entries = parse_header(Path(header).read_text(encoding="utf-8", errors="replace"))
     if len(envi_list(entries.get("wavelength"))) == len(found.bands):
         return describe_file(found.path, source, header)
-    text = f"{Path(header).name} has no wavelengths for its {len(found.bands)} bands, and is not used"
+    text = (
+        f"{Path(header).name} has no wavelengths for its {len(found.bands)} bands, and is not used"
+    )
     return replace(found, messages=(*found.messages, text))
 
 
@@ -123,5 +145,12 @@ def _told(raster: Raster, wavelengths: str | Path) -> Raster:
     product = Stated(raster.product, own.wavelength_nm, own.fwhm_nm, unsaid, "Nanometers")
     stated = [given_table(wavelengths, len(own), raster.path), product]
     reasons = {i: reason for i, reason in enumerate(own.reason) if reason}
-    bands, messages = band_table(RasterTags(own.name, nothing, nothing), own.source[0], reasons, stated=stated)
-    return replace(raster, bands=bands, messages=(*raster.messages, *messages), files=(*raster.files, str(wavelengths)))
+    bands, messages = band_table(
+        RasterTags(own.name, nothing, nothing), own.source[0], reasons, stated=stated
+    )
+    return replace(
+        raster,
+        bands=bands,
+        messages=(*raster.messages, *messages),
+        files=(*raster.files, str(wavelengths)),
+    )

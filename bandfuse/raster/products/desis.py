@@ -1,10 +1,11 @@
-"""DESIS: L2A reflectance, a GeoTIFF with an ENVI header beside it that GDAL does not look at (L1C is alike).
+"""DESIS: L2A reflectance, a GeoTIFF with an ENVI header beside it that GDAL does not look at (L1C
+is alike).
 
-``wavelength``, ``fwhm``, ``data gain values``, ``data offset values`` and ``bbl`` of ``…-SPECTRAL_IMAGE.hdr``; nm
-unless it says otherwise. Where it lacks, as in what DLR's Geoservice serves: ``specific/bandCharacterisation/band``
-``/{wavelengthCenterOfBand,wavelengthWidthOfBand,gainOfBand,offsetOfBand}`` of ``…-METADATA.xml``. value = DN · gain +
-offset (DESIS Products Specification, DLR).
-"""
+``wavelength``, ``fwhm``, ``data gain values``, ``data offset values`` and ``bbl`` of
+``…-SPECTRAL_IMAGE.hdr``; nm unless it says otherwise. Where it lacks, as in what DLR's Geoservice
+serves: ``specific/bandCharacterisation/band``
+``/{wavelengthCenterOfBand,wavelengthWidthOfBand,gainOfBand,offsetOfBand}`` of ``…-METADATA.xml``.
+value = DN · gain + offset (DESIS Products Specification, DLR)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,15 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
-from bandfuse.raster.products.spectral import HEADER, METADATA, background_of, has_header, image_of, is_desis, parts_of
+from bandfuse.raster.products.spectral import (
+    HEADER,
+    METADATA,
+    background_of,
+    has_header,
+    image_of,
+    is_desis,
+    parts_of,
+)
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.headers import envi_list
 from bandfuse.spectral.units import UNITS_NM, number
@@ -64,7 +73,9 @@ def open_(path: str, source: str) -> Raster:
         fwhm_nm=others["fwhm"] * unit,
         reason=["flagged bad (bbl)" if b else "" for b in bad],
     )
-    return image_of(path, files, "DESIS", bands, others["data gain values"], others["data offset values"], name)
+    return image_of(
+        path, files, "DESIS", bands, others["data gain values"], others["data offset values"], name
+    )
 
 
 def _by_metadata(path: str, source: str) -> Raster:
@@ -75,10 +86,15 @@ def _by_metadata(path: str, source: str) -> Raster:
     root = files.xml(meta)
     rows = sorted(root.findall(BANDS), key=lambda e: number(e.findtext("{*}bandNumber")))
     columns = {key: np.array([number(e.findtext(f"{{*}}{key}")) for e in rows]) for key in COLUMNS}
-    lacks = [key for key, values in columns.items() if not len(values) or not np.isfinite(values).all()]
+    lacks = [
+        key for key, values in columns.items() if not len(values) or not np.isfinite(values).all()
+    ]
     if lacks:
-        raise InputError(f"{files.gdal(meta)} cannot be understood", got=f"no {lacks[0]} for every band",
-                         expected="the metadata of a DESIS product")  # fmt: skip
+        raise InputError(
+            f"{files.gdal(meta)} cannot be understood",
+            got=f"no {lacks[0]} for every band",
+            expected="the metadata of a DESIS product",
+        )
     nm, width, gain, offset = columns.values()
     names = [f"b{i}" for i in range(1, len(rows) + 1)]
     bands = Bands.of(names, source=source, wavelength_nm=nm, fwhm_nm=width)
@@ -90,7 +106,9 @@ def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> F
     found = np.array([number(item) for item in envi_list(entries.get(key), count)])
     if not len(found) or not np.isfinite(found).all() or (count and len(found) != count):
         raise InputError(
-            f"{place} cannot be understood", got=f"{len(found)} {key}", expected=f"{count or 'a list of'} numbers"
+            f"{place} cannot be understood",
+            got=f"{len(found)} {key}",
+            expected=f"{count or 'a list of'} numbers",
         )
     return found
 

@@ -1,9 +1,9 @@
 """EMIT: L2A reflectance (and L1B radiance) in netCDF, in sensor geometry.
 
-``/reflectance`` (rows, columns, bands); ``/sensor_band_parameters/{wavelengths,fwhm,good_wavelengths}``, nm;
-``/location/{glt_x,glt_y}`` on the grid of the attributes ``geotransform`` and ``spatial_ref``: the 1-based column and
-row of the image, 0 for none (EMIT L2A User Guide, LP DAAC).
-"""
+``/reflectance`` (rows, columns, bands);
+``/sensor_band_parameters/{wavelengths,fwhm,good_wavelengths}``, nm; ``/location/{glt_x,glt_y}`` on
+the grid of the attributes ``geotransform`` and ``spatial_ref``: the 1-based column and row of the
+image, 0 for none (EMIT L2A User Guide, LP DAAC)."""
 
 from __future__ import annotations
 
@@ -44,22 +44,40 @@ def open_(path: str, source: str) -> Raster:
     assert hdf is not None
     cube = next(c for c in CUBES if c in hdf.arrays)
     with rasterio.Env(**CACHE), opened(hdf.name(cube)) as ds:
-        shape, dtype, fill, blocks = (ds.count, *ds.shape), ds.dtypes[0], ds.nodatavals[0], ds.block_shapes[0]
+        shape, dtype, fill, blocks = (
+            (ds.count, *ds.shape),
+            ds.dtypes[0],
+            ds.nodatavals[0],
+            ds.block_shapes[0],
+        )
         together = int(ds.tags(ns="IMAGE_STRUCTURE").get("BAND_CHUNK_SIZE", 1))
     rows, cols, n = shape
     bands = _bands(hdf, n, source, flagged=cube == CUBES[0])
     glt = _table(hdf)
     _check(glt, rows, cols)
     return Raster(
-        path=path, driver="HDF5Image", rows=rows, cols=cols, dtypes=(dtype,) * n, crs=None,
-        transform=Affine.identity(), bands=bands, nodata=np.full(n, -9999.0 if fill is None else fill),
-        scale=np.ones(n), offset=np.zeros(n), stored=(together, blocks[0]),
+        path=path,
+        driver="HDF5Image",
+        rows=rows,
+        cols=cols,
+        dtypes=(dtype,) * n,
+        crs=None,
+        transform=Affine.identity(),
+        bands=bands,
+        nodata=np.full(n, -9999.0 if fill is None else fill),
+        scale=np.ones(n),
+        offset=np.zeros(n),
+        stored=(together, blocks[0]),
         messages=(
-            "the image is in sensor geometry, and is read and trained so; what is fused is written on the map grid of "
+            "the image is in sensor geometry, and is read and trained so; what is fused is "
+            "written on the map grid of "
             f"its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour",
         ),
-        files=(path,), product="EMIT", pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),), glt=glt,
-    )  # fmt: skip
+        files=(path,),
+        product="EMIT",
+        pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),),
+        glt=glt,
+    )
 
 
 def _bands(hdf: Hdf, n: int, source: str, *, flagged: bool) -> Bands:
@@ -68,7 +86,9 @@ def _bands(hdf: Hdf, n: int, source: str, *, flagged: bool) -> Bands:
         columns[name] = hdf.values(f"sensor_band_parameters/{name}")
         if len(columns[name]) != n:
             raise MismatchError(
-                f"{name} of {hdf.path} does not fit its cube", got=f"{len(columns[name])}", expected=f"{n}"
+                f"{name} of {hdf.path} does not fit its cube",
+                got=f"{len(columns[name])}",
+                expected=f"{n}",
             )
     good = columns.get("good_wavelengths", np.ones(n))
     return Bands.of(
@@ -85,22 +105,39 @@ def _table(hdf: Hdf) -> Raster:
     column, row = (hdf.require(name, "EMIT product") for name in (COLUMN, ROW))
     place = hdf.attribute("geotransform")
     if len(place) != 6:
-        raise InputError(f"geotransform of {hdf.path} cannot be read", got=f"{len(place)} numbers", expected="6")
+        raise InputError(
+            f"geotransform of {hdf.path} cannot be read", got=f"{len(place)} numbers", expected="6"
+        )
     try:
         with rasterio.Env(**CACHE):
             crs = CRS.from_wkt(hdf.attributes.get("spatial_ref", ""))
     except CRSError as error:
-        raise InputError(f"spatial_ref of {hdf.path} cannot be read", got=reason(error), expected="WKT") from error
+        raise InputError(
+            f"spatial_ref of {hdf.path} cannot be read", got=reason(error), expected="WKT"
+        ) from error
     with rasterio.Env(**CACHE), opened(column) as ds, opened(row) as other:
         if ds.shape != other.shape:
-            raise MismatchError(f"glt_x and glt_y of {hdf.path} differ", got=f"{ds.shape} and {other.shape}")
+            raise MismatchError(
+                f"glt_x and glt_y of {hdf.path} differ", got=f"{ds.shape} and {other.shape}"
+            )
         stored, dtypes, (rows, cols) = ds.block_shapes[0], (ds.dtypes[0], other.dtypes[0]), ds.shape
     return Raster(
-        path=hdf.path, driver="HDF5Image", rows=rows, cols=cols, dtypes=dtypes, crs=crs,
-        transform=Affine.from_gdal(*place), bands=Bands.of(["glt_x", "glt_y"]), nodata=np.full(2, np.nan),
-        scale=np.ones(2), offset=np.zeros(2), stored=stored, messages=(), files=(hdf.path,),
+        path=hdf.path,
+        driver="HDF5Image",
+        rows=rows,
+        cols=cols,
+        dtypes=dtypes,
+        crs=crs,
+        transform=Affine.from_gdal(*place),
+        bands=Bands.of(["glt_x", "glt_y"]),
+        nodata=np.full(2, np.nan),
+        scale=np.ones(2),
+        offset=np.zeros(2),
+        stored=stored,
+        messages=(),
+        files=(hdf.path,),
         pieces=(SourceImage(column, (1,)), SourceImage(row, (1,))),
-    )  # fmt: skip
+    )
 
 
 def _check(glt: Raster, rows: int, cols: int) -> None:
@@ -118,16 +155,19 @@ def _check(glt: Raster, rows: int, cols: int) -> None:
             ) from error
         if low < 0 or high > size:
             raise MismatchError(
-                f"the lookup table of {glt.path} points outside its image", got=f"{what} {low if low < 0 else high}",
-                expected=f"0 (none) to {size}", remedy="The file is damaged, or cut: get it again.",
-            )  # fmt: skip
+                f"the lookup table of {glt.path} points outside its image",
+                got=f"{what} {low if low < 0 else high}",
+                expected=f"0 (none) to {size}",
+                remedy="The file is damaged, or cut: get it again.",
+            )
 
 
 EMIT = Product(
     Format(
         "EMIT L2A",
         "the .nc file (reflectance; or L1B radiance)",
-        "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put on the GLT's map grid",
+        "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put "
+        "on the GLT's map grid",
     ),
     recognises,
     open_,

@@ -1,9 +1,8 @@
 """EnMAP: L2A reflectance, a GeoTIFF with its metadata in XML (L1C radiance has the same structure).
 
-``specific/bandCharacterisation/bandID/{wavelengthCenterOfBand,FWHMOfBand,GainOfBand,OffsetOfBand}``, nm, and
-``product/bandStatistics/bandID/{mean,stdDeviation}`` (EnMAP Product Specification Document, DLR). value = DN · gain +
-offset; a band whose standard deviation is 0 is dead.
-"""
+``specific/bandCharacterisation/bandID/{wavelengthCenterOfBand,FWHMOfBand,GainOfBand,OffsetOfBand}``,
+nm, and ``product/bandStatistics/bandID/{mean,stdDeviation}`` (EnMAP Product Specification Document,
+DLR). value = DN · gain + offset; a band whose standard deviation is 0 is dead."""
 
 from __future__ import annotations
 
@@ -14,7 +13,14 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
-from bandfuse.raster.products.spectral import METADATA, background_of, has_header, image_of, is_desis, parts_of
+from bandfuse.raster.products.spectral import (
+    METADATA,
+    background_of,
+    has_header,
+    image_of,
+    is_desis,
+    parts_of,
+)
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
 
@@ -24,8 +30,8 @@ DEAD = "dead in the product's statistics"
 
 
 def recognises(path: str) -> bool:
-    """A spectral image with metadata that are not DESIS's, and without the header that DESIS has; or its folder or
-    archive."""
+    """A spectral image with metadata that are not DESIS's, and without the header that DESIS has;
+    or its folder or archive."""
     files = parts_of(path, METADATA)
     return files is not None and not has_header(files) and not is_desis(files)
 
@@ -43,7 +49,8 @@ def open_(path: str, source: str) -> Raster:
     meta = files.one(METADATA, "METADATA.XML")
     root, place = files.xml(meta), files.gdal(meta)
     nm, fwhm, gain, offset = (
-        _column(root, place, key) for key in ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
+        _column(root, place, key)
+        for key in ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
     )
     spread = np.array([number(e.findtext("{*}stdDeviation")) for e in root.findall(STATISTICS)])
     dead = spread == 0 if len(spread) == len(nm) else np.zeros(len(nm), dtype=bool)
@@ -55,7 +62,9 @@ def open_(path: str, source: str) -> Raster:
         reason=[DEAD if d else "" for d in dead],
     )
     level = (root.findtext("{*}base/{*}level") or "").strip()
-    return image_of(path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta, background_of(root))
+    return image_of(
+        path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta, background_of(root)
+    )
 
 
 def _column(root: Element, place: str, key: str) -> Floats:
@@ -74,7 +83,8 @@ def _column(root: Element, place: str, key: str) -> Floats:
 ENMAP = Product(
     Format(
         "EnMAP L2A",
-        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or …-METADATA.XML",
+        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or "
+        "…-METADATA.XML",
         "wavelengths, FWHM, gain and offset, dead bands, nodata",
     ),
     recognises,

@@ -25,14 +25,16 @@ ZIP_ERRORS = (
     zlib.error,
     EOFError,
 )
-"""What Python raises for archives that are damaged, encrypted, or packed in ways that it does not know."""
+"""What Python raises for archives that are damaged, encrypted, or packed in ways that it does not
+know."""
 
 _IN_ZIP = re.compile(r"/vsizip/\{?(?P<archive>.+?\.zip)\}?(?:/(?P<name>.*))?$", re.I)
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a folder (not of folders in it), or all of a zip archive; names relative to it."""
+    """The files of a folder (not of folders in it), or all of a zip archive; names relative to
+    it."""
 
     root: str
     names: tuple[str, ...]
@@ -86,8 +88,11 @@ class Files:
         except ZIP_ERRORS as error:
             raise InputError(f"{self.gdal(name)} cannot be read", got=str(error)) from error
         if len(found) > LARGEST:
-            raise InputError(f"{self.gdal(name)} is too large", got=f"more than {LARGEST} bytes once it is unpacked",
-                             expected="metadata of a product")  # fmt: skip
+            raise InputError(
+                f"{self.gdal(name)} is too large",
+                got=f"more than {LARGEST} bytes once it is unpacked",
+                expected="metadata of a product",
+            )
         return found
 
     def xml(self, name: str) -> ElementTree.Element:
@@ -104,9 +109,11 @@ class Files:
 
 
 def files_of(path: str) -> tuple[Files, str] | None:
-    """The files around what a user gives, and its own name among them (empty for a folder or an archive).
+    """The files around what a user gives, and its own name among them (empty for a folder or an
+    archive).
 
-    None where nothing of that is on the file system. A folder's files are listed for a folder, a file's for a file.
+    None where nothing of that is on the file system. A folder's files are listed for a folder, a
+    file's for a file.
 
     Raises
     ------
@@ -119,7 +126,9 @@ def files_of(path: str) -> tuple[Files, str] | None:
     if not place.is_file():
         return None
     if inside or place.suffix.lower() == ".zip":
-        return Files(str(place), _zipped(place), zipped=True), (inside["name"] or "").strip("/") if inside else ""
+        return Files(str(place), _zipped(place), zipped=True), (inside["name"] or "").strip(
+            "/"
+        ) if inside else ""
     return Files(str(place.parent), _listed(place.parent)), place.name
 
 

@@ -1,4 +1,5 @@
-"""HDF: what an HDF5 (or netCDF-4) file holds, through GDAL's HDF5 driver: rows and values as they are stored."""
+"""HDF: what an HDF5 (or netCDF-4) file holds, through GDAL's HDF5 driver: rows and values as they
+are stored."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class Hdf:
-    """The attributes of the root, as text, and the arrays with two and more axes, by their names from the root."""
+    """The attributes of the root, as text, and the arrays with two and more axes, by their names
+    from the root."""
 
     path: str
     attributes: Mapping[str, str]
@@ -45,7 +47,9 @@ class Hdf:
         """
         if array not in self.arrays:
             raise InputError(
-                f"{self.path} is not a complete {what}", got=f"no array {array}", expected="the published structure"
+                f"{self.path} is not a complete {what}",
+                got=f"no array {array}",
+                expected="the published structure",
             )
         return self.name(array)
 
@@ -61,9 +65,10 @@ class Hdf:
                 return np.asarray(ds.read(1), dtype=np.float64).ravel()
         except (*GDAL_ERRORS, InputError) as error:
             raise InputError(
-                f"{self.path} lacks {array}", got=getattr(error, "got", "") or reason(error),
+                f"{self.path} lacks {array}",
+                got=getattr(error, "got", "") or reason(error),
                 expected="the published structure",
-            ) from error  # fmt: skip
+            ) from error
 
     def attribute(self, name: str) -> Floats:
         """The numbers of an attribute of the root.
@@ -75,12 +80,15 @@ class Hdf:
         text = self.attributes.get(name)
         found = np.array([number(item) for item in (text or "").split()])
         if not len(found) or not np.isfinite(found).all():
-            raise InputError(f"{self.path} lacks the attribute {name}", got=repr(text), expected="numbers")
+            raise InputError(
+                f"{self.path} lacks the attribute {name}", got=repr(text), expected="numbers"
+            )
         return found
 
 
 def is_hdf(path: str) -> bool:
-    """Whether this is a local file that begins as HDF5 files do; why another cannot be read is for GDAL to say."""
+    """Whether this is a local file that begins as HDF5 files do; why another cannot be read is for
+    GDAL to say."""
     with suppress(OSError):
         if Path(path).is_file():
             with open(path, "rb") as stream:

@@ -16,11 +16,15 @@ FORMATS = (
     Format(
         "ENVI",
         "the data file, with or without an ending, or its .hdr",
-        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gains, scale factor, data ignore value",
+        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gains, scale factor, "
+        "data ignore value",
         f"{REAL} (AVIRIS, AVIRIS-NG, EMIT, HyMap, EnMAP, bench-top)",
     ),
     Format(
-        "GeoTIFF, COG", "the file", "wavelength, FWHM and bbl tags of its bands, scale and offset, nodata, masks", REAL
+        "GeoTIFF, COG",
+        "the file",
+        "wavelength, FWHM and bbl tags of its bands, scale and offset, nodata, masks",
+        REAL,
     ),
     Format(
         "netCDF, HDF5",
@@ -30,12 +34,28 @@ FORMATS = (
     ),
     Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it", MADE),
     Format(
-        "remote and packed files", "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…", "passed to GDAL as it is", MADE
+        "remote and packed files",
+        "/vsicurl/…, /vsis3/…, /vsizip/…, s3://…, https://…",
+        "passed to GDAL as it is",
+        MADE,
     ),
 )
 """What is opened without a reader of its own."""
 
-SIDECARS = {".hdr", ".xml", ".txt", ".json", ".enp", ".sta", ".properties", ".ovr", ".msk", ".png", ".jpg", ".jgw"}
+SIDECARS = {
+    ".hdr",
+    ".xml",
+    ".txt",
+    ".json",
+    ".enp",
+    ".sta",
+    ".properties",
+    ".ovr",
+    ".msk",
+    ".png",
+    ".jpg",
+    ".jgw",
+}
 """Endings of files beside an ENVI file that are not its data."""
 
 HDF = (".he5", ".h5", ".hdf5", ".nc")
@@ -51,19 +71,24 @@ def data_file(path: str) -> str:
 
     Raises
     ------
-    InputError : a header without data, a spectral library, an archive or a folder of nothing that is known.
-    """
+    InputError : a header without data, a spectral library, an archive or a folder of nothing that
+        is known."""
     place = Path(path)
     if place.suffix.lower() == ".zip" and place.is_file():
         files = files_of(path)
         inside = files[0].names if files else ()
         if any(name.lower().endswith(HDF) for name in inside):
-            raise InputError(f"{path} holds HDF5 or netCDF", got=shorten(inside, 4), expected="the file itself",
-                             remedy="Unpack it: such files are not read from archives.")  # fmt: skip
+            raise InputError(
+                f"{path} holds HDF5 or netCDF",
+                got=shorten(inside, 4),
+                expected="the file itself",
+                remedy="Unpack it: such files are not read from archives.",
+            )
         raise InputError(
-            f"{path} holds no known product", got=shorten(inside, 4),
+            f"{path} holds no known product",
+            got=shorten(inside, 4),
             remedy=f"See bandfuse info --formats. A raster in it is /vsizip/{path}/NAME.",
-        )  # fmt: skip
+        )
     headers = (
         [place]
         if place.suffix.lower() == ".hdr"
@@ -76,16 +101,21 @@ def data_file(path: str) -> str:
         return path
     text = bytes_of(header, "an ENVI header", HEADER)
     if text.startswith(BOM + b"ENVI"):
-        raise InputError(f"{header} begins with a byte order mark", got="EF BB BF before ENVI",
-                         expected="a header that begins with ENVI",
-                         remedy="GDAL does not read it so: save it as UTF-8 without one.")  # fmt: skip
+        raise InputError(
+            f"{header} begins with a byte order mark",
+            got="EF BB BF before ENVI",
+            expected="a header that begins with ENVI",
+            remedy="GDAL does not read it so: save it as UTF-8 without one.",
+        )
     if not text.startswith(b"ENVI"):
         return path
     if LIBRARY.search(text):
         raise InputError(
-            f"{path} is an ENVI spectral library", got="spectra without places", expected="an image",
+            f"{path} is an ENVI spectral library",
+            got="spectra without places",
+            expected="an image",
             remedy="A library cannot be fused; give the image.",
-        )  # fmt: skip
+        )
     return str(_data_of(place)) if header == place else path
 
 
@@ -95,12 +125,15 @@ def _data_of(header: Path) -> Path:
     if bare.is_file():
         return bare
     beside = sorted(
-        p for p in header.parent.iterdir() if p.stem == header.stem and p.suffix.lower() not in SIDECARS and p.is_file()
+        p
+        for p in header.parent.iterdir()
+        if p.stem == header.stem and p.suffix.lower() not in SIDECARS and p.is_file()
     )
     if len(beside) != 1:
         raise InputError(
             f"{header} is an ENVI header {'of several files' if beside else 'without its data'}",
-            got=shorten([p.name for p in beside], 4), expected=f"{bare.name}, or {bare.name} with an ending",
+            got=shorten([p.name for p in beside], 4),
+            expected=f"{bare.name}, or {bare.name} with an ending",
             remedy="Give the data file.",
-        )  # fmt: skip
+        )
     return beside[0]

@@ -1,11 +1,13 @@
 """PRISMA: L2D reflectance in HDF-EOS5, on a map grid.
 
-``HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/{VNIR,SWIR}_Cube`` (rows, bands, columns) uint16; what says of them is in
-attributes of the root (PRISMA Products Specification Document, ASI):
+``HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/{VNIR,SWIR}_Cube`` (rows, bands, columns) uint16; what says
+of them is in attributes of the root (PRISMA Products Specification Document, ASI):
 
-- reflectance = Min + DN · (Max − Min) / 65535, Min and Max from ``L2Scale{Vnir,Swir}{Min,Max}``; DN 0 is no data.
+- reflectance = Min + DN · (Max − Min) / 65535, Min and Max from ``L2Scale{Vnir,Swir}{Min,Max}``; DN
+  0 is no data.
 - ``List_Cw_*`` and ``List_Fwhm_*``, nm, in falling order; 0 for a band that is not there.
-- ``*_PIXEL_L2_ERR_MATRIX``: 0 good, 1 invalid in L1, 2 negative after the atmospheric correction, 4 saturated.
+- ``*_PIXEL_L2_ERR_MATRIX``: 0 good, 1 invalid in L1, 2 negative after the atmospheric correction, 4
+  saturated.
 - ``Product_{UL,LR}corner_{easting,northing}``: the centres of the corner pixels, in ``Epsg_Code``.
 """
 
@@ -36,7 +38,9 @@ def recognises(path: str) -> bool:
     hdf = hdf_of(path)
     if hdf is None:
         return False
-    return any("SWATHS/PRS_L" in a for a in hdf.arrays) or hdf.attributes.get("Product_ID", "").startswith("PRS_L")
+    return any("SWATHS/PRS_L" in a for a in hdf.arrays) or hdf.attributes.get(
+        "Product_ID", ""
+    ).startswith("PRS_L")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,31 +66,57 @@ def open_(path: str, source: str) -> Raster:
     hdf = hdf_of(path)
     assert hdf is not None
     level = hdf.attributes.get("Processing_Level", "")
-    if level.upper().removeprefix("L") not in ("2D", "") or not any(a.startswith(FIELDS) for a in hdf.arrays):
+    if level.upper().removeprefix("L") not in ("2D", "") or not any(
+        a.startswith(FIELDS) for a in hdf.arrays
+    ):
         raise InputError(
-            f"{path} is not a PRISMA L2D product", got=f"level {level or 'unknown'}", expected=f"level 2D, with {FIELDS}"
+            f"{path} is not a PRISMA L2D product",
+            got=f"level {level or 'unknown'}",
+            expected=f"level 2D, with {FIELDS}",
         )
     vnir, swir = (_detector(hdf, name, source) for name in ("VNIR", "SWIR"))
     if vnir.shape != swir.shape:
-        raise MismatchError(f"the cubes of {path} differ", got=f"{vnir.shape} and {swir.shape}", expected="equal sizes")
+        raise MismatchError(
+            f"the cubes of {path} differ",
+            got=f"{vnir.shape} and {swir.shape}",
+            expected="equal sizes",
+        )
     rows, cols = vnir.shape
     counts = [len(vnir.bands), len(swir.bands)]
     joined = vnir.bands + swir.bands
     crs, transform = _place(hdf, rows, cols)
     return Raster(
-        path=path, driver="HDF5Image", rows=rows, cols=cols,
-        dtypes=(vnir.dtype,) * counts[0] + (swir.dtype,) * counts[1], crs=crs, transform=transform,
-        bands=Bands.of(joined.name, source=source, wavelength_nm=joined.wavelength_nm, fwhm_nm=joined.fwhm_nm),
-        nodata=np.zeros(sum(counts)), scale=np.repeat([vnir.scale, swir.scale], counts),
-        offset=np.repeat([vnir.offset, swir.offset], counts), stored=(1, cols),
-        messages=_messages(vnir, swir), files=(path,), product="PRISMA L2D", pieces=(vnir.piece, swir.piece),
-    )  # fmt: skip
+        path=path,
+        driver="HDF5Image",
+        rows=rows,
+        cols=cols,
+        dtypes=(vnir.dtype,) * counts[0] + (swir.dtype,) * counts[1],
+        crs=crs,
+        transform=transform,
+        bands=Bands.of(
+            joined.name, source=source, wavelength_nm=joined.wavelength_nm, fwhm_nm=joined.fwhm_nm
+        ),
+        nodata=np.zeros(sum(counts)),
+        scale=np.repeat([vnir.scale, swir.scale], counts),
+        offset=np.repeat([vnir.offset, swir.offset], counts),
+        stored=(1, cols),
+        messages=_messages(vnir, swir),
+        files=(path,),
+        product="PRISMA L2D",
+        pieces=(vnir.piece, swir.piece),
+    )
 
 
 def _messages(*detectors: _Detector) -> tuple[str, ...]:
     if all(d.piece.flaws for d in detectors):
-        return ("values that the pixel error matrices flag (invalid, negative, saturated) are taken as missing",)
-    return ("there is no pixel error matrix for every cube: invalid, negative and saturated values may be in it",)
+        return (
+            "values that the pixel error matrices flag (invalid, negative, saturated) are taken "
+            "as missing",
+        )
+    return (
+        "there is no pixel error matrix for every cube: invalid, negative and saturated values "
+        "may be in it",
+    )
 
 
 def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
@@ -105,19 +135,38 @@ def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
     there = flaws in hdf.arrays
     flaw_axes, flawed = _axes(_size(hdf.name(flaws))[0], len(nm)) if there else (axes, sizes)
     if flawed != sizes:
-        raise MismatchError(f"{flaws} of {hdf.path} does not fit its cube", got=f"{flawed}", expected=f"{sizes}")
+        raise MismatchError(
+            f"{flaws} of {hdf.path} does not fit its cube", got=f"{flawed}", expected=f"{sizes}"
+        )
     order = [int(i) for i in np.argsort(nm, kind="stable") if nm[i] > 0]
     if not order:
         raise InputError(
-            f"{hdf.path} has no {name} band", got=f"List_Cw_{title} all zero", expected="wavelengths in nm"
+            f"{hdf.path} has no {name} band",
+            got=f"List_Cw_{title} all zero",
+            expected="wavelengths in nm",
         )
     low, high = (float(hdf.attribute(f"L2Scale{title}{end}")[0]) for end in ("Min", "Max"))
-    bands = Bands.of([f"{name} {i + 1}" for i in order], source=source, wavelength_nm=nm[order], fwhm_nm=fwhm[order])
+    bands = Bands.of(
+        [f"{name} {i + 1}" for i in order],
+        source=source,
+        wavelength_nm=nm[order],
+        fwhm_nm=fwhm[order],
+    )
     numbers = tuple(i + 1 for i in order)
     return _Detector(
-        SourceImage(hdf.name(array), numbers, axes, hdf.name(flaws) if there else "", flaw_axes if there else ""),
-        bands, (high - low) / FULL, low, (sizes[0], sizes[2]), dtype,
-    )  # fmt: skip
+        SourceImage(
+            hdf.name(array),
+            numbers,
+            axes,
+            hdf.name(flaws) if there else "",
+            flaw_axes if there else "",
+        ),
+        bands,
+        (high - low) / FULL,
+        low,
+        (sizes[0], sizes[2]),
+        dtype,
+    )
 
 
 def _size(name: str) -> tuple[tuple[int, int, int], str]:
@@ -127,8 +176,8 @@ def _size(name: str) -> tuple[tuple[int, int, int], str]:
 
 
 def _axes(seen: tuple[int, int, int], bands: int) -> tuple[str, tuple[int, int, int]]:
-    """What the axes are, and rows, bands and columns. They lie in the file in this order; where ``StructMetadata.0``
-    names the axes, GDAL shows the bands first."""
+    """What the axes are, and rows, bands and columns. They lie in the file in this order; where
+    ``StructMetadata.0`` names the axes, GDAL shows the bands first."""
     turned = seen[0] == bands != seen[1]
     return ("brc", (seen[1], seen[0], seen[2])) if turned else ("rbc", seen)
 
@@ -143,14 +192,19 @@ def _place(hdf: Hdf, rows: int, cols: int) -> tuple[CRS, Affine]:
     width = _step(ends["UL_easting"], ends["LR_easting"], cols)
     height = _step(ends["UL_northing"], ends["LR_northing"], rows)
     if not (width > 0 > height):
-        raise InputError(f"the corners of {hdf.path} are not those of a map", got=f"pixels of {width:g} × {height:g}")
+        raise InputError(
+            f"the corners of {hdf.path} are not those of a map",
+            got=f"pixels of {width:g} × {height:g}",
+        )
     corner = ends["UL_easting"] - width / 2, ends["UL_northing"] - height / 2
     code = int(hdf.attribute("Epsg_Code")[0])
     try:
         with rasterio.Env(**CACHE):
             return CRS.from_epsg(code), Affine(width, 0, corner[0], 0, height, corner[1])
     except CRSError as error:
-        raise InputError(f"Epsg_Code of {hdf.path} is unknown", got=f"{code}: {reason(error)}") from error
+        raise InputError(
+            f"Epsg_Code of {hdf.path} is unknown", got=f"{code}: {reason(error)}"
+        ) from error
 
 
 def _step(first: float, last: float, count: int) -> float:
@@ -162,7 +216,8 @@ PRISMA = Product(
     Format(
         "PRISMA L2D",
         "the .he5 file",
-        "VNIR and SWIR joined, wavelengths rising, absent bands left out, FWHM, scale, CRS; flagged pixels missing",
+        "VNIR and SWIR joined, wavelengths rising, absent bands left out, FWHM, scale, CRS; "
+        "flagged pixels missing",
     ),
     recognises,
     open_,

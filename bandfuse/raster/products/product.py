@@ -13,7 +13,8 @@ SYNTHETIC = "synthetic files of the published structure"
 
 @dataclass(frozen=True)
 class Format:
-    """What people hold: its name, what they give, what is understood of it, and what that is proven on."""
+    """What people hold: its name, what they give, what is understood of it, and what that is proven
+    on."""
 
     name: str
     give: str
@@ -23,7 +24,8 @@ class Format:
 
 @dataclass(frozen=True)
 class Product:
-    """A reader: whether a path is a product of this kind, and what it holds under the name of a source.
+    """A reader: whether a path is a product of this kind, and what it holds under the name of a
+    source.
 
     ``open`` raises InputError where the product is not whole.
     """

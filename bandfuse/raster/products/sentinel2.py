@@ -1,12 +1,12 @@
 """Sentinel-2: L2A reflectance, JPEG 2000 files of 10, 20 and 60 m in a SAFE folder or archive.
 
-``MTD_MSIL2A.xml``: ``IMAGE_FILE`` names the files, ``BOA_QUANTIFICATION_VALUE`` Q and ``BOA_ADD_OFFSET`` (per band,
-from processing baseline 04.00 on; 0 before) their units: reflectance = (DN + offset) / Q; DN 0 is no data.
-``Spectral_Information`` holds the central wavelength and the response of each band, nm, from which the width at half
-maximum comes (Sentinel-2 Products Specification Document); MIN and MAX are the limits of the whole response. Every band
-is taken at the resolution it was sensed at, or the next coarser that is there; all are brought to the finest grid, a
-coarser pixel repeated.
-"""
+``MTD_MSIL2A.xml``: ``IMAGE_FILE`` names the files, ``BOA_QUANTIFICATION_VALUE`` Q and
+``BOA_ADD_OFFSET`` (per band, from processing baseline 04.00 on; 0 before) their units: reflectance
+= (DN + offset) / Q; DN 0 is no data. ``Spectral_Information`` holds the central wavelength and the
+response of each band, nm, from which the width at half maximum comes (Sentinel-2 Products
+Specification Document); MIN and MAX are the limits of the whole response. Every band is taken at
+the resolution it was sensed at, or the next coarser that is there; all are brought to the finest
+grid, a coarser pixel repeated."""
 
 from __future__ import annotations
 
@@ -68,9 +68,14 @@ def open_(path: str, source: str) -> Raster:
     place = files.gdal(manifest)
     root = files.xml(manifest)
     if root.find(".//{*}L2A_BOA_QUANTIFICATION_VALUE") is not None:
-        raise InputError(f"{place} cannot be understood", got="the structure of before baseline 02.07",
-                         expected="that of products from baseline 02.07 on")  # fmt: skip
-    per_unit = _require(number(root.findtext(".//{*}BOA_QUANTIFICATION_VALUE")), place, "BOA_QUANTIFICATION_VALUE")
+        raise InputError(
+            f"{place} cannot be understood",
+            got="the structure of before baseline 02.07",
+            expected="that of products from baseline 02.07 on",
+        )
+    per_unit = _require(
+        number(root.findtext(".//{*}BOA_QUANTIFICATION_VALUE")), place, "BOA_QUANTIFICATION_VALUE"
+    )
     images = _images(root, files, manifest)
     bands = [band for band in _bands(root, place) if band.name in images]
     chosen = [min(images[b.name], key=lambda m, b=b: (m < b.sensed, m)) for b in bands]  # type: ignore[misc]
@@ -80,26 +85,44 @@ def open_(path: str, source: str) -> Raster:
     grid = rasters[finest]
     text = _stack(grid, [(r, m // min(chosen)) for r, m in zip(rasters, chosen, strict=True)])
     return replace(
-        grid, path=path, product="Sentinel-2 L2A", dtypes=(grid.dtypes[0],) * len(bands), masks=Masks(), exact=(),
-        bands=Bands.of([b.name for b in bands], source=source, wavelength_nm=[b.centre for b in bands],
-                       fwhm_nm=[b.width for b in bands]),
-        nodata=np.zeros(len(bands)), scale=np.full(len(bands), 1.0 / per_unit),
-        offset=np.array([b.offset for b in bands]) / per_unit, interleave="",
-        messages=_messages(bands, chosen), files=tuple(dict.fromkeys(map(files.local, [manifest, *names]))),
+        grid,
+        path=path,
+        product="Sentinel-2 L2A",
+        dtypes=(grid.dtypes[0],) * len(bands),
+        masks=Masks(),
+        exact=(),
+        bands=Bands.of(
+            [b.name for b in bands],
+            source=source,
+            wavelength_nm=[b.centre for b in bands],
+            fwhm_nm=[b.width for b in bands],
+        ),
+        nodata=np.zeros(len(bands)),
+        scale=np.full(len(bands), 1.0 / per_unit),
+        offset=np.array([b.offset for b in bands]) / per_unit,
+        interleave="",
+        messages=_messages(bands, chosen),
+        files=tuple(dict.fromkeys(map(files.local, [manifest, *names]))),
         pieces=(SourceImage(text, tuple(range(1, len(bands) + 1))),),
-    )  # fmt: skip
+    )
 
 
 def _messages(bands: list[_Band], chosen: list[int]) -> tuple[str, ...]:
     """What was done to bands of coarser pixels."""
     coarse = [f"{b.name} ({m} m)" for b, m in zip(bands, chosen, strict=True) if m > min(chosen)]
-    return (f"on the {min(chosen)} m grid; pixels of {shorten(coarse)} are repeated",) if coarse else ()
+    return (
+        (f"on the {min(chosen)} m grid; pixels of {shorten(coarse)} are repeated",)
+        if coarse
+        else ()
+    )
 
 
 def _require(value: float, place: str, what: str) -> float:
     if not value > 0:
         raise InputError(
-            f"{place} cannot be understood", got=f"no {what}", expected="the manifest of a Sentinel-2 L2A product"
+            f"{place} cannot be understood",
+            got=f"no {what}",
+            expected="the manifest of a Sentinel-2 L2A product",
         )
     return value
 
@@ -107,7 +130,9 @@ def _require(value: float, place: str, what: str) -> float:
 def _bands(root: Element, place: str) -> list[_Band]:
     """The bands of the manifest in order of their numbers, with their offsets."""
     text = (root.findtext(".//{*}PROCESSING_BASELINE") or "").strip()
-    baseline = _require(number(text), place, f"processing baseline that is known ({text or 'none'})")
+    baseline = _require(
+        number(text), place, f"processing baseline that is known ({text or 'none'})"
+    )
     offsets = {e.get("band_id"): number(e.text) for e in root.iterfind(".//{*}BOA_ADD_OFFSET")}
     found = []
     for e in root.iterfind(".//{*}Spectral_Information"):
@@ -115,11 +140,23 @@ def _bands(root: Element, place: str) -> list[_Band]:
         name = f"B0{short[1:]}" if len(short) == 2 else short
         centre = number(e.findtext("{*}Wavelength/{*}CENTRAL"))
         sensed = _require(number(e.findtext("{*}RESOLUTION")), place, f"RESOLUTION of {name}")
-        offset = offsets.get(e.get("bandId"), np.nan) if baseline >= OFFSETS_FROM or offsets else 0.0
-        found.append(_Band(name, _require(centre, place, f"wavelength of {name}"), _width(e), int(sensed), offset))
+        offset = (
+            offsets.get(e.get("bandId"), np.nan) if baseline >= OFFSETS_FROM or offsets else 0.0
+        )
+        found.append(
+            _Band(
+                name,
+                _require(centre, place, f"wavelength of {name}"),
+                _width(e),
+                int(sensed),
+                offset,
+            )
+        )
     if not found:
         raise InputError(
-            f"{place} cannot be understood", got="no Spectral_Information", expected="that of an L2A product"
+            f"{place} cannot be understood",
+            got="no Spectral_Information",
+            expected="that of an L2A product",
         )
     lost = [b.name for b in found if not np.isfinite(b.offset) and b.name != "B10"]
     if lost:
@@ -132,7 +169,8 @@ def _bands(root: Element, place: str) -> list[_Band]:
 
 
 def _width(band: Element) -> float:
-    """The full width at half maximum of a band's response, to the step that it is given in; NaN where it is not."""
+    """The full width at half maximum of a band's response, to the step that it is given in; NaN
+    where it is not."""
     step = number(band.findtext("{*}Spectral_Response/{*}STEP"))
     text = band.findtext("{*}Spectral_Response/{*}VALUES") or ""
     response = np.array([number(word) for word in text.split()])
@@ -158,11 +196,16 @@ def _images(root: Element, files: Files, manifest: str) -> dict[str, dict[int, s
         found.setdefault(match[1], {})[int(match[2])] = name
     if missing:
         raise InputError(
-            f"{files.root} is not whole", got=f"no {shorten(missing, 2)}", expected="all files of its manifest"
+            f"{files.root} is not whole",
+            got=f"no {shorten(missing, 2)}",
+            expected="all files of its manifest",
         )
     if not found:
-        raise InputError(f"{files.gdal(manifest)} cannot be understood", got="no IMAGE_FILE of a band",
-                         expected="the structure of products from baseline 02.07 on")  # fmt: skip
+        raise InputError(
+            f"{files.gdal(manifest)} cannot be understood",
+            got="no IMAGE_FILE of a band",
+            expected="the structure of products from baseline 02.07 on",
+        )
     if len(root.findall(".//{*}Granule")) > 1:
         raise InputError(f"{files.root} holds several granules", expected="one tile")
     return found
@@ -175,26 +218,33 @@ def _stack(grid: Raster, sources: list[tuple[Raster, int]]) -> str:
         if (raster.rows * times, raster.cols * times, raster.dtypes) != (*grid.shape, ("uint16",)):
             raise MismatchError(
                 f"{raster.path} does not fit {grid.path}",
-                got=f"{raster.rows} × {raster.cols} pixels of {times} × {times}, {', '.join(raster.dtypes)}",
+                got=f"{raster.rows} × {raster.cols} pixels of {times} × {times}, "
+                f"{', '.join(raster.dtypes)}",
                 expected=f"{grid.rows} × {grid.cols} pixels, uint16",
             )
         bands.append(
             f'<VRTRasterBand dataType="UInt16" band="{number_}"><SimpleSource>'
             f'<SourceFilename relativeToVRT="0" shared="0">{escape(raster.path)}</SourceFilename>'
             f"<SourceBand>1</SourceBand>"
-            f'<SourceProperties RasterXSize="{raster.cols}" RasterYSize="{raster.rows}" DataType="UInt16" '
+            f'<SourceProperties RasterXSize="{raster.cols}" RasterYSize="{raster.rows}" '
+            'DataType="UInt16" '
             f'BlockXSize="{raster.stored[1]}" BlockYSize="{raster.stored[0]}"/>'
             f'<SrcRect xOff="0" yOff="0" xSize="{raster.cols}" ySize="{raster.rows}"/>'
-            f'<DstRect xOff="0" yOff="0" xSize="{grid.cols}" ySize="{grid.rows}"/></SimpleSource></VRTRasterBand>'
+            f'<DstRect xOff="0" yOff="0" xSize="{grid.cols}" '
+            f'ySize="{grid.rows}"/></SimpleSource></VRTRasterBand>'
         )
-    return f'<VRTDataset rasterXSize="{grid.cols}" rasterYSize="{grid.rows}">{"".join(bands)}</VRTDataset>'
+    return (
+        f'<VRTDataset rasterXSize="{grid.cols}" '
+        f'rasterYSize="{grid.rows}">{"".join(bands)}</VRTDataset>'
+    )
 
 
 SENTINEL2 = Product(
     Format(
         "Sentinel-2 L2A",
         "the .SAFE folder, the zip archive or MTD_MSIL2A.xml",
-        "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, quantification, nodata 0",
+        "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
+        "quantification, nodata 0",
     ),
     recognises,
     open_,

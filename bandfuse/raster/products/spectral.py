@@ -1,4 +1,5 @@
-"""Spectral image: what DLR's products (EnMAP, DESIS) have under the name ``…-SPECTRAL_IMAGE.TIF``, or ``.BSQ``."""
+"""Spectral image: what DLR's products (EnMAP, DESIS) have under the name ``…-SPECTRAL_IMAGE.TIF``,
+or ``.BSQ``."""
 
 from __future__ import annotations
 
@@ -27,10 +28,11 @@ NODATA = -32768.0
 
 
 def parts_of(path: str, header: str) -> Files | None:
-    """The files of the product that a path belongs to: its folder, its archive, or one of its files. None for others.
+    """The files of the product that a path belongs to: its folder, its archive, or one of its
+    files. None for others.
 
-    ``header``: the pattern of the file that tells what the image holds. An image by itself is an ordinary raster.
-    """
+    ``header``: the pattern of the file that tells what the image holds. An image by itself is an
+    ordinary raster."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
     one = any(re.fullmatch(pattern, name, re.I) for pattern in (IMAGE, HEADER, METADATA))
     if not (one or name.lower().endswith(".zip") or Path(path).is_dir()):
@@ -54,7 +56,9 @@ def has_header(files: Files) -> bool:
 def is_desis(files: Files) -> bool:
     """Whether metadata are DESIS's: by their name or their first element."""
     found = files.like(METADATA)
-    return bool(files.like(DESIS)) or (len(found) == 1 and b"<hsi_doc" in files.read(found[0])[:2000])
+    return bool(files.like(DESIS)) or (
+        len(found) == 1 and b"<hsi_doc" in files.read(found[0])[:2000]
+    )
 
 
 def background_of(root: Element) -> float:
@@ -64,10 +68,17 @@ def background_of(root: Element) -> float:
 
 
 def image_of(
-    path: str, files: Files, product: str, bands: Bands, scale: Floats, offset: Floats, meta: str, fill: float = NODATA
+    path: str,
+    files: Files,
+    product: str,
+    bands: Bands,
+    scale: Floats,
+    offset: Floats,
+    meta: str,
+    fill: float = NODATA,
 ) -> Raster:
-    """The image with what its metadata say of its bands. ``fill`` is the nodata where the image declares none, if its
-    type can hold it.
+    """The image with what its metadata say of its bands. ``fill`` is the nodata where the image
+    declares none, if its type can hold it.
 
     Raises
     ------
@@ -77,9 +88,10 @@ def image_of(
     image = describe(files.gdal(name), bands.source[0] if len(bands) else "scene")
     if len(image.bands) != len(bands):
         raise MismatchError(
-            f"{files.gdal(meta)} does not fit its image", got=f"{len(bands)} bands",
+            f"{files.gdal(meta)} does not fit its image",
+            got=f"{len(bands)} bands",
             expected=f"the {len(image.bands)} bands of {name}",
-        )  # fmt: skip
+        )
     can = [fill == np.array(fill).astype(dtype, casting="unsafe") for dtype in image.dtypes]
     return replace(
         image,

@@ -1,9 +1,9 @@
-"""Sensors: the spectral responses of known sensors, and of a user's own. The tables lie beside this file.
+"""Sensors: the spectral responses of known sensors, and of a user's own. The tables lie beside this
+file.
 
-A table is a CSV file with a header, after comments that name its source (``#``). Either the responses of all bands,
-``wavelength_nm,B1,B2,…`` with rising wavelengths, straight lines between them and zero outside; or
-``name,centre_nm,fwhm_nm``, a row for every band.
-"""
+A table is a CSV file with a header, after comments that name its source (``#``). Either the
+responses of all bands, ``wavelength_nm,B1,B2,…`` with rising wavelengths, straight lines between
+them and zero outside; or ``name,centre_nm,fwhm_nm``, a row for every band."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from bandfuse.files.textfile import text_of, unguarded
 Floats = NDArray[np.float64]
 
 TABLE, PLAIN = "wavelength_nm", ["name", "centre_nm", "fwhm_nm"]
-"""By what the two kinds of file are told apart: the first column of one, all columns of the other."""
+"""By what the two kinds of file are told apart: the first column of one, all columns of the
+other."""
 
 TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
 """Standard deviations per FWHM of a Gaussian."""
@@ -38,10 +39,10 @@ FILE = ".csv"
 class SensorBand:
     """How one band of a sensor sees the spectrum.
 
-    ``response`` at ``nm``, straight lines between them and zero outside; its centre is the centroid, its width that of
-    the part above half of the peak. Where these two are None, the response is a Gaussian of this centre and FWHM
-    between the points where it falls to half of its peak, ``centre ± fwhm / 2``.
-    """
+    ``response`` at ``nm``, straight lines between them and zero outside; its centre is the
+    centroid, its width that of the part above half of the peak. Where these two are None, the
+    response is a Gaussian of this centre and FWHM between the points where it falls to half of its
+    peak, ``centre ± fwhm / 2``."""
 
     name: str
     centre_nm: float
@@ -59,12 +60,14 @@ class SensorBand:
 
     def area(self, low: ArrayLike, high: ArrayLike) -> Floats:
         """(…,) the integral of the response from ``low`` to ``high`` nm, exactly."""
-        area: Floats = self._below(np.asarray(high, np.float64)) - self._below(np.asarray(low, np.float64))
+        area: Floats = self._below(np.asarray(high, np.float64)) - self._below(
+            np.asarray(low, np.float64)
+        )
         return area
 
     def holds(self, nm: Floats) -> NDArray[np.bool_]:
-        """(…,) whether a band at this wavelength belongs to this one: where the response is above half of its peak, or
-        within ``centre ± fwhm`` where only these are known. False for NaN."""
+        """(…,) whether a band at this wavelength belongs to this one: where the response is above
+        half of its peak, or within ``centre ± fwhm`` where only these are known. False for NaN."""
         if self.nm is None or self.response is None:
             near: NDArray[np.bool_] = np.abs(nm - self.centre_nm) <= self.fwhm_nm
             return near
@@ -76,9 +79,15 @@ class SensorBand:
         """(…,) the integral up to x, less a constant."""
         if self.nm is None or self.response is None:
             sigma = self.fwhm_nm * TO_SIGMA
-            inside = np.clip(x, self.centre_nm - self.fwhm_nm / 2, self.centre_nm + self.fwhm_nm / 2)
+            inside = np.clip(
+                x, self.centre_nm - self.fwhm_nm / 2, self.centre_nm + self.fwhm_nm / 2
+            )
             erf = np.vectorize(math.erf, otypes=[np.float64])
-            gauss: Floats = sigma * math.sqrt(math.pi / 2) * erf((inside - self.centre_nm) / (sigma * math.sqrt(2)))
+            gauss: Floats = (
+                sigma
+                * math.sqrt(math.pi / 2)
+                * erf((inside - self.centre_nm) / (sigma * math.sqrt(2)))
+            )
             return gauss
         nm, r = self.nm, self.response
         x = np.clip(x, nm[0], nm[-1])
@@ -119,7 +128,8 @@ class Sensor:
 
 
 GREATEST = 1e12
-"""No wavelength in nm and no response of a table is greater: their squares and products stay finite."""
+"""No wavelength in nm and no response of a table is greater: their squares and products stay
+finite."""
 
 
 def known() -> list[str]:
@@ -134,7 +144,8 @@ def is_file(text: str) -> bool:
 
 
 def find(text: str) -> Sensor:
-    """A known sensor by its name (``Sentinel-2A`` and ``sentinel2a`` are ``sentinel-2a``), or a user's own by its file.
+    """A known sensor by its name (``Sentinel-2A`` and ``sentinel2a`` are ``sentinel-2a``), or a
+    user's own by its file.
 
     >>> find("sentinel-2a").names[:3]
     ('B1', 'B2', 'B3')
@@ -151,7 +162,8 @@ def find(text: str) -> Sensor:
     if name is None:
         raise ConfigError(
             f"there is no sensor {text!r}",
-            remedy=f"{nearest(text.lower(), names.values())} For one of your own give a file that ends in {FILE}.",
+            remedy=f"{nearest(text.lower(), names.values())} For one of your own give a file "
+            f"that ends in {FILE}.",
         )
     content = (resources.files(__name__) / f"{name}{FILE}").read_text(encoding="utf-8")
     return parse(content, name, f"{name}{FILE}")
@@ -170,16 +182,21 @@ def parse(content: str, name: str, path: str) -> Sensor:
     """
     lines = list(enumerate(content.splitlines(), 1))
     origin = " ".join(text.lstrip("# ").strip() for _, text in lines if text.startswith("#"))
-    rows = [(n, _cells(text, n, path)) for n, text in lines if text.strip() and not text.startswith("#")]
+    rows = [
+        (n, _cells(text, n, path)) for n, text in lines if text.strip() and not text.startswith("#")
+    ]
     header = rows[0][1] if rows else []
     if header[:1] != [TABLE] and header != PLAIN:
         raise InputError(
-            f"{path} is not a table of responses", got=repr(",".join(header)),
+            f"{path} is not a table of responses",
+            got=repr(",".join(header)),
             expected=f"a first line {TABLE},B1,B2,… or {','.join(PLAIN)}",
-        )  # fmt: skip
+        )
     short = next((n for n, row in rows if len(row) != len(header)), None)
     if short is not None:
-        raise InputError(f"line {short} of {path} has another number of columns", expected=f"{len(header)}")
+        raise InputError(
+            f"line {short} of {path} has another number of columns", expected=f"{len(header)}"
+        )
     bands = _responses(header, rows[1:], path) if header != PLAIN else _gaussians(rows[1:], path)
     count = Counter(band.name for band in bands)
     twice = next((n for n in count if count[n] > 1 or not n), None)
@@ -187,7 +204,9 @@ def parse(content: str, name: str, path: str) -> Sensor:
         got = "no bands" if twice is None else f"{twice!r}{' twice' if twice else ''}"
         raise InputError(f"bands of {path}", got=got, expected="bands with names of their own")
     if max(band.centre_nm for band in bands) < 100:
-        raise InputError(f"wavelengths of {path}", got="none above 100", expected="wavelengths in nm")
+        raise InputError(
+            f"wavelengths of {path}", got="none above 100", expected="wavelengths in nm"
+        )
     return Sensor(name, tuple(bands), origin)
 
 
@@ -207,28 +226,48 @@ def _numbers(rows: Iterable[tuple[int, Sequence[str]]], path: str) -> Floats:
         try:
             values = [float(cell) for cell in row]
         except ValueError as error:
-            raise InputError(f"line {line} of {path}", got=repr(",".join(row)), expected="numbers") from error
+            raise InputError(
+                f"line {line} of {path}", got=repr(",".join(row)), expected="numbers"
+            ) from error
         if not all(0 <= v <= GREATEST for v in values):
             raise InputError(
-                f"line {line} of {path}", got=repr(",".join(row)), expected=f"finite numbers from 0 to {GREATEST:g}"
+                f"line {line} of {path}",
+                got=repr(",".join(row)),
+                expected=f"finite numbers from 0 to {GREATEST:g}",
             )
         found.append(values)
     return np.array(found, dtype=np.float64)
 
 
-def _responses(header: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: str) -> list[SensorBand]:
+def _responses(
+    header: Sequence[str], rows: Sequence[tuple[int, list[str]]], path: str
+) -> list[SensorBand]:
     table = _numbers(rows, path)
     if len(table) < 2 or (np.diff(table[:, 0]) <= 0).any():
-        raise InputError(f"wavelengths of {path}", got="too few, or not rising", expected="at least two that rise")
+        raise InputError(
+            f"wavelengths of {path}",
+            got="too few, or not rising",
+            expected="at least two that rise",
+        )
     blind = [name for name, column in zip(header[1:], table.T[1:], strict=True) if not column.any()]
     if blind:
-        raise InputError(f"band {blind[0]!r} of {path} sees nothing", expected="a response above zero")
-    return [SensorBand.of(name, table[:, 0], column) for name, column in zip(header[1:], table.T[1:], strict=True)]
+        raise InputError(
+            f"band {blind[0]!r} of {path} sees nothing", expected="a response above zero"
+        )
+    return [
+        SensorBand.of(name, table[:, 0], column)
+        for name, column in zip(header[1:], table.T[1:], strict=True)
+    ]
 
 
 def _gaussians(rows: Sequence[tuple[int, list[str]]], path: str) -> list[SensorBand]:
     numbers = _numbers([(n, row[1:]) for n, row in rows], path)
-    flat = next((row[0] for (_, row), (_, width) in zip(rows, numbers, strict=True) if width <= 0), None)
+    flat = next(
+        (row[0] for (_, row), (_, width) in zip(rows, numbers, strict=True) if width <= 0), None
+    )
     if flat is not None:
         raise InputError(f"band {flat!r} of {path} has no width", expected="a FWHM above zero")
-    return [SensorBand(row[0], float(c), float(w)) for (_, row), (c, w) in zip(rows, numbers, strict=True)]
+    return [
+        SensorBand(row[0], float(c), float(w))
+        for (_, row), (c, w) in zip(rows, numbers, strict=True)
+    ]
