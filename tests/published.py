@@ -220,12 +220,13 @@ def enmap(place: Path, bands: int = 8, *, upper: bool = True) -> Made:
     fwhm = np.linspace(6.5, 12.25, bands)
     character = "".join(
         f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{nm[i]}</wavelengthCenterOfBand>'
-        f"<FWHMOfBand>{fwhm[i]}</FWHMOfBand><GainOfBand>{gain[i]}</GainOfBand><OffsetOfBand>{offset[i]}</OffsetOfBand></bandID>"
+        f"<FWHMOfBand>{fwhm[i]}</FWHMOfBand><GainOfBand>{gain[i]}</GainOfBand>"
+        f"<OffsetOfBand>{offset[i]}</OffsetOfBand></bandID>"
         for i in range(bands)
     )
     statistics = "".join(
-        f'<bandID number="{i + 1}"><mean>{-1000000 if i == 3 else 812.5}</mean><stdDeviation>{0 if i == 3 else 31.5}'
-        f"</stdDeviation></bandID>"
+        f'<bandID number="{i + 1}"><mean>{-1000000 if i == 3 else 812.5}</mean>'
+        f"<stdDeviation>{0 if i == 3 else 31.5}</stdDeviation></bandID>"
         for i in range(bands)
     )
     (image.parent / f"{stem}-METADATA.{'XML' if upper else 'xml'}").write_text(

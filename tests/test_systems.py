@@ -77,7 +77,8 @@ ROOT = {root!r}
 def asked_by_bandfuse():
     """Whether the nearest caller outside Python's import machinery is a file of bandfuse."""
     frame = sys._getframe(2)
-    while frame is not None and ("importlib" in frame.f_code.co_filename or "<frozen" in frame.f_code.co_filename):
+    machinery = ("importlib", "<frozen")
+    while frame is not None and any(word in frame.f_code.co_filename for word in machinery):
         frame = frame.f_back
     return frame is not None and os.path.abspath(frame.f_code.co_filename).startswith(ROOT)
 

@@ -6,6 +6,6 @@ Each file is built on those before it::
     outputs    names, types and creation options of the output rasters
     fuse       the fused bands of one raster, window by window
 
-It imports errors, progress, results, files, spectral, model, streaming, moments, raster, config,
-scenes and survey.
+It imports errors, progress, results, files, spectral, model, streaming, moments, raster, export,
+config, scenes and survey.
 """

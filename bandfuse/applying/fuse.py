@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,25 +54,12 @@ def fuse_to(
             threads=effort.threads,
         )
 
-    k, scene = len(fusion.outputs), scene.fused
-    weight = scene.reader(fusion.support).bytes_per_pixel + 4 * k
+    scene = scene.fused
+    outputs = len(fusion.outputs)
+    weight = scene.reader(fusion.support).bytes_per_pixel + 4 * outputs
     with whole_files(path, inputs, ready, seen) as scratch:
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
-        sensed = scratch.with_name(f"{scratch.name}.sensed")
-        with (
-            writer(scene.grid)
-            if scene.grid.glt is None
-            else orthorectified(
-                scene.grid,
-                k,
-                encoding,
-                writer,
-                sensed,
-                effort.windows,
-                threads=effort.threads,
-                progress=progress,
-            ) as keep
-        ):
+        with _keeper(scene.grid, outputs, writer, encoding, scratch, effort, progress) as keep:
 
             def write(window: Window, values: np.ndarray) -> None:
                 nonlocal valid
@@ -83,17 +72,42 @@ def fuse_to(
             if effort.spread is None:
                 lost = _fused(scene, fusion, encoding, windows, effort, device, write, progress)
             else:
-                some = (windows[i : i + PARTS] for i in range(0, len(windows), PARTS))
-                tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in some]
-                for found, part in progress(
-                    effort.spread(fused_windows, tasks), len(tasks), "fuse elsewhere"
-                ):
-                    lost += part
-                    for window, values in found:
+                parts = (windows[i : i + PARTS] for i in range(0, len(windows), PARTS))
+                tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in parts]
+                elsewhere = effort.spread(fused_windows, tasks)
+                for fused, part_lost in progress(elsewhere, len(tasks), "fuse elsewhere"):
+                    lost += part_lost
+                    for window, values in fused:
                         write(window, values)
         for name, content in (beside or {}).items():
             scratch.with_name(name).write_bytes(content)
     return valid, lost
+
+
+def _keeper(
+    grid: Raster,
+    outputs: int,
+    writer: Callable[[Raster], Writer],
+    encoding: Encoding,
+    scratch: Path,
+    effort: Effort,
+    progress: Progress,
+) -> AbstractContextManager[Any]:
+    """What takes fused windows: the writer of the output, or for an image in sensor geometry a
+    writer that puts them on the grid of the map."""
+    if grid.glt is None:
+        return writer(grid)
+    sensed = scratch.with_name(f"{scratch.name}.sensed")
+    return orthorectified(
+        grid,
+        outputs,
+        encoding,
+        writer,
+        sensed,
+        effort.windows,
+        threads=effort.threads,
+        progress=progress,
+    )
 
 
 PARTS = 4

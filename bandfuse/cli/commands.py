@@ -266,14 +266,8 @@ def batch(
     from bandfuse.batches import batch as tool
     from bandfuse.cli import show_batch
 
-    does = {
-        "workers": workers,
-        "dask": dask,
-        "scheduler": scheduler,
-        "fresh": fresh,
-        "fail_fast": fail_fast,
-        "overwrite": overwrite,
-    }
+    does = {"workers": workers, "dask": dask, "scheduler": scheduler}
+    does |= {"fresh": fresh, "fail_fast": fail_fast, "overwrite": overwrite}
     require_meaning(does, "dry_run", dry_run, values=(False,))
     if dry_run:
         plan = tool.dry_run(file, set_ or [])
@@ -378,16 +372,8 @@ def check(
     from bandfuse.tools.check import check as tool
     from bandfuse.tools.check import look_text
 
-    result = tool(
-        scene,
-        target,
-        wavelengths=wavelengths,
-        nodata=nodata,
-        scale=scale,
-        fix=fix,
-        overwrite=overwrite,
-        seed=seed,
-    )
+    declared = {"wavelengths": wavelengths, "nodata": nodata, "scale": scale}
+    result = tool(scene, target, **declared, fix=fix, overwrite=overwrite, seed=seed)  # type: ignore[arg-type]
     return Outcome(
         result,
         partial(show_findings, result, look_text(result)),

@@ -164,6 +164,42 @@ def processed(
         that need different bands while values may be missing, as GDAL then loses pixels that only
         some outputs need; a type it is not written for."""
     used = sorted({b for k in range(len(outputs)) for b in linear.used(k)})
+    fill = _one_fill(cube, linear, used, len(outputs))
+    root = _dataset(cube, "VRTProcessedDataset")
+    inner = _dataset(cube)
+    for number, b in enumerate(used):
+        band = Xml.SubElement(
+            inner, "VRTRasterBand", dataType=_TYPES[cube.dtypes[b]], band=str(number + 1)
+        )
+        if fill is not None:
+            Xml.SubElement(band, "NoDataValue").text = repr(fill)
+        _source(band, "SimpleSource", cube, b + 1, place)
+    Xml.SubElement(root, "Input", unscale="false").append(inner)
+    step = Xml.SubElement(Xml.SubElement(root, "ProcessingSteps"), "Step", name="bandfuse")
+    Xml.SubElement(step, "Algorithm").text = "BandAffineCombination"
+    rows = ((linear.constant[k], *linear.matrix[k, used]) for k in range(len(outputs)))
+    arguments = {
+        f"coefficients_{k}": ",".join(repr(float(v)) for v in row) for k, row in enumerate(rows, 1)
+    }
+    if fill is not None:
+        arguments |= {"src_nodata": repr(fill), "dst_nodata": FILL}
+    for name, value in {**arguments, "dst_intended_datatype": "Float32"}.items():
+        Xml.SubElement(step, "Argument", name=name).text = value
+    kind = {"dataType": "Float32", "subClass": "VRTProcessedRasterBand"}
+    for k in range(len(outputs)):
+        band = Xml.SubElement(root, "VRTRasterBand", {**kind, "band": str(k + 1)})
+        _named(band, outputs, k, tags[k], "nan" if fill is None else FILL)
+    return _text(root)
+
+
+def _one_fill(cube: Cube, linear: LinearForm, used: Sequence[int], outputs: int) -> float | None:
+    """The one nodata value of the used bands; None without any. A processed VRT must be able to
+    hold the fusion.
+
+    Raises
+    ------
+    MismatchError : it is not able to.
+    """
     strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in _TYPES]
     if strange:
         raise MismatchError(
@@ -179,45 +215,14 @@ def processed(
             f"{cube.path} does not fit a processed VRT", got=got, remedy="Use --form derived."
         )
     missing = len(fill) or any(cube.dtypes[b].startswith("float") for b in used)
-    if missing and any(linear.used(k) != used for k in range(len(outputs))):
+    if missing and any(linear.used(k) != used for k in range(outputs)):
         raise MismatchError(
             "a processed VRT would lose pixels",
             got="outputs of different bands, and values that may be missing",
             expected="outputs that all use the same bands",
             remedy="Use --form derived.",
         )
-    root = _dataset(cube, "VRTProcessedDataset")
-    inner = _dataset(cube)
-    for number, b in enumerate(used):
-        band = Xml.SubElement(
-            inner, "VRTRasterBand", dataType=_TYPES[cube.dtypes[b]], band=str(number + 1)
-        )
-        if len(fill):
-            Xml.SubElement(band, "NoDataValue").text = repr(float(fill[0]))
-        _source(band, "SimpleSource", cube, b + 1, place)
-    Xml.SubElement(root, "Input", unscale="false").append(inner)
-    step = Xml.SubElement(Xml.SubElement(root, "ProcessingSteps"), "Step", name="bandfuse")
-    Xml.SubElement(step, "Algorithm").text = "BandAffineCombination"
-    arguments = {
-        f"coefficients_{k + 1}": ",".join(
-            repr(float(v)) for v in (linear.constant[k], *linear.matrix[k, used])
-        )
-        for k in range(len(outputs))
-    }
-    if len(fill):
-        arguments |= {"src_nodata": repr(float(fill[0])), "dst_nodata": FILL}
-    for name, value in {**arguments, "dst_intended_datatype": "Float32"}.items():
-        Xml.SubElement(step, "Argument", name=name).text = value
-    for k in range(len(outputs)):
-        band = Xml.SubElement(
-            root,
-            "VRTRasterBand",
-            dataType="Float32",
-            band=str(k + 1),
-            subClass="VRTProcessedRasterBand",
-        )
-        _named(band, outputs, k, tags[k], FILL if len(fill) else "nan")
-    return _text(root)
+    return float(fill[0]) if len(fill) else None
 
 
 def pansharpened(cube: Cube, pan: Cube, linear: LinearForm, place: Path) -> str:

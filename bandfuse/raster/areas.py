@@ -46,7 +46,8 @@ def of_edges(rows: Floats, cols: Floats, shape: tuple[int, int]) -> Overlap | No
     """Of pixels between these edges (in pixels of the other grid, ascending or descending), row by
     row; None if none of them meets the other grid.
 
-    >>> of_edges(np.array([0.0, 1.5]), np.array([0.0, 2.0]), (4, 4)).shares.toarray().round(3).tolist()
+    >>> found = of_edges(np.array([0.0, 1.5]), np.array([0.0, 2.0]), (4, 4))
+    >>> found.shares.toarray().round(3).tolist()
     [[0.333, 0.333, 0.167, 0.167]]
     """
     from scipy.sparse import csr_array, kron

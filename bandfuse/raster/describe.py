@@ -250,15 +250,7 @@ def describe(
     """
     path = str(path)
     with rasterio.Env(**CACHE), heard() as gdal, opened(path) as ds:
-        if ds.count == 0:
-            subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
-            raise InputError(
-                f"{path} has no bands",
-                got=f"subdatasets: {subs}",
-                remedy=UNPACK if path.startswith("/vsi") and "HDF5:" in subs else SUBDATASET,
-            )
-        if any("complex" in d for d in ds.dtypes):
-            raise InputError(f"{path} holds complex numbers", expected="real numbers")
+        _require_bands(ds, path)
         said = said_by(ds)
         header = header_of(ds, said)
         _check_length(ds, said, header)
@@ -295,15 +287,21 @@ def describe(
             masks=_masks(ds, [*alpha]),
             exact=exact,
             control=Control(tuple(ds.gcps[0]), ds.gcps[1], ds.rpcs),
-            messages=(
-                *_warned(gdal.warnings),
-                *header.messages,
-                *_encoding(said),
-                *lost,
-                *messages,
-            ),
+            messages=(*_warned(gdal.warnings), *_encoded(header, said), *lost, *messages),
             files=(*ds.files, *([] if wavelengths is None else [str(wavelengths)])),
         )
+
+
+def _require_bands(ds: Any, path: str) -> None:
+    if ds.count == 0:
+        subs = shorten(ds.subdatasets, 4) if ds.subdatasets else "none"
+        raise InputError(
+            f"{path} has no bands",
+            got=f"subdatasets: {subs}",
+            remedy=UNPACK if path.startswith("/vsi") and "HDF5:" in subs else SUBDATASET,
+        )
+    if any("complex" in d for d in ds.dtypes):
+        raise InputError(f"{path} holds complex numbers", expected="real numbers")
 
 
 def _axes_assumed(ds: Any) -> Remark:
@@ -327,9 +325,9 @@ def _tags(indexes: Sequence[int], said: Said, header: Header) -> RasterTags:
     )
 
 
-def _encoding(said: Said) -> list[Remark]:
-    """A message if some texts are not UTF-8."""
-    return [LATIN] if said.latin else []
+def _encoded(header: Header, said: Said) -> list[str]:
+    """What the header says, and a message if some texts are not UTF-8."""
+    return [*header.messages, *([LATIN] if said.latin else [])]
 
 
 def _masks(ds: Any, alpha: Sequence[int]) -> Masks:

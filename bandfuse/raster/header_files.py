@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -184,15 +184,23 @@ def header_of(ds: Any, told: Said) -> Header:
         return Header()
     text = readable(bytes_of(path, "an ENVI header", HEADER))
     entries = parse_header(text)
+    lost, length = dropped(text)
+    _require_readable(path, entries, lost, length)
+    return Header(entries, lost, tuple(_header_remarks(path.name, entries, lost, length)))
+
+
+def _require_readable(
+    path: Path, entries: Mapping[str, str], lost: Mapping[str, str], length: int
+) -> None:
+    """GDAL must see what it needs to read the pixels."""
     kind = entries.get("interleave", "bsq")
     if kind.lower() not in INTERLEAVES:
         raise InputError(
             f"interleave of {path}",
             got=repr(kind[:40]),
             expected=", ".join(INTERLEAVES),
-            remedy="GDAL would read it as bsq: mend the header.",
+            remedy="GDAL would read it as bsq: correct the header.",
         )
-    lost, length = dropped(text)
     wrong = [
         f"{key.replace('_', ' ')} = {lost[key]}"
         for key, value in ASSUMED.items()
@@ -205,29 +213,27 @@ def header_of(ds: Any, told: Said) -> Header:
             expected="lines of at most 10000 characters",
             remedy="Break the line: lists may run over many lines.",
         )
-    messages = []
+
+
+def _header_remarks(
+    name: str, entries: Mapping[str, str], lost: Mapping[str, str], length: int
+) -> Iterator[Remark]:
+    """What a user should know of an ENVI header; ``length`` of a line that is too long, or 0."""
     if length:
         what = ", ".join(key.replace("_", " ") for key in lost) or "nothing"
-        said = (
-            f"{path.name} has a line of {length} characters: GDAL loses {what}; read from its text"
-        )
-        messages.append(Remark("header-line-too-long", said))
+        said = f"{name} has a line of {length} characters: GDAL loses {what}; read from its text"
+        yield Remark("header-line-too-long", said)
     placed = [
         key.replace("_", " ") for key in ("map_info", "coordinate_system_string") if key in lost
     ]
     if placed:
-        said = f"GDAL loses {' and '.join(placed)} of {path.name}: it has no place on the ground"
-        messages.append(Remark("georeference-lost", said))
+        said = f"GDAL loses {' and '.join(placed)} of {name}: it has no place on the ground"
+        yield Remark("georeference-lost", said)
     unsaid = [key for key in ("interleave", "data_type") if key not in entries]
     if unsaid:
         took = ", ".join(f"{key.replace('_', ' ')} = {ASSUMED[key]}" for key in unsaid)
-        messages.append(
-            Remark(
-                "header-incomplete",
-                f"{path.name} does not say all that pixels need; read as {took}",
-            )
-        )
-    return Header(entries, lost, tuple(messages))
+        text = f"{name} does not say all that pixels need; read as {took}"
+        yield Remark("header-incomplete", text)
 
 
 def said(path: str) -> tuple[Header, str | None]:

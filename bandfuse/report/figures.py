@@ -94,11 +94,7 @@ def weights_figure(
     by_wavelength = has_wavelengths(rows)
     series = _all_series(rows, by_wavelength)
     unused = dropped_positions(rows, dropped, by_wavelength)
-    entries: list[_Entry] = [(s.label, *_look(i)) for i, s in enumerate(series)]
-    if published:
-        entries = [(name or "learned", colour, style) for name, colour, style in entries] + [
-            ("published", INK, "--")
-        ]
+    entries = _entries(series, published=bool(published))
     with chart_style(key):
         whole, detail = _whole_range(series), _detail_range(series)
         figure, panels = _canvas(
@@ -110,13 +106,8 @@ def weights_figure(
             for axes, title in zip(panels, ("where the weight is", "all bands"), strict=True):
                 axes.set_title(title, loc="left", fontsize=10.5, color=MUTED)
         else:
-            _draw_weights(
-                panels[0],
-                series,
-                unused,
-                whole,
-                markers=len(series) == 1 and len(series[0].x) <= MARKER_POINTS,
-            )
+            few = len(series) == 1 and len(series[0].x) <= MARKER_POINTS
+            _draw_weights(panels[0], series, unused, whole, markers=few)
         for axes in panels:
             if published:
                 _draw_published(axes, rows, published, by_wavelength)
@@ -135,6 +126,15 @@ def weights_figure(
             for mark in _weight_marks(axes, rows, part, by_wavelength)
         ]
         return to_svg(figure, key=key, label=label, marks=marks, across=True)
+
+
+def _entries(series: Sequence[_Series], *, published: bool) -> list[_Entry]:
+    """The legend: a line of each series, and the published weights."""
+    lines = [(one.label, *_look(i)) for i, one in enumerate(series)]
+    if not published:
+        return lines
+    named = [(name or "learned", colour, style) for name, colour, style in lines]
+    return [*named, ("published", INK, "--")]
 
 
 def _weight_marks(

@@ -204,20 +204,15 @@ def open_scene(
         for name, path in place.sources
     )
     first = rasters[0]
-    target = (
-        None
-        if place.target is None
-        else _filled(describe(place.target, "target"), fills.get(TARGET))
-    )
-    if target is not None and not target_bands(target):
-        raise InputError(
-            f"target {target.path} has no band to learn from", got="an alpha band only"
-        )
-    drawn = (
-        None
-        if place.labels is None or is_json(Path(place.labels))
-        else drawn_labels(place.labels, describe)
-    )
+    target = None
+    if place.target is not None:
+        target = _filled(describe(place.target, "target"), fills.get(TARGET))
+        if not target_bands(target):
+            what = f"target {target.path} has no band to learn from"
+            raise InputError(what, got="an alpha band only")
+    drawn = None
+    if place.labels is not None and not is_json(Path(place.labels)):
+        drawn = drawn_labels(place.labels, describe)
     answers = [
         placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None
     ]
@@ -236,11 +231,13 @@ def open_scene(
             place.labels, seen, drawn, field=label_field, unlabelled=unlabelled
         )
         if drawn is not None and common is not None:
-            there = answers[-1]
-            labels = replace(
-                labels, file=replace(labels.file, transform=there.transform, crs=there.crs)
-            )
+            labels = _lying_as(labels, answers[-1])
     return Scene(place.key, rasters, target, where, labels, common, blur, shift)
+
+
+def _lying_as(labels: Labels, there: Raster) -> Labels:
+    """Labels that lie where another raster does."""
+    return replace(labels, file=replace(labels.file, transform=there.transform, crs=there.crs))
 
 
 def _meet(

@@ -14,8 +14,10 @@ _NUMBERED = re.compile(r"(?:b|band|layer)?[ _-]?0*(\d+)", re.IGNORECASE)
 def are_made_up(names: Sequence[str]) -> bool:
     """Whether names only count the bands, from 1 or from 0: they say nothing of what a band is.
 
-    >>> are_made_up(["Band 1", "Band 2"]), are_made_up(["Band 2", "Band 1"]), are_made_up(["red", "nir"])
-    (True, False, False)
+    >>> are_made_up(["Band 1", "Band 2"]), are_made_up(["Band 2", "Band 1"])
+    (True, False)
+    >>> are_made_up(["red", "nir"])
+    False
     """
     found = [_NUMBERED.fullmatch(name.strip()) for name in names]
     numbers = [int(match[1]) for match in found if match]

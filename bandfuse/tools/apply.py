@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from bandfuse.applying.fuse import fuse_to
@@ -15,6 +17,7 @@ from bandfuse.applying.outputs import (
     drivers_of,
     empty_messages,
     encoding_of,
+    item_of,
     output_paths,
     store_messages,
 )
@@ -22,7 +25,6 @@ from bandfuse.checks.fill import fill_messages
 from bandfuse.config import ApplyConfig, ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import InputError
-from bandfuse.export import stac
 from bandfuse.files.whole import Ready
 from bandfuse.model.decoder import as_read
 from bandfuse.model.fusion import Fusion, NodataPolicy
@@ -61,67 +63,66 @@ def apply(
     """
     started = time.perf_counter()
     device, model = device_of(config.device), load(weights)
-    here = places(config.scenes, config.source, [])
-    scenes = [
-        in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config)
-        for p in here
-    ]
+    scenes = _opened(config)
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory, spread)
     inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
-    fusions, remarks, seen, moves = [], [], [], Moves(config.min_coverage)
-    for scene, path in zip(scenes, outputs, strict=True):
-        fusion, told = _fitting(weights, model, scene, config, moves, effort)
-        fusions.append(fusion)
-        remarks += told
-        seen.append(check_raster(path, config, overwrite=config.overwrite, inputs=inputs))
+    moves = Moves(config.min_coverage)
+    fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
+    fusions = [fusion for fusion, _ in fitted]
+    seen = [
+        check_raster(path, config, overwrite=config.overwrite, inputs=inputs) for path in outputs
+    ]
     drivers = drivers_of(outputs, config)
+    fuse = partial(fuse_to, encoding=encoding, effort=effort, progress=progress, inputs=inputs)
+    fuse = partial(fuse, options=creation(config), device=device, ready=ready)
     counts = [
-        fuse_to(
+        fuse(
             path,
             scene,
             fusion,
-            encoding,
-            effort,
-            progress,
             driver=driver,
-            options=creation(config),
-            inputs=inputs,
-            device=device,
-            ready=ready,
             seen=before,
-            beside=stac.beside(path, scene.grid, fusion.outputs, encoding, driver)
-            if config.stac
-            else None,
+            beside=item_of(config, path, scene, fusion, encoding, driver),
         )
         for scene, fusion, path, driver, before in zip(
             scenes, fusions, outputs, drivers, seen, strict=True
         )
     ]
-    pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
-    values = sum(
-        int(f.outputs.good.sum()) * s.shape[0] * s.shape[1]
-        for f, s in zip(fusions, scenes, strict=True)
-    )
+    pixels = [scene.shape[0] * scene.shape[1] for scene in scenes]
+    values = sum(int(f.outputs.good.sum()) * n for f, n in zip(fusions, pixels, strict=True))
     lost = sum((part for _, part in counts), Lost(0, 0))
     return ApplyResult(
         outputs=[str(p) for p in outputs],
-        pixels=pixels,
+        pixels=sum(pixels),
         valid_share=sum(v for v, _ in counts) / values,
         clipped=lost.clipped,
         seconds=time.perf_counter() - started,
         messages=[
             *moves.messages,
-            *remarks,
-            *alignment_messages(scenes),
-            *store_messages(drivers, scenes),
-            *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
+            *chain(*(remarks for _, remarks in fitted)),
+            *_scene_messages(scenes, drivers, config.nodata),
             *lost.messages(encoding, values),
             *empty_messages(outputs, [valid for valid, _ in counts]),
         ],
         coverage=moves.coverage,
     )
+
+
+def _scene_messages(
+    scenes: Sequence[Scene], drivers: Sequence[str], nodata: Sequence[str]
+) -> list[str]:
+    fills = (text for scene in scenes for text in fill_messages(scene, nodata))
+    return [*alignment_messages(scenes), *store_messages(drivers, scenes), *fills]
+
+
+def _opened(config: ApplyConfig) -> list[Scene]:
+    here = places(config.scenes, config.source, [])
+    return [
+        in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config)
+        for p in here
+    ]
 
 
 def _fitting(

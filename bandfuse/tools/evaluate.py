@@ -87,6 +87,15 @@ class _Fused:
         )
 
 
+def _the_scene(config: EvaluateConfig) -> Scene:
+    here = places(config.scenes, config.source, config.target)
+    limits = limited(here, config.mask, config.bounds, config.window)
+    if len(limits) != 1:
+        raise ConfigError("evaluate takes one scene", got=f"{len(limits)}")
+    scene = open_aligned(limits[0], config, wavelengths=config.wavelengths, nodata=config.nodata)
+    return in_units(scene, config)
+
+
 def evaluate(
     weights: str | Path, config: EvaluateConfig, progress: Progress = silent
 ) -> EvaluateResult:
@@ -101,17 +110,7 @@ def evaluate(
     model = load(weights)
     if not config.target:
         raise ConfigError("evaluate needs a target", expected="--target T")
-    here = places(config.scenes, config.source, config.target)
-    limits = limited(here, config.mask, config.bounds, config.window)
-    scenes = [
-        in_units(
-            open_aligned(p, config, wavelengths=config.wavelengths, nodata=config.nodata), config
-        )
-        for p in limits
-    ]
-    if len(scenes) != 1:
-        raise ConfigError("evaluate takes one scene", got=f"{len(scenes)}")
-    scene = scenes[0]
+    scene = _the_scene(config)
     check_inputs(scene, model.common.inputs)
     fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)

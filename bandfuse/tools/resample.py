@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from bandfuse.applying.outputs import (
     drivers_of,
     empty_messages,
     encoding_of,
+    item_of,
     output_paths,
     store_messages,
 )
@@ -24,7 +26,6 @@ from bandfuse.checks.fill import fill_messages
 from bandfuse.config import ResampleConfig, ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
-from bandfuse.export import stac
 from bandfuse.files.guards import Seen, check_file
 from bandfuse.files.whole import whole_files
 from bandfuse.model.fusion import Fusion, NodataPolicy
@@ -71,20 +72,17 @@ def resample(
     started = time.perf_counter()
     if not config.sensor:
         raise ConfigError("no sensor is given", expected="--sensor NAME, or a table of responses")
-    sensor = find(config.sensor)
-    device = device_of(config.device)
+    sensor, device = find(config.sensor), device_of(config.device)
     encoding, effort = encoding_of(config), Effort.of(config.threads, config.memory)
-    scenes = [
-        open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata)
-        for p in places(config.scenes, config.source, [])
-    ]
+    scenes = _opened(config)
     pairs = _outputs(config, scenes)
     own = [Path(config.sensor)] if is_file(config.sensor) else []
     inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
     drivers, seen = _checked(config, pairs, inputs)
     every = [_make(scene, sensor, config, effort) for scene in scenes]
-    valid = values = 0
-    lost = Lost(0, 0)
+    fuse = partial(fuse_to, encoding=encoding, effort=effort, progress=progress, inputs=inputs)
+    fuse = partial(fuse, options=creation(config), device=device)
+    valid, values, lost = 0, 0, Lost(0, 0)
     counts_of: dict[Path, int] = {}
     for made, (raster, weights), driver, before in zip(every, pairs, drivers, seen, strict=True):
         content = dumps(Model(made.fusion))
@@ -92,50 +90,41 @@ def resample(
             with whole_files(weights, inputs, seen=before) as scratch:
                 scratch.write_bytes(content)
             continue
-        item = (
-            stac.beside(raster, made.scene.grid, made.fusion.outputs, encoding, driver)
-            if config.stac
-            else {}
-        )
-        counts = fuse_to(
-            raster,
-            made.scene,
-            made.fusion,
-            encoding,
-            effort,
-            progress,
-            driver=driver,
-            inputs=inputs,
-            options=creation(config),
-            device=device,
-            beside={weights.name: content, **item},
-            seen=before,
-        )
+        item = item_of(config, raster, made.scene, made.fusion, encoding, driver)
+        files = {weights.name: content, **item}
+        counts = fuse(raster, made.scene, made.fusion, driver=driver, beside=files, seen=before)
         valid, lost = valid + counts[0], lost + counts[1]
         counts_of[raster] = counts[0]
         values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
-    messages = [*(m for made in every for m in made.messages), *store_messages(drivers, scenes)]
-    messages += [text for scene in scenes for text in fill_messages(scene, config.nodata)]
-    messages += [
+    messages = [
+        *(text for made in every for text in made.messages),
+        *store_messages(drivers, scenes),
+        *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
         *lost.messages(encoding, values),
         *empty_messages(list(counts_of), list(counts_of.values())),
     ]
     return ResampleResult(
         sensor=sensor.name,
         origin=sensor.origin,
-        scenes=[
-            ResampledScene(
-                scene=m.scene.key,
-                output=None if r is None else str(r),
-                weights=str(w),
-                bands=m.rows,
-            )
-            for m, (r, w) in zip(every, pairs, strict=True)
-        ],
+        scenes=[_row(made, *pair) for made, pair in zip(every, pairs, strict=True)],
         valid_share=valid / values if values else None,
         clipped=lost.clipped,
         seconds=time.perf_counter() - started,
         messages=messages,
+    )
+
+
+def _opened(config: ResampleConfig) -> list[Scene]:
+    here = places(config.scenes, config.source, [])
+    return [open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata) for p in here]
+
+
+def _row(made: Made, raster: Path | None, weights: Path) -> ResampledScene:
+    return ResampledScene(
+        scene=made.scene.key,
+        output=None if raster is None else str(raster),
+        weights=str(weights),
+        bands=made.rows,
     )
 
 

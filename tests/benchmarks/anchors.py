@@ -13,8 +13,10 @@ with rasterio.open(sys.argv[1]) as ds:
 READ_TO_TILES = """
 import sys, rasterio
 with rasterio.open(sys.argv[1]) as ds:
-    profile = {"driver": "GTiff", "width": ds.width, "height": ds.height, "count": ds.count, "dtype": "float32",
-               "tiled": True, "blockxsize": 256, "blockysize": 64, "compress": "DEFLATE", "zlevel": 1,
+    profile = {"driver": "GTiff", "width": ds.width, "height": ds.height,
+               "count": ds.count, "dtype": "float32",
+               "tiled": True, "blockxsize": 256, "blockysize": 64,
+               "compress": "DEFLATE", "zlevel": 1,
                "interleave": "band", "crs": ds.crs, "transform": ds.transform}
     with rasterio.open("vrt.tif", "w", **profile) as out:
         for row in range(0, ds.height, 64):

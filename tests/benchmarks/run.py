@@ -200,7 +200,7 @@ def _anchors(layout: str, cube: str, folder: Path) -> dict[str, Job]:
         "scikit-learn PCA, with its read": Job(
             [PYTHON, "-c", anchors.PCA, *target], mine, once=True
         ),
-        f"Adam loop over all pixels, {anchors.ALL_STEPS} steps, extrapolated from {anchors.STEPS}": Job(
+        f"Adam loop over all pixels, {anchors.ALL_STEPS} steps, from {anchors.STEPS}": Job(
             [PYTHON, "-c", anchors.ADAM, *target], mine, prints=True, once=True
         ),
     }
@@ -251,10 +251,8 @@ def main() -> None:
     options.add_argument("--only", default="apply,train,anchors")
     given = options.parse_args()
     today, cores = datetime.date.today().isoformat(), len(os.sched_getaffinity(0))
-    print(
-        f"{today}, {cores} cores of {platform.processor() or platform.machine()}, median of "
-        f"{given.runs}\n"
-    )  # noqa: T201
+    processor = platform.processor() or platform.machine()
+    print(f"{today}, {cores} cores of {processor}, median of {given.runs}\n")  # noqa: T201
     print("| layout | GB | program | seconds | MB | ratio | aim |\n|---|---|---|---|---|---|---|")  # noqa: T201
     for gb in map(float, given.gb.split(",")):
         with tempfile.TemporaryDirectory() as name:

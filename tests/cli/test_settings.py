@@ -38,29 +38,29 @@ MODELS: list[type[Config]] = [
 ]
 
 BY_OBJECTIVE = """
-target labels label_field unlabelled balance weights scope pooling constraint ridge smooth sparse gain no_offset
-activation loss split group groups sensor batch_size patience shift blur folds
+target labels label_field unlabelled balance weights scope pooling constraint ridge smooth sparse
+gain no_offset activation loss split group groups sensor batch_size patience shift blur folds
 """
 """Settings of a training whose meaning depends on the objective, or on several others: ``resolve``
 judges them."""
 
 ALWAYS: dict[type[Config], str] = {
     TrainConfig: """
-        threads memory overwrite mask bounds window scenes source wavelengths output objective fuse overlap fixed init
-        starts optimizer steps device precision max_pixels seed nodata_policy skip_broken no_fused no_report
-        nodata any_units scale_inputs
+        threads memory overwrite mask bounds window scenes source wavelengths output objective fuse
+        overlap fixed init starts optimizer steps device precision max_pixels seed
+        nodata_policy skip_broken no_fused no_report nodata any_units scale_inputs
         """,
     ApplyConfig: """
-        threads memory overwrite scenes source wavelengths output dtype driver co stac device inverse
-        nodata any_units scale_inputs
+        threads memory overwrite scenes source wavelengths output dtype driver co stac
+        device inverse nodata any_units scale_inputs
         """,
     ResampleConfig: """
-        threads memory overwrite scenes source wavelengths output sensor weights_only min_coverage nodata_policy
-        nodata
+        threads memory overwrite scenes source wavelengths output sensor weights_only
+        min_coverage nodata_policy nodata
         """,
     EvaluateConfig: """
-        threads memory overwrite mask bounds window scenes source wavelengths target shift blur use_common
-        nodata any_units scale_inputs
+        threads memory overwrite mask bounds window scenes source wavelengths target
+        shift blur use_common nodata any_units scale_inputs
         """,
     ExportConfig: "to output scene use_common overwrite any_units",
     ReportConfig: "output figures overwrite",

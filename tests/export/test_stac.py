@@ -305,7 +305,10 @@ scenes:
   - files: [{cube}]
     target: "{{parent}}/t.tif"
 jobs:
-  - {{name: each, kind: train-apply, pool: each, settings: {{groups: 'equal:3', stac: true, no_report: true}}}}
+  - name: each
+    kind: train-apply
+    pool: each
+    settings: {{groups: 'equal:3', stac: true, no_report: true}}
   - {{name: fused, kind: apply, weights: {weights}, settings: {{stac: true}}}}
   - {{name: stores, kind: apply, weights: {weights}, settings: {{stac: true, driver: zarr}}}}
 """)

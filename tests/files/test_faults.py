@@ -179,19 +179,15 @@ def test_what_another_process_wrote_meanwhile_is_left(noise: Path, tmp_path: Pat
 
     path = tmp_path / "out.tif"
     for there in (False, True):
-        with (
-            pytest.raises(OutputError, match="written by another process"),
-            whole_files(path) as scratch,
-        ):  # noqa: PT012
+        theirs = pytest.raises(OutputError, match="written by another process")
+        with theirs, whole_files(path) as scratch:
             scratch.write_text("mine")
             with whole_files(path) as other:
                 other.write_text("theirs" + " again" * there)
         assert path.read_text().startswith("theirs")
         folder = tmp_path / "run"
-        with (
-            pytest.raises(OutputError, match="written by another process"),
-            whole_folder(folder) as scratch,
-        ):  # noqa: PT012
+        theirs = pytest.raises(OutputError, match="written by another process")
+        with theirs, whole_folder(folder) as scratch:
             (scratch / "a").write_text("mine")
             with whole_folder(folder) as other:
                 (other / "a").write_text("theirs")

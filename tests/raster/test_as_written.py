@@ -212,8 +212,8 @@ def spectral(
 
 def enmap_meta(background: str) -> str:
     rows = "".join(
-        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{nm}</wavelengthCenterOfBand><FWHMOfBand>7</FWHMOfBand>'
-        "<GainOfBand>2e-06</GainOfBand><OffsetOfBand>0.04</OffsetOfBand></bandID>"
+        f'<bandID number="{i + 1}"><wavelengthCenterOfBand>{nm}</wavelengthCenterOfBand>'
+        "<FWHMOfBand>7</FWHMOfBand><GainOfBand>2e-06</GainOfBand><OffsetOfBand>0.04</OffsetOfBand></bandID>"
         for i, nm in enumerate(NM[:3])
     )
     return (
@@ -224,8 +224,10 @@ def enmap_meta(background: str) -> str:
 
 def desis_meta(*, gain: str = "<gainOfBand>0.0001</gainOfBand>") -> str:
     rows = "".join(
-        f"<band><bandNumber>{i}</bandNumber><wavelengthCenterOfBand>{NM[i - 1]}</wavelengthCenterOfBand>"
-        f"<wavelengthWidthOfBand>3.4</wavelengthWidthOfBand>{gain}<offsetOfBand>0</offsetOfBand></band>"
+        f"<band><bandNumber>{i}</bandNumber>"
+        f"<wavelengthCenterOfBand>{NM[i - 1]}</wavelengthCenterOfBand>"
+        f"<wavelengthWidthOfBand>3.4</wavelengthWidthOfBand>{gain}"
+        "<offsetOfBand>0</offsetOfBand></band>"
         for i in (2, 1, 3)
     )
     return (

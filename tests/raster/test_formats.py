@@ -106,7 +106,8 @@ class Served(BaseHTTPRequestHandler):
             return self.answer(404, b"", {})
         first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
         part = data[first:last + 1]
-        self.answer(206, part, {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(data)}"})
+        here = f"bytes {first}-{first + len(part) - 1}/{len(data)}"
+        self.answer(206, part, {"Content-Range": here})
     def answer(self, code, part, headers, body=True):
         self.send_response(code)
         for name, value in {**headers, "Content-Length": str(len(part))}.items():

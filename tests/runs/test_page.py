@@ -370,10 +370,12 @@ CONTRAST = """(() => {
     .map(x => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
     return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor);
+  const ground = (e) => { for (; e; e = e.parentElement) {
+    const c = rgb(getComputedStyle(e).backgroundColor);
     if (c.length === 3 || c[3] > 0.99) return c; } return [255, 255, 255]; };
   let least = 99;
-  for (const e of document.querySelectorAll("h1,h2,h3,p,li,a,dt,dd,th,td,caption,figcaption,summary,output,code")) {
+  const texts = "h1,h2,h3,p,li,a,dt,dd,th,td,caption,figcaption,summary,output,code";
+  for (const e of document.querySelectorAll(texts)) {
     const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
     least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
   }
@@ -411,11 +413,15 @@ def _luminance(rgb: np.ndarray) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-OUTSIDE = """[...document.querySelectorAll("body *")].filter(e => !e.closest(".chart, .scroll, nav, [hidden]")
-  && e.getBoundingClientRect().right > innerWidth + 0.5).map(e => e.tagName + "." + e.className)"""
-CUT = """[...document.querySelectorAll(".chart svg")].flatMap(s => { const b = s.getBoundingClientRect();
+OUTSIDE = """[...document.querySelectorAll("body *")]
+  .filter(e => !e.closest(".chart, .scroll, nav, [hidden]"))
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 0.5)
+  .map(e => e.tagName + "." + e.className)"""
+CUT = """[...document.querySelectorAll(".chart svg")].flatMap(s => {
+  const b = s.getBoundingClientRect();
   return [...s.querySelectorAll("text")].filter(t => { const r = t.getBoundingClientRect();
-    return r.left < b.left - 3 || r.right > b.right + 3 || r.top < b.top - 3 || r.bottom > b.bottom + 3; })
+    return r.left < b.left - 3 || r.right > b.right + 3
+      || r.top < b.top - 3 || r.bottom > b.bottom + 3; })
     .map(t => t.textContent); })"""
 
 

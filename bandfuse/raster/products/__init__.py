@@ -73,7 +73,10 @@ def describe(
         try:
             found = describe_file(data, source, wavelengths)
         except InputError as error:
-            raise _nearly(path) or error from error
+            nearly = _nearly(path)
+            if nearly is None:
+                raise
+            raise nearly from error
         if wavelengths is None and data != path and found.driver != "ENVI":
             return _headed(found, path, source)
         return found
