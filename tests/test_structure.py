@@ -200,6 +200,25 @@ def test_functions_are_short() -> None:
     assert long == []
 
 
+MOST_WHOLE = {"TrainConfig": 12, "Trained": 12}
+"""Functions that take all settings of a training, or all that it leaves; the others take what they
+need. Those that fill in the settings are not counted."""
+
+
+@pytest.mark.parametrize("kind", MOST_WHOLE)
+def test_few_functions_take_everything(kind: str) -> None:
+    takers = [
+        f"{name}.{node.name}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and name != "training.settings"
+        for argument in (*node.args.args, *node.args.kwonlyargs)
+        if argument.annotation is not None
+        and kind in {n.id for n in ast.walk(argument.annotation) if isinstance(n, ast.Name)}
+    ]
+    assert 0 < len(takers) <= MOST_WHOLE[kind], takers
+
+
 ISOLATES = ["batches.item", "cli.main"]
 """Where whatever goes wrong is made a result, so that one scene of a batch never stops the others;
 and a message."""
@@ -248,7 +267,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
-GATHER = {"Crew", "Moves", "RasterTags", "Sums", "Tally"}
+GATHER = {"Moves", "WorkExecutor", "RasterTags", "Sums", "Tally"}
 """Dataclasses that are filled bit by bit; all others are values."""
 
 ARRAYS = re.compile(r"\b(Floats|Flags|Counts|Keys|NDArray|ndarray|csr_array|Tensor)\b")

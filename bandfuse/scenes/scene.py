@@ -207,9 +207,7 @@ def open_scene(
     target = None
     if place.target is not None:
         target = _filled(describe(place.target, "target"), fills.get(TARGET))
-        if not target_bands(target):
-            what = f"target {target.path} has no band to learn from"
-            raise InputError(what, got="an alpha band only")
+        _require_target_bands(target)
     drawn = None
     if place.labels is not None and not is_json(Path(place.labels)):
         drawn = drawn_labels(place.labels, describe)
@@ -233,6 +231,12 @@ def open_scene(
         if drawn is not None and common is not None:
             labels = _lying_as(labels, answers[-1])
     return Scene(place.key, rasters, target, where, labels, common, blur, shift)
+
+
+def _require_target_bands(target: Raster) -> None:
+    if not target_bands(target):
+        what = f"target {target.path} has no band to learn from"
+        raise InputError(what, got="an alpha band only")
 
 
 def _lying_as(labels: Labels, there: Raster) -> Labels:

@@ -1,5 +1,4 @@
-"""Spectral: what is known of bands: names, wavelengths, units, headers, groups, sensors. Text and
-numbers, no pixels.
+"""Spectral: what is known of bands. Text and numbers, no pixels.
 
 Each file is built on those before it::
 
@@ -8,11 +7,13 @@ Each file is built on those before it::
     band_order     whether bands that are taken by position have the expected names
     detectors      bands out of order, and detectors that see the same wavelengths
     units          words for units of wavelength, and what the size of numbers tells without them
-    value_units    the range of the values in a band, and whether other values can be in the same
-    units headers        the texts of headers and tables, as lists metadata       from the texts of
-    a raster to its table of bands sensors        published responses of known sensors, and tables
-    of one's own groups         named lists of bands, and the rules that make them lobe
-    centre and width of a response resampling     weights that follow from wavelengths alone
+    value_units    the values of bands, and whether other values can be in the same units
+    headers        the texts of headers and tables, as lists
+    metadata       from the texts of a raster to its table of bands
+    sensors        published responses of known sensors, and tables of one's own
+    groups         named lists of bands, and the rules that make them
+    lobe           centre and width of a response
+    resampling     weights that follow from wavelengths alone
 
 It imports errors and files.
 """

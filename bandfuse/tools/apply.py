@@ -77,19 +77,11 @@ def apply(
     drivers = drivers_of(outputs, config)
     fuse = partial(fuse_to, encoding=encoding, effort=effort, progress=progress, inputs=inputs)
     fuse = partial(fuse, options=creation(config), device=device, ready=ready)
-    counts = [
-        fuse(
-            path,
-            scene,
-            fusion,
-            driver=driver,
-            seen=before,
-            beside=item_of(config, path, scene, fusion, encoding, driver),
-        )
-        for scene, fusion, path, driver, before in zip(
-            scenes, fusions, outputs, drivers, seen, strict=True
-        )
-    ]
+    counts = []
+    every = zip(scenes, fusions, outputs, drivers, seen, strict=True)
+    for scene, fusion, path, driver, before in every:
+        item = item_of(config, path, scene, fusion, encoding, driver)
+        counts.append(fuse(path, scene, fusion, driver=driver, seen=before, beside=item))
     pixels = [scene.shape[0] * scene.shape[1] for scene in scenes]
     values = sum(int(f.outputs.good.sum()) * n for f, n in zip(fusions, pixels, strict=True))
     lost = sum((part for _, part in counts), Lost(0, 0))
