@@ -208,12 +208,10 @@ def open_scene(
     if place.target is not None:
         target = _filled(describe(place.target, "target"), fills.get(TARGET))
         _require_target_bands(target)
-    drawn = None
-    if place.labels is not None and not is_json(Path(place.labels)):
-        drawn = drawn_labels(place.labels, describe)
-    answers = [
-        placed(first, r, w) for r, w in ((target, "target"), (drawn, "labels")) if r is not None
-    ]
+    raster_labels = place.labels is not None and not is_json(Path(place.labels))
+    drawn = drawn_labels(str(place.labels), describe) if raster_labels else None
+    both = ((target, "target"), (drawn, "labels"))
+    answers = [placed(first, raster, what) for raster, what in both if raster is not None]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
     common, answers = _meet(sources, answers, shift, coarse=training or bool(answers))
     if common is not None:
