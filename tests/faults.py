@@ -194,12 +194,12 @@ class _Counted:
 
 def methods(injector: Injector) -> None:
     """Make bandfuse's own steps points as well."""
-    from bandfuse.batches.runner import Run
+    from bandfuse.batches.runner import BatchRun
     from bandfuse.raster import Reader, Writer
 
     injector.wrap(Writer, "__call__", "pixels")
     injector.wrap(Reader, "read", "read")
-    injector.wrap(Run, "_start", "started")
+    injector.wrap(BatchRun, "_start", "started")
 
 
 # --------------------------------------------------------------------------------------------- proc

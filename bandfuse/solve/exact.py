@@ -181,8 +181,8 @@ def optimality(q: Quadratic, v: Floats, constraint: str) -> float:
     violation, with bands in units of their standard deviation and the loss in units of f(0).
 
     Half the gradient is ``g = a v − b`` (for the lasso ± l1 is added); on the sum plane ``g − μ ·
-    sums``, with μ from the weights that are not zero. Where v may not be negative, g ≥ 0 is allowed
-    at v = 0."""
+    sums``, with μ from the weights that are not zero, and the sum itself must be one. Where v may
+    not be negative, g ≥ 0 is allowed at v = 0."""
     if not len(v):
         return 0.0
     g, inside = q.a @ v - q.b, v != 0
@@ -198,7 +198,9 @@ def optimality(q: Quadratic, v: Floats, constraint: str) -> float:
         g = g if q.l1 is None else g + q.l1
         below = np.where(inside, np.abs(g), np.maximum(-g, 0.0))
         below = np.maximum(below, np.where(v < 0, np.inf, 0.0))
-    return float(np.max(below * unit_scale(q.a)) / np.sqrt(q.c if q.c > 0 else 1.0))
+    largest = float(np.max(below * unit_scale(q.a)) / np.sqrt(q.c if q.c > 0 else 1.0))
+    off = abs(float(q.sums @ v) - 1.0) if constraint in ("affine", "simplex") else 0.0
+    return max(largest, off)
 
 
 LEAST_SUM = 1e-4

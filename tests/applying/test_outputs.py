@@ -455,16 +455,16 @@ def test_spectral_python_finds_everything_in_an_envi_header(
 @pytest.mark.parametrize(
     ("module", "command", "output"),
     [
-        ("apply", "resample x.tif --sensor s.csv -o o.tif", "o.tif"),
+        ("applying.fuse", "resample x.tif --sensor s.csv -o o.tif", "o.tif"),
         (
-            "resample",
+            "tools.resample",
             "resample x.tif --sensor s.csv --weights-only -o o.safetensors",
             "o.safetensors",
         ),
-        ("report", "report run -o o.html", "o.html"),
-        ("report", "compare run other -o o.html", "o.html"),
-        ("export", "export run/weights.safetensors --to csv -o o.csv", "o.csv"),
-        ("check", "check x.tif --fix o.vrt", "o.vrt"),
+        ("tools.report", "report run -o o.html", "o.html"),
+        ("tools.compare", "compare run other -o o.html", "o.html"),
+        ("tools.export", "export run/weights.safetensors --to csv -o o.csv", "o.csv"),
+        ("tools.check", "check x.tif --fix o.vrt", "o.vrt"),
     ],
 )
 @pytest.mark.parametrize("flags", [[], ["--overwrite"]])
@@ -481,7 +481,7 @@ def test_what_came_after_the_check_is_not_replaced(
     Path("s.csv").write_text("name,centre_nm,fwhm_nm\nA,550,80\n")
     for run in ("run", "other"):
         ok("train", "x.tif", "--groups", "equal:2", "-o", run, "--no-fused")
-    tool = importlib.import_module(f"bandfuse.tools.{module}")
+    tool = importlib.import_module(f"bandfuse.{module}")
     whole = tool.whole_files
 
     def late(path: Path, *rest: Any, **more: Any) -> Any:

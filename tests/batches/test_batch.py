@@ -38,7 +38,7 @@ from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
 from bandfuse.errors import InputError, OutputError, RunError, is_transient
 
-POSIX = pytest.fingerprint.skipif(os.name == "nt", reason="no such signals on Windows")
+POSIX = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
 
 def pixels(folder: Path) -> dict[str, str]:
@@ -254,7 +254,7 @@ WRONG = [
         "no scene has a target; got {stem}_no.tif, such as",
     ),
     ("jobs: [{name: a, kind: apply}]", "job 'a' needs weights"),
-    ("jobs: [{name: a, kind: apply, weights: nowhere}]", "no earlier job and no file"),
+    ("jobs: [{name: a, kind: apply, weights: nowhere}]", "neither an earlier job nor a file"),
     ("jobs: [{name: a, kind: train}, {name: a, kind: train}]", "'a' appears twice"),
     ("jobs: [{name: a/b, kind: train}]", "jobs.0.name"),
     ("jobs: [{name: a, kind: fit}]", "jobs.0.kind"),
@@ -283,7 +283,7 @@ WRONG = [
 ]
 
 
-@pytest.fingerprint.parametrize(("change", "said"), WRONG)
+@pytest.mark.parametrize(("change", "said"), WRONG)
 def test_what_cannot_be_is_said_with_its_line_before_any_work(
     tmp_path: Path, change: str, said: str
 ) -> None:
@@ -504,7 +504,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_bits(tmp_path: Path) -> Non
 
 
 @POSIX
-@pytest.fingerprint.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, workers: int) -> None:
     """Whenever that is: on a fast machine after the end, on a slow one before the begin."""
     folder, whole = whole_batch(tmp_path, 8, defaults=QUICK)
@@ -660,7 +660,7 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=280)
 
 
-@pytest.fingerprint.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")
 def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path: Path) -> None:
     for name in ("alone", "cluster"):
         (tmp_path / name).mkdir()
@@ -668,14 +668,14 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
         batch_file(tmp_path / name)
     ok("batch", tmp_path / "alone/b.yaml")
     (tmp_path / "site").mkdir()
-    fingerprint = tmp_path / "killed"
-    (tmp_path / "site/sitecustomize.py").write_text(ONCE.format(fingerprint=str(fingerprint)))
+    mark = tmp_path / "killed"
+    (tmp_path / "site/sitecustomize.py").write_text(ONCE.format(mark=str(mark)))
     path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
     with dask_cluster(tmp_path, env={**os.environ, "PYTHONPATH": path}) as (address, _, executor):
         wait_for_workers(address, 2)
         running = process("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
         out, err = running.communicate()
-        assert fingerprint.exists(), out + err
+        assert mark.exists(), out + err
         assert sum(worker.poll() is not None for worker in executor) == 1
     assert running.returncode == 0, out + err
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
@@ -710,7 +710,7 @@ def wait_for(path: Path, running: subprocess.Popen[str] | None = None) -> None:
 
 
 @POSIX
-@pytest.fingerprint.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore")
 def test_a_foreign_cluster_is_told_of_ctrl_c_and_its_end_is_said(tmp_path: Path) -> None:
     scenes_in(tmp_path, 2)
     scene, target = tmp_path / "in/s000.tif", tmp_path / "in/s000_t.tif"

@@ -57,7 +57,7 @@ BESIDE = "target: '{parent}/{stem}_t.tif'"
 # ---------------------------------------------------------------------------------------------- rul
 
 
-@pytest.fingerprint.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_pooled_scenes_have_the_same_sources(tmp_path: Path, order: tuple[int, int]) -> None:
     for name in ("a", "b"):
         scene(tmp_path / f"{name}.tif")
@@ -105,7 +105,7 @@ def test_settings_of_pooled_scenes_hold_where_all_agree(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
-@pytest.fingerprint.parametrize(
+@pytest.mark.parametrize(
     ("rule", "output"),
     [("glob: '**/*.tif'", "link"), ("glob: '**/*.tif'", "."), ("folder: .", ".")],
 )
@@ -136,7 +136,7 @@ def test_only_outputs_are_no_scenes(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------- ch
 
 
-@pytest.fingerprint.parametrize("name", ["d[1]", "e{1}", "f*"])
+@pytest.mark.parametrize("name", ["d[1]", "e{1}", "f*"])
 def test_a_batch_runs_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     for i in range(2):
         scene(tmp_path / name / f"in/s{{{i}}}.tif", seed=i)
@@ -283,7 +283,7 @@ MATRICES = [
 ]
 
 
-@pytest.fingerprint.parametrize(("jobs", "said"), MATRICES)
+@pytest.mark.parametrize(("jobs", "said"), MATRICES)
 def test_every_combination_of_a_matrix_is_a_job_of_its_own(
     tmp_path: Path, jobs: str, said: str
 ) -> None:
@@ -306,7 +306,7 @@ TABLES = [
 ]
 
 
-@pytest.fingerprint.parametrize(("text", "said"), TABLES)
+@pytest.mark.parametrize(("text", "said"), TABLES)
 def test_a_row_that_names_no_scene_is_said(tmp_path: Path, text: str, said: str) -> None:
     scene(tmp_path / "a.tif")
     (tmp_path / "t.csv").write_text(text)

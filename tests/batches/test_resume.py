@@ -23,7 +23,7 @@ from bandfuse.batches.batch import planned
 from bandfuse.batches.fingerprints import inputs_of, on_disk
 from bandfuse.batches.item import Allowance, ticking, work, work_all
 from bandfuse.batches.journal import Journal, last_done, look_into
-from bandfuse.batches.runner import Run
+from bandfuse.batches.runner import BatchRun
 from bandfuse.batches.summary import as_html, fault_rows, job_rows
 from bandfuse.batches.workers import WorkExecutor
 from bandfuse.errors import RunError
@@ -61,7 +61,7 @@ def kept(folder: Path, output: str = "out") -> list[bool]:
 # --------------------------------------------------------------------------------------------------
 
 
-@pytest.fingerprint.parametrize(
+@pytest.mark.parametrize(
     ("kind", "name"), [("apply", "s000.tif"), ("evaluate", "s000.json"), ("train", "s000")]
 )
 def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_what_the_batch_has_not_made_is_not_replaced(kind: str, name: str, tmp_p
     assert (mine / "notes.txt" if trains else mine).read_text() == "mine"
 
 
-@pytest.fingerprint.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("earlier", [False, True])
 def test_what_another_process_writes_meanwhile_is_not_replaced(
     earlier: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +140,7 @@ def test_a_batch_that_moved_replaces_its_own(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fingerprint.parametrize("name", ["manifest.json", "batch.html"])
+@pytest.mark.parametrize("name", ["manifest.json", "batch.html"])
 def test_files_of_others_at_the_names_of_the_summary_are_not_replaced(
     tmp_path: Path, name: str
 ) -> None:
@@ -189,7 +189,7 @@ DAMAGED = [
 ]
 
 
-@pytest.fingerprint.parametrize("line", DAMAGED)
+@pytest.mark.parametrize("line", DAMAGED)
 def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None:
     path = apply_batch(tmp_path, 2)
     ok("batch", path)
@@ -496,7 +496,7 @@ class Losing(Executor):
         return future
 
 
-@pytest.fingerprint.parametrize("how", ["refused", "cancelled", "failed"])
+@pytest.mark.parametrize("how", ["refused", "cancelled", "failed"])
 def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> None:
     scenes_in(tmp_path, 12, size=(4, 5))
     write_tiff(tmp_path / "in/s000.tif", spectra(6, 16, 20))
@@ -513,7 +513,7 @@ def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> No
 
     executor.give = counted  # type: ignore[method-assign]
     with Journal(made.folder) as journal:
-        found = Run(made, executor, journal)()
+        found = BatchRun(made, executor, journal)()
     assert max(given) > 1
     assert [r.scene for r in found if r.state == "failed"] == ["s003"]
     assert "the cluster lost it" in next(r.reason for r in found if r.state == "failed")

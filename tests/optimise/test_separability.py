@@ -443,7 +443,7 @@ def test_objectives_that_are_none(text: str) -> None:
         (["--labels", "{y}", "--gain"], "--gain does not apply to separability"),
         (["--objective", "magic"], "--objective; got 'magic'; expected one of regression"),
         (["--labels", "{cube}"], "are not one band"),
-        (["--labels", "{half}"], "no whole number"),
+        (["--labels", "{half}"], "not a whole number"),
         (["--labels", "{y}", "--label-field", "a"], "--label-field does not apply"),
         (["--labels", "{many}"], "too many classes"),
         (["--labels", "{empty}"], "hold no features"),

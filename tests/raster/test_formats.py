@@ -366,15 +366,15 @@ def test_emit_without_its_grid_is_refused(tmp_path: Path) -> None:
 
 def test_prisma_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     path = published.prisma(tmp_path, leave="SWIR_Cube").path
-    refused(path, tmp_path, "no whole PRISMA L2D product", "SWIR_Cube")
+    refused(path, tmp_path, "not a complete PRISMA L2D product", "SWIR_Cube")
     with h5py.File(path, "r+") as h:
         h.attrs["Processing_Level"] = b"2C"
-    refused(path, tmp_path, "no PRISMA L2D product", "level 2C")
+    refused(path, tmp_path, "not a PRISMA L2D product", "level 2C")
     with h5py.File(path, "r+") as h:
         del h["HDFEOS"]
         h["a/one"] = h["a/two"] = np.zeros((4, 5), "f4")
         h.attrs["Processing_Level"] = b"2D"
-    refused(path, tmp_path, "no PRISMA L2D product", "level 2D")
+    refused(path, tmp_path, "not a PRISMA L2D product", "level 2D")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_archives_without_a_product_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("notes/readme.txt", "nothing")
     refused(tmp_path / "x.zip", tmp_path, "holds no known product", "notes/readme.txt", "--formats")
-    refused(truncated(_zip(published.enmap(tmp_path).path)), tmp_path, "no whole zip archive")
+    refused(truncated(_zip(published.enmap(tmp_path).path)), tmp_path, "not a complete zip archive")
 
 
 def test_enmap_that_is_not_whole_is_refused(tmp_path: Path) -> None:

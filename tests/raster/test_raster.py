@@ -571,7 +571,7 @@ def test_an_output_is_never_an_input_nor_a_part_of_one(tmp_path: Path, name: str
 
 def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OutputError, match=r"no ordinary file"):
+    with pytest.raises(OutputError, match=r"not an ordinary file"):
         check_file(tmp_path / "pipe", overwrite=True)
     with pytest.raises(OutputError, match=r"too long"):
         check_file(tmp_path / ("x" * 300), overwrite=True)

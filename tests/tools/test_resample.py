@@ -454,7 +454,7 @@ def test_apply_resample_refuses_what_it_cannot_cover(tmp_path: Path) -> None:
     for arguments, said in (
         (
             (short, "--resample"),
-            ["take over too little", "y1 (84.0 %)", "at least 95 %", "--min-coverage"],
+            ["cover too little", "y1 (84.0 %)", "at least 95 %", "--min-coverage"],
         ),
         ((bare, "--resample"), ["needs wavelengths"]),
         ((short, "--min-coverage", "0.5"), ["not apply without --resample"]),
@@ -583,7 +583,7 @@ def test_a_comparison_that_cannot_be_made_is_refused_first(tmp_path: Path) -> No
             "cannot be compared with the bands of enmap; got outputs x, y",
         ),
         ((cube, "--target", target, "--sensor", "enmp"), "Did you mean 'enmap'"),
-        ((cube, "--sensor", "enmap"), "--sensor holds weights of a regression"),
+        ((cube, "--sensor", "enmap"), "--sensor compares weights of a regression"),
         ((bare, "--target", target, "--sensor", tmp_path / "own.csv"), "own.csv cannot be read"),
     ):
         done = cli("train", *arguments, "-o", tmp_path / "run")

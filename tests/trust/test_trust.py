@@ -26,7 +26,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.lobe import main_lobe
 from bandfuse.trust.baselines import baselines, best_band, chosen_solver, held_out_pairs
 from bandfuse.trust.bootstrap import BlockSums, intervals, resamples
-from bandfuse.trust.fold_problems import Case, Strength, cases, effective, minimiser
+from bandfuse.trust.fold_problems import FoldProblem, Strength, effective, fold_problems, minimiser
 from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.penalty import smooth_form, ties
 from bandfuse.trust.regularisation import Wish, choose, held_out_error
@@ -131,7 +131,7 @@ def test_the_smooth_form_is_the_sum_of_squared_differences() -> None:
 def test_a_test_quadratic_is_the_squared_error_on_held_out_pixels(
     scene: Scene, offset: bool
 ) -> None:
-    made = cases(scene.terms(offset=offset))
+    made = fold_problems(scene.terms(offset=offset))
     v = np.random.default_rng(1).normal(size=12)
     for case, k in zip(made, (0, 1), strict=True):
         for (xa, ta, xb, tb), train, test in zip(
@@ -150,18 +150,18 @@ def test_a_test_quadratic_is_the_squared_error_on_held_out_pixels(
 def test_the_quick_minimiser_is_the_exact_one(scene: Scene, constraint: str) -> None:
     from bandfuse.solve.exact import SOLVERS
 
-    for case in cases(scene.terms()):
+    for case in fold_problems(scene.terms()):
         quick, _ = minimiser(case.whole, constraint)
         np.testing.assert_allclose(quick, SOLVERS[constraint](case.whole), rtol=1e-6, atol=1e-8)
 
 
-def _row(case: Case, v: np.ndarray) -> np.ndarray:
+def _row(case: FoldProblem, v: np.ndarray) -> np.ndarray:
     return effective(case, v, gain=False)[0]
 
 
 def test_ridge_is_that_of_scikit_learn(scene: Scene) -> None:
     """alpha = pixels · strength on bands scaled by their standard deviation over all pixels."""
-    case = cases(scene.terms())[1]
+    case = fold_problems(scene.terms())[1]
     spread = np.concatenate(scene.x).std(axis=0)
     for strength in (1e-3, 0.1):
         error = 0.0
@@ -176,7 +176,7 @@ def test_ridge_is_that_of_scikit_learn(scene: Scene) -> None:
 
 
 def test_the_choice_is_the_least_of_its_curve(scene: Scene) -> None:
-    case = cases(scene.terms())[0]
+    case = fold_problems(scene.terms())[0]
     choice = choose(case, Wish("nonnegative", 0.0, None), gain=False)
     assert choice.error == min(e for _, e in choice.curve)
     assert (choice.strength, choice.error) in choice.curve
@@ -187,20 +187,20 @@ def test_auto_takes_physical_weights_where_they_cost_nothing_and_signed_ones_els
     scene: Scene,
 ) -> None:
     physical, signed = (
-        choose(c, Wish("auto", None, None), gain=False) for c in cases(scene.terms())
+        choose(c, Wish("auto", None, None), gain=False) for c in fold_problems(scene.terms())
     )
     assert physical.constraint == "nonnegative"
     assert signed.constraint == "free"
 
 
 def test_what_is_given_is_not_chosen(scene: Scene) -> None:
-    choice = choose(cases(scene.terms())[0], Wish("free", 0.25, 0.5), gain=False)
+    choice = choose(fold_problems(scene.terms())[0], Wish("free", 0.25, 0.5), gain=False)
     assert choice.strength == Strength(0.25, 0.5)
 
 
 def test_without_folds_nothing_is_chosen() -> None:
     scene = make(np.full((1, 4), 0.25), 0.1, n_blocks=1)
-    case = cases(scene.terms())[0]
+    case = fold_problems(scene.terms())[0]
     choice = choose(case, Wish("auto", None, None), gain=False)
     assert (choice.constraint, choice.strength) == ("nonnegative", Strength())
 
@@ -211,7 +211,7 @@ def test_without_folds_nothing_is_chosen() -> None:
 def test_baselines_are_those_of_scikit_learn_and_scipy(scene: Scene) -> None:
     terms = scene.terms()
     peak = np.concatenate(scene.t).max(axis=0)
-    table = baselines(terms, cases(terms), peak)
+    table = baselines(terms, fold_problems(terms), peak)
     x, t = np.concatenate(scene.x), np.concatenate(scene.t)
     for k in (0, 1):
         truth, ols, positive, mean = [], [], [], []
@@ -241,7 +241,7 @@ def test_baselines_are_those_of_scikit_learn_and_scipy(scene: Scene) -> None:
 
 def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -> None:
     terms = scene.terms()
-    made = cases(terms)
+    made = fold_problems(terms)
     choice = choose(made[0], Wish("nonnegative"), gain=False)
     solvers = [chosen_solver(c, choice, gain=False) for c in made]
     for pair, (xa, ta, xb, tb) in zip(
@@ -262,12 +262,12 @@ def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -
 @pytest.mark.parametrize("constraint", ["simplex", "affine"])
 def test_a_gain_takes_the_sum_away(scene: Scene, constraint: str) -> None:
     terms = scene.terms(gain=True)
-    made = cases(terms)
+    made = fold_problems(terms)
     choice = choose(made[0], Wish(constraint), gain=True)
     v = chosen_solver(made[0], choice, gain=True)(made[0].whole)
     plain = {"simplex": "nonnegative", "affine": "free"}[constraint]
     np.testing.assert_allclose(
-        v, minimiser(cases(scene.terms())[0].whole, plain)[0], rtol=1e-6, atol=1e-9
+        v, minimiser(fold_problems(scene.terms())[0].whole, plain)[0], rtol=1e-6, atol=1e-9
     )
 
 
@@ -301,7 +301,7 @@ def test_resamples_are_seeded_and_need_two_blocks(scene: Scene) -> None:
 
 def test_intervals_are_the_percentiles_of_refits(scene: Scene) -> None:
     terms = scene.terms()
-    made = cases(terms)
+    made = fold_problems(terms)
     choices = [choose(c, Wish("nonnegative", 0.0, 0.1), gain=False) for c in made]
     fitted = np.array(
         [
@@ -329,7 +329,7 @@ def test_intervals_cover_the_true_weights() -> None:
     for seed in range(12):
         scene = make(truth, 0.4, seed=seed, n_blocks=40)
         terms = scene.terms()
-        made = cases(terms)
+        made = fold_problems(terms)
         choice = choose(made[0], Wish("nonnegative", 0.0, None), gain=False)
         fitted = _row(made[0], chosen_solver(made[0], choice, gain=False)(made[0].whole))[None]
         found = intervals(
@@ -458,7 +458,7 @@ def test_sparse_weights_are_the_lasso_of_scikit_learn(
     """``sparse · Σ std_b |w_b| std(t)`` beside the mean squared error; scikit-learn halves the
     latter."""
     x, t = np.concatenate(scene.x), np.concatenate(scene.t)
-    made = cases(scene.terms())
+    made = fold_problems(scene.terms())
     for k in (0, 1):
         q = made[k].penalised(made[k].whole, Strength(sparse=sparse))
         v, active = minimiser(q, constraint)
@@ -477,7 +477,7 @@ def test_sparse_weights_are_the_lasso_of_scikit_learn(
 
 
 def test_a_sparsity_is_chosen_like_the_other_strengths(scene: Scene) -> None:
-    case = cases(scene.terms())[0]
+    case = fold_problems(scene.terms())[0]
     choice = choose(case, Wish("free", 0.0, 0.0, None), gain=False)
     tried = {s.sparse: e for s, e in choice.curve}
     assert len(tried) == 11
@@ -491,7 +491,7 @@ def test_a_batch_that_gives_up_is_solved_one_by_one(
     from bandfuse.trust import bootstrap as room
 
     terms = scene.terms()
-    made = cases(terms)
+    made = fold_problems(terms)
     choices = [choose(c, Wish("nonnegative"), gain=False) for c in made]
 
     def bounds() -> np.ndarray:
@@ -551,7 +551,7 @@ def test_nothing_to_explain_is_explained_at_once() -> None:
 def test_all_strengths_are_tried(scene: Scene) -> None:
     """Decades of ridge, then of smooth, then the half decades about the best smooth, then decades
     of sparse."""
-    choice = choose(cases(scene.terms())[1], Wish("free", None, None, None), gain=False)
+    choice = choose(fold_problems(scene.terms())[1], Wish("free", None, None, None), gain=False)
     decades = [10.0**e for e in range(-9, 1)]
     curve = [s for s, _ in choice.curve]
     assert curve[0] == Strength()
@@ -566,7 +566,7 @@ def test_all_strengths_are_tried(scene: Scene) -> None:
 
 
 def test_a_free_choice_feels_its_smoothing(scene: Scene) -> None:
-    case = cases(scene.terms())[1]
+    case = fold_problems(scene.terms())[1]
     for strength in (Strength(smooth=0.1), Strength(0.01, 0.1)):
         error = 0.0
         for i in range(5):
@@ -618,7 +618,7 @@ def test_intervals_of_signed_weights_keep_their_penalties(scene: Scene) -> None:
     """Each refit solves (A + ridge · diag var + smooth · mean var · DᵀD) w = c, D the first
     differences."""
     terms = scene.terms()
-    made = cases(terms)
+    made = fold_problems(terms)
     choices = [choose(c, Wish("free", 0.05, 0.1), gain=False) for c in made]
     found = intervals(
         terms, made, choices, scene.blocks, np.zeros((2, 12)), count=7, seed=3, progress=silent
@@ -639,7 +639,7 @@ def test_intervals_of_signed_weights_keep_their_penalties(scene: Scene) -> None:
 def test_intervals_of_one_weight_for_all_bands(scene: Scene) -> None:
     """The weight of the bands' sum, by least squares, and not below zero."""
     terms = scene.terms(kind="scalar")
-    made = cases(terms)
+    made = fold_problems(terms)
     choices = [choose(c, Wish("nonnegative"), gain=False) for c in made]
     found = intervals(
         terms, made, choices, scene.blocks, np.zeros((2, 12)), count=5, seed=3, progress=silent
