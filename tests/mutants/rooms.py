@@ -22,9 +22,9 @@ TESTS = {
     "optimise/parameters": "optimise/parameters",
     "raster/align": "raster/align",
     "raster/areas": "raster/align",
+    "raster/encoding": "raster/raster applying/outputs",
     "raster/describe": "raster/raster spectral/metadata raster/quirks",
     "raster/drivers/driver": "raster/raster applying/outputs",
-    "raster/encoding": "raster/raster applying/outputs",
     "raster/read": "raster/raster raster/formats",
     "raster/write": "raster/raster applying/outputs",
     "scenes/alignment": "raster/align",
@@ -43,7 +43,8 @@ TESTS = {
     "trust/regularisation": "trust/trust",
     "trust/response_shape": "trust/trust",
     "trust/stability": "trust/stability",
-    "trust/trials": "trust/trust",
+    "trust/scorers": "trust/trust",
+    "trust/trials": "trust/assess",
 }
 """Test files (ROOM/FILE of ``tests/ROOM/test_FILE.py``) of each file of bandfuse; its own doctests
 come with them."""
