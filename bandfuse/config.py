@@ -136,27 +136,26 @@ class Inputs(Config):
     wavelengths: Pairs = Field(
         default_factory=list,
         description="FILE with the bands' wavelengths, instead of what the raster says: columns "
-        "wavelength, fwhm, "
-        "good, or an ENVI header; may be a template. NAME=FILE with several sources; repeat.",
+        "wavelength, fwhm, good, or an ENVI header; may be a template. NAME=FILE with several "
+        "sources; repeat.",
     )
 
     nodata: Numbers = Field(
         default_factory=list,
-        description="Stored value that means missing, in place of what the file declares: one "
-        "for all bands, one per "
-        "band (V1,V2,...), or none. NAME=V with several sources, target=V for the target; repeat.",
+        description="Stored value that means missing, in place of what the file declares: one for "
+        "all bands, one per band (V1,V2,...), or none. NAME=V with several sources, target=V for "
+        "the target; repeat.",
     )
 
 
 class AnyUnits(Config):
-    """Whether values are held against those of the training."""
+    """Whether values are compared with those of the training."""
 
     any_units: bool = Field(
         False,
-        description="Take values as they are. By default it is an error if those of a scene are "
-        "60 times and more "
-        "larger or smaller than those of the training (or of the other scenes), or if an offset "
-        "holds them apart.",
+        description="Take values as they are. By default it is an error if those of a scene are 60 "
+        "times and more larger or smaller than those of the training (or of the other scenes), or "
+        "if an offset holds them apart.",
     )
 
 
@@ -167,8 +166,8 @@ class Units(AnyUnits):
         None,
         ge=1e-30,
         le=1e30,
-        description="Multiply the values of the scenes by this, e.g. 0.0001 for reflectance "
-        "times 10 000.",
+        description="Multiply the values of the scenes by this, e.g. 0.0001 for reflectance times "
+        "10 000.",
     )
 
 
@@ -211,16 +210,14 @@ class Aligning(Config):
     shift: Literal["auto"] | tuple[float, float] | None = Field(
         None,
         description="DX,DY: move target and labels by so many columns and rows of the training "
-        "grid. auto: by what is "
-        "estimated.",
+        "grid. auto: by what is estimated.",
     )
     blur: float | None = Field(
         None,
         gt=0,
         lt=1,
         description="See finer images through a Gaussian with this modulation at the Nyquist "
-        "frequency of the training "
-        "grid before they are averaged, e.g. 0.3.",
+        "frequency of the training grid before they are averaged, e.g. 0.3.",
     )
 
     @field_validator("shift", mode="before")
@@ -253,14 +250,12 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     target: Texts = Field(
         default_factory=list,
         description="Raster to learn to predict, on any grid. One per scene in order, or a "
-        "template such as "
-        "{parent}/{stem}_t.tif.",
+        "template such as {parent}/{stem}_t.tif.",
     )
     labels: Texts = Field(
         default_factory=list,
         description="Classes for separability: a raster of one band with whole numbers, or "
-        "polygons in GeoJSON. "
-        "One per scene in order, or a template.",
+        "polygons in GeoJSON. One per scene in order, or a template.",
     )
     label_field: str | None = Field(
         None, min_length=1, description="Property of GeoJSON features that is the class."
@@ -274,10 +269,9 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     objective: str | None = Field(
         None,
         description="regression: match the target. reconstruction: keep what rebuilds the cube. "
-        "separability: separate the "
-        "classes of the labels. snr: much signal, little noise. Or a sum: reconstruction + "
-        "0.5*snr. "
-        "By default regression with a target, separability with labels, else reconstruction.",
+        "separability: separate the classes of the labels. snr: much signal, little noise. Or a "
+        "sum: reconstruction + 0.5*snr. By default regression with a target, separability with "
+        "labels, else reconstruction.",
     )
     group: Pairs = Field(
         default_factory=list,
@@ -287,15 +281,13 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
         None,
         min_length=1,
         description="Several groups at once: equal:8, correlation:8, cluster:8, "
-        "sensor:sentinel-2a, regions, "
-        "file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
+        "sensor:sentinel-2a, regions, file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
     )
     sensor: str | None = Field(
         None,
         min_length=1,
         description="Compare the learned weights with the published responses of this sensor, by "
-        "the outputs' names or "
-        "order: sentinel-2a, …, or a CSV file. It changes no weight.",
+        "the outputs' names or order: sentinel-2a, …, or a CSV file. It changes no weight.",
     )
     fuse: Literal["within", "across"] = Field(
         "within",
@@ -304,9 +296,8 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     )
     overlap: Literal["keep", "first", "last", "sharper"] = Field(
         "keep",
-        description="Where the wavelengths of two detectors overlap: keep the bands of both, or "
-        "of the first, the "
-        "last, or the one with narrower bands.",
+        description="Where the wavelengths of two detectors overlap: keep the bands of both, or of "
+        "the first, the last, or the one with narrower bands.",
     )
     fixed: Texts = Field(
         default_factory=list, description="Name of a group that enters with weight 1, not learned."
@@ -320,28 +311,23 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     )
     pooling: Strength | Literal["auto"] | None = Field(
         None,
-        description="How strongly the weights of a scene are pulled to the common ones; 0: not "
-        "at all. auto: chosen on "
-        "held-out blocks of every scene. By default auto with per-scene, 0 with weights instance.",
+        description="How strongly the weights of a scene are pulled to the common ones; 0: not at "
+        "all. auto: chosen on held-out blocks of every scene. By default auto with per-scene, 0 "
+        "with weights instance.",
     )
     constraint: Literal["auto", "free", "affine", "nonnegative", "simplex"] | None = Field(
         None,
         description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum "
-        "one); auto: "
-        "nonnegative and smooth unless that costs over 0.1 % of the target's variance on "
-        "held-out blocks, else free "
-        "with ridge. By default auto for regression (affine with --gain; nonnegative for "
-        "instance weights, and for "
-        "activations and losses on a pixel sample), simplex for reconstruction, free for "
-        "separability and snr.",
+        "one); auto: nonnegative and smooth unless that costs over 0.1 % of the target's variance "
+        "on held-out blocks, else free with ridge. By default auto for regression (affine with "
+        "--gain; nonnegative for instance weights, and for activations and losses on a pixel "
+        "sample), simplex for reconstruction, free for separability and snr.",
     )
     ridge: Strength | Literal["auto"] | None = Field(
         None,
-        description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By "
-        "default auto with "
-        "constraint auto, else 0. For separability and snr a part of the variances that is added "
-        "to the scatter "
-        "within classes (0.03 by default) and to the noise (0).",
+        description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default "
+        "auto with constraint auto, else 0. For separability and snr a part of the variances that "
+        "is added to the scatter within classes (0.03 by default) and to the noise (0).",
     )
     smooth: Strength | Literal["auto"] | None = Field(
         None,
@@ -363,10 +349,9 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     )
     loss: Literal["mse", "mae", "huber", "sam", "cosine", "custom"] = Field(
         "mse",
-        description="What regression minimises: mse, mae, huber, sam (spectral angle), cosine (1 "
-        "- cosine similarity); "
-        "custom is a function of your own, in Python. Others than mse are trained on a pixel "
-        "sample.",
+        description="What regression minimises: mse, mae, huber, sam (spectral angle), cosine (1 - "
+        "cosine similarity); custom is a function of your own, in Python. Others than mse are "
+        "trained on a pixel sample.",
     )
     huber_delta: float = Field(
         1.0,
@@ -376,9 +361,8 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     )
     init: Literal["auto", "uniform", "normal", "xavier", "response", "least-squares"] = Field(
         "auto",
-        description="Where training starts. auto: the exact optimum where it is known and lbfgs "
-        "is used, else uniform, "
-        "as wide as the target where no sum is given.",
+        description="Where training starts. auto: the exact optimum where it is known and lbfgs is "
+        "used, else uniform, as wide as the target where no sum is given.",
     )
     starts: int = Field(
         3,
@@ -399,8 +383,8 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     weight_decay: float = Field(0.01, ge=0, description="Weight decay of adamw.")
     schedule: Literal["constant", "cosine", "step"] | None = Field(
         None,
-        description="How the learning rate falls. step: a tenth after 1/2 and 3/4 of the steps. "
-        "By default cosine for adam and adamw, constant for sgd.",
+        description="How the learning rate falls. step: a tenth after 1/2 and 3/4 of the steps. By "
+        "default cosine for adam and adamw, constant for sgd.",
     )
     batch_size: int = Field(
         1024,
@@ -411,15 +395,13 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
         20,
         ge=0,
         description="On a pixel sample, adam, adamw and sgd hold a fifth of the blocks out, stop "
-        "after this many "
-        "epochs without a better loss there, and keep the best weights; 0: use all pixels and "
-        "never stop early.",
+        "after this many epochs without a better loss there, and keep the best weights; 0: use all "
+        "pixels and never stop early.",
     )
     checkpoint: str | None = Field(
         None,
-        description="File that keeps the state of adam, adamw and sgd. If it exists, training "
-        "goes on from it, "
-        "and ends in the same bits.",
+        description="File that keeps the state of adam, adamw and sgd. If it exists, training goes "
+        "on from it, and ends in the same bits.",
     )
     checkpoint_every: float = Field(
         10.0, ge=0, description="Seconds between two writes of the checkpoint."
@@ -431,9 +413,8 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     precision: Literal["auto", "float64", "float32"] = Field(
         "auto",
         description="Of the products that moments are made of, which are added up in float64. "
-        "auto: float32 where the "
-        "bands are many, and so little alike that no weight changes by more than 0.01 %; else "
-        "float64.",
+        "auto: float32 where the bands are many, and so little alike that no weight changes by "
+        "more than 0.01 %; else float64.",
     )
     max_pixels: int | None = Field(
         None,
@@ -445,27 +426,24 @@ class TrainConfig(Inputs, Units, Limits, Aligning, Running):
     split: Literal["blocks", "random"] = Field(
         "blocks",
         description="What is held out. random: single pixels, whose neighbours are trained on: "
-        "scores leak, and are "
-        "better than elsewhere.",
+        "scores leak, and are better than elsewhere.",
     )
     folds: int = Field(
         5,
         ge=0,
         le=100,
         description="Runs of blocks that are held out in turn, to choose the regularisation and "
-        "for the "
-        "hold-out scores; 0: none, and nothing is chosen.",
+        "for the hold-out scores; 0: none, and nothing is chosen.",
     )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
-        description="Fused pixels with a missing input: nodata (strict), or from the bands "
-        "present (renormalise).",
+        description="Fused pixels with a missing input: nodata (strict), or from the bands present "
+        "(renormalise).",
     )
     skip_broken: bool = Field(
         False,
-        description="Leave out scenes that cannot be read, hold no data or do not fit the "
-        "others, and say so. By "
-        "default the first of them ends the training.",
+        description="Leave out scenes that cannot be read, hold no data or do not fit the others, "
+        "and say so. By default the first of them ends the training.",
     )
     stac: bool = Field(
         False, description="Write a STAC item beside each fused raster: NAME.stac.json."
@@ -582,8 +560,7 @@ class ApplyConfig(Inputs, Units, Encoded, Running):
     resample: bool = Field(
         False,
         description="Move the weights to a cube of other wavelengths: as a density over "
-        "wavelength, which its bands "
-        "take over.",
+        "wavelength.",
     )
     min_coverage: float | None = Field(
         None,
@@ -611,14 +588,12 @@ class ResampleConfig(Inputs, Encoded, Running):
         None,
         min_length=1,
         description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …), or a CSV file: "
-        "wavelength_nm,B1,B2,… or "
-        "name,centre_nm,fwhm_nm.",
+        "wavelength_nm,B1,B2,… or name,centre_nm,fwhm_nm.",
     )
     output: str | None = Field(
         None,
         description="Raster to write, its weights beside it as NAME.weights.safetensors; with "
-        "several scenes a folder "
-        "or a template.",
+        "several scenes a folder or a template.",
     )
     stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
     weights_only: bool = Field(
@@ -629,8 +604,7 @@ class ResampleConfig(Inputs, Encoded, Running):
         ge=0,
         le=1,
         description="Bands of the sensor are left out of which the cube's bands cover less than "
-        "this share of the "
-        "response.",
+        "this share of the response.",
     )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
@@ -669,8 +643,7 @@ class ExportConfig(AnyUnits):
     form: Literal["derived", "processed"] = Field(
         "derived",
         description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, "
-        "quicker; "
-        "outputs of different bands only where no value is missing.",
+        "quicker; outputs of different bands only where no value is missing.",
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones.")
     overwrite: bool = Field(False, description="Replace an existing output.")

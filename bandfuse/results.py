@@ -446,8 +446,8 @@ class ApplyResult(Result):
     messages: list[str]
     coverage: Score = Field(
         default_factory=dict,
-        description="with resample: the share of each output's weight that found bands, the "
-        "least of all scenes",
+        description="with resample: the share of each output's weight that found bands, the least "
+        "of all scenes",
     )
 
 
@@ -526,8 +526,8 @@ class BatchItem(Result):
     kept: bool = Field(False, description="finished by an earlier run, and unchanged")
     drift: float | None = Field(
         None,
-        description="‖W − M‖ / ‖M‖ of the scene's own weights, M the median over the scenes of "
-        "the job",
+        description="‖W − M‖ / ‖M‖ of the scene's own weights, M the median over the scenes of the "
+        "job",
     )
     messages: list[str] = Field(default_factory=list)
 

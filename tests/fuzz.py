@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--kinds", default="", help="only these, parted by commas")
+    parser.add_argument("--kinds", default="", help="only these, separated by commas")
     parser.add_argument("--keep", type=Path, help="folder for the inputs of the cases that fail")
     parser.add_argument("--log", type=Path, help="file for what every case did, as JSON lines")
     asked = parser.parse_args()

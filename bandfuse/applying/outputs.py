@@ -147,8 +147,8 @@ def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]
     for driver, scene in zip(drivers, scenes, strict=True):
         if driver in WITHOUT_CONTROL and scene.grid.control:
             found.append(
-                f"{scene.key}: {driver} has no place for ground control points and RPCs: they "
-                "are left out"
+                f"{scene.key}: {driver} has no place for ground control points and RPCs: they are "
+                "left out"
             )
     return found
 

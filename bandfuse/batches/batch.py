@@ -59,7 +59,7 @@ def batch(
     run, result = None, None
     try:
         with (
-            _crew(workers, dask=dask, scheduler=scheduler) as executor,
+            _executor(workers, dask=dask, scheduler=scheduler) as executor,
             Journal(require_folder(folder), fresh=fresh) as journal,
             executor,
         ):
@@ -119,7 +119,7 @@ def _settle(made: Plan) -> None:
         settle(folder)
 
 
-def _crew(
+def _executor(
     workers: int | None, *, dask: bool, scheduler: str | None
 ) -> AbstractContextManager[WorkExecutor]:
     if workers is not None and workers < 1:

@@ -60,14 +60,14 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[WorkExe
                 share = (
                     share_of(workers, None, None) if own is not None and workers else Allowance()
                 )
-                yield _crew(client, at, share)
+                yield _executor(client, at, share)
         finally:
             if own is not None:
                 with suppress(OSError):
                     own.close()
 
 
-def _crew(client: Any, address: str, share: Allowance) -> WorkExecutor:
+def _executor(client: Any, address: str, share: Allowance) -> WorkExecutor:
     """All workers of a scheduler as a crew."""
     check = _checking(client, address)
     count, stopped = _same_version(client, address), threading.Event()

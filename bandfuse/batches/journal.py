@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 NAME = "journal.jsonl"
 
 LOCK = ".journal.lock"
-"""Is held while a batch runs. The system lets go of it when the process ends, however that is, and
+"""Is held while a batch runs. The system releases it when the process ends, in whatever way, and
 the file goes with the end of the batch. It is a file of its own, since on Windows nobody else can
 read what is locked."""
 

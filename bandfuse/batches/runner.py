@@ -43,7 +43,7 @@ class BatchRun:
         *,
         overwrite: bool = False,
     ) -> None:
-        self._crew, self._journal, self._watch = executor, journal, watch
+        self._executor, self._journal, self._watch = executor, journal, watch
         self._done, self._overwrite = last_done(journal.before), overwrite
         self._rows: dict[str, list[BatchItem]] = {}
         self._items = {item.key: item for item in plan.items}
@@ -104,9 +104,9 @@ class BatchRun:
         """Fill the crew's slots; what a process died of is tried alone."""
         if self._alone and not self._running:
             self._start([self._alone.popleft()])
-        while not self._alone and self._ready and len(self._running) < self._crew.slots:
+        while not self._alone and self._ready and len(self._running) < self._executor.slots:
             todo: list[Item] = []
-            while self._ready and self._crew.takes(todo, self._ready):
+            while self._ready and self._executor.takes(todo, self._ready):
                 item = self._ready.popleft()
                 before = self._done.get(item.key)
                 if (
@@ -132,9 +132,9 @@ class BatchRun:
             self._say({"event": "started", "item": item.key, "try": self._tries[item.key]})
         self._flush()
         try:
-            self._running[self._crew.give(given)] = items
+            self._running[self._executor.give(given)] = items
         except (RuntimeError, OSError) as error:
-            self._mourn(items, error)
+            self._retry(items, error)
 
     def _is_own(self, item: Item) -> bool:
         """Whether whatever stands at the output may be replaced."""
@@ -156,14 +156,14 @@ class BatchRun:
 
     def _take_in(self) -> None:
         """What is done by now, one bundle at least."""
-        for future in self._crew.wait(self._running):
+        for future in self._executor.wait(self._running):
             items = self._running.pop(future, None)
             if items is None:
                 continue
             error = CancelledError("it was given up") if future.cancelled() else future.exception()
             if error is not None:
-                self._crew.check()
-                self._mourn(items, error)
+                self._executor.check()
+                self._retry(items, error)
                 continue
             for item, one in zip(items, future.result(), strict=True):
                 self._judge(item, one)
@@ -182,15 +182,15 @@ class BatchRun:
             self._take_claims([item])
             self._finish(item, "failed", {"reason": found["reason"], "seconds": found["seconds"]})
 
-    def _mourn(self, lost: list[Item], error: BaseException) -> None:
-        """Items were lost with who did them, and are tried again, one at a time. If a process of a
-        pool died, all that was running is lost with it."""
+    def _retry(self, lost: list[Item], error: BaseException) -> None:
+        """Retry the items of a worker that died, one at a time. If a process of a pool died, all
+        that was running is lost with it."""
         reason = f"the cluster lost it: {error or type(error).__name__}".splitlines()[0][:200]
         if isinstance(error, BrokenProcessPool):
             reason = "its worker process died: out of memory, or ended by the system"
             lost = [*lost, *(item for items in self._running.values() for item in items)]
             self._running.clear()
-            self._crew.restart()
+            self._executor.restart()
         for item in lost:
             if self._tries[item.key] < TRIES:
                 self._alone.append(item)

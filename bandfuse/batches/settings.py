@@ -39,8 +39,8 @@ class SceneRule(Config):
     files: Texts = Field(default_factory=list, description="Files by name.")
     table: str | None = Field(
         None,
-        description="CSV with a column scene, and if wanted target, labels, mask; relative to "
-        "the table.",
+        description="CSV with a column scene, and if wanted target, labels, mask; relative to the "
+        "table.",
     )
     items: str | None = Field(
         None,

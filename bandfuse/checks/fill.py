@@ -69,8 +69,8 @@ def standing(look: PixelLook) -> Iterator[Standing]:
         ]
         yield Standing(
             "undeclared-fill",
-            f"{100 * empty:.1f} % of the pixels looked at are 0 in all bands: a fill value that "
-            "is not declared?",
+            f"{100 * empty:.1f} % of the pixels looked at are 0 in all bands: a fill value that is "
+            "not declared?",
             dict.fromkeys(alive, "0"),
             empty,
             len(alive) >= FEW,

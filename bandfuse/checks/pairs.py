@@ -28,8 +28,8 @@ def _grids(scene: Subject, target: Subject) -> Iterator[Finding]:
     if (a.crs is None) != (b.crs is None):
         yield finding(
             "target-without-crs",
-            f"{'the scene' if a.crs is None else 'the target'} has no coordinate "
-            f"system, the other is in {(a if b.crs is None else b).crs_name}",
+            f"{'the scene' if a.crs is None else 'the target'} has no coordinate system, the other "
+            f"is in {(a if b.crs is None else b).crs_name}",
         )
     if not on_one_grid(a, b):
         one, two = (f"{r.rows} × {r.cols} pixels of {_pixel(r)}" for r in (a, b))
@@ -58,8 +58,8 @@ def _scales(scene: Subject, target: Subject) -> Iterator[Finding]:
     if min(one, two) > 0 and max(one / two, two / one) > FAR:
         yield finding(
             "scale-mismatch",
-            f"the scene's values are about {one:.3g}, the target's about {two:.3g}: one "
-            "may lack its scale",
+            f"the scene's values are about {one:.3g}, the target's about {two:.3g}: one may lack "
+            "its scale",
         )
 
 
@@ -75,8 +75,8 @@ def _shifted(scene: Subject, target: Subject) -> Iterator[Finding]:
     if shift is not None and shift.certain and not shift.small:
         yield finding(
             "target-shifted",
-            f"{shift.columns:+.2f} columns and {shift.rows:+.2f} rows of {both.grid.path} "
-            f"bring the target onto the scene (± {shift.error:.2f})",
+            f"{shift.columns:+.2f} columns and {shift.rows:+.2f} rows of {both.grid.path} bring "
+            f"the target onto the scene (± {shift.error:.2f})",
         )
 
 

@@ -57,8 +57,8 @@ def _negatives(s: Subject) -> Iterator[Finding]:
     if count:
         yield finding(
             "negative-values",
-            f"{count} of the values looked at are below zero, down to {least:.4g}: they "
-            "may be noise about zero, and count as valid",
+            f"{count} of the values looked at are below zero, down to {least:.4g}: they may be "
+            "noise about zero, and count as valid",
         )
 
 
@@ -83,8 +83,8 @@ def _stripes(s: Subject) -> Iterator[Finding]:
         if len(striped):
             yield finding(
                 "striped-bands",
-                f"{name} have levels of their own, up to {np.nanmax(r):.0f} times rougher "
-                f"across than along, in {named(striped)}",
+                f"{name} have levels of their own, up to {np.nanmax(r):.0f} times rougher across "
+                f"than along, in {named(striped)}",
             )
 
 
@@ -100,8 +100,8 @@ def _scale(s: Subject) -> Iterator[Finding]:
     if high > 255:
         yield finding(
             "scale-undeclared",
-            f"whole numbers up to about {high:.0f} without a scale: reflectance times "
-            "10 000, or counts? Weights and offsets are in these units",
+            f"whole numbers up to about {high:.0f} without a scale: reflectance times 10 000, or "
+            "counts? Weights and offsets are in these units",
         )
 
 

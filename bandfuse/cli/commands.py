@@ -252,7 +252,7 @@ def batch(
     fresh: Annotated[bool, Option("--fresh", help="Do everything again.")] = False,
     fail_fast: Annotated[bool, Option("--fail-fast", help="Stop after the first failure.")] = False,
     overwrite: Annotated[
-        bool, Option("--overwrite", help="Replace outputs that this batch has not made, too.")
+        bool, Option("--overwrite", help="Replace outputs that this batch did not create, too.")
     ] = False,
 ) -> Outcome:
     """Train, apply and evaluate many scenes by one file.

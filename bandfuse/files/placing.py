@@ -279,7 +279,7 @@ def recovered(path: Path) -> str:
     return next(
         (
             f"{plan.parent} holds the files of a replacement that is not finished: wait until its "
-            f"command ends, or run that command again on its machine."
+            "command ends, or run that command again on its machine."
             for plan in waiting
         ),
         "",

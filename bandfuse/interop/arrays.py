@@ -99,7 +99,7 @@ def _axis(fusion: Fusion, shape: tuple[int, ...]) -> int:
 
 
 SEEN, FEWEST, BANDS = 1024, 64, 16
-"""At most so many pixels and bands of an array are held against the values of the training; fewer
+"""At most so many pixels and bands of an array are compared with the values of the training; fewer
 pixels than ``FEWEST`` tell nothing."""
 
 

@@ -57,7 +57,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Learn K combinations of B bands from (N, B) samples, and give (N, K).
 
     ``fit(X)`` rebuilds the bands (reconstruction); ``fit(X, y)`` matches y, (N,) or (N, T) numbers
-    (regression); with ``objective="separability"`` y are labels, and classes are parted. The
+    (regression); with ``objective="separability"`` y are labels of classes. The
     weights are those of ``bandfuse train`` with the same settings on the same pixels.
 
     Parameters
@@ -129,7 +129,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def fit(self, X: Any, y: Any = None) -> BandFuser:
-        """Learn from (N, B) samples and what they are to be matched with or parted into.
+        """Learn from (N, B) samples and what they are matched with, or their classes.
 
         Raises
         ------

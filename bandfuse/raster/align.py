@@ -209,8 +209,7 @@ def placed(first: Raster, other: Raster, what: str) -> Raster:
             got=error.got,
             expected=error.expected,
             remedy=f"They can be aligned if both say where they lie: give {lacking} its CRS and "
-            "position "
-            "(gdal_edit.py -a_srs … -a_ullr …), or bring them to one size.",
+            "position (gdal_edit.py -a_srs … -a_ullr …), or bring them to one size.",
         ) from error
     return replace(other, transform=first.transform, crs=first.crs)
 

@@ -308,8 +308,7 @@ def _axes_assumed(ds: Any) -> Remark:
     """HDF5 does not say which axis of an array is that of the bands."""
     text = (
         f"the first axis is taken for the bands: {ds.count} bands of {ds.height} rows and "
-        f"{ds.width} columns; "
-        "if bands are another axis, it is read wrongly"
+        f"{ds.width} columns; if bands are another axis, it is read wrongly"
     )
     return Remark("axes-assumed", text)
 

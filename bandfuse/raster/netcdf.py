@@ -41,7 +41,7 @@ def check_header(name: str) -> None:
 
 
 class _Header:
-    """A walk through a header; every count is held against what is left of the file."""
+    """A walk through a header; every count is compared with what is left of the file."""
 
     def __init__(self, path: str, stream: BinaryIO, version: int) -> None:
         self._path, self._stream = path, stream

@@ -259,8 +259,7 @@ def _curves(report: TrainReport) -> _Figure | None:
     )
     caption = (
         "Squared error on held-out blocks, divided by the variance of the target, against the "
-        "strength of the penalty. "
-        "The mark is what was chosen."
+        "strength of the penalty. The mark is what was chosen."
     )
     svg = curve_figure(curves, label=f"Held-out error against strength. {label}.", key="choice")
     return _Figure("Regularisation", caption, Markup(svg))
@@ -284,8 +283,7 @@ def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:
     if min(min(values) for values in drawn.values()) < 0:
         caption = (
             "Distance of the loss from the least that was reached, against step. The axis is "
-            "logarithmic: a line ends "
-            "where its least is reached."
+            "logarithmic: a line ends where its least is reached."
         )
     svg = loss_figure(drawn, label=f"Relative loss against step: {ends}.", key="loss")
     return _Figure("Loss", caption, Markup(svg))
@@ -303,10 +301,9 @@ def _certainty(report: TrainReport) -> _Figure | None:
     )
     caption = (
         "Blue: the 95\u202f% interval of the weight does not hold zero, so its sign is sure. "
-        "Orange: it holds zero. "
-        "The lines below join neighbours among which the weight can be shared out otherwise at a "
-        "cost below 0.1\u202f% "
-        "of the target's variance: of those, only the sum is known."
+        "Orange: it holds zero. The lines below join neighbours among which the weight can be "
+        "shared out otherwise at a cost below 0.1\u202f% of the target's variance: of those, only "
+        "the sum is known."
     )
     if len(rows) > MOST_ROWS:
         caption += f" Drawn are the first {MOST_ROWS} of {len(rows)} outputs."
@@ -324,10 +321,8 @@ def _density(page: Page) -> _Figure | None:
     outside = max(d.pixels - sum(map(sum, d.counts)) for d in page.densities)
     caption = (
         f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the stronger the "
-        "colour, the more of "
-        "them have this target (across) and this fused value (up). On the dashed line both are "
-        "the same. "
-        f"At most {number(outside)} lie outside of a panel."
+        "colour, the more of them have this target (across) and this fused value (up). On the "
+        f"dashed line both are the same. At most {number(outside)} lie outside of a panel."
     )
     if len(page.densities) > MOST_DENSITIES:
         caption += f" Drawn are the first {MOST_DENSITIES} of {len(page.densities)} outputs."
@@ -344,8 +339,8 @@ def _blocks(page: Page) -> _Figure | None:
         return None
     caption = (
         "Mean squared error in every block, by weights that were learned without it, in per cent "
-        "of the variance that "
-        "the target has over all pixels. Each map has its own scale. A dash: no valid pixel."
+        "of the variance that the target has over all pixels. Each map has its own scale. A dash: "
+        "no valid pixel."
     )
     if len(page.blocks) > MOST_SCENES:
         caption += f" Drawn are the first {MOST_SCENES} of {len(page.blocks)} scenes."

@@ -105,8 +105,8 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
             axes,
             middle[j],
             middle[i],
-            f"target {shown[j]}, fused {shown[i]}: "
-            f"{number(counts[i, j])} {'pixel' if counts[i, j] == 1 else 'pixels'}",
+            f"target {shown[j]}, fused {shown[i]}: {number(counts[i, j])} "
+            f"{'pixel' if counts[i, j] == 1 else 'pixels'}",
         )
         for i, j in np.argwhere(counts > 0)
     ]

@@ -40,8 +40,8 @@ class BlockErrors(Result):
     row_edges: list[int]
     col_edges: list[int]
     errors: dict[str, list[float | None]] = Field(
-        description="by output, row by row of blocks: mean squared error / variance of the "
-        "target over all pixels"
+        description="by output, row by row of blocks: mean squared error / variance of the target "
+        "over all pixels"
     )
 
 

@@ -56,12 +56,10 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
     )
     columns = (Column("Output"), *(Column(title, "number") for title in titles))
     note = (
-        "In brackets: 95\u202f% intervals. Rank agreement: rank correlation of the weights' "
-        "sizes over resamples. "
-        "Centre and FWHM: of the main lobe, at half of its maximum. "
-        "Unsure signs: weights whose sign changes in more than 5\u202f% of them. Condition: "
-        "condition number of the "
-        "bands."
+        "In brackets: 95\u202f% intervals. Rank agreement: rank correlation of the weights' sizes "
+        "over resamples. Centre and FWHM: of the main lobe, at half of its maximum. Unsure signs: "
+        "weights whose sign changes in more than 5\u202f% of them. Condition: condition number of "
+        "the bands."
     )
     return Table("Responses and their stability", columns, tuple(rows), note) if rows else None
 
@@ -92,8 +90,7 @@ def _published(outputs: Sequence[OutputTrust]) -> Table | None:
     columns = (Column("Output"), Column("Band"), *(Column(title, "number") for title in titles))
     note = (
         "As the bands of the cube see them. Shift: how far the learned centre lies off. Out of "
-        "band: share of the "
-        "weights' sizes that lies further from the band's centre than its FWHM."
+        "band: share of the weights' sizes that lies further from the band's centre than its FWHM."
     )
     return Table("Learned against published responses", columns, rows, note)
 
@@ -131,8 +128,7 @@ def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
     )
     note = (
         "However their weight is shared out, it costs less than 0.1\u202f% of the target's "
-        "variance: only the sums are "
-        f"known. Of each output at most {MOST_RUNS}."
+        f"variance: only the sums are known. Of each output at most {MOST_RUNS}."
     )
     return (
         Table("Neighbouring bands that cannot be told apart", columns, tuple(rows), note)
@@ -165,10 +161,8 @@ def needed_sentence(report: TrainReport) -> str:
     count = sum(len(w.bands) for w in found.windows)
     return (
         f"These {count} bands explain {share(found.explained)} of the targets' variance on "
-        "held-out blocks, all "
-        f"bands {share(found.full)} (least squares with a ridge, mean over the outputs). The "
-        "windows were found "
-        "step by step; others may do as well."
+        f"held-out blocks, all bands {share(found.full)} (least squares with a ridge, mean over "
+        "the outputs). The windows were found step by step; others may do as well."
     )
 
 

@@ -309,9 +309,8 @@ def loss_note(report: TrainReport) -> str:
     if any("r2" in score for score in report.scores.train.values()):
         return (
             "Losses are summed over the outputs, in the units of the loss (mean squared errors: "
-            "squared units of the "
-            "target). The relative gap is the largest (loss − optimum) / Var(target) of all "
-            "outputs."
+            "squared units of the target). The relative gap is the largest (loss − optimum) / "
+            "Var(target) of all outputs."
         )
     return (
         "The loss is the logarithm of a ratio of variances: the smaller the better, and below zero."

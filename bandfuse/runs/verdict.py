@@ -26,8 +26,8 @@ INTERVALS = {
 
 
 LEAK = (
-    "What was held out are random pixels, whose neighbours were trained on: these scores leak. "
-    "On another part of the scene expect less."
+    "What was held out are random pixels, whose neighbours were trained on: these scores leak. On "
+    "another part of the scene expect less."
 )
 
 
@@ -152,7 +152,7 @@ def against_baselines(report: TrainReport, measure: Measure) -> list[str]:
         value = score[measure.key]
         if best is not None and value is not None and known[best] > value + measure.worth:
             lines.append(
-                f"For {name!r} the baseline {best} does better on held-out blocks: "
-                f"{measure.name} {known[best]:.4f} against {value:.4f}."
+                f"For {name!r} the baseline {best} does better on held-out blocks: {measure.name} "
+                f"{known[best]:.4f} against {value:.4f}."
             )
     return lines or [f"No baseline does better on held-out blocks by more than {measure.words}."]

@@ -261,8 +261,7 @@ def _grid_messages(scene: Scene) -> list[str]:
     )
     return [
         f"{scene.key}: brought to the grid of {Path(scene.grid.path).name}, {scene.shape[0]} × "
-        f"{scene.shape[1]} pixels "
-        f"of it: {what}"
+        f"{scene.shape[1]} pixels of it: {what}"
     ]
 
 
@@ -280,10 +279,9 @@ def _shift_messages(scene: Scene) -> list[str]:
         return [f"{name}: whether it is shifted against {scene.key} cannot be told"]
     row = _shift_row(shift, scene.grid)
     found = (
-        f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of "
-        "the CRS; "
-        f"± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} before, "
-        f"{row.correlation:.3f} after"
+        f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of the "
+        f"CRS; ± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} "
+        f"before, {row.correlation:.3f} after"
     )
     if shift.small and not any(scene.moved):
         return [

@@ -42,7 +42,7 @@ def fill_template(
 ) -> str:
     """Fill ``{parent}``, ``{stem}``, ``{name}`` and ``{suffix}`` of a scene's first file into a
     template, and further words that are known of it. Braces of what is there by that name, from
-    ``folder``, are no template."""
+    ``folder``, are not a template."""
     path = Path(first)
     there = _there(text, folder)
     text = there.replace("{", "{{").replace("}", "}}") + text[len(there) :]

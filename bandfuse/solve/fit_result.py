@@ -49,10 +49,11 @@ class Fit:
     """What a fit found.
 
     ``weight`` (K, B), ``gain`` and ``offset`` (K,); ``losses`` and ``optimum`` one per loss of the
-    objective (one per output, or one for all); ``scale`` the losses of knowing nothing; ``history``
-    relative losses per step, one curve for each set of outputs that was fitted together. ``stops``:
-    for these sets, the epoch whose weights were kept and how many there were, if held-out pixels
-    were watched. ``starts``: the relative loss at the end of each of several starts."""
+    objective (one per output, or one for all); ``scale`` the losses of predicting the mean;
+    ``history`` relative losses per step, one curve for each set of outputs that was fitted
+    together. ``stops``: for these sets, the epoch whose weights were kept and how many there were,
+    if held-out pixels were watched. ``starts``: the relative loss at the end of each of several
+    starts."""
 
     weight: Floats
     gain: Floats

@@ -74,7 +74,6 @@ def position_remark(what: str, names: Sequence[str], expected: Sequence[str]) ->
         return ""
     i = off[0]
     return (
-        f"{what}: the bands are taken by position, but {len(off)} of {len(names)} have other "
-        "names than in the "
-        f"training: band {i + 1} is {names[i]!r}, there {expected[i]!r}"
+        f"{what}: the bands are taken by position, but {len(off)} of {len(names)} have other names "
+        f"than in the training: band {i + 1} is {names[i]!r}, there {expected[i]!r}"
     )

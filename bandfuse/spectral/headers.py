@@ -133,8 +133,8 @@ def parse_table(text: str, where: str) -> Stated:
     """A table of wavelengths: one band a line, columns wavelength[, fwhm[, good]], with or without
     a line of headings.
 
-    Columns are parted by commas, semicolons (numbers may have decimal commas then), tabs or spaces;
-    ``#`` begins a comment. Headings may name columns in any order, and their unit:
+    Columns are separated by commas, semicolons (numbers may have decimal commas then), tabs or
+    spaces; ``#`` begins a comment. Headings may name columns in any order, and their unit:
     ``wavelength_nm``, ``fwhm (µm)``. A first column that counts the bands is passed over where
     there are no headings.
 

@@ -143,8 +143,8 @@ def require_selected(scene: Scene, tally: Tally) -> None:
             f"no pixel of scene {scene.key!r} is selected",
             got=scene.where.text,
             expected=f"pixels of {scene.grid.path}",
-            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; "
-            "see bandfuse info.",
+            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; see "
+            "bandfuse info.",
         )
 
 

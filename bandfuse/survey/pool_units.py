@@ -124,7 +124,7 @@ FACTS: dict[str, Callable[[Raster], str]] = {
         m for m in raster.messages if getattr(m, "code", "") == "gdal-warning"
     ),
 }
-"""What is held against the other files of the same role; a new fact is a line here."""
+"""What is compared with the other files of the same role; a new fact is a line here."""
 
 
 def oddities(scenes: Sequence[Scene]) -> dict[str, list[str]]:

@@ -19,8 +19,7 @@ FIGURES = Contents("weights_1.svg", ("*.svg", "*.png"))
 
 NO_DATA = (
     "the run kept no pictures, blocks or verdict: it was trained with --no-report, or by an "
-    "earlier version; "
-    "the page shows what report.json holds"
+    "earlier version; the page shows what report.json holds"
 )
 
 

@@ -199,8 +199,8 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     ]
     if low:
         messages.append(
-            f"{scene.key}: left out, as the cube covers too little of them: {shorten(low)}; "
-            f"asked is {least}"
+            f"{scene.key}: left out, as the cube covers too little of them: {shorten(low)}; asked "
+            f"is {least}"
         )
     lone = [r.name for r in rows if r.used and r.bands == 1]
     if lone:

@@ -126,8 +126,8 @@ def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     )
     yield (
         "targets" in asked and "classes" in asked,
-        f"{asked.get('targets')} and {asked.get('classes')} cannot be summed: a scene has a "
-        "target or labels",
+        f"{asked.get('targets')} and {asked.get('classes')} cannot be summed: a scene has a target "
+        "or labels",
         "Use one of them.",
     )
     yield (
@@ -166,8 +166,8 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     yield (
         config.gain and config.constraint not in ("affine", "simplex"),
         f"--gain does not apply with constraint {config.constraint}",
-        "Use it with --constraint affine or simplex; free and non-negative weights hold their "
-        "gain already.",
+        "Use it with --constraint affine or simplex; free and non-negative weights hold their gain "
+        "already.",
     )
     yield (
         config.pooling not in (None, 0.0) and not config.per_scene,
@@ -217,8 +217,8 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         yield (
             given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default
             and not config.sampled,
-            f"{flag} does not apply with --loss mse and --activation identity, which need no "
-            "pixel sample",
+            f"{flag} does not apply with --loss mse and --activation identity, which need no pixel "
+            "sample",
             "Leave it out, or use another --loss or --activation.",
         )
     seen = bool(config.target or config.labels)

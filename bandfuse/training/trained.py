@@ -80,8 +80,8 @@ def _swapped(scene: Scene) -> list[str]:
     if target is None or (count := len(target_bands(target))) <= (bands := len(scene.bands)):
         return []
     return [
-        f"the target {Path(target.path).name} has {count} bands, "
-        f"the scene {Path(scene.grid.path).name} has {bands}: "
-        f"{count} outputs were learned from {bands} bands. If that is the wrong way round, "
-        "give the scene first: bandfuse train SCENE --target TARGET"
+        f"the target {Path(target.path).name} has {count} bands, the scene "
+        f"{Path(scene.grid.path).name} has {bands}: {count} outputs were learned from {bands} "
+        "bands. If that is the wrong way round, give the scene first: bandfuse train SCENE "
+        "--target TARGET"
     ]

@@ -34,7 +34,7 @@ def best_band(q: Quadratic) -> Floats:
 
 
 def baseline_solvers(case: FoldProblem, *, gain: bool) -> dict[str, Solver]:
-    """The methods that every choice is held against: least squares, ridge (its strength chosen on
+    """The methods that every choice is compared with: least squares, ridge (its strength chosen on
     the same folds), non-negative least squares, simplex, the best single band, and the plain mean;
     all with the offset of the choice."""
     ridge = choose(case, Wish("free", None, 0.0), gain=gain).strength

@@ -1,4 +1,4 @@
-"""Published: learned weights held against the published responses of a sensor."""
+"""Published: learned weights compared with the published responses of a sensor."""
 
 from __future__ import annotations
 

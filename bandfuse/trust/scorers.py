@@ -1,4 +1,4 @@
-"""Scorers: how objectives without targets are scored, and the baselines that they are held against.
+"""Scorers: how objectives without targets are scored, and their baselines.
 
 An *encoder* learns (K, used) weights from a part of the pixels. A *judge* scores weights by what
 they learned on the training part of each fold and by what is seen on its test part.

@@ -58,7 +58,7 @@ class Objective(ABC):
     Attributes
     ----------
     separable : the losses of different outputs can be minimised apart.
-    scale : (L,) the loss of knowing nothing (a variance): losses divided by it have no unit.
+    scale : (L,) the loss of predicting the mean (a variance): losses divided by it have no unit.
     held : the same objective on pixels that are kept out of training, for early stopping; None if
         there are none."""
 

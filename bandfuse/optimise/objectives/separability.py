@@ -51,7 +51,7 @@ class Separability(Objective):
         return (ratio / len(weight)).reshape(1)
 
     def part(self, rows: Sequence[int]) -> Separability:
-        """The outputs part the classes together: there are no parts."""
+        """The outputs separate the classes together: there are no parts."""
         return self
 
     def metric(self, layout: Layout) -> Floats:

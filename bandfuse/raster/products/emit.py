@@ -70,8 +70,8 @@ def open_(path: str, source: str) -> Raster:
         stored=(together, blocks[0]),
         messages=(
             "the image is in sensor geometry, and is read and trained so; what is fused is "
-            "written on the map grid of "
-            f"its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour",
+            f"written on the map grid of its lookup table, {glt.rows} × {glt.cols} pixels, by "
+            "nearest neighbour",
         ),
         files=(path,),
         product="EMIT",
@@ -166,8 +166,8 @@ EMIT = Product(
     Format(
         "EMIT L2A",
         "the .nc file (reflectance; or L1B radiance)",
-        "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put "
-        "on the GLT's map grid",
+        "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put on "
+        "the GLT's map grid",
     ),
     recognises,
     open_,

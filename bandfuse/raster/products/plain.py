@@ -16,8 +16,8 @@ FORMATS = (
     Format(
         "ENVI",
         "the data file, with or without an ending, or its .hdr",
-        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gains, scale factor, "
-        "data ignore value",
+        "bsq, bil, bip, either byte order, gzip; wavelengths, FWHM, bbl, gains, scale factor, data "
+        "ignore value",
         f"{REAL} (AVIRIS, AVIRIS-NG, EMIT, HyMap, EnMAP, bench-top)",
     ),
     Format(

@@ -110,12 +110,12 @@ def open_(path: str, source: str) -> Raster:
 def _messages(*detectors: _Detector) -> tuple[str, ...]:
     if all(d.piece.flaws for d in detectors):
         return (
-            "values that the pixel error matrices flag (invalid, negative, saturated) are taken "
-            "as missing",
+            "values that the pixel error matrices flag (invalid, negative, saturated) are taken as "
+            "missing",
         )
     return (
-        "there is no pixel error matrix for every cube: invalid, negative and saturated values "
-        "may be in it",
+        "there is no pixel error matrix for every cube: invalid, negative and saturated values may "
+        "be in it",
     )
 
 

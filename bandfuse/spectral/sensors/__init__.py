@@ -162,8 +162,8 @@ def find(text: str) -> Sensor:
     if name is None:
         raise ConfigError(
             f"there is no sensor {text!r}",
-            remedy=f"{nearest(text.lower(), names.values())} For one of your own give a file "
-            f"that ends in {FILE}.",
+            remedy=f"{nearest(text.lower(), names.values())} For one of your own give a file that "
+            f"ends in {FILE}.",
         )
     content = (resources.files(__name__) / f"{name}{FILE}").read_text(encoding="utf-8")
     return parse(content, name, f"{name}{FILE}")
