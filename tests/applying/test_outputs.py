@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -496,3 +498,45 @@ def test_what_came_after_the_check_is_not_replaced(
     assert done.code == 2
     assert "was written by another process meanwhile" in done.err
     assert Path(output).read_text() == "of another process"
+
+
+LIMITED = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+sys.argv = ["bandfuse", *sys.argv[1:]]
+from bandfuse.cli.main import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+@pytest.mark.parametrize("compress", ["GZIP", "NONE", "ZSTD"])
+@pytest.mark.parametrize("version", ["ZARR_V2", "ZARR_V3"])
+def test_a_store_whose_blocks_are_cut_off_is_not_written(
+    tmp_path: Path, compress: str, version: str
+) -> None:
+    """GDAL says nothing of blocks that the disk has no room for."""
+    write_tiff(tmp_path / "x.tif", spectra(6, 130, 300).astype(np.float32))
+    weights_for(tmp_path)
+    command = ["apply", "w.safetensors", "x.tif", "-o", "y.zarr"]
+    options = ["--co", f"COMPRESS={compress}", "--co", f"FORMAT={version}"]
+    whole = cli(
+        "apply",
+        tmp_path / "w.safetensors",
+        tmp_path / "x.tif",
+        "-o",
+        tmp_path / "whole.zarr",
+        *options,
+    )
+    if whole.code:
+        pytest.skip(f"this GDAL writes no such store: {whole.err}")
+    program = [sys.executable, "-c", LIMITED]
+    done = subprocess.run(
+        [*program, *command, *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "y.zarr cannot be written to its end" in done.stderr
+    assert "room on the disk" in done.stderr
+    assert not (tmp_path / "y.zarr").exists()
+    assert not list(tmp_path.glob(".*.partial"))

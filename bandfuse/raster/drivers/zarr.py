@@ -9,6 +9,9 @@ store blocks of nodata.
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from bandfuse.raster.band_tags import number_lists, plain_names
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.drivers.driver import Driver, NewRaster
 from bandfuse.raster.encoding import Encoding
+from bandfuse.raster.gdal import GDAL_ERRORS
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import STACK_ROWS
 
@@ -84,6 +88,68 @@ class Zarr(Driver):
 
     def describe(self, ds: Any, new: NewRaster) -> None:
         """All is in the array's metadata already."""
+
+    def finish(self, new: NewRaster) -> None:
+        """Look whether every block has its end: GDAL says nothing of one that a full disk cut off.
+
+        Raises
+        ------
+        OutputError : one has not.
+        """
+        cut = next(cut_blocks(new.path, np.dtype(new.encoding.dtype).itemsize), None)
+        if cut is not None:
+            raise OutputError(
+                f"{new.path.name} cannot be written to its end",
+                got=f"block {cut} is cut off",
+                remedy="Is there room on the disk?",
+            )
+
+
+def cut_blocks(path: Path, itemsize: int) -> Iterator[str]:
+    """The blocks of a store that do not have their end, by their names.
+
+    A gzip stream ends with the number of bytes that it unpacks to; a plain block has that many.
+    Blocks of other codecs are read.
+    """
+    array = path / ARRAY
+    size, codec = _block(array, itemsize)
+    files = sorted({p for pattern in (*BLOCKS, "c.[0-9]*") for p in array.glob(pattern)})
+    for file in (p for p in files if p.is_file()):
+        if codec == "gzip":
+            with file.open("rb") as stream:
+                stream.seek(-min(4, file.stat().st_size), os.SEEK_END)
+                whole = int.from_bytes(stream.read(), "little") == size % 2**32
+        else:
+            whole = bool(codec) or file.stat().st_size == size
+        if not whole:
+            yield file.relative_to(array).as_posix()
+    if codec not in ("", "gzip"):
+        yield from _unreadable(path)
+
+
+def _block(array: Path, itemsize: int) -> tuple[int, str]:
+    """Bytes of an unpacked block, and its codec; empty for plain bytes."""
+    if (array / ".zarray").is_file():
+        stated = _read(array / ".zarray")
+        plain = stated["compressor"] is None and not stated.get("filters")
+        codec = "" if plain else str((stated["compressor"] or {}).get("id", "filters"))
+        return itemsize * math.prod(stated["chunks"]), codec
+    stated = _read(array / "zarr.json")
+    names = [codec["name"] for codec in stated.get("codecs", [])]
+    shape = stated["chunk_grid"]["configuration"]["chunk_shape"]
+    packed = [name for name in names if name not in ("bytes", "transpose")]
+    return itemsize * math.prod(shape), " ".join(packed)
+
+
+def _unreadable(path: Path) -> Iterator[str]:
+    """The first block that GDAL cannot read."""
+    with rasterio.open(path) as ds:
+        for _, window in ds.block_windows(1):
+            try:
+                ds.read(window=window)
+            except GDAL_ERRORS:
+                yield f"at row {window.row_off}, column {window.col_off}"
+                return
 
 
 def mark_of(path: Path) -> str:
