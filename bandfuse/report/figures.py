@@ -447,8 +447,17 @@ def _positive(values: Sequence[float], *, below: bool) -> Floats:
     """Losses as a logarithmic axis can show them: above zero, else NaN."""
     y = np.array(values, dtype=np.float64)
     y -= np.nanmin(y, initial=np.inf) if below else 0.0
-    y[~(np.isfinite(y) & (y > 0))] = np.nan
-    return y
+    return _on_log(y)
+
+
+LOG_RANGE = (1e-290, 1e290)
+"""What a logarithmic axis shows: with its margins it must stay within the range of floats."""
+
+
+def _on_log(y: Floats) -> Floats:
+    """Values as a logarithmic axis can show them; NaN for all others."""
+    low, high = LOG_RANGE
+    return np.where((y > low) & (y < high), y, np.nan)
 
 
 Points = Sequence[tuple[float, float]]
@@ -470,15 +479,18 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
     with chart_style(key):
         figure, (axes,) = _canvas(len(curves), (1.0,))
         axes.set_xscale("log")
-        if any(error > 0 for points in curves.values() for _, error in points):
+        errors = np.array([error for points in curves.values() for _, error in points])
+        if np.isfinite(_on_log(errors)).any():
             axes.set_yscale("log")
         for points, (colour, style) in zip(curves.values(), looks, strict=True):
             x, y = np.array(
                 [(s if s > 0 else least / 10, e) for s, e in points], dtype=np.float64
             ).T
-            best = int(np.argmin(y))
+            y = _on_log(y)
             axes.plot(x, y, color=colour, linestyle=style, linewidth=1.7)
-            axes.plot(x[best], y[best], "o", color=colour, markersize=6)
+            if np.isfinite(y).any():
+                best = int(np.nanargmin(y))
+                axes.plot(x[best], y[best], "o", color=colour, markersize=6)
         axes.xaxis.set_major_locator(LogLocator(numticks=12))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value, least)))

@@ -632,3 +632,13 @@ def test_limits_must_fit_the_channels() -> None:
 def test_numbers_are_short(value: float | None, text: str) -> None:
     assert numbers.number(value) == text
     assert numbers.number(float("nan")) == numbers.number(float("inf")) == "–"
+
+
+@pytest.mark.parametrize("wild", [1e308, 1e-308, -1.0, 0.0])
+def test_numbers_that_no_axis_can_show_leave_gaps(wild: float) -> None:
+    """Also where all are so; warnings are errors here."""
+    for points in ([(0.0, 0.5), (1e-9, wild), (1e-8, 0.25)], [(0.0, wild), (1e-9, wild)]):
+        assert "<svg" in figures.curve_figure({"a": points, "b": [(0.0, 0.5), (1e-9, 0.4)]})
+        assert "<svg" in figures.curve_figure({"a": points})
+        losses = [error for _, error in points]
+        assert "<svg" in figures.loss_figure({"a": losses, "b": [0.5, 0.1]})
