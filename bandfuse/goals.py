@@ -14,6 +14,10 @@ from typing import Any
 LOSSES = "bandfuse.optimise.objectives"
 SCORERS = "bandfuse.trust.scorers"
 
+SCORED, TRAINED_ON = 5_000, 20_000
+"""Pixels that are sampled for scores that moments cannot tell, and to train on where moments do
+not tell enough."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -96,7 +100,7 @@ _ROWS = (
         R2,
         gathers="targets",
         constraint="nonnegative",
-        sample=5_000,
+        sample=SCORED,
     ),
     Goal(
         "reconstruction",
@@ -119,7 +123,7 @@ _ROWS = (
         scorer=f"{SCORERS}:separability",
         # Without a ridge, many bands and few blocks of labels are fitted too closely.
         ridge=0.03,
-        sample=20_000,
+        sample=TRAINED_ON,
         scored="classes",
         mixes=True,
     ),

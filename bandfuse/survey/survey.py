@@ -17,10 +17,6 @@ from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import BlockGrid, block_numbers, blocks
 
-SCORED = 5_000
-"""Pixels sampled for scores that moments cannot tell."""
-
-
 BLOCKS_PER_SIDE = 8
 """A single scene is cut into at most 8 × 8 blocks; several scenes share this number."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
+from bandfuse.goals import SCORED
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import load
 from bandfuse.moments.tally import Question, Tally, reduce_windows
@@ -36,7 +37,6 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Cell, Patch, Source
 from bandfuse.streaming.windows import Window
 from bandfuse.survey.missing import require_selected
-from bandfuse.survey.survey import SCORED
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bandfuse.config import NOT_RESULTS, PATHS, TrainConfig, rebased
 from bandfuse.errors import ConfigError
-from bandfuse.goals import GOALS
+from bandfuse.goals import GOALS, TRAINED_ON
 from bandfuse.model.fusion import NodataPolicy
 from bandfuse.solve.fit_result import Settings
 from bandfuse.survey.scout import Inquiry
@@ -44,9 +44,6 @@ def with_loss(config: TrainConfig, loss: LossFunction | None) -> TrainConfig:
         )
     return config.model_copy(update={"loss": "custom"})
 
-
-TRAINED_ON = 20_000
-"""Pixels that are sampled to train on, where moments do not tell enough."""
 
 _DESCENT = (
     *("gain", "init", "optimizer", "steps", "lr", "momentum", "weight_decay", "schedule"),

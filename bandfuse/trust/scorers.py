@@ -1,7 +1,7 @@
 """Scorers: how objectives without targets are scored, and their baselines.
 
-An *encoder* learns (K, used) weights from a part of the pixels. A *judge* scores weights by what
-they learned on the training part of each fold and by what is seen on its test part.
+An *encoder* learns (K, used) weights from a part of the pixels. A *score* tells how good weights
+are, by what they learned on the training part of each fold and by what is seen on its test part.
 """
 
 from __future__ import annotations
