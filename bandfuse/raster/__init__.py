@@ -41,7 +41,7 @@ from bandfuse.raster.align import (
 )
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
-from bandfuse.raster.describe import Raster, same_grid
+from bandfuse.raster.describe import Raster, in_memory, same_grid
 from bandfuse.raster.drivers import CONTENT, FOLDERS, WITHOUT_CONTROL, driver_of, mark_of
 from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
@@ -90,6 +90,7 @@ __all__ = [
     "driver_of",
     "footprint",
     "gdal_version",
+    "in_memory",
     "is_json",
     "labelled",
     "mark_of",

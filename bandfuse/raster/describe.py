@@ -178,6 +178,14 @@ LONGEST_CRS = 80
 """Characters of a CRS in a message."""
 
 
+def in_memory(name: str, bands: Bands, shape: tuple[int, int]) -> Raster:
+    """What is known of an array of float64 that is no file and lies nowhere."""
+    n = len(bands)
+    scale = np.full(n, np.nan), np.ones(n), np.zeros(n)
+    types = ("float64",) * n
+    return Raster(name, "", *shape, types, None, Affine.identity(), bands, *scale, shape, ())
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""

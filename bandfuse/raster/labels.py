@@ -74,6 +74,7 @@ class LabelledReader:
 
     def __init__(self, reader: AnyReader, labels: Labels, raster: AnyReader | None) -> None:
         self._reader, self._labels, self._raster = reader, labels, raster
+        self.bytes_per_pixel = reader.bytes_per_pixel
 
     def read(self, window: Window) -> RasterPatch | AlignedPatch:
         """The pixels of a window.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from bandfuse.raster import (
     describe_labels,
     drawn_labels,
     is_json,
+    labelled,
     moved,
     on_one_grid,
     placed,
@@ -38,6 +41,7 @@ from bandfuse.scenes.places import Place, long_key, short_key, wavelength_files
 from bandfuse.spectral.band_order import position_remark
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
+from bandfuse.streaming.stream import WeighedSource
 from bandfuse.streaming.windows import Window
 
 TARGET = "target"
@@ -78,6 +82,15 @@ class Scene:
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
 
+    unit: ClassVar[str] = "pixels"
+    look: ClassVar[str] = "Look at it with bandfuse info"
+    """What errors call its pixels, and how they say that it can be looked at."""
+
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return f"scene {self.key!r}"
+
     @property
     def names(self) -> list[str]:
         """What the scene may be called: its key, and the names that it gets beside others of its
@@ -107,6 +120,25 @@ class Scene:
         if self.common is None:
             return Reader(choices)
         return AlignedReader(choices, self.common.grid, blur=self.blur)
+
+    @property
+    def answers(self) -> int:
+        """How many variables it is learned from beside the bands: those of the target, or the
+        class."""
+        if self.labels is not None:
+            return 1
+        return 0 if self.target is None else len(target_bands(self.target))
+
+    @contextmanager
+    def source(self, positions: Sequence[int], *, answers: bool = False) -> Iterator[WeighedSource]:
+        """The reader of these positions, and of the answers after them."""
+        with self.reader(positions, target=answers) as reader:
+            if self.labels is None or not answers:
+                yield reader
+                return
+            grid = None if self.common is None else self.common.grid
+            with labelled(reader, self.labels, grid) as source:
+                yield source
 
     @property
     def fused(self) -> Scene:

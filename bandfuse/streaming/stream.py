@@ -48,6 +48,15 @@ class Source(Protocol):
         ...
 
 
+class WeighedSource(Source, Protocol):
+    """A source that says how many bytes it reads for a pixel."""
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes of all bands."""
+        ...
+
+
 class Spread(Protocol):
     """Has parts of one big piece of work done elsewhere: ``work(*task)`` for every task, all of
     them picklable; yields the results in the order of the tasks."""
