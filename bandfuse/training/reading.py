@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bandfuse.config import TrainConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.goals import Goal
 from bandfuse.progress import Progress
 from bandfuse.scenes.scene import Scene
