@@ -7,12 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config.commands import ApplyConfig, ResampleConfig
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
-from bandfuse.export import stac
 from bandfuse.files.guards import Contents, Seen, check_file, check_folder
-from bandfuse.model.fusion import Fusion
 from bandfuse.raster import (
     CONTENT,
     FOLDERS,
@@ -123,20 +120,6 @@ def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterab
             f"{path} is a link, and is not replaced", expected="another name for the output"
         )
     return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
-
-
-def item_of(
-    config: ApplyConfig | ResampleConfig,
-    path: Path,
-    scene: Scene,
-    fusion: Fusion,
-    encoding: Encoding,
-    driver: str,
-) -> dict[str, bytes]:
-    """The STAC item that is written beside a raster, by its name; none without ``--stac``."""
-    if not config.stac:
-        return {}
-    return stac.beside(path, scene.grid, fusion.outputs, encoding, driver)
 
 
 def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]:

@@ -50,7 +50,7 @@ from bandfuse.raster.header_files import Header, said
 from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
-from bandfuse.raster.ortho import orthorectified
+from bandfuse.raster.ortho import SensedImage, orthorectified
 from bandfuse.raster.polygons import is_json
 from bandfuse.raster.products import FORMATS, Describe, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
@@ -75,6 +75,7 @@ __all__ = [
     "RasterPatch",
     "Reader",
     "Selection",
+    "SensedImage",
     "Writer",
     "acquired",
     "band_tags",

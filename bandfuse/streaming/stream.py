@@ -105,7 +105,6 @@ Sink = Callable[[Window, np.ndarray], None]
 def map_windows(
     source: Source,
     kernel: FusionKernel,
-    outputs: int,
     encode: Callable[[Floats], np.ndarray],
     sink: Sink,
     windows: Sequence[Window],
@@ -124,9 +123,10 @@ def map_windows(
             (cell, encode(kernel(patch.cell(*cell.within(window)).values())))
             for cell in cells(window)
         ]
-        out = np.empty((outputs, window.rows, window.cols), dtype=parts[0][1].dtype)
+        first = parts[0][1]
+        out = np.empty((len(first), window.rows, window.cols), dtype=first.dtype)
         for cell, part in parts:
-            out[(slice(None), *cell.within(window))] = part.reshape(outputs, cell.rows, cell.cols)
+            out[(slice(None), *cell.within(window))] = part.reshape(-1, cell.rows, cell.cols)
         return out
 
     for window, result in each_window(
