@@ -53,7 +53,7 @@ from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
 from bandfuse.raster.polygons import is_json
 from bandfuse.raster.products import FORMATS, Describe, describe
-from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
+from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "Choice",
     "Describe",
     "Encoding",
+    "Handles",
     "Header",
     "Labels",
     "Lost",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -17,6 +17,7 @@ from bandfuse.raster import (
     AlignedReader,
     Choice,
     Describe,
+    Handles,
     Labels,
     Placing,
     Raster,
@@ -70,7 +71,8 @@ class Scene:
     ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
     meets; None where every file has the grid of the first. ``blur``: modulation of the Gaussian
     that finer rasters are seen through. ``moved``: columns and rows of the grid by which target and
-    labels were moved; ``shift``: those that were estimated, if any."""
+    labels were moved; ``shift``: those that were estimated, if any. ``handles``: files that
+    stay open between readers."""
 
     key: str
     rasters: tuple[Raster, ...]
@@ -81,6 +83,7 @@ class Scene:
     blur: float | None = None
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
+    handles: Handles | None = None
 
     unit: ClassVar[str] = "pixels"
     look: ClassVar[str] = "Look at it with bandfuse info"
@@ -116,10 +119,13 @@ class Scene:
     def reader(self, positions: Sequence[int], *, target: bool = False) -> Reader | AlignedReader:
         """What reads these positions of the concatenated bands, in order, and the target's bands
         after, on the grid of the scene."""
-        choices = self.choose(positions, target=target)
+        return self.reading(self.choose(positions, target=target))
+
+    def reading(self, choices: Sequence[Choice]) -> Reader | AlignedReader:
+        """What reads some bands of its files on the grid of the scene."""
         if self.common is None:
-            return Reader(choices)
-        return AlignedReader(choices, self.common.grid, blur=self.blur)
+            return Reader(choices, self.handles)
+        return AlignedReader(choices, self.common.grid, blur=self.blur, handles=self.handles)
 
     @property
     def answers(self) -> int:
@@ -170,6 +176,22 @@ class Scene:
         if target and self.target is not None:
             choices.append((self.target, target_bands(self.target)))
         return choices
+
+
+MOST_HELD = 4
+"""Of so many scenes the files stay open, as systems limit the number of open files."""
+
+
+@contextmanager
+def held(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
+    """Scenes whose files stay open until the end, if there are few: each is opened once for all
+    that is read of it."""
+    if len(scenes) > MOST_HELD:
+        yield list(scenes)
+        return
+    with ExitStack() as stack:
+        handles = [stack.enter_context(closing(Handles())) for _ in scenes]
+        yield [replace(s, handles=h) for s, h in zip(scenes, handles, strict=True)]
 
 
 def target_bands(target: Raster) -> list[int]:

@@ -157,12 +157,8 @@ def require_target(
 def target_sample(scene: Scene) -> Floats:
     """(T, n) values of the target's bands at a few places; empty where they hold too few."""
     assert scene.target is not None
-    choices = [(scene.target, target_bands(scene.target))]
-    if scene.common is None:
-        with Reader(choices) as reader:
-            return _seen(reader, scene)
-    with AlignedReader(choices, scene.common.grid, blur=scene.blur) as aligned:
-        return _seen(aligned, scene)
+    with scene.reading([(scene.target, target_bands(scene.target))]) as reader:
+        return _seen(reader, scene)
 
 
 def judged(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bandfuse.applying.fuse import Output
 from bandfuse.applying.moving import Moves
-from bandfuse.applying.outputs import check_raster, drivers_of, output_paths
+from bandfuse.applying.outputs import check_rasters, drivers_of, output_paths
 from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ApplyConfig
@@ -26,7 +26,7 @@ from bandfuse.results import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import places
-from bandfuse.scenes.scene import Scene, input_remarks, open_scene
+from bandfuse.scenes.scene import Scene, held, input_remarks, open_scene
 from bandfuse.scenes.value_ranges import in_units, require_inputs
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
@@ -52,31 +52,32 @@ def apply(
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     started = time.perf_counter()
-    model, scenes = load(weights), _opened(config)
-    paths = output_paths(config.output, scenes, ending_of(config.driver))
-    effort = Effort.of(config.threads, config.memory, spread)
-    how = writing_of(config, progress, effort, [Path(weights), *keep, *paths_of(scenes)], ready)
-    moves = Moves(config.min_coverage)
-    fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
-    seen = [check_raster(p, config, overwrite=config.overwrite, inputs=how.inputs) for p in paths]
-    fusions, drivers = [fusion for fusion, _ in fitted], drivers_of(paths, config)
-    outputs = list(map(Output, paths, scenes, fusions, drivers, seen))
-    written = write_all(outputs, how)
-    return ApplyResult(
-        outputs=[str(p) for p in paths],
-        pixels=sum(scene.shape[0] * scene.shape[1] for scene in scenes),
-        valid_share=written.share or 0.0,
-        clipped=written.clipped,
-        seconds=time.perf_counter() - started,
-        messages=[
-            *moves.messages,
-            *chain(*(remarks for _, remarks in fitted)),
-            *alignment_messages(scenes),
-            *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
-            *written.messages,
-        ],
-        coverage=moves.coverage,
-    )
+    model = load(weights)
+    with held(_opened(config)) as scenes:
+        paths = output_paths(config.output, scenes, ending_of(config.driver))
+        effort = Effort.of(config.threads, config.memory, spread)
+        how = writing_of(config, progress, effort, [Path(weights), *keep, *paths_of(scenes)], ready)
+        moves = Moves(config.min_coverage)
+        fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
+        seen = check_rasters(paths, config, how.inputs)
+        fusions, drivers = [fusion for fusion, _ in fitted], drivers_of(paths, config)
+        outputs = list(map(Output, paths, scenes, fusions, drivers, seen))
+        written = write_all(outputs, how)
+        return ApplyResult(
+            outputs=[str(p) for p in paths],
+            pixels=sum(scene.shape[0] * scene.shape[1] for scene in scenes),
+            valid_share=written.share or 0.0,
+            clipped=written.clipped,
+            seconds=time.perf_counter() - started,
+            messages=[
+                *moves.messages,
+                *chain(*(remarks for _, remarks in fitted)),
+                *alignment_messages(scenes),
+                *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
+                *written.messages,
+            ],
+            coverage=moves.coverage,
+        )
 
 
 def _opened(config: ApplyConfig) -> list[Scene]:

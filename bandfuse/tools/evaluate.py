@@ -13,6 +13,7 @@ from bandfuse.config.commands import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.goals import SCORED
 from bandfuse.model.fusion import Fusion, FusionKernel
+from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load
 from bandfuse.moments.tally import Question, Tally, reduce_windows
 from bandfuse.progress import Progress, silent
@@ -23,6 +24,7 @@ from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import (
     Scene,
+    held,
     input_remarks,
     left_out_messages,
     target_bands,
@@ -110,7 +112,13 @@ def evaluate(
     model = load(weights)
     if not config.target:
         raise ConfigError("evaluate needs a target", expected="--target T")
-    scene = _the_scene(config)
+    with held([_the_scene(config)]) as (scene,):
+        return _evaluated(str(weights), model, scene, config, progress)
+
+
+def _evaluated(
+    weights: str, model: Model, scene: Scene, config: EvaluateConfig, progress: Progress
+) -> EvaluateResult:
     check_inputs(scene, model.common.inputs)
     fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)
@@ -131,7 +139,7 @@ def evaluate(
     remarks += score_messages(scene.key, fusion.outputs.name, [row["r2"] for row in judged.outputs])
     scores: Scores = dict(zip(fusion.outputs.name, judged.outputs, strict=True))
     return EvaluateResult(
-        weights=str(weights),
+        weights=weights,
         scene=scene.key,
         scores=scores,
         overall=judged.overall,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.applying.fuse import Output
-from bandfuse.applying.outputs import check_raster, drivers_of, output_paths
+from bandfuse.applying.outputs import check_rasters, drivers_of, output_paths
 from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ResampleConfig
@@ -25,7 +25,7 @@ from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress, silent
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
 from bandfuse.scenes.places import places
-from bandfuse.scenes.scene import Scene, open_scene
+from bandfuse.scenes.scene import Scene, held, open_scene
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import Covered, published
 from bandfuse.spectral.sensors import Sensor, find, is_file
@@ -62,36 +62,39 @@ def resample(
     started = time.perf_counter()
     if not config.sensor:
         raise ConfigError("no sensor is given", expected="--sensor NAME, or a table of responses")
-    sensor, scenes = find(config.sensor), _opened(config)
-    pairs = _outputs(config, scenes)
-    own = [Path(config.sensor)] if is_file(config.sensor) else []
-    effort = Effort.of(config.threads, config.memory)
-    how = writing_of(config, progress, effort, [*own, *keep, *paths_of(scenes)])
-    drivers, seen = _checked(config, pairs, how.inputs)
-    every = [_make(scene, sensor, config, effort) for scene in scenes]
-    outputs = []
-    for made, (raster, weights), driver, before in zip(every, pairs, drivers, seen, strict=True):
-        files = {weights.name: dumps(Model(made.fusion))}
-        if raster is not None:
-            outputs.append(Output(raster, made.scene, made.fusion, driver, before, files))
-            continue
-        with whole_files(weights, how.inputs, seen=before) as scratch:
-            scratch.write_bytes(files[weights.name])
-    written = write_all(outputs, how)
-    messages = [
-        *(text for made in every for text in made.messages),
-        *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
-        *written.messages,
-    ]
-    return ResampleResult(
-        sensor=sensor.name,
-        origin=sensor.origin,
-        scenes=[_row(made, *pair) for made, pair in zip(every, pairs, strict=True)],
-        valid_share=written.share,
-        clipped=written.clipped,
-        seconds=time.perf_counter() - started,
-        messages=messages,
-    )
+    sensor = find(config.sensor)
+    with held(_opened(config)) as scenes:
+        pairs = _outputs(config, scenes)
+        own = [Path(config.sensor)] if is_file(config.sensor) else []
+        effort = Effort.of(config.threads, config.memory)
+        how = writing_of(config, progress, effort, [*own, *keep, *paths_of(scenes)])
+        drivers, seen = _checked(config, pairs, how.inputs)
+        every = [_make(scene, sensor, config, effort) for scene in scenes]
+        outputs = []
+        for made, (raster, weights), driver, before in zip(
+            every, pairs, drivers, seen, strict=True
+        ):
+            files = {weights.name: dumps(Model(made.fusion))}
+            if raster is not None:
+                outputs.append(Output(raster, made.scene, made.fusion, driver, before, files))
+                continue
+            with whole_files(weights, how.inputs, seen=before) as scratch:
+                scratch.write_bytes(files[weights.name])
+        written = write_all(outputs, how)
+        messages = [
+            *(text for made in every for text in made.messages),
+            *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
+            *written.messages,
+        ]
+        return ResampleResult(
+            sensor=sensor.name,
+            origin=sensor.origin,
+            scenes=[_row(made, *pair) for made, pair in zip(every, pairs, strict=True)],
+            valid_share=written.share,
+            clipped=written.clipped,
+            seconds=time.perf_counter() - started,
+            messages=messages,
+        )
 
 
 def _opened(config: ResampleConfig) -> list[Scene]:
@@ -137,7 +140,7 @@ def _checked(
     """The driver of each raster, empty where there is none; and what stands at each output now. All
     of them may be written."""
     rasters = [raster for raster, _ in pairs if raster is not None]
-    seen = [check_raster(r, config, overwrite=config.overwrite, inputs=inputs) for r in rasters]
+    seen = check_rasters(rasters, config, inputs)
     weights = [check_file(w, overwrite=config.overwrite, inputs=inputs) for _, w in pairs]
     return drivers_of(rasters, config) or [""] * len(pairs), seen or weights
 

@@ -44,13 +44,15 @@ class Fitting:
     """How weights are fitted.
 
     ``terms``: the goals by their names, with their factors; the first decides how weights are
-    reported. ``descent``: constraint, optimizer, steps, seed, device. ``loss``: a name, or a
+    reported. ``descent``: constraint, optimizer, steps, seed, device. ``sampled``: whether the loss
+    depends on more than the moments of the pixels. ``loss``: a name, or a
     function of the user. ``pooling``: how strongly weights of one scene are pulled to the common
     ones. ``checkpoint``: where descents keep their states.
     """
 
     terms: dict[str, float]
     descent: Settings
+    sampled: bool = False
     offset: bool = True
     activation: str = "identity"
     loss: str | LossFunction = "mse"
@@ -66,11 +68,6 @@ class Fitting:
     def goals(self) -> list[Goal]:
         """The goals, the main one first."""
         return [GOALS[name] for name in self.terms]
-
-    @property
-    def sampled(self) -> bool:
-        """Whether the loss depends on more than the moments of the pixels."""
-        return self.activation != "identity" or self.loss != "mse"
 
     @property
     def solved(self) -> bool:

@@ -289,6 +289,7 @@ def fitting_of(config: TrainConfig, device: str, loss: LossFunction | None = Non
             device=device,
             **config.model_dump(include=set(_DESCENT)),
         ),
+        sampled=config.sampled,
         offset=not config.no_offset,
         activation=config.activation,
         loss=config.loss if loss is None else loss,
