@@ -284,10 +284,8 @@ def _counting(scene: Scene) -> Iterator[tuple[Unseen | None, Read | None]]:
             )
             if chosen and not out.all():
                 cell = read(window).cell(slice(0, window.rows), slice(0, window.cols))
-                lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(cell.values())).reshape(
-                    out.shape
-                )
-                return out | lost
+                lost = np.logical_and.reduce(np.isnan(cell.values()))
+                out |= lost.reshape(out.shape)
             return out
 
         yield unseen, read if target is not None and target.bands.good.all() else None

@@ -17,7 +17,7 @@ from bandfuse.raster.encoding import Encoding
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import Writer
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import Sink, each_window
+from bandfuse.streaming.stream import Sink, each_window, whole
 from bandfuse.streaming.windows import Window
 
 
@@ -81,8 +81,7 @@ def orthorectified(
     with writer(glt) as write, Reader([(glt, (0, 1))]) as reader:
 
         def look_up(window: Window) -> np.ndarray:
-            table = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-            return sensed.look_up(table, window)
+            return sensed.look_up(whole(reader, window).reshape(2, -1), window)
 
         for window, values in each_window(
             windows, look_up, threads=effort.threads, progress=progress, label="place on the map"

@@ -17,6 +17,7 @@ from bandfuse.scenes.displacement import Shift, displacement, suspicious
 from bandfuse.scenes.places import Place
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import SHUFFLED, Window, tile
 
 SIDE, LEAST, FINE = 256, 64, 1024
@@ -124,8 +125,7 @@ def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
             outside = None if where is None else where.outside(window)
             if outside is not None and outside.all():
                 continue
-            values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-            look = values.reshape(-1, window.rows, window.cols).copy()
+            look = whole(reader, window)
             if outside is not None:
                 look[:, outside] = np.nan
             look[np.abs(look) > GREATEST] = np.nan

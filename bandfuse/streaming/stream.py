@@ -48,6 +48,12 @@ class Source(Protocol):
         ...
 
 
+def whole(source: Source, window: Window) -> Floats:
+    """(D, rows, cols) of a window, NaN where missing."""
+    cell = source.read(window).cell(slice(0, window.rows), slice(0, window.cols))
+    return cell.values().reshape(-1, window.rows, window.cols)
+
+
 class WeighedSource(Source, Protocol):
     """A source that says how many bytes it reads for a pixel."""
 

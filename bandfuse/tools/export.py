@@ -24,6 +24,7 @@ from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import Window
 
 SIDE = 64
@@ -214,9 +215,7 @@ def _values(raster: Raster, bands: Sequence[int], window: Window) -> Floats:
     InputError : it cannot be read.
     """
     with Reader([(raster, bands)]) as reader:
-        return (
-            reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values().copy()
-        )
+        return whole(reader, window).reshape(len(bands), -1)
 
 
 def _difference(ours: Floats, theirs: Floats) -> float:
