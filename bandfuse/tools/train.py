@@ -21,7 +21,7 @@ from bandfuse.scenes.scene import held
 from bandfuse.spectral.sensors import is_file
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
-from bandfuse.training.learn import learn_from
+from bandfuse.training.learn import learn
 from bandfuse.training.settings import resolve, with_loss
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def train(
     scenes = opened.scenes
     seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums, held(scenes) as kept:
-        trained = learn_from(
+        trained = learn(
             config,
             replace(opened, scenes=kept),
             progress,

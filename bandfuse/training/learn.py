@@ -48,7 +48,7 @@ OnceRead = Callable[[Sequence[str]], None]
 """Is given the input files when their pixels are read."""
 
 
-def learn_from(
+def learn(
     config: TrainConfig,
     opened: Opened,
     progress: Progress = silent,
@@ -57,36 +57,33 @@ def learn_from(
     once_read: OnceRead = lambda files: None,
     effort: Effort | None = None,
 ) -> Trained:
-    """:func:`learn`, again without the scenes that turn out broken if they may be left out."""
+    """Learn weights with resolved settings; again without the scenes that turn out broken, if they
+    may be left out. Nothing is written.
+
+    Parameters
+    ----------
+    loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
+    """
+    effort = effort or Effort.of(config.threads, config.memory)
     while True:
         try:
-            trained = learn(
-                config, opened.scenes, progress, loss=loss, once_read=once_read, effort=effort
-            )
+            trained = _learned(config, opened.scenes, effort, progress, loss, once_read)
         except ScenesError as error:
             opened = opened.without(error.reasons)
         else:
             return replace(trained, left_out=opened.left_out)
 
 
-def learn(
+def _learned(
     config: TrainConfig,
     scenes: list[Scene],
-    progress: Progress = silent,
-    *,
-    loss: LossFunction | None = None,
-    once_read: OnceRead = lambda files: None,
-    effort: Effort | None = None,
+    effort: Effort,
+    progress: Progress,
+    loss: LossFunction | None,
+    once_read: OnceRead,
 ) -> Trained:
-    """Learn weights with resolved settings; nothing is written.
-
-    Parameters
-    ----------
-    loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
-    """
     started = time.perf_counter()
     device = device_of(config.device)
-    effort = effort or Effort.of(config.threads, config.memory)
     fills = each(
         [scene.key for scene in scenes],
         scenes,

@@ -263,8 +263,9 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.trust.refits import held_out_pairs, peak_of
 
     config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
-    scenes = open_scenes(config).scenes
-    trained = learn.learn(config, scenes)
+    opened = open_scenes(config)
+    scenes = opened.scenes
+    trained = learn.learn(config, opened)
     assert trained.trust.holdout is not None
 
     def again(part: learn.Survey) -> learn.Model:
