@@ -279,6 +279,14 @@ class AlignmentRow(Result):
     corrected: bool = Field(description="whether they were moved at all")
 
 
+class ClassRow(Result):
+    """One class of the labels, in the order of the numbers."""
+
+    value: int = Field(description="its number: in a raster of labels the value of its pixels")
+    name: str = Field(description="the number itself where the labels have no names")
+    pixels: int = Field(description="pixels of the class that were used")
+
+
 class Kernel(Result):
     """A library of linear algebra that the run used, and the processor kernel that it chose."""
 
@@ -302,6 +310,9 @@ class TrainReport(Result):
     trust: Trust | None = None
     pixels: PixelCount
     bands_dropped: list[DroppedBand]
+    classes: list[ClassRow] = Field(
+        default_factory=list, description="of the labels, with --labels"
+    )
     device: str
     seconds: Seconds
     versions: dict[str, str]

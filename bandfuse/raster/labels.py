@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,13 +33,15 @@ class Labels:
     a raster, whose ``band`` (from 0) holds the classes.
 
     ``names``: what the classes are called, by number; for a raster, the numbers themselves are the
-    names. ``unlabelled``: numbers that are no class."""
+    names. ``unlabelled``: numbers that are no class. ``numbered``: classes are texts in the file;
+    their numbers were made here, and mean nothing in another file."""
 
     file: Raster
     shapes: tuple[tuple[int, Mask], ...] | None = None
     names: tuple[tuple[int, str], ...] = ()
     unlabelled: tuple[int, ...] = ()
     band: int = 0
+    numbered: bool = False
 
     def name(self, number: int) -> str:
         """What a class is called."""
@@ -63,6 +65,39 @@ class Labels:
                 remedy="Leave a fill value out with --unlabelled.",
             )
         return found
+
+
+def same_numbers(every: Sequence[Labels]) -> list[Labels]:
+    """Labels of several scenes, in which a number means one class: classes that are texts are
+    numbered anew, over the names of all files.
+
+    Raises
+    ------
+    InputError : classes are texts in one file, and numbers in another.
+    """
+    texts = [labels for labels in every if labels.numbered]
+    if not texts:
+        return list(every)
+    if len(texts) < len(every):
+        other = next(labels for labels in every if not labels.numbered)
+        raise InputError(
+            "labels of the scenes do not name classes alike",
+            got=f"names in {texts[0].file.path} and numbers in {other.file.path}",
+            expected="names in all of them, or numbers in all of them",
+            remedy="Choose the field that they share with --label-field.",
+        )
+    known = _numbered(list(dict.fromkeys(name for labels in texts for _, name in labels.names)))
+    return [_renumbered(labels, known) for labels in texts]
+
+
+def _renumbered(labels: Labels, known: Mapping[str | int, int]) -> Labels:
+    """Labels with other numbers, by the names of their classes."""
+    new = {number: known[name] for number, name in labels.names}
+    return replace(
+        labels,
+        shapes=tuple((new[number], mask) for number, mask in labels.shapes or ()),
+        names=tuple((new[number], name) for number, name in labels.names),
+    )
 
 
 AnyReader = Reader | AlignedReader
@@ -200,7 +235,10 @@ def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Seque
         )
     names = tuple((numbers[key], str(key)) for key in by_class)
     return Labels(
-        _with_messages(shapes, grid, dict(names), len(features) - len(placed)), shapes, names
+        _with_messages(shapes, grid, dict(names), len(features) - len(placed)),
+        shapes,
+        names,
+        numbered=not _are_numbers(by_class),
     )
 
 
@@ -254,9 +292,14 @@ def _class_of(path: str, feature: Any, field: str | None) -> str | int:
     return value
 
 
+def _are_numbers(keys: Iterable[str | int]) -> bool:
+    """Whether all classes have a number of their own, from 0 on."""
+    return all(isinstance(k, int) and k >= 0 for k in keys)
+
+
 def _numbered(keys: list[str | int]) -> dict[str | int, int]:
     """A number for every class: its own where all have one from 0 on, else 1, 2, … in the order of
     the names."""
-    if all(isinstance(k, int) and k >= 0 for k in keys):
+    if _are_numbers(keys):
         return {k: int(k) for k in keys}
     return {k: i for i, k in enumerate(sorted(keys, key=str), 1)}
