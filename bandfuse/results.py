@@ -399,11 +399,42 @@ class GroupInfo(Result):
     bands: list[int]
 
 
+class FieldInfo(Result):
+    """One field of a layer."""
+
+    name: str
+    kind: str = Field(description="text, whole number, number or other")
+    distinct: int = Field(description="different values")
+    values: dict[str, int] | None = Field(
+        description="values with their numbers of features, the most frequent first; null where "
+        "there are too many for classes, or they are neither texts nor whole numbers"
+    )
+
+
+class LayerInfo(Result):
+    """One layer of a vector file."""
+
+    name: str
+    geometry: str
+    features: int
+    crs: str | None
+    fields: list[FieldInfo]
+
+
+class VectorInfo(Result):
+    """One vector file as ``info`` shows it."""
+
+    path: str
+    driver: str
+    layers: list[LayerInfo]
+
+
 class InfoResult(Result):
     """What ``info`` prints."""
 
     scenes: list[SceneInfo]
     groups: list[GroupInfo] | None = None
+    vectors: list[VectorInfo] = Field(default_factory=list)
 
 
 class Finding(Result):

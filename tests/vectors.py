@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,17 +46,19 @@ def write_vector(
     columns = {
         name: np.array(values, dtype=_kind(values)) for name, values in (fields or {}).items()
     }
-    pyogrio.raw.write(
-        path,
-        np.array([None if s is None else shapely.to_wkb(s) for s in shapes], dtype=object),
-        list(columns.values()),
-        np.array(list(columns)),
-        driver=SUFFIXES[path.suffix],
-        layer=layer,
-        geometry_type=geometry_type,
-        crs=crs,
-        append=append,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there is no CRS
+        pyogrio.raw.write(
+            path,
+            np.array([None if s is None else shapely.to_wkb(s) for s in shapes], dtype=object),
+            list(columns.values()),
+            np.array(list(columns)),
+            driver=SUFFIXES[path.suffix],
+            layer=layer,
+            geometry_type=geometry_type,
+            crs=crs,
+            append=append,
+        )
     return str(path)
 
 

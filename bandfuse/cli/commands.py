@@ -331,8 +331,8 @@ def info(
         known = tool.formats()
         return Outcome(known, partial(show_formats, known))
     result = tool.info(scenes or [], groups, wavelengths)
-    hidden = frozenset() if result.groups else frozenset({"groups"})
-    return Outcome(result, partial(show_info, result), hidden=hidden)
+    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    return Outcome(result, partial(show_info, result), hidden=frozenset(empty))
 
 
 @command()

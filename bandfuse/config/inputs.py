@@ -69,8 +69,14 @@ class Limits(Config):
 
     mask: Texts = Field(
         default_factory=list,
-        description="Only pixels in here count: a raster (valid and not zero), or polygons in "
-        "GeoJSON. One for all scenes, one per scene in order, or a template.",
+        description="Only pixels in here count: a raster (valid and not zero), or polygons in a "
+        "vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One for all scenes, "
+        "one per scene in order, or a template.",
+    )
+    layer: Texts = Field(
+        default_factory=list,
+        description="Layer of a vector file that has several; mask=NAME or labels=NAME where both "
+        "are vector files.",
     )
     bounds: tuple[float, float, float, float] | None = Field(
         None,

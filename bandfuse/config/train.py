@@ -26,10 +26,13 @@ class Truth(Config):
     labels: Texts = Field(
         default_factory=list,
         description="Classes for separability: a raster of one band with whole numbers, or "
-        "polygons in GeoJSON. One per scene in order, or a template.",
+        "polygons in a vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One "
+        "per scene in order, or a template.",
     )
     label_field: str | None = Field(
-        None, min_length=1, description="Property of GeoJSON features that is the class."
+        None,
+        min_length=1,
+        description="Field of a vector file that is the class: texts or whole numbers.",
     )
     unlabelled: Integers = Field(
         default_factory=list, description="Number in the labels that is no class. Repeat."

@@ -20,7 +20,9 @@ Each file is built on those before it::
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
     fixed_vrt           a VRT over a raster, with corrected metadata
-    polygons            areas from GeoJSON files, in pixels of a raster
+    geojson             polygons and properties from a text
+    vectors             polygons and their classes from vector files
+    polygons            areas in pixels of a raster, burnt part by part
     mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
     labels              classes of pixels
     acquisition         where and when an image was taken
@@ -51,9 +53,9 @@ from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labell
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import orthorectified
-from bandfuse.raster.polygons import is_json
 from bandfuse.raster.products import FORMATS, Describe, describe
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
+from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "FOLDERS",
     "FORMATS",
     "OUTSIDE",
+    "SHAPEFILE",
     "WITHOUT_CONTROL",
     "AlignedReader",
     "Choice",
@@ -69,6 +72,7 @@ __all__ = [
     "Encoding",
     "Header",
     "Labels",
+    "Layer",
     "Lost",
     "Placing",
     "Raster",
@@ -90,8 +94,8 @@ __all__ = [
     "driver_of",
     "footprint",
     "gdal_version",
-    "is_json",
     "labelled",
+    "layers_of",
     "mark_of",
     "moved",
     "on_one_grid",
@@ -105,6 +109,7 @@ __all__ = [
     "same_numbers",
     "same_table",
     "select",
+    "vector_driver",
     "windowed",
     "write_array",
     "write_fixed",

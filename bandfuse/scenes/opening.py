@@ -83,6 +83,7 @@ def _opened(place: Place, config: TrainConfig) -> Scene:
         place,
         config,
         label_field=config.label_field,
+        layers=config.layer,
         unlabelled=config.unlabelled,
         wavelengths=config.wavelengths,
         nodata=config.nodata,

@@ -92,7 +92,9 @@ def _the_scene(config: EvaluateConfig) -> Scene:
     limits = limited(here, config.mask, config.bounds, config.window)
     if len(limits) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(limits)}")
-    scene = open_aligned(limits[0], config, wavelengths=config.wavelengths, nodata=config.nodata)
+    scene = open_aligned(
+        limits[0], config, layers=config.layer, wavelengths=config.wavelengths, nodata=config.nodata
+    )
     return in_units(scene, config)
 
 
