@@ -127,6 +127,13 @@ class Grouping(Config):
         description="Several groups at once: equal:8, correlation:8, cluster:8, "
         "sensor:sentinel-2a, regions, file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
     )
+    outputs: int | None = Field(
+        None,
+        ge=1,
+        description="K free outputs of each group, the most important first: the K leading "
+        "principal components (reconstruction), linear discriminants (separability) or noise "
+        "fractions (snr). Free weights by default.",
+    )
     fixed: Texts = Field(
         default_factory=list, description="Name of a group that enters with weight 1, not learned."
     )

@@ -43,9 +43,9 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import Window
 from bandfuse.survey.missing import dead_of, learnable
 from bandfuse.survey.survey import BLOCKS_PER_SIDE, Survey
-from bandfuse.training.arrange import Grouping, require_room
+from bandfuse.training.arrange import require_discriminants, require_room
 from bandfuse.training.fitting import fit_model
-from bandfuse.training.settings import assessing_of, fitting_of, resolve
+from bandfuse.training.settings import assessing_of, fitting_of, grouping_of, resolve
 from bandfuse.trust.assess import plan_regularisation
 
 Strength = float | Literal["auto"] | None
@@ -67,6 +67,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not given.
     objective : ``regression``, ``reconstruction`` (which sees no y), ``separability``, or a sum of
         two; by default by whether there is a y. ``snr`` needs neighbours, and is for images.
+    outputs : so many free outputs of each group, the most important first: principal components, or
+        linear discriminants.
     constraint : ``auto``, ``free``, ``affine``, ``nonnegative``, ``simplex``; by default as in
         training.
     ridge, smooth, sparse : strengths, ``"auto"``, or None for the default.
@@ -96,6 +98,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         groups: str | Mapping[str, str] | None = None,
         *,
         objective: str | None = None,
+        outputs: int | None = None,
         constraint: str | None = None,
         ridge: Strength = None,
         smooth: Strength = None,
@@ -111,6 +114,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.groups = groups
         self.objective = objective
+        self.outputs = outputs
         self.constraint = constraint
         self.ridge = ridge
         self.smooth = smooth
@@ -164,7 +168,9 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             found = _survey(
                 _Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config
             )
-            require_room(config.goals, found.design)
+            require_room(config.goals, found.design, leading=config.outputs is not None)
+            if config.outputs and "classes" in config.gathers:
+                require_discriminants(config.outputs, len(found.classes))
             made = (
                 plan_regularisation(assessing_of(config), found, silent)
                 if config.assessed
@@ -183,7 +189,9 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """The settings of a training; a word stands for the files that arrays take the place of."""
         given = {
             name: getattr(self, name)
-            for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
+            for name in (
+                *("objective", "outputs", "constraint", "ridge", "smooth", "sparse", "folds"),
+            )
         }
         objective = given["objective"] or ("regression" if with_y else "reconstruction")
         gathers = [goal.gathers for name, goal in GOALS.items() if name in str(objective)]
@@ -302,7 +310,7 @@ class _Samples:
 def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig) -> Survey:
     """What the pass over samples finds, dead bands left out."""
 
-    grouping = Grouping(config.group, config.groups)
+    grouping = grouping_of(config)
 
     def arrange(bands: Bands) -> Design:
         targets = [f"b{i + 1}" for i in range(n_targets)] if config.goals[0].matches else None

@@ -27,7 +27,7 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.survey.gather import survey
 from bandfuse.survey.missing import require_classes, require_noise
 from bandfuse.survey.survey import Survey
-from bandfuse.training.arrange import require_room, unique_target_names
+from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model
 from bandfuse.training.settings import (
     assessing_of,
@@ -99,7 +99,7 @@ def learn(
     surveyed, remarks = _survey(config, scenes, device, effort, progress)
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
-    _load(how)
+    _load(how, surveyed)
     how = replace(how, checkpoint=checkpoint_of(config, device, surveyed))
     read = time.perf_counter()
     # One thread: sums have the same bits on every run, and thousands of small products do not wait
@@ -152,7 +152,9 @@ def _survey(
         remarks += require_classes(scenes, config.labels, config.unlabelled, surveyed)
     if "noise" in config.gathers:
         require_noise(surveyed)
-    require_room(config.goals, surveyed.design)
+    require_room(config.goals, surveyed.design, leading=config.outputs is not None)
+    if config.outputs and "classes" in config.gathers:
+        require_discriminants(config.outputs, len(surveyed.classes))
     return surveyed, [*remarks, *_few_messages(config.goals, surveyed)]
 
 
@@ -167,10 +169,10 @@ def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:
     ]
 
 
-def _load(how: Fitting) -> None:
+def _load(how: Fitting, survey: Survey) -> None:
     """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not
     while the pixels are read: an import of seconds would hold the reading threads up for longer."""
-    torch = () if how.solved else ("torch",)
+    torch = () if how.solved or how.leads(survey.design) else ("torch",)
     for name in ("scipy.linalg", "scipy.optimize", *torch):
         importlib.import_module(name)
 
