@@ -525,8 +525,34 @@ class ResampleResult(Result):
     messages: list[str]
 
 
+class ClassScore(Result):
+    """How one class was found on another image. null where nothing is known: no pixel of the class,
+    or none that was taken for it."""
+
+    value: int = Field(description="its number in the training, or in the labels")
+    name: str
+    pixels: int = Field(description="of the class, by the labels")
+    found: int = Field(description="pixels that were taken for the class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class ClassesResult(Result):
+    """How the classes of labels were found in fused pixels."""
+
+    classifier: str = Field(
+        description="training: the linear discriminants of the training; blocks: those of the "
+        "other blocks of this image, as the weights hold none"
+    )
+    classes: list[ClassScore]
+    confusion: list[list[int]] = Field(
+        description="pixels by true class (rows) and by the class that was found (columns)"
+    )
+
+
 class EvaluateResult(Result):
-    """Scores of saved weights on another image."""
+    """Scores of saved weights on another image; with labels one row of scores, ``classes``."""
 
     weights: str
     scene: str
@@ -534,6 +560,7 @@ class EvaluateResult(Result):
     overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
     sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
+    classification: ClassesResult | None = Field(None, description="with labels")
     alignment: list[AlignmentRow] = Field(
         default_factory=list, description="if the files have several grids"
     )

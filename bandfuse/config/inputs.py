@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from bandfuse.config.base import Config, Numbers, Pairs, Texts
+from bandfuse.config.base import Config, Integers, Numbers, Pairs, Texts
 
 
 class Inputs(Config):
@@ -59,6 +59,27 @@ class Units(AnyUnits):
         le=1e30,
         description="Multiply the values of the scenes by this, e.g. 0.0001 for reflectance times "
         "10 000.",
+    )
+
+
+class Labelling(Config):
+    """Classes of pixels."""
+
+    section: ClassVar[str] = "Inputs"
+
+    labels: Texts = Field(
+        default_factory=list,
+        description="Classes of pixels: a raster of one band with whole numbers, or "
+        "polygons in a vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One "
+        "per scene in order, or a template.",
+    )
+    label_field: str | None = Field(
+        None,
+        min_length=1,
+        description="Field of a vector file that is the class: texts or whole numbers.",
+    )
+    unlabelled: Integers = Field(
+        default_factory=list, description="Number in the labels that is no class. Repeat."
     )
 
 

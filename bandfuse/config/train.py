@@ -6,14 +6,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from bandfuse.config.base import Config, Integers, Pairs, Strength, Texts
-from bandfuse.config.inputs import Aligning, Inputs, Limits, Units
+from bandfuse.config.base import Config, Pairs, Strength, Texts
+from bandfuse.config.inputs import Aligning, Inputs, Labelling, Limits, Units
 from bandfuse.config.outputs import Running
 from bandfuse.goals import GOALS, Goal, terms_of
 from bandfuse.needs import Need
 
 
-class Truth(Config):
+class Truth(Labelling):
     """What weights are learned from, beside the scenes."""
 
     section: ClassVar[str] = "Inputs"
@@ -22,20 +22,6 @@ class Truth(Config):
         default_factory=list,
         description="Raster to learn to predict, on any grid. One per scene in order, or a "
         "template such as {parent}/{stem}_t.tif.",
-    )
-    labels: Texts = Field(
-        default_factory=list,
-        description="Classes for separability: a raster of one band with whole numbers, or "
-        "polygons in a vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One "
-        "per scene in order, or a template.",
-    )
-    label_field: str | None = Field(
-        None,
-        min_length=1,
-        description="Field of a vector file that is the class: texts or whole numbers.",
-    )
-    unlabelled: Integers = Field(
-        default_factory=list, description="Number in the labels that is no class. Repeat."
     )
     skip_broken: bool = Field(
         False,

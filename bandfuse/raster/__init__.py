@@ -49,7 +49,14 @@ from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
 from bandfuse.raster.gdal import CACHE, gdal_version
 from bandfuse.raster.header_files import Header, said
-from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled, same_numbers
+from bandfuse.raster.labels import (
+    Labels,
+    describe_labels,
+    drawn_labels,
+    labelled,
+    renumbered,
+    same_numbers,
+)
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import orthorectified
@@ -104,6 +111,7 @@ __all__ = [
     "placed",
     "polygons_in",
     "quicklook",
+    "renumbered",
     "said",
     "same_grid",
     "same_numbers",

@@ -96,10 +96,10 @@ def same_numbers(every: Sequence[Labels]) -> list[Labels]:
             remedy="Choose the field that they share with --label-field.",
         )
     known = _numbered(list(dict.fromkeys(name for labels in texts for _, name in labels.names)))
-    return [_renumbered(labels, known) for labels in texts]
+    return [renumbered(labels, known) for labels in texts]
 
 
-def _renumbered(labels: Labels, known: Mapping[str | int, int]) -> Labels:
+def renumbered(labels: Labels, known: Mapping[Any, int]) -> Labels:
     """Labels with other numbers, by the names of their classes."""
     new = {number: known[name] for number, name in labels.names}
     return replace(

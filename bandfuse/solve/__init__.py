@@ -3,6 +3,7 @@
 Each file is built on those before it::
 
     classes       scatter within and between classes, and the linear classifier
+    confusion     scores of a classification
     decoder       least squares from outputs back to bands
     fit_result    how to fit, and what a fit gives back
     layout        which entries of W are learned, shared or fixed

@@ -16,11 +16,13 @@ from bandfuse.config.train import TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ScenesError
 from bandfuse.goals import Goal
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.model import Model
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.opening import Opened
 from bandfuse.scenes.scene import Scene
+from bandfuse.solve.classes import Classifier
 from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
@@ -111,6 +113,7 @@ def learn(
         choices = plan_regularisation(assessing, surveyed, progress) if config.assessed else None
         model, fits = fit_model(how, scenes, surveyed, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
+    model = replace(model, classes=_classifier(config, surveyed, model))
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
@@ -156,6 +159,17 @@ def _survey(
     if config.outputs and "classes" in config.gathers:
         require_discriminants(config.outputs, len(surveyed.classes))
     return surveyed, [*remarks, *_few_messages(config.goals, surveyed)]
+
+
+def _classifier(config: TrainConfig, survey: Survey, model: Model) -> Discriminants | None:
+    """The classifier of the outputs, on all pixels: what the scores of a training with labels are
+    of."""
+    if "classes" not in config.gathers:
+        return None
+    weight = model.common.matrix[:, list(survey.design.used)]
+    made = Classifier.of(survey.classes, weight, balanced=config.balance)
+    names = tuple(survey.class_name(int(n)) for n in made.numbers)
+    return Discriminants(made.numbers, names, made.slope, made.level)
 
 
 def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:
