@@ -279,6 +279,14 @@ class AlignmentRow(Result):
     corrected: bool = Field(description="whether they were moved at all")
 
 
+class ClassRow(Result):
+    """One class of the labels, in the order of the numbers."""
+
+    value: int = Field(description="its number: in a raster of labels the value of its pixels")
+    name: str = Field(description="the number itself where the labels have no names")
+    pixels: int = Field(description="pixels of the class that were used")
+
+
 class Kernel(Result):
     """A library of linear algebra that the run used, and the processor kernel that it chose."""
 
@@ -302,6 +310,9 @@ class TrainReport(Result):
     trust: Trust | None = None
     pixels: PixelCount
     bands_dropped: list[DroppedBand]
+    classes: list[ClassRow] = Field(
+        default_factory=list, description="of the labels, with --labels"
+    )
     device: str
     seconds: Seconds
     versions: dict[str, str]
@@ -388,11 +399,42 @@ class GroupInfo(Result):
     bands: list[int]
 
 
+class FieldInfo(Result):
+    """One field of a layer."""
+
+    name: str
+    kind: str = Field(description="text, whole number, number or other")
+    distinct: int = Field(description="different values")
+    values: dict[str, int] | None = Field(
+        description="values with their numbers of features, the most frequent first; null where "
+        "there are too many for classes, or they are neither texts nor whole numbers"
+    )
+
+
+class LayerInfo(Result):
+    """One layer of a vector file."""
+
+    name: str
+    geometry: str
+    features: int
+    crs: str | None
+    fields: list[FieldInfo]
+
+
+class VectorInfo(Result):
+    """One vector file as ``info`` shows it."""
+
+    path: str
+    driver: str
+    layers: list[LayerInfo]
+
+
 class InfoResult(Result):
     """What ``info`` prints."""
 
     scenes: list[SceneInfo]
     groups: list[GroupInfo] | None = None
+    vectors: list[VectorInfo] = Field(default_factory=list)
 
 
 class Finding(Result):
@@ -483,8 +525,34 @@ class ResampleResult(Result):
     messages: list[str]
 
 
+class ClassScore(Result):
+    """How one class was found on another image. null where nothing is known: no pixel of the class,
+    or none that was taken for it."""
+
+    value: int = Field(description="its number in the training, or in the labels")
+    name: str
+    pixels: int = Field(description="of the class, by the labels")
+    found: int = Field(description="pixels that were taken for the class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class ClassesResult(Result):
+    """How the classes of labels were found in fused pixels."""
+
+    classifier: str = Field(
+        description="training: the linear discriminants of the training; blocks: those of the "
+        "other blocks of this image, as the weights hold none"
+    )
+    classes: list[ClassScore]
+    confusion: list[list[int]] = Field(
+        description="pixels by true class (rows) and by the class that was found (columns)"
+    )
+
+
 class EvaluateResult(Result):
-    """Scores of saved weights on another image."""
+    """Scores of saved weights on another image; with labels one row of scores, ``classes``."""
 
     weights: str
     scene: str
@@ -492,6 +560,7 @@ class EvaluateResult(Result):
     overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
     sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
+    classification: ClassesResult | None = Field(None, description="with labels")
     alignment: list[AlignmentRow] = Field(
         default_factory=list, description="if the files have several grids"
     )

@@ -26,6 +26,8 @@ MOST_FILES = 12
 LONGEST = 60
 DOORS = {
     "rasterio": {"raster", "cli.rio"},
+    "pyogrio": {"raster"},
+    "shapely": {"raster"},
     "safetensors": {"model.weightsfile", "optimise.checkpointfile"},
     "typer": {"cli"},
     "rich": {"cli"},

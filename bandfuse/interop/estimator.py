@@ -60,6 +60,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not given.
     objective : ``regression``, ``reconstruction`` (which sees no y), ``separability``, or a sum of
         two; by default by whether there is a y. ``snr`` needs neighbours, and is for images.
+    outputs : so many free outputs of each group, the most important first: principal components, or
+        linear discriminants.
     constraint : ``auto``, ``free``, ``affine``, ``nonnegative``, ``simplex``; by default as in
         training.
     ridge, smooth, sparse : strengths, ``"auto"``, or None for the default.
@@ -89,6 +91,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         groups: str | Mapping[str, str] | None = None,
         *,
         objective: str | None = None,
+        outputs: int | None = None,
         constraint: str | None = None,
         ridge: Strength = None,
         smooth: Strength = None,
@@ -104,6 +107,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.groups = groups
         self.objective = objective
+        self.outputs = outputs
         self.constraint = constraint
         self.ridge = ridge
         self.smooth = smooth
@@ -174,7 +178,9 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """The settings of a training; a word stands for the files that arrays take the place of."""
         given = {
             name: getattr(self, name)
-            for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
+            for name in (
+                *("objective", "outputs", "constraint", "ridge", "smooth", "sparse", "folds"),
+            )
         }
         objective = given["objective"] or ("regression" if with_y else "reconstruction")
         gathers = [goal.gathers for name, goal in GOALS.items() if name in str(objective)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bandfuse.errors import MismatchError, nearest
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion
 
 
@@ -16,11 +17,13 @@ class Model:
     key).
 
     ``decoder``: the map from the K outputs back to the B inputs, if the training was for one.
+    ``classes``: the classifier of the common outputs, if the training had labels.
     """
 
     common: Fusion
     scenes: Mapping[str, Fusion] = field(default_factory=dict)
     decoder: Fusion | None = None
+    classes: Discriminants | None = None
 
     @property
     def per_scene(self) -> bool:

@@ -20,7 +20,9 @@ Each file is built on those before it::
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
     fixed_vrt           a VRT over a raster, with corrected metadata
-    polygons            areas from GeoJSON files, in pixels of a raster
+    geojson             polygons and properties from a text
+    vectors             polygons and their classes from vector files
+    polygons            areas in pixels of a raster, burnt part by part
     mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
     labels              classes of pixels
     acquisition         where and when an image was taken
@@ -47,13 +49,20 @@ from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
 from bandfuse.raster.gdal import CACHE, gdal_version
 from bandfuse.raster.header_files import Header, said
-from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
+from bandfuse.raster.labels import (
+    Labels,
+    describe_labels,
+    drawn_labels,
+    labelled,
+    renumbered,
+    same_numbers,
+)
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
-from bandfuse.raster.polygons import is_json
 from bandfuse.raster.products import FORMATS, Describe, describe
 from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
+from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
@@ -62,6 +71,7 @@ __all__ = [
     "FOLDERS",
     "FORMATS",
     "OUTSIDE",
+    "SHAPEFILE",
     "WITHOUT_CONTROL",
     "AlignedReader",
     "Choice",
@@ -70,6 +80,7 @@ __all__ = [
     "Handles",
     "Header",
     "Labels",
+    "Layer",
     "Lost",
     "Placing",
     "Raster",
@@ -93,8 +104,8 @@ __all__ = [
     "footprint",
     "gdal_version",
     "in_memory",
-    "is_json",
     "labelled",
+    "layers_of",
     "mark_of",
     "moved",
     "on_one_grid",
@@ -103,10 +114,13 @@ __all__ = [
     "placed",
     "polygons_in",
     "quicklook",
+    "renumbered",
     "said",
     "same_grid",
+    "same_numbers",
     "same_table",
     "select",
+    "vector_driver",
     "windowed",
     "write_array",
     "write_fixed",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,12 +29,12 @@ from bandfuse.raster import (
     describe,
     describe_labels,
     drawn_labels,
-    is_json,
     labelled,
     moved,
     on_one_grid,
     placed,
     select,
+    vector_driver,
     windowed,
 )
 from bandfuse.scenes.displacement import Shift
@@ -44,6 +44,12 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
 from bandfuse.streaming.stream import WeighedSource
 from bandfuse.streaming.windows import Window
+
+MASK, LABELS = "mask", "labels"
+"""The names by which a layer of a vector file is said to be of one of them."""
+
+LAYERED = "GPKG"
+"""The format of vector files that can have several layers."""
 
 TARGET = "target"
 """The name by which a setting of sources speaks of the target."""
@@ -227,6 +233,7 @@ def open_scene(
     place: Place,
     *,
     label_field: str | None = None,
+    layers: Sequence[str] = (),
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
@@ -242,8 +249,8 @@ def open_scene(
 
     Parameters
     ----------
-    wavelengths : files that say more of the bands, by source. nodata : values that mean missing, by
-        source.
+    label_field, layers : of vector files; a layer is ``NAME``, ``mask=NAME`` or ``labels=NAME``.
+    wavelengths, nodata : files that say more of the bands, and values that mean missing, by source.
     shift : columns and rows of that grid by which the target and the labels are moved.
     describe : asked what each file says of itself.
 
@@ -258,12 +265,9 @@ def open_scene(
         for name, path in place.sources
     )
     first = rasters[0]
-    target = None
-    if place.target is not None:
-        target = _filled(describe(place.target, "target"), fills.get(TARGET))
-        _require_target_bands(target)
-    raster_labels = place.labels is not None and not is_json(Path(place.labels))
-    drawn = drawn_labels(str(place.labels), describe) if raster_labels else None
+    target = _target(place.target, fills.get(TARGET), describe)
+    layer = _layers(layers, place)
+    drawn = _drawn(place.labels, describe)
     both = ((target, "target"), (drawn, "labels"))
     answers = [placed(first, raster, what) for raster, what in both if raster is not None]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
@@ -271,24 +275,38 @@ def open_scene(
     if common is not None:
         rasters, target = tuple(sources), answers[0] if target is not None else None
     grid, part = (first, None) if common is None else (common.whole, common.part)
-    where = select(grid, place.mask, place.bounds, place.window, part, describe=describe)
-    labels = None
-    if place.labels is not None:
-        met = first if common is None else common.grid
-        # Polygons stay as they are: the grid is moved, the other way.
-        seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
-        labels = describe_labels(
-            place.labels, seen, drawn, field=label_field, unlabelled=unlabelled
-        )
-        if drawn is not None and common is not None:
-            labels = _lying_as(labels, answers[-1])
+    limits = (place.mask, place.bounds, place.window)
+    where = select(grid, *limits, part, layer=layer.get(MASK), describe=describe)
+    met = first if common is None else common.grid
+    # Polygons stay as they are: the grid is moved, the other way.
+    seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
+    how: dict[str, Any] = {
+        "field": label_field,
+        "layer": layer.get(LABELS),
+        "unlabelled": unlabelled,
+    }
+    labels = None if place.labels is None else describe_labels(place.labels, seen, drawn, **how)
+    if labels is not None and drawn is not None and common is not None:
+        labels = _lying_as(labels, answers[-1])
     return Scene(place.key, rasters, target, where, labels, common, blur, shift)
 
 
-def _require_target_bands(target: Raster) -> None:
+def _drawn(labels: str | None, describe: Describe) -> Raster | None:
+    """The raster of labels that are one."""
+    if labels is None or vector_driver(labels) is not None:
+        return None
+    return drawn_labels(labels, describe)
+
+
+def _target(path: str | None, nodata: str | None, describe: Describe) -> Raster | None:
+    """The target, which must have a band to learn from."""
+    if path is None:
+        return None
+    target = _filled(describe(path, "target"), nodata)
     if not target_bands(target):
         what = f"target {target.path} has no band to learn from"
         raise InputError(what, got="an alpha band only")
+    return target
 
 
 def _lying_as(labels: Labels, there: Raster) -> Labels:
@@ -344,6 +362,33 @@ def _fills(given: Sequence[str], place: Place) -> dict[str, str]:
                 expected="one, with a value per band",
             )
         found[name] = value
+    return found
+
+
+def _layers(given: Sequence[str], place: Place) -> dict[str, str]:
+    """The layers of vector files, by what the file is for: a bare name is for
+    every one that can have several.
+
+    Raises
+    ------
+    ConfigError : there is no vector file that a layer could be of.
+    """
+    files = {MASK: place.mask, LABELS: place.labels}
+    drivers = {what: vector_driver(path) for what, path in files.items() if path}
+    vectors = [what for what, driver in drivers.items() if driver]
+    layered = [what for what in vectors if drivers[what] == LAYERED] or vectors
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, layer = text.partition("=")
+        named = [name] if equals and name in files else layered
+        if not named or any(what not in vectors for what in named):
+            raise ConfigError(
+                "--layer does not name a layer of a vector file",
+                got=repr(text),
+                expected="NAME, mask=NAME or labels=NAME, beside a vector file as mask or labels",
+                remedy="Leave --layer out.",
+            )
+        found |= dict.fromkeys(named, layer if named == [name] else text)
     return found
 
 

@@ -104,7 +104,13 @@ def survey(
         precision=inquiry.precision,
         seen=values_of(looked, wanted, design, tallies, totals),
         looked=looked,
+        class_names=class_names(scenes),
     )
+
+
+def class_names(scenes: Sequence[Scene]) -> dict[int, str]:
+    """What the classes of all scenes are called, by number."""
+    return {n: name for s in scenes if s.labels is not None for n, name in s.labels.names}
 
 
 def _dead(

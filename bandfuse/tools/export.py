@@ -108,7 +108,10 @@ def _content(
             raise ConfigError(
                 "--to pansharpen needs the panchromatic image", remedy="Give it with --pan."
             )
-        return {"": vrt.pansharpened(_cube(scene), _cube(pan), linear, path)}
+        # What training found dead would make all pixels missing.
+        bands = scene.bands.dropping(dict(enumerate(fusion.inputs.reason)))
+        cubes = _cube(scene), _cube(pan)
+        return {"": vrt.pansharpened(*cubes, linear, bands, band_tags(bands), path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
 

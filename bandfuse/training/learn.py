@@ -15,11 +15,13 @@ from bandfuse.checks.fill import fill_messages
 from bandfuse.config.train import TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ScenesError
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.model import Model
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.opening import Opened
 from bandfuse.scenes.scene import Scene
+from bandfuse.solve.classes import Classifier
 from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
@@ -94,7 +96,7 @@ def _learned(
     remarks = [*chain(*fills), *remarks]
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
-    _load(how)
+    _load(how, found)
     how = replace(how, checkpoint=checkpoint_of(config, device, found))
     read = time.perf_counter()
     # One thread: sums have the same bits on every run, and thousands of small products do not wait
@@ -106,6 +108,7 @@ def _learned(
         choices = plan_regularisation(assessing, found, progress) if config.assessed else None
         model, fits = fit_model(how, scenes, found, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, found, choices, model, fits), progress)
+    model = replace(model, classes=_classifier(config, found, model))
     config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
@@ -114,10 +117,21 @@ def _learned(
     )
 
 
-def _load(how: Fitting) -> None:
+def _classifier(config: TrainConfig, survey: Survey, model: Model) -> Discriminants | None:
+    """The classifier of the outputs, on all pixels: what the scores of a training with labels are
+    of."""
+    if "classes" not in config.gathers:
+        return None
+    weight = model.common.matrix[:, list(survey.design.used)]
+    made = Classifier.of(survey.classes, weight, balanced=config.balance)
+    names = tuple(survey.class_name(int(n)) for n in made.numbers)
+    return Discriminants(made.numbers, names, made.slope, made.level)
+
+
+def _load(how: Fitting, survey: Survey) -> None:
     """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not
     while the pixels are read: an import of seconds would hold the reading threads up for longer."""
-    torch = () if how.solved else ("torch",)
+    torch = () if how.solved or how.leads(survey.design) else ("torch",)
     for name in ("scipy.linalg", "scipy.optimize", *torch):
         importlib.import_module(name)
 

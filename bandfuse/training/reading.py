@@ -12,7 +12,7 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.survey.gather import survey
 from bandfuse.survey.missing import require_classes, require_noise
 from bandfuse.survey.survey import Survey
-from bandfuse.training.arrange import require_room, unique_target_names
+from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
 from bandfuse.training.settings import grouping_of, inquiry_of
 
 
@@ -40,7 +40,9 @@ def surveyed(
         remarks += require_classes(scenes, config.labels, config.unlabelled, found)
     if "noise" in config.gathers:
         require_noise(found)
-    require_room(config.goals, found.design)
+    require_room(config.goals, found.design, leading=config.outputs is not None)
+    if config.outputs and "classes" in config.gathers:
+        require_discriminants(config.outputs, len(found.classes))
     return found, [*remarks, *_few_messages(config.goals, found)]
 
 
