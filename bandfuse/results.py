@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from bandfuse.errors import shorten
+from bandfuse.summary import Facts, Summarised, Summary, brief, number
 
 Score = dict[str, float | None]
 """Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not
@@ -14,10 +18,50 @@ Scores = dict[str, Score]
 """Scores of every output, by the output's name."""
 
 
-class Result(BaseModel):
+class Result(Summarised, BaseModel):
     """Base of every result model. Numbers that are not finite become null in JSON."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", defer_build=True)
+
+    def summary(self) -> Summary:
+        """The fields in a few lines."""
+        return Summary(type(self).__name__, self._facts())
+
+    def _facts(self) -> Facts:
+        """Every field, or the count of what it holds."""
+        return tuple((name, _listed(value) or brief(value)) for name, value in self)
+
+    def __repr__(self) -> str:
+        line = f"{self.__repr_name__()}({self.__repr_str__(', ')})"
+        return line if len(line) <= ONE_LINE else super().__repr__()
+
+    __str__ = __repr__
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """What rich and others show: the summary too."""
+        return [(name, _Said(text)) for name, text in self.summary().known]
+
+
+def _listed(value: object) -> str:
+    """How many results of which kind a list holds, and the first words of some of them."""
+    if not (isinstance(value, list) and value and isinstance(value[0], Result)):
+        return ""
+    words = [next((v for _, v in row if isinstance(v, str) and v), "") for row in value]
+    names = shorten(dict.fromkeys(filter(None, words)), 4)
+    return f"{len(value)} × {type(value[0]).__name__} ({names})"
+
+
+class _Said(str):
+    """A text that is shown as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+ONE_LINE = 100
+"""A result is shown in one line if that has at most so many characters."""
 
 
 class OutputRow(Result):
@@ -318,6 +362,44 @@ class TrainReport(Result):
     left_out: dict[str, str] = Field(
         default_factory=dict, description="scenes left out by --skip-broken: the reasons"
     )
+
+    def summary(self) -> Summary:
+        """Outputs and scores, and as a table."""
+        measure, train, held = self._measured()
+        rows = tuple(
+            (o.name, o.constraint, str(o.active_bands), number(train.get(o.name)))
+            + ((number(held.get(o.name)),) if held else ())
+            for o in self.outputs
+        )
+        head = ("output", "constraint", "active bands", f"{measure} (training)")
+        head += (f"{measure} (held out)",) if held else ()
+        inputs = len({w.band for w in self.weights})
+        title = f"TrainReport: {len(self.outputs)} outputs learned from {inputs} bands"
+        return Summary(title, self._facts(), head, rows)
+
+    def _facts(self) -> Facts:
+        measure, train, held = self._measured()
+        scores = (f"{name} {number(value)}" for name, value in (held or train).items())
+        files = (f"{i.path} ({' × '.join(map(str, i.shape))})" for i in self.inputs)
+        pixels, gap = self.pixels, self.convergence.relative_gap
+        seconds = self.seconds.read + self.seconds.fit + self.seconds.write
+        return (
+            ("outputs", shorten((o.name for o in self.outputs), 8)),
+            (f"{measure}, {'held out' if held else 'training'}", shorten(scores, 4)),
+            ("pixels", f"{pixels.used} used, {pixels.invalid} invalid"),
+            ("bands dropped", str(len(self.bands_dropped) or "")),
+            ("gap to the optimum", number(gap)),
+            ("inputs", shorten(files, 2)),
+            ("seconds", f"{seconds:.1f} on {self.device}"),
+        )
+
+    def _measured(self) -> tuple[str, dict[str, float | None], dict[str, float | None]]:
+        """The first score, of the training pixels and of those held out, by name."""
+        table = self.scores
+        measure = next((name for row in table.train.values() for name in row), "")
+        parts = (table.train, table.holdout or {})
+        train, held = ({name: row.get(measure) for name, row in p.items()} for p in parts)
+        return measure, train, held
 
 
 class ReportResult(Result):

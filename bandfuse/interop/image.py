@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.windows import Window
+from bandfuse.summary import Summarised, Summary
 
 if TYPE_CHECKING:
     import xarray
@@ -38,11 +39,16 @@ def open(path: str | Path | None = None, **sources: str | Path) -> Image:
     return Image(open_scene(place))
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(Summarised):
     """A described scene; see :func:`open`."""
 
     scene: Scene
+
+    def summary(self) -> Summary:
+        """Bands and grid in a few lines, and the bands as a table."""
+        said = self.scene.summary()
+        return replace(said, title=said.title.replace("Scene", "Image", 1))
 
     @property
     def bands(self) -> Bands:

@@ -39,6 +39,7 @@ from bandfuse.spectral.band_order import position_remark
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
 from bandfuse.streaming.windows import Window
+from bandfuse.summary import Summarised, Summary, span
 
 TARGET = "target"
 """The name by which a setting of sources speaks of the target."""
@@ -59,8 +60,8 @@ class Common:
         return placing.factor if placing.offset is None else 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scene(Summarised):
     """One image place, described: rasters whose bands are concatenated in order.
 
     ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
@@ -77,6 +78,21 @@ class Scene:
     blur: float | None = None
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
+
+    def summary(self) -> Summary:
+        """Bands and grid in a few lines."""
+        rows, cols = self.shape
+        bands = self.bands.summary()
+        nm = self.bands.wavelength_nm
+        files = {Path(file.path).name: None for file in self.files}
+        facts = (
+            ("wavelengths", span(nm[np.isfinite(nm)], "nm")),
+            *((name, text) for name, text in bands.facts if name != "wavelengths"),
+            *self.grid.facts(),
+            ("files", shorten(files, 4)),
+        )
+        title = f"Scene {self.key}: {len(self.bands)} band{'s' * (len(self.bands) != 1)} × {rows} rows × {cols} columns"
+        return Summary(title, facts, bands.head, bands.rows)
 
     @property
     def names(self) -> list[str]:
