@@ -9,6 +9,7 @@ own room only from the files that the room lists before it::
 
     errors       every error that bandfuse raises
     progress     progress as a callable
+    summary      a value in a few lines, for Python and notebooks
     results      result models
     goals        what each objective gathers, is fitted with and is scored by
     device       where torch computes

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bandfuse.errors import shorten
-from bandfuse.summary import Facts, Summarised, Summary, brief, number
+from bandfuse.summary import Facts, SummarisedFields, Summary, brief, counted, number
 
 Score = dict[str, float | None]
 """Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not
@@ -18,28 +17,14 @@ Scores = dict[str, Score]
 """Scores of every output, by the output's name."""
 
 
-class Result(Summarised, BaseModel):
+class Result(SummarisedFields, BaseModel):
     """Base of every result model. Numbers that are not finite become null in JSON."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", defer_build=True)
 
-    def summary(self) -> Summary:
-        """The fields in a few lines."""
-        return Summary(type(self).__name__, self._facts())
-
-    def _facts(self) -> Facts:
+    def facts(self) -> Facts:
         """Every field, or the count of what it holds."""
         return tuple((name, _listed(value) or brief(value)) for name, value in self)
-
-    def __repr__(self) -> str:
-        line = f"{self.__repr_name__()}({self.__repr_str__(', ')})"
-        return line if len(line) <= ONE_LINE else super().__repr__()
-
-    __str__ = __repr__
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """What rich and others show: the summary too."""
-        return [(name, _Said(text)) for name, text in self.summary().known]
 
 
 def _listed(value: object) -> str:
@@ -49,19 +34,6 @@ def _listed(value: object) -> str:
     words = [next((v for _, v in row if isinstance(v, str) and v), "") for row in value]
     names = shorten(dict.fromkeys(filter(None, words)), 4)
     return f"{len(value)} × {type(value[0]).__name__} ({names})"
-
-
-class _Said(str):
-    """A text that is shown as it is."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-ONE_LINE = 100
-"""A result is shown in one line if that has at most so many characters."""
 
 
 class OutputRow(Result):
@@ -371,13 +343,15 @@ class TrainReport(Result):
             + ((number(held.get(o.name)),) if held else ())
             for o in self.outputs
         )
-        head = ("output", "constraint", "active bands", f"{measure} (training)")
-        head += (f"{measure} (held out)",) if held else ()
-        inputs = len({w.band for w in self.weights})
-        title = f"TrainReport: {len(self.outputs)} outputs learned from {inputs} bands"
-        return Summary(title, self._facts(), head, rows)
+        parts = ("training", "held out") if held else ("training",)
+        head = ("output", "constraint", "active bands", *(f"{measure} ({p})" for p in parts))
+        outputs = counted(len(self.outputs), "output")
+        bands = counted(len({w.band for w in self.weights}), "band")
+        title = f"TrainReport: {outputs} learned from {bands}"
+        return Summary(title, self.facts(), head, rows)
 
-    def _facts(self) -> Facts:
+    def facts(self) -> Facts:
+        """Outputs, scores, pixels, inputs and times."""
         measure, train, held = self._measured()
         scores = (f"{name} {number(value)}" for name, value in (held or train).items())
         files = (f"{i.path} ({' × '.join(map(str, i.shape))})" for i in self.inputs)

@@ -8,8 +8,8 @@ from html import escape
 
 from bandfuse.errors import shorten
 
-LINES, WIDTH, LENGTH = 9, 78, 600
-"""At most so many lines, characters of a line, and characters of a text."""
+LINES, WIDTH, LENGTH, ONE_LINE = 9, 78, 600, 100
+"""At most so many lines, characters of a line, and characters of a text; and of one in one line."""
 
 ROWS = 20
 """At most so many rows of a table are shown."""
@@ -86,6 +86,38 @@ class Summarised:
         return self.summary().html()
 
 
+class SummarisedFields(Summarised):
+    """The same for a model of fields: one line where that is short."""
+
+    def facts(self) -> Facts:
+        """The fields that say something."""
+        raise NotImplementedError
+
+    def summary(self) -> Summary:
+        """The fields in a few lines."""
+        return Summary(type(self).__name__, self.facts())
+
+    def __repr__(self) -> str:
+        said = self.summary()
+        line = f"{type(self).__name__}({', '.join(f'{n}={text}' for n, text in said.known)})"
+        return line if len(line) <= ONE_LINE and line.isprintable() else said.text()
+
+    __str__ = __repr__
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, object]]:
+        """What pydantic gives to rich and others: the summary too."""
+        return [(name, _Said(text)) for name, text in self.summary().known]
+
+
+class _Said(str):
+    """A text that is shown as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def _plain(text: str) -> str:
     """Characters that control a terminal, or end a line, become escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -147,6 +179,15 @@ def _brief_mapping(value: Mapping[object, object]) -> str:
     return shorten(parts, 4) if parts else ""
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "band"), counted(2, "band")
+    ('1 band', '2 bands')
+    """
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def span(numbers: Iterable[float], unit: str) -> str:
     """From the least to the greatest number that is known; empty if none is.
 
@@ -157,4 +198,4 @@ def span(numbers: Iterable[float], unit: str) -> str:
     if not known:
         return ""
     low, high = f"{min(known):.5g}", f"{max(known):.5g}"
-    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+    return f"{low} {unit}".rstrip() if low == high else f"{low} to {high} {unit}".rstrip()

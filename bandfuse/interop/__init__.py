@@ -6,6 +6,6 @@ Each file is built on those before it::
     image        a scene in Python; its pixels are read when they are asked for
     estimator    learning under scikit-learn's contract
 
-It imports errors, progress, goals, spectral, model, streaming, moments, solve, config, scenes,
-optimise, survey, trust and training.
+It imports errors, progress, summary, goals, spectral, model, streaming, moments, solve, config,
+scenes, optimise, survey, trust and training.
 """

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
-from bandfuse.summary import Facts, Summarised, Summary, number, span
+from bandfuse.summary import Facts, Summarised, Summary, counted, number, span
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "identity": lambda y: y,
@@ -129,9 +129,10 @@ class Fusion(Summarised):
 
     def summary(self) -> Summary:
         """Which outputs there are, of which bands."""
-        title = f"Fusion: {len(self.outputs)} outputs of {len(self.inputs)} bands"
+        size = f"{counted(len(self.outputs), 'output')} of {counted(len(self.inputs), 'band')}"
         head = ("output", "bands with weight", "from / to", "gain", "offset")
-        return Summary(title, self.facts(), head, tuple(map(self._row, range(len(self.outputs)))))
+        rows = tuple(map(self._row, range(len(self.outputs))))
+        return Summary(f"Fusion: {size}", self.facts(), head, rows)
 
     def _row(self, k: int) -> tuple[str, ...]:
         """Of one output: how many bands carry weight, where they lie, gain and offset."""
@@ -146,7 +147,7 @@ class Fusion(Summarised):
     def facts(self) -> Facts:
         """What is said of the fusion in a few lines."""
         rows = (self._row(k) for k in range(len(self.outputs)))
-        said = (f"{name}: {n} bands, {where}" for name, n, where, _, _ in rows)
+        said = (f"{name}: {counted(int(n), 'band')}, {where}" for name, n, where, _, _ in rows)
         policy = self.nodata
         share = f", at least {policy.min_share:g}" if policy.kind == "renormalise" else ""
         return (

@@ -32,7 +32,7 @@ class Model(Summarised):
         """Which fusions there are."""
         common = self.common.summary()
         kind = f"weights of {len(self.scenes)} scenes" if self.scenes else "one fusion"
-        size = f"{len(self.common.outputs)} outputs of {len(self.common.inputs)} bands"
+        size = common.title.partition(": ")[2]
         facts = (
             ("scenes", shorten(self.scenes, 6) if self.scenes else ""),
             *common.facts,

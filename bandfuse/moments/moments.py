@@ -78,9 +78,9 @@ class Moments(Summarised):
 
     def summary(self) -> Summary:
         """Of how many pixels and variables, and their ranges."""
-        deviations = np.sqrt(np.maximum(self.variance, 0.0)) if self.count else []
-        means = self.mean if self.count else []
-        facts = (("means", span(means, "")), ("standard deviations", span(deviations, "")))
+        deviations = np.sqrt(np.maximum(self.variance, 0.0))
+        both = (("means", self.mean), ("standard deviations", deviations))
+        facts = tuple((name, span(values, "") if self.count else "") for name, values in both)
         return Summary(f"Moments: {self.count} pixels, {self.size} variables", facts)
 
     @property

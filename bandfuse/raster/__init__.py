@@ -25,7 +25,7 @@ Each file is built on those before it::
     labels              classes of pixels
     acquisition         where and when an image was taken
 
-It imports errors, progress, files, spectral, streaming and moments.
+It imports errors, progress, summary, files, spectral, streaming and moments.
 """
 
 from bandfuse.raster.acquisition import acquired, footprint, polygons_in

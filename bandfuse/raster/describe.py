@@ -28,7 +28,7 @@ from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.spectral.remarks import Remark
-from bandfuse.summary import Facts, Summarised, Summary
+from bandfuse.summary import Facts, Summarised, Summary, counted
 
 LATIN = Remark("other-encoding", "some names or tags are not UTF-8, and are read as Latin-1")
 
@@ -130,8 +130,10 @@ class Raster(Summarised):
 
     def summary(self) -> Summary:
         """What the file holds, in a few lines."""
-        title = f"Raster {self.path}: {len(self.bands)} bands × {self.rows} × {self.cols} pixels"
-        return Summary(title, (*self.facts(), *self.bands.facts()))
+        size = f"{counted(len(self.bands), 'band')} × {self.rows} rows × {self.cols} columns"
+        return Summary(
+            f"Raster {Path(self.path).name}: {size}", (*self.facts(), *self.bands.facts())
+        )
 
     def facts(self) -> Facts:
         """How the pixels are stored, and where they lie."""

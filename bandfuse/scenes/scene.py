@@ -39,7 +39,7 @@ from bandfuse.spectral.band_order import position_remark
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
 from bandfuse.streaming.windows import Window
-from bandfuse.summary import Summarised, Summary, span
+from bandfuse.summary import Summarised, Summary, counted, span
 
 TARGET = "target"
 """The name by which a setting of sources speaks of the target."""
@@ -91,7 +91,8 @@ class Scene(Summarised):
             *self.grid.facts(),
             ("files", shorten(files, 4)),
         )
-        title = f"Scene {self.key}: {len(self.bands)} band{'s' * (len(self.bands) != 1)} × {rows} rows × {cols} columns"
+        size = f"{counted(len(self.bands), 'band')} × {rows} rows × {cols} columns"
+        title = f"Scene {self.key}: {size}"
         return Summary(title, facts, bands.head, bands.rows)
 
     @property
