@@ -112,8 +112,9 @@ def test_a_summary_says_what_matters() -> None:
     bands = bandfuse.Bands.of(["red", "nir"], wavelength_nm=[650, 850], fwhm_nm=[10, 12])
     assert repr(bands.dropping({1: "noise"})) == (
         "Bands: 2\n  names: red, nir\n  wavelengths: 650 to 850 nm\n  FWHM: 10 to 12 nm\n"
-        "  sources: scene (2)\n  not used: noise (1)"
+        "  not used: noise (1)"
     )
+    assert "sources: scene (2), swir (1)" in repr(bands + bandfuse.Bands.of(["a"], source="swir"))
     words = Tags(bands._repr_html_()).words
     assert all(word in words for word in ("red", "nir", "650", "850", "wavelength / nm"))
     fusion = fusion_of(np.array([[0.5, 0.5, 0.0]]), np.array([2.0]), np.array([0.25]))

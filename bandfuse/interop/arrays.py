@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
+from bandfuse.interop.spatial_ref import encoding_of, without_fill
 from bandfuse.model.fusion import Fusion, unmasked
 from bandfuse.spectral.band_order import are_made_up, require_order
 from bandfuse.spectral.bands import Floats
@@ -42,8 +43,9 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
     -------
     K in the place of B; float64, but for tensors. A masked array gives one that is masked where
     outputs are missing, with NaN below the mask. A DataArray keeps its other dimensions with their
-    coordinates, and gets the outputs' names along ``dim``, with ``wavelength_nm`` and ``fwhm_nm``
-    where any is known; its attributes, which tell of other values, are left out.
+        coordinates, its CRS among them, and gets the outputs' names along ``dim``, with
+        ``wavelength_nm`` and ``fwhm_nm`` where any is known; attributes that tell of other values
+        are left out. Values equal to an attribute ``_FillValue`` are missing.
 
     Raises
     ------
@@ -157,6 +159,8 @@ def _labelled(fusion: Fusion, array: Any, dim: str, any_units: bool) -> Any:
             remedy="Name the dimension of the bands with dim=…",
         )
     _require_bands(fusion, array, dim)
+    kept = {name: text for name, text in array.attrs.items() if name in PLACE}
+    encoding, array = encoding_of(array), without_fill(array)
     if array.chunks is not None:
         array = array.chunk({dim: -1})
     fused = xarray.apply_ufunc(
@@ -168,10 +172,16 @@ def _labelled(fusion: Fusion, array: Any, dim: str, any_units: bool) -> Any:
         exclude_dims={dim},
         dask="parallelized",
         output_dtypes=[np.float64],
-        keep_attrs=False,
+        keep_attrs=True,
         dask_gufunc_kwargs={"output_sizes": {dim: len(fusion.outputs)}},
     )
-    return fused.transpose(*array.dims).assign_coords(band_coordinates(fusion.outputs, dim))
+    fused = fused.transpose(*array.dims).assign_coords(band_coordinates(fusion.outputs, dim))
+    fused.attrs, fused.encoding = kept, encoding
+    return fused
+
+
+PLACE = ("crs", "grid_mapping")
+"""Attributes that tell where an array lies, not of its values."""
 
 
 WAVELENGTHS = {"wavelength_nm": 1.0, "wavelength": 1.0, "wavelengths": 1.0, "wavelength_um": 1000.0}

@@ -159,12 +159,13 @@ class Bands(Summarised):
     def facts(self) -> Facts:
         """What is said of the bands in a few lines."""
         count = Counter(self.source)
+        sources = (f"{name} ({n})" for name, n in count.items())
         against = (f"{why} ({n})" for why, n in Counter(filter(None, self.reason)).items())
         return (
             ("names", shorten(self.name, 6)),
             ("wavelengths", span(self.wavelength_nm, "nm")),
             ("FWHM", span(self.fwhm_nm, "nm")),
-            ("sources", shorten((f"{name} ({n})" for name, n in count.items()), 4)),
+            ("sources", shorten(sources, 4) if len(count) > 1 else ""),
             ("not used", "" if self.good.all() else shorten(against, 4)),
         )
 
