@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from bandfuse.interop.arrays import fuse
     from bandfuse.interop.estimator import BandFuser
     from bandfuse.interop.image import Image, open
+    from bandfuse.interop.training import Learned, train_arrays
     from bandfuse.model.fusion import Fusion
     from bandfuse.model.model import Model
     from bandfuse.model.weightsfile import load
@@ -92,6 +93,8 @@ _HOMES = {
     "info": "bandfuse.tools.info",
     "Image": "bandfuse.interop.image",
     "open": "bandfuse.interop.image",
+    "Learned": "bandfuse.interop.training",
+    "train_arrays": "bandfuse.interop.training",
     "resample": "bandfuse.tools.resample",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.model.weightsfile",
@@ -105,6 +108,7 @@ __all__ = [
     "EvaluateConfig",
     "Fusion",
     "Image",
+    "Learned",
     "Model",
     "Moments",
     "Pixels",
@@ -123,6 +127,7 @@ __all__ = [
     "open",
     "resample",
     "train",
+    "train_arrays",
 ]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pkgutil import resolve_name
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from bandfuse.errors import shorten
 from bandfuse.summary import Facts, SummarisedFields, Summary, brief, counted, number
@@ -334,6 +335,25 @@ class TrainReport(Result):
     left_out: dict[str, str] = Field(
         default_factory=dict, description="scenes left out by --skip-broken: the reasons"
     )
+
+    _page: Result | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal fields make equal reports."""
+        return isinstance(other, TrainReport) and self.__dict__ == other.__dict__
+
+    def keep_page(self, page: Result) -> None:
+        """Keep what the page shows beside the report, for :meth:`to_html`."""
+        self._page = page
+
+    def to_html(self) -> str:
+        """The page of the run: that of ``report.html``, if the report was just made by a training
+        that kept it. Else without pictures, blocks and verdict, which report.json does not hold.
+        """
+        # The room of pages is below this one, and heavy: it is looked up when a page is wanted.
+        page = self._page or resolve_name("bandfuse.report.page_data:bare_page")("Report", "", [])
+        text: str = resolve_name("bandfuse.report.html:render")(self, page)
+        return text
 
     def summary(self) -> Summary:
         """Outputs and scores, and as a table."""

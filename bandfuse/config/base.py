@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from bandfuse.config.keywords import as_keywords
+from bandfuse.config.keywords import keywords
 from bandfuse.errors import ConfigError, nearest
 from bandfuse.goals import GOALS
 from bandfuse.needs import Need, given_of, unmet
@@ -145,7 +145,8 @@ class Config(Strict):
         except ConfigError as error:
             if info.context is not None:
                 raise
-            raise as_keywords(error, cls.choices()) from error
+            choices = cls.choices()
+            raise error.reworded(lambda text: keywords(text, choices)) from error
         return made
 
     def _require_meaning(self, flags: Set[str]) -> None:

@@ -6,8 +6,6 @@ import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from bandfuse.errors import BandfuseError
-
 _FLAG = re.compile(r"--([a-z][a-z-]*[a-z])")
 _NUMBER = re.compile(r" (-?\d[\d.e+-]*\d|\d)")
 _PLACEHOLDER = re.compile(r" [A-Z]+(?![A-Za-z])")
@@ -52,14 +50,3 @@ def _value(text: str, start: int, words: Collection[str]) -> tuple[str, int]:
     if found is None:
         return "", start
     return re.sub(known, lambda word: repr(word[0]), found[1]), found.end()
-
-
-def as_keywords(
-    error: BandfuseError, choices: Mapping[str, Collection[str]], names: Mapping[str, str] = NOTHING
-) -> BandfuseError:
-    """The same error, said of keywords."""
-    what, got, expected, remedy = (
-        keywords(text, choices, names)
-        for text in (error.what, error.got, error.expected, error.remedy)
-    )
-    return type(error)(what, got=got, expected=expected, remedy=remedy)
