@@ -223,7 +223,10 @@ def _explain(
     here = [e for e in every if e["loc"][0] == key]
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
     name = f"{key} in {place}" if place else flag
-    return ConfigError(name, got=_shown(here[0]["input"]), expected=expected)
+    given = here[0]["input"]
+    hint = nearest(given, model.choices().get(key, ())) if isinstance(given, str) else ""
+    remedy = hint if hint.startswith("Did") else ""
+    return ConfigError(name, got=_shown(given), expected=expected, remedy=remedy)
 
 
 def _plainly(message: str) -> str:

@@ -6,6 +6,7 @@ Each file is built on those before it::
     arrays          one fusion over arrays of any of these libraries
     image           a scene in Python; its pixels are read when they are asked for
     array_scenes    arrays as files in memory
+    python_words    errors, said of the parameters of a Python call
     training        learning from arrays, by the code that learns from files
     estimator       learning under scikit-learn's contract
 

@@ -28,9 +28,10 @@ except ImportError as error:
 
 from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
-from bandfuse.errors import BandfuseError, ConfigError, InputError
+from bandfuse.errors import BandfuseError, ConfigError, InputError, MismatchError
 from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units
+from bandfuse.interop.python_words import value_error
 from bandfuse.model.fusion import unmasked
 from bandfuse.moments.census import Census
 from bandfuse.moments.tally import Question, reduce_windows
@@ -148,7 +149,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         try:
             self._learn(np.ascontiguousarray(X.T), y)
         except BandfuseError as error:
-            raise ValueError(str(error)) from error
+            raise value_error(error) from error
         return self
 
     def _learn(self, x: Floats, y: Any) -> None:
@@ -207,7 +208,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if noisy:
             raise ConfigError(
                 f"objective {noisy} needs neighbouring pixels",
-                remedy="Use bandfuse.train on images.",
+                remedy="Use bandfuse.train or bandfuse.train_arrays on images.",
             )
         return resolve(config)
 
@@ -216,6 +217,12 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [
             str(name) for name in getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])
         ]
+        for name in ("wavelength_nm", "fwhm_nm"):
+            column = getattr(self, name)
+            if column is not None and len(column) != n:
+                raise MismatchError(
+                    f"{name}=", got=f"{len(column)} numbers", expected=f"{n}, one per band"
+                )
         return Bands.of(names, wavelength_nm=self.wavelength_nm, fwhm_nm=self.fwhm_nm)
 
     def transform(self, X: Any) -> Floats:
@@ -228,7 +235,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             try:
                 require_units(self.fusion_, X)
             except BandfuseError as error:
-                raise ValueError(str(error)) from error
+                raise value_error(error) from error
         return self.fusion_(X)
 
     def inverse_transform(self, X: Any) -> Floats:
@@ -248,7 +255,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan")
             )
         except BandfuseError as error:
-            raise ValueError(str(error)) from error
+            raise value_error(error) from error
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """(K,) the outputs' names."""

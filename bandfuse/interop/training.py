@@ -17,6 +17,7 @@ from bandfuse.files.guards import check_file, check_folder
 from bandfuse.files.whole import whole_files
 from bandfuse.interop.array_scenes import BandWords, by_name, held, in_order
 from bandfuse.interop.arrays import fuse
+from bandfuse.interop.python_words import in_python
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
@@ -134,7 +135,7 @@ def train_arrays(
             config = _config(paths, settings)
             return _learned(config, files, progress, loss)
     except BandfuseError as error:
-        raise error.reworded(_plainly) from error
+        raise in_python(error, change=_plainly) from error
 
 
 def _paths(
@@ -196,7 +197,9 @@ def _learned(
             )
         else:
             report, messages = _reported(trained, checksums, progress), trained.messages
-    return Learned(trained.model, report, [_plainly(text) for text in messages])
+    choices = TrainConfig.choices()
+    said = [keywords(_plainly(text), choices) for text in messages]
+    return Learned(trained.model, report, said)
 
 
 AGAIN = "bandfuse.train_arrays(…)"
@@ -234,5 +237,5 @@ _FOLDERS = re.compile(rf"{IN_MEMORY}[0-9]+/[0-9]+/")
 
 
 def _plainly(text: str) -> str:
-    """A message without the folders of arrays in memory, and with keywords for flags."""
-    return keywords(_FOLDERS.sub("", text), TrainConfig.choices())
+    """A message without the folders of arrays in memory."""
+    return _FOLDERS.sub("", text)
