@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Literal
 
@@ -351,7 +352,10 @@ class TrainReport(Result):
         that kept it. Else without pictures, blocks and verdict, which report.json does not hold.
         """
         # The room of pages is below this one, and heavy: it is looked up when a page is wanted.
-        page = self._page or resolve_name("bandfuse.report.page_data:bare_page")("Report", "", [])
+        bare = resolve_name("bandfuse.report.page_data:bare_page")
+        title = f"Outputs {shorten((o.name for o in self.outputs), 3)}"
+        again = "bandfuse train --config RUN/config.yaml -o NEW_RUN"
+        page = self._page or bare(title, again, [FROM_REPORT])
         text: str = resolve_name("bandfuse.report.html:render")(self, page)
         return text
 
@@ -374,7 +378,7 @@ class TrainReport(Result):
         """Outputs, scores, pixels, inputs and times."""
         measure, train, held = self._measured()
         scores = (f"{name} {number(value)}" for name, value in (held or train).items())
-        files = (f"{i.path} ({' × '.join(map(str, i.shape))})" for i in self.inputs)
+        files = (f"{Path(i.path).name} ({' × '.join(map(str, i.shape))})" for i in self.inputs)
         pixels, gap = self.pixels, self.convergence.relative_gap
         seconds = self.seconds.read + self.seconds.fit + self.seconds.write
         return (
@@ -394,6 +398,9 @@ class TrainReport(Result):
         parts = (table.train, table.holdout or {})
         train, held = ({name: row.get(measure) for name, row in p.items()} for p in parts)
         return measure, train, held
+
+
+FROM_REPORT = "made from the report alone: pictures, blocks and verdict were not kept"
 
 
 class ReportResult(Result):

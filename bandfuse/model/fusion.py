@@ -147,7 +147,7 @@ class Fusion(Summarised):
     def facts(self) -> Facts:
         """What is said of the fusion in a few lines."""
         rows = (self._row(k) for k in range(len(self.outputs)))
-        said = (f"{name}: {counted(int(n), 'band')}, {where}" for name, n, where, _, _ in rows)
+        said = (f"{name} ({counted(int(n), 'band')}, {where})" for name, n, where, _, _ in rows)
         policy = self.nodata
         share = f", at least {policy.min_share:g}" if policy.kind == "renormalise" else ""
         return (
