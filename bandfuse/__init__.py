@@ -51,7 +51,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bandfuse.batches.batch import batch
-    from bandfuse.config.commands import ApplyConfig, EvaluateConfig, ResampleConfig
+    from bandfuse.config.commands import (
+        ApplyConfig,
+        CompareConfig,
+        EvaluateConfig,
+        ExportConfig,
+        ReportConfig,
+        ResampleConfig,
+    )
     from bandfuse.config.train import TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.interop.arrays import fuse
@@ -66,6 +73,7 @@ if TYPE_CHECKING:
     from bandfuse.spectral.bands import Bands
     from bandfuse.tools.apply import apply
     from bandfuse.tools.check import check
+    from bandfuse.tools.compare import compare
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
     from bandfuse.tools.resample import resample
@@ -75,7 +83,10 @@ _HOMES = {
     "fuse": "bandfuse.interop.arrays",
     "Bands": "bandfuse.spectral.bands",
     "ApplyConfig": "bandfuse.config.commands",
+    "CompareConfig": "bandfuse.config.commands",
     "EvaluateConfig": "bandfuse.config.commands",
+    "ExportConfig": "bandfuse.config.commands",
+    "ReportConfig": "bandfuse.config.commands",
     "ResampleConfig": "bandfuse.config.commands",
     "TrainConfig": "bandfuse.config.train",
     "BandfuseError": "bandfuse.errors",
@@ -89,6 +100,7 @@ _HOMES = {
     "apply": "bandfuse.tools.apply",
     "batch": "bandfuse.batches.batch",
     "check": "bandfuse.tools.check",
+    "compare": "bandfuse.tools.compare",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
     "Image": "bandfuse.interop.image",
@@ -105,13 +117,16 @@ __all__ = [
     "BandFuser",
     "BandfuseError",
     "Bands",
+    "CompareConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "Fusion",
     "Image",
     "Learned",
     "Model",
     "Moments",
     "Pixels",
+    "ReportConfig",
     "ResampleConfig",
     "RunError",
     "TrainConfig",
@@ -120,6 +135,7 @@ __all__ = [
     "apply",
     "batch",
     "check",
+    "compare",
     "evaluate",
     "fuse",
     "info",
