@@ -17,7 +17,7 @@ Each file is built on those before it::
     drivers             how each driver makes a raster; one file per driver that needs care
     creation_options    what a driver can be told when it makes a file
     ground              whether a new raster lies where it should
-    in_memory           arrays as files in GDAL's memory
+    array_files         arrays as files in GDAL's memory
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
     fixed_vrt           a VRT over a raster, with corrected metadata
@@ -40,6 +40,7 @@ from bandfuse.raster.align import (
     placed,
     windowed,
 )
+from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import Raster, same_grid
@@ -48,7 +49,6 @@ from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
 from bandfuse.raster.gdal import CACHE, gdal_version
 from bandfuse.raster.header_files import Header, said
-from bandfuse.raster.in_memory import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared

@@ -1,4 +1,4 @@
-"""In memory: arrays as GeoTIFFs in GDAL's memory, which every reader opens like other files."""
+"""Array files: arrays as GeoTIFFs in GDAL's memory, which every reader opens like other files."""
 
 from __future__ import annotations
 
