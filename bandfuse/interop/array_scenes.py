@@ -12,6 +12,7 @@ import numpy as np
 
 from bandfuse.errors import ConfigError, InputError, MismatchError
 from bandfuse.interop.arrays import is_of, names_of, wavelengths_of
+from bandfuse.interop.image import Image
 from bandfuse.interop.spatial_ref import crs_of, transform_of
 from bandfuse.raster import ArrayFiles, ArrayGrid
 from bandfuse.spectral.bands import Bands
@@ -86,7 +87,7 @@ def held(files: ArrayFiles, name: str, given: Any, dim: str, words: BandWords, w
     Parameters
     ----------
     given : (B, H, W); or (H, W) for one band, but for a cube. numpy and what numpy takes; a masked
-        array; torch; dask and xarray, which are computed in parts.
+        array; torch; dask and xarray, which are computed in parts; an opened scene.
     dim : the dimension of the bands of a DataArray.
     what : cube, target, labels or mask.
 
@@ -96,6 +97,8 @@ def held(files: ArrayFiles, name: str, given: Any, dim: str, words: BandWords, w
     """
     if isinstance(given, (str, os.PathLike)):
         return os.fspath(given)
+    if isinstance(given, Image):
+        return _held_image(files, name, given)
     if is_of(given, "xarray", "DataArray"):
         return _held_labelled(files, name, given, dim, words, what)
     if is_of(given, "torch", "Tensor"):
@@ -140,6 +143,18 @@ def _held_labelled(
         transform=transform_of(array, *map(str, flat)),
     )
     return files.hold(name, grid, _slabs(cube))
+
+
+def _held_image(files: ArrayFiles, name: str, image: Image) -> str:
+    """An opened scene, its sources as one file, in physical units."""
+    count, height, width = image.shape
+    grid = image.scene.grid
+    transform = None if grid.transform.is_identity else image.transform
+    kind = np.dtype(np.float64)
+    told = ArrayGrid(image.shape, kind, image.bands, True, crs=image.crs, transform=transform)
+    step = max(1, SLAB // (count * width * kind.itemsize))
+    rows = [(r, min(step, height - r)) for r in range(0, height, step)]
+    return files.hold(name, told, ((r, image.read((r, 0, n, width))) for r, n in rows))
 
 
 def _first(said: Any, found: Any) -> Any:

@@ -103,7 +103,8 @@ def train_arrays(
         torch, dask, or an xarray DataArray, whose coordinates may say names, ``wavelength_nm`` and
         ``fwhm_nm``, and whose ``spatial_ref`` says where it lies. NaN, a numpy mask, or an
         attribute ``_FillValue`` marks what is missing. Each array is copied once; a lazy one is
-        computed once. A path instead of an array is a file.
+        computed once. A path instead of an array is a file; what :func:`bandfuse.open` gives is a
+        scene, too.
     target : (T, H, W) or (H, W), what is to be predicted, for regression. A DataArray with a place
         may lie on another grid.
     labels : (H, W) whole numbers, the classes, for separability.

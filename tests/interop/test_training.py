@@ -190,6 +190,29 @@ def test_numbers_of_every_type_are_their_values(kind: str) -> None:
     same_bits(got.fusion.weight, want.fusion.weight)
 
 
+def test_an_opened_scene_keeps_its_bands_and_its_place(tmp_path: Path) -> None:
+    x = cube()
+    parts = [
+        write_tiff(tmp_path / f"{i}.tif", x[a:b], nm=NM[a:b], fwhm=FWHM[a:b], names=NAMES[a:b])
+        for i, (a, b) in enumerate([(0, 4), (4, 6)])
+    ]
+    image = bandfuse.open(vnir=parts[0], swir=parts[1])
+    learned = bandfuse.train_arrays(image, target_of(x), no_report=True)
+    want = bandfuse.train_arrays(x, target_of(x), no_report=True, **KNOWN)
+    assert contents(learned.model) == contents(want.model)
+    assert learned.report.inputs[0].crs == "EPSG:32633"
+
+
+def test_a_file_may_stand_beside_an_array(tmp_path: Path) -> None:
+    x = cube()
+    target = tmp_path / "t.tif"
+    write_tiff(target, target_of(x), crs=None, transform=None, names=["a", "b"])
+    learned = bandfuse.train_arrays(x, target, no_report=True)
+    want = bandfuse.train_arrays(x, target_of(x), target_names=["a", "b"], no_report=True)
+    assert contents(learned.model) == contents(want.model)
+    assert learned.report.inputs[1].path == str(target)
+
+
 def test_a_lazy_array_is_computed_once() -> None:
     x, seen = cube(), list[tuple[slice, ...]]()
 
