@@ -102,7 +102,8 @@ def held(files: ArrayFiles, name: str, given: Any, dim: str, words: BandWords, w
     if is_of(given, "xarray", "DataArray"):
         return _held_labelled(files, name, given, dim, words, what)
     if is_of(given, "torch", "Tensor"):
-        given = given.detach().cpu().numpy()
+        half = given.is_floating_point() and given.element_size() < 4
+        given = (given.float() if half else given).detach().cpu().numpy()
     array = given if hasattr(given, "ndim") and hasattr(given, "dtype") else np.asarray(given)
     cube = _cube(array, what)
     bands, named = _bands(cube.shape[0], words, what)

@@ -190,6 +190,31 @@ def test_numbers_of_every_type_are_their_values(kind: str) -> None:
     same_bits(got.fusion.weight, want.fusion.weight)
 
 
+def test_tensors_of_half_precision_are_their_values() -> None:
+    x = torch.tensor(spectra(B, H, W)).to(torch.bfloat16)
+    y = np.tensordot(TRUE, x.double().numpy(), 1)
+    want = bandfuse.train_arrays(x.double(), y, no_report=True)
+    same_bits(bandfuse.train_arrays(x, y, no_report=True).fusion.weight, want.fusion.weight)
+
+
+def test_a_loss_of_ones_own_is_minimised(tmp_path: Path) -> None:
+    def fourth(y: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return ((y - target) ** 4).sum(dim=1)
+
+    x = cube()
+    settings: dict[str, Any] = {"steps": 15, "starts": 1, "no_report": True}
+    learned = bandfuse.train_arrays(x, target_of(x), loss=fourth, **settings, **KNOWN)
+    paths = [tmp_path / "x.tif", tmp_path / "y.tif"]
+    write_tiff(paths[0], x, crs=None, transform=None, nm=NM, fwhm=FWHM, names=NAMES)
+    write_tiff(paths[1], target_of(x), crs=None, transform=None)
+    config = bandfuse.TrainConfig(
+        scenes=[str(paths[0])], target=[str(paths[1])], output=str(tmp_path / "run"), **settings
+    )
+    bandfuse.train(config, loss=fourth)
+    model = bandfuse.load(tmp_path / "run" / "weights.safetensors")
+    assert contents(learned.model) == contents(model)
+
+
 def test_an_opened_scene_keeps_its_bands_and_its_place(tmp_path: Path) -> None:
     x = cube()
     parts = [
