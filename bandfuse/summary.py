@@ -9,7 +9,8 @@ from html import escape
 from bandfuse.errors import shorten
 
 LINES, WIDTH, LENGTH, ONE_LINE = 9, 78, 600, 100
-"""At most so many lines, characters of a line, and characters of a text; and of one in one line."""
+"""At most so many lines, characters of a line, and characters of a text; and of a model in one line
+that holds more than plain values."""
 
 ROWS = 20
 """At most so many rows of a table are shown."""
@@ -100,7 +101,9 @@ class SummarisedFields(Summarised):
     def __repr__(self) -> str:
         said = self.summary()
         line = f"{type(self).__name__}({', '.join(f'{n}={text}' for n, text in said.known)})"
-        return line if len(line) <= ONE_LINE and line.isprintable() else said.text()
+        flat = not any(isinstance(v, (list, dict, Summarised)) for v in vars(self).values())
+        short = len(line) <= (LENGTH if flat else ONE_LINE)
+        return line if short and line.isprintable() else said.text()
 
     __str__ = __repr__
 

@@ -12,7 +12,7 @@ from helpers import fusion_of
 from rasters import spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.results import CheckResult, EvaluateResult, OutputRow, PixelCount, Result
+from bandfuse.results import CheckResult, EvaluateResult, Finding, OutputRow, PixelCount, Result
 from bandfuse.summary import LENGTH, LINES, Summary
 
 MANY = 244
@@ -141,6 +141,8 @@ def test_small_results_are_one_line_and_rich_shows_the_same() -> None:
     assert repr(row) == (
         "OutputRow(name='red', gain=1, offset=0.5, constraint='free', active_bands=3)"
     )
+    finding = Finding(code="a", severity="info", message="m" * 59, remedy="r" * 59)
+    assert "\n" not in repr([finding])
     assert [str(text) for _, text in evaluated().__repr_args__()] == [
         text for _, text in evaluated().summary().known
     ]
