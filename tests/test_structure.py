@@ -251,6 +251,11 @@ def test_what_is_exported_is_what_is_listed() -> None:
         bandfuse.nothing_like_this  # noqa: B018
 
 
+def test_no_public_name_is_that_of_a_room() -> None:
+    """The import of a room would take the place of a function of its name."""
+    assert not set(bandfuse.__all__) & set(ROOMS)
+
+
 def test_type_checkers_see_the_same_names() -> None:
     """The imports under TYPE_CHECKING are the lazy ones."""
     (block,) = [n for n in TREES["__init__"].body if isinstance(n, ast.If)]

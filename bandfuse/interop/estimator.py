@@ -29,9 +29,10 @@ except ImportError as error:
 
 from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
-from bandfuse.errors import BandfuseError, ConfigError
+from bandfuse.errors import BandfuseError, ConfigError, MismatchError
 from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units
+from bandfuse.interop.python_words import value_error
 from bandfuse.model.fusion import unmasked
 from bandfuse.progress import silent
 from bandfuse.raster import Labels, in_memory
@@ -145,7 +146,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         try:
             self._learn(np.ascontiguousarray(X.T), y)
         except BandfuseError as error:
-            raise ValueError(str(error)) from error
+            raise value_error(error) from error
         return self
 
     def _learn(self, x: Floats, y: Any) -> None:
@@ -205,7 +206,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if noisy:
             raise ConfigError(
                 f"objective {noisy} needs neighbouring pixels",
-                remedy="Use bandfuse.train on images.",
+                remedy="Use bandfuse.train or bandfuse.train_arrays on images.",
             )
         return resolve(config)
 
@@ -214,6 +215,12 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [
             str(name) for name in getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])
         ]
+        for name in ("wavelength_nm", "fwhm_nm"):
+            column = getattr(self, name)
+            if column is not None and len(column) != n:
+                raise MismatchError(
+                    f"{name}=", got=f"{len(column)} numbers", expected=f"{n}, one per band"
+                )
         return Bands.of(names, wavelength_nm=self.wavelength_nm, fwhm_nm=self.fwhm_nm)
 
     def transform(self, X: Any) -> Floats:
@@ -226,7 +233,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             try:
                 require_units(self.fusion_, X)
             except BandfuseError as error:
-                raise ValueError(str(error)) from error
+                raise value_error(error) from error
         return self.fusion_(X)
 
     def inverse_transform(self, X: Any) -> Floats:
@@ -246,7 +253,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan")
             )
         except BandfuseError as error:
-            raise ValueError(str(error)) from error
+            raise value_error(error) from error
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """(K,) the outputs' names."""

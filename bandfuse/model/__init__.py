@@ -8,5 +8,5 @@ Each file is built on those before it::
     model          one fusion for all scenes, or one per scene beside the common one
     weightsfile    the safetensors file that holds them
 
-It imports errors, files and spectral.
+It imports errors, summary, files and spectral.
 """

@@ -17,6 +17,7 @@ Each file is built on those before it::
     drivers             how each driver makes a raster; one file per driver that needs care
     creation_options    what a driver can be told when it makes a file
     ground              whether a new raster lies where it should
+    array_files         arrays as files in GDAL's memory
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
     fixed_vrt           a VRT over a raster, with corrected metadata
@@ -27,7 +28,7 @@ Each file is built on those before it::
     labels              classes of pixels
     acquisition         where and when an image was taken
 
-It imports errors, progress, files, spectral, streaming and moments.
+It imports errors, progress, summary, files, spectral, streaming and moments.
 """
 
 from bandfuse.raster.acquisition import acquired, footprint, polygons_in
@@ -41,6 +42,7 @@ from bandfuse.raster.align import (
     placed,
     windowed,
 )
+from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import Raster, in_memory, same_grid
@@ -70,10 +72,13 @@ __all__ = [
     "CONTENT",
     "FOLDERS",
     "FORMATS",
+    "IN_MEMORY",
     "OUTSIDE",
     "SHAPEFILE",
     "WITHOUT_CONTROL",
     "AlignedReader",
+    "ArrayFiles",
+    "ArrayGrid",
     "Choice",
     "Describe",
     "Encoding",

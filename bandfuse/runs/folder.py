@@ -64,6 +64,8 @@ def write_run(
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)
         shown = None if config.no_report else page(folder, trained, report, first)
+        if shown is not None:
+            report.keep_page(shown)
         write_texts(scratch, report, shown, figures=config.figures)
     return report, trained.messages
 

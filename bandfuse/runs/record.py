@@ -82,10 +82,10 @@ def _inputs(scenes: Sequence[Scene], checksums: Mapping[str, str]) -> list[Input
 
 
 def _input(raster: Raster, sha256: str) -> InputFile:
-    """What is recorded of an input; size and checksum of ordinary files only."""
+    """What is recorded of an input; the size of ordinary files only."""
     return InputFile(
         path=raster.path,
-        size=os.path.getsize(raster.path) if sha256 else 0,
+        size=os.path.getsize(raster.path) if os.path.isfile(raster.path) else 0,
         sha256=sha256,
         shape=(len(raster.bands), raster.rows, raster.cols),
         crs=raster.crs_text,

@@ -44,6 +44,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
 from bandfuse.streaming.stream import WeighedSource
 from bandfuse.streaming.windows import Window
+from bandfuse.summary import Summarised, Summary, counted, span
 
 MASK, LABELS = "mask", "labels"
 """The names by which a layer of a vector file is said to be of one of them."""
@@ -70,8 +71,8 @@ class Common:
         return placing.factor if placing.offset is None else 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scene(Summarised):
     """One image place, described: rasters whose bands are concatenated in order.
 
     ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
@@ -99,6 +100,22 @@ class Scene:
     def called(self) -> str:
         """What errors call it."""
         return f"scene {self.key!r}"
+
+    def summary(self) -> Summary:
+        """Bands and grid in a few lines."""
+        rows, cols = self.shape
+        bands = self.bands.summary()
+        nm = self.bands.wavelength_nm
+        files = {Path(file.path).name: None for file in self.files}
+        facts = (
+            ("wavelengths", span(nm[np.isfinite(nm)], "nm")),
+            *((name, text) for name, text in bands.facts if name != "wavelengths"),
+            *self.grid.facts(),
+            ("files", shorten(files, 4)),
+        )
+        size = f"{counted(len(self.bands), 'band')} × {rows} rows × {cols} columns"
+        title = f"Scene {self.key}: {size}"
+        return Summary(title, facts, bands.head, bands.rows)
 
     @property
     def names(self) -> list[str]:

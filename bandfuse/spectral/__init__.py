@@ -16,5 +16,5 @@ Each file is built on those before it::
     lobe           centre and width of a response
     resampling     weights that follow from wavelengths alone
 
-It imports errors and files.
+It imports errors, summary and files.
 """

@@ -185,7 +185,7 @@ def test_samples_that_cannot_be_learned_from_are_refused_as_by_a_training() -> N
     [
         ({"objective": "snr"}, None, "needs neighbouring pixels"),
         ({"groups": "nothing:3"}, None, "nothing"),
-        ({"constraint": "fre"}, None, "--constraint"),
+        ({"constraint": "fre"}, None, "constraint=; got 'fre'"),
         ({"objective": "regression"}, None, "needs a target"),
         ({"objective": "separability"}, np.zeros(500), "1 class"),
     ],
