@@ -3,6 +3,8 @@
 Each file is built on those before it::
 
     options         from a settings model to command line options
+    layout          text, lists and tables in the width of a terminal
+    help            the page that --help prints
     streams         stdout and stderr as they come: closed, full, or of a small encoding
     usage_errors    what is typed wrongly, as one message
     show            results as tables, progress and messages
@@ -12,5 +14,6 @@ Each file is built on those before it::
     rio             ``rio bandfuse``, a plugin of rasterio's command line
     main            the entry point
 
-It imports errors, progress, results, needs, files, config, tools and batches.
+It imports errors, progress, results, needs, files, config, runs, tools and
+batches.
 """

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument, Context
 
-from bandfuse.cli import show
+from bandfuse.cli import show, streams
+from bandfuse.cli.help import ALL, GENERAL, Command
 from bandfuse.cli.options import flags_of, keyword, read_settings, taking
 from bandfuse.config.base import Config
 from bandfuse.config.commands import (
@@ -30,14 +31,30 @@ from bandfuse.results import Result
 
 app = typer.Typer(rich_markup_mode=None)
 
-Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
-Verbose = Annotated[bool, Option("--verbose", "-v", help="Say more, GDAL's messages too.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Say nothing but the result and errors.")]
+Option = partial(typer.Option, show_default=False)
+General = partial(Option, rich_help_panel=GENERAL)
+
+Json = Annotated[bool, General("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, General("--verbose", "-v", help="Say more, GDAL's messages too.")]
+Quiet = Annotated[bool, General("--quiet", "-q", help="Say nothing but the result and errors.")]
+LogFile = Annotated[
+    str | None,
+    General(
+        "--log-file",
+        help="Also write what is said, with times, the command line, versions, and errors with "
+        "where they came from, to the end of this file.",
+        metavar="FILE",
+    ),
+]
 ConfigFile = Annotated[
-    str | None, Option("--config", help="YAML file with settings; flags win over it.")
+    str | None,
+    General("--config", help="YAML file with settings; flags win over it.", metavar="FILE"),
 ]
 Sets = Annotated[
-    list[str] | None, Option("--set", help="One setting. Repeat.", metavar="KEY=VALUE")
+    list[str] | None,
+    General(
+        "--set", help="One setting, as in the file given by --config. Repeat.", metavar="KEY=VALUE"
+    ),
 ]
 Wavelengths = Annotated[
     str | None,
@@ -45,12 +62,32 @@ Wavelengths = Annotated[
         "--wavelengths", help="Table of the bands' wavelengths, or an ENVI header.", metavar="FILE"
     ),
 ]
-Weights = Annotated[str, Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
+Weights = Annotated[
+    str, Argument(help="A run folder, or a file weights.safetensors.", metavar="WEIGHTS")
+]
+
+
+def _explain_all(ctx: Context, wanted: bool) -> None:
+    """Print the whole help, and leave."""
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta[ALL] = True
+        streams.put(ctx.get_help() + "\n")
+        raise typer.Exit
+
+
+def whole_help(hidden: bool) -> inspect.Parameter:
+    """The flag for the whole help; ``hidden`` where the help is whole anyway."""
+    spec = General(
+        ALL, help="Explain every flag.", is_eager=True, callback=_explain_all, hidden=hidden
+    )
+    return keyword("help_all", Annotated[bool, spec], default=False)
+
 
 EVERY = (
     keyword("json", Json, default=False),
     keyword("verbose", Verbose, default=False),
     keyword("quiet", Quiet, default=False),
+    keyword("log_file", LogFile),
 )
 """Flags of every command that shows a result."""
 
@@ -97,9 +134,14 @@ def command(
         signature = inspect.signature(function, eval_str=True).parameters.values()
         own = [p for p in signature if p.name not in ("settings", "keep")]
         fields = [] if model is None else flags_of(model)
+        most = () if model is None else model.most_used
+        most += ("config",) if most and from_file else ()
 
-        def run(*, json: bool, verbose: bool, quiet: bool, **values: Any) -> None:
+        def run(
+            *, json: bool, verbose: bool, quiet: bool, log_file: str | None, **values: Any
+        ) -> None:
             show.set_level(verbose, quiet)
+            values.pop("help_all")
             file = values.pop("config") if from_file else None
             if model is not None:
                 flags = {name: values.pop(name) for name in model.model_fields}
@@ -110,7 +152,9 @@ def command(
             function(**values).end(json=json)
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
-        return app.command()(taking(run, [*own, *(FILE if from_file else ()), *EVERY, *fields]))
+        flags = [*own, *fields, *(FILE if from_file else ()), *EVERY, whole_help(hidden=not most)]
+        kind = type("Command", (Command,), {"most_used": most})
+        return app.command(cls=kind)(taking(run, flags))
 
     return decorate
 
@@ -138,9 +182,9 @@ def apply(weights: Weights, settings: ApplyConfig, keep: list[Path]) -> Outcome:
 
     \b
     Examples:
-      bandfuse apply run/weights.safetensors other.tif -o fused.tif
-      bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
-      bandfuse apply run/weights.safetensors enmap.tif --resample -o fused.tif
+      bandfuse apply run other.tif -o fused.tif
+      bandfuse apply run fused.tif --inverse -o cube.tif
+      bandfuse apply run enmap.tif --resample -o fused.tif
     """
     from bandfuse.tools.apply import apply as tool
 
@@ -170,7 +214,7 @@ def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
 
     \b
     Examples:
-      bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
+      bandfuse evaluate run other.tif --target other_ms.tif
     """
     from bandfuse.tools.evaluate import evaluate as tool
 
@@ -278,8 +322,8 @@ def batch(
     return Outcome(result, partial(show_batch.show_result, result), failed=bool(result.failed))
 
 
-@app.command()
-def schema(verbose: Verbose = False, quiet: Quiet = False) -> None:
+@app.command(cls=Command)
+def schema(verbose: Verbose = False, quiet: Quiet = False, log_file: LogFile = None) -> None:
     """Print the JSON schema of a batch file: editors complete and check from it.
 
     \b
@@ -338,7 +382,7 @@ def info(
 @command()
 def check(
     scene: Annotated[str, Argument(help="Raster file.", metavar="SCENE")],
-    target: Annotated[str | None, Argument(help="Target to train on.", metavar="[TARGET]")] = None,
+    target: Annotated[str | None, Argument(help="Target to train on.", metavar="TARGET")] = None,
     wavelengths: Wavelengths = None,
     nodata: Annotated[
         str | None,
@@ -384,7 +428,7 @@ def check(
 
 @command()
 def demo(
-    folder: Annotated[Path, Argument(help="Folder to make.", metavar="[DIR]")] = Path(
+    folder: Annotated[Path, Argument(help="Folder to make.", metavar="DIR")] = Path(
         "bandfuse-demo"
     ),
     seed: Annotated[int, Option("--seed", help="Seed of the scene.")] = 0,

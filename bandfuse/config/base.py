@@ -76,6 +76,10 @@ class Config(BaseModel):
     section: ClassVar[str] = "Settings"
     """Heading of the fields that a class declares, in the help and in the documentation."""
 
+    most_used: ClassVar[tuple[str, ...]] = ()
+    """The fields that most people need first: they come first in the help, and the others are
+    behind ``--help-all``. Empty: the help shows all."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_flag_is_a_number(cls, value: object, info: ValidationInfo) -> object:

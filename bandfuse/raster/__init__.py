@@ -52,11 +52,12 @@ from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import orthorectified
 from bandfuse.raster.polygons import is_json
-from bandfuse.raster.products import FORMATS, Describe, describe
+from bandfuse.raster.products import ARCHIVE, FORMATS, Describe, describe, is_product, nearly
 from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
+    "ARCHIVE",
     "CACHE",
     "CONTENT",
     "FOLDERS",
@@ -91,9 +92,11 @@ __all__ = [
     "footprint",
     "gdal_version",
     "is_json",
+    "is_product",
     "labelled",
     "mark_of",
     "moved",
+    "nearly",
     "on_one_grid",
     "opened_selection",
     "orthorectified",

@@ -19,6 +19,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import (
@@ -107,7 +108,7 @@ def evaluate(
     ------
     InputError, MismatchError, ConfigError
     """
-    model = load(weights)
+    model, config = load(weights), with_scenes(config)
     if not config.target:
         raise ConfigError("evaluate needs a target", expected="--target T")
     scene = _the_scene(config)

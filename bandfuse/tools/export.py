@@ -16,7 +16,7 @@ from bandfuse.export.linear import LinearForm, require_strict
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
-from bandfuse.model.weightsfile import load
+from bandfuse.model.weightsfile import load, weights_file
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
 from bandfuse.scenes.matching import check_inputs
@@ -45,6 +45,7 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     ------
     ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual
         raster otherwise, and it is not written."""
+    weights = weights_file(weights)
     model = load(weights)
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")

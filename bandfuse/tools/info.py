@@ -9,6 +9,7 @@ import numpy as np
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import FORMATS, Raster, describe
 from bandfuse.results import BandInfo, FormatInfo, FormatsResult, GroupInfo, InfoResult, SceneInfo
+from bandfuse.scenes.folders import scene_files
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
@@ -35,7 +36,7 @@ def info(
             expected="SCENE files",
             remedy="bandfuse info --formats lists what can be.",
         )
-    rasters = [describe(p, MAIN, wavelengths) for p in paths]
+    rasters = [describe(p, MAIN, wavelengths) for p in scene_files(paths)]
     scenes = [scene_info(r) for r in rasters]
     preview = None
     if groups:

@@ -19,6 +19,7 @@ from bandfuse.applying.outputs import (
     empty_messages,
     encoding_of,
     item_of,
+    output_folder,
     output_paths,
     store_messages,
 )
@@ -28,6 +29,7 @@ from bandfuse.config.outputs import ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.files.guards import Seen, check_file
+from bandfuse.files.making import making
 from bandfuse.files.whole import whole_files
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
@@ -35,6 +37,7 @@ from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Lost
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Bands
@@ -70,14 +73,22 @@ def resample(
     ------
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
-    started = time.perf_counter()
     if not config.sensor:
         raise ConfigError("no sensor is given", expected="--sensor NAME, or a table of responses")
-    sensor, device = find(config.sensor), device_of(config.device)
+    with making(output_folder(config.output)):
+        return _resample(with_scenes(config), find(config.sensor), progress, keep)
+
+
+def _resample(
+    config: ResampleConfig, sensor: Sensor, progress: Progress, keep: Sequence[Path]
+) -> ResampleResult:
+    """The same, into a folder that is there."""
+    started = time.perf_counter()
+    device = device_of(config.device)
     encoding, effort = encoding_of(config), Effort.of(config.threads, config.memory)
     scenes = _opened(config)
     pairs = _outputs(config, scenes)
-    own = [Path(config.sensor)] if is_file(config.sensor) else []
+    own = [Path(str(config.sensor))] if is_file(str(config.sensor)) else []
     inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
     drivers, seen = _checked(config, pairs, inputs)
     every = [_make(scene, sensor, config, effort) for scene in scenes]

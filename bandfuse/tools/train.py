@@ -11,10 +11,12 @@ from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Seen, check_file, check_folder
+from bandfuse.files.making import making, names_folder
 from bandfuse.files.whole import Ready
 from bandfuse.progress import Progress, silent
 from bandfuse.results import TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.opening import open_scenes
 from bandfuse.spectral.sensors import is_file
 from bandfuse.streaming.budget import Effort
@@ -52,11 +54,12 @@ def train(
     if not config.output:
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
-    config = resolve(with_loss(config, loss))
+    above = folder.parent if names_folder(config.output) else None
+    config = resolve(with_loss(with_scenes(config), loss))
     opened = open_scenes(config)
     scenes = opened.scenes
-    seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
-    with Checksums() as checksums:
+    with making(above), Checksums() as checksums:
+        seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
         effort = Effort.of(config.threads, config.memory, spread)
         trained = learn_from(
             config, opened, progress, loss=loss, once_read=checksums.start, effort=effort
