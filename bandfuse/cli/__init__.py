@@ -10,6 +10,8 @@ Each file is built on those before it::
     show            results as tables, progress and messages
     show_batch      a batch as it runs
     show_rasters    the results of info and resample
+    show_sensors    the bands of sensors, and their responses drawn with blocks
+    show_plan       what a training will read, learn and write
     commands        each takes its settings, calls a tool and shows the result
     rio             ``rio bandfuse``, a plugin of rasterio's command line
     main            the entry point

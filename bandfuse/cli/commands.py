@@ -83,6 +83,9 @@ def whole_help(hidden: bool) -> inspect.Parameter:
     return keyword("help_all", Annotated[bool, spec], default=False)
 
 
+CONFIG = "bandfuse.yaml"
+"""The config that ``init`` writes."""
+
 EVERY = (
     keyword("json", Json, default=False),
     keyword("verbose", Verbose, default=False),
@@ -160,7 +163,18 @@ def command(
 
 
 @command(TrainConfig, from_file=True)
-def train(settings: TrainConfig, keep: list[Path]) -> Outcome:
+def train(
+    settings: TrainConfig,
+    keep: list[Path],
+    dry_run: Annotated[
+        bool,
+        Option(
+            "--dry-run",
+            help="Say what will be read, learned and written, and roughly how long it takes; read "
+            "no pixel, and write nothing.",
+        ),
+    ] = False,
+) -> Outcome:
     """Learn weights from image files; write a run folder with weights, fused rasters and a report.
 
     \b
@@ -170,8 +184,14 @@ def train(settings: TrainConfig, keep: list[Path]) -> Outcome:
       bandfuse train --source a=a.tif --source b=b.tif --target t.tif \\
           --fuse across --weights scalar --constraint affine -o run
     """
+    from bandfuse.tools.train import dry_run as plan_of
     from bandfuse.tools.train import train as tool
 
+    if dry_run:
+        from bandfuse.cli.show_plan import show_plan
+
+        plan = plan_of(settings, keep=keep)
+        return Outcome(plan, partial(show_plan, plan), plan.messages)
     report, messages = tool(settings, show.progress(), keep=keep)
     return Outcome(report, partial(show.trained, report, str(settings.output)), messages)
 
@@ -283,7 +303,8 @@ def batch(
     file: Annotated[str, Argument(help="Batch file, in YAML.", metavar="CONFIG")],
     set_: Sets = None,
     workers: Annotated[
-        int | None, Option("--workers", help="Processes on this machine.", show_default="1")
+        int | None,
+        Option("--workers", "-j", "--jobs", help="Processes on this machine.", show_default="1"),
     ] = None,
     dask: Annotated[
         bool, Option("--dask", help="Workers of a Dask cluster on this machine.")
@@ -424,6 +445,61 @@ def check(
         hidden=frozenset({"fixed"} if result.fixed is None else ()),
         failed=bool(result.decisions),
     )
+
+
+@command()
+def sensors(
+    name: Annotated[
+        str | None, Argument(help="A known sensor, or a CSV file with responses.", metavar="NAME")
+    ] = None,
+) -> Outcome:
+    """List the known sensors; or show the bands of one, and draw their responses.
+
+    \b
+    Examples:
+      bandfuse sensors
+      bandfuse sensors sentinel-2a
+      bandfuse sensors mine.csv --json
+    """
+    from bandfuse.cli.show_sensors import show_sensor, show_sensors
+    from bandfuse.tools.sensors import sensor
+    from bandfuse.tools.sensors import sensors as tool
+
+    if name is None:
+        every = tool()
+        return Outcome(every, partial(show_sensors, every))
+    one = sensor(name)
+    return Outcome(one, partial(show_sensor, one))
+
+
+@command()
+def init(
+    job: Annotated[
+        str,
+        Argument(
+            help="match: CUBE TARGET. shrink: CUBE.... separate: CUBE LABELS. snr: CUBE.... merge: "
+            "IMAGE IMAGE... TARGET. batch: CUBE..., a folder, or a pattern in quotes.",
+            metavar="JOB",
+        ),
+    ],
+    files: Annotated[list[str], Argument(help="The files of the job.", metavar="FILE")],
+    output: Annotated[
+        str, Option("--output", "-o", help="File to write.", metavar="FILE", show_default=CONFIG)
+    ] = CONFIG,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing file.")] = False,
+) -> Outcome:
+    """Write a commented config for a job, from the files given.
+
+    \b
+    Examples:
+      bandfuse init match cube.tif target.tif -o config.yaml
+      bandfuse init shrink cube.tif
+      bandfuse init batch 'scenes/*.tif' -o batch.yaml
+    """
+    from bandfuse.tools.init import init as tool
+
+    result = tool(job, files, output, overwrite=overwrite)
+    return Outcome(result, partial(show.begun, result))
 
 
 @command()

@@ -32,6 +32,8 @@ COMMANDS = {
     "batch": "Train, apply and evaluate many scenes by one file; resumable.",
     "schema": "Print the JSON schema of a batch file.",
     "info": "Show what bandfuse sees in files.",
+    "sensors": "List the known sensors, or show the bands of one.",
+    "init": "Write a commented config for a job, from the files given.",
     "check": "Name what is odd about a scene, or a scene and its target.",
     "demo": "Make a scene with a known answer, and learn it.",
 }
@@ -213,7 +215,7 @@ def _say(problem: BandfuseError) -> None:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     text = shown(str(problem))
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-    streams.remark(folded(text, sys.stderr, "error: ") + "\n")
+    streams.remark(folded(text, sys.stderr, "error: ") + "\n", f"error: {text}")
     streams.log(f"exit code {problem.exit_code}")
     sys.exit(problem.exit_code)
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DemoResult,
         EvaluateResult,
         ExportResult,
+        InitResult,
         ReportResult,
         Scores,
         TrainReport,
@@ -157,10 +158,9 @@ def progress() -> Progress:
 
 
 def _logged(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """The items; where they begin and end is logged."""
-    streams.log(f"{shown(label)}: {total} parts")
+    """The items; that they begin is logged."""
+    streams.log(f"{shown(label)}: {count(total, 'part')}")
     yield from items
-    streams.log(f"{shown(label)}: done")
 
 
 def number(value: Any) -> str:
@@ -283,6 +283,11 @@ def exported(result: ExportResult) -> None:
     line(f"{result.output} written: {count(len(result.outputs), 'output')}{proof}")
 
 
+def begun(result: InitResult) -> None:
+    """The config that was written, and what runs it."""
+    line(f"{result.output} written. Look through it, then run: {result.command}")
+
+
 def demonstrated(result: DemoResult) -> None:
     """Learned and true weights side by side."""
     rows = [row.values() for row in result.rows]
@@ -343,6 +348,6 @@ def json(text: str) -> None:
     streams.put(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
-def line(text: str) -> None:
-    """A line on stdout; in a terminal as many as it needs."""
-    streams.put(folded(shown(text), sys.stdout) + "\n")
+def line(text: str, *, fold: bool = True) -> None:
+    """A line on stdout; in a terminal as many as it needs, unless it is a drawing."""
+    streams.put((folded(shown(text), sys.stdout) if fold else shown(text)) + "\n")

@@ -82,12 +82,13 @@ def _lost(error: OSError) -> Unprinted:
     return Unprinted(error)
 
 
-def remark(text: str) -> None:
-    """Write to stderr, if that can be written to; and to the log, if there is one."""
+def remark(text: str, logged: str = "") -> None:
+    """Write to stderr, if that can be written to; and to the log, if there is one: ``logged`` where
+    that is to be longer."""
     with suppress(OSError):
         sys.stderr.write(text)
         sys.stderr.flush()
-    log(text)
+    log(logged or text)
 
 
 class Log:

@@ -14,7 +14,7 @@ from bandfuse.files.guards import Seen, check_file, check_folder
 from bandfuse.files.making import making, names_folder
 from bandfuse.files.whole import Ready
 from bandfuse.progress import Progress, silent
-from bandfuse.results import TrainReport
+from bandfuse.results import TrainPlan, TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.opening import open_scenes
@@ -22,6 +22,7 @@ from bandfuse.spectral.sensors import is_file
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
 from bandfuse.training.learn import learn_from
+from bandfuse.training.plan import plan_training
 from bandfuse.training.settings import resolve, with_loss
 
 if TYPE_CHECKING:
@@ -65,6 +66,24 @@ def train(
             config, opened, progress, loss=loss, once_read=checksums.start, effort=effort
         )
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
+
+
+def dry_run(config: TrainConfig, *, keep: Sequence[Path] = ()) -> TrainPlan:
+    """What a training will read, learn and write, and how long it may take; no pixel is read, and
+    nothing is written.
+
+    Raises
+    ------
+    UsageError and its children : what would end the training before its first pixel.
+    """
+    if not config.output:
+        raise ConfigError("no output is given", expected="-o RUN, the folder to make")
+    folder, made = Path(config.output), names_folder(config.output)
+    config = resolve(with_loss(with_scenes(config), None))
+    planned, scenes = plan_training(config)
+    if folder.parent.exists() or not made:
+        _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
+    return planned
 
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Seen:
