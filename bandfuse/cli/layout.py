@@ -154,12 +154,12 @@ def longest(text: str) -> int:
 
 
 def records(heads: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> list[str]:
-    """A table that is too wide, as lines: the first cell of a row, and below it the others with the
-    names of their columns."""
+    """A table that is too wide, as lines: every cell with the name of its column, the first one of
+    a row in a line of its own."""
     lines = []
     for first, *others in rows:
         pairs = [f"{head} {cell}" for head, cell in zip(heads[1:], others, strict=True) if cell]
-        lines += wrapped(first or "–", width, rest="    ")
+        lines += wrapped(f"{heads[0]} {first or '–'}", width, rest="    ")
         lines += _packed(pairs, width)
     return lines
 

@@ -46,8 +46,9 @@ class Opened:
         return Opened(kept, left_out)
 
 
-def open_scenes(config: TrainConfig) -> Opened:
-    """The scenes of a training.
+def open_scenes(config: TrainConfig, *, look: bool = True) -> Opened:
+    """The scenes of a training. ``look``: by how much targets are shifted is looked for; without
+    it, no pixel is read.
 
     Raises
     ------
@@ -61,20 +62,23 @@ def open_scenes(config: TrainConfig) -> Opened:
     )
     if config.skip_broken:
         scenes, reasons = attempt(
-            [p.key for p in here], here, lambda place: _with_bands(_opened(place, config))
+            [p.key for p in here],
+            here,
+            lambda place: _with_bands(_opened(place, config, look=look)),
         )
         found = Opened(scenes).without(reasons)
         return found.without(misfits(found.scenes, _require_alike))
-    scenes = [_opened(place, config) for place in here]
+    scenes = [_opened(place, config, look=look) for place in here]
     for scene in scenes[1:]:
         _require_alike(scene, scenes[0])
     return Opened(scenes)
 
 
-def _opened(place: Place, config: TrainConfig) -> Scene:
+def _opened(place: Place, config: TrainConfig, *, look: bool) -> Scene:
     scene = open_aligned(
         place,
         config,
+        look=look,
         label_field=config.label_field,
         unlabelled=config.unlabelled,
         wavelengths=config.wavelengths,

@@ -80,10 +80,12 @@ def dry_run(config: TrainConfig, *, keep: Sequence[Path] = ()) -> TrainPlan:
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder, made = Path(config.output), names_folder(config.output)
     config = resolve(with_loss(with_scenes(config), None))
-    planned, scenes = plan_training(config)
+    opened = open_scenes(config, look=False)
+    scenes = opened.scenes
+    planned = plan_training(config, scenes, list(opened.left_out.values()))
     if folder.parent.exists() or not made:
         _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
-    return planned
+    return planned.model_copy(update={"output": str(folder)})
 
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Seen:

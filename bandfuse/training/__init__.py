@@ -11,6 +11,6 @@ Each file is built on those before it::
     trained       the value that a training leaves
     learn         the whole of it: read, fit, assess
 
-It imports errors, progress, goals, device, files, spectral, model, streaming, moments, solve,
-config, scenes, optimise, survey, checks and trust.
+It imports errors, progress, results, goals, device, files, spectral, model, streaming, moments,
+solve, config, scenes, optimise, survey, checks and trust.
 """

@@ -10,10 +10,7 @@ import numpy as np
 
 from bandfuse.config.train import TrainConfig
 from bandfuse.results import PlannedOutput, PlannedScene, TrainPlan
-from bandfuse.scenes.matching import check_inputs
-from bandfuse.scenes.places import Place, limited, places
-from bandfuse.scenes.scene import Scene, open_scene
-from bandfuse.scenes.value_ranges import in_units
+from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import SEEING
@@ -29,21 +26,27 @@ PER_OUTPUT, PER_PAGE, START = 0.1, 0.5, 6.0
 """Seconds, as measured on two cores: to fit and judge an output of 30 bands, to draw it on the
 page, and to import and begin."""
 
+FEW = 8
+"""Outputs that are reckoned with where their number is not known."""
+
+TEXTS = ("weights.safetensors", "weights.csv", "config.yaml", "report.json")
+PAGES = ("report.html", "report.data.json")
+"""Files of a run folder."""
+
 TRIED = 4096
 """Pixels of the product that is timed."""
 
 
-def plan_training(config: TrainConfig) -> tuple[TrainPlan, list[Scene]]:
-    """What a training with resolved settings will do, and its scenes. No pixel is read.
+def plan_training(
+    config: TrainConfig, scenes: Sequence[Scene], left_out: Sequence[str]
+) -> TrainPlan:
+    """What a training with resolved settings will do with its scenes. No pixel is read.
 
     Raises
     ------
-    UsageError and its children : files or settings that do not fit.
+    UsageError and its children : groups that do not fit.
     """
-    scenes = [_opened(place, config) for place in _places(config)]
-    for scene in scenes[1:]:
-        check_inputs(scene, scenes[0].bands)
-    bands, design, messages = scenes[0].bands, None, []
+    bands, design, messages = scenes[0].bands, None, [f"left out: {why}" for why in left_out]
     spec = str(config.groups)
     if config.groups and not config.group and spec.partition(":")[0] in SEEING:
         messages.append(f"--groups {spec}: the groups are made of how the pixels vary")
@@ -52,7 +55,10 @@ def plan_training(config: TrainConfig) -> tuple[TrainPlan, list[Scene]]:
         require_room(config.goals, design)
     if config.shift == "auto":
         messages.append("--shift auto: the shift is estimated when the pixels are read")
-    made = TrainPlan(
+    outputs = [] if design is None else _outputs(design, bands)
+    each = len(scenes) if config.per_scene else 1
+    variables = int(bands.good.sum()) + len(outputs)
+    return TrainPlan(
         output=str(config.output),
         objective=str(config.objective),
         constraint=str(config.constraint),
@@ -60,33 +66,21 @@ def plan_training(config: TrainConfig) -> tuple[TrainPlan, list[Scene]]:
         scenes=[_planned(scene) for scene in scenes],
         bands_used=int(bands.good.sum()),
         bands_flagged=int((~bands.good).sum()),
-        outputs=[] if design is None else _outputs(design, bands),
-        weights=None if design is None else _count(design, config, len(scenes)),
-        writes=_writes(config, scenes),
-        seconds=_seconds(config, scenes, design),
+        outputs=outputs,
+        weights=None if design is None else design.layout.size * each,
+        writes=[
+            *TEXTS,
+            *([] if config.no_report else PAGES),
+            *([] if config.no_fused else _rasters(scenes, stac=config.stac)),
+            *(["figures/"] if config.figures else []),
+        ],
+        seconds={
+            "read": _reading(scenes, variables, config.threads, config.max_pixels),
+            "fit": PER_OUTPUT * (len(outputs) or FEW) * (variables / 30) ** 1.75,
+            "write": START + PER_PAGE * (len(outputs) or FEW),
+        },
         messages=messages,
     )
-    return made, scenes
-
-
-def _places(config: TrainConfig) -> list[Place]:
-    found = places(config.scenes, config.source, config.target, config.labels)
-    return limited(found, config.mask, config.bounds, config.window)
-
-
-def _opened(place: Place, config: TrainConfig) -> Scene:
-    shift = config.shift if isinstance(config.shift, tuple) else (0.0, 0.0)
-    scene = open_scene(
-        place,
-        label_field=config.label_field,
-        unlabelled=config.unlabelled,
-        wavelengths=config.wavelengths,
-        nodata=config.nodata,
-        training=True,
-        shift=shift,
-        blur=config.blur,
-    )
-    return in_units(scene, config)
 
 
 def _planned(scene: Scene) -> PlannedScene:
@@ -125,36 +119,21 @@ def _outputs(design: Design, bands: Bands) -> list[PlannedOutput]:
     return rows
 
 
-def _count(design: Design, config: TrainConfig, scenes: int) -> int:
-    return design.layout.size * (scenes if config.per_scene else 1)
+def _rasters(scenes: Sequence[Scene], *, stac: bool) -> list[str]:
+    """The fused rasters of a run folder, and the items beside them."""
+    one = len(scenes) == 1
+    rasters = ["fused.tif"] if one else [f"{scene.key}.fused.tif" for scene in scenes]
+    return rasters + ([f"{Path(r).stem}.stac.json" for r in rasters] if stac else [])
 
 
-def _writes(config: TrainConfig, scenes: Sequence[Scene]) -> list[str]:
-    """The files of the run folder."""
-    names = ["weights.safetensors", "weights.csv", "config.yaml", "report.json"]
-    names += [] if config.no_report else ["report.html", "report.data.json"]
-    if not config.no_fused:
-        one = len(scenes) == 1
-        rasters = ["fused.tif"] if one else [f"{scene.key}.fused.tif" for scene in scenes]
-        names += rasters
-        names += [f"{Path(r).stem}.stac.json" for r in rasters] if config.stac else []
-    return names + (["figures/"] if config.figures else [])
-
-
-def _seconds(
-    config: TrainConfig, scenes: Sequence[Scene], design: Design | None
-) -> dict[str, float]:
-    """Roughly how long each phase takes: read, fit, write."""
-    effort = Effort.of(config.threads, config.memory)
-    variables = int(scenes[0].bands.good.sum()) + (1 if design is None else len(design.names))
+def _reading(
+    scenes: Sequence[Scene], variables: int, threads: int | None, most: int | None
+) -> float:
+    """Roughly the seconds of the pass over the pixels, of which some may be left out."""
     pixels = sum(s.shape[0] * s.shape[1] for s in scenes)
-    size = sum(map(_bytes, scenes))
-    if config.max_pixels is not None and config.max_pixels < pixels:
-        size, pixels = size * config.max_pixels // pixels, config.max_pixels
-    read = (size / RATE + pixels * _pace(variables)) / effort.threads
-    outputs = 8 if design is None else len(design.names)
-    fit = PER_OUTPUT * outputs * (variables / 30) ** 1.75
-    return {"read": read, "fit": fit, "write": START + PER_PAGE * outputs}
+    seconds = sum(map(_bytes, scenes)) / RATE + pixels * _pace(variables)
+    share = 1.0 if most is None else min(1.0, most / pixels)
+    return share * seconds / Effort.of(threads, None).threads
 
 
 def _pace(variables: int) -> float:
