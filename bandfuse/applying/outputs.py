@@ -99,7 +99,7 @@ def _fill_of(config: Encoded) -> float | None:
     if fill is None:
         return None
     info = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
-    if not info.min <= fill <= info.max or (kind.kind != "f" and fill != int(fill)):
+    if not float(info.min) <= fill <= float(info.max) or (kind.kind != "f" and fill != int(fill)):
         raise ConfigError(
             "--nodata-out",
             got=f"{fill:g}",

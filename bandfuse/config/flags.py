@@ -37,6 +37,7 @@ TAKES = {
     "scene": "FILE",
     "pan": "FILE",
     "objective": "NAME",
+    "scenes": "FILE",
     "shift": "DX,DY|auto",
 }
 """What a flag takes, where its type does not tell; and what the numbers are of one that takes

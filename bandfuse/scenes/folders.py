@@ -128,7 +128,8 @@ def _is_raster(path: Path) -> bool:
 def contents(folder: Path) -> str:
     """What is in a folder, in a few words: how many files of which ending."""
     kinds = Counter(
-        "folders" if p.is_dir() else p.suffix.lower() or "files without an ending"
+        ("folder" if p.is_dir() else p.suffix.lower() or "without an ending")
         for p in folder.iterdir()
     )
-    return shorten((f"{n} {kind}" for kind, n in kinds.most_common()), 6) if kinds else "nothing"
+    texts = (f"{n} {kind}{'s' * (kind == 'folder' and n > 1)}" for kind, n in kinds.most_common())
+    return shorten(texts, 6) if kinds else "nothing"

@@ -28,7 +28,7 @@ def words(text: str) -> list[str]:
 def test_help_fits_the_terminal_and_cuts_no_word(
     command: str, flag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not command and flag == "--help-all" or (command == "schema" and flag == "--help-all"):
+    if (not command and flag == "--help-all") or (command == "schema" and flag == "--help-all"):
         pytest.skip("this help is whole anyway")
     pages = {}
     for width in (*WIDTHS, 100):
@@ -150,11 +150,7 @@ def test_a_table_that_does_not_fit_becomes_lines_of_names_and_values() -> None:
         "output          r2  rmse",
         "visible light  0.9  0.25",
     ]
-    assert table_lines(heads, rows, 18, 1) == [
-        "output    r2  rmse",
-        "visible  0.9  0.25",
-        "light",
-    ]
+    assert table_lines(heads, rows, 18, 1) == ["output    r2  rmse", "visible  0.9  0.25", "light"]
     assert table_lines(heads, rows, 14, 1) == []
     assert records(heads, rows, 14) == ["output visible", "    light", "  r2 0.9", "  rmse 0.25"]
 
