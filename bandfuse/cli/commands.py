@@ -250,6 +250,7 @@ def report(
 
     \b
     Examples:
+      bandfuse report run --overwrite
       bandfuse report run -o report.html --figures figures
     """
     from bandfuse.tools.report import report as tool
@@ -363,7 +364,9 @@ def schema(verbose: Verbose = False, quiet: Quiet = False, log_file: LogFile = N
 def info(
     scenes: Annotated[
         list[str] | None,
-        Argument(help="Raster files, product files or folders.", metavar="SCENE..."),
+        Argument(
+            help="Raster files, products, folders of them, or a pattern in quotes.", metavar="SCENE"
+        ),
     ] = None,
     formats: Annotated[
         bool, Option("--formats", help="List what can be opened, and what to give.")
@@ -477,8 +480,9 @@ def init(
     job: Annotated[
         str,
         Argument(
-            help="match: CUBE TARGET. shrink: CUBE.... separate: CUBE LABELS. snr: CUBE.... merge: "
-            "IMAGE IMAGE... TARGET. batch: CUBE..., a folder, or a pattern in quotes.",
+            help="match, with CUBE TARGET; shrink, with CUBE...; separate, with CUBE LABELS; snr, "
+            "with CUBE...; merge, with IMAGE IMAGE... TARGET; or batch, with CUBE..., a folder or "
+            "a pattern in quotes.",
             metavar="JOB",
         ),
     ],

@@ -200,7 +200,11 @@ class ExportConfig(AnyUnits):
     needs = (Need("form", "to", ("vrt",)), Need("pan", "to", ("pansharpen",)))
 
     to: FormName = Field(description=sentence())
-    output: str | None = Field(None, description="File to write.")
+    output: str | None = Field(
+        None,
+        description="File to write; or a folder for it: one that exists, or one whose name ends in "
+        "a slash, which is made.",
+    )
     scene: str | None = Field(
         None, description="Raster that the form is for: vrt, pansharpen and bandmathx."
     )

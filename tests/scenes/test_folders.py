@@ -180,3 +180,17 @@ def test_a_folder_that_is_no_run(tmp_path: Path, place: Path) -> None:
     ok("train", place / "b.tif", "-o", tmp_path / "runs/", "--no-report", "--groups", "1-4")
     done = cli("apply", tmp_path, place / "b.tif", "-o", tmp_path / "y.tif")
     assert f"Give {tmp_path / 'runs'}." in done.err
+
+
+def test_an_export_into_a_folder_has_the_name_of_its_scene_or_run(
+    place: Path, tmp_path: Path
+) -> None:
+    ok("train", place / "b.tif", "-o", tmp_path / "run", "--no-report", "--groups", "1-4")
+    for to, name in (("csv", "run.csv"), ("numpy", "run.npz"), ("sli", "run.sli")):
+        done = ok("export", tmp_path / "run", "--to", to, "-o", f"{tmp_path}/out/", "--json")
+        assert done.json["output"] == str(tmp_path / "out" / name)
+    how = ["--to", "vrt", "--scene", place / "b.tif", "-o", tmp_path / "out"]
+    assert ok("export", tmp_path / "run", *how, "--json").json["output"].endswith("b.vrt")
+    done = cli("export", tmp_path / "run", "--to", "vrt", "-o", f"{tmp_path}/new/")
+    assert done.code == 2
+    assert not (tmp_path / "new").exists()
