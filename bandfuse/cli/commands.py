@@ -75,12 +75,8 @@ def _explain_all(ctx: Context, wanted: bool) -> None:
         raise typer.Exit
 
 
-def whole_help(hidden: bool) -> inspect.Parameter:
-    """The flag for the whole help; ``hidden`` where the help is whole anyway."""
-    spec = General(
-        ALL, help="Explain every flag.", is_eager=True, callback=_explain_all, hidden=hidden
-    )
-    return keyword("help_all", Annotated[bool, spec], default=False)
+WholeHelp = partial(General, ALL, help="Explain every flag.", is_eager=True, callback=_explain_all)
+"""The flag for the whole help; hidden where the help is whole anyway."""
 
 
 CONFIG = "bandfuse.yaml"
@@ -155,7 +151,8 @@ def command(
             function(**values).end(json=json)
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
-        flags = [*own, *fields, *(FILE if from_file else ()), *EVERY, whole_help(hidden=not most)]
+        whole = keyword("help_all", Annotated[bool, WholeHelp(hidden=not most)], default=False)
+        flags = [*own, *fields, *(FILE if from_file else ()), *EVERY, whole]
         kind = type("Command", (Command,), {"most_used": most})
         return app.command(cls=kind)(taking(run, flags))
 
@@ -345,7 +342,12 @@ def batch(
 
 
 @app.command(cls=Command)
-def schema(verbose: Verbose = False, quiet: Quiet = False, log_file: LogFile = None) -> None:
+def schema(
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
+    help_all: Annotated[bool, WholeHelp(hidden=True)] = False,
+) -> None:
     """Print the JSON schema of a batch file: editors complete and check from it.
 
     \b

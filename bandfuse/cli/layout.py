@@ -35,7 +35,7 @@ def folded(text: str, stream: TextIO, first: str = "") -> str:
     stands before it already."""
     if not in_terminal(stream):
         return text
-    return "\n".join(wrapped(text, columns(), first))[len(first) :]
+    return "\n".join(wrapped(text, columns(), first, ""))[len(first) :]
 
 
 def columns() -> int:

@@ -120,6 +120,32 @@ def test_bounds_of_a_turned_scene_hold_all_centres(tmp_path: Path) -> None:
     assert values[0].size < 3 * len(inside)
 
 
+def test_parts_of_sources_on_other_grids_have_the_bits_of_the_whole(tmp_path: Path) -> None:
+    """The second source is coarser, and is brought to the grid of the first."""
+    first = write_tiff(tmp_path / "a.tif", spectra(3, 120, 300), nm=wavelengths(3))
+    second = write_tiff(
+        tmp_path / "b.tif",
+        spectra(2, 60, 150, seed=4),
+        nm=[1100.0, 1300.0],
+        transform=NORTH_UP @ rasterio.Affine.scale(2),
+    )
+    sources = ["--source", f"a={first}", "--source", f"b={second}"]
+    how = ["--groups", "1-5", "--no-report", "--no-fused", "--folds", 0]
+    ok("train", *sources, *how, "-o", tmp_path / "run")
+    for name, more in (("whole", []), ("part", ["--window", 21, 37, 50, 240])):
+        ok("apply", tmp_path / "run", *sources, "-o", tmp_path / f"{name}.tif", *more)
+    same_bits(read(tmp_path / "part.tif"), read(tmp_path / "whole.tif")[:, 21:71, 37:277])
+
+
+def test_a_part_of_a_rebuilt_cube(scene: tuple[Path, Path, Path]) -> None:
+    _, cube, folder = scene
+    ok("train", cube, "--groups", "equal:2", "-o", folder / "run", "--no-report", "--folds", 0)
+    fused = folder / "run" / "fused.tif"
+    for name, more in (("whole", []), ("part", ["--window", 3, 250, 40, 20])):
+        ok("apply", folder / "run", fused, "--inverse", "-o", folder / f"{name}.tif", *more)
+    same_bits(read(folder / "part.tif"), read(folder / "whole.tif")[:, 3:43, 250:270])
+
+
 def test_values_that_are_lost_are_counted_in_the_part_alone(scene: tuple[Path, Path, Path]) -> None:
     weights, cube, folder = scene
     how = ["--dtype", "uint8", "--scale", 0.005, "--json"]

@@ -23,24 +23,24 @@ def words(text: str) -> list[str]:
     return [w for w in re.sub(r"\|\s*\n\s+", "|", text).split() if w != "\\"]
 
 
-@pytest.mark.parametrize("flag", ["--help", "--help-all"])
-@pytest.mark.parametrize("command", ["", *COMMANDS])
+PAGES = [["--help"], *([name, flag] for name in COMMANDS for flag in ("--help", "--help-all"))]
+
+
+@pytest.mark.parametrize("call", PAGES, ids=" ".join)
 def test_help_fits_the_terminal_and_cuts_no_word(
-    command: str, flag: str, monkeypatch: pytest.MonkeyPatch
+    call: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if (not command and flag == "--help-all") or (command == "schema" and flag == "--help-all"):
-        pytest.skip("this help is whole anyway")
     pages = {}
     for width in (*WIDTHS, 100):
         monkeypatch.setenv("COLUMNS", str(width))
-        pages[width] = ok(*filter(None, [command, flag])).out
+        pages[width] = ok(*call).out
         assert max(map(len, pages[width].splitlines())) <= width
     assert words(pages[40]) == words(pages[80]) == words(pages[100])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_type_of_python_is_shown(command: str) -> None:
-    text = ok(command, "--help-all" if command != "schema" else "--help").out
+    text = ok(command, "--help-all").out
     assert not re.search(r"<\w+|list\[|\[default|\[required", text)
     assert not re.search(r"\bNone\b|\bTrue\b|\bFalse\b", text)
 
@@ -158,6 +158,20 @@ def test_a_table_that_does_not_fit_becomes_lines_of_names_and_values() -> None:
 def test_wide_letters_take_two_columns() -> None:
     lines = table_lines(["name", "x"], [["水田", "1"], ["abcd", "2"]], 40, 1)
     assert lines == ["name  x", "水田  1", "abcd  2"]
+
+
+def test_messages_are_folded_between_words(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = (
+        ["info", "none.tif"],
+        ["resample", "c.tif", "--sensor", "sentinel-2a", "-o", "s.tif", "--overwrite"],
+    )
+    whole = [cli(*call).err for call in calls]
+    monkeypatch.setenv("COLUMNS", "40")
+    for call, text in zip(calls, whole, strict=True):
+        folded = cli(*call).err
+        assert max(map(len, folded.splitlines())) <= 40
+        assert folded.split() == text.split()
+        assert len(folded.splitlines()) > 1
 
 
 def test_numbers_of_a_pipe_stay_in_one_line(place: Path) -> None:

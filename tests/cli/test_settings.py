@@ -324,5 +324,5 @@ def test_every_flag_of_a_command_without_settings_is_in_the_table() -> None:
     for name, flags in always.items():
         command = typer.main.get_group(commands).commands[name]
         found = {p.opts[0] for p in command.params if p.param_type_name == "option"}
-        general = every if name != "schema" else every - {"--json", "--help-all"}
+        general = every if name != "schema" else every - {"--json"}
         assert found == {*flags.split(), *general, *judged.get(name, "").split()}, name
