@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from bandfuse.cli.layout import NARROW, WIDEST, columns, command_lines, listed, wrapped
+from bandfuse.cli.layout import WIDEST, columns, command_lines, listed, wrapped
 
 OWN, GENERAL, MOST = "Options", "General", "Most used"
 """Headings of flags that belong to no section of the settings."""
@@ -92,13 +92,12 @@ def _sections(command: Any, ctx: Any) -> dict[str, list[Any]]:
 def _others(sections: dict[str, list[Any]], ctx: Any, width: int) -> list[str]:
     """The flags that are not listed here, by name."""
     rows = [
-        (heading, "  ".join(p.opts[0].replace(" ", "") for p in params))
+        (heading, " ".join(p.opts[0] for p in params))
         for heading, params in sections.items()
         if heading not in (MOST, GENERAL)
     ]
     text = f"More flags, which {ctx.command_path} {ALL} explains:"
-    body = [line for row in rows for line in ([f"  {row[0]}", *wrapped(row[1], width, " " * 6)])]
-    return ["", *wrapped(text, width), *(listed(rows, width) if width >= NARROW else body)]
+    return ["", *wrapped(text, width), *listed(rows, width)]
 
 
 def _row(param: Any) -> tuple[str, str]:

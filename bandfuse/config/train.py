@@ -274,7 +274,11 @@ class Writing(Replacing):
 
     section: ClassVar[str] = "Outputs"
 
-    output: str | None = Field(None, description="Folder of the run, made new.")
+    output: str | None = Field(
+        None,
+        description="Folder of the run, made new; where its name ends in a slash, with the folders "
+        "above it.",
+    )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present "
