@@ -62,8 +62,8 @@ def _within(grid: Raster, part: Window, bounds: Bounds) -> Window:
     if left >= right or top >= bottom:
         raise MismatchError(
             f"no pixel of {grid.path} has its centre in --bounds",
-            got=" ".join(f"{v:g}" for v in bounds),
-            expected=f"bounds within {' '.join(f'{v:g}' for v in _extent(grid))}, in "
+            got=" ".join(f"{v:.10g}" for v in bounds),
+            expected=f"bounds within {' '.join(f'{v:.10g}' for v in _extent(grid))}, in "
             f"{'no CRS' if grid.crs is None else grid.crs.to_string()}",
         )
     return Window(top, left, bottom - top, right - left)

@@ -86,9 +86,22 @@ def _inside(folder: Path) -> list[str]:
             f"folder {folder} holds no raster",
             got=contents(folder),
             expected=f"files such as {', '.join(SHOWN)}, or products",
-            remedy="See bandfuse info --formats.",
+            remedy=_below(folder) or "See bandfuse info --formats.",
         )
     return found
+
+
+MOST = 100
+"""Folders in a folder that are looked into for rasters."""
+
+
+def _below(folder: Path) -> str:
+    """Where rasters are in a folder of the folder; empty where there are none."""
+    below = [path for path in sorted(folder.iterdir()) if path.is_dir()]
+    for path in below[:MOST]:
+        if any(map(_is_raster, path.iterdir())):
+            return f"There are some in {path}."
+    return ""
 
 
 def _matching(pattern: str) -> list[str]:

@@ -184,7 +184,7 @@ def test_the_item_of_a_part_has_its_place(scene: tuple[Path, Path, Path]) -> Non
     [
         (["--window", 0, 0, 151, 10], ("--window leaves", "151", "150 rows and 600 columns")),
         (["--window", 0, 0, 0, 10], ("ROW COL ROWS COLS",)),
-        (["--bounds", 9, 48, 10, 49], ("--bounds", "EPSG:32633", "400000 ", "5.8e+06")),
+        (["--bounds", 9, 48, 10, 49], ("--bounds", "EPSG:32633", "400000 5795500 418000 5800000")),
         (["--bounds", 10, 49, 9, 48], ("each minimum below its maximum",)),
     ],
 )

@@ -89,6 +89,10 @@ def test_a_folder_without_rasters_says_what_is_in_it(tmp_path: Path) -> None:
     assert "holds no raster" in text
     assert "2 .txt" in text and "1 .csv" in text and "1 folder" in text  # noqa: PT018
     assert "\n" not in text
+    assert "bandfuse info --formats" in text
+    write_tiff(tmp_path / "below" / "c.tif", spectra(1, 4, 4))
+    with pytest.raises(InputError, match=r"There are some in .*below\.$"):
+        scene_files([str(tmp_path)])
     (tmp_path / "below" / "x").mkdir()
     with pytest.raises(InputError, match="got nothing"):
         scene_files([str(tmp_path / "below" / "x")])
