@@ -80,28 +80,24 @@ class LazyGroup(TyperGroup):
         formatter.write(page(self, ctx, whole=True, more=["", "Commands:", *rows]))
 
 
+TRACED = "--traceback"
+
 EVERYWHERE = {"-v", "--verbose", "-q", "--quiet", "--json", "--log-file"}
 """Flags of every command, the last with a value."""
 
 
 def _moved(args: list[str]) -> list[str]:
-    """The arguments, with flags of every command behind its name if they stand before it."""
-    before: list[str] = []
-    rest = list(args)
+    """The arguments, with flags of every command behind its name if they stand before it; and the
+    one of the program itself before it."""
+    own, shared = [TRACED] if TRACED in args else [], list[str]()
+    rest = [word for word in args if word != TRACED]
     while rest and rest[0].startswith("-"):
-        before.append(rest.pop(0))
-        if before[-1] == "--log-file" and rest:
-            before.append(rest.pop(0))
-    if not rest:
-        return args
-    values = {i + 1 for i, word in enumerate(before) if word == "--log-file"}
-    own = [
-        i
-        for i, word in enumerate(before)
-        if i not in values and word.partition("=")[0] not in EVERYWHERE
-    ]
-    shared = [word for i, word in enumerate(before) if i not in own]
-    return [*(before[i] for i in own), rest[0], *shared, *rest[1:]]
+        flag = rest.pop(0)
+        place = shared if flag.partition("=")[0] in EVERYWHERE else own
+        place.append(flag)
+        if flag == "--log-file" and rest:
+            place.append(rest.pop(0))
+    return [*own, rest[0], *shared, *rest[1:]] if rest else args
 
 
 app = typer.Typer(
@@ -144,10 +140,7 @@ def root(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", hidden=True)] = False,
     traced: Annotated[
-        bool,
-        typer.Option(
-            "--traceback", help="Say where in the program an error came from. Before the command."
-        ),
+        bool, typer.Option(TRACED, help="Say where in the program an error came from.")
     ] = False,
 ) -> None:
     """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any

@@ -189,6 +189,13 @@ def test_flags_of_every_command_may_stand_before_it(before: str, place: Path) ->
     assert (first.out, first.err) == (last.out, last.err)
 
 
+def test_the_flag_of_the_program_may_stand_behind_the_command(place: Path) -> None:
+    first, last = cli("--traceback", "info", "no.tif"), cli("info", "no.tif", "--traceback")
+    assert first.err.startswith("Traceback")
+    assert last.err.splitlines()[-1] == first.err.splitlines()[-1]
+    assert last.err.startswith("Traceback")
+
+
 def test_other_names_of_flags(place: Path) -> None:
     """What users of GDAL, make and rasterio type."""
     how = ["--no-report", "--folds", 0]
