@@ -14,8 +14,8 @@ from typer.core import TyperGroup
 
 import bandfuse
 from bandfuse.cli import streams
-from bandfuse.cli.usage_errors import Mistake, close, explained, unexpected
-from bandfuse.errors import BandfuseError, UsageError, shorten
+from bandfuse.cli.usage_errors import Mistake, explained, near_command, unexpected
+from bandfuse.errors import BandfuseError, UsageError
 from bandfuse.files.textfile import shown
 
 COMMANDS = {
@@ -53,7 +53,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called; for an unknown one the nearest is named."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
-            hint = close(args[0], COMMANDS) or f"Known: {shorten(COMMANDS)}."
+            hint = near_command(args[0], list(COMMANDS))
             raise UsageError(f"bandfuse has no command {args[0]!r}", remedy=hint)
         return super().resolve_command(ctx, args)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -17,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from bandfuse.errors import ConfigError, nearest
+from bandfuse.errors import ConfigError, close, nearest
 from bandfuse.needs import Need, given_of, unmet
 
 M = TypeVar("M", bound="Config")
@@ -148,7 +149,12 @@ def _explain(model: type[Config], error: ValidationError, where: Mapping[str, st
     place = where.get(key)
     if every[0]["type"] == "extra_forbidden":
         at = f" in {place}" if place else ""
-        return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
+        keys = {str(e["loc"][0]) for e in every if e["type"] == "extra_forbidden"}
+        if place and {"version", "jobs"} <= keys:
+            remedy = f"This looks like a batch file: bandfuse batch {place}."
+        else:
+            remedy = nearest(key, model.model_fields)
+        return ConfigError(f"unknown key {key!r}{at}", remedy=remedy)
     if every[0]["type"] == "missing":
         return ConfigError(
             f"no --{key} is given", expected=model.model_fields[key].description or "a value"
@@ -156,7 +162,10 @@ def _explain(model: type[Config], error: ValidationError, where: Mapping[str, st
     here = [e for e in every if e["loc"][0] == key]
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
     name = f"{key} in {place}" if place else f"--{key.replace('_', '-')}"
-    return ConfigError(name, got=_shown(here[0]["input"]), expected=expected)
+    value = here[0]["input"]
+    words = re.findall(r"'([^']*)'", expected)
+    hint = close(value, words) if isinstance(value, str) else ""
+    return ConfigError(name, got=_shown(value), expected=expected, remedy=hint)
 
 
 def _plainly(message: str) -> str:

@@ -31,11 +31,11 @@ from bandfuse.model.decoder import as_read
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load
-from bandfuse.progress import Progress, silent
+from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import Lost
 from bandfuse.results import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import RESAMPLE, check_inputs
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, input_remarks, open_scene
 from bandfuse.scenes.value_ranges import in_units, require_inputs
@@ -63,8 +63,9 @@ def apply(
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     started = time.perf_counter()
-    device, model = device_of(config.device), load(weights)
-    scenes = _opened(config)
+    device, model = device_of(config.device), load(weights, config.scenes)
+    with during(progress, "open the scenes"):
+        scenes = _opened(config)
     outputs = output_paths(config.output, scenes, ending_of(config.driver))
     encoding = encoding_of(config)
     effort = Effort.of(config.threads, config.memory, spread)
@@ -141,7 +142,7 @@ def _fitting(
 
 def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
     """The fusion for a scene."""
-    check_inputs(scene, model.common.inputs)
+    check_inputs(scene, model.common.inputs, remedy=RESAMPLE)
     return _with_policy(_own(model, scene, config), config.nodata_policy)
 
 

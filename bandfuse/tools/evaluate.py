@@ -19,7 +19,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount, Scores
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import (
     Scene,
@@ -107,11 +107,11 @@ def evaluate(
     ------
     InputError, MismatchError, ConfigError
     """
-    model = load(weights)
+    model = load(weights, config.scenes)
     if not config.target:
         raise ConfigError("evaluate needs a target", expected="--target T")
     scene = _the_scene(config)
-    check_inputs(scene, model.common.inputs)
+    check_inputs(scene, model.common.inputs, remedy=APPLY)
     fusion = model.fusion(scene.names, use_common=config.use_common)
     order = _pair(fusion, scene)
     remarks = input_remarks(scene, fusion.inputs)

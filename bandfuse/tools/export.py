@@ -19,7 +19,7 @@ from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
@@ -45,7 +45,7 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     ------
     ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual
         raster otherwise, and it is not written."""
-    model = load(weights)
+    model = load(weights, [] if config.scene is None else [config.scene])
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
     path = Path(config.output)
@@ -97,7 +97,7 @@ def _content(
     if scene is None:
         raise ConfigError(f"--to {config.to} needs a scene", remedy="Give it with --scene.")
     whole = Scene(Path(scene.path).stem, (scene,))
-    check_inputs(whole, fusion.inputs)
+    check_inputs(whole, fusion.inputs, remedy=APPLY)
     require_inputs(whole, fusion, fusion.support, config)
     linear = LinearForm.of(fusion, scene.scale, scene.offset)
     if config.to == "bandmathx":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from bandfuse.errors import ConfigError
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Seen, check_file, check_folder
 from bandfuse.files.whole import Ready
-from bandfuse.progress import Progress, silent
+from bandfuse.progress import Progress, during, silent
 from bandfuse.results import TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.scenes.opening import open_scenes
@@ -21,6 +22,10 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
 from bandfuse.training.learn import learn_from
 from bandfuse.training.settings import resolve, with_loss
+from bandfuse.training.trained import doubts
+
+LOG = logging.getLogger(__name__)
+
 
 if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
@@ -53,8 +58,11 @@ def train(
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
     config = resolve(with_loss(config, loss))
-    opened = open_scenes(config)
+    with during(progress, "open the scenes"):
+        opened = open_scenes(config)
     scenes = opened.scenes
+    for text in doubts(scenes[0]):
+        LOG.info(text)
     seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
     with Checksums() as checksums:
         effort = Effort.of(config.threads, config.memory, spread)

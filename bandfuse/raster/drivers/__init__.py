@@ -58,13 +58,11 @@ def driver_named(name: str) -> Driver:
 
 
 def driver_of(path: Path, given: str | None) -> str:
-    """The GDAL driver of an output: as given, else by the file's ending; GTiff for a name without
-    one.
+    """The GDAL driver of an output: as given, else by the file's ending.
 
     Raises
     ------
-    OutputError : GDAL has no such driver, or none for the ending.
-
+    OutputError : GDAL has no such driver, or none for the ending; or there is no ending.
     """
     with rasterio.Env() as env:
         known = env.drivers()
@@ -74,7 +72,10 @@ def driver_of(path: Path, given: str | None) -> str:
             raise OutputError(f"there is no GDAL driver {given!r}", remedy=nearest(given, known))
         return str(found)
     if not path.suffix:
-        return "GTiff"
+        raise OutputError(
+            f"{path.name} has no ending that names a format",
+            expected=f"a name such as {path.name}.tif, or --driver",
+        )
     if path.suffix.lower() == ".zarr" and "Zarr" in known:
         return "Zarr"
     try:
