@@ -146,6 +146,10 @@ MEANT = {
     "excel": "csv",
     "npz": "numpy",
     "npy": "numpy",
+    "l1": "mae",
+    "l2": "mse",
+    "rmse": "mse",
+    "angle": "sam",
     "pytorch": "pt2",
     "torch": "pt2",
 }

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WIDE = 60
+"""Columns of a terminal in which a bar has its full width."""
+
+OTHERS = 16
+"""Columns that the share and the time take, with the spaces between."""
+
 PATIENCE = 1.0
 """Seconds that a command may take before it says that it is at work."""
 
@@ -125,7 +131,9 @@ def _columns(console: Console) -> Bars:
             known = task.total is not None
             return super().render(task) if known else TimeElapsedColumn().render(task)
 
-    label = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
-    width = 20 if console.width >= 60 else 8
+    width = 20 if console.width >= WIDE else 8
+    rest = width + OTHERS
+    cell = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - rest, 8))
+    label = TextColumn("{task.description}", table_column=cell)
     columns = (label, BarColumn(bar_width=width), TaskProgressColumn(), Time())
     return Bars(*columns, console=console, transient=True)

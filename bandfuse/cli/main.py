@@ -147,7 +147,8 @@ def main() -> None:
             mistake.show()
             sys.exit(mistake.exit_code)
         _say(explained(mistake))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before a command began
+        _last_words("interrupted")
         sys.exit(130)
     except Exception as problem:  # noqa: BLE001 (this is the place where what nobody expected becomes a message)
         _say(problem if isinstance(problem, BandfuseError) else unexpected(problem))

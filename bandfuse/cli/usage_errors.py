@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from bandfuse.errors import BandfuseError, RunError, UsageError, close, shorten
+from bandfuse.errors import BandfuseError, RunError, UsageError, close, did_you_mean, shorten
 
 Mistake: type[Any] = typer.BadParameter.__bases__[0]
 """Typer's own error for wrong use, whichever click it brings with it."""
@@ -54,12 +54,14 @@ def explained(mistake: Any) -> UsageError:
             remedy=more,
         )
     if found := _NO_VALUE.fullmatch(message):
-        return UsageError(f"{found[1]} is given without its value", remedy=more)
+        few = f"all of its {found[2]} values" if found[2] else "its value"
+        spaces = f"{found[2]} values with spaces between them" if found[2] else ""
+        return UsageError(f"{found[1]} is given without {few}", expected=spaces, remedy=more)
     return UsageError(message.replace("(s)", "s"), remedy=more)
 
 
 _EXTRA = re.compile(r"(?s)Got unexpected extra argument(?:\(s\)|s)? \((.*)\)")
-_NO_VALUE = re.compile(r"Option '([^']*)' requires .*argument.*")
+_NO_VALUE = re.compile(r"Option '([^']*)' requires (?:an|(\d+)) arguments?\.?")
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -81,11 +83,48 @@ def _no_flag(flag: str, context: Any, more: str) -> UsageError:
         names = [n for p in context.command.params for n in p.opts] if context is not None else []
         hint = close(flag, names) if flag not in AFTER else ""
         return UsageError(f"bandfuse has no flag {flag} before a command", remedy=hint or after)
-    known = [name for p in context.command.params for name in (*p.opts, "--help")]
-    long = sorted({n for n in known if n.startswith(f"-{flag}") and len(flag) == 2})
-    spelled = f"It could be {shorten(long)}." if long else ""
-    hint = close(flag, known) if len(flag) > 2 else spelled
+    arguments = [p for p in context.command.params if p.param_type_name != "option"]
+    same = next((p for p in arguments if p.name.rstrip("s") == flag.strip("-").rstrip("s")), None)
+    if same is not None:
+        hint = _joined([f"{_name(same)} stands without a flag.", _example(context)])
+    else:
+        every = [name for p in context.command.params for name in (*p.opts, "--help")]
+        hint = _near_flag(flag, sorted({name for name in every if name.startswith("-")}))
     return UsageError(f"{context.info_name} has no flag {flag}", remedy=hint or more)
+
+
+FLAGS_MEANT = {
+    "--out": "--output",
+    "--dst": "--output",
+    "--format": "--driver --to",
+    "--of": "--driver --to",
+    "--epochs": "--steps",
+    "--iterations": "--steps",
+    "--learning-rate": "--lr",
+    "--l2": "--ridge",
+    "--l1": "--sparse",
+    "--force": "--overwrite",
+    "--labels-file": "--labels",
+    "--reference": "--target",
+    "--truth": "--target",
+}
+"""Other words for the flags."""
+
+
+def _near_flag(flag: str, known: Sequence[str]) -> str:
+    """What is said of a flag that there is not: flags that mean the same, begin like it, or are
+    spelled nearly like it."""
+    meant = [name for name in FLAGS_MEANT.get(flag, "").split() if name in known]
+    if meant:
+        return did_you_mean(meant)
+    if len(flag) == 2:
+        long = [name for name in known if name.startswith(f"-{flag}")]
+        return f"It could be {shorten(long)}." if long else ""
+    begun = [name for name in known if name.startswith(flag)]
+    words = {name.strip("-"): name for name in known}
+    near = close(flag.strip("-"), words)
+    spelled = re.sub("'([^']*)'", lambda found: repr(words[found[1]]), near)
+    return did_you_mean(begun) if begun else spelled
 
 
 AFTER = ("--verbose", "-v", "--quiet", "-q", "--json", "--output", "-o", "--overwrite", "--config")

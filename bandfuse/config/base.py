@@ -172,8 +172,13 @@ def _plainly(message: str) -> str:
     """A message of pydantic without its own words."""
     for words in ("Input should be ", "String should have ", "Value error, "):
         message = message.removeprefix(words)
-    parse = ", unable to parse string as a number"
-    return message.removesuffix(parse).removesuffix(", unable to parse string as an integer")
+    for words in ("a number", "an integer"):
+        message = message.removesuffix(f", unable to parse string as {words}")
+    return _LONG.sub(lambda found: f"{float(found[0]):g}", message)
+
+
+_LONG = re.compile(r"\d*\.0{6,}\d+|\d{12,}(?:\.0)?")
+"""Numbers that are easier to read with a power of ten."""
 
 
 def _shown(value: object) -> str:

@@ -107,7 +107,7 @@ def check_folder(
     if not (path / contents.mark).is_file():
         folder = path.is_dir()
         raise OutputError(
-            f"{path} exists, was not made by bandfuse, and is not replaced",
+            f"{path} was not made by bandfuse, and is not replaced",
             got=_kind_of_folder(path) if folder else "a file",
             expected="the name of a new folder",
             remedy=f"Choose another output{f', such as {path / NEW}' if folder else ''}.",

@@ -109,7 +109,9 @@ def evaluate(
     """
     model = load(weights, config.scenes)
     if not config.target:
-        raise ConfigError("evaluate needs a target", expected="--target T")
+        last = config.scenes[-1] if len(config.scenes) > 1 else ""
+        remedy = f"Is it {last}? Then give it with --target {last}." if last else ""
+        raise ConfigError("evaluate needs a target", expected="--target T", remedy=remedy)
     scene = _the_scene(config)
     check_inputs(scene, model.common.inputs, remedy=APPLY)
     fusion = model.fusion(scene.names, use_common=config.use_common)

@@ -298,7 +298,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
     ),
     "output exists": (
         lambda f: [*f.train()[:-1], f.text("run", "mine")],
-        ("run exists", "not replaced", "another output"),
+        ("run was not made by bandfuse", "not replaced", "another output"),
     ),
     "output of apply exists": (
         lambda f: f.apply(f.weights, f.cube, out="goal.tif"),

@@ -151,6 +151,30 @@ train --source cube.tif --target target.tif -o new
     NAME=PATH, such as nir=nir.tif
 train cube.tif --nodata none,none --target target.tif -o new
     got 2 values; expected one for all bands, or 4
+train cube.tif --target target.tif --out new
+    Did you mean '--output'
+train cube.tif --target target.tif --epochs 5 -o new
+    Did you mean '--steps'
+train cube.tif --target target.tif --loss l1 -o new
+    Did you mean 'mae'
+train cube.tif --groups 1:4 -o new
+    Did you mean 1-4\\?
+train cube.tif --groups 450..520nm -o new
+    Did you mean 450-520nm\\?
+train cube.tif --groups 0.45-0.52 -o new
+    Wavelengths have their unit: 0.45-0.52um
+train cube.tif --groups red -o new
+    red is 600-700nm; regions makes
+train cube.tif --groups sentinel-2a -o new
+    Did you mean sensor:sentinel-2a
+train cube.tif --target target.tif --window 0,0,5,5 -o new
+    --window is given without enough after it; expected 4 values, with spaces
+train cube.tif --target target.tif --wavelengths five.tif -o new
+    five.tif has no column of wavelengths; got '
+train cube.tif --target target.tif --scale-inputs 0 -o new
+    expected greater than or equal to 1e-30
+train cube.tif --target target.tif -o .
+    would replace .*, which is read
 train cube.tif --target target.tif -v -q -o new
     -v says more and -q says less
 """
@@ -230,6 +254,18 @@ apply run/weights.safetensors cube.tif -o out.tif --min-coverage 0.5
     does not apply without --resample
 apply run/weights.safetensors cube.tif -o out.tif --scale 2
     does not apply with --dtype float32
+apply --weights run/weights.safetensors cube.tif -o out.tif
+    WEIGHTS stands without a flag. For example: bandfuse apply
+apply run/weights.safetensors --scene cube.tif -o out.tif
+    SCENE stands without a flag
+apply run/weights.safetensors cube.tif -o out.vrt
+    a VRT holds no pixels of its own.*bandfuse export WEIGHTS --to vrt
+apply run/weights.safetensors cube.tif -o out.dat
+    the ending .dat is that of several formats; expected --driver, such as --driver ENVI
+apply run/weights.safetensors nowave.tif --resample -o out.tif
+    moving weights to a cube needs wavelengths
+evaluate run/weights.safetensors cube.tif target.tif
+    Is it target.tif\\? Then give it with --target target.tif
 evaluate run/weights.safetensors cube.tif
     evaluate needs a target
 evaluate cube.tif run/weights.safetensors --target target.tif
@@ -250,6 +286,8 @@ export run/weights.safetensors --to onx -o out.onnx
     Did you mean 'onnx'
 export run/weights.safetensors --to excel -o out.xlsx
     Did you mean 'csv'
+export run/weights.safetensors --format vrt -o out.vrt
+    Did you mean '--to'
 export run/weights.safetensors --to csv
     no output is given; expected -o FILE
 report
@@ -300,12 +338,14 @@ resample cube.tif -o out.tif
     no sensor is given
 resample cube.tif --sensor sentinel2 -o out.tif
     Did you mean 'sentinel-2a' or 'sentinel-2b'
+resample cube.tif --sensor sentinel-2a -o out.safetensors
+    --weights-only beside it
 resample nowave.tif --sensor sentinel-2a -o out.tif
     needs wavelengths
 resample cube.tif --sensor note.txt -o out.tif
     ends in .csv
 demo cube.tif
-    cube.tif exists, was not made by bandfuse
+    cube.tif was not made by bandfuse
 demo missing/demo
     folder missing does not exist
 schema batch.yaml
