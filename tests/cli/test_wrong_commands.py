@@ -168,7 +168,7 @@ train cube.tif --groups red -o new
 train cube.tif --groups sentinel-2a -o new
     Did you mean sensor:sentinel-2a
 train cube.tif --target target.tif --window 0,0,5,5 -o new
-    --window is given without enough after it; expected 4 values, with spaces
+    --window is given without all of its 4 values; expected 4 values with spaces
 train cube.tif --target target.tif --wavelengths five.tif -o new
     five.tif has no column of wavelengths; got '
 train cube.tif --target target.tif --scale-inputs 0 -o new
