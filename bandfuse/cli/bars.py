@@ -35,6 +35,7 @@ class LiveBars:
         self._lock = threading.RLock()
         self._steps = 0
         self._base: Any = None
+        self._timer: threading.Timer | None = None
 
     def bar(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
         """The same items, with a bar while they pass; one item alone has no length, and pulses."""
@@ -49,21 +50,26 @@ class LiveBars:
     @contextmanager
     def working(self, label: str) -> Iterator[None]:
         """Within this, the command says that it is at work wherever no bar does."""
-        timer = threading.Timer(PATIENCE, self._show_base, [label])
-        timer.daemon = True
-        timer.start()
+        self._timer = threading.Timer(PATIENCE, self._show_base, [label])
+        self._timer.daemon = True
+        self._timer.start()
         try:
             yield
         finally:
-            timer.cancel()
             self.rest()
 
     def rest(self) -> None:
-        """Take everything off the screen."""
+        """Take everything off the screen, and leave it to others."""
         with self._lock:
-            bars, self._bars, self._base = self._bars, None, None
-            if bars is not None:
-                bars.stop()
+            timer, self._timer = self._timer, None
+            if timer is not None:
+                timer.cancel()
+            self._stop()
+
+    def _stop(self) -> None:
+        bars, self._bars, self._base = self._bars, None, None
+        if bars is not None:
+            bars.stop()
 
     def print(self, text: Any) -> bool:
         """Print above the bars; False if there are none."""
@@ -75,6 +81,8 @@ class LiveBars:
 
     def _show_base(self, label: str) -> None:
         with self._lock:
+            if self._timer is None:
+                return
             self._base = self._live().add_task(label, total=None, visible=not self._steps)
 
     def _begin(self, label: str, total: int | None) -> Any:
@@ -99,7 +107,7 @@ class LiveBars:
             self._bars.remove_task(task)
             self._update_base()
             if not self._bars.task_ids:
-                self.rest()
+                self._stop()
 
     def _update_base(self) -> None:
         if self._bars is not None and self._base is not None:

@@ -223,6 +223,25 @@ def test_a_quick_command_shows_no_bar() -> None:
     assert screen.text == ""
 
 
+def test_a_command_with_a_display_of_its_own_has_the_screen_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bars_module, "PATIENCE", 0.05)
+    screen = Screen()
+    with screen.bars.working("bandfuse batch"):
+        screen.bars.rest()
+        time.sleep(0.3)
+        assert screen.text == ""
+
+
+def test_a_line_comes_after_steps_that_were_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars_module, "PATIENCE", 0.3)
+    screen = Screen()
+    with screen.bars.working("bandfuse train"):
+        assert [*screen.bars.bar("ab", 2, "read")] == ["a", "b"]
+        screen.wait_for("bandfuse train")
+
+
 def test_a_step_that_fails_takes_its_bar_away() -> None:
     screen = Screen()
     with pytest.raises(ValueError, match="no"), during(screen.bars.bar, "step"):
