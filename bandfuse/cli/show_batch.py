@@ -29,8 +29,12 @@ def watching() -> Iterator[Watch]:
 
         board = _Board()
         show.bars().rest()
-        with Live(board, console=show.err(), refresh_per_second=4, transient=True):
+        live = Live(board, console=show.err(), refresh_per_second=4, transient=True)
+        try:  # an interruption while it starts leaves nothing on the screen either
+            live.start()
             yield board
+        finally:
+            live.stop()
     else:
         yield _say
 
