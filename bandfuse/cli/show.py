@@ -208,7 +208,7 @@ def _put(what: Any, **how: Any) -> None:
 
 
 def scores(
-    rows: Scores, title: str, first: dict[str, str] | None = None, rest: str = "--json"
+    rows: Scores, title: str, first: dict[str, str] | None = None, rest: str = "with --json"
 ) -> None:
     """Scores of the outputs: of all of them, or of the worst where there are many.
 
@@ -239,7 +239,7 @@ def worst(rows: Scores) -> Scores:
 def more(count: int, place: str) -> None:
     """Say where the rest of a table is, if it has a rest."""
     if count > 0:
-        line(f"… and {count} more in {place}")
+        line(f"… and {count} more {place}")
 
 
 def score(name: str, value: float | None) -> str:
@@ -276,7 +276,7 @@ def trained(report: TrainReport, folder: str, *, page: bool) -> None:
     rows = held or report.scores.train
     constraints = {o.name: o.constraint for o in report.outputs}
     first = constraints if set(rows) == set(constraints) else None
-    scores(rows, f"Scores on {what}", first, rest="report.html" if page else "report.json")
+    scores(rows, f"Scores on {what}", first, rest=f"in report.{'html' if page else 'json'}")
     overall(report.scores.overall.get("holdout" if held else "train", {}))
     line(
         f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}"
@@ -344,7 +344,7 @@ def compared(result: CompareResult) -> None:
         cells[:MOST],
         f"{key} on {'blocks held out' if held else 'training pixels'}",
     )
-    more(len(cells) - MOST, result.output or "the page that -o FILE writes")
+    more(len(cells) - MOST, f"in {result.output or 'the page that -o FILE writes'}")
     if result.output:
         line(f"{result.output} written")
         line(f"Open {result.output} in a browser.")

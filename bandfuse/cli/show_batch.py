@@ -103,7 +103,7 @@ def show_plan(made: BatchPlan) -> None:
     """The items, their sizes, and how long it may take."""
     rows = [[i.job, i.kind, i.scene or "all", i.needs or "", i.size / 1e6] for i in made.items]
     show.table(["job", "kind", "scene", "needs", "MB"], rows[: show.MOST], words=4)
-    show.more(len(rows) - show.MOST, "--json")
+    show.more(len(rows) - show.MOST, "with --json")
     time = (
         "not known before a first run"
         if made.seconds is None
@@ -122,11 +122,11 @@ def show_result(result: BatchResult) -> None:
     if bad:
         rows = [[name_of(i), i.state, i.reason] for i in bad]
         show.table(["item", "state", "reason"], rows[: show.MOST], words=3)
-        show.more(len(rows) - show.MOST, page)
+        show.more(len(rows) - show.MOST, f"in {page}")
     doubts = [[name_of(i), "done", why] for i in result.items if (why := doubt(i))]
     if doubts:
         show.table(["item", "state", "doubt"], doubts[: show.MOST], words=3)
-        show.more(len(doubts) - show.MOST, page)
+        show.more(len(doubts) - show.MOST, f"in {page}")
     kept = f" ({result.kept} of them earlier)" if result.kept else ""
     show.line(
         f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, "

@@ -134,7 +134,7 @@ def show_resampled(result: ResampleResult) -> None:
         show.table(columns, rows, f"{result.sensor} from {shorten(names, 3)}")
     for scene in result.scenes[: show.MOST]:
         show.line(" and ".join(filter(None, [scene.output, scene.weights])) + " written")
-    show.more(len(result.scenes) - show.MOST, "--json")
+    show.more(len(result.scenes) - show.MOST, "with --json")
     if result.valid_share is not None:
         show.line(f"{100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
 

@@ -245,9 +245,10 @@ def _columns(heads: list[str], where: str) -> tuple[dict[str, int], str | None]:
         ):
             unit = words[-1]
     if "wavelength" not in found:
+        first = ", ".join(heads)
         raise InputError(
             f"{where} has no column of wavelengths",
-            got=f"{', '.join(heads)[:SHOWN]!r}",
+            got=f"{first[:SHOWN]!r}" if first.isprintable() else "something other than text",
             expected="a heading such as wavelength or wavelength_nm",
         )
     return found, unit

@@ -47,7 +47,7 @@ def many(count: int) -> dict[str, dict[str, float | None]]:
 
 
 def test_a_table_of_scores_holds_the_worst_outputs(capsys: pytest.CaptureFixture[str]) -> None:
-    show.scores(many(25), "Scores", rest="report.html")
+    show.scores(many(25), "Scores", rest="in report.html")
     title, _, *rows, last = capsys.readouterr().out.splitlines()
     assert title == "Scores: the worst 20 of 25 outputs"
     assert [row.split()[0] for row in rows] == [f"y{i}" for i in range(25, 5, -1)]

@@ -170,7 +170,7 @@ train cube.tif --groups sentinel-2a -o new
 train cube.tif --target target.tif --window 0,0,5,5 -o new
     --window is given without all of its 4 values; expected 4 values with spaces
 train cube.tif --target target.tif --wavelengths five.tif -o new
-    five.tif has no column of wavelengths; got '
+    five.tif has no column of wavelengths; got something other than text
 train cube.tif --target target.tif --scale-inputs 0 -o new
     expected greater than or equal to 1e-30
 train cube.tif --target target.tif -o .
