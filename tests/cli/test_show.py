@@ -22,7 +22,15 @@ from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.progress import during, silent
-from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.results import (
+    BatchItem,
+    BatchPlan,
+    BatchResult,
+    PlannedItem,
+    ResampledScene,
+    ResampleResult,
+    SensorBandRow,
+)
 
 T = TypeVar("T")
 
@@ -100,6 +108,28 @@ def test_tables_of_a_sensor_that_are_equal_are_shown_once(
     out = capsys.readouterr().out
     assert [x for x in out.splitlines() if x.startswith("s from")] == ["s from a, b", "s from c"]
     assert out.count(" written") == 3
+
+
+def test_tables_of_a_batch_end_and_name_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    from bandfuse.cli.show_batch import show_plan, show_result
+
+    planned = [
+        PlannedItem(job="fused", kind="apply", scene=f"s{i}", needs=None, size=10, output="")
+        for i in range(25)
+    ]
+    show_plan(BatchPlan(output="out", items=planned, size=250, seconds=None))
+    head, *rows, more, last = capsys.readouterr().out.splitlines()
+    assert head.startswith("job")
+    assert (len(rows), more) == (20, "… and 5 more with --json")
+    assert last.startswith("25 items into out")
+
+    failed = [BatchItem(job="fused", scene=f"s{i}", state="failed", reason="no") for i in range(25)]
+    counts = {"done": 0, "failed": 25, "skipped": 0, "kept": 0}
+    show_result(BatchResult(output="out", seconds=1.0, items=failed, **counts))
+    *_, more, summary, page = capsys.readouterr().out.splitlines()
+    assert more == "… and 5 more in out/batch.html"
+    assert summary.startswith("0 done, 25 failed")
+    assert page == "Open out/batch.html in a browser."
 
 
 # ------------------------------------------------------------------------------------------- order
