@@ -224,6 +224,9 @@ def opened(path: str) -> Iterator[Any]:
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     if local and not (os.path.isfile(path) or os.path.isdir(path)):
         raise InputError(f"{path} is a pipe or a device", expected="a raster file")
+    if local and os.path.isfile(path) and not os.path.getsize(path):
+        remedy = "Copy or download it again."
+        raise InputError(f"{path} is empty", got="0 bytes", expected="a raster file", remedy=remedy)
     check_header(path)
     try:
         with warnings.catch_warnings():

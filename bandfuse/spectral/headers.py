@@ -12,6 +12,9 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.spectral.units import NOT_LENGTHS, UNITS_NM, Floats, number, spelling
 
+SHOWN = 60
+"""Characters of a line that a message shows."""
+
 LONGEST_LINE = 10_000
 """GDAL reads no header line of more characters, and nothing that follows it."""
 
@@ -242,9 +245,10 @@ def _columns(heads: list[str], where: str) -> tuple[dict[str, int], str | None]:
         ):
             unit = words[-1]
     if "wavelength" not in found:
+        first = ", ".join(heads)
         raise InputError(
             f"{where} has no column of wavelengths",
-            got=", ".join(heads),
+            got=f"{first[:SHOWN]!r}" if first.isprintable() else "something other than text",
             expected="a heading such as wavelength or wavelength_nm",
         )
     return found, unit
