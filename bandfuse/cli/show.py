@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandfuse.cli import streams
 from bandfuse.cli.bars import LiveBars
-from bandfuse.cli.layout import columns, folded, in_terminal, records, table_lines, wrapped
+from bandfuse.cli.layout import columns, folded, records, table_lines, wrapped
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.files.placing import WRITTEN
 from bandfuse.files.textfile import shown
@@ -48,7 +48,7 @@ def out() -> Console:
     """Standard output. Rich is imported when something is shown."""
     from rich.console import Console
 
-    return Console(highlight=False, width=columns() if in_terminal(sys.stdout) else WIDE)
+    return Console(highlight=False, width=columns() if sys.stdout.isatty() else WIDE)
 
 
 T = TypeVar("T")
@@ -220,7 +220,7 @@ def table(
     if title:
         line(title)
     cells = [[shown(number(cell)) for cell in row] for row in rows]
-    width = columns() if in_terminal(sys.stdout) else WIDE
+    width = columns() if sys.stdout.isatty() else WIDE
     names = list(map(shown, heads))
     lines = table_lines(names, cells, width, words)
     if lines:
@@ -427,7 +427,7 @@ def convergence(c: Convergence) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
-    width = columns() if in_terminal(sys.stdout) else None
+    width = columns() if sys.stdout.isatty() else None
     for name, value in pairs:
         if width is None or len(value) + 13 <= width:
             lines = [value]
