@@ -113,7 +113,7 @@ def learn(
         choices = plan_regularisation(assessing, surveyed, progress) if config.assessed else None
         model, fits = fit_model(how, scenes, surveyed, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
-    model = replace(model, classes=_classifier(config, surveyed, model))
+    model = replace(model, classes=_classifier(config, scenes, surveyed, model))
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
@@ -161,7 +161,9 @@ def _survey(
     return surveyed, [*remarks, *_few_messages(config.goals, surveyed)]
 
 
-def _classifier(config: TrainConfig, survey: Survey, model: Model) -> Discriminants | None:
+def _classifier(
+    config: TrainConfig, scenes: Sequence[Scene], survey: Survey, model: Model
+) -> Discriminants | None:
     """The classifier of the outputs, on all pixels: what the scores of a training with labels are
     of."""
     if "classes" not in config.gathers:
@@ -169,7 +171,9 @@ def _classifier(config: TrainConfig, survey: Survey, model: Model) -> Discrimina
     weight = model.common.matrix[:, list(survey.design.used)]
     made = Classifier.of(survey.classes, weight, balanced=config.balance)
     names = tuple(survey.class_name(int(n)) for n in made.numbers)
-    return Discriminants(made.numbers, names, made.slope, made.level)
+    labels = scenes[0].labels
+    numbered = labels is not None and labels.numbered
+    return Discriminants(made.numbers, names, made.slope, made.level, numbered)
 
 
 def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:

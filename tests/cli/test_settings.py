@@ -38,7 +38,8 @@ MODELS: list[type[Config]] = [
 
 BY_OBJECTIVE = """
 target labels label_field unlabelled balance weights scope pooling constraint ridge smooth sparse
-gain no_offset activation loss split group groups outputs sensor batch_size patience shift blur folds
+gain no_offset activation loss split group groups outputs sensor batch_size patience shift blur
+folds
 """
 """Settings of a training whose meaning depends on the objective, or on several others: ``resolve``
 judges them."""
