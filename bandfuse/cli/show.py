@@ -341,9 +341,12 @@ def evaluated(result: EvaluateResult) -> None:
         _classes(result.classification, f"Classes on {result.scene}")
         texts = (f"{name} {number(value)}" for name, value in result.scores["classes"].items())
         line(f"All classes together: {', '.join(texts)}")
+        line(f"Classified by the linear discriminants of {BY[result.classification.classifier]}")
     overall(result.overall)
     line(f"{count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
 
+
+BY = {"training": "the training", "blocks": "the other blocks of the image"}
 
 MOST_CLASSES = 10
 """The confusion of more classes is too wide for a terminal."""
@@ -356,8 +359,8 @@ def _classes(found: ClassesResult, title: str) -> None:
     if len(rows) > MOST_CLASSES:
         line("The confusion matrix is in --json.")
         return
-    heads = ["of class", *(str(i) for i in range(1, len(rows) + 1))]
-    named = [f"{i} {c.name}" for i, c in enumerate(found.classes, 1)]
+    heads = ["class", *(str(c.value) for c in found.classes)]
+    named = [c.name if c.name == str(c.value) else f"{c.value} {c.name}" for c in found.classes]
     cells = [[name, *row] for name, row in zip(named, found.confusion, strict=True)]
     table(heads, cells, "Pixels of each class (rows), by the class that was found (columns)")
 

@@ -9,9 +9,9 @@ The metadata has one key, ``bandfuse``: JSON with ``version``, ``activation``, `
 
 Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``,
 ``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`; and
-``classes``, ``value`` and ``name`` of each class of a training with labels, whose classifier are
-the tensors ``class_slope`` (K, C) and ``class_level`` (C,). Where there is nothing of it, version 1
-is written."""
+``classes`` of a training with labels: ``value`` and ``name`` of each, and ``numbered``, whether the
+values were made up. Their classifier are the tensors ``class_slope`` (K, C) and ``class_level``
+(C,). Where there is nothing of it, version 1 is written."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def dumps(model: Model) -> bytes:
 
 
 def _classes(known: Discriminants) -> dict[str, Any]:
-    return {"value": [int(n) for n in known.numbers], "name": list(known.names)}
+    values = [int(n) for n in known.numbers]
+    return {"value": values, "name": list(known.names), "numbered": known.numbered}
 
 
 def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discriminants | None:
@@ -134,7 +135,8 @@ def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discri
     numbers = np.array([int(n) for n in table["value"]], dtype=np.int64)
     if (np.diff(numbers) <= 0).any() or len(slope) != len(header["outputs"]["name"]):
         raise ValueError("classes that are not ascending, or of other outputs")
-    return Discriminants(numbers, tuple(map(str, table["name"])), slope, level)
+    names = tuple(map(str, table["name"]))
+    return Discriminants(numbers, names, slope, level, bool(table["numbered"]))
 
 
 WEIGHTS = "weights.safetensors"

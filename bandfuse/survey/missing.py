@@ -78,7 +78,8 @@ def require_classes(
             expected=f"{MOST_STRATA} or fewer",
             remedy="Leave a fill value out with --unlabelled.",
         )
-    every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
+    drawn = [s.labels for s in scenes if s.labels is not None and s.labels.areas is not None]
+    every = {number for found in drawn for number, _ in found.names}
     empty = sorted(every - {*classes, *labels.unlabelled, *unlabelled})
     return _class_messages(classes, empty, labels)
 
