@@ -39,6 +39,8 @@ CODES: dict[str, Kind] = {
     "units-not-length": Kind("decision", "Give wavelengths in nm or µm with --wavelengths FILE."),
     "units-converted": Kind("info", NONE),
     "list-length": Kind("warning", "Correct the header, or give a table with --wavelengths FILE."),
+    "decimal-commas": Kind("warning", TABLE),
+    "entry-unreadable": Kind("warning", "Correct the header."),
     "axes-assumed": Kind(
         "warning", "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first."
     ),

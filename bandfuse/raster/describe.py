@@ -260,13 +260,12 @@ def describe(
         bands, messages = band_table(tags, source, alpha, stated=stated)
         if ds.driver == "HDF5Image" and ds.count > 1 and not np.isfinite(bands.wavelength_nm).any():
             messages.append(_axes_assumed(ds))
+        messages += header.odd_entries(ds.count)
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
-        scale = header.scale(ds.count, np.array(ds.scales, dtype=np.float64))
-        offset = header.numbers(
-            "data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)
-        )
+        scale = header.scale(np.array(ds.scales, dtype=np.float64))
+        offset = header.numbers("data_offset_values", np.array(ds.offsets, dtype=np.float64), 0.0)
         transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
         _require_finite(offset, "offset", path)
@@ -279,7 +278,7 @@ def describe(
             crs=ds.crs,
             transform=transform,
             bands=bands,
-            nodata=header.numbers("data_ignore_value", ds.count, nodata),
+            nodata=header.numbers("data_ignore_value", nodata, np.nan),
             scale=scale,
             offset=offset,
             stored=ds.block_shapes[0],

@@ -37,7 +37,7 @@ from bandfuse.raster.products.plain import data_file
 from bandfuse.raster.products.prisma import PRISMA
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.sentinel2 import SENTINEL2
-from bandfuse.spectral.headers import Stated, envi_list, parse_header
+from bandfuse.spectral.headers import Stated, envi_numbers, parse_header
 from bandfuse.spectral.metadata import RasterTags, band_table
 
 __all__ = ["FORMATS", "PRODUCTS", "Describe", "Format", "Product", "describe"]
@@ -132,7 +132,7 @@ def _headed(found: Raster, header: str, source: str) -> Raster:
     """A file of another driver than ENVI's, given by the ENVI header beside it, with the
     wavelengths of that."""
     entries = parse_header(Path(header).read_text(encoding="utf-8", errors="replace"))
-    if len(envi_list(entries.get("wavelength"))) == len(found.bands):
+    if len(envi_numbers(entries.get("wavelength"), len(found.bands))) == len(found.bands):
         return describe_file(found.path, source, header)
     text = (
         f"{Path(header).name} has no wavelengths for its {len(found.bands)} bands, and is not used"

@@ -9,8 +9,6 @@ value = DN · gain + offset (DESIS Products Specification, DLR)."""
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from bandfuse.errors import InputError
@@ -26,13 +24,12 @@ from bandfuse.raster.products.spectral import (
     parts_of,
 )
 from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.headers import envi_list
-from bandfuse.spectral.units import UNITS_NM, number
+from bandfuse.spectral.headers import envi_numbers, parse_header
+from bandfuse.spectral.units import UNITS_NM, number, spelling
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}band"
 COLUMNS = ("wavelengthCenterOfBand", "wavelengthWidthOfBand", "gainOfBand", "offsetOfBand")
 
-_ENTRY = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n]*)", re.M)
 
 
 def recognises(path: str) -> bool:
@@ -57,15 +54,15 @@ def open_(path: str, source: str) -> Raster:
         return _by_metadata(path, source)
     name = files.one(HEADER, "SPECTRAL_IMAGE.hdr")
     text = files.read(name).decode("latin-1")
-    entries = {" ".join(key.lower().split()): value for key, value in _ENTRY.findall(text)}
+    entries = parse_header(text)
     nm = _numbers(entries, "wavelength", files.gdal(name))
     others = {
         key: _numbers(entries, key, files.gdal(name), len(nm))
-        for key in ("fwhm", "data gain values", "data offset values")
+        for key in ("fwhm", "data_gain_values", "data_offset_values")
     }
-    unit = UNITS_NM.get(entries.get("wavelength units", "nm").strip().lower(), 1.0)
-    flags = envi_list(entries.get("bbl"), len(nm))
-    bad = [number(f) == 0 for f in flags] if len(flags) == len(nm) else [False] * len(nm)
+    unit = UNITS_NM.get(spelling(entries.get("wavelength_units", "nm")), 1.0)
+    flags = envi_numbers(entries.get("bbl"), len(nm))
+    bad = [bool(f == 0) for f in flags] if len(flags) == len(nm) else [False] * len(nm)
     bands = Bands.of(
         [f"b{i}" for i in range(1, len(nm) + 1)],
         source=source,
@@ -74,7 +71,7 @@ def open_(path: str, source: str) -> Raster:
         reason=["flagged bad (bbl)" if b else "" for b in bad],
     )
     return image_of(
-        path, files, "DESIS", bands, others["data gain values"], others["data offset values"], name
+        path, files, "DESIS", bands, others["data_gain_values"], others["data_offset_values"], name
     )
 
 
@@ -103,11 +100,11 @@ def _by_metadata(path: str, source: str) -> Raster:
 
 def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> Floats:
     """A list of the header, of this many numbers."""
-    found = np.array([number(item) for item in envi_list(entries.get(key), count)])
+    found = envi_numbers(entries.get(key), count)
     if not len(found) or not np.isfinite(found).all() or (count and len(found) != count):
         raise InputError(
             f"{place} cannot be understood",
-            got=f"{len(found)} {key}",
+            got=f"{len(found)} {key.replace('_', ' ')}",
             expected=f"{count or 'a list of'} numbers",
         )
     return found
