@@ -44,6 +44,7 @@ CODES: dict[str, Kind] = {
     "axes-assumed": Kind(
         "warning", "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first."
     ),
+    "header-beside": Kind("warning", NONE),
     "header-incomplete": Kind("warning", "Write what lacks into the header."),
     "imagery-rounded": Kind("warning", "Give exact wavelengths with --wavelengths FILE."),
     "wavelengths-impossible": Kind("warning", TABLE),

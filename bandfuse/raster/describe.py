@@ -22,7 +22,7 @@ from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by, vrt_over
 from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
@@ -188,6 +188,8 @@ def opened(path: str) -> Iterator[Any]:
     if local and not (os.path.isfile(path) or os.path.isdir(path)):
         raise InputError(f"{path} is a pipe or a device", expected="a raster file")
     check_header(path)
+    if may_be_hdf5(path):
+        quiet_hdf5()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

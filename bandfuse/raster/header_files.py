@@ -21,6 +21,7 @@ from rasterio.shutil import copy as gdal_copy
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.files.names import for_gdal
 from bandfuse.files.textfile import HEADER, TABLE, bytes_of, readable
+from bandfuse.raster.gdal import may_be_hdf5, quiet_hdf5
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.headers import (
     Stated,
@@ -293,6 +294,8 @@ def _header_remarks(
 def said(path: str) -> tuple[Header, str | None]:
     """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for
     wavelengths; empty where GDAL does not open the file as it stands."""
+    if may_be_hdf5(path):
+        quiet_hdf5()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

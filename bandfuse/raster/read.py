@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
@@ -244,6 +244,7 @@ class Reader:
         self._runs = [run for raster, positions in choices for run in _runs(raster, positions)]
         self._free: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._every: list[Any] = []
+        self._hdf5 = any(may_be_hdf5(name) for run in self._runs for name in run.names)
 
     def _open(self) -> dict[str, Any]:
         """Handles of all that is read, by name."""
@@ -287,6 +288,8 @@ class Reader:
         ------
         InputError : the file is damaged or ends too early.
         """
+        if self._hdf5:
+            quiet_hdf5()
         with rasterio.Env(**CACHE):
             try:
                 handles = self._free.get_nowait()

@@ -17,13 +17,7 @@ import numpy as np
 from bandfuse.errors import shorten
 from bandfuse.files.textfile import shown
 from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.headers import (
-    Stated,
-    envi_numbers,
-    gdal_items,
-    has_decimal_commas,
-    unit_of,
-)
+from bandfuse.spectral.headers import Stated, envi_numbers, gdal_items, has_decimal_commas, unit_of
 from bandfuse.spectral.remarks import Remark
 from bandfuse.spectral.units import UNITS_NM, number, plausible, quantity, scale_of, spelling
 

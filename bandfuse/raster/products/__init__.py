@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.errors import InputError
+from bandfuse.files.textfile import HEADER, bytes_of, readable
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
 from bandfuse.raster.header_files import given_table
@@ -33,12 +34,13 @@ from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
 from bandfuse.raster.products.plain import FORMATS as PLAIN
-from bandfuse.raster.products.plain import data_file
+from bandfuse.raster.products.plain import data_file, header_beside, wavelengths_in
 from bandfuse.raster.products.prisma import PRISMA
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.sentinel2 import SENTINEL2
-from bandfuse.spectral.headers import Stated, envi_numbers, parse_header
+from bandfuse.spectral.headers import Stated
 from bandfuse.spectral.metadata import RasterTags, band_table
+from bandfuse.spectral.remarks import Remark
 
 __all__ = ["FORMATS", "PRODUCTS", "Describe", "Format", "Product", "describe"]
 
@@ -77,8 +79,8 @@ def describe(
             if nearly is None:
                 raise
             raise nearly from error
-        if wavelengths is None and data != path and found.driver != "ENVI":
-            return _headed(found, path, source)
+        if wavelengths is None and found.driver != "ENVI":
+            return _headed(found, path, source) if data != path else _beside(found)
         return found
     found = product.open(path, source)
     return found if wavelengths is None else _told(found, wavelengths)
@@ -131,13 +133,27 @@ def _nearly(path: str) -> InputError | None:
 def _headed(found: Raster, header: str, source: str) -> Raster:
     """A file of another driver than ENVI's, given by the ENVI header beside it, with the
     wavelengths of that."""
-    entries = parse_header(Path(header).read_text(encoding="utf-8", errors="replace"))
-    if len(envi_numbers(entries.get("wavelength"), len(found.bands))) == len(found.bands):
+    text = readable(bytes_of(header, "an ENVI header", HEADER))
+    if wavelengths_in(text, len(found.bands)):
         return describe_file(found.path, source, header)
-    text = (
+    said = (
         f"{Path(header).name} has no wavelengths for its {len(found.bands)} bands, and is not used"
     )
-    return replace(found, messages=(*found.messages, text))
+    return replace(found, messages=(*found.messages, said))
+
+
+def _beside(found: Raster) -> Raster:
+    """A file without wavelengths; a message names the ENVI header beside it that has some."""
+    if np.isfinite(found.bands.wavelength_nm).any():
+        return found
+    header = header_beside(found.path, len(found.bands))
+    if header is None:
+        return found
+    said = (
+        f"{header.name} beside it has {len(found.bands)} wavelengths, and is not used: give it "
+        f"with --wavelengths {header}"
+    )
+    return replace(found, messages=(*found.messages, Remark("header-beside", said)))
 
 
 def _told(raster: Raster, wavelengths: str | Path) -> Raster:

@@ -31,7 +31,6 @@ BANDS = "{*}specific/{*}bandCharacterisation/{*}band"
 COLUMNS = ("wavelengthCenterOfBand", "wavelengthWidthOfBand", "gainOfBand", "offsetOfBand")
 
 
-
 def recognises(path: str) -> bool:
     """A spectral image with a header or DESIS's metadata beside it, or its folder or archive."""
     files = parts_of(path, HEADER)

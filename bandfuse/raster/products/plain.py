@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from bandfuse.errors import InputError, shorten
-from bandfuse.files.textfile import HEADER, bytes_of
+from bandfuse.files.textfile import HEADER, bytes_of, readable
 from bandfuse.raster.products.files import files_of
 from bandfuse.raster.products.product import Format
+from bandfuse.spectral.headers import envi_numbers, parse_header
+from bandfuse.spectral.units import number
 
 REAL, MADE = "real files", "small files made for the tests"
 
@@ -42,21 +46,19 @@ FORMATS = (
 )
 """What is opened without a reader of its own."""
 
-SIDECARS = {
-    ".hdr",
-    ".xml",
-    ".txt",
-    ".json",
-    ".enp",
-    ".sta",
-    ".properties",
-    ".ovr",
-    ".msk",
-    ".png",
-    ".jpg",
-    ".jgw",
-}
+_BESIDE = """hdr xml txt json csv md md5 sha256 pdf log enp sta prj qml qmd qgz qix sld lyr lyrx
+properties ovr msk aux rrd png pgw jpg jpeg jgw tfw wld bmp gif geojson gpkg kml kmz shp shx dbf cpg
+roi zip bak"""
+
+SIDECARS = frozenset(f".{ending}" for ending in _BESIDE.split())
 """Endings of files beside an ENVI file that are not its data."""
+
+BYTES = {
+    key: float(size)
+    for size, keys in ((1, "1"), (2, "2 12"), (4, "3 4 13"), (8, "5 6 14 15"), (16, "9"))
+    for key in keys.split()
+}
+"""Bytes of a value, by ENVI's number of its data type."""
 
 HDF = (".he5", ".h5", ".hdf5", ".nc")
 """Endings of files that are read from the file system only."""
@@ -116,11 +118,12 @@ def data_file(path: str) -> str:
             expected="an image",
             remedy="A library cannot be fused; give the image.",
         )
-    return str(_data_of(place)) if header == place else path
+    return str(_data_of(place, readable(text))) if header == place else path
 
 
-def _data_of(header: Path) -> Path:
-    """The data that an ENVI header belongs to: ``x`` or ``x.ENDING`` for ``x.hdr``."""
+def _data_of(header: Path, text: str) -> Path:
+    """The data that an ENVI header belongs to: ``x`` or ``x.ENDING`` for ``x.hdr``; of several, the
+    one of the size that the header tells."""
     bare = header.with_suffix("")
     if bare.is_file():
         return bare
@@ -129,6 +132,9 @@ def _data_of(header: Path) -> Path:
         for p in header.parent.iterdir()
         if p.stem == header.stem and p.suffix.lower() not in SIDECARS and p.is_file()
     )
+    size = _size_told(parse_header(text))
+    fitting = [p for p in beside if p.stat().st_size == size]
+    beside = fitting if len(beside) > 1 and fitting else beside
     if len(beside) != 1:
         raise InputError(
             f"{header} is an ENVI header {'of several files' if beside else 'without its data'}",
@@ -137,3 +143,28 @@ def _data_of(header: Path) -> Path:
             remedy="Give the data file.",
         )
     return beside[0]
+
+
+def _size_told(entries: Mapping[str, str]) -> float:
+    """The bytes of the data that a header tells of; NaN where it does not tell it."""
+    counts = [number(entries.get(key)) for key in ("samples", "lines", "bands")]
+    kind = BYTES.get(entries.get("data_type", ""), float("nan"))
+    return number(entries.get("header_offset", "0")) + math.prod([*counts, kind])
+
+
+def header_beside(path: str, bands: int) -> Path | None:
+    """An ENVI header beside a file of another driver that has a wavelength for each of its
+    bands."""
+    place = Path(path)
+    for header in (Path(f"{path}.hdr"), place.with_suffix(".hdr")):
+        if place.is_file() and header.is_file() and header.stat().st_size <= HEADER:
+            text = readable(header.read_bytes())
+            if text.startswith("ENVI") and wavelengths_in(text, bands):
+                return header
+    return None
+
+
+def wavelengths_in(header: str, bands: int) -> bool:
+    """Whether the text of an ENVI header has a wavelength for each of so many bands."""
+    found = envi_numbers(parse_header(header).get("wavelength"), bands)
+    return len(found) == bands and any(found > 0)
