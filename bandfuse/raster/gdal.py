@@ -126,7 +126,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 def may_be_hdf5(name: str) -> bool:
     """Whether GDAL may use the HDF5 library for what it opens: an HDF5 file, or what is no plain
     file (a subdataset, a remote or packed file, a VRT)."""
-    if name.lower().endswith((".vrt", ".zip")):
+    if name.lower().endswith((".vrt", ".zip", ".tar")):
         return True
     try:
         if not os.path.isfile(name):

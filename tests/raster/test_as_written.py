@@ -4,6 +4,7 @@ tells why not."""
 from __future__ import annotations
 
 import re
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -349,22 +350,26 @@ def pixels(raster: Raster) -> np.ndarray:
 # ---------------------------------------------------------------------------------------- nearly a
 
 
-def test_a_folder_around_a_product_names_it(tmp_path: Path) -> None:
+def test_the_one_product_below_a_folder_is_read(tmp_path: Path) -> None:
     """What DLR and ESA deliver is a tree of folders."""
     product = published.desis(tmp_path).path
     above = tmp_path / "order/dims_op"
     above.mkdir(parents=True)
     product.rename(above / "x")
+    assert describe(tmp_path / "order").product == "DESIS"
+    second = published.enmap(above).path
     done = cli("info", tmp_path / "order")
     assert done.code == 2
-    assert f"Give {above / 'x'}." in "".join(done.err.split("\n"))
+    text = "".join(done.err.split("\n"))
+    assert "a folder of several products" in text
+    assert str(second) in text
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("MTD_MSIL1C.xml", "Sentinel-2 Level-1C; expected Level-2A"),
-        ("ENMAP01-L1B-SPECTRAL_IMAGE_VNIR.XML", "EnMAP L1B"),
+        ("S2A_OPER_MTD_SAFL1C_PDMC_20150818T101451.xml", "Sentinel-2 L1C of before December 2016"),
+        ("ENMAP01-____L1B-DT0000326721-METADATA.XML", "EnMAP L1B"),
     ],
 )
 @pytest.mark.parametrize("folder", [True, False])
@@ -378,14 +383,18 @@ def test_another_level_of_a_known_product_is_named(
     assert told in " ".join(done.err.split())
 
 
-def test_a_packed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
+def test_a_compressed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
+    folder = published.enmap(tmp_path).path
+    with tarfile.open(tmp_path / "order.tar.gz", "w:gz") as tar:
+        tar.add(folder, f"dims_op/{folder.name}")
+    done = cli("info", tmp_path / "order.tar.gz")
+    assert done.code == 2
+    assert "got EnMAP L2A" in " ".join(done.err.split())
+    assert "Unpack it" in done.err
     (tmp_path / "a.tar.gz").write_bytes(b"x")
     done = cli("info", tmp_path / "a.tar.gz")
     assert done.code == 2
-    assert "got an archive" in " ".join(done.err.split())
-
-
-# --------------------------------------------------------------------------------------------------
+    assert "Unpack it" in done.err
 
 
 def test_hdf5_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:

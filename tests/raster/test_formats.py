@@ -453,7 +453,7 @@ def test_sentinel2_of_the_old_structure_is_refused(tmp_path: Path) -> None:
     safe = published.sentinel2(tmp_path).path
     manifest = safe / "MTD_MSIL2A.xml"
     manifest.write_text(manifest.read_text().replace("IMAGE_FILE", "IMAGE_ID_2A"))
-    refused(safe, tmp_path, "cannot be understood", "no IMAGE_FILE of a band")
+    refused(safe, tmp_path, "cannot be understood", "Sentinel-2 L2A", "before baseline")
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bandfuse.errors import InputError, shorten
 from bandfuse.files.textfile import HEADER, bytes_of, readable
-from bandfuse.raster.products.files import files_of
+from bandfuse.raster.products.files import COMPRESSED, files_of, is_archive, names_in
+from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import Format
 from bandfuse.spectral.headers import envi_numbers, parse_header
 from bandfuse.spectral.units import number
@@ -76,21 +77,8 @@ def data_file(path: str) -> str:
     InputError : a header without data, a spectral library, an archive or a folder of nothing that
         is known."""
     place = Path(path)
-    if place.suffix.lower() == ".zip" and place.is_file():
-        files = files_of(path)
-        inside = files[0].names if files else ()
-        if any(name.lower().endswith(HDF) for name in inside):
-            raise InputError(
-                f"{path} holds HDF5 or netCDF",
-                got=shorten(inside, 4),
-                expected="the file itself",
-                remedy="Unpack it: such files are not read from archives.",
-            )
-        raise InputError(
-            f"{path} holds no known product",
-            got=shorten(inside, 4),
-            remedy=f"See bandfuse info --formats. A raster in it is /vsizip/{path}/NAME.",
-        )
+    if place.is_file():
+        _require_no_archive(path)
     headers = (
         [place]
         if place.suffix.lower() == ".hdr"
@@ -119,6 +107,36 @@ def data_file(path: str) -> str:
             remedy="A library cannot be fused; give the image.",
         )
     return str(_data_of(place, readable(text))) if header == place else path
+
+
+def _require_no_archive(path: str) -> None:
+    """Refuse an archive that holds nothing that is read in it, and say what it holds."""
+    if path.lower().endswith(COMPRESSED):
+        held = product_in([Path(path).name, *names_in(path)])
+        raise InputError(
+            f"{path} is a compressed archive",
+            got=held or "files that are not known",
+            expected="the files in it, or a zip or tar archive of them",
+            remedy="Unpack it: to read one file in it, all before that must be unpacked.",
+        )
+    if not is_archive(path):
+        return
+    files = files_of(path)
+    inside = files[0].names if files else ()
+    held = product_in([Path(path).name, *inside])
+    if any(name.lower().endswith(HDF) for name in inside):
+        raise InputError(
+            f"{path} holds {held or 'HDF5 or netCDF'}",
+            got=shorten(inside, 4),
+            expected="the file itself",
+            remedy="Unpack it: HDF5 and netCDF are not read from archives.",
+        )
+    kind = Path(path).suffix.lower()[1:]
+    raise InputError(
+        f"{path} holds no known product",
+        got=f"{held}: {shorten(inside, 4)}" if held else shorten(inside, 4),
+        remedy=f"See bandfuse info --formats. A raster in it is /vsi{kind}/{path}/NAME.",
+    )
 
 
 def _data_of(header: Path, text: str) -> Path:
