@@ -42,8 +42,10 @@ CODES: dict[str, Kind] = {
     "decimal-commas": Kind("warning", TABLE),
     "entry-unreadable": Kind("warning", "Correct the header."),
     "axes-assumed": Kind(
-        "warning", "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first."
+        "warning",
+        "Give --wavelengths FILE, whose length tells the axis; or write it with bands first.",
     ),
+    "axes-found": Kind("info", NONE),
     "header-beside": Kind("warning", NONE),
     "header-incomplete": Kind("warning", "Write what lacks into the header."),
     "imagery-rounded": Kind("warning", "Give exact wavelengths with --wavelengths FILE."),

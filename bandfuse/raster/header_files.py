@@ -309,8 +309,9 @@ def said(path: str) -> tuple[Header, str | None]:
     return header, next((v for k, v in tags.items() if k.lower().replace(" ", "_") in words), None)
 
 
-def given_table(path: str | Path, count: int, raster: str) -> Stated:
-    """What a user's file says of the bands of a raster: an ENVI header, or a table.
+def given_table(path: str | Path, count: int | None, raster: str) -> Stated:
+    """What a user's file says of the bands of a raster: an ENVI header, or a table. ``count``: how
+    many bands there are; None where the table is to tell it.
 
     Raises
     ------
@@ -322,7 +323,7 @@ def given_table(path: str | Path, count: int, raster: str) -> Stated:
     text = readable(bytes_of(path, "a file with wavelengths", TABLE)).removeprefix("\ufeff")
     envi = Path(path).suffix.lower() == ".hdr" or text.lstrip().startswith("ENVI")
     found = (from_header if envi else parse_table)(text, str(path))
-    if len(found.wavelength) != count:
+    if count is not None and len(found.wavelength) != count:
         raise MismatchError(
             f"{path} does not fit {raster}",
             got=f"{len(found.wavelength)} wavelengths",

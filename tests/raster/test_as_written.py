@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import netCDF4
 import numpy as np
 import published
 import pytest
@@ -484,14 +485,96 @@ def test_the_structure_of_old_baselines_is_named(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
-def test_the_axes_of_hdf5_are_said_to_be_assumed(tmp_path: Path) -> None:
-    """NEON's cubes have their bands last, and nothing in the file that GDAL reads says so."""
+def test_the_axes_of_hdf5_are_said_to_be_assumed_where_nothing_tells_them(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["BART/Reflectance/Reflectance_Data"] = np.ones((24, 20, 60), "i2")
     found = {f["code"]: f for f in cli("check", tmp_path / "x.h5", "--json").json["findings"]}
     assert found["axes-assumed"]["severity"] == "warning"
     assert "24 bands of 20 rows and 60 columns" in found["axes-assumed"]["message"]
     assert "24 bands of 20 rows and 60 columns" in said(describe(tmp_path / "x.h5"))
+
+
+def neon(folder: Path, order: str = "rcb", sizes: tuple[int, int, int] = (12, 9, 7)) -> np.ndarray:
+    """A file of the structure of NEON's, rows, columns and bands in any order; (B, H, W) values."""
+    values = spectra(sizes[2], *sizes[:2], dtype="int16")
+    values[:, 0, :3] = -9999
+    with h5py.File(folder / "NEON.h5", "w") as file:
+        site = file.create_group("BART/Reflectance")
+        cube = site.create_dataset(
+            "Reflectance_Data", data=np.einsum(f"brc->{order}", values), chunks=(4, 3, 5)
+        )
+        cube.attrs.update({"Data_Ignore_Value": -9999.0, "Scale_Factor": 10000.0})
+        numbers = np.linspace(381, 2510, sizes[2]).astype("f4")
+        spectral = site.create_group("Metadata/Spectral_Data")
+        spectral["Wavelength"], spectral["FWHM"] = numbers, np.full(sizes[2], 5.5, "f4")
+        spectral["Wavelength"].attrs["Units"] = "nanometers"
+        site["Metadata/Ancillary_Imagery/Path_Length"] = np.zeros(sizes[:2], "f4")
+    return np.where(values == -9999, np.nan, values / 10000)
+
+
+@pytest.mark.parametrize("order", ["rcb", "rbc", "brc"])
+def test_the_axis_of_the_bands_is_that_of_the_wavelengths(order: str, tmp_path: Path) -> None:
+    expected = neon(tmp_path, order)
+    raster = describe(f'HDF5:"{tmp_path}/NEON.h5"://BART/Reflectance/Reflectance_Data')
+    np.testing.assert_allclose(raster.bands.wavelength_nm, np.linspace(381, 2510, 7), rtol=1e-6)
+    assert raster.bands.fwhm_nm.tolist() == [5.5] * 7
+    np.testing.assert_allclose(pixels(raster), expected)
+    assert ("axis is that of the bands" in said(raster)) == (order != "brc")
+    assert quicklook(raster, [0, 6]).shape == (12, 9, 2)
+
+
+def test_axes_of_equal_lengths_are_said_to_be_in_doubt(tmp_path: Path) -> None:
+    neon(tmp_path, sizes=(12, 7, 7))
+    raster = describe(f'HDF5:"{tmp_path}/NEON.h5"://BART/Reflectance/Reflectance_Data')
+    assert "several of its axes (12, 7, 7) are as long as its wavelengths" in said(raster)
+
+
+def test_a_table_of_the_user_tells_the_axis_by_its_length(tmp_path: Path) -> None:
+    cube = spectra(5, 12, 9)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["cube"] = np.moveaxis(cube, 0, -1)
+    (tmp_path / "five.txt").write_text("\n".join(map(str, NM)))
+    raster = describe(tmp_path / "x.h5", wavelengths=tmp_path / "five.txt")
+    assert raster.bands.wavelength_nm.tolist() == NM
+    np.testing.assert_array_equal(pixels(raster), cube)
+    (tmp_path / "six.txt").write_text("1\n2\n3\n4\n5\n6\n")
+    done = cli("info", tmp_path / "x.h5", "--wavelengths", tmp_path / "six.txt")
+    assert done.code == 2
+    assert "got 6 wavelengths" in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("group", ["", "deep/group/"])
+@pytest.mark.parametrize("dims", ["y x wavelength", "y wavelength x", "wavelength y x"])
+def test_netcdf_has_its_bands_along_the_dimension_of_the_wavelengths(
+    dims: str, group: str, tmp_path: Path
+) -> None:
+    sizes = {"wavelength": 7, "y": 12, "x": 9}
+    cube = spectra(7, 12, 9)
+    turned = np.einsum(f"wyx->{''.join(d[0] for d in dims.split())}", cube).copy()
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in sizes.items():
+            ds.createDimension(name, size)
+        axis = ds.createVariable("wavelength", "f8", ("wavelength",))
+        axis[:], axis.units = np.linspace(0.4, 0.9, 7), "um"
+        ds.createVariable("y", "f8", ("y",))[:] = -30 * np.arange(12)
+        cube_variable = ds.createVariable(f"{group}refl", "f4", dims.split(), fill_value=-1.0)
+        turned[turned == turned.max()] = -1
+        cube_variable[:] = turned
+    expected = np.where(cube == cube.max(), np.nan, cube)
+    for path in (tmp_path / "c.nc", f'NETCDF:"{tmp_path}/c.nc":/{group}refl'):
+        raster = describe(path)
+        np.testing.assert_allclose(raster.bands.wavelength_nm, np.linspace(400, 900, 7))
+        np.testing.assert_array_equal(pixels(raster), expected)
+
+
+def test_netcdf_whose_first_axis_is_rows_is_in_doubt_where_nothing_tells_more(
+    tmp_path: Path,
+) -> None:
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in (("y", 12), ("x", 9), ("channel", 7)):
+            ds.createDimension(name, size)
+        ds.createVariable("refl", "f4", ("y", "x", "channel"))[:] = 1
+    assert "the first axis, y, is taken for the bands" in said(describe(tmp_path / "c.nc"))
 
 
 @pytest.mark.parametrize("flag", ["--mask", "--labels"])

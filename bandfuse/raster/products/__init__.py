@@ -9,6 +9,7 @@ Each file is built on those before it::
     files        where the parts of a product are found: a folder, or a zip or tar archive
     hdf          HDF5 and netCDF-4 files, through GDAL
     spectral     the GeoTIFF that EnMAP and DESIS share
+    arrays       cubes in HDF5 and netCDF files of no known product
     plain        files that GDAL opens as they are
     desis        DESIS L1C and L2A
     emit         EMIT L1B and L2A
@@ -30,6 +31,7 @@ from bandfuse.files.textfile import HEADER, bytes_of, readable
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
 from bandfuse.raster.header_files import given_table
+from bandfuse.raster.products.arrays import array_of, file_of
 from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
@@ -77,7 +79,7 @@ def describe(
         return found if wavelengths is None else _told(found, wavelengths)
     data = data_file(path)
     try:
-        found = describe_file(data, source, wavelengths)
+        found = _read(data, source, wavelengths)
     except InputError as error:
         inside = _inside(path)
         if inside is not None:
@@ -92,6 +94,17 @@ def describe(
     if wavelengths is None and found.driver != "ENVI":
         return _headed(found, path, source) if data != path else _beside(found)
     return found
+
+
+def _read(data: str, source: str, wavelengths: str | Path | None) -> Raster:
+    """What GDAL tells of a file; of an array in HDF5 or netCDF, with its bands along their axis."""
+    if file_of(data) is None:
+        return describe_file(data, source, wavelengths)
+    found = describe_file(data, source)
+    array = array_of(found, source, wavelengths)
+    if array is None and wavelengths is not None:
+        return describe_file(data, source, wavelengths)
+    return array or found
 
 
 def _inside(path: str) -> str | None:
