@@ -556,7 +556,10 @@ def test_netcdf_has_its_bands_along_the_dimension_of_the_wavelengths(
             ds.createDimension(name, size)
         axis = ds.createVariable("wavelength", "f8", ("wavelength",))
         axis[:], axis.units = np.linspace(0.4, 0.9, 7), "um"
-        ds.createVariable("y", "f8", ("y",))[:] = -30 * np.arange(12)
+        for name, step in (("y", -30.0), ("x", 30.0)):
+            place = ds.createVariable(name, "f8", (name,))
+            place[:], place.units = step * np.arange(sizes[name]), "m"
+            place.standard_name = f"projection_{name}_coordinate"
         cube_variable = ds.createVariable(f"{group}refl", "f4", dims.split(), fill_value=-1.0)
         turned[turned == turned.max()] = -1
         cube_variable[:] = turned
