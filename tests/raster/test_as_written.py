@@ -567,7 +567,9 @@ def test_netcdf_has_its_bands_along_the_dimension_of_the_wavelengths(
     for path in (tmp_path / "c.nc", f'NETCDF:"{tmp_path}/c.nc":/{group}refl'):
         raster = describe(path)
         np.testing.assert_allclose(raster.bands.wavelength_nm, np.linspace(400, 900, 7))
-        np.testing.assert_array_equal(pixels(raster), expected)
+        # GDAL finds no place for arrays in groups, and takes their rows as going up.
+        up = bool(group) and dims.startswith("wavelength")
+        np.testing.assert_array_equal(pixels(raster), expected[:, ::-1] if up else expected)
 
 
 def test_netcdf_whose_first_axis_is_rows_is_in_doubt_where_nothing_tells_more(
