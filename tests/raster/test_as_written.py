@@ -295,7 +295,7 @@ def test_desis_without_a_header_is_read_from_its_metadata(
     """DLR's Geoservice serves no header."""
     spectral(tmp_path / "p", stem, desis_meta(), "int16")
     raster = describe(tmp_path / "p" / f"{stem}{given}" if given else tmp_path / "p")
-    assert raster.product == "DESIS"
+    assert raster.product == ("DESIS L2A" if stem.startswith("DESIS") else "DESIS")
     assert raster.bands.wavelength_nm.tolist() == NM[:3]
     assert raster.bands.fwhm_nm.tolist() == [3.4] * 3
     assert raster.scale.tolist() == [1e-4] * 3
@@ -357,7 +357,7 @@ def test_the_one_product_below_a_folder_is_read(tmp_path: Path) -> None:
     above = tmp_path / "order/dims_op"
     above.mkdir(parents=True)
     product.rename(above / "x")
-    assert describe(tmp_path / "order").product == "DESIS"
+    assert describe(tmp_path / "order").product == "DESIS L2A"
     second = published.enmap(above).path
     done = cli("info", tmp_path / "order")
     assert done.code == 2

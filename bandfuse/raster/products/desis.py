@@ -13,6 +13,8 @@ import numpy as np
 
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
+from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import (
     HEADER,
@@ -69,8 +71,9 @@ def open_(path: str, source: str) -> Raster:
         fwhm_nm=others["fwhm"] * unit,
         reason=["flagged bad (bbl)" if b else "" for b in bad],
     )
+    product = _called(files, "")
     return image_of(
-        path, files, "DESIS", bands, others["data_gain_values"], others["data_offset_values"], name
+        path, files, product, bands, others["data_gain_values"], others["data_offset_values"], name
     )
 
 
@@ -94,7 +97,15 @@ def _by_metadata(path: str, source: str) -> Raster:
     nm, width, gain, offset = columns.values()
     names = [f"b{i}" for i in range(1, len(rows) + 1)]
     bands = Bands.of(names, source=source, wavelength_nm=nm, fwhm_nm=width)
-    return image_of(path, files, "DESIS", bands, gain, offset, meta, background_of(root))
+    level = (root.findtext("{*}base/{*}level") or "").strip()
+    product = _called(files, level)
+    return image_of(path, files, product, bands, gain, offset, meta, background_of(root))
+
+
+def _called(files: Files, level: str) -> str:
+    """The product with its level, as its metadata or the names of its files tell it."""
+    told = product_in(files.names)
+    return f"DESIS {level}" if level else told if told.startswith("DESIS") else "DESIS"
 
 
 def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> Floats:
@@ -111,8 +122,8 @@ def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> F
 
 DESIS = Product(
     Format(
-        "DESIS L2A",
-        "the folder, the zip archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
+        "DESIS L2A, L1C",
+        "the folder, a zip or tar archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
         "wavelengths, FWHM, gain and offset, flagged bands, nodata",
     ),
     recognises,

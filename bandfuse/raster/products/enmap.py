@@ -18,7 +18,7 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.files import Files
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.raster.products.spectral import (
     DETECTOR,
     METADATA,
@@ -150,10 +150,11 @@ def _table(root: Element, place: str) -> tuple[Floats, dict[str, Floats]]:
 
 ENMAP = Product(
     Format(
-        "EnMAP L2A",
-        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or "
-        "…-METADATA.XML",
+        "EnMAP L2A, L1C, L1B",
+        "the folder, a zip or tar archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or "
+        "…-METADATA.XML; of L1B the image of one detector",
         "wavelengths, FWHM, gain and offset, dead bands, nodata",
+        METADATA_OF,
     ),
     recognises,
     open_,

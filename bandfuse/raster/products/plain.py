@@ -34,7 +34,8 @@ FORMATS = (
     Format(
         "netCDF, HDF5",
         'the file, or a subdataset: NETCDF:"FILE":NAME, HDF5:"FILE"://NAME',
-        "what GDAL tells of it; rows and axes as GDAL shows them",
+        "what GDAL tells of it; bands along the axis that is as long as the wavelengths; fill and "
+        "scale of the cube's attributes",
         MADE,
     ),
     Format("VRT, and all else that GDAL opens", "the file", "what GDAL tells of it", MADE),

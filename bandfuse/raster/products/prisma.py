@@ -25,7 +25,7 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.product import ATTRIBUTES_OF, Format, Product
 from bandfuse.spectral.bands import Bands
 
 FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data_Fields"
@@ -230,6 +230,7 @@ PRISMA = Product(
         "the .he5 file",
         "VNIR and SWIR joined, wavelengths rising, absent bands left out, FWHM, scale, CRS; "
         "flagged pixels missing",
+        ATTRIBUTES_OF,
     ),
     recognises,
     open_,

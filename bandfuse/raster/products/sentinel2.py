@@ -24,7 +24,7 @@ import numpy as np
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Masks, Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of, is_archive
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.units import number
 
@@ -272,6 +272,7 @@ SENTINEL2 = Product(
         "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml",
         "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
         "quantification, nodata 0",
+        METADATA_OF,
     ),
     recognises,
     open_,
