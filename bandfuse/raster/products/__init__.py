@@ -119,11 +119,12 @@ def _inside(path: str) -> str | None:
     if not place.is_dir():
         return None
     try:
-        folders = [p for pattern in ("*", "*/*") for p in sorted(place.glob(pattern)) if p.is_dir()]
-        files = [p for p in sorted(place.iterdir()) if p.name.lower().endswith((*HDF, *ARCHIVES))]
+        below = [p for pattern in ("*", "*/*") for p in sorted(place.glob(pattern))]
+        folders = [p for p in below if p.is_dir()][:MOST_FOLDERS]
+        files = [p for p in below if p.name.lower().endswith((*HDF, *ARCHIVES))][:MOST_FOLDERS]
     except OSError:
         return None
-    places = [str(p) for p in (*folders[:MOST_FOLDERS], *files[:MOST_FOLDERS])]
+    places = [str(p) for p in (*folders, *files)]
     found = [p for p in places if any(q.recognises(p) for q in PRODUCTS)]
     if len(found) > 1:
         raise InputError(

@@ -6,12 +6,14 @@ import re
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from bandfuse.errors import InputError, shorten
 from bandfuse.files.textfile import bytes_of
+from bandfuse.raster.products.names import product_in
 
 LARGEST = 64 * 2**20
 """Bytes of a product's metadata: DESIS's are about 1 MB, EnMAP's about 3 MB."""
@@ -175,10 +177,24 @@ def _packed(path: Path) -> tuple[str, ...]:
                 names = [n for n in archive.namelist() if not n.endswith("/")]
         else:
             with tarfile.open(path, "r:") as tar:
-                names = [m.name.removeprefix("./") for m in tar if m.isfile()]
+                members = [m for m in tar if m.isfile()]
+            names = [m.name.removeprefix("./") for m in members]
+            _require_read_by_gdal(path, members)
     except ARCHIVE_ERRORS as error:
         raise InputError(f"{path} is not a complete {kind} archive", got=str(error)) from error
     return tuple(sorted(names))
+
+
+def _require_read_by_gdal(path: Path, members: Sequence[tarfile.TarInfo]) -> None:
+    """Refuse archives with names in headers of their own, as of more than 100 characters in the pax
+    format: GDAL does not read those."""
+    names = [m.name for m in members]
+    if any("path" in m.pax_headers for m in members) and product_in(names):
+        raise InputError(
+            f"{path} holds {product_in(names)} under long names in the pax format",
+            expected="a tar archive in the GNU format, or a zip archive",
+            remedy="Unpack it: GDAL does not read such names.",
+        )
 
 
 def _unpacked(path: str, name: str, kind: str) -> bytes:
