@@ -88,6 +88,173 @@ def test_a_list_of_wavelengths_that_does_not_fit_comes_in_by_no_door(
         assert list(raster.bands.name) == [f"n{i}" for i in range(5)]
 
 
+SPELLINGS = {
+    "closing comma": "{500, 600, 700, 800, 900,}",
+    "square brackets": "[500, 600, 700, 800, 900]",
+    "both brackets": "{[500, 600, 700, 800, 900]}",
+    "parentheses": "{(500, 600, 700, 800, 900)}",
+    "blanks": "{500 600  700 800\n 900}",
+    "semicolons": "{500; 600; 700; 800; 900;}",
+    "decimal commas": "{500,0; 600,0; 700,0; 800,0; 900,0}",
+    "decimal commas and blanks": "{500,0 600,0 700,0 800,0 900,0}",
+    "decimal commas between commas": "{500,0, 600,0, 700,0, 800,0, 900,0}",
+    "double precision": "{500D0, 600.D+00, 700.0d+0, 800D000, 900D-0}",
+    "over lines in square brackets": "[500, 600,\n 700, 800,\n 900]",
+    "quotation marks": "{'500', '600', '700', \"800\", \"900\"}",
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_lists_of_numbers_are_read_as_programs_write_them(
+    spelling: str, named: bool, tmp_path: Path
+) -> None:
+    """GDAL parts lists at commas alone, and hands what it gets to the bands: nothing of that is
+    left in wavelengths, widths, scale or names."""
+    names = [envi_list("band names", [f"n{i}" for i in range(5)])] if named else []
+    text = SPELLINGS[spelling]
+    lists = [f"{key} = {text}" for key in ("wavelength", "data gain values")]
+    lists.append("fwhm = " + re.sub("([5-9])00", r"0\g<1>0", text))  # 500 to 050
+    path = envi(tmp_path, *names, "wavelength units = Nanometers", *lists)
+    raster = describe(path)
+    assert raster.bands.wavelength_nm.tolist() == NM
+    assert raster.bands.fwhm_nm.tolist() == [nm / 10 for nm in NM]
+    assert raster.scale.tolist() == NM
+    assert list(raster.bands.name) == [
+        f"{'n' if named else 'b'}{i + (not named)}" for i in range(5)
+    ]
+    assert raster.bands == describe(path, wavelengths=tmp_path / "x.hdr").bands
+    doubt = "fits the 5 bands if it has decimal commas" in said(raster)
+    assert doubt == (spelling == "decimal commas between commas")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "{0, 1, 1, 0, 1}",
+        "{False, True, True, False, True}",
+        "{false true true false true}",
+        "[0; 1; 1; 0; 1]",
+        "{0.0, 1.0, 1.0, 0.0, 1.0,}",
+        "{bad, good, good, bad, good}",
+    ],
+)
+def test_flags_of_bad_bands_are_read_as_programs_write_them(flags: str, tmp_path: Path) -> None:
+    raster = describe(envi(tmp_path, f"bbl = {flags}"))
+    assert raster.bands.good.tolist() == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-9999", -9999),
+        ("{-9999}", -9999),
+        ("-1.0D+03", -1000),
+        ("-9,5", -9.5),
+        ("-9999.0 ", -9999),
+    ],
+)
+def test_a_data_ignore_value_is_read_as_programs_write_it(
+    text: str, value: float, tmp_path: Path
+) -> None:
+    assert describe(envi(tmp_path, f"data ignore value = {text}")).nodata.tolist() == [value] * 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+@pytest.mark.parametrize(("key", "unsaid"), [("data gain values", 1), ("data offset values", 0)])
+def test_gains_of_another_length_are_not_used(
+    key: str, unsaid: float, count: int, tmp_path: Path
+) -> None:
+    raster = describe(envi(tmp_path, envi_list(key, [0.5] * count)))
+    found = raster.scale if "gain" in key else raster.offset
+    assert found.tolist() == [unsaid] * 5
+    assert f"{key} in the ENVI header has {count} items for 5 bands, and is not used" in said(
+        raster
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["data ignore value = none", "reflectance scale factor = ten", "data ignore value = {}"]
+)
+def test_an_entry_that_is_no_number_is_told(line: str, tmp_path: Path) -> None:
+    raster = describe(envi(tmp_path, line))
+    assert np.isnan(raster.nodata).all()
+    assert raster.scale.tolist() == [1] * 5
+    assert "is not used" in said(raster)
+
+
+def test_a_file_beside_the_header_may_correct_it(tmp_path: Path) -> None:
+    """``gdal_edit`` writes into ``.aux.xml``, which GDAL tells in the place of the header."""
+    lines = envi_list("data gain values", ["1D-1"] * 5), "data ignore value = -1D1"
+    path = envi(tmp_path, *lines)
+    assert describe(path).scale.tolist() == [0.1] * 5
+    assert describe(path).nodata.tolist() == [-10] * 5
+    bands = "".join(
+        f'<PAMRasterBand band="{i}"><NoDataValue>-7</NoDataValue><Scale>0.25</Scale>'
+        "</PAMRasterBand>"
+        for i in range(1, 6)
+    )
+    (tmp_path / "x.dat.aux.xml").write_text(f"<PAMDataset>{bands}</PAMDataset>")
+    assert describe(path).scale.tolist() == [0.25] * 5
+    assert describe(path).nodata.tolist() == [-7] * 5
+
+
+COMPANIONS = ("qml", "sta", "enp", "png", "dat.aux.xml", "txt", "prj", "qgz")
+
+
+def test_files_beside_a_header_that_are_no_rasters_do_not_count(tmp_path: Path) -> None:
+    path = envi(tmp_path, envi_list("wavelength", NM), "wavelength units = nm")
+    for ending in COMPANIONS:
+        (tmp_path / f"x.{ending}").write_bytes(b"something")
+    (tmp_path / "x.dat.aux.xml").write_text("<PAMDataset/>")
+    raster = describe(tmp_path / "x.hdr")
+    assert raster.path == path
+    assert raster.bands.wavelength_nm.tolist() == NM
+
+
+def test_of_several_files_beside_a_header_that_of_its_size_counts(tmp_path: Path) -> None:
+    path = envi(tmp_path)
+    (tmp_path / "x.mask").write_bytes(b"1" * 42)
+    assert describe(tmp_path / "x.hdr").path == path
+    (tmp_path / "x.copy").write_bytes(Path(path).read_bytes())
+    done = cli("info", tmp_path / "x.hdr")
+    assert done.code == 2
+    assert "of several files" in done.err
+
+
+def test_a_header_beside_a_geotiff_is_used_if_it_is_given_and_named_if_not(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "c.tif", spectra(5, 6, 7))
+    header = tmp_path / "c.hdr"
+    header.write_text(f"ENVI\nbands = 5\n{envi_list('wavelength', NM)}\nwavelength units = nm\n")
+    assert describe(header).bands.wavelength_nm.tolist() == NM
+    assert describe(path, wavelengths=header).bands.wavelength_nm.tolist() == NM
+    raster = describe(path)
+    assert np.isnan(raster.bands.wavelength_nm).all()
+    assert (
+        f"c.hdr beside it has 5 wavelengths, and is not used: give it with --wavelengths {header}"
+        in (raster.messages)
+    )
+    found = {f["code"] for f in ok("check", path, "--json").json["findings"]}
+    assert "header-beside" in found
+    header.write_text("ENVI\nbands = 5\nwavelength = {1, 2}\n")
+    assert "beside it" not in said(describe(path))
+    write_tiff(tmp_path / "c.tif", spectra(5, 6, 7), nm=NM)
+    header.write_text(f"ENVI\nbands = 5\n{envi_list('wavelength', NM)}\n")
+    assert "beside it" not in said(describe(path))
+
+
+def test_wavelengths_of_the_user_count_in_resample(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "c.tif", spectra(30, 6, 7))
+    (tmp_path / "w.txt").write_text("\n".join(map(str, np.linspace(400, 900, 30))))
+    arguments = "resample", path, "--sensor", "sentinel-2a", "-o", tmp_path / "s.tif"
+    done = cli(*arguments)
+    assert done.code == 2
+    assert "wavelength" in done.err
+    done = ok(*arguments, "--wavelengths", tmp_path / "w.txt", "--json")
+    used = {b["name"] for b in done.json["scenes"][0]["bands"] if b["used"]}
+    assert {"B2", "B3", "B4"} <= used or {"B02", "B03", "B04"} <= used
+
+
 # --------------------------------------------------------------------------------------------------
 
 
