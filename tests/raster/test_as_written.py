@@ -432,6 +432,24 @@ def test_the_background_of_the_metadata_is_the_nodata_of_the_image(tmp_path: Pat
     assert "28 pixels" in run.err + run.out
 
 
+def test_the_background_of_enmap_l2a_is_known_whatever_its_metadata_say(tmp_path: Path) -> None:
+    """Those of the qualification products say 0; the pixels hold −32768."""
+    meta = enmap_meta(BACKGROUND).replace("L1C", "L2A")
+    spectral(tmp_path / "p", "ENMAP01-L2A", meta, "int16")
+    assert describe(tmp_path / "p").nodata.tolist() == [-32768] * 3
+
+
+def test_a_header_beside_enmap_s_image_makes_no_desis_of_it(tmp_path: Path) -> None:
+    """As other programs leave it."""
+    for stem in ("ENMAP01-L1C", "renamed"):
+        spectral(tmp_path / stem, stem, enmap_meta(BACKGROUND))
+        (tmp_path / stem / f"{stem}-SPECTRAL_IMAGE.hdr").write_text(
+            "ENVI\nwavelength = {1, 2, 3}\n"
+        )
+        assert describe(tmp_path / stem).product == "EnMAP L1C"
+        assert describe(tmp_path / stem).bands.wavelength_nm.tolist() == NM[:3]
+
+
 def test_what_the_image_declares_comes_before_its_metadata(tmp_path: Path) -> None:
     spectral(tmp_path / "p", "ENMAP01-L2A", enmap_meta(BACKGROUND), "int16", nodata=-5)
     assert describe(tmp_path / "p").nodata.tolist() == [-5] * 3
@@ -478,7 +496,7 @@ def test_desis_without_a_gain_is_refused_by_its_own_name(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("ending", ["BSQ", "BIL", "JP2"])
+@pytest.mark.parametrize("ending", ["BSQ", "BIL", "BIP", "JP2"])
 @pytest.mark.parametrize("given", ["", "IMAGE", "METADATA"])
 def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(
     ending: str, given: str, tmp_path: Path
@@ -492,7 +510,7 @@ def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(
         if ending == "JP2"
         else {"driver": "ENVI"}
     )
-    copy(image, other, **how, **({"INTERLEAVE": "BIL"} if ending == "BIL" else {}))
+    copy(image, other, **how, **({"INTERLEAVE": ending} if ending[0] == "B" else {}))
     image.unlink()
     path = {
         "": tmp_path / "p",
@@ -609,6 +627,17 @@ def name_axes(path: Path) -> None:
         file.create_group("HDFEOS INFORMATION")["StructMetadata.0"] = np.bytes_(
             text.ljust(32000, "\0")
         )
+
+
+@pytest.mark.parametrize(("short", "pixel"), [(0.06, 30.0), (-0.9, 30.0), (49.0, 29.0)])
+def test_corners_of_prisma_are_rounded_and_its_pixels_are_not(
+    short: float, pixel: float, tmp_path: Path
+) -> None:
+    path = published.prisma(tmp_path).path
+    with h5py.File(path, "r+") as file:
+        right = file.attrs["Product_ULcorner_easting"] + 30.0 * 49 - short
+        file.attrs["Product_LRcorner_easting"] = np.float64(right)
+    assert describe(path).transform.a == pixel
 
 
 def test_axes_that_the_file_names_are_turned_by_gdal_and_read_alike(tmp_path: Path) -> None:
