@@ -178,10 +178,15 @@ LONGEST_CRS = 80
 """Characters of a CRS in a message."""
 
 
+_DRIVER = re.compile(r"[A-Za-z]\w+:")
+"""How a name begins that GDAL takes for a subdataset: with a driver, of more letters than a drive
+of Windows."""
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""
-    subdataset = ":" in Path(path).name or ':"' in path
+    subdataset = _DRIVER.match(path) is not None and not os.path.exists(path)
     local = "://" not in path and not path.startswith(("/vsi", "<")) and not subdataset
     if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))

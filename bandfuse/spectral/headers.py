@@ -66,6 +66,8 @@ def envi_numbers(text: str | None, count: int = 0) -> Floats:
     if not inner:
         return np.empty(0)
     plain = np.array([_item(item) for item in _divided(inner, ",", count)])
+    if len(plain) == count:
+        return plain
     others = [
         np.array([_item(item.replace(",", ".")) for item in items])
         for items in (
@@ -75,7 +77,7 @@ def envi_numbers(text: str | None, count: int = 0) -> Floats:
         )
     ]
     whole = [row for row in others if np.isfinite(row).all()]
-    fits = [row for row in [plain, *whole] if len(row) == count]
+    fits = [row for row in whole if len(row) == count]
     clear = [row for row in [plain, *whole] if np.isfinite(row).all()]
     return (fits or clear or [plain])[0]
 

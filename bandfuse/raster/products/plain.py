@@ -80,6 +80,13 @@ def data_file(path: str) -> str:
     place = Path(path)
     if place.is_file():
         _require_no_archive(path)
+    if path.startswith(("/vsizip/", "/vsitar/")) and path.lower().endswith(HDF):
+        raise InputError(
+            f"{path} lies in an archive",
+            got=product_in([path]) or "HDF5 or netCDF",
+            expected="the file itself",
+            remedy="Unpack it: HDF5 and netCDF are not read from archives.",
+        )
     headers = (
         [place]
         if place.suffix.lower() == ".hdr"
