@@ -46,6 +46,8 @@ CODES: dict[str, Kind] = {
         "Give --wavelengths FILE, whose length tells the axis; or write it with bands first.",
     ),
     "axes-found": Kind("info", NONE),
+    "rows-as-stored": Kind("info", NONE),
+    "rows-reversed": Kind("warning", "Look whether other rasters have their rows so, too."),
     "header-beside": Kind("warning", NONE),
     "header-incomplete": Kind("warning", "Write what lacks into the header."),
     "imagery-rounded": Kind("warning", "Give exact wavelengths with --wavelengths FILE."),

@@ -14,7 +14,7 @@ import numpy as np
 import published
 import pytest
 from rasterio.shutil import copy
-from rasters import cli, envi_list, ok, spectra, write_envi, write_tiff
+from rasters import cli, envi_list, ok, read, spectra, write_envi, write_tiff
 
 from bandfuse.raster import Raster, Reader, describe, quicklook
 from bandfuse.spectral.headers import envi_list as items_of
@@ -766,8 +766,67 @@ def test_netcdf_has_its_bands_along_the_dimension_of_the_wavelengths(
         raster = describe(path)
         np.testing.assert_allclose(raster.bands.wavelength_nm, np.linspace(400, 900, 7))
         # GDAL finds no place for arrays in groups, and takes their rows as going up.
-        up = bool(group) and dims.startswith("wavelength")
-        np.testing.assert_array_equal(pixels(raster), expected[:, ::-1] if up else expected)
+        told = "its rows are read as they are stored" in said(raster)
+        assert told == (bool(group) and dims.startswith("wavelength"))
+        np.testing.assert_array_equal(pixels(raster), expected)
+
+
+def test_rows_of_netcdf_are_told_to_be_turned_where_no_coordinate_tells_them(
+    tmp_path: Path,
+) -> None:
+    cube = spectra(1, 12, 9)
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in (("band", 1), ("y", 12), ("x", 9)):
+            ds.createDimension(name, size)
+        ds.createVariable("reflectance", "f4", ("band", "y", "x"))[:] = cube
+    raster = describe(tmp_path / "c.nc")
+    np.testing.assert_array_equal(pixels(raster), cube[:, ::-1])
+    assert "its rows are read from the last to the first" in said(raster)
+    told = next(m for m in raster.messages if "last to the first" in m)
+    other = re.search(r"HDF5:\S+", told)
+    assert other is not None
+    np.testing.assert_array_equal(pixels(describe(other[0])), cube)
+
+
+def test_netcdf_that_gdal_wrote_reads_as_gdal_reads_it(tmp_path: Path) -> None:
+    cube = spectra(3, 12, 9)
+    plain = write_tiff(tmp_path / "c.tif", cube, crs=None, transform=None)
+    copy(plain, tmp_path / "c.nc", driver="netCDF")
+    (name,) = [f'NETCDF:"{tmp_path}/c.nc":Band2']
+    raster = describe(name)
+    np.testing.assert_array_equal(pixels(raster), cube[1:2])
+    assert "rows" not in said(raster)
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_rows_of_netcdf_without_a_place_are_read_as_they_are_stored(
+    placed: bool, tmp_path: Path
+) -> None:
+    """xarray writes such files where nobody sets a CRS: GDAL takes them for bottom-up."""
+    cube = spectra(5, 12, 9)
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, numbers in (("wavelength", NM), ("y", -np.arange(12.0)), ("x", np.arange(9.0))):
+            ds.createDimension(name, len(numbers))
+            axis = ds.createVariable(name, "f8", (name,))
+            axis[:] = numbers
+            if placed and name != "wavelength":
+                axis.standard_name, axis.units = f"projection_{name}_coordinate", "m"
+        ds["wavelength"].units = "nm"
+        ds.createVariable("reflectance", "f4", ("wavelength", "y", "x"))[:] = cube
+    raster = describe(tmp_path / "c.nc")
+    np.testing.assert_array_equal(pixels(raster), cube)
+    np.testing.assert_allclose(quicklook(raster, [0])[..., 0], cube[0])
+    assert raster.bands.wavelength_nm.tolist() == NM
+    assert ("its rows are read as they are stored" in said(raster)) == (not placed)
+    ok("check", tmp_path / "c.nc", "--nodata", "0", "--fix", tmp_path / "f.vrt")
+    np.testing.assert_array_equal(read(tmp_path / "f.vrt"), cube)
+    run = tmp_path / "run"
+    ok("train", tmp_path / "c.nc", "--groups", "equal:2", "-o", run, "--no-report", "--folds", 0)
+    vrt = tmp_path / "sub"
+    vrt.mkdir()
+    weights = run / "weights.safetensors"
+    ok("export", weights, "--to", "vrt", "--scene", tmp_path / "c.nc", "-o", vrt / "f.vrt")
+    np.testing.assert_allclose(read(vrt / "f.vrt"), read(run / "fused.tif"), rtol=1e-5)
 
 
 def test_netcdf_whose_first_axis_is_rows_is_in_doubt_where_nothing_tells_more(

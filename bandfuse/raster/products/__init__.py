@@ -31,7 +31,7 @@ from bandfuse.files.textfile import HEADER, bytes_of, readable
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
 from bandfuse.raster.header_files import given_table
-from bandfuse.raster.products.arrays import array_of, file_of
+from bandfuse.raster.products.arrays import array_of, as_stored, file_of
 from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
@@ -103,8 +103,8 @@ def _read(data: str, source: str, wavelengths: str | Path | None) -> Raster:
     found = describe_file(data, source)
     array = array_of(found, source, wavelengths)
     if array is None and wavelengths is not None:
-        return describe_file(data, source, wavelengths)
-    return array or found
+        found = describe_file(data, source, wavelengths)
+    return array or as_stored(found)
 
 
 def _inside(path: str) -> str | None:

@@ -9,6 +9,7 @@ divided by it) of NEON."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -48,6 +49,9 @@ PLACED = {
     *("number_of_lines", "pixels_per_line", "easting", "northing"),
 }
 """Names of axes that are no bands."""
+
+ROWS = ("y", "lat", "latitude", "northing", "yc", "row", "line")
+"""Names of coordinates of rows."""
 
 PLACES = ("first", "second", "last")
 
@@ -116,6 +120,14 @@ class _Cube:
             widths = next((w[0] for w in beside if w is not None and len(w[0]) == len(nm)), nothing)
             return Stated(f"the array {name}", nm, widths, nothing, unit)
         return None
+
+    def goes_down(self, rows: int) -> bool:
+        """Whether the file has a coordinate of so many rows that goes down."""
+        for name in ROWS:
+            found = self.values(name)
+            if found is not None and len(found[0]) == rows:
+                return bool((np.diff(found[0]) < 0).all())
+        return False
 
     def fill(self) -> float:
         """The value that means missing; NaN where none is told."""
@@ -198,6 +210,49 @@ def array_of(found: Raster, source: str, wavelengths: str | Path | None) -> Rast
         messages=(*kept, *(said if axis or len(axes) > 1 else []), *messages),
         files=(file, *([] if wavelengths is None else [str(wavelengths)])),
     )
+
+
+def as_stored(found: Raster) -> Raster:
+    """An array in which GDAL finds no place on the ground, with its rows as they are stored where a
+    coordinate of theirs goes down, as in files that xarray writes.
+
+    GDAL's netCDF driver takes such rows as going up, and reads them from the last to the first;
+    where no coordinate tells it, a message does. GDAL itself writes them so."""
+    file = file_of(found.path)
+    unplaced = found.crs is None and found.transform.is_identity
+    if file is None or found.driver != "netCDF" or not unplaced or found.rows < 2:
+        return found
+    cube = _cube_of(found, os.path.abspath(file))
+    written_by_gdal = cube is None or "NC_GLOBAL#GDAL" in cube.tags
+    if cube is None or written_by_gdal or not cube.name or not _is_reversed(found, cube):
+        return found
+    if not cube.goes_down(found.rows):
+        text = (
+            "its rows are read from the last to the first, as GDAL takes rows without a place as "
+            f'going up; HDF5:"{file}"://{cube.name} reads them as they are stored'
+        )
+        return replace(found, messages=(*found.messages, Remark("rows-reversed", text)))
+    text = (
+        "its rows are read as they are stored, as their coordinate goes down; GDAL reads them from "
+        "the last to the first"
+    )
+    return replace(
+        found,
+        pieces=(SourceImage(cube.gdal, tuple(range(1, len(found.bands) + 1))),),
+        files=(file, *(f for f in found.files if os.path.isfile(f) and f != file)),
+        messages=(*found.messages, Remark("rows-as-stored", text)),
+    )
+
+
+def _is_reversed(found: Raster, cube: _Cube) -> bool:
+    """Whether the first row that GDAL's netCDF driver shows is the last one that is stored."""
+    ends = [((row, row + 1), (0, found.cols)) for row in (0, found.rows - 1)]
+    with rasterio.Env(**CACHE), opened(found.path) as ds, opened(cube.gdal) as stored:
+        if (stored.count, *stored.shape) != (ds.count, *ds.shape):
+            return False
+        first = ds.read(1, window=ends[0])
+        same, last = (np.array_equal(first, stored.read(1, window=e), equal_nan=True) for e in ends)
+        return last and not same
 
 
 def _unsure(found: Raster, cube: _Cube, sizes: tuple[int, ...]) -> Raster | None:
