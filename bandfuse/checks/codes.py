@@ -39,9 +39,16 @@ CODES: dict[str, Kind] = {
     "units-not-length": Kind("decision", "Give wavelengths in nm or µm with --wavelengths FILE."),
     "units-converted": Kind("info", NONE),
     "list-length": Kind("warning", "Correct the header, or give a table with --wavelengths FILE."),
+    "decimal-commas": Kind("warning", TABLE),
+    "entry-unreadable": Kind("warning", "Correct the header."),
     "axes-assumed": Kind(
-        "warning", "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first."
+        "warning",
+        "Give --wavelengths FILE, whose length tells the axis; or write it with bands first.",
     ),
+    "axes-found": Kind("info", NONE),
+    "rows-as-stored": Kind("info", NONE),
+    "rows-reversed": Kind("warning", "Look whether other rasters have their rows so, too."),
+    "header-beside": Kind("warning", NONE),
     "header-incomplete": Kind("warning", "Write what lacks into the header."),
     "imagery-rounded": Kind("warning", "Give exact wavelengths with --wavelengths FILE."),
     "wavelengths-impossible": Kind("warning", TABLE),

@@ -179,7 +179,7 @@ def _one_raster(raster: Raster) -> str:
         return image.name
     raise MismatchError(
         f"{raster.path} is not a single raster that a VRT could read",
-        got=raster.product,
+        got=raster.product or f"{raster.driver} with bands along another axis than the first",
         remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
     )
 
