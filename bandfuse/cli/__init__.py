@@ -8,6 +8,7 @@ Each file is built on those before it::
     show            results as tables, progress and messages
     show_batch      a batch as it runs
     show_rasters    the results of info and resample
+    show_help       pages of the documentation
     commands        each takes its settings, calls a tool and shows the result
     rio             ``rio bandfuse``, a plugin of rasterio's command line
     main            the entry point

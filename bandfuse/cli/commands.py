@@ -423,11 +423,11 @@ def help(
       bandfuse help groups
       bandfuse help train
     """
+    from bandfuse.cli.show_help import show_page, show_topics
     from bandfuse.tools.help import help as tool
 
     group = None if ctx.parent is None else ctx.parent.command
     result = tool(topic, group.list_commands(ctx) if isinstance(group, TyperGroup) else ())
-    display = partial(show.topics, result.topics)
-    if result.text is not None:
-        display = partial(show.page, result.text)
-    return Outcome(result, display)
+    if result.text is None:
+        return Outcome(result, partial(show_topics, result.topics))
+    return Outcome(result, partial(show_page, result.text))

@@ -312,27 +312,6 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
         _put(plain(f"{name:12s}", "bold") + plain(f" {value}"), soft_wrap=True)
 
 
-def page(text: str) -> None:
-    """Markdown: laid out in a terminal, as it is elsewhere."""
-    if not sys.stdout.isatty():
-        streams.put(text)
-        return
-    from rich.markdown import Markdown
-    from rich.theme import Theme
-
-    with out().use_theme(Theme({"markdown.code": "bold cyan", "markdown.h1": "bold"})):
-        _put(Markdown(text, code_theme="ansi_dark"))
-
-
-def topics(about: dict[str, str]) -> None:
-    """The topics of the help, and how to get at them."""
-    line("bandfuse help TOPIC prints a page; bandfuse help COMMAND the flags of a command.")
-    line("")
-    width = max(map(len, about))
-    for name, what in about.items():
-        line(f"  {name:{width}}  {what}")
-
-
 def json(text: str) -> None:
     """JSON on stdout. Where it holds characters that control a terminal they are written as JSON's
     own escapes."""
