@@ -47,6 +47,7 @@ WIDTH = 100
 """Characters of a line of output in a page; longer ones are folded."""
 
 PART = re.compile(r"(<!-- begin ([\w-]+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+TIME = re.compile(r"\b\d+(?:\.\d+)? s\b")
 CONSOLE = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 
 ALWAYS = "Every command"
@@ -64,7 +65,11 @@ SECTIONS = (
     "Where it runs",
     "Outputs",
 )
-"""The sections that come first, in their order; others follow."""
+"""The sections of flags that several commands share, in their order; what is in others stands under
+its command."""
+
+EVERYWHERE = {"json", "verbose", "quiet", "config", "set_", "log_file", "help_all"}
+"""Flags of nearly every command."""
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -140,13 +145,12 @@ def headings(command: str) -> dict[str, str]:
 
 def parameters() -> Iterator[tuple[str, str, Flag]]:
     """Every flag and argument, with its command and its section."""
-    everywhere = {"json", "verbose", "quiet", "config", "set_"}
     for command, of_command in commands().items():
         under = headings(command)
         for flag in of_command:
-            own = ALWAYS if flag.name in everywhere else f"Only of `{command}`"
-            section = under.get(flag.name, own)
-            yield command, own if section == "Settings" else section, flag
+            section = ALWAYS if flag.name in EVERYWHERE else under.get(flag.name, "")
+            known = section in (*SECTIONS, ALWAYS)
+            yield command, section if known else f"Only of `{command}`", flag
 
 
 def flags() -> str:
@@ -155,7 +159,7 @@ def flags() -> str:
     for command, section, flag in parameters():
         key = (flag.written, flag.meaning)
         rows.setdefault(section, {}).setdefault(key, []).append(command)
-    order = [*SECTIONS, *(s for s in rows if s not in SECTIONS and s != ALWAYS), ALWAYS]
+    order = [ALWAYS, *SECTIONS, *(s for s in rows if s not in SECTIONS and s != ALWAYS)]
     parts = []
     for section in (s for s in order if s in rows):
         parts.append(f"## {section}\n")
@@ -309,8 +313,16 @@ def answered(block: str, run: Run) -> str:
 
 
 def with_output(text: str, run: Run) -> str:
-    """A page with the output of its console blocks made anew, in the current folder."""
-    return CONSOLE.sub(lambda m: answered(m[0], run), text)
+    """A page with the output of its console blocks made anew, in the current folder.
+
+    A block of which only times differ stays as it is.
+    """
+
+    def renewed(block: re.Match[str]) -> str:
+        new = answered(block[0], run)
+        return block[0] if TIME.sub("", new) == TIME.sub("", block[0]) else new
+
+    return CONSOLE.sub(renewed, text)
 
 
 def main() -> None:
