@@ -282,9 +282,11 @@ def in_process_of_its_own(arguments: list[str]) -> str:
         capture_output=True,
         text=True,
         encoding="utf-8",
-        check=True,
+        check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
+    if done.returncode:
+        sys.exit(f"bandfuse {shlex.join(arguments)}\n{done.stderr}")
     return done.stderr + done.stdout
 
 
