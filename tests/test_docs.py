@@ -172,13 +172,23 @@ def run(line: str) -> None:
         subprocess.run(["bash", "-c", line], check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("page", having("sh"))
-def test_the_commands_of_a_page_run(page: str, workplace: Path) -> None:
+EXAMPLES = [page for page in PAGES if blocks(page, "sh") or blocks(page, "python")]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_the_examples_of_a_page_run(page: str, workplace: Path) -> None:
+    """The commands, then the Python: one cell after the other, as in a notebook."""
     for n, block in enumerate(blocks(page, "yaml")):
         Path(f"batch{n or ''}.yaml").write_text(block, encoding="utf-8")
     for block in blocks(page, "sh"):
         for line in lines_of(block):
             run(line)
+    here: dict[str, Any] = {}
+    for number, cell in enumerate(blocks(page, "python"), 1):
+        exec(compile(cell, f"{page}, cell {number}", "exec"), here)
+    if here:
+        CHECKS[page](here)
 
 
 def test_the_command_of_each_job_runs(workplace: Path) -> None:
@@ -228,19 +238,6 @@ def test_the_quoted_output_is_what_comes(page: str, maker: ModuleType, workplace
 
     for block in blocks(page, "console"):
         same_output(maker.answered(block, in_this_process), block)
-
-
-@pytest.mark.parametrize("page", having("python"))
-def test_the_python_of_a_page_runs(page: str, workplace: Path) -> None:
-    """One cell after the other, as in a notebook, after the page's commands."""
-    for block in blocks(page, "sh"):
-        for line in lines_of(block):
-            if page != "README":
-                run(line)
-    here: dict[str, Any] = {}
-    for number, cell in enumerate(blocks(page, "python"), 1):
-        exec(compile(cell, f"{page}, cell {number}", "exec"), here)
-    CHECKS[page](here)
 
 
 def check_readme(here: dict[str, Any]) -> None:
