@@ -10,9 +10,7 @@ import numpy as np
 from bandfuse.config.commands import ApplyConfig, ResampleConfig
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
-from bandfuse.export import stac
 from bandfuse.files.guards import Contents, Seen, check_file, check_folder
-from bandfuse.model.fusion import Fusion
 from bandfuse.raster import (
     CONTENT,
     FOLDERS,
@@ -106,8 +104,10 @@ def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
     return drivers
 
 
-def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterable[Path]) -> Seen:
-    """Refuse a raster that must not or cannot be written; gives what stands there now.
+def check_rasters(
+    paths: Iterable[Path], config: ApplyConfig | ResampleConfig, inputs: Iterable[Path]
+) -> list[Seen]:
+    """Refuse rasters that must not or cannot be written; gives what stands there now.
 
     A folder is replaced only if it is the store of one raster.
 
@@ -115,28 +115,19 @@ def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterab
     ------
     OutputError : as ``check_file`` and ``check_folder``.
     """
+    return [_check_raster(path, config, inputs) for path in paths]
+
+
+def _check_raster(path: Path, config: ApplyConfig | ResampleConfig, inputs: Iterable[Path]) -> Seen:
     driver = path.suffix[1:] if config.driver is None else config.driver
     if driver.lower() not in map(str.lower, FOLDERS):
-        return check_file(path, overwrite=overwrite, inputs=inputs)
+        return check_file(path, overwrite=config.overwrite, inputs=inputs)
     if path.is_symlink():
         raise OutputError(
             f"{path} is a link, and is not replaced", expected="another name for the output"
         )
-    return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
-
-
-def item_of(
-    config: ApplyConfig | ResampleConfig,
-    path: Path,
-    scene: Scene,
-    fusion: Fusion,
-    encoding: Encoding,
-    driver: str,
-) -> dict[str, bytes]:
-    """The STAC item that is written beside a raster, by its name; none without ``--stac``."""
-    if not config.stac:
-        return {}
-    return stac.beside(path, scene.grid, fusion.outputs, encoding, driver)
+    store = Contents(mark_of(path), CONTENT)
+    return check_folder(path, store, overwrite=config.overwrite, inputs=inputs)
 
 
 def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]:

@@ -225,11 +225,14 @@ def _values(
     wanted = (
         set(model.model_fields) - set(job.settings) - ({"stac"} if job.kind == "train" else set())
     )
+    files = _files(model.model_fields, some, job, place)
+    if job.kind == "evaluate" and "labels" not in files:
+        wanted -= {"label_field", "unlabelled"}
     given |= _agreed(config.defaults, some, wanted, job, place)
     given = rebased(given | job.settings, folder)
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}
-    given |= _files(model.model_fields, some, job, place)
+    given |= files
     try:
         checked = build(model, given)
         if isinstance(checked, TrainConfig):
@@ -282,8 +285,11 @@ def _files(
             )
         if role in known and here:
             found[role] = here
-    if job.kind == "evaluate" and "target" not in found:
+    if job.kind == "evaluate" and not {"target", "labels"} & set(found):
         raise ConfigError(
-            f"{place}: job {job.name!r} needs a target", remedy="Give target: with the scenes."
+            f"{place}: job {job.name!r} needs a target or labels",
+            remedy="Give target: or labels: with the scenes.",
         )
+    if job.kind == "evaluate" and "target" in found:
+        found.pop("labels", None)  # they are for other jobs
     return {key: value for key, value in found.items() if value}

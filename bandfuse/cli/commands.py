@@ -167,16 +167,18 @@ def resample(settings: ResampleConfig, keep: list[Path]) -> Outcome:
 
 @command(EvaluateConfig)
 def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
-    """Score saved weights against the target of another image.
+    """Score saved weights against the target, or the labels, of another image.
 
     \b
     Examples:
       bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
+      bandfuse evaluate run/weights.safetensors other.tif --labels fields.gpkg
     """
     from bandfuse.tools.evaluate import evaluate as tool
 
     result = tool(weights, settings, show.progress())
-    return Outcome(result, partial(show.evaluated, result), result.messages)
+    empty = frozenset({"classification"} if result.classification is None else ())
+    return Outcome(result, partial(show.evaluated, result), result.messages, hidden=empty)
 
 
 @command(ReportConfig)
@@ -332,8 +334,8 @@ def info(
         known = tool.formats()
         return Outcome(known, partial(show_formats, known))
     result = tool.info(scenes or [], groups, wavelengths)
-    hidden = frozenset() if result.groups else frozenset({"groups"})
-    return Outcome(result, partial(show_info, result), hidden=hidden)
+    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    return Outcome(result, partial(show_info, result), hidden=frozenset(empty))
 
 
 @command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bandfuse.results import (
         ApplyResult,
+        ClassesResult,
         CompareResult,
         Convergence,
         DemoResult,
@@ -246,9 +247,31 @@ def applied(result: ApplyResult) -> None:
 
 def evaluated(result: EvaluateResult) -> None:
     """Scores of every output and of all together, and the pixels that they are of."""
-    scores(result.scores, f"Scores on {result.scene}")
+    if result.classification is None:
+        scores(result.scores, f"Scores on {result.scene}")
+    else:
+        _classes(result.classification, f"Classes on {result.scene}")
+        texts = (f"{name} {number(value)}" for name, value in result.scores["classes"].items())
+        line(f"All classes together: {', '.join(texts)}")
     overall(result.overall)
     line(f"{count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+
+
+MOST_CLASSES = 10
+"""The confusion of more classes is too wide for a terminal."""
+
+
+def _classes(found: ClassesResult, title: str) -> None:
+    """How each class was found, and what it was taken for."""
+    rows = [[c.name, c.pixels, c.precision, c.recall, c.f1] for c in found.classes]
+    table(["class", "pixels", "precision", "recall", "F1"], rows, title)
+    if len(rows) > MOST_CLASSES:
+        line("The confusion matrix is in --json.")
+        return
+    heads = ["of class", *(str(i) for i in range(1, len(rows) + 1))]
+    named = [f"{i} {c.name}" for i, c in enumerate(found.classes, 1)]
+    cells = [[name, *row] for name, row in zip(named, found.confusion, strict=True)]
+    table(heads, cells, "Pixels of each class (rows), by the class that was found (columns)")
 
 
 def reported(result: ReportResult) -> None:

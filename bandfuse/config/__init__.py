@@ -3,6 +3,7 @@ help.
 
 The files, in the order in which they build on each other::
 
+    keywords    messages about flags, said of keywords in Python
     base        what every settings model is: checks, messages, types of fields
     inputs      files of scenes, units, which pixels count, how grids meet
     outputs     how a command runs, and how rasters are stored
@@ -10,5 +11,5 @@ The files, in the order in which they build on each other::
     commands    the settings of the other commands
     paths       settings that name files
 
-It imports errors, goals, needs, spectral and export.
+It imports errors, summary, goals, needs, spectral and export.
 """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from bandfuse.config.base import Config, Texts
-from bandfuse.config.inputs import Aligning, AnyUnits, Inputs, Limits, Units
+from bandfuse.config.inputs import Aligning, AnyUnits, Inputs, Labelling, Limits, Units
 from bandfuse.config.outputs import STORED, Encoded, Running
 from bandfuse.export import FORMS, sentence
 from bandfuse.needs import Need
@@ -90,8 +90,10 @@ class ResampleConfig(Inputs, Encoded, Running):
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
 
-class EvaluateConfig(Inputs, Units, Limits, Aligning, Running):
+class EvaluateConfig(Inputs, Labelling, Units, Limits, Aligning, Running):
     """Settings of ``bandfuse evaluate``."""
+
+    needs = (Need("label_field unlabelled", "labels"),)
 
     target: Texts = Field(default_factory=list, description="Raster with the true values.")
     use_common: bool = Field(

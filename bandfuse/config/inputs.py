@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from bandfuse.config.base import Config, Numbers, Pairs, Texts
+from bandfuse.config.base import Config, Integers, Numbers, Pairs, Texts
 
 
 class Inputs(Config):
@@ -62,6 +62,27 @@ class Units(AnyUnits):
     )
 
 
+class Labelling(Config):
+    """Classes of pixels."""
+
+    section: ClassVar[str] = "Inputs"
+
+    labels: Texts = Field(
+        default_factory=list,
+        description="Classes of pixels: a raster of one band with whole numbers, or "
+        "polygons in a vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One "
+        "per scene in order, or a template.",
+    )
+    label_field: str | None = Field(
+        None,
+        min_length=1,
+        description="Field of a vector file that is the class: texts or whole numbers.",
+    )
+    unlabelled: Integers = Field(
+        default_factory=list, description="Number in the labels that is no class. Repeat."
+    )
+
+
 class Limits(Config):
     """Which pixels count."""
 
@@ -69,8 +90,14 @@ class Limits(Config):
 
     mask: Texts = Field(
         default_factory=list,
-        description="Only pixels in here count: a raster (valid and not zero), or polygons in "
-        "GeoJSON. One for all scenes, one per scene in order, or a template.",
+        description="Only pixels in here count: a raster (valid and not zero), or polygons in a "
+        "vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One for all scenes, "
+        "one per scene in order, or a template.",
+    )
+    layer: Texts = Field(
+        default_factory=list,
+        description="Layer of a vector file that has several; mask=NAME or labels=NAME where both "
+        "are vector files.",
     )
     bounds: tuple[float, float, float, float] | None = Field(
         None,

@@ -8,8 +8,10 @@ The metadata has one key, ``bandfuse``: JSON with ``version``, ``activation``, `
 ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
 
 Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``,
-``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`. Where there
-is nothing of it, version 1 is written."""
+``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`; and
+``classes``, ``value`` and ``name`` of each class of a training with labels, whose classifier are
+the tensors ``class_slope`` (K, C) and ``class_level`` (C,). Where there is nothing of it, version 1
+is written."""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from safetensors.numpy import save
 from bandfuse.errors import BandfuseError, InputError
 from bandfuse.files.placing import recovered
 from bandfuse.model.decoder import decoder, offsets
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.spectral.bands import Bands, Floats
@@ -104,6 +107,10 @@ def dumps(model: Model) -> bytes:
         }
     if model.decoder is not None:
         tensors |= {"decoder": model.decoder.matrix, "decoder_offset": offsets(model.decoder)}
+    if model.classes is not None:
+        known = model.classes
+        header |= {"version": 2, "classes": _classes(known)}
+        tensors |= {"class_slope": known.slope, "class_level": known.level}
     # One metadata key only: safetensors does not keep the order of several.
     text = json.dumps(
         header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
@@ -111,6 +118,22 @@ def dumps(model: Model) -> bytes:
     return bytes(
         save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text})
     )
+
+
+def _classes(known: Discriminants) -> dict[str, Any]:
+    return {"value": [int(n) for n in known.numbers], "name": list(known.names)}
+
+
+def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discriminants | None:
+    """The classifier of a weights file, if it holds one."""
+    table = header.get("classes")
+    if table is None:
+        return None
+    slope, level = tensors["class_slope"], tensors["class_level"]
+    numbers = np.array([int(n) for n in table["value"]], dtype=np.int64)
+    if (np.diff(numbers) <= 0).any() or len(slope) != len(header["outputs"]["name"]):
+        raise ValueError("classes that are not ascending, or of other outputs")
+    return Discriminants(numbers, tuple(map(str, table["name"])), slope, level)
 
 
 def load(path: str | Path) -> Model:
@@ -191,10 +214,12 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
     if {"decoder", "decoder_offset"} & set(tensors):
         back = decoder(tensors["decoder"], tensors["decoder_offset"], inputs, outputs)
         back = replace(back, inputs_seen=common.outputs_seen, outputs_seen=common.inputs_seen)
+    classes = _discriminants(header, tensors)
     keys = [str(k) for k in header["scenes"]]
     if not keys:
-        return Model(common, decoder=back)
+        return Model(common, decoder=back, classes=classes)
     own = (tensors["scene_weight"], tensors["scene_gain"], tensors["scene_offset"])
     if any(len(t) != len(keys) for t in own):
         raise ValueError(f"{len(keys)} scenes, but tensors for {[len(t) for t in own]}")
-    return Model(common, {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}, back)
+    scenes = {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}
+    return Model(common, scenes, back, classes)

@@ -69,10 +69,11 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Path | None
     folds, per_scene = config.folds, config.per_scene
     held = held_pairs(survey, names, trained.trust, folds=folds, per_scene=per_scene)
     counted, sampled = densities(survey, names, trained.model, held)
+    command = f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN"
     looks = _quicklooks(trained.scenes, survey.design, trained.model.common, fused)
     return Page(
         title=f"{folder.name}: {config.objective} of {shorten(keys, 3)}",
-        command=f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN",
+        command=trained.again or command,
         equation=_equation(config.activation),
         history=_history(trained.fits[0], survey.design.names),
         shots=shots(looks),

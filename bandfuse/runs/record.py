@@ -18,6 +18,7 @@ from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.raster import Raster, gdal_version
 from bandfuse.results import (
+    ClassRow,
     Convergence,
     DroppedBand,
     InputFile,
@@ -62,6 +63,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         trust=trust_of(trained),
         pixels=_pixels(survey),
         bands_dropped=_dropped(survey.bands),
+        classes=_classes(survey) if "classes" in config.gathers else [],
         device=trained.device,
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
         versions=_versions(),
@@ -80,10 +82,10 @@ def _inputs(scenes: Sequence[Scene], checksums: Mapping[str, str]) -> list[Input
 
 
 def _input(raster: Raster, sha256: str) -> InputFile:
-    """What is recorded of an input; size and checksum of ordinary files only."""
+    """What is recorded of an input; the size of ordinary files only."""
     return InputFile(
         path=raster.path,
-        size=os.path.getsize(raster.path) if sha256 else 0,
+        size=os.path.getsize(raster.path) if os.path.isfile(raster.path) else 0,
         sha256=sha256,
         shape=(len(raster.bands), raster.rows, raster.cols),
         crs=raster.crs_text,
@@ -184,6 +186,14 @@ def _pixels(survey: Survey) -> PixelCount:
         invalid=by_reason.total(),
         by_reason={reason: count for reason, count in by_reason.items() if count},
     )
+
+
+def _classes(survey: Survey) -> list[ClassRow]:
+    """The classes of the labels that have pixels."""
+    return [
+        ClassRow(value=number, name=survey.class_name(number), pixels=moments.count)
+        for number, moments in survey.classes.items()
+    ]
 
 
 def _dropped(bands: Bands) -> list[DroppedBand]:

@@ -11,5 +11,5 @@ Each file is built on those before it::
     value_ranges    the values of a scene, beside those of a training
     opening         the scenes of a training, without broken ones where that is allowed
 
-It imports errors, results, spectral, model, streaming, moments, raster and config.
+It imports errors, summary, results, spectral, model, streaming, moments, raster and config.
 """

@@ -17,6 +17,7 @@ from bandfuse.scenes.displacement import Shift, displacement, suspicious
 from bandfuse.scenes.places import Place
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import SHUFFLED, Window, tile
 
 SIDE, LEAST, FINE = 256, 64, 1024
@@ -41,6 +42,7 @@ def open_aligned(
     config: Aligning,
     *,
     label_field: str | None = None,
+    layers: Sequence[str] = (),
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
@@ -57,6 +59,7 @@ def open_aligned(
         open_scene,
         place,
         label_field=label_field,
+        layers=layers,
         unlabelled=unlabelled,
         wavelengths=wavelengths,
         nodata=nodata,
@@ -124,8 +127,7 @@ def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
             outside = None if where is None else where.outside(window)
             if outside is not None and outside.all():
                 continue
-            values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-            look = values.reshape(-1, window.rows, window.cols).copy()
+            look = whole(reader, window)
             if outside is not None:
                 look[:, outside] = np.nan
             look[np.abs(look) > GREATEST] = np.nan
@@ -200,7 +202,7 @@ def _brought(scene: Scene) -> list[tuple[Raster, float]]:
     its."""
     if scene.common is None:
         return []
-    labels = [] if scene.labels is None or scene.labels.shapes is not None else [scene.labels.file]
+    labels = [] if scene.labels is None or scene.labels.areas is not None else [scene.labels.file]
     every = [*scene.rasters, *([] if scene.target is None else [scene.target]), *labels]
     known = [(raster, scene.common.brought(raster)) for raster in every]
     return [(raster, pixels) for raster, pixels in known if pixels]
@@ -233,7 +235,7 @@ def _crs_messages(scene: Scene) -> list[str]:
     """Files without a CRS beside others that have one are taken to lie in it."""
     answers = [
         scene.target,
-        None if scene.labels is None or scene.labels.shapes is not None else scene.labels.file,
+        None if scene.labels is None or scene.labels.areas is not None else scene.labels.file,
     ]
     files = [*scene.rasters, *(raster for raster in answers if raster is not None)]
     known = next((r for r in files if r.crs is not None), None)

@@ -24,6 +24,7 @@ from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import Window
 
 SIDE = 64
@@ -107,7 +108,10 @@ def _content(
             raise ConfigError(
                 "--to pansharpen needs the panchromatic image", remedy="Give it with --pan."
             )
-        return {"": vrt.pansharpened(_cube(scene), _cube(pan), linear, path)}
+        # What training found dead would make all pixels missing.
+        bands = scene.bands.dropping(dict(enumerate(fusion.inputs.reason)))
+        cubes = _cube(scene), _cube(pan)
+        return {"": vrt.pansharpened(*cubes, linear, bands, band_tags(bands), path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
 
@@ -214,9 +218,7 @@ def _values(raster: Raster, bands: Sequence[int], window: Window) -> Floats:
     InputError : it cannot be read.
     """
     with Reader([(raster, bands)]) as reader:
-        return (
-            reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values().copy()
-        )
+        return whole(reader, window).reshape(len(bands), -1)
 
 
 def _difference(ours: Floats, theirs: Floats) -> float:

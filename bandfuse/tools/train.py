@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from bandfuse.progress import Progress, silent
 from bandfuse.results import TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.scenes.opening import open_scenes
+from bandfuse.scenes.scene import held
 from bandfuse.spectral.sensors import is_file
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
-from bandfuse.training.learn import learn_from
+from bandfuse.training.learn import learn
 from bandfuse.training.settings import resolve, with_loss
 
 if TYPE_CHECKING:
@@ -56,10 +58,14 @@ def train(
     opened = open_scenes(config)
     scenes = opened.scenes
     seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
-    with Checksums() as checksums:
-        effort = Effort.of(config.threads, config.memory, spread)
-        trained = learn_from(
-            config, opened, progress, loss=loss, once_read=checksums.start, effort=effort
+    with Checksums() as checksums, held(scenes) as kept:
+        trained = learn(
+            config,
+            replace(opened, scenes=kept),
+            progress,
+            loss=loss,
+            once_read=checksums.start,
+            effort=Effort.of(config.threads, config.memory, spread),
         )
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 

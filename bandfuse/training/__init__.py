@@ -6,6 +6,7 @@ Each file is built on those before it::
     checkpoint    the state of an interrupted training
     fitting       from a survey to a model
     settings      the settings with every default filled in, and what each step needs of them
+    reading       the one pass over the pixels, and what a user should know of them
     messages      what a fit says of how it ended
     trained       the value that a training leaves
     learn         the whole of it: read, fit, assess

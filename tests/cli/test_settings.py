@@ -38,14 +38,16 @@ MODELS: list[type[Config]] = [
 
 BY_OBJECTIVE = """
 target labels label_field unlabelled balance weights scope pooling constraint ridge smooth sparse
-gain no_offset activation loss split group groups sensor batch_size patience shift blur folds
+gain no_offset activation loss split group groups outputs sensor batch_size patience shift blur
+folds
 """
 """Settings of a training whose meaning depends on the objective, or on several others: ``resolve``
 judges them."""
 
 ALWAYS: dict[type[Config], str] = {
     TrainConfig: """
-        threads memory overwrite mask bounds window scenes source wavelengths output objective fuse
+        threads memory overwrite mask layer bounds window scenes source wavelengths output objective
+        fuse
         overlap fixed init starts optimizer steps device precision max_pixels seed
         nodata_policy skip_broken no_fused no_report nodata any_units scale_inputs
         """,
@@ -58,7 +60,7 @@ ALWAYS: dict[type[Config], str] = {
         min_coverage nodata_policy nodata
         """,
     EvaluateConfig: """
-        threads memory overwrite mask bounds window scenes source wavelengths target
+        threads memory overwrite mask layer bounds window scenes source wavelengths target labels
         shift blur use_common nodata any_units scale_inputs
         """,
     ExportConfig: "to output scene use_common overwrite any_units",
@@ -96,8 +98,8 @@ def other_than_default(model: type[Config], name: str) -> Any:
     if choices:
         return next(c for c in choices if c != default)
     if isinstance(default, list):
-        return ["A=1"]
-    texts = {"checkpoint", "driver", "pan", "output"}
+        return [1] if name == "unlabelled" else ["A=1"]
+    texts = {"checkpoint", "driver", "pan", "output", "label_field"}
     return "x" if name in texts else 0.5 if not isinstance(default, int) else default + 1
 
 
