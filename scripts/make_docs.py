@@ -27,6 +27,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import pyogrio.raw
 import rasterio
 import typer
 
@@ -246,6 +247,9 @@ def workplace(folder: Path) -> None:
     for name, source in COPIES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(sample / source, folder / name)
+    meta, _, shapes, values = pyogrio.raw.read(sample / "fields.geojson")
+    kind = {"geometry_type": meta["geometry_type"], "crs": meta["crs"]}
+    pyogrio.raw.write(folder / "fields.shp", shapes, values, meta["fields"], **kind)
     with (
         rasterio.open(sample / "target.tif") as ds,
         rasterio.open(folder / "pan.tif", "w", **ds.profile | {"count": 1}) as pan,

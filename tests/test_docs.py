@@ -21,6 +21,7 @@ import yaml
 from helpers import close_to_conditioning
 from rasters import cli, ok
 
+import bandfuse
 from bandfuse.cli.main import COMMANDS
 from bandfuse.config.commands import ExportConfig
 from bandfuse.tools.help import TOPICS
@@ -301,6 +302,14 @@ def test_files_named_in_the_architecture_exist() -> None:
         assert (base / name).exists(), name
 
 
+def test_the_architecture_names_every_room() -> None:
+    rooms = re.findall(r"^ {4}([a-z_]+) {2,}\S", bandfuse.__doc__ or "", flags=re.MULTILINE)
+    assert len(rooms) > 20
+    table = PAGES["architecture"].split("## The rooms")[1].split("\n## ")[0]
+    named = re.findall(r"`([a-z_]+)`", table)
+    assert {room for room in rooms if room not in named} == set()
+
+
 # --------------------------------------------------------------------------------------- glossary
 
 UNEXPLAINED = """moments scatter L-BFGS scope pooling affine block ERGAS PSNR kappa jackknife GLT
@@ -364,8 +373,6 @@ def test_merged_images_learn_the_known_shares(workplace: Path) -> None:
     settings = yaml.safe_load(CONFIGS["merge_images.yaml"])
     assert len({*settings["source"].values(), settings["target"]}) == 3
     ok("train", "--config", "configs/merge_images.yaml", "-o", "run", "--no-report")
-    import bandfuse
-
     learned = bandfuse.load("run/weights.safetensors").common.matrix
     shares = np.diag(learned[:, :4])
     np.testing.assert_allclose(learned[:, :4] + learned[:, 4:], np.eye(4), atol=1e-12)
