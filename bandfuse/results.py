@@ -731,3 +731,84 @@ class DemoResult(Result):
 
     folder: str
     rows: list[dict[str, Any]]
+
+
+class SensorInfo(Result):
+    """One known sensor."""
+
+    name: str
+    bands: int
+    low_nm: float = Field(description="where the first band falls to half of its peak")
+    high_nm: float = Field(description="where the last band falls to half of its peak")
+    measured: bool = Field(description="whether its responses are known, not centre and FWHM alone")
+
+
+class SensorsResult(Result):
+    """All known sensors."""
+
+    sensors: list[SensorInfo]
+
+
+class SensorBandInfo(Result):
+    """One band of a sensor, with its response where that is known."""
+
+    name: str
+    centre_nm: float
+    fwhm_nm: float
+    nm: list[float] | None = Field(description="wavelengths of the response; null: a Gaussian")
+    response: list[float] | None
+
+
+class SensorResult(Result):
+    """The bands of a sensor."""
+
+    name: str
+    origin: str = Field(description="where the responses come from")
+    measured: bool
+    bands: list[SensorBandInfo]
+
+
+class InitResult(Result):
+    """What ``init`` wrote."""
+
+    output: str
+    job: str
+    command: str = Field(description="what runs it")
+
+
+class PlannedScene(Result):
+    """One scene of a training that is not run yet."""
+
+    scene: str
+    files: list[str]
+    rows: int = Field(description="of the grid on which its files meet")
+    cols: int
+    bands: int
+    target_bands: int
+    size: int = Field(description="bytes of its pixels, before compression")
+
+
+class PlannedOutput(Result):
+    """One output that will be learned."""
+
+    name: str
+    bands: int = Field(description="inputs with a weight to learn")
+    low_nm: float | None
+    high_nm: float | None
+
+
+class TrainPlan(Result):
+    """What ``train --dry-run`` prints."""
+
+    output: str
+    objective: str
+    constraint: str
+    folds: int
+    scenes: list[PlannedScene]
+    bands_used: int = Field(description="good bands; dead ones are found when pixels are read")
+    bands_flagged: int
+    outputs: list[PlannedOutput] = Field(description="empty where groups are made from pixels")
+    weights: int | None = Field(description="numbers to learn, beside gains and offsets")
+    writes: list[str] = Field(description="files of the run folder")
+    seconds: dict[str, float] = Field(description="rough estimate of each phase")
+    messages: list[str]

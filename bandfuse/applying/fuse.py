@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.export import stac
 from bandfuse.files.guards import Seen
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.moments.gram import OnDevice
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Lost, Raster, SensedImage, Writer, orthorectified
+from bandfuse.raster import Encoding, Lost, Raster, SensedImage, Writer, orthorectified, windowed
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
@@ -25,8 +26,8 @@ from bandfuse.streaming.windows import Window
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """A raster to write: ``fusion`` over a ``scene``. ``seen``: what stood there when it was
-    checked. ``beside``: files that appear with it, by name."""
+    """A raster to write: ``fusion`` over a ``scene``, or over a ``part`` of it. ``seen``: what
+    stood there when it was checked. ``beside``: files that appear with it, by name."""
 
     path: Path
     scene: Scene
@@ -34,12 +35,23 @@ class Output:
     driver: str = "GTiff"
     seen: Seen | None = None
     beside: Mapping[str, bytes] = field(default_factory=dict)
+    part: Window | None = None
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels it has."""
+        return self.part.size if self.part else self.scene.shape[0] * self.scene.shape[1]
 
     @property
     def values(self) -> int:
         """How many values it has, but for outputs that are lost."""
-        rows, cols = self.scene.shape
-        return int(self.fusion.outputs.good.sum()) * rows * cols
+        return int(self.fusion.outputs.good.sum()) * self.pixels
+
+    @property
+    def grid(self) -> Raster:
+        """Where its pixels are."""
+        grid = self.scene.fused.grid
+        return grid if self.part is None else windowed(grid, self.part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +77,8 @@ PARTS = 4
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some windows of a scene to fuse."""
+    """Some windows of a scene to fuse; ``kept``: the part of the scene of which lost values
+    count."""
 
     scene: Scene
     fusion: Fusion
@@ -73,6 +86,7 @@ class Part:
     device: str
     effort: Effort
     windows: Sequence[Window]
+    kept: Window | None = None
 
     def parts(self) -> list[Part]:
         """A few windows each, for others to do."""
@@ -87,8 +101,11 @@ class Part:
         multiply = np.matmul if self.device == "cpu" else OnDevice(self.device).multiply
         lost: list[Lost] = []  # appended to by the reader threads
 
-        def encode(y: Floats) -> np.ndarray:
-            lost.append(self.encoding.lost(y))
+        def encode(cell: Window, y: Floats) -> np.ndarray:
+            shared = cell if self.kept is None else overlap(cell, self.kept)
+            if shared is not None:
+                some = y if shared == cell else _cut(y, cell, shared)
+                lost.append(self.encoding.lost(some))
             return self.encoding(y)
 
         with self.scene.reader(self.fusion.support) as reader:
@@ -104,6 +121,12 @@ class Part:
         return sum(lost, Lost(0, 0))
 
 
+def _cut(y: Floats, cell: Window, part: Window) -> Floats:
+    """(K, n) of a part of a cell, of the (K, n) of the cell."""
+    values: Floats = y.reshape(len(y), cell.rows, cell.cols)[:, *part.within(cell)]
+    return values.reshape(len(y), -1)
+
+
 def fused_windows(part: Part) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
     """Fused windows in memory, (K, rows, cols) each, and how many values were lost: a part that
     others do."""
@@ -113,28 +136,29 @@ def fused_windows(part: Part) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
 
 
 def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
-    """Stream one scene through a fusion into a file that appears whole; how many values are valid,
-    and were lost."""
+    """Stream one scene, or a part of it, through a fusion into a file that appears whole; how many
+    values are valid, and were lost."""
     valid, scene, encoding = 0, output.scene.fused, how.encoding
     count = len(output.fusion.outputs)
     weight = scene.reader(output.fusion.support).bytes_per_pixel + 4 * count
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
-    whole = Part(scene, output.fusion, encoding, how.device, how.effort, windows)
+    some = windows if output.part is None else windows_of(windows, output.part)
+    whole = Part(scene, output.fusion, encoding, how.device, how.effort, some, output.part)
     files = dict(output.beside)
     if how.stac:
-        like, bands = output.scene.grid, output.fusion.outputs
+        like = output.scene.grid if output.part is None else output.grid
+        bands = output.fusion.outputs
         files |= stac.beside(output.path, like, bands, encoding, output.driver)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
-        with _keeper(scratch, scene.grid, output, how) as keep:
+        with _keeper(scratch, output.grid, output, how) as keep:
 
             def write(window: Window, values: np.ndarray) -> None:
                 nonlocal valid
-                floats = values.dtype.kind == "f"
-                missing = np.isnan(values) if floats else values == encoding.nodata
-                valid += values.size - int(missing.sum())
+                valid += values.size - int(encoding.missing(values).sum())
                 keep(window, values)
 
-            lost = _fused(whole, write, how.progress)
+            sink = write if output.part is None else cutting(write, output.part)
+            lost = _fused(whole, sink, how.progress)
         for name, content in files.items():
             scratch.with_name(name).write_bytes(content)
     return valid, lost

@@ -80,7 +80,8 @@ class Job(Strict):
         "all", description="train: one model of all scenes, or one per scene."
     )
     weights: str | None = Field(
-        None, description="apply, evaluate: the name of an earlier job, or a weights file."
+        None,
+        description="apply, evaluate: the name of an earlier job, a run folder or a weights file.",
     )
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Settings for this job only."

@@ -10,6 +10,7 @@ The files, in the order in which they build on each other::
     train       the settings of a training, one class per section of its help
     commands    the settings of the other commands
     paths       settings that name files
+    flags       what the command line and its documentation say of a setting
 
 It imports errors, summary, goals, needs, spectral and export.
 """

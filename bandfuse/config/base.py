@@ -96,6 +96,10 @@ class Strict(SummarisedFields, BaseModel):
         values = ((name, getattr(self, name)) for name in given)
         return tuple((name, brief(value)) for name, value in values if value != default[name])
 
+    most_used: ClassVar[tuple[str, ...]] = ()
+    """The fields that most people need first: they come first in the help, and the others are
+    behind ``--help-all``. Empty: the help shows all."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_flag_is_a_number(cls, value: object, info: ValidationInfo) -> object:

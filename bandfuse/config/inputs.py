@@ -14,7 +14,11 @@ class Inputs(Config):
 
     section: ClassVar[str] = "Inputs"
 
-    scenes: Texts = Field(default_factory=list, description="Raster files, each a scene.")
+    scenes: Texts = Field(
+        default_factory=list,
+        description="Raster files, each a scene. A folder stands for all rasters in it, and so "
+        "does a pattern in quotes such as '*.tif'.",
+    )
     source: Pairs = Field(
         default_factory=list,
         description="NAME=PATH: one of several files of a scene. Repeat in scene order, or give a "
@@ -29,9 +33,9 @@ class Inputs(Config):
 
     nodata: Numbers = Field(
         default_factory=list,
-        description="Stored value that means missing, in place of what the file declares: one for "
-        "all bands, one per band (V1,V2,...), or none. NAME=V with several sources, target=V for "
-        "the target; repeat.",
+        description="Stored value that means missing in the inputs, in place of what the file "
+        "declares: one for all bands, one per band (V1,V2,...), or none. NAME=V with several "
+        "sources, target=V for the target; repeat.",
     )
 
 
@@ -83,6 +87,20 @@ class Labelling(Config):
     )
 
 
+def ordered(value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Bounds, each minimum below its maximum."""
+    if value is not None and not (value[0] < value[2] and value[1] < value[3]):
+        raise ValueError("MINX MINY MAXX MAXY, each minimum below its maximum")
+    return value
+
+
+def not_empty(value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """A window of at least one pixel."""
+    if value is not None and not (min(value) >= 0 and min(value[2:]) >= 1):
+        raise ValueError("ROW COL ROWS COLS: from 0, and at least one row and column")
+    return value
+
+
 class Limits(Config):
     """Which pixels count."""
 
@@ -109,19 +127,8 @@ class Limits(Config):
         "rows, columns.",
     )
 
-    @field_validator("bounds")
-    @classmethod
-    def _ordered(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and not (value[0] < value[2] and value[1] < value[3]):
-            raise ValueError("MINX MINY MAXX MAXY, each minimum below its maximum")
-        return value
-
-    @field_validator("window")
-    @classmethod
-    def _not_empty(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and not (min(value) >= 0 and min(value[2:]) >= 1):
-            raise ValueError("ROW COL ROWS COLS: from 0, and at least one row and column")
-        return value
+    check_bounds = field_validator("bounds")(ordered)
+    check_window = field_validator("window")(not_empty)
 
 
 class Aligning(Config):

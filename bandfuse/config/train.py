@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from bandfuse.config.base import Config, Pairs, Strength, Texts
 from bandfuse.config.inputs import Aligning, Inputs, Labelling, Limits, Units
-from bandfuse.config.outputs import Running
+from bandfuse.config.outputs import Replacing, Running
 from bandfuse.goals import GOALS, Goal, terms_of
 from bandfuse.needs import Need
 
@@ -265,12 +265,16 @@ class Computing(Running):
     )
 
 
-class Writing(Config):
+class Writing(Replacing):
     """What a run folder holds."""
 
     section: ClassVar[str] = "Outputs"
 
-    output: str | None = Field(None, description="Folder of the run, made new.")
+    output: str | None = Field(
+        None,
+        description="Folder of the run, made new; where its name ends in a slash, with the folders "
+        "above it.",
+    )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present "
@@ -302,6 +306,19 @@ class TrainConfig(
 ):
     """Settings of ``bandfuse train``. What depends on the objective is refused by
     :func:`bandfuse.training.settings.resolve`."""
+
+    most_used: ClassVar[tuple[str, ...]] = (
+        "target",
+        "labels",
+        "source",
+        "groups",
+        "group",
+        "objective",
+        "constraint",
+        "mask",
+        "output",
+        "overwrite",
+    )
 
     needs = (
         Need("lr schedule batch_size patience checkpoint", "optimizer", ("adam", "adamw", "sgd")),

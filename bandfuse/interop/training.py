@@ -188,7 +188,12 @@ def _learned(
     config = resolve(with_loss(config, loss))
     with _ArraySums(files) as checksums:
         trained = learn(config, open_scenes(config), progress, loss=loss, once_read=checksums.start)
-        trained = replace(trained, config=_without_paths(trained.config), again=AGAIN)
+        given = trained.config.model_dump(include=FILES)
+        kept = {
+            name: [path for path in paths if not path.startswith(IN_MEMORY)]
+            for name, paths in given.items()
+        }
+        trained = replace(trained, config=trained.config.model_copy(update=kept), again=AGAIN)
         if seen is not None:
             folder = Path(str(config.output))
             report, messages = write_run(
@@ -200,6 +205,9 @@ def _learned(
     said = [keywords(_plainly(text), choices) for text in messages]
     return Learned(trained.model, report, said)
 
+
+FILES = {"scenes", "target", "labels", "mask"}
+"""Settings that name files of arrays, which are gone after the training."""
 
 AGAIN = "bandfuse.train_arrays(…)"
 """What the page shows in the place of a command."""
@@ -223,13 +231,6 @@ class _ArraySums(Checksums):
     def wait(self, progress: Progress) -> dict[str, str]:
         """The sums by path."""
         return {**super().wait(progress), **self._arrays.checksums()}
-
-
-def _without_paths(config: TrainConfig) -> TrainConfig:
-    """Settings without the files of arrays, which are gone after the training."""
-    names = ("scenes", "target", "labels", "mask")
-    kept = {n: [p for p in getattr(config, n) if not p.startswith(IN_MEMORY)] for n in names}
-    return config.model_copy(update=kept)
 
 
 _FOLDERS = re.compile(rf"{IN_MEMORY}[0-9]+/[0-9]+/")

@@ -24,7 +24,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bandfuse.errors import BandfuseError, InputError
+from bandfuse.errors import BandfuseError, InputError, shorten
 from bandfuse.files.placing import recovered
 from bandfuse.model.decoder import decoder, offsets
 from bandfuse.model.discriminants import Discriminants
@@ -136,17 +136,44 @@ def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discri
     return Discriminants(numbers, tuple(map(str, table["name"])), slope, level)
 
 
+WEIGHTS = "weights.safetensors"
+"""The weights file of a run folder."""
+
+
+def weights_file(path: str | Path) -> Path:
+    """The weights file that is meant: that of a run folder, or the file itself.
+
+    Raises
+    ------
+    InputError : a folder that is no run.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return place
+    if (place / WEIGHTS).is_file():
+        return place / WEIGHTS
+    inside = sorted(p.name for p in place.iterdir())
+    runs = [name for name in inside if (place / name / WEIGHTS).is_file()]
+    raise InputError(
+        f"{path} is a folder without {WEIGHTS}",
+        got=shorten(inside, 6) if inside else "an empty folder",
+        expected="a run folder, or a weights file",
+        remedy=f"Give {place / runs[0]}." if runs else "",
+    )
+
+
 def load(path: str | Path) -> Model:
-    """Read a weights file.
+    """Read a weights file, or that of a run folder.
 
     Raises
     ------
     InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or
         numbers not finite."""
     remedy = recovered(Path(path))
-    if not Path(path).is_file():
+    path = weights_file(path)
+    if not path.is_file():
         raise InputError(
-            f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
+            f"{path} does not exist" if not path.exists() else f"{path} is not a file",
             expected="a weights file (weights.safetensors of a run)",
             remedy=remedy,
         )

@@ -62,12 +62,13 @@ from bandfuse.raster.labels import (
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
-from bandfuse.raster.products import FORMATS, Describe, describe
+from bandfuse.raster.products import ARCHIVE, FORMATS, Describe, describe, is_product, nearly
 from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
 from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
+    "ARCHIVE",
     "CACHE",
     "CONTENT",
     "FOLDERS",
@@ -109,10 +110,12 @@ __all__ = [
     "footprint",
     "gdal_version",
     "in_memory",
+    "is_product",
     "labelled",
     "layers_of",
     "mark_of",
     "moved",
+    "nearly",
     "on_one_grid",
     "opened_selection",
     "orthorectified",

@@ -7,6 +7,7 @@ Each file is built on those before it::
     trust_rows      what a training says of trust, for the report
     verdict         how good a training is, in plain words
     page            the files that people read
+    versions        of the libraries that compute, and their linear algebra
     record          the model behind report.json and weights.csv
     folder          what a run folder holds, and how it is written
 

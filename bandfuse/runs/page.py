@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 DATA_FILE = "report.data.json"
 """What the page shows beside report.json."""
 
@@ -46,7 +47,7 @@ def write_texts(
     from bandfuse.report.html import render
 
     (folder / DATA_FILE).write_text(shown.model_dump_json() + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(render(report, shown), encoding="utf-8")
+    (folder / PAGE_FILE).write_text(render(report, shown), encoding="utf-8")
     if figures:
         write_figures(folder / "figures", report, shown)
 

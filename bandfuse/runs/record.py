@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
-from bandfuse.raster import Raster, gdal_version
+from bandfuse.raster import Raster
 from bandfuse.results import (
     ClassRow,
     Convergence,
     DroppedBand,
     InputFile,
-    Kernel,
     OutputRow,
     PixelCount,
     ScoreTable,
@@ -31,6 +26,7 @@ from bandfuse.results import (
     WeightRow,
 )
 from bandfuse.runs.trust_rows import finite_or_none, trust_of
+from bandfuse.runs.versions import kernels, versions
 from bandfuse.scenes.alignment import alignment_rows
 from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
@@ -66,7 +62,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         classes=_classes(survey) if "classes" in config.gathers else [],
         device=trained.device,
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
-        versions=_versions(),
+        versions=versions(),
         kernels=kernels(),
         inputs=_inputs(trained.scenes, checksums),
         seed=config.seed,
@@ -208,33 +204,3 @@ def _dropped(bands: Bands) -> list[DroppedBand]:
         for i, reason in enumerate(bands.reason)
         if reason
     ]
-
-
-def _versions() -> dict[str, str]:
-    packages = ("bandfuse", "numpy", "scipy", "torch", "rasterio")
-    return {
-        **{p: importlib.metadata.version(p) for p in packages},
-        "gdal": gdal_version(),
-        "python": platform.python_version(),
-    }
-
-
-def kernels() -> list[Kernel]:
-    """The linear algebra of this process: each BLAS that is loaded, and torch where it is.
-
-    numpy and scipy may each bring an OpenBLAS of their own; then both are listed.
-    """
-    blas = [
-        Kernel(
-            library=pool["internal_api"],
-            version=pool["version"] or "",
-            kernel=pool.get("architecture") or "",
-        )
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
-    ]
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        capability = torch.backends.cpu.get_cpu_capability()
-        blas.append(Kernel(library="torch", version=torch.__version__, kernel=capability))
-    return sorted(blas, key=lambda k: (k.library, k.version))

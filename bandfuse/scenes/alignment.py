@@ -46,10 +46,12 @@ def open_aligned(
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
+    look: bool = True,
 ) -> Scene:
     """Open a scene to learn from or to score. The shift of its target is estimated (on one grid
     only where a first look suspects one); the target is moved by what is asked for: ``auto`` by the
-    estimate, if certain and not small.
+    estimate, if certain and not small. ``look``: without it nothing is estimated, and no pixel is
+    read.
 
     Raises
     ------
@@ -72,6 +74,8 @@ def open_aligned(
         raise ConfigError(
             "--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY"
         )
+    if not look:
+        return opened(shift=config.shift) if isinstance(config.shift, tuple) else scene
     if config.shift is None and scene.target is None:
         return scene
     if config.shift is None and scene.common is None:

@@ -47,8 +47,9 @@ class Opened:
         return Opened(kept, left_out)
 
 
-def open_scenes(config: TrainConfig) -> Opened:
-    """The scenes of a training.
+def open_scenes(config: TrainConfig, *, look: bool = True) -> Opened:
+    """The scenes of a training. ``look``: by how much targets are shifted is looked for; without
+    it, no pixel is read.
 
     Raises
     ------
@@ -62,11 +63,13 @@ def open_scenes(config: TrainConfig) -> Opened:
     )
     if config.skip_broken:
         scenes, reasons = attempt(
-            [p.key for p in here], here, lambda place: _with_bands(_opened(place, config))
+            [p.key for p in here],
+            here,
+            lambda place: _with_bands(_opened(place, config, look=look)),
         )
         found = Opened(_same_classes(scenes)).without(reasons)
         return found.without(misfits(found.scenes, _require_alike))
-    scenes = _same_classes([_opened(place, config) for place in here])
+    scenes = _same_classes([_opened(place, config, look=look) for place in here])
     for scene in scenes[1:]:
         _require_alike(scene, scenes[0])
     return Opened(scenes)
@@ -78,10 +81,11 @@ def _same_classes(scenes: list[Scene]) -> list[Scene]:
     return [s if s.labels is None else replace(s, labels=next(found)) for s in scenes]
 
 
-def _opened(place: Place, config: TrainConfig) -> Scene:
+def _opened(place: Place, config: TrainConfig, *, look: bool) -> Scene:
     scene = open_aligned(
         place,
         config,
+        look=look,
         label_field=config.label_field,
         layers=config.layer,
         unlabelled=config.unlabelled,

@@ -111,7 +111,7 @@ Sink = Callable[[Window, np.ndarray], None]
 def map_windows(
     source: Source,
     kernel: FusionKernel,
-    encode: Callable[[Floats], np.ndarray],
+    encode: Callable[[Window, Floats], np.ndarray],
     sink: Sink,
     windows: Sequence[Window],
     *,
@@ -120,13 +120,14 @@ def map_windows(
 ) -> None:
     """Fuse every window, cell by cell, and hand (K, rows, cols) arrays to the sink in order.
 
-    ``encode`` turns (K, n) float64 of one cell into the stored type; it runs in the worker threads.
+    ``encode`` turns (K, n) float64 of one cell, whose window it is told, into the stored type; it
+    runs in the worker threads.
     """
 
     def fuse(window: Window) -> np.ndarray:
         patch = source.read(window)
         parts = [
-            (cell, encode(kernel(patch.cell(*cell.within(window)).values())))
+            (cell, encode(cell, kernel(patch.cell(*cell.within(window)).values())))
             for cell in cells(window)
         ]
         first = parts[0][1]

@@ -10,20 +10,23 @@ from pathlib import Path
 
 from bandfuse.applying.fuse import Output
 from bandfuse.applying.moving import Moves
-from bandfuse.applying.outputs import check_rasters, drivers_of, output_paths
+from bandfuse.applying.outputs import check_rasters, drivers_of, output_folder, output_paths
+from bandfuse.applying.part import part_of
 from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.config.outputs import ending_of
 from bandfuse.errors import InputError
+from bandfuse.files.making import making
 from bandfuse.files.whole import Ready
 from bandfuse.model.decoder import as_read
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
-from bandfuse.model.weightsfile import load
+from bandfuse.model.weightsfile import load, weights_file
 from bandfuse.progress import Progress, silent
 from bandfuse.results import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, held, input_remarks, open_scene
@@ -41,7 +44,7 @@ def apply(
     ready: Ready | None = None,
     spread: Spread | None = None,
 ) -> ApplyResult:
-    """Fuse scenes with the weights in a file.
+    """Fuse scenes with the weights in a file or a run folder.
 
     Outputs never take the place of inputs, nor of the files in ``keep``. ``ready`` is given the
     scratch folder of each output before that takes its place. ``spread``: has parts of a scene
@@ -51,21 +54,40 @@ def apply(
     ------
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
+    weights, config = weights_file(weights), with_scenes(config)
+    with making(output_folder(config.output)):
+        return _apply(weights, config, progress, keep, ready, spread)
+
+
+def _apply(
+    weights: Path,
+    config: ApplyConfig,
+    progress: Progress,
+    keep: Sequence[Path],
+    ready: Ready | None,
+    spread: Spread | None,
+) -> ApplyResult:
+    """The same, into a folder that is there."""
     started = time.perf_counter()
     model = load(weights)
     with held(_opened(config)) as scenes:
+        parts = [part_of(scene.fused.grid, config.window, config.bounds) for scene in scenes]
         paths = output_paths(config.output, scenes, ending_of(config.driver))
         effort = Effort.of(config.threads, config.memory, spread)
-        how = writing_of(config, progress, effort, [Path(weights), *keep, *paths_of(scenes)], ready)
+        how = writing_of(config, progress, effort, [weights, *keep, *paths_of(scenes)], ready)
         moves = Moves(config.min_coverage)
         fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
         seen = check_rasters(paths, config, how.inputs)
-        fusions, drivers = [fusion for fusion, _ in fitted], drivers_of(paths, config)
-        outputs = list(map(Output, paths, scenes, fusions, drivers, seen))
+        drivers = drivers_of(paths, config)
+        every = zip(paths, scenes, fitted, drivers, seen, parts, strict=True)
+        outputs = [
+            Output(path, scene, fusion, driver, before, part=part)
+            for path, scene, (fusion, _), driver, before, part in every
+        ]
         written = write_all(outputs, how)
         return ApplyResult(
             outputs=[str(p) for p in paths],
-            pixels=sum(scene.shape[0] * scene.shape[1] for scene in scenes),
+            pixels=sum(output.pixels for output in outputs),
             valid_share=written.share or 0.0,
             clipped=written.clipped,
             seconds=time.perf_counter() - started,

@@ -22,6 +22,7 @@ from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import (
@@ -70,7 +71,7 @@ def evaluate(
     ------
     InputError, MismatchError, ConfigError
     """
-    model = load(weights)
+    model, config = load(weights), with_scenes(config)
     if bool(config.target) == bool(config.labels):
         raise ConfigError(
             "evaluate needs a target or labels",

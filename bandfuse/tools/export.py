@@ -9,14 +9,16 @@ from pkgutil import resolve_name
 
 import numpy as np
 
+from bandfuse.applying.outputs import output_folder
 from bandfuse.config.commands import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import FORMS, expression, tables, vrt
 from bandfuse.export.linear import LinearForm, require_strict
 from bandfuse.files.guards import check_file
+from bandfuse.files.making import making
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
-from bandfuse.model.weightsfile import load
+from bandfuse.model.weightsfile import WEIGHTS, load, weights_file
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
 from bandfuse.scenes.matching import check_inputs
@@ -46,10 +48,25 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     ------
     ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual
         raster otherwise, and it is not written."""
-    model = load(weights)
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
-    path = Path(config.output)
+    folder = output_folder(config.output)
+    with making(folder):
+        weights = weights_file(weights)
+        path = Path(config.output) if folder is None else folder / _name(weights, config)
+        return _export(weights, config, path)
+
+
+def _name(weights: Path, config: ExportConfig) -> str:
+    """The name of the file in a folder: that of the scene, else that of the run or its weights."""
+    run = weights.resolve().parent.name if weights.name == WEIGHTS else weights.stem
+    stem = run if config.scene is None else Path(config.scene).stem
+    return f"{stem}{FORMS[config.to].ending}"
+
+
+def _export(weights: Path, config: ExportConfig, path: Path) -> ExportResult:
+    """The same, to a file in a folder that is there."""
+    model = load(weights)
     if config.scene and not FORMS[config.to].placed and not model.per_scene:
         raise ConfigError(
             f"--scene does not apply with --to {config.to} of weights that all scenes share",

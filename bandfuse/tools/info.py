@@ -22,6 +22,7 @@ from bandfuse.results import (
     SceneInfo,
     VectorInfo,
 )
+from bandfuse.scenes.folders import scene_files
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
@@ -50,7 +51,8 @@ def info(
         )
     drivers = {p: vector_driver(p) for p in paths}
     vectors = [_vector(p, driver) for p, driver in drivers.items() if driver]
-    rasters = [describe(p, MAIN, wavelengths) for p in paths if not drivers[p]]
+    others = [p for p in paths if not drivers[p]]
+    rasters = [describe(p, MAIN, wavelengths) for p in scene_files(others)]
     scenes = [scene_info(r) for r in rasters]
     preview = None
     if groups and not rasters:

@@ -11,19 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.applying.fuse import Output
-from bandfuse.applying.outputs import check_rasters, drivers_of, output_paths
+from bandfuse.applying.outputs import check_rasters, drivers_of, output_folder, output_paths
 from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ResampleConfig
 from bandfuse.config.outputs import ending_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.files.guards import Seen, check_file
+from bandfuse.files.making import making
 from bandfuse.files.whole import whole_files
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress, silent
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, held, open_scene
 from bandfuse.spectral.bands import Bands
@@ -59,13 +61,20 @@ def resample(
     ------
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
-    started = time.perf_counter()
     if not config.sensor:
         raise ConfigError("no sensor is given", expected="--sensor NAME, or a table of responses")
-    sensor = find(config.sensor)
+    with making(output_folder(config.output)):
+        return _resample(with_scenes(config), find(config.sensor), progress, keep)
+
+
+def _resample(
+    config: ResampleConfig, sensor: Sensor, progress: Progress, keep: Sequence[Path]
+) -> ResampleResult:
+    """The same, into a folder that is there."""
+    started = time.perf_counter()
     with held(_opened(config)) as scenes:
         pairs = _outputs(config, scenes)
-        own = [Path(config.sensor)] if is_file(config.sensor) else []
+        own = [Path(str(config.sensor))] if is_file(str(config.sensor)) else []
         effort = Effort.of(config.threads, config.memory)
         how = writing_of(config, progress, effort, [*own, *keep, *paths_of(scenes)])
         drivers, seen = _checked(config, pairs, how.inputs)

@@ -758,7 +758,12 @@ def test_streamed_is_dense_with_the_same_bits_for_any_windows(
             out[(slice(None), *window.within(Window(0, 0, *shape)))] = values
 
         map_windows(
-            support, FusionKernel(f), lambda y: y.astype(np.float32), sink, windows, threads=threads
+            support,
+            FusionKernel(f),
+            lambda cell, y: y.astype(np.float32),
+            sink,
+            windows,
+            threads=threads,
         )
         assert seen == list(windows)
         return out

@@ -161,7 +161,8 @@ def mark_of(path: Path) -> str:
 
 def complete(path: Path, bands: Bands, crs: CRS | None, encoding: Encoding) -> None:
     """Write what is missing into the metadata of a new store, of version 2 or 3, without pixels."""
-    fill: Any = int(encoding.nodata) if np.dtype(encoding.dtype).kind != "f" else "NaN"
+    fill: Any = "NaN" if np.isnan(encoding.nodata) else encoding.nodata
+    fill = int(fill) if np.dtype(encoding.dtype).kind != "f" else fill
     words = attributes(bands)
     if crs is not None:
         words["_CRS"] = {"wkt": crs.to_wkt(version="WKT2_2019")}
