@@ -560,6 +560,14 @@ class FormatsResult(Result):
     formats: list[FormatInfo]
 
 
+class HelpResult(Result):
+    """What ``help`` prints: the topics, or the page of one."""
+
+    topics: dict[str, str] = Field(description="what each page is about, by topic")
+    topic: str | None = None
+    text: str | None = Field(None, description="the page, as Markdown")
+
+
 class ApplyResult(Result):
     """What ``apply`` did."""
 

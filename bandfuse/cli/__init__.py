@@ -13,6 +13,7 @@ Each file is built on those before it::
     show_rasters    the results of info and resample
     show_sensors    the bands of sensors, and their responses drawn with blocks
     show_plan       what a training will read, learn and write
+    show_help       pages of the documentation
     commands        each takes its settings, calls a tool and shows the result
     rio             ``rio bandfuse``, a plugin of rasterio's command line
     main            the entry point

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from typer import Argument, Context
+from typer.core import TyperGroup
 
 from bandfuse.cli import show, streams
 from bandfuse.cli.help import ALL, GENERAL, Command
@@ -534,3 +535,29 @@ def demo(
 
     result = tool(folder, seed=seed, overwrite=overwrite, progress=show.progress())
     return Outcome(result, partial(show.demonstrated, result))
+
+
+@command()
+def help(
+    ctx: Context,
+    topic: Annotated[
+        str | None, Argument(help="A page, or a command.", metavar="[TOPIC]", show_default=False)
+    ] = None,
+) -> Outcome:
+    """Print a page of the documentation, or the flags of a command; without a topic, list all.
+    On a terminal the page is laid out, in a pipe it is Markdown.
+
+    \b
+    Examples:
+      bandfuse help
+      bandfuse help groups
+      bandfuse help train
+    """
+    from bandfuse.cli.show_help import show_page, show_topics
+    from bandfuse.tools.help import help as tool
+
+    group = None if ctx.parent is None else ctx.parent.command
+    result = tool(topic, group.list_commands(ctx) if isinstance(group, TyperGroup) else ())
+    if result.text is None:
+        return Outcome(result, partial(show_topics, result.topics))
+    return Outcome(result, partial(show_page, result.text))

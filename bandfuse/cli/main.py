@@ -36,6 +36,7 @@ COMMANDS = {
     "init": "Write a commented config for a job, from the files given.",
     "check": "Name what is odd about a scene, or a scene and its target.",
     "demo": "Make a scene with a known answer, and learn it.",
+    "help": "Print a page of the documentation, or the flags of a command.",
 }
 """The commands and what they are for, in the order of the help."""
 
@@ -64,6 +65,8 @@ class LazyGroup(TyperGroup):
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
             hint = near_command(args[0], list(COMMANDS))
             raise UsageError(f"bandfuse has no command {args[0]!r}", remedy=hint)
+        if args[0] == "help" and len(args) == 2 and args[1] in COMMANDS:
+            args = [args[1], "--help"]
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:

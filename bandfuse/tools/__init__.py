@@ -14,6 +14,7 @@ Each file is built on those before it::
     compare     runs side by side
     export      weights in the form of another program
     demo        a scene with a known answer, from the first file to the report
+    help        the pages of the documentation
 
 It imports errors, progress, results, goals, needs, files, spectral, model, report, synthetic,
 streaming, moments, raster, solve, export, config, scenes, optimise, survey, checks, applying,

@@ -1,4 +1,4 @@
-"""Check: every code is found where it should be and stands in the README; real folders with all
+"""Check: every code is found where it should be and stands in its page; real folders with all
 that is odd of them."""
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from rasters import (
 )
 from realdata import DATA, needs_real_data
 
+import bandfuse
 from bandfuse.checks.codes import CODES
 from bandfuse.checks.look import MOST_BYTES, SIDE
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+PAGE = (Path(bandfuse.__file__).parent / "docs" / "codes.md").read_text(encoding="utf-8")
 
 AVIRIS = "aviris_rotated_unsorted/AV_mastercal_testdata.bsq"
 EMIT = "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex"
@@ -54,12 +55,13 @@ def smooth(bands: int = 8, side: int = 150, seed: int = 0) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------
 
 
-def test_every_code_stands_in_the_readme_with_its_severity() -> None:
+def test_every_code_stands_in_its_page_with_its_severity() -> None:
     rows = dict(
-        re.findall(r"^\| `([a-z-]+)` \| (info|warning|decision) \|", README, flags=re.MULTILINE)
+        re.findall(r"^\| `([a-z-]+)` \| (info|warning|decision) \|", PAGE, flags=re.MULTILINE)
     )
     assert rows == {code: kind.severity for code, kind in CODES.items()}
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in CODES)
+    assert all(kind.meaning for kind in CODES.values())
     assert all(kind.remedy for kind in CODES.values() if kind.severity != "info")
 
 
