@@ -26,6 +26,7 @@ from bandfuse.raster import describe, quicklook
 from bandfuse.report.pictures import picture
 from bandfuse.results import BatchItem, BatchResult
 from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.colours import shown
 
 PICTURES = 60
 """At most so many quicklooks are on the page."""
@@ -176,9 +177,8 @@ def _look(item: BatchItem) -> str | None:
         return None
     try:
         raster = describe(file)
-        k = len(raster.bands)
-        shown = quicklook(raster, [k - 1, k // 2, 0] if k > 2 else [0], most=SIDE)
+        array = quicklook(raster, shown(raster.bands)[0], most=SIDE)
     except UsageError:
         return None
-    png = picture(shown, max_side=SIDE).png
+    png = picture(array, max_side=SIDE).png
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -22,6 +22,7 @@ Each file is built on those before it::
     fixed_vrt           a VRT over a raster, with corrected metadata
     polygons            areas from GeoJSON files, in pixels of a raster
     mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
+    categories          what a raster calls the numbers of its classes
     labels              classes of pixels
     acquisition         where and when an image was taken
 

@@ -15,6 +15,7 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.moments.tally import MOST_STRATA
 from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.areas import majority
+from bandfuse.raster.categories import category_names
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.mask import Mask, described, polygon_mask
 from bandfuse.raster.polygons import read_geojson
@@ -32,8 +33,8 @@ class Labels:
     """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for
     a raster, whose ``band`` (from 0) holds the classes.
 
-    ``names``: what the classes are called, by number; for a raster, the numbers themselves are the
-    names. ``unlabelled``: numbers that are no class."""
+    ``names``: what the classes are called, by number; the number itself where there is no name.
+    ``unlabelled``: numbers that are no class."""
 
     file: Raster
     shapes: tuple[tuple[int, Mask], ...] | None = None
@@ -154,7 +155,8 @@ def describe_labels(
             f"labels {path} are not one band", got=f"{len(data)} bands", expected="one band"
         )
     file = replace(raster, scale=np.ones(n), offset=np.zeros(n))
-    return Labels(file, unlabelled=tuple(unlabelled), band=data[0])
+    names = tuple(category_names(path, data[0]).items())
+    return Labels(file, names=names, unlabelled=tuple(unlabelled), band=data[0])
 
 
 def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Sequence[int]) -> Labels:

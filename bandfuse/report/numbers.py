@@ -6,6 +6,19 @@ import math
 
 MISSING = "–"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+METHODS = {
+    "ols": "Least squares",
+    "ridge": "Ridge",
+    "nnls": "Non-negative",
+    "simplex": "Simplex",
+    "best_band": "Best band",
+    "mean": "Mean",
+    "pca_k": "PCA",
+    "lda": "LDA",
+    "inverse_variance": "Inverse variance",
+}
+"""Baselines, as they are called."""
+
 _NARROW_SPACE = "\u202f"
 
 
@@ -93,4 +106,25 @@ def share(part: float) -> str:
     >>> share(0.99999), share(0.5)
     ('more than 99.99 %', '50.00 %')
     """
-    return "more than 99.99 %" if 0.9999 < part < 1 else f"{100 * part:.2f} %"
+    return "more than 99.99 %" if 0.9999 < part < 1 else f"{fixed(100 * part, 2)} %"
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """A number with so many digits after the point; a dash for what does not exist.
+
+    >>> fixed(-0.25, 1), fixed(-0.01, 1), fixed(None, 1)
+    ('−0.2', '0.0', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def rest(part: float) -> str:
+    """A small share in percent, to three digits.
+
+    >>> rest(0.0000312), rest(0.25), rest(0.0)
+    ('0.00312 %', '25.0 %', '0 %')
+    """
+    return f"{number(100 * max(part, 0.0), 3)} %"

@@ -4,6 +4,7 @@ Each file is built on those before it::
 
     remarks        messages that carry the code of a check
     bands          the table of bands
+    colours        which bands are shown as red, green and blue
     band_order     whether bands that are taken by position have the expected names
     detectors      bands out of order, and detectors that see the same wavelengths
     units          words for units of wavelength, and what the size of numbers tells without them

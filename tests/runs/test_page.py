@@ -21,16 +21,13 @@ from matplotlib import image
 
 from bandfuse.cli.main import main
 from bandfuse.config import TrainConfig
-from bandfuse.model.fusion import Fusion
 from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
 from bandfuse.report.page_data import BlockErrors, Density, Page
 from bandfuse.runs.block_errors import block_errors, densities, held_pairs
-from bandfuse.runs.page import shown_outputs
 from bandfuse.runs.verdict import explained
 from bandfuse.scenes.opening import open_scenes
 from bandfuse.solve.scores import Pairs
-from bandfuse.spectral.bands import Bands
 from bandfuse.tools.train import train
 from bandfuse.training.learn import learn
 from bandfuse.training.settings import resolve
@@ -211,17 +208,6 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
 def test_a_score_below_zero_is_no_share(scores: dict[str, float], words: str) -> None:
     assert words in explained("The", scores)
     assert "-" not in explained("The", scores)
-
-
-def test_pictures_take_the_outputs_that_look_like_red_green_and_blue() -> None:
-    names, nm = (
-        ("deep blue", "blue", "green", "red", "nir"),
-        np.array([440.0, 480.0, 550.0, 660.0, 850.0]),
-    )
-    inputs, outputs = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm), Bands.of(names)
-    assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), inputs, outputs)) == [3, 2, 1]
-    swir = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm + 1500)
-    assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), swir, outputs)) == [2, 1, 0]
 
 
 # ------------------------------------------------------------------------------------------- made a
