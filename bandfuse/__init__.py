@@ -50,7 +50,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bandfuse.batches.batch import batch
-    from bandfuse.config import ApplyConfig, EvaluateConfig, ResampleConfig, TrainConfig
+    from bandfuse.config.commands import ApplyConfig, EvaluateConfig, ResampleConfig
+    from bandfuse.config.train import TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.interop.arrays import fuse
     from bandfuse.interop.estimator import BandFuser
@@ -71,10 +72,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "fuse": "bandfuse.interop.arrays",
     "Bands": "bandfuse.spectral.bands",
-    "ApplyConfig": "bandfuse.config",
-    "EvaluateConfig": "bandfuse.config",
-    "ResampleConfig": "bandfuse.config",
-    "TrainConfig": "bandfuse.config",
+    "ApplyConfig": "bandfuse.config.commands",
+    "EvaluateConfig": "bandfuse.config.commands",
+    "ResampleConfig": "bandfuse.config.commands",
+    "TrainConfig": "bandfuse.config.train",
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
     "UsageError": "bandfuse.errors",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
+import inspect
 import json
 import os
 import shutil
@@ -81,7 +82,10 @@ def _imported() -> None:
 
     import bandfuse
     import bandfuse.cli.commands
-    import bandfuse.config
+    import bandfuse.config.commands
+    import bandfuse.config.inputs
+    import bandfuse.config.outputs
+    import bandfuse.config.train
     import bandfuse.results
     from bandfuse.batches import batch  # noqa: F401
     from bandfuse.report import html  # noqa: F401
@@ -97,7 +101,8 @@ def _imported() -> None:
         "torch.optim",
     ):
         importlib.import_module(module)
-    for models in (bandfuse.config, bandfuse.results):
+    every = vars(bandfuse.config).values()
+    for models in (*filter(inspect.ismodule, every), bandfuse.results):
         for model in vars(models).values():
             if (
                 isinstance(model, type)

@@ -12,7 +12,7 @@ from helpers import close_to_conditioning
 
 from bandfuse.cli.commands import export
 from bandfuse.cli.main import COMMANDS, main
-from bandfuse.config import ExportConfig
+from bandfuse.config.commands import ExportConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bandfuse.config import CompareConfig
+from bandfuse.config.commands import CompareConfig
 from bandfuse.runs.record import kernels
 from bandfuse.tools.compare import compare
 

@@ -251,12 +251,15 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
     running = holder(
         tmp_path,
         before="import os, subprocess",
-        within="""one = os.fork()
+        within="""ready, say = os.pipe()
+    one = os.fork()
     if one == 0:
+        os.write(say, b"x")
         time.sleep(60)
         os._exit(0)
     two = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False,
                            stdout=subprocess.DEVNULL).pid
+    os.read(ready, 1)
     print(one, two, flush=True)""",
     )
     children: list[int] = []

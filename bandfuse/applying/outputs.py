@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config import ApplyConfig, Encoded, ResampleConfig
+from bandfuse.config.commands import ApplyConfig, ResampleConfig
+from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
 from bandfuse.export import stac
 from bandfuse.files.guards import Contents, Seen, check_file, check_folder

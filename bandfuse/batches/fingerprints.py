@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bandfuse.batches.plan import RUN_FILE, Item
-from bandfuse.config import PATHS
+from bandfuse.config.paths import PATHS
 from bandfuse.errors import UsageError
 from bandfuse.files.placing import sync
 from bandfuse.files.whole import whole_files

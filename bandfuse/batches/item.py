@@ -20,7 +20,8 @@ from bandfuse.batches.fingerprints import (
     output_files,
 )
 from bandfuse.batches.plan import Item
-from bandfuse.config import ApplyConfig, EvaluateConfig, TrainConfig
+from bandfuse.config.commands import ApplyConfig, EvaluateConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files

@@ -13,7 +13,10 @@ from typing import Any
 
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
-from bandfuse.config import Running, TrainConfig, build, ending_of, rebased
+from bandfuse.config.base import build
+from bandfuse.config.outputs import Running, ending_of
+from bandfuse.config.paths import rebased
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, nearest, shorten
 from bandfuse.files.yamlfile import Lines
 from bandfuse.training.settings import resolve

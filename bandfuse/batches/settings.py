@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from bandfuse.config import ApplyConfig, Config, EvaluateConfig, Texts, TrainConfig
+from bandfuse.config.base import Config, Texts
+from bandfuse.config.commands import ApplyConfig, EvaluateConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, InputError, nearest
 from bandfuse.files.yamlfile import At, Lines, parse_set, read_located
 

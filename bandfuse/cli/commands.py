@@ -14,16 +14,16 @@ from typer import Argument, Option
 
 from bandfuse.cli import show
 from bandfuse.cli.options import flags_of, keyword, read_settings, taking
-from bandfuse.config import (
+from bandfuse.config.base import Config
+from bandfuse.config.commands import (
     ApplyConfig,
     CompareConfig,
-    Config,
     EvaluateConfig,
     ExportConfig,
     ReportConfig,
     ResampleConfig,
-    TrainConfig,
 )
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.needs import require_meaning
 from bandfuse.results import Result

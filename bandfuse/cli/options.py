@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from bandfuse.config import Config, M, build, rebased
+from bandfuse.config.base import Config, M, build
+from bandfuse.config.paths import rebased
 
 ARGUMENTS = {"scenes"}
 """Fields that are positional on the command line."""

@@ -104,7 +104,8 @@ def apply(
       rio bandfuse apply run/weights.safetensors cube.tif fused.tif
       rio bandfuse apply w.safetensors a.tif b.tif out/ --co compress=zstd -j 4
     """
-    from bandfuse.config import ApplyConfig, build
+    from bandfuse.config.base import build
+    from bandfuse.config.commands import ApplyConfig
     from bandfuse.tools.apply import apply as tool
 
     inputs, out = _split(files, output)
@@ -132,7 +133,8 @@ def train(files: tuple[str, ...], output: str | None, sets: tuple[str, ...], **g
       rio bandfuse train cube.tif --target ms.tif run
       rio bandfuse train cube.tif run --groups equal:8 --set constraint=free
     """
-    from bandfuse.config import TrainConfig, build
+    from bandfuse.config.base import build
+    from bandfuse.config.train import TrainConfig
     from bandfuse.tools.train import train as tool
 
     inputs, out = _split(files, output)

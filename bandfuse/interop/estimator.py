@@ -26,7 +26,8 @@ try:
 except ImportError as error:
     raise ImportError("BandFuser needs scikit-learn: install bandfuse[sklearn].") from error
 
-from bandfuse.config import TrainConfig, build
+from bandfuse.config.base import build
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import BandfuseError, ConfigError, InputError
 from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units

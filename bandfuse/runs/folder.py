@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bandfuse.applying.fuse import fuse_to
 from bandfuse.applying.outputs import empty_messages
-from bandfuse.config import NOT_RESULTS
+from bandfuse.config.train import NOT_RESULTS
 from bandfuse.export import stac
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Contents, Seen

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config import Aligning
+from bandfuse.config.inputs import Aligning
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import Raster, describe, opened_selection
 from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bandfuse.config import TrainConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.scenes.alignment import open_aligned
 from bandfuse.scenes.attempts import attempt, misfits

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config import AnyUnits, Units
+from bandfuse.config.inputs import AnyUnits, Units
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.sample import thinly

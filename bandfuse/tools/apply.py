@@ -22,7 +22,8 @@ from bandfuse.applying.outputs import (
     store_messages,
 )
 from bandfuse.checks.fill import fill_messages
-from bandfuse.config import ApplyConfig, ending_of
+from bandfuse.config.commands import ApplyConfig
+from bandfuse.config.outputs import ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import InputError
 from bandfuse.files.whole import Ready

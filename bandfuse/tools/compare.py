@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandfuse.config import CompareConfig
+from bandfuse.config.commands import CompareConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files

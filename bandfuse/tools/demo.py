@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config import ApplyConfig, TrainConfig
+from bandfuse.config.commands import ApplyConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.files.guards import Contents, check_folder
 from bandfuse.files.whole import whole_folder
 from bandfuse.model.weightsfile import load

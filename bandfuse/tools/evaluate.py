@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.checks.fill import fill_messages
-from bandfuse.config import EvaluateConfig
+from bandfuse.config.commands import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.goals import SCORED
 from bandfuse.model.fusion import Fusion, FusionKernel

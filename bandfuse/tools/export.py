@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 
 import numpy as np
 
-from bandfuse.config import ExportConfig
+from bandfuse.config.commands import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import FORMS, expression, tables, vrt
 from bandfuse.export.linear import LinearForm, require_strict

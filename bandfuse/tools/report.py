@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from bandfuse.config import ReportConfig
+from bandfuse.config.commands import ReportConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.guards import Contents, check_file, check_folder
 from bandfuse.files.whole import whole_files, whole_folder

@@ -23,7 +23,8 @@ from bandfuse.applying.outputs import (
     store_messages,
 )
 from bandfuse.checks.fill import fill_messages
-from bandfuse.config import ResampleConfig, ending_of
+from bandfuse.config.commands import ResampleConfig
+from bandfuse.config.outputs import ending_of
 from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.files.guards import Seen, check_file

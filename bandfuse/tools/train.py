@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandfuse.config import TrainConfig, named_file
+from bandfuse.config.paths import named_file
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Seen, check_file, check_folder

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from bandfuse.checks.fill import fill_messages
-from bandfuse.config import TrainConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ScenesError
 from bandfuse.goals import Goal

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandfuse.config import NOT_RESULTS, PATHS, TrainConfig, rebased
+from bandfuse.config.paths import PATHS, rebased
+from bandfuse.config.train import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.goals import GOALS, TRAINED_ON
 from bandfuse.model.fusion import NodataPolicy

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bandfuse.config import TrainConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.model.model import Model
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.scene import Scene, left_out_messages, target_bands

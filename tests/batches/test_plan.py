@@ -13,7 +13,7 @@ from rasters import cli, ok, read, spectra, write_tiff
 from bandfuse.batches.batch import planned
 from bandfuse.batches.journal import NAME, Journal
 from bandfuse.batches.plan import Plan
-from bandfuse.config import rebased
+from bandfuse.config.paths import rebased
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.scenes.places import places
 

@@ -12,17 +12,16 @@ import yaml
 from rasters import blend, cli, ok, spectra, write_tiff
 
 from bandfuse.cli.commands import app as commands
-from bandfuse.config import (
+from bandfuse.config.base import Config, build
+from bandfuse.config.commands import (
     ApplyConfig,
     CompareConfig,
-    Config,
     EvaluateConfig,
     ExportConfig,
     ReportConfig,
     ResampleConfig,
-    TrainConfig,
-    build,
 )
+from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.needs import Need, flag
 from bandfuse.training.settings import resolve

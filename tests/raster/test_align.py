@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter
 
 import bandfuse.raster.align as align_module
 import bandfuse.scenes.alignment as shift_module
-from bandfuse.config import Aligning
+from bandfuse.config.inputs import Aligning
 from bandfuse.errors import MismatchError
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import (

@@ -20,7 +20,7 @@ from helpers import same_bits
 from matplotlib import image
 
 from bandfuse.cli.main import main
-from bandfuse.config import TrainConfig
+from bandfuse.config.train import TrainConfig
 from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
 from bandfuse.report.page_data import BlockErrors, Density, Page

@@ -27,7 +27,7 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.config import ApplyConfig
+from bandfuse.config.commands import ApplyConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, OutputError
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model

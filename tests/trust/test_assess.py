@@ -256,7 +256,7 @@ def test_weights_that_did_not_arrive_are_held_out_as_they_are(tmp_path: Path) ->
 def test_learning_again_finds_what_the_exact_solution_does() -> None:
     """Two ways to the same hold-out scores: the exact solver on each fold, and the whole training
     on each fold."""
-    from bandfuse.config import TrainConfig
+    from bandfuse.config.train import TrainConfig
     from bandfuse.progress import silent
     from bandfuse.scenes.opening import open_scenes
     from bandfuse.solve.scores import score_pairs

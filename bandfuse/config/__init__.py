@@ -1,0 +1,14 @@
+"""Config: every setting of every command, declared once: a field is its flag, default, check and
+help.
+
+The files, in the order in which they build on each other::
+
+    base        what every settings model is: checks, messages, types of fields
+    inputs      files of scenes, units, which pixels count, how grids meet
+    outputs     how a command runs, and how rasters are stored
+    train       the settings of a training, one class per section of its help
+    commands    the settings of the other commands
+    paths       settings that name files
+
+It imports errors, goals, needs, spectral and export.
+"""
