@@ -13,6 +13,7 @@ Each file is built on those before it::
     maps            fused against target, certain weights by band, errors by block
     class_figures   spectra of classes, and what they are taken for
     overview        all outputs in one chart
+    left            what runs leave unexplained, side by side
     pictures        arrays as PNG
     views           results as the rows and captions of the page
     demand          the weights of many outputs, for charts that the page draws itself

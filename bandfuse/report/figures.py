@@ -123,11 +123,8 @@ def weights_figure(
             "effective weight" + power_ticks(panels[0].yaxis, panels[0].get_ylim())
         )
         legend(figure, entries)
-        marks = [
-            mark
-            for axes, part in zip(panels, (detail or whole, whole), strict=False)
-            for mark in _weight_marks(axes, rows, part, by_wavelength)
-        ]
+        parts = zip(panels, (detail or whole, whole), strict=False)
+        marks = [m for axes, part in parts for m in _weight_marks(axes, rows, part, by_wavelength)]
         return to_svg(figure, key=key, label=label, marks=marks, across=True)
 
 
@@ -453,7 +450,7 @@ def loss_figure(
                 np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int)
             )
             axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)
-        _log_ticks(axes)
+        log_ticks(axes.yaxis, axes.get_ylim())
         axes.set_xlabel("step")
         axes.set_ylabel("loss above the least" if below else "loss / variance of the target")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
@@ -517,7 +514,7 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value, least)))
         axes.set_xlabel("strength of the penalty")
         axes.set_ylabel("held-out error / variance")
-        _log_ticks(axes)
+        log_ticks(axes.yaxis, axes.get_ylim())
         legend(
             figure,
             [(name, colour, style) for name, (colour, style) in zip(curves, looks, strict=True)],
@@ -536,19 +533,18 @@ def _power(value: float, least: float) -> str:
     return "10" + str(round(math.log10(value))).translate(SUPERSCRIPT)
 
 
-def _log_ticks(axes: Axes) -> None:
+def log_ticks(axis: Axis, ends: Range) -> None:
     """Ticks at 1, 2, 5 or powers of ten; even ones where the range holds less than a factor of
     four."""
-    low, high = axes.get_ylim()
+    low, high = ends
     if not 0 < low < high < math.inf:  # nothing that a logarithm shows
         return
     decades = math.log10(high / low)
     subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
-    axes.yaxis.set_major_locator(
-        LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5)
-    )
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    few = LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5)
+    axis.set_major_locator(few)
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
 
 
 def _short(value: float) -> str:

@@ -30,7 +30,7 @@ from bandfuse.report.maps import (
     density_figure,
     noise_figure,
 )
-from bandfuse.report.numbers import number, shorten
+from bandfuse.report.numbers import minus, number, shorten
 from bandfuse.report.overview import MOST_LINES, overview_figure
 from bandfuse.report.page_data import Page, Shot
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
@@ -192,6 +192,7 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.globals["number"] = number
+    environment.filters["minus"] = minus
     return environment.get_template(name)
 
 

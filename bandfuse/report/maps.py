@@ -43,6 +43,8 @@ BAR_IN = 0.75
 
 MOST_SCENES, SCENE_COLUMNS = 6, 3
 MOST_ROWS = 40
+TALL_IN = 9.0
+"""So high are many rows together, so that they fit on a sheet."""
 DARKEST = 0.5
 """Opacity of the block with the largest error: its number stays legible, light or dark."""
 
@@ -161,7 +163,7 @@ def certainty_figure(
     names = [name for name, some in rows.items() if any(certainty(r) for r in some)][:MOST_ROWS]
     by_wavelength = all(has_wavelengths(rows[name]) for name in names)
     left = 0.25 + 0.082 * max((len(shorten(called.get(n, n), 24)) for n in names), default=1)
-    height = 0.95 + 0.34 * len(names)
+    height = 0.95 + min(0.34, TALL_IN / max(len(names), 1)) * len(names)
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
         axes = figure.add_axes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 MISSING = "–"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -18,6 +19,17 @@ METHODS = {
     "inverse_variance": "Inverse variance",
 }
 """Baselines, as they are called."""
+
+IN_WORDS = {
+    "ols": "least squares",
+    "ridge": "ridge regression",
+    "nnls": "non-negative least squares",
+    "simplex": "least squares on the simplex",
+    "best_band": "the best single band",
+    "mean": "the mean of the bands",
+    "inverse_variance": "weighting by the inverse variance",
+}
+"""The same within a sentence."""
 
 _NARROW_SPACE = "\u202f"
 
@@ -41,6 +53,18 @@ def number(value: float | None, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         text = f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
     return text.replace(",", _NARROW_SPACE).replace("-", "−")
+
+
+def minus(text: str) -> str:
+    """A text with true minus signs before its numbers; hyphens and names stay.
+
+    >>> minus("moved by -0.5,-1 to scene-2 (-3 %); a-1.tif -x")
+    'moved by −0.5,−1 to scene-2 (−3 %); a-1.tif -x'
+    """
+    return _MINUS.sub("−", text)
+
+
+_MINUS = re.compile(r"(?:(?<=[ (,])|^)-(?=\d[\d.]*(?:[ ,;:)%°]|$))")
 
 
 def power(value: float) -> str:
@@ -124,7 +148,7 @@ def fixed(value: float | None, digits: int) -> str:
 def rest(part: float) -> str:
     """A small share in percent, to three digits.
 
-    >>> rest(0.0000312), rest(0.25), rest(0.0)
-    ('0.00312 %', '25.0 %', '0 %')
+    >>> rest(0.0000312), rest(0.25), rest(1e-9), rest(0.0)
+    ('0.00312 %', '25.0 %', 'less than 0.0001 %', '0 %')
     """
-    return f"{number(100 * max(part, 0.0), 3)} %"
+    return "less than 0.0001 %" if 0 < part < 1e-6 else f"{number(100 * max(part, 0.0), 3)} %"

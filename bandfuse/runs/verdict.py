@@ -9,7 +9,7 @@ import numpy as np
 from bandfuse.errors import shorten
 from bandfuse.goals import Goal, Measure
 from bandfuse.report.choice import labels_of
-from bandfuse.report.numbers import METHODS, number, power, rest, share
+from bandfuse.report.numbers import IN_WORDS, METHODS, fixed, number, power, rest, share
 from bandfuse.results import TrainReport
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.gather import NOT_DRAWN
@@ -129,16 +129,17 @@ def of_sensor(report: TrainReport) -> list[str]:
     if not alike or report.trust is None:
         return []
     least, most = min(alike, key=lambda n: alike[n]), max(alike, key=lambda n: alike[n])
-    span = f"from {number(alike[least], 3)} ({least!r}) to {number(alike[most], 3)} ({most!r})"
-    text = (
-        f"Beside the published responses of {report.trust.sensor} the similarity (cosine) is "
-        f"{span if len(alike) > 1 else number(alike[least], 3)}"
-    )
+    low, high = fixed(alike[least], 4), fixed(alike[most], 4)
+    span = f"from {low} ({least!r}) to {high} ({most!r})" if low != high else low
+    sensor = report.trust.sensor
+    text = f"Beside the published responses of {sensor} the similarity (cosine) is {span}"
     shifts = {n: p.shift_nm for n, p in found if p.shift_nm is not None}
     if not shifts:
         return [f"{text}; weights of both signs have no centre to compare."]
     far = max(shifts, key=lambda n: abs(shifts[n]))
-    return [f"{text}; centres lie at most {number(abs(shifts[far]), 3)} nm off ({far!r})."]
+    off = abs(shifts[far])
+    most_off = f"at most {fixed(off, 1)} nm off ({far!r})" if off > 0.05 else "within 0.1 nm"
+    return [f"{text}; centres lie {most_off}."]
 
 
 def _of_scores(report: TrainReport, measure: Measure) -> list[str]:
@@ -239,7 +240,7 @@ def _pairs(report: TrainReport, measure: Measure) -> list[_Pair]:
 
 def _beside(pair: _Pair, measure: Measure) -> str:
     """A baseline and the chosen weights in words: of R², what is left unexplained."""
-    name = METHODS.get(pair.method, pair.method)
+    name = IN_WORDS.get(pair.method, METHODS.get(pair.method, pair.method))
     if measure.key == "r2":
         left = rest(1 - pair.baseline), rest(1 - pair.chosen)
         return f"{name} leaves {left[0]} of the variance unexplained, the chosen weights {left[1]}"
