@@ -189,7 +189,7 @@ def _same(point: CurvePoint, best: CurvePoint, *, besides: str) -> bool:
     )
 
 
-MOST_CURVES = 24
+MOST_CURVES = 12
 """Outputs whose choice is drawn."""
 
 

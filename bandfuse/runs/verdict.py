@@ -52,7 +52,7 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
     moved = _moved(fitted, trained.trust.interval) if left else None
     pixels = sum(scene.shape[0] * scene.shape[1] for scene in trained.scenes)
     return [
-        _first(goal, known, report.scores.split if held else ""),
+        first(goal, known, report.scores.split if held else ""),
         *leak,
         *of_classes(report),
         *_of_scores(report, goal.measure),
@@ -64,7 +64,7 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
     ]
 
 
-def _first(goal: Goal, known: dict[str, float], split: str) -> str:
+def first(goal: Goal, known: dict[str, float], split: str) -> str:
     """How good it is; ``split``: what was held out, empty for nothing."""
     places = {
         "blocks": " on blocks that were held out",
