@@ -8,9 +8,11 @@ import io
 import itertools
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -291,12 +293,40 @@ def test_runs_side_by_side(
             == json.loads((folder / "report.json").read_text())["scores"]["holdout"]
         )
     page = (tmp_path / "two.html").read_text()
-    assert page.count("<svg") == len(result["runs"][0]["constraints"])
+    assert page.count('<svg role="img"') == len(result["runs"][0]["constraints"]) + 1
     assert "R² on pixels that were held out" in page
+    assert page.index("<svg") < page.index("<table")
+    assert page.index('id="weights"') < page.index('id="scores"')
+    _best_is_marked(page, result)
     assert _call(monkeypatch, "compare", run, other) == 0
     assert "r2 on blocks held out" in capsys.readouterr().out
     for wrong in ([run], [run, run], [run, tmp_path]):
         assert _call(monkeypatch, "compare", *wrong) == 2
+
+
+def _best_is_marked(page: str, result: dict[str, Any]) -> None:
+    """Of the RMSE, the least of each row as it is written."""
+    table = re.search(r"<span>RMSE on pixels.*?</table>", page, re.DOTALL)
+    assert table
+    for output, row in zip(
+        result["runs"][0]["holdout"], table[0].split("<tbody>")[1].split("<tr>")[1:], strict=True
+    ):
+        values = [run["holdout"][output]["rmse"] for run in result["runs"]]
+        cells = re.findall(r"<td class=\"number( best)?\">", row)
+        assert len(cells) == len(values)
+        assert cells[int(np.argmin(values))] or not any(cells)
+
+
+def test_headings_stay_with_what_they_head_on_paper(tab: Tab, run: Path) -> None:
+    tab.open(run / "report.html", 700)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    style = "[...document.querySelectorAll('{}')].map(e => getComputedStyle(e).{})"
+    for what in ("h2", "h3", "caption", "thead"):
+        assert set(tab.run(style.format(what, "breakAfter"))) == {"avoid"}
+    assert set(tab.run(style.format("caption", "breakInside"))) == {"avoid"}
+    small = ".card:has(table):not(:has(figure, tr:nth-child(17)))"
+    assert set(tab.run(style.format(small, "breakInside"))) == {"avoid"}
+    tab.call("Emulation.setEmulatedMedia", media="")
 
 
 # --------------------------------------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rasters import ok
 
 from bandfuse.goals import ACCURACY, GOALS, R2
 from bandfuse.report.trust_tables import needed_sentence, trust_tables
@@ -26,6 +29,7 @@ from bandfuse.results import (
 )
 from bandfuse.runs.verdict import against_baselines, explained, first, of_classes, of_sensor
 
+SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 Values = dict[str, float]
 
 
@@ -192,3 +196,19 @@ def test_the_class_that_is_found_least_is_named() -> None:
     for row in rows:
         row.recall = 1.0
     assert of_classes(report) == []
+
+
+def test_the_terminal_answers_the_sensor_too(tmp_path: Path) -> None:
+    cube = str(SAMPLE / "cube.tif")
+    ok("resample", cube, "--sensor", "sentinel-2a", "-o", tmp_path / "s2.tif")
+    target = ("--target", tmp_path / "s2.tif", "--sensor", "sentinel-2a")
+    told = ok("train", cube, *target, "-o", tmp_path / "run", "--no-report").out
+    lines = told[told.index("Learned responses against those of sentinel-2a") :].splitlines()
+    assert {"similarity", "centre", "shift"} <= set(lines[1].split())
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["trust"]["sensor"] == "sentinel-2a"
+    for line, one in zip(lines[2:], report["trust"]["outputs"], strict=False):
+        published = one["published"]
+        assert line.split()[:2] == [one["name"], published["band"]]
+        assert float(line.split()[2]) == pytest.approx(published["similarity"], abs=1e-4)
+        assert "-0.0" not in line.split()
