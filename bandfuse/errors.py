@@ -18,7 +18,7 @@ A message has four parts: *what* is wrong, what was *got*, what was *expected*, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 
 class BandfuseError(Exception):
@@ -47,6 +47,11 @@ class BandfuseError(Exception):
             parts.append(f"expected {self.expected}")
         text = "; ".join(parts) + "."
         return f"{text} {self.remedy}" if self.remedy else text
+
+    def reworded(self, change: Callable[[str], str]) -> BandfuseError:
+        """The same error in other words."""
+        what, got, expected, remedy = map(change, (self.what, self.got, self.expected, self.remedy))
+        return type(self)(what, got=got, expected=expected, remedy=remedy)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (
@@ -116,6 +121,10 @@ class ScenesError(UsageError):
         key, reason = next(iter(self.reasons.items()))
         more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
         super().__init__(f"scene {key!r} cannot be used{more}: {reason}")
+
+    def reworded(self, change: Callable[[str], str]) -> ScenesError:
+        """The same error, its reasons in other words."""
+        return ScenesError({key: change(reason) for key, reason in self.reasons.items()})
 
     def __reduce__(self) -> tuple[object, ...]:
         return ScenesError, (self.reasons,)

@@ -28,7 +28,7 @@ from bandfuse.report.pictures import picture
 from bandfuse.report.views import SCORE_NOTES, SCORE_TITLES, score_cell
 from bandfuse.results import BatchItem, BatchResult
 from bandfuse.spectral.bands import Floats
-from bandfuse.spectral.colours import shown
+from bandfuse.spectral.display import shown
 
 PICTURES = 60
 """At most so many quicklooks are on the page."""

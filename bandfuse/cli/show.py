@@ -10,10 +10,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandfuse.cli import streams
+from bandfuse.cli.layout import columns, folded, in_terminal, records, table_lines, wrapped
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.files.placing import WRITTEN
 from bandfuse.files.textfile import shown
-from bandfuse.progress import Progress, silent
+from bandfuse.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 
     from bandfuse.results import (
         ApplyResult,
+        ClassesResult,
         CompareResult,
         Convergence,
         DemoResult,
         EvaluateResult,
         ExportResult,
+        InitResult,
         ReportResult,
         Scores,
         TrainReport,
@@ -43,7 +46,7 @@ def out() -> Console:
     """Standard output. Rich is imported when something is shown."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return Console(highlight=False, width=columns() if in_terminal(sys.stdout) else WIDE)
 
 
 @cache
@@ -107,18 +110,21 @@ def set_level(verbose: bool, quiet: bool) -> None:
     ours.handlers, ours.propagate = [_Notes()], False
     ours.setLevel(logging.INFO)
     logger = logging.getLogger("rasterio")
-    handler = logging.StreamHandler() if verbose else logging.NullHandler()
+    handler = streams.Remarks() if verbose else logging.NullHandler()
     handler.setFormatter(streams.Plainly())
     logger.handlers = [handler]
     logger.propagate = False
 
 
 def note(text: str) -> None:
-    """A remark on stderr."""
-    if Level.now >= 0:
-        with err().capture() as written:
-            err().print(plain(text, "dim"), soft_wrap=True)
-        streams.remark(written.get())
+    """A remark on stderr, and in the log whatever is shown."""
+    if Level.now < 0:
+        streams.log(shown(text))
+        return
+    with err().capture() as written:
+        for part in folded(shown(text), sys.stderr).split("\n"):
+            err().print(plain(part, "dim"), soft_wrap=True)
+    streams.remark(written.get())
 
 
 def count(n: int, thing: str) -> str:
@@ -133,22 +139,29 @@ def count(n: int, thing: str) -> str:
 def progress() -> Progress:
     """A bar on stderr, in a terminal and unless quiet."""
     if Level.now < 0 or not sys.stderr.isatty():
-        return silent
+        return _logged
     from rich.markup import escape
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     def bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-        columns = (
+        shape = (
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
         )
-        with Bars(*columns, console=err(), transient=True) as bars:
-            yield from bars.track(items, total=total, description=escape(shown(label)))
+        with Bars(*shape, console=err(), transient=True) as bars:
+            seen = _logged(items, total, label)
+            yield from bars.track(seen, total=total, description=escape(shown(label)))
 
     return bar
+
+
+def _logged(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """The items; that they begin is logged."""
+    streams.log(f"{shown(label)}: {count(total, 'part')}")
+    yield from items
 
 
 def number(value: Any) -> str:
@@ -159,19 +172,26 @@ def number(value: Any) -> str:
 
 
 def table(
-    columns: list[str], rows: Iterable[Iterable[Any]], title: str = "", *, words: int = 1
+    heads: list[str], rows: Iterable[Iterable[Any]], title: str = "", *, words: int = 1
 ) -> None:
-    """A table on stdout: the first columns, of words, to the left, and numbers to the right."""
+    """A table on stdout: the first columns, of words, to the left, and numbers to the right.
+
+    Where the terminal is too narrow for it, each row is some lines.
+    """
     if title:
         line(title)
-    from rich.table import Table
+    cells = [[shown(number(cell)) for cell in row] for row in rows]
+    width = columns() if in_terminal(sys.stdout) else WIDE
+    names = list(map(shown, heads))
+    lines = table_lines(names, cells, width, words)
+    if lines:
+        _put(plain(lines.pop(0), "bold"), soft_wrap=True)
+    for text in lines or records(names, cells, width):
+        streams.put(text + "\n")
 
-    grid = Table(header_style="bold", box=None, pad_edge=False)
-    for i, column in enumerate(columns):
-        grid.add_column(plain(column), justify="left" if i < words else "right", overflow="fold")
-    for row in rows:
-        grid.add_row(*(plain(number(cell)) for cell in row))
-    _put(grid)
+
+WIDE = 160
+"""Columns of a table that is written to a file or to another program."""
 
 
 def _put(what: Any, **how: Any) -> None:
@@ -278,9 +298,31 @@ def applied(result: ApplyResult) -> None:
 
 def evaluated(result: EvaluateResult) -> None:
     """Scores of every output and of all together, and the pixels that they are of."""
-    scores(result.scores, f"Scores on {result.scene}")
+    if result.classification is None:
+        scores(result.scores, f"Scores on {result.scene}")
+    else:
+        _classes(result.classification, f"Classes on {result.scene}")
+        texts = (f"{name} {number(value)}" for name, value in result.scores["classes"].items())
+        line(f"All classes together: {', '.join(texts)}")
     overall(result.overall)
     line(f"{count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+
+
+MOST_CLASSES = 10
+"""The confusion of more classes is too wide for a terminal."""
+
+
+def _classes(found: ClassesResult, title: str) -> None:
+    """How each class was found, and what it was taken for."""
+    rows = [[c.name, c.pixels, c.precision, c.recall, c.f1] for c in found.classes]
+    table(["class", "pixels", "precision", "recall", "F1"], rows, title)
+    if len(rows) > MOST_CLASSES:
+        line("The confusion matrix is in --json.")
+        return
+    heads = ["of class", *(str(i) for i in range(1, len(rows) + 1))]
+    named = [f"{i} {c.name}" for i, c in enumerate(found.classes, 1)]
+    cells = [[name, *row] for name, row in zip(named, found.confusion, strict=True)]
+    table(heads, cells, "Pixels of each class (rows), by the class that was found (columns)")
 
 
 def reported(result: ReportResult) -> None:
@@ -294,6 +336,11 @@ def exported(result: ExportResult) -> None:
     difference = result.difference
     proof = "" if difference is None else f"; GDAL reads it alike, to {difference:.1g} of the range"
     line(f"{result.output} written: {count(len(result.outputs), 'output')}{proof}")
+
+
+def begun(result: InitResult) -> None:
+    """The config that was written, and what runs it."""
+    line(f"{result.output} written. Look through it, then run: {result.command}")
 
 
 def demonstrated(result: DemoResult) -> None:
@@ -340,8 +387,14 @@ def convergence(c: Convergence) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
+    width = columns() if in_terminal(sys.stdout) else None
     for name, value in pairs:
-        _put(plain(f"{name:12s}", "bold") + plain(f" {value}"), soft_wrap=True)
+        if width is None or len(value) + 13 <= width:
+            lines = [value]
+        else:
+            lines = wrapped(shown(value), width - 13)
+        for i, text in enumerate(lines):
+            _put(plain(f"{'' if i else name:12s}", "bold") + plain(f" {text}"), soft_wrap=True)
 
 
 def json(text: str) -> None:
@@ -350,6 +403,6 @@ def json(text: str) -> None:
     streams.put(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
-def line(text: str) -> None:
-    """A line on stdout."""
-    streams.put(shown(text) + "\n")
+def line(text: str, *, fold: bool = True) -> None:
+    """A line on stdout; in a terminal as many as it needs, unless it is a drawing."""
+    streams.put((folded(shown(text), sys.stdout) if fold else shown(text)) + "\n")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bandfuse.batches.doubts import doubt
-from bandfuse.cli import show
+from bandfuse.cli import show, streams
 from bandfuse.files.textfile import shown
 from bandfuse.results import BatchItem, BatchPlan, BatchResult
 
@@ -22,31 +22,38 @@ SHOWN = 6
 def watching() -> Iterator[Watch]:
     """A live table in a terminal; a line per start and end of an item elsewhere; nothing when
     quiet."""
-    if show.Level.now < 0:
-        yield lambda event: None
-    elif sys.stderr.isatty():
-        from rich.live import Live
-
-        board = _Board()
-        with Live(board, console=show.err(), refresh_per_second=4, transient=True):
-            yield board
-    else:
+    if show.Level.now < 0 or not sys.stderr.isatty():
         yield _say
+        return
+    from rich.live import Live
+
+    board = _Board()
+
+    def both(event: dict[str, Any]) -> None:
+        board(event)
+        if text := _words(event):
+            streams.log(shown(text))
+
+    with Live(board, console=show.err(), refresh_per_second=4, transient=True):
+        yield both
 
 
 def _say(event: dict[str, Any]) -> None:
-    """A line for what begins and what ended, with the reason of what failed."""
+    """A line for what begins and what ended."""
+    if text := _words(event):
+        show.note(text)
+
+
+def _words(event: dict[str, Any]) -> str:
+    """What begins and what ended, with the reason of what failed; empty for other events."""
     kind = event["event"]
     if kind == "planned":
-        show.note(show.count(event["items"], "item"))
-    elif kind in ("failed", "skipped", "retry", "left-out"):
-        show.note(f"{kind} {event['item']}: {event['reason']}")
-    elif kind == "started":
-        show.note(
-            f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else "")
-        )
-    elif kind == "done":
-        show.note(f"done {event['item']}: {event['seconds']:.1f} s")
+        return show.count(event["items"], "item")
+    if kind in ("failed", "skipped", "retry", "left-out"):
+        return f"{kind} {event['item']}: {event['reason']}"
+    if kind == "started":
+        return f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else "")
+    return f"done {event['item']}: {event['seconds']:.1f} s" if kind == "done" else ""
 
 
 class _Board:

@@ -11,10 +11,12 @@ from bandfuse.errors import shorten
 from bandfuse.results import (
     BandInfo,
     CheckResult,
+    FieldInfo,
     FormatsResult,
     InfoResult,
     ResampleResult,
     SceneInfo,
+    VectorInfo,
 )
 
 
@@ -35,6 +37,10 @@ def show_info(result: InfoResult) -> None:
                     for b in scene.bands
                 ],
             )
+    for number, vector in enumerate(result.vectors):
+        if number or result.scenes:
+            show.line("")
+        _show_vector(vector)
     if result.groups:
         first = {b.index: b for b in result.scenes[0].bands}
         show.line("")
@@ -43,6 +49,24 @@ def show_info(result: InfoResult) -> None:
             for g in result.groups
         ]
         show.table(["group", "bands", "numbers", "nm"], rows)
+
+
+def _show_vector(vector: VectorInfo) -> None:
+    """A vector file: its layers, with their fields and classes."""
+    show.facts([("file", vector.path), ("driver", vector.driver)])
+    for layer in vector.layers:
+        count = show.count(layer.features, "feature")
+        about = f"{layer.name}: {count} of type {layer.geometry}, {layer.crs or 'no CRS'}"
+        show.facts([("layer", about), *(("field", _field(field)) for field in layer.fields)])
+
+
+def _field(field: FieldInfo) -> str:
+    """A field in a line: its kind, and its values where they could be classes."""
+    text = f"{field.name} ({field.kind}), {show.count(field.distinct, 'value')}"
+    if not field.values:
+        return text
+    known = (f"{name} ({n})" for name, n in field.values.items())
+    return f"{text}: {shorten(known, 10)}"
 
 
 def show_findings(result: CheckResult, looked: str) -> None:

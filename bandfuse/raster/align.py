@@ -30,7 +30,7 @@ from bandfuse.raster.areas import (
 )
 from bandfuse.raster.describe import SAME_PLACE, Raster, same_grid
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
-from bandfuse.raster.read import Choice, RasterPatch, Reader
+from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window, cells
 
@@ -372,6 +372,7 @@ class AlignedReader:
         *,
         regrid: Regrid = average,
         blur: float | None = None,
+        handles: Handles | None = None,
     ) -> None:
         self._regrid = regrid
         self._parts = []
@@ -381,7 +382,7 @@ class AlignedReader:
                 finer = blur is not None and placing.factor > 1 + SAME_SIZE
                 sigma = placing.sigma(blur) if blur is not None and finer else None
                 self._parts.append(
-                    _Part(Reader([(raster, positions)]), placing, len(positions), sigma)
+                    _Part(Reader([(raster, positions)], handles), placing, len(positions), sigma)
                 )
 
     def __enter__(self) -> AlignedReader:

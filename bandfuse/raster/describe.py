@@ -28,6 +28,7 @@ from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.spectral.remarks import Remark
+from bandfuse.summary import Facts, Summarised, Summary, counted
 
 LATIN = Remark("other-encoding", "some names or tags are not UTF-8, and are read as Latin-1")
 
@@ -92,8 +93,8 @@ class Control:
         return Control(tuple(points), self.crs)
 
 
-@dataclass(frozen=True, eq=False)
-class Raster:
+@dataclass(frozen=True, eq=False, repr=False)
+class Raster(Summarised):
     """One file or product, described: what it holds, not its pixels.
 
     ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared);
@@ -126,6 +127,26 @@ class Raster:
     masks: Masks = field(default_factory=Masks)
     exact: tuple[int | None, ...] = ()
     control: Control = field(default_factory=Control)
+
+    def summary(self) -> Summary:
+        """What the file holds, in a few lines."""
+        size = f"{counted(len(self.bands), 'band')} × {self.rows} rows × {self.cols} columns"
+        return Summary(
+            f"Raster {Path(self.path).name}: {size}", (*self.facts(), *self.bands.facts())
+        )
+
+    def facts(self) -> Facts:
+        """How the pixels are stored, and where they lie."""
+        missing = dict.fromkeys(f"{value:g}" for value in self.nodata if np.isfinite(value))
+        size = np.hypot(self.transform.a, self.transform.d), np.hypot(*self.transform[1:5:3])
+        unit = "" if self.crs is None else f" {units_of(self.crs)}"
+        placed = not self.transform.is_identity
+        return (
+            ("stored", f"{shorten(dict.fromkeys(self.dtypes))}, {self.product or self.driver}"),
+            ("nodata", shorten(missing, 4) if missing else ""),
+            ("CRS", "" if self.crs is None else self.crs_name),
+            ("pixel", f"{size[0]:.6g} × {size[1]:.6g}{unit}" if placed else ""),
+        )
 
     @property
     def masked(self) -> bool:
@@ -160,6 +181,14 @@ class Raster:
         return crs_name(self.crs)
 
 
+def units_of(crs: CRS) -> str:
+    """The unit of the coordinates; empty where the CRS does not say."""
+    try:
+        return "degrees" if crs.is_geographic else str(crs.linear_units)
+    except CRSError:
+        return ""
+
+
 def crs_name(crs: CRS | None) -> str:
     """The authority code of a CRS where it has one, else the name that its WKT gives: WKT is too
     long to be read in a message."""
@@ -176,6 +205,14 @@ def crs_name(crs: CRS | None) -> str:
 
 LONGEST_CRS = 80
 """Characters of a CRS in a message."""
+
+
+def in_memory(name: str, bands: Bands, shape: tuple[int, int]) -> Raster:
+    """What is known of an array of float64 that is no file and lies nowhere."""
+    n = len(bands)
+    scale = np.full(n, np.nan), np.ones(n), np.zeros(n)
+    types = ("float64",) * n
+    return Raster(name, "", *shape, types, None, Affine.identity(), bands, *scale, shape, ())
 
 
 @contextmanager

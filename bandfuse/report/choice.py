@@ -9,7 +9,7 @@ import numpy as np
 
 from bandfuse.results import OutputRow, TrainReport
 from bandfuse.spectral.bands import Bands
-from bandfuse.spectral.colours import natural
+from bandfuse.spectral.display import natural
 
 MOST_CARDS = 16
 """Up to this many outputs are all drawn one by one."""

@@ -20,7 +20,7 @@ from bandfuse.report.figures import (
 from bandfuse.report.maps import FAINTEST, HEAT
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.svg import INK, Mark, chart_style, colour_bar, to_svg
-from bandfuse.results import ClassScore, Separation
+from bandfuse.results import SeparatedClass, Separation
 from bandfuse.spectral.bands import Floats, Positions
 
 MOST_TINTS = 6
@@ -56,7 +56,13 @@ def spectra_figure(table: Separation, *, label: str = "", key: str = "spectra") 
 
 
 def _draw_spectrum(
-    axes: Axes, row: ClassScore, x: Floats, order: Positions, *, look: tuple[str, str], tint: bool
+    axes: Axes,
+    row: SeparatedClass,
+    x: Floats,
+    order: Positions,
+    *,
+    look: tuple[str, str],
+    tint: bool,
 ) -> list[Mark]:
     colour, style = look
     mean, spread = np.array(row.mean)[order], np.array(row.deviation)[order]

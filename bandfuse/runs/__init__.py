@@ -8,9 +8,10 @@ Each file is built on those before it::
     separation      what a training says of classes, for the report
     verdict         how good a training is, in plain words
     page            the files that people read
+    versions        of the libraries that compute, and their linear algebra
     record          the model behind report.json and weights.csv
     folder          what a run folder holds, and how it is written
 
 It imports errors, progress, results, goals, files, spectral, model, report, streaming, raster,
-solve, export, config, scenes, survey, trust, applying and training.
+solve, config, scenes, survey, trust, applying and training.
 """

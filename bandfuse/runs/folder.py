@@ -6,10 +6,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bandfuse.applying.fuse import fuse_to
+from bandfuse.applying.fuse import Output, Writing, fuse_to
 from bandfuse.applying.outputs import empty_messages
 from bandfuse.config.train import NOT_RESULTS
-from bandfuse.export import stac
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Contents, Seen
 from bandfuse.files.whole import Ready, whole_folder
@@ -65,6 +64,8 @@ def write_run(
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)
         shown = None if config.no_report else page(folder, trained, report, first)
+        if shown is not None:
+            report.keep_page(shown)
         write_texts(scratch, report, shown, figures=config.figures)
     return report, trained.messages
 
@@ -72,14 +73,10 @@ def write_run(
 def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Path, int]:
     """Write ``fused.tif``, or ``<scene>.fused.tif`` for several scenes. Gives the number of valid
     pixels by file."""
-    config = trained.config
     single = len(trained.scenes) + len(trained.left_out) == 1
+    how = Writing(Encoding(), trained.effort, progress, stac=trained.config.stac)
     valid = {}
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
-        fusion, encoding = trained.model.fusion(scene.names), Encoding()
-        item = stac.beside(path, scene.grid, fusion.outputs, encoding) if config.stac else None
-        valid[path], _ = fuse_to(
-            path, scene, fusion, encoding, trained.effort, progress, beside=item
-        )
+        valid[path], _ = fuse_to(Output(path, scene, trained.model.fusion(scene.names)), how)
     return valid

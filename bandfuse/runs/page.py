@@ -21,7 +21,7 @@ from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.solve.design import Design
 from bandfuse.solve.fit_result import Fit
 from bandfuse.spectral.bands import Floats
-from bandfuse.spectral.colours import shown
+from bandfuse.spectral.display import shown
 from bandfuse.streaming.windows import Window
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 REPORT_FILE = "report.json"
+PAGE_FILE = "report.html"
 DATA_FILE = "report.data.json"
 """What the page shows beside report.json."""
 
@@ -46,7 +47,7 @@ def write_texts(
     from bandfuse.report.html import render
 
     (folder / DATA_FILE).write_text(content.model_dump_json() + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(render(report, content), encoding="utf-8")
+    (folder / PAGE_FILE).write_text(render(report, content), encoding="utf-8")
     if figures:
         write_figures(folder / "figures", report, content)
 
@@ -69,10 +70,11 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Path | None
     folds, per_scene = config.folds, config.per_scene
     held = held_pairs(survey, names, trained.trust, folds=folds, per_scene=per_scene)
     counted, sampled = densities(survey, names, trained.model, held)
+    command = f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN"
     looks = _quicklooks(trained.scenes, survey.design, trained.model.common, fused)
     return Page(
         title=f"{folder.name}: {config.objective} of {shorten(keys, 3)}",
-        command=f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN",
+        command=trained.again or command,
         equation=_equation(config.activation),
         history=_history(trained.fits[0], survey.design.names),
         shots=shots(looks),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from bandfuse.raster import Labels
-from bandfuse.results import ClassScore, Separation
+from bandfuse.results import SeparatedClass, Separation
 from bandfuse.runs.trust_rows import finite_or_none
+from bandfuse.solve.confusion import Confusion
 from bandfuse.solve.scores import Scored
-from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
 
@@ -22,35 +19,29 @@ def separation_of(trained: Trained) -> Separation | None:
     if scored is None or not scored.confusion:
         return None
     where = trained.config.split if trust.holdout else "train"
-    labels = [scene.labels for scene in trained.scenes if scene.labels is not None]
-    return separation(survey, scored, where, names_of(survey.classes, labels))
+    return separation(survey, scored, where)
 
 
-def names_of(numbers: Iterable[int], labels: Iterable[Labels]) -> dict[int, str]:
-    """What the files of all scenes call the classes; several names of one number stand side by
-    side, and a number without a name is its own."""
-    files = list(labels)
-    named = {n: dict.fromkeys(file.name(n) for file in files) for n in numbers}
-    return {n: " / ".join(x for x in some if x != str(n)) or str(n) for n, some in named.items()}
-
-
-def separation(survey: Survey, scored: Scored, where: str, names: dict[int, str]) -> Separation:
+def separation(survey: Survey, scored: Scored, where: str) -> Separation:
     """The classes in order of their numbers, with those that were found by mistake."""
     counts = np.array(
         [[scored.confusion.get((a, b), 0) for b in survey.classes] for a in survey.classes]
     )
-    nm = survey.bands.wavelength_nm[list(survey.design.used)]
+    found = Confusion(counts)
     rows = [
-        ClassScore(
+        SeparatedClass(
             value=number,
-            name=names[number],
+            name=survey.class_name(number),
             pixels=int(moments.count),
-            **_scores(counts, i),
+            recall=finite_or_none(found.recall[i]),
+            precision=finite_or_none(found.precision[i]),
+            f1=finite_or_none(found.f1[i]),
             mean=moments.mean.tolist(),
             deviation=np.sqrt(moments.variance).tolist(),
         )
         for i, (number, moments) in enumerate(survey.classes.items())
     ]
+    nm = survey.bands.wavelength_nm[list(survey.design.used)]
     return Separation.model_validate(
         {
             "where": where,
@@ -60,14 +51,3 @@ def separation(survey: Survey, scored: Scored, where: str, names: dict[int, str]
             "confusion": counts.tolist(),
         }
     )
-
-
-def _scores(counts: Floats, i: int) -> dict[str, float | None]:
-    """Recall, precision and F1 of a class, from counts by class (row) and found class (column);
-    None where there is no pixel to tell."""
-    hit, truth, found = float(counts[i, i]), float(counts[i].sum()), float(counts[:, i].sum())
-    return {
-        "recall": hit / truth if truth else None,
-        "precision": hit / found if found else None,
-        "f1": 2 * hit / (truth + found) if truth + found else None,
-    }

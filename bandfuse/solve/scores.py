@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bandfuse.model.fusion import Fusion
 from bandfuse.moments.moments import Moments, total
 from bandfuse.spectral.bands import Floats
 
@@ -59,12 +58,6 @@ class Scored:
 def score_pairs(pairs: Pairs, peak: Floats) -> Scored:
     """All scores of K outputs; ``peak`` (K,) for the psnr."""
     return Scored(regression_scores(pairs, peak), overall_scores(pairs))
-
-
-def against_targets(joint: Moments, fusion: Fusion) -> Moments:
-    """Moments of [outputs, targets] from those of [inputs of the fusion, K targets]."""
-    nothing = np.zeros((0, joint.size))
-    return Pairs.linear(joint, nothing, fusion.matrix, fusion.offset).moments
 
 
 def regression_scores(pairs: Pairs, peak: Floats) -> list[Score]:

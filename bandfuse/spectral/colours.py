@@ -1,59 +1,36 @@
-"""Colours: which bands are shown as red, green and blue."""
+"""Colours: which bands are red, green and blue, so that viewers show an image in natural colour."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands
 
-RED_GREEN_BLUE_NM = (650.0, 550.0, 470.0)
+CENTRES_NM = {"red": 660.0, "green": 560.0, "blue": 480.0}
+"""Near the bands that sensors are named red, green and blue by."""
 
-NEAR_NM = 50.0
-"""A band whose centre is farther from a colour does not show it."""
+NEAR_NM, FAR_NM = 30.0, 60.0
+"""How far the centre of a band may lie from that of a colour: the first, or half of its FWHM, but
+not more than the second."""
+
+WIDEST_NM = 150.0
+"""Bands that are wider have no colour: panchromatic ones."""
 
 
-def natural(bands: Bands) -> list[int] | None:
-    """Positions of the good bands for red, green and blue, by their wavelengths; None where they do
-    not cover all three.
+def colours(bands: Bands) -> list[str]:
+    """``red``, ``green``, ``blue`` or ``undefined`` for each band: a colour is the nearest band
+    that is near enough, and none has two.
 
-    >>> natural(Bands.of("bgr", wavelength_nm=[490, 560, 665]))
-    [2, 1, 0]
-    >>> natural(Bands.of("abc", wavelength_nm=[1490, 1560, 1665])) is None
-    True
+    >>> colours(Bands.of(["b", "g", "r"], wavelength_nm=[490, 560, 842], fwhm_nm=[65, 35, 115]))
+    ['blue', 'green', 'undefined']
     """
-    nm = np.where(bands.good, bands.wavelength_nm, np.nan)
-    if not np.isfinite(nm).any():
-        return None
-    far = np.abs(nm - np.array(RED_GREEN_BLUE_NM)[:, None])
-    chosen = [int(np.nanargmin(row)) for row in far]
-    near = all(far[i, p] <= NEAR_NM for i, p in enumerate(chosen))
-    return chosen if near and len(set(chosen)) == 3 else None
-
-
-def shown(bands: Bands) -> tuple[list[int], str]:
-    """Positions of three good bands for red, green and blue, or of one where there are fewer, and
-    in words how they were chosen.
-
-    They look natural where the bands cover the visible; else three wavelengths from the longest to
-    the shortest, or where those are not known three numbers, stand for red, green and blue."""
-    good = [int(i) for i in np.flatnonzero(bands.good)] or [0]
-    if len(good) < 3:
-        return [good[0]], f"{_called(bands, good[0])}"
-    visible = natural(bands)
-    if visible is not None:
-        return visible, f"natural colour: {_listed(bands, visible)}"
-    if np.isfinite(bands.wavelength_nm[good]).all():
-        good = sorted(good, key=lambda i: float(bands.wavelength_nm[i]))
-    chosen = [good[len(good) * q // 6] for q in (5, 3, 1)]
-    return chosen, f"false colour: {_listed(bands, chosen)}"
-
-
-def _listed(bands: Bands, chosen: list[int]) -> str:
-    colours = ("red", "green", "blue")
-    return ", ".join(f"{c} {_called(bands, i)}" for c, i in zip(colours, chosen, strict=True))
-
-
-def _called(bands: Bands, i: int) -> str:
-    """A band by its number and wavelength, or its name."""
-    nm: Floats = bands.wavelength_nm[i]
-    return f"{nm:.0f} nm" if np.isfinite(nm) else f"{bands.name[i]}"
+    nm, fwhm = bands.wavelength_nm, bands.fwhm_nm
+    width = np.where(np.isfinite(fwhm), fwhm, 0.0)
+    reach = np.clip(width / 2, NEAR_NM, FAR_NM)
+    found = ["undefined"] * len(bands)
+    for colour, centre in CENTRES_NM.items():
+        away = np.where(np.isfinite(nm) & (width <= WIDEST_NM), np.abs(nm - centre), np.inf)
+        away = np.where(away <= reach, away, np.inf)
+        if len(away) and np.isfinite(away.min()):
+            found[int(np.argmin(away))] = colour
+    return found

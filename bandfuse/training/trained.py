@@ -26,7 +26,8 @@ class Trained:
 
     ``fits``: one, or one of each scene with weights of its own. ``plan``: how a regression is
     regularised, None where nothing was chosen. ``remarks``: what a user should know of the pixels
-    and of the fit. ``left_out``: why, by key of a scene.
+    and of the fit. ``left_out``: why, by key of a scene. ``again``: what makes the training again,
+    where that is no command.
     """
 
     config: TrainConfig
@@ -42,6 +43,7 @@ class Trained:
     effort: Effort
     remarks: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
+    again: str = ""
 
     @property
     def scene_names(self) -> list[list[str]]:

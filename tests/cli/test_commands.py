@@ -138,7 +138,7 @@ def test_help_fits_a_terminal_and_shows_examples(
 
 
 @pytest.mark.parametrize(
-    "words", ["bandfuse ap", "bandfuse apply --nodata-", "bandfuse train --constraint non"]
+    "words", ["bandfuse ap", "bandfuse apply --nodata-p", "bandfuse train --constraint non"]
 )
 def test_completion(words: str) -> None:
     """What a shell asks for, and what it is told."""
@@ -148,7 +148,7 @@ def test_completion(words: str) -> None:
         "COMP_CWORD": str(words.count(" ")),
     }
     done = run(PROGRAM, env={**os.environ, **place})
-    want = {"ap": "apply", "--nodata-": "--nodata-policy", "non": "nonnegative"}[words.split()[-1]]
+    want = {"ap": "apply", "--nodata-p": "--nodata-policy", "non": "nonnegative"}[words.split()[-1]]
     assert done.stdout.split() == [want]
     assert done.stderr == ""
 
@@ -244,7 +244,10 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: ["train", f.cube, "--target", f.path / "t.tif", "-o", f.path / "run"],
         ("t.tif",),
     ),
-    "folder for a raster": (lambda f: ["info", f.path], ("cannot be opened as a raster",)),
+    "folder without a raster": (
+        lambda f: ["info", Path(f.text("empty.txt", "")).parent / "none"],
+        ("none",),
+    ),
     "not a raster": (lambda f: f.scene(_no_raster(f)), ("text.tif cannot be opened as a raster",)),
     "not a raster on info": (
         lambda f: ["info", _no_raster(f)],

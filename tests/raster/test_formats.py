@@ -458,7 +458,7 @@ def test_sentinel2_of_the_old_structure_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", tmp_path, "cannot be opened as a raster")
+    refused(tmp_path / "empty", tmp_path, "holds no raster; got nothing")
 
 
 # --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bandfuse.report import class_figures, views
-from bandfuse.results import ClassScore, Separation
+from bandfuse.results import SeparatedClass, Separation
 
 NAMES = ("<b>oak & ash</b>", "_water", "3")
 COUNTS = [[90, 8, 2], [5, 40, 0], [0, 0, 7]]
@@ -20,7 +20,7 @@ def _table(names: tuple[str, ...] = NAMES, counts: list[list[int]] = COUNTS) -> 
     rng = np.random.default_rng(0)
     n = np.array(counts)
     rows = [
-        ClassScore(
+        SeparatedClass(
             value=i + 1,
             name=name,
             pixels=100 * (i + 1),

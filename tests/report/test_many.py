@@ -134,7 +134,7 @@ def test_of_many_outputs_the_worst_and_those_of_the_picture_are_drawn() -> None:
     left = choice.unexplained(report)
     assert left["band 3"] == pytest.approx(15 / 253)
     worst = sorted(left, key=lambda name: -left[name])[: choice.CHOSEN]
-    colours = [f"band {np.argmin(np.abs(_nm(244) - nm)) + 1}" for nm in (650, 550, 470)]
+    colours = [f"band {np.argmin(np.abs(_nm(244) - nm)) + 1}" for nm in (660, 560, 480)]
     assert choice.chosen(report) == [*worst, *colours]
     text = html.render(report, page_of(report))
     shown = re.findall(r'class="card output" id="output-(\d+)"', text)

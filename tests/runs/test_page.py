@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _learned(**changes: object) -> Trained:
     config = resolve(TrainConfig.model_validate({"scenes": [CUBE], "target": [TARGET], **changes}))
-    return learn(config, open_scenes(config).scenes)
+    return learn(config, open_scenes(config))
 
 
 Held = Mapping[tuple[int, int], Pairs]
@@ -186,7 +186,7 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
             scenes=[CUBE], groups="equal:3", window=(0, 0, 24, 24), steps=3, starts=1, folds=0
         )
     )
-    learned = learn(cube, open_scenes(cube).scenes)
+    learned = learn(cube, open_scenes(cube))
     assert _held(learned) == {}
     assert _densities(learned, {}) == ([], "")
 

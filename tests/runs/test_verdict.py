@@ -13,7 +13,6 @@ from rasters import ok
 from bandfuse.goals import ACCURACY, GOALS, R2
 from bandfuse.report.trust_tables import needed_sentence, trust_tables
 from bandfuse.results import (
-    ClassScore,
     Convergence,
     NeededBands,
     OutputRow,
@@ -22,6 +21,7 @@ from bandfuse.results import (
     PublishedResponse,
     ScoreTable,
     Seconds,
+    SeparatedClass,
     Separation,
     TrainReport,
     Trust,
@@ -175,7 +175,7 @@ def test_signed_weights_have_no_centre_and_no_sensor_no_sentence() -> None:
 def test_the_class_that_is_found_least_is_named() -> None:
     counts = np.array([[90, 2, 8], [0, 50, 0], [1, 3, 16]])
     rows = [
-        ClassScore(
+        SeparatedClass(
             value=i,
             name=name,
             pixels=9,

@@ -1,4 +1,5 @@
-"""Which bands are shown as red, green and blue."""
+"""Colours: the bands of real sensors that are called red, green and blue, and others that are
+none."""
 
 from __future__ import annotations
 
@@ -6,45 +7,50 @@ import numpy as np
 import pytest
 
 from bandfuse.spectral.bands import Bands
-from bandfuse.spectral.colours import natural, shown
+from bandfuse.spectral.colours import colours
+from bandfuse.spectral.sensors import find
 
 
-def _bands(nm: list[float], reason: list[str] | None = None) -> Bands:
+def coloured(nm: list[float], fwhm: list[float] | None = None) -> list[str]:
     names = [f"b{i}" for i in range(len(nm))]
-    return Bands.of(names, wavelength_nm=nm, reason=reason)
+    return colours(Bands.of(names, wavelength_nm=nm, fwhm_nm=fwhm))
 
 
-def test_colours_follow_wavelengths_and_not_positions() -> None:
-    """Sentinel-2's bands in any order."""
-    nm = np.array([443, 490, 560, 665, 705, 740, 783, 842, 865, 945, 1610, 2190], dtype=float)
-    for seed in range(4):
-        order = np.random.default_rng(seed).permutation(len(nm))
-        chosen = natural(_bands(nm[order].tolist()))
-        assert chosen is not None
-        assert nm[order][chosen].tolist() == [665, 560, 490]
-        assert shown(_bands(nm[order].tolist()))[1] == (
-            "natural colour: red 665 nm, green 560 nm, blue 490 nm"
-        )
+def test_bands_of_sentinel_2() -> None:
+    sensor = find("sentinel-2a")
+    table = Bands.of(
+        sensor.names,
+        wavelength_nm=[b.centre_nm for b in sensor.bands],
+        fwhm_nm=[b.fwhm_nm for b in sensor.bands],
+    )
+    found = {
+        name: c for name, c in zip(table.name, colours(table), strict=True) if c != "undefined"
+    }
+    assert found == {"B4": "red", "B3": "green", "B2": "blue"}
 
 
 @pytest.mark.parametrize(
-    "nm",
-    [[665, 842, 1610, 2190], [490, 842, 1610], [490, 560, 842], [np.nan] * 4, [500, 550]],
-    ids=["no blue or green", "only blue", "no red", "unknown", "two"],
+    ("nm", "fwhm", "expected"),
+    [
+        ([], None, []),
+        ([650, 651], None, ["undefined", "red"]),
+        ([480, 560, 660], None, ["blue", "green", "red"]),
+        ([1600, 2200], None, ["undefined", "undefined"]),
+        ([float("nan"), 565], None, ["undefined", "green"]),
+        ([443, 704], [20, 15], ["undefined", "undefined"]),
+        ([690.0], [10.0], ["red"]),
+        ([690.1], [10.0], ["undefined"]),
+        ([710.0], [100.0], ["red"]),
+        ([675.0], [450.0], ["undefined"]),
+    ],
 )
-def test_what_does_not_cover_the_colours_is_not_called_natural(nm: list[float]) -> None:
-    assert natural(_bands(nm)) is None
-    assert "natural" not in shown(_bands(nm))[1]
+def test_colours_are_near(nm: list[float], fwhm: list[float] | None, expected: list[str]) -> None:
+    assert coloured(nm, fwhm) == expected
 
 
-def test_false_colour_goes_from_long_to_short_wavelengths() -> None:
-    chosen, how = shown(_bands([2190, 842, 1610]))
-    assert chosen == [0, 2, 1]
-    assert how == "false colour: red 2190 nm, green 1610 nm, blue 842 nm"
-
-
-def test_bad_bands_are_not_shown_and_unknown_wavelengths_are_named() -> None:
-    bands = _bands([650, 655, 550, 470], ["flagged bad", "", "", ""])
-    assert natural(bands) == [1, 2, 3]
-    assert shown(_bands([np.nan] * 3))[1] == "false colour: red b2, green b1, blue b0"
-    assert shown(_bands([np.nan, 500.0])) == ([0], "b0")
+def test_no_band_has_two_colours_and_no_colour_two_bands() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        nm, fwhm = random.uniform(400, 800, 12), random.uniform(1, 200, 12)
+        found = [c for c in coloured(nm.tolist(), fwhm.tolist()) if c != "undefined"]
+        assert len(set(found)) == len(found)

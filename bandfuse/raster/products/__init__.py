@@ -40,7 +40,16 @@ from bandfuse.raster.products.sentinel2 import SENTINEL2
 from bandfuse.spectral.headers import Stated, envi_list, parse_header
 from bandfuse.spectral.metadata import RasterTags, band_table
 
-__all__ = ["FORMATS", "PRODUCTS", "Describe", "Format", "Product", "describe"]
+__all__ = [
+    "FORMATS",
+    "PRODUCTS",
+    "Describe",
+    "Format",
+    "Product",
+    "describe",
+    "is_product",
+    "nearly",
+]
 
 Describe = Callable[..., Raster]
 """Describes files as :func:`describe` does. One with a memory opens each file once."""
@@ -54,6 +63,11 @@ FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))
 
 MOST_FOLDERS = 100
 """Folders below a folder that are looked into for a product."""
+
+
+def is_product(path: str) -> bool:
+    """Whether a file or a folder is a product that is opened as one cube."""
+    return any(p.recognises(path) for p in PRODUCTS)
 
 
 def describe(
@@ -73,16 +87,18 @@ def describe(
         try:
             found = describe_file(data, source, wavelengths)
         except InputError as error:
-            nearly = _nearly(path)
-            if nearly is None:
+            why = nearly(path)
+            if why is None:
                 raise
-            raise nearly from error
+            raise why from error
         if wavelengths is None and data != path and found.driver != "ENVI":
             return _headed(found, path, source)
         return found
     found = product.open(path, source)
     return found if wavelengths is None else _told(found, wavelengths)
 
+
+ARCHIVE = "an archive"
 
 LIKE = {
     r"MTD_MSIL1C\.xml": ("Sentinel-2 Level-1C", "Level-2A (Sen2Cor makes it)"),
@@ -91,14 +107,14 @@ LIKE = {
         "L1C or L2A",
     ),
     r".*\.(?:tar|tgz|tar\.gz|tar\.bz2|7z|rar)": (
-        "an archive",
+        ARCHIVE,
         "the files in it, or a zip archive of them",
     ),
 }
 """Names of what is nearly a product: what it is, and what is expected."""
 
 
-def _nearly(path: str) -> InputError | None:
+def nearly(path: str) -> InputError | None:
     """Why a path that GDAL does not open is no product, though it looks like one or holds one in a
     folder below; None where nothing is known."""
     place = Path(path)

@@ -20,6 +20,7 @@ from bandfuse.raster.products.spectral import (
     HEADER,
     METADATA,
     background_of,
+    columns_of,
     has_header,
     image_of,
     is_desis,
@@ -85,17 +86,7 @@ def _by_metadata(path: str, source: str) -> Raster:
     meta = files.one(METADATA, "METADATA.xml")
     root = files.xml(meta)
     rows = sorted(root.findall(BANDS), key=lambda e: number(e.findtext("{*}bandNumber")))
-    columns = {key: np.array([number(e.findtext(f"{{*}}{key}")) for e in rows]) for key in COLUMNS}
-    lacks = [
-        key for key, values in columns.items() if not len(values) or not np.isfinite(values).all()
-    ]
-    if lacks:
-        raise InputError(
-            f"{files.gdal(meta)} cannot be understood",
-            got=f"no {lacks[0]} for every band",
-            expected="the metadata of a DESIS product",
-        )
-    nm, width, gain, offset = columns.values()
+    nm, width, gain, offset = columns_of(rows, COLUMNS, files.gdal(meta), "a DESIS")
     names = [f"b{i}" for i in range(1, len(rows) + 1)]
     bands = Bands.of(names, source=source, wavelength_nm=nm, fwhm_nm=width)
     return image_of(path, files, "DESIS", bands, gain, offset, meta, background_of(root))

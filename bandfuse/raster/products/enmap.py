@@ -6,25 +6,24 @@ DLR). value = DN · gain + offset; a band whose standard deviation is 0 is dead.
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element
-
 import numpy as np
 
-from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import (
     METADATA,
     background_of,
+    columns_of,
     has_header,
     image_of,
     is_desis,
     parts_of,
 )
-from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.units import number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"
+COLUMNS = ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
 STATISTICS = "{*}product/{*}bandStatistics/{*}bandID"
 DEAD = "dead in the product's statistics"
 
@@ -47,11 +46,9 @@ def open_(path: str, source: str) -> Raster:
     files = parts_of(path, METADATA)
     assert files is not None
     meta = files.one(METADATA, "METADATA.XML")
-    root, place = files.xml(meta), files.gdal(meta)
-    nm, fwhm, gain, offset = (
-        _column(root, place, key)
-        for key in ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
-    )
+    root = files.xml(meta)
+    rows = sorted(root.findall(BANDS), key=lambda e: number(e.get("number")))
+    nm, fwhm, gain, offset = columns_of(rows, COLUMNS, files.gdal(meta), "an EnMAP L2A or L1C")
     spread = np.array([number(e.findtext("{*}stdDeviation")) for e in root.findall(STATISTICS)])
     dead = spread == 0 if len(spread) == len(nm) else np.zeros(len(nm), dtype=bool)
     bands = Bands.of(
@@ -65,19 +62,6 @@ def open_(path: str, source: str) -> Raster:
     return image_of(
         path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta, background_of(root)
     )
-
-
-def _column(root: Element, place: str, key: str) -> Floats:
-    """One number of every band, in the order of the bands' numbers."""
-    rows = sorted(root.findall(BANDS), key=lambda e: number(e.get("number")))
-    found = np.array([number(e.findtext(f"{{*}}{key}")) for e in rows])
-    if not len(found) or not np.isfinite(found).all():
-        raise InputError(
-            f"{place} cannot be understood",
-            got=f"no {key} for every band" if len(found) else "no bandCharacterisation",
-            expected="the metadata of an EnMAP L2A or L1C product",
-        )
-    return found
 
 
 ENMAP = Product(

@@ -4,13 +4,14 @@ or ``.BSQ``."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from bandfuse.errors import MismatchError
+from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of
 from bandfuse.spectral.bands import Bands, Floats
@@ -59,6 +60,26 @@ def is_desis(files: Files) -> bool:
     return bool(files.like(DESIS)) or (
         len(found) == 1 and b"<hsi_doc" in files.read(found[0])[:2000]
     )
+
+
+def columns_of(
+    rows: Sequence[Element], keys: Sequence[str], place: str, product: str
+) -> list[Floats]:
+    """Numbers of every band, by the names of the elements that hold them.
+
+    Raises
+    ------
+    InputError : one is missing.
+    """
+    columns = [np.array([number(row.findtext(f"{{*}}{key}")) for row in rows]) for key in keys]
+    for key, column in zip(keys, columns, strict=True):
+        if not len(rows) or not np.isfinite(column).all():
+            raise InputError(
+                f"{place} cannot be understood",
+                got=f"no {key} for every band" if len(rows) else "no bandCharacterisation",
+                expected=f"the metadata of {product} product",
+            )
+    return columns
 
 
 def background_of(root: Element) -> float:
