@@ -311,6 +311,7 @@ def trained(report: TrainReport, folder: str, *, page: bool) -> None:
     first = constraints if set(rows) == set(constraints) else None
     scores(rows, f"Scores on {what}", first, rest=f"in report.{'html' if page else 'json'}")
     overall(report.scores.overall.get("holdout" if held else "train", {}))
+    published(report)
     line(
         f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}"
     )
@@ -323,6 +324,37 @@ def trained(report: TrainReport, folder: str, *, page: bool) -> None:
     line(f"{folder} written: {count(len(report.outputs), 'output')}")
     if page:
         line(f"Open {Path(folder) / 'report.html'} in a browser.")
+
+
+def published(report: TrainReport) -> None:
+    """The learned responses beside those of the sensor that was asked for; nothing without one."""
+    every = report.trust.outputs if report.trust else []
+    found = [(one.name, one.published) for one in every if one.published is not None]
+    if not found or report.trust is None:
+        return
+    cells = [
+        [
+            name,
+            p.band,
+            _digits(p.similarity, 4),
+            _digits(p.shift_nm, 1),
+            _digits(p.out_of_band, 1, 100),
+            _digits(p.out_of_band_published, 1, 100),
+        ]
+        for name, p in found
+    ]
+    columns = ["output", "band", "similarity", "centre shift nm", "out of band %", "published %"]
+    title = f"Learned responses against those of {report.trust.sensor} (similarity: cosine)"
+    table(columns, cells, title, words=2)
+
+
+def _digits(value: float | None, digits: int, scale: float = 1.0) -> str | None:
+    """A number with so many digits after the point, never a zero with a sign.
+
+    >>> _digits(-0.04, 1), _digits(0.25, 1, 100), _digits(None, 1)
+    ('0.0', '25.0', None)
+    """
+    return None if value is None else f"{round(scale * value, digits) + 0.0:.{digits}f}"
 
 
 def applied(result: ApplyResult) -> None:

@@ -25,6 +25,7 @@ Each file is built on those before it::
     vectors             polygons and their classes from vector files
     polygons            areas in pixels of a raster, burnt part by part
     mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
+    categories          what a raster calls the numbers of its classes
     labels              classes of pixels
     acquisition         where and when an image was taken
 
