@@ -74,6 +74,6 @@ def _folds(how: Assessing, survey: Survey) -> tuple[list[tuple[Survey, Survey]],
     if lone:
         messages.append(
             "classes that lie in one fold, and are unknown where it is held out: "
-            f"{shorten(map(str, sorted(lone)))}"
+            f"{shorten(map(survey.class_name, sorted(lone)))}"
         )
     return whole, messages
