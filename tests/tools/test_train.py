@@ -57,6 +57,8 @@ REPORT_KEYS = {
     "trust",
     "pixels",
     "bands_dropped",
+    "classes",
+    "separation",
     "device",
     "seconds",
     "versions",
