@@ -9,6 +9,7 @@ Each file is built on those before it::
     nnls          non-negative least squares from Gram matrices
     scores        scores of outputs against targets
     design        from groups and targets to named outputs and their layout
+    bandpass      responses that are one lobe along wavelength, by evidence
     exact         minimisers of quadratics under the constraints
     gauge         the form in which rows of W are reported, where the objective leaves it open
     starts        initial weights

@@ -28,7 +28,7 @@ from bandfuse.survey.gather import survey
 from bandfuse.survey.missing import require_classes, require_noise
 from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import require_room, unique_target_names
-from bandfuse.training.fitting import CONVERGED, Fitting, fit_model
+from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
 from bandfuse.training.settings import (
     assessing_of,
     checkpoint_of,
@@ -46,6 +46,7 @@ from bandfuse.trust.assess import (
     jackknives,
     plan_regularisation,
 )
+from bandfuse.trust.lobes import tags_of
 from bandfuse.trust.refits import held_out_pairs, peak_of
 from bandfuse.trust.trials import assess_trials
 
@@ -99,6 +100,8 @@ def learn(
     surveyed, remarks = _survey(config, scenes, device, effort, progress)
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
+    if not config.no_tags:
+        assessing = replace(assessing, tags=tags_of(targets_of(surveyed, scenes)))
     _load(how)
     how = replace(how, checkpoint=checkpoint_of(config, device, surveyed))
     read = time.perf_counter()
@@ -109,6 +112,8 @@ def learn(
             how, pooling = _pooled(how, assessing, scenes, surveyed, progress)
             remarks.append(pooling)
         choices = plan_regularisation(assessing, surveyed, progress) if config.assessed else None
+        if choices is not None:
+            remarks += choices.messages(surveyed.design.names)
         model, fits = fit_model(how, scenes, surveyed, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
     config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})

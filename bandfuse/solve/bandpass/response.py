@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -135,11 +136,9 @@ def _search(
         value, slope = misfit(start + size * z)
         return min(value, 1e300), size * slope
 
-    reach = [(-20.0, 20.0)] * len(start)
-    options = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-6}
-    found = minimize(
-        scaled, np.zeros(len(start)), jac=True, method="L-BFGS-B", bounds=reach, options=options
-    )
+    how: dict[str, Any] = {"jac": True, "method": "L-BFGS-B", "bounds": [(-20, 20)] * len(start)}
+    how["options"] = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-6}
+    found = minimize(scaled, np.zeros(len(start)), **how)
     return float(found.fun), start + size * found.x
 
 

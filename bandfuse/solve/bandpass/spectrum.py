@@ -19,8 +19,9 @@ class Spectrum:
     ``count`` pixels.
 
     ``nm`` (P,) ascending wavelengths, ``spacing`` (P,) what each band stands for, in units of the
-    median step ``step`` (nm). ``place`` (P,) where each is in the caller's order; ``unit``: the
-    caller's weights are ``unit`` times these.
+    median step ``step`` (nm). ``place`` (P,) where each is in the caller's order; ``size``: the
+    caller's covariances of bands are ``size`` times these, and ``unit``: its weights ``unit``
+    times.
     """
 
     a: Floats
@@ -30,6 +31,7 @@ class Spectrum:
     spacing: Floats
     step: float
     place: NDArray[np.intp]
+    size: float
     unit: float
 
     @classmethod
@@ -53,6 +55,7 @@ class Spectrum:
             np.abs(np.gradient(ordered)) / step,
             step,
             place,
+            size,
             float(np.sqrt(variance / size)),
         )
 
