@@ -8,20 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from bandfuse.solve.bandpass.ripple import HEIGHT, LENGTH, Places, Prior, Whitened
+from bandfuse.solve.bandpass.ripple import HEIGHT, LENGTH, Prior, Whitened
 from bandfuse.solve.bandpass.spectrum import Spectrum
-from bandfuse.solve.bandpass.window import FLOOR, Misfit, Tag, Window
+from bandfuse.solve.bandpass.window import FLOOR, Misfit, Places, Tag, Window
 from bandfuse.solve.nnls import nonnegative_gram
 from bandfuse.spectral.bands import Floats
 
 SEEN, WEIGHED = 1e-6, 0.002
-"""Bands are looked at where the window is above the first part of its peak, and carry weight where
-it is above the second."""
+"""Bands are looked at where the window that a search begins with is above the first part of its
+peak, and carry weight where the one that it ends with is above the second."""
 
 ROUNDS = 4
-"""Searches of the evidence: the window moves, and with it the bands that are looked at."""
+"""Most searches of the evidence: the window may move to bands that were not looked at."""
 
-STIFFEST = 0.1
+EXACT, NEAR = 1e-6, 1e-3
+"""Slopes of the log evidence, in units of a search's steps, at which it ends: for the weights, and
+for those of a part of the pixels, which begin near them."""
+
+STIFFEST = 0.03
 """Least curvature of the log posterior along a parameter, in units of the search's steps: draws
 spread no wider than these."""
 
@@ -53,7 +57,7 @@ class Response:
 
     def again(self, spectrum: Spectrum) -> Response:
         """Learned from other moments of the same bands, beginning at this one."""
-        return _of_evidence(replace(self.prior.window, spectrum=spectrum), self.at, self.size)
+        return _of_evidence(replace(self.prior.window, spectrum=spectrum), self.at, self.size, NEAR)
 
     def penalty(self) -> tuple[Places, Floats]:
         """The bands that carry weight, and the form Γ⁻¹ / N over them: with it as a ridge, least
@@ -69,13 +73,17 @@ class Response:
         """
         random = np.random.default_rng(seed)
         spread = _spread(self.prior.misfit, self.at, self.size)
+        size = len(self.prior.support)
+        root = _root(self.prior.moments[0])
         for _ in range(count):
             at = self.at + spread @ random.standard_normal(len(self.at))
             try:
                 made = self.prior.whitened(at)
             except np.linalg.LinAlgError:
                 made = self.prior.whitened(self.at)
-            yield _weights(self.prior, made, random)
+            noise = root @ random.standard_normal(size)
+            noise += made.inverse_root.T @ random.standard_normal(size)
+            yield _weights(self.prior, made, np.sqrt(max(made.variance, FLOOR)) * noise)
 
 
 def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
@@ -98,23 +106,22 @@ def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
     gain = np.log((along / power) ** 2 / variance)
     start = np.concatenate([at, [at[1] + LENGTH, HEIGHT, gain]])
     size = np.array([0.05 * np.exp(at[1]), 0.1, 0.3, 0.3, 0.3, 0.3, 1.0])
-    return _of_evidence(window, start, size)
+    return _of_evidence(window, start, size, EXACT)
 
 
 def _of_window(window: Window, start: Floats) -> tuple[float, Floats]:
     """The least misfit of the window from one start, and its parameters."""
     width = float(np.exp(start[1]))
     size = np.array([max(0.1 * width, 0.5 * window.spectrum.step), 0.2, 0.5, 0.5])
-    return _search(window.misfit, start, size)
+    return _search(window.misfit, start, size, NEAR)
 
 
-def _of_evidence(window: Window, at: Floats, size: Floats) -> Response:
+def _of_evidence(window: Window, at: Floats, size: Floats, end: float) -> Response:
     """The response of highest evidence from a start."""
-    seen = _above(window, at, SEEN)
     for _ in range(ROUNDS):
-        _, at = _search(Prior(window, seen).misfit, at, size)
-        before, seen = seen, _above(window, at, SEEN)
-        if np.array_equal(before, seen):
+        seen = _above(window, at, SEEN)
+        _, at = _search(Prior(window, seen).misfit, at, size, end)
+        if np.isin(_above(window, at, WEIGHED), seen).all():
             break
     prior = Prior(window, _above(window, at, WEIGHED))
     return Response(prior, at, size, _weights(prior, prior.whitened(at)))
@@ -127,7 +134,7 @@ def _above(window: Window, at: Floats, part: float) -> Places:
 
 
 def _search(
-    misfit: Callable[[Floats], Misfit], start: Floats, size: Floats
+    misfit: Callable[[Floats], Misfit], start: Floats, size: Floats, end: float
 ) -> tuple[float, Floats]:
     """The least misfit near a start, and where it is: L-BFGS in units of ``size``."""
     from scipy.optimize import minimize
@@ -137,25 +144,21 @@ def _search(
         return min(value, 1e300), size * slope
 
     how: dict[str, Any] = {"jac": True, "method": "L-BFGS-B", "bounds": [(-20, 20)] * len(start)}
-    how["options"] = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-6}
+    how["options"] = {"maxiter": 200, "ftol": 1e-6 * end, "gtol": end}
     found = minimize(scaled, np.zeros(len(start)), **how)
     return float(found.fun), start + size * found.x
 
 
-def _weights(prior: Prior, made: Whitened, random: np.random.Generator | None = None) -> Floats:
-    """(P,) the non-negative weights of highest posterior density; perturbed, a draw of them."""
-    here, n = prior.support, prior.spectrum.count
-    a, b = n * prior.spectrum.a[np.ix_(here, here)], n * prior.spectrum.c[here]
+def _weights(prior: Prior, made: Whitened, noise: Floats | float = 0.0) -> Floats:
+    """(P,) the non-negative weights of highest posterior density; with noise (S,) a draw of
+    them."""
+    na, nc = prior.moments
     inverse = made.inverse_root
-    if random is not None:
-        noise = _root(a) @ random.standard_normal(len(here))
-        noise += inverse.T @ random.standard_normal(len(here))
-        b = b + np.sqrt(max(made.variance, FLOOR)) * noise
-    curvature = a + inverse.T @ inverse
+    curvature = na + inverse.T @ inverse
     unit = 1 / np.sqrt(curvature.diagonal())
-    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), b * unit)
+    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), (nc + noise) * unit)
     weights = np.zeros(len(prior.spectrum.nm))
-    weights[here] = v * unit
+    weights[prior.support] = v * unit
     return weights
 
 

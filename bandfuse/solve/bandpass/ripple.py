@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandfuse.solve.bandpass.spectrum import Spectrum
-from bandfuse.solve.bandpass.window import FLOOR, Misfit, Window
+from bandfuse.solve.bandpass.window import FLOOR, Misfit, Places, Window
 from bandfuse.spectral.bands import Floats
 
 LENGTH, LENGTH_SPREAD = float(np.log(0.12)), 0.6
@@ -21,7 +20,9 @@ HEIGHT, HEIGHT_SPREAD = float(np.log(0.06)), 0.8
 GRAIN = 1e-3
 """Part of the ripple's variance that is apart from band to band."""
 
-Places = NDArray[np.intp]
+DEEPEST = 30.0
+"""How far the logarithm of the window falls below its peak at most: beyond, a band is as good as
+shut, and its inverse would overflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ class Prior:
         return apart
 
     @cached_property
-    def _moments(self) -> tuple[Floats, Floats]:
-        """N A and N c over the support."""
+    def moments(self) -> tuple[Floats, Floats]:
+        """(S, S) N A and (S,) N c over the support."""
         here, n = self.support, self.spectrum.count
         return n * self.spectrum.a[np.ix_(here, here)], n * self.spectrum.c[here]
 
@@ -66,9 +67,9 @@ class Prior:
         ripple = power * (1 + x + x**2 / 3) * fading
         ripple[np.diag_indices_from(ripple)] += power * GRAIN
         alike = 1 + ripple
-        log_h, slopes = self.window.log_shape(at[:4])
-        size = np.exp(log_h[self.support] + at[6] / 2)
-        na, nc = self._moments
+        log_h, slopes = self.window.log_shape(at[:4], self.support)
+        size = np.exp(np.maximum(log_h, log_h.max() - DEEPEST) + at[6] / 2)
+        na, nc = self.moments
         chol = np.linalg.cholesky(alike)
         root = size[:, None] * chol
         inner = np.linalg.cholesky(np.eye(len(na)) + root.T @ na @ root)
@@ -82,7 +83,7 @@ class Prior:
             alike=alike,
             ripple=ripple,
             longer=power * x**2 / 3 * (1 + x) * fading,
-            slopes=slopes[:, self.support],
+            slopes=slopes,
         )
 
     def price(self, at: Floats) -> Misfit:
@@ -148,7 +149,7 @@ class Whitened:
         rest = [(whole * self.longer).sum() / 2, (whole * self.ripple).sum(), along_h.sum() / 2]
         return np.array([*of_shape, *rest])
 
-    @property
+    @cached_property
     def inverse_root(self) -> Floats:
         """L⁻¹."""
         from scipy.linalg import solve_triangular

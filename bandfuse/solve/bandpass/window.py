@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandfuse.solve.bandpass.spectrum import Spectrum
 from bandfuse.spectral.bands import Floats
@@ -21,6 +22,8 @@ EDGE, EDGE_SPREAD = -2.8, 0.6
 
 FLOOR = 1e-10
 """Least residual variance of a target of variance one that is told from zero."""
+
+Places = NDArray[np.intp]
 
 Misfit = tuple[float, Floats]
 """A misfit, and its slope along every parameter."""
@@ -53,11 +56,13 @@ class Window:
     spectrum: Spectrum
     tag: Tag | None = None
 
-    def log_shape(self, at: Floats) -> tuple[Floats, Floats]:
-        """(P,) log h, and (4, P) its slopes along the parameters."""
+    def log_shape(self, at: Floats, here: Places | None = None) -> tuple[Floats, Floats]:
+        """(P,) log h of all bands or those that are named, and (4, P) its slopes along the
+        parameters."""
         from scipy.special import log_ndtr
 
-        nm, half, own = self.spectrum.nm, np.exp(at[1]) / 2, np.exp(at[2:4])
+        some = slice(None) if here is None else here
+        nm, half, own = self.spectrum.nm[some], np.exp(at[1]) / 2, np.exp(at[2:4])
         edges = np.hypot(own, SHARPEST * self.spectrum.step)
         away = np.array([nm - at[0] + half, at[0] + half - nm]) / edges[:, None]
         logs = log_ndtr(away)
@@ -65,7 +70,7 @@ class Window:
         steep = np.exp(-(away**2) / 2 - np.log(2 * np.pi) / 2 - logs) / edges[:, None]
         bend = -steep * away * (own**2 / edges)[:, None]
         slopes = np.array([steep[1] - steep[0], half * (steep[0] + steep[1]), *bend])
-        return np.log(self.spectrum.spacing) + logs.sum(axis=0), slopes
+        return np.log(self.spectrum.spacing[some]) + logs.sum(axis=0), slopes
 
     def shape(self, at: Floats) -> Floats:
         """(P,) h."""
