@@ -65,7 +65,7 @@ def problem() -> tuple[Prior, np.ndarray]:
     x = pixels()
     spectrum = spectrum_of(x, noisy(x, lobe(650, 90), 35))
     window = Window(spectrum, Tag(655, 85))
-    at = Window.at(645.0, 80.0) + (0, 0.1, 0.2, -0.1)
+    at = Window.at(645.0, 80.0) + np.array([0, 0.1, 0.2, -0.1])
     support = np.flatnonzero(window.shape(at) > 1e-5)
     return Prior(window, support), np.array([*at, at[1] - 2.0, -2.5, 6.0])
 
@@ -73,9 +73,8 @@ def problem() -> tuple[Prior, np.ndarray]:
 def test_slopes_are_those_of_differences(problem: tuple[Prior, np.ndarray]) -> None:
     prior, at = problem
     for misfit, here in ((prior.misfit, at), (prior.window.misfit, at[:4])):
-        differences = approx_fprime(
-            here, lambda z, f=misfit: f(z)[0], 1e-6 * np.maximum(1, abs(here))
-        )
+        steps = 1e-6 * np.maximum(1, abs(here))
+        differences = approx_fprime(here, lambda z, f=misfit: f(z)[0], steps)
         np.testing.assert_allclose(misfit(here)[1], differences, rtol=2e-3, atol=2e-3)
 
 
@@ -98,7 +97,7 @@ def test_the_evidence_is_that_of_all_pixels(problem: tuple[Prior, np.ndarray]) -
         variance = float(t @ np.linalg.solve(matrix, t)) / len(t)
         return len(t) / 2 * np.log(variance) + np.linalg.slogdet(matrix)[1] / 2
 
-    other = at + (3.0, 0.05, -0.2, 0.3, 0.2, 0.5, -1.0)
+    other = at + np.array([3.0, 0.05, -0.2, 0.3, 0.2, 0.5, -1.0])
     found = [prior.misfit(z)[0] - prior.price(z)[0] for z in (at, other)]
     assert found[0] - found[1] == pytest.approx(dense(at) - dense(other), rel=1e-6)
 
@@ -248,10 +247,8 @@ def test_draws_cover_the_truth_and_do_not_change() -> None:
 
 def test_more_pixels_narrow_the_draws() -> None:
     x = pixels()
-    few, many = (
-        bandpass(replace(spectrum_of(x, noisy(x, lobe(650, 90), 30)), count=n))
-        for n in (200, 20000)
-    )
+    spectrum = spectrum_of(x, noisy(x, lobe(650, 90), 30))
+    few, many = (bandpass(replace(spectrum, count=n)) for n in (200, 20000))
     assert few is not None
     assert many is not None
     spread = [np.std([*r.draws(60, 0)], axis=0).sum() for r in (few, many)]
