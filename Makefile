@@ -9,7 +9,7 @@ CORE := tests/test_dependencies.py tests/test_structure.py tests/raster/test_ras
 	tests/export/test_stac.py tests/solve/test_exact.py tests/spectral/test_groups.py tests/spectral/test_metadata.py tests/model/test_weightsfile.py \
 	tests/training/test_checkpoint.py
 
-.PHONY: demo test test-kernels test-lowest test-newest lint faults fuzz mutants bench clean
+.PHONY: demo test docs test-kernels test-lowest test-newest lint faults fuzz mutants bench clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,10 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n auto
+
+docs: .venv/ready
+	$(BIN)/python tests/make_docs.py
+	$(BIN)/python tests/make_picture.py
 
 test-kernels: .venv/ready
 	$(BIN)/python tests/kernels.py $(KERNELS)

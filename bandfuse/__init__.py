@@ -9,6 +9,7 @@ own room only from the files that the room lists before it::
 
     errors       every error that bandfuse raises
     progress     progress as a callable
+    summary      a value in a few lines, for Python and notebooks
     results      result models
     goals        what each objective gathers, is fitted with and is scored by
     device       where torch computes
@@ -50,12 +51,20 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bandfuse.batches.batch import batch
-    from bandfuse.config.commands import ApplyConfig, EvaluateConfig, ResampleConfig
+    from bandfuse.config.commands import (
+        ApplyConfig,
+        CompareConfig,
+        EvaluateConfig,
+        ExportConfig,
+        ReportConfig,
+        ResampleConfig,
+    )
     from bandfuse.config.train import TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.interop.arrays import fuse
     from bandfuse.interop.estimator import BandFuser
     from bandfuse.interop.image import Image, open
+    from bandfuse.interop.training import Learned, train_arrays
     from bandfuse.model.fusion import Fusion
     from bandfuse.model.model import Model
     from bandfuse.model.weightsfile import load
@@ -64,6 +73,7 @@ if TYPE_CHECKING:
     from bandfuse.spectral.bands import Bands
     from bandfuse.tools.apply import apply
     from bandfuse.tools.check import check
+    from bandfuse.tools.compare import compare
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.info import info
     from bandfuse.tools.resample import resample
@@ -73,7 +83,10 @@ _HOMES = {
     "fuse": "bandfuse.interop.arrays",
     "Bands": "bandfuse.spectral.bands",
     "ApplyConfig": "bandfuse.config.commands",
+    "CompareConfig": "bandfuse.config.commands",
     "EvaluateConfig": "bandfuse.config.commands",
+    "ExportConfig": "bandfuse.config.commands",
+    "ReportConfig": "bandfuse.config.commands",
     "ResampleConfig": "bandfuse.config.commands",
     "TrainConfig": "bandfuse.config.train",
     "BandfuseError": "bandfuse.errors",
@@ -87,10 +100,13 @@ _HOMES = {
     "apply": "bandfuse.tools.apply",
     "batch": "bandfuse.batches.batch",
     "check": "bandfuse.tools.check",
+    "compare": "bandfuse.tools.compare",
     "evaluate": "bandfuse.tools.evaluate",
     "info": "bandfuse.tools.info",
     "Image": "bandfuse.interop.image",
     "open": "bandfuse.interop.image",
+    "Learned": "bandfuse.interop.training",
+    "train_arrays": "bandfuse.interop.training",
     "resample": "bandfuse.tools.resample",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.model.weightsfile",
@@ -101,12 +117,16 @@ __all__ = [
     "BandFuser",
     "BandfuseError",
     "Bands",
+    "CompareConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "Fusion",
     "Image",
+    "Learned",
     "Model",
     "Moments",
     "Pixels",
+    "ReportConfig",
     "ResampleConfig",
     "RunError",
     "TrainConfig",
@@ -115,6 +135,7 @@ __all__ = [
     "apply",
     "batch",
     "check",
+    "compare",
     "evaluate",
     "fuse",
     "info",
@@ -122,6 +143,7 @@ __all__ = [
     "open",
     "resample",
     "train",
+    "train_arrays",
 ]
 
 

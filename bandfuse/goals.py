@@ -13,6 +13,7 @@ from typing import Any
 
 LOSSES = "bandfuse.optimise.objectives"
 SCORERS = "bandfuse.trust.scorers"
+LEADING = "bandfuse.solve.leading"
 
 SCORED, TRAINED_ON = 5_000, 20_000
 """Pixels that are sampled for scores that moments cannot tell, and to train on where moments do
@@ -46,7 +47,7 @@ class Goal:
     ----------
     name : its name on the command line.
     loss : ``module:function`` that makes the loss of what was gathered
-        (:class:`bandfuse.optimise.objectives.base.Gathered`).
+        (:class:`bandfuse.solve.gathered.Gathered`).
     measure : the score that decides.
     sentence : what a report says first. ``{worst}`` and ``{best}`` are scores; ``{where}`` tells
         which pixels were scored.
@@ -58,6 +59,8 @@ class Goal:
     scored : the name under which the scores of all outputs together stand.
     decodes : the way back from the outputs to the bands belongs to the weights.
     mixes : outputs may be mixed with each other without changing the loss.
+    leads : ``module:function`` that gives the ratio (:class:`bandfuse.solve.leading.Ratio`) by
+        which several free outputs of one group are ordered. component : what these are called.
     one_per_group : several outputs of the same bands would all be the same.
     """
 
@@ -73,6 +76,8 @@ class Goal:
     scored: str = ""
     decodes: bool = False
     mixes: bool = False
+    leads: str = ""
+    component: str = "c"
     one_per_group: bool = False
 
     @property
@@ -87,6 +92,10 @@ class Goal:
     def scoring_of(self, survey: Any, *, balanced: bool) -> Any:
         """How weights are scored on a survey, and the baselines."""
         return self._call(self.scorer)(survey, balanced=balanced)
+
+    def ratio_of(self, gathered: Any) -> Any:
+        """The ratio by which free outputs are ordered."""
+        return self._call(self.leads)(gathered)
 
     def _call(self, path: str) -> Callable[..., Any]:
         function: Callable[..., Any] = resolve_name(path)
@@ -112,6 +121,8 @@ _ROWS = (
         scored="cube",
         decodes=True,
         mixes=True,
+        leads=f"{LEADING}:principal",
+        component="pc",
     ),
     Goal(
         "separability",
@@ -126,6 +137,8 @@ _ROWS = (
         sample=TRAINED_ON,
         scored="classes",
         mixes=True,
+        leads=f"{LEADING}:discriminant",
+        component="ld",
     ),
     Goal(
         "snr",
@@ -136,6 +149,8 @@ _ROWS = (
         scorer=f"{SCORERS}:signal_to_noise",
         ridge=0.0,
         one_per_group=True,
+        leads=f"{LEADING}:noise_fraction",
+        component="mnf",
     ),
 )
 

@@ -3,19 +3,40 @@ own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bandfuse.errors import MismatchError
+from bandfuse.errors import ConfigError, MismatchError, nearest, shorten
 from bandfuse.optimise.activations import ACTIVATIONS
-from bandfuse.optimise.parameters import Weights
-from bandfuse.solve.layout import across
-from bandfuse.solve.starts import feasible, initial
+from bandfuse.optimise.parameters import CONSTRAINTS, Weights
+from bandfuse.solve.layout import KINDS, across
+from bandfuse.solve.starts import INITS, feasible, initial
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import Group
+
+LONGEST = 4
+"""Tensors whose weights are shown."""
+
+
+def _require(name: str, value: str, known: Collection[str]) -> None:
+    """Refuse a word that is not known."""
+    if value not in known:
+        raise ConfigError(
+            f"{name}=",
+            got=repr(value),
+            expected=f"one of {', '.join(known)}",
+            remedy=hint if (hint := nearest(str(value), known)).startswith("Did") else "",
+        )
+
+
+def _require_places(fixed: Sequence[int], tensors: int) -> None:
+    """Refuse places of tensors that there are not."""
+    odd = [place for place in fixed if not 0 <= place < tensors]
+    if odd:
+        raise ConfigError("fixed=", got=f"{odd[0]}", expected=f"places from 0 to {tensors - 1}")
 
 
 class WeightedSum(nn.Module):
@@ -37,14 +58,19 @@ class WeightedSum(nn.Module):
     ------
     Each input is (N, C_s, …) with equal N and trailing sizes; the output is (N, C, …).
 
+    What it has learned is read with :attr:`weight` and :meth:`matrix`.
+
     Raises
     ------
-    GroupError : channels that do not fit. MismatchError : tensors that are not of the shapes
-        declared.
+    ConfigError : a constraint, kind of weights, start or activation that there is not, with those
+        that there are; a place of a fixed tensor that there is not. GroupError : channels that do
+        not fit. MismatchError : tensors that are not of the shapes declared.
 
     >>> fuse = WeightedSum([3, 3], weights="scalar", constraint="affine")
     >>> fuse(torch.ones(2, 3, 4, 4), torch.zeros(2, 3, 4, 4))[0, 0, 0, 0].item()
     0.5
+    >>> fuse.weight.tolist()
+    [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
     """
 
     def __init__(
@@ -62,7 +88,12 @@ class WeightedSum(nn.Module):
         instances: int = 1,
     ) -> None:
         super().__init__()
+        _require("weights", weights, KINDS)
+        _require("constraint", constraint, CONSTRAINTS)
+        _require("init", init, INITS)
+        _require("activation", activation, ACTIVATIONS)
         self.channels = list(channels)
+        _require_places(fixed, len(self.channels))
         starts = np.cumsum([0, *channels])
         groups = [
             Group(str(s), tuple(range(starts[s], starts[s + 1]))) for s in range(len(self.channels))
@@ -78,7 +109,42 @@ class WeightedSum(nn.Module):
             for i in range(copies)
         )
         self.instance = weights == "instance"
+        self.constraint, self.kind = constraint, weights
         self.activation = activation
+
+    @property
+    def weight(self) -> Tensor:
+        """(S, C) the weight of each tensor in each channel, (N, S, C) for instance weights: a copy
+        without gradient and gain. A tensor of one channel has its weight in every channel."""
+        with torch.no_grad():
+            w = torch.stack([module()[0] for module in self.weights])
+        rows = torch.arange(w.shape[1], device=w.device)
+        starts = np.cumsum([0, *self.channels]).tolist()
+        columns = [
+            start + (rows if n > 1 else 0 * rows)
+            for n, start in zip(self.channels, starts, strict=False)
+        ]
+        weight = torch.stack([w[:, rows, column] for column in columns], dim=1)
+        return weight if self.instance else weight[0]
+
+    def matrix(self) -> Tensor:
+        """(C, B) gain times weight over the B channels of all tensors, one after the other;
+        (N, C, B) for instance weights. Gradients pass through it."""
+        every = torch.stack([gain[:, None] * w for w, gain, _ in (m() for m in self.weights)])
+        return every if self.instance else every[0]
+
+    def extra_repr(self) -> str:
+        """Settings and weights, as torch shows a module."""
+        said = f"channels={shorten(map(str, self.channels))}, weights={self.kind!r}, "
+        said += f"constraint={self.constraint!r}, activation={self.activation!r}"
+        weight = self.weight[0] if self.instance else self.weight
+        which = " of the first instance" if self.instance else ""
+        rows = (
+            f"tensor {s}{which}: {shorten((f'{float(v):.4g}' for v in row), 6)}"
+            for s, row in enumerate(weight[:LONGEST])
+        )
+        more = [f"… ({len(weight)} tensors)"] if len(weight) > LONGEST else []
+        return "\n".join([said, *rows, *more])
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Combine the tensors."""

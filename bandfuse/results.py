@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from bandfuse.errors import shorten
+from bandfuse.summary import Facts, SummarisedFields, Summary, brief, counted, number
 
 Score = dict[str, float | None]
 """Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not
@@ -14,10 +19,23 @@ Scores = dict[str, Score]
 """Scores of every output, by the output's name."""
 
 
-class Result(BaseModel):
+class Result(SummarisedFields, BaseModel):
     """Base of every result model. Numbers that are not finite become null in JSON."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", defer_build=True)
+
+    def facts(self) -> Facts:
+        """Every field, or the count of what it holds."""
+        return tuple((name, _listed(value) or brief(value)) for name, value in self)
+
+
+def _listed(value: object) -> str:
+    """How many results of which kind a list holds, and the first words of some of them."""
+    if not (isinstance(value, list) and value and isinstance(value[0], Result)):
+        return ""
+    words = [next((v for _, v in row if isinstance(v, str) and v), "") for row in value]
+    names = shorten(dict.fromkeys(filter(None, words)), 4)
+    return f"{len(value)} × {type(value[0]).__name__} ({names})"
 
 
 class OutputRow(Result):
@@ -30,7 +48,17 @@ class OutputRow(Result):
     ridge: float | None = Field(None, description="strength of the ridge penalty")
     smooth: float | None = Field(None, description="strength of the smoothness penalty")
     sparse: float | None = Field(None, description="strength of the sparsity penalty")
-    active_bands: int = Field(description="inputs with a non-zero weight")
+    active_bands: int = Field(
+        description="inputs with a weight above a thousandth of the output's largest"
+    )
+    wavelength_nm: float | None = Field(
+        None, description="centre of the target's band, else of the weights"
+    )
+    fwhm_nm: float | None = Field(
+        None, description="width at half maximum of the target's band, else of the weights"
+    )
+    target_nm: float | None = Field(None, description="centre of the target's band, if it is known")
+    target_fwhm_nm: float | None = Field(None, description="width of the target's band")
 
 
 class WeightRow(Result):
@@ -181,6 +209,9 @@ class PublishedResponse(Result):
     shift_nm: float | None = Field(
         description="learned minus published centre; null for signed weights"
     )
+    similarity: float | None = Field(
+        None, description="cosine between learned and published weights; null if all are zero"
+    )
     out_of_band: float | None
     out_of_band_published: float | None
     weights: dict[int, float] = Field(
@@ -236,6 +267,39 @@ class Trust(Result):
     )
     outputs: list[OutputTrust]
     needed: NeededBands | None
+    sensor: str = Field("", description="the sensor that the responses are compared with")
+
+
+class SeparatedClass(Result):
+    """One class: how well it is found, and its spectrum over the bands that were used."""
+
+    value: int = Field(description="its number: in a raster of labels the value of its pixels")
+    name: str = Field(description="as the labels call it; its number where they do not")
+    pixels: int = Field(description="labelled pixels that count")
+    recall: float | None = Field(
+        description="share of its sampled pixels that are found (producer's accuracy)"
+    )
+    precision: float | None = Field(
+        description="share of the pixels found as it that are of it (user's accuracy)"
+    )
+    f1: float | None = Field(description="harmonic mean of recall and precision")
+    mean: list[float] = Field(description="by band, as listed in the table")
+    deviation: list[float] = Field(description="standard deviation, by band")
+
+
+class Separation(Result):
+    """The classes of a separability, in order of their numbers."""
+
+    where: Literal["blocks", "random", "train"] = Field(
+        description="which pixels were classified: blocks held out in turn, random pixels held "
+        "out, or those trained on"
+    )
+    bands: list[int] = Field(description="1-based positions in the concatenated inputs")
+    wavelength_nm: list[float | None]
+    rows: list[SeparatedClass]
+    confusion: list[list[int]] = Field(
+        description="sampled pixels by class (row) and by the class that is found (column)"
+    )
 
 
 class ShiftRow(Result):
@@ -279,6 +343,14 @@ class AlignmentRow(Result):
     corrected: bool = Field(description="whether they were moved at all")
 
 
+class ClassRow(Result):
+    """One class of the labels, in the order of the numbers."""
+
+    value: int = Field(description="its number: in a raster of labels the value of its pixels")
+    name: str = Field(description="the number itself where the labels have no names")
+    pixels: int = Field(description="pixels of the class that were used")
+
+
 class Kernel(Result):
     """A library of linear algebra that the run used, and the processor kernel that it chose."""
 
@@ -300,8 +372,14 @@ class TrainReport(Result):
     )
     convergence: Convergence
     trust: Trust | None = None
+    separation: Separation | None = Field(
+        None, description="how well classes are told apart, for separability"
+    )
     pixels: PixelCount
     bands_dropped: list[DroppedBand]
+    classes: list[ClassRow] = Field(
+        default_factory=list, description="of the labels, with --labels"
+    )
     device: str
     seconds: Seconds
     versions: dict[str, str]
@@ -318,6 +396,71 @@ class TrainReport(Result):
     left_out: dict[str, str] = Field(
         default_factory=dict, description="scenes left out by --skip-broken: the reasons"
     )
+
+    _page: Result | None = PrivateAttr(None)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal fields make equal reports."""
+        return isinstance(other, TrainReport) and self.__dict__ == other.__dict__
+
+    def keep_page(self, page: Result) -> None:
+        """Keep what the page shows beside the report, for :meth:`to_html`."""
+        self._page = page
+
+    def to_html(self) -> str:
+        """The page of the run: that of ``report.html``, if the report was just made by a training
+        that kept it. Else without pictures, blocks and verdict, which report.json does not hold.
+        """
+        # The room of pages is below this one, and heavy: it is looked up when a page is wanted.
+        bare = resolve_name("bandfuse.report.page_data:bare_page")
+        title = f"Outputs {shorten((o.name for o in self.outputs), 3)}"
+        again = "bandfuse train --config RUN/config.yaml -o NEW_RUN"
+        page = self._page or bare(title, again, [FROM_REPORT])
+        text: str = resolve_name("bandfuse.report.html:render")(self, page)
+        return text
+
+    def summary(self) -> Summary:
+        """Outputs and scores, and as a table."""
+        measure, train, held = self._measured()
+        rows = tuple(
+            (o.name, o.constraint, str(o.active_bands), number(train.get(o.name)))
+            + ((number(held.get(o.name)),) if held else ())
+            for o in self.outputs
+        )
+        parts = ("training", "held out") if held else ("training",)
+        head = ("output", "constraint", "active bands", *(f"{measure} ({p})" for p in parts))
+        outputs = counted(len(self.outputs), "output")
+        bands = counted(len({w.band for w in self.weights}), "band")
+        title = f"TrainReport: {outputs} learned from {bands}"
+        return Summary(title, self.facts(), head, rows)
+
+    def facts(self) -> Facts:
+        """Outputs, scores, pixels, inputs and times."""
+        measure, train, held = self._measured()
+        scores = (f"{name} {number(value)}" for name, value in (held or train).items())
+        files = (f"{Path(i.path).name} ({' × '.join(map(str, i.shape))})" for i in self.inputs)
+        pixels, gap = self.pixels, self.convergence.relative_gap
+        seconds = self.seconds.read + self.seconds.fit + self.seconds.write
+        return (
+            ("outputs", shorten((o.name for o in self.outputs), 8)),
+            (f"{measure}, {'held out' if held else 'training'}", shorten(scores, 4)),
+            ("pixels", f"{pixels.used} used, {pixels.invalid} invalid"),
+            ("bands dropped", str(len(self.bands_dropped) or "")),
+            ("gap to the optimum", number(gap)),
+            ("inputs", shorten(files, 2)),
+            ("seconds", f"{seconds:.1f} on {self.device}"),
+        )
+
+    def _measured(self) -> tuple[str, dict[str, float | None], dict[str, float | None]]:
+        """The first score, of the training pixels and of those held out, by name."""
+        table = self.scores
+        measure = next((name for row in table.train.values() for name in row), "")
+        parts = (table.train, table.holdout or {})
+        train, held = ({name: row.get(measure) for name, row in p.items()} for p in parts)
+        return measure, train, held
+
+
+FROM_REPORT = "made from the report alone: pictures, blocks and verdict were not kept"
 
 
 class ReportResult(Result):
@@ -388,11 +531,42 @@ class GroupInfo(Result):
     bands: list[int]
 
 
+class FieldInfo(Result):
+    """One field of a layer."""
+
+    name: str
+    kind: str = Field(description="text, whole number, number or other")
+    distinct: int = Field(description="different values")
+    values: dict[str, int] | None = Field(
+        description="values with their numbers of features, the most frequent first; null where "
+        "there are too many for classes, or they are neither texts nor whole numbers"
+    )
+
+
+class LayerInfo(Result):
+    """One layer of a vector file."""
+
+    name: str
+    geometry: str
+    features: int
+    crs: str | None
+    fields: list[FieldInfo]
+
+
+class VectorInfo(Result):
+    """One vector file as ``info`` shows it."""
+
+    path: str
+    driver: str
+    layers: list[LayerInfo]
+
+
 class InfoResult(Result):
     """What ``info`` prints."""
 
     scenes: list[SceneInfo]
     groups: list[GroupInfo] | None = None
+    vectors: list[VectorInfo] = Field(default_factory=list)
 
 
 class Finding(Result):
@@ -433,6 +607,14 @@ class FormatsResult(Result):
     """What ``info --formats`` prints."""
 
     formats: list[FormatInfo]
+
+
+class HelpResult(Result):
+    """What ``help`` prints: the topics, or the page of one."""
+
+    topics: dict[str, str] = Field(description="what each page is about, by topic")
+    topic: str | None = None
+    text: str | None = Field(None, description="the page, as Markdown")
 
 
 class ApplyResult(Result):
@@ -483,8 +665,34 @@ class ResampleResult(Result):
     messages: list[str]
 
 
+class ClassScore(Result):
+    """How one class was found on another image. null where nothing is known: no pixel of the class,
+    or none that was taken for it."""
+
+    value: int = Field(description="its number in the training, or in the labels")
+    name: str
+    pixels: int = Field(description="of the class, by the labels")
+    found: int = Field(description="pixels that were taken for the class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class ClassesResult(Result):
+    """How the classes of labels were found in fused pixels."""
+
+    classifier: str = Field(
+        description="training: the linear discriminants of the training; blocks: those of the "
+        "other blocks of this image, as the weights hold none"
+    )
+    classes: list[ClassScore]
+    confusion: list[list[int]] = Field(
+        description="pixels by true class (rows) and by the class that was found (columns)"
+    )
+
+
 class EvaluateResult(Result):
-    """Scores of saved weights on another image."""
+    """Scores of saved weights on another image; with labels one row of scores, ``classes``."""
 
     weights: str
     scene: str
@@ -492,6 +700,7 @@ class EvaluateResult(Result):
     overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
     sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
+    classification: ClassesResult | None = Field(None, description="with labels")
     alignment: list[AlignmentRow] = Field(
         default_factory=list, description="if the files have several grids"
     )
@@ -571,3 +780,84 @@ class DemoResult(Result):
 
     folder: str
     rows: list[dict[str, Any]]
+
+
+class SensorInfo(Result):
+    """One known sensor."""
+
+    name: str
+    bands: int
+    low_nm: float = Field(description="where the first band falls to half of its peak")
+    high_nm: float = Field(description="where the last band falls to half of its peak")
+    measured: bool = Field(description="whether its responses are known, not centre and FWHM alone")
+
+
+class SensorsResult(Result):
+    """All known sensors."""
+
+    sensors: list[SensorInfo]
+
+
+class SensorBandInfo(Result):
+    """One band of a sensor, with its response where that is known."""
+
+    name: str
+    centre_nm: float
+    fwhm_nm: float
+    nm: list[float] | None = Field(description="wavelengths of the response; null: a Gaussian")
+    response: list[float] | None
+
+
+class SensorResult(Result):
+    """The bands of a sensor."""
+
+    name: str
+    origin: str = Field(description="where the responses come from")
+    measured: bool
+    bands: list[SensorBandInfo]
+
+
+class InitResult(Result):
+    """What ``init`` wrote."""
+
+    output: str
+    job: str
+    command: str = Field(description="what runs it")
+
+
+class PlannedScene(Result):
+    """One scene of a training that is not run yet."""
+
+    scene: str
+    files: list[str]
+    rows: int = Field(description="of the grid on which its files meet")
+    cols: int
+    bands: int
+    target_bands: int
+    size: int = Field(description="bytes of its pixels, before compression")
+
+
+class PlannedOutput(Result):
+    """One output that will be learned."""
+
+    name: str
+    bands: int = Field(description="inputs with a weight to learn")
+    low_nm: float | None
+    high_nm: float | None
+
+
+class TrainPlan(Result):
+    """What ``train --dry-run`` prints."""
+
+    output: str
+    objective: str
+    constraint: str
+    folds: int
+    scenes: list[PlannedScene]
+    bands_used: int = Field(description="good bands; dead ones are found when pixels are read")
+    bands_flagged: int
+    outputs: list[PlannedOutput] = Field(description="empty where groups are made from pixels")
+    weights: int | None = Field(description="numbers to learn, beside gains and offsets")
+    writes: list[str] = Field(description="files of the run folder")
+    seconds: dict[str, float] = Field(description="rough estimate of each phase")
+    messages: list[str]

@@ -9,8 +9,7 @@ import pytest
 
 _SET = os.environ.get("BANDFUSE_REAL_DATA", "")
 DATA = Path(_SET or "nowhere")
+THERE = bool(_SET and DATA.is_dir())
+MISSING = "BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
 
-needs_real_data = pytest.mark.skipif(
-    not (_SET and DATA.is_dir()),
-    reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes",
-)
+needs_real_data = pytest.mark.skipif(not THERE, reason=MISSING)

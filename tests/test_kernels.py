@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bandfuse.config.commands import CompareConfig
-from bandfuse.runs.record import kernels
+from bandfuse.runs.versions import kernels
 from bandfuse.tools.compare import compare
 
 ROOT = Path(__file__).parent.parent

@@ -26,6 +26,8 @@ MOST_FILES = 12
 LONGEST = 60
 DOORS = {
     "rasterio": {"raster", "cli.rio"},
+    "pyogrio": {"raster"},
+    "shapely": {"raster"},
     "safetensors": {"model.weightsfile", "optimise.checkpointfile"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -247,6 +249,11 @@ def test_what_is_exported_is_what_is_listed() -> None:
     assert dir(bandfuse) == sorted(bandfuse.__all__)
     with pytest.raises(AttributeError, match="nothing_like_this"):
         bandfuse.nothing_like_this  # noqa: B018
+
+
+def test_no_public_name_is_that_of_a_room() -> None:
+    """The import of a room would take the place of a function of its name."""
+    assert not set(bandfuse.__all__) & set(ROOMS)
 
 
 def test_type_checkers_see_the_same_names() -> None:

@@ -3,9 +3,13 @@
 Each file is built on those before it::
 
     moving     weights for cubes whose bands lie at other wavelengths
+    part       the part of a scene that is written
     outputs    names, types and creation options of the output rasters
     fuse       the fused bands of one raster, window by window
+    rasters    those of several scenes, by the settings of a command
+    fused      pixels seen through a fusion, for scores of outputs
+    classify   the classes of fused pixels beside those of labels
 
-It imports errors, progress, results, files, spectral, model, streaming, moments, raster, export,
-config, scenes and survey.
+It imports errors, progress, results, device, files, spectral, model, streaming, moments, raster,
+solve, export, config, scenes, survey and trust.
 """

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from bandfuse.applying.part import cutting, overlap, windows_of
+from bandfuse.export import stac
 from bandfuse.files.guards import Seen
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.moments.gram import OnDevice
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Lost, Raster, Writer, orthorectified
+from bandfuse.raster import Encoding, Lost, Raster, SensedImage, Writer, orthorectified, windowed
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
@@ -22,142 +24,180 @@ from bandfuse.streaming.stream import Sink, map_windows
 from bandfuse.streaming.windows import Window
 
 
-def fuse_to(
-    path: Path,
-    scene: Scene,
-    fusion: Fusion,
-    encoding: Encoding,
-    effort: Effort,
-    progress: Progress,
-    *,
-    driver: str = "GTiff",
-    options: dict[str, str] | None = None,
-    inputs: Iterable[Path] = (),
-    device: str = "cpu",
-    beside: Mapping[str, bytes] | None = None,
-    ready: Ready | None = None,
-    seen: Seen | None = None,
-) -> tuple[int, Lost]:
-    """Stream one scene through a fusion into a file that appears whole; how many values are valid,
-    and were lost. Files ``beside`` it, by name, appear with it. ``ready``, ``seen``: as for
-    ``whole_files``."""
-    valid, lost = 0, Lost(0, 0)
+@dataclass(frozen=True, eq=False)
+class Output:
+    """A raster to write: ``fusion`` over a ``scene``, or over a ``part`` of it. ``seen``: what
+    stood there when it was checked. ``beside``: files that appear with it, by name."""
 
-    def writer(grid: Raster) -> Writer:
-        return Writer(
-            scratch,
-            grid,
-            fusion.outputs,
-            encoding,
-            driver=driver,
-            options=options,
-            threads=effort.threads,
-        )
+    path: Path
+    scene: Scene
+    fusion: Fusion
+    driver: str = "GTiff"
+    seen: Seen | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    part: Window | None = None
 
-    scene = scene.fused
-    outputs = len(fusion.outputs)
-    weight = scene.reader(fusion.support).bytes_per_pixel + 4 * outputs
-    with whole_files(path, inputs, ready, seen) as scratch:
-        windows = effort.windows(scene.shape, scene.grid.stored, weight)
-        with _keeper(scene.grid, outputs, writer, encoding, scratch, effort, progress) as keep:
+    @property
+    def pixels(self) -> int:
+        """How many pixels it has."""
+        return self.part.size if self.part else self.scene.shape[0] * self.scene.shape[1]
 
-            def write(window: Window, values: np.ndarray) -> None:
-                nonlocal valid
-                missing = (
-                    np.isnan(values) if values.dtype.kind == "f" else values == encoding.nodata
-                )
-                valid += values.size - int(missing.sum())
-                keep(window, values)
+    @property
+    def values(self) -> int:
+        """How many values it has, but for outputs that are lost."""
+        return int(self.fusion.outputs.good.sum()) * self.pixels
 
-            if effort.spread is None:
-                lost = _fused(scene, fusion, encoding, windows, effort, device, write, progress)
-            else:
-                parts = (windows[i : i + PARTS] for i in range(0, len(windows), PARTS))
-                tasks = [(scene, fusion, encoding, part, effort.alone, device) for part in parts]
-                elsewhere = effort.spread(fused_windows, tasks)
-                for fused, part_lost in progress(elsewhere, len(tasks), "fuse elsewhere"):
-                    lost += part_lost
-                    for window, values in fused:
-                        write(window, values)
-        for name, content in (beside or {}).items():
-            scratch.with_name(name).write_bytes(content)
-    return valid, lost
+    @property
+    def grid(self) -> Raster:
+        """Where its pixels are."""
+        grid = self.scene.fused.grid
+        return grid if self.part is None else windowed(grid, self.part)
 
 
-def _keeper(
-    grid: Raster,
-    outputs: int,
-    writer: Callable[[Raster], Writer],
-    encoding: Encoding,
-    scratch: Path,
-    effort: Effort,
-    progress: Progress,
-) -> AbstractContextManager[Any]:
-    """What takes fused windows: the writer of the output, or for an image in sensor geometry a
-    writer that puts them on the grid of the map."""
-    if grid.glt is None:
-        return writer(grid)
-    sensed = scratch.with_name(f"{scratch.name}.sensed")
-    return orthorectified(
-        grid,
-        outputs,
-        encoding,
-        writer,
-        sensed,
-        effort.windows,
-        threads=effort.threads,
-        progress=progress,
-    )
+@dataclass(frozen=True, eq=False)
+class Writing:
+    """How fused rasters are computed and stored.
+
+    ``options``: of the driver. ``inputs``: files that none takes the place of. ``ready``: as for
+    ``whole_files``. ``stac``: with an item beside each raster."""
+
+    encoding: Encoding
+    effort: Effort
+    progress: Progress = silent
+    options: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
+    inputs: Sequence[Path] = ()
+    ready: Ready | None = None
+    stac: bool = False
 
 
 PARTS = 4
 """Windows that are fused as one part where others do it."""
 
 
-def _fused(
-    scene: Scene,
-    fusion: Fusion,
-    encoding: Encoding,
-    windows: Sequence[Window],
-    effort: Effort,
-    device: str,
-    sink: Sink,
-    progress: Progress,
-) -> Lost:
-    """Fuse windows of a scene; how many values were lost."""
-    multiply = np.matmul if device == "cpu" else OnDevice(device).multiply
-    lost: list[Lost] = []  # appended to by the reader threads
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some windows of a scene to fuse; ``kept``: the part of the scene of which lost values
+    count."""
 
-    def encode(y: Floats) -> np.ndarray:
-        lost.append(encoding.lost(y))
-        return encoding(y)
+    scene: Scene
+    fusion: Fusion
+    encoding: Encoding
+    device: str
+    effort: Effort
+    windows: Sequence[Window]
+    kept: Window | None = None
 
-    with scene.reader(fusion.support) as reader:
-        map_windows(
-            reader,
-            FusionKernel(fusion, multiply),
-            len(fusion.outputs),
-            encode,
-            sink,
-            windows,
-            threads=effort.threads,
-            progress=progress,
-        )
-    return sum(lost, Lost(0, 0))
+    def parts(self) -> list[Part]:
+        """A few windows each, for others to do."""
+        starts = range(0, len(self.windows), PARTS)
+        return [
+            replace(self, windows=self.windows[i : i + PARTS], effort=self.effort.alone)
+            for i in starts
+        ]
+
+    def fuse(self, sink: Sink, progress: Progress) -> Lost:
+        """Hand the fused windows to the sink; how many values were lost."""
+        multiply = np.matmul if self.device == "cpu" else OnDevice(self.device).multiply
+        lost: list[Lost] = []  # appended to by the reader threads
+
+        def encode(cell: Window, y: Floats) -> np.ndarray:
+            shared = cell if self.kept is None else overlap(cell, self.kept)
+            if shared is not None:
+                some = y if shared == cell else _cut(y, cell, shared)
+                lost.append(self.encoding.lost(some))
+            return self.encoding(y)
+
+        with self.scene.reader(self.fusion.support) as reader:
+            map_windows(
+                reader,
+                FusionKernel(self.fusion, multiply),
+                encode,
+                sink,
+                self.windows,
+                threads=self.effort.threads,
+                progress=progress,
+            )
+        return sum(lost, Lost(0, 0))
 
 
-def fused_windows(
-    scene: Scene,
-    fusion: Fusion,
-    encoding: Encoding,
-    windows: Sequence[Window],
-    effort: Effort,
-    device: str,
-) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
+def _cut(y: Floats, cell: Window, part: Window) -> Floats:
+    """(K, n) of a part of a cell, of the (K, n) of the cell."""
+    values: Floats = y.reshape(len(y), cell.rows, cell.cols)[:, *part.within(cell)]
+    return values.reshape(len(y), -1)
+
+
+def fused_windows(part: Part) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
     """Fused windows in memory, (K, rows, cols) each, and how many values were lost: a part that
     others do."""
     found: list[tuple[Window, np.ndarray]] = []
-    lost = _fused(
-        scene, fusion, encoding, windows, effort, device, lambda w, v: found.append((w, v)), silent
-    )
+    lost = part.fuse(lambda window, values: found.append((window, values)), silent)
     return found, lost
+
+
+def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
+    """Stream one scene, or a part of it, through a fusion into a file that appears whole; how many
+    values are valid, and were lost."""
+    valid, scene, encoding = 0, output.scene.fused, how.encoding
+    count = len(output.fusion.outputs)
+    weight = scene.reader(output.fusion.support).bytes_per_pixel + 4 * count
+    windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
+    some = windows if output.part is None else windows_of(windows, output.part)
+    whole = Part(scene, output.fusion, encoding, how.device, how.effort, some, output.part)
+    files = dict(output.beside)
+    if how.stac:
+        like = output.scene.grid if output.part is None else output.grid
+        bands = output.fusion.outputs
+        files |= stac.beside(output.path, like, bands, encoding, output.driver)
+    with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
+        with _keeper(scratch, output.grid, output, how) as keep:
+
+            def write(window: Window, values: np.ndarray) -> None:
+                nonlocal valid
+                valid += values.size - int(encoding.missing(values).sum())
+                keep(window, values)
+
+            sink = write if output.part is None else cutting(write, output.part)
+            lost = _fused(whole, sink, how.progress)
+        for name, content in files.items():
+            scratch.with_name(name).write_bytes(content)
+    return valid, lost
+
+
+def _fused(whole: Part, write: Sink, progress: Progress) -> Lost:
+    """Fuse all windows, here or in parts elsewhere; how many values were lost."""
+    spread, lost = whole.effort.spread, Lost(0, 0)
+    if spread is None:
+        return whole.fuse(write, progress)
+    tasks = [(part,) for part in whole.parts()]
+    for windows, some in progress(spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
+        lost += some
+        for window, values in windows:
+            write(window, values)
+    return lost
+
+
+def _keeper(
+    scratch: Path, grid: Raster, output: Output, how: Writing
+) -> AbstractContextManager[Callable[[Window, np.ndarray], None]]:
+    """What takes fused windows: the writer of the output, or for an image in sensor geometry a
+    writer that puts them on the grid of the map."""
+    bands, encoding = output.fusion.outputs, how.encoding
+
+    def writer(grid: Raster) -> Writer:
+        return Writer(
+            scratch,
+            grid,
+            bands,
+            encoding,
+            driver=output.driver,
+            options=how.options,
+            threads=how.effort.threads,
+        )
+
+    if grid.glt is None:
+        return writer(grid)
+    sensed = SensedImage(
+        scratch.with_name(f"{scratch.name}.sensed"), (*grid.shape, len(bands)), encoding
+    )
+    return orthorectified(grid.glt, sensed, writer, how.effort, how.progress)

@@ -10,9 +10,8 @@ import numpy as np
 from bandfuse.config.commands import ApplyConfig, ResampleConfig
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
-from bandfuse.export import stac
 from bandfuse.files.guards import Contents, Seen, check_file, check_folder
-from bandfuse.model.fusion import Fusion
+from bandfuse.files.making import names_folder
 from bandfuse.raster import (
     CONTENT,
     FOLDERS,
@@ -28,8 +27,8 @@ from bandfuse.scenes.scene import Scene
 
 
 def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".tif") -> list[Path]:
-    """One file per scene: the output itself for one scene, else a template, or ``<scene>.tif`` in a
-    folder.
+    """One file per scene: from a template, ``<scene>.tif`` in a folder, or the output itself for
+    one scene.
 
     Raises
     ------
@@ -39,15 +38,16 @@ def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".ti
         raise ConfigError("no output is given", expected="-o OUT")
     if "{" in output:
         paths = [Path(fill_template(output, s.grid.path, "--output")) for s in scenes]
+    elif output_folder(output) is not None:
+        paths = [Path(output) / f"{s.key}{ending}" for s in scenes]
     elif len(scenes) == 1:
         paths = [Path(output)]
-    elif Path(output).is_dir():
-        paths = [Path(output) / f"{s.key}{ending}" for s in scenes]
     else:
         raise ConfigError(
             f"{len(scenes)} scenes need as many outputs",
             got=repr(output),
-            expected="a folder that exists, or a template such as out/{stem}.tif",
+            expected="a folder, its name with a slash at the end, or a template such as "
+            "out/{stem}.tif",
         )
     if len(set(paths)) != len(paths):
         raise ConfigError(
@@ -56,6 +56,16 @@ def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".ti
             expected="a name of its own for each",
         )
     return paths
+
+
+def output_folder(output: str | None) -> Path | None:
+    """The folder that an output is, there or to be made; None for a file, a template or a store
+    that is one raster."""
+    if not output or "{" in output:
+        return None
+    path = Path(output)
+    store = path.suffix.lower()[1:] in map(str.lower, FOLDERS) or (path / mark_of(path)).is_file()
+    return path if (names_folder(output) or path.is_dir()) and not store else None
 
 
 def encoding_of(config: Encoded) -> Encoding:
@@ -71,7 +81,28 @@ def encoding_of(config: Encoded) -> Encoding:
             f"--dtype {config.dtype} needs a declared scale", expected="--scale (and --offset-out)"
         )
     scale = 1.0 if config.scale is None else config.scale
-    return Encoding(config.dtype, scale, config.offset_out or 0.0)
+    return Encoding(config.dtype, scale, config.offset_out or 0.0, _fill_of(config))
+
+
+def _fill_of(config: Encoded) -> float | None:
+    """What is stored for missing pixels, where that is given.
+
+    Raises
+    ------
+    ConfigError : a number that the type does not hold.
+    """
+    kind, fill = np.dtype(config.dtype), config.nodata_out
+    if fill is None:
+        return None
+    info = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    if not float(info.min) <= fill <= float(info.max) or (kind.kind != "f" and fill != int(fill)):
+        raise ConfigError(
+            "--nodata-out",
+            got=f"{fill:g}",
+            expected=f"a number that --dtype {config.dtype} holds: "
+            f"{'whole, ' if kind.kind != 'f' else ''}from {info.min:g} to {info.max:g}",
+        )
+    return fill
 
 
 def creation(config: Encoded) -> dict[str, str]:
@@ -106,8 +137,10 @@ def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
     return drivers
 
 
-def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterable[Path]) -> Seen:
-    """Refuse a raster that must not or cannot be written; gives what stands there now.
+def check_rasters(
+    paths: Iterable[Path], config: ApplyConfig | ResampleConfig, inputs: Iterable[Path]
+) -> list[Seen]:
+    """Refuse rasters that must not or cannot be written; gives what stands there now.
 
     A folder is replaced only if it is the store of one raster.
 
@@ -115,28 +148,19 @@ def check_raster(path: Path, config: Encoded, *, overwrite: bool, inputs: Iterab
     ------
     OutputError : as ``check_file`` and ``check_folder``.
     """
+    return [_check_raster(path, config, inputs) for path in paths]
+
+
+def _check_raster(path: Path, config: ApplyConfig | ResampleConfig, inputs: Iterable[Path]) -> Seen:
     driver = path.suffix[1:] if config.driver is None else config.driver
     if driver.lower() not in map(str.lower, FOLDERS):
-        return check_file(path, overwrite=overwrite, inputs=inputs)
+        return check_file(path, overwrite=config.overwrite, inputs=inputs)
     if path.is_symlink():
         raise OutputError(
             f"{path} is a link, and is not replaced", expected="another name for the output"
         )
-    return check_folder(path, Contents(mark_of(path), CONTENT), overwrite=overwrite, inputs=inputs)
-
-
-def item_of(
-    config: ApplyConfig | ResampleConfig,
-    path: Path,
-    scene: Scene,
-    fusion: Fusion,
-    encoding: Encoding,
-    driver: str,
-) -> dict[str, bytes]:
-    """The STAC item that is written beside a raster, by its name; none without ``--stac``."""
-    if not config.stac:
-        return {}
-    return stac.beside(path, scene.grid, fusion.outputs, encoding, driver)
+    store = Contents(mark_of(path), CONTENT)
+    return check_folder(path, store, overwrite=config.overwrite, inputs=inputs)
 
 
 def store_messages(drivers: Sequence[str], scenes: Sequence[Scene]) -> list[str]:

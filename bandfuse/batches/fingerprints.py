@@ -16,7 +16,7 @@ from bandfuse.config.paths import PATHS
 from bandfuse.errors import UsageError
 from bandfuse.files.placing import sync
 from bandfuse.files.whole import whole_files
-from bandfuse.raster import describe
+from bandfuse.raster import SHAPEFILE, describe
 
 SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")
 """What may lie beside an input and be read with it."""
@@ -137,6 +137,12 @@ def on_disk(path: str) -> str:
 _SUBDATASET = re.compile(r'[A-Za-z][A-Za-z0-9_]+:"([^"]+)".*')
 
 
+def _replacing(path: str) -> Sequence[str]:
+    """Endings that files beside one have in place of its own."""
+    shapefile = path.lower().endswith(".shp")
+    return (*SIDECARS[:1], *(SHAPEFILE if shapefile else ()))
+
+
 def with_sidecars(paths: Sequence[str]) -> list[str]:
     """Files and folders on the file system, with what lies beside files."""
     found: dict[str, None] = {}
@@ -144,7 +150,7 @@ def with_sidecars(paths: Sequence[str]) -> list[str]:
         beside = [
             text,
             *(text + e for e in SIDECARS),
-            *(str(Path(text).with_suffix(e)) for e in SIDECARS[:1]),
+            *(str(Path(text).with_suffix(e)) for e in _replacing(text)),
         ]
         found.update(
             dict.fromkeys(

@@ -14,7 +14,7 @@ from typing import Any
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
 from bandfuse.config.base import build
-from bandfuse.config.outputs import Running, ending_of
+from bandfuse.config.outputs import Replacing, Running, ending_of
 from bandfuse.config.paths import rebased
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, nearest, shorten
@@ -50,7 +50,7 @@ class Item:
     @property
     def settings_hash(self) -> str:
         """SHA-256 of what decides the results beside the inputs' content."""
-        free = set(Running.model_fields)
+        free = {*Running.model_fields, *Replacing.model_fields}
         told = {
             "kind": self.kind,
             "weights": self.weights,
@@ -168,9 +168,10 @@ def _weights_of(
             expected=f"one of {shorten(variants)}" if variants else "an earlier job",
         )
     path = folder / job.weights
+    path = path / RUN_FILE if path.is_dir() else path
     if not path.is_file():
         raise ConfigError(
-            f"{place}: weights {job.weights!r} are neither an earlier job nor a file",
+            f"{place}: weights {job.weights!r} are neither an earlier job nor a file or a run",
             remedy=nearest(job.weights, jobs),
         )
     return str(path)
@@ -222,14 +223,17 @@ def _values(
     model = MODELS[job.kind]
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
     # A job that writes no rasters is none that the settings of all jobs mean by stac.
-    wanted = (
-        set(model.model_fields) - set(job.settings) - ({"stac"} if job.kind == "train" else set())
-    )
+    # Nor does an apply job mean the part of the training grid that a training is limited to.
+    not_meant = {"train": {"stac"}, "apply": {"window", "bounds"}}.get(job.kind, set())
+    wanted = set(model.model_fields) - set(job.settings) - not_meant
+    files = _files(model.model_fields, some, job, place)
+    if job.kind == "evaluate" and "labels" not in files:
+        wanted -= {"label_field", "unlabelled"}
     given |= _agreed(config.defaults, some, wanted, job, place)
     given = rebased(given | job.settings, folder)
     if issubclass(model, TrainConfig):
         given |= {"no_fused": job.kind == "train" or given.get("no_fused", False)}
-    given |= _files(model.model_fields, some, job, place)
+    given |= files
     try:
         checked = build(model, given)
         if isinstance(checked, TrainConfig):
@@ -282,8 +286,11 @@ def _files(
             )
         if role in known and here:
             found[role] = here
-    if job.kind == "evaluate" and "target" not in found:
+    if job.kind == "evaluate" and not {"target", "labels"} & set(found):
         raise ConfigError(
-            f"{place}: job {job.name!r} needs a target", remedy="Give target: with the scenes."
+            f"{place}: job {job.name!r} needs a target or labels",
+            remedy="Give target: or labels: with the scenes.",
         )
+    if job.kind == "evaluate" and "target" in found:
+        found.pop("labels", None)  # they are for other jobs
     return {key: value for key, value in found.items() if value}

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
-from bandfuse.config.base import Config, Texts
+from bandfuse.config.base import Config, Strict, Texts
 from bandfuse.config.commands import ApplyConfig, EvaluateConfig
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, InputError, nearest
@@ -32,7 +32,7 @@ OWN = {"scenes", "source", "target", "labels", "mask", "output", "overwrite", "c
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
-class SceneRule(Config):
+class SceneRule(Strict):
     """Scenes, by one way of finding them, and what belongs to each. Paths are relative to the batch
     file."""
 
@@ -67,7 +67,7 @@ class SceneRule(Config):
     )
 
 
-class Job(Config):
+class Job(Strict):
     """One thing to do with the scenes."""
 
     name: str = Field(
@@ -80,7 +80,8 @@ class Job(Config):
         "all", description="train: one model of all scenes, or one per scene."
     )
     weights: str | None = Field(
-        None, description="apply, evaluate: the name of an earlier job, or a weights file."
+        None,
+        description="apply, evaluate: the name of an earlier job, a run folder or a weights file.",
     )
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Settings for this job only."
@@ -91,7 +92,7 @@ class Job(Config):
     )
 
 
-class BatchConfig(Config):
+class BatchConfig(Strict):
     """A batch file."""
 
     version: Literal[1] = Field(description="Of the batch file's format.")
@@ -173,7 +174,7 @@ def _expanded(value: Any, known: object, lines: Lines, at: At = ()) -> Any:
     return _VARIABLE.sub(fill, value)
 
 
-_FIELDS: dict[str, type[Config]] = {"scenes": SceneRule, "jobs": Job}
+_FIELDS: dict[str, type[Strict]] = {"scenes": SceneRule, "jobs": Job}
 """Models of the lists of a batch file."""
 
 
@@ -188,7 +189,15 @@ def _explained(error: ValidationError, lines: Lines) -> ConfigError:
             f"{lines.place(at)}: unknown key {key!r}", remedy=nearest(key, model.model_fields)
         )
     if first["type"] == "missing":
-        return ConfigError(f"{lines.place(at[:-1])}: key {key!r} is missing")
+        keys = first["input"] if len(at) == 1 and isinstance(first["input"], Mapping) else {}
+        training = len(keys) > 0 and set(keys) <= set(TrainConfig.model_fields)
+        place = lines.place(at[:-1])
+        return ConfigError(
+            f"{place}: key {key!r} is missing",
+            remedy=f"This looks like a train config: bandfuse train --config {place} -o RUN."
+            if training
+            else "",
+        )
     what, expected = ".".join(map(str, at)), first["msg"]
     for words in ("Value error, ", "Input should be ", "List should have "):
         expected = expected.removeprefix(words)

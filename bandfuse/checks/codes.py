@@ -10,9 +10,10 @@ Severity = Literal["info", "warning", "decision"]
 
 
 class Kind(NamedTuple):
-    """How grave a finding of one code is, and what to do about it."""
+    """How grave a finding of one code is, what it says, and what to do about it."""
 
     severity: Severity
+    meaning: str
     remedy: str
 
 
@@ -32,83 +33,191 @@ MASK = "If these pixels hold no data, leave them out with --mask, or declare it 
 
 
 CODES: dict[str, Kind] = {
-    "units-missing": Kind("warning", TABLE),
-    "units-unknown": Kind("warning", TABLE),
-    "units-contradict": Kind("warning", TABLE),
-    "units-mixed": Kind("info", NONE),
-    "units-not-length": Kind("decision", "Give wavelengths in nm or µm with --wavelengths FILE."),
-    "units-converted": Kind("info", NONE),
-    "list-length": Kind("warning", "Correct the header, or give a table with --wavelengths FILE."),
+    "units-missing": Kind(
+        "warning", "the wavelengths have no units; units are guessed from their size", TABLE
+    ),
+    "units-unknown": Kind(
+        "warning",
+        "the units are no known word; they are guessed from the size of the numbers",
+        TABLE,
+    ),
+    "units-contradict": Kind(
+        "warning", "the stated units do not fit the numbers, of wavelengths or of widths", TABLE
+    ),
+    "units-mixed": Kind("info", "bands have different units; each is read in its own", NONE),
+    "units-not-length": Kind(
+        "decision",
+        "wavenumbers, frequencies or band numbers instead of wavelengths; they are not used",
+        "Give wavelengths in nm or µm with --wavelengths FILE.",
+    ),
+    "units-converted": Kind(
+        "info", "wavelengths are in µm or another unit; they are read as nm", NONE
+    ),
+    "list-length": Kind(
+        "warning",
+        "a list in the header does not have one entry per band; it is not used",
+        "Correct the header, or give a table with --wavelengths FILE.",
+    ),
+    "decimal-commas": Kind(
+        "warning", "numbers of a header's list have commas; they are read as decimal points", TABLE
+    ),
+    "entry-unreadable": Kind(
+        "warning",
+        "an entry of the header cannot be understood; it is not used",
+        "Correct the header.",
+    ),
     "axes-assumed": Kind(
-        "warning", "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first."
+        "warning",
+        "an HDF5 or netCDF array without wavelengths; its first axis is taken as the bands",
+        "Give --wavelengths FILE, whose length tells the axis; or write it with bands first.",
     ),
-    "header-incomplete": Kind("warning", "Write what lacks into the header."),
-    "imagery-rounded": Kind("warning", "Give exact wavelengths with --wavelengths FILE."),
-    "wavelengths-impossible": Kind("warning", TABLE),
-    "wavelengths-in-names": Kind("info", NONE),
-    "wavelengths-missing": Kind("warning", "Give all of them with --wavelengths FILE."),
+    "axes-found": Kind("info", "the axis of the bands was found by their wavelengths", NONE),
+    "rows-as-stored": Kind("info", "rows are read in the order in which they are stored", NONE),
+    "rows-reversed": Kind(
+        "warning",
+        "rows are stored from south to north; they are read the other way",
+        "Look whether other rasters have their rows so, too.",
+    ),
+    "header-beside": Kind(
+        "warning", "an ENVI header stands beside a raster of another format; it is not used", NONE
+    ),
+    "header-incomplete": Kind(
+        "warning",
+        "an ENVI header lacks interleave or data type; bsq or bytes are assumed",
+        "Write what is missing into the header.",
+    ),
+    "imagery-rounded": Kind(
+        "warning",
+        "wavelengths come from GDAL's IMAGERY domain and are rounded to 1 nm",
+        "Give exact wavelengths with --wavelengths FILE.",
+    ),
+    "wavelengths-impossible": Kind(
+        "warning", "wavelengths are below 1 nm or above 1 cm; they are not used", TABLE
+    ),
+    "wavelengths-in-names": Kind("info", "wavelengths stand only in the band names", NONE),
+    "wavelengths-missing": Kind(
+        "warning", "some bands have no wavelength", "Give all of them with --wavelengths FILE."
+    ),
     "wavelengths-even": Kind(
-        "info", "If they were made up from the ends, give the true ones with --wavelengths FILE."
+        "info",
+        "all steps between wavelengths are equal and not round: they may be computed, not measured",
+        "If they were made up from the ends, give the true ones with --wavelengths FILE.",
     ),
-    "no-wavelengths": Kind("info", "Give them with --wavelengths FILE if they are known."),
-    "unsorted": Kind("info", NONE),
-    "descending": Kind("info", NONE),
-    "duplicate-wavelengths": Kind("info", NONE),
+    "no-wavelengths": Kind(
+        "info", "no band has a wavelength", "Give them with --wavelengths FILE if they are known."
+    ),
+    "unsorted": Kind("info", "wavelengths rise and fall", NONE),
+    "descending": Kind("info", "wavelengths descend", NONE),
+    "duplicate-wavelengths": Kind("info", "some wavelengths occur more than once", NONE),
     "detector-overlap": Kind(
-        "info", "Both are kept; train --overlap first, last or sharper picks one."
+        "info",
+        "two detectors cover the same wavelengths",
+        "Both are kept; train --overlap first, last or sharper picks one.",
     ),
     "other-encoding": Kind(
-        "info", "Other programs may refuse them: write check --fix OUT.vrt for them."
+        "info",
+        "names or tags are not in UTF-8; they are read as Latin-1",
+        "Other programs may refuse them: write check --fix OUT.vrt for them.",
     ),
     "header-line-too-long": Kind(
-        "warning", "Other programs lose it: write check --fix OUT.vrt for them."
+        "warning",
+        "a header line has over 10 000 characters; GDAL does not read what follows it",
+        "Other programs lose it: write check --fix OUT.vrt for them.",
     ),
     "georeference-lost": Kind(
-        "warning", "Break the header's long line: lists may run over many lines."
+        "warning",
+        "the same long line hides the position on the ground from GDAL",
+        "Break the header's long line: lists may run over many lines.",
     ),
     "transform-unusable": Kind(
-        "warning", "Give the file a transform: gdal_edit -a_ullr ULX ULY LRX LRY."
+        "warning",
+        "the transform gives pixels no position or no size; it is not used",
+        "Give the file a transform: gdal_edit -a_ullr ULX ULY LRX LRY.",
     ),
-    "file-ending": Kind("info", NONE),
-    "no-crs": Kind("info", NONE),
-    "no-transform": Kind("info", NONE),
+    "file-ending": Kind(
+        "info", "an ENVI file has no ending, or one that does not name the format", NONE
+    ),
+    "no-crs": Kind("info", "the file has no coordinate system", NONE),
+    "no-transform": Kind("info", "the file has no position on the ground", NONE),
     "control-points": Kind(
-        "info", "Fused rasters keep them. To align it with others, warp it first: gdalwarp."
+        "info",
+        "ground control points or RPCs give the position",
+        "Fused rasters keep them. To align it with others, warp it first: gdalwarp.",
     ),
-    "rotated": Kind("info", NONE),
-    "bad-bands": Kind("info", NONE),
+    "rotated": Kind("info", "the grid is rotated", NONE),
+    "bad-bands": Kind("info", "bands are flagged bad; what they hold", NONE),
     "dead-bands": Kind(
-        "warning", "train leaves them out. check --fix OUT.vrt flags them for other programs."
+        "warning",
+        "bands hold no data and are not flagged",
+        "train leaves them out. check --fix OUT.vrt flags them for other programs.",
     ),
-    "nodata-declared": Kind("info", NONE),
-    "nodata-impossible": Kind("warning", "Declare one that is: check --nodata N --fix OUT.vrt."),
-    "undeclared-fill": Kind("decision", FILL),
-    "zeros": Kind("warning", MASK),
-    "nan-values": Kind("info", NONE),
-    "negative-values": Kind("info", "They stay; use --mask if they are not meant."),
+    "nodata-declared": Kind("info", "a nodata value is declared; how many values hold it", NONE),
+    "nodata-impossible": Kind(
+        "warning",
+        "the data type cannot hold the declared nodata value",
+        "Declare one that is: check --nodata N --fix OUT.vrt.",
+    ),
+    "undeclared-fill": Kind(
+        "decision",
+        "a value is far from all others, or zeros fill all bands: it may mean missing",
+        FILL,
+    ),
+    "zeros": Kind("warning", "some bands hold many zeros", MASK),
+    "nan-values": Kind("info", "NaN counts as missing", NONE),
+    "negative-values": Kind(
+        "info",
+        "values below zero may be noise around zero; they are valid",
+        "They stay; use --mask if they are not meant.",
+    ),
     "saturated-bands": Kind(
-        "warning", "Leave these bands out of the groups, or these pixels out with --mask."
+        "warning",
+        "the greatest value is far more frequent than those below it",
+        "Leave these bands out of the groups, or these pixels out with --mask.",
     ),
     "striped-bands": Kind(
-        "warning", "Leave these bands out of the groups, or correct the stripes first."
+        "warning",
+        "columns or rows differ in level from their neighbours",
+        "Leave these bands out of the groups, or correct the stripes first.",
     ),
     "scale-undeclared": Kind(
-        "info", "If it is a scale, say so: check --scale 0.0001 --fix OUT.vrt."
+        "info",
+        "large whole numbers without a declared scale",
+        "If it is a scale, say so: check --scale 0.0001 --fix OUT.vrt.",
     ),
     "scale-mismatch": Kind(
-        "decision", "Declare the scale of one: check --scale X --fix OUT.vrt; or train with --gain."
+        "decision",
+        "values of scene and target differ by a factor above 30",
+        "Declare the scale of one: check --scale X --fix OUT.vrt; or train with --gain.",
     ),
-    "target-shifted": Kind("warning", "train --shift auto moves it."),
-    "grids-differ": Kind("warning", "Look whether they are what you mean to train on."),
-    "crs-differ": Kind("warning", "Look whether both are right."),
-    "no-common-ground": Kind("decision", "Give a target of the same place."),
+    "target-shifted": Kind(
+        "warning",
+        "the target is shifted against the scene; by how many columns and rows",
+        "train --shift auto moves it.",
+    ),
+    "grids-differ": Kind(
+        "warning",
+        "scene and target have different grids",
+        "Look whether they are what you mean to train on.",
+    ),
+    "crs-differ": Kind(
+        "warning",
+        "scene and target have different coordinate systems",
+        "Look whether both are right.",
+    ),
+    "no-common-ground": Kind(
+        "decision", "scene and target do not overlap", "Give a target of the same place."
+    ),
     "gdal-warning": Kind(
-        "warning", "If the file was cut off, copy or download it again; else see what is lost."
+        "warning",
+        "GDAL warns when it opens the file: a tag is ignored, or the file was cut off",
+        "If the file was cut off, copy or download it again; else see what is lost.",
     ),
     "target-without-crs": Kind(
-        "warning", "Give both a coordinate system, or make sure that they show one place."
+        "warning",
+        "only one of scene and target has a coordinate system",
+        "Give both a coordinate system, or make sure that they show one place.",
     ),
-    "reader": Kind("info", NONE),
+    "reader": Kind("info", "a message of the product's reader", NONE),
 }
 """Every code."""
 

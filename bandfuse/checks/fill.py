@@ -17,7 +17,7 @@ from bandfuse.raster import Raster, Reader, opened_selection
 from bandfuse.scenes.scene import TARGET, Scene, target_bands
 from bandfuse.streaming.windows import Window
 
-PARTS, BYTES = 4, 16 * 2**20
+MOST = PARTS, BYTES = 4, 16 * 2**20
 """A look before work is done: at so many parts of a raster, and at most so many bytes."""
 
 HALF = 0.5
@@ -209,9 +209,8 @@ def fill_messages(
             if f"{prefix}none" in ("".join(text.split()).lower() for text in nodata):
                 continue
             own = read if raster is scene.target else None
-            look = look_at_pixels(
-                raster, seed, parts=PARTS, most_bytes=BYTES, unseen=unseen, read=own
-            )
+            with Reader([(raster, range(len(raster.bands)))], scene.handles) as reader:
+                look = look_at_pixels(raster, own or reader.read, seed, most=MOST, unseen=unseen)
             found += [
                 _told(raster, prefix, one, stop=stop and _is_whole(scene))
                 for one in _undeclared(look)
@@ -273,7 +272,7 @@ def _counting(scene: Scene) -> Iterator[tuple[Unseen | None, Read | None]]:
         yield None, None
         return
     chosen = [] if target is None else [(target, target_bands(target))]
-    with opened_selection(scene.where) as where, Reader(chosen) as reader:
+    with opened_selection(scene.where) as where, Reader(chosen, scene.handles) as reader:
         read = lru_cache(PARTS)(reader.read)
 
         @cache
@@ -285,10 +284,8 @@ def _counting(scene: Scene) -> Iterator[tuple[Unseen | None, Read | None]]:
             )
             if chosen and not out.all():
                 cell = read(window).cell(slice(0, window.rows), slice(0, window.cols))
-                lost: NDArray[np.bool_] = np.logical_and.reduce(np.isnan(cell.values())).reshape(
-                    out.shape
-                )
-                return out | lost
+                lost = np.logical_and.reduce(np.isnan(cell.values()))
+                out |= lost.reshape(out.shape)
             return out
 
         yield unseen, read if target is not None and target.bands.good.all() else None

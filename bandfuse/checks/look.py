@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.moments.census import Census
-from bandfuse.raster import Raster, RasterPatch, Reader
+from bandfuse.raster import Raster, RasterPatch
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Tiles, Window, at_random, tile
 
@@ -24,6 +24,7 @@ MOST_PARTS = 16
 :data:`MOST_BYTES`."""
 
 MOST_BYTES = 64 * 2**20
+"""At most so much is looked at."""
 
 MOST_TRIES = 256
 """So many parts are asked for pixels that count, where some do not."""
@@ -215,20 +216,18 @@ def _counting(
 
 def look_at_pixels(
     raster: Raster,
+    read: Read,
     seed: int = 0,
     *,
-    parts: int = MOST_PARTS,
-    most_bytes: int = MOST_BYTES,
+    most: tuple[int, int] = (MOST_PARTS, MOST_BYTES),
     unseen: Unseen | None = None,
-    read: Read | None = None,
 ) -> PixelLook:
     """Look at some parts of a raster, chosen by the seed; at all of it if it is small.
 
     Parameters
     ----------
-    parts, most_bytes : at most so many parts, and so much at once. unseen : pixels of a window that
-        do not count.
-    read : gives the pixels of a window; by default they are read from the raster.
+    read : gives the pixels of a window, all bands of the raster.
+    most : parts, and bytes at once. unseen : pixels of a window that do not count.
 
     Raises
     ------
@@ -236,15 +235,13 @@ def look_at_pixels(
     """
     tiles = tile(raster.shape, SIDE, SIDE)
     each = SIDE * SIDE * sum(np.dtype(d).itemsize for d in raster.dtypes)
-    most = int(np.clip(most_bytes // each, 1, parts))
-    chosen = islice(_counting(tiles, seed, unseen), most)
+    chosen = islice(_counting(tiles, seed, unseen), int(np.clip(most[1] // each, 1, most[0])))
     found = []
-    with Reader([(raster, range(len(raster.bands)))]) as reader:
-        for window, out in sorted(chosen, key=lambda part: part[0]) or [(tiles[0], None)]:
-            cell = (read or reader.read)(window).cell(slice(0, window.rows), slice(0, window.cols))
-            missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)
-            if out is not None:
-                missing |= out
-            stored = [part.stored for part in cell.parts]
-            found.append(Part(stored[0] if len(stored) == 1 else np.concatenate(stored), missing))
+    for window, out in sorted(chosen, key=lambda part: part[0]) or [(tiles[0], None)]:
+        cell = read(window).cell(slice(0, window.rows), slice(0, window.cols))
+        missing = np.isnan(cell.values()).reshape(len(raster.bands), window.rows, window.cols)
+        if out is not None:
+            missing |= out
+        stored = [part.stored for part in cell.parts]
+        found.append(Part(stored[0] if len(stored) == 1 else np.concatenate(stored), missing))
     return PixelLook(raster, found)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument, Context
+from typer.core import TyperGroup
 
-from bandfuse.cli import show
+from bandfuse.cli import show, streams
+from bandfuse.cli.help import ALL, GENERAL, Command
 from bandfuse.cli.options import flags_of, keyword, read_settings, taking
 from bandfuse.config.base import Config
 from bandfuse.config.commands import (
@@ -30,14 +32,30 @@ from bandfuse.results import Result
 
 app = typer.Typer(rich_markup_mode=None)
 
-Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
-Verbose = Annotated[bool, Option("--verbose", "-v", help="Say more, GDAL's messages too.")]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Say nothing but the result and errors.")]
+Option = partial(typer.Option, show_default=False)
+General = partial(Option, rich_help_panel=GENERAL)
+
+Json = Annotated[bool, General("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, General("--verbose", "-v", help="Say more, GDAL's messages too.")]
+Quiet = Annotated[bool, General("--quiet", "-q", help="Say nothing but the result and errors.")]
+LogFile = Annotated[
+    str | None,
+    General(
+        "--log-file",
+        help="Also write what is said, with times, the command line, versions, and errors with "
+        "where they came from, to the end of this file.",
+        metavar="FILE",
+    ),
+]
 ConfigFile = Annotated[
-    str | None, Option("--config", help="YAML file with settings; flags win over it.")
+    str | None,
+    General("--config", help="YAML file with settings; flags win over it.", metavar="FILE"),
 ]
 Sets = Annotated[
-    list[str] | None, Option("--set", help="One setting. Repeat.", metavar="KEY=VALUE")
+    list[str] | None,
+    General(
+        "--set", help="One setting, as in the file given by --config. Repeat.", metavar="KEY=VALUE"
+    ),
 ]
 Wavelengths = Annotated[
     str | None,
@@ -45,12 +63,31 @@ Wavelengths = Annotated[
         "--wavelengths", help="Table of the bands' wavelengths, or an ENVI header.", metavar="FILE"
     ),
 ]
-Weights = Annotated[str, Argument(help="weights.safetensors of a run.", metavar="WEIGHTS")]
+Weights = Annotated[
+    str, Argument(help="A run folder, or a file weights.safetensors.", metavar="WEIGHTS")
+]
+
+
+def _explain_all(ctx: Context, wanted: bool) -> None:
+    """Print the whole help, and leave."""
+    if wanted and not ctx.resilient_parsing:
+        ctx.meta[ALL] = True
+        streams.put(ctx.get_help() + "\n")
+        raise typer.Exit
+
+
+WholeHelp = partial(General, ALL, help="Explain every flag.", is_eager=True, callback=_explain_all)
+"""The flag for the whole help; hidden where the help is whole anyway."""
+
+
+CONFIG = "bandfuse.yaml"
+"""The config that ``init`` writes."""
 
 EVERY = (
     keyword("json", Json, default=False),
     keyword("verbose", Verbose, default=False),
     keyword("quiet", Quiet, default=False),
+    keyword("log_file", LogFile),
 )
 """Flags of every command that shows a result."""
 
@@ -72,13 +109,12 @@ class Outcome:
     failed: bool = False
 
     def end(self, *, json: bool) -> None:
-        """Show the result, as JSON or to people, and leave."""
-        for remark in self.remarks:
-            show.note(remark)
+        """Show the result, as JSON or to people; then the remarks, which no table scrolls away."""
         if json:
             show.json(self.result.model_dump_json(exclude=set(self.hidden)))
         else:
             self.display()
+        show.remarks(self.remarks)
         if self.failed:
             raise typer.Exit(1)
 
@@ -97,9 +133,14 @@ def command(
         signature = inspect.signature(function, eval_str=True).parameters.values()
         own = [p for p in signature if p.name not in ("settings", "keep")]
         fields = [] if model is None else flags_of(model)
+        most = () if model is None else model.most_used
+        most += ("config",) if most and from_file else ()
 
-        def run(*, json: bool, verbose: bool, quiet: bool, **values: Any) -> None:
+        def run(
+            *, json: bool, verbose: bool, quiet: bool, log_file: str | None, **values: Any
+        ) -> None:
             show.set_level(verbose, quiet)
+            values.pop("help_all")
             file = values.pop("config") if from_file else None
             if model is not None:
                 flags = {name: values.pop(name) for name in model.model_fields}
@@ -107,16 +148,32 @@ def command(
                 values["settings"] = read_settings(model, flags, file, sets)
             if from_file:
                 values["keep"] = [] if file is None else [Path(file)]
-            function(**values).end(json=json)
+            with show.working(f"bandfuse {function.__name__}"):
+                outcome = function(**values)
+            outcome.end(json=json)
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
-        return app.command()(taking(run, [*own, *(FILE if from_file else ()), *EVERY, *fields]))
+        whole = keyword("help_all", Annotated[bool, WholeHelp(hidden=not most)], default=False)
+        flags = [*own, *fields, *(FILE if from_file else ()), *EVERY, whole]
+        kind = type("Command", (Command,), {"most_used": most})
+        return app.command(cls=kind)(taking(run, flags))
 
     return decorate
 
 
 @command(TrainConfig, from_file=True)
-def train(settings: TrainConfig, keep: list[Path]) -> Outcome:
+def train(
+    settings: TrainConfig,
+    keep: list[Path],
+    dry_run: Annotated[
+        bool,
+        Option(
+            "--dry-run",
+            help="Say what will be read, learned and written, and roughly how long it takes; read "
+            "no pixel, and write nothing.",
+        ),
+    ] = False,
+) -> Outcome:
     """Learn weights from image files; write a run folder with weights, fused rasters and a report.
 
     \b
@@ -126,10 +183,17 @@ def train(settings: TrainConfig, keep: list[Path]) -> Outcome:
       bandfuse train --source a=a.tif --source b=b.tif --target t.tif \\
           --fuse across --weights scalar --constraint affine -o run
     """
+    from bandfuse.tools.train import dry_run as plan_of
     from bandfuse.tools.train import train as tool
 
+    if dry_run:
+        from bandfuse.cli.show_plan import show_plan
+
+        plan = plan_of(settings, keep=keep)
+        return Outcome(plan, partial(show_plan, plan), plan.messages)
     report, messages = tool(settings, show.progress(), keep=keep)
-    return Outcome(report, partial(show.trained, report, str(settings.output)), messages)
+    page = not settings.no_report
+    return Outcome(report, partial(show.trained, report, str(settings.output), page=page), messages)
 
 
 @command(ApplyConfig, from_file=True)
@@ -138,9 +202,9 @@ def apply(weights: Weights, settings: ApplyConfig, keep: list[Path]) -> Outcome:
 
     \b
     Examples:
-      bandfuse apply run/weights.safetensors other.tif -o fused.tif
-      bandfuse apply run/weights.safetensors fused.tif --inverse -o cube.tif
-      bandfuse apply run/weights.safetensors enmap.tif --resample -o fused.tif
+      bandfuse apply run other.tif -o fused.tif
+      bandfuse apply run fused.tif --inverse -o cube.tif
+      bandfuse apply run enmap.tif --resample -o fused.tif
     """
     from bandfuse.tools.apply import apply as tool
 
@@ -166,16 +230,18 @@ def resample(settings: ResampleConfig, keep: list[Path]) -> Outcome:
 
 @command(EvaluateConfig)
 def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
-    """Score saved weights against the target of another image.
+    """Score saved weights against the target, or the labels, of another image.
 
     \b
     Examples:
-      bandfuse evaluate run/weights.safetensors other.tif --target other_ms.tif
+      bandfuse evaluate run other.tif --target other_ms.tif
+      bandfuse evaluate run other.tif --labels fields.gpkg
     """
     from bandfuse.tools.evaluate import evaluate as tool
 
     result = tool(weights, settings, show.progress())
-    return Outcome(result, partial(show.evaluated, result), result.messages)
+    empty = frozenset({"classification"} if result.classification is None else ())
+    return Outcome(result, partial(show.evaluated, result), result.messages, hidden=empty)
 
 
 @command(ReportConfig)
@@ -186,6 +252,7 @@ def report(
 
     \b
     Examples:
+      bandfuse report run --overwrite
       bandfuse report run -o report.html --figures figures
     """
     from bandfuse.tools.report import report as tool
@@ -239,7 +306,8 @@ def batch(
     file: Annotated[str, Argument(help="Batch file, in YAML.", metavar="CONFIG")],
     set_: Sets = None,
     workers: Annotated[
-        int | None, Option("--workers", help="Processes on this machine.", show_default="1")
+        int | None,
+        Option("--workers", "-j", "--jobs", help="Processes on this machine.", show_default="1"),
     ] = None,
     dask: Annotated[
         bool, Option("--dask", help="Workers of a Dask cluster on this machine.")
@@ -278,8 +346,13 @@ def batch(
     return Outcome(result, partial(show_batch.show_result, result), failed=bool(result.failed))
 
 
-@app.command()
-def schema(verbose: Verbose = False, quiet: Quiet = False) -> None:
+@app.command(cls=Command)
+def schema(
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    log_file: LogFile = None,
+    help_all: Annotated[bool, WholeHelp(hidden=True)] = False,
+) -> None:
     """Print the JSON schema of a batch file: editors complete and check from it.
 
     \b
@@ -298,7 +371,9 @@ def schema(verbose: Verbose = False, quiet: Quiet = False) -> None:
 def info(
     scenes: Annotated[
         list[str] | None,
-        Argument(help="Raster files, product files or folders.", metavar="SCENE..."),
+        Argument(
+            help="Raster files, products, folders of them, or a pattern in quotes.", metavar="SCENE"
+        ),
     ] = None,
     formats: Annotated[
         bool, Option("--formats", help="List what can be opened, and what to give.")
@@ -331,14 +406,14 @@ def info(
         known = tool.formats()
         return Outcome(known, partial(show_formats, known))
     result = tool.info(scenes or [], groups, wavelengths)
-    hidden = frozenset() if result.groups else frozenset({"groups"})
-    return Outcome(result, partial(show_info, result), hidden=hidden)
+    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    return Outcome(result, partial(show_info, result), hidden=frozenset(empty))
 
 
 @command()
 def check(
     scene: Annotated[str, Argument(help="Raster file.", metavar="SCENE")],
-    target: Annotated[str | None, Argument(help="Target to train on.", metavar="[TARGET]")] = None,
+    target: Annotated[str | None, Argument(help="Target to train on.", metavar="TARGET")] = None,
     wavelengths: Wavelengths = None,
     nodata: Annotated[
         str | None,
@@ -383,8 +458,64 @@ def check(
 
 
 @command()
+def sensors(
+    name: Annotated[
+        str | None, Argument(help="A known sensor, or a CSV file with responses.", metavar="NAME")
+    ] = None,
+) -> Outcome:
+    """List the known sensors; or show the bands of one, and draw their responses.
+
+    \b
+    Examples:
+      bandfuse sensors
+      bandfuse sensors sentinel-2a
+      bandfuse sensors mine.csv --json
+    """
+    from bandfuse.cli.show_sensors import show_sensor, show_sensors
+    from bandfuse.tools.sensors import sensor
+    from bandfuse.tools.sensors import sensors as tool
+
+    if name is None:
+        every = tool()
+        return Outcome(every, partial(show_sensors, every))
+    one = sensor(name)
+    return Outcome(one, partial(show_sensor, one))
+
+
+@command()
+def init(
+    job: Annotated[
+        str,
+        Argument(
+            help="match, with CUBE TARGET; shrink, with CUBE...; separate, with CUBE LABELS; snr, "
+            "with CUBE...; merge, with IMAGE IMAGE... TARGET; or batch, with CUBE..., a folder or "
+            "a pattern in quotes.",
+            metavar="JOB",
+        ),
+    ],
+    files: Annotated[list[str], Argument(help="The files of the job.", metavar="FILE")],
+    output: Annotated[
+        str, Option("--output", "-o", help="File to write.", metavar="FILE", show_default=CONFIG)
+    ] = CONFIG,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace an existing file.")] = False,
+) -> Outcome:
+    """Write a commented config for a job, from the files given.
+
+    \b
+    Examples:
+      bandfuse init match cube.tif target.tif -o config.yaml
+      bandfuse init shrink cube.tif
+      bandfuse init batch 'scenes/*.tif' -o batch.yaml
+    """
+    from bandfuse.tools.init import init as tool
+
+    result = tool(job, files, output, overwrite=overwrite)
+    return Outcome(result, partial(show.begun, result))
+
+
+@command()
 def demo(
-    folder: Annotated[Path, Argument(help="Folder to make.", metavar="[DIR]")] = Path(
+    folder: Annotated[Path, Argument(help="Folder to make.", metavar="DIR")] = Path(
         "bandfuse-demo"
     ),
     seed: Annotated[int, Option("--seed", help="Seed of the scene.")] = 0,
@@ -404,3 +535,29 @@ def demo(
 
     result = tool(folder, seed=seed, overwrite=overwrite, progress=show.progress())
     return Outcome(result, partial(show.demonstrated, result))
+
+
+@command()
+def help(
+    ctx: Context,
+    topic: Annotated[
+        str | None, Argument(help="A page, or a command.", metavar="[TOPIC]", show_default=False)
+    ] = None,
+) -> Outcome:
+    """Print a page of the documentation, or the flags of a command; without a topic, list all.
+    On a terminal the page is laid out, in a pipe it is Markdown.
+
+    \b
+    Examples:
+      bandfuse help
+      bandfuse help groups
+      bandfuse help train
+    """
+    from bandfuse.cli.show_help import show_page, show_topics
+    from bandfuse.tools.help import help as tool
+
+    group = None if ctx.parent is None else ctx.parent.command
+    result = tool(topic, group.list_commands(ctx) if isinstance(group, TyperGroup) else ())
+    if result.text is None:
+        return Outcome(result, partial(show_topics, result.topics))
+    return Outcome(result, partial(show_page, result.text))

@@ -3,6 +3,7 @@ once."""
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import traceback
@@ -14,8 +15,10 @@ from typer.core import TyperGroup
 
 import bandfuse
 from bandfuse.cli import streams
-from bandfuse.cli.usage_errors import Mistake, close, explained, unexpected
-from bandfuse.errors import BandfuseError, UsageError, shorten
+from bandfuse.cli.help import page
+from bandfuse.cli.layout import WIDEST, columns, folded, listed
+from bandfuse.cli.usage_errors import Mistake, explained, near_command, unexpected
+from bandfuse.errors import BandfuseError, UsageError
 from bandfuse.files.textfile import shown
 
 COMMANDS = {
@@ -29,14 +32,21 @@ COMMANDS = {
     "batch": "Train, apply and evaluate many scenes by one file; resumable.",
     "schema": "Print the JSON schema of a batch file.",
     "info": "Show what bandfuse sees in files.",
+    "sensors": "List the known sensors, or show the bands of one.",
+    "init": "Write a commented config for a job, from the files given.",
     "check": "Name what is odd about a scene, or a scene and its target.",
     "demo": "Make a scene with a known answer, and learn it.",
+    "help": "Print a page of the documentation, or the flags of a command.",
 }
 """The commands and what they are for, in the order of the help."""
 
 
 class LazyGroup(TyperGroup):
     """A group that knows its commands by name, and imports them when one is called."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Flags of every command may stand before it: they are moved behind its name."""
+        return super().parse_args(ctx, _moved(args))
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names, in the order of the help."""
@@ -53,8 +63,10 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called; for an unknown one the nearest is named."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
-            hint = close(args[0], COMMANDS) or f"Known: {shorten(COMMANDS)}."
+            hint = near_command(args[0], list(COMMANDS))
             raise UsageError(f"bandfuse has no command {args[0]!r}", remedy=hint)
+        if args[0] == "help" and len(args) == 2 and args[1] in COMMANDS:
+            args = [args[1], "--help"]
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -65,10 +77,30 @@ class LazyGroup(TyperGroup):
             _last_words("interrupted")
             raise
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The list of commands in the help."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, with the list of commands at its end."""
+        rows = listed(list(COMMANDS.items()), min(columns(), WIDEST))
+        formatter.write(page(self, ctx, whole=True, more=["", "Commands:", *rows]))
+
+
+TRACED = "--traceback"
+
+EVERYWHERE = {"-v", "--verbose", "-q", "--quiet", "--json", "--log-file"}
+"""Flags of every command, the last with a value."""
+
+
+def _moved(args: list[str]) -> list[str]:
+    """The arguments, with flags of every command behind its name if they stand before it; and the
+    one of the program itself before it."""
+    own, shared = [TRACED] if TRACED in args else [], list[str]()
+    rest = [word for word in args if word != TRACED]
+    while rest and rest[0].startswith("-"):
+        flag = rest.pop(0)
+        place = shared if flag.partition("=")[0] in EVERYWHERE else own
+        place.append(flag)
+        if flag == "--log-file" and rest:
+            place.append(rest.pop(0))
+    return [*own, rest[0], *shared, *rest[1:]] if rest else args
 
 
 app = typer.Typer(
@@ -87,22 +119,31 @@ class Traced:
     now = False
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"bandfuse {bandfuse.__version__}")
-        raise typer.Exit
+def _version(ctx: typer.Context, wanted: bool) -> None:
+    if not wanted:
+        return
+    streams.put(f"bandfuse {bandfuse.__version__}\n")
+    if {"-v", "--verbose"} & set(sys.argv[1:]):
+        from bandfuse.runs.versions import installed
+
+        streams.put("\n".join(listed(list(installed().items()), columns())) + "\n")
+    raise typer.Exit
 
 
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-    traced: Annotated[
         bool,
         typer.Option(
-            "--traceback", help="Say where in the program an error came from. Before the command."
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version; with -v those of Python and of the libraries too.",
         ),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", hidden=True)] = False,
+    traced: Annotated[
+        bool, typer.Option(TRACED, help="Say where in the program an error came from.")
     ] = False,
 ) -> None:
     """Learn how to combine the bands of hyperspectral images, and apply it to rasters of any
@@ -131,11 +172,14 @@ def main() -> None:
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _ended)
     Traced.now = False
+    streams.stop_log()
     try:
+        _log_to(sys.argv[1:])
         code = typer.main.get_command(app)(
             standalone_mode=False
         )  # app() itself would set a hook for errors
         streams.flush()
+        streams.log(f"exit code {code or 0}")
         sys.exit(code)
     except streams.Unprinted as lost:
         if lost.quietly:
@@ -147,7 +191,8 @@ def main() -> None:
             mistake.show()
             sys.exit(mistake.exit_code)
         _say(explained(mistake))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before a command began
+        _last_words("interrupted")
         sys.exit(130)
     except Exception as problem:  # noqa: BLE001 (this is the place where what nobody expected becomes a message)
         _say(problem if isinstance(problem, BandfuseError) else unexpected(problem))
@@ -158,11 +203,28 @@ LONGEST = 1500
 
 
 def _say(problem: BandfuseError) -> None:
-    """One message on stderr, and the end."""
+    """One message on stderr, and the end; in the log with where it came from."""
     if Traced.now:
         streams.remark(traceback.format_exc())
+    else:
+        streams.log(traceback.format_exc())
     with suppress(OSError):
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     text = shown(str(problem))
-    streams.remark(f"{text if len(text) <= LONGEST else text[: LONGEST - 1] + '…'}\n")
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    streams.remark(folded(text, sys.stderr, "error: ") + "\n", f"error: {text}")
+    streams.log(f"exit code {problem.exit_code}")
     sys.exit(problem.exit_code)
+
+
+def _log_to(arguments: list[str]) -> None:
+    """Begin the log that the arguments ask for; what is wrong with them is logged too."""
+    for i, word in enumerate(arguments):
+        flag, equals, path = word.partition("=")
+        if flag == "--log-file" and (equals or i + 1 < len(arguments)):
+            from bandfuse.runs.versions import installed
+
+            versions = ", ".join(f"{name} {version}" for name, version in installed().items())
+            command = shlex.join(["bandfuse", *arguments])
+            streams.start_log(path or arguments[i + 1], [shown(command), shown(versions)])
+            return

@@ -12,35 +12,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from bandfuse.config.base import Config, M, build
+from bandfuse.config.base import Config, M, build, sections_of
+from bandfuse.config.flags import ARGUMENTS, flag_of
 from bandfuse.config.paths import rebased
-
-ARGUMENTS = {"scenes"}
-"""Fields that are positional on the command line."""
-
-SHORT = {"output": "-o"}
-"""One-letter names."""
-
-PARTS = {
-    "bounds": "MINX MINY MAXX MAXY",
-    "window": "ROW COL ROWS COLS",
-    "co": "KEY=VALUE",
-    "source": "NAME=PATH",
-    "group": "NAME=SPEC",
-    "groups": "SPEC",
-    "fixed": "NAME",
-    "target": "FILE",
-    "labels": "FILE",
-    "mask": "FILE",
-    "output": "PATH",
-    "sensor": "NAME",
-    "driver": "NAME",
-    "nodata": "V[,V...]",
-    "scene": "FILE",
-    "pan": "FILE",
-}
-"""What a flag takes, where its type does not tell; and what the numbers are of one that takes
-several."""
 
 
 def _plain_type(field: FieldInfo) -> Any:
@@ -55,23 +29,18 @@ def _plain_type(field: FieldInfo) -> Any:
     return kind if get_origin(kind) in (Literal, tuple) or kind in (bool, int, float, str) else str
 
 
-def _default_text(field: FieldInfo) -> str | bool:
-    """The default as the help shows it."""
-    value = None if field.is_required() else field.get_default(call_default_factory=True)
-    return str(value) if value not in (None, [], False) else False
-
-
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, section: str) -> inspect.Parameter:
     """A keyword of the command's function; None means that the flag was not given."""
-    kind = _plain_type(field)
-    shown = _default_text(field)
+    kind, flag = _plain_type(field), flag_of(name, field)
     if name in ARGUMENTS:
-        spec: Any = typer.Argument(help=field.description, show_default=False, metavar="SCENE")
+        spec: Any = typer.Argument(help=flag.text, show_default=False, metavar=flag.names[0])
     else:
-        flag = f"--{name.replace('_', '-')}"
-        flags = [flag, *([SHORT[name]] if name in SHORT else [])]
         spec = typer.Option(
-            *flags, help=field.description, show_default=shown, metavar=PARTS.get(name)
+            *flag.names,
+            help=flag.text,
+            show_default=False,
+            metavar=flag.takes or None,
+            rich_help_panel=section,
         )
     return keyword(name, Annotated[kind | None, spec])
 
@@ -93,8 +62,12 @@ def taking(
 
 
 def flags_of(model: type[Config]) -> list[inspect.Parameter]:
-    """One flag per field of a settings model."""
-    return [_parameter(name, field) for name, field in model.model_fields.items()]
+    """One flag per field of a settings model, under the heading of its section."""
+    return [
+        _parameter(name, model.model_fields[name], section)
+        for section, names in sections_of(model).items()
+        for name in names
+    ]
 
 
 def read_settings(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bandfuse.batches.doubts import doubt
-from bandfuse.cli import show
+from bandfuse.cli import show, streams
 from bandfuse.files.textfile import shown
 from bandfuse.results import BatchItem, BatchPlan, BatchResult
 
@@ -22,31 +22,43 @@ SHOWN = 6
 def watching() -> Iterator[Watch]:
     """A live table in a terminal; a line per start and end of an item elsewhere; nothing when
     quiet."""
-    if show.Level.now < 0:
-        yield lambda event: None
-    elif sys.stderr.isatty():
-        from rich.live import Live
-
-        board = _Board()
-        with Live(board, console=show.err(), refresh_per_second=4, transient=True):
-            yield board
-    else:
+    if show.Level.now < 0 or not sys.stderr.isatty():
         yield _say
+        return
+    from rich.live import Live
+
+    board = _Board()
+
+    def both(event: dict[str, Any]) -> None:
+        board(event)
+        if text := _words(event):
+            streams.log(shown(text))
+
+    show.bars().rest()
+    live = Live(board, console=show.err(), refresh_per_second=4, transient=True)
+    try:  # an interruption while it starts leaves nothing on the screen either
+        live.start()
+        yield both
+    finally:
+        live.stop()
 
 
 def _say(event: dict[str, Any]) -> None:
-    """A line for what begins and what ended, with the reason of what failed."""
+    """A line for what begins and what ended."""
+    if text := _words(event):
+        show.note(text)
+
+
+def _words(event: dict[str, Any]) -> str:
+    """What begins and what ended, with the reason of what failed; empty for other events."""
     kind = event["event"]
     if kind == "planned":
-        show.note(show.count(event["items"], "item"))
-    elif kind in ("failed", "skipped", "retry", "left-out"):
-        show.note(f"{kind} {event['item']}: {event['reason']}")
-    elif kind == "started":
-        show.note(
-            f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else "")
-        )
-    elif kind == "done":
-        show.note(f"done {event['item']}: {event['seconds']:.1f} s")
+        return show.count(event["items"], "item")
+    if kind in ("failed", "skipped", "retry", "left-out"):
+        return f"{kind} {event['item']}: {event['reason']}"
+    if kind == "started":
+        return f"started {event['item']}" + (f", try {event['try']}" if event["try"] > 1 else "")
+    return f"done {event['item']}: {event['seconds']:.1f} s" if kind == "done" else ""
 
 
 class _Board:
@@ -97,7 +109,8 @@ class _Board:
 def show_plan(made: BatchPlan) -> None:
     """The items, their sizes, and how long it may take."""
     rows = [[i.job, i.kind, i.scene or "all", i.needs or "", i.size / 1e6] for i in made.items]
-    show.table(["job", "kind", "scene", "needs", "MB"], rows, words=4)
+    show.table(["job", "kind", "scene", "needs", "MB"], rows[: show.MOST], words=4)
+    show.more(len(rows) - show.MOST, "with --json")
     time = (
         "not known before a first run"
         if made.seconds is None
@@ -112,19 +125,21 @@ def show_plan(made: BatchPlan) -> None:
 def show_result(result: BatchResult) -> None:
     """What did not come to its end, by name and reason; the counts; where the summary lies."""
     bad = [item for item in result.items if item.state != "done"]
+    page = f"{result.output}/batch.html"
     if bad:
-        show.table(
-            ["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad], words=3
-        )
+        rows = [[name_of(i), i.state, i.reason] for i in bad]
+        show.table(["item", "state", "reason"], rows[: show.MOST], words=3)
+        show.more(len(rows) - show.MOST, f"in {page}")
     doubts = [[name_of(i), "done", why] for i in result.items if (why := doubt(i))]
     if doubts:
-        show.table(["item", "state", "doubt"], doubts, words=3)
+        show.table(["item", "state", "doubt"], doubts[: show.MOST], words=3)
+        show.more(len(doubts) - show.MOST, f"in {page}")
     kept = f" ({result.kept} of them earlier)" if result.kept else ""
     show.line(
         f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, "
         f"{result.seconds:.1f} s"
     )
-    show.line(f"Open {result.output}/batch.html.")
+    show.line(f"Open {page} in a browser.")
 
 
 def name_of(item: BatchItem) -> str:

@@ -11,10 +11,13 @@ from bandfuse.errors import shorten
 from bandfuse.results import (
     BandInfo,
     CheckResult,
+    FieldInfo,
     FormatsResult,
     InfoResult,
     ResampleResult,
     SceneInfo,
+    SensorBandRow,
+    VectorInfo,
 )
 
 
@@ -24,8 +27,6 @@ def show_info(result: InfoResult) -> None:
         if number:
             show.line("")
         show.facts([("file", scene.path), *_facts(scene)])
-        for message in scene.messages:
-            show.note(f"{Path(scene.path).name}: {message}")
         if show.Level.verbose:
             columns = ["band", "name", "nm", "fwhm", "use"]
             show.table(
@@ -35,6 +36,11 @@ def show_info(result: InfoResult) -> None:
                     for b in scene.bands
                 ],
             )
+        show.remarks([f"{Path(scene.path).name}: {message}" for message in scene.messages])
+    for number, vector in enumerate(result.vectors):
+        if number or result.scenes:
+            show.line("")
+        _show_vector(vector)
     if result.groups:
         first = {b.index: b for b in result.scenes[0].bands}
         show.line("")
@@ -43,6 +49,24 @@ def show_info(result: InfoResult) -> None:
             for g in result.groups
         ]
         show.table(["group", "bands", "numbers", "nm"], rows)
+
+
+def _show_vector(vector: VectorInfo) -> None:
+    """A vector file: its layers, with their fields and classes."""
+    show.facts([("file", vector.path), ("driver", vector.driver)])
+    for layer in vector.layers:
+        count = show.count(layer.features, "feature")
+        about = f"{layer.name}: {count} of type {layer.geometry}, {layer.crs or 'no CRS'}"
+        show.facts([("layer", about), *(("field", _field(field)) for field in layer.fields)])
+
+
+def _field(field: FieldInfo) -> str:
+    """A field in a line: its kind, and its values where they could be classes."""
+    text = f"{field.name} ({field.kind}), {show.count(field.distinct, 'value')}"
+    if not field.values:
+        return text
+    known = (f"{name} ({n})" for name, n in field.values.items())
+    return f"{text}: {shorten(known, 10)}"
 
 
 def show_findings(result: CheckResult, looked: str) -> None:
@@ -127,19 +151,19 @@ def _numbers(numbers: list[int]) -> str:
 def show_resampled(result: ResampleResult) -> None:
     """How well each scene covers the sensor, and what was written."""
     columns = ["band", "nm", "fwhm", "covered %", "bands", "use"]
+    tables: dict[tuple[tuple[object, ...], ...], list[str]] = {}
     for scene in result.scenes:
-        rows = [
-            [
-                b.name,
-                b.wavelength_nm,
-                b.fwhm_nm,
-                f"{100 * b.coverage:.1f}",
-                b.bands,
-                "yes" if b.used else "left out",
-            ]
-            for b in scene.bands
-        ]
-        show.table(columns, rows, f"{result.sensor} from {scene.scene}")
+        tables.setdefault(tuple(map(_sensor_row, scene.bands)), []).append(scene.scene)
+    for rows, names in tables.items():
+        show.table(columns, rows, f"{result.sensor} from {shorten(names, 3)}")
+    for scene in result.scenes[: show.MOST]:
         show.line(" and ".join(filter(None, [scene.output, scene.weights])) + " written")
+    show.more(len(result.scenes) - show.MOST, "with --json")
     if result.valid_share is not None:
         show.line(f"{100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+
+
+def _sensor_row(band: SensorBandRow) -> tuple[object, ...]:
+    """How well the cube covers a band of the sensor."""
+    share, use = f"{100 * band.coverage:.1f}", "yes" if band.used else "left out"
+    return band.name, band.wavelength_nm, band.fwhm_nm, share, band.bands, use

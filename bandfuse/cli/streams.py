@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TextIO
 
+from bandfuse.errors import OutputError
 from bandfuse.files.textfile import shown
 from bandfuse.files.unraisable import log_latin
 
@@ -77,11 +82,85 @@ def _lost(error: OSError) -> Unprinted:
     return Unprinted(error)
 
 
-def remark(text: str) -> None:
-    """Write to stderr, if that can be written to."""
+def remark(text: str, logged: str = "") -> None:
+    """Write to stderr, if that can be written to; and to the log, if there is one: ``logged`` where
+    that is to be longer."""
     with suppress(OSError):
         sys.stderr.write(text)
         sys.stderr.flush()
+    log(logged or text)
+
+
+class Log:
+    """The file that ``--log-file`` names, while a command runs; None for none."""
+
+    now: TextIO | None = None
+
+
+HEAD = "# bandfuse log"
+"""How a log begins: by this it is told from a file that must not be written to."""
+
+
+def start_log(path: str, lines: Iterable[str]) -> None:
+    """Open a log at its end, and write these lines.
+
+    Raises
+    ------
+    OutputError : it cannot be written to, or is another kind of file.
+    """
+    try:
+        there = os.path.lexists(path)
+        if there and not os.path.isfile(path):
+            raise OutputError(f"{path} is no ordinary file", expected="a file for --log-file")
+        if there and os.path.getsize(path):
+            with open(path, "rb") as stream:
+                head = stream.read(len(HEAD))
+            if head != HEAD.encode():
+                raise OutputError(
+                    f"{path} exists, and is no log of bandfuse",
+                    expected="a new file, or an earlier log, for --log-file",
+                )
+        stop_log()
+        Log.now = open(path, "a", encoding="utf-8", errors="replace")  # noqa: SIM115 (it lives as long as the command)
+    except OSError as error:
+        raise OutputError(
+            f"--log-file {path} cannot be written", got=error.strerror or str(error)
+        ) from error
+    log("\n".join([HEAD, *lines]))
+
+
+def stop_log() -> None:
+    """Close the log."""
+    if Log.now is not None:
+        with suppress(OSError):
+            Log.now.close()
+        Log.now = None
+
+
+_STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def log(text: str) -> None:
+    """Write lines with the time to the log, without the terminal's codes. A full disk ends the log,
+    not the work."""
+    if Log.now is None:
+        return
+    time = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
+    plain = _STYLES.sub("", text).strip("\r\n")
+    try:
+        for line in plain.split("\n"):
+            Log.now.write(f"{line}\n" if line == HEAD else f"{time} {line}\n")
+        Log.now.flush()
+    except (OSError, ValueError):
+        stop_log()
+
+
+class Remarks(logging.Handler):
+    """Writes what is logged as remarks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line on stderr."""
+        remark(self.format(record) + "\n")
 
 
 class Plainly(logging.Formatter):

@@ -3,12 +3,14 @@ help.
 
 The files, in the order in which they build on each other::
 
+    keywords    messages about flags, said of keywords in Python
     base        what every settings model is: checks, messages, types of fields
     inputs      files of scenes, units, which pixels count, how grids meet
     outputs     how a command runs, and how rasters are stored
     train       the settings of a training, one class per section of its help
     commands    the settings of the other commands
     paths       settings that name files
+    flags       what the command line and its documentation say of a setting
 
-It imports errors, goals, needs, spectral and export.
+It imports errors, summary, goals, needs, spectral and export.
 """

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import os
+import re
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from bandfuse.errors import ConfigError, nearest
+from bandfuse.config.keywords import keywords
+from bandfuse.errors import ConfigError, close, nearest
+from bandfuse.goals import GOALS
 from bandfuse.needs import Need, given_of, unmet
+from bandfuse.summary import Facts, SummarisedFields, brief
 
 M = TypeVar("M", bound="Config")
 
@@ -65,16 +71,35 @@ Strength = Annotated[float, Field(ge=0, le=1e9)]
 """Of a penalty, relative to the variance of the bands."""
 
 
-class Config(BaseModel):
-    """Base of all settings: unknown keys are errors, values do not change, and none is given that
-    has no meaning beside the others (``needs``)."""
+class Strict(SummarisedFields, BaseModel):
+    """Fields that do not change, of which unknown ones are errors. A path may be a text or a
+    :class:`pathlib.Path`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
-    needs: ClassVar[tuple[Need, ...]] = ()
+    @field_validator("*", mode="before")
+    @classmethod
+    def _paths_are_texts(cls, value: object) -> object:
+        """Of one path, of a list and of a mapping by name."""
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, (list, tuple)):
+            texts = map(cls._paths_are_texts, value)
+            return list(texts) if isinstance(value, list) else tuple(texts)
+        if isinstance(value, Mapping):
+            return {name: cls._paths_are_texts(item) for name, item in value.items()}
+        return value
 
-    section: ClassVar[str] = "Settings"
-    """Heading of the fields that a class declares, in the help and in the documentation."""
+    def facts(self) -> Facts:
+        """The settings that were given and are not the defaults."""
+        default = self.default_values()
+        given = (name for name in type(self).model_fields if name in self.model_fields_set)
+        values = ((name, getattr(self, name)) for name in given)
+        return tuple((name, brief(value)) for name, value in values if value != default[name])
+
+    most_used: ClassVar[tuple[str, ...]] = ()
+    """The fields that most people need first: they come first in the help, and the others are
+    behind ``--help-all``. Empty: the help shows all."""
 
     @field_validator("*", mode="before")
     @classmethod
@@ -87,16 +112,6 @@ class Config(BaseModel):
             raise ValueError("a value, not yes or no")
         return value
 
-    @model_validator(mode="after")
-    def _all_have_a_meaning(self, info: ValidationInfo) -> Self:
-        """A flag of the command line (``flags`` of the context) has one even where it says the
-        default."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        flags = (info.context or {}).get("flags", frozenset())
-        for error in unmet(self.needs, given_of(values, self.default_values(), flags), values):
-            raise error
-        return self
-
     @classmethod
     def default_values(cls) -> dict[str, Any]:
         """Every setting as it is if it is not given; None for one that must be."""
@@ -105,6 +120,52 @@ class Config(BaseModel):
             n: None if f.is_required() else f.get_default(call_default_factory=True)
             for n, f in fields
         }
+
+
+class Config(Strict):
+    """Base of all settings: none is given that has no meaning beside the others (``needs``).
+
+    Raises
+    ------
+    ConfigError : a key that there is not, with the nearest one; a value that does not fit.
+    """
+
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    section: ClassVar[str] = "Settings"
+    """Heading of the fields that a class declares, in the help and in the documentation."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _told_as_our_own(
+        cls, given: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        """Errors are bandfuse's. Settings without a context are made in Python, and errors name
+        their keywords."""
+        try:
+            made = handler(given)
+            made._require_meaning((info.context or {}).get("flags", frozenset()))
+        except ValidationError as error:
+            raise _explain(cls, error, info.context) from error
+        except ConfigError as error:
+            if info.context is not None:
+                raise
+            choices = cls.choices()
+            raise error.reworded(lambda text: keywords(text, choices)) from error
+        return made
+
+    def _require_meaning(self, flags: Set[str]) -> None:
+        """Refuse a setting that has no meaning beside the others. A flag of the command line has
+        one even where it says the default."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        for error in unmet(self.needs, given_of(values, self.default_values(), flags), values):
+            raise error
+
+    @classmethod
+    def choices(cls) -> dict[str, list[str]]:
+        """The words that a setting can be, by its name, where there is a choice."""
+        found = {n: [*_words(f.annotation)] for n, f in cls.model_fields.items()}
+        return {**found, "objective": [*GOALS]}
 
 
 def sections_of(model: type[Config]) -> dict[str, list[str]]:
@@ -134,37 +195,60 @@ def build(
     ------
     ConfigError : the first thing that does not fit, with the nearest known key or the values
         allowed."""
-    try:
-        return model.model_validate(dict(given), context={"flags": flags})
-    except ValidationError as error:
-        raise _explain(model, error, where or {}) from error
+    context = {"flags": flags, "where": where or {}}
+    return model.model_validate(dict(given), context=context)
 
 
-def _explain(model: type[Config], error: ValidationError, where: Mapping[str, str]) -> ConfigError:
+def _words(annotation: object) -> Iterator[str]:
+    """The texts that a type allows, if it names them."""
+    if get_origin(annotation) is Literal:
+        yield from (word for word in get_args(annotation) if isinstance(word, str))
+        return
+    for part in get_args(annotation):
+        yield from _words(part)
+
+
+def _explain(
+    model: type[Config], error: ValidationError, context: Mapping[str, Any] | None
+) -> ConfigError:
     """Say what does not fit: by its flag if it was given on the command line, by its key if in a
-    file."""
+    file, by its keyword if in Python, where there is no context."""
     every = error.errors()
+    if not every[0]["loc"]:
+        return ConfigError("settings", got=_shown(every[0]["input"]), expected="names with values")
     key = str(every[0]["loc"][0])
-    place = where.get(key)
+    place = None if context is None else context["where"].get(key)
+    flag = f"{key}=" if context is None else f"--{key.replace('_', '-')}"
     if every[0]["type"] == "extra_forbidden":
         at = f" in {place}" if place else ""
-        return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
+        keys = {str(e["loc"][0]) for e in every if e["type"] == "extra_forbidden"}
+        if place and {"version", "jobs"} <= keys:
+            remedy = f"This looks like a batch file: bandfuse batch {place}."
+        else:
+            remedy = nearest(key, model.model_fields)
+        return ConfigError(f"unknown key {key!r}{at}", remedy=remedy)
     if every[0]["type"] == "missing":
-        return ConfigError(
-            f"no --{key} is given", expected=model.model_fields[key].description or "a value"
-        )
+        expected = model.model_fields[key].description or "a value"
+        return ConfigError(f"no {flag} is given", expected=expected)
     here = [e for e in every if e["loc"][0] == key]
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
-    name = f"{key} in {place}" if place else f"--{key.replace('_', '-')}"
-    return ConfigError(name, got=_shown(here[0]["input"]), expected=expected)
+    name = f"{key} in {place}" if place else flag
+    given = here[0]["input"]
+    hint = close(given, model.choices().get(key, ())) if isinstance(given, str) else ""
+    return ConfigError(name, got=_shown(given), expected=expected, remedy=hint)
 
 
 def _plainly(message: str) -> str:
     """A message of pydantic without its own words."""
     for words in ("Input should be ", "String should have ", "Value error, "):
         message = message.removeprefix(words)
-    parse = ", unable to parse string as a number"
-    return message.removesuffix(parse).removesuffix(", unable to parse string as an integer")
+    for words in ("a number", "an integer"):
+        message = message.removesuffix(f", unable to parse string as {words}")
+    return _LONG.sub(lambda found: f"{float(found[0]):g}", message)
+
+
+_LONG = re.compile(r"\d*\.0{6,}\d+|\d{12,}(?:\.0)?")
+"""Numbers that are easier to read with a power of ten."""
 
 
 def _shown(value: object) -> str:

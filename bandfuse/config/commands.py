@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bandfuse.config.base import Config, Texts
-from bandfuse.config.inputs import Aligning, AnyUnits, Inputs, Limits, Units
+from bandfuse.config.inputs import (
+    Aligning,
+    AnyUnits,
+    Inputs,
+    Labelling,
+    Limits,
+    Units,
+    not_empty,
+    ordered,
+)
 from bandfuse.config.outputs import STORED, Encoded, Running
 from bandfuse.export import FORMS, sentence
 from bandfuse.needs import Need
 
 
-class ApplyConfig(Inputs, Units, Encoded, Running):
-    """Settings of ``bandfuse apply``."""
+class Common(Config):
+    """Which of the weights are used."""
 
-    needs = (
-        *STORED,
-        Need("min_coverage", "resample"),
-        Need("resample nodata_policy use_common", "inverse", (False,)),
-    )
+    section: ClassVar[str] = "Weights"
 
-    output: str | None = Field(
-        None, description="Raster to write; with several scenes a folder or a template."
-    )
-    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
-    nodata_policy: Literal["strict", "renormalise"] | None = Field(
-        None, description="Pixels with a missing input; by default as in training."
-    )
     use_common: bool = Field(
         False, description="Per-scene weights: use the common ones for a scene not in training."
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
+
+
+class Adapting(Common):
+    """How weights are used on a cube that is not like those of the training."""
+
+    section: ClassVar[str] = "Weights"
+
     resample: bool = Field(
         False,
         description="Move the weights to a cube of other wavelengths: as a density over "
@@ -52,28 +56,85 @@ class ApplyConfig(Inputs, Units, Encoded, Running):
     )
 
 
-class ResampleConfig(Inputs, Encoded, Running):
-    """Settings of ``bandfuse resample``."""
+class OnDevice(Running):
+    """Where fused values are computed."""
+
+    section: ClassVar[str] = "Where it runs"
+
+    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
+
+
+class Part(Config):
+    """The part of a scene that is written."""
+
+    section: ClassVar[str] = "Which part is written"
+
+    window: tuple[int, int, int, int] | None = Field(
+        None,
+        description="Write only this part of each scene: first row and column from 0, rows, "
+        "columns. The values are those of the whole result, to the bit.",
+    )
+    bounds: tuple[float, float, float, float] | None = Field(
+        None,
+        description="Write only the pixels whose centres are in here, in the CRS of the scene.",
+    )
+
+    check_bounds = field_validator("bounds")(ordered)
+    check_window = field_validator("window")(not_empty)
+
+
+class Rasters(Encoded):
+    """What is written beside each raster."""
+
+    section: ClassVar[str] = "Outputs"
+
+    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
+
+
+class ApplyConfig(Rasters, Part, OnDevice, Adapting, Units, Inputs):
+    """Settings of ``bandfuse apply``."""
+
+    section: ClassVar[str] = "Outputs"
+
+    most_used: ClassVar[tuple[str, ...]] = (
+        "output",
+        "overwrite",
+        "window",
+        "bounds",
+        "dtype",
+        "scale",
+        "resample",
+        "inverse",
+        "threads",
+    )
 
     needs = (
-        Need("stac dtype scale offset_out driver co device", "weights_only", (False,)),
         *STORED,
+        Need("min_coverage", "resample"),
+        Need("resample nodata_policy use_common", "inverse", (False,)),
     )
+
+    output: str | None = Field(
+        None,
+        description="Raster to write; or a folder for it: one that exists, or one whose name ends "
+        "in a slash, which is made. With several scenes a folder, or a template such as "
+        "out/{stem}.tif.",
+    )
+    nodata_policy: Literal["strict", "renormalise"] | None = Field(
+        None, description="Pixels with a missing input; by default as in training."
+    )
+
+
+class Sensing(Config):
+    """The sensor whose bands are made."""
+
+    section: ClassVar[str] = "The sensor"
 
     sensor: str | None = Field(
         None,
         min_length=1,
-        description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …), or a CSV file: "
-        "wavelength_nm,B1,B2,… or name,centre_nm,fwhm_nm.",
-    )
-    output: str | None = Field(
-        None,
-        description="Raster to write, its weights beside it as NAME.weights.safetensors; with "
-        "several scenes a folder or a template.",
-    )
-    stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
-    weights_only: bool = Field(
-        False, description="Write no raster: the output is the weights file, *.safetensors."
+        description="A known sensor (sentinel-2a, landsat-8-oli, enmap, …; bandfuse sensors lists "
+        "them), or a CSV file: wavelength_nm,B1,B2,… or name,centre_nm,fwhm_nm.",
     )
     min_coverage: float = Field(
         0.5,
@@ -82,21 +143,57 @@ class ResampleConfig(Inputs, Encoded, Running):
         description="Bands of the sensor are left out of which the cube's bands cover less than "
         "this share of the response.",
     )
+
+
+class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
+    """Settings of ``bandfuse resample``."""
+
+    section: ClassVar[str] = "Outputs"
+
+    most_used: ClassVar[tuple[str, ...]] = (
+        "sensor",
+        "output",
+        "overwrite",
+        "weights_only",
+        "dtype",
+        "scale",
+        "threads",
+    )
+
+    needs = (
+        Need("stac dtype scale offset_out nodata_out driver co device", "weights_only", (False,)),
+        *STORED,
+    )
+
+    output: str | None = Field(
+        None,
+        description="Raster to write, its weights beside it as NAME.weights.safetensors; or a "
+        "folder for them: one that exists, or one whose name ends in a slash, which is made. With "
+        "several scenes a folder, or a template such as out/{stem}.tif.",
+    )
+    weights_only: bool = Field(
+        False, description="Write no raster: the output is the weights file, *.safetensors."
+    )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
         description="Pixels with a missing input: nodata (strict), or from the bands present "
         "(renormalise).",
     )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
 
 
-class EvaluateConfig(Inputs, Units, Limits, Aligning, Running):
+class Scored(Config):
+    """What outputs are compared with."""
+
+    section: ClassVar[str] = "Inputs"
+    target: Texts = Field(default_factory=list, description="Raster with the true values.")
+
+
+class EvaluateConfig(Running, Common, Aligning, Limits, Units, Labelling, Scored, Inputs):
     """Settings of ``bandfuse evaluate``."""
 
-    target: Texts = Field(default_factory=list, description="Raster with the true values.")
-    use_common: bool = Field(
-        False, description="Per-scene weights: use the common ones for a scene not in training."
-    )
+    needs = (Need("label_field unlabelled", "labels"),)
+
+    most_used: ClassVar[tuple[str, ...]] = ("target", "labels", "mask", "bounds", "window", "shift")
 
 
 if TYPE_CHECKING:
@@ -108,10 +205,16 @@ else:
 class ExportConfig(AnyUnits):
     """Settings of ``bandfuse export``."""
 
+    section: ClassVar[str] = "Options"
+
     needs = (Need("form", "to", ("vrt",)), Need("pan", "to", ("pansharpen",)))
 
     to: FormName = Field(description=sentence())
-    output: str | None = Field(None, description="File to write.")
+    output: str | None = Field(
+        None,
+        description="File to write; or a folder for it: one that exists, or one whose name ends in "
+        "a slash, which is made.",
+    )
     scene: str | None = Field(
         None, description="Raster that the form is for: vrt, pansharpen and bandmathx."
     )
@@ -128,7 +231,11 @@ class ExportConfig(AnyUnits):
 class ReportConfig(Config):
     """Settings of ``bandfuse report``."""
 
-    output: str | None = Field(None, description="HTML file to write.")
+    section: ClassVar[str] = "Options"
+
+    output: str | None = Field(
+        None, description="HTML file to write; report.html in the run folder if not given."
+    )
     figures: str | None = Field(
         None, description="Also write the figures as files into this folder, made new."
     )
@@ -137,6 +244,8 @@ class ReportConfig(Config):
 
 class CompareConfig(Config):
     """Settings of ``bandfuse compare``."""
+
+    section: ClassVar[str] = "Options"
 
     needs = (Need("overwrite", "output"),)
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from bandfuse.config.base import Config, Numbers, Pairs, Texts
+from bandfuse.config.base import Config, Integers, Numbers, Pairs, Texts
 
 
 class Inputs(Config):
@@ -14,7 +14,11 @@ class Inputs(Config):
 
     section: ClassVar[str] = "Inputs"
 
-    scenes: Texts = Field(default_factory=list, description="Raster files, each a scene.")
+    scenes: Texts = Field(
+        default_factory=list,
+        description="Raster files, each a scene. A folder stands for all rasters in it, and so "
+        "does a pattern in quotes such as '*.tif'.",
+    )
     source: Pairs = Field(
         default_factory=list,
         description="NAME=PATH: one of several files of a scene. Repeat in scene order, or give a "
@@ -29,9 +33,9 @@ class Inputs(Config):
 
     nodata: Numbers = Field(
         default_factory=list,
-        description="Stored value that means missing, in place of what the file declares: one for "
-        "all bands, one per band (V1,V2,...), or none. NAME=V with several sources, target=V for "
-        "the target; repeat.",
+        description="Stored value that means missing in the inputs, in place of what the file "
+        "declares: one for all bands, one per band (V1,V2,...), or none. NAME=V with several "
+        "sources, target=V for the target; repeat.",
     )
 
 
@@ -62,6 +66,41 @@ class Units(AnyUnits):
     )
 
 
+class Labelling(Config):
+    """Classes of pixels."""
+
+    section: ClassVar[str] = "Inputs"
+
+    labels: Texts = Field(
+        default_factory=list,
+        description="Classes of pixels: a raster of one band with whole numbers, or "
+        "polygons in a vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One "
+        "per scene in order, or a template.",
+    )
+    label_field: str | None = Field(
+        None,
+        min_length=1,
+        description="Field of a vector file that is the class: texts or whole numbers.",
+    )
+    unlabelled: Integers = Field(
+        default_factory=list, description="Number in the labels that is no class. Repeat."
+    )
+
+
+def ordered(value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    """Bounds, each minimum below its maximum."""
+    if value is not None and not (value[0] < value[2] and value[1] < value[3]):
+        raise ValueError("MINX MINY MAXX MAXY, each minimum below its maximum")
+    return value
+
+
+def not_empty(value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """A window of at least one pixel."""
+    if value is not None and not (min(value) >= 0 and min(value[2:]) >= 1):
+        raise ValueError("ROW COL ROWS COLS: from 0, and at least one row and column")
+    return value
+
+
 class Limits(Config):
     """Which pixels count."""
 
@@ -69,8 +108,14 @@ class Limits(Config):
 
     mask: Texts = Field(
         default_factory=list,
-        description="Only pixels in here count: a raster (valid and not zero), or polygons in "
-        "GeoJSON. One for all scenes, one per scene in order, or a template.",
+        description="Only pixels in here count: a raster (valid and not zero), or polygons in a "
+        "vector file (GeoPackage, shapefile, FlatGeobuf, GeoJSON), in any CRS. One for all scenes, "
+        "one per scene in order, or a template.",
+    )
+    layer: Texts = Field(
+        default_factory=list,
+        description="Layer of a vector file that has several; mask=NAME or labels=NAME where both "
+        "are vector files.",
     )
     bounds: tuple[float, float, float, float] | None = Field(
         None,
@@ -82,19 +127,8 @@ class Limits(Config):
         "rows, columns.",
     )
 
-    @field_validator("bounds")
-    @classmethod
-    def _ordered(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and not (value[0] < value[2] and value[1] < value[3]):
-            raise ValueError("MINX MINY MAXX MAXY, each minimum below its maximum")
-        return value
-
-    @field_validator("window")
-    @classmethod
-    def _not_empty(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and not (min(value) >= 0 and min(value[2:]) >= 1):
-            raise ValueError("ROW COL ROWS COLS: from 0, and at least one row and column")
-        return value
+    check_bounds = field_validator("bounds")(ordered)
+    check_window = field_validator("window")(not_empty)
 
 
 class Aligning(Config):

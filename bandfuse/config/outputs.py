@@ -10,6 +10,14 @@ from bandfuse.config.base import Config, Pairs
 from bandfuse.needs import Need
 
 
+class Replacing(Config):
+    """What may be replaced."""
+
+    section: ClassVar[str] = "Outputs"
+
+    overwrite: bool = Field(False, description="Replace an existing output.")
+
+
 class Running(Config):
     """Settings that change how a command runs, never what it computes."""
 
@@ -24,7 +32,6 @@ class Running(Config):
         description="Memory for pixels in flight, in MB; an eighth of what is free, 256 at most, "
         "if not given.",
     )
-    overwrite: bool = Field(False, description="Replace an existing output.")
 
 
 INTEGERS = ("uint8", "int16", "uint16", "int32")
@@ -33,7 +40,7 @@ INTEGERS = ("uint8", "int16", "uint16", "int32")
 STORED: tuple[Need, ...] = (Need("scale offset_out", "dtype", INTEGERS),)
 
 
-class Encoded(Config):
+class Encoded(Replacing):
     """How fused values are stored."""
 
     section: ClassVar[str] = "Outputs"
@@ -48,6 +55,11 @@ class Encoded(Config):
     )
     offset_out: float | None = Field(
         None, ge=-1e30, le=1e30, description="Integer output: the value that is stored as 0."
+    )
+    nodata_out: float | None = Field(
+        None,
+        description="Of the output: stored value of pixels that are missing. By default NaN, and "
+        "for integers the least number of signed and the largest of unsigned types.",
     )
     driver: str | None = Field(
         None, min_length=1, description="GDAL driver of the output; by default by its ending."

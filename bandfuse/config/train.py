@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from bandfuse.config.base import Config, Integers, Pairs, Strength, Texts
-from bandfuse.config.inputs import Aligning, Inputs, Limits, Units
-from bandfuse.config.outputs import Running
+from bandfuse.config.base import Config, Pairs, Strength, Texts
+from bandfuse.config.inputs import Aligning, Inputs, Labelling, Limits, Units
+from bandfuse.config.outputs import Replacing, Running
 from bandfuse.goals import GOALS, Goal, terms_of
 from bandfuse.needs import Need
 
@@ -16,7 +16,7 @@ Constraint = Literal["auto", "free", "affine", "nonnegative", "simplex", "bandpa
 """What the weights of an output may be."""
 
 
-class Truth(Config):
+class Truth(Labelling):
     """What weights are learned from, beside the scenes."""
 
     section: ClassVar[str] = "Inputs"
@@ -25,17 +25,6 @@ class Truth(Config):
         default_factory=list,
         description="Raster to learn to predict, on any grid. One per scene in order, or a "
         "template such as {parent}/{stem}_t.tif.",
-    )
-    labels: Texts = Field(
-        default_factory=list,
-        description="Classes for separability: a raster of one band with whole numbers, or "
-        "polygons in GeoJSON. One per scene in order, or a template.",
-    )
-    label_field: str | None = Field(
-        None, min_length=1, description="Property of GeoJSON features that is the class."
-    )
-    unlabelled: Integers = Field(
-        default_factory=list, description="Number in the labels that is no class. Repeat."
     )
     skip_broken: bool = Field(
         False,
@@ -131,6 +120,13 @@ class Grouping(Config):
         min_length=1,
         description="Several groups at once: equal:8, correlation:8, cluster:8, "
         "sensor:sentinel-2a, regions, file:groups.yaml; or one group: 450-900nm, 1-30,35, all.",
+    )
+    outputs: int | None = Field(
+        None,
+        ge=1,
+        description="K free outputs of each group, the most important first: the K leading "
+        "principal components (reconstruction), linear discriminants (separability) or noise "
+        "fractions (snr). Free weights by default.",
     )
     fixed: Texts = Field(
         default_factory=list, description="Name of a group that enters with weight 1, not learned."
@@ -278,12 +274,16 @@ class Computing(Running):
     )
 
 
-class Writing(Config):
+class Writing(Replacing):
     """What a run folder holds."""
 
     section: ClassVar[str] = "Outputs"
 
-    output: str | None = Field(None, description="Folder of the run, made new.")
+    output: str | None = Field(
+        None,
+        description="Folder of the run, made new; where its name ends in a slash, with the folders "
+        "above it.",
+    )
     nodata_policy: Literal["strict", "renormalise"] = Field(
         "strict",
         description="Fused pixels with a missing input: nodata (strict), or from the bands present "
@@ -315,6 +315,19 @@ class TrainConfig(
 ):
     """Settings of ``bandfuse train``. What depends on the objective is refused by
     :func:`bandfuse.training.settings.resolve`."""
+
+    most_used: ClassVar[tuple[str, ...]] = (
+        "target",
+        "labels",
+        "source",
+        "groups",
+        "group",
+        "objective",
+        "constraint",
+        "mask",
+        "output",
+        "overwrite",
+    )
 
     needs = (
         Need("lr schedule batch_size patience checkpoint", "optimizer", ("adam", "adamw", "sgd")),

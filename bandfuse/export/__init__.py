@@ -22,8 +22,8 @@ HERE = "bandfuse.export"
 
 @dataclass(frozen=True)
 class Form:
-    """A form of weights. ``make``: ``module:function`` that makes its content of a fusion alone;
-    empty where the tool makes it.
+    """A form of weights. ``ending``: of its file. ``make``: ``module:function`` that makes its
+    content of a fusion alone; empty where the tool makes it.
 
     ``placed``: it is for the file of one scene. ``computed``: another program fuses by it, without
     a nodata rule of its own. ``virtual``: GDAL reads it, and it is proved before it takes its
@@ -31,6 +31,7 @@ class Form:
 
     name: str
     says: str
+    ending: str
     make: str = ""
     placed: bool = False
     computed: bool = False
@@ -38,16 +39,25 @@ class Form:
 
 
 _ROWS = (
-    Form("vrt", "fused bands that GDAL and QGIS compute", placed=True, computed=True, virtual=True),
-    Form("pansharpen", "GDAL's weighted Brovey", placed=True, computed=True, virtual=True),
-    Form("csv", "the effective weights", f"{HERE}.tables:as_csv"),
-    Form("json", "the effective weights", f"{HERE}.tables:as_json"),
-    Form("numpy", "the effective weights", f"{HERE}.tables:as_numpy"),
-    Form("srf", "responses at 1 nm", f"{HERE}.tables:as_srf"),
-    Form("sli", "ENVI spectral library"),
-    Form("bandmathx", "OTB's expression", placed=True, computed=True),
-    Form("onnx", "a graph for onnxruntime or PyTorch", f"{HERE}.network:onnx", computed=True),
-    Form("pt2", "a graph for onnxruntime or PyTorch", f"{HERE}.network:pt2", computed=True),
+    Form(
+        "vrt",
+        "fused bands that GDAL and QGIS compute",
+        ".vrt",
+        placed=True,
+        computed=True,
+        virtual=True,
+    ),
+    Form("pansharpen", "GDAL's weighted Brovey", ".vrt", placed=True, computed=True, virtual=True),
+    Form("csv", "the effective weights", ".csv", f"{HERE}.tables:as_csv"),
+    Form("json", "the effective weights", ".json", f"{HERE}.tables:as_json"),
+    Form("numpy", "the effective weights", ".npz", f"{HERE}.tables:as_numpy"),
+    Form("srf", "responses at 1 nm", ".csv", f"{HERE}.tables:as_srf"),
+    Form("sli", "ENVI spectral library", ".sli"),
+    Form("bandmathx", "OTB's expression", ".txt", placed=True, computed=True),
+    Form(
+        "onnx", "a graph for onnxruntime or PyTorch", ".onnx", f"{HERE}.network:onnx", computed=True
+    ),
+    Form("pt2", "a graph for onnxruntime or PyTorch", ".pt2", f"{HERE}.network:pt2", computed=True),
 )
 
 FORMS = {form.name: form for form in _ROWS}

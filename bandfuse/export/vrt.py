@@ -15,6 +15,7 @@ from bandfuse.errors import MismatchError
 from bandfuse.export.linear import LinearForm
 from bandfuse.files.names import from_vrt
 from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.colours import colours
 
 FILL = "-3.4028234663852886e+38"
 """Nodata of processed bands, which cannot be NaN: the least float32."""
@@ -90,13 +91,16 @@ def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) 
 def _anywhere(path: str) -> str:
     """A member of an archive, by the archive's full path: GDAL looks for it from the folder that
     one works in."""
-    start = "/vsizip/{"
+    start = next((s for s in ("/vsizip/{", "/vsitar/{") if path.startswith(s)), None)
+    if start is None:
+        return path
     archive, end, member = path.removeprefix(start).partition("}")
-    return f"{start}{os.path.abspath(archive)}{end}{member}" if path.startswith(start) else path
+    return f"{start}{os.path.abspath(archive)}{end}{member}"
 
 
-def _named(band: Xml.Element, outputs: Bands, k: int, tags: dict[str, str], nodata: str) -> None:
-    Xml.SubElement(band, "Description").text = outputs.name[k]
+def _named(band: Xml.Element, bands: Bands, k: int, tags: dict[str, str], nodata: str = "") -> None:
+    """Name a band of a VRT, with its tags and what colour it shows; and its nodata, if given."""
+    Xml.SubElement(band, "Description").text = bands.name[k]
     metadata = Xml.SubElement(band, "Metadata")
     for key, value in tags.items():
         Xml.SubElement(metadata, "MDI", key=key).text = value
@@ -105,7 +109,10 @@ def _named(band: Xml.Element, outputs: Bands, k: int, tags: dict[str, str], noda
         for name, key in (("wavelength", "CENTRAL_WAVELENGTH_UM"), ("fwhm", "FWHM_UM")):
             if name in tags:
                 Xml.SubElement(imagery, "MDI", key=key).text = f"{float(tags[name]) / 1000:.6f}"
-    Xml.SubElement(band, "NoDataValue").text = nodata
+    if nodata:
+        Xml.SubElement(band, "NoDataValue").text = nodata
+    if (colour := colours(bands)[k]) != "undefined":
+        Xml.SubElement(band, "ColorInterp").text = colour.capitalize()
 
 
 def _text(root: Xml.Element) -> str:
@@ -225,9 +232,17 @@ def _one_fill(cube: Cube, linear: LinearForm, used: Sequence[int], outputs: int)
     return float(fill[0]) if len(fill) else None
 
 
-def pansharpened(cube: Cube, pan: Cube, linear: LinearForm, place: Path) -> str:
-    """GDAL's weighted Brovey pansharpening of the cube's bands with weight by a panchromatic image,
-    the learned weights in its ``<Weights>``.
+def pansharpened(
+    cube: Cube,
+    pan: Cube,
+    linear: LinearForm,
+    bands: Bands,
+    tags: Sequence[dict[str, str]],
+    place: Path,
+) -> str:
+    """GDAL's weighted Brovey pansharpening of the cube's good bands by a panchromatic image, the
+    learned weights in its ``<Weights>``; ``bands`` and ``tags`` are those of the cube. A band with
+    weight 0 is sharpened as the others are.
 
     Raises
     ------
@@ -244,19 +259,19 @@ def pansharpened(cube: Cube, pan: Cube, linear: LinearForm, place: Path) -> str:
             got=got,
             remedy="Train on the panchromatic image with --no-offset.",
         )
-    used = linear.used(0)
+    shown = [i for i in range(len(bands)) if bands.good[i] or linear.matrix[0, i]]
     root = _dataset(pan, "VRTPansharpenedDataset")
+    some = bands.take(shown)
+    for number, b in enumerate(shown):
+        kind = {"dataType": _TYPES.get(cube.dtypes[b], "Float64"), "band": str(number + 1)}
+        band = Xml.SubElement(root, "VRTRasterBand", kind, subClass="VRTPansharpenedRasterBand")
+        _named(band, some, number, tags[b])
     options = Xml.SubElement(root, "PansharpeningOptions")
     Xml.SubElement(options, "Algorithm").text = "WeightedBrovey"
-    weights = ",".join(weight_list(linear))
+    weights = ",".join(repr(float(linear.matrix[0, b])) for b in shown)
     Xml.SubElement(Xml.SubElement(options, "AlgorithmOptions"), "Weights").text = weights
     Xml.SubElement(options, "Resampling").text = "Cubic"
     _source(options, "PanchroBand", pan, 1, place)
-    for number, b in enumerate(used):
+    for number, b in enumerate(shown):
         _source(options, "SpectralBand", cube, b + 1, place).set("dstBand", str(number + 1))
     return _text(root)
-
-
-def weight_list(linear: LinearForm) -> list[str]:
-    """The weights of the first output's bands, as ``gdal_pansharpen -w`` takes them one by one."""
-    return [repr(float(linear.matrix[0, b])) for b in linear.used(0)]

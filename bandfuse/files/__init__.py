@@ -7,6 +7,7 @@ Each file is built on those before it::
     unraisable   exceptions that Python cannot raise, as they come of GDAL's messages
     names        file names as GDAL, a VRT and a link need them
     placing      scratch folders, and the moves that put a set of files in its place
+    making       the folder that an output names and that is not there yet
     guards       outputs never replace an input, or files that bandfuse did not write
     whole        files and folders that appear whole or not at all
     yamlfile     settings as text: YAML's safe types, no key twice

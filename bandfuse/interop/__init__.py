@@ -2,10 +2,14 @@
 
 Each file is built on those before it::
 
-    arrays       one fusion over arrays of any of these libraries
-    image        a scene in Python; its pixels are read when they are asked for
-    estimator    learning under scikit-learn's contract
+    spatial_ref     where a DataArray lies, as rioxarray and GDAL have it
+    arrays          one fusion over arrays of any of these libraries
+    image           a scene in Python; its pixels are read when they are asked for
+    array_scenes    arrays as files in memory
+    python_words    errors, said of the parameters of a Python call
+    training        learning from arrays, by the code that learns from files
+    estimator       learning under scikit-learn's contract
 
-It imports errors, progress, goals, spectral, model, streaming, moments, solve, config, scenes,
-optimise, survey, trust and training.
+It imports errors, progress, summary, results, goals, needs, files, spectral, model, streaming,
+raster, config, scenes, optimise, trust, training and runs.
 """

@@ -4,11 +4,13 @@ imported unless an array of its own comes in."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
+from bandfuse.interop.spatial_ref import encoding_of, without_fill
 from bandfuse.model.fusion import Fusion, unmasked
 from bandfuse.spectral.band_order import are_made_up, require_order
 from bandfuse.spectral.bands import Floats
@@ -42,8 +44,9 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
     -------
     K in the place of B; float64, but for tensors. A masked array gives one that is masked where
     outputs are missing, with NaN below the mask. A DataArray keeps its other dimensions with their
-    coordinates, and gets the outputs' names along ``dim``, with ``wavelength_nm`` and ``fwhm_nm``
-    where any is known; its attributes, which tell of other values, are left out.
+        coordinates, its CRS among them, and gets the outputs' names along ``dim``, with
+        ``wavelength_nm`` and ``fwhm_nm`` where any is known; attributes that tell of other values
+        are left out. Values equal to an attribute ``_FillValue`` are missing.
 
     Raises
     ------
@@ -55,18 +58,18 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
     >>> fuse(mean, np.arange(8.0).reshape(2, 2, 2)).shape
     (1, 2, 2)
     """
-    if _is(array, "xarray", "DataArray"):
+    if is_of(array, "xarray", "DataArray"):
         return _labelled(fusion, array, dim, any_units)
     if not hasattr(array, "shape"):
         array = np.asarray(array, dtype=np.float64)
     axis = _axis(fusion, array.shape)
-    if _is(array, "torch", "Tensor"):
+    if is_of(array, "torch", "Tensor"):
         moved = array.movedim(axis, -1)
         if not any_units:
             rows = moved.reshape(-1, moved.shape[-1])
             require_units(fusion, rows[:: _step(len(rows))].detach().cpu().numpy())
         return _tensor(fusion, moved).movedim(-1, axis)
-    if _is(array, "dask.array", "Array"):
+    if is_of(array, "dask.array", "Array"):
         whole = array.rechunk({axis: -1})
         chunks = (*whole.chunks[:axis], (len(fusion.outputs),), *whole.chunks[axis + 1 :])
         return whole.map_blocks(
@@ -81,7 +84,7 @@ def fuse(fusion: Fusion, array: Any, *, dim: str = "band", any_units: bool = Fal
     return _along(array, fusion, axis, any_units)
 
 
-def _is(array: Any, module: str, name: str) -> bool:
+def is_of(array: Any, module: str, name: str) -> bool:
     """Whether an array is of a library's class; a library that is not loaded made none."""
     loaded = sys.modules.get(module)
     return loaded is not None and isinstance(array, getattr(loaded, name))
@@ -157,6 +160,8 @@ def _labelled(fusion: Fusion, array: Any, dim: str, any_units: bool) -> Any:
             remedy="Name the dimension of the bands with dim=…",
         )
     _require_bands(fusion, array, dim)
+    kept = {name: text for name, text in array.attrs.items() if name in PLACE}
+    encoding, array = encoding_of(array), without_fill(array)
     if array.chunks is not None:
         array = array.chunk({dim: -1})
     fused = xarray.apply_ufunc(
@@ -168,10 +173,16 @@ def _labelled(fusion: Fusion, array: Any, dim: str, any_units: bool) -> Any:
         exclude_dims={dim},
         dask="parallelized",
         output_dtypes=[np.float64],
-        keep_attrs=False,
+        keep_attrs=True,
         dask_gufunc_kwargs={"output_sizes": {dim: len(fusion.outputs)}},
     )
-    return fused.transpose(*array.dims).assign_coords(band_coordinates(fusion.outputs, dim))
+    fused = fused.transpose(*array.dims).assign_coords(band_coordinates(fusion.outputs, dim))
+    fused.attrs, fused.encoding = kept, encoding
+    return fused
+
+
+PLACE = ("crs", "grid_mapping")
+"""Attributes that tell where an array lies, not of its values."""
 
 
 WAVELENGTHS = {"wavelength_nm": 1.0, "wavelength": 1.0, "wavelengths": 1.0, "wavelength_um": 1000.0}
@@ -187,35 +198,51 @@ def _require_bands(fusion: Fusion, array: Any, dim: str) -> None:
     MismatchError : other wavelengths, or names in another order.
     """
     expected = fusion.inputs
-    for name, scale in WAVELENGTHS.items():
-        if name in array.coords and array.coords[name].dims == (dim,):
-            coordinate = array.coords[name]
-            scale = UNITS_NM.get(spelling(coordinate.attrs.get("units")), scale)
-            nm = np.asarray(coordinate.values, dtype=np.float64)
-            if "units" not in coordinate.attrs and np.nanmax(nm, initial=0) < MICROMETRES_BELOW:
-                scale = 1000.0
-            nm = nm * scale
-            known = np.isfinite(nm) & np.isfinite(expected.wavelength_nm) & expected.good
-            off = np.flatnonzero(
-                known & (np.abs(nm - expected.wavelength_nm) > np.nan_to_num(tolerance(expected)))
+    name, nm = wavelengths_of(array, dim)
+    if nm is not None:
+        known = np.isfinite(nm) & np.isfinite(expected.wavelength_nm) & expected.good
+        off = np.flatnonzero(
+            known & (np.abs(nm - expected.wavelength_nm) > np.nan_to_num(tolerance(expected)))
+        )
+        if len(off):
+            i = int(off[0])
+            raise MismatchError(
+                f"{len(off)} bands of the array lie at other wavelengths than the weights",
+                got=f"{nm[i]:.1f} nm at place {i + 1} of {name!r}",
+                expected=f"{expected.label(i)}",
+                remedy=f"Select the bands in the weights' order: array.sel({dim}=…).",
             )
-            if len(off):
-                i = int(off[0])
-                raise MismatchError(
-                    f"{len(off)} bands of the array lie at other wavelengths than the weights",
-                    got=f"{nm[i]:.1f} nm at place {i + 1} of {name!r}",
-                    expected=f"{expected.label(i)}",
-                    remedy=f"Select the bands in the weights' order: array.sel({dim}=…).",
-                )
-            if known[expected.good].all():
-                return
-    labels = array.coords[dim].values if dim in array.coords else array.attrs.get("long_name", ())
-    names = [str(label) for label in np.atleast_1d(labels)]
+        if known[expected.good].all():
+            return
+    names = names_of(array, dim)
     numbered = all(name.isdecimal() for name in names)
     if len(names) == len(expected) and not are_made_up(names):
         require_order(
             "the array", names, [str(i) for i in expected.index] if numbered else expected.name
         )
+
+
+def wavelengths_of(
+    array: Any, dim: str, words: Mapping[str, float] = WAVELENGTHS
+) -> tuple[str, Floats | None]:
+    """The coordinate of a dimension of bands that holds wavelengths, and what it says in nm; or
+    widths, with the ``words`` for them. None where there is none."""
+    for name, scale in words.items():
+        if name in array.coords and array.coords[name].dims == (dim,):
+            coordinate = array.coords[name]
+            scale = UNITS_NM.get(spelling(coordinate.attrs.get("units")), scale)
+            nm = np.asarray(coordinate.values, dtype=np.float64)
+            small = words is WAVELENGTHS and np.nanmax(nm, initial=0) < MICROMETRES_BELOW
+            if "units" not in coordinate.attrs and small:
+                scale = 1000.0
+            return name, nm * scale
+    return "", None
+
+
+def names_of(array: Any, dim: str) -> list[str]:
+    """What the bands of a DataArray are called; empty where it does not say."""
+    labels = array.coords[dim].values if dim in array.coords else array.attrs.get("long_name", ())
+    return [str(label) for label in np.atleast_1d(labels)]
 
 
 def band_coordinates(bands: Any, dim: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ alone: folds are runs of neighbouring samples, not random ones. Shuffle X if its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -28,30 +29,23 @@ except ImportError as error:
 
 from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
-from bandfuse.errors import BandfuseError, ConfigError, InputError
+from bandfuse.errors import BandfuseError, ConfigError, MismatchError
 from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units
+from bandfuse.interop.python_words import value_error
 from bandfuse.model.fusion import unmasked
-from bandfuse.moments.census import Census
-from bandfuse.moments.tally import Question, reduce_windows
 from bandfuse.progress import silent
-from bandfuse.solve.design import Design
+from bandfuse.raster import Labels, in_memory
+from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.value_units import Values
-from bandfuse.streaming.blocks import blocks
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import Window
-from bandfuse.survey.missing import dead_of, learnable
-from bandfuse.survey.survey import BLOCKS_PER_SIDE, Survey
-from bandfuse.training.arrange import Grouping, require_room
 from bandfuse.training.fitting import fit_model
+from bandfuse.training.reading import surveyed
 from bandfuse.training.settings import assessing_of, fitting_of, resolve
 from bandfuse.trust.assess import plan_regularisation
 
 Strength = float | Literal["auto"] | None
-
-LOOKED = 10_000
-"""At most so many samples tell the values of the bands."""
 
 
 class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -67,6 +61,8 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if not given.
     objective : ``regression``, ``reconstruction`` (which sees no y), ``separability``, or a sum of
         two; by default by whether there is a y. ``snr`` needs neighbours, and is for images.
+    outputs : so many free outputs of each group, the most important first: principal components, or
+        linear discriminants.
     constraint : ``auto``, ``free``, ``affine``, ``nonnegative``, ``simplex``; by default as in
         training.
     ridge, smooth, sparse : strengths, ``"auto"``, or None for the default.
@@ -96,6 +92,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         groups: str | Mapping[str, str] | None = None,
         *,
         objective: str | None = None,
+        outputs: int | None = None,
         constraint: str | None = None,
         ridge: Strength = None,
         smooth: Strength = None,
@@ -111,6 +108,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.groups = groups
         self.objective = objective
+        self.outputs = outputs
         self.constraint = constraint
         self.ridge = ridge
         self.smooth = smooth
@@ -148,29 +146,27 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         try:
             self._learn(np.ascontiguousarray(X.T), y)
         except BandfuseError as error:
-            raise ValueError(str(error)) from error
+            raise value_error(error) from error
         return self
 
     def _learn(self, x: Floats, y: Any) -> None:
         """From (B, N)."""
         config = self._config(y is not None)
-        goals = np.zeros((0, x.shape[1]))
+        targets, classes = np.zeros((0, x.shape[1])), np.array([])
         if "classes" in config.gathers:
-            self.classes_, numbers = np.unique(column_or_1d(y), return_inverse=True)
-            goals = numbers[None].astype(np.float64)
+            classes, numbers = np.unique(column_or_1d(y), return_inverse=True)
+            targets, self.classes_ = numbers[None].astype(np.float64), classes
         elif config.goals[0].matches:
-            goals = np.asarray(y, dtype=np.float64).reshape(x.shape[1], -1).T
+            targets = np.asarray(y, dtype=np.float64).reshape(x.shape[1], -1).T
+        samples = _Samples.of(x, self._bands(len(x)), targets, classes)
         with threadpool_limits(limits=1, user_api="blas"):
-            found = _survey(
-                _Samples(np.concatenate([x, goals])), self._bands(len(x)), len(goals), config
-            )
-            require_room(config.goals, found.design)
+            found, _ = surveyed(config, [samples], "cpu", Effort.of(None, None), silent)
             made = (
                 plan_regularisation(assessing_of(config), found, silent)
                 if config.assessed
                 else None
             )
-            model, _ = fit_model(fitting_of(config, "cpu"), [], found, made, silent)
+            model, _ = fit_model(fitting_of(config, "cpu"), [samples], found, made, silent)
         self.fusion_ = model.common
         self.decoder_ = model.decoder
         self.coef_, self.intercept_ = model.common.matrix, model.common.offset
@@ -183,7 +179,9 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """The settings of a training; a word stands for the files that arrays take the place of."""
         given = {
             name: getattr(self, name)
-            for name in ("objective", "constraint", "ridge", "smooth", "sparse", "folds")
+            for name in (
+                *("objective", "outputs", "constraint", "ridge", "smooth", "sparse", "folds"),
+            )
         }
         objective = given["objective"] or ("regression" if with_y else "reconstruction")
         gathers = [goal.gathers for name, goal in GOALS.items() if name in str(objective)]
@@ -197,6 +195,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 "gain": self.gain,
                 "no_offset": not self.offset,
                 "device": "cpu",
+                "precision": "float64",
                 "seed": self.random_state,
                 "balance": self.balance,
                 "group" if isinstance(self.groups, Mapping) else "groups": self.groups,
@@ -207,7 +206,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         if noisy:
             raise ConfigError(
                 f"objective {noisy} needs neighbouring pixels",
-                remedy="Use bandfuse.train on images.",
+                remedy="Use bandfuse.train or bandfuse.train_arrays on images.",
             )
         return resolve(config)
 
@@ -216,6 +215,12 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         names = [
             str(name) for name in getattr(self, "feature_names_in_", [f"x{i}" for i in range(n)])
         ]
+        for name in ("wavelength_nm", "fwhm_nm"):
+            column = getattr(self, name)
+            if column is not None and len(column) != n:
+                raise MismatchError(
+                    f"{name}=", got=f"{len(column)} numbers", expected=f"{n}, one per band"
+                )
         return Bands.of(names, wavelength_nm=self.wavelength_nm, fwhm_nm=self.fwhm_nm)
 
     def transform(self, X: Any) -> Floats:
@@ -228,7 +233,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             try:
                 require_units(self.fusion_, X)
             except BandfuseError as error:
-                raise ValueError(str(error)) from error
+                raise value_error(error) from error
         return self.fusion_(X)
 
     def inverse_transform(self, X: Any) -> Floats:
@@ -248,7 +253,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 check_array(_plain(X), dtype=np.float64, ensure_all_finite="allow-nan")
             )
         except BandfuseError as error:
-            raise ValueError(str(error)) from error
+            raise value_error(error) from error
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """(K,) the outputs' names."""
@@ -276,78 +281,63 @@ def _answered(X: Floats, y: Any) -> tuple[Floats, Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Samples:
-    """(D, N) samples as one row of pixels: source, patch and cell of
-    :mod:`bandfuse.streaming.stream` at once."""
+class _Samples(Scene):
+    """Samples as a scene of one row that is in memory: (D, N) bands, then targets or classes."""
+
+    array: Floats = field(default_factory=lambda: np.empty((0, 0)))
+
+    unit: ClassVar[str] = "samples"
+    look: ClassVar[str] = ""
+
+    @classmethod
+    def of(cls, x: Floats, bands: Bands, targets: Floats, classes: Iterable[object]) -> _Samples:
+        """From (B, N) samples, (T, N) targets or (1, N) numbers of classes, and their names."""
+        array, shape = np.concatenate([x, targets]), (1, x.shape[1])
+        y = in_memory("y", Bands.of([f"b{i + 1}" for i in range(len(targets))]), shape)
+        names = tuple(enumerate(map(str, classes)))
+        return cls(
+            "X",
+            (in_memory("X", bands, shape),),
+            target=y if len(targets) and not names else None,
+            labels=Labels(y, names=names) if names else None,
+            array=array,
+        )
+
+    @property
+    def called(self) -> str:
+        return self.key
+
+    @contextmanager
+    def source(self, positions: Sequence[int], *, answers: bool = False) -> Iterator[_Columns]:
+        more = range(len(self.bands), len(self.array)) if answers else ()
+        yield _Columns(self.array, [*positions, *more])
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Some rows of (D, N) samples: source, patch and cell of :mod:`bandfuse.streaming.stream` at
+    once."""
 
     array: Floats
+    rows: list[int]
 
-    def read(self, window: Window) -> _Samples:
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Of all that is read."""
+        return 8 * len(self.rows)
+
+    def read(self, window: Window) -> _Columns:
         """The samples of a window."""
-        return _Samples(self.array[:, window.col : window.col + window.cols])
+        return replace(self, array=self.array[:, window.col : window.col + window.cols])
 
-    def cell(self, rows: slice, cols: slice) -> _Samples:
+    def cell(self, rows: slice, cols: slice) -> _Columns:
         """The samples of a cell."""
-        return _Samples(self.array[:, cols])
+        return replace(self, array=self.array[:, cols])
 
     def values(self) -> Floats:
         """(D, n) a copy: the pass writes over it."""
-        return np.array(self.array, order="C")
+        return np.ascontiguousarray(self.array[self.rows])
 
     @property
     def extremes(self) -> None:
         """Not known beforehand."""
-
-
-def _survey(samples: _Samples, bands: Bands, n_targets: int, config: TrainConfig) -> Survey:
-    """What the pass over samples finds, dead bands left out."""
-
-    grouping = Grouping(config.group, config.groups)
-
-    def arrange(bands: Bands) -> Design:
-        targets = [f"b{i + 1}" for i in range(n_targets)] if config.goals[0].matches else None
-        return grouping.design(bands, targets, lambda: _covariance(samples, bands))
-
-    wanted = arrange(bands).used
-    x = samples.array[list(wanted)]
-    census = Census.of(x, np.isfinite(x), len(wanted))
-    bands = bands.dropping(dead_of(census, wanted))
-    if not bands.good[list(wanted)].any():
-        raise InputError(
-            "no band can be used",
-            got="bands that are constant or empty",
-            expected="bands with data",
-        )
-    made = arrange(bands)
-    shape = 1, samples.array.shape[1]
-    classes = "classes" in config.gathers
-    grid = blocks(shape, BLOCKS_PER_SIDE)
-    question = Question(
-        n_bands=len(bands),
-        n_targets=n_targets,
-        used=made.used,
-        grid=grid,
-        seed=config.seed,
-        classes=classes,
-    )
-    effort = Effort.of(None, None)
-    windows = effort.windows(shape, shape, 8 * len(samples.array))
-    tally = reduce_windows(samples, question, windows, threads=effort.threads)
-    moments = learnable(tally, "X", shape[1], unit="samples")
-    if classes and len(tally.by_stratum()) < 2:
-        raise InputError("y has too few classes", got="1 class", expected="two or more classes")
-    looked = samples.array[: len(bands), :: -(-shape[1] // LOOKED)]
-    return Survey(
-        bands, made, [moments], [tally], [grid], (), seen=Values.of(looked), looked=looked
-    )
-
-
-def _covariance(samples: _Samples, bands: Bands) -> Floats:
-    """(B, B) of the samples without NaN in a good band, zero for the others; for groups that see
-    pixels."""
-    x = samples.array[: len(bands)]
-    alive = bands.good & (np.nanmin(x, axis=1) < np.nanmax(x, axis=1))
-    whole = x[:, np.isfinite(x[alive]).all(axis=0)]
-    result = np.zeros((len(bands), len(bands)))
-    result[np.ix_(alive, alive)] = np.atleast_2d(np.cov(whole[alive], bias=True))
-    return result

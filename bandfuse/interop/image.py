@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from bandfuse.errors import ConfigError, InputError
 from bandfuse.interop.arrays import band_coordinates
+from bandfuse.interop.spatial_ref import coordinates_of, encoding_of
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.windows import Window
+from bandfuse.summary import Summarised, Summary
 
 if TYPE_CHECKING:
     import xarray
@@ -38,11 +40,16 @@ def open(path: str | Path | None = None, **sources: str | Path) -> Image:
     return Image(open_scene(place))
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(Summarised):
     """A described scene; see :func:`open`."""
 
     scene: Scene
+
+    def summary(self) -> Summary:
+        """Bands and grid in a few lines, and the bands as a table."""
+        said = self.scene.summary()
+        return replace(said, title=said.title.replace("Scene", "Image", 1))
 
     @property
     def bands(self) -> Bands:
@@ -107,7 +114,9 @@ class Image:
         all bands.
 
         Coordinates: ``band`` (names), ``wavelength_nm``, ``fwhm_nm``, and ``y`` and ``x`` of the
-        pixels' centres where the grid lies along the axes. The CRS is the attribute ``crs``.
+        pixels' centres where the grid lies along the axes. ``spatial_ref`` holds the CRS and the
+        transform, as rioxarray and GDAL read and write them. Missing values are NaN, and the
+        encoding declares that as ``_FillValue``.
 
         Raises
         ------
@@ -125,26 +134,17 @@ class Image:
             meta=np.empty((0, 0, 0)),
         )
         attributes = {} if self.crs is None else {"crs": self.crs}
-        coordinates = band_coordinates(self.bands, "band") | self._centres()
+        coordinates = band_coordinates(self.bands, "band") | coordinates_of(self.scene.grid)
         made: xarray.DataArray = xr.DataArray(
             lazy, coordinates, ("band", "y", "x"), self.scene.key, attributes
         )
+        made.encoding = encoding_of(made)
         return made
 
     def _chunk(self, block_info: Any) -> Floats:
         """One chunk, by its place in the whole."""
         (_, _), (top, bottom), (left, right) = block_info[None]["array-location"]
         return self.read((top, left, bottom - top, right - left))
-
-    def _centres(self) -> dict[str, Any]:
-        """Of the pixels, where rows and columns run along the axes."""
-        a, b, c, d, e, f = self.transform
-        if b or d:
-            return {}
-        return {
-            "y": f + e * (np.arange(self.shape[1]) + 0.5),
-            "x": c + a * (np.arange(self.shape[2]) + 0.5),
-        }
 
 
 def _edges(size: int, stored: int, least: int) -> tuple[int, ...]:

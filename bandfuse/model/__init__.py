@@ -4,8 +4,9 @@ Each file is built on those before it::
 
     fusion         y = activation(gain · (W x) + offset)
     decoder        the inverse map, from fused bands back to input bands
+    discriminants  the classes of fused values
     model          one fusion for all scenes, or one per scene beside the common one
     weightsfile    the safetensors file that holds them
 
-It imports errors, files and spectral.
+It imports errors, summary, files and spectral.
 """

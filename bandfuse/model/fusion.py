@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bandfuse.errors import MismatchError
+from bandfuse.errors import MismatchError, shorten
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values
+from bandfuse.summary import Facts, Summarised, Summary, counted, number, span
 
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "identity": lambda y: y,
@@ -47,8 +48,8 @@ class NodataPolicy:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class Fusion:
+@dataclass(frozen=True, eq=False, repr=False)
+class Fusion(Summarised):
     """A linear map from B bands to K outputs, with an activation after it.
 
     ``y_k = activation(gain_k · Σ_b weight[k, b] · x_b + offset_k)``
@@ -125,6 +126,36 @@ class Fusion:
     def support(self) -> list[int]:
         """Positions of the inputs that carry weight in any output: the bands that must be read."""
         return [int(i) for i in np.flatnonzero(np.any(self.matrix != 0, axis=0))]
+
+    def summary(self) -> Summary:
+        """Which outputs there are, of which bands."""
+        size = f"{counted(len(self.outputs), 'output')} of {counted(len(self.inputs), 'band')}"
+        head = ("output", "bands with weight", "from / to", "gain", "offset")
+        rows = tuple(map(self._row, range(len(self.outputs))))
+        return Summary(f"Fusion: {size}", self.facts(), head, rows)
+
+    def _row(self, k: int) -> tuple[str, ...]:
+        """Of one output: how many bands carry weight, where they lie, gain and offset."""
+        used = np.flatnonzero(self.matrix[k])
+        numbers = number(float(self.gain[k])), number(float(self.offset[k]))
+        return self.outputs.name[k], f"{len(used)}", self._where(used), *numbers
+
+    def _where(self, used: NDArray[np.intp]) -> str:
+        nm = self.inputs.wavelength_nm[used]
+        return span(nm, "nm") or shorten((self.inputs.name[i] for i in used), 3)
+
+    def facts(self) -> Facts:
+        """What is said of the fusion in a few lines."""
+        rows = (self._row(k) for k in range(len(self.outputs)))
+        said = (f"{name} ({counted(int(n), 'band')}, {where})" for name, n, where, _, _ in rows)
+        policy = self.nodata
+        share = f", at least {policy.min_share:g}" if policy.kind == "renormalise" else ""
+        return (
+            ("outputs", shorten(said, 3)),
+            ("inputs", dict(self.inputs.facts())["wavelengths"] or shorten(self.inputs.name, 6)),
+            ("activation", self.activation),
+            ("missing inputs", policy.kind + share),
+        )
 
     def __call__(self, x: ArrayLike) -> Floats:
         """Fuse pixels in memory.

@@ -6,26 +6,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bandfuse.errors import MismatchError, nearest
+from bandfuse.errors import MismatchError, nearest, shorten
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion
+from bandfuse.summary import Summarised, Summary
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class Model(Summarised):
     """``common`` holds for every scene, unless ``scenes`` has a fusion of the scene's own (by scene
     key).
 
     ``decoder``: the map from the K outputs back to the B inputs, if the training was for one.
+    ``classes``: the classifier of the common outputs, if the training had labels.
     """
 
     common: Fusion
     scenes: Mapping[str, Fusion] = field(default_factory=dict)
     decoder: Fusion | None = None
+    classes: Discriminants | None = None
 
     @property
     def per_scene(self) -> bool:
         """True if scenes have weights of their own."""
         return bool(self.scenes)
+
+    def summary(self) -> Summary:
+        """Which fusions there are."""
+        common = self.common.summary()
+        kind = f"weights of {len(self.scenes)} scenes" if self.scenes else "one fusion"
+        size = common.title.partition(": ")[2]
+        facts = (
+            ("scenes", shorten(self.scenes, 6) if self.scenes else ""),
+            *common.facts,
+            ("decoder", "rebuilds the bands from the outputs" if self.decoder else ""),
+        )
+        return Summary(f"Model: {kind}, {size}", facts, common.head, common.rows)
 
     def fusion(self, names: Sequence[str], *, use_common: bool = False) -> Fusion:
         """The fusion of a scene, by the first of its names that was in the training.

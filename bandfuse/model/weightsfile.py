@@ -8,12 +8,15 @@ The metadata has one key, ``bandfuse``: JSON with ``version``, ``activation``, `
 ``inputs`` and ``outputs`` (band tables by column) and ``scenes`` (keys).
 
 Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``,
-``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`. Where there
-is nothing of it, version 1 is written."""
+``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`; and
+``classes`` of a training with labels: ``value`` and ``name`` of each, and ``numbered``, whether the
+values were made up. Their classifier are the tensors ``class_slope`` (K, C) and ``class_level``
+(C,). Where there is nothing of it, version 1 is written."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +25,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from bandfuse.errors import BandfuseError, InputError
+from bandfuse.errors import BandfuseError, InputError, shorten
 from bandfuse.files.placing import recovered
 from bandfuse.model.decoder import decoder, offsets
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.spectral.bands import Bands, Floats
@@ -104,6 +108,10 @@ def dumps(model: Model) -> bytes:
         }
     if model.decoder is not None:
         tensors |= {"decoder": model.decoder.matrix, "decoder_offset": offsets(model.decoder)}
+    if model.classes is not None:
+        known = model.classes
+        header |= {"version": 2, "classes": _classes(known)}
+        tensors |= {"class_slope": known.slope, "class_level": known.level}
     # One metadata key only: safetensors does not keep the order of several.
     text = json.dumps(
         header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
@@ -113,21 +121,71 @@ def dumps(model: Model) -> bytes:
     )
 
 
-def load(path: str | Path) -> Model:
-    """Read a weights file.
+def _classes(known: Discriminants) -> dict[str, Any]:
+    values = [int(n) for n in known.numbers]
+    return {"value": values, "name": list(known.names), "numbered": known.numbered}
+
+
+def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discriminants | None:
+    """The classifier of a weights file, if it holds one."""
+    table = header.get("classes")
+    if table is None:
+        return None
+    slope, level = tensors["class_slope"], tensors["class_level"]
+    numbers = np.array([int(n) for n in table["value"]], dtype=np.int64)
+    if (np.diff(numbers) <= 0).any() or len(slope) != len(header["outputs"]["name"]):
+        raise ValueError("classes that are not ascending, or of other outputs")
+    names = tuple(map(str, table["name"]))
+    return Discriminants(numbers, names, slope, level, bool(table["numbered"]))
+
+
+WEIGHTS = "weights.safetensors"
+"""The weights file of a run folder."""
+
+
+def weights_file(path: str | Path) -> Path:
+    """The weights file that is meant: that of a run folder, or the file itself.
+
+    Raises
+    ------
+    InputError : a folder that is no run.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return place
+    if (place / WEIGHTS).is_file():
+        return place / WEIGHTS
+    inside = sorted(p.name for p in place.iterdir())
+    runs = [name for name in inside if (place / name / WEIGHTS).is_file()]
+    raise InputError(
+        f"{path} is a folder without {WEIGHTS}",
+        got=shorten(inside, 6) if inside else "an empty folder",
+        expected="a run folder, or a weights file",
+        remedy=f"Give {place / runs[0]}." if runs else "",
+    )
+
+
+def load(path: str | Path, beside: Sequence[str | Path] = ()) -> Model:
+    """Read a weights file, or that of a run folder.
+
+    Parameters
+    ----------
+    beside : other files that were named with it: if one of them is a weights file, and this is
+        none, the message says that they are swapped.
 
     Raises
     ------
     InputError : missing, not a weights file, truncated, of a newer version, wrong shapes, or
         numbers not finite."""
     remedy = recovered(Path(path))
-    if not Path(path).is_file():
+    path = weights_file(path)
+    if not path.is_file():
         raise InputError(
-            f"{path} does not exist" if not Path(path).exists() else f"{path} is not a file",
+            f"{path} does not exist" if not path.exists() else f"{path} is not a file",
             expected="a weights file (weights.safetensors of a run)",
             remedy=remedy,
         )
-    header, tensors = _contents(path)
+    header, tensors = _contents(path, beside)
     try:
         return _model(header, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
@@ -139,16 +197,43 @@ def load(path: str | Path) -> Model:
         ) from error
 
 
-def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
+def is_weights(path: str | Path) -> bool:
+    """Whether a file is a safetensors file of bandfuse."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError):
+        return False
+
+
+def _instead(path: str | Path, beside: Sequence[str | Path]) -> str:
+    """What is said to somebody who named a file that is no weights file."""
+    swapped = [str(other) for other in beside if is_weights(other)]
+    if swapped:
+        return f"{swapped[0]} is one. Name the weights first, and then {path}."
+    return ""
+
+
+_NO_HEADER = ("header too large", "header too small", "invalid header", "invalid UTF-8")
+"""Words of safetensors for files that are of another kind."""
+
+
+def _contents(
+    path: str | Path, beside: Sequence[str | Path]
+) -> tuple[dict[str, Any], dict[str, Floats]]:
     try:
         with safe_open(str(path), framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
+        words = str(error).removeprefix("Error while deserializing header: ")
+        foreign = any(word in words for word in _NO_HEADER)
+        got = "another kind of file" if foreign else words
         raise InputError(
             f"{path} is not a weights file",
-            got=str(error),
+            got=got if Path(path).stat().st_size else "an empty file",
             expected="the weights.safetensors of a bandfuse run",
+            remedy=_instead(path, beside),
         ) from error
     if text is None:
         raise InputError(
@@ -191,10 +276,12 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
     if {"decoder", "decoder_offset"} & set(tensors):
         back = decoder(tensors["decoder"], tensors["decoder_offset"], inputs, outputs)
         back = replace(back, inputs_seen=common.outputs_seen, outputs_seen=common.inputs_seen)
+    classes = _discriminants(header, tensors)
     keys = [str(k) for k in header["scenes"]]
     if not keys:
-        return Model(common, decoder=back)
+        return Model(common, decoder=back, classes=classes)
     own = (tensors["scene_weight"], tensors["scene_gain"], tensors["scene_offset"])
     if any(len(t) != len(keys) for t in own):
         raise ValueError(f"{len(keys)} scenes, but tensors for {[len(t) for t in own]}")
-    return Model(common, {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}, back)
+    scenes = {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}
+    return Model(common, scenes, back, classes)

@@ -12,13 +12,14 @@ from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.gram import Product, double
 from bandfuse.spectral.bands import Floats
+from bandfuse.summary import Summarised, Summary, span
 
 FEW = 256
 """Pixels whose mean is near enough to that of all."""
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
+@dataclass(frozen=True, eq=False, repr=False)
+class Moments(Summarised):
     """Count, mean and centred scatter of N vectors of D values. A monoid under ``+``.
 
     ``mean = Σ z / N``, ``scatter = Σ (z − mean)(z − mean)ᵀ``, both float64.
@@ -74,6 +75,13 @@ class Moments:
         mean = self.mean + step * (other.count / count)
         lift = np.outer(step, step * (self.count * (other.count / count)))
         return Moments(count, mean, self.scatter + other.scatter + 0.5 * (lift + lift.T))
+
+    def summary(self) -> Summary:
+        """Of how many pixels and variables, and their ranges."""
+        deviations = np.sqrt(np.maximum(self.variance, 0.0))
+        both = (("means", self.mean), ("standard deviations", deviations))
+        facts = tuple((name, span(values, "") if self.count else "") for name, values in both)
+        return Summary(f"Moments: {self.count} pixels, {self.size} variables", facts)
 
     @property
     def covariance(self) -> Floats:

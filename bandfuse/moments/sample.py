@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bandfuse.errors import MismatchError
 from bandfuse.spectral.bands import Floats
+from bandfuse.summary import Summarised, Summary, brief
 
 Keys = NDArray[np.uint64]
 
@@ -30,8 +31,8 @@ def keys(seed: int, scene: int, row: NDArray[np.integer], col: NDArray[np.intege
         return _mix(_mix(start ^ row.astype(np.uint64)) ^ col.astype(np.uint64))
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pixels(Summarised):
     """The ``capacity`` pixels with the smallest hash, in order of their hash. A monoid under ``+``.
 
     Columns: ``key`` (N,) uint64, ``place`` (N, 3) int64 = scene, row, column, ``values`` (N, D)
@@ -62,6 +63,13 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.key)
+
+    def summary(self) -> Summary:
+        """How many pixels there are, of which scenes."""
+        scenes = np.unique(self.place[:, 0]).tolist()
+        title = f"Pixels: {len(self)} of at most {self.capacity}"
+        facts = (("values of each", str(self.values.shape[1])), ("scenes", brief(scenes)))
+        return Summary(title, facts)
 
     def where(self, here: NDArray[np.bool_]) -> Pixels:
         """Some of the pixels."""

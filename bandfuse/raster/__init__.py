@@ -17,15 +17,19 @@ Each file is built on those before it::
     drivers             how each driver makes a raster; one file per driver that needs care
     creation_options    what a driver can be told when it makes a file
     ground              whether a new raster lies where it should
+    array_files         arrays as files in GDAL's memory
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
     fixed_vrt           a VRT over a raster, with corrected metadata
-    polygons            areas from GeoJSON files, in pixels of a raster
+    geojson             polygons and properties from a text
+    vectors             polygons and their classes from vector files
+    polygons            areas in pixels of a raster, burnt part by part
     mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
+    categories          what a raster calls the numbers of its classes
     labels              classes of pixels
     acquisition         where and when an image was taken
 
-It imports errors, progress, files, spectral, streaming and moments.
+It imports errors, progress, summary, files, spectral, streaming and moments.
 """
 
 from bandfuse.raster.acquisition import acquired, footprint, polygons_in
@@ -34,26 +38,35 @@ from bandfuse.raster.align import (
     Placing,
     coarsest,
     cut,
+    extent_of,
     moved,
     on_one_grid,
     placed,
     windowed,
 )
+from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
-from bandfuse.raster.describe import Raster, same_grid
+from bandfuse.raster.describe import Raster, in_memory, same_grid
 from bandfuse.raster.drivers import CONTENT, FOLDERS, WITHOUT_CONTROL, driver_of, mark_of
 from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
 from bandfuse.raster.gdal import CACHE, gdal_version
 from bandfuse.raster.header_files import Header, said
-from bandfuse.raster.labels import Labels, describe_labels, drawn_labels, labelled
+from bandfuse.raster.labels import (
+    Labels,
+    describe_labels,
+    drawn_labels,
+    labelled,
+    renumbered,
+    same_numbers,
+)
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
-from bandfuse.raster.ortho import orthorectified
-from bandfuse.raster.polygons import is_json
-from bandfuse.raster.products import FORMATS, Describe, describe
-from bandfuse.raster.read import Choice, RasterPatch, Reader, quicklook
+from bandfuse.raster.ortho import SensedImage, orthorectified
+from bandfuse.raster.products import FORMATS, Describe, describe, is_product, product_in
+from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
+from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
@@ -61,20 +74,27 @@ __all__ = [
     "CONTENT",
     "FOLDERS",
     "FORMATS",
+    "IN_MEMORY",
     "OUTSIDE",
+    "SHAPEFILE",
     "WITHOUT_CONTROL",
     "AlignedReader",
+    "ArrayFiles",
+    "ArrayGrid",
     "Choice",
     "Describe",
     "Encoding",
+    "Handles",
     "Header",
     "Labels",
+    "Layer",
     "Lost",
     "Placing",
     "Raster",
     "RasterPatch",
     "Reader",
     "Selection",
+    "SensedImage",
     "Writer",
     "acquired",
     "band_tags",
@@ -88,10 +108,13 @@ __all__ = [
     "describe_labels",
     "drawn_labels",
     "driver_of",
+    "extent_of",
     "footprint",
     "gdal_version",
-    "is_json",
+    "in_memory",
+    "is_product",
     "labelled",
+    "layers_of",
     "mark_of",
     "moved",
     "on_one_grid",
@@ -99,11 +122,15 @@ __all__ = [
     "orthorectified",
     "placed",
     "polygons_in",
+    "product_in",
     "quicklook",
+    "renumbered",
     "said",
     "same_grid",
+    "same_numbers",
     "same_table",
     "select",
+    "vector_driver",
     "windowed",
     "write_array",
     "write_fixed",

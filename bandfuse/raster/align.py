@@ -30,7 +30,7 @@ from bandfuse.raster.areas import (
 )
 from bandfuse.raster.describe import SAME_PLACE, Raster, same_grid
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
-from bandfuse.raster.read import Choice, RasterPatch, Reader
+from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window, cells
 
@@ -246,8 +246,8 @@ def cut(grid: Raster, rasters: Sequence[Raster]) -> Window:
         if not box.size or not (low < high).all():
             raise MismatchError(
                 f"{raster.path} lies elsewhere than {grid.path}",
-                got=_bounds(raster),
-                expected=f"some of {_bounds(grid)}",
+                got=extent_of(raster),
+                expected=f"some of {extent_of(grid)}",
                 remedy="Look at both with bandfuse info.",
             )
     (col, row), (right, bottom) = np.floor(low + SNAP).astype(int), np.ceil(high - SNAP).astype(int)
@@ -262,7 +262,8 @@ def _outline(raster: Raster) -> tuple[Floats, Floats]:
     return col, row
 
 
-def _bounds(raster: Raster) -> str:
+def extent_of(raster: Raster) -> str:
+    """Where a raster lies, in words: its least and greatest x and y, and its CRS."""
     a, b, c, d, e, f = raster.transform[:6]
     col, row = _outline(raster)
     x, y = a * col + b * row + c, d * col + e * row + f
@@ -372,6 +373,7 @@ class AlignedReader:
         *,
         regrid: Regrid = average,
         blur: float | None = None,
+        handles: Handles | None = None,
     ) -> None:
         self._regrid = regrid
         self._parts = []
@@ -381,7 +383,7 @@ class AlignedReader:
                 finer = blur is not None and placing.factor > 1 + SAME_SIZE
                 sigma = placing.sigma(blur) if blur is not None and finer else None
                 self._parts.append(
-                    _Part(Reader([(raster, positions)]), placing, len(positions), sigma)
+                    _Part(Reader([(raster, positions)], handles), placing, len(positions), sigma)
                 )
 
     def __enter__(self) -> AlignedReader:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from rasterio.enums import ColorInterp
 
 from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.colours import colours
 
 
 def band_tags(bands: Bands) -> list[dict[str, str]]:
@@ -20,6 +22,13 @@ def band_tags(bands: Bands) -> list[dict[str, str]]:
                 tags |= {column: repr(value), "wavelength_units": "Nanometers"}
         rows.append(tags)
     return rows
+
+
+def colour_of(bands: Bands) -> list[ColorInterp]:
+    """What each band shows. Without any colour the first is grey, as GDAL has it."""
+    found = [ColorInterp[name] for name in colours(bands)]
+    plain = all(one is ColorInterp.undefined for one in found)
+    return [ColorInterp.gray, *found[1:]] if plain else found
 
 
 def plain_names(bands: Bands) -> list[str]:

@@ -22,12 +22,13 @@ from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by, vrt_over
 from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.spectral.remarks import Remark
+from bandfuse.summary import Facts, Summarised, Summary, counted
 
 LATIN = Remark("other-encoding", "some names or tags are not UTF-8, and are read as Latin-1")
 
@@ -92,8 +93,8 @@ class Control:
         return Control(tuple(points), self.crs)
 
 
-@dataclass(frozen=True, eq=False)
-class Raster:
+@dataclass(frozen=True, eq=False, repr=False)
+class Raster(Summarised):
     """One file or product, described: what it holds, not its pixels.
 
     ``nodata``, ``scale``, ``offset`` hold one number per band (NaN where no nodata is declared);
@@ -126,6 +127,26 @@ class Raster:
     masks: Masks = field(default_factory=Masks)
     exact: tuple[int | None, ...] = ()
     control: Control = field(default_factory=Control)
+
+    def summary(self) -> Summary:
+        """What the file holds, in a few lines."""
+        size = f"{counted(len(self.bands), 'band')} × {self.rows} rows × {self.cols} columns"
+        return Summary(
+            f"Raster {Path(self.path).name}: {size}", (*self.facts(), *self.bands.facts())
+        )
+
+    def facts(self) -> Facts:
+        """How the pixels are stored, and where they lie."""
+        missing = dict.fromkeys(f"{value:g}" for value in self.nodata if np.isfinite(value))
+        size = np.hypot(self.transform.a, self.transform.d), np.hypot(*self.transform[1:5:3])
+        unit = "" if self.crs is None else f" {units_of(self.crs)}"
+        placed = not self.transform.is_identity
+        return (
+            ("stored", f"{shorten(dict.fromkeys(self.dtypes))}, {self.product or self.driver}"),
+            ("nodata", shorten(missing, 4) if missing else ""),
+            ("CRS", "" if self.crs is None else self.crs_name),
+            ("pixel", f"{size[0]:.6g} × {size[1]:.6g}{unit}" if placed else ""),
+        )
 
     @property
     def masked(self) -> bool:
@@ -160,6 +181,14 @@ class Raster:
         return crs_name(self.crs)
 
 
+def units_of(crs: CRS) -> str:
+    """The unit of the coordinates; empty where the CRS does not say."""
+    try:
+        return "degrees" if crs.is_geographic else str(crs.linear_units)
+    except CRSError:
+        return ""
+
+
 def crs_name(crs: CRS | None) -> str:
     """The authority code of a CRS where it has one, else the name that its WKT gives: WKT is too
     long to be read in a message."""
@@ -178,16 +207,34 @@ LONGEST_CRS = 80
 """Characters of a CRS in a message."""
 
 
+def in_memory(name: str, bands: Bands, shape: tuple[int, int]) -> Raster:
+    """What is known of an array of float64 that is no file and lies nowhere."""
+    n = len(bands)
+    scale = np.full(n, np.nan), np.ones(n), np.zeros(n)
+    types = ("float64",) * n
+    return Raster(name, "", *shape, types, None, Affine.identity(), bands, *scale, shape, ())
+
+
+_DRIVER = re.compile(r"[A-Za-z]\w+:")
+"""How a name begins that GDAL takes for a subdataset: with a driver, of more letters than a drive
+of Windows."""
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""
-    subdataset = ":" in Path(path).name or ':"' in path
+    subdataset = _DRIVER.match(path) is not None and not os.path.exists(path)
     local = "://" not in path and not path.startswith(("/vsi", "<")) and not subdataset
     if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     if local and not (os.path.isfile(path) or os.path.isdir(path)):
         raise InputError(f"{path} is a pipe or a device", expected="a raster file")
+    if local and os.path.isfile(path) and not os.path.getsize(path):
+        remedy = "Copy or download it again."
+        raise InputError(f"{path} is empty", got="0 bytes", expected="a raster file", remedy=remedy)
     check_header(path)
+    if may_be_hdf5(path):
+        quiet_hdf5()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -260,13 +307,12 @@ def describe(
         bands, messages = band_table(tags, source, alpha, stated=stated)
         if ds.driver == "HDF5Image" and ds.count > 1 and not np.isfinite(bands.wavelength_nm).any():
             messages.append(_axes_assumed(ds))
+        messages += header.odd_entries(ds.count)
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
-        scale = header.scale(ds.count, np.array(ds.scales, dtype=np.float64))
-        offset = header.numbers(
-            "data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)
-        )
+        scale = header.scale(np.array(ds.scales, dtype=np.float64))
+        offset = header.numbers("data_offset_values", np.array(ds.offsets, dtype=np.float64), 0.0)
         transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
         _require_finite(offset, "offset", path)
@@ -279,7 +325,7 @@ def describe(
             crs=ds.crs,
             transform=transform,
             bands=bands,
-            nodata=header.numbers("data_ignore_value", ds.count, nodata),
+            nodata=header.numbers("data_ignore_value", nodata, np.nan),
             scale=scale,
             offset=offset,
             stored=ds.block_shapes[0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandfuse.spectral.bands import Floats
 
@@ -17,10 +18,14 @@ class Encoding:
     dtype: str = "float32"
     scale: float = 1.0
     offset: float = 0.0
+    fill: float | None = None
 
     @property
     def nodata(self) -> float:
-        """NaN for floats; the least number of signed and the largest of unsigned integers."""
+        """The fill that is given; else NaN for floats, the least number of signed and the largest
+        of unsigned integers."""
+        if self.fill is not None:
+            return float(np.dtype(self.dtype).type(self.fill))
         kind = np.dtype(self.dtype)
         if kind.kind == "f":
             return float("nan")
@@ -33,18 +38,34 @@ class Encoding:
         y = (y - self.offset) / self.scale if (self.scale, self.offset) != (1.0, 0.0) else y
         if kind.kind == "f":
             with np.errstate(over="ignore"):
-                return y.astype(kind)
+                stored = y.astype(kind)
+            return stored if self.fill is None else self._filled(stored, np.isnan(stored))
         low, high = self.limits
         missing = ~np.isfinite(y)
         stored = np.clip(np.rint(np.where(missing, 0, y)), low, high)
+        if self.fill is not None:
+            stored = np.where(stored == self.nodata, stored + 1, stored)
         return np.where(missing, self.nodata, stored).astype(kind)
+
+    def _filled(self, stored: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """Floats with the fill where they are missing; a value that is the fill itself moves to the
+        next number."""
+        nodata = stored.dtype.type(self.nodata)
+        beside = np.nextafter(nodata, stored.dtype.type(np.inf))
+        stored = np.where(stored == nodata, beside, stored)
+        return np.where(missing, nodata, stored)
+
+    def missing(self, stored: np.ndarray) -> NDArray[np.bool_]:
+        """Which stored numbers mean that a value is missing."""
+        nodata = self.nodata
+        found: NDArray[np.bool_] = np.isnan(stored) if np.isnan(nodata) else stored == nodata
+        return found
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Least and largest valid stored number of an integer type (nodata left out)."""
-        info = np.iinfo(np.dtype(self.dtype))
-        signed = np.dtype(self.dtype).kind == "i"
-        return float(info.min + signed), float(info.max - (not signed))
+        """Least and largest valid stored number of an integer type, without nodata at an end."""
+        info, nodata = np.iinfo(np.dtype(self.dtype)), self.nodata
+        return float(info.min + (nodata == info.min)), float(info.max - (nodata == info.max))
 
     def lost(self, y: Floats) -> Lost:
         """What an integer type cannot hold of (K, n) values."""

@@ -1,9 +1,9 @@
-"""Labels: classes of pixels, from a raster or from polygons in a GeoJSON file."""
+"""Labels: classes of pixels, from a raster or from polygons in a vector file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +15,13 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.moments.tally import MOST_STRATA
 from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.areas import majority
-from bandfuse.raster.describe import Raster
-from bandfuse.raster.mask import Mask, described, polygon_mask
-from bandfuse.raster.polygons import read_geojson
+from bandfuse.raster.categories import category_names
+from bandfuse.raster.describe import Raster, crs_name
+from bandfuse.raster.mask import areas_of, described, vector_file
+from bandfuse.raster.polygons import Areas
 from bandfuse.raster.products import Describe, describe
 from bandfuse.raster.read import RasterPatch, Reader
+from bandfuse.raster.vectors import JSON, Features, read_features, vector_driver
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
@@ -29,21 +31,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """A file with classes: ``file`` describes it. ``shapes``: the polygons of each class, None for
-    a raster, whose ``band`` (from 0) holds the classes.
+    """A file with classes: ``file`` describes it. ``areas``: polygons, None for a raster, whose
+    ``band`` (from 0) holds the classes. They are burnt with numbers from 1 on; ``burnt`` says which
+    class each number is.
 
-    ``names``: what the classes are called, by number; for a raster, the numbers themselves are the
-    names. ``unlabelled``: numbers that are no class."""
+    ``names``: what the classes are called, by number; the number itself where there is no name.
+    ``unlabelled``: numbers that are no class. ``numbered``: classes are texts in the file; their
+    numbers were made here, and mean nothing in another file."""
 
     file: Raster
-    shapes: tuple[tuple[int, Mask], ...] | None = None
+    areas: Areas | None = None
+    burnt: tuple[int, ...] = ()
     names: tuple[tuple[int, str], ...] = ()
     unlabelled: tuple[int, ...] = ()
     band: int = 0
+    numbered: bool = False
 
     def name(self, number: int) -> str:
         """What a class is called."""
         return dict(self.names).get(number, str(number))
+
+    def drawn(self, window: Window) -> Floats:
+        """(rows, cols): the classes of polygons in a window; NaN where there is none."""
+        assert self.areas is not None
+        found: Floats = np.array([np.nan, *self.burnt])[self.areas.burnt(window)]
+        return found
 
     def classes(self, values: Floats) -> Floats:
         """The classes in the values of a raster; NaN where there is none.
@@ -65,6 +77,39 @@ class Labels:
         return found
 
 
+def same_numbers(every: Sequence[Labels]) -> list[Labels]:
+    """Labels of several scenes, in which a number means one class: classes that are texts are
+    numbered anew, over the names of all files.
+
+    Raises
+    ------
+    InputError : classes are texts in one file, and numbers in another.
+    """
+    texts = [labels for labels in every if labels.numbered]
+    if not texts:
+        return list(every)
+    if len(texts) < len(every):
+        other = next(labels for labels in every if not labels.numbered)
+        raise InputError(
+            "labels of the scenes do not name classes alike",
+            got=f"names in {texts[0].file.path} and numbers in {other.file.path}",
+            expected="names in all of them, or numbers in all of them",
+            remedy="Choose the field that they share with --label-field.",
+        )
+    known = _numbered(list(dict.fromkeys(name for labels in texts for _, name in labels.names)))
+    return [renumbered(labels, known) for labels in texts]
+
+
+def renumbered(labels: Labels, known: Mapping[Any, int]) -> Labels:
+    """Labels with other numbers, by the names of their classes."""
+    new = {number: known[name] for number, name in labels.names}
+    return replace(
+        labels,
+        burnt=tuple(new[number] for number in labels.burnt),
+        names=tuple((new[number], name) for number, name in labels.names),
+    )
+
+
 AnyReader = Reader | AlignedReader
 """What reads windows of rasters."""
 
@@ -74,6 +119,7 @@ class LabelledReader:
 
     def __init__(self, reader: AnyReader, labels: Labels, raster: AnyReader | None) -> None:
         self._reader, self._labels, self._raster = reader, labels, raster
+        self.bytes_per_pixel = reader.bytes_per_pixel
 
     def read(self, window: Window) -> RasterPatch | AlignedPatch:
         """The pixels of a window.
@@ -85,11 +131,8 @@ class LabelledReader:
         return self._reader.read(window).beside(self._classes(window))
 
     def _classes(self, window: Window) -> Floats:
-        if self._labels.shapes is not None:
-            found = np.full((window.rows, window.cols), np.nan)
-            for number, mask in self._labels.shapes:
-                found[mask.inside(window, None)] = number
-            return found
+        if self._labels.areas is not None:
+            return self._labels.drawn(window)
         assert self._raster is not None
         values = (
             self._raster.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
@@ -103,7 +146,7 @@ def labelled(
 ) -> Iterator[LabelledReader]:
     """The reader of a scene, with labels beside it; brought to a grid, if one is given: a pixel has
     the class that most of its area has."""
-    if labels.shapes is not None:
+    if labels.areas is not None:
         yield LabelledReader(reader, labels, None)
         return
 
@@ -126,15 +169,15 @@ def describe_labels(
     raster: Raster | None = None,
     *,
     field: str | None = None,
+    layer: str | None = None,
     unlabelled: Sequence[int] = (),
 ) -> Labels:
-    """What a file of labels holds: GeoJSON by its name or its first character, else a raster on any
-    grid.
+    """What a file of labels holds: polygons, or a raster on any grid.
 
     Parameters
     ----------
-    raster : what the file says of itself; not given for GeoJSON.
-    field : the property of a GeoJSON feature that holds its class; its only one if not given.
+    raster : what the file says of itself; not given for a vector file.
+    field : of a vector file, that holds the classes; its only one if not given. layer : of several.
     unlabelled : numbers that are no class; a raster's nodata is none anyway.
 
     Raises
@@ -142,7 +185,11 @@ def describe_labels(
     InputError, MismatchError : it cannot be read, has more than one band, or names no class.
     """
     if raster is None:
-        return _from_polygons(path, grid, field, unlabelled)
+        driver = vector_driver(path) or JSON
+        features = read_features(
+            path, "labels", driver, grid, layer=layer, field=field, classes=True
+        )
+        return _from_polygons(features, grid, unlabelled)
     if field is not None:
         raise InputError(
             f"labels {path} are a raster: --label-field does not apply", remedy="Leave it out."
@@ -154,58 +201,55 @@ def describe_labels(
             f"labels {path} are not one band", got=f"{len(data)} bands", expected="one band"
         )
     file = replace(raster, scale=np.ones(n), offset=np.zeros(n))
-    return Labels(file, unlabelled=tuple(unlabelled), band=data[0])
+    names = tuple(category_names(raster.path, data[0]).items())
+    return Labels(file, names=names, unlabelled=tuple(unlabelled), band=data[0])
 
 
-def _from_polygons(path: str, grid: Raster, field: str | None, unlabelled: Sequence[int]) -> Labels:
-    content = read_geojson(path, "labels")
-    features = content.get("features") if isinstance(content, dict) else None
-    if not isinstance(features, list) or not features:
-        raise InputError(
-            f"labels {path} hold no features", expected="a GeoJSON FeatureCollection with classes"
-        )
-    placed = [f for f in features if not (isinstance(f, dict) and f.get("geometry", f) is None)]
-    if not placed:
+def _from_polygons(features: Features, grid: Raster, unlabelled: Sequence[int]) -> Labels:
+    path = features.path
+    if features.whole and not features.values:
         raise InputError(
             f"labels {path} hold no polygon",
-            got=f"{len(features)} features without geometry",
+            got=f"{features.unplaced} features without geometry",
             expected="polygons with classes",
         )
-    by_class: dict[Any, list[Any]] = {}
-    for feature in placed:
-        by_class.setdefault(_class_of(path, feature, field), []).append(feature)
-    if len(by_class) > MOST_STRATA:
+    for value in features.values:
+        if not _is_class(value):
+            raise InputError(
+                f"labels {path}: a feature has no class",
+                got=json.dumps(value, default=str),
+                expected="a text or a whole number",
+                remedy="Choose its field with --label-field.",
+            )
+    keys = [key for key in features.every if _is_class(key)]
+    if len(keys) > MOST_STRATA:
         raise InputError(
             f"labels {path} hold too many classes",
-            got=f"{len(by_class)}",
+            got=f"{len(keys)}",
             expected=f"{MOST_STRATA} or fewer",
         )
-    numbers = _numbered(list(by_class))
-    crs = {k: content[k] for k in ("crs",) if k in content}
-    shapes = tuple(
-        (
-            numbers[key],
-            polygon_mask(
-                path, {"type": "FeatureCollection", "features": some, **crs}, grid, "labels"
-            ),
-        )
-        for key, some in by_class.items()
-        if numbers[key] not in unlabelled
-    )
-    if not shapes:
+    numbers = _numbered(keys)
+    if keys and all(number in unlabelled for number in numbers.values()):
         raise InputError(
             f"labels {path} hold no class",
             got="unlabelled polygons only",
             expected="two or more classes",
         )
-    names = tuple((numbers[key], str(key)) for key in by_class)
+    burnt = {key: i for i, key in enumerate(keys, 1) if numbers[key] not in unlabelled}
+    areas = areas_of(features, grid, "labels", [burnt.get(v, 0) for v in features.values])
+    met = areas.meeting(grid.shape)
+    near = [str(key) for key, number in burnt.items() if number in met]
     return Labels(
-        _with_messages(shapes, grid, dict(names), len(features) - len(placed)), shapes, names
+        _with_messages(features, grid, near, [str(key) for key in burnt]),
+        areas,
+        tuple(numbers[key] for key in keys),
+        tuple((numbers[key], str(key)) for key in keys),
+        numbered=not _are_numbers(keys),
     )
 
 
 def _with_messages(
-    shapes: Sequence[tuple[int, Mask]], grid: Raster, names: Mapping[int, str], unplaced: int
+    features: Features, grid: Raster, near: Sequence[str], every: Sequence[str]
 ) -> Raster:
     """The file with what a user should know: features without geometry, and classes that lie
     outside of the grid.
@@ -214,49 +258,39 @@ def _with_messages(
     ------
     MismatchError : all of them do.
     """
-    file = shapes[0][1].file
-    outside = [names[number] for number, mask in shapes if not mask.meets(grid)]
-    if len(outside) == len(shapes):
+    if not near:
         raise MismatchError(
-            f"labels {file.path} lie elsewhere than {grid.path}",
-            got="no polygon that meets it",
+            f"labels {features.path} lie elsewhere than {grid.path}",
+            got=f"no polygon that meets it; the labels are in {crs_name(features.crs)}, the scene "
+            f"in {grid.crs_name}",
             expected="polygons over the scene",
-            remedy="Coordinates of GeoJSON are longitude first, then latitude: are they swapped?",
+            remedy=SWAPPED if features.whole else "Is the CRS of both right?",
         )
     messages = []
-    if unplaced:
-        messages.append(f"{unplaced} feature{'s' * (unplaced > 1)} without geometry left out")
-    if outside:
+    if n := features.unplaced:
+        messages.append(f"{n} feature{'s' * (n > 1)} without geometry left out")
+    if outside := [name for name in every if name not in near]:
         messages.append(f"classes that lie outside of {Path(grid.path).name}: {shorten(outside)}")
+    file = vector_file(features)
     return replace(file, messages=(*file.messages, *messages))
 
 
-def _class_of(path: str, feature: Any, field: str | None) -> str | int:
-    """The class of a feature: a text or a whole number."""
-    properties = feature.get("properties") if isinstance(feature, dict) else None
-    properties = properties if isinstance(properties, dict) else {}
-    if field is None and len(properties) != 1:
-        raise InputError(
-            f"labels {path}: which property is the class?",
-            got=shorten(map(str, properties)),
-            expected="--label-field NAME, or one property",
-        )
-    value = next(iter(properties.values())) if field is None else properties.get(field)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        raise InputError(
-            f"labels {path}: a feature has no class",
-            got=f"{field or 'property'} {json.dumps(value)}",
-            expected="a text or a whole number",
-            remedy=f"Properties: {shorten(map(str, properties))}.",
-        )
-    return value
+SWAPPED = "Coordinates of GeoJSON are longitude first, then latitude: are they swapped?"
+
+
+def _is_class(value: Any) -> bool:
+    """Whether a value of a field names a class: a text or a whole number."""
+    return not isinstance(value, bool) and isinstance(value, (str, int)) and value != ""
+
+
+def _are_numbers(keys: Iterable[str | int]) -> bool:
+    """Whether all classes have a number of their own, from 0 on."""
+    return all(isinstance(k, int) and k >= 0 for k in keys)
 
 
 def _numbered(keys: list[str | int]) -> dict[str | int, int]:
     """A number for every class: its own where all have one from 0 on, else 1, 2, … in the order of
     the names."""
-    if all(isinstance(k, int) and k >= 0 for k in keys):
+    if _are_numbers(keys):
         return {k: int(k) for k in keys}
     return {k: i for i, k in enumerate(sorted(keys, key=str), 1)}

@@ -1,33 +1,23 @@
 """Mask: which pixels of a scene count. Bounds, a window of pixels, a mask raster, or polygons in a
-GeoJSON file."""
+vector file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.align import AlignedReader, cut, on_one_grid, placed, windowed
 from bandfuse.raster.areas import counts
 from bandfuse.raster.describe import Raster
-from bandfuse.raster.polygons import (
-    Flags,
-    Polygon,
-    crs_of,
-    is_json,
-    polygons_of,
-    read_geojson,
-    to_pixels,
-)
+from bandfuse.raster.polygons import Areas, Flags, in_pixels
 from bandfuse.raster.products import Describe, describe
 from bandfuse.raster.read import Reader
+from bandfuse.raster.vectors import Features, read_features, vector_driver
 from bandfuse.raster.write import blank
 from bandfuse.streaming.windows import Window
 
@@ -39,38 +29,23 @@ OUTSIDE = ("outside the bounds", "outside the mask")
 class Mask:
     """A file that says which pixels count: a raster, or polygons.
 
-    ``file`` describes it (a GeoJSON file has no bands and no pixels). ``polygons`` and ``boxes``
-    (n, 4), the box of each polygon, are None for a raster; ``aligned``: one that has to be brought
-    to the grid."""
+    ``file`` describes it (a vector file has no bands and no pixels). ``areas`` are None for a
+    raster; ``aligned``: one that has to be brought to the grid."""
 
     file: Raster
     band: int = 0
     aligned: bool = False
-    polygons: tuple[Polygon, ...] | None = None
-    boxes: NDArray[np.int64] | None = None
-
-    def meets(self, grid: Raster) -> bool:
-        """Whether a polygon may hold a pixel of the grid, by their boxes."""
-        if self.boxes is None:
-            return True
-        start, stop = np.maximum(self.boxes[:, :2], 0), np.minimum(self.boxes[:, 2:], grid.shape)
-        return bool((start < stop).all(axis=1).any())
+    areas: Areas | None = None
 
     def inside(self, window: Window, reader: Reader | AlignedReader | None) -> Flags:
         """(rows, cols): pixels that count."""
-        if self.polygons is None or self.boxes is None:
-            assert reader is not None
-            values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-            counts: Flags = (np.isfinite(values) & (values != 0)).reshape(window.rows, window.cols)
-            return counts
-        found = np.zeros((window.rows, window.cols), dtype=bool)
-        start = np.maximum(self.boxes[:, :2], [window.row, window.col])
-        stop = np.minimum(self.boxes[:, 2:], [window.row + window.rows, window.col + window.cols])
-        for i in np.flatnonzero((start < stop).all(axis=1)):
-            (row, col), (rows, cols) = start[i].tolist(), (stop[i] - start[i]).tolist()
-            part = Window(row, col, rows, cols)
-            found[part.within(window)] |= self.polygons[i].inside(part)
-        return found
+        if self.areas is not None:
+            found: Flags = self.areas.burnt(window) > 0
+            return found
+        assert reader is not None
+        values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
+        counts: Flags = (np.isfinite(values) & (values != 0)).reshape(window.rows, window.cols)
+        return counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +129,7 @@ def _reader(selection: Selection) -> AbstractContextManager[Reader | AlignedRead
     """What reads the mask's raster, if there is one: on another grid, a pixel counts if half of its
     area does."""
     mask = selection.mask
-    if mask is None or mask.polygons is not None:
+    if mask is None or mask.areas is not None:
         return nullcontext()
     chosen = [(mask.file, [mask.band])]
     return AlignedReader(chosen, selection.grid, regrid=counts) if mask.aligned else Reader(chosen)
@@ -167,6 +142,7 @@ def select(
     window: tuple[int, int, int, int] | None,
     part: Window | None = None,
     *,
+    layer: str | None = None,
     describe: Describe = describe,
 ) -> Selection | None:
     """The selection that a user asks for; None if every pixel counts.
@@ -175,6 +151,7 @@ def select(
     ----------
     window : first row and column, number of rows and columns.
     part : the scene is this window of the grid; all that is asked for is said of the whole grid.
+    layer : of a vector file with several.
 
     Raises
     ------
@@ -200,7 +177,7 @@ def select(
             if asked is None
             else replace(asked, row=asked.row - part.row, col=asked.col - part.col)
         )
-    which = None if mask is None else describe_mask(mask, grid, whole, describe)
+    which = None if mask is None else describe_mask(mask, grid, whole, layer, describe)
     return Selection(grid, bounds, asked, which)
 
 
@@ -211,19 +188,24 @@ def described(path: str, source: str, hint: str, describe: Describe = describe) 
         return describe(path, source)
     except InputError as error:
         remedy = (
-            f"{hint}, or polygons in GeoJSON (others: ogr2ogr -t_srs EPSG:4326 {source}.geojson "
-            "FILE)."
+            f"{hint}, or polygons in a GeoPackage, shapefile, FlatGeobuf or GeoJSON file (others: "
+            f"ogr2ogr -t_srs EPSG:4326 {source}.geojson FILE)."
         )
         raise InputError(
             error.what, got=error.got, expected=error.expected, remedy=error.remedy or remedy
         ) from error
 
 
-def describe_mask(path: str, grid: Raster, whole: Raster, describe: Describe = describe) -> Mask:
-    """What a mask file holds: GeoJSON by its name or its first character, else a raster; one that
-    does not say where it lies, lies where the whole of the grid does."""
-    if is_json(Path(path)):
-        return polygon_mask(path, read_geojson(path, "mask"), grid, "mask")
+def describe_mask(
+    path: str, grid: Raster, whole: Raster, layer: str | None = None, describe: Describe = describe
+) -> Mask:
+    """What a mask file holds: polygons, or a raster; one that does not say where it lies, lies
+    where the whole of the grid does."""
+    driver = vector_driver(path)
+    if driver is not None:
+        features = read_features(path, "mask", driver, grid, layer=layer)
+        require_polygons(features, "mask")
+        return Mask(vector_file(features), areas=areas_of(features, grid, "mask"))
     raster = described(path, "mask", "A mask is a raster", describe)
     raster = placed(whole, raster, "mask")
     aligned = grid is not whole or not on_one_grid(grid, raster)
@@ -239,29 +221,53 @@ def describe_mask(path: str, grid: Raster, whole: Raster, describe: Describe = d
     return Mask(raster, bands[0], aligned)
 
 
-def polygon_mask(path: str, content: Any, grid: Raster, what: str) -> Mask:
-    """The polygons in the content of a GeoJSON file, in pixels of the scene.
+def require_polygons(features: Features, what: str) -> None:
+    """Refuse a GeoJSON file without polygons; of another format only those near the scene were
+    read."""
+    if features.whole and not len(features.polygons):
+        raise InputError(
+            f"{what} {features.path} holds no polygon",
+            got="no geometry",
+            expected="Polygon or MultiPolygon",
+        )
+
+
+def areas_of(
+    features: Features, grid: Raster, what: str, numbers: Sequence[int] | None = None
+) -> Areas:
+    """The polygons of a vector file in pixels of the scene. ``numbers``: of each feature, in whose
+    order they are burnt; 0 for one that is left out.
 
     Raises
     ------
-    InputError, MismatchError : other geometries, none, or a CRS that does not go with the scene's.
+    InputError, MismatchError : too many corners, or a CRS that does not go with the scene's.
     """
-    name = f"{what} {path}"
-    crs = crs_of(name, content)
-    shapes = list(polygons_of(name, content))
-    if not shapes:
-        raise InputError(
-            f"{name} holds no polygon", got="no geometry", expected="Polygon or MultiPolygon"
-        )
+    crs, name = features.crs, f"{what} {features.path}"
     if crs is not None and grid.crs is None:
         raise MismatchError(
             f"{name} cannot be laid over {grid.path}",
-            got=f"a scene without CRS, and a mask in {crs.to_string()}",
+            got=f"a scene without CRS, and a {what} in {crs.to_string()}",
             expected="both in a CRS, or neither",
-            remedy='Give the scene a CRS; or write "crs": null into it if it is in the scene\'s '
+            remedy='Give the scene a CRS; or write "crs": null into GeoJSON in the scene\'s '
             "coordinates.",
         )
-    rings = iter(to_pixels(name, [r for shape in shapes for r in shape], crs, grid))
-    polygons = tuple(Polygon.of([next(rings) for _ in shape]) for shape in shapes)
-    file = replace(blank(0, 0), path=path, driver="GeoJSON", crs=crs)
-    return Mask(file, polygons=polygons, boxes=np.stack([p.box() for p in polygons]))
+    if not len(features.polygons):
+        return Areas.of([])
+    polygons = in_pixels(name, features, grid)
+    if numbers is None:
+        return Areas.of(polygons)
+    of_polygon = np.asarray(numbers)[features.owner]
+    order = [int(i) for i in np.argsort(of_polygon, kind="stable") if of_polygon[i]]
+    return Areas.of([polygons[i] for i in order], [int(of_polygon[i]) for i in order])
+
+
+def vector_file(features: Features) -> Raster:
+    """What is said of a vector file: a raster without bands and pixels."""
+    return replace(
+        blank(0, 0),
+        path=features.path,
+        driver=features.driver,
+        crs=features.crs,
+        files=features.files,
+        messages=features.messages,
+    )

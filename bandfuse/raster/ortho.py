@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +16,24 @@ from bandfuse.raster.describe import Raster
 from bandfuse.raster.encoding import Encoding
 from bandfuse.raster.read import Reader
 from bandfuse.raster.write import Writer
-from bandfuse.streaming.stream import Sink, each_window
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import Sink, each_window, whole
 from bandfuse.streaming.windows import Window
-
-Plan = Callable[[tuple[int, int], tuple[int, int], int], Sequence[Window]]
-"""The windows for a shape, the shape of its stored blocks, and bytes per pixel."""
 
 
 @dataclass(frozen=True)
-class _Kept:
+class SensedImage:
     """A file that holds an image of K outputs as (rows, cols, K), so that a pixel is found in one
     place."""
 
     path: Path
     shape: tuple[int, int, int]
-    dtype: np.dtype[np.generic]
+    encoding: Encoding
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The type of its values."""
+        return np.dtype(self.encoding.dtype)
 
     def put(self, stream: BinaryIO, window: Window, values: np.ndarray) -> None:
         """Write (K, rows, cols) at a window."""
@@ -40,27 +43,23 @@ class _Kept:
             stream.seek((line * cols + window.col) * outputs * self.dtype.itemsize)
             stream.write(row.tobytes())
 
-    def look_up(self, table: np.ndarray, window: Window, nodata: float) -> np.ndarray:
+    def look_up(self, table: np.ndarray, window: Window) -> np.ndarray:
         """(K, rows, cols) of a window of the map. ``table``: (2, pixels) 1-based column and row,
         not above 0 for none."""
         image = np.memmap(self.path, self.dtype, "r", shape=self.shape)
         there = (table > 0).all(axis=0)
         col, row = table[:, there].astype(np.intp) - 1
-        out = np.full((window.size, self.shape[2]), nodata, self.dtype)
+        out = np.full((window.size, self.shape[2]), self.encoding.nodata, self.dtype)
         out[there] = image[row, col]
         return np.ascontiguousarray(out.T).reshape(-1, window.rows, window.cols)
 
 
 @contextmanager
 def orthorectified(
-    image: Raster,
-    outputs: int,
-    encoding: Encoding,
+    glt: Raster,
+    sensed: SensedImage,
     writer: Callable[[Raster], Writer],
-    beside: Path,
-    plan: Plan,
-    *,
-    threads: int,
+    effort: Effort,
     progress: Progress,
 ) -> Iterator[Sink]:
     """What takes fused windows of an image in sensor geometry; at the end they are written on the
@@ -71,24 +70,21 @@ def orthorectified(
 
     Parameters
     ----------
-    image : with its lookup table.
+    glt : the lookup table.
+    sensed : holds the image for the meantime; its file is taken away.
     writer : makes the file on the map's grid.
-    beside : a file of K values per pixel for the meantime; it is taken away.
     """
-    glt = image.glt
-    assert glt is not None
-    kept = _Kept(beside, (*image.shape, outputs), np.dtype(encoding.dtype))
-    with beside.open("wb") as stream:
-        yield lambda window, values: kept.put(stream, window, values)
-    windows = plan(glt.shape, glt.stored, 24 + 2 * outputs * kept.dtype.itemsize)
+    with sensed.path.open("wb") as stream:
+        yield lambda window, values: sensed.put(stream, window, values)
+    weight = 24 + 2 * sensed.shape[2] * sensed.dtype.itemsize
+    windows = effort.windows(glt.shape, glt.stored, weight)
     with writer(glt) as write, Reader([(glt, (0, 1))]) as reader:
 
         def look_up(window: Window) -> np.ndarray:
-            table = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-            return kept.look_up(table, window, encoding.nodata)
+            return sensed.look_up(whole(reader, window).reshape(2, -1), window)
 
         for window, values in each_window(
-            windows, look_up, threads=threads, progress=progress, label="place on the map"
+            windows, look_up, threads=effort.threads, progress=progress, label="place on the map"
         ):
             write(window, values)
-    beside.unlink()
+    sensed.path.unlink()

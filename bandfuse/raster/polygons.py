@@ -1,274 +1,262 @@
-"""Polygons: areas from GeoJSON files, in the coordinates of a raster."""
+"""Polygons: areas in pixels of a raster, burnt by GDAL part by part."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.features import rasterize
 from rasterio.warp import transform
 
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.files.textfile import JSON, text_of
 from bandfuse.raster.describe import Raster, crs_name
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import GDAL_ERRORS, reason
+from bandfuse.raster.vectors import MOST_CORNERS, Features, Shapes
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
 Flags = NDArray[np.bool_]
-
+Numbers = NDArray[np.int32]
 
 Ring = Floats
 """(n, 2) corners x, y of one closed line; the last is the first."""
-
 
 LONGEST_EDGE = 16.0
 """Edges that are brought to another CRS are first cut into parts of at most about so many pixels,
 and bend there."""
 
-
 MOST_PARTS = 1024
-"""An edge is cut into at most so many parts."""
+"""An edge is cut into at most about so many parts."""
 
+PART = (256, 1024)
+"""Rows and columns that are burnt at once. They lie on a grid of their own, so that no pixel
+depends on the window in which it is read: GDAL's sums round otherwise in another place."""
 
-MOST_CORNERS = 5_000_000
-"""Corners of all polygons, once their edges are cut: they take 500 MB while they are brought to
-another CRS."""
+FEW = 64
+"""Rings of fewer corners are burnt as they are."""
 
-
-CROSSINGS = 2**18
-"""About so many crossings of edges and rows are computed at once, in 20 MB; one edge has no more
-than a window has rows."""
-
-
-LONGEST = 300
-"""Characters that are shown of what is wrong."""
+FAR = 2.0**28
+"""Corners that are further from the scene than so many pixels are taken to be so far: GDAL counts
+pixels in 32 bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Polygon:
     """Rings in pixels of the scene (x along columns, y along rows): a point is inside if they
-    enclose it oddly often.
+    enclose it oddly often."""
 
-    ``edges``: (E, 4) x0, y0, x1, y1.
-    """
-
-    edges: Floats
+    rings: tuple[Ring, ...]
 
     @classmethod
     def of(cls, rings: Sequence[Ring]) -> Polygon:
         """From its rings: the outer one, then holes."""
-        return cls(np.concatenate([np.hstack([r[:-1], r[1:]]) for r in rings]))
+        return cls(tuple(np.clip(ring, -FAR, FAR) for ring in rings))
 
     def box(self) -> NDArray[np.int64]:
         """First row and column, and those after the last, of the pixels whose centres may be
         inside."""
-        far = 2.0**40  # of any scene
-        corners = np.clip(self.edges.reshape(-1, 2), -far, far)
-        (left, top), (right, bottom) = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+        every = np.concatenate(self.rings)
+        (left, top), (right, bottom) = np.floor(every.min(axis=0)), np.ceil(every.max(axis=0))
         return np.array([top, left, bottom, right], dtype=np.int64)
 
     def inside(self, window: Window) -> Flags:
-        """(rows, cols): pixels whose centres are inside. Each pixel's answer does not depend on the
-        window.
-
-        An edge flips every pixel to its right in the rows whose centres it crosses. A pixel on an
-        edge belongs to the polygon on its right or below, as the fill rule of GDAL has it."""
-        flips = np.zeros(
-            (window.rows, window.cols + 1), np.uint8
-        )  # may run over: only odd or even matters
-        first, last = self._rows(window)
-        crossing = np.flatnonzero(last > first)
-        before = np.cumsum(last[crossing] - first[crossing])
-        ends = [
-            0,
-            *(
-                np.searchsorted(before, range(CROSSINGS, int(before[-1]), CROSSINGS))
-                if len(before)
-                else []
-            ),
-        ]
-        for a, b in pairwise([*ends, len(crossing)]):
-            some = crossing[a:b]
-            self._flip(flips, window, some, first[some], last[some])
-        odd: Flags = np.cumsum(flips, axis=1, dtype=np.uint8)[:, :-1] % 2 == 1
-        return odd
-
-    def _rows(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(E,) the first row of a window whose centre each edge crosses, and that after the
-        last."""
-        _, y0, _, y1 = self.edges.T
-        lower, upper = np.float64(window.row), np.float64(window.row + window.rows)
-        first = np.clip(np.ceil(np.minimum(y0, y1) - 0.5), lower, upper).astype(np.int64)
-        last = np.clip(np.ceil(np.maximum(y0, y1) - 0.5), lower, upper).astype(np.int64)
-        return first, last
-
-    def _flip(
-        self,
-        flips: NDArray[np.uint8],
-        window: Window,
-        edges: NDArray[np.intp],
-        first: NDArray[np.int64],
-        last: NDArray[np.int64],
-    ) -> None:
-        """Count where some edges cross the centres of a window's rows."""
-        x0, y0, x1, y1 = self.edges[edges].T
-        count = last - first
-        edge = np.repeat(np.arange(len(count)), count)
-        row = np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count) + first[edge]
-        share = (row + 0.5 - y0[edge]) / (y1[edge] - y0[edge])
-        col = np.ceil(x0[edge] + share * (x1[edge] - x0[edge]) - 0.5)
-        place = np.clip(col, window.col, window.col + window.cols).astype(np.int64) - window.col
-        np.add.at(flips, (row - window.row, place), 1)
+        """(rows, cols): pixels whose centres are inside."""
+        found: Flags = Areas.of([self]).burnt(window) > 0
+        return found
 
 
-def is_json(path: Path) -> bool:
-    """Whether a file is GeoJSON, by its name or its first character."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        start = stream.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
-    return path.suffix.lower() in (".geojson", ".json") or start.startswith(b"{")
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """Polygons with numbers above 0, and (n, 4) the box of each."""
+
+    polygons: tuple[Polygon, ...]
+    numbers: tuple[int, ...]
+    boxes: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, polygons: Sequence[Polygon], numbers: Sequence[int] = ()) -> Areas:
+        """Of polygons in the order in which they are burnt; all get 1 where no numbers are
+        given."""
+        boxes = np.array([p.box() for p in polygons], dtype=np.int64).reshape(-1, 4)
+        return cls(tuple(polygons), tuple(numbers) or (1,) * len(polygons), boxes)
+
+    def meeting(self, shape: tuple[int, int]) -> set[int]:
+        """The numbers of polygons that may hold a pixel of a grid, by their boxes."""
+        return {self.numbers[i] for i in self._over(Window(0, 0, *shape))}
+
+    def _over(self, window: Window) -> list[int]:
+        """Polygons that may hold a pixel of a window, by their boxes."""
+        start = np.maximum(self.boxes[:, :2], [window.row, window.col])
+        stop = np.minimum(self.boxes[:, 2:], [window.row + window.rows, window.col + window.cols])
+        return [int(i) for i in np.flatnonzero((start < stop).all(axis=1))]
+
+    def burnt(self, window: Window) -> Numbers:
+        """(rows, cols): the number of the last polygon that holds the centre of each pixel, 0 where
+        none does. A pixel's answer does not depend on the window."""
+        found = np.zeros((window.rows, window.cols), np.int32)
+        parts = _parts_over(window)
+        near = [(self.numbers[i], self._rings(i, _hull(parts))) for i in self._over(window)]
+        for part in parts if near else []:
+            top, left = max(part.row, window.row), max(part.col, window.col)
+            bottom = min(part.row + part.rows, window.row + window.rows)
+            right = min(part.col + part.cols, window.col + window.cols)
+            cut = Window(top, left, bottom - top, right - left)
+            found[cut.within(window)] = _burnt(near, part)[cut.within(part)]
+        return found
+
+    def _rings(self, i: int, window: Window) -> list[Ring]:
+        return [_thinned(ring, window) for ring in self.polygons[i].rings]
 
 
-def read_geojson(path: str, what: str) -> Any:
-    """The content of a GeoJSON file; ``what`` it is for is named in errors.
+def _burnt(near: Sequence[tuple[int, Sequence[Ring]]], part: Window) -> Numbers:
+    """Burn numbered polygons into one part. It is burnt from right to left, and turned: of two
+    polygons that touch on the centre of a pixel the right one has it, as of two bounds."""
+    corner = [part.col + part.cols, part.row]
+    shapes = []
+    for number, rings in near:
+        thin = [_thinned(ring, part) for ring in rings]
+        turned = [((ring - corner) * [-1, 1]).tolist() for ring in thin if len(ring) > 3]
+        if turned:
+            shapes.append(({"type": "Polygon", "coordinates": turned}, number))
+    if not shapes:
+        return np.zeros((part.rows, part.cols), np.int32)
+    burnt: Numbers = rasterize(shapes, (part.rows, part.cols), dtype="int32")
+    return burnt[:, ::-1]
+
+
+def _parts_over(window: Window) -> list[Window]:
+    """The whole parts that meet a window, row by row."""
+    rows, cols = PART
+    return [
+        Window(row, col, rows, cols)
+        for row in range(window.row - window.row % rows, window.row + window.rows, rows)
+        for col in range(window.col - window.col % cols, window.col + window.cols, cols)
+    ]
+
+
+def _hull(parts: Sequence[Window]) -> Window:
+    """The window that parts fill, row by row."""
+    first, last = parts[0], parts[-1]
+    return Window(
+        first.row, first.col, last.row + last.rows - first.row, last.col + last.cols - first.col
+    )
+
+
+def _thinned(ring: Ring, window: Window) -> Ring:
+    """The corners of a ring that matter in a window.
+
+    Of corners in a row that all lie beyond one side of the window, the first and the last are
+    enough: the area between them and the line that takes their place lies beyond that side, too. So
+    no edge that crosses the window is changed."""
+    if len(ring) < FEW:
+        return ring
+    x, y = ring.T
+    beyond = (
+        (x < window.col, x > window.col + window.cols),
+        (y < window.row, y > window.row + window.rows),
+    )
+    side = np.zeros(len(ring), np.int8)
+    for axis, (low, high) in enumerate(beyond):
+        side[low] = 2 * axis + 1
+        side[high] = 2 * axis + 2
+    kept = np.ones(len(ring), dtype=bool)
+    kept[1:-1] = (side[1:-1] == 0) | (side[1:-1] != side[:-2]) | (side[1:-1] != side[2:])
+    return ring[kept]
+
+
+def in_pixels(name: str, features: Features, grid: Raster) -> list[Polygon]:
+    """The polygons of a file, in pixels of the scene. Where the CRS differ, straight edges bend:
+    long ones are cut into parts first.
 
     Raises
     ------
-    InputError : it cannot be read.
+    InputError, MismatchError : too many corners, positions that do not exist in the scene's CRS.
     """
-    try:
-        return json.loads(text_of(path, "polygons in GeoJSON", JSON))
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{what} {path} is not GeoJSON", got=str(error), expected="polygons in GeoJSON"
-        ) from error
+    import shapely
+
+    shapes, crs = features.polygons, features.crs
+    other = crs is not None and crs != grid.crs
+    cut = _cut(name, shapes, crs, grid) if crs is not None and other else shapes
+    rings, owner = shapely.get_rings(cut, return_index=True)
+    corners = shapely.get_coordinates(rings)
+    if len(corners) > MOST_CORNERS:
+        raise _too_many(name, len(corners))
+    if crs is not None and other:
+        corners = _reprojected(name, corners, crs, grid)
+    placed = _in_grid(corners, grid)
+    each = np.split(placed, np.cumsum(shapely.get_num_coordinates(rings))[:-1])
+    ends = np.searchsorted(owner, np.arange(len(shapes) + 1))
+    return [Polygon.of(each[a:b]) for a, b in pairwise(ends)]
 
 
-def crs_of(name: str, content: Any) -> CRS | None:
-    """WGS 84 (RFC 7946), or what a "crs" member of the older GeoJSON says; None for the scene's own
-    coordinates."""
-    if not isinstance(content, dict) or "crs" not in content:
-        return CRS.from_epsg(4326)
-    if content["crs"] is None:
-        return None
-    try:
-        with rasterio.Env(**CACHE):  # where GDAL's own messages go to the log
-            return CRS.from_user_input(content["crs"]["properties"]["name"])
-    except (CRSError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{name} has a CRS that is not known",
-            got=json.dumps(content["crs"])[:LONGEST],
-            expected='such as {"type": "name", "properties": {"name": "EPSG:32633"}}',
-        ) from error
+def _cut(name: str, shapes: Shapes, crs: CRS, grid: Raster) -> Shapes:
+    """Polygons with long edges cut into parts of about :data:`LONGEST_EDGE` pixels."""
+    import shapely
+
+    pixel = _pixel_in(crs, grid)
+    if not np.isfinite(pixel) or pixel <= 0:
+        return shapes
+    left, bottom, right, top = shapely.bounds(shapes).T
+    across = np.hypot(right - left, top - bottom)
+    longest = np.maximum(LONGEST_EDGE * pixel, across / MOST_PARTS)
+    added = float((shapely.length(shapes) / longest).sum())
+    if (count := int(added + shapely.get_num_coordinates(shapes).sum())) > MOST_CORNERS:
+        raise _too_many(name, count)
+    cut: Shapes = shapely.segmentize(shapes, longest)
+    return cut
 
 
-def polygons_of(name: str, node: Any) -> Iterator[list[Ring]]:
-    """The rings of every polygon in a GeoJSON object."""
-    kind = node.get("type") if isinstance(node, dict) else None
-    try:
-        if kind in ("FeatureCollection", "GeometryCollection"):
-            for child in node["features" if kind == "FeatureCollection" else "geometries"]:
-                yield from polygons_of(name, child)
-        elif kind == "Feature":
-            if node["geometry"] is not None:
-                yield from polygons_of(name, node["geometry"])
-        elif kind in ("Polygon", "MultiPolygon"):
-            shapes = [node["coordinates"]] if kind == "Polygon" else node["coordinates"]
-            yield from ([_ring(ring) for ring in shape] for shape in shapes if shape)
-        else:
-            raise InputError(
-                f"{name} holds something else than polygons",
-                got=str(kind or type(node).__name__),
-                expected="Polygon, MultiPolygon, or a collection of them",
-            )
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise InputError(
-            f"{name} is not complete GeoJSON",
-            got=f"{kind}: {error}"[:LONGEST],
-            expected="rings of at least 4 positions",
-        ) from error
-
-
-def _ring(positions: Any) -> Ring:
-    """One closed ring; what a position holds beyond x and y is left out."""
-    ring = np.array([(float(p[0]), float(p[1])) for p in positions], dtype=np.float64).reshape(
-        -1, 2
+def _too_many(name: str, corners: int) -> InputError:
+    return InputError(
+        f"{name} has too many corners",
+        got=f"{corners}, once long edges are cut to bend",
+        expected=f"at most {MOST_CORNERS}",
+        remedy="Simplify it (ogr2ogr -simplify), or bring it to the scene's CRS.",
     )
-    if len(ring) < 4 or not np.isfinite(ring).all():
-        raise ValueError(
-            f"a ring of {len(ring)} positions"
-            if len(ring) < 4
-            else "a position that is not a number"
-        )
-    return ring if (ring[0] == ring[-1]).all() else np.vstack([ring, ring[:1]])
 
 
-def to_pixels(name: str, rings: list[Ring], crs: CRS | None, grid: Raster) -> list[Ring]:
-    """Rings in pixels of the scene. Where the CRS differ, straight edges bend: long ones are cut
-    into parts first."""
-    if crs is not None and crs != grid.crs:
-        ends = [_in_grid(r, grid) for r in _reprojected(name, rings, crs, grid)]
-        parts = [_parts(pixels) for pixels in ends]
-        if (corners := sum(int(p.sum()) for p in parts)) > MOST_CORNERS:
-            raise InputError(
-                f"{name} has too many corners",
-                got=f"{corners}, once long edges are cut to bend",
-                expected=f"at most {MOST_CORNERS}",
-                remedy="Simplify it (ogr2ogr -simplify), or bring it to the scene's CRS.",
-            )
-        cut = [_cut(ring, some) for ring, some in zip(rings, parts, strict=True)]
-        rings = _reprojected(name, cut, crs, grid)
-    return [_in_grid(r, grid) for r in rings]
-
-
-def _parts(ring: Ring) -> NDArray[np.int64]:
-    """Into how many parts each edge of a ring in pixels is to be cut."""
-    length = np.hypot(*np.diff(ring, axis=0).T)
-    parts: NDArray[np.int64] = np.clip(np.ceil(length / LONGEST_EDGE), 1, MOST_PARTS).astype(
-        np.int64
+def _pixel_in(crs: CRS, grid: Raster) -> float:
+    """The side of the smallest pixel of a grid in units of another CRS, by a few of them; NaN where
+    none can be brought there."""
+    row, col = (n.ravel() for n in np.mgrid[1:6:2, 1:6:2] / 6.0)
+    row, col = row * grid.rows, col * grid.cols
+    steps = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
+    x, y = grid.transform @ (
+        np.concatenate([col + c for _, c in steps]),
+        np.concatenate([row + r for r, _ in steps]),
     )
-    return parts
+    try:
+        moved = np.array(transform(grid.crs, crs, x, y), dtype=np.float64).reshape(2, 3, -1)
+    except (*GDAL_ERRORS, ValueError):
+        return float("nan")
+    with np.errstate(invalid="ignore"):
+        sides = np.hypot(*(moved[:, 1:] - moved[:, :1]))
+    sides = sides[np.isfinite(sides)]
+    return float(sides.min()) if len(sides) else float("nan")
 
 
-def _cut(ring: Ring, parts: NDArray[np.int64]) -> Ring:
-    """Cut the edges of a ring into equal parts."""
-    step = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
-    share = (step / np.repeat(parts, parts))[:, None]
-    start, move = (
-        np.repeat(ring[:-1], parts, axis=0),
-        np.repeat(np.diff(ring, axis=0), parts, axis=0),
-    )
-    return np.vstack([start + share * move, ring[-1:]])
-
-
-def _in_grid(ring: Ring, grid: Raster) -> Ring:
+def _in_grid(corners: Floats, grid: Raster) -> Floats:
     a, b, c, d, e, f = (~grid.transform)[:6]
-    x, y = ring.T
+    x, y = corners.T
     return np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
 
 
-def _reprojected(name: str, rings: list[Ring], crs: CRS, grid: Raster) -> list[Ring]:
-    """Rings in the scene's CRS."""
-    every = np.concatenate(rings)
+def _reprojected(name: str, corners: Floats, crs: CRS, grid: Raster) -> Floats:
+    """Corners in the scene's CRS."""
     try:
-        x, y = transform(crs, grid.crs, every[:, 0], every[:, 1])
+        x, y = transform(crs, grid.crs, corners[:, 0], corners[:, 1])
         moved = np.stack([x, y], axis=1).astype(np.float64)
     except (*GDAL_ERRORS, ValueError) as error:
         raise _unreachable(name, crs, grid, reason(error)) from error
     off = ~np.isfinite(moved).all(axis=1)
     if off.any():
-        raise _unreachable(name, crs, grid, shorten((f"{p[0]:g} {p[1]:g}" for p in every[off]), 3))
-    return np.split(moved, np.cumsum([len(r) for r in rings])[:-1])
+        got = shorten((f"{p[0]:g} {p[1]:g}" for p in corners[off]), 3)
+        raise _unreachable(name, crs, grid, got)
+    return moved
 
 
 def _unreachable(name: str, crs: CRS, grid: Raster, got: str) -> MismatchError:

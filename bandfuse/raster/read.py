@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
@@ -236,25 +236,23 @@ def _runs(raster: Raster, positions: Sequence[int]) -> list[_BandRun]:
     return runs
 
 
-class Reader:
-    """Reads windows of chosen bands of several rasters on one grid. Each thread that reads has its
-    own handles."""
+class Handles:
+    """Open files that several readers use one after the other; a thread that reads has its own."""
 
-    def __init__(self, choices: Sequence[Choice]) -> None:
-        self._runs = [run for raster, positions in choices for run in _runs(raster, positions)]
-        self._free: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    def __init__(self) -> None:
+        self._free: dict[str, queue.SimpleQueue[Any]] = {}
         self._every: list[Any] = []
 
-    def _open(self) -> dict[str, Any]:
-        """Handles of all that is read, by name."""
-        handles: dict[str, Any] = {}
-        for run in self._runs:
-            for name in run.names:
-                if name not in handles:
-                    handles[name] = self._open_one(name, run.raster.path)
-        return handles
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """Another process opens files of its own: it gets None."""
+        return type(None), ()
 
-    def _open_one(self, name: str, path: str) -> Any:
+    def take(self, name: str, path: str) -> Any:
+        """An open file that no thread uses; ``path`` is named in errors."""
+        try:
+            return self._free.setdefault(name, queue.SimpleQueue()).get_nowait()
+        except queue.Empty:
+            pass
         try:
             with _OPENING, warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -268,12 +266,33 @@ class Reader:
         self._every.append(handle)
         return handle
 
+    def give(self, handles: Mapping[str, Any]) -> None:
+        """Give open files back, by their names."""
+        for name, handle in handles.items():
+            self._free[name].put(handle)
+
+    def close(self) -> None:
+        """Close all of them."""
+        for handle in self._every:
+            handle.close()
+
+
+class Reader:
+    """Reads windows of chosen bands of several rasters on one grid. Each thread that reads has its
+    own handles: of its own, or of others who close them."""
+
+    def __init__(self, choices: Sequence[Choice], handles: Handles | None = None) -> None:
+        self._runs = [run for raster, positions in choices for run in _runs(raster, positions)]
+        self._paths = {name: run.raster.path for run in self._runs for name in run.names}
+        self._handles, self._own = handles or Handles(), handles is None
+        self._hdf5 = any(map(may_be_hdf5, self._paths))
+
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for handle in self._every:
-            handle.close()
+        if self._own:
+            self._handles.close()
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -287,15 +306,16 @@ class Reader:
         ------
         InputError : the file is damaged or ends too early.
         """
+        handles: dict[str, Any] = {}
+        if self._hdf5:
+            quiet_hdf5()
         with rasterio.Env(**CACHE):
             try:
-                handles = self._free.get_nowait()
-            except queue.Empty:
-                handles = self._open()
-            try:
+                for name, path in self._paths.items():
+                    handles[name] = self._handles.take(name, path)
                 return RasterPatch([_read(handles, run, window) for run in self._runs])
             finally:
-                self._free.put(handles)
+                self._handles.give(handles)
 
 
 def _read(handles: Mapping[str, Any], run: _BandRun, window: Window) -> _Part:

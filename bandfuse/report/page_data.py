@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field, NonNegativeInt
 
 from bandfuse.results import Result
@@ -19,6 +21,9 @@ class Shot(Result):
     )
     width: int
     height: int
+    ends: tuple[float, float] | None = Field(
+        None, description="values shown as black and as white, if all channels have the same"
+    )
 
 
 class Density(Result):
@@ -72,3 +77,8 @@ class Page(Result):
     noise: list[BandNoise] = Field(default_factory=list)
     messages: list[str] = Field(default_factory=list)
     verdict: list[str] = Field(default_factory=list)
+
+
+def bare_page(title: str, command: str, messages: Sequence[str]) -> Page:
+    """The page of a report beside which nothing was kept."""
+    return Page(title=title, command=command, equation="", messages=list(messages))

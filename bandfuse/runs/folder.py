@@ -6,16 +6,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from bandfuse.applying.fuse import fuse_to
+from bandfuse.applying.fuse import Output, Writing, fuse_to
 from bandfuse.applying.outputs import empty_messages
 from bandfuse.config.train import NOT_RESULTS
-from bandfuse.export import stac
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Contents, Seen
 from bandfuse.files.whole import Ready, whole_folder
 from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import dumps
-from bandfuse.progress import Progress
+from bandfuse.progress import Progress, during
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.runs.page import page, write_texts
@@ -61,25 +60,26 @@ def write_run(
         valid = {} if config.no_fused else write_fused(scratch, trained, progress)
         empty = [text for path, n in valid.items() for text in empty_messages([path], [n])]
         trained = replace(trained, remarks=(*trained.remarks, *empty))
-        report = report_of(trained, checksums.wait(progress))
+        sums = checksums.wait(progress)
+        with during(progress, "describe every weight"):
+            report = report_of(trained, sums)
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)
-        shown = None if config.no_report else page(folder, trained, report, first)
-        write_texts(scratch, report, shown, figures=config.figures)
+        with during(progress, "make the page"):
+            shown = None if config.no_report else page(folder, trained, report, first)
+            if shown is not None:
+                report.keep_page(shown)
+            write_texts(scratch, report, shown, figures=config.figures)
     return report, trained.messages
 
 
 def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Path, int]:
     """Write ``fused.tif``, or ``<scene>.fused.tif`` for several scenes. Gives the number of valid
     pixels by file."""
-    config = trained.config
     single = len(trained.scenes) + len(trained.left_out) == 1
+    how = Writing(Encoding(), trained.effort, progress, stac=trained.config.stac)
     valid = {}
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
-        fusion, encoding = trained.model.fusion(scene.names), Encoding()
-        item = stac.beside(path, scene.grid, fusion.outputs, encoding) if config.stac else None
-        valid[path], _ = fuse_to(
-            path, scene, fusion, encoding, trained.effort, progress, beside=item
-        )
+        valid[path], _ = fuse_to(Output(path, scene, trained.model.fusion(scene.names)), how)
     return valid

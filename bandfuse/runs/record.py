@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
-from bandfuse.raster import Raster, gdal_version
+from bandfuse.raster import Raster
 from bandfuse.results import (
+    ClassRow,
     Convergence,
     DroppedBand,
     InputFile,
-    Kernel,
     OutputRow,
     PixelCount,
     ScoreTable,
@@ -29,9 +25,11 @@ from bandfuse.results import (
     TrainReport,
     WeightRow,
 )
+from bandfuse.runs.separation import separation_of
 from bandfuse.runs.trust_rows import finite_or_none, trust_of
+from bandfuse.runs.versions import kernels, versions
 from bandfuse.scenes.alignment import alignment_rows
-from bandfuse.scenes.scene import Scene
+from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.solve.design import Design
 from bandfuse.solve.fit_result import Fit
 from bandfuse.solve.scores import Scored, score_pairs
@@ -54,17 +52,19 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
     names = [together] if together else list(design.names)
     table = partial(_table, names, sampled=len(survey.pixels), split=config.split)
     return TrainReport(
-        outputs=_outputs(model.common, str(config.constraint), trained.plan),
+        outputs=_outputs(model.common, str(config.constraint), trained.plan, _answers(trained)),
         weights=weight_rows(model, design, trust.intervals),
         scores=table({"train": train, "holdout": trust.holdout}),
         baselines={name: table(parts) for name, parts in trust.table.items()},
         convergence=_convergence(trained.fits, [moments.count for moments in survey.scenes]),
         trust=trust_of(trained),
+        separation=separation_of(trained),
         pixels=_pixels(survey),
         bands_dropped=_dropped(survey.bands),
+        classes=_classes(survey) if "classes" in config.gathers else [],
         device=trained.device,
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
-        versions=_versions(),
+        versions=versions(),
         kernels=kernels(),
         inputs=_inputs(trained.scenes, checksums),
         seed=config.seed,
@@ -80,25 +80,48 @@ def _inputs(scenes: Sequence[Scene], checksums: Mapping[str, str]) -> list[Input
 
 
 def _input(raster: Raster, sha256: str) -> InputFile:
-    """What is recorded of an input; size and checksum of ordinary files only."""
+    """What is recorded of an input; the size of ordinary files only."""
     return InputFile(
         path=raster.path,
-        size=os.path.getsize(raster.path) if sha256 else 0,
+        size=os.path.getsize(raster.path) if os.path.isfile(raster.path) else 0,
         sha256=sha256,
         shape=(len(raster.bands), raster.rows, raster.cols),
         crs=raster.crs_text,
     )
 
 
-def _outputs(fusion: Fusion, constraint: str, plan: RegularisationPlan | None) -> list[OutputRow]:
-    """How each output is made; ``constraint`` of all of them where there is no plan."""
+def _answers(trained: Trained) -> Bands | None:
+    """The band of the target that each output is to match; None without a target."""
+    design, target = trained.survey.design, trained.scenes[0].target
+    if target is None or not design.targets:
+        return None
+    places = target_bands(target)
+    return target.bands.take([places[t] for t in design.targets])
+
+
+ACTIVE = 1e-3
+"""Weights above this part of the largest of their output are active."""
+
+
+def _outputs(
+    fusion: Fusion, constraint: str, plan: RegularisationPlan | None, answer: Bands | None
+) -> list[OutputRow]:
+    """How each output is made; ``constraint`` of all of them where there is no plan; ``answer``:
+    the bands that they are to match."""
+    aim = Bands.of(fusion.outputs.name) if answer is None else answer
+    size = np.abs(fusion.matrix)
+    active = (size > ACTIVE * size.max(axis=1, keepdims=True)).sum(axis=1)
     return [
         OutputRow(
             name=name,
             gain=float(fusion.gain[k]),
             offset=float(fusion.offset[k]),
             constraint=constraint if plan is None else plan.choices[k].constraint,
-            active_bands=int((fusion.matrix[k] != 0).sum()),
+            active_bands=int(active[k]),
+            wavelength_nm=finite_or_none(fusion.outputs.wavelength_nm[k]),
+            fwhm_nm=finite_or_none(fusion.outputs.fwhm_nm[k]),
+            target_nm=finite_or_none(aim.wavelength_nm[k]),
+            target_fwhm_nm=finite_or_none(aim.fwhm_nm[k]),
             **({} if plan is None else asdict(plan.choices[k].strength)),
         )
         for k, name in enumerate(fusion.outputs.name)
@@ -186,6 +209,14 @@ def _pixels(survey: Survey) -> PixelCount:
     )
 
 
+def _classes(survey: Survey) -> list[ClassRow]:
+    """The classes of the labels that have pixels."""
+    return [
+        ClassRow(value=number, name=survey.class_name(number), pixels=moments.count)
+        for number, moments in survey.classes.items()
+    ]
+
+
 def _dropped(bands: Bands) -> list[DroppedBand]:
     return [
         DroppedBand(
@@ -198,33 +229,3 @@ def _dropped(bands: Bands) -> list[DroppedBand]:
         for i, reason in enumerate(bands.reason)
         if reason
     ]
-
-
-def _versions() -> dict[str, str]:
-    packages = ("bandfuse", "numpy", "scipy", "torch", "rasterio")
-    return {
-        **{p: importlib.metadata.version(p) for p in packages},
-        "gdal": gdal_version(),
-        "python": platform.python_version(),
-    }
-
-
-def kernels() -> list[Kernel]:
-    """The linear algebra of this process: each BLAS that is loaded, and torch where it is.
-
-    numpy and scipy may each bring an OpenBLAS of their own; then both are listed.
-    """
-    blas = [
-        Kernel(
-            library=pool["internal_api"],
-            version=pool["version"] or "",
-            kernel=pool.get("architecture") or "",
-        )
-        for pool in threadpool_info()
-        if pool["user_api"] == "blas"
-    ]
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        capability = torch.backends.cpu.get_cpu_capability()
-        blas.append(Kernel(library="torch", version=torch.__version__, kernel=capability))
-    return sorted(blas, key=lambda k: (k.library, k.version))

@@ -3,6 +3,7 @@
 Each file is built on those before it::
 
     displacement    by how much an image is shifted against a cube of the same place
+    folders         scenes given as a folder of rasters, or as a pattern of names
     places          which files make a scene: names, pairs, templates, tables
     scene           the described files of a scene
     alignment       whether a target is shifted against its scene, and what is done then
@@ -11,5 +12,5 @@ Each file is built on those before it::
     value_ranges    the values of a scene, beside those of a training
     opening         the scenes of a training, without broken ones where that is allowed
 
-It imports errors, results, spectral, model, streaming, moments, raster and config.
+It imports errors, summary, results, spectral, model, streaming, moments, raster and config.
 """

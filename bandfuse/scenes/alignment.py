@@ -17,6 +17,7 @@ from bandfuse.scenes.displacement import Shift, displacement, suspicious
 from bandfuse.scenes.places import Place
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import SHUFFLED, Window, tile
 
 SIDE, LEAST, FINE = 256, 64, 1024
@@ -41,13 +42,16 @@ def open_aligned(
     config: Aligning,
     *,
     label_field: str | None = None,
+    layers: Sequence[str] = (),
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
+    look: bool = True,
 ) -> Scene:
     """Open a scene to learn from or to score. The shift of its target is estimated (on one grid
     only where a first look suspects one); the target is moved by what is asked for: ``auto`` by the
-    estimate, if certain and not small.
+    estimate, if certain and not small. ``look``: without it nothing is estimated, and no pixel is
+    read.
 
     Raises
     ------
@@ -57,6 +61,7 @@ def open_aligned(
         open_scene,
         place,
         label_field=label_field,
+        layers=layers,
         unlabelled=unlabelled,
         wavelengths=wavelengths,
         nodata=nodata,
@@ -69,6 +74,8 @@ def open_aligned(
         raise ConfigError(
             "--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY"
         )
+    if not look:
+        return opened(shift=config.shift) if isinstance(config.shift, tuple) else scene
     if config.shift is None and scene.target is None:
         return scene
     if config.shift is None and scene.common is None:
@@ -124,8 +131,7 @@ def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
             outside = None if where is None else where.outside(window)
             if outside is not None and outside.all():
                 continue
-            values = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values()
-            look = values.reshape(-1, window.rows, window.cols).copy()
+            look = whole(reader, window)
             if outside is not None:
                 look[:, outside] = np.nan
             look[np.abs(look) > GREATEST] = np.nan
@@ -200,7 +206,7 @@ def _brought(scene: Scene) -> list[tuple[Raster, float]]:
     its."""
     if scene.common is None:
         return []
-    labels = [] if scene.labels is None or scene.labels.shapes is not None else [scene.labels.file]
+    labels = [] if scene.labels is None or scene.labels.areas is not None else [scene.labels.file]
     every = [*scene.rasters, *([] if scene.target is None else [scene.target]), *labels]
     known = [(raster, scene.common.brought(raster)) for raster in every]
     return [(raster, pixels) for raster, pixels in known if pixels]
@@ -230,19 +236,25 @@ def alignment_messages(scenes: Sequence[Scene]) -> list[str]:
 
 
 def _crs_messages(scene: Scene) -> list[str]:
-    """Files without a CRS beside others that have one are taken to lie in it."""
+    """Files without a CRS or a position beside others that have them are taken to lie on them."""
     answers = [
         scene.target,
-        None if scene.labels is None or scene.labels.shapes is not None else scene.labels.file,
+        None if scene.labels is None or scene.labels.areas is not None else scene.labels.file,
     ]
     files = [*scene.rasters, *(raster for raster in answers if raster is not None)]
     known = next((r for r in files if r.crs is not None), None)
-    lost = [r for r in files if r.crs is None]
-    if known is None or not lost:
+    if known is None:
         return []
-    names = shorten(Path(r.path).name for r in lost)
+    lost, name = [r for r in files if r.crs is None], Path(known.path).name
+    nowhere = [r for r in files if r.transform.is_identity and not known.transform.is_identity]
+    said = (
+        ("CRS", lost, f"taken to be that of {name}"),
+        ("position", nowhere, f"taken to lie on {name}, pixel on pixel"),
+    )
     return [
-        f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"
+        f"{scene.key}: no {what} is declared in {shorten(Path(r.path).name for r in found)}: {how}"
+        for what, found, how in said
+        if found
     ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.raster import same_numbers
 from bandfuse.scenes.alignment import open_aligned
 from bandfuse.scenes.attempts import attempt, misfits
 from bandfuse.scenes.matching import check_inputs
@@ -46,8 +47,9 @@ class Opened:
         return Opened(kept, left_out)
 
 
-def open_scenes(config: TrainConfig) -> Opened:
-    """The scenes of a training.
+def open_scenes(config: TrainConfig, *, look: bool = True) -> Opened:
+    """The scenes of a training. ``look``: by how much targets are shifted is looked for; without
+    it, no pixel is read.
 
     Raises
     ------
@@ -61,21 +63,31 @@ def open_scenes(config: TrainConfig) -> Opened:
     )
     if config.skip_broken:
         scenes, reasons = attempt(
-            [p.key for p in here], here, lambda place: _with_bands(_opened(place, config))
+            [p.key for p in here],
+            here,
+            lambda place: _with_bands(_opened(place, config, look=look)),
         )
-        found = Opened(scenes).without(reasons)
+        found = Opened(_same_classes(scenes)).without(reasons)
         return found.without(misfits(found.scenes, _require_alike))
-    scenes = [_opened(place, config) for place in here]
+    scenes = _same_classes([_opened(place, config, look=look) for place in here])
     for scene in scenes[1:]:
         _require_alike(scene, scenes[0])
     return Opened(scenes)
 
 
-def _opened(place: Place, config: TrainConfig) -> Scene:
+def _same_classes(scenes: list[Scene]) -> list[Scene]:
+    """The scenes, with one number for each class over all of them."""
+    found = iter(same_numbers([s.labels for s in scenes if s.labels is not None]))
+    return [s if s.labels is None else replace(s, labels=next(found)) for s in scenes]
+
+
+def _opened(place: Place, config: TrainConfig, *, look: bool) -> Scene:
     scene = open_aligned(
         place,
         config,
+        look=look,
         label_field=config.label_field,
+        layers=config.layer,
         unlabelled=config.unlabelled,
         wavelengths=config.wavelengths,
         nodata=config.nodata,
@@ -111,7 +123,10 @@ def _require_alike(scene: Scene, first: Scene) -> None:
     ------
     MismatchError, ConfigError
     """
-    check_inputs(scene, first.bands)
+    lone = scene.target is None and len(scene.bands) < len(first.bands)
+    target = f" Is it the target? Then give it with --target {scene.grid.path}." if lone else ""
+    remedy = f"Scenes that one training pools have the same bands.{target}"
+    check_inputs(scene, first.bands, of=f"scene {first.key!r}", remedy=remedy)
     counts = [0 if s.target is None else len(target_bands(s.target)) for s in (scene, first)]
     if counts[0] != counts[1]:
         raise ConfigError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from bandfuse.raster import (
     AlignedReader,
     Choice,
     Describe,
+    Handles,
     Labels,
     Placing,
     Raster,
@@ -26,11 +29,12 @@ from bandfuse.raster import (
     describe,
     describe_labels,
     drawn_labels,
-    is_json,
+    labelled,
     moved,
     on_one_grid,
     placed,
     select,
+    vector_driver,
     windowed,
 )
 from bandfuse.scenes.displacement import Shift
@@ -38,7 +42,15 @@ from bandfuse.scenes.places import Place, long_key, short_key, wavelength_files
 from bandfuse.spectral.band_order import position_remark
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.remarks import Remark
+from bandfuse.streaming.stream import WeighedSource
 from bandfuse.streaming.windows import Window
+from bandfuse.summary import Summarised, Summary, counted, span
+
+MASK, LABELS = "mask", "labels"
+"""The names by which a layer of a vector file is said to be of one of them."""
+
+LAYERED = "GPKG"
+"""The format of vector files that can have several layers."""
 
 TARGET = "target"
 """The name by which a setting of sources speaks of the target."""
@@ -59,14 +71,15 @@ class Common:
         return placing.factor if placing.offset is None else 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scene(Summarised):
     """One image place, described: rasters whose bands are concatenated in order.
 
     ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
     meets; None where every file has the grid of the first. ``blur``: modulation of the Gaussian
     that finer rasters are seen through. ``moved``: columns and rows of the grid by which target and
-    labels were moved; ``shift``: those that were estimated, if any."""
+    labels were moved; ``shift``: those that were estimated, if any. ``handles``: files that
+    stay open between readers."""
 
     key: str
     rasters: tuple[Raster, ...]
@@ -77,6 +90,32 @@ class Scene:
     blur: float | None = None
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
+    handles: Handles | None = None
+
+    unit: ClassVar[str] = "pixels"
+    look: ClassVar[str] = "Look at it with bandfuse info"
+    """What errors call its pixels, and how they say that it can be looked at."""
+
+    @property
+    def called(self) -> str:
+        """What errors call it."""
+        return f"scene {self.key!r}"
+
+    def summary(self) -> Summary:
+        """Bands and grid in a few lines."""
+        rows, cols = self.shape
+        bands = self.bands.summary()
+        nm = self.bands.wavelength_nm
+        files = {Path(file.path).name: None for file in self.files}
+        facts = (
+            ("wavelengths", span(nm[np.isfinite(nm)], "nm")),
+            *((name, text) for name, text in bands.facts if name != "wavelengths"),
+            *self.grid.facts(),
+            ("files", shorten(files, 4)),
+        )
+        size = f"{counted(len(self.bands), 'band')} × {rows} rows × {cols} columns"
+        title = f"Scene {self.key}: {size}"
+        return Summary(title, facts, bands.head, bands.rows)
 
     @property
     def names(self) -> list[str]:
@@ -103,10 +142,32 @@ class Scene:
     def reader(self, positions: Sequence[int], *, target: bool = False) -> Reader | AlignedReader:
         """What reads these positions of the concatenated bands, in order, and the target's bands
         after, on the grid of the scene."""
-        choices = self.choose(positions, target=target)
+        return self.reading(self.choose(positions, target=target))
+
+    def reading(self, choices: Sequence[Choice]) -> Reader | AlignedReader:
+        """What reads some bands of its files on the grid of the scene."""
         if self.common is None:
-            return Reader(choices)
-        return AlignedReader(choices, self.common.grid, blur=self.blur)
+            return Reader(choices, self.handles)
+        return AlignedReader(choices, self.common.grid, blur=self.blur, handles=self.handles)
+
+    @property
+    def answers(self) -> int:
+        """How many variables it is learned from beside the bands: those of the target, or the
+        class."""
+        if self.labels is not None:
+            return 1
+        return 0 if self.target is None else len(target_bands(self.target))
+
+    @contextmanager
+    def source(self, positions: Sequence[int], *, answers: bool = False) -> Iterator[WeighedSource]:
+        """The reader of these positions, and of the answers after them."""
+        with self.reader(positions, target=answers) as reader:
+            if self.labels is None or not answers:
+                yield reader
+                return
+            grid = None if self.common is None else self.common.grid
+            with labelled(reader, self.labels, grid) as source:
+                yield source
 
     @property
     def fused(self) -> Scene:
@@ -138,6 +199,22 @@ class Scene:
         if target and self.target is not None:
             choices.append((self.target, target_bands(self.target)))
         return choices
+
+
+MOST_HELD = 4
+"""Of so many scenes the files stay open, as systems limit the number of open files."""
+
+
+@contextmanager
+def held(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
+    """Scenes whose files stay open until the end, if there are few: each is opened once for all
+    that is read of it."""
+    if len(scenes) > MOST_HELD:
+        yield list(scenes)
+        return
+    with ExitStack() as stack:
+        handles = [stack.enter_context(closing(Handles())) for _ in scenes]
+        yield [replace(s, handles=h) for s, h in zip(scenes, handles, strict=True)]
 
 
 def target_bands(target: Raster) -> list[int]:
@@ -173,6 +250,7 @@ def open_scene(
     place: Place,
     *,
     label_field: str | None = None,
+    layers: Sequence[str] = (),
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
@@ -188,8 +266,8 @@ def open_scene(
 
     Parameters
     ----------
-    wavelengths : files that say more of the bands, by source. nodata : values that mean missing, by
-        source.
+    label_field, layers : of vector files; a layer is ``NAME``, ``mask=NAME`` or ``labels=NAME``.
+    wavelengths, nodata : files that say more of the bands, and values that mean missing, by source.
     shift : columns and rows of that grid by which the target and the labels are moved.
     describe : asked what each file says of itself.
 
@@ -204,12 +282,9 @@ def open_scene(
         for name, path in place.sources
     )
     first = rasters[0]
-    target = None
-    if place.target is not None:
-        target = _filled(describe(place.target, "target"), fills.get(TARGET))
-        _require_target_bands(target)
-    raster_labels = place.labels is not None and not is_json(Path(place.labels))
-    drawn = drawn_labels(str(place.labels), describe) if raster_labels else None
+    target = _target(place.target, fills.get(TARGET), describe)
+    layer = _layers(layers, place)
+    drawn = _drawn(place.labels, describe)
     both = ((target, "target"), (drawn, "labels"))
     answers = [placed(first, raster, what) for raster, what in both if raster is not None]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
@@ -217,24 +292,38 @@ def open_scene(
     if common is not None:
         rasters, target = tuple(sources), answers[0] if target is not None else None
     grid, part = (first, None) if common is None else (common.whole, common.part)
-    where = select(grid, place.mask, place.bounds, place.window, part, describe=describe)
-    labels = None
-    if place.labels is not None:
-        met = first if common is None else common.grid
-        # Polygons stay as they are: the grid is moved, the other way.
-        seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
-        labels = describe_labels(
-            place.labels, seen, drawn, field=label_field, unlabelled=unlabelled
-        )
-        if drawn is not None and common is not None:
-            labels = _lying_as(labels, answers[-1])
+    limits = (place.mask, place.bounds, place.window)
+    where = select(grid, *limits, part, layer=layer.get(MASK), describe=describe)
+    met = first if common is None else common.grid
+    # Polygons stay as they are: the grid is moved, the other way.
+    seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
+    how: dict[str, Any] = {
+        "field": label_field,
+        "layer": layer.get(LABELS),
+        "unlabelled": unlabelled,
+    }
+    labels = None if place.labels is None else describe_labels(place.labels, seen, drawn, **how)
+    if labels is not None and drawn is not None and common is not None:
+        labels = _lying_as(labels, answers[-1])
     return Scene(place.key, rasters, target, where, labels, common, blur, shift)
 
 
-def _require_target_bands(target: Raster) -> None:
+def _drawn(labels: str | None, describe: Describe) -> Raster | None:
+    """The raster of labels that are one."""
+    if labels is None or vector_driver(labels) is not None:
+        return None
+    return drawn_labels(labels, describe)
+
+
+def _target(path: str | None, nodata: str | None, describe: Describe) -> Raster | None:
+    """The target, which must have a band to learn from."""
+    if path is None:
+        return None
+    target = _filled(describe(path, "target"), nodata)
     if not target_bands(target):
         what = f"target {target.path} has no band to learn from"
         raise InputError(what, got="an alpha band only")
+    return target
 
 
 def _lying_as(labels: Labels, there: Raster) -> Labels:
@@ -290,6 +379,33 @@ def _fills(given: Sequence[str], place: Place) -> dict[str, str]:
                 expected="one, with a value per band",
             )
         found[name] = value
+    return found
+
+
+def _layers(given: Sequence[str], place: Place) -> dict[str, str]:
+    """The layers of vector files, by what the file is for: a bare name is for
+    every one that can have several.
+
+    Raises
+    ------
+    ConfigError : there is no vector file that a layer could be of.
+    """
+    files = {MASK: place.mask, LABELS: place.labels}
+    drivers = {what: vector_driver(path) for what, path in files.items() if path}
+    vectors = [what for what, driver in drivers.items() if driver]
+    layered = [what for what in vectors if drivers[what] == LAYERED] or vectors
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, layer = text.partition("=")
+        named = [name] if equals and name in files else layered
+        if not named or any(what not in vectors for what in named):
+            raise ConfigError(
+                "--layer does not name a layer of a vector file",
+                got=repr(text),
+                expected="NAME, mask=NAME or labels=NAME, beside a vector file as mask or labels",
+                remedy="Leave --layer out.",
+            )
+        found |= dict.fromkeys(named, layer if named == [name] else text)
     return found
 
 

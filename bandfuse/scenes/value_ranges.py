@@ -13,10 +13,11 @@ from bandfuse.config.inputs import AnyUnits, Units
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.sample import thinly
-from bandfuse.raster import AlignedReader, Raster, Reader
+from bandfuse.raster import Raster
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.value_units import LIMIT, WORTH_SAYING, Unlike, Values, unlike
+from bandfuse.streaming.stream import WeighedSource, whole
 from bandfuse.streaming.windows import Window
 
 PLACES, TRIES = 4, 3
@@ -42,19 +43,18 @@ def sample_of(scene: Scene, positions: Sequence[int], *, target: bool = False) -
         return _seen(reader, scene)
 
 
-def _seen(reader: Reader | AlignedReader, scene: Scene) -> Floats:
+def _seen(reader: WeighedSource, scene: Scene) -> Floats:
     stored = scene.grid.stored
-    whole = sum(
+    # A block that is stored pixel by pixel holds all bands.
+    every = sum(
         np.dtype(d).itemsize for r in scene.rasters if r.interleave == "pixel" for d in r.dtypes
     )
-    cost = (
-        stored[0] * stored[1] * max(reader.bytes_per_pixel, whole)
-    )  # a block of pixels holds all bands
+    cost = stored[0] * stored[1] * max(reader.bytes_per_pixel, every)
     places = int(np.clip(BYTES // max(cost, 1), 1, PLACES))
     found: list[Floats] = []
     for window in _windows(scene.shape, stored, places * TRIES):
-        cell = reader.read(window).cell(slice(0, window.rows), slice(0, window.cols))
-        values = thinly(cell.values())
+        image = whole(reader, window)
+        values = thinly(image.reshape(len(image), -1))
         if np.isfinite(values).any(axis=0).sum() >= min(FEWEST, values.shape[1]):
             found.append(values)
         if len(found) == places:
@@ -157,12 +157,8 @@ def require_target(
 def target_sample(scene: Scene) -> Floats:
     """(T, n) values of the target's bands at a few places; empty where they hold too few."""
     assert scene.target is not None
-    choices = [(scene.target, target_bands(scene.target))]
-    if scene.common is None:
-        with Reader(choices) as reader:
-            return _seen(reader, scene)
-    with AlignedReader(choices, scene.common.grid, blur=scene.blur) as aligned:
-        return _seen(aligned, scene)
+    with scene.reading([(scene.target, target_bands(scene.target))]) as reader:
+        return _seen(reader, scene)
 
 
 def judged(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from bandfuse.solve.layout import Layout
+from bandfuse.solve.leading import leading, same_bands
 from bandfuse.spectral.bands import Floats
 
 
@@ -19,20 +20,23 @@ def normalise(weight: Floats, constraint: str) -> Floats:
     return unit * np.where(unit.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
 
 
-def uncorrelate(weight: Floats, layout: Layout, covariance: Floats) -> Floats:
+def uncorrelate(
+    weight: Floats, layout: Layout, covariance: Floats, bottom: Floats | None = None
+) -> Floats:
     """Mix the rows that share one group so that their outputs are uncorrelated, largest variance
     first.
 
     With unit-norm rows of one span, ``W A Wᵀ = U Λ Uᵀ`` after an orthonormal basis of the span is
-    taken: the leading components of the cube within that span. Only for unconstrained rows: a
-    mixture would leave other constraints."""
+    taken: the leading components of the cube within that span. With ``bottom``, another (B, B)
+    matrix, the variance over that of the outputs under it is largest first. Only for unconstrained
+    rows: a mixture would leave other constraints."""
     result = weight.copy()
-    supports: dict[tuple[int, ...], list[int]] = {}
-    for row in range(layout.shape[0]):
-        supports.setdefault(tuple(layout.col[layout.row == row].tolist()), []).append(row)
-    for rows in supports.values():
+    for rows in same_bands(layout):
         if len(rows) > 1:
-            basis = np.linalg.qr(weight[rows].T)[0].T
-            values, vectors = np.linalg.eigh(basis @ covariance @ basis.T)
-            result[rows] = vectors[:, np.argsort(values)[::-1]].T @ basis
+            bands = layout.col[layout.row == rows[0]]
+            here, place = np.ix_(bands, bands), np.ix_(rows, bands)
+            basis = np.linalg.qr(weight[place].T)[0].T
+            below = np.eye(len(rows)) if bottom is None else basis @ bottom[here] @ basis.T
+            mixed, _ = leading(basis @ covariance[here] @ basis.T, below, len(rows))
+            result[place] = mixed @ basis
     return result

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from bandfuse.model.fusion import Fusion
 from bandfuse.moments.moments import Moments, total
 from bandfuse.spectral.bands import Floats
 
@@ -48,21 +47,17 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of every output, and of all outputs together."""
+    """Scores of every output, and of all outputs together. ``confusion``: sampled pixels by their
+    class and the class that is found; for classes."""
 
     outputs: list[Score]
     overall: Score
+    confusion: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
 
 def score_pairs(pairs: Pairs, peak: Floats) -> Scored:
     """All scores of K outputs; ``peak`` (K,) for the psnr."""
     return Scored(regression_scores(pairs, peak), overall_scores(pairs))
-
-
-def against_targets(joint: Moments, fusion: Fusion) -> Moments:
-    """Moments of [outputs, targets] from those of [inputs of the fusion, K targets]."""
-    nothing = np.zeros((0, joint.size))
-    return Pairs.linear(joint, nothing, fusion.matrix, fusion.offset).moments
 
 
 def regression_scores(pairs: Pairs, peak: Floats) -> list[Score]:

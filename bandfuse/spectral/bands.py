@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,14 +10,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.errors import MismatchError
+from bandfuse.errors import MismatchError, shorten
+from bandfuse.summary import Facts, Summarised, Summary, number, span
 
 Floats = NDArray[np.float64]
 Positions = NDArray[np.intp]
 
 
-@dataclass(frozen=True, eq=False)
-class Bands:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bands(Summarised):
     """A table with one row per band.
 
     Columns
@@ -142,6 +144,30 @@ class Bands:
         if not np.isfinite(self.wavelength_nm[p]).all():
             return p
         return sorted(p, key=lambda i: float(self.wavelength_nm[i]))
+
+    def summary(self) -> Summary:
+        """The bands in a few lines, and as a table."""
+        head = ("number", "name", "source", "wavelength / nm", "FWHM / nm", "not used, as")
+        columns = (self.index, self.name, self.source, self.wavelength_nm, self.fwhm_nm)
+        rows = (
+            (str(index), name, source, *(number(v) if np.isfinite(v) else "" for v in (nm, fwhm)))
+            for index, name, source, nm, fwhm in zip(*columns, strict=True)
+        )
+        reasons = ((*row, reason) for row, reason in zip(rows, self.reason, strict=True))
+        return Summary(f"Bands: {len(self)}", self.facts(), head, tuple(reasons))
+
+    def facts(self) -> Facts:
+        """What is said of the bands in a few lines."""
+        count = Counter(self.source)
+        sources = (f"{name} ({n})" for name, n in count.items())
+        against = (f"{why} ({n})" for why, n in Counter(filter(None, self.reason)).items())
+        return (
+            ("names", shorten(self.name, 6)),
+            ("wavelengths", span(self.wavelength_nm, "nm")),
+            ("FWHM", span(self.fwhm_nm, "nm")),
+            ("sources", shorten(sources, 4) if len(count) > 1 else ""),
+            ("not used", "" if self.good.all() else shorten(against, 4)),
+        )
 
     def label(self, position: int) -> str:
         """A short text that names one band: its number, its name and its wavelength."""

@@ -48,6 +48,21 @@ class Source(Protocol):
         ...
 
 
+def whole(source: Source, window: Window) -> Floats:
+    """(D, rows, cols) of a window, NaN where missing."""
+    cell = source.read(window).cell(slice(0, window.rows), slice(0, window.cols))
+    return cell.values().reshape(-1, window.rows, window.cols)
+
+
+class WeighedSource(Source, Protocol):
+    """A source that says how many bytes it reads for a pixel."""
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes of all bands."""
+        ...
+
+
 class Spread(Protocol):
     """Has parts of one big piece of work done elsewhere: ``work(*task)`` for every task, all of
     them picklable; yields the results in the order of the tasks."""
@@ -96,8 +111,7 @@ Sink = Callable[[Window, np.ndarray], None]
 def map_windows(
     source: Source,
     kernel: FusionKernel,
-    outputs: int,
-    encode: Callable[[Floats], np.ndarray],
+    encode: Callable[[Window, Floats], np.ndarray],
     sink: Sink,
     windows: Sequence[Window],
     *,
@@ -106,18 +120,20 @@ def map_windows(
 ) -> None:
     """Fuse every window, cell by cell, and hand (K, rows, cols) arrays to the sink in order.
 
-    ``encode`` turns (K, n) float64 of one cell into the stored type; it runs in the worker threads.
+    ``encode`` turns (K, n) float64 of one cell, whose window it is told, into the stored type; it
+    runs in the worker threads.
     """
 
     def fuse(window: Window) -> np.ndarray:
         patch = source.read(window)
         parts = [
-            (cell, encode(kernel(patch.cell(*cell.within(window)).values())))
+            (cell, encode(cell, kernel(patch.cell(*cell.within(window)).values())))
             for cell in cells(window)
         ]
-        out = np.empty((outputs, window.rows, window.cols), dtype=parts[0][1].dtype)
+        first = parts[0][1]
+        out = np.empty((len(first), window.rows, window.cols), dtype=first.dtype)
         for cell, part in parts:
-            out[(slice(None), *cell.within(window))] = part.reshape(outputs, cell.rows, cell.cols)
+            out[(slice(None), *cell.within(window))] = part.reshape(-1, cell.rows, cell.cols)
         return out
 
     for window, result in each_window(

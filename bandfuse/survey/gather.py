@@ -4,7 +4,6 @@ every fit needs."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
@@ -16,16 +15,15 @@ from bandfuse.moments.gram import apart, enough, product_of
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.tally import Question, Tally, Where, reduce_windows
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import AlignedReader, Reader, labelled, opened_selection
+from bandfuse.raster import opened_selection
 from bandfuse.scenes.attempts import each
-from bandfuse.scenes.scene import Scene, target_bands
+from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.groups import Covariance
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import Source
 from bandfuse.streaming.windows import Tiles, Window, drawn, pixels_of, plan_parts
 from bandfuse.survey.missing import (
     common_reasons,
@@ -106,7 +104,13 @@ def survey(
         precision=inquiry.precision,
         seen=values_of(looked, wanted, design, tallies, totals),
         looked=looked,
+        class_names=class_names(scenes),
     )
+
+
+def class_names(scenes: Sequence[Scene]) -> dict[int, str]:
+    """What the classes of all scenes are called, by number."""
+    return {n: name for s in scenes if s.labels is not None for n, name in s.labels.names}
 
 
 def _dead(
@@ -148,12 +152,6 @@ def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) ->
         enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks
     }
     return replace(inquiry, precision="float32" if needs == {"float32"} else "float64")
-
-
-def _targets_of(scene: Scene) -> int:
-    if scene.labels is not None:
-        return 1
-    return 0 if scene.target is None else len(target_bands(scene.target))
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,12 +240,8 @@ def _joined(parts: Sequence[Tally | BandfuseError], sample: int) -> Tally | None
 def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
     """Gather one scene, or a part of it."""
     scene = task.scene
-    with (
-        opened_selection(scene.where) as where,
-        scene.reader(task.wanted, target=True) as reader,
-        nullcontext(reader) if scene.labels is None else _labelled(reader, scene) as source,
-    ):
-        weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
+    with opened_selection(scene.where) as where, scene.source(task.wanted, answers=True) as source:
+        weight = source.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows, pixels = _windows(task, effort, weight)
         tally = reduce_windows(
             source,
@@ -270,7 +264,7 @@ def _question(task: Task, where: Where | None) -> Question:
         product = apart(product, design.parts())
     return Question(
         n_bands=len(task.wanted),
-        n_targets=_targets_of(task.scene),
+        n_targets=task.scene.answers,
         used=tuple(place[p] for p in design.used),
         grid=task.grid,
         scene=task.number,
@@ -302,8 +296,3 @@ def _between(windows: Sequence[Window], rows: tuple[int, int]) -> Sequence[Windo
         return windows.between(*rows)
     cut = ((w, max(w.row, rows[0]), min(w.row + w.rows, rows[1])) for w in windows)
     return [Window(top, w.col, bottom - top, w.cols) for w, top, bottom in cut if top < bottom]
-
-
-def _labelled(reader: Reader | AlignedReader, scene: Scene) -> AbstractContextManager[Source]:
-    assert scene.labels is not None
-    return labelled(reader, scene.labels, None if scene.common is None else scene.common.grid)

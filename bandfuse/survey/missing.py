@@ -11,7 +11,7 @@ from bandfuse.errors import InputError, ScenesError, shorten
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.tally import MOST_STRATA, Tally
-from bandfuse.raster import OUTSIDE, Labels
+from bandfuse.raster import OUTSIDE, Labels, Raster, extent_of
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.spectral.bands import Bands
 from bandfuse.survey.survey import Survey
@@ -68,7 +68,7 @@ def require_classes(
     if len(classes) < 2:
         raise InputError(
             f"labels {shorten(files)} have too few classes",
-            got=f"classes {shorten(map(labels.name, classes))}",
+            got=f"1 class: {labels.name(next(iter(classes)))}" if classes else "no class",
             expected="two or more classes among the pixels that count",
         )
     if len(classes) > MOST_STRATA:
@@ -78,7 +78,8 @@ def require_classes(
             expected=f"{MOST_STRATA} or fewer",
             remedy="Leave a fill value out with --unlabelled.",
         )
-    every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
+    drawn = [s.labels for s in scenes if s.labels is not None and s.labels.areas is not None]
+    every = {number for found in drawn for number, _ in found.names}
     empty = sorted(every - {*classes, *labels.unlabelled, *unlabelled})
     return _class_messages(classes, empty, labels)
 
@@ -126,7 +127,7 @@ def require_bands(scenes: Sequence[Scene], bands: Bands, wanted: Sequence[int]) 
             f"no band of {shorten(s.rasters[0].path for s in scenes)} can be used",
             got=shorten(reasons) + (limits if scenes[0].where is not None else ""),
             expected="bands with data",
-            remedy="Look at it with bandfuse info -v.",
+            remedy=scenes[0].look and f"{scenes[0].look} -v.",
         )
 
 
@@ -142,10 +143,19 @@ def require_selected(scene: Scene, tally: Tally) -> None:
         raise InputError(
             f"no pixel of scene {scene.key!r} is selected",
             got=scene.where.text,
-            expected=f"pixels of {scene.grid.path}",
-            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; see "
-            "bandfuse info.",
+            expected=f"a part of {extent_of(scene.grid)}",
+            remedy=_where_else(scene.where.bounds, scene.grid),
         )
+
+
+def _where_else(bounds: tuple[float, float, float, float] | None, grid: Raster) -> str:
+    """What to do about a selection that leaves nothing."""
+    if bounds is None:
+        return "Windows are in pixels of the training grid from 0; see bandfuse info."
+    degrees = all(abs(x) <= 180 for x in bounds[::2]) and all(abs(y) <= 90 for y in bounds[1::2])
+    projected = grid.crs is not None and grid.crs.is_projected
+    asked = "These bounds look like degrees: give" if degrees and projected else "Give"
+    return f"{asked} MINX MINY MAXX MAXY in this CRS."
 
 
 def require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None:
@@ -189,39 +199,28 @@ def _require_targets(scene: Scene, tally: Tally) -> None:
     empty = [i for i, n in zip(places, tally.census.valid[-len(places) :], strict=True) if not n]
     if empty and len(empty) < len(places):
         raise InputError(
-            f"target {scene.target.path} of scene {scene.key!r} has bands without data where the "
-            "scene has some",
+            f"target {scene.target.path} of {scene.called} has bands without data where "
+            f"{scene.called} has some",
             got=shorten(f"band {i + 1} ({scene.target.bands.name[i]})" for i in empty),
-            expected="valid pixels in every band of the target",
-            remedy="Leave these bands out of the target: gdal_translate -b.",
+            expected=f"valid {scene.unit} in every band of the target",
+            remedy=f"Leave these bands out of the target{scene.look and ': gdal_translate -b'}.",
         )
 
 
 def usable_moments(scene: Scene, tally: Tally) -> Moments:
-    """The moments of a scene; it must have pixels, and numbers that can be squared."""
-    _require_targets(scene, tally)
-    pixels = scene.shape[0] * scene.shape[1]
-    return learnable(tally, f"scene {scene.key!r}", pixels, look="Look at it with bandfuse info")
-
-
-def learnable(
-    tally: Tally, what: str, size: int, *, unit: str = "pixels", look: str = ""
-) -> Moments:
-    """The moments of what can be learned from.
-
-    Parameters
-    ----------
-    what : is named in errors, and holds ``size`` pixels, which are called by their ``unit``.
-    look : how a user can look at it.
+    """The moments of a scene; it must have pixels, and numbers that can be squared.
 
     Raises
     ------
     InputError : too few pixels count, or numbers are too large to be squared.
     """
+    _require_targets(scene, tally)
+    unit, look = scene.unit, scene.look
     if tally.used < 2:
         reasons = ", ".join(f"{n} {reason}" for reason, n in tally.invalid.items() if n)
+        size = scene.shape[0] * scene.shape[1]
         raise InputError(
-            f"{what} has no {unit} to learn from",
+            f"{scene.called} has no {unit} to learn from",
             got=f"{tally.used} usable of {size} {unit} ({reasons or 'too small'})",
             expected=f"at least 2 {unit} that are valid in all used bands and the target",
             remedy=look and f"{look}; leave out bands that hold no data.",
@@ -229,7 +228,7 @@ def learnable(
     moments = tally.total()
     if not np.isfinite(moments.scatter).all():
         raise InputError(
-            f"{what} holds numbers whose squares overflow",
+            f"{scene.called} holds numbers whose squares overflow",
             expected="numbers below 1e150 in size",
             remedy=look and f"Is a fill value not declared as nodata? {look}.",
         )

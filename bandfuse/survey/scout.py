@@ -85,7 +85,7 @@ def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look
     """The look at a few stacks in which pixels count, chosen by the seed."""
     stacks = tile(scene.shape, STACK_ROWS, 256)
     order = at_random(len(stacks), seed)
-    with opened_selection(scene.where) as where, scene.reader(bands) as reader:
+    with opened_selection(scene.where) as where, scene.source(bands) as source:
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
 
@@ -93,7 +93,7 @@ def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look
             counts = np.ones((window.rows, window.cols), dtype=bool)
             if where is not None:
                 counts = ~where.outside(window)
-            return _look_at(reader.read(window), window, counts, len(bands))
+            return _look_at(source.read(window), window, counts, len(bands))
 
         parts = [part for _, part in each_window(chosen, look_at, threads=effort.threads)]
     size = len(bands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -44,7 +44,7 @@ class Survey:
     targets] per scene. ``grids``: how each scene was cut into blocks. ``random_parts``: how many
     parts of random pixels stand in their place where pixels are held out; 0 for none. ``precision``
     of the products. ``seen``: the values of the inputs; ``looked``: (B, n) some pixels that the
-    first look saw, NaN where missing."""
+    first look saw, NaN where missing. ``class_names``: by number, where the labels have names."""
 
     bands: Bands
     design: Design
@@ -56,6 +56,7 @@ class Survey:
     precision: str = "float64"
     seen: Values | None = None
     looked: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    class_names: Mapping[int, str] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> dict[int, Moments]:
@@ -65,6 +66,10 @@ class Survey:
         numbers = sorted({s for strata in found for s in strata if s != NOISE})
         size = len(self.design.used)
         return {n: total((strata[n] for strata in found if n in strata), size) for n in numbers}
+
+    def class_name(self, number: int) -> str:
+        """What a class is called: its number where the labels have no names."""
+        return self.class_names.get(number, str(number))
 
     @cached_property
     def noise(self) -> Moments:

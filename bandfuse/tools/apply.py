@@ -5,39 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from bandfuse.applying.fuse import fuse_to
+from bandfuse.applying.fuse import Output
 from bandfuse.applying.moving import Moves
-from bandfuse.applying.outputs import (
-    check_raster,
-    creation,
-    drivers_of,
-    empty_messages,
-    encoding_of,
-    item_of,
-    output_paths,
-    store_messages,
-)
+from bandfuse.applying.outputs import check_rasters, drivers_of, output_folder, output_paths
+from bandfuse.applying.part import part_of
+from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.config.outputs import ending_of
-from bandfuse.device import device_of
 from bandfuse.errors import InputError
+from bandfuse.files.making import making
 from bandfuse.files.whole import Ready
 from bandfuse.model.decoder import as_read
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
-from bandfuse.model.weightsfile import load
-from bandfuse.progress import Progress, silent
-from bandfuse.raster import Lost
+from bandfuse.model.weightsfile import load, weights_file
+from bandfuse.progress import Progress, during, silent
 from bandfuse.results import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.folders import with_scenes
+from bandfuse.scenes.matching import RESAMPLE, check_inputs
 from bandfuse.scenes.places import places
-from bandfuse.scenes.scene import Scene, input_remarks, open_scene
+from bandfuse.scenes.scene import Scene, held, input_remarks, open_scene
 from bandfuse.scenes.value_ranges import in_units, require_inputs
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
@@ -52,7 +44,7 @@ def apply(
     ready: Ready | None = None,
     spread: Spread | None = None,
 ) -> ApplyResult:
-    """Fuse scenes with the weights in a file.
+    """Fuse scenes with the weights in a file or a run folder.
 
     Outputs never take the place of inputs, nor of the files in ``keep``. ``ready`` is given the
     scratch folder of each output before that takes its place. ``spread``: has parts of a scene
@@ -62,52 +54,54 @@ def apply(
     ------
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
+    weights, config = weights_file(weights), with_scenes(config)
+    with making(output_folder(config.output)):
+        return _apply(weights, config, progress, keep, ready, spread)
+
+
+def _apply(
+    weights: Path,
+    config: ApplyConfig,
+    progress: Progress,
+    keep: Sequence[Path],
+    ready: Ready | None,
+    spread: Spread | None,
+) -> ApplyResult:
+    """The same, into a folder that is there."""
     started = time.perf_counter()
-    device, model = device_of(config.device), load(weights)
-    scenes = _opened(config)
-    outputs = output_paths(config.output, scenes, ending_of(config.driver))
-    encoding = encoding_of(config)
-    effort = Effort.of(config.threads, config.memory, spread)
-    inputs = [Path(weights), *keep, *(p for s in scenes for p in s.paths)]
-    moves = Moves(config.min_coverage)
-    fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
-    fusions = [fusion for fusion, _ in fitted]
-    seen = [
-        check_raster(path, config, overwrite=config.overwrite, inputs=inputs) for path in outputs
-    ]
-    drivers = drivers_of(outputs, config)
-    fuse = partial(fuse_to, encoding=encoding, effort=effort, progress=progress, inputs=inputs)
-    fuse = partial(fuse, options=creation(config), device=device, ready=ready)
-    counts = []
-    every = zip(scenes, fusions, outputs, drivers, seen, strict=True)
-    for scene, fusion, path, driver, before in every:
-        item = item_of(config, path, scene, fusion, encoding, driver)
-        counts.append(fuse(path, scene, fusion, driver=driver, seen=before, beside=item))
-    pixels = [scene.shape[0] * scene.shape[1] for scene in scenes]
-    values = sum(int(f.outputs.good.sum()) * n for f, n in zip(fusions, pixels, strict=True))
-    lost = sum((part for _, part in counts), Lost(0, 0))
-    return ApplyResult(
-        outputs=[str(p) for p in outputs],
-        pixels=sum(pixels),
-        valid_share=sum(v for v, _ in counts) / values,
-        clipped=lost.clipped,
-        seconds=time.perf_counter() - started,
-        messages=[
-            *moves.messages,
-            *chain(*(remarks for _, remarks in fitted)),
-            *_scene_messages(scenes, drivers, config.nodata),
-            *lost.messages(encoding, values),
-            *empty_messages(outputs, [valid for valid, _ in counts]),
-        ],
-        coverage=moves.coverage,
-    )
-
-
-def _scene_messages(
-    scenes: Sequence[Scene], drivers: Sequence[str], nodata: Sequence[str]
-) -> list[str]:
-    fills = (text for scene in scenes for text in fill_messages(scene, nodata))
-    return [*alignment_messages(scenes), *store_messages(drivers, scenes), *fills]
+    model = load(weights, config.scenes)
+    with during(progress, "open the scenes"):
+        opened = _opened(config)
+    with held(opened) as scenes:
+        parts = [part_of(scene.fused.grid, config.window, config.bounds) for scene in scenes]
+        paths = output_paths(config.output, scenes, ending_of(config.driver))
+        effort = Effort.of(config.threads, config.memory, spread)
+        how = writing_of(config, progress, effort, [weights, *keep, *paths_of(scenes)], ready)
+        moves = Moves(config.min_coverage)
+        fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
+        seen = check_rasters(paths, config, how.inputs)
+        drivers = drivers_of(paths, config)
+        every = zip(paths, scenes, fitted, drivers, seen, parts, strict=True)
+        outputs = [
+            Output(path, scene, fusion, driver, before, part=part)
+            for path, scene, (fusion, _), driver, before, part in every
+        ]
+        written = write_all(outputs, how)
+        return ApplyResult(
+            outputs=[str(p) for p in paths],
+            pixels=sum(output.pixels for output in outputs),
+            valid_share=written.share or 0.0,
+            clipped=written.clipped,
+            seconds=time.perf_counter() - started,
+            messages=[
+                *moves.messages,
+                *chain(*(remarks for _, remarks in fitted)),
+                *alignment_messages(scenes),
+                *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
+                *written.messages,
+            ],
+            coverage=moves.coverage,
+        )
 
 
 def _opened(config: ApplyConfig) -> list[Scene]:
@@ -141,7 +135,7 @@ def _fitting(
 
 def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
     """The fusion for a scene."""
-    check_inputs(scene, model.common.inputs)
+    check_inputs(scene, model.common.inputs, remedy=RESAMPLE)
     return _with_policy(_own(model, scene, config), config.nodata_policy)
 
 

@@ -18,7 +18,7 @@ from bandfuse.errors import ConfigError
 from bandfuse.files.guards import Seen, check_file
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.needs import require_meaning
-from bandfuse.raster import Raster, declared, describe, said, same_table, write_fixed
+from bandfuse.raster import Raster, Reader, declared, describe, said, same_table, write_fixed
 from bandfuse.results import CheckResult, Finding
 from bandfuse.scenes.places import MAIN
 
@@ -74,7 +74,8 @@ def check(
 
 
 def _subject(raster: Raster, seed: int) -> Subject:
-    return Subject(raster, look_at_pixels(raster, seed), *said(raster.path))
+    with Reader([(raster, range(len(raster.bands)))]) as reader:
+        return Subject(raster, look_at_pixels(raster, reader.read, seed), *said(raster.path))
 
 
 def _declared(raster: Raster, nodata: str | None, scale: float | None) -> Raster:

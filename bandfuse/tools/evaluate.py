@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from bandfuse.applying.classify import ClassScores, score_classes
+from bandfuse.applying.fused import Fused
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import EvaluateConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.goals import SCORED
-from bandfuse.model.fusion import Fusion, FusionKernel
+from bandfuse.model.fusion import Fusion
+from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load
 from bandfuse.moments.tally import Question, Tally, reduce_windows
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
-from bandfuse.results import EvaluateResult, PixelCount, Scores
+from bandfuse.results import EvaluateResult, PixelCount
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.folders import with_scenes
+from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import (
     Scene,
+    held,
     input_remarks,
     left_out_messages,
     target_bands,
@@ -31,94 +36,100 @@ from bandfuse.scenes.scene import (
 from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
 from bandfuse.solve.scores import Pairs, score_pairs
 from bandfuse.spectral.band_order import require_order
-from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import blocks
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import Cell, Patch, Source
-from bandfuse.streaming.windows import Window
 from bandfuse.survey.missing import require_selected
 
 
-@dataclass(frozen=True, eq=False)
-class _FusedCell:
-    """A cell seen through a fusion: [inputs, targets] in, [outputs, targets] out."""
-
-    cell: Cell
-    kernel: FusionKernel
-    inputs: int
-    order: list[int]
-
-    def values(self) -> Floats:
-        z = self.cell.values()
-        return np.concatenate([self.kernel(z[: self.inputs]), z[self.inputs :][self.order]])
-
-    @property
-    def extremes(self) -> None:
-        """Not known before the product."""
-
-
-@dataclass(frozen=True, eq=False)
-class _FusedPatch:
-    """A patch seen through a fusion."""
-
-    patch: Patch
-    kernel: FusionKernel
-    inputs: int
-    order: list[int]
-
-    def cell(self, rows: slice, cols: slice) -> _FusedCell:
-        return _FusedCell(self.patch.cell(rows, cols), self.kernel, self.inputs, self.order)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fused:
-    """A source seen through a fusion."""
-
-    source: Source
-    fusion: Fusion
-    order: list[int]
-
-    def read(self, window: Window) -> _FusedPatch:
-        return _FusedPatch(
-            self.source.read(window),
-            FusionKernel(self.fusion),
-            len(self.fusion.support),
-            self.order,
-        )
-
-
 def _the_scene(config: EvaluateConfig) -> Scene:
-    here = places(config.scenes, config.source, config.target)
+    here = places(config.scenes, config.source, config.target, config.labels)
     limits = limited(here, config.mask, config.bounds, config.window)
     if len(limits) != 1:
         raise ConfigError("evaluate takes one scene", got=f"{len(limits)}")
-    scene = open_aligned(limits[0], config, wavelengths=config.wavelengths, nodata=config.nodata)
+    scene = open_aligned(
+        limits[0],
+        config,
+        label_field=config.label_field,
+        layers=config.layer,
+        unlabelled=config.unlabelled,
+        wavelengths=config.wavelengths,
+        nodata=config.nodata,
+    )
     return in_units(scene, config)
 
 
 def evaluate(
     weights: str | Path, config: EvaluateConfig, progress: Progress = silent
 ) -> EvaluateResult:
-    """Score the outputs of saved weights against a target, in one pass.
+    """Score the outputs of saved weights against a target, or against the classes of labels.
 
     Outputs and target bands are paired by equal names where the target has names, else by order.
+    Classes are found by the linear discriminants of the training where the weights hold them, else
+    by those of the other blocks of the image.
 
     Raises
     ------
     InputError, MismatchError, ConfigError
     """
-    model = load(weights)
-    if not config.target:
-        raise ConfigError("evaluate needs a target", expected="--target T")
-    scene = _the_scene(config)
-    check_inputs(scene, model.common.inputs)
+    config = with_scenes(config)
+    model = load(weights, config.scenes)
+    if bool(config.target) == bool(config.labels):
+        last = config.scenes[-1] if len(config.scenes) > 1 else ""
+        raise ConfigError(
+            "evaluate needs a target or labels",
+            got="both" if config.target else "",
+            expected="--target T, or --labels L",
+            remedy=f"Is it {last}? Then give it with --target {last}." if last else "",
+        )
+    with held([_the_scene(config)]) as (scene,):
+        return _evaluated(str(weights), model, scene, config, progress)
+
+
+def _evaluated(
+    weights: str, model: Model, scene: Scene, config: EvaluateConfig, progress: Progress
+) -> EvaluateResult:
+    check_inputs(scene, model.common.inputs, remedy=APPLY)
     fusion = model.fusion(scene.names, use_common=config.use_common)
-    order = _pair(fusion, scene)
     remarks = input_remarks(scene, fusion.inputs)
     remarks += require_inputs(scene, fusion, fusion.support, config)
-    remarks += require_target(scene, fusion, order, config)
-    k = len(fusion.outputs)
-    tally = _tally(scene, fusion, order, Effort.of(config.threads, config.memory), progress)
+    effort = Effort.of(config.threads, config.memory)
+    if config.labels:
+        found = _of_classes(score_classes(model.classes, fusion, scene, effort, progress))
+        remarks += label_messages(scene)
+    else:
+        order = _pair(fusion, scene)
+        remarks += require_target(scene, fusion, order, config)
+        found = _of_target(scene, fusion, _tally(scene, fusion, order, effort, progress))
+    messages = [
+        *remarks,
+        *found.pop("messages"),
+        *alignment_messages([scene]),
+        *left_out_messages(scene),
+        *fill_messages(scene, config.nodata),
+    ]
+    return EvaluateResult(
+        weights=weights,
+        scene=scene.key,
+        alignment=alignment_rows([scene]),
+        messages=messages,
+        **found,
+    )
+
+
+def _of_classes(found: ClassScores) -> dict[str, Any]:
+    """The fields of a result that are of labels."""
+    return {
+        "scores": {"classes": found.confusion.overall()},
+        "overall": {},
+        "sampled": 0,
+        "pixels": _pixels(int(found.confusion.counts.sum()), found.invalid),
+        "classification": found.result,
+        "messages": found.messages,
+    }
+
+
+def _of_target(scene: Scene, fusion: Fusion, tally: Tally) -> dict[str, Any]:
+    """The fields of a result that are of a target."""
     require_selected(scene, tally)
     if tally.used < 2:
         raise InputError(
@@ -127,28 +138,29 @@ def evaluate(
         )
     pairs = Pairs(tally.total(), tally.pixels.values)
     _require_squares(scene, pairs)
-    judged = score_pairs(pairs, tally.high[k:])
-    remarks += score_messages(scene.key, fusion.outputs.name, [row["r2"] for row in judged.outputs])
-    scores: Scores = dict(zip(fusion.outputs.name, judged.outputs, strict=True))
-    return EvaluateResult(
-        weights=str(weights),
-        scene=scene.key,
-        scores=scores,
-        overall=judged.overall,
-        sampled=len(tally.pixels),
-        pixels=PixelCount(
-            used=tally.used,
-            invalid=sum(tally.invalid.values()),
-            by_reason={r: n for r, n in tally.invalid.items() if n},
-        ),
-        alignment=alignment_rows([scene]),
-        messages=[
-            *remarks,
-            *alignment_messages([scene]),
-            *left_out_messages(scene),
-            *fill_messages(scene, config.nodata),
-        ],
+    judged = score_pairs(pairs, tally.high[len(fusion.outputs) :])
+    names = fusion.outputs.name
+    return {
+        "scores": dict(zip(names, judged.outputs, strict=True)),
+        "overall": judged.overall,
+        "sampled": len(tally.pixels),
+        "pixels": _pixels(tally.used, tally.invalid),
+        "messages": score_messages(scene.key, names, [row["r2"] for row in judged.outputs]),
+    }
+
+
+def _pixels(used: int, invalid: Mapping[str, int]) -> PixelCount:
+    return PixelCount(
+        used=used,
+        invalid=sum(invalid.values()),
+        by_reason={reason: n for reason, n in invalid.items() if n},
     )
+
+
+def label_messages(scene: Scene) -> list[str]:
+    """What the file of labels says of itself."""
+    file = None if scene.labels is None else scene.labels.file
+    return [] if file is None else [f"{Path(file.path).name}: {text}" for text in file.messages]
 
 
 def score_messages(scene: str, names: Sequence[str], r2: Sequence[float | None]) -> list[str]:
@@ -195,7 +207,7 @@ def _tally(
             k, k, tuple(range(k)), blocks(scene.shape, 1), sample=SCORED, where=where
         )
         return reduce_windows(
-            _Fused(reader, fusion, order),
+            Fused(reader, fusion, order),
             question,
             windows,
             threads=effort.threads,

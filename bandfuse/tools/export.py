@@ -9,21 +9,24 @@ from pkgutil import resolve_name
 
 import numpy as np
 
+from bandfuse.applying.outputs import output_folder
 from bandfuse.config.commands import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
 from bandfuse.export import FORMS, expression, tables, vrt
 from bandfuse.export.linear import LinearForm, require_strict
 from bandfuse.files.guards import check_file
+from bandfuse.files.making import making
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
-from bandfuse.model.weightsfile import load
+from bandfuse.model.weightsfile import WEIGHTS, load, weights_file
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import Window
 
 SIDE = 64
@@ -45,10 +48,25 @@ def export(weights: str | Path, config: ExportConfig) -> ExportResult:
     ------
     ConfigError, InputError, MismatchError : nothing is written. RunError : GDAL reads a virtual
         raster otherwise, and it is not written."""
-    model = load(weights)
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE")
-    path = Path(config.output)
+    folder = output_folder(config.output)
+    with making(folder):
+        weights = weights_file(weights)
+        path = Path(config.output) if folder is None else folder / _name(weights, config)
+        return _export(weights, config, path)
+
+
+def _name(weights: Path, config: ExportConfig) -> str:
+    """The name of the file in a folder: that of the scene, else that of the run or its weights."""
+    run = weights.resolve().parent.name if weights.name == WEIGHTS else weights.stem
+    stem = run if config.scene is None else Path(config.scene).stem
+    return f"{stem}{FORMS[config.to].ending}"
+
+
+def _export(weights: Path, config: ExportConfig, path: Path) -> ExportResult:
+    """The same, to a file in a folder that is there."""
+    model = load(weights, [] if config.scene is None else [config.scene])
     if config.scene and not FORMS[config.to].placed and not model.per_scene:
         raise ConfigError(
             f"--scene does not apply with --to {config.to} of weights that all scenes share",
@@ -97,7 +115,7 @@ def _content(
     if scene is None:
         raise ConfigError(f"--to {config.to} needs a scene", remedy="Give it with --scene.")
     whole = Scene(Path(scene.path).stem, (scene,))
-    check_inputs(whole, fusion.inputs)
+    check_inputs(whole, fusion.inputs, remedy=APPLY)
     require_inputs(whole, fusion, fusion.support, config)
     linear = LinearForm.of(fusion, scene.scale, scene.offset)
     if config.to == "bandmathx":
@@ -107,7 +125,10 @@ def _content(
             raise ConfigError(
                 "--to pansharpen needs the panchromatic image", remedy="Give it with --pan."
             )
-        return {"": vrt.pansharpened(_cube(scene), _cube(pan), linear, path)}
+        # What training found dead would make all pixels missing.
+        bands = scene.bands.dropping(dict(enumerate(fusion.inputs.reason)))
+        cubes = _cube(scene), _cube(pan)
+        return {"": vrt.pansharpened(*cubes, linear, bands, band_tags(bands), path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
 
@@ -158,7 +179,7 @@ def _one_raster(raster: Raster) -> str:
         return image.name
     raise MismatchError(
         f"{raster.path} is not a single raster that a VRT could read",
-        got=raster.product,
+        got=raster.product or f"{raster.driver} with bands along another axis than the first",
         remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
     )
 
@@ -214,9 +235,7 @@ def _values(raster: Raster, bands: Sequence[int], window: Window) -> Floats:
     InputError : it cannot be read.
     """
     with Reader([(raster, bands)]) as reader:
-        return (
-            reader.read(window).cell(slice(0, window.rows), slice(0, window.cols)).values().copy()
-        )
+        return whole(reader, window).reshape(len(bands), -1)
 
 
 def _difference(ours: Floats, theirs: Floats) -> float:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from bandfuse.errors import ConfigError, shorten
-from bandfuse.raster import FORMATS, Raster, describe
-from bandfuse.results import BandInfo, FormatInfo, FormatsResult, GroupInfo, InfoResult, SceneInfo
+from bandfuse.moments.tally import MOST_STRATA
+from bandfuse.raster import FORMATS, Layer, Raster, describe, layers_of, vector_driver
+from bandfuse.results import (
+    BandInfo,
+    FieldInfo,
+    FormatInfo,
+    FormatsResult,
+    GroupInfo,
+    InfoResult,
+    LayerInfo,
+    SceneInfo,
+    VectorInfo,
+)
+from bandfuse.scenes.folders import scene_files
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
@@ -35,13 +49,47 @@ def info(
             expected="SCENE files",
             remedy="bandfuse info --formats lists what can be.",
         )
-    rasters = [describe(p, MAIN, wavelengths) for p in paths]
+    drivers = {p: vector_driver(p) for p in paths}
+    vectors = [_vector(p, driver) for p, driver in drivers.items() if driver]
+    others = [p for p in paths if not drivers[p]]
+    rasters = [describe(p, MAIN, wavelengths) for p in scene_files(others)]
     scenes = [scene_info(r) for r in rasters]
     preview = None
+    if groups and not rasters:
+        raise ConfigError(
+            "--groups previews groups of bands", got="vector files only", expected="a raster"
+        )
     if groups:
         preview, messages = _preview(groups, rasters[0])
         scenes[0].messages += messages
-    return InfoResult(scenes=scenes, groups=preview)
+    return InfoResult(scenes=scenes, groups=preview, vectors=vectors)
+
+
+def _vector(path: str, driver: str) -> VectorInfo:
+    """A vector file as a result model."""
+    return VectorInfo(path=path, driver=driver, layers=list(map(_layer, layers_of(path, driver))))
+
+
+def _layer(layer: Layer) -> LayerInfo:
+    return LayerInfo(
+        name=layer.name,
+        geometry=layer.geometry,
+        features=layer.features,
+        crs=None if layer.crs is None else layer.crs.to_string(),
+        fields=[_field(*field) for field in layer.fields],
+    )
+
+
+def _field(name: str, kind: str, values: Counter[Any]) -> FieldInfo:
+    """A field; its values where they could be classes."""
+    known = {v: n for v, n in values.most_common() if v is not None}
+    classes = kind in ("text", "whole number") and len(known) <= MOST_STRATA
+    return FieldInfo(
+        name=name,
+        kind=kind,
+        distinct=len(known),
+        values={str(v): n for v, n in known.items()} if classes else None,
+    )
 
 
 def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:

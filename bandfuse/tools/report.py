@@ -6,12 +6,11 @@ import shlex
 from pathlib import Path
 
 from bandfuse.config.commands import ReportConfig
-from bandfuse.errors import ConfigError
 from bandfuse.files.guards import Contents, check_file, check_folder
 from bandfuse.files.whole import whole_files, whole_folder
 from bandfuse.report.page_data import Page
 from bandfuse.results import ReportResult, TrainReport
-from bandfuse.runs.page import DATA_FILE, REPORT_FILE, write_figures
+from bandfuse.runs.page import DATA_FILE, PAGE_FILE, REPORT_FILE, write_figures
 from bandfuse.runs.read import read_result, same_version
 
 FIGURES = Contents("weights_1.svg", ("*.svg", "*.png"))
@@ -33,9 +32,8 @@ def report(run: str | Path, config: ReportConfig) -> ReportResult:
     from bandfuse.report.html import figure_files, render
 
     folder = Path(run)
-    if not config.output:
-        raise ConfigError("no output is given", expected="-o FILE, such as report.html")
-    path, read = Path(config.output), [folder / REPORT_FILE, folder / DATA_FILE]
+    path = Path(config.output) if config.output else folder / PAGE_FILE
+    read = [folder / REPORT_FILE, folder / DATA_FILE]
     figures = None if config.figures is None else Path(config.figures)
     seen, seen_figures = check_file(path, overwrite=config.overwrite, inputs=read), None
     if figures is not None:

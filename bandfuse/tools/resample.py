@@ -6,37 +6,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bandfuse.applying.fuse import fuse_to
-from bandfuse.applying.outputs import (
-    check_raster,
-    creation,
-    drivers_of,
-    empty_messages,
-    encoding_of,
-    item_of,
-    output_paths,
-    store_messages,
-)
+from bandfuse.applying.fuse import Output
+from bandfuse.applying.outputs import check_rasters, drivers_of, output_folder, output_paths
+from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ResampleConfig
 from bandfuse.config.outputs import ending_of
-from bandfuse.device import device_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.files.guards import Seen, check_file
+from bandfuse.files.making import making
 from bandfuse.files.whole import whole_files
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress, silent
-from bandfuse.raster import Lost
 from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.places import places
-from bandfuse.scenes.scene import Scene, open_scene
+from bandfuse.scenes.scene import Scene, held, open_scene
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import Covered, published
 from bandfuse.spectral.sensors import Sensor, find, is_file
@@ -70,49 +61,49 @@ def resample(
     ------
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
-    started = time.perf_counter()
     if not config.sensor:
         raise ConfigError("no sensor is given", expected="--sensor NAME, or a table of responses")
-    sensor, device = find(config.sensor), device_of(config.device)
-    encoding, effort = encoding_of(config), Effort.of(config.threads, config.memory)
-    scenes = _opened(config)
-    pairs = _outputs(config, scenes)
-    own = [Path(config.sensor)] if is_file(config.sensor) else []
-    inputs = [*own, *keep, *(p for s in scenes for p in s.paths)]
-    drivers, seen = _checked(config, pairs, inputs)
-    every = [_make(scene, sensor, config, effort) for scene in scenes]
-    fuse = partial(fuse_to, encoding=encoding, effort=effort, progress=progress, inputs=inputs)
-    fuse = partial(fuse, options=creation(config), device=device)
-    valid, values, lost = 0, 0, Lost(0, 0)
-    counts_of: dict[Path, int] = {}
-    for made, (raster, weights), driver, before in zip(every, pairs, drivers, seen, strict=True):
-        content = dumps(Model(made.fusion))
-        if raster is None:
-            with whole_files(weights, inputs, seen=before) as scratch:
-                scratch.write_bytes(content)
-            continue
-        item = item_of(config, raster, made.scene, made.fusion, encoding, driver)
-        files = {weights.name: content, **item}
-        counts = fuse(raster, made.scene, made.fusion, driver=driver, beside=files, seen=before)
-        valid, lost = valid + counts[0], lost + counts[1]
-        counts_of[raster] = counts[0]
-        values += len(made.fusion.outputs) * made.scene.shape[0] * made.scene.shape[1]
-    messages = [
-        *(text for made in every for text in made.messages),
-        *store_messages(drivers, scenes),
-        *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
-        *lost.messages(encoding, values),
-        *empty_messages(list(counts_of), list(counts_of.values())),
-    ]
-    return ResampleResult(
-        sensor=sensor.name,
-        origin=sensor.origin,
-        scenes=[_row(made, *pair) for made, pair in zip(every, pairs, strict=True)],
-        valid_share=valid / values if values else None,
-        clipped=lost.clipped,
-        seconds=time.perf_counter() - started,
-        messages=messages,
-    )
+    with making(output_folder(config.output)):
+        return _resample(with_scenes(config), find(config.sensor), progress, keep)
+
+
+def _resample(
+    config: ResampleConfig, sensor: Sensor, progress: Progress, keep: Sequence[Path]
+) -> ResampleResult:
+    """The same, into a folder that is there."""
+    started = time.perf_counter()
+    with held(_opened(config)) as scenes:
+        pairs = _outputs(config, scenes)
+        own = [Path(str(config.sensor))] if is_file(str(config.sensor)) else []
+        effort = Effort.of(config.threads, config.memory)
+        how = writing_of(config, progress, effort, [*own, *keep, *paths_of(scenes)])
+        drivers, seen = _checked(config, pairs, how.inputs)
+        every = [_make(scene, sensor, config, effort) for scene in scenes]
+        outputs = []
+        for made, (raster, weights), driver, before in zip(
+            every, pairs, drivers, seen, strict=True
+        ):
+            files = {weights.name: dumps(Model(made.fusion))}
+            if raster is not None:
+                outputs.append(Output(raster, made.scene, made.fusion, driver, before, files))
+                continue
+            with whole_files(weights, how.inputs, seen=before) as scratch:
+                scratch.write_bytes(files[weights.name])
+        written = write_all(outputs, how)
+        messages = [
+            *(text for made in every for text in made.messages),
+            *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
+            *written.messages,
+        ]
+        return ResampleResult(
+            sensor=sensor.name,
+            origin=sensor.origin,
+            scenes=[_row(made, *pair) for made, pair in zip(every, pairs, strict=True)],
+            valid_share=written.share,
+            clipped=written.clipped,
+            seconds=time.perf_counter() - started,
+            messages=messages,
+        )
 
 
 def _opened(config: ResampleConfig) -> list[Scene]:
@@ -142,6 +133,12 @@ def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path
             )
         return [(None, file) for file in files]
     rasters = output_paths(config.output, scenes, ending_of(config.driver))
+    if any(raster.suffix == ".safetensors" for raster in rasters):
+        raise ConfigError(
+            "resample writes rasters, and their weights beside them",
+            got=f"-o {rasters[0]}",
+            expected="the name of a raster; or --weights-only beside it",
+        )
     beside = [raster.with_name(f"{raster.stem}{WEIGHTS}") for raster in rasters]
     if len(set(beside)) != len(beside):
         raise ConfigError(
@@ -158,7 +155,7 @@ def _checked(
     """The driver of each raster, empty where there is none; and what stands at each output now. All
     of them may be written."""
     rasters = [raster for raster, _ in pairs if raster is not None]
-    seen = [check_raster(r, config, overwrite=config.overwrite, inputs=inputs) for r in rasters]
+    seen = check_rasters(rasters, config, inputs)
     weights = [check_file(w, overwrite=config.overwrite, inputs=inputs) for _, w in pairs]
     return drivers_of(rasters, config) or [""] * len(pairs), seen or weights
 

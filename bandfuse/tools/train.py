@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +13,24 @@ from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Seen, check_file, check_folder
+from bandfuse.files.making import making, names_folder
 from bandfuse.files.whole import Ready
-from bandfuse.progress import Progress, silent
-from bandfuse.results import TrainReport
+from bandfuse.progress import Progress, during, silent
+from bandfuse.results import TrainPlan, TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
+from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.opening import open_scenes
+from bandfuse.scenes.scene import held
 from bandfuse.spectral.sensors import is_file
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
-from bandfuse.training.learn import learn_from
+from bandfuse.training.learn import learn
+from bandfuse.training.plan import plan_training
 from bandfuse.training.settings import resolve, with_loss
+from bandfuse.training.trained import doubts
+
+LOG = logging.getLogger(__name__)
+
 
 if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
@@ -52,16 +62,44 @@ def train(
     if not config.output:
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
-    config = resolve(with_loss(config, loss))
-    opened = open_scenes(config)
+    above = folder.parent if names_folder(config.output) else None
+    config = resolve(with_loss(with_scenes(config), loss))
+    with during(progress, "open the scenes"):
+        opened = open_scenes(config)
     scenes = opened.scenes
-    seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
-    with Checksums() as checksums:
-        effort = Effort.of(config.threads, config.memory, spread)
-        trained = learn_from(
-            config, opened, progress, loss=loss, once_read=checksums.start, effort=effort
+    for text in doubts(scenes[0]):
+        LOG.info(text)
+    with making(above), Checksums() as checksums, held(scenes) as kept:
+        seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
+        trained = learn(
+            config,
+            replace(opened, scenes=kept),
+            progress,
+            loss=loss,
+            once_read=checksums.start,
+            effort=Effort.of(config.threads, config.memory, spread),
         )
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
+
+
+def dry_run(config: TrainConfig, *, keep: Sequence[Path] = ()) -> TrainPlan:
+    """What a training will read, learn and write, and how long it may take; no pixel is read, and
+    nothing is written.
+
+    Raises
+    ------
+    UsageError and its children : what would end the training before its first pixel.
+    """
+    if not config.output:
+        raise ConfigError("no output is given", expected="-o RUN, the folder to make")
+    folder, made = Path(config.output), names_folder(config.output)
+    config = resolve(with_loss(with_scenes(config), None))
+    opened = open_scenes(config, look=False)
+    scenes = opened.scenes
+    planned = plan_training(config, scenes, list(opened.left_out.values()))
+    if folder.parent.exists() or not made:
+        _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
+    return planned.model_copy(update={"output": str(folder)})
 
 
 def _check_outputs(folder: Path, config: TrainConfig, inputs: list[Path]) -> Seen:

@@ -6,10 +6,12 @@ Each file is built on those before it::
     checkpoint    the state of an interrupted training
     fitting       from a survey to a model
     settings      the settings with every default filled in, and what each step needs of them
+    reading       the one pass over the pixels, and what a user should know of them
+    plan          what a training will read, learn and write, without its pixels
     messages      what a fit says of how it ended
     trained       the value that a training leaves
     learn         the whole of it: read, fit, assess
 
-It imports errors, progress, goals, device, files, spectral, model, streaming, moments, solve,
-config, scenes, optimise, survey, checks and trust.
+It imports errors, progress, results, goals, device, files, spectral, model, streaming, moments,
+solve, config, scenes, optimise, survey, checks and trust.
 """

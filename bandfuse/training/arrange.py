@@ -23,7 +23,9 @@ class Grouping:
 
     ``named``: texts NAME=SPEC; ``spec``: one text for all groups. ``fuse``: within or across
     groups. ``weights``: scalar, channel or instance. ``fixed``: groups whose weights are given.
-    ``sensor``: published responses that the weights are compared with."""
+    ``sensor``: published responses that the weights are compared with. ``outputs``: of each group,
+    called ``component`` and a number; one of the group's own name if not given. ``apart``: those of
+    several groups have this name, too."""
 
     named: Sequence[str] = ()
     spec: str | None = None
@@ -31,6 +33,9 @@ class Grouping:
     weights: str = "channel"
     fixed: Sequence[str] = ()
     sensor: str | None = None
+    outputs: int | None = None
+    component: str = "c"
+    apart: bool = False
 
     def design(
         self, bands: Bands, targets: Sequence[str] | None, covariance: Covariance | None = None
@@ -39,7 +44,7 @@ class Grouping:
         see pixels."""
         groups, named = self.groups(bands, covariance)
         outputs = design(
-            groups,
+            self._repeated(groups),
             targets=targets,
             kind=self.weights,
             fuse=self.fuse,
@@ -49,6 +54,18 @@ class Grouping:
         if self.sensor:
             require_comparable(self.sensor, bands, outputs.names)
         return outputs
+
+    def _repeated(self, groups: list[Group]) -> list[Group]:
+        """Each group once for every output of it."""
+        if self.outputs is None:
+            return groups
+        one = len(groups) == 1
+        word = self.component if one or self.apart else "c"
+        return [
+            Group(f"{'' if one and not self.named else f'{group.name}_'}{word}{i}", group.positions)
+            for group in groups
+            for i in range(1, self.outputs + 1)
+        ]
 
     def groups(
         self, bands: Bands, covariance: Covariance | None = None
@@ -80,8 +97,24 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
     return dict(pairs)
 
 
-def require_room(goals: Collection[Goal], outputs: Design) -> None:
-    """Without targets, outputs of the same bands must be able to differ.
+def require_discriminants(outputs: int, classes: int) -> None:
+    """C classes have at most C − 1 discriminants.
+
+    Raises
+    ------
+    ConfigError : more outputs are asked for.
+    """
+    if outputs > classes - 1:
+        raise ConfigError(
+            "--outputs asks for more than separate the classes",
+            got=f"{outputs} outputs for {classes} classes",
+            expected=f"at most {classes - 1}, the number of linear discriminants",
+        )
+
+
+def require_room(goals: Collection[Goal], outputs: Design, *, leading: bool = False) -> None:
+    """Without targets, outputs of the same bands must be able to differ. ``leading``: they are the
+    first ones by the goal, which differ.
 
     Raises
     ------
@@ -94,7 +127,7 @@ def require_room(goals: Collection[Goal], outputs: Design) -> None:
     for k, name in enumerate(outputs.names):
         bands = tuple(sorted(layout.col[layout.row == k].tolist()))
         same.setdefault(bands, []).append(name)
-    alike = all(goal.one_per_group for goal in goals)
+    alike = all(goal.one_per_group for goal in goals) and not leading
     for bands, names in same.items():
         most = 1 if alike else len(bands)
         if len(names) > most:
@@ -102,7 +135,8 @@ def require_room(goals: Collection[Goal], outputs: Design) -> None:
                 f"outputs {shorten(names)} are of the same bands",
                 got=f"{len(names)} outputs of {len(bands)} bands",
                 expected=f"at most {most}",
-                remedy="Give each a group of its own, such as --groups equal:K.",
+                remedy="Give each a group of its own, such as --groups equal:K; or ask for the "
+                "leading ones, --outputs K.",
             )
 
 

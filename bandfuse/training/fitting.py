@@ -16,9 +16,11 @@ from bandfuse.moments.sample import Pixels
 from bandfuse.progress import Progress
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.solve.decoder import least_squares
-from bandfuse.solve.design import output_bands
+from bandfuse.solve.design import Design, output_bands
 from bandfuse.solve.fit_result import DESCENTS, Settings
+from bandfuse.solve.gathered import Gathered
 from bandfuse.solve.gauge import normalise, uncorrelate
+from bandfuse.solve.leading import same_bands, solved_leading
 from bandfuse.solve.solved import solved
 from bandfuse.solve.squares import Split, Squares
 from bandfuse.spectral.bands import Bands, Floats
@@ -44,13 +46,16 @@ class Fitting:
     """How weights are fitted.
 
     ``terms``: the goals by their names, with their factors; the first decides how weights are
-    reported. ``descent``: constraint, optimizer, steps, seed, device. ``loss``: a name, or a
+    reported. ``descent``: constraint, optimizer, steps, seed, device. ``sampled``: whether the loss
+    depends on more than the moments of the pixels. ``loss``: a name, or a
     function of the user. ``pooling``: how strongly weights of one scene are pulled to the common
-    ones. ``checkpoint``: where descents keep their states.
+    ones. ``leading``: several outputs of each group are asked for, the first ones by the goal.
+    ``checkpoint``: where descents keep their states.
     """
 
     terms: dict[str, float]
     descent: Settings
+    sampled: bool = False
     offset: bool = True
     activation: str = "identity"
     loss: str | LossFunction = "mse"
@@ -58,6 +63,7 @@ class Fitting:
     ridge: float = 0.0
     pooling: float = 0.0
     per_scene: bool = False
+    leading: bool = False
     balanced: bool = False
     nodata: NodataPolicy = field(default_factory=NodataPolicy)
     checkpoint: Checkpoint | None = None
@@ -68,17 +74,21 @@ class Fitting:
         return [GOALS[name] for name in self.terms]
 
     @property
-    def sampled(self) -> bool:
-        """Whether the loss depends on more than the moments of the pixels."""
-        return self.activation != "identity" or self.loss != "mse"
-
-    @property
     def solved(self) -> bool:
         """Whether the weights are the exact solution, where that is found: torch is not needed."""
         plain = all(goal.matches for goal in self.goals) and not self.sampled
         how = self.descent
         quick = how.optimizer == "lbfgs" and how.init in ("auto", "least-squares")
         return plain and quick and how.device == "cpu"
+
+    def leads(self, design: Design) -> bool:
+        """Whether the outputs of a design have a closed form: the leading ones of one group, or of
+        groups that the loss sees apart."""
+        how, goal = self.descent, self.goals[0]
+        quick = how.optimizer == "lbfgs" and how.init in ("auto", "least-squares")
+        free = how.constraint == "free" and len(self.terms) == 1
+        apart = goal.one_per_group or len(same_bands(design.layout)) == 1
+        return self.leading and quick and free and apart
 
     def once(self) -> Fitting:
         """The same with a single start and without a checkpoint, for trainings of a part."""
@@ -160,6 +170,8 @@ def fit_one(
     n, layout = len(design.used), design.layout
     constraints = [how.descent.constraint] * len(design.names) if plan is None else plan.solved_as
     split = Split.of(joint, n)
+    if how.leads(design):
+        return solved_leading(layout, how.goals[0].ratio_of(_gathered(how, survey, split)))
     if how.solved:
         squares = _squares(how, survey, plan, split, common)
         best = solved(layout, squares, constraints, gain=how.descent.gain, mean=joint.mean[:n])
@@ -214,21 +226,25 @@ def _term(
     goal: Goal, how: Fitting, survey: Survey, plan: RegularisationPlan | None, split: Split
 ) -> Objective:
     """The loss of one goal, from moments."""
-    from bandfuse.optimise.objectives.base import Gathered, Objective
+    from bandfuse.optimise.objectives.base import Objective
 
-    loss = goal.loss_of(
-        Gathered(
-            split,
-            survey.design.layout.shape[0],
-            squares=_squares(how, survey, plan, split, None) if goal.matches else None,
-            classes=survey.classes if goal.gathers == "classes" else None,
-            noise=survey.noise if goal.gathers == "noise" else None,
-            ridge=how.ridge,
-            balanced=how.balanced,
-        )
-    )
+    squares = _squares(how, survey, plan, split, None) if goal.matches else None
+    loss = goal.loss_of(replace(_gathered(how, survey, split, goal), squares=squares))
     assert isinstance(loss, Objective)
     return loss
+
+
+def _gathered(how: Fitting, survey: Survey, split: Split, goal: Goal | None = None) -> Gathered:
+    """What the loss of a goal, the main one by default, is made of."""
+    gathers = (goal or how.goals[0]).gathers
+    return Gathered(
+        split,
+        survey.design.layout.shape[0],
+        classes=survey.classes if gathers == "classes" else None,
+        noise=survey.noise if gathers == "noise" else None,
+        ridge=how.ridge,
+        balanced=how.balanced,
+    )
 
 
 def sampled_objective(how: Fitting, survey: Survey, pixels: Pixels, mean: Floats) -> Objective:
@@ -282,9 +298,10 @@ def _fusion(how: Fitting, survey: Survey, fit: Fit, targets: Bands | None) -> Fu
     goal, design, constraint = how.goals[0], survey.design, how.descent.constraint
     weight = fit.weight
     if not goal.matches:
-        if constraint == "free" and goal.mixes:
-            n = len(design.used)
-            weight = uncorrelate(weight, design.layout, survey.pooled.covariance[:n, :n])
+        if constraint == "free" and goal.mixes and not how.leads(design):
+            split = Split.of(survey.pooled.take(survey.order), len(design.used))
+            ratio = goal.ratio_of(_gathered(how, survey, split))
+            weight = uncorrelate(weight, design.layout, ratio.top, ratio.bottom)
         weight = normalise(weight, constraint)
     wide = design.widen(weight, len(survey.bands))
     outputs = output_bands(design.names, wide * fit.gain[:, None], survey.bands, targets)

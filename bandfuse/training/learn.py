@@ -15,27 +15,20 @@ from bandfuse.checks.fill import fill_messages
 from bandfuse.config.train import TrainConfig
 from bandfuse.device import device_of
 from bandfuse.errors import ScenesError
-from bandfuse.goals import Goal
+from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.model import Model
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.opening import Opened
 from bandfuse.scenes.scene import Scene
+from bandfuse.solve.classes import Classifier
 from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.gather import survey
-from bandfuse.survey.missing import require_classes, require_noise
 from bandfuse.survey.survey import Survey
-from bandfuse.training.arrange import require_room, unique_target_names
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
-from bandfuse.training.settings import (
-    assessing_of,
-    checkpoint_of,
-    fitting_of,
-    grouping_of,
-    inquiry_of,
-)
+from bandfuse.training.reading import surveyed
+from bandfuse.training.settings import assessing_of, checkpoint_of, fitting_of
 from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import (
     JACKKNIFE,
@@ -58,7 +51,7 @@ OnceRead = Callable[[Sequence[str]], None]
 """Is given the input files when their pixels are read."""
 
 
-def learn_from(
+def learn(
     config: TrainConfig,
     opened: Opened,
     progress: Progress = silent,
@@ -67,115 +60,87 @@ def learn_from(
     once_read: OnceRead = lambda files: None,
     effort: Effort | None = None,
 ) -> Trained:
-    """:func:`learn`, again without the scenes that turn out broken if they may be left out."""
+    """Learn weights with resolved settings; again without the scenes that turn out broken, if they
+    may be left out. Nothing is written.
+
+    Parameters
+    ----------
+    loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
+    """
+    effort = effort or Effort.of(config.threads, config.memory)
     while True:
         try:
-            trained = learn(
-                config, opened.scenes, progress, loss=loss, once_read=once_read, effort=effort
-            )
+            trained = _learned(config, opened.scenes, effort, progress, loss, once_read)
         except ScenesError as error:
             opened = opened.without(error.reasons)
         else:
             return replace(trained, left_out=opened.left_out)
 
 
-def learn(
+def _learned(
     config: TrainConfig,
     scenes: list[Scene],
-    progress: Progress = silent,
-    *,
-    loss: LossFunction | None = None,
-    once_read: OnceRead = lambda files: None,
-    effort: Effort | None = None,
+    effort: Effort,
+    progress: Progress,
+    loss: LossFunction | None,
+    once_read: OnceRead,
 ) -> Trained:
-    """Learn weights with resolved settings; nothing is written.
-
-    Parameters
-    ----------
-    loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
-    """
     started = time.perf_counter()
     device = device_of(config.device)
-    effort = effort or Effort.of(config.threads, config.memory)
-    surveyed, remarks = _survey(config, scenes, device, effort, progress)
-    once_read([raster.path for scene in scenes for raster in scene.files])
-    how, assessing = fitting_of(config, device, loss), assessing_of(config)
-    if not config.no_tags:
-        assessing = replace(assessing, tags=tags_of(targets_of(surveyed, scenes)))
-    _load(how)
-    how = replace(how, checkpoint=checkpoint_of(config, device, surveyed))
-    read = time.perf_counter()
-    # One thread: sums have the same bits on every run, and thousands of small products do not wait
-    # for each other.
-    with threadpool_limits(limits=1, user_api="blas"):
-        if config.pooling == "auto":
-            how, pooling = _pooled(how, assessing, scenes, surveyed, progress)
-            remarks.append(pooling)
-        choices = plan_regularisation(assessing, surveyed, progress) if config.assessed else None
-        if choices is not None:
-            remarks += choices.messages(surveyed.design.names)
-        model, fits = fit_model(how, scenes, surveyed, choices, progress)
-        trust = _assess(_Fitted(how, assessing, scenes, surveyed, choices, model, fits), progress)
-    config = config.model_copy(update={"pooling": how.pooling, "precision": surveyed.precision})
-    times = read - started, time.perf_counter() - read
-    remarks.extend(trust.messages)
-    return Trained(
-        config,
-        scenes,
-        surveyed,
-        model,
-        fits,
-        *times,
-        device,
-        choices,
-        trust,
-        effort,
-        tuple(remarks),
-    )
-
-
-def _survey(
-    config: TrainConfig, scenes: Sequence[Scene], device: str, effort: Effort, progress: Progress
-) -> tuple[Survey, list[str]]:
-    """The pass over the pixels, and what a user should know of them."""
     fills = each(
         [scene.key for scene in scenes],
         scenes,
         lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True),
         skip=config.skip_broken,
     )
-    grouping, targets = grouping_of(config), unique_target_names(scenes[0])
-    surveyed = survey(
-        scenes,
-        lambda bands, covariance: grouping.design(bands, targets, covariance),
-        effort,
-        progress,
-        inquiry_of(config, device),
+    found, remarks = surveyed(config, scenes, device, effort, progress)
+    remarks = [*chain(*fills), *remarks]
+    once_read([raster.path for scene in scenes for raster in scene.files])
+    how, assessing = fitting_of(config, device, loss), assessing_of(config)
+    if not config.no_tags:
+        assessing = replace(assessing, tags=tags_of(targets_of(found, scenes)))
+    _load(how, found)
+    how = replace(how, checkpoint=checkpoint_of(config, device, found))
+    read = time.perf_counter()
+    # One thread: sums have the same bits on every run, and thousands of small products do not wait
+    # for each other.
+    with threadpool_limits(limits=1, user_api="blas"):
+        if config.pooling == "auto":
+            how, pooling = _pooled(how, assessing, scenes, found, progress)
+            remarks.append(pooling)
+        choices = plan_regularisation(assessing, found, progress) if config.assessed else None
+        if choices is not None:
+            remarks += choices.messages(found.design.names)
+        model, fits = fit_model(how, scenes, found, choices, progress)
+        trust = _assess(_Fitted(how, assessing, scenes, found, choices, model, fits), progress)
+    model = replace(model, classes=_classifier(config, scenes, found, model))
+    config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
+    times = read - started, time.perf_counter() - read
+    remarks.extend(trust.messages)
+    return Trained(
+        config, scenes, found, model, fits, *times, device, choices, trust, effort, tuple(remarks)
     )
-    remarks = [*chain(*fills), *surveyed.messages]
-    if "classes" in config.gathers:
-        remarks += require_classes(scenes, config.labels, config.unlabelled, surveyed)
-    if "noise" in config.gathers:
-        require_noise(surveyed)
-    require_room(config.goals, surveyed.design)
-    return surveyed, [*remarks, *_few_messages(config.goals, surveyed)]
 
 
-def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:
-    """Say where there are fewer pixels than weights: then many weights fit them alike."""
-    count, weights = survey.pooled.count, len(survey.design.used)
-    if count >= weights or not all(goal.matches for goal in goals):
-        return []
-    return [
-        f"there are fewer pixels than weights of an output ({count} and {weights}): many weights "
-        "fit them alike, scores say little, and there are no intervals"
-    ]
+def _classifier(
+    config: TrainConfig, scenes: Sequence[Scene], survey: Survey, model: Model
+) -> Discriminants | None:
+    """The classifier of the outputs, on all pixels: what the scores of a training with labels are
+    of."""
+    if "classes" not in config.gathers:
+        return None
+    weight = model.common.matrix[:, list(survey.design.used)]
+    made = Classifier.of(survey.classes, weight, balanced=config.balance)
+    names = tuple(survey.class_name(int(n)) for n in made.numbers)
+    labels = scenes[0].labels
+    numbered = labels is not None and labels.numbered
+    return Discriminants(made.numbers, names, made.slope, made.level, numbered)
 
 
-def _load(how: Fitting) -> None:
+def _load(how: Fitting, survey: Survey) -> None:
     """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not
     while the pixels are read: an import of seconds would hold the reading threads up for longer."""
-    torch = () if how.solved else ("torch",)
+    torch = () if how.solved or how.leads(survey.design) else ("torch",)
     for name in ("scipy.linalg", "scipy.optimize", *torch):
         importlib.import_module(name)
 

@@ -11,6 +11,7 @@ from bandfuse.config.train import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.goals import GOALS, TRAINED_ON
 from bandfuse.model.fusion import NodataPolicy
+from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
 from bandfuse.survey.scout import Inquiry
 from bandfuse.survey.survey import Survey
@@ -68,9 +69,12 @@ def resolve(config: TrainConfig) -> TrainConfig:
     )
     config = config.model_copy(update={"objective": config.objective or by_files})
     config = config.model_copy(update=_defaults(config))
+    for text in config.group:
+        pair_of(text, "--group")
     for wrong, what, remedy in (
         *_of_objective(config),
         *_of_constraint(config),
+        *_of_outputs(config),
         *_of_others(config),
     ):
         if wrong:
@@ -99,7 +103,7 @@ def _may_pool(config: TrainConfig) -> bool:
 
 def _default_constraint(config: TrainConfig) -> str:
     if not config.goals[0].matches:
-        return config.goals[0].constraint
+        return config.goals[0].constraint if config.outputs is None else "free"
     if config.gain:
         return "affine"
     return "auto" if config.assessed else config.goals[0].constraint
@@ -206,6 +210,33 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     )
 
 
+def _of_outputs(config: TrainConfig) -> Iterator[Clash]:
+    """Several free outputs of each group."""
+    many = config.outputs is not None
+    yield (
+        many and any(goal.matches for goal in config.goals),
+        "--outputs does not apply to regression, which has one output for each band of the target",
+        "Leave it out; or use --objective reconstruction, separability or snr.",
+    )
+    for flag, given in (
+        ("--fuse across", config.fuse == "across"),
+        (f"--weights {config.weights}", config.weights != "channel"),
+        ("--fixed", bool(config.fixed)),
+    ):
+        yield (
+            many and given,
+            f"--outputs does not apply with {flag}: the outputs of a group would all be the same",
+            "Use one of them.",
+        )
+    quick = config.optimizer == "lbfgs" and config.init in ("auto", "least-squares")
+    alone = all(goal.one_per_group for goal in config.goals)
+    yield (
+        many and config.outputs != 1 and alone and not (config.constraint == "free" and quick),
+        f"--outputs of {config.objective} are found by their closed form, which takes free weights",
+        "Leave --constraint, --optimizer and --init out.",
+    )
+
+
 def _of_others(config: TrainConfig) -> Iterator[Clash]:
     yield (
         config.sensor is not None and (not config.goals[0].matches or config.fuse == "across"),
@@ -257,8 +288,18 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
 
 def grouping_of(config: TrainConfig) -> Grouping:
     """How bands become outputs."""
+    goal = config.goals[0]
+    leads = len(config.goals) == 1 and config.constraint == "free"
     return Grouping(
-        config.group, config.groups, config.fuse, config.weights, config.fixed, config.sensor
+        config.group,
+        config.groups,
+        config.fuse,
+        config.weights,
+        config.fixed,
+        config.sensor,
+        config.outputs,
+        goal.component if leads else "c",
+        goal.one_per_group,
     )
 
 
@@ -290,6 +331,7 @@ def fitting_of(config: TrainConfig, device: str, loss: LossFunction | None = Non
             device=device,
             **config.model_dump(include=set(_DESCENT)),
         ),
+        sampled=config.sampled,
         offset=not config.no_offset,
         activation=config.activation,
         loss=config.loss if loss is None else loss,
@@ -297,6 +339,7 @@ def fitting_of(config: TrainConfig, device: str, loss: LossFunction | None = Non
         ridge=float(config.ridge) if isinstance(config.ridge, numbers) else 0.0,
         pooling=float(config.pooling) if isinstance(config.pooling, numbers) else 0.0,
         per_scene=config.per_scene,
+        leading=config.outputs is not None,
         balanced=config.balance,
         nodata=NodataPolicy(config.nodata_policy),
     )

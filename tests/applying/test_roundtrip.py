@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import warnings
@@ -27,14 +26,13 @@ from rasters import (
     write_envi,
     write_tiff,
 )
+from realdata import DATA, MISSING, THERE
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import Encoding, Raster, Writer, describe
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import Window
 
-_SET = os.environ.get("BANDFUSE_REAL_DATA", "")
-DATA = Path(_SET or "nowhere")
 REAL = {
     "aviris": "aviris_rotated_unsorted/AV_mastercal_testdata.bsq",
     "emit": "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex",
@@ -80,8 +78,8 @@ def cube(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Five cubes that are made, and five real ones where there are any."""
     if request.param in MADE:
         return describe(made(request.param, tmp_path_factory.mktemp(request.param)))
-    if not (_SET and DATA.is_dir()):
-        pytest.skip("BANDFUSE_REAL_DATA is not set to a folder with the real cubes")
+    if not THERE:
+        pytest.skip(MISSING)
     return describe(DATA / REAL[request.param])
 
 

@@ -138,7 +138,7 @@ def test_help_fits_a_terminal_and_shows_examples(
 
 
 @pytest.mark.parametrize(
-    "words", ["bandfuse ap", "bandfuse apply --nodata-", "bandfuse train --constraint non"]
+    "words", ["bandfuse ap", "bandfuse apply --nodata-p", "bandfuse train --constraint non"]
 )
 def test_completion(words: str) -> None:
     """What a shell asks for, and what it is told."""
@@ -148,7 +148,7 @@ def test_completion(words: str) -> None:
         "COMP_CWORD": str(words.count(" ")),
     }
     done = run(PROGRAM, env={**os.environ, **place})
-    want = {"ap": "apply", "--nodata-": "--nodata-policy", "non": "nonnegative"}[words.split()[-1]]
+    want = {"ap": "apply", "--nodata-p": "--nodata-policy", "non": "nonnegative"}[words.split()[-1]]
     assert done.stdout.split() == [want]
     assert done.stderr == ""
 
@@ -244,7 +244,10 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: ["train", f.cube, "--target", f.path / "t.tif", "-o", f.path / "run"],
         ("t.tif",),
     ),
-    "folder for a raster": (lambda f: ["info", f.path], ("cannot be opened as a raster",)),
+    "folder without a raster": (
+        lambda f: ["info", Path(f.text("empty.txt", "")).parent / "none"],
+        ("none",),
+    ),
     "not a raster": (lambda f: f.scene(_no_raster(f)), ("text.tif cannot be opened as a raster",)),
     "not a raster on info": (
         lambda f: ["info", _no_raster(f)],
@@ -283,7 +286,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: f.train("--group", "a=visible"),
         ("'visible'", "450-520nm"),
     ),
-    "group without a name": (lambda f: f.train("--group", "1-3"), ("--group", "NAME=VALUE")),
+    "group without a name": (lambda f: f.train("--group", "1-3"), ("--group", "NAME=SPEC")),
     "empty group": (
         lambda f: f.train("--group", "a=2000-2500nm"),
         ("2000-2500nm", "400.3 to 1000.3 nm"),
@@ -298,7 +301,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
     ),
     "output exists": (
         lambda f: [*f.train()[:-1], f.text("run", "mine")],
-        ("run exists", "--overwrite"),
+        ("run was not made by bandfuse", "not replaced", "another output"),
     ),
     "output of apply exists": (
         lambda f: f.apply(f.weights, f.cube, out="goal.tif"),
@@ -395,7 +398,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: f.train("--constrain", "free"),
         ("no flag --constrain. Did you mean '--constraint'?",),
     ),
-    "wrong number": (lambda f: f.train("--seed", "early"), ("--seed", "integer")),
+    "wrong number": (lambda f: f.train("--seed", "early"), ("--seed", "'early'", "a whole number")),
     "wrong choice": (
         lambda f: f.train("--constraint", "fre"),
         ("--constraint; got 'fre'", "Did you mean 'free'?"),
@@ -405,8 +408,11 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: ["export", f.weights, "-o", f.path / "x"],
         ("no --to is given", "vrt"),
     ),
-    "no value": (lambda f: f.train("--groups"), ("--groups", "requires an argument")),
-    "too many arguments": (lambda f: ["batch", f.cube, "another"], ("unexpected", "another")),
+    "no value": (lambda f: f.train("--groups"), ("--groups", "without its value")),
+    "too many arguments": (
+        lambda f: ["batch", f.cube, "another"],
+        ("no further argument", "another"),
+    ),
 }
 
 

@@ -23,6 +23,7 @@ import torch
 from helpers import close_to_conditioning, fusion_of
 from rasterio.errors import NotGeoreferencedWarning
 from rasters import cli, listing, ok, read, spectra, wavelengths, write_envi, write_tiff
+from realdata import DATA, needs_real_data
 
 from bandfuse.export import network, tables
 from bandfuse.model.fusion import ACTIVATIONS, NodataPolicy
@@ -30,14 +31,12 @@ from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps, load
 from bandfuse.spectral.bands import Bands
 
-REAL = os.environ.get("BANDFUSE_REAL_DATA", "")
 CUBES = [
     "aviris_rotated_unsorted/AV_mastercal_testdata.bsq",
     "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex",
     "unmixing/jasper_198b.tif",
     "berlin_pair_9m_30m/EnMAP01_Berlin_Urban_Gradient_2009.bsq",
 ]
-needs_real = pytest.mark.skipif(not REAL, reason="BANDFUSE_REAL_DATA is not set")
 
 
 def needs(program: str) -> Any:
@@ -148,10 +147,10 @@ def test_debians_gdal_reads_the_derived_form(tmp_path: Path) -> None:
     alike(read(tmp_path / "g.tif"), applied(tmp_path, weights))
 
 
-@needs_real
+@needs_real_data
 @pytest.mark.parametrize("name", CUBES)
 def test_real_cubes_as_vrt(name: str, tmp_path: Path) -> None:
-    scene = Path(REAL) / name
+    scene = DATA / name
     ok(
         "train",
         scene,
@@ -225,6 +224,13 @@ def any_weights(folder: Path, **more: Any) -> Path:
     return path
 
 
+def with_earlier(folder: Path, earlier: str) -> Any:
+    """What is in a folder, with this text as an earlier export if there is one."""
+    if earlier:
+        (folder / "f.vrt").write_text(earlier)
+    return listing(folder)
+
+
 @pytest.mark.parametrize("form", ["vrt", "pansharpen"])
 @pytest.mark.parametrize("earlier", ["", "mine"])
 def test_a_vrt_that_gdal_cannot_read_is_not_written(
@@ -233,9 +239,7 @@ def test_a_vrt_that_gdal_cannot_read_is_not_written(
     """By a GDAL without virtual rasters. An earlier file stays, and nothing is left beside it."""
     cube_with_gaps(tmp_path / "x.tif")
     weights = any_weights(tmp_path)
-    if earlier:
-        (tmp_path / "f.vrt").write_text(earlier)
-    before = listing(tmp_path)
+    before = with_earlier(tmp_path, earlier)
     pan = ("--pan", "x.tif") if form == "pansharpen" else ()
     done = subprocess.run(
         [
@@ -272,9 +276,7 @@ def test_a_vrt_that_gdal_reads_otherwise_is_not_written(
     """Outputs beyond the range of float32, which the bands of a virtual raster have."""
     cube_with_gaps(tmp_path / "x.tif")
     weights = any_weights(tmp_path, gain=np.array([1e38]))
-    if earlier:
-        (tmp_path / "f.vrt").write_text(earlier)
-    before = listing(tmp_path)
+    before = with_earlier(tmp_path, earlier)
     done = cli(
         "export",
         weights,

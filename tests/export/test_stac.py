@@ -247,17 +247,8 @@ def test_the_item_of_a_resampled_raster(trained: tuple[str, str, Path]) -> None:
     """The sensor's bands by name, with their centres and widths; none without a raster."""
     _, _, folder = trained
     cube = write_tiff(folder / "c.tif", spectra(60, 20, 20), nm=wavelengths(60), fwhm=[10.0] * 60)
-    ok(
-        "resample",
-        cube,
-        "--sensor",
-        "sentinel-2a",
-        "-o",
-        folder / "s2.tif",
-        "--stac",
-        "--driver",
-        "COG",
-    )
+    how = ("resample", cube, "--sensor", "sentinel-2a", "--stac", "-o")
+    ok(*how, folder / "s2.tif", "--driver", "COG")
     made = valid(folder / "s2.stac.json")["assets"]["fused"]
     with rasterio.open(folder / "s2.tif") as ds:
         assert [b["name"] for b in made["bands"]] == list(ds.descriptions)
@@ -270,26 +261,8 @@ def test_the_item_of_a_resampled_raster(trained: tuple[str, str, Path]) -> None:
             )
     assert made["type"] == pystac.MediaType.COG
     assert (folder / "s2.weights.safetensors").is_file()
-    ok(
-        "resample",
-        cube,
-        "--sensor",
-        "sentinel-2a",
-        "-o",
-        folder / "s2.tif",
-        "--stac",
-        "--overwrite",
-    )
-    done = cli(
-        "resample",
-        cube,
-        "--sensor",
-        "sentinel-2a",
-        "--weights-only",
-        "--stac",
-        "-o",
-        folder / "w.safetensors",
-    )
+    ok(*how, folder / "s2.tif", "--overwrite")
+    done = cli(*how, folder / "w.safetensors", "--weights-only")
     assert (done.code, "--stac does not apply with --weights-only" in done.err) == (2, True)
     assert not (folder / "w.safetensors").exists()
 

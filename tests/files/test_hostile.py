@@ -642,16 +642,14 @@ def test_a_raster_of_10_9_by_10_9_pixels_is_looked_at(tmp_path: Path) -> None:
         assert cli("check", tmp_path / "h.vrt").code in (0, 1)
 
 
-def test_polygons_of_many_edges_are_counted_a_part_at_a_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_polygons_of_many_edges_are_burnt_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     turn = np.linspace(0, 2 * np.pi, 20_001)
     reach = 50 * (1 + 0.5 * (np.arange(len(turn)) % 2))
     ring = np.stack([80 + reach * np.cos(turn), 80 + reach * np.sin(turn)], axis=1)
     ring[-1] = ring[0]
     polygon, window = Polygon.of([ring]), Window(0, 0, 160, 160)
     whole = polygon.inside(window)
-    monkeypatch.setattr("bandfuse.raster.polygons.CROSSINGS", 1000)
+    monkeypatch.setattr("bandfuse.raster.polygons.PART", (7, 11))
     assert (polygon.inside(window) == whole).all()
     assert 0 < whole.sum() < whole.size
 

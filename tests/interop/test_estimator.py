@@ -3,6 +3,8 @@ train``."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers import close_to_conditioning, condition_of, rounding
@@ -118,6 +120,26 @@ def test_the_weights_are_those_of_the_command_line(
     np.testing.assert_allclose(made.intercept_, want.offset, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("objective", ["reconstruction", "separability"])
+def test_groups_and_folds_are_those_of_the_command_line_to_the_bit(
+    objective: str, tmp_path: Path
+) -> None:
+    """Of so many samples that only some are looked at for groups; one band is dead."""
+    x = samples(20_000, 8)
+    x[:, 5] = 1.0
+    x[4, 2] = np.nan
+    y = (x[:, 3] > np.median(x[:, 3])).astype(int) + (x[:, 6] > np.median(x[:, 6]))
+    cube = write_tiff(tmp_path / "x.tif", x.T[:, None].copy())
+    labels = write_tiff(tmp_path / "y.tif", y[None, None].astype("uint8"))
+    flags = ("--objective", objective, "--groups", "correlation:3", "--precision", "float64")
+    more = ("--labels", labels) if objective == "separability" else ()
+    ok("train", cube, *more, *flags, "--no-fused", "--no-report", "-o", tmp_path / "run")
+    want = bandfuse.load(tmp_path / "run" / "weights.safetensors").common
+    made = BandFuser("correlation:3", objective=objective).fit(x, y if more else None)
+    np.testing.assert_array_equal(made.coef_, want.matrix)
+    np.testing.assert_array_equal(made.intercept_, want.offset)
+
+
 def test_what_is_missing_does_not_count_and_stays_missing() -> None:
     x = samples()
     y = x @ np.arange(1, 7)
@@ -163,7 +185,7 @@ def test_samples_that_cannot_be_learned_from_are_refused_as_by_a_training() -> N
     [
         ({"objective": "snr"}, None, "needs neighbouring pixels"),
         ({"groups": "nothing:3"}, None, "nothing"),
-        ({"constraint": "fre"}, None, "--constraint"),
+        ({"constraint": "fre"}, None, "constraint=; got 'fre'"),
         ({"objective": "regression"}, None, "needs a target"),
         ({"objective": "separability"}, np.zeros(500), "1 class"),
     ],

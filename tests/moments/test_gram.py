@@ -4,7 +4,6 @@ solutions without torch."""
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from helpers import (
 from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, cli, ok, read, spectra, wavelengths, write_tiff
+from realdata import DATA, needs_real_data
 
 from bandfuse.device import device_of
 from bandfuse.model.fusion import FusionKernel, NodataPolicy
@@ -214,13 +214,11 @@ def test_the_precision_is_chosen_by_the_bands_or_by_hand(tmp_path: Path) -> None
             np.testing.assert_allclose(weights["float32"], weights["float64"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set"
-)
+@needs_real_data
 def test_real_cubes_need_float64() -> None:
     from bandfuse.raster import describe, quicklook
 
-    for cube in Path(os.environ["BANDFUSE_REAL_DATA"]).rglob("*.hdr"):
+    for cube in DATA.rglob("*.hdr"):
         try:
             raster = describe(str(cube.with_suffix("")))
         except Exception:  # noqa: BLE001 - a header of something else

@@ -760,8 +760,7 @@ def test_streamed_is_dense_with_the_same_bits_for_any_windows(
         map_windows(
             support,
             FusionKernel(f),
-            2,
-            lambda y: y.astype(np.float32),
+            lambda cell, y: y.astype(np.float32),
             sink,
             windows,
             threads=threads,

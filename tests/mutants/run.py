@@ -66,6 +66,9 @@ def equivalents() -> dict[tuple[str, ...], str]:
         if lines:
             head, old, new, *why = lines
             file, where = head.split(" @ ")
+            code = (ROOT / "bandfuse" / f"{file}.py").read_text(encoding="utf-8")
+            if file not in TESTS or old[2:] not in {line.strip() for line in code.splitlines()}:
+                raise SystemExit(f"{TABLE.name}: {head} has no such line: {old[2:]}")
             found[file, where, old[2:], new[2:]] = " ".join(line.removeprefix("= ") for line in why)
     return found
 

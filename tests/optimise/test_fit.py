@@ -3,7 +3,7 @@ are solved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -54,15 +54,6 @@ KNOWN = {
     "simplex": np.array([0.5, 0.0, 0.2, 0.1, 0.2]),
 }
 """Weights that each constraint allows, on its edge where it has one."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors are slower on several threads, much slower where other programs run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def data(

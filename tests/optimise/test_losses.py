@@ -4,7 +4,7 @@ stopping."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,14 +64,6 @@ REFERENCE: dict[str, Callable[[Floats, Floats], Floats]] = {
 """The same losses by scipy."""
 DEGREE = {"mse": 2, "mae": 1, "sam": 0, "cosine": 0}
 """What a common scale of outputs and targets does to a loss; huber has a scale of its own."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def pair(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -349,6 +349,16 @@ def test_polygons_label_as_a_raster_does(scene: tuple[Path, np.ndarray, np.ndarr
         rtol=1e-6,
         atol=1e-9,
     )
+    counts = {names[i]: 40 * int((stripes == i).sum()) for i in range(3)}
+    assert drawn["classes"] == [
+        {"value": number, "name": name, "pixels": counts[name]}
+        for number, name in enumerate(sorted(names), 1)
+    ]
+    assert [(row["value"], row["name"]) for row in raster["classes"]] == [
+        (1, "1"),
+        (2, "2"),
+        (3, "3"),
+    ]
     done = cli(
         "train", folder / "cube.tif", "--labels", folder / "labels.geojson", "-o", folder / "no"
     )

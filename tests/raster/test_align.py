@@ -784,8 +784,7 @@ def test_polygons_move_with_the_shift(tmp_path: Path) -> None:
     for shift, corner in (((0.0, 0.0), (3, 2)), ((4.0, -2.0), (1, 6))):
         labels = open_scene(place, shift=shift).labels
         assert labels is not None
-        assert labels.shapes is not None
-        inside = labels.shapes[0][1].inside(Window(0, 0, 20, 30), None)
+        inside = labels.drawn(Window(0, 0, 20, 30)) == 1
         assert inside.sum() == 60
         assert tuple(np.argwhere(inside)[0]) == corner
 

@@ -456,31 +456,12 @@ def test_quirk_13_an_interleave_that_envi_does_not_know_is_refused(tmp_path: Pat
         tmp_path / "run",
     )
     weights = tmp_path / "run" / "weights.safetensors"
-    done = cli(
-        "apply",
-        weights,
-        path,
-        "-o",
-        tmp_path / "a.img",
-        "--driver",
-        "ENVI",
-        "--co",
-        "INTERLEAVE=pixel",
-    )
+    how = ("apply", weights, path, "-o", tmp_path / "a.img", "--driver", "ENVI", "--co")
+    done = cli(*how, "INTERLEAVE=pixel")
     assert done.code == 2
     assert "INTERLEAVE" in done.err
     assert not list(tmp_path.glob("a.*"))
-    ok(
-        "apply",
-        weights,
-        path,
-        "-o",
-        tmp_path / "a.img",
-        "--driver",
-        "ENVI",
-        "--co",
-        "INTERLEAVE=BIL",
-    )
+    ok(*how, "INTERLEAVE=BIL")
     assert "interleave = bil" in (tmp_path / "a.hdr").read_text()
     same_bits(read(tmp_path / "a.img"), read(tmp_path / "run" / "fused.tif"))
 

@@ -30,13 +30,7 @@ from bandfuse.optimise.objectives.reconstruction import Reconstruction
 from bandfuse.solve.design import Design, design, output_bands, unique_names
 from bandfuse.solve.gauge import normalise, uncorrelate
 from bandfuse.solve.layout import Layout, across, within
-from bandfuse.solve.scores import (
-    Pairs,
-    against_targets,
-    overall_scores,
-    reconstruction_score,
-    regression_scores,
-)
+from bandfuse.solve.scores import Pairs, overall_scores, reconstruction_score, regression_scores
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import Group
 
@@ -81,15 +75,18 @@ def test_scores_from_moments_are_those_of_the_pixels(seed: int, n: int, b: int, 
         assert score["psnr"] == pytest.approx(expected, rel=1e-8)
 
 
-def test_against_targets_is_the_joint_of_outputs_and_targets() -> None:
+def test_pairs_of_moments_are_the_joint_of_outputs_and_targets() -> None:
     random = np.random.default_rng(0)
     x, t = correlated(random, 40, 3), random.standard_normal((40, 2))
     f = fusion_of(random.standard_normal((2, 3)), np.array([2.0, 0.5]), np.array([1.0, -1.0]))
-    pairs = against_targets(Moments.of(np.hstack([x, t])), f)
+    both = np.hstack([x, t])
+    made = Pairs.linear(Moments.of(both), both, f.matrix, f.offset)
+    pairs = made.moments
     direct = Moments.of(np.hstack([f(x), t]))
     assert pairs.count == direct.count
     assert pairs.mean == pytest.approx(direct.mean)
     assert pairs.scatter == pytest.approx(direct.scatter)
+    assert made.sample == pytest.approx(np.hstack([f(x), t]))
 
 
 def test_scores_that_do_not_exist_are_none() -> None:

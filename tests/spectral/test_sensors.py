@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import rounding
+from realdata import DATA, needs_real_data
 from scipy.integrate import quad
 from scipy.stats import norm
 
@@ -99,9 +99,7 @@ def test_landsat_bands_have_names_of_their_own() -> None:
         assert oli[name].fwhm_nm == pytest.approx(high - low, abs=2)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("BANDFUSE_REAL_DATA"), reason="BANDFUSE_REAL_DATA is not set"
-)
+@needs_real_data
 @pytest.mark.parametrize("name", ["sentinel-2a", "landsat-5-tm", "landsat-7-etm", "landsat-8-oli"])
 def test_what_was_left_out_of_the_tables_is_zero(name: str) -> None:
     file = {
@@ -110,9 +108,7 @@ def test_what_was_left_out_of_the_tables_is_zero(name: str) -> None:
         "landsat-7-etm": "landsat_etm",
         "landsat-8-oli": "landsat_oli",
     }[name]
-    with (Path(os.environ["BANDFUSE_REAL_DATA"]) / "srf" / f"{file}_1nm.csv").open(
-        newline=""
-    ) as stream:
+    with (DATA / "srf" / f"{file}_1nm.csv").open(newline="") as stream:
         table = np.array(list(csv.reader(stream))[1:], dtype=float)
     for band, column in zip(find(name).bands, table.T[1:], strict=True):
         assert band.nm is not None

@@ -1,10 +1,9 @@
-"""Check: every code is found where it should be and stands in the README; real folders with all
+"""Check: every code is found where it should be and stands in its page; real folders with all
 that is odd of them."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,13 @@ from rasters import (
     write_per_band_nodata,
     write_tiff,
 )
+from realdata import DATA, needs_real_data
 
+import bandfuse
 from bandfuse.checks.codes import CODES
 from bandfuse.checks.look import MOST_BYTES, SIDE
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-_SET = os.environ.get("BANDFUSE_REAL_DATA", "")
-DATA = Path(_SET or "nowhere")
-real = pytest.mark.skipif(
-    not (_SET and DATA.is_dir()),
-    reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes",
-)
+PAGE = (Path(bandfuse.__file__).parent / "docs" / "codes.md").read_text(encoding="utf-8")
 
 AVIRIS = "aviris_rotated_unsorted/AV_mastercal_testdata.bsq"
 EMIT = "emit_10x10_bil/emit20250324t221005_jpl_unmix_ex"
@@ -60,12 +55,13 @@ def smooth(bands: int = 8, side: int = 150, seed: int = 0) -> np.ndarray:
 # --------------------------------------------------------------------------------------------------
 
 
-def test_every_code_stands_in_the_readme_with_its_severity() -> None:
+def test_every_code_stands_in_its_page_with_its_severity() -> None:
     rows = dict(
-        re.findall(r"^\| `([a-z-]+)` \| (info|warning|decision) \|", README, flags=re.MULTILINE)
+        re.findall(r"^\| `([a-z-]+)` \| (info|warning|decision) \|", PAGE, flags=re.MULTILINE)
     )
     assert rows == {code: kind.severity for code, kind in CODES.items()}
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in CODES)
+    assert all(kind.meaning for kind in CODES.values())
     assert all(kind.remedy for kind in CODES.values() if kind.severity != "info")
 
 
@@ -283,7 +279,7 @@ def test_contradictory_units_and_long_lines_are_bad_input_that_is_survived(tmp_p
 # --------------------------------------------------------------------------------------------------
 
 
-@real
+@needs_real_data
 def test_aviris() -> None:
     said = found(DATA / AVIRIS)
     assert "'Unknown'; taken as nm" in said["units-unknown"]
@@ -295,7 +291,7 @@ def test_aviris() -> None:
     assert "0 in up to 13.7 %" in said["zeros"], "342 of 2500"
 
 
-@real
+@needs_real_data
 def test_emit() -> None:
     said = found(DATA / EMIT)
     assert "no ending" in said["file-ending"]
@@ -306,14 +302,14 @@ def test_emit() -> None:
     assert "no-crs" in said
 
 
-@real
+@needs_real_data
 def test_corn() -> None:
     said = found(DATA / CORN)
     assert "no-crs" in said
     assert ".raw" in said["file-ending"]
 
 
-@real
+@needs_real_data
 def test_avirisng() -> None:
     said = found(DATA / NG)
     assert "wavelengths-in-names" in said
@@ -322,7 +318,7 @@ def test_avirisng() -> None:
     assert "no ending" in said["file-ending"]
 
 
-@real
+@needs_real_data
 def test_berlin() -> None:
     hymap, one, two = (DATA / BERLIN.format(n) for n in ("HyMap02", "EnMAP01", "EnMAP02"))
     said = found(hymap, one)
@@ -342,7 +338,7 @@ def test_berlin() -> None:
         assert f"{bands} bands" in said["no-wavelengths"]
 
 
-@real
+@needs_real_data
 def test_unmixing() -> None:
     for name in ("samson_156b", "jasper_198b"):
         said = found(DATA / "unmixing" / f"{name}.tif")
@@ -366,7 +362,7 @@ FOLDERS: dict[str, tuple[str, list[str]]] = {
 another."""
 
 
-@real
+@needs_real_data
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_folder_from_info_to_apply(folder: str, tmp_path: Path) -> None:
     name, flags = FOLDERS[folder]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from helpers import close_to_conditioning, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasters import cli, listing, ok, profile, read, spectra, write_tiff
+from realdata import DATA, needs_real_data
 
 from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import Fusion
@@ -25,11 +25,7 @@ from bandfuse.spectral.resampling import bins, extents, moved, published
 from bandfuse.spectral.sensors import Sensor, SensorBand, find
 from bandfuse.trust.published import compare
 
-DATA = Path(os.environ.get("BANDFUSE_REAL_DATA") or "nowhere")
 AVIRIS = DATA / "aviris_rotated_unsorted" / "AV_mastercal_testdata.bsq"
-real = pytest.mark.skipif(
-    not DATA.is_dir(), reason="BANDFUSE_REAL_DATA is not set to a folder with the real cubes"
-)
 
 GRID = [float(v) for v in np.arange(400, 1001, 10)]
 
@@ -479,7 +475,7 @@ def test_apply_resample_refuses_what_it_cannot_cover(tmp_path: Path) -> None:
     assert "16 % of y1" in done.err
 
 
-@real
+@needs_real_data
 def test_weights_learned_on_aviris_fit_enmap_to_one_percent(tmp_path: Path) -> None:
     """Sentinel-2A's bands, learned on one cube, from the same spectra at another sensor's
     wavelengths."""

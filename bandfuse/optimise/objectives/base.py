@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bandfuse.moments.moments import Moments
 from bandfuse.solve.exact import Quadratic, solve
+from bandfuse.solve.gathered import Gathered as Gathered
 from bandfuse.solve.layout import Layout
-from bandfuse.solve.squares import Split, Squares
 from bandfuse.spectral.bands import Floats
 
 
@@ -23,29 +21,6 @@ def curvature(layout: Layout, a: Floats) -> Floats:
     members = [layout.member(k) for k in range(layout.shape[0])]
     bend: Floats = np.sum([z.T @ a @ z for z in members], axis=0)
     return bend
-
-
-@dataclass(frozen=True, eq=False)
-class Gathered:
-    """What losses are made of.
-
-    ``split``: moments of the used bands, and of the targets if there are any. ``squares``: the
-    squared error with its penalties; ``classes``: moments by class; ``noise``: moments of the
-    noise; each only where the goal gathers it. ``outputs``: K. ``ridge``: a share of the variances
-    that is added to them. ``balanced``: every class counts the same.
-    """
-
-    split: Split
-    outputs: int
-    squares: Squares | None = None
-    classes: Mapping[int, Moments] | None = None
-    noise: Moments | None = None
-    ridge: float = 0.0
-    balanced: bool = False
-
-    def ridged(self, a: Floats, by: Floats) -> Floats:
-        """A matrix with the ridge: a share of the diagonal of another."""
-        return a + self.ridge * np.diag(np.diag(by))
 
 
 JITTER = 1e-12

@@ -10,23 +10,15 @@ from torch import Tensor
 
 from bandfuse.optimise.objectives.base import Gathered, Objective, curvature
 from bandfuse.solve.layout import Layout
+from bandfuse.solve.leading import leading
 from bandfuse.spectral.bands import Floats
 
 
 def leading_ratio(top: Floats, bottom: Floats) -> Floats:
     """The vector v with the largest ``vᵀ top v / vᵀ bottom v``, of unit norm and a sum that is not
     negative."""
-    from scipy.linalg import eigh
-
-    scale = 1 / np.sqrt(np.maximum(np.diag(bottom), 1e-300))
-    outer = np.outer(scale, scale)
-    _, vectors = eigh(
-        top * outer,
-        bottom * outer + 1e-12 * np.eye(len(scale)),
-        subset_by_index=[len(scale) - 1] * 2,
-    )
-    v: Floats = scale * vectors[:, 0]
-    return v / np.linalg.norm(v) * (-1.0 if v.sum() < 0 else 1.0)
+    first: Floats = leading(top, bottom, 1)[0][0]
+    return first
 
 
 class SignalToNoise(Objective):

@@ -24,6 +24,7 @@ class Cog(Driver):
     """Pixels go to a GeoTIFF beside the output: without one, GDAL would hold them all in memory."""
 
     exact = True
+    coloured = True
     warping = frozenset(
         {
             "TILING_SCHEME",

@@ -9,10 +9,13 @@ from typing import Any, ClassVar
 
 import rasterio
 
-from bandfuse.raster.band_tags import band_tags, imagery_tags
+from bandfuse.raster.band_tags import band_tags, colour_of, imagery_tags
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.encoding import Encoding
 from bandfuse.spectral.bands import Bands
+
+COLOUR_OPTIONS = {"PHOTOMETRIC", "ALPHA"}
+"""Creation options by which users say themselves what bands are."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Driver:
     """A driver of GDAL, by its name.
 
     ``folder``: its rasters are folders. ``exact``: it keeps every transform that it takes.
-    ``keeps_control``: it keeps ground control points and RPCs. Creation options, in capitals:
+    ``keeps_control``: it keeps ground control points and RPCs. ``coloured``: it can say of any band
+    that it is red, green or blue. Creation options, in capitals:
     ``reserved`` are those that bandfuse sets itself; ``warping`` those of a warp on the way, by
     which fused pixels would leave the scene's grid.
     """
@@ -42,6 +46,7 @@ class Driver:
     folder: ClassVar[bool] = False
     exact: ClassVar[bool] = False
     keeps_control: ClassVar[bool] = True
+    coloured: ClassVar[bool] = False
     reserved: ClassVar[frozenset[str]] = frozenset()
     warping: ClassVar[frozenset[str]] = frozenset()
 
@@ -92,6 +97,8 @@ class Driver:
             ds.update_tags(i, **tags)
             if imagery := imagery_tags(tags):
                 ds.update_tags(i, ns="IMAGERY", **imagery)
+        if self.coloured and not COLOUR_OPTIONS & {name.upper() for name in new.options}:
+            ds.colorinterp = colour_of(new.bands)
         scale, offset = new.encoding.scale, new.encoding.offset
         if (scale, offset) != (1.0, 0.0):
             ds.scales = (scale,) * len(new.bands)

@@ -15,6 +15,8 @@ from bandfuse.spectral.bands import Bands
 class Envi(Driver):
     """Wavelengths stand in the header too, and the header is put right at the end."""
 
+    coloured = True
+
     def describe(self, ds: Any, new: NewRaster) -> None:
         """The lists of the header, and the tags of the bands."""
         ds.update_tags(ns="ENVI", **envi_tags(new.bands))

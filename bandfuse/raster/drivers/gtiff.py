@@ -10,6 +10,7 @@ class GTiff(Driver):
     """A tile is a stack of pixels that are fused together, so each is written once."""
 
     exact = True
+    coloured = True
 
     def defaults(self, new: NewRaster) -> dict[str, str]:
         """Tiles, lightly compressed, by several threads."""

@@ -26,6 +26,7 @@ from bandfuse.raster.drivers.driver import Driver, NewRaster
 from bandfuse.raster.encoding import Encoding
 from bandfuse.raster.gdal import GDAL_ERRORS
 from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.colours import colours
 from bandfuse.streaming.windows import STACK_ROWS
 
 ARRAY = "fused"
@@ -54,6 +55,7 @@ class Zarr(Driver):
 
     folder = True
     exact = True
+    coloured = True
     keeps_control = False
     reserved = frozenset({"ARRAY_NAME", "SINGLE_ARRAY", "APPEND_SUBDATASET"})
 
@@ -159,7 +161,8 @@ def mark_of(path: Path) -> str:
 
 def complete(path: Path, bands: Bands, crs: CRS | None, encoding: Encoding) -> None:
     """Write what is missing into the metadata of a new store, of version 2 or 3, without pixels."""
-    fill: Any = int(encoding.nodata) if np.dtype(encoding.dtype).kind != "f" else "NaN"
+    fill: Any = "NaN" if np.isnan(encoding.nodata) else encoding.nodata
+    fill = int(fill) if np.dtype(encoding.dtype).kind != "f" else fill
     words = attributes(bands)
     if crs is not None:
         words["_CRS"] = {"wkt": crs.to_wkt(version="WKT2_2019")}
@@ -183,11 +186,15 @@ def complete(path: Path, bands: Bands, crs: CRS | None, encoding: Encoding) -> N
 
 def attributes(bands: Bands) -> dict[str, Any]:
     """Lists with one item a band: names, without commas and braces, as GDAL shows a list in one
-    text; wavelength and FWHM in nm, ``nan`` where unknown; good-band flags."""
+    text; wavelength and FWHM in nm, ``nan`` where unknown; good-band flags; red, green and blue
+    bands."""
     words: dict[str, Any] = {"band_names": plain_names(bands)}
     words["bbl"] = [int(good) for good in bands.good]
     for key, numbers in number_lists(bands).items():
         words |= {key: numbers, "wavelength_units": "Nanometers"}
+    known = colours(bands)
+    if len(bands) > 1 and set(known) != {"undefined"}:
+        words["COLOR_INTERPRETATION"] = [name.capitalize() for name in known]
     return words
 
 
