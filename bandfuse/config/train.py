@@ -12,6 +12,9 @@ from bandfuse.config.outputs import Replacing, Running
 from bandfuse.goals import GOALS, Goal, terms_of
 from bandfuse.needs import Need
 
+Constraint = Literal["auto", "free", "affine", "nonnegative", "simplex", "bandpass"]
+"""What the weights of an output may be."""
+
 
 class Truth(Labelling):
     """What weights are learned from, beside the scenes."""
@@ -83,6 +86,11 @@ class Learning(Config):
         False, description="Learn a gain >= 0 beside affine or simplex weights (regression)."
     )
     no_offset: bool = Field(False, description="Do not learn an offset (regression).")
+    no_tags: bool = Field(
+        False,
+        description="Do not use the centres and widths that the target's file states for its "
+        "bands: by default a bandpass response starts from them.",
+    )
     sensor: str | None = Field(
         None,
         min_length=1,
@@ -135,13 +143,14 @@ class Constraining(Config):
 
     section: ClassVar[str] = "Constraints and penalties"
 
-    constraint: Literal["auto", "free", "affine", "nonnegative", "simplex"] | None = Field(
+    constraint: Constraint | None = Field(
         None,
         description="Per output: free; affine (sum one); nonnegative; simplex (nonnegative, sum "
-        "one); auto: nonnegative and smooth unless that costs over 0.1 % of the target's variance "
-        "on held-out blocks, else free with ridge. By default auto for regression (affine with "
-        "--gain; nonnegative for instance weights, and for activations and losses on a pixel "
-        "sample), simplex for reconstruction, free for separability and snr.",
+        "one); bandpass (nonnegative, one lobe along wavelength); auto: bandpass, or nonnegative "
+        "and smooth where that is better on held-out blocks, or free with ridge where both cost "
+        "over 0.1 % of the target's variance. By default auto for regression (affine with --gain; "
+        "nonnegative for instance weights, and for activations and losses on a pixel sample), "
+        "simplex for reconstruction, free for separability and snr.",
     )
     ridge: Strength | Literal["auto"] | None = Field(
         None,

@@ -10,6 +10,7 @@ Each file is built on those before it::
     nnls          non-negative least squares from Gram matrices
     scores        scores of outputs against targets
     design        from groups and targets to named outputs and their layout
+    bandpass      responses that are one lobe along wavelength, by evidence
     exact         minimisers of quadratics under the constraints
     starts        initial weights
     squares       the squared error of a layout's weights, as a quadratic

@@ -114,7 +114,7 @@ def fit_model(
     """Fit the pooled moments, and for weights per scene each scene's own, pulled to the common
     ones."""
     fit = fit_one(how, survey, plan, survey.pooled, progress)
-    common = _fusion(how, survey, fit, _targets(survey, scenes))
+    common = _fusion(how, survey, fit, targets_of(survey, scenes))
     if not how.per_scene:
         model = Model(common, decoder=_decoder(how, survey, common))
         return _with_values(model, survey), [fit]
@@ -168,7 +168,7 @@ def fit_one(
     the (K, used) common ones."""
     design, joint = survey.design, moments.take(survey.order)
     n, layout = len(design.used), design.layout
-    constraints = [how.descent.constraint] * len(design.names) if plan is None else plan.constraints
+    constraints = [how.descent.constraint] * len(design.names) if plan is None else plan.solved_as
     split = Split.of(joint, n)
     if how.leads(design):
         return solved_leading(layout, how.goals[0].ratio_of(_gathered(how, survey, split)))
@@ -284,7 +284,7 @@ def _squares(
     return Squares(moved, scale, how.offset, np.tile(np.diag(price), (len(common), 1, 1)))
 
 
-def _targets(survey: Survey, scenes: Sequence[Scene]) -> Bands | None:
+def targets_of(survey: Survey, scenes: Sequence[Scene]) -> Bands | None:
     """The target band of each output, of the first scene whose target has wavelengths."""
     for scene in scenes if survey.design.targets else ():
         if scene.target is not None and np.isfinite(scene.target.bands.wavelength_nm).any():

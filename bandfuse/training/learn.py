@@ -26,7 +26,7 @@ from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
-from bandfuse.training.fitting import CONVERGED, Fitting, fit_model
+from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
 from bandfuse.training.reading import surveyed
 from bandfuse.training.settings import assessing_of, checkpoint_of, fitting_of
 from bandfuse.training.trained import Trained
@@ -39,6 +39,7 @@ from bandfuse.trust.assess import (
     jackknives,
     plan_regularisation,
 )
+from bandfuse.trust.lobes import tags_of
 from bandfuse.trust.refits import held_out_pairs, peak_of
 from bandfuse.trust.trials import assess_trials
 
@@ -96,6 +97,8 @@ def _learned(
     remarks = [*chain(*fills), *remarks]
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
+    if not config.no_tags:
+        assessing = replace(assessing, tags=tags_of(targets_of(found, scenes)))
     _load(how, found)
     how = replace(how, checkpoint=checkpoint_of(config, device, found))
     read = time.perf_counter()
@@ -106,6 +109,8 @@ def _learned(
             how, pooling = _pooled(how, assessing, scenes, found, progress)
             remarks.append(pooling)
         choices = plan_regularisation(assessing, found, progress) if config.assessed else None
+        if choices is not None:
+            remarks += choices.messages(found.design.names)
         model, fits = fit_model(how, scenes, found, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, found, choices, model, fits), progress)
     model = replace(model, classes=_classifier(config, scenes, found, model))

@@ -186,6 +186,7 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     )
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
+        ("--constraint bandpass", config.constraint == "bandpass"),
         ("--ridge", config.ridge is not None and all(goal.ridge is None for goal in config.goals)),
         ("--smooth", config.smooth is not None),
         ("--sparse", config.sparse is not None),

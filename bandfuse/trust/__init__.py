@@ -9,6 +9,7 @@ Each file is built on those before it::
     response_shape       centre, width and out-of-band share of a response
     stability            how often signs change and ranks move, over resamples
     fold_problems        the weights of some outputs as quadratics, on all pixels and on each fold
+    lobes                band-pass responses, on all pixels and without each fold
     refits               scores of models that are learned again without each fold
     band_windows         few windows of bands that keep 99 % of the held-out score
     regularisation       regularisation and constraint, chosen by block cross-validation

@@ -11,20 +11,21 @@ import numpy as np
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks, during
+from bandfuse.solve.bandpass.window import Tag
 from bandfuse.solve.scores import Pairs, Scored, score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.band_windows import PIECES, Needed, needed
-from bandfuse.trust.baselines import Line, Table, baselines, chosen_solver, fold_lines, folded_pairs
+from bandfuse.trust.baselines import Line, Table, baselines, fold_lines, folded_pairs
 from bandfuse.trust.bootstrap import RESAMPLES, Interval, intervals
 from bandfuse.trust.fold_problems import FoldProblem, Terms, fold_problems
 from bandfuse.trust.folds import folds
 from bandfuse.trust.jackknife import jackknife
 from bandfuse.trust.penalty import ties
 from bandfuse.trust.refits import peak_of
-from bandfuse.trust.regularisation import Choice, Wish, choose
+from bandfuse.trust.regularisation import Choice, Wish, choose, solved_as
 
-NONNEGATIVE = ("nonnegative", "simplex")
+NONNEGATIVE = ("nonnegative", "simplex", "bandpass")
 """Constraints that keep weights from being negative."""
 
 BASELINES = "fit the baselines"
@@ -40,6 +41,7 @@ class Assessing:
     ``wish``: the constraint and the strengths of the penalties, None where one is to be chosen.
     ``per_band``: every band has one weight within its group, so that neighbours can be smoothed.
     ``folds``: parts that are held out in turn. ``classes``: the objective needs two classes.
+    ``tags``: what the target's file says of the band of each output; none where it is empty.
     """
 
     wish: Wish
@@ -50,6 +52,11 @@ class Assessing:
     per_band: bool = True
     per_scene: bool = False
     classes: bool = False
+    tags: tuple[Tag | None, ...] = ()
+
+    def tag(self, row: int) -> Tag | None:
+        """That of one output."""
+        return self.tags[row] if row < len(self.tags) else None
 
     @property
     def bounded(self) -> bool:
@@ -73,6 +80,21 @@ class RegularisationPlan:
     def constraints(self) -> list[str]:
         """The constraint of every output."""
         return [c.constraint for c in self.choices]
+
+    @property
+    def solved_as(self) -> list[str]:
+        """The constraint under which every output's weights are solved, without a gain: that of a
+        band-pass response is that no weight is negative."""
+        return [solved_as(c, gain=False) for c in self.choices]
+
+    def messages(self, names: Sequence[str]) -> list[str]:
+        """What a user should know of the choices; ``names`` (K,) of the outputs."""
+        return [
+            f"output {name}: the pixels do not fit the centre and FWHM that the target's file "
+            f"states ({lobe.stated}); --no-tags leaves them out"
+            for name, lobe in zip(names, (c.lobe for c in self.choices), strict=True)
+            if lobe is not None and lobe.disagrees
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +129,10 @@ def _terms(how: Assessing, found: Survey) -> Terms:
     made = folds([b.moments for b in blocks], [b.sample for b in blocks], how.folds)
     joint, sample = found.pooled.take(found.order), found.pixels.values[:, found.order]
     tied = ties(found.bands, design.used) if how.per_band else []
-    return Terms(design.layout, joint, sample, made, len(design.used), tied, how.offset, how.gain)
+    nm = found.bands.wavelength_nm[list(design.used)] if how.per_band else None
+    return Terms(
+        design.layout, joint, sample, made, len(design.used), tied, how.offset, how.gain, nm
+    )
 
 
 def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> RegularisationPlan:
@@ -119,7 +144,10 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
     choices: dict[int, Choice] = {}
     for case in made:
         choice = choose(
-            case, wish if terms.tied else replace(wish, smooth=wish.smooth or 0.0), gain=how.gain
+            case,
+            wish if terms.tied else replace(wish, smooth=wish.smooth or 0.0),
+            gain=how.gain,
+            tag=how.tag(case.rows[0]),
         )
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
@@ -128,27 +156,50 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
         terms,
         made,
         ordered,
-        _forms(terms, ordered),
-        _prices(terms, ordered),
+        _forms(terms, made, ordered),
+        _prices(terms, made, ordered),
         [b.moments for b in found.blocks()],
     )
 
 
-def _prices(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
-    """Half the prices of the weights' sizes that the fit adds, or None where there are none."""
+SHUT = 2.0
+"""Half the price of a weight that is to be zero, in units of ``std(x_b) std(t_k) / 2``: no weight
+can gain more than that by being larger than zero."""
+
+
+def _prices(terms: Terms, made: Sequence[FoldProblem], choices: Sequence[Choice]) -> Floats | None:
+    """(K, used) half the prices of the weights' sizes that the fit adds, or None where there are
+    none: the sparsity, and beyond the window of a band-pass response."""
     strengths = np.array([c.strength.sparse for c in choices])
-    return strengths[:, None] * terms.prices(range(len(choices))) if strengths.any() else None
+    lobes = any(c.lobe is not None for c in choices)
+    if not strengths.any() and not lobes:
+        return None
+    prices = terms.prices(range(len(choices)))
+    factors = np.tile(strengths[:, None], (1, terms.n_bands))
+    for case in made:
+        lobe = choices[case.rows[0]].lobe
+        if lobe is not None:
+            _, open_ = lobe.form()
+            factors[case.rows[0]] = SHUT * (1 - case.layout.matrix(open_)[0])
+    return factors * prices
 
 
-def _forms(terms: Terms, choices: Sequence[Choice]) -> Floats | None:
-    """The penalties that the fit adds, or None where there are none."""
-    if not any(c.strength.ridge or c.strength.smooth for c in choices):
+def _forms(terms: Terms, made: Sequence[FoldProblem], choices: Sequence[Choice]) -> Floats | None:
+    """(K, used, used) the penalties that the fit adds, or None where there are none."""
+    lobes = any(c.lobe is not None for c in choices)
+    if not lobes and not any(c.strength.ridge or c.strength.smooth for c in choices):
         return None
     ridge, smooth = terms.forms(range(len(choices)))
     strengths = [c.strength for c in choices]
     forms: Floats = np.array(
         [s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)]
     )
+    for case in made:
+        lobe = choices[case.rows[0]].lobe
+        if lobe is not None:
+            form, _ = lobe.form()
+            member = case.layout.member(0)
+            forms[case.rows[0]] += member @ form @ member.T
     return forms
 
 
@@ -173,13 +224,11 @@ def assess(
     if made is None:
         with during(progress, BASELINES):
             return Assessment(holdout, {} if how.per_scene else _baselines(how, found, peak))
-    solvers = [
-        chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.fold_problems
-    ]
     lines: list[Line] = []
     if exactly and made.terms.folds:
         with during(progress, "score held-out blocks"):
-            lines = fold_lines(made.terms, made.fold_problems, solvers)
+            without = [made.choices[c.rows[0]].without(c) for c in made.fold_problems]
+            lines = fold_lines(made.terms, made.fold_problems, without)
             holdout = score_pairs(Pairs.joined(folded_pairs(made.terms, lines)), peak)
     with during(progress, BASELINES):
         table = baselines(made.terms, made.fold_problems, peak)

@@ -13,7 +13,7 @@ from bandfuse.solve.scores import Pairs, Scored, score_pairs
 from bandfuse.solve.squares import Split
 from bandfuse.spectral.bands import Floats
 from bandfuse.trust.fold_problems import FoldProblem, Minimiser, Terms, effective, minimiser
-from bandfuse.trust.regularisation import Choice, Wish, choose, solved_as
+from bandfuse.trust.regularisation import Wish, choose
 
 Solver = Callable[[Quadratic], Floats]
 
@@ -48,25 +48,24 @@ def baseline_solvers(case: FoldProblem, *, gain: bool) -> dict[str, Solver]:
     }
 
 
-def chosen_solver(case: FoldProblem, choice: Choice, *, gain: bool) -> Solver:
-    """The choice itself, solved exactly."""
-    solve = Minimiser(solved_as(choice, gain))
-    return lambda q: solve(case.penalised(q, choice.strength))
-
-
 Line = tuple[Floats, Floats]
 """gain · W (K, B) and offset (K)."""
 
 
 def fold_lines(
-    terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]
+    terms: Terms, fold_problems: Sequence[FoldProblem], without: Sequence[Sequence[Floats]]
 ) -> list[Line]:
-    """For each fold the weights that come from the rest."""
+    """For each fold the weights that come from the rest.
+
+    Parameters
+    ----------
+    without : for each problem, the (P,) weights that were learned without each fold.
+    """
     lines = []
     for i, fold in enumerate(terms.folds):
         weights = [
-            effective(c, s(c.trains[i]), gain=terms.gain)
-            for c, s in zip(fold_problems, solvers, strict=True)
+            effective(c, learned[i], gain=terms.gain)
+            for c, learned in zip(fold_problems, without, strict=True)
         ]
         lines.append(_line(terms, fold.train, stacked(fold_problems, weights)))
     return lines
@@ -76,7 +75,8 @@ def held_out_pairs(
     terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]
 ) -> list[Pairs]:
     """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
-    return folded_pairs(terms, fold_lines(terms, fold_problems, solvers))
+    without = [[*map(s, c.trains)] for c, s in zip(fold_problems, solvers, strict=True)]
+    return folded_pairs(terms, fold_lines(terms, fold_problems, without))
 
 
 def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:

@@ -101,6 +101,8 @@ def intervals(
 ) -> Interval | None:
     """95 % intervals from the resamples' percentiles, widened to hold the fitted weights.
 
+    Band-pass responses are drawn from their posterior instead: their prior is too strong for
+    resamples to show what it does not know.
     Non-negative and simplex weights are solved anew *without* the smoothing: smoothing trades bias
     for variance, and intervals around smoothed weights would not show the bias. Free and affine
     weights keep their regularisation (they mean nothing without it): their intervals do not hold
@@ -110,18 +112,22 @@ def intervals(
     # Every resample begins at the weights of all pixels: it is nearer to them than to another
     # resample.
     whole = Split.of(terms.joint, terms.n_bands)
-    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in fold_problems]
+    drawn_again = [c for c in fold_problems if choices[c.rows[0]].lobe is None]
+    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in drawn_again]
     draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
     batch: list[Split] = []
     for moments in progress(draws, total=count, label="resample the blocks"):
         batch.append(Split.of(moments, terms.n_bands))
         if len(batch) == BATCH or drawn + len(batch) == count:
-            found[drawn : drawn + len(batch)] = _resolved(
-                fold_problems, choices, batch, terms, start
-            )
+            found[drawn : drawn + len(batch)] = _resolved(drawn_again, choices, batch, terms, start)
             drawn, batch = drawn + len(batch), []
     if not drawn:
         return None
+    for case in fold_problems:
+        lobe = choices[case.rows[0]].lobe
+        if lobe is not None:
+            draws_of = lobe.draws(count, seed + case.rows[0])
+            found[:, case.rows[0]] = [effective(case, v, gain=False)[0] for v in draws_of]
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
     return Interval(np.minimum(low, fitted), np.maximum(high, fitted), found)
 

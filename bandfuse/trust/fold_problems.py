@@ -67,7 +67,9 @@ class FoldProblem:
     ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``:
     the squared error on all pixels; ``trains`` and ``tests``: on each fold, the test seen from the
     training's means; ``shares``: the part of the pixels in each test. ``ridge`` and ``smooth``: (P,
-    P) forms in the same units, ``sparse`` (P,) half the price of the sizes."""
+    P) forms in the same units, ``sparse`` (P,) half the price of the sizes. ``nm``: (P,)
+    wavelengths, where each weight is that of one band and its wavelength is known. ``terms``: what
+    it shares with the others."""
 
     rows: tuple[int, ...]
     layout: Layout
@@ -79,7 +81,9 @@ class FoldProblem:
     ridge: Floats
     smooth: Floats
     sparse: Floats
+    nm: Floats | None
     spectra: tuple[Spectrum, ...] | None
+    terms: Terms
 
     def ridged(self, fold: int, ridge: float) -> Floats:
         """Least squares with a ridge on the training of one fold, without a constraint."""
@@ -99,7 +103,7 @@ class FoldProblem:
 @dataclass(frozen=True, eq=False)
 class Terms:
     """What all cases share: the layout, moments and a sample (n, B + K) of all pixels, the folds,
-    and how outputs are made."""
+    and how outputs are made; ``nm`` (B,) wavelengths of the bands."""
 
     layout: Layout
     joint: Moments
@@ -109,6 +113,7 @@ class Terms:
     tied: list[Tie]
     offset: bool
     gain: bool
+    nm: Floats | None = None
 
     def prices(self, rows: Sequence[int]) -> Floats:
         """(K, B) half the price of a weight's size, of unit sparsity: ``std(x_b) std(t_k) / 2``."""
@@ -180,9 +185,22 @@ def _fold_problem(
         sparse=np.sum(
             [part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0
         ),
+        nm=_wavelengths(terms, part),
         spectra=None,
+        terms=terms,
     )
     return replace(found, spectra=_spectra(part, found, shared))
+
+
+def _wavelengths(terms: Terms, part: Layout) -> Floats | None:
+    """(P,) of one output with a weight for each of its bands; None where any is unknown, or a gain
+    is learned beside the weights."""
+    single = part.shape[0] == 1 and len(part.col) == part.size and not part.fixed.any()
+    if terms.nm is None or terms.gain or not single:
+        return None
+    nm = np.empty(part.size)
+    nm[part.param] = terms.nm[part.col]
+    return nm if np.isfinite(nm).all() else None
 
 
 def _form(part: Layout, forms: Floats, scale: Floats) -> Floats:
@@ -265,6 +283,27 @@ def _solved(q: Quadratic) -> Floats:
         return free(q)
     result: Floats = scale * cho_solve(factors, q.b * scale, check_finite=False)
     return result
+
+
+def block_errors(case: FoldProblem, without: Sequence[Floats]) -> Floats:
+    """(n,) the sum of squared errors of one output on every held-out block.
+
+    Parameters
+    ----------
+    without : (P,) weights that were learned without each fold.
+    """
+    terms, row = case.terms, case.rows[0]
+    errors = []
+    for fold, v in zip(terms.folds, without, strict=True):
+        u = np.zeros(fold.train.size)
+        u[: terms.n_bands] = effective(case, v, gain=terms.gain)[0]
+        u[terms.n_bands + row] = -1.0
+        level = float(fold.train.mean @ u) if terms.offset else 0.0
+        errors += [
+            float(u @ b.scatter @ u) + b.count * (float(b.mean @ u) - level) ** 2
+            for b in fold.blocks
+        ]
+    return np.array(errors)
 
 
 def effective(case: FoldProblem, v: Floats, *, gain: bool) -> Floats:

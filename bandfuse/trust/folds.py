@@ -19,12 +19,13 @@ FOLDS = 5
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Moments of the pixels to train on, and of those held out; and a sample (n, D) of the
-    latter."""
+    """Moments of the pixels to train on, and of those held out; a sample (n, D) of the latter, and
+    their moments by ``blocks``."""
 
     train: Moments
     test: Moments
     sample: Floats
+    blocks: tuple[Moments, ...] = ()
 
 
 def runs(counts: Sequence[int], most: int = FOLDS) -> list[int]:
@@ -78,6 +79,7 @@ def folds(
             total((s for j, s in enumerate(sums) if j != i), size),
             held,
             np.concatenate([s for _, s in parts[i]]),
+            tuple(b for b, _ in parts[i]),
         )
         for i, held in enumerate(sums)
     ]

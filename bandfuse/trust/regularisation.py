@@ -3,15 +3,27 @@ folds' moments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from bandfuse.solve.exact import CONE
-from bandfuse.trust.fold_problems import Active, FoldProblem, Strength, minimiser
+import numpy as np
 
-WORTH = 1e-3
-"""Physical (non-negative) weights are taken unless they cost more than this part of the target's
-variance."""
+from bandfuse.solve.bandpass.window import Tag
+from bandfuse.solve.exact import CONE, Quadratic
+from bandfuse.spectral.bands import Floats
+from bandfuse.trust.fold_problems import (
+    Active,
+    FoldProblem,
+    Minimiser,
+    Strength,
+    block_errors,
+    minimiser,
+)
+from bandfuse.trust.lobes import Lobe, lobe_of
+
+WORTH, DEARER = 1e-3, 1.1
+"""Physical weights (a band-pass response, or non-negative ones) are taken unless they cost more
+than this part of the target's variance, and more than this multiple of the error of free ones."""
 
 DECADES = tuple(10.0**e for e in range(-9, 1))
 
@@ -23,16 +35,34 @@ Tried = tuple[Strength, float]
 @dataclass(frozen=True, eq=False)
 class Choice:
     """A constraint and strengths, with their held-out error as a part of the target's variance, and
-    the curves that were looked at."""
+    the curves that were looked at; ``lobe``: the response, of a band-pass one."""
 
     constraint: str
     strength: Strength
     error: float
     curve: list[Tried] = field(default_factory=list)
+    lobe: Lobe | None = None
+
+    def weights(self, case: FoldProblem) -> Floats:
+        """(P,) what is learned from all pixels."""
+        return self.lobe.weights if self.lobe is not None else self._solver(case)(case.whole)
+
+    def without(self, case: FoldProblem) -> list[Floats]:
+        """(P,) what is learned without each fold."""
+        if self.lobe is not None:
+            return self.lobe.without_folds
+        return [*map(self._solver(case), case.trains)]
+
+    def _solver(self, case: FoldProblem) -> Callable[[Quadratic], Floats]:
+        solve = Minimiser(solved_as(self, case.terms.gain))
+        return lambda q: solve(case.penalised(q, self.strength))
 
 
 def solved_as(choice: Choice, gain: bool) -> str:
-    """The constraint on gain · v: a gain takes the sum's constraint away."""
+    """The constraint on gain · v: a gain takes the sum's constraint away, and a band-pass response
+    is made of non-negative weights."""
+    if choice.constraint == "bandpass":
+        return "nonnegative"
     return CONE.get(choice.constraint, choice.constraint) if gain else choice.constraint
 
 
@@ -44,6 +74,11 @@ class Wish:
     ridge: float | None = 0.0
     smooth: float | None = 0.0
     sparse: float | None = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether no strength is given."""
+        return self.ridge is None and self.smooth is None and not self.sparse
 
 
 def held_out_error(
@@ -64,23 +99,49 @@ def held_out_error(
     return error / len(case.rows)
 
 
-def choose(case: FoldProblem, wish: Wish, *, gain: bool) -> Choice:
+def choose(case: FoldProblem, wish: Wish, *, gain: bool, tag: Tag | None = None) -> Choice:
     """The best of what the wish leaves open.
 
-    ``auto`` compares non-negative + smooth with free + ridge + smooth, and takes the first unless
-    it costs more than :data:`WORTH`; with an error below that it cannot. Without folds nothing can
-    be chosen: strengths that are open are zero, auto is non-negative."""
+    ``auto`` compares a band-pass response, where no strength is given, with non-negative + smooth
+    weights, and the better of the two with free + ridge + smooth ones; free ones are taken if the
+    others cost more than :data:`WORTH` and :data:`DEARER`. Without folds nothing can be chosen:
+    strengths that are open are zero, auto is non-negative. ``tag``: what the target's file says of
+    its band."""
+    if wish.constraint == "bandpass":
+        lobe = lobe_of(case, tag)
+        return _of_lobe(case, lobe) if lobe else choose(case, Wish("nonnegative"), gain=gain)
     if wish.constraint == "auto":
-        ridge = 0.0 if wish.ridge is None else wish.ridge
-        physical = choose(case, Wish("nonnegative", ridge, wish.smooth, wish.sparse), gain=gain)
+        physical = _physical(case, wish, gain=gain, tag=tag)
         if not case.trains or physical.error <= WORTH:
             return physical
         signed = choose(case, Wish("free", wish.ridge, wish.smooth, wish.sparse), gain=gain)
-        return physical if physical.error <= signed.error + WORTH else signed
-    found = _search(
-        case, CONE.get(wish.constraint, wish.constraint) if gain else wish.constraint, wish
-    )
-    return Choice(wish.constraint, found.strength, found.error, found.curve)
+        most = max(signed.error + WORTH, DEARER * signed.error)
+        return physical if physical.error <= most else signed
+    constraint = CONE.get(wish.constraint, wish.constraint) if gain else wish.constraint
+    return replace(_search(case, constraint, wish), constraint=wish.constraint)
+
+
+def _physical(case: FoldProblem, wish: Wish, *, gain: bool, tag: Tag | None) -> Choice:
+    """A band-pass response, unless non-negative + smooth weights are better on held-out blocks by
+    more than a standard error of the differences between blocks."""
+    ridge = 0.0 if wish.ridge is None else wish.ridge
+    plain = choose(case, Wish("nonnegative", ridge, wish.smooth, wish.sparse), gain=gain)
+    lobe = lobe_of(case, tag) if wish.open and len(case.trains) > 1 else None
+    if lobe is None:
+        return plain
+    band = replace(_of_lobe(case, lobe), curve=plain.curve)
+    better = block_errors(case, band.without(case)) - block_errors(case, plain.without(case))
+    margin = float(np.std(better, ddof=1)) * np.sqrt(len(better))
+    return plain if float(better.sum()) > margin else band
+
+
+def _of_lobe(case: FoldProblem, lobe: Lobe) -> Choice:
+    """A band-pass response as a choice."""
+    choice = Choice("bandpass", Strength(), float("nan"), lobe=lobe)
+    if not case.trains:
+        return choice
+    parts = zip(case.shares, case.tests, choice.without(case), strict=True)
+    return replace(choice, error=float(sum(share * test(v) for share, test, v in parts)))
 
 
 def _search(case: FoldProblem, constraint: str, wish: Wish) -> Choice:

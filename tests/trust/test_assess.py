@@ -35,7 +35,7 @@ def by_default(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_a_regression_is_chosen_held_out_and_compared_without_a_flag(
     by_default: dict[str, Any],
 ) -> None:
-    assert {o["constraint"] for o in by_default["outputs"]} == {"nonnegative"}
+    assert {o["constraint"] for o in by_default["outputs"]} <= {"bandpass", "nonnegative"}
     assert all(o["smooth"] is not None for o in by_default["outputs"])
     assert set(by_default["baselines"]) == BASELINES
     for part in ("train", "holdout"):
@@ -204,7 +204,7 @@ def test_defaults_find_the_responses_of_sentinel_2_under_noise(tmp_path: Path) -
     found = report(tmp_path, DATA / AVIRIS, "--target", target)
     learned = np.array([w["effective_weight"] for w in found["weights"]]).reshape(truth.shape)
     error = np.linalg.norm(learned - truth, axis=1) / np.linalg.norm(truth, axis=1)
-    assert np.median(error) <= 0.15
+    assert np.median(error) <= 0.09
     low, high = (
         np.array([w[c] for w in found["weights"]]).reshape(truth.shape)
         for c in ("ci_low", "ci_high")
@@ -246,7 +246,7 @@ def test_weights_that_did_not_arrive_are_held_out_as_they_are(tmp_path: Path) ->
         assert held["r2"] < found["baselines"]["ols"]["holdout"][name]["r2"] - 0.02
         # The steps that stop early see all pixels as well as they see other ones.
         train = found["scores"]["train"][name]["r2"]
-        assert train - 0.02 < held["r2"] < train
+        assert train - 0.05 < held["r2"] < train
     assert found["trust"]["method"] == "jackknife over folds"
 
 
@@ -262,7 +262,11 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.training.settings import fitting_of, resolve
     from bandfuse.trust.refits import held_out_pairs, peak_of
 
-    config = resolve(TrainConfig(scenes=[CUBE], target=[TARGET], threads=1))
+    config = resolve(
+        TrainConfig(
+            scenes=[CUBE], target=[TARGET], threads=1, constraint="nonnegative", smooth="auto"
+        )
+    )
     opened = open_scenes(config)
     scenes = opened.scenes
     trained = learn.learn(config, opened)

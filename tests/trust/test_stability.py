@@ -171,6 +171,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scene,
         "--target",
         write_tiff(folder / "t.tif", target, names=["a", "<b>"]),
+        "--constraint",
+        "nonnegative",
+        "--ridge",
+        "auto",
+        "--smooth",
+        "auto",
         "-o",
         folder / "run",
     )

@@ -25,7 +25,7 @@ from bandfuse.spectral import groups, resampling
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.lobe import main_lobe
 from bandfuse.spectral.sensors import find
-from bandfuse.trust.baselines import baselines, best_band, chosen_solver, held_out_pairs
+from bandfuse.trust.baselines import baselines, best_band, fold_lines, folded_pairs
 from bandfuse.trust.bootstrap import BlockSums, intervals, resamples
 from bandfuse.trust.fold_problems import FoldProblem, Strength, effective, fold_problems, minimiser
 from bandfuse.trust.folds import Fold, folds
@@ -245,10 +245,8 @@ def test_held_out_pairs_of_the_choice_are_dense_cross_validation(scene: Scene) -
     terms = scene.terms()
     made = fold_problems(terms)
     choice = choose(made[0], Wish("nonnegative"), gain=False)
-    solvers = [chosen_solver(c, choice, gain=False) for c in made]
-    for pair, (xa, ta, xb, tb) in zip(
-        held_out_pairs(terms, made, solvers), scene.held_out(), strict=True
-    ):
+    lines = fold_lines(terms, made, [choice.without(c) for c in made])
+    for pair, (xa, ta, xb, tb) in zip(folded_pairs(terms, lines), scene.held_out(), strict=True):
         for k in (0, 1):
             w = nnls(xa - xa.mean(0), ta[:, k] - ta[:, k].mean())[0]
             guess = ta[:, k].mean() + (xb - xa.mean(0)) @ w
@@ -266,7 +264,7 @@ def test_a_gain_takes_the_sum_away(scene: Scene, constraint: str) -> None:
     terms = scene.terms(gain=True)
     made = fold_problems(terms)
     choice = choose(made[0], Wish(constraint), gain=True)
-    v = chosen_solver(made[0], choice, gain=True)(made[0].whole)
+    v = choice.weights(made[0])
     plain = {"simplex": "nonnegative", "affine": "free"}[constraint]
     np.testing.assert_allclose(
         v, minimiser(fold_problems(scene.terms())[0].whole, plain)[0], rtol=1e-6, atol=1e-9
@@ -333,7 +331,7 @@ def test_intervals_cover_the_true_weights() -> None:
         terms = scene.terms()
         made = fold_problems(terms)
         choice = choose(made[0], Wish("nonnegative", 0.0, None), gain=False)
-        fitted = _row(made[0], chosen_solver(made[0], choice, gain=False)(made[0].whole))[None]
+        fitted = _row(made[0], choice.weights(made[0]))[None]
         found = intervals(
             terms, made, [choice], scene.blocks, fitted, count=200, seed=0, progress=silent
         )

@@ -1,0 +1,105 @@
+"""Lobes: band-pass responses, on all pixels and on the training part of each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandfuse.solve.bandpass.response import Response, bandpass
+from bandfuse.solve.bandpass.spectrum import Spectrum
+from bandfuse.solve.bandpass.window import Tag
+from bandfuse.solve.exact import Quadratic
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.trust.fold_problems import FoldProblem
+
+OFF = 3.0
+"""Standard deviations of a tag from which on data and tag disagree."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lobe:
+    """The band-pass response of one output: learned from all pixels, and without each fold.
+
+    ``count`` (P) weights of the problem that it belongs to.
+    """
+
+    whole: Response
+    without: tuple[Response, ...]
+    count: int
+
+    @property
+    def weights(self) -> Floats:
+        """(P,) from all pixels."""
+        return self._wide(self.whole, self.whole.weights)
+
+    @property
+    def without_folds(self) -> list[Floats]:
+        """(P,) learned without each fold."""
+        return [self._wide(response, response.weights) for response in self.without]
+
+    def draws(self, count: int, seed: int) -> Iterator[Floats]:
+        """(P,) draws of the posterior."""
+        for drawn in self.whole.draws(count, seed):
+            yield self._wide(self.whole, drawn)
+
+    def form(self) -> tuple[Floats, Floats]:
+        """(P, P) the prior as a quadratic penalty on the weights in units of the squared error, and
+        (P,) whether a weight is open: the others are zero."""
+        here, form = self.whole.penalty()
+        spectrum = self.whole.spectrum
+        places = spectrum.place[here]
+        wide, open_ = np.zeros((self.count, self.count)), np.zeros(self.count)
+        wide[np.ix_(places, places)] = spectrum.size * form
+        open_[places] = 1.0
+        return wide, open_
+
+    @property
+    def stated(self) -> str:
+        """The tag, in words."""
+        tag = self.whole.prior.window.tag
+        return "" if tag is None else f"{tag.centre:.1f} and {tag.fwhm:.1f} nm"
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the pixels say something else than the target's file."""
+        return self.whole.off_tag > OFF
+
+    def _wide(self, response: Response, weights: Floats) -> Floats:
+        return response.spectrum.widen(weights, self.count)
+
+
+def tags_of(targets: Bands | None) -> tuple[Tag | None, ...]:
+    """What the target's file says of the band of each output, where it states centre and FWHM."""
+    if targets is None:
+        return ()
+    stated = zip(targets.wavelength_nm.tolist(), targets.fwhm_nm.tolist(), strict=True)
+    return tuple(
+        Tag(centre, fwhm) if np.isfinite(centre) and fwhm > 0 else None for centre, fwhm in stated
+    )
+
+
+def lobe_of(case: FoldProblem, tag: Tag | None) -> Lobe | None:
+    """Learn the band-pass response of one output with weights of its own at known wavelengths;
+    None for any other, and where nothing correlates with the target."""
+    if case.nm is None:
+        return None
+    spectrum = _spectrum(case, case.whole, case.terms.joint.count)
+    whole = None if spectrum is None else bandpass(spectrum, tag)
+    if whole is None:
+        return None
+    without = []
+    for train, fold in zip(case.trains, case.terms.folds, strict=True):
+        part = _spectrum(case, train, fold.train.count)
+        if part is None:
+            return None
+        without.append(whole.again(part))
+    return Lobe(whole, tuple(without), len(case.nm))
+
+
+def _spectrum(case: FoldProblem, q: Quadratic, count: float) -> Spectrum | None:
+    """The moments of one output, from its quadratic."""
+    assert case.nm is not None
+    unit = float(case.scale[0])
+    return Spectrum.of(unit * q.a, unit * q.b, unit * q.c, count, case.nm)
