@@ -24,8 +24,8 @@ test: .venv/ready
 	$(BIN)/python -m pytest -n auto
 
 docs: .venv/ready
-	$(BIN)/python scripts/make_docs.py
-	$(BIN)/python scripts/make_picture.py
+	$(BIN)/python tests/make_docs.py
+	$(BIN)/python tests/make_picture.py
 
 test-kernels: .venv/ready
 	$(BIN)/python tests/kernels.py $(KERNELS)

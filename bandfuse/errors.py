@@ -18,7 +18,7 @@ A message has four parts: *what* is wrong, what was *got*, what was *expected*, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 class BandfuseError(Exception):
@@ -44,7 +44,7 @@ class BandfuseError(Exception):
         if self.got:
             parts.append(f"got {self.got}")
         if self.expected:
-            parts.append(f"expected {self.expected}")
+            parts.append(f"expected {self.expected.rstrip('.')}")
         text = "; ".join(parts) + "."
         return f"{text} {self.remedy}" if self.remedy else text
 
@@ -134,17 +134,79 @@ class RunError(BandfuseError):
     """It ran, and something failed."""
 
 
+MEANT = {
+    "gpu": "cuda",
+    "byte": "uint8",
+    "float": "float32",
+    "single": "float32",
+    "double": "float64",
+    "short": "int16",
+    "ushort": "uint16",
+    "geotiff": "GTiff",
+    "tiff": "GTiff",
+    "tif": "GTiff",
+    "positive": "nonnegative",
+    "nnls": "nonnegative",
+    "convex": "simplex",
+    "none": "free",
+    "unconstrained": "free",
+    "sum-to-one": "affine",
+    "xlsx": "csv",
+    "excel": "csv",
+    "npz": "numpy",
+    "npy": "numpy",
+    "l1": "mae",
+    "l2": "mse",
+    "rmse": "mse",
+    "angle": "sam",
+    "pytorch": "pt2",
+    "torch": "pt2",
+}
+"""Words that people use, and the settings that they mean."""
+
+ALIKE = 0.02
+"""Words that are as close as the closest, to so much of difflib's ratio, are named too."""
+
+
+def close(word: str, known: Iterable[str]) -> str:
+    """Ask for the known words that are closest to *word*; empty if none is near.
+
+    >>> close("trian", ["train", "apply"])
+    "Did you mean 'train'?"
+    >>> close("gpu", ["cpu", "cuda"])
+    "Did you mean 'cuda'?"
+    >>> close("sentinel2", ["sentinel-2a", "sentinel-2b"])
+    "Did you mean 'sentinel-2a' or 'sentinel-2b'?"
+    """
+    choices = list(known)
+    meant = MEANT.get(word.lower())
+    if meant in choices:
+        return did_you_mean([str(meant)])
+    found = difflib.get_close_matches(word, choices, n=3)
+    ratios = {name: difflib.SequenceMatcher(None, name, word).ratio() for name in found}
+    return did_you_mean(sorted(n for n in found if ratios[n] >= max(ratios.values()) - ALIKE))
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """The question for one of some words; empty for none.
+
+    >>> did_you_mean(["a", "b", "c"])
+    "Did you mean 'a', 'b' or 'c'?"
+    """
+    *first, last = map(repr, names) if names else [""]
+    return f"Did you mean {', '.join(first)}{' or ' if first else ''}{last}?" if last else ""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known words are close to *word*, else list them all.
 
     >>> nearest("objectiv", ["objective", "optimizer"])
     "Did you mean 'objective'?"
+    >>> nearest("x", ["objective", "optimizer"])
+    'Known: objective, optimizer.'
     """
     choices = list(known)
-    close = difflib.get_close_matches(word, choices, n=1)
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    return f"Known: {shorten(choices)}."
+    return close(word, choices) or f"Known: {shorten(choices)}."
 
 
 def shorten(names: Iterable[str], most: int = 12) -> str:

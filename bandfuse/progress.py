@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +29,21 @@ def silent(items: Iterable[T], total: int, label: str) -> Iterable[T]:
     [1, 2]
     """
     return items
+
+
+@contextmanager
+def during(progress: Progress, label: str) -> Iterator[None]:
+    """Show a step that nobody can count, while it is done within this.
+
+    >>> with during(silent, "make the page"):
+    ...     pass
+    """
+    items = iter(progress((None,), total=1, label=label))
+    next(items, None)
+    try:
+        yield
+    finally:
+        next(items, None)
 
 
 class Ticks:

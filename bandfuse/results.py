@@ -48,7 +48,17 @@ class OutputRow(Result):
     ridge: float | None = Field(None, description="strength of the ridge penalty")
     smooth: float | None = Field(None, description="strength of the smoothness penalty")
     sparse: float | None = Field(None, description="strength of the sparsity penalty")
-    active_bands: int = Field(description="inputs with a non-zero weight")
+    active_bands: int = Field(
+        description="inputs with a weight above a thousandth of the output's largest"
+    )
+    wavelength_nm: float | None = Field(
+        None, description="centre of the target's band, else of the weights"
+    )
+    fwhm_nm: float | None = Field(
+        None, description="width at half maximum of the target's band, else of the weights"
+    )
+    target_nm: float | None = Field(None, description="centre of the target's band, if it is known")
+    target_fwhm_nm: float | None = Field(None, description="width of the target's band")
 
 
 class WeightRow(Result):
@@ -199,6 +209,9 @@ class PublishedResponse(Result):
     shift_nm: float | None = Field(
         description="learned minus published centre; null for signed weights"
     )
+    similarity: float | None = Field(
+        None, description="cosine between learned and published weights; null if all are zero"
+    )
     out_of_band: float | None
     out_of_band_published: float | None
     weights: dict[int, float] = Field(
@@ -254,6 +267,39 @@ class Trust(Result):
     )
     outputs: list[OutputTrust]
     needed: NeededBands | None
+    sensor: str = Field("", description="the sensor that the responses are compared with")
+
+
+class SeparatedClass(Result):
+    """One class: how well it is found, and its spectrum over the bands that were used."""
+
+    value: int = Field(description="its number: in a raster of labels the value of its pixels")
+    name: str = Field(description="as the labels call it; its number where they do not")
+    pixels: int = Field(description="labelled pixels that count")
+    recall: float | None = Field(
+        description="share of its sampled pixels that are found (producer's accuracy)"
+    )
+    precision: float | None = Field(
+        description="share of the pixels found as it that are of it (user's accuracy)"
+    )
+    f1: float | None = Field(description="harmonic mean of recall and precision")
+    mean: list[float] = Field(description="by band, as listed in the table")
+    deviation: list[float] = Field(description="standard deviation, by band")
+
+
+class Separation(Result):
+    """The classes of a separability, in order of their numbers."""
+
+    where: Literal["blocks", "random", "train"] = Field(
+        description="which pixels were classified: blocks held out in turn, random pixels held "
+        "out, or those trained on"
+    )
+    bands: list[int] = Field(description="1-based positions in the concatenated inputs")
+    wavelength_nm: list[float | None]
+    rows: list[SeparatedClass]
+    confusion: list[list[int]] = Field(
+        description="sampled pixels by class (row) and by the class that is found (column)"
+    )
 
 
 class ShiftRow(Result):
@@ -326,6 +372,9 @@ class TrainReport(Result):
     )
     convergence: Convergence
     trust: Trust | None = None
+    separation: Separation | None = Field(
+        None, description="how well classes are told apart, for separability"
+    )
     pixels: PixelCount
     bands_dropped: list[DroppedBand]
     classes: list[ClassRow] = Field(

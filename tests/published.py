@@ -87,14 +87,15 @@ def emit(
         ):
             if (cube_name, name) == ("radiance", "good_wavelengths"):
                 continue
-            group.createVariable(name, "f4", ("bands",), **kept)[:] = column
+            kind = {"good_wavelengths": "u1"}.get(name, "f4")
+            filled = {} if kind == "u1" else kept
+            group.createVariable(name, kind, ("bands",), **filled)[:] = column
         group = ds.createGroup("location")
         for name in ("lat", "lon", "elev"):
             group.createVariable(name, "f8", ("downtrack", "crosstrack"), **kept)[:] = 0.0
         for name, table in (("glt_x", glt_x), ("glt_y", glt_y)):
-            group.createVariable(name, "i4", ("ortho_y", "ortho_x"), zlib=True, fill_value=0)[:] = (
-                table
-            )
+            variable = group.createVariable(name, "i4", ("ortho_y", "ortho_x"), **kept)
+            variable[:] = np.where(there | (y % 2 == 0), table, -9999)
     with netCDF4.Dataset(path) as ds:  # what another reader finds
         found = np.ma.filled(ds[cube_name][:].astype(np.float64), np.nan)
         nm = np.ma.filled(ds["sensor_band_parameters/wavelengths"][:].astype(np.float64), np.nan)

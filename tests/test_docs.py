@@ -48,7 +48,7 @@ def script(path: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def maker() -> ModuleType:
-    return script(ROOT / "scripts" / "make_docs.py")
+    return script(ROOT / "tests" / "make_docs.py")
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_the_picture_is_what_its_script_makes() -> None:
 
     import matplotlib.image as pictures
 
-    maker = script(ROOT / "scripts" / "make_picture.py")
+    maker = script(ROOT / "tests" / "make_picture.py")
     old, new = (
         pictures.imread(io.BytesIO(content), format="png")[..., :3].mean(axis=2)
         for content in (maker.PLACE.read_bytes(), maker.make())

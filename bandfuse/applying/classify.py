@@ -269,7 +269,7 @@ def _numbered_as(known: Discriminants, scene: Scene) -> Scene:
     """
     labels = scene.labels
     assert labels is not None
-    if labels.numbered != known.named:
+    if labels.numbered != known.numbered:
         raise _others(sorted(name for _, name in labels.names) or ["numbers"], known)
     if not labels.numbered:
         return scene

@@ -52,10 +52,11 @@ def cluster(address: str | None, workers: int | None = None) -> Iterator[WorkExe
         distributed = importlib.import_module("distributed")
     except ImportError as error:
         raise ConfigError("Dask is not installed", remedy="Install bandfuse[dask].") from error
-    with _hushed():
+    with _hushed(), _deaf() as hear:
         own = _own(distributed, workers) if address is None else None
         at = str(address if own is None else own.scheduler_address)
         try:
+            hear()
             with _client(distributed, at, PATIENCE if own is None else OWN_PATIENCE) as client:
                 share = (
                     share_of(workers, None, None) if own is not None and workers else Allowance()
@@ -105,16 +106,50 @@ def _hushed() -> Iterator[None]:
             log.disabled = False
 
 
+MASKS = hasattr(signal, "pthread_sigmask")
+"""Whether the system can keep signals from a thread, and from the processes that it starts."""
+
+
+@contextmanager
+def _deaf() -> Iterator[Callable[[], None]]:
+    """Keep a Ctrl-C for later, until what is given is called.
+
+    It must not be lost while a cluster starts, whose processes are not to hear it: they, and the
+    thread that starts them, inherit the mask of this one.
+    """
+    if not MASKS or threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    heard: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    waiting = [True]
+
+    def hear() -> None:
+        if waiting:
+            waiting.clear()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+            if heard:
+                signal.raise_signal(signal.SIGINT)
+
+    try:
+        yield hear
+    finally:
+        hear()
+
+
 def _own(distributed: Any, workers: int | None) -> Any:
-    """A cluster of processes on this machine. They do not hear Ctrl-C, nor that a terminal is
-    closed: that is their parent's business.
+    """A cluster of processes on this machine. They do not hear Ctrl-C (see :func:`_deaf`), nor that
+    a terminal is closed: that is their parent's business.
 
     Raises
     ------
     RunError : it cannot be started.
     """
     heard = LEFT_TO_PARENT if threading.current_thread() is threading.main_thread() else []
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
+    ignored = [number for number in heard if not (MASKS and number == signal.SIGINT)]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         return distributed.LocalCluster(
             n_workers=workers,

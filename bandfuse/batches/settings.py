@@ -189,7 +189,15 @@ def _explained(error: ValidationError, lines: Lines) -> ConfigError:
             f"{lines.place(at)}: unknown key {key!r}", remedy=nearest(key, model.model_fields)
         )
     if first["type"] == "missing":
-        return ConfigError(f"{lines.place(at[:-1])}: key {key!r} is missing")
+        keys = first["input"] if len(at) == 1 and isinstance(first["input"], Mapping) else {}
+        training = len(keys) > 0 and set(keys) <= set(TrainConfig.model_fields)
+        place = lines.place(at[:-1])
+        return ConfigError(
+            f"{place}: key {key!r} is missing",
+            remedy=f"This looks like a train config: bandfuse train --config {place} -o RUN."
+            if training
+            else "",
+        )
     what, expected = ".".join(map(str, at)), first["msg"]
     for words in ("Value error, ", "Input should be ", "List should have "):
         expected = expected.removeprefix(words)

@@ -23,9 +23,12 @@ from bandfuse.files.textfile import guarded
 from bandfuse.files.whole import whole_files
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import describe, quicklook
+from bandfuse.report.numbers import fixed, number
 from bandfuse.report.pictures import picture
+from bandfuse.report.views import SCORE_NOTES, SCORE_TITLES, score_cell
 from bandfuse.results import BatchItem, BatchResult
 from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.display import shown
 
 PICTURES = 60
 """At most so many quicklooks are on the page."""
@@ -101,33 +104,48 @@ def as_html(result: BatchResult, folder: Path, *, pictures: int = PICTURES) -> s
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals |= {"score": score_cell, "number": number, "fixed": fixed}
     names = _score_names(result.items)
-    left = pictures
-    rows = []
-    for item in result.items:
-        look = _look(item) if left > 0 else None
-        left -= look is not None
+    return environment.from_string(template).render(
+        result=result,
+        tables=_tables(result.items, folder, pictures),
+        names=names,
+        titles=SCORE_TITLES | {"valid_share": "Valid"},
+        notes=[note for name, note in SCORE_NOTES.items() if name in names],
+        jobs=job_rows(result.items, names),
+        faults=fault_rows(result.items),
+    )
+
+
+def _tables(items: Sequence[BatchItem], folder: Path, pictures: int) -> list[dict[str, Any]]:
+    """A table of each job: its scores and its items, with at most so many ``pictures`` in all."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for item in items:
+        look = _look(item) if pictures > 0 else None
+        pictures -= look is not None
         links = [
             (Path(o).name, href(os.path.relpath(o, folder)))
             for o in item.outputs
             if Path(o).suffix in (".html", ".tif")
         ]
-        rows.append(
-            {
-                "item": item,
-                "look": look,
-                "links": links,
-                "scores": [item.scores.get(n) for n in names],
-                "doubt": doubt(item),
-            }
-        )
-    return environment.from_string(template).render(
-        result=result,
-        rows=rows,
-        names=names,
-        jobs=job_rows(result.items, names),
-        faults=fault_rows(result.items),
-    )
+        row = {
+            "item": item,
+            "look": look,
+            "links": links,
+            "doubt": doubt(item).replace("r2 -", "R² −"),
+        }
+        rows.setdefault(item.job, []).append(row)
+    return [
+        {
+            "job": job,
+            "rows": some,
+            "names": _score_names(row["item"] for row in some),
+            "pictures": any(row["look"] for row in some),
+            "links": any(row["links"] for row in some),
+            "drift": any(row["item"].drift is not None for row in some),
+        }
+        for job, some in rows.items()
+    ]
 
 
 def job_rows(items: Sequence[BatchItem], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -176,9 +194,8 @@ def _look(item: BatchItem) -> str | None:
         return None
     try:
         raster = describe(file)
-        k = len(raster.bands)
-        shown = quicklook(raster, [k - 1, k // 2, 0] if k > 2 else [0], most=SIDE)
+        array = quicklook(raster, shown(raster.bands)[0], most=SIDE)
     except UsageError:
         return None
-    png = picture(shown, max_side=SIDE).png
+    png = picture(array, max_side=SIDE).png
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -58,10 +58,28 @@ CODES: dict[str, Kind] = {
         "a list in the header does not have one entry per band; it is not used",
         "Correct the header, or give a table with --wavelengths FILE.",
     ),
+    "decimal-commas": Kind(
+        "warning", "numbers of a header's list have commas; they are read as decimal points", TABLE
+    ),
+    "entry-unreadable": Kind(
+        "warning",
+        "an entry of the header cannot be understood; it is not used",
+        "Correct the header.",
+    ),
     "axes-assumed": Kind(
         "warning",
-        "an HDF5 array without wavelengths; its first axis is taken as the bands",
-        "If bands are last (NEON's are), write it as GeoTIFF or ENVI with bands first.",
+        "an HDF5 or netCDF array without wavelengths; its first axis is taken as the bands",
+        "Give --wavelengths FILE, whose length tells the axis; or write it with bands first.",
+    ),
+    "axes-found": Kind("info", "the axis of the bands was found by their wavelengths", NONE),
+    "rows-as-stored": Kind("info", "rows are read in the order in which they are stored", NONE),
+    "rows-reversed": Kind(
+        "warning",
+        "rows are stored from south to north; they are read the other way",
+        "Look whether other rasters have their rows so, too.",
+    ),
+    "header-beside": Kind(
+        "warning", "an ENVI header stands beside a raster of another format; it is not used", NONE
     ),
     "header-incomplete": Kind(
         "warning",

@@ -6,6 +6,7 @@ Each file is built on those before it::
     layout          text, lists and tables in the width of a terminal
     help            the page that --help prints
     streams         stdout and stderr as they come: closed, full, or of a small encoding
+    bars            the live display of what a command does
     usage_errors    what is typed wrongly, as one message
     show            results as tables, progress and messages
     show_batch      a batch as it runs

@@ -109,13 +109,12 @@ class Outcome:
     failed: bool = False
 
     def end(self, *, json: bool) -> None:
-        """Show the result, as JSON or to people, and leave."""
-        for remark in self.remarks:
-            show.note(remark)
+        """Show the result, as JSON or to people; then the remarks, which no table scrolls away."""
         if json:
             show.json(self.result.model_dump_json(exclude=set(self.hidden)))
         else:
             self.display()
+        show.remarks(self.remarks)
         if self.failed:
             raise typer.Exit(1)
 
@@ -149,7 +148,9 @@ def command(
                 values["settings"] = read_settings(model, flags, file, sets)
             if from_file:
                 values["keep"] = [] if file is None else [Path(file)]
-            function(**values).end(json=json)
+            with show.working(f"bandfuse {function.__name__}"):
+                outcome = function(**values)
+            outcome.end(json=json)
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         whole = keyword("help_all", Annotated[bool, WholeHelp(hidden=not most)], default=False)
@@ -191,7 +192,8 @@ def train(
         plan = plan_of(settings, keep=keep)
         return Outcome(plan, partial(show_plan, plan), plan.messages)
     report, messages = tool(settings, show.progress(), keep=keep)
-    return Outcome(report, partial(show.trained, report, str(settings.output)), messages)
+    page = not settings.no_report
+    return Outcome(report, partial(show.trained, report, str(settings.output), page=page), messages)
 
 
 @command(ApplyConfig, from_file=True)

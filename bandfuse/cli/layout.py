@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import textwrap
@@ -21,19 +20,10 @@ LEFT = 28
 """Columns of what is listed, at most, where the explanation stands beside it."""
 
 
-WIDTH = "COLUMNS"
-"""Variable of the environment that says how wide a terminal is."""
-
-
-def in_terminal(stream: TextIO) -> bool:
-    """Whether what is written there is seen in the columns of a terminal."""
-    return stream.isatty() or WIDTH in os.environ
-
-
 def folded(text: str, stream: TextIO, first: str = "") -> str:
     """A text in lines of a terminal, which would break words; elsewhere as it is. ``first``: what
     stands before it already."""
-    if not in_terminal(stream):
+    if not stream.isatty():
         return text
     return "\n".join(wrapped(text, columns(), first, ""))[len(first) :]
 

@@ -17,8 +17,8 @@ import bandfuse
 from bandfuse.cli import streams
 from bandfuse.cli.help import page
 from bandfuse.cli.layout import WIDEST, columns, folded, listed
-from bandfuse.cli.usage_errors import Mistake, close, explained, unexpected
-from bandfuse.errors import BandfuseError, UsageError, shorten
+from bandfuse.cli.usage_errors import Mistake, explained, near_command, unexpected
+from bandfuse.errors import BandfuseError, UsageError
 from bandfuse.files.textfile import shown
 
 COMMANDS = {
@@ -63,7 +63,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called; for an unknown one the nearest is named."""
         if args[0] not in COMMANDS and not ctx.resilient_parsing:
-            hint = close(args[0], COMMANDS) or f"Known: {shorten(COMMANDS)}."
+            hint = near_command(args[0], list(COMMANDS))
             raise UsageError(f"bandfuse has no command {args[0]!r}", remedy=hint)
         if args[0] == "help" and len(args) == 2 and args[1] in COMMANDS:
             args = [args[1], "--help"]
@@ -191,7 +191,8 @@ def main() -> None:
             mistake.show()
             sys.exit(mistake.exit_code)
         _say(explained(mistake))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before a command began
+        _last_words("interrupted")
         sys.exit(130)
     except Exception as problem:  # noqa: BLE001 (this is the place where what nobody expected becomes a message)
         _say(problem if isinstance(problem, BandfuseError) else unexpected(problem))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bandfuse.cli import streams
-from bandfuse.cli.layout import columns, folded, in_terminal, records, table_lines, wrapped
+from bandfuse.cli.bars import LiveBars
+from bandfuse.cli.layout import columns, folded, records, table_lines, wrapped
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.files.placing import WRITTEN
 from bandfuse.files.textfile import shown
@@ -34,8 +38,6 @@ if TYPE_CHECKING:
         TrainReport,
     )
 
-T = TypeVar("T")
-
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters that JSON does not escape by itself, and those that turn the direction of
 text."""
@@ -46,7 +48,10 @@ def out() -> Console:
     """Standard output. Rich is imported when something is shown."""
     from rich.console import Console
 
-    return Console(highlight=False, width=columns() if in_terminal(sys.stdout) else WIDE)
+    return Console(highlight=False, width=columns() if sys.stdout.isatty() else WIDE)
+
+
+T = TypeVar("T")
 
 
 @cache
@@ -117,14 +122,37 @@ def set_level(verbose: bool, quiet: bool) -> None:
 
 
 def note(text: str) -> None:
-    """A remark on stderr, and in the log whatever is shown."""
+    """A remark on stderr, above the bars if there are some, and in the log whatever is shown."""
+    text = shown(text)
     if Level.now < 0:
-        streams.log(shown(text))
+        streams.log(text)
+        return
+    lines = folded(text, sys.stderr)
+    if bars_are_seen() and bars().print(plain(lines, "dim")):
+        streams.log(text)
         return
     with err().capture() as written:
-        for part in folded(shown(text), sys.stderr).split("\n"):
+        for part in lines.split("\n"):
             err().print(plain(part, "dim"), soft_wrap=True)
     streams.remark(written.get())
+
+
+ALIKE = 3
+"""So many remarks that differ only in the name before them become one."""
+
+
+def remarks(texts: Sequence[str]) -> None:
+    """Remarks on stderr; what is said of many scenes is said once, with their names."""
+    named: dict[str, list[str]] = {}
+    for text in texts:
+        name, colon, rest = text.partition(": ")
+        named.setdefault(rest if colon else text, []).append(name if colon else "")
+    for text, names in named.items():
+        if len(names) >= ALIKE and all(names):
+            note(f"{shorten(names, 3)}: {text}")
+        else:
+            for name in dict.fromkeys(names):
+                note(f"{name}: {text}" if name else text)
 
 
 def count(n: int, thing: str) -> str:
@@ -136,26 +164,33 @@ def count(n: int, thing: str) -> str:
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
+@cache
+def bars() -> LiveBars:
+    """The bars of this program."""
+    return LiveBars(err())
+
+
+def bars_are_seen() -> bool:
+    """Bars are for terminals, and for people who did not ask for quiet."""
+    return Level.now >= 0 and sys.stderr.isatty()
+
+
 def progress() -> Progress:
     """A bar on stderr, in a terminal and unless quiet."""
-    if Level.now < 0 or not sys.stderr.isatty():
+    if not bars_are_seen():
         return _logged
-    from rich.markup import escape
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
     def bar(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-        shape = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-        )
-        with Bars(*shape, console=err(), transient=True) as bars:
-            seen = _logged(items, total, label)
-            yield from bars.track(seen, total=total, description=escape(shown(label)))
+        return bars().bar(_logged(items, total, label), total, label)
 
     return bar
+
+
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """Say that a command is at work, where it takes longer than a second."""
+    with bars().working(label) if bars_are_seen() else nullcontext():
+        yield
 
 
 def _logged(items: Iterable[T], total: int, label: str) -> Iterator[T]:
@@ -171,6 +206,10 @@ def number(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
+MOST = 20
+"""Rows of a table of scores, or of items, in the terminal."""
+
+
 def table(
     heads: list[str], rows: Iterable[Iterable[Any]], title: str = "", *, words: int = 1
 ) -> None:
@@ -181,7 +220,7 @@ def table(
     if title:
         line(title)
     cells = [[shown(number(cell)) for cell in row] for row in rows]
-    width = columns() if in_terminal(sys.stdout) else WIDE
+    width = columns() if sys.stdout.isatty() else WIDE
     names = list(map(shown, heads))
     lines = table_lines(names, cells, width, words)
     if lines:
@@ -201,15 +240,39 @@ def _put(what: Any, **how: Any) -> None:
     streams.put(written.get())
 
 
-def scores(rows: Scores, title: str, first: dict[str, str] | None = None) -> None:
-    """Scores of every output; ``first``: a column of texts by output, before the scores."""
+def scores(
+    rows: Scores, title: str, first: dict[str, str] | None = None, rest: str = "with --json"
+) -> None:
+    """Scores of the outputs: of all of them, or of the worst where there are many.
+
+    Parameters
+    ----------
+    first : a column of texts by output, before the scores. rest : where the others are.
+    """
     names = list(next(iter(rows.values())))
     heads = ["output", *(["constraint"] if first else []), *names]
+    shown_rows = worst(rows) if len(rows) > MOST else rows
     cells = [
         [output, *([first[output]] if first else []), *(score(n, row[n]) for n in names)]
-        for output, row in rows.items()
+        for output, row in shown_rows.items()
     ]
-    table(heads, cells, title, words=2 if first else 1)
+    many = f": the worst {MOST} of {len(rows)} outputs" if len(rows) > MOST else ""
+    table(heads, cells, f"{title}{many}", words=2 if first else 1)
+    more(len(rows) - len(cells), rest)
+
+
+def worst(rows: Scores) -> Scores:
+    """The outputs of the least first score, the worst first; those without one come before."""
+    key = next(iter(next(iter(rows.values()))))
+    value = {name: row[key] for name, row in rows.items()}
+    order = sorted(rows, key=lambda name: -math.inf if (v := value[name]) is None else v)
+    return {name: rows[name] for name in order[:MOST]}
+
+
+def more(count: int, place: str) -> None:
+    """Say where the rest of a table is, if it has a rest."""
+    if count > 0:
+        line(f"… and {count} more {place}")
 
 
 def score(name: str, value: float | None) -> str:
@@ -231,8 +294,11 @@ def overall(row: dict[str, float | None]) -> None:
         line(f"All outputs together: {', '.join(texts)}")
 
 
-def trained(report: TrainReport, folder: str) -> None:
-    """What a training gave: scores, how the fit ended, what was left out, and its folder."""
+def trained(report: TrainReport, folder: str, *, page: bool) -> None:
+    """What a training gave: scores, how the fit ended, what was left out, and its folder.
+
+    ``page``: a page was made.
+    """
     held = report.scores.holdout
     apart = {
         "random": "random pixels held out in turn: they leak, as their neighbours were trained on"
@@ -242,8 +308,10 @@ def trained(report: TrainReport, folder: str) -> None:
     )
     rows = held or report.scores.train
     constraints = {o.name: o.constraint for o in report.outputs}
-    scores(rows, f"Scores on {what}", constraints if set(rows) == set(constraints) else None)
+    first = constraints if set(rows) == set(constraints) else None
+    scores(rows, f"Scores on {what}", first, rest=f"in report.{'html' if page else 'json'}")
     overall(report.scores.overall.get("holdout" if held else "train", {}))
+    published(report)
     line(
         f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}"
     )
@@ -254,6 +322,39 @@ def trained(report: TrainReport, folder: str) -> None:
         for reason, bands in reasons.items():
             line(f"{count(len(bands), 'band')} dropped, {reason}: {shorten(bands, 6)}")
     line(f"{folder} written: {count(len(report.outputs), 'output')}")
+    if page:
+        line(f"Open {Path(folder) / 'report.html'} in a browser.")
+
+
+def published(report: TrainReport) -> None:
+    """The learned responses beside those of the sensor that was asked for; nothing without one."""
+    every = report.trust.outputs if report.trust else []
+    found = [(one.name, one.published) for one in every if one.published is not None]
+    if not found or report.trust is None:
+        return
+    cells = [
+        [
+            name,
+            p.band,
+            _digits(p.similarity, 4),
+            _digits(p.shift_nm, 1),
+            _digits(p.out_of_band, 1, 100),
+            _digits(p.out_of_band_published, 1, 100),
+        ]
+        for name, p in found
+    ]
+    columns = ["output", "band", "similarity", "centre shift nm", "out of band %", "published %"]
+    title = f"Learned responses against those of {report.trust.sensor} (similarity: cosine)"
+    table(columns, cells, title, words=2)
+
+
+def _digits(value: float | None, digits: int, scale: float = 1.0) -> str | None:
+    """A number with so many digits after the point, never a zero with a sign.
+
+    >>> _digits(-0.04, 1), _digits(0.25, 1, 100), _digits(None, 1)
+    ('0.0', '25.0', None)
+    """
+    return None if value is None else f"{round(scale * value, digits) + 0.0:.{digits}f}"
 
 
 def applied(result: ApplyResult) -> None:
@@ -272,9 +373,12 @@ def evaluated(result: EvaluateResult) -> None:
         _classes(result.classification, f"Classes on {result.scene}")
         texts = (f"{name} {number(value)}" for name, value in result.scores["classes"].items())
         line(f"All classes together: {', '.join(texts)}")
+        line(f"Classified by the linear discriminants of {BY[result.classification.classifier]}")
     overall(result.overall)
     line(f"{count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
 
+
+BY = {"training": "the training", "blocks": "the other blocks of the image"}
 
 MOST_CLASSES = 10
 """The confusion of more classes is too wide for a terminal."""
@@ -287,8 +391,8 @@ def _classes(found: ClassesResult, title: str) -> None:
     if len(rows) > MOST_CLASSES:
         line("The confusion matrix is in --json.")
         return
-    heads = ["of class", *(str(i) for i in range(1, len(rows) + 1))]
-    named = [f"{i} {c.name}" for i, c in enumerate(found.classes, 1)]
+    heads = ["class", *(str(c.value) for c in found.classes)]
+    named = [c.name if c.name == str(c.value) else f"{c.value} {c.name}" for c in found.classes]
     cells = [[name, *row] for name, row in zip(named, found.confusion, strict=True)]
     table(heads, cells, "Pixels of each class (rows), by the class that was found (columns)")
 
@@ -297,6 +401,7 @@ def reported(result: ReportResult) -> None:
     """The page that was written."""
     figures = f", and {count(len(result.figures), 'figure')}" if result.figures else ""
     line(f"{result.output} written{figures}")
+    line(f"Open {result.output} in a browser.")
 
 
 def exported(result: ExportResult) -> None:
@@ -331,11 +436,13 @@ def compared(result: CompareResult) -> None:
     ]
     table(
         ["output", *(run for run, _ in rows)],
-        cells,
+        cells[:MOST],
         f"{key} on {'blocks held out' if held else 'training pixels'}",
     )
+    more(len(cells) - MOST, f"in {result.output or 'the page that -o FILE writes'}")
     if result.output:
         line(f"{result.output} written")
+        line(f"Open {result.output} in a browser.")
 
 
 def convergence(c: Convergence) -> str:
@@ -355,7 +462,7 @@ def convergence(c: Convergence) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Names and values, one pair a line."""
-    width = columns() if in_terminal(sys.stdout) else None
+    width = columns() if sys.stdout.isatty() else None
     for name, value in pairs:
         if width is None or len(value) + 13 <= width:
             lines = [value]

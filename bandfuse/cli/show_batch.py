@@ -34,8 +34,13 @@ def watching() -> Iterator[Watch]:
         if text := _words(event):
             streams.log(shown(text))
 
-    with Live(board, console=show.err(), refresh_per_second=4, transient=True):
+    show.bars().rest()
+    live = Live(board, console=show.err(), refresh_per_second=4, transient=True)
+    try:  # an interruption while it starts leaves nothing on the screen either
+        live.start()
         yield both
+    finally:
+        live.stop()
 
 
 def _say(event: dict[str, Any]) -> None:
@@ -104,7 +109,8 @@ class _Board:
 def show_plan(made: BatchPlan) -> None:
     """The items, their sizes, and how long it may take."""
     rows = [[i.job, i.kind, i.scene or "all", i.needs or "", i.size / 1e6] for i in made.items]
-    show.table(["job", "kind", "scene", "needs", "MB"], rows, words=4)
+    show.table(["job", "kind", "scene", "needs", "MB"], rows[: show.MOST], words=4)
+    show.more(len(rows) - show.MOST, "with --json")
     time = (
         "not known before a first run"
         if made.seconds is None
@@ -119,19 +125,21 @@ def show_plan(made: BatchPlan) -> None:
 def show_result(result: BatchResult) -> None:
     """What did not come to its end, by name and reason; the counts; where the summary lies."""
     bad = [item for item in result.items if item.state != "done"]
+    page = f"{result.output}/batch.html"
     if bad:
-        show.table(
-            ["item", "state", "reason"], [[name_of(i), i.state, i.reason] for i in bad], words=3
-        )
+        rows = [[name_of(i), i.state, i.reason] for i in bad]
+        show.table(["item", "state", "reason"], rows[: show.MOST], words=3)
+        show.more(len(rows) - show.MOST, f"in {page}")
     doubts = [[name_of(i), "done", why] for i in result.items if (why := doubt(i))]
     if doubts:
-        show.table(["item", "state", "doubt"], doubts, words=3)
+        show.table(["item", "state", "doubt"], doubts[: show.MOST], words=3)
+        show.more(len(doubts) - show.MOST, f"in {page}")
     kept = f" ({result.kept} of them earlier)" if result.kept else ""
     show.line(
         f"{result.done} done{kept}, {result.failed} failed, {result.skipped} skipped, "
         f"{result.seconds:.1f} s"
     )
-    show.line(f"Open {result.output}/batch.html.")
+    show.line(f"Open {page} in a browser.")
 
 
 def name_of(item: BatchItem) -> str:

@@ -16,6 +16,7 @@ from bandfuse.results import (
     InfoResult,
     ResampleResult,
     SceneInfo,
+    SensorBandRow,
     VectorInfo,
 )
 
@@ -26,8 +27,6 @@ def show_info(result: InfoResult) -> None:
         if number:
             show.line("")
         show.facts([("file", scene.path), *_facts(scene)])
-        for message in scene.messages:
-            show.note(f"{Path(scene.path).name}: {message}")
         if show.Level.verbose:
             columns = ["band", "name", "nm", "fwhm", "use"]
             show.table(
@@ -37,6 +36,7 @@ def show_info(result: InfoResult) -> None:
                     for b in scene.bands
                 ],
             )
+        show.remarks([f"{Path(scene.path).name}: {message}" for message in scene.messages])
     for number, vector in enumerate(result.vectors):
         if number or result.scenes:
             show.line("")
@@ -151,19 +151,19 @@ def _numbers(numbers: list[int]) -> str:
 def show_resampled(result: ResampleResult) -> None:
     """How well each scene covers the sensor, and what was written."""
     columns = ["band", "nm", "fwhm", "covered %", "bands", "use"]
+    tables: dict[tuple[tuple[object, ...], ...], list[str]] = {}
     for scene in result.scenes:
-        rows = [
-            [
-                b.name,
-                b.wavelength_nm,
-                b.fwhm_nm,
-                f"{100 * b.coverage:.1f}",
-                b.bands,
-                "yes" if b.used else "left out",
-            ]
-            for b in scene.bands
-        ]
-        show.table(columns, rows, f"{result.sensor} from {scene.scene}")
+        tables.setdefault(tuple(map(_sensor_row, scene.bands)), []).append(scene.scene)
+    for rows, names in tables.items():
+        show.table(columns, rows, f"{result.sensor} from {shorten(names, 3)}")
+    for scene in result.scenes[: show.MOST]:
         show.line(" and ".join(filter(None, [scene.output, scene.weights])) + " written")
+    show.more(len(result.scenes) - show.MOST, "with --json")
     if result.valid_share is not None:
         show.line(f"{100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+
+
+def _sensor_row(band: SensorBandRow) -> tuple[object, ...]:
+    """How well the cube covers a band of the sensor."""
+    share, use = f"{100 * band.coverage:.1f}", "yes" if band.used else "left out"
+    return band.name, band.wavelength_nm, band.fwhm_nm, share, band.bands, use

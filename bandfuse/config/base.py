@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
@@ -20,7 +21,7 @@ from pydantic import (
 )
 
 from bandfuse.config.keywords import keywords
-from bandfuse.errors import ConfigError, nearest
+from bandfuse.errors import ConfigError, close, nearest
 from bandfuse.goals import GOALS
 from bandfuse.needs import Need, given_of, unmet
 from bandfuse.summary import Facts, SummarisedFields, brief
@@ -220,7 +221,12 @@ def _explain(
     flag = f"{key}=" if context is None else f"--{key.replace('_', '-')}"
     if every[0]["type"] == "extra_forbidden":
         at = f" in {place}" if place else ""
-        return ConfigError(f"unknown key {key!r}{at}", remedy=nearest(key, model.model_fields))
+        keys = {str(e["loc"][0]) for e in every if e["type"] == "extra_forbidden"}
+        if place and {"version", "jobs"} <= keys:
+            remedy = f"This looks like a batch file: bandfuse batch {place}."
+        else:
+            remedy = nearest(key, model.model_fields)
+        return ConfigError(f"unknown key {key!r}{at}", remedy=remedy)
     if every[0]["type"] == "missing":
         expected = model.model_fields[key].description or "a value"
         return ConfigError(f"no {flag} is given", expected=expected)
@@ -228,17 +234,21 @@ def _explain(
     expected = " or ".join(dict.fromkeys(_plainly(e["msg"]) for e in here))
     name = f"{key} in {place}" if place else flag
     given = here[0]["input"]
-    hint = nearest(given, model.choices().get(key, ())) if isinstance(given, str) else ""
-    remedy = hint if hint.startswith("Did") else ""
-    return ConfigError(name, got=_shown(given), expected=expected, remedy=remedy)
+    hint = close(given, model.choices().get(key, ())) if isinstance(given, str) else ""
+    return ConfigError(name, got=_shown(given), expected=expected, remedy=hint)
 
 
 def _plainly(message: str) -> str:
     """A message of pydantic without its own words."""
     for words in ("Input should be ", "String should have ", "Value error, "):
         message = message.removeprefix(words)
-    parse = ", unable to parse string as a number"
-    return message.removesuffix(parse).removesuffix(", unable to parse string as an integer")
+    for words in ("a number", "an integer"):
+        message = message.removesuffix(f", unable to parse string as {words}")
+    return _LONG.sub(lambda found: f"{float(found[0]):g}", message)
+
+
+_LONG = re.compile(r"\d*\.0{6,}\d+|\d{12,}(?:\.0)?")
+"""Numbers that are easier to read with a power of ten."""
 
 
 def _shown(value: object) -> str:

@@ -26,6 +26,7 @@ TAKES = {
     "target": "FILE",
     "labels": "FILE",
     "label_field": "NAME",
+    "layer": "NAME",
     "mask": "FILE",
     "wavelengths": "FILE",
     "checkpoint": "FILE",

@@ -91,9 +91,11 @@ def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) 
 def _anywhere(path: str) -> str:
     """A member of an archive, by the archive's full path: GDAL looks for it from the folder that
     one works in."""
-    start = "/vsizip/{"
+    start = next((s for s in ("/vsizip/{", "/vsitar/{") if path.startswith(s)), None)
+    if start is None:
+        return path
     archive, end, member = path.removeprefix(start).partition("}")
-    return f"{start}{os.path.abspath(archive)}{end}{member}" if path.startswith(start) else path
+    return f"{start}{os.path.abspath(archive)}{end}{member}"
 
 
 def _named(band: Xml.Element, bands: Bands, k: int, tags: dict[str, str], nodata: str = "") -> None:

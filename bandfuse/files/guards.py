@@ -104,13 +104,13 @@ def check_folder(
     seen = Seen(state_of(path))
     if not exists:
         return seen
-    _require(overwrite, path)
     if not (path / contents.mark).is_file():
+        folder = path.is_dir()
         raise OutputError(
             f"{path} was not made by bandfuse, and is not replaced",
-            got="a folder with other things in it" if path.is_dir() else "a file",
-            expected=f"a folder with {contents.mark} in it",
-            remedy="Choose another output.",
+            got=_kind_of_folder(path) if folder else "a file",
+            expected="the name of a new folder",
+            remedy=f"Choose another output{f', such as {path / NEW}' if folder else ''}.",
         )
     strange = contents.strangers(path)
     if strange:
@@ -120,7 +120,17 @@ def check_folder(
             got="files that bandfuse did not write there",
             remedy="Move them away, or choose another output.",
         )
+    _require(overwrite, path)
     return seen
+
+
+NEW = "run"
+"""The name that is suggested for a new folder."""
+
+
+def _kind_of_folder(path: Path) -> str:
+    """A folder, by what is in it."""
+    return "a folder with other things in it" if any(path.iterdir()) else "an empty folder"
 
 
 def _require(overwrite: bool, path: Path) -> None:
@@ -133,6 +143,12 @@ def _require(overwrite: bool, path: Path) -> None:
 def _check_parent(path: Path) -> bool:
     """Check the folder above; whether the path exists."""
     parent = path.parent
+    if path.name == "-":
+        raise OutputError(
+            f"{str(path)!r} cannot be an output",
+            expected="the name of a file or folder: nothing is written to standard output",
+            remedy="With --json, the result of a command is printed as JSON.",
+        )
     settle(parent)
     try:
         exists = path.exists() or path.is_symlink()

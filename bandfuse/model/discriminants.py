@@ -20,6 +20,7 @@ class Discriminants:
     numbers : (C,) of the classes, ascending. names : of the classes; their numbers where the labels
         had no names.
     slope, level : (K, C) and (C,).
+    numbered : classes are texts in the labels; their numbers were made, and mean nothing elsewhere.
 
     Raises
     ------
@@ -30,6 +31,7 @@ class Discriminants:
     names: tuple[str, ...]
     slope: Floats
     level: Floats
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.numbers)
@@ -45,13 +47,6 @@ class Discriminants:
             raise MismatchError(
                 "slope and level of discriminants", got="numbers that are not finite"
             )
-
-    @property
-    def named(self) -> bool:
-        """Whether the classes have names, and not numbers alone."""
-        return any(
-            name != str(number) for name, number in zip(self.names, self.numbers, strict=True)
-        )
 
     def __call__(self, y: Floats) -> NDArray[np.int64]:
         """(n,) class numbers of (K, n) outputs."""

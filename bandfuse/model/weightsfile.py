@@ -9,13 +9,14 @@ The metadata has one key, ``bandfuse``: JSON with ``version``, ``activation``, `
 
 Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``low``, ``high``,
 ``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`; and
-``classes``, ``value`` and ``name`` of each class of a training with labels, whose classifier are
-the tensors ``class_slope`` (K, C) and ``class_level`` (C,). Where there is nothing of it, version 1
-is written."""
+``classes`` of a training with labels: ``value`` and ``name`` of each, and ``numbered``, whether the
+values were made up. Their classifier are the tensors ``class_slope`` (K, C) and ``class_level``
+(C,). Where there is nothing of it, version 1 is written."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def dumps(model: Model) -> bytes:
 
 
 def _classes(known: Discriminants) -> dict[str, Any]:
-    return {"value": [int(n) for n in known.numbers], "name": list(known.names)}
+    values = [int(n) for n in known.numbers]
+    return {"value": values, "name": list(known.names), "numbered": known.numbered}
 
 
 def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discriminants | None:
@@ -133,7 +135,8 @@ def _discriminants(header: dict[str, Any], tensors: dict[str, Floats]) -> Discri
     numbers = np.array([int(n) for n in table["value"]], dtype=np.int64)
     if (np.diff(numbers) <= 0).any() or len(slope) != len(header["outputs"]["name"]):
         raise ValueError("classes that are not ascending, or of other outputs")
-    return Discriminants(numbers, tuple(map(str, table["name"])), slope, level)
+    names = tuple(map(str, table["name"]))
+    return Discriminants(numbers, names, slope, level, bool(table["numbered"]))
 
 
 WEIGHTS = "weights.safetensors"
@@ -162,8 +165,13 @@ def weights_file(path: str | Path) -> Path:
     )
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path, beside: Sequence[str | Path] = ()) -> Model:
     """Read a weights file, or that of a run folder.
+
+    Parameters
+    ----------
+    beside : other files that were named with it: if one of them is a weights file, and this is
+        none, the message says that they are swapped.
 
     Raises
     ------
@@ -177,7 +185,7 @@ def load(path: str | Path) -> Model:
             expected="a weights file (weights.safetensors of a run)",
             remedy=remedy,
         )
-    header, tensors = _contents(path)
+    header, tensors = _contents(path, beside)
     try:
         return _model(header, tensors)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
@@ -189,16 +197,43 @@ def load(path: str | Path) -> Model:
         ) from error
 
 
-def _contents(path: str | Path) -> tuple[dict[str, Any], dict[str, Floats]]:
+def is_weights(path: str | Path) -> bool:
+    """Whether a file is a safetensors file of bandfuse."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError, TypeError, OverflowError):
+        return False
+
+
+def _instead(path: str | Path, beside: Sequence[str | Path]) -> str:
+    """What is said to somebody who named a file that is no weights file."""
+    swapped = [str(other) for other in beside if is_weights(other)]
+    if swapped:
+        return f"{swapped[0]} is one. Name the weights first, and then {path}."
+    return ""
+
+
+_NO_HEADER = ("header too large", "header too small", "invalid header", "invalid UTF-8")
+"""Words of safetensors for files that are of another kind."""
+
+
+def _contents(
+    path: str | Path, beside: Sequence[str | Path]
+) -> tuple[dict[str, Any], dict[str, Floats]]:
     try:
         with safe_open(str(path), framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
+        words = str(error).removeprefix("Error while deserializing header: ")
+        foreign = any(word in words for word in _NO_HEADER)
+        got = "another kind of file" if foreign else words
         raise InputError(
             f"{path} is not a weights file",
-            got=str(error),
+            got=got if Path(path).stat().st_size else "an empty file",
             expected="the weights.safetensors of a bandfuse run",
+            remedy=_instead(path, beside),
         ) from error
     if text is None:
         raise InputError(

@@ -25,6 +25,7 @@ Each file is built on those before it::
     vectors             polygons and their classes from vector files
     polygons            areas in pixels of a raster, burnt part by part
     mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
+    categories          what a raster calls the numbers of its classes
     labels              classes of pixels
     acquisition         where and when an image was taken
 
@@ -37,6 +38,7 @@ from bandfuse.raster.align import (
     Placing,
     coarsest,
     cut,
+    extent_of,
     moved,
     on_one_grid,
     placed,
@@ -62,13 +64,12 @@ from bandfuse.raster.labels import (
 from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
-from bandfuse.raster.products import ARCHIVE, FORMATS, Describe, describe, is_product, nearly
+from bandfuse.raster.products import FORMATS, Describe, describe, is_product, product_in
 from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
 from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
 
 __all__ = [
-    "ARCHIVE",
     "CACHE",
     "CONTENT",
     "FOLDERS",
@@ -107,6 +108,7 @@ __all__ = [
     "describe_labels",
     "drawn_labels",
     "driver_of",
+    "extent_of",
     "footprint",
     "gdal_version",
     "in_memory",
@@ -115,12 +117,12 @@ __all__ = [
     "layers_of",
     "mark_of",
     "moved",
-    "nearly",
     "on_one_grid",
     "opened_selection",
     "orthorectified",
     "placed",
     "polygons_in",
+    "product_in",
     "quicklook",
     "renumbered",
     "said",

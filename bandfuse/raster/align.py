@@ -246,8 +246,8 @@ def cut(grid: Raster, rasters: Sequence[Raster]) -> Window:
         if not box.size or not (low < high).all():
             raise MismatchError(
                 f"{raster.path} lies elsewhere than {grid.path}",
-                got=_bounds(raster),
-                expected=f"some of {_bounds(grid)}",
+                got=extent_of(raster),
+                expected=f"some of {extent_of(grid)}",
                 remedy="Look at both with bandfuse info.",
             )
     (col, row), (right, bottom) = np.floor(low + SNAP).astype(int), np.ceil(high - SNAP).astype(int)
@@ -262,7 +262,8 @@ def _outline(raster: Raster) -> tuple[Floats, Floats]:
     return col, row
 
 
-def _bounds(raster: Raster) -> str:
+def extent_of(raster: Raster) -> str:
+    """Where a raster lies, in words: its least and greatest x and y, and its CRS."""
     a, b, c, d, e, f = raster.transform[:6]
     col, row = _outline(raster)
     x, y = a * col + b * row + c, d * col + e * row + f

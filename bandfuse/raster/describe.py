@@ -22,7 +22,7 @@ from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by, vrt_over
 from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
@@ -215,16 +215,26 @@ def in_memory(name: str, bands: Bands, shape: tuple[int, int]) -> Raster:
     return Raster(name, "", *shape, types, None, Affine.identity(), bands, *scale, shape, ())
 
 
+_DRIVER = re.compile(r"[A-Za-z]\w+:")
+"""How a name begins that GDAL takes for a subdataset: with a driver, of more letters than a drive
+of Windows."""
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Any]:
     """An open dataset; GDAL's reasons become an InputError."""
-    subdataset = ":" in Path(path).name or ':"' in path
+    subdataset = _DRIVER.match(path) is not None and not os.path.exists(path)
     local = "://" not in path and not path.startswith(("/vsi", "<")) and not subdataset
     if local and not os.path.exists(path):
         raise InputError(f"{path} does not exist", expected="a raster file", remedy=_similar(path))
     if local and not (os.path.isfile(path) or os.path.isdir(path)):
         raise InputError(f"{path} is a pipe or a device", expected="a raster file")
+    if local and os.path.isfile(path) and not os.path.getsize(path):
+        remedy = "Copy or download it again."
+        raise InputError(f"{path} is empty", got="0 bytes", expected="a raster file", remedy=remedy)
     check_header(path)
+    if may_be_hdf5(path):
+        quiet_hdf5()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -297,13 +307,12 @@ def describe(
         bands, messages = band_table(tags, source, alpha, stated=stated)
         if ds.driver == "HDF5Image" and ds.count > 1 and not np.isfinite(bands.wavelength_nm).any():
             messages.append(_axes_assumed(ds))
+        messages += header.odd_entries(ds.count)
         exact = _exact(ds)
         stated_nodata = [n if e is None else e for n, e in zip_longest(ds.nodatavals, exact)]
         nodata = np.array([np.nan if n is None else n for n in stated_nodata], dtype=np.float64)
-        scale = header.scale(ds.count, np.array(ds.scales, dtype=np.float64))
-        offset = header.numbers(
-            "data_offset_values", ds.count, np.array(ds.offsets, dtype=np.float64)
-        )
+        scale = header.scale(np.array(ds.scales, dtype=np.float64))
+        offset = header.numbers("data_offset_values", np.array(ds.offsets, dtype=np.float64), 0.0)
         transform, lost = _transform(ds.transform)
         _require_finite(scale, "scale", path)
         _require_finite(offset, "offset", path)
@@ -316,7 +325,7 @@ def describe(
             crs=ds.crs,
             transform=transform,
             bands=bands,
-            nodata=header.numbers("data_ignore_value", ds.count, nodata),
+            nodata=header.numbers("data_ignore_value", nodata, np.nan),
             scale=scale,
             offset=offset,
             stored=ds.block_shapes[0],

@@ -72,9 +72,9 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
 def _image_of(raster: Raster) -> str:
     """The one file that GDAL opens for a raster; of a product, its image."""
     one = raster.pieces[0] if len(raster.pieces) == 1 else None
-    return (
-        one.name if one is not None and not one.axes and one.name in raster.files else raster.path
-    )
+    if one is None or one.axes or one.flaws:
+        return raster.path
+    return one.name if one.name in raster.files or one.name.startswith("HDF5:") else raster.path
 
 
 def _is_kept(item: ET.Element) -> bool:

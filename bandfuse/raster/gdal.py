@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import re
+import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 
 import rasterio
 import rasterio.shutil
@@ -113,6 +117,66 @@ def told(driver: str, key: str) -> str:
         handle = library.GDALGetDriverByName(driver.encode())
         text = library.GDALGetMetadataItem(handle, key.encode(), None) if handle else None
     return text.decode() if text else ""
+
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""How every HDF5 file begins (HDF5 File Format Specification, III.A)."""
+
+
+def may_be_hdf5(name: str) -> bool:
+    """Whether GDAL may use the HDF5 library for what it opens: an HDF5 file, or what is no plain
+    file (a subdataset, a remote or packed file, a VRT)."""
+    if name.lower().endswith((".vrt", ".zip", ".tar")):
+        return True
+    try:
+        if not os.path.isfile(name):
+            return True
+        with open(name, "rb") as stream:
+            return stream.read(len(HDF5)) == HDF5
+    except (OSError, ValueError):
+        return True
+
+
+def quiet_hdf5() -> None:
+    """Turn off what the HDF5 library under GDAL prints to stderr by itself; GDAL tells its errors.
+
+    HDF5 keeps its reports by thread where it is built for threads, and by process elsewhere: this
+    must be called in each thread that opens or reads files. Where no library is found, as GDAL is
+    built without HDF5, nothing is done.
+    """
+    if getattr(_QUIET, "done", False):
+        return
+    _QUIET.done = True
+    with _ONE_AT_A_TIME:
+        library = _hdf5()
+        if library is not None:
+            library.H5Eset_auto2.argtypes = [ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p]
+            library.H5Eset_auto2(0, None, None)
+
+
+_QUIET = threading.local()
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@cache
+def _hdf5() -> ctypes.CDLL | None:
+    """The HDF5 library under GDAL: one that rasterio's modules are linked to, or, where the loader
+    does not look through those (Windows) or GDAL loads it later (a plugin), the one beside them."""
+    beside = Path(rasterio.__file__).parent.parent / "rasterio.libs"
+    prefix = Path(sys.prefix)
+    places = [
+        Path(rasterio.shutil.__file__),
+        *sorted(beside.glob("*hdf5-*.dll")),
+        prefix / "Library/bin/hdf5.dll",
+        prefix / "lib/libhdf5.so",
+        prefix / "lib/libhdf5.dylib",
+    ]
+    for place in places:
+        with suppress(OSError):
+            library = ctypes.CDLL(str(place)) if place.is_file() else None
+            if library is not None and hasattr(library, "H5Eset_auto2"):
+                return library
+    return None
 
 
 def gdal_version() -> str:

@@ -21,20 +21,26 @@ from rasterio.shutil import copy as gdal_copy
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.files.names import for_gdal
 from bandfuse.files.textfile import HEADER, TABLE, bytes_of, readable
+from bandfuse.raster.gdal import may_be_hdf5, quiet_hdf5
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.headers import (
     Stated,
     dropped,
     envi_list,
+    envi_numbers,
     from_header,
+    gdal_items,
     parse_header,
     parse_table,
 )
 from bandfuse.spectral.remarks import Remark
-from bandfuse.spectral.units import number
 
 ASSUMED = {"interleave": "bsq", "byte_order": "0", "header_offset": "0", "data_type": "1"}
 """What GDAL takes for entries that it has not seen."""
+
+PER_BAND = ("data_gain_values", "data_offset_values")
+OF_ALL = ("data_ignore_value", "reflectance_scale_factor")
+"""Entries of one number per band, and of one number."""
 
 INTERLEAVES = ("bsq", "bil", "bip")
 """The orders of ENVI files. GDAL takes every other for the first."""
@@ -140,20 +146,58 @@ class Header:
     lost: Mapping[str, str] = field(default_factory=dict)
     messages: tuple[Remark, ...] = ()
 
-    def numbers(self, key: str, count: int, seen: Floats) -> Floats:
-        """(B,) numbers that GDAL lost, one or one per band; as it saw them where it did."""
-        values = [number(item) for item in envi_list(self.lost.get(key), count)]
-        if len(values) not in (1, count):
-            return seen
-        return np.broadcast_to(np.array(values), count).astype(np.float64)
+    def numbers(self, key: str, seen: Floats, unsaid: float) -> Floats:
+        """(B,) numbers of an entry: one of every band, or one of all of them for a ``data ignore
+        value``.
 
-    def scale(self, count: int, seen: Floats) -> Floats:
+        The text of the header decides; ``seen``, what GDAL tells, counts where it does not come
+        from the header but from a file beside it. A list of another length is not used: it leaves
+        ``unsaid``."""
+        text = self.entries.get(key)
+        if text is None:
+            return seen
+        gdal = self._as_gdal(key, text, len(seen), unsaid)
+        if not np.array_equal(gdal, seen, equal_nan=True):
+            return seen
+        found = envi_numbers(text, _count(key, len(seen)))
+        fits = len(found) == _count(key, len(seen)) and np.isfinite(found).all()
+        return np.broadcast_to(found if fits else unsaid, len(seen)).astype(np.float64)
+
+    def _as_gdal(self, key: str, text: str, bands: int, unsaid: float) -> Floats:
+        """(B,) what GDAL makes of an entry."""
+        if key in self.lost:
+            return np.full(bands, unsaid)
+        items = [text] if _count(key, bands) == 1 else gdal_items(text)
+        if len(items) not in (1, bands) or (len(items) == 1 != bands and key in PER_BAND):
+            return np.full(bands, unsaid)
+        return np.broadcast_to([_leading(item) for item in items], bands).astype(np.float64)
+
+    def scale(self, seen: Floats) -> Floats:
         """(B,) what stored values are multiplied by: the gains of the bands, or one over the
         reflectance scale factor where nothing else is said."""
-        gains = self.numbers("data_gain_values", count, seen)
-        factor = number(self.entries.get("reflectance_scale_factor"))
+        gains = self.numbers("data_gain_values", seen, 1.0)
+        factor = envi_numbers(self.entries.get("reflectance_scale_factor"), 1)
         said = "data_gain_values" in self.entries or (gains != 1).any()
-        return gains if said or not factor > 0 else np.full(count, 1 / factor)
+        usable = len(factor) == 1 and factor[0] > 0
+        return np.full(len(seen), 1 / factor[0]) if usable and not said else gains
+
+    def odd_entries(self, bands: int) -> list[Remark]:
+        """Remarks on entries that are not used, as they are no numbers or not one per band."""
+        found = []
+        for key in (*PER_BAND, *OF_ALL):
+            text, count = self.entries.get(key), _count(key, bands)
+            row = envi_numbers(text, count)
+            if text is None or (len(row) == count and np.isfinite(row).all()):
+                continue
+            name = key.replace("_", " ")
+            said = f"{name} = {text[:40]} in the ENVI header is not understood, and is not used"
+            if len(row) != count:
+                said = (
+                    f"{name} in the ENVI header has {len(row)} items for {bands} bands, and is not "
+                    "used"
+                )
+            found.append(Remark("list-length" if len(row) != count else "entry-unreadable", said))
+        return found
 
     def names(self, seen: tuple[str | None, ...]) -> tuple[str | None, ...]:
         """The bands' names, where GDAL lost them."""
@@ -161,8 +205,19 @@ class Header:
         return tuple(items) if len(items) == len(seen) and not any(seen) else seen
 
     def domain(self, seen: Mapping[str, str]) -> dict[str, str]:
-        """The ENVI domain with what GDAL did not see."""
-        return {**self.entries, **seen, **self.lost}
+        """The ENVI domain: the text of the header, and what GDAL says beyond it."""
+        return {**seen, **self.entries}
+
+
+def _count(key: str, bands: int) -> int:
+    """How many numbers an entry should have."""
+    return bands if key in PER_BAND else 1
+
+
+def _leading(text: str) -> float:
+    """A number as C reads it: as far as the text is one, else 0."""
+    match = re.match(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+    return float(match[0]) if match else 0.0
 
 
 def header_of(ds: Any, told: Said) -> Header:
@@ -239,6 +294,8 @@ def _header_remarks(
 def said(path: str) -> tuple[Header, str | None]:
     """The ENVI header of a file, and the unit that the first band's tags or the dataset's give for
     wavelengths; empty where GDAL does not open the file as it stands."""
+    if may_be_hdf5(path):
+        quiet_hdf5()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -252,8 +309,9 @@ def said(path: str) -> tuple[Header, str | None]:
     return header, next((v for k, v in tags.items() if k.lower().replace(" ", "_") in words), None)
 
 
-def given_table(path: str | Path, count: int, raster: str) -> Stated:
-    """What a user's file says of the bands of a raster: an ENVI header, or a table.
+def given_table(path: str | Path, count: int | None, raster: str) -> Stated:
+    """What a user's file says of the bands of a raster: an ENVI header, or a table. ``count``: how
+    many bands there are; None where the table is to tell it.
 
     Raises
     ------
@@ -265,7 +323,7 @@ def given_table(path: str | Path, count: int, raster: str) -> Stated:
     text = readable(bytes_of(path, "a file with wavelengths", TABLE)).removeprefix("\ufeff")
     envi = Path(path).suffix.lower() == ".hdr" or text.lstrip().startswith("ENVI")
     found = (from_header if envi else parse_table)(text, str(path))
-    if len(found.wavelength) != count:
+    if count is not None and len(found.wavelength) != count:
         raise MismatchError(
             f"{path} does not fit {raster}",
             got=f"{len(found.wavelength)} wavelengths",

@@ -15,6 +15,7 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.moments.tally import MOST_STRATA
 from bandfuse.raster.align import AlignedPatch, AlignedReader
 from bandfuse.raster.areas import majority
+from bandfuse.raster.categories import category_names
 from bandfuse.raster.describe import Raster, crs_name
 from bandfuse.raster.mask import areas_of, described, vector_file
 from bandfuse.raster.polygons import Areas
@@ -34,9 +35,9 @@ class Labels:
     ``band`` (from 0) holds the classes. They are burnt with numbers from 1 on; ``burnt`` says which
     class each number is.
 
-    ``names``: what the classes are called, by number; for a raster, the numbers themselves are the
-    names. ``unlabelled``: numbers that are no class. ``numbered``: classes are texts in the file;
-    their numbers were made here, and mean nothing in another file."""
+    ``names``: what the classes are called, by number; the number itself where there is no name.
+    ``unlabelled``: numbers that are no class. ``numbered``: classes are texts in the file; their
+    numbers were made here, and mean nothing in another file."""
 
     file: Raster
     areas: Areas | None = None
@@ -200,7 +201,8 @@ def describe_labels(
             f"labels {path} are not one band", got=f"{len(data)} bands", expected="one band"
         )
     file = replace(raster, scale=np.ones(n), offset=np.zeros(n))
-    return Labels(file, unlabelled=tuple(unlabelled), band=data[0])
+    names = tuple(category_names(raster.path, data[0]).items())
+    return Labels(file, names=names, unlabelled=tuple(unlabelled), band=data[0])
 
 
 def _from_polygons(features: Features, grid: Raster, unlabelled: Sequence[int]) -> Labels:

@@ -233,7 +233,8 @@ def _pixel_in(crs: CRS, grid: Raster) -> float:
         moved = np.array(transform(grid.crs, crs, x, y), dtype=np.float64).reshape(2, 3, -1)
     except (*GDAL_ERRORS, ValueError):
         return float("nan")
-    sides = np.hypot(*(moved[:, 1:] - moved[:, :1]))
+    with np.errstate(invalid="ignore"):
+        sides = np.hypot(*(moved[:, 1:] - moved[:, :1]))
     sides = sides[np.isfinite(sides)]
     return float(sides.min()) if len(sides) else float("nan")
 

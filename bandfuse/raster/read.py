@@ -17,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
 
@@ -285,6 +285,7 @@ class Reader:
         self._runs = [run for raster, positions in choices for run in _runs(raster, positions)]
         self._paths = {name: run.raster.path for run in self._runs for name in run.names}
         self._handles, self._own = handles or Handles(), handles is None
+        self._hdf5 = any(map(may_be_hdf5, self._paths))
 
     def __enter__(self) -> Reader:
         return self
@@ -306,6 +307,8 @@ class Reader:
         InputError : the file is damaged or ends too early.
         """
         handles: dict[str, Any] = {}
+        if self._hdf5:
+            quiet_hdf5()
         with rasterio.Env(**CACHE):
             try:
                 for name, path in self._paths.items():

@@ -121,7 +121,8 @@ def _reading(path: str, what: str) -> Iterator[list[str]]:
         warnings.simplefilter("always")
         try:
             yield said
-        except (*failures, OSError, ValueError) as error:
+        # pyogrio fails by a name of its own where a CRS is not UTF-8.
+        except (*failures, OSError, ValueError, UnboundLocalError) as error:
             raise InputError(
                 f"{what} {path} cannot be read",
                 got=reason(error),

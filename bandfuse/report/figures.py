@@ -23,6 +23,7 @@ from bandfuse.spectral.bands import Floats
 LineStyle = Literal["-", "--", ":"]
 STYLES: tuple[LineStyle, ...] = ("-", "--", ":")
 _Entry = tuple[str, str, LineStyle]
+Aim = tuple[float, float | None]
 Range = tuple[float, float]
 WIDTH_IN, HEIGHT_IN = 10.6, 3.5
 STEM_BANDS = 24
@@ -72,6 +73,7 @@ def weights_figure(
     dropped: Sequence[DroppedBand] = (),
     *,
     published: Mapping[int, float] | None = None,
+    target: Aim | None = None,
     label: str = "",
     key: str = "weights",
 ) -> str:
@@ -88,6 +90,8 @@ def weights_figure(
     rows : the weights of one output.
     dropped : bands that were not used; those of other sources are left out.
     published : weights to show beside them, by band number; zero for all others.
+    target : centre and full width at half maximum in nm of what the output is to be, drawn as a
+        line and a strip; the width may be missing.
     label : alternative text.
     key : makes ids unique on a page.
     """
@@ -97,7 +101,7 @@ def weights_figure(
     entries = _entries(series, published=bool(published))
     with chart_style(key):
         whole, detail = _whole_range(series), _detail_range(series)
-        figure, panels = _canvas(
+        figure, panels = canvas(
             len(entries), (1.9, 1.0) if detail else (1.0,), titles=detail is not None
         )
         if detail:
@@ -109,28 +113,31 @@ def weights_figure(
             few = len(series) == 1 and len(series[0].x) <= MARKER_POINTS
             _draw_weights(panels[0], series, unused, whole, markers=few)
         for axes in panels:
+            if target and by_wavelength:
+                _draw_target(axes, *target)
             if published:
                 _draw_published(axes, rows, published, by_wavelength)
-            axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
             most = 12 if len(panels) == 1 else 8 if axes is panels[0] else 5
-            axes.xaxis.set_major_locator(
-                MaxNLocator(most, integer=not by_wavelength, steps=ROUND_STEPS)
-            )
+            _label_bands(axes, most, by_wavelength)
         panels[0].set_ylabel(
             "effective weight" + power_ticks(panels[0].yaxis, panels[0].get_ylim())
         )
-        _legend(figure, entries)
-        marks = [
-            mark
-            for axes, part in zip(panels, (detail or whole, whole), strict=False)
-            for mark in _weight_marks(axes, rows, part, by_wavelength)
-        ]
+        legend(figure, entries)
+        parts = zip(panels, (detail or whole, whole), strict=False)
+        marks = [m for axes, part in parts for m in _weight_marks(axes, rows, part, by_wavelength)]
         return to_svg(figure, key=key, label=label, marks=marks, across=True)
+
+
+def _label_bands(axes: Axes, most: int, by_wavelength: bool) -> None:
+    """What lies along the axis of the bands, with at most so many numbers."""
+    axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
+    places = MaxNLocator(most, integer=not by_wavelength, steps=ROUND_STEPS)
+    axes.xaxis.set_major_locator(places)
 
 
 def _entries(series: Sequence[_Series], *, published: bool) -> list[_Entry]:
     """The legend: a line of each series, and the published weights."""
-    lines = [(one.label, *_look(i)) for i, one in enumerate(series)]
+    lines = [(one.label, *look(i)) for i, one in enumerate(series)]
     if not published:
         return lines
     named = [(name or "learned", colour, style) for name, colour, style in lines]
@@ -180,7 +187,7 @@ def power_ticks(axis: Axis, ends: Range) -> str:
     return f" (×10{str(power).translate(SUPERSCRIPT)})"
 
 
-def _canvas(
+def canvas(
     entries: int, ratios: tuple[float, ...], *, titles: bool = False
 ) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side and room for a legend of so many entries above them."""
@@ -280,11 +287,22 @@ def _draw_weights(
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1.5)
     for i, one in enumerate(series):
         inside = one.within(part)
-        (_draw_stems if stems else _draw_line)(axes, inside, *_look(i), unused)
+        (_draw_stems if stems else _draw_line)(axes, inside, *look(i), unused)
         if markers:
             _draw_markers(axes, inside, SERIES[i % len(SERIES)])
     axes.set_xlim(*part)
     _shade(axes, unused, np.concatenate([unused, *(s.x for s in series)]))
+
+
+def _draw_target(axes: Axes, centre: float, width: float | None) -> None:
+    """A dotted line at a centre and a strip as wide as its FWHM, within what the axis shows."""
+    low, high = axes.get_xlim()
+    half = (width or 0.0) / 2
+    left, right = max(low, centre - half), min(high, centre + half)
+    if left < right:
+        axes.axvspan(left, right, color=SERIES[2], alpha=0.13, linewidth=0, zorder=0.6)
+    if low < centre < high:
+        axes.axvline(centre, color=SERIES[2], linestyle=":", linewidth=1.4, zorder=1.6)
 
 
 def _draw_published(
@@ -298,7 +316,7 @@ def _draw_published(
     )
 
 
-def _look(i: int) -> tuple[str, LineStyle]:
+def look(i: int) -> tuple[str, LineStyle]:
     """Colour and style of a line; with other dashes than its neighbours, lines on the same place
     are all seen."""
     return SERIES[i % len(SERIES)], STYLES[i % len(STYLES)]
@@ -312,11 +330,11 @@ def _draw_stems(axes: Axes, one: _Series, colour: str, style: LineStyle, unused:
 
 def _draw_line(axes: Axes, one: _Series, colour: str, style: LineStyle, unused: Floats) -> None:
     for part in segments(one.x, unused):
-        look = "o" if part.stop - part.start == 1 else style
+        drawn = "o" if part.stop - part.start == 1 else style
         axes.plot(
             one.x[part],
             one.y[part],
-            look,
+            drawn,
             color=colour,
             linewidth=1.6,
             markersize=3,
@@ -381,7 +399,7 @@ def _shade(axes: Axes, unused: Floats, positions: Floats) -> None:
             )
 
 
-def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
+def legend(figure: Figure, entries: Sequence[_Entry]) -> None:
     """A legend above the chart; none for a single line."""
     if len(entries) < 2:
         return
@@ -396,10 +414,10 @@ def _legend(figure: Figure, entries: Sequence[_Entry]) -> None:
     # plain labels first: matplotlib reads a meaning into labels that start with an underscore
     numbers = [str(i) for i in range(len(handles))]
     columns = min(len(handles), LEGEND_COLUMNS)
-    legend = figure.legend(
+    box = figure.legend(
         handles, numbers, loc="upper left", ncols=columns, handlelength=2.2, borderaxespad=0.2
     )
-    for place, text in zip(legend.get_texts(), texts, strict=True):
+    for place, text in zip(box.get_texts(), texts, strict=True):
         place.set_text(text)
 
 
@@ -423,7 +441,7 @@ def loss_figure(
     ]
     below = any(v < 0 for values in history.values() for v in values)
     with chart_style(key):
-        figure, (axes,) = _canvas(len(history), (1.0,))
+        figure, (axes,) = canvas(len(history), (1.0,))
         lines = [_positive(values, below=below) for values in history.values()]
         if any(np.isfinite(y).any() for y in lines):
             axes.set_yscale("log")
@@ -432,11 +450,11 @@ def loss_figure(
                 np.linspace(0, y.size - 1, min(y.size, MOST_POINTS)).round().astype(int)
             )
             axes.plot(drawn, y[drawn], color=colour, linestyle=style, linewidth=1.7)
-        _log_ticks(axes)
+        log_ticks(axes.yaxis, axes.get_ylim())
         axes.set_xlabel("step")
         axes.set_ylabel("loss above the least" if below else "loss / variance of the target")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-        _legend(
+        legend(
             figure,
             [(name, colour, style) for name, (colour, style) in zip(history, looks, strict=True)],
         )
@@ -477,7 +495,7 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
     ]
     least = min((s for points in curves.values() for s, _ in points if s > 0), default=1.0)
     with chart_style(key):
-        figure, (axes,) = _canvas(len(curves), (1.0,))
+        figure, (axes,) = canvas(len(curves), (1.0,))
         axes.set_xscale("log")
         errors = np.array([error for points in curves.values() for _, error in points])
         if np.isfinite(_on_log(errors)).any():
@@ -496,8 +514,8 @@ def curve_figure(curves: Mapping[str, Points], *, label: str = "", key: str = "c
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power(value, least)))
         axes.set_xlabel("strength of the penalty")
         axes.set_ylabel("held-out error / variance")
-        _log_ticks(axes)
-        _legend(
+        log_ticks(axes.yaxis, axes.get_ylim())
+        legend(
             figure,
             [(name, colour, style) for name, (colour, style) in zip(curves, looks, strict=True)],
         )
@@ -515,16 +533,29 @@ def _power(value: float, least: float) -> str:
     return "10" + str(round(math.log10(value))).translate(SUPERSCRIPT)
 
 
-def _log_ticks(axes: Axes) -> None:
+def log_ticks(axis: Axis, ends: Range) -> None:
     """Ticks at 1, 2, 5 or powers of ten; even ones where the range holds less than a factor of
     four."""
-    low, high = axes.get_ylim()
+    low, high = ends
     if not 0 < low < high < math.inf:  # nothing that a logarithm shows
         return
     decades = math.log10(high / low)
     subs = (1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)
-    axes.yaxis.set_major_locator(
-        LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5)
-    )
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+    few = LogLocator(subs=subs, numticks=9) if decades > 0.6 else MaxNLocator(5)
+    axis.set_major_locator(few)
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def _short(value: float) -> str:
+    """A tick of a logarithmic axis.
+
+    >>> _short(0.005), _short(2e-7)
+    ('0.005', '2×10⁻⁷')
+    """
+    text = f"{value:.4g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    power = f"10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    return power if mantissa == "1" else f"{mantissa}×{power}"

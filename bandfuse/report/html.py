@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike
 
 from bandfuse.report import trust_tables as trusting
 from bandfuse.report import views
+from bandfuse.report.choice import MOST_CARDS, chosen, label_of, labels_of, worst, worst_first
+from bandfuse.report.class_figures import MOST_TINTS, confusion_figure, spectra_figure
+from bandfuse.report.demand import on_demand
 from bandfuse.report.figures import curve_figure, loss_figure, weights_figure
 from bandfuse.report.maps import (
     MOST_DENSITIES,
@@ -27,7 +30,7 @@ from bandfuse.report.maps import (
     density_figure,
     noise_figure,
 )
-from bandfuse.report.numbers import number
+from bandfuse.report.numbers import minus, number, shorten
 from bandfuse.report.overview import MOST_LINES, overview_figure
 from bandfuse.report.page_data import Page, Shot
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
@@ -70,13 +73,15 @@ class Quicklook:
 
 @dataclass(frozen=True)
 class _Figure:
-    """A drawn figure with its words; ``svg`` is trusted markup, the rest is text."""
+    """A drawn figure with its words; ``svg`` is trusted markup, the rest is text. ``number``: of
+    the output that it shows, from 1."""
 
     title: str
     caption: str
     svg: Markup | None
     facts: views.Facts = ()
     table: views.Table | None = None
+    number: int = 0
 
 
 def render(report: TrainReport, page: Page) -> str:
@@ -92,14 +97,16 @@ def render(report: TrainReport, page: Page) -> str:
         sections=SECTIONS,
         glance=views.glance(report),
         overview=_overview(report),
-        weights=_weight_figures(report),
-        scores=views.score_tables(report),
+        weights=_weight_figures(report, chosen(report)),
+        demand=_demand(report),
+        classes=_class_figures(report),
+        scores=_score_tables(report),
         score_note=views.score_note(report),
         trust=trusting.trust_tables(report),
         certainty=_certainty(report),
         curves=_curves(report),
-        density=_density(page),
-        blocks=_blocks(page),
+        density=_density(report, page),
+        blocks=_blocks(report, page),
         noise=_noise(page),
         pair=_pair(page.shots),
         loss=_loss(page.history),
@@ -133,12 +140,14 @@ def figure_files(report: TrainReport, page: Page) -> dict[str, bytes]:
         _overview(report),
         _certainty(report),
         _curves(report),
-        _density(page),
-        _blocks(page),
+        _density(report, page),
+        _blocks(report, page),
         _noise(page),
         _loss(page.history),
     ]
-    charts = [(f"weights_{i}", f) for i, f in enumerate(_weight_figures(report), 1)]
+    every = [output.name for output in report.outputs]
+    charts = [(f"weights_{f.number}", f) for f in _weight_figures(report, every)]
+    charts += list(zip(("class_spectra", "confusion"), _class_figures(report), strict=False))
     names = (
         "weights",
         "certainty",
@@ -182,6 +191,8 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["number"] = number
+    environment.filters["minus"] = minus
     return environment.get_template(name)
 
 
@@ -194,11 +205,53 @@ def _pair(shots: Sequence[Shot]) -> tuple[int, int] | None:
     return (0, 1) if len(titles) > 1 else None
 
 
-def _weight_figures(report: TrainReport) -> list[_Figure]:
+def _weight_figures(report: TrainReport, names: Sequence[str]) -> list[_Figure]:
+    """A chart of each of these outputs."""
+    rows, named = _rows(report), {o.name: (i, o) for i, o in enumerate(report.outputs, 1)}
+    return [_weight_figure(report, named[name][1], rows[name], named[name][0]) for name in names]
+
+
+def _demand(report: TrainReport) -> dict[str, str | int] | None:
+    """What the page draws when it is asked to: any output of many; None where all are drawn, or
+    where scenes have weights of their own."""
+    if len(report.outputs) <= MOST_CARDS or any(row.scene for row in report.weights):
+        return None
     rows = _rows(report)
+    names = [name for name in _worst_first(report) if rows[name]]
+    return {"data": on_demand(report, rows, names), "first": len(chosen(report))}
+
+
+def _worst_first(report: TrainReport) -> list[str]:
+    return worst_first(report, [output.name for output in report.outputs])
+
+
+def _score_tables(report: TrainReport) -> list[views.Table]:
+    classes = [] if report.separation is None else [views.separation_table(report.separation)]
+    return [*classes, *views.score_tables(report)]
+
+
+def _class_figures(report: TrainReport) -> list[_Figure]:
+    """Spectra of the classes, and what they are taken for."""
+    table = report.separation
+    if table is None:
+        return []
+    names = ", ".join(shorten(row.name) for row in table.rows)
+    tints = " Tints: one standard deviation to both sides." if len(table.rows) <= MOST_TINTS else ""
+    spectra = spectra_figure(table, label=f"Mean spectra of the classes {names}.", key="spectra")
+    label = f"How many pixels of the classes {names} are found as which class."
+    found = confusion_figure(table, label=label, key="confusion")
     return [
-        _weight_figure(report, output, rows[output.name], i)
-        for i, output in enumerate(report.outputs, 1)
+        _Figure(
+            "Spectra of the classes",
+            f"Mean over the labelled pixels of each class, of the bands that were used.{tints}",
+            Markup(spectra),
+        ),
+        _Figure(
+            "What each class is taken for",
+            f"Sampled {views.WHERE[table.where]}, classified by linear discriminants of the fused "
+            "bands. A row holds the pixels of one class; the diagonal is what is found as it is.",
+            Markup(found),
+        ),
     ]
 
 
@@ -211,11 +264,14 @@ def _overview(report: TrainReport) -> _Figure | None:
     kind = (
         ""
         if len(rows) <= MOST_LINES
-        else " The stronger the colour, the larger the weight; gaps hold no bands."
+        else " A row is an output. The stronger the colour, the larger the weight; gaps hold no "
+        "bands."
     )
     caption = f"Effective weights of every output, divided by the size of its largest.{kind}"
+    labels = labels_of(report)
     largest = [max(some, key=lambda r: abs(r.effective_weight)) for some in rows.values()]
-    ends = "; ".join(f"{r.output}: largest at {views.place(r)}" for r in largest)
+    ends = "; ".join(f"{r.output}: largest at {views.place(r)}" for r in largest[:MOST_CARDS])
+    rows = {labels[name]: some for name, some in rows.items()}
     svg = overview_figure(rows, label=f"Weights of all outputs. {ends}.", key="overview")
     return _Figure("All outputs", caption, Markup(svg))
 
@@ -230,10 +286,10 @@ def _rows(report: TrainReport) -> dict[str, list[WeightRow]]:
 def _weight_figure(
     report: TrainReport, output: OutputRow, rows: Sequence[WeightRow], place: int
 ) -> _Figure:
-    caption = views.weights_caption(rows, report.bands_dropped)
-    facts = views.output_facts(output, rows)
+    caption = views.weights_caption(output, rows, report.bands_dropped)
+    facts, title = views.output_facts(output, rows), label_of(output)
     if not rows:
-        return _Figure(output.name, caption, None, facts)
+        return _Figure(title, caption, None, facts, number=place)
     alt = views.weights_alt(output, rows)
     trust = (
         next((t for t in report.trust.outputs if t.name == output.name), None)
@@ -243,10 +299,12 @@ def _weight_figure(
     theirs = trust.published.weights if trust and trust.published else {}
     if theirs:
         caption += " Dashed: the published response, with the same sum."
+    aim = None if output.target_nm is None else (output.target_nm, output.target_fwhm_nm)
     svg = weights_figure(
-        rows, report.bands_dropped, published=theirs, label=alt, key=f"weights-{place}"
+        rows, report.bands_dropped, published=theirs, target=aim, label=alt, key=f"weights-{place}"
     )
-    return _Figure(output.name, caption, Markup(svg), facts, views.weight_table(output, rows))
+    table = views.weight_table(output, rows)
+    return _Figure(title, caption, Markup(svg), facts, table, place)
 
 
 def _curves(report: TrainReport) -> _Figure | None:
@@ -291,8 +349,9 @@ def _loss(history: Mapping[str, Sequence[float]]) -> _Figure | None:
 
 def _certainty(report: TrainReport) -> _Figure | None:
     """Which weights are known; for weights that all scenes share and that have intervals."""
-    rows = _rows(report)
-    kinds = {name: [certainty(r) for r in some] for name, some in rows.items()}
+    rows, labels = _rows(report), labels_of(report)
+    shown = {name: rows[name] for name in worst(report, MOST_ROWS)}
+    kinds = {name: [certainty(r) for r in some] for name, some in shown.items()}
     if any(r.scene for r in report.weights) or not any(any(k) for k in kinds.values()):
         return None
     trust = report.trust.outputs if report.trust else []
@@ -306,34 +365,42 @@ def _certainty(report: TrainReport) -> _Figure | None:
         "the sum is known."
     )
     if len(rows) > MOST_ROWS:
-        caption += f" Drawn are the first {MOST_ROWS} of {len(rows)} outputs."
+        caption += f" Drawn are {MOST_ROWS} of {len(rows)} outputs: {WORST}."
     svg = certainty_figure(
-        rows, trust, label=f"Certain weights by output and band. {counts}.", key="certainty"
+        shown,
+        trust,
+        labels,
+        label=f"Certain weights by output and band. {counts}.",
+        key="certainty",
     )
     return _Figure("Which weights are known", caption, Markup(svg))
 
 
-def _density(page: Page) -> _Figure | None:
+WORST = "those with the largest unexplained variance"
+
+
+def _density(report: TrainReport, page: Page) -> _Figure | None:
     """Fused values against the target's."""
-    if not page.densities:
+    named = {d.output: d for d in page.densities}
+    shown = [named[name] for name in worst(report, MOST_DENSITIES) if name in named]
+    if not shown:
         return None
-    first = page.densities[0]
-    outside = max(d.pixels - sum(map(sum, d.counts)) for d in page.densities)
+    labels = labels_of(report)
+    outside = max(d.pixels - sum(map(sum, d.counts)) for d in shown)
     caption = (
-        f"Pixels that were {page.sampled}, a sample of {number(first.pixels)}: the stronger the "
+        f"Pixels that were {page.sampled}, a sample of {number(shown[0].pixels)}: the stronger the "
         "colour, the more of them have this target (across) and this fused value (up). On the "
         f"dashed line both are the same. At most {number(outside)} lie outside of a panel."
     )
-    if len(page.densities) > MOST_DENSITIES:
-        caption += f" Drawn are the first {MOST_DENSITIES} of {len(page.densities)} outputs."
-    names = ", ".join(d.output for d in page.densities[:MOST_DENSITIES])
-    svg = density_figure(
-        page.densities, label=f"Fused values against the target's, of {names}.", key="density"
-    )
+    if len(page.densities) > len(shown):
+        caption += f" Drawn are {len(shown)} of {len(page.densities)} outputs: {WORST}."
+    names = ", ".join(labels[d.output] for d in shown)
+    label = f"Fused values against the target's, of {names}."
+    svg = density_figure(shown, labels, label=label, key="density")
     return _Figure("Fused against target", caption, Markup(svg))
 
 
-def _blocks(page: Page) -> _Figure | None:
+def _blocks(report: TrainReport, page: Page) -> _Figure | None:
     """Error by block."""
     if not page.blocks:
         return None
@@ -344,10 +411,10 @@ def _blocks(page: Page) -> _Figure | None:
     )
     if len(page.blocks) > MOST_SCENES:
         caption += f" Drawn are the first {MOST_SCENES} of {len(page.blocks)} scenes."
-    table = views.block_table(page.blocks)
-    svg = blocks_figure(
-        page.blocks, label="Held-out error by block; the table below has the largest.", key="blocks"
-    )
+    labels = labels_of(report)
+    table = views.block_table(page.blocks, labels)
+    label = "Held-out error by block; the table below has the largest."
+    svg = blocks_figure(page.blocks, labels, label=label, key="blocks")
     return _Figure("Where it fails", caption, Markup(svg), table=table)
 
 
@@ -390,4 +457,7 @@ def _shot(look: Quicklook, side: int) -> Shot:
     )
     caption = f"{look.caption} {stretch}".strip()
     png = base64.b64encode(made.png).decode("ascii")
-    return Shot(title=look.title, caption=caption, png=png, width=made.width, height=made.height)
+    ends = made.limits[0] if len(set(made.limits)) == 1 else None
+    return Shot(
+        title=look.title, caption=caption, png=png, width=made.width, height=made.height, ends=ends
+    )

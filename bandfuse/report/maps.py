@@ -27,7 +27,7 @@ from bandfuse.report.figures import (
 )
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density
-from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
+from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, colour_bar, to_svg
 from bandfuse.results import OutputTrust, WeightRow
 from bandfuse.spectral.bands import Floats
 
@@ -37,51 +37,75 @@ HEAT = "#3d8fc6"
 FAINTEST = 0.18
 """Opacity of a cell with one pixel."""
 
-DENSITY_COLUMNS, MOST_DENSITIES = 4, 24
+DENSITY_COLUMNS, MOST_DENSITIES = 4, 12
+BAR_IN = 0.75
+"""Room for a colour bar to the right of the panels."""
+
 MOST_SCENES, SCENE_COLUMNS = 6, 3
 MOST_ROWS = 40
+TALL_IN = 9.0
+"""So high are many rows together, so that they fit on a sheet."""
 DARKEST = 0.5
 """Opacity of the block with the largest error: its number stays legible, light or dark."""
 
 
-def density_figure(densities: Sequence[Density], *, label: str = "", key: str = "density") -> str:
+def density_figure(
+    densities: Sequence[Density],
+    labels: Mapping[str, str] | None = None,
+    *,
+    label: str = "",
+    key: str = "density",
+) -> str:
     """Counts of pixels by target (x) and fused value (y), a panel per output, with the line of
-    equality, as SVG."""
+    equality, as SVG. ``labels``: what outputs are called."""
     shown = densities[:MOST_DENSITIES]
     columns = min(DENSITY_COLUMNS, max(2, len(shown)))
     rows = math.ceil(len(shown) / columns)
-    side = WIDTH_IN / columns
+    height = rows * (WIDTH_IN - BAR_IN) / columns * 1.02
+    most = max((max(map(max, d.counts)) for d in shown), default=1)
     with chart_style(key):
-        figure = Figure(figsize=(WIDTH_IN, rows * side * 1.02))
-        gaps = {
-            "left": 0.62 / WIDTH_IN,
-            "right": 1 - 0.1 / WIDTH_IN,
-            "wspace": 0.32,
-            "hspace": 0.42,
-        }
-        height = rows * side * 1.02
-        grid = figure.add_gridspec(rows, columns, bottom=0.5 / height, top=1 - 0.3 / height, **gaps)
+        figure = Figure(figsize=(WIDTH_IN, height))
+        edges = {"left": 0.62 / WIDTH_IN, "right": 1 - BAR_IN / WIDTH_IN}
+        edges |= {"bottom": 0.5 / height, "top": 1 - 0.3 / height}
+        grid = figure.add_gridspec(rows, columns, wspace=0.32, hspace=0.42, **edges)
         marks: list[Mark] = []
         for i, density in enumerate(shown):
             axes = figure.add_subplot(grid[i // columns, i % columns])
-            marks += _draw_density(axes, density)
+            name = (labels or {}).get(density.output, density.output)
+            marks += _draw_density(axes, density, name, most)
             if i % columns == 0:
                 axes.set_ylabel("fused")
             if i + columns >= len(shown):
                 axes.set_xlabel("target")
+        _count_bar(figure, most, min(height, 2.4) - 0.8)
         return to_svg(figure, key=key, label=label, marks=marks)
 
 
-def _draw_density(axes: Axes, density: Density) -> list[Mark]:
+def _opacity(counts: Floats, most: float) -> Floats:
+    """Of cells with so many pixels, by the logarithm; the fullest one is opaque."""
+    part = np.log1p(counts) / math.log1p(max(most, 1.0))
+    strength: Floats = np.where(counts > 0, FAINTEST + (1 - FAINTEST) * part, 0.0)
+    return np.clip(strength, 0, 1)
+
+
+def _count_bar(figure: Figure, most: int, tall: float) -> None:
+    """The colours of the densities, of 1 to the most pixels, at the top to the right."""
+    height = figure.get_figheight()
+    left, bottom = 1 - (BAR_IN - 0.14) / WIDTH_IN, 1 - (0.3 + tall) / height
+    ends = math.log1p(1), math.log1p(max(most, 2))
+    counts = np.expm1(np.linspace(*ends, 65))
+    powers = [10**i for i in range(1, 12) if 10**i < 0.6 * most]
+    ticks = [(math.log1p(n), number(n)) for n in (1, *powers, max(most, 2))]
+    colours = [(*to_rgb(HEAT), float(a)) for a in _opacity(counts, most)]
+    colour_bar(figure, (left, bottom, 0.13 / WIDTH_IN, tall / height), colours, ticks)
+    figure.text(left, 1 - 0.2 / height, "pixels", fontsize=9.5, color=MUTED)
+
+
+def _draw_density(axes: Axes, density: Density, name: str, most: int) -> list[Mark]:
     counts = np.array(density.counts, dtype=np.float64).T
     picture = np.zeros((*counts.shape, 4))
     picture[..., :3] = to_rgb(HEAT)
-    most = max(float(counts.max()), 1.0)
-    picture[..., 3] = np.clip(
-        np.where(counts > 0, FAINTEST + (1 - FAINTEST) * np.log1p(counts) / math.log1p(most), 0.0),
-        0,
-        1,
-    )
+    picture[..., 3] = _opacity(counts, most)
     ends = density.low, density.high
     axes.imshow(
         picture,
@@ -95,7 +119,7 @@ def _draw_density(axes: Axes, density: Density) -> list[Mark]:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=ROUND_STEPS))
         power = power_ticks(axis, ends)
-    axes.set_title(shorten(density.output, 24) + power, loc="left", fontsize=10.5, color=INK)
+    axes.set_title(shorten(name, 24) + power, loc="left", fontsize=10.5, color=INK)
     axes.grid(False)
     step = (density.high - density.low) / len(counts)
     middle = density.low + step * (np.arange(len(counts)) + 0.5)
@@ -127,17 +151,19 @@ def certainty(row: WeightRow) -> str:
 def certainty_figure(
     rows: Mapping[str, Sequence[WeightRow]],
     trust: Sequence[OutputTrust],
+    labels: Mapping[str, str] | None = None,
     *,
     label: str = "",
     key: str = "certainty",
 ) -> str:
     """A line per output against wavelength (nm) or band number: which weights are not zero for
-    sure, and which neighbours cannot be told apart, as SVG."""
+    sure, and which neighbours cannot be told apart, as SVG. ``labels``: what outputs are called."""
+    called = labels or {}
     named = {one.name: one for one in trust}
     names = [name for name, some in rows.items() if any(certainty(r) for r in some)][:MOST_ROWS]
     by_wavelength = all(has_wavelengths(rows[name]) for name in names)
-    left = 0.25 + 0.082 * max((len(shorten(name, 24)) for name in names), default=1)
-    height = 0.95 + 0.34 * len(names)
+    left = 0.25 + 0.082 * max((len(shorten(called.get(n, n), 24)) for n in names), default=1)
+    height = 0.95 + min(0.34, TALL_IN / max(len(names), 1)) * len(names)
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
         axes = figure.add_axes(
@@ -148,7 +174,7 @@ def certainty_figure(
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.set_yticks(range(len(names)))
         axes.yaxis.set_major_formatter(
-            lambda value, _: shorten(names[round(value)], 24) if names else ""
+            lambda value, _: shorten(called.get(n := names[round(value)], n), 24) if names else ""
         )
         axes.grid(False)
         axes.margins(x=0.012)
@@ -247,10 +273,17 @@ def mean_errors(scene: BlockErrors) -> Floats:
     )
 
 
-def blocks_figure(scenes: Sequence[BlockErrors], *, label: str = "", key: str = "blocks") -> str:
+def blocks_figure(
+    scenes: Sequence[BlockErrors],
+    labels: Mapping[str, str] | None = None,
+    *,
+    label: str = "",
+    key: str = "blocks",
+) -> str:
     """Where weights that were learned without a block miss its target: a map per scene of the mean
-    over the outputs; of a single scene also of the output with the largest error, as SVG."""
-    panels = _panels(scenes)
+    over the outputs; of a single scene also of the output with the largest error, as SVG.
+    ``labels``: what outputs are called."""
+    panels = _panels(scenes, labels or {})
     tall = max(min(1.4, max(0.3, p.scene.row_edges[-1] / p.scene.col_edges[-1])) for p in panels)
     columns = min(SCENE_COLUMNS, max(2, len(panels)))
     rows, width = math.ceil(len(panels) / columns), WIDTH_IN / columns
@@ -261,25 +294,45 @@ def blocks_figure(scenes: Sequence[BlockErrors], *, label: str = "", key: str = 
             rows,
             columns,
             left=0.62 / WIDTH_IN,
-            right=1 - 0.1 / WIDTH_IN,
+            right=1 - BAR_IN / WIDTH_IN,
             bottom=0.5 / height,
             top=1 - 0.3 / height,
-            wspace=0.08 * columns,
+            wspace=0.17 * columns,
             hspace=0.3,
         )
         for i, panel in enumerate(panels):
-            _draw_blocks(figure.add_subplot(grid[i // columns, i % columns]), panel)
+            axes = figure.add_subplot(grid[i // columns, i % columns])
+            _draw_blocks(axes, panel)
+            _error_bar(figure, axes, panel)
         return to_svg(figure, key=key, label=label)
 
 
-def _panels(scenes: Sequence[BlockErrors]) -> list[_Panel]:
+def _error_bar(figure: Figure, axes: Axes, panel: _Panel) -> None:
+    """The colours of one map, from no error to its largest, to the right of it."""
+    most = _largest(panel)
+    axes.apply_aspect()
+    box = axes.get_position()
+    colours = [(*to_rgb(SERIES[0]), DARKEST * part) for part in np.linspace(0, 1, 65)]
+    place = (box.x1 + 0.1 / WIDTH_IN, box.y0, 0.13 / WIDTH_IN, box.height)
+    colour_bar(figure, place, colours, [(0.0, "0"), (most, _share(most))], small=True)
+
+
+def _largest(panel: _Panel) -> float:
+    """The largest error of a map; 1 where there is none."""
+    finite = panel.values[np.isfinite(panel.values)]
+    return float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+
+
+def _panels(scenes: Sequence[BlockErrors], labels: Mapping[str, str]) -> list[_Panel]:
     if len(scenes) > 1:
         return [_Panel(shorten(s.scene, 36), s, mean_errors(s)) for s in scenes[:MOST_SCENES]]
     (scene,) = scenes
     several = len(scene.errors) > 1
     found = [
         _Panel(
-            "mean over the outputs" if several else shorten(next(iter(scene.errors)), 36),
+            "mean over the outputs"
+            if several
+            else shorten(labels.get(n := next(iter(scene.errors)), n), 36),
             scene,
             mean_errors(scene),
         )
@@ -291,14 +344,14 @@ def _panels(scenes: Sequence[BlockErrors]) -> list[_Panel]:
         }
         known = {n: float(np.nanmean(v)) for n, v in table.items() if np.isfinite(v).any()}
         worst = max(known, key=lambda n: known[n])
-        found.append(_Panel(f"{shorten(worst, 24)}, with the largest error", scene, table[worst]))
+        name = shorten(labels.get(worst, worst), 28)
+        found.append(_Panel(f"{name}, with the largest error", scene, table[worst]))
     return found
 
 
 def _draw_blocks(axes: Axes, panel: _Panel) -> None:
     rows, cols = panel.scene.row_edges, panel.scene.col_edges
-    finite = panel.values[np.isfinite(panel.values)]
-    most = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    most = _largest(panel)
     boxes, looks = [], []
     for i, (top, bottom) in enumerate(pairwise(rows)):
         for j, (left, right) in enumerate(pairwise(cols)):

@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 
 MISSING = "–"
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+METHODS = {
+    "ols": "Least squares",
+    "ridge": "Ridge",
+    "nnls": "Non-negative",
+    "simplex": "Simplex",
+    "best_band": "Best band",
+    "mean": "Mean",
+    "pca_k": "PCA",
+    "lda": "LDA",
+    "inverse_variance": "Inverse variance",
+}
+"""Baselines, as they are called."""
+
+IN_WORDS = {
+    "ols": "least squares",
+    "ridge": "ridge regression",
+    "nnls": "non-negative least squares",
+    "simplex": "least squares on the simplex",
+    "best_band": "the best single band",
+    "mean": "the mean of the bands",
+    "inverse_variance": "weighting by the inverse variance",
+}
+"""The same within a sentence."""
+
 _NARROW_SPACE = "\u202f"
 
 
@@ -28,6 +53,18 @@ def number(value: float | None, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         text = f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPT)}"
     return text.replace(",", _NARROW_SPACE).replace("-", "−")
+
+
+def minus(text: str) -> str:
+    """A text with true minus signs before its numbers; hyphens and names stay.
+
+    >>> minus("moved by -0.5,-1 to scene-2 (-3 %); a-1.tif -x")
+    'moved by −0.5,−1 to scene-2 (−3 %); a-1.tif -x'
+    """
+    return _MINUS.sub("−", text)
+
+
+_MINUS = re.compile(r"(?:(?<=[ (,])|^)-(?=\d[\d.]*(?:[ ,;:)%°]|$))")
 
 
 def power(value: float) -> str:
@@ -93,4 +130,25 @@ def share(part: float) -> str:
     >>> share(0.99999), share(0.5)
     ('more than 99.99 %', '50.00 %')
     """
-    return "more than 99.99 %" if 0.9999 < part < 1 else f"{100 * part:.2f} %"
+    return "more than 99.99 %" if 0.9999 < part < 1 else f"{fixed(100 * part, 2)} %"
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """A number with so many digits after the point; a dash for what does not exist.
+
+    >>> fixed(-0.25, 1), fixed(-0.01, 1), fixed(None, 1)
+    ('−0.2', '0.0', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def rest(part: float) -> str:
+    """A small share in percent, to three digits.
+
+    >>> rest(0.0000312), rest(0.25), rest(1e-9), rest(0.0)
+    ('0.00312 %', '25.0 %', 'less than 0.0001 %', '0 %')
+    """
+    return "less than 0.0001 %" if 0 < part < 1e-6 else f"{number(100 * max(part, 0.0), 3)} %"

@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from bandfuse.report.figures import ROUND_STEPS, WIDTH_IN, has_wavelengths, segments
 from bandfuse.report.maps import HEAT, halves
 from bandfuse.report.numbers import shorten
-from bandfuse.report.svg import INK, SERIES, chart_style, to_svg
+from bandfuse.report.svg import INK, SERIES, chart_style, colour_bar, to_svg
 from bandfuse.results import WeightRow
 from bandfuse.spectral.bands import Floats
 
@@ -34,6 +33,9 @@ COLUMNS = 1000
 LINES_IN, HEAD_IN, FOOT_IN = 2.7, 0.42, 0.55
 MOST_LABELS = 40
 
+BAR_IN = 0.62
+"""Room for the colour bar to the right of the picture."""
+
 
 def overview_figure(rows: Rows, *, label: str = "", key: str = "overview") -> str:
     """Weights of two outputs or more against wavelength (nm) or band number, each divided by the
@@ -47,13 +49,17 @@ def overview_figure(rows: Rows, *, label: str = "", key: str = "overview") -> st
     height = body + HEAD_IN + FOOT_IN
     with chart_style(key):
         figure = Figure(figsize=(WIDTH_IN, height))
+        right = 0.1 if lines else 0.1 + BAR_IN
         axes = figure.add_axes(
-            (left / WIDTH_IN, FOOT_IN / height, 1 - (left + 0.1) / WIDTH_IN, body / height)
+            (left / WIDTH_IN, FOOT_IN / height, 1 - (left + right) / WIDTH_IN, body / height)
         )
         (_draw_lines if lines else _draw_picture)(axes, curves)
+        if not lines:
+            _colour_bar(figure, (1 - right / WIDTH_IN, FOOT_IN / height, 0, body / height))
         axes.set_xlabel("wavelength (nm)" if by_wavelength else "band number")
         axes.xaxis.set_major_locator(MaxNLocator(12, integer=not by_wavelength, steps=ROUND_STEPS))
-        _legend(figure, list(curves) if lines else [])
+        if lines:
+            _legend(figure, list(curves))
         return to_svg(figure, key=key, label=label)
 
 
@@ -99,22 +105,28 @@ def _draw_picture(axes: Axes, curves: Mapping[str, tuple[Floats, Floats]]) -> No
     axes.grid(False)
 
 
+def _colour_bar(figure: Figure, beside: tuple[float, float, float, float]) -> None:
+    """What the colours of the picture are, to the right of it."""
+    right, bottom, _, height = beside
+    colour_bar(
+        figure,
+        (right + 0.1 / WIDTH_IN, bottom, 0.13 / WIDTH_IN, height),
+        [(*to_rgb(HEAT if v >= 0 else BELOW), abs(v)) for v in np.linspace(-1, 1, 65)],
+        [(-1.0, "−1"), (0.0, "0"), (1.0, "1")],
+    )
+
+
 def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """A legend above the chart: of the lines, else of the picture's colours."""
-    words = [shorten(name, 20) for name in names] or ["above zero", "below zero"]
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=SERIES[i], linewidth=2.4) for i in range(len(names))
-    ]
-    handles = handles or [Patch(color=HEAT), Patch(color=BELOW)]
+    """A legend of the lines above the chart."""
     # plain labels first: matplotlib reads a meaning into labels that start with an underscore
     legend = figure.legend(
-        handles,
-        [str(i) for i in range(len(words))],
+        [Line2D([], [], color=SERIES[i], linewidth=2.4) for i in range(len(names))],
+        [str(i) for i in range(len(names))],
         loc="upper left",
-        ncols=len(words),
+        ncols=len(names),
         handlelength=1.6,
         borderaxespad=0.2,
         columnspacing=1.6,
     )
-    for place, text in zip(legend.get_texts(), words, strict=True):
-        place.set_text(text)
+    for place, text in zip(legend.get_texts(), names, strict=True):
+        place.set_text(shorten(text, 20))

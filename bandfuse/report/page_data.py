@@ -21,6 +21,9 @@ class Shot(Result):
     )
     width: int
     height: int
+    ends: tuple[float, float] | None = Field(
+        None, description="values shown as black and as white, if all channels have the same"
+    )
 
 
 class Density(Result):

@@ -82,6 +82,35 @@ def chart_style(key: str) -> Iterator[None]:
         yield
 
 
+def colour_bar(
+    figure: Figure,
+    box: tuple[float, float, float, float],
+    colours: Sequence[tuple[float, float, float, float]],
+    ticks: Sequence[tuple[float, str]],
+    *,
+    small: bool = False,
+) -> None:
+    """A bar of colours from the bottom to the top, with numbers to its right.
+
+    Parameters
+    ----------
+    box : left, bottom, width and height in parts of the figure.
+    colours : red, green, blue, opacity from 0 to 1, evenly spaced between the lowest and the
+        highest tick.
+    ticks : values in ascending order, and their texts. small : their size.
+    """
+    axes = figure.add_axes(box)
+    low, high = ticks[0][0], ticks[-1][0]
+    picture = np.array(colours)[:, None, :]
+    extent = (0.0, 1.0, low, high)
+    axes.imshow(picture, extent=extent, origin="lower", aspect="auto", interpolation="none")
+    axes.grid(False)
+    axes.set_xticks([])
+    axes.yaxis.tick_right()
+    axes.set_yticks([value for value, _ in ticks], [text for _, text in ticks])
+    axes.tick_params(axis="y", labelsize=8.5 if small else 10.5)
+
+
 @dataclass(frozen=True, eq=False)
 class Mark:
     """A place in a chart, in the units of its axes, whose value can be read from the page."""

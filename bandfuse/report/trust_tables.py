@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from bandfuse.report.numbers import MISSING, number, power, share
-from bandfuse.report.views import Column, Table, wavelength
+from bandfuse.report.choice import labels_of, worst
+from bandfuse.report.numbers import MISSING, fixed, number, power, share
+from bandfuse.report.views import Column, Table, ordered, wavelength
 from bandfuse.results import CurvePoint, Estimate, OutputTrust, TrainReport
 
 FLIPS = 0.05
@@ -20,10 +21,12 @@ def trust_tables(report: TrainReport) -> list[Table]:
     are needed."""
     if report.trust is None:
         return []
+    labels, named = labels_of(report), {one.name: one for one in report.trust.outputs}
+    outputs = {labels.get(name, name): named[name] for name in ordered(report, named)}
     tables = [
-        _stability(report.trust.outputs),
-        _published(report.trust.outputs),
-        _runs(report.trust.outputs),
+        _published(report.trust.sensor, outputs),
+        _stability(outputs),
+        _runs(outputs),
         _needed(report),
     ]
     return [table for table in tables if table is not None]
@@ -33,19 +36,23 @@ def _estimate(e: Estimate | None, scale: float = 1.0) -> str:
     return (
         MISSING
         if e is None
-        else f"{scale * e.value:.1f} ({scale * e.low:.1f}–{scale * e.high:.1f})"
+        else f"{fixed(scale * e.value, 1)} ({fixed(scale * e.low, 1)}–{fixed(scale * e.high, 1)})"
     )
 
 
-def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
+Outputs = Mapping[str, OutputTrust]
+"""By what they are called."""
+
+
+def _stability(outputs: Outputs) -> Table | None:
     rows = []
-    for one in outputs:
+    for name, one in outputs.items():
         unsure = sum(1 for w in one.weights if w.sign_flip is not None and w.sign_flip > FLIPS)
-        steady = MISSING if one.rank_agreement is None else f"{one.rank_agreement:.2f}"
+        steady = fixed(one.rank_agreement, 2)
         signs = f"{unsure} of {len(one.weights)}" if one.weights else MISSING
         condition = "infinite" if one.condition is None else power(one.condition)
         shape = (_estimate(one.centre_nm), _estimate(one.fwhm_nm), _estimate(one.out_of_band, 100))
-        rows.append((one.name, *shape, steady, signs, condition))
+        rows.append((name, *shape, steady, signs, condition))
     titles = (
         "Centre (nm)",
         "FWHM (nm)",
@@ -64,39 +71,44 @@ def _stability(outputs: Sequence[OutputTrust]) -> Table | None:
     return Table("Responses and their stability", columns, tuple(rows), note) if rows else None
 
 
-def _published(outputs: Sequence[OutputTrust]) -> Table | None:
-    found = [(one.name, one.published) for one in outputs if one.published is not None]
+def _published(sensor: str, outputs: Outputs) -> Table | None:
+    found = [(name, one.published) for name, one in outputs.items() if one.published is not None]
     if not found:
         return None
     rows = tuple(
         (
             name,
             p.band,
-            f"{100 * p.coverage:.1f}",
+            fixed(p.similarity, 4),
             wavelength(p.centre_nm),
-            _tenths(p.shift_nm),
-            _tenths(p.out_of_band, 100),
-            _tenths(p.out_of_band_published, 100),
+            fixed(p.shift_nm, 1),
+            _percent(p.out_of_band),
+            _percent(p.out_of_band_published),
+            _percent(p.coverage),
         )
         for name, p in found
     )
     titles = (
-        "Covered (%)",
+        "Similarity",
         "Published centre (nm)",
-        "Shift (nm)",
-        "Out of band (%)",
-        "Published (%)",
+        "Centre shift (nm)",
+        "Out of band, learned (%)",
+        "Out of band, published (%)",
+        "Covered (%)",
     )
     columns = (Column("Output"), Column("Band"), *(Column(title, "number") for title in titles))
     note = (
-        "As the bands of the cube see them. Shift: how far the learned centre lies off. Out of "
-        "band: share of the weights' sizes that lies further from the band's centre than its FWHM."
+        "As the bands of the cube see them. Similarity: cosine between learned and published "
+        "weights; 1 for the same shape. Centre shift: learned minus published centre; none for "
+        "weights of both signs. Out of band: share of the weights' sizes that lies further from "
+        "the published centre than the published FWHM. Covered: share of the published response "
+        "within the bands of the cube."
     )
-    return Table("Learned against published responses", columns, rows, note)
+    return Table(f"Learned responses against those of {sensor}", columns, rows, note)
 
 
-def _tenths(value: float | None, scale: float = 1.0) -> str:
-    return MISSING if value is None else f"{scale * value:.1f}"
+def _percent(part: float | None) -> str:
+    return MISSING if part is None else fixed(100 * part, 1)
 
 
 def _span(low: float | None, high: float | None, bands: Sequence[int]) -> str:
@@ -105,17 +117,17 @@ def _span(low: float | None, high: float | None, bands: Sequence[int]) -> str:
     return "–".join(dict.fromkeys(ends))
 
 
-def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
+def _runs(outputs: Outputs) -> Table | None:
     rows = [
         (
-            one.name,
+            name,
             _span(r.from_nm, r.to_nm, r.bands),
             str(len(r.bands)),
             number(r.total),
             number(r.ci_low),
             number(r.ci_high),
         )
-        for one in outputs
+        for name, one in outputs.items()
         for r in one.runs[:MOST_RUNS]
     ]
     columns = (
@@ -139,10 +151,10 @@ def _runs(outputs: Sequence[OutputTrust]) -> Table | None:
 
 def _needed(report: TrainReport) -> Table | None:
     found = None if report.trust is None else report.trust.needed
-    if found is None:
+    if found is None or min(found.explained, found.full) <= 0:
         return None
     rows = tuple(
-        (_span(w.from_nm, w.to_nm, w.bands), str(len(w.bands)), f"{100 * w.worth:.2f}")
+        (_span(w.from_nm, w.to_nm, w.bands), str(len(w.bands)), fixed(100 * w.worth, 2))
         for w in found.windows
     )
     columns = (
@@ -159,6 +171,11 @@ def needed_sentence(report: TrainReport) -> str:
     if found is None:
         return ""
     count = sum(len(w.bands) for w in found.windows)
+    if min(found.explained, found.full) <= 0:
+        return (
+            "On held-out blocks, least squares with a ridge predicts the targets no better than "
+            "their means would: which bands are needed is not known."
+        )
     return (
         f"These {count} bands explain {share(found.explained)} of the targets' variance on "
         f"held-out blocks, all bands {share(found.full)} (least squares with a ridge, mean over "
@@ -172,10 +189,14 @@ def _same(point: CurvePoint, best: CurvePoint, *, besides: str) -> bool:
     )
 
 
+MOST_CURVES = 12
+"""Outputs whose choice is drawn."""
+
+
 def choice_curves(report: TrainReport) -> dict[str, list[tuple[float, float]]]:
     """Held-out error against strength for outputs whose strength was chosen: of the penalty
     of which most strengths were tried, the others at their chosen values."""
-    curves = {}
+    curves, labels, shown = {}, labels_of(report), worst(report, MOST_CURVES)
     for one in report.trust.outputs if report.trust else ():
         best = min(one.curve, key=lambda p: p.error, default=None)
         if best is None:
@@ -185,6 +206,6 @@ def choice_curves(report: TrainReport) -> dict[str, list[tuple[float, float]]]:
             for name in ("smooth", "ridge", "sparse")
         ]
         points = max(found, key=len)
-        if len(points) > 2:
-            curves[one.name] = points
+        if len(points) > 2 and one.name in shown:
+            curves[labels.get(one.name, one.name)] = points
     return curves

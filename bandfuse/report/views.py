@@ -4,13 +4,15 @@ escapes."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from bandfuse.report.choice import MOST_CARDS, label_of, labels_of, worst_first
 from bandfuse.report.figures import dropped_positions, has_wavelengths
-from bandfuse.report.numbers import MISSING, file_size, number, percent
+from bandfuse.report.numbers import METHODS, MISSING, file_size, fixed, number, percent
 from bandfuse.report.page_data import BlockErrors
-from bandfuse.results import DroppedBand, OutputRow, TrainReport, WeightRow
+from bandfuse.results import DroppedBand, OutputRow, Scores, Separation, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
 PART_TITLES = {
@@ -25,21 +27,8 @@ SCORE_TITLES = {"r2": "R²", "rmse": "RMSE", "mae": "MAE", "cc": "CC", "psnr": "
     "kappa": "Kappa",
     "snr_db": "SNR (dB)",
 }
-METHODS = {
-    "ols": "Least squares",
-    "ridge": "Ridge",
-    "nnls": "Non-negative",
-    "simplex": "Simplex",
-    "best_band": "Best band",
-    "mean": "Mean",
-    "pca_k": "PCA",
-    "lda": "LDA",
-    "inverse_variance": "Inverse variance",
-}
-"""Baselines, as columns."""
-
 SCORE_NOTES = {
-    "r2": "R²: share of the target's variance that is explained",
+    "r2": "R²: share of the target's variance that is explained; unexplained: 1 − R² in percent",
     "rmse": "RMSE: in the target's units",
     "mae": "MAE: mean absolute error in the target's units, over a sample of pixels",
     "cc": "CC: correlation coefficient",
@@ -61,12 +50,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text; the first cell of a row names the row."""
+    """A table as text; the first cell of a row names the row. ``best``: places of the cells, by row
+    and column, that are better than the others of their row."""
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    best: frozenset[tuple[int, int]] = frozenset()
 
 
 Facts = tuple[tuple[str, str], ...]
@@ -87,7 +78,7 @@ def place(row: WeightRow) -> str:
 
 def wavelength(value: float | None) -> str:
     """A wavelength to a tenth of a nm, without the unit."""
-    return MISSING if value is None or not math.isfinite(value) else f"{value:.1f}"
+    return fixed(value, 1)
 
 
 def glance(report: TrainReport) -> Facts:
@@ -104,7 +95,7 @@ def glance(report: TrainReport) -> Facts:
         if r2
         else ""
     )
-    weighted = {row.band for row in report.weights if row.effective_weight != 0}
+    weighted = {row.band for row in active_rows(report.weights)}
     total = report.pixels.used + report.pixels.invalid
     seconds = report.seconds.read + report.seconds.fit + report.seconds.write
     facts = (
@@ -121,7 +112,21 @@ def glance(report: TrainReport) -> Facts:
     return tuple((label, value) for label, value in facts if value)
 
 
-def weights_caption(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]) -> str:
+ACTIVE = 1e-3
+"""Weights above this part of the largest of their output count."""
+
+
+def active_rows(rows: Sequence[WeightRow]) -> list[WeightRow]:
+    """The weights above a thousandth of the largest of their output."""
+    most: dict[str, float] = {}
+    for row in rows:
+        most[row.output] = max(most.get(row.output, 0.0), abs(row.effective_weight))
+    return [row for row in rows if abs(row.effective_weight) > ACTIVE * most[row.output]]
+
+
+def weights_caption(
+    output: OutputRow, rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]
+) -> str:
     """What the chart of one output shows, in words."""
     if not rows:
         return "This output has no weights."
@@ -134,6 +139,9 @@ def weights_caption(rows: Sequence[WeightRow], dropped: Sequence[DroppedBand]) -
         parts.append("Grey points are weights of exactly zero.")
     if any(row.ci_low is not None and row.ci_high is not None for row in rows):
         parts.append("The tint around it is the 95\u202f% interval.")
+    if place_of(output) and has_wavelengths(rows):
+        strip = "" if output.target_fwhm_nm is None else ", the strip around it its FWHM"
+        parts.append(f"The dotted line is the centre of the target's band{strip}.")
     sources = {row.source for row in rows}
     near = [band for band in dropped if band.source in sources]
     drawn = dropped_positions(rows, near, has_wavelengths(rows)).size
@@ -169,7 +177,19 @@ def output_facts(output: OutputRow, rows: Sequence[WeightRow]) -> Facts:
             "Active bands",
             f"{number(output.active_bands)} of {number(len({row.band for row in rows}))}",
         ),
+        *(((TARGET_TITLE, centre),) if (centre := place_of(output)) else ()),
     )
+
+
+TARGET_TITLE = "Target ± FWHM/2"
+
+
+def place_of(output: OutputRow) -> str:
+    """Centre and half of the width of the target's band; empty if they are not known."""
+    if output.target_nm is None:
+        return ""
+    half = "" if output.target_fwhm_nm is None else f" ± {fixed(output.target_fwhm_nm / 2, 1)}"
+    return f"{fixed(output.target_nm, 1)}{half} nm"
 
 
 def weight_table(output: OutputRow, rows: Sequence[WeightRow]) -> Table:
@@ -195,7 +215,7 @@ def weight_table(output: OutputRow, rows: Sequence[WeightRow]) -> Table:
     cells |= {title: column for title, column in optional.items() if column}
     numeric = set(cells) - {"Name", "Scene", "Source"}
     caption = (
-        f"Output {output.name}: the {len(top)} largest of {len(rows)} weights, by size of the "
+        f"Output {label_of(output)}: the {len(top)} largest of {len(rows)} weights, by size of the "
         "effective weight"
     )
     return Table(
@@ -211,12 +231,15 @@ def score_tables(report: TrainReport) -> list[Table]:
     """One table per part of the data: a row per output, a column per score."""
     apart = "random" if report.scores.split == "random" else "holdout"
     parts = {apart: report.scores.holdout, "train": report.scores.train}
-    tables = [_score_table(part, scores) for part, scores in parts.items() if scores]
+    tables = [_score_table(report, part, scores) for part, scores in parts.items() if scores]
     more = [table for table in (overall_table(report), baseline_table(report)) if table]
     return [*tables, *more]
 
 
-def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table:
+UNEXPLAINED = "Unexplained (%)"
+
+
+def _score_table(report: TrainReport, part: str, scores: Scores) -> Table:
     present = list(dict.fromkeys(name for score in scores.values() for name in score))
     present = [
         name for name in present if any(score.get(name) is not None for score in scores.values())
@@ -225,12 +248,70 @@ def _score_table(part: str, scores: dict[str, dict[str, float | None]]) -> Table
         n for n in present if n not in SCORE_TITLES
     ]
     titles = [SCORE_TITLES.get(name, name) for name in names]
-    columns = (Column("Output"), *(Column(title, "number") for title in titles))
+    left = [UNEXPLAINED] if "r2" in names else []
+    columns = (Column("Output"), *(Column(title, "number") for title in [*left, *titles]))
+    labels, order = labels_of(report), ordered(report, scores)
     rows = tuple(
-        (output, *(score_cell(name, score.get(name)) for name in names))
-        for output, score in scores.items()
+        (
+            labels.get(output, output),
+            *(percent_left(scores[output].get("r2")) for _ in left),
+            *(score_cell(name, scores[output].get(name)) for name in names),
+        )
+        for output in order
     )
-    return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows)
+    note = "" if order == list(scores) else SORTED
+    return Table(f"Scores on the {PART_TITLES.get(part, part)}", columns, rows, note)
+
+
+SORTED = "Sorted: the target with the largest unexplained part of its variance comes first."
+
+
+def ordered(report: TrainReport, names: Iterable[str]) -> list[str]:
+    """Outputs in their order, or the worst first where there are many."""
+    every = list(names)
+    return every if len(every) <= MOST_CARDS else worst_first(report, every)
+
+
+def percent_left(r2: float | None) -> str:
+    """The part of a variance that is not explained, in percent, without the sign."""
+    return MISSING if r2 is None or not math.isfinite(r2) else number(100 * (1 - r2), 3)
+
+
+WHERE = {
+    "blocks": "pixels of blocks that were held out in turn",
+    "random": "random pixels that were held out",
+    "train": "pixels that were trained on",
+}
+"""Which pixels were classified."""
+
+
+def separation_table(table: Separation) -> Table:
+    """How well each class is found, and what it is taken for most."""
+    titles = ("Pixels", "Producer's accuracy (%)", "User's accuracy (%)", "F1")
+    columns = (Column("Class"), *(Column(title, "number") for title in titles))
+    rows = tuple(
+        (
+            row.name if row.name == str(row.value) else f"{row.name} ({row.value})",
+            number(row.pixels),
+            *(MISSING if x is None else fixed(100 * x, 2) for x in (row.recall, row.precision)),
+            fixed(row.f1, 4),
+            _taken_for(table, i),
+        )
+        for i, row in enumerate(table.rows)
+    )
+    note = (
+        f"Of a sample of {WHERE[table.where]}. Producer's accuracy (recall): share of a class that "
+        "is found. User's accuracy (precision): share of the pixels found as a class that are of "
+        "it. F1: their harmonic mean. Pixels: all that are labelled and count."
+    )
+    return Table("Classes", (*columns, Column("Most often taken for")), rows, note)
+
+
+def _taken_for(table: Separation, at: int) -> str:
+    """The class that most of the pixels that are not found go to, and their number."""
+    others = [0 if j == at else n for j, n in enumerate(table.confusion[at])]
+    most = max(others)
+    return f"{table.rows[others.index(most)].name} ({number(most)})" if most else MISSING
 
 
 def overall_table(report: TrainReport) -> Table | None:
@@ -254,33 +335,51 @@ def score_cell(name: str, value: float | None) -> str:
     """A score in a cell; R² and correlations differ in their last digits."""
     if name not in ("r2", "cc") or value is None or abs(value) > 10:
         return number(value)
-    return ">0.99999" if 0.999995 < value < 1 else f"{value:.5f}".replace("-", "−")
+    return ">0.99999" if 0.999995 < value < 1 else fixed(value, 5)
 
 
 def baseline_table(report: TrainReport) -> Table | None:
-    """The first score of every baseline beside that of the chosen weights, on held-out blocks; None
-    without."""
+    """The first score of every baseline beside that of the chosen weights, on held-out blocks; of
+    R² what is left unexplained. None without."""
     methods = {name: t.holdout for name, t in report.baselines.items() if t.holdout}
     held = report.scores.holdout
     if not methods or not held:
         return None
     key = next(iter(next(iter(held.values()))))
-    columns = (
-        Column("Output"),
-        Column("Chosen", "number"),
-        *(Column(METHODS.get(name, name), "number") for name in methods),
-    )
+    labels, order = labels_of(report), ordered(report, held)
+    titles = ("Chosen", *(METHODS.get(name, name) for name in methods))
+    columns = (Column("Output"), *(Column(title, "number") for title in titles))
+    values = [[held[o][key], *(scores[o][key] for scores in methods.values())] for o in order]
+    cell = percent_left if key == "r2" else partial(score_cell, key)
     rows = tuple(
-        (
-            output,
-            score_cell(key, score[key]),
-            *(score_cell(key, scores[output][key]) for scores in methods.values()),
-        )
-        for output, score in held.items()
+        (labels.get(output, output), *map(cell, some))
+        for output, some in zip(order, values, strict=True)
     )
-    return Table(
-        f"{SCORE_TITLES.get(key, key)} on held-out blocks, beside baselines", columns, rows
-    )
+    what = "Unexplained variance (%)" if key == "r2" else SCORE_TITLES.get(key, key)
+    note = "The best value of each row is marked. " + ("" if order == list(held) else SORTED)
+    caption = f"{what} on held-out blocks, beside baselines"
+    return Table(caption, columns, rows, note.strip(), best_of(key, values, rows))
+
+
+LESS = {"rmse", "mae", "sam", "ergas"}
+"""Scores of which less is better."""
+
+
+def best_of(
+    key: str, values: Sequence[Sequence[float | None]], rows: Sequence[Sequence[str]]
+) -> frozenset[tuple[int, int]]:
+    """Places, by row and column, of the best score of each row: those that are written the same are
+    equally good. None where all are alike."""
+    found = set()
+    for i, some in enumerate(values):
+        known = [(v, j) for j, v in enumerate(some) if v is not None and math.isfinite(v)]
+        if len(known) < 2:
+            continue
+        best = (min if key in LESS else max)(known)[1] + 1
+        alike = [j for _, j in known if rows[i][j + 1] == rows[i][best]]
+        if len(alike) < len(known):
+            found |= {(i, j + 1) for j in alike}
+    return frozenset(found)
 
 
 def score_note(report: TrainReport) -> str:
@@ -369,7 +468,7 @@ def _dropped_row(run: Sequence[DroppedBand]) -> tuple[str, ...]:
 WORST_BLOCKS = 8
 
 
-def block_table(scenes: Sequence[BlockErrors]) -> Table:
+def block_table(scenes: Sequence[BlockErrors], labels: Mapping[str, str]) -> Table:
     """The blocks with the largest mean error over the outputs, and the output that is worst
     there."""
     found = []
@@ -390,7 +489,7 @@ def block_table(scenes: Sequence[BlockErrors]) -> Table:
         "Scene", "Rows", "Columns", "Error (%)", "Worst output", numeric=("Error (%)",)
     )
     rows = tuple(
-        (scene.scene, *_place(scene, block), number(100 * mean, 3), name)
+        (scene.scene, *_place(scene, block), number(100 * mean, 3), labels.get(name, name))
         for mean, scene, block, name in worst
     )
     return Table("Blocks with the largest error, mean over the outputs", columns, rows)

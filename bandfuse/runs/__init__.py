@@ -5,12 +5,13 @@ Each file is built on those before it::
     block_errors    outputs beside targets for every block
     read            the result files of a run folder
     trust_rows      what a training says of trust, for the report
+    separation      what a training says of classes, for the report
     verdict         how good a training is, in plain words
     page            the files that people read
     versions        of the libraries that compute, and their linear algebra
     record          the model behind report.json and weights.csv
     folder          what a run folder holds, and how it is written
 
-It imports errors, progress, results, goals, files, spectral, model, report, raster, solve, config,
-scenes, survey, trust, applying and training.
+It imports errors, progress, results, goals, files, spectral, model, report, streaming, raster,
+solve, config, scenes, survey, trust, applying and training.
 """

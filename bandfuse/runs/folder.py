@@ -14,7 +14,7 @@ from bandfuse.files.guards import Contents, Seen
 from bandfuse.files.whole import Ready, whole_folder
 from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import dumps
-from bandfuse.progress import Progress
+from bandfuse.progress import Progress, during
 from bandfuse.raster import Encoding
 from bandfuse.results import TrainReport
 from bandfuse.runs.page import page, write_texts
@@ -60,13 +60,16 @@ def write_run(
         valid = {} if config.no_fused else write_fused(scratch, trained, progress)
         empty = [text for path, n in valid.items() for text in empty_messages([path], [n])]
         trained = replace(trained, remarks=(*trained.remarks, *empty))
-        report = report_of(trained, checksums.wait(progress))
+        sums = checksums.wait(progress)
+        with during(progress, "describe every weight"):
+            report = report_of(trained, sums)
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)
-        shown = None if config.no_report else page(folder, trained, report, first)
-        if shown is not None:
-            report.keep_page(shown)
-        write_texts(scratch, report, shown, figures=config.figures)
+        with during(progress, "make the page"):
+            shown = None if config.no_report else page(folder, trained, report, first)
+            if shown is not None:
+                report.keep_page(shown)
+            write_texts(scratch, report, shown, figures=config.figures)
     return report, trained.messages
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from bandfuse.errors import shorten
 from bandfuse.model.fusion import Fusion
-from bandfuse.raster import Raster, describe, quicklook
+from bandfuse.raster import AlignedReader, Choice, Raster, describe, quicklook
 from bandfuse.report.csv_json import write_csv, write_json
 from bandfuse.report.page_data import BandNoise, Page
 from bandfuse.results import TrainReport
@@ -21,6 +21,8 @@ from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.solve.design import Design
 from bandfuse.solve.fit_result import Fit
 from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.display import shown
+from bandfuse.streaming.windows import Window
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
 
@@ -33,32 +35,30 @@ PAGE_FILE = "report.html"
 DATA_FILE = "report.data.json"
 """What the page shows beside report.json."""
 
-RED_GREEN_BLUE_NM = (650.0, 550.0, 470.0)
-
 
 def write_texts(
-    folder: Path, report: TrainReport, shown: Page | None, *, figures: bool = False
+    folder: Path, report: TrainReport, content: Page | None, *, figures: bool = False
 ) -> None:
     """Write report.json, weights.csv and, if there is a page, report.html and its data."""
     (folder / "weights.csv").write_text(write_csv(report.weights), encoding="utf-8", newline="")
     (folder / REPORT_FILE).write_text(write_json(report), encoding="utf-8")
-    if shown is None:
+    if content is None:
         return
     from bandfuse.report.html import render
 
-    (folder / DATA_FILE).write_text(shown.model_dump_json() + "\n", encoding="utf-8")
-    (folder / PAGE_FILE).write_text(render(report, shown), encoding="utf-8")
+    (folder / DATA_FILE).write_text(content.model_dump_json() + "\n", encoding="utf-8")
+    (folder / PAGE_FILE).write_text(render(report, content), encoding="utf-8")
     if figures:
-        write_figures(folder / "figures", report, shown)
+        write_figures(folder / "figures", report, content)
 
 
-def write_figures(folder: Path, report: TrainReport, shown: Page) -> None:
+def write_figures(folder: Path, report: TrainReport, content: Page) -> None:
     """Write the charts and pictures of a page as files."""
     from bandfuse.report.html import figure_files
 
     folder.mkdir(exist_ok=True)
-    for name, content in figure_files(report, shown).items():
-        (folder / name).write_bytes(content)
+    for name, drawn in figure_files(report, content).items():
+        (folder / name).write_bytes(drawn)
 
 
 def page(folder: Path, trained: Trained, report: TrainReport, fused: Path | None) -> Page:
@@ -125,20 +125,19 @@ def _quicklooks(
     from bandfuse.report.html import Quicklook
     from bandfuse.report.pictures import stretch_limits
 
-    scene, shown = scenes[0], shown_outputs(fusion)
-    names = ", ".join(design.names[k] for k in shown)
-    looks, target, limits = [_scene_look(scene.rasters[0], len(scenes))], None, None
+    scene, (outputs, how) = scenes[0], shown(fusion.outputs)
+    looks, limits = [_scene_look(scene.rasters[0], len(scenes))], None
     if scene.target is not None and design.targets:
         bands = target_bands(scene.target)
-        target = _picture(scene.target, [bands[design.targets[k]] for k in shown])
-        limits = stretch_limits(target)
-        caption = f"{Path(scene.target.path).name}: {names}."
-        looks.append(Quicklook("Target", caption, target, limits))
+        target = (scene.target, [bands[design.targets[k]] for k in outputs])
+        array = _picture(*target)
+        limits = stretch_limits(array)
+        looks.append(Quicklook("Target", f"{Path(scene.target.path).name}, {how}.", array, limits))
     if fused is not None:
-        array = _picture(describe(fused), shown)
-        looks.insert(1, Quicklook("Fused", f"{fused.name}: {names}.", array, limits))
-        if target is not None and limits and scene.common is None:  # else they show other pixels
-            looks.append(_residual(array - target, names))
+        made = (describe(fused), outputs)
+        looks.insert(1, Quicklook("Fused", f"{fused.name}, {how}.", _picture(*made), limits))
+        if scene.target is not None and limits:
+            looks.append(_residual(*difference(scene, made, target), how))
     return looks
 
 
@@ -146,55 +145,54 @@ def _scene_look(raster: Raster, scenes: int) -> Quicklook:
     """A picture of the first of so many scenes."""
     from bandfuse.report.html import Quicklook
 
-    positions, how = natural_colour(raster)
+    positions, how = shown(raster.bands)
     several = f" The first of {scenes} scenes." if scenes > 1 else ""
     caption = f"{Path(raster.path).name}, {how}.{several}"
     return Quicklook("Scene", caption, _picture(raster, positions))
 
 
-def shown_outputs(fusion: Fusion) -> list[int]:
-    """Positions of outputs for red, green and blue: those whose weights lie nearest to these
-    colours; else the first three backwards; one if there are fewer."""
-    if len(fusion.outputs) < 3:
-        return [0]
-    size, nm = np.abs(fusion.matrix), fusion.inputs.wavelength_nm
-    if np.isfinite(nm[(size > 0).any(axis=0)]).all() and (size.sum(axis=1) > 0).all():
-        centre = size @ np.nan_to_num(nm) / size.sum(axis=1)
-        chosen = [int(np.argmin(np.abs(centre - nm))) for nm in RED_GREEN_BLUE_NM]
-        if len(set(chosen)) == 3:
-            return chosen
-    return [2, 1, 0]
+MOST_SIDE = 1024
+"""Of a larger training grid the middle is compared, so many pixels a side."""
+
+STRIP = 64
+"""Rows of it that are read at once."""
 
 
-def _residual(difference: Floats, names: str) -> Quicklook:
+def difference(scene: Scene, fused: Choice, target: Choice) -> tuple[Floats, str]:
+    """Fused minus target on the grid of the training, (H, W) or (H, W, n), and of what part it is;
+    where both have one grid, as they are."""
+    if scene.common is None:
+        return _picture(*fused) - _picture(*target), ""
+    rows, cols = (min(n, MOST_SIDE) for n in scene.shape)
+    first = (scene.shape[0] - rows) // 2, (scene.shape[1] - cols) // 2
+    strips = [
+        Window(first[0] + row, first[1], min(STRIP, rows - row), cols)
+        for row in range(0, rows, STRIP)
+    ]
+    with AlignedReader([fused, target], scene.common.grid, blur=scene.blur) as reader:
+        parts = [reader.read(window).array for window in strips]
+    both = np.moveaxis(np.concatenate(parts, axis=1), 0, -1)
+    n = len(fused[1])
+    found: Floats = both[..., :n] - both[..., n:]
+    whole = (rows, cols) == tuple(scene.shape)
+    where = "" if whole else f"the middle {rows} × {cols} pixels of "
+    return found[..., 0] if n == 1 else found, f"On {where}the grid of the training. "
+
+
+def _residual(found: Floats, where: str, how: str) -> Quicklook:
     """Fused minus target: middle grey is no error, and every channel has the same limits."""
     from bandfuse.report.html import Quicklook
 
-    finite = np.abs(difference[np.isfinite(difference)])
+    finite = np.abs(found[np.isfinite(found)])
     most = float(np.percentile(finite, 98)) if finite.size else 0.0
     words = "middle grey where they agree, brighter where fused is too bright."
-    caption = f"Fused minus target, {names}: {words}"
-    channels = 1 if difference.ndim == 2 else difference.shape[2]
+    caption = f"Fused minus target, {how}: {words} {where}".strip()
+    channels = 1 if found.ndim == 2 else found.shape[2]
     limits = ((-most, most),) * channels
-    return Quicklook("Residual", caption, difference, limits, "98\u202f% of the differences")
+    return Quicklook("Residual", caption, found, limits, "98\u202f% of the differences")
 
 
 def _picture(raster: Raster, positions: Sequence[int]) -> Floats:
     """(H, W) of one band, (H, W, n) of several."""
     array = quicklook(raster, positions)
     return array[:, :, 0] if array.shape[2] == 1 else array
-
-
-def natural_colour(raster: Raster) -> tuple[list[int], str]:
-    """Positions of bands for red, green and blue, and how they were chosen."""
-    bands = raster.bands
-    good = [int(i) for i in np.flatnonzero(bands.good)] or [0]
-    nm = bands.wavelength_nm[good]
-    if len(good) < 3:
-        return [good[0]], f"band {bands.name[good[0]]}"
-    if np.isfinite(nm).all() and nm.min() < 520 and nm.max() > 640:
-        chosen = [good[int(np.argmin(np.abs(nm - colour)))] for colour in RED_GREEN_BLUE_NM]
-        wavelengths = ", ".join(f"{bands.wavelength_nm[i]:.0f}" for i in chosen)
-        return chosen, f"natural colour ({wavelengths} nm)"
-    chosen = [good[len(good) * q // 6] for q in (5, 3, 1)]
-    return chosen, f"false colour (bands {', '.join(str(i + 1) for i in chosen)})"

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from bandfuse.errors import InputError
+from bandfuse.errors import InputError, close
 from bandfuse.files.placing import recovered
 from bandfuse.files.textfile import JSON, text_of
 from bandfuse.results import Result
@@ -33,6 +33,22 @@ def same_version(*folders: Path) -> Iterator[None]:
         ) from error
 
 
+def _require_run(path: Path) -> None:
+    """Refuse a run folder that is none; ``path``: of a result file in it."""
+    folder, expected = path.parent, "the folder of a run"
+    if folder.is_file():
+        own = (folder.parent / path.name).is_file()
+        remedy = f"Give the folder it is in: {folder.parent}." if own else ""
+        raise InputError(f"{folder} is a file", expected=expected, remedy=remedy)
+    if not folder.exists():
+        above = folder.parent
+        names = [p.name for p in above.iterdir() if p.is_dir()] if above.is_dir() else []
+        remedy = close(folder.name, names)
+        raise InputError(f"{folder} does not exist", expected=expected, remedy=remedy)
+    if not path.exists():
+        raise InputError(f"{folder} is not a run", got=f"no {path.name} in it", expected=expected)
+
+
 LONGEST = 300
 """Characters that are shown of what is wrong."""
 
@@ -47,6 +63,7 @@ def read_result(path: Path, kind: type[R]) -> R:
     remedy = recovered(path)
     if remedy:
         raise InputError(f"{path} does not exist", remedy=remedy)
+    _require_run(path)
     text = text_of(path, "the folder of a run, with report.json in it", JSON)
     try:
         return kind.model_validate_json(text)

@@ -25,10 +25,11 @@ from bandfuse.results import (
     TrainReport,
     WeightRow,
 )
+from bandfuse.runs.separation import separation_of
 from bandfuse.runs.trust_rows import finite_or_none, trust_of
 from bandfuse.runs.versions import kernels, versions
 from bandfuse.scenes.alignment import alignment_rows
-from bandfuse.scenes.scene import Scene
+from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.solve.design import Design
 from bandfuse.solve.fit_result import Fit
 from bandfuse.solve.scores import Scored, score_pairs
@@ -51,12 +52,13 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
     names = [together] if together else list(design.names)
     table = partial(_table, names, sampled=len(survey.pixels), split=config.split)
     return TrainReport(
-        outputs=_outputs(model.common, str(config.constraint), trained.plan),
+        outputs=_outputs(model.common, str(config.constraint), trained.plan, _answers(trained)),
         weights=weight_rows(model, design, trust.intervals),
         scores=table({"train": train, "holdout": trust.holdout}),
         baselines={name: table(parts) for name, parts in trust.table.items()},
         convergence=_convergence(trained.fits, [moments.count for moments in survey.scenes]),
         trust=trust_of(trained),
+        separation=separation_of(trained),
         pixels=_pixels(survey),
         bands_dropped=_dropped(survey.bands),
         classes=_classes(survey) if "classes" in config.gathers else [],
@@ -88,15 +90,38 @@ def _input(raster: Raster, sha256: str) -> InputFile:
     )
 
 
-def _outputs(fusion: Fusion, constraint: str, plan: RegularisationPlan | None) -> list[OutputRow]:
-    """How each output is made; ``constraint`` of all of them where there is no plan."""
+def _answers(trained: Trained) -> Bands | None:
+    """The band of the target that each output is to match; None without a target."""
+    design, target = trained.survey.design, trained.scenes[0].target
+    if target is None or not design.targets:
+        return None
+    places = target_bands(target)
+    return target.bands.take([places[t] for t in design.targets])
+
+
+ACTIVE = 1e-3
+"""Weights above this part of the largest of their output are active."""
+
+
+def _outputs(
+    fusion: Fusion, constraint: str, plan: RegularisationPlan | None, answer: Bands | None
+) -> list[OutputRow]:
+    """How each output is made; ``constraint`` of all of them where there is no plan; ``answer``:
+    the bands that they are to match."""
+    aim = Bands.of(fusion.outputs.name) if answer is None else answer
+    size = np.abs(fusion.matrix)
+    active = (size > ACTIVE * size.max(axis=1, keepdims=True)).sum(axis=1)
     return [
         OutputRow(
             name=name,
             gain=float(fusion.gain[k]),
             offset=float(fusion.offset[k]),
             constraint=constraint if plan is None else plan.choices[k].constraint,
-            active_bands=int((fusion.matrix[k] != 0).sum()),
+            active_bands=int(active[k]),
+            wavelength_nm=finite_or_none(fusion.outputs.wavelength_nm[k]),
+            fwhm_nm=finite_or_none(fusion.outputs.fwhm_nm[k]),
+            target_nm=finite_or_none(aim.wavelength_nm[k]),
+            target_fwhm_nm=finite_or_none(aim.fwhm_nm[k]),
             **({} if plan is None else asdict(plan.choices[k].strength)),
         )
         for k, name in enumerate(fusion.outputs.name)

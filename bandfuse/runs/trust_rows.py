@@ -19,6 +19,7 @@ from bandfuse.results import (
 )
 from bandfuse.solve.squares import Split
 from bandfuse.spectral.bands import Floats, Positions
+from bandfuse.spectral.sensors import find
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import RegularisationPlan
@@ -86,7 +87,12 @@ def trust_of(trained: Trained) -> Trust | None:
         for k, row in published.items():
             outputs[k].published = row
     method = trust.method if trust.intervals else ""
-    return Trust(method=method, outputs=outputs, needed=_needed(trust.needed, used))
+    return Trust(
+        method=method,
+        outputs=outputs,
+        needed=_needed(trust.needed, used),
+        sensor="" if sensor is None else find(sensor).name,
+    )
 
 
 def _output(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from bandfuse.errors import shorten
 from bandfuse.goals import Goal, Measure
-from bandfuse.report.numbers import share
+from bandfuse.report.choice import labels_of
+from bandfuse.report.numbers import IN_WORDS, METHODS, fixed, number, power, rest, share
 from bandfuse.results import TrainReport
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.gather import NOT_DRAWN
@@ -34,9 +38,11 @@ LEAK = (
 def verdict(report: TrainReport, trained: Trained) -> list[str]:
     """Sentences, the most important first."""
     held, goal = report.scores.holdout, trained.config.goals[0]
-    scores = held or report.scores.train
+    labels = labels_of(report)
     known = {
-        name: value for name, s in scores.items() if (value := s[goal.measure.key]) is not None
+        labels.get(name, name): value
+        for name, s in (held or report.scores.train).items()
+        if (value := s[goal.measure.key]) is not None
     }
     if not known:
         return ["No score could be computed: there is nothing that varies."]
@@ -46,9 +52,11 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
     moved = _moved(fitted, trained.trust.interval) if left else None
     pixels = sum(scene.shape[0] * scene.shape[1] for scene in trained.scenes)
     return [
-        _first(goal, known, report.scores.split if held else ""),
+        first(goal, known, report.scores.split if held else ""),
         *leak,
+        *of_classes(report),
         *_of_scores(report, goal.measure),
+        *of_sensor(report),
         *_of_intervals(trained.trust),
         *_of_part(pixels, left, moved),
         *_of_sample(trained.config.activation, report.scores.sampled),
@@ -56,7 +64,7 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
     ]
 
 
-def _first(goal: Goal, known: dict[str, float], split: str) -> str:
+def first(goal: Goal, known: dict[str, float], split: str) -> str:
     """How good it is; ``split``: what was held out, empty for nothing."""
     places = {
         "blocks": " on blocks that were held out",
@@ -65,27 +73,73 @@ def _first(goal: Goal, known: dict[str, float], split: str) -> str:
     where = places.get(split, "")
     if not goal.sentence:
         return explained(f"{where.strip().capitalize()}, the" if where else "The", known)
-    worst, best = (
-        share(value) if goal.measure.share else f"{value:.1f}"
-        for value in (min(known.values()), max(known.values()))
-    )
-    return goal.sentence.format(worst=worst, best=best, where=where)
+    worst, best = min(known.values()), max(known.values())
+    if goal.measure.share and worst <= 0:
+        return f"The fused bands tell no more of the cube than its mean{where}."
+    told = (share(v) if goal.measure.share else number(v, 3) for v in (worst, best))
+    return goal.sentence.format(**dict(zip(("worst", "best"), told, strict=True)), where=where)
 
 
 def explained(start: str, r2: dict[str, float]) -> str:
-    """Shares of the targets' variances in words; R² below zero is worse than the mean of the
-    target, not a share."""
+    """Shares of the targets' variances in words, and what is left of them; R² below zero is worse
+    than the mean of the target, not a share."""
     worst, best = min(r2, key=lambda name: r2[name]), max(r2, key=lambda name: r2[name])
-    failed = [repr(name) for name, value in r2.items() if value <= 0]
-    useless = f"predict {', '.join(failed)} no better than the mean of the target would"
-    if len(failed) == len(r2):
-        return f"{start} fused bands {useless}."
-    most = f"{share(r2[best])} of the variance of {best!r}"
+    failed = [name for name, value in r2.items() if value <= 0]
     if failed:
+        of = f"{len(failed)} of {len(r2)} targets, " if len(r2) > MOST_NAMES else ""
+        names = shorten(map(repr, failed), MOST_NAMES)
+        useless = f"predict {of}{names} no better than the mean of the target would"
+        if len(failed) == len(r2):
+            return f"{start} fused bands {useless}."
+        most = f"{share(r2[best])} of the variance of {best!r}"
         return f"{start} fused bands {useless}; they explain {most}, at most."
-    rest = ", the least well matched target, and more of the others." if len(r2) > 1 else "."
-    least = f"{share(r2[worst])} of the variance of {worst!r}"
-    return f"{start} fused bands explain {least}{rest}"
+    least, left = f"{share(r2[worst])} of the variance of {worst!r}", 1 - r2[worst]
+    if len(r2) == 1:
+        return f"{start} fused bands explain {least}: {rest(left)} is left unexplained."
+    middle = float(np.median(list(r2.values())))
+    return (
+        f"{start} fused bands explain {least}, the least well matched of {len(r2)} targets, and "
+        f"{share(middle)} in the median: {rest(left)} and {rest(1 - middle)} are left unexplained."
+    )
+
+
+MOST_NAMES = 4
+"""Outputs that one sentence names."""
+
+
+def of_classes(report: TrainReport) -> list[str]:
+    """Which class is found least, and what it is taken for."""
+    table = report.separation
+    known = [] if table is None else [r for r in table.rows if r.recall is not None]
+    least = min(known, key=lambda row: row.recall or 0.0, default=None)
+    if table is None or least is None or least.recall == 1:
+        return []
+    at = table.rows.index(least)
+    others = [0 if j == at else n for j, n in enumerate(table.confusion[at])]
+    taken = table.rows[int(np.argmax(others))].name
+    found = f"The class that is found least is {least.name!r}, {share(least.recall or 0.0)} of it"
+    return [f"{found}; it is taken for {taken!r} most often."]
+
+
+def of_sensor(report: TrainReport) -> list[str]:
+    """How the responses compare with those of the sensor that was asked for."""
+    every = report.trust.outputs if report.trust else []
+    found = [(one.name, one.published) for one in every if one.published is not None]
+    alike = {n: p.similarity for n, p in found if p.similarity is not None}
+    if not alike or report.trust is None:
+        return []
+    least, most = min(alike, key=lambda n: alike[n]), max(alike, key=lambda n: alike[n])
+    low, high = fixed(alike[least], 4), fixed(alike[most], 4)
+    span = f"from {low} ({least!r}) to {high} ({most!r})" if low != high else low
+    sensor = report.trust.sensor
+    text = f"Beside the published responses of {sensor} the similarity (cosine) is {span}"
+    shifts = {n: p.shift_nm for n, p in found if p.shift_nm is not None}
+    if not shifts:
+        return [f"{text}; weights of both signs have no centre to compare."]
+    far = max(shifts, key=lambda n: abs(shifts[n]))
+    off = abs(shifts[far])
+    most_off = f"at most {fixed(off, 1)} nm off ({far!r})" if off > 0.05 else "within 0.1 nm"
+    return [f"{text}; centres lie {most_off}."]
 
 
 def _of_scores(report: TrainReport, measure: Measure) -> list[str]:
@@ -136,23 +190,59 @@ def _of_sample(activation: str, sampled: int) -> list[str]:
 def _of_gap(gap: float | None) -> list[str]:
     if gap is None or gap <= CONVERGED:
         return []
-    short = f"{gap:.1e} of the target's variance short"
+    short = f"{power(gap)} of the target's variance short"
     return [f"The training stopped {short} of the best weights."]
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """The score of the chosen weights of one output, and of the best baseline."""
+
+    output: str
+    method: str
+    chosen: float
+    baseline: float
+
+
 def against_baselines(report: TrainReport, measure: Measure) -> list[str]:
-    """Where a baseline does better on held-out blocks, by more than is worth a word."""
-    if not report.baselines:
+    """Whether a baseline does better on held-out blocks, by more than is worth a word: one sentence
+    for all outputs, about the one with the largest difference."""
+    pairs = _pairs(report, measure)
+    if not pairs:
         return []
-    lines = []
+    better = [p for p in pairs if p.baseline > p.chosen + measure.worth]
+    if better:
+        most = max(better, key=lambda p: p.baseline - p.chosen)
+        better_one = "a baseline does better on held-out blocks"
+        if len(better) > 1:
+            better_one += f", most of all for {most.output!r}"
+        of = f"{len(better)} of {len(pairs)} outputs" if len(better) > 1 else repr(most.output)
+        start = f"For {of} {better_one}" if len(pairs) > 1 else better_one.capitalize()
+        return [f"{start}: {_beside(most, measure)}."]
+    none = f"No baseline does better on held-out blocks by more than {measure.words}"
+    nearest = max(pairs, key=lambda p: p.baseline - p.chosen)
+    of = f" is that for {nearest.output!r}" if len(pairs) > 1 else ""
+    return [f"{none}; the nearest{of}: {_beside(nearest, measure)}."]
+
+
+def _pairs(report: TrainReport, measure: Measure) -> list[_Pair]:
+    """Outputs whose score is known, each beside the best of its baselines."""
+    pairs, labels = [], labels_of(report)
     for name, score in (report.scores.holdout or {}).items():
         others = {m: t.holdout[name][measure.key] for m, t in report.baselines.items() if t.holdout}
         known = {method: value for method, value in others.items() if value is not None}
         best = max(known, key=lambda method: known[method], default=None)
         value = score[measure.key]
-        if best is not None and value is not None and known[best] > value + measure.worth:
-            lines.append(
-                f"For {name!r} the baseline {best} does better on held-out blocks: {measure.name} "
-                f"{known[best]:.4f} against {value:.4f}."
-            )
-    return lines or [f"No baseline does better on held-out blocks by more than {measure.words}."]
+        if best is not None and value is not None:
+            pairs.append(_Pair(labels.get(name, name), best, value, known[best]))
+    return pairs
+
+
+def _beside(pair: _Pair, measure: Measure) -> str:
+    """A baseline and the chosen weights in words: of R², what is left unexplained."""
+    name = IN_WORDS.get(pair.method, METHODS.get(pair.method, pair.method))
+    if measure.key == "r2":
+        left = rest(1 - pair.baseline), rest(1 - pair.chosen)
+        return f"{name} leaves {left[0]} of the variance unexplained, the chosen weights {left[1]}"
+    told = number(pair.baseline, 4), number(pair.chosen, 4)
+    return f"{name} has {told[0]} {measure.name}, the chosen weights {told[1]}"

@@ -236,19 +236,25 @@ def alignment_messages(scenes: Sequence[Scene]) -> list[str]:
 
 
 def _crs_messages(scene: Scene) -> list[str]:
-    """Files without a CRS beside others that have one are taken to lie in it."""
+    """Files without a CRS or a position beside others that have them are taken to lie on them."""
     answers = [
         scene.target,
         None if scene.labels is None or scene.labels.areas is not None else scene.labels.file,
     ]
     files = [*scene.rasters, *(raster for raster in answers if raster is not None)]
     known = next((r for r in files if r.crs is not None), None)
-    lost = [r for r in files if r.crs is None]
-    if known is None or not lost:
+    if known is None:
         return []
-    names = shorten(Path(r.path).name for r in lost)
+    lost, name = [r for r in files if r.crs is None], Path(known.path).name
+    nowhere = [r for r in files if r.transform.is_identity and not known.transform.is_identity]
+    said = (
+        ("CRS", lost, f"taken to be that of {name}"),
+        ("position", nowhere, f"taken to lie on {name}, pixel on pixel"),
+    )
     return [
-        f"{scene.key}: no CRS is declared in {names}: taken to be that of {Path(known.path).name}"
+        f"{scene.key}: no {what} is declared in {shorten(Path(r.path).name for r in found)}: {how}"
+        for what, found, how in said
+        if found
     ]
 
 

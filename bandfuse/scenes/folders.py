@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bandfuse.config.inputs import Inputs
 from bandfuse.errors import InputError, shorten
-from bandfuse.raster import ARCHIVE, describe, is_product, nearly
+from bandfuse.raster import describe, is_product, product_in
 
 C = TypeVar("C", bound=Inputs)
 
@@ -55,34 +55,36 @@ def _files(text: str) -> list[str]:
         return [text]
     path = Path(text)
     if path.is_dir():
-        return [text] if is_product(text) or _opens(text) else _inside(path)
+        why = None if is_product(text) else _refusal(text)
+        return [text] if why is None else _inside(path, why)
     if _PATTERN.search(text) and not path.exists():
         return _matching(text)
     return [text]
 
 
-def _opens(folder: str) -> bool:
-    """Whether GDAL opens a folder as one raster, such as a Zarr store."""
+def _refusal(folder: str) -> InputError | None:
+    """Why a folder is not opened as one raster, as a Zarr store or a folder around a product is;
+    None where it is."""
     try:
         describe(folder)
-    except InputError:
-        return False
-    return True
+    except InputError as error:
+        return error
+    return None
 
 
-def _inside(folder: Path) -> list[str]:
-    """The rasters in a folder.
+def _inside(folder: Path, why: InputError) -> list[str]:
+    """The rasters in a folder that is not one raster itself, and why it is none.
 
     Raises
     ------
     InputError : there is none; or the folder is nearly a product.
     """
-    found = [str(path) for path in sorted(folder.iterdir()) if _is_raster(path)]
-    strange = nearly(str(folder))
-    if strange is not None and strange.got not in ("", ARCHIVE):
-        raise strange
+    inside = sorted(folder.iterdir())
+    found = [str(path) for path in inside if _is_raster(path)]
     if not found:
-        raise strange or InputError(
+        if product_in([folder.name, *(path.name for path in inside)]):
+            raise why
+        raise InputError(
             f"folder {folder} holds no raster",
             got=contents(folder),
             expected=f"files such as {', '.join(SHOWN)}, or products",

@@ -12,13 +12,23 @@ from bandfuse.spectral.band_order import require_order
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import tolerance
 
+RESAMPLE = "Use --resample to move the weights to bands of other wavelengths."
+APPLY = "bandfuse apply --resample moves the weights to bands of other wavelengths."
+"""What is advised where weights can be moved, and where they cannot."""
 
-def check_inputs(scene: Scene, expected: Bands) -> None:
+
+def check_inputs(
+    scene: Scene, expected: Bands, *, of: str = "the weights", remedy: str = ""
+) -> None:
     """A scene must have the bands that weights were learned for.
 
     Band counts per source must agree; where both have wavelengths, these may differ by half a FWHM
     at most (by half the spacing of the bands where no FWHM is known). Where wavelengths are
     unknown, no band may have the name of another one.
+
+    Parameters
+    ----------
+    of : what has the expected bands, in messages. remedy : for other bands than these.
 
     Raises
     ------
@@ -34,9 +44,10 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
         )
     if len(bands) != len(expected):
         raise MismatchError(
-            f"scene {scene.key!r} has another number of bands than the weights",
-            got=f"{len(bands)} bands in {shorten(r.path for r in scene.rasters)}",
-            expected=f"{len(expected)} bands",
+            f"scene {scene.key!r} has another number of bands than {of}",
+            got=f"{_bands(len(bands))} in {shorten(r.path for r in scene.rasters)}",
+            expected=_bands(len(expected)),
+            remedy=remedy,
         )
     if bands.sources != expected.sources:
         raise MismatchError(
@@ -60,7 +71,17 @@ def check_inputs(scene: Scene, expected: Bands) -> None:
     if len(off):
         i = int(off[np.argmax(apart[off])])
         raise MismatchError(
-            f"{len(off)} bands of scene {scene.key!r} lie at other wavelengths than the weights",
+            f"{len(off)} bands of scene {scene.key!r} lie at other wavelengths than {of}",
             got=f"{bands.label(i)}",
             expected=f"{expected.wavelength_nm[i]:.1f} nm within {allowed[i]:.1f} nm",
+            remedy=remedy,
         )
+
+
+def _bands(count: int) -> str:
+    """A number of bands.
+
+    >>> _bands(1), _bands(4)
+    ('1 band', '4 bands')
+    """
+    return "1 band" if count == 1 else f"{count} bands"

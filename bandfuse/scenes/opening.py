@@ -123,7 +123,10 @@ def _require_alike(scene: Scene, first: Scene) -> None:
     ------
     MismatchError, ConfigError
     """
-    check_inputs(scene, first.bands)
+    lone = scene.target is None and len(scene.bands) < len(first.bands)
+    target = f" Is it the target? Then give it with --target {scene.grid.path}." if lone else ""
+    remedy = f"Scenes that one training pools have the same bands.{target}"
+    check_inputs(scene, first.bands, of=f"scene {first.key!r}", remedy=remedy)
     counts = [0 if s.target is None else len(target_bands(s.target)) for s in (scene, first)]
     if counts[0] != counts[1]:
         raise ConfigError(

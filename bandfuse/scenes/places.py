@@ -29,11 +29,27 @@ class Place:
     window: tuple[int, int, int, int] | None = None
 
 
+PAIRS = {
+    "--group": "NAME=SPEC, such as blue=450-520nm",
+    "--source": "NAME=PATH, such as nir=nir.tif",
+    "--co": "KEY=VALUE, such as COMPRESS=ZSTD",
+}
+"""What is expected of flags that take pairs."""
+
+
 def pair_of(text: str, flag: str) -> tuple[str, str]:
     """NAME and VALUE of ``NAME=VALUE``."""
     name, equals, value = text.partition("=")
     if not (equals and name.strip() and value.strip()):
-        raise ConfigError(f"{flag} cannot be read", got=repr(text), expected="NAME=VALUE")
+        groups = (
+            f"Groups without names are given with --groups {text}." if flag == "--group" else ""
+        )
+        raise ConfigError(
+            f"{flag} cannot be read",
+            got=repr(text),
+            expected=PAIRS.get(flag, "NAME=VALUE"),
+            remedy=groups,
+        )
     return name.strip(), value.strip()
 
 

@@ -94,3 +94,9 @@ def agreement(truth: Numbers, guess: Numbers) -> dict[str, float | None]:
         "balanced": float(np.mean([hit[truth == c].mean() for c in known])),
         "kappa": (accuracy - chance) / (1 - chance) if chance < 1 else None,
     }
+
+
+def confusion(truth: Numbers, guess: Numbers) -> dict[tuple[int, int], int]:
+    """How many pixels have which class, and which one is found for them; pairs that occur only."""
+    pairs, counts = np.unique(np.stack([truth, guess]), axis=1, return_counts=True)
+    return {(int(a), int(b)): int(n) for (a, b), n in zip(pairs.T, counts, strict=True)}

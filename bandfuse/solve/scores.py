@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -47,10 +47,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of every output, and of all outputs together."""
+    """Scores of every output, and of all outputs together. ``confusion``: sampled pixels by their
+    class and the class that is found; for classes."""
 
     outputs: list[Score]
     overall: Score
+    confusion: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
 
 def score_pairs(pairs: Pairs, peak: Floats) -> Scored:

@@ -13,6 +13,7 @@ Each file is built on those before it::
     sensors        published responses of known sensors, and tables of one's own
     groups         named lists of bands, and the rules that make them
     colours        which bands are red, green and blue
+    display        which bands a picture shows
     lobe           centre and width of a response
     resampling     weights that follow from wavelengths alone
 

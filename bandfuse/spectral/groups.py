@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bandfuse.errors import GroupError, nearest, shorten
 from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.sensors import find
+from bandfuse.spectral.sensors import find, known
 
 _RANGE_NM = re.compile(r"(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)\s*(nm|um|µm)", re.IGNORECASE)
 _INDEX = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
@@ -65,13 +65,33 @@ def _term(term: str, spec: str, bands: Bands) -> list[int]:
         return list(range(len(bands)))
     if term.startswith("source:"):
         return _by_source(term.removeprefix("source:"), bands)
+    rules = ", ".join(r if r in BARE else f"{r}:…" for r in RULES)
     raise GroupError(
         f"group {spec!r} cannot be read",
         got=repr(term),
         expected="450-520nm, 1-30,35, all or source:NAME",
-        remedy="For several groups at once use one of: "
-        f"{', '.join(r if r in BARE else f'{r}:…' for r in RULES)}.",
+        remedy=_meant(term) or f"For several groups at once use one of: {rules}.",
     )
+
+
+_NUMBERS = re.compile(r"(\d+)\s*(?::|\.\.+|–|to)\s*(\d+)(\s*(?:nm|um|µm))?")
+_FRACTIONS = re.compile(r"\d*\.\d+\s*-\s*\d*\.\d+")
+
+
+def _meant(term: str) -> str:
+    """The spec that a text could stand for; empty if nobody knows.
+
+    >>> _meant("1:4"), _meant("red")
+    ('Did you mean 1-4?', 'The region red is 600-700nm; regions makes a group of each.')
+    """
+    if term.lower() in REGIONS:
+        low, high = REGIONS[term.lower()]
+        return f"The region {term} is {low:g}-{high:g}nm; regions makes a group of each."
+    if found := _NUMBERS.fullmatch(term):
+        return f"Did you mean {found[1]}-{found[2]}{(found[3] or '').strip()}?"
+    if _FRACTIONS.fullmatch(term):
+        return f"Wavelengths have their unit: {term}um."
+    return f"Did you mean sensor:{term}?" if term in known() else ""
 
 
 def _by_wavelength(match: re.Match[str], spec: str, bands: Bands) -> list[int]:

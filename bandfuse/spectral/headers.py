@@ -12,8 +12,14 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.spectral.units import NOT_LENGTHS, UNITS_NM, Floats, number, spelling
 
+SHOWN = 60
+"""Characters of a line that a message shows."""
+
 LONGEST_LINE = 10_000
 """GDAL reads no header line of more characters, and nothing that follows it."""
+
+WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "good": 1.0, "bad": 0.0}
+"""Words that flag a band as good or bad."""
 
 BEGINS = {
     "wavelength": ("wavelength", "wl", "lambda", "center", "centre", "central", "cw", "band_cent"),
@@ -39,15 +45,85 @@ class Stated:
 
 
 def envi_list(text: str | None, count: int = 0) -> list[str]:
-    """The items of an ENVI list. Nothing behind a last comma is an item only if there are to be
-    ``count`` with it.
+    """The items of an ENVI list of texts, such as names. Nothing behind a last comma is an item
+    only if there are to be ``count`` with it.
 
     >>> envi_list("{ 8.41 , 8.52, }")
     ['8.41', '8.52']
     """
-    inner = (text or "").strip().removeprefix("{").removesuffix("}")
-    items = [item.strip() for item in inner.split(",")] if inner.strip() else []
+    return _divided(_inner(text), ",", count)
+
+
+def envi_numbers(text: str | None, count: int = 0) -> Floats:
+    """The numbers of an ENVI list, NaN for what is none; ``count``: how many there should be, 0
+    where that is not known.
+
+    Programs part them by commas, semicolons or blanks, and write decimal commas where these are the
+    custom. The first way that gives ``count`` numbers is taken; where none does, the first that
+    gives numbers.
+
+    >>> envi_numbers("{0,45; 0,55}").tolist(), envi_numbers("[4.5D-1 true]").tolist()
+    ([0.45, 0.55], [0.45, 1.0])
+    """
+    inner = _inner(text)
+    if not inner:
+        return np.empty(0)
+    plain = np.array([_item(item) for item in _divided(inner, ",", count)])
+    if len(plain) == count:
+        return plain
+    others = [
+        np.array([_item(item.replace(",", ".")) for item in items])
+        for items in (
+            _divided(inner, ";", count),
+            inner.split(),
+            re.split(r",\s+", inner.rstrip(", ")),
+        )
+    ]
+    whole = [row for row in others if np.isfinite(row).all()]
+    fits = [row for row in whole if len(row) == count]
+    clear = [row for row in [plain, *whole] if np.isfinite(row).all()]
+    return (fits or clear or [plain])[0]
+
+
+def gdal_items(text: str | None) -> list[str]:
+    """The items that GDAL's ENVI driver sees in a list: only braces make one, only commas part it.
+
+    >>> gdal_items("{0,45; 0,55}"), gdal_items("[1, 2]")
+    (['0', '45; 0', '55'], [])
+    """
+    inner = (text or "").strip()
+    return _divided(inner.strip("{}"), ",", 0) if inner.startswith("{") else []
+
+
+def has_decimal_commas(text: str | None, count: int) -> bool:
+    """Whether ``count`` numbers are found in a list only if its commas are decimal ones, though
+    they may also part numbers: which of the two is meant cannot be known.
+
+    >>> has_decimal_commas("{0,45, 0,55}", 2), has_decimal_commas("{0,45; 0,55}", 2)
+    (True, False)
+    """
+    plain = [_item(item) for item in _divided(_inner(text), ",", count)]
+    fits = len(envi_numbers(text, count)) == count
+    return fits and len(plain) != count and bool(np.isfinite(plain).all())
+
+
+def _inner(text: str | None) -> str:
+    """What stands between the brackets of a list."""
+    inner = (text or "").strip()
+    for first, last in ("{}", "[]", "()"):
+        if inner.startswith(first):
+            inner = inner.removeprefix(first).removesuffix(last).strip()
+    return inner
+
+
+def _divided(inner: str, mark: str, count: int) -> list[str]:
+    items = [item.strip() for item in inner.split(mark)] if inner else []
     return items if len(items) == count or not items or items[-1] else items[:-1]
+
+
+def _item(text: str) -> float:
+    """A number, or one for a word that flags a band."""
+    return WORDS.get(text.lower().strip("\"'"), number(text.strip("\"'")))
 
 
 def unit_of(entries: Mapping[str, str], unit: str | None) -> str | None:
@@ -76,19 +152,33 @@ def parse_header(text: str) -> dict[str, str]:
     {'bands': '2', 'fwhm': '{5, 6}'}
     """
     found: dict[str, str] = {}
-    lines = iter(text.splitlines())
-    for line in lines:
+    lines = text.splitlines()
+    at = 0
+    while at < len(lines):
+        line, at = lines[at], at + 1
         key, equals, value = line.partition("=")
         if not equals or line.lstrip().startswith(";"):
             continue
-        parts = [value.strip()]
-        while parts[0].startswith("{") and "}" not in parts[-1]:
-            more = next(lines, None)
-            if more is None:
-                break
-            parts.append(more.strip())
-        found["_".join(key.lower().split())] = " ".join(parts)
+        end = _end_of_list(value.strip(), lines, at)
+        found["_".join(key.lower().split())] = " ".join(
+            part.strip() for part in (value, *lines[at:end])
+        )
+        at = end
     return found
+
+
+def _end_of_list(value: str, lines: list[str], at: int) -> int:
+    """The number of the line behind a value that begins before line ``at``: lists in braces run to
+    their closing brace, those in square brackets no further than to the next entry."""
+    closing = {"{": "}", "[": "]"}.get(value[:1], "")
+    if not closing or closing in value:
+        return at
+    for i in range(at, len(lines)):
+        if closing == "]" and "=" in lines[i]:
+            return at
+        if closing in lines[i]:
+            return i + 1
+    return len(lines) if closing == "}" else at
 
 
 def dropped(text: str) -> tuple[dict[str, str], int]:
@@ -110,8 +200,9 @@ def from_header(text: str, where: str) -> Stated:
     InputError : it has no list of wavelengths, or lists of different lengths.
     """
     entries = parse_header(text)
-    count = len(envi_list(entries.get("wavelength")))
-    lists = {key: envi_list(entries.get(key), count) for key in ("wavelength", "fwhm", "bbl")}
+    bands = number(entries.get("bands"))
+    count = len(envi_numbers(entries.get("wavelength"), int(bands) if bands > 0 else 0))
+    lists = {key: envi_numbers(entries.get(key), count) for key in ("wavelength", "fwhm", "bbl")}
     if not count:
         raise InputError(
             f"{where} has no wavelengths",
@@ -123,9 +214,7 @@ def from_header(text: str, where: str) -> Stated:
         raise InputError(
             f"lists in {where} differ in length", got=f"{count} of wavelength, {', '.join(odd)}"
         )
-    nm, fwhm, good = (
-        np.array([number(t) for t in items] or [np.nan] * count) for items in lists.values()
-    )
+    nm, fwhm, good = (row if len(row) else np.full(count, np.nan) for row in lists.values())
     return Stated(where, nm, fwhm, good, unit_of(entries, entries.get("wavelength_units")))
 
 
@@ -190,9 +279,8 @@ def _numbers(row: list[str], line: int, where: str) -> list[str]:
 def _value(row: list[str], at: int, line: int, name: str, where: str) -> float:
     """One number; NaN where the cell is empty."""
     text = row[at] if at < len(row) else ""
-    words = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "good": 1.0, "bad": 0.0}
-    if name == "good" and text.lower() in words:
-        return words[text.lower()]
+    if name == "good" and text.lower() in WORDS:
+        return WORDS[text.lower()]
     value = number(text)
     if text and text.lower() != "nan" and np.isnan(value):
         raise InputError(
@@ -242,9 +330,10 @@ def _columns(heads: list[str], where: str) -> tuple[dict[str, int], str | None]:
         ):
             unit = words[-1]
     if "wavelength" not in found:
+        first = ", ".join(heads)
         raise InputError(
             f"{where} has no column of wavelengths",
-            got=", ".join(heads),
+            got=f"{first[:SHOWN]!r}" if first.isprintable() else "something other than text",
             expected="a heading such as wavelength or wavelength_nm",
         )
     return found, unit

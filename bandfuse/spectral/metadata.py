@@ -17,7 +17,7 @@ import numpy as np
 from bandfuse.errors import shorten
 from bandfuse.files.textfile import shown
 from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.headers import Stated, envi_list, unit_of
+from bandfuse.spectral.headers import Stated, envi_numbers, gdal_items, has_decimal_commas, unit_of
 from bandfuse.spectral.remarks import Remark
 from bandfuse.spectral.units import UNITS_NM, number, plausible, quantity, scale_of, spelling
 
@@ -143,30 +143,28 @@ def _first(rows: Sequence[Floats]) -> Floats:
 
 
 def _odd_lists(tags: RasterTags) -> list[str]:
-    """Lists of the ENVI header that do not fit the number of bands: they are not used."""
-    lengths = {
-        key: len(envi_list(tags.envi.get(key), len(tags))) for key in ("wavelength", "fwhm", "bbl")
-    }
-    return [
-        Remark(
-            "list-length",
-            f"{key} in the ENVI header has {n} items for {len(tags)} bands, and is not used",
-        )
-        for key, n in lengths.items()
-        if n not in (0, len(tags))
-    ]
+    """Lists of the ENVI header that do not fit the number of bands, and are not used; and those
+    that can be read in two ways."""
+    count, found = len(tags), list[str]()
+    for key in ("wavelength", "fwhm", "bbl"):
+        text = tags.envi.get(key)
+        n = len(envi_numbers(text, count))
+        if n not in (0, count):
+            told = f"{key} in the ENVI header has {n} items for {count} bands, and is not used"
+            found.append(Remark("list-length", told))
+        elif has_decimal_commas(text, count):
+            told = f"{key} in the ENVI header fits the {count} bands if it has decimal commas"
+            found.append(Remark("decimal-commas", f"{told}, and is read so"))
+    return found
 
 
 def _unechoed(tags: RasterTags) -> RasterTags:
-    """Tags without what GDAL makes of a list of wavelengths that does not fit: it hands its items
-    to the bands one after the other, as tags and in their names."""
-    items = envi_list(tags.envi.get("wavelength"), len(tags))
+    """Tags without what GDAL makes of the list of wavelengths in a header: it hands its items, as
+    it parts them, to the bands one after the other, as tags and in their names. The header's text
+    says it better."""
+    items = gdal_items(tags.envi.get("wavelength"))
     pairs = list(zip(items, tags.bands, strict=False))
-    if (
-        len(items) in (0, len(tags))
-        or not pairs
-        or any(band.get("wavelength") != item for item, band in pairs)
-    ):
+    if not pairs or any(band.get("wavelength") != item for item, band in pairs):
         return tags
     names = [
         re.sub(rf"(?:^|\s*\(){re.escape(item)}(?:\s[^()]*)?\)?$", "", text or "")
@@ -262,12 +260,8 @@ def _from_lists(tags: RasterTags, domain: Tags, where: str) -> Stated:
     texts = _normal(domain)
 
     def column(names: Sequence[str]) -> Floats:
-        items = envi_list(_get(texts, names), len(tags))
-        return (
-            np.array([number(t) for t in items])
-            if len(items) == len(tags)
-            else np.full(len(tags), np.nan)
-        )
+        row = envi_numbers(_get(texts, names), len(tags))
+        return row if len(row) == len(tags) else np.full(len(tags), np.nan)
 
     return Stated(
         where, column(CENTRES), column(("fwhm",)), column(FLAGS), unit_of(texts, _get(texts, UNITS))

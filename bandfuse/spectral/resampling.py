@@ -164,7 +164,8 @@ def moved(weight: Floats, old: Bands, new: Bands) -> Covered:
     for was, now in zip(old.sources, new.sources, strict=True):
         here, there = _of_source(old, was), _of_source(new, now)
         share[np.ix_(there, here)] = _shares(
-            bins(old.take(here), "moving weights"), bins(new.take(there), "moving to")
+            bins(old.take(here), "moving weights"),
+            bins(new.take(there), "moving weights to a cube"),
         )
     parts = [np.maximum(weight, 0.0), np.maximum(-weight, 0.0)]
     taken = [part @ share.T for part in parts]

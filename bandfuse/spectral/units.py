@@ -48,6 +48,9 @@ NOT_LENGTHS = {
 MICROMETRES_BELOW = 100.0
 """Without usable units, wavelengths below this are taken as µm, others as nm."""
 
+_EXPONENT = re.compile(r"(?<=[\d.])[dD]([-+]?\d+\s*$)")
+"""The exponent of double precision, as Fortran and IDL write it."""
+
 _QUANTITY = re.compile(
     r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-zµμåÅ][\w^/-]*)?\s*$"
 )
@@ -60,9 +63,13 @@ def spelling(unit: str | None) -> str:
 
 
 def number(text: str | None) -> float:
-    """A finite number, or NaN."""
+    """A finite number, or NaN; the exponent may be written as Fortran and IDL do.
+
+    >>> number("4.5D-1"), number("x")
+    (0.45, nan)
+    """
     try:
-        value = float(text) if text is not None else np.nan
+        value = float(_EXPONENT.sub(r"e\1", text)) if text is not None else np.nan
     except ValueError:
         return float("nan")
     return value if np.isfinite(value) else float("nan")

@@ -11,7 +11,7 @@ from bandfuse.errors import InputError, ScenesError, shorten
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.tally import MOST_STRATA, Tally
-from bandfuse.raster import OUTSIDE, Labels
+from bandfuse.raster import OUTSIDE, Labels, Raster, extent_of
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.spectral.bands import Bands
 from bandfuse.survey.survey import Survey
@@ -78,7 +78,8 @@ def require_classes(
             expected=f"{MOST_STRATA} or fewer",
             remedy="Leave a fill value out with --unlabelled.",
         )
-    every = {number for s in scenes if s.labels is not None for number, _ in s.labels.names}
+    drawn = [s.labels for s in scenes if s.labels is not None and s.labels.areas is not None]
+    every = {number for found in drawn for number, _ in found.names}
     empty = sorted(every - {*classes, *labels.unlabelled, *unlabelled})
     return _class_messages(classes, empty, labels)
 
@@ -142,10 +143,19 @@ def require_selected(scene: Scene, tally: Tally) -> None:
         raise InputError(
             f"no pixel of scene {scene.key!r} is selected",
             got=scene.where.text,
-            expected=f"pixels of {scene.grid.path}",
-            remedy="Bounds are in the CRS of the training grid, windows in its pixels from 0; see "
-            "bandfuse info.",
+            expected=f"a part of {extent_of(scene.grid)}",
+            remedy=_where_else(scene.where.bounds, scene.grid),
         )
+
+
+def _where_else(bounds: tuple[float, float, float, float] | None, grid: Raster) -> str:
+    """What to do about a selection that leaves nothing."""
+    if bounds is None:
+        return "Windows are in pixels of the training grid from 0; see bandfuse info."
+    degrees = all(abs(x) <= 180 for x in bounds[::2]) and all(abs(y) <= 90 for y in bounds[1::2])
+    projected = grid.crs is not None and grid.crs.is_projected
+    asked = "These bounds look like degrees: give" if degrees and projected else "Give"
+    return f"{asked} MINX MINY MAXX MAXY in this CRS."
 
 
 def require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None:

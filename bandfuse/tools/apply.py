@@ -23,11 +23,11 @@ from bandfuse.model.decoder import as_read
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load, weights_file
-from bandfuse.progress import Progress, silent
+from bandfuse.progress import Progress, during, silent
 from bandfuse.results import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.folders import with_scenes
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import RESAMPLE, check_inputs
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, held, input_remarks, open_scene
 from bandfuse.scenes.value_ranges import in_units, require_inputs
@@ -69,8 +69,10 @@ def _apply(
 ) -> ApplyResult:
     """The same, into a folder that is there."""
     started = time.perf_counter()
-    model = load(weights)
-    with held(_opened(config)) as scenes:
+    model = load(weights, config.scenes)
+    with during(progress, "open the scenes"):
+        opened = _opened(config)
+    with held(opened) as scenes:
         parts = [part_of(scene.fused.grid, config.window, config.bounds) for scene in scenes]
         paths = output_paths(config.output, scenes, ending_of(config.driver))
         effort = Effort.of(config.threads, config.memory, spread)
@@ -133,7 +135,7 @@ def _fitting(
 
 def _forth(model: Model, scene: Scene, config: ApplyConfig) -> Fusion:
     """The fusion for a scene."""
-    check_inputs(scene, model.common.inputs)
+    check_inputs(scene, model.common.inputs, remedy=RESAMPLE)
     return _with_policy(_own(model, scene, config), config.nodata_policy)
 
 

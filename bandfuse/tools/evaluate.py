@@ -23,7 +23,7 @@ from bandfuse.raster import opened_selection
 from bandfuse.results import EvaluateResult, PixelCount
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
 from bandfuse.scenes.folders import with_scenes
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import limited, places
 from bandfuse.scenes.scene import (
     Scene,
@@ -71,12 +71,15 @@ def evaluate(
     ------
     InputError, MismatchError, ConfigError
     """
-    model, config = load(weights), with_scenes(config)
+    config = with_scenes(config)
+    model = load(weights, config.scenes)
     if bool(config.target) == bool(config.labels):
+        last = config.scenes[-1] if len(config.scenes) > 1 else ""
         raise ConfigError(
             "evaluate needs a target or labels",
             got="both" if config.target else "",
             expected="--target T, or --labels L",
+            remedy=f"Is it {last}? Then give it with --target {last}." if last else "",
         )
     with held([_the_scene(config)]) as (scene,):
         return _evaluated(str(weights), model, scene, config, progress)
@@ -85,7 +88,7 @@ def evaluate(
 def _evaluated(
     weights: str, model: Model, scene: Scene, config: EvaluateConfig, progress: Progress
 ) -> EvaluateResult:
-    check_inputs(scene, model.common.inputs)
+    check_inputs(scene, model.common.inputs, remedy=APPLY)
     fusion = model.fusion(scene.names, use_common=config.use_common)
     remarks = input_remarks(scene, fusion.inputs)
     remarks += require_inputs(scene, fusion, fusion.support, config)

@@ -21,7 +21,7 @@ from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import WEIGHTS, load, weights_file
 from bandfuse.raster import Raster, Reader, band_tags, describe
 from bandfuse.results import ExportResult
-from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
@@ -66,7 +66,7 @@ def _name(weights: Path, config: ExportConfig) -> str:
 
 def _export(weights: Path, config: ExportConfig, path: Path) -> ExportResult:
     """The same, to a file in a folder that is there."""
-    model = load(weights)
+    model = load(weights, [] if config.scene is None else [config.scene])
     if config.scene and not FORMS[config.to].placed and not model.per_scene:
         raise ConfigError(
             f"--scene does not apply with --to {config.to} of weights that all scenes share",
@@ -115,7 +115,7 @@ def _content(
     if scene is None:
         raise ConfigError(f"--to {config.to} needs a scene", remedy="Give it with --scene.")
     whole = Scene(Path(scene.path).stem, (scene,))
-    check_inputs(whole, fusion.inputs)
+    check_inputs(whole, fusion.inputs, remedy=APPLY)
     require_inputs(whole, fusion, fusion.support, config)
     linear = LinearForm.of(fusion, scene.scale, scene.offset)
     if config.to == "bandmathx":
@@ -179,7 +179,7 @@ def _one_raster(raster: Raster) -> str:
         return image.name
     raise MismatchError(
         f"{raster.path} is not a single raster that a VRT could read",
-        got=raster.product,
+        got=raster.product or f"{raster.driver} with bands along another axis than the first",
         remedy="Use bandfuse apply; or export to csv, onnx and others, which need no scene.",
     )
 

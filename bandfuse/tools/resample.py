@@ -133,6 +133,12 @@ def _outputs(config: ResampleConfig, scenes: Sequence[Scene]) -> list[tuple[Path
             )
         return [(None, file) for file in files]
     rasters = output_paths(config.output, scenes, ending_of(config.driver))
+    if any(raster.suffix == ".safetensors" for raster in rasters):
+        raise ConfigError(
+            "resample writes rasters, and their weights beside them",
+            got=f"-o {rasters[0]}",
+            expected="the name of a raster; or --weights-only beside it",
+        )
     beside = [raster.with_name(f"{raster.stem}{WEIGHTS}") for raster in rasters]
     if len(set(beside)) != len(beside):
         raise ConfigError(

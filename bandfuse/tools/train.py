@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Seen, check_file, check_folder
 from bandfuse.files.making import making, names_folder
 from bandfuse.files.whole import Ready
-from bandfuse.progress import Progress, silent
+from bandfuse.progress import Progress, during, silent
 from bandfuse.results import TrainPlan, TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.scenes.folders import with_scenes
@@ -26,6 +27,10 @@ from bandfuse.streaming.stream import Spread
 from bandfuse.training.learn import learn
 from bandfuse.training.plan import plan_training
 from bandfuse.training.settings import resolve, with_loss
+from bandfuse.training.trained import doubts
+
+LOG = logging.getLogger(__name__)
+
 
 if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
@@ -59,8 +64,11 @@ def train(
     folder = Path(config.output)
     above = folder.parent if names_folder(config.output) else None
     config = resolve(with_loss(with_scenes(config), loss))
-    opened = open_scenes(config)
+    with during(progress, "open the scenes"):
+        opened = open_scenes(config)
     scenes = opened.scenes
+    for text in doubts(scenes[0]):
+        LOG.info(text)
     with making(above), Checksums() as checksums, held(scenes) as kept:
         seen = _check_outputs(folder, config, [*keep, *(p for s in scenes for p in s.paths)])
         trained = learn(

@@ -108,7 +108,7 @@ def _learned(
         choices = plan_regularisation(assessing, found, progress) if config.assessed else None
         model, fits = fit_model(how, scenes, found, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, found, choices, model, fits), progress)
-    model = replace(model, classes=_classifier(config, found, model))
+    model = replace(model, classes=_classifier(config, scenes, found, model))
     config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
@@ -117,7 +117,9 @@ def _learned(
     )
 
 
-def _classifier(config: TrainConfig, survey: Survey, model: Model) -> Discriminants | None:
+def _classifier(
+    config: TrainConfig, scenes: Sequence[Scene], survey: Survey, model: Model
+) -> Discriminants | None:
     """The classifier of the outputs, on all pixels: what the scores of a training with labels are
     of."""
     if "classes" not in config.gathers:
@@ -125,7 +127,9 @@ def _classifier(config: TrainConfig, survey: Survey, model: Model) -> Discrimina
     weight = model.common.matrix[:, list(survey.design.used)]
     made = Classifier.of(survey.classes, weight, balanced=config.balance)
     names = tuple(survey.class_name(int(n)) for n in made.numbers)
-    return Discriminants(made.numbers, names, made.slope, made.level)
+    labels = scenes[0].labels
+    numbered = labels is not None and labels.numbered
+    return Discriminants(made.numbers, names, made.slope, made.level, numbered)
 
 
 def _load(how: Fitting, survey: Survey) -> None:

@@ -11,6 +11,7 @@ from bandfuse.config.train import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.goals import GOALS, TRAINED_ON
 from bandfuse.model.fusion import NodataPolicy
+from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
 from bandfuse.survey.scout import Inquiry
 from bandfuse.survey.survey import Survey
@@ -68,6 +69,8 @@ def resolve(config: TrainConfig) -> TrainConfig:
     )
     config = config.model_copy(update={"objective": config.objective or by_files})
     config = config.model_copy(update=_defaults(config))
+    for text in config.group:
+        pair_of(text, "--group")
     for wrong, what, remedy in (
         *_of_objective(config),
         *_of_constraint(config),

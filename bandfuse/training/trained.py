@@ -63,7 +63,7 @@ class Trained:
         of_files = [f"{Path(file.path).name}: {text}" for file in files for text in file.messages]
         unread = [text for scene in self.scenes for text in left_out_messages(scene)]
         aligned = alignment_messages(self.scenes)
-        return [*broken, *of_files, *unread, *aligned, *_swapped(self.scenes[0])]
+        return [*broken, *of_files, *unread, *aligned, *doubts(self.scenes[0])]
 
     def _of_fit(self) -> list[str]:
         names = self.survey.design.names
@@ -76,14 +76,14 @@ class Trained:
         ]
 
 
-def _swapped(scene: Scene) -> list[str]:
+def doubts(scene: Scene) -> list[str]:
     """Say that a target with more bands than its scene may be the scene."""
     target = scene.target
     if target is None or (count := len(target_bands(target))) <= (bands := len(scene.bands)):
         return []
+    goal, first = Path(target.path).name, Path(scene.rasters[0].path).name
     return [
-        f"the target {Path(target.path).name} has {count} bands, the scene "
-        f"{Path(scene.grid.path).name} has {bands}: {count} outputs were learned from {bands} "
-        "bands. If that is the wrong way round, give the scene first: bandfuse train SCENE "
-        "--target TARGET"
+        f"the target {goal} has {count} bands, the scene {first} has {bands}: {count} outputs are "
+        f"learned from {bands}. If that is the wrong way round: bandfuse train {goal} --target "
+        f"{first}"
     ]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
-from bandfuse.progress import Progress, Ticks
+from bandfuse.progress import Progress, Ticks, during
 from bandfuse.solve.scores import Pairs, Scored, score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
@@ -26,6 +26,8 @@ from bandfuse.trust.regularisation import Choice, Wish, choose
 
 NONNEGATIVE = ("nonnegative", "simplex")
 """Constraints that keep weights from being negative."""
+
+BASELINES = "fit the baselines"
 
 BOOTSTRAP, JACKKNIFE = "block bootstrap", "jackknife over folds"
 """How intervals are found: from the blocks' moments, or from trainings that were done again."""
@@ -110,8 +112,9 @@ def _terms(how: Assessing, found: Survey) -> Terms:
 
 def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> RegularisationPlan:
     """Choose constraint and regularisation of every output by block cross-validation."""
-    terms, wish = _terms(how, found), how.wish
-    made = fold_problems(terms)
+    with during(progress, "prepare the folds"):
+        terms, wish = _terms(how, found), how.wish
+        made = fold_problems(terms)
     ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
@@ -168,15 +171,18 @@ def assess(
         folds."""
     peak = peak_of(found)
     if made is None:
-        return Assessment(holdout, {} if how.per_scene else _baselines(how, found, peak))
+        with during(progress, BASELINES):
+            return Assessment(holdout, {} if how.per_scene else _baselines(how, found, peak))
     solvers = [
         chosen_solver(c, made.choices[c.rows[0]], gain=made.terms.gain) for c in made.fold_problems
     ]
     lines: list[Line] = []
     if exactly and made.terms.folds:
-        lines = fold_lines(made.terms, made.fold_problems, solvers)
-        holdout = score_pairs(Pairs.joined(folded_pairs(made.terms, lines)), peak)
-    table = baselines(made.terms, made.fold_problems, peak)
+        with during(progress, "score held-out blocks"):
+            lines = fold_lines(made.terms, made.fold_problems, solvers)
+            holdout = score_pairs(Pairs.joined(folded_pairs(made.terms, lines)), peak)
+    with during(progress, BASELINES):
+        table = baselines(made.terms, made.fold_problems, peak)
     needs = _needed(found, made, progress)
     if not exactly:
         return Assessment(holdout, table, needs)

@@ -74,9 +74,16 @@ def _row(
         coverage=float(theirs.coverage[i]),
         centre_nm=centre,
         shift_nm=None if ours is None or centre is None else ours.centre - centre,
+        similarity=_cosine(learned, truth),
         out_of_band=float(outside(size, nm, band.centre_nm, band.fwhm_nm)) if size.any() else None,
         out_of_band_published=float(outside(truth, nm, band.centre_nm, band.fwhm_nm))
         if truth.any()
         else None,
         weights={b + 1: float(truth[b] * learned.sum()) for b in range(len(bands)) if truth[b]},
     )
+
+
+def _cosine(a: Floats, b: Floats) -> float | None:
+    """Cosine of the angle between two vectors; None where one has no direction."""
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / size if size > 0 else None

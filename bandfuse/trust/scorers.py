@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.moments.moments import Moments
-from bandfuse.solve.classes import Classifier, agreement, discriminants
+from bandfuse.solve.classes import Classifier, agreement, confusion, discriminants
 from bandfuse.solve.scores import Score, Scored, reconstruction_score
 from bandfuse.solve.starts import uniform
 from bandfuse.spectral.bands import Floats
@@ -62,7 +62,8 @@ def separability(survey: Survey, *, balanced: bool) -> Scoring:
             classifier = Classifier.of(train.classes, weight, balanced=balanced)
             truth.append(values[:, -1].astype(np.int64))
             guess.append(classifier(values[:, : weight.shape[1]] @ weight.T))
-        return Scored([agreement(np.concatenate(truth), np.concatenate(guess))], {})
+        every = np.concatenate(truth), np.concatenate(guess)
+        return Scored([agreement(*every)], {}, confusion(*every))
 
     k = survey.design.layout.shape[0]
     fisher = {"lda": lambda part: discriminants(part.classes, k, balanced=balanced)}

@@ -32,7 +32,7 @@ from makers import QUICK, batch_file, rows, scenes_in
 from rasters import cli, ok, read, spectra, write_tiff
 
 import bandfuse
-from bandfuse.batches.dask_workers import _checking, _over, _same_version
+from bandfuse.batches.dask_workers import _checking, _over, _same_version, cluster
 from bandfuse.batches.journal import Journal, last_done
 from bandfuse.batches.settings import schema
 from bandfuse.batches.summary import drift
@@ -598,6 +598,31 @@ def deadly(item, share, progress):
 work._TOOLS["apply"] = deadly
 """
 """Python that runs at the start of a worker: the first one that fuses a scene is killed."""
+
+
+@POSIX
+def test_ctrl_c_while_a_cluster_starts_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has started, so that it can be closed."""
+    distributed = pytest.importorskip("distributed")
+    told: list[str] = []
+
+    class Cluster:
+        scheduler_address = "tcp://127.0.0.1:1"
+
+        def __init__(self, **how: object) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            told.append("started")
+
+        def close(self) -> None:
+            told.append("closed")
+
+    monkeypatch.setattr(distributed, "LocalCluster", Cluster)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), cluster(None, 1):
+        told.append("worked")
+    assert told == ["started", "closed"]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @contextmanager

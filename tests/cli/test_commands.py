@@ -286,7 +286,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: f.train("--group", "a=visible"),
         ("'visible'", "450-520nm"),
     ),
-    "group without a name": (lambda f: f.train("--group", "1-3"), ("--group", "NAME=VALUE")),
+    "group without a name": (lambda f: f.train("--group", "1-3"), ("--group", "NAME=SPEC")),
     "empty group": (
         lambda f: f.train("--group", "a=2000-2500nm"),
         ("2000-2500nm", "400.3 to 1000.3 nm"),
@@ -301,7 +301,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
     ),
     "output exists": (
         lambda f: [*f.train()[:-1], f.text("run", "mine")],
-        ("run exists", "--overwrite"),
+        ("run was not made by bandfuse", "not replaced", "another output"),
     ),
     "output of apply exists": (
         lambda f: f.apply(f.weights, f.cube, out="goal.tif"),
@@ -398,7 +398,7 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: f.train("--constrain", "free"),
         ("no flag --constrain. Did you mean '--constraint'?",),
     ),
-    "wrong number": (lambda f: f.train("--seed", "early"), ("--seed", "integer")),
+    "wrong number": (lambda f: f.train("--seed", "early"), ("--seed", "'early'", "a whole number")),
     "wrong choice": (
         lambda f: f.train("--constraint", "fre"),
         ("--constraint; got 'fre'", "Did you mean 'free'?"),
@@ -408,8 +408,11 @@ BAD: dict[str, tuple[Callable[[Folder], list[object]], tuple[str, ...]]] = {
         lambda f: ["export", f.weights, "-o", f.path / "x"],
         ("no --to is given", "vrt"),
     ),
-    "no value": (lambda f: f.train("--groups"), ("--groups", "requires an argument")),
-    "too many arguments": (lambda f: ["batch", f.cube, "another"], ("unexpected", "another")),
+    "no value": (lambda f: f.train("--groups"), ("--groups", "without its value")),
+    "too many arguments": (
+        lambda f: ["batch", f.cube, "another"],
+        ("no further argument", "another"),
+    ),
 }
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rasters import blend, cli, ok, spectra, wavelengths, write_tiff
+from rasters import Done, blend, cli, ok, spectra, wavelengths, write_tiff
 
+from bandfuse.cli import show
 from bandfuse.cli.layout import command_lines, records, table_lines, wrapped
 from bandfuse.cli.main import COMMANDS
 from bandfuse.config.train import TrainConfig
+from bandfuse.progress import silent
 
 WIDTHS = (80, 40)
 
@@ -123,6 +127,28 @@ TABLES = {
 }
 
 
+class Terminal(io.StringIO):
+    """What is written to it seems to be seen by people."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def in_terminal(*call: object) -> Done:
+    """A command whose output is seen in a terminal, without colours and bars."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rasters.io.StringIO", Terminal)
+        patch.setattr("bandfuse.cli.show.progress", lambda: silent)
+        patch.setattr("bandfuse.cli.show_batch.watching", lambda: nullcontext(lambda event: None))
+        show.out.cache_clear()
+        show.err.cache_clear()
+        done = cli(*call)
+    show.out.cache_clear()
+    show.err.cache_clear()
+    plain = (re.sub(r"\x1b\[[0-9;]*m", "", text) for text in (done.out, done.err))
+    return Done(done.code, *plain)
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_fit_the_terminal_and_cut_no_word(
     name: str, place: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,7 +156,7 @@ def test_tables_fit_the_terminal_and_cut_no_word(
     said = {}
     for width in (*WIDTHS, 150):
         monkeypatch.setenv("COLUMNS", str(width))
-        done = cli(*shlex.split(TABLES[name].format(n=width)))
+        done = in_terminal(*shlex.split(TABLES[name].format(n=width)))
         assert done.code in (0, 1), done.err
         for line in (done.out + done.err).splitlines():
             assert len(line) <= width or " " not in line.strip(), line
@@ -168,14 +194,15 @@ def test_messages_are_folded_between_words(place: Path, monkeypatch: pytest.Monk
     whole = [cli(*call).err for call in calls]
     monkeypatch.setenv("COLUMNS", "40")
     for call, text in zip(calls, whole, strict=True):
-        folded = cli(*call).err
+        folded = in_terminal(*call).err
         assert max(map(len, folded.splitlines())) <= 40
         assert folded.split() == text.split()
         assert len(folded.splitlines()) > 1
 
 
-def test_numbers_of_a_pipe_stay_in_one_line(place: Path) -> None:
+def test_numbers_of_a_pipe_stay_in_one_line(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal nothing is folded: other programs read lines."""
+    monkeypatch.setenv("COLUMNS", "40")
     text = ok("info", "--formats").out
     assert any(len(line) > 100 for line in text.splitlines())
 

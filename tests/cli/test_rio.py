@@ -116,7 +116,7 @@ def test_info_is_json(rio: Any, cube: str) -> None:
         (["--overwrite", "-t", "int16"], "needs a declared scale"),
         (["--overwrite", "-j", "many"], "ALL_CPUS"),
         (["--overwrite", "--set", "thread=1"], "Did you mean 'threads'?"),
-        (["--overwrite", "--co", "compress"], "NAME=VALUE"),
+        (["--overwrite", "--co", "compress"], "KEY=VALUE"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_2(

@@ -13,7 +13,9 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyogrio
 import rasterio
+import shapely
 from rasterio.shutil import copy as gdal_copy
 from rasterio.transform import from_origin
 
@@ -73,6 +75,22 @@ def polygons() -> dict[str, Any]:
     }
 
 
+def vectors(folder: Path) -> None:
+    """Two classes over the scene, as a GeoPackage, a shapefile and a FlatGeobuf file."""
+    shapes = [shapely.box(5e5 + 10 * i, 5e6 - 80, 5e5 + 10 * i + 10, 5e6) for i in range(8)]
+    names = np.array(["soil", "water"] * 4, dtype=object)
+    for name, driver in VECTORS.items():
+        pyogrio.raw.write(
+            folder / name,
+            np.array([shapely.to_wkb(s) for s in shapes], dtype=object),
+            [names],
+            np.array(["class"]),
+            driver=driver,
+            geometry_type="Polygon",
+            crs="EPSG:32633",
+        )
+
+
 def items() -> dict[str, Any]:
     """A STAC collection of one item."""
     assets = {"data": {"href": "cube.tif"}, "target": {"href": "target.tif"}}
@@ -80,6 +98,10 @@ def items() -> dict[str, Any]:
         "type": "FeatureCollection",
         "features": [{"type": "Feature", "id": "a", "properties": {}, "assets": assets}],
     }
+
+
+VECTORS = {"l.gpkg": "GPKG", "l.shp": "ESRI Shapefile", "l.fgb": "FlatGeobuf"}
+"""Vector files by name, with GDAL's driver."""
 
 
 def make(folder: Path) -> None:
@@ -119,6 +141,7 @@ def make(folder: Path) -> None:
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
+    vectors(folder)
     for extra in folder.glob("*.aux.xml"):
         extra.unlink()
     _run(
@@ -160,6 +183,8 @@ def make(folder: Path) -> None:
             "--no-report",
         ),
         ("train", "--config", folder / "config.yaml", "-o", "y"),
+        ("info", folder / "l.gpkg"),
+        ("train", scene, "--labels", folder / "l.shp", "--groups", "equal:2", "-o", "x"),
         ("resample", scene, "--sensor", folder / "responses.csv", "-o", "y.tif"),
         ("batch", folder / "batch.yaml", "--dry-run"),
     ):

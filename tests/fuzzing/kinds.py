@@ -16,7 +16,7 @@ from typing import Any
 import rasterio
 from rasterio.transform import Affine
 
-from fuzzing.bases import packed, unpacked
+from fuzzing.bases import VECTORS, packed, unpacked
 from fuzzing.mutate import NUMBERS, TEXTS, encoded, some_bytes, some_text, some_tree
 
 Arguments = list[str]
@@ -25,6 +25,7 @@ Kind = Callable[[Path, Path, Random], Arguments]
 
 TRAIN = ("--folds", "0", "--no-report", "--constraint", "free", "--threads", "1")
 W = "run/weights.safetensors"
+SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 
 
 def lay(base: Path, folder: Path, *names: str) -> None:
@@ -374,6 +375,25 @@ def geojson(base: Path, folder: Path, rng: Random) -> Arguments:
             return ["evaluate", W, "cube.tif", "--target", "target.tif", "--mask", "m.geojson"]
 
 
+def vector(base: Path, folder: Path, rng: Random) -> Arguments:
+    """Vector files, damaged; of a shapefile one of its files."""
+    lay(base, folder, "cube.tif", "target.tif")
+    name = rng.choice(sorted(VECTORS))
+    parts = sorted(p.name for p in base.glob("l.*") if p.suffix in SHAPEFILE or p.name == name)
+    parts = parts if name.endswith(".shp") else [name]
+    lay(base, folder, *parts)
+    part = folder / rng.choice(parts)
+    part.write_bytes(some_bytes(part.read_bytes(), rng))
+    match rng.randrange(3):
+        case 0:
+            return ["info", name]
+        case 1:
+            how = ["--target", "target.tif", "--mask", name]
+        case _:
+            how = ["--labels", name, "--groups", "equal:2"]
+    return ["train", "cube.tif", *how, "-o", "out", *TRAIN]
+
+
 def stac(base: Path, folder: Path, rng: Random) -> Arguments:
     """Lists of scenes for a batch, wrong: STAC, GeoJSON, CSV."""
     lay(base, folder, "cube.tif", "target.tif", "mask.geojson")
@@ -498,6 +518,7 @@ KINDS: dict[str, Kind] = {
         sets,
         flags,
         geojson,
+        vector,
         stac,
         table,
         report,

@@ -4,15 +4,17 @@ tells why not."""
 from __future__ import annotations
 
 import re
+import tarfile
 import zipfile
 from pathlib import Path
 
 import h5py
+import netCDF4
 import numpy as np
 import published
 import pytest
 from rasterio.shutil import copy
-from rasters import cli, envi_list, ok, spectra, write_envi, write_tiff
+from rasters import cli, envi_list, ok, read, spectra, write_envi, write_tiff
 
 from bandfuse.raster import Raster, Reader, describe, quicklook
 from bandfuse.spectral.headers import envi_list as items_of
@@ -84,6 +86,173 @@ def test_a_list_of_wavelengths_that_does_not_fit_comes_in_by_no_door(
     assert all("(" not in name for name in raster.bands.name)
     if named:
         assert list(raster.bands.name) == [f"n{i}" for i in range(5)]
+
+
+SPELLINGS = {
+    "closing comma": "{500, 600, 700, 800, 900,}",
+    "square brackets": "[500, 600, 700, 800, 900]",
+    "both brackets": "{[500, 600, 700, 800, 900]}",
+    "parentheses": "{(500, 600, 700, 800, 900)}",
+    "blanks": "{500 600  700 800\n 900}",
+    "semicolons": "{500; 600; 700; 800; 900;}",
+    "decimal commas": "{500,0; 600,0; 700,0; 800,0; 900,0}",
+    "decimal commas and blanks": "{500,0 600,0 700,0 800,0 900,0}",
+    "decimal commas between commas": "{500,0, 600,0, 700,0, 800,0, 900,0}",
+    "double precision": "{500D0, 600.D+00, 700.0d+0, 800D000, 900D-0}",
+    "over lines in square brackets": "[500, 600,\n 700, 800,\n 900]",
+    "quotation marks": "{'500', '600', '700', \"800\", \"900\"}",
+}
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_lists_of_numbers_are_read_as_programs_write_them(
+    spelling: str, named: bool, tmp_path: Path
+) -> None:
+    """GDAL parts lists at commas alone, and hands what it gets to the bands: nothing of that is
+    left in wavelengths, widths, scale or names."""
+    names = [envi_list("band names", [f"n{i}" for i in range(5)])] if named else []
+    text = SPELLINGS[spelling]
+    lists = [f"{key} = {text}" for key in ("wavelength", "data gain values")]
+    lists.append("fwhm = " + re.sub("([5-9])00", r"0\g<1>0", text))  # 500 to 050
+    path = envi(tmp_path, *names, "wavelength units = Nanometers", *lists)
+    raster = describe(path)
+    assert raster.bands.wavelength_nm.tolist() == NM
+    assert raster.bands.fwhm_nm.tolist() == [nm / 10 for nm in NM]
+    assert raster.scale.tolist() == NM
+    assert list(raster.bands.name) == [
+        f"{'n' if named else 'b'}{i + (not named)}" for i in range(5)
+    ]
+    assert raster.bands == describe(path, wavelengths=tmp_path / "x.hdr").bands
+    doubt = "fits the 5 bands if it has decimal commas" in said(raster)
+    assert doubt == (spelling == "decimal commas between commas")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "{0, 1, 1, 0, 1}",
+        "{False, True, True, False, True}",
+        "{false true true false true}",
+        "[0; 1; 1; 0; 1]",
+        "{0.0, 1.0, 1.0, 0.0, 1.0,}",
+        "{bad, good, good, bad, good}",
+    ],
+)
+def test_flags_of_bad_bands_are_read_as_programs_write_them(flags: str, tmp_path: Path) -> None:
+    raster = describe(envi(tmp_path, f"bbl = {flags}"))
+    assert raster.bands.good.tolist() == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-9999", -9999),
+        ("{-9999}", -9999),
+        ("-1.0D+03", -1000),
+        ("-9,5", -9.5),
+        ("-9999.0 ", -9999),
+    ],
+)
+def test_a_data_ignore_value_is_read_as_programs_write_it(
+    text: str, value: float, tmp_path: Path
+) -> None:
+    assert describe(envi(tmp_path, f"data ignore value = {text}")).nodata.tolist() == [value] * 5
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+@pytest.mark.parametrize(("key", "unsaid"), [("data gain values", 1), ("data offset values", 0)])
+def test_gains_of_another_length_are_not_used(
+    key: str, unsaid: float, count: int, tmp_path: Path
+) -> None:
+    raster = describe(envi(tmp_path, envi_list(key, [0.5] * count)))
+    found = raster.scale if "gain" in key else raster.offset
+    assert found.tolist() == [unsaid] * 5
+    assert f"{key} in the ENVI header has {count} items for 5 bands, and is not used" in said(
+        raster
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["data ignore value = none", "reflectance scale factor = ten", "data ignore value = {}"]
+)
+def test_an_entry_that_is_no_number_is_told(line: str, tmp_path: Path) -> None:
+    raster = describe(envi(tmp_path, line))
+    assert np.isnan(raster.nodata).all()
+    assert raster.scale.tolist() == [1] * 5
+    assert "is not used" in said(raster)
+
+
+def test_a_file_beside_the_header_may_correct_it(tmp_path: Path) -> None:
+    """``gdal_edit`` writes into ``.aux.xml``, which GDAL tells in the place of the header."""
+    lines = envi_list("data gain values", ["1D-1"] * 5), "data ignore value = -1D1"
+    path = envi(tmp_path, *lines)
+    assert describe(path).scale.tolist() == [0.1] * 5
+    assert describe(path).nodata.tolist() == [-10] * 5
+    bands = "".join(
+        f'<PAMRasterBand band="{i}"><NoDataValue>-7</NoDataValue><Scale>0.25</Scale>'
+        "</PAMRasterBand>"
+        for i in range(1, 6)
+    )
+    (tmp_path / "x.dat.aux.xml").write_text(f"<PAMDataset>{bands}</PAMDataset>")
+    assert describe(path).scale.tolist() == [0.25] * 5
+    assert describe(path).nodata.tolist() == [-7] * 5
+
+
+COMPANIONS = ("qml", "sta", "enp", "png", "dat.aux.xml", "txt", "prj", "qgz")
+
+
+def test_files_beside_a_header_that_are_no_rasters_do_not_count(tmp_path: Path) -> None:
+    path = envi(tmp_path, envi_list("wavelength", NM), "wavelength units = nm")
+    for ending in COMPANIONS:
+        (tmp_path / f"x.{ending}").write_bytes(b"something")
+    (tmp_path / "x.dat.aux.xml").write_text("<PAMDataset/>")
+    raster = describe(tmp_path / "x.hdr")
+    assert raster.path == path
+    assert raster.bands.wavelength_nm.tolist() == NM
+
+
+def test_of_several_files_beside_a_header_that_of_its_size_counts(tmp_path: Path) -> None:
+    path = envi(tmp_path)
+    (tmp_path / "x.mask").write_bytes(b"1" * 42)
+    assert describe(tmp_path / "x.hdr").path == path
+    (tmp_path / "x.copy").write_bytes(Path(path).read_bytes())
+    done = cli("info", tmp_path / "x.hdr")
+    assert done.code == 2
+    assert "of several files" in done.err
+
+
+def test_a_header_beside_a_geotiff_is_used_if_it_is_given_and_named_if_not(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "c.tif", spectra(5, 6, 7))
+    header = tmp_path / "c.hdr"
+    header.write_text(f"ENVI\nbands = 5\n{envi_list('wavelength', NM)}\nwavelength units = nm\n")
+    assert describe(header).bands.wavelength_nm.tolist() == NM
+    assert describe(path, wavelengths=header).bands.wavelength_nm.tolist() == NM
+    raster = describe(path)
+    assert np.isnan(raster.bands.wavelength_nm).all()
+    assert (
+        f"c.hdr beside it has 5 wavelengths, and is not used: give it with --wavelengths {header}"
+        in (raster.messages)
+    )
+    found = {f["code"] for f in ok("check", path, "--json").json["findings"]}
+    assert "header-beside" in found
+    header.write_text("ENVI\nbands = 5\nwavelength = {1, 2}\n")
+    assert "beside it" not in said(describe(path))
+    write_tiff(tmp_path / "c.tif", spectra(5, 6, 7), nm=NM)
+    header.write_text(f"ENVI\nbands = 5\n{envi_list('wavelength', NM)}\n")
+    assert "beside it" not in said(describe(path))
+
+
+def test_wavelengths_of_the_user_count_in_resample(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "c.tif", spectra(30, 6, 7))
+    (tmp_path / "w.txt").write_text("\n".join(map(str, np.linspace(400, 900, 30))))
+    arguments = "resample", path, "--sensor", "sentinel-2a", "-o", tmp_path / "s.tif"
+    done = cli(*arguments)
+    assert done.code == 2
+    assert "wavelength" in done.err
+    done = ok(*arguments, "--wavelengths", tmp_path / "w.txt", "--json")
+    used = {b["name"] for b in done.json["scenes"][0]["bands"] if b["used"]}
+    assert {"B2", "B3", "B4"} <= used or {"B02", "B03", "B04"} <= used
 
 
 # --------------------------------------------------------------------------------------------------
@@ -263,6 +432,24 @@ def test_the_background_of_the_metadata_is_the_nodata_of_the_image(tmp_path: Pat
     assert "28 pixels" in run.err + run.out
 
 
+def test_the_background_of_enmap_l2a_is_known_whatever_its_metadata_say(tmp_path: Path) -> None:
+    """Those of the qualification products say 0; the pixels hold −32768."""
+    meta = enmap_meta(BACKGROUND).replace("L1C", "L2A")
+    spectral(tmp_path / "p", "ENMAP01-L2A", meta, "int16")
+    assert describe(tmp_path / "p").nodata.tolist() == [-32768] * 3
+
+
+def test_a_header_beside_enmap_s_image_makes_no_desis_of_it(tmp_path: Path) -> None:
+    """As other programs leave it."""
+    for stem in ("ENMAP01-L1C", "renamed"):
+        spectral(tmp_path / stem, stem, enmap_meta(BACKGROUND))
+        (tmp_path / stem / f"{stem}-SPECTRAL_IMAGE.hdr").write_text(
+            "ENVI\nwavelength = {1, 2, 3}\n"
+        )
+        assert describe(tmp_path / stem).product == "EnMAP L1C"
+        assert describe(tmp_path / stem).bands.wavelength_nm.tolist() == NM[:3]
+
+
 def test_what_the_image_declares_comes_before_its_metadata(tmp_path: Path) -> None:
     spectral(tmp_path / "p", "ENMAP01-L2A", enmap_meta(BACKGROUND), "int16", nodata=-5)
     assert describe(tmp_path / "p").nodata.tolist() == [-5] * 3
@@ -293,7 +480,7 @@ def test_desis_without_a_header_is_read_from_its_metadata(
     """DLR's Geoservice serves no header."""
     spectral(tmp_path / "p", stem, desis_meta(), "int16")
     raster = describe(tmp_path / "p" / f"{stem}{given}" if given else tmp_path / "p")
-    assert raster.product == "DESIS"
+    assert raster.product == ("DESIS L2A" if stem.startswith("DESIS") else "DESIS")
     assert raster.bands.wavelength_nm.tolist() == NM[:3]
     assert raster.bands.fwhm_nm.tolist() == [3.4] * 3
     assert raster.scale.tolist() == [1e-4] * 3
@@ -309,7 +496,7 @@ def test_desis_without_a_gain_is_refused_by_its_own_name(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("ending", ["BSQ", "BIL", "JP2"])
+@pytest.mark.parametrize("ending", ["BSQ", "BIL", "BIP", "JP2"])
 @pytest.mark.parametrize("given", ["", "IMAGE", "METADATA"])
 def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(
     ending: str, given: str, tmp_path: Path
@@ -323,7 +510,7 @@ def test_enmap_is_read_in_the_other_forms_that_can_be_ordered(
         if ending == "JP2"
         else {"driver": "ENVI"}
     )
-    copy(image, other, **how, **({"INTERLEAVE": "BIL"} if ending == "BIL" else {}))
+    copy(image, other, **how, **({"INTERLEAVE": ending} if ending[0] == "B" else {}))
     image.unlink()
     path = {
         "": tmp_path / "p",
@@ -349,22 +536,26 @@ def pixels(raster: Raster) -> np.ndarray:
 # ---------------------------------------------------------------------------------------- nearly a
 
 
-def test_a_folder_around_a_product_names_it(tmp_path: Path) -> None:
+def test_the_one_product_below_a_folder_is_read(tmp_path: Path) -> None:
     """What DLR and ESA deliver is a tree of folders."""
     product = published.desis(tmp_path).path
     above = tmp_path / "order/dims_op"
     above.mkdir(parents=True)
     product.rename(above / "x")
+    assert describe(tmp_path / "order").product == "DESIS L2A"
+    second = published.enmap(above).path
     done = cli("info", tmp_path / "order")
     assert done.code == 2
-    assert f"Give {above / 'x'}." in "".join(done.err.split("\n"))
+    text = "".join(done.err.split("\n"))
+    assert "a folder of several products" in text
+    assert str(second) in text
 
 
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("MTD_MSIL1C.xml", "Sentinel-2 Level-1C; expected Level-2A"),
-        ("ENMAP01-L1B-SPECTRAL_IMAGE_VNIR.XML", "EnMAP L1B"),
+        ("S2A_OPER_MTD_SAFL1C_PDMC_20150818T101451.xml", "Sentinel-2 L1C of before December 2016"),
+        ("ENMAP01-____L1B-DT0000326721-METADATA.XML", "EnMAP L1B"),
     ],
 )
 @pytest.mark.parametrize("folder", [True, False])
@@ -378,14 +569,18 @@ def test_another_level_of_a_known_product_is_named(
     assert told in " ".join(done.err.split())
 
 
-def test_a_packed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
+def test_a_compressed_tar_is_to_be_unpacked(tmp_path: Path) -> None:
+    folder = published.enmap(tmp_path).path
+    with tarfile.open(tmp_path / "order.tar.gz", "w:gz") as tar:
+        tar.add(folder, f"dims_op/{folder.name}")
+    done = cli("info", tmp_path / "order.tar.gz")
+    assert done.code == 2
+    assert "got EnMAP L2A" in " ".join(done.err.split())
+    assert "Unpack it" in done.err
     (tmp_path / "a.tar.gz").write_bytes(b"x")
     done = cli("info", tmp_path / "a.tar.gz")
     assert done.code == 2
-    assert "got an archive" in " ".join(done.err.split())
-
-
-# --------------------------------------------------------------------------------------------------
+    assert "Unpack it" in done.err
 
 
 def test_hdf5_in_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
@@ -434,6 +629,17 @@ def name_axes(path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize(("short", "pixel"), [(0.06, 30.0), (-0.9, 30.0), (49.0, 29.0)])
+def test_corners_of_prisma_are_rounded_and_its_pixels_are_not(
+    short: float, pixel: float, tmp_path: Path
+) -> None:
+    path = published.prisma(tmp_path).path
+    with h5py.File(path, "r+") as file:
+        right = file.attrs["Product_ULcorner_easting"] + 30.0 * 49 - short
+        file.attrs["Product_LRcorner_easting"] = np.float64(right)
+    assert describe(path).transform.a == pixel
+
+
 def test_axes_that_the_file_names_are_turned_by_gdal_and_read_alike(tmp_path: Path) -> None:
     made = published.prisma(tmp_path)
     before = describe(made.path)
@@ -475,14 +681,162 @@ def test_the_structure_of_old_baselines_is_named(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
-def test_the_axes_of_hdf5_are_said_to_be_assumed(tmp_path: Path) -> None:
-    """NEON's cubes have their bands last, and nothing in the file that GDAL reads says so."""
+def test_the_axes_of_hdf5_are_said_to_be_assumed_where_nothing_tells_them(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file["BART/Reflectance/Reflectance_Data"] = np.ones((24, 20, 60), "i2")
     found = {f["code"]: f for f in cli("check", tmp_path / "x.h5", "--json").json["findings"]}
     assert found["axes-assumed"]["severity"] == "warning"
     assert "24 bands of 20 rows and 60 columns" in found["axes-assumed"]["message"]
     assert "24 bands of 20 rows and 60 columns" in said(describe(tmp_path / "x.h5"))
+
+
+def neon(folder: Path, order: str = "rcb", sizes: tuple[int, int, int] = (12, 9, 7)) -> np.ndarray:
+    """A file of the structure of NEON's, rows, columns and bands in any order; (B, H, W) values."""
+    values = spectra(sizes[2], *sizes[:2], dtype="int16")
+    values[:, 0, :3] = -9999
+    with h5py.File(folder / "NEON.h5", "w") as file:
+        site = file.create_group("BART/Reflectance")
+        cube = site.create_dataset(
+            "Reflectance_Data", data=np.einsum(f"brc->{order}", values), chunks=(4, 3, 5)
+        )
+        cube.attrs.update({"Data_Ignore_Value": -9999.0, "Scale_Factor": 10000.0})
+        numbers = np.linspace(381, 2510, sizes[2]).astype("f4")
+        spectral = site.create_group("Metadata/Spectral_Data")
+        spectral["Wavelength"], spectral["FWHM"] = numbers, np.full(sizes[2], 5.5, "f4")
+        spectral["Wavelength"].attrs["Units"] = "nanometers"
+        site["Metadata/Ancillary_Imagery/Path_Length"] = np.zeros(sizes[:2], "f4")
+    return np.where(values == -9999, np.nan, values / 10000)
+
+
+@pytest.mark.parametrize("order", ["rcb", "rbc", "brc"])
+def test_the_axis_of_the_bands_is_that_of_the_wavelengths(order: str, tmp_path: Path) -> None:
+    expected = neon(tmp_path, order)
+    raster = describe(f'HDF5:"{tmp_path}/NEON.h5"://BART/Reflectance/Reflectance_Data')
+    np.testing.assert_allclose(raster.bands.wavelength_nm, np.linspace(381, 2510, 7), rtol=1e-6)
+    assert raster.bands.fwhm_nm.tolist() == [5.5] * 7
+    np.testing.assert_allclose(pixels(raster), expected)
+    assert ("axis is that of the bands" in said(raster)) == (order != "brc")
+    assert quicklook(raster, [0, 6]).shape == (12, 9, 2)
+
+
+def test_axes_of_equal_lengths_are_said_to_be_in_doubt(tmp_path: Path) -> None:
+    neon(tmp_path, sizes=(12, 7, 7))
+    raster = describe(f'HDF5:"{tmp_path}/NEON.h5"://BART/Reflectance/Reflectance_Data')
+    assert "several of its axes (12, 7, 7) are as long as its wavelengths" in said(raster)
+
+
+def test_a_table_of_the_user_tells_the_axis_by_its_length(tmp_path: Path) -> None:
+    cube = spectra(5, 12, 9)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["cube"] = np.moveaxis(cube, 0, -1)
+    (tmp_path / "five.txt").write_text("\n".join(map(str, NM)))
+    raster = describe(tmp_path / "x.h5", wavelengths=tmp_path / "five.txt")
+    assert raster.bands.wavelength_nm.tolist() == NM
+    np.testing.assert_array_equal(pixels(raster), cube)
+    (tmp_path / "six.txt").write_text("1\n2\n3\n4\n5\n6\n")
+    done = cli("info", tmp_path / "x.h5", "--wavelengths", tmp_path / "six.txt")
+    assert done.code == 2
+    assert "got 6 wavelengths" in " ".join(done.err.split())
+
+
+@pytest.mark.parametrize("group", ["", "deep/group/"])
+@pytest.mark.parametrize("dims", ["y x wavelength", "y wavelength x", "wavelength y x"])
+def test_netcdf_has_its_bands_along_the_dimension_of_the_wavelengths(
+    dims: str, group: str, tmp_path: Path
+) -> None:
+    sizes = {"wavelength": 7, "y": 12, "x": 9}
+    cube = spectra(7, 12, 9)
+    turned = np.einsum(f"wyx->{''.join(d[0] for d in dims.split())}", cube).copy()
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in sizes.items():
+            ds.createDimension(name, size)
+        axis = ds.createVariable("wavelength", "f8", ("wavelength",))
+        axis[:], axis.units = np.linspace(0.4, 0.9, 7), "um"
+        for name, step in (("y", -30.0), ("x", 30.0)):
+            place = ds.createVariable(name, "f8", (name,))
+            place[:], place.units = step * np.arange(sizes[name]), "m"
+            place.standard_name = f"projection_{name}_coordinate"
+        cube_variable = ds.createVariable(f"{group}refl", "f4", dims.split(), fill_value=-1.0)
+        turned[turned == turned.max()] = -1
+        cube_variable[:] = turned
+    expected = np.where(cube == cube.max(), np.nan, cube)
+    # As GDAL's own list of subdatasets writes them, too.
+    inside = f'NETCDF:"{tmp_path}/c.nc":/{group}refl', f"netcdf:{tmp_path}/c.nc:/{group}refl"
+    for path in (tmp_path / "c.nc", *inside):
+        raster = describe(path)
+        np.testing.assert_allclose(raster.bands.wavelength_nm, np.linspace(400, 900, 7))
+        # GDAL finds no place for arrays in groups, and takes their rows as going up.
+        told = "its rows are read as they are stored" in said(raster)
+        assert told == (bool(group) and dims.startswith("wavelength"))
+        np.testing.assert_array_equal(pixels(raster), expected)
+
+
+def test_rows_of_netcdf_are_told_to_be_turned_where_no_coordinate_tells_them(
+    tmp_path: Path,
+) -> None:
+    cube = spectra(1, 12, 9)
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in (("band", 1), ("y", 12), ("x", 9)):
+            ds.createDimension(name, size)
+        ds.createVariable("reflectance", "f4", ("band", "y", "x"))[:] = cube
+    raster = describe(tmp_path / "c.nc")
+    np.testing.assert_array_equal(pixels(raster), cube[:, ::-1])
+    assert "its rows are read from the last to the first" in said(raster)
+    told = next(m for m in raster.messages if "last to the first" in m)
+    other = re.search(r"HDF5:\S+", told)
+    assert other is not None
+    np.testing.assert_array_equal(pixels(describe(other[0])), cube)
+
+
+def test_netcdf_that_gdal_wrote_reads_as_gdal_reads_it(tmp_path: Path) -> None:
+    cube = spectra(3, 12, 9)
+    plain = write_tiff(tmp_path / "c.tif", cube, crs=None, transform=None)
+    copy(plain, tmp_path / "c.nc", driver="netCDF")
+    (name,) = [f'NETCDF:"{tmp_path}/c.nc":Band2']
+    raster = describe(name)
+    np.testing.assert_array_equal(pixels(raster), cube[1:2])
+    assert "rows" not in said(raster)
+
+
+@pytest.mark.parametrize("placed", [False, True])
+def test_rows_of_netcdf_without_a_place_are_read_as_they_are_stored(
+    placed: bool, tmp_path: Path
+) -> None:
+    """xarray writes such files where nobody sets a CRS: GDAL takes them for bottom-up."""
+    cube = spectra(5, 12, 9)
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, numbers in (("wavelength", NM), ("y", -np.arange(12.0)), ("x", np.arange(9.0))):
+            ds.createDimension(name, len(numbers))
+            axis = ds.createVariable(name, "f8", (name,))
+            axis[:] = numbers
+            if placed and name != "wavelength":
+                axis.standard_name, axis.units = f"projection_{name}_coordinate", "m"
+        ds["wavelength"].units = "nm"
+        ds.createVariable("reflectance", "f4", ("wavelength", "y", "x"))[:] = cube
+    raster = describe(tmp_path / "c.nc")
+    np.testing.assert_array_equal(pixels(raster), cube)
+    np.testing.assert_allclose(quicklook(raster, [0])[..., 0], cube[0])
+    assert raster.bands.wavelength_nm.tolist() == NM
+    assert ("its rows are read as they are stored" in said(raster)) == (not placed)
+    ok("check", tmp_path / "c.nc", "--nodata", "0", "--fix", tmp_path / "f.vrt")
+    np.testing.assert_array_equal(read(tmp_path / "f.vrt"), cube)
+    run = tmp_path / "run"
+    ok("train", tmp_path / "c.nc", "--groups", "equal:2", "-o", run, "--no-report", "--folds", 0)
+    vrt = tmp_path / "sub"
+    vrt.mkdir()
+    weights = run / "weights.safetensors"
+    ok("export", weights, "--to", "vrt", "--scene", tmp_path / "c.nc", "-o", vrt / "f.vrt")
+    np.testing.assert_allclose(read(vrt / "f.vrt"), read(run / "fused.tif"), rtol=1e-5)
+
+
+def test_netcdf_whose_first_axis_is_rows_is_in_doubt_where_nothing_tells_more(
+    tmp_path: Path,
+) -> None:
+    with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in (("y", 12), ("x", 9), ("channel", 7)):
+            ds.createDimension(name, size)
+        ds.createVariable("refl", "f4", ("y", "x", "channel"))[:] = 1
+    assert "the first axis, y, is taken for the bands" in said(describe(tmp_path / "c.nc"))
 
 
 @pytest.mark.parametrize("flag", ["--mask", "--labels"])

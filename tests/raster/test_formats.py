@@ -67,8 +67,8 @@ def _member(folder: Path) -> str:
 
 
 CASES = {
-    "emit": Case(published.emit, product="EMIT"),
-    "emit-radiance": Case(partial(published.emit, cube_name="radiance"), product="EMIT"),
+    "emit": Case(published.emit, product="EMIT L2A"),
+    "emit-radiance": Case(partial(published.emit, cube_name="radiance"), product="EMIT L1B"),
     "prisma": Case(published.prisma, product="PRISMA L2D"),
     "prisma-chunks": Case(partial(published.prisma, chunks=True), product="PRISMA L2D"),
     "prisma-unflagged": Case(
@@ -81,10 +81,10 @@ CASES = {
     "enmap-xml": Case(published.enmap, _inside("*METADATA.XML"), "EnMAP L2A"),
     "enmap-zip": Case(published.enmap, _zip, "EnMAP L2A"),
     "enmap-member": Case(published.enmap, _member, "EnMAP L2A"),
-    "desis": Case(published.desis, product="DESIS"),
-    "desis-hdr": Case(published.desis, _inside("*.hdr"), "DESIS"),
-    "desis-tif": Case(published.desis, _inside("*.tif"), "DESIS"),
-    "desis-zip": Case(published.desis, _zip, "DESIS"),
+    "desis": Case(published.desis, product="DESIS L2A"),
+    "desis-hdr": Case(published.desis, _inside("*.hdr"), "DESIS L2A"),
+    "desis-tif": Case(published.desis, _inside("*.tif"), "DESIS L2A"),
+    "desis-zip": Case(published.desis, _zip, "DESIS L2A"),
     "sentinel2": Case(published.sentinel2, product="Sentinel-2 L2A"),
     "sentinel2-xml": Case(published.sentinel2, _inside("MTD*"), "Sentinel-2 L2A"),
     "sentinel2-zip": Case(published.sentinel2, _zip, "Sentinel-2 L2A"),
@@ -453,7 +453,7 @@ def test_sentinel2_of_the_old_structure_is_refused(tmp_path: Path) -> None:
     safe = published.sentinel2(tmp_path).path
     manifest = safe / "MTD_MSIL2A.xml"
     manifest.write_text(manifest.read_text().replace("IMAGE_FILE", "IMAGE_ID_2A"))
-    refused(safe, tmp_path, "cannot be understood", "no IMAGE_FILE of a band")
+    refused(safe, tmp_path, "cannot be understood", "Sentinel-2 L2A", "before baseline")
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:

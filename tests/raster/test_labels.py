@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rasters import cli, ok, spectra, write_tiff
+import numpy as np
+from rasters import cli, ok, spectra, write_envi, write_tiff
 from vectors import box, features, on_map, write_json
 
 
@@ -57,3 +58,24 @@ def test_names_in_one_scene_and_numbers_in_another_are_refused(tmp_path: Path) -
 def test_classes_of_a_training_without_labels(tmp_path: Path) -> None:
     cube = write_tiff(tmp_path / "s.tif", spectra(4, 40, 60))
     assert trained(tmp_path, cube)["classes"] == []
+
+
+def test_names_of_a_classification_of_envi(tmp_path: Path) -> None:
+    """They are told of numbers that are the pixels' own."""
+    cube = write_tiff(tmp_path / "s.tif", spectra(4, 40, 60))
+    values = np.zeros((1, 40, 60), np.uint8)
+    values[:, :, 20:], values[:, :, 40:] = 1, 3
+    header = "classes = 4\nclass names = {Unclassified, Oak forest, Never, Lake}"
+    path = Path(write_envi(tmp_path / "l.bsq", values, header=header))
+    text = path.with_suffix(".hdr").read_text()
+    path.with_suffix(".hdr").write_text(text.replace("ENVI Standard", "ENVI Classification"))
+    found = trained(tmp_path, cube, "--labels", path, "--unlabelled", 0)
+    assert found["classes"] == [
+        {"value": 1, "name": "Oak forest", "pixels": 800},
+        {"value": 3, "name": "Lake", "pixels": 800},
+    ]
+    weights = tmp_path / "run" / "weights.safetensors"
+    plain = write_tiff(tmp_path / "plain.tif", values)
+    done = ok("evaluate", weights, cube, "--labels", plain, "--unlabelled", 0, "--json").json
+    rows = done["classification"]["classes"]
+    assert [(r["value"], r["name"]) for r in rows] == [(1, "Oak forest"), (3, "Lake")]

@@ -752,7 +752,6 @@ def test_one_more_variable_stands_beside_what_was_read(tmp_path: Path) -> None:
 
 def test_the_driver_is_what_is_given_or_what_the_name_says() -> None:
     for name, given, driver in (
-        ("out", None, "GTiff"),
         ("out.tif", None, "GTiff"),
         ("OUT.TIFF", None, "GTiff"),
         ("a.zarr", None, "Zarr"),
@@ -765,6 +764,8 @@ def test_the_driver_is_what_is_given_or_what_the_name_says() -> None:
         OutputError, match=r"no driver is known for a\.nothing; got the ending \.nothing"
     ):
         driver_of(Path("a.nothing"), None)
+    with pytest.raises(OutputError, match=r"out has no ending.*a name such as out\.tif"):
+        driver_of(Path("out"), None)
     with pytest.raises(OutputError, match=r"there is no GDAL driver 'GTif'.*GTiff"):
         driver_of(Path("a.tif"), "GTif")
 

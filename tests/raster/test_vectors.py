@@ -253,6 +253,15 @@ def test_broken_files_are_one_line(cube: str, tmp_path: Path) -> None:
             assert (done.code, done.err.count("\n")) == (2, 1), done.err
 
 
+def test_a_crs_that_is_no_text_is_one_line(cube: str, tmp_path: Path) -> None:
+    path = Path(write_vector(tmp_path / "l.shp", [on_map(SHAPE)], {"a": ["x"]}))
+    projection = path.with_suffix(".prj")
+    projection.write_bytes(projection.read_bytes().replace(b"WGS", b"W\xbaS"))
+    done = cli("train", cube, "--mask", path, "-o", tmp_path / "no")
+    assert (done.code, done.err.count("\n")) == (2, 1), done.err
+    assert "l.shp cannot be read" in done.err
+
+
 def test_too_many_corners_are_refused(
     cube: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -470,7 +470,7 @@ def test_nothing_selected(tmp_path: Path) -> None:
         (["--window", 0, 0, 0, 10], ["window", "at least one row"]),
         (["--window", -1, 0, 5, 10], ["window", "from 0"]),
         (["--bounds", 5, 0, 1, 10], ["bounds", "each minimum below its maximum"]),
-        (["--bounds", 5, 0, 1], ["--bounds", "valid"]),
+        (["--bounds", 5, 0, 1], ["--bounds", "4 numbers"]),
         (["--mask", "nowhere.tif"], ["nowhere.tif does not exist"]),
         (["--set", "window=[1, 2]"], ["window"]),
     ],

@@ -348,6 +348,82 @@ def test_values_lie_where_the_chart_draws_them() -> None:
     assert marks["text"][2] == "band 3 (b3), 421.0 nm: −0.3300"
 
 
+def test_the_target_is_drawn_where_it_lies() -> None:
+    """A dotted line at its centre and a strip as wide as its FWHM, on the scale of the marks."""
+    rows = [_weight("red", b, 0.1 * b, 400.0 + 7 * b, ci_low=None, ci_high=None) for b in range(40)]
+    plain, drawn = (figures.weights_figure(rows, target=t) for t in (None, (540.0, 30.0)))
+    marks = _marks(drawn)
+    slope, level = np.polyfit([400.0 + 7 * b for b in range(40)], marks["x"], 1)
+    assert len(_vertical(plain)) < len(_vertical(drawn))
+    assert min(abs(x - (slope * 540 + level)) for x in _vertical(drawn)) < 0.6
+    ends = [slope * nm + level for nm in (525.0, 555.0)]
+    strips = [box for box in _boxes(drawn) if box not in _boxes(plain)]
+    assert any(np.allclose(box, ends, atol=0.6) for box in strips)
+    assert not [
+        box
+        for box in _boxes(figures.weights_figure(rows, target=(540.0, None)))
+        if box not in _boxes(plain)
+    ]
+
+
+def _paths(drawn: str) -> list[np.ndarray]:
+    found = re.findall(r'd="(M [^"]*)"', drawn)
+    return [np.array(re.findall(r"-?[\d.]+ -?[\d.]+", p)) for p in found]
+
+
+def _corners(path: np.ndarray) -> np.ndarray:
+    return np.array([[float(v) for v in corner.split()] for corner in path])
+
+
+def _vertical(drawn: str) -> list[float]:
+    """Places of upright lines."""
+    lines = [_corners(p) for p in _paths(drawn) if len(p) == 2]
+    return [float(line[0, 0]) for line in lines if line[0, 0] == line[1, 0]]
+
+
+def _boxes(drawn: str) -> list[tuple[float, float]]:
+    """Left and right ends of rectangles."""
+    boxes = [_corners(p) for p in _paths(drawn) if len(p) in (4, 5)]
+    return [(float(b[:, 0].min()), float(b[:, 0].max())) for b in boxes]
+
+
+def test_colours_with_values_have_a_bar() -> None:
+    densities = [Density(output="a", low=0, high=1, counts=[[0, 900], [2, 1]], pixels=903)]
+    words = set(_Page(maps.density_figure(densities)).words)
+    assert {"pixels", "1", "10", "100", "900"} <= words
+    scene = _block_errors(["a"])
+    assert {"0", "0.50"} <= set(_Page(maps.blocks_figure([scene])).words)
+    drawn = maps.blocks_figure([scene])
+    assert (
+        drawn.count("<image") == maps.blocks_figure([_block_errors(["a", "b"])]).count("<image") - 1
+    )
+    look = html.Quicklook("Residual", "", np.eye(4), ((-0.5, 0.5),), "ends")
+    page = _Page(_render(_report(), shots=html.shots([look])))
+    assert {"−0.500", "0", "0.500"} <= set(page.words)
+    colour = html.Quicklook("Scene", "", np.random.default_rng(0).normal(size=(4, 4, 3)))
+    assert html.shots([colour])[0].ends is None
+
+
+def test_numbers_below_zero_have_a_true_minus_sign() -> None:
+    report = _report()
+    for row in report.weights:
+        row.effective_weight, row.weight = -row.effective_weight, -row.weight
+    report.scores.holdout = {n: {"r2": -0.15, "rmse": 0.1} for n in ("blue", "green", "red")}
+    text = _render(report, messages=["moved by -0.5,-1.25 pixels"], verdict=[])
+    script = re.compile("<script>.*?</script>|<style>.*?</style>", re.DOTALL)
+    words = _Page(script.sub("", text)).words
+    wrong = [w for w in words if re.search(r"(?<![\w.\-])-\d", w)]
+    assert wrong == []
+    assert any("−0.5,−1.25" in w for w in words)
+    assert "−0.15000" in words
+    assert all("-" not in re.sub(r"[a-z]-[a-z]", "", t) for t in _marks_of(text))
+
+
+def _marks_of(text: str) -> list[str]:
+    every = re.findall(r"data-marks='([^']*)'", text)
+    return [str(t) for marks in every for t in json.loads(unescape(marks))["text"]]
+
+
 def test_density_marks_say_how_many_pixels_lie_where() -> None:
     counts = np.zeros((4, 4), dtype=int)
     counts[3, 0] = 7
@@ -548,7 +624,7 @@ def test_all_outputs_are_in_one_chart_as_lines_or_as_a_picture() -> None:
     few = overview.overview_figure({name: rows[name] for name in ("o0", "o1")})
     assert {"o0", "o1", "weight / largest"} <= set(_Page(few).words)
     many = overview.overview_figure(rows)
-    assert {"o0", "o8", "above zero", "below zero"} <= set(_Page(many).words)
+    assert {"o0", "o8", "−1", "0", "1"} <= set(_Page(many).words)
     data = re.search(r"data:image/png;base64,([^\"]+)", many)
     assert data
     picture = image.imread(io.BytesIO(base64.b64decode(data[1])))

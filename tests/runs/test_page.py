@@ -8,9 +8,11 @@ import io
 import itertools
 import json
 import math
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,16 +23,12 @@ from matplotlib import image
 
 from bandfuse.cli.main import main
 from bandfuse.config.train import TrainConfig
-from bandfuse.model.fusion import Fusion
 from bandfuse.report.html import SECTIONS
 from bandfuse.report.maps import DARKEST
 from bandfuse.report.page_data import BlockErrors, Density, Page
 from bandfuse.runs.block_errors import block_errors, densities, held_pairs
-from bandfuse.runs.page import shown_outputs
-from bandfuse.runs.verdict import explained
 from bandfuse.scenes.opening import open_scenes
 from bandfuse.solve.scores import Pairs
-from bandfuse.spectral.bands import Bands
 from bandfuse.tools.train import train
 from bandfuse.training.learn import learn
 from bandfuse.training.settings import resolve
@@ -193,37 +191,6 @@ def test_without_a_target_or_with_random_parts_there_is_no_map() -> None:
     assert _densities(learned, {}) == ([], "")
 
 
-@pytest.mark.parametrize(
-    ("scores", "words"),
-    [
-        (
-            {"a": 0.9, "b": 0.5},
-            "The fused bands explain 50.00 % of the variance of 'b', the least well matched target",
-        ),
-        (
-            {"a": 0.9, "b": -0.2, "c": -9.0},
-            "predict 'b', 'c' no better than the mean of the target would; they explain 90.00 % "
-            "of the variance of 'a'",
-        ),
-        ({"a": -0.1}, "The fused bands predict 'a' no better than the mean of the target would."),
-    ],
-)
-def test_a_score_below_zero_is_no_share(scores: dict[str, float], words: str) -> None:
-    assert words in explained("The", scores)
-    assert "-" not in explained("The", scores)
-
-
-def test_pictures_take_the_outputs_that_look_like_red_green_and_blue() -> None:
-    names, nm = (
-        ("deep blue", "blue", "green", "red", "nir"),
-        np.array([440.0, 480.0, 550.0, 660.0, 850.0]),
-    )
-    inputs, outputs = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm), Bands.of(names)
-    assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), inputs, outputs)) == [3, 2, 1]
-    swir = Bands.of([f"b{i}" for i in range(5)], wavelength_nm=nm + 1500)
-    assert shown_outputs(Fusion(np.eye(5), np.ones(5), np.zeros(5), swir, outputs)) == [2, 1, 0]
-
-
 # ------------------------------------------------------------------------------------------- made a
 
 
@@ -326,12 +293,40 @@ def test_runs_side_by_side(
             == json.loads((folder / "report.json").read_text())["scores"]["holdout"]
         )
     page = (tmp_path / "two.html").read_text()
-    assert page.count("<svg") == len(result["runs"][0]["constraints"])
+    assert page.count('<svg role="img"') == len(result["runs"][0]["constraints"]) + 1
     assert "R² on pixels that were held out" in page
+    assert page.index("<svg") < page.index("<table")
+    assert page.index('id="weights"') < page.index('id="scores"')
+    _best_is_marked(page, result)
     assert _call(monkeypatch, "compare", run, other) == 0
     assert "r2 on blocks held out" in capsys.readouterr().out
     for wrong in ([run], [run, run], [run, tmp_path]):
         assert _call(monkeypatch, "compare", *wrong) == 2
+
+
+def _best_is_marked(page: str, result: dict[str, Any]) -> None:
+    """Of the RMSE, the least of each row as it is written."""
+    table = re.search(r"<span>RMSE on pixels.*?</table>", page, re.DOTALL)
+    assert table
+    for output, row in zip(
+        result["runs"][0]["holdout"], table[0].split("<tbody>")[1].split("<tr>")[1:], strict=True
+    ):
+        values = [run["holdout"][output]["rmse"] for run in result["runs"]]
+        cells = re.findall(r"<td class=\"number( best)?\">", row)
+        assert len(cells) == len(values)
+        assert cells[int(np.argmin(values))] or not any(cells)
+
+
+def test_headings_stay_with_what_they_head_on_paper(tab: Tab, run: Path) -> None:
+    tab.open(run / "report.html", 700)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    style = "[...document.querySelectorAll('{}')].map(e => getComputedStyle(e).{})"
+    for what in ("h2", "h3", "caption", "thead"):
+        assert set(tab.run(style.format(what, "breakAfter"))) == {"avoid"}
+    assert set(tab.run(style.format("caption", "breakInside"))) == {"avoid"}
+    small = ".card:has(table):not(:has(figure, tr:nth-child(17)))"
+    assert set(tab.run(style.format(small, "breakInside"))) == {"avoid"}
+    tab.call("Emulation.setEmulatedMedia", media="")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -573,6 +568,6 @@ def test_a_hostile_name_is_text_in_the_browser(tab: Tab, run: Path, tmp_path: Pa
     path = tmp_path / "hostile.html"
     path.write_text(render(report, data), encoding="utf-8")
     tab.open(path)
-    assert tab.run("document.querySelector('#output-1 h3').textContent") == script
+    assert tab.run("document.querySelector('#output-1 h3').textContent") == f"{script} (490 nm)"
     assert tab.run("document.scripts.length") == 1
     assert tab.complaints == []

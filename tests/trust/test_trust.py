@@ -21,14 +21,16 @@ from bandfuse.solve import layout
 from bandfuse.solve.exact import SOLVERS, Quadratic
 from bandfuse.solve.nnls import nonnegative_gram, nonnegative_grams
 from bandfuse.solve.squares import Split, squared_error
-from bandfuse.spectral import groups
+from bandfuse.spectral import groups, resampling
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.lobe import main_lobe
+from bandfuse.spectral.sensors import find
 from bandfuse.trust.baselines import baselines, best_band, chosen_solver, held_out_pairs
 from bandfuse.trust.bootstrap import BlockSums, intervals, resamples
 from bandfuse.trust.fold_problems import FoldProblem, Strength, effective, fold_problems, minimiser
 from bandfuse.trust.folds import Fold, folds
 from bandfuse.trust.penalty import smooth_form, ties
+from bandfuse.trust.published import compare
 from bandfuse.trust.regularisation import Wish, choose, held_out_error
 from bandfuse.trust.response_shape import response_shape
 from bandfuse.trust.scorers import principal, rebuild_error
@@ -651,3 +653,22 @@ def test_intervals_of_one_weight_for_all_bands(scene: Scene) -> None:
         cov = moments.covariance
         best = np.maximum(cov[:12, 12:].sum(axis=0) / cov[:12, :12].sum(), 0)
         np.testing.assert_allclose(drawn, np.tile(best[:, None], 12), rtol=1e-9, atol=1e-12)
+
+
+def test_the_similarity_to_a_published_response_is_a_cosine() -> None:
+    """And its centre shift that of the main lobes; weights of both signs have no centre."""
+    nm = np.arange(430.0, 900.0, 5.0)
+    bands = Bands.of([f"b{i}" for i in range(len(nm))], wavelength_nm=nm, fwhm_nm=[5.0] * len(nm))
+    learned = np.stack([np.exp(-(((nm - 670) / 20) ** 2)), np.sin(nm)])
+    found = compare("sentinel-2a", bands, ["B4", "B3"], learned)
+    truth = resampling.published(find("sentinel-2a"), bands).weight
+    for k, name in enumerate(("B4", "B3")):
+        theirs = truth[list(find("sentinel-2a").names).index(name)]
+        cosine = np.dot(theirs, learned[k]) / np.sqrt((theirs**2).sum() * (learned[k] ** 2).sum())
+        assert found[k].similarity == pytest.approx(cosine, rel=1e-12)
+    ours, published = main_lobe(learned[0], nm), found[0].centre_nm
+    assert ours is not None
+    assert published is not None
+    assert found[0].shift_nm == pytest.approx(ours.centre - published)
+    assert found[1].shift_nm is None
+    assert compare("sentinel-2a", bands, ["B4"], 0 * learned)[0].similarity is None

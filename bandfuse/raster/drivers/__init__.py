@@ -58,13 +58,11 @@ def driver_named(name: str) -> Driver:
 
 
 def driver_of(path: Path, given: str | None) -> str:
-    """The GDAL driver of an output: as given, else by the file's ending; GTiff for a name without
-    one.
+    """The GDAL driver of an output: as given, else by the file's ending.
 
     Raises
     ------
-    OutputError : GDAL has no such driver, or none for the ending.
-
+    OutputError : GDAL has no such driver, or none for the ending; or there is no ending.
     """
     with rasterio.Env() as env:
         known = env.drivers()
@@ -72,16 +70,41 @@ def driver_of(path: Path, given: str | None) -> str:
         found = next((name for name in known if name.lower() == given.lower()), None)
         if found is None:
             raise OutputError(f"there is no GDAL driver {given!r}", remedy=nearest(given, known))
+        _require_pixels(str(found))
         return str(found)
     if not path.suffix:
-        return "GTiff"
+        raise OutputError(
+            f"{path.name} has no ending that names a format",
+            expected=f"a name such as {path.name}.tif, or --driver",
+        )
     if path.suffix.lower() == ".zarr" and "Zarr" in known:
         return "Zarr"
+    if path.suffix.lower() in RAW:
+        raise OutputError(
+            f"the ending {path.suffix} is that of several formats",
+            expected=f"--driver, such as --driver ENVI -o {path.with_suffix('.img').name}",
+        )
     try:
-        return str(driver_from_extension(path))
+        driver = str(driver_from_extension(path))
     except ValueError as error:
         raise OutputError(
             f"no driver is known for {path.name}",
             got=f"the ending {path.suffix}",
             expected=".tif, or --driver with one of GDAL's drivers, such as ENVI",
         ) from error
+    _require_pixels(driver)
+    return driver
+
+
+RAW = (".hdr", ".dat", ".raw", ".bin")
+"""Endings of headers and of raw data, which GDAL gives to formats that hardly anybody means."""
+
+
+def _require_pixels(driver: str) -> None:
+    """Refuse virtual rasters, which hold no pixels of their own."""
+    if driver == "VRT":
+        raise OutputError(
+            "a VRT holds no pixels of its own",
+            expected="another driver, such as GTiff",
+            remedy="bandfuse export WEIGHTS --to vrt writes a VRT that computes the fused bands.",
+        )

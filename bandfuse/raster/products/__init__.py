@@ -5,40 +5,46 @@ A new product is a file with a :class:`Product` and a line in :data:`PRODUCTS`.
 Each file is built on those before it::
 
     product      a kind of file or folder that is opened as one cube
-    files        where the parts of a product are found: a folder or a zip archive
+    names        which product, and which level of it, the name of a file tells
+    files        where the parts of a product are found: a folder, or a zip or tar archive
     hdf          HDF5 and netCDF-4 files, through GDAL
     spectral     the GeoTIFF that EnMAP and DESIS share
+    arrays       cubes in HDF5 and netCDF files of no known product
     plain        files that GDAL opens as they are
     desis        DESIS L1C and L2A
     emit         EMIT L1B and L2A
-    enmap        EnMAP L1C and L2A
+    enmap        EnMAP L1B, L1C and L2A
     prisma       PRISMA L2D
-    sentinel2    Sentinel-2 L2A
+    sentinel2    Sentinel-2 L1C and L2A
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from bandfuse.errors import InputError
+from bandfuse.errors import InputError, shorten
+from bandfuse.files.textfile import HEADER, bytes_of, readable
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
 from bandfuse.raster.header_files import given_table
+from bandfuse.raster.products.arrays import array_of, as_stored, file_of
 from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
+from bandfuse.raster.products.files import ARCHIVES
+from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.plain import FORMATS as PLAIN
-from bandfuse.raster.products.plain import data_file
+from bandfuse.raster.products.plain import HDF, data_file, header_beside, wavelengths_in
 from bandfuse.raster.products.prisma import PRISMA
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.sentinel2 import SENTINEL2
-from bandfuse.spectral.headers import Stated, envi_list, parse_header
+from bandfuse.spectral.headers import Stated
 from bandfuse.spectral.metadata import RasterTags, band_table
+from bandfuse.spectral.remarks import Remark
 
 __all__ = [
     "FORMATS",
@@ -48,7 +54,7 @@ __all__ = [
     "Product",
     "describe",
     "is_product",
-    "nearly",
+    "product_in",
 ]
 
 Describe = Callable[..., Raster]
@@ -82,78 +88,100 @@ def describe(
         no whole product."""
     path = str(path)
     product = next((p for p in PRODUCTS if p.recognises(path)), None)
-    if product is None:
-        data = data_file(path)
-        try:
-            found = describe_file(data, source, wavelengths)
-        except InputError as error:
-            why = nearly(path)
-            if why is None:
-                raise
-            raise why from error
-        if wavelengths is None and data != path and found.driver != "ENVI":
-            return _headed(found, path, source)
-        return found
-    found = product.open(path, source)
-    return found if wavelengths is None else _told(found, wavelengths)
-
-
-ARCHIVE = "an archive"
-
-LIKE = {
-    r"MTD_MSIL1C\.xml": ("Sentinel-2 Level-1C", "Level-2A (Sen2Cor makes it)"),
-    r"(?:.*[-_])?SPECTRAL_IMAGE_(?:VNIR|SWIR)\.\w+": (
-        "EnMAP L1B: an image of each detector",
-        "L1C or L2A",
-    ),
-    r".*\.(?:tar|tgz|tar\.gz|tar\.bz2|7z|rar)": (
-        ARCHIVE,
-        "the files in it, or a zip archive of them",
-    ),
-}
-"""Names of what is nearly a product: what it is, and what is expected."""
-
-
-def nearly(path: str) -> InputError | None:
-    """Why a path that GDAL does not open is no product, though it looks like one or holds one in a
-    folder below; None where nothing is known."""
-    place = Path(path)
+    if product is not None:
+        found = product.open(path, source)
+        return found if wavelengths is None else _told(found, wavelengths)
+    data = data_file(path)
     try:
-        names = [place.name, *([p.name for p in place.iterdir()] if place.is_dir() else [])]
-        below = [
-            p
-            for pattern in ("*", "*/*")
-            for p in sorted(place.glob(pattern))
-            if place.is_dir() and p.is_dir()
-        ]
-        product = next(
-            (str(p) for p in below[:MOST_FOLDERS] if any(q.recognises(str(p)) for q in PRODUCTS)),
-            None,
-        )
+        found = _read(data, source, wavelengths)
+    except InputError as error:
+        inside = _inside(path)
+        if inside is not None:
+            return describe(inside, source, wavelengths)
+        place = Path(path)
+        nearly = product_in([place.name, *_names(path)])
+        if not nearly or not (place.is_dir() or place.suffix.lower() == ".xml"):
+            raise
+        raise InputError(
+            f"{path} cannot be read", got=nearly, expected="a product of bandfuse info --formats"
+        ) from error
+    if wavelengths is None and found.driver != "ENVI":
+        return _headed(found, path, source) if data != path else _beside(found)
+    return found
+
+
+def _read(data: str, source: str, wavelengths: str | Path | None) -> Raster:
+    """What GDAL tells of a file; of an array in HDF5 or netCDF, with its bands along their axis."""
+    if file_of(data) is None:
+        return describe_file(data, source, wavelengths)
+    found = describe_file(data, source)
+    array = array_of(found, source, wavelengths)
+    if array is None and wavelengths is not None:
+        found = describe_file(data, source, wavelengths)
+    return array or as_stored(found)
+
+
+def _inside(path: str) -> str | None:
+    """The one product in the folders below a folder that GDAL does not open, or the one file of a
+    product in it.
+
+    Raises
+    ------
+    InputError : there are several.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return None
+    try:
+        below = [p for pattern in ("*", "*/*") for p in sorted(place.glob(pattern))]
+        folders = [p for p in below if p.is_dir()][:MOST_FOLDERS]
+        files = [p for p in below if p.name.lower().endswith((*HDF, *ARCHIVES))][:MOST_FOLDERS]
     except OSError:
         return None
-    if product is not None:
-        return InputError(
-            f"{path} is a folder around a product",
-            expected="the product itself",
-            remedy=f"Give {product}.",
+    places = [str(p) for p in (*folders, *files)]
+    found = [p for p in places if any(q.recognises(p) for q in PRODUCTS)]
+    if len(found) > 1:
+        raise InputError(
+            f"{path} is a folder of several products",
+            got=shorten(found, 4),
+            expected="one product",
+            remedy=f"Give one, as {found[0]}.",
         )
-    for pattern, (what, expected) in LIKE.items():
-        if any(re.fullmatch(pattern, name, re.I) for name in names):
-            return InputError(f"{path} cannot be read", got=what, expected=expected)
-    return None
+    return found[0] if found else None
+
+
+def _names(path: str) -> list[str]:
+    """The names of what a folder holds; none for a file."""
+    try:
+        return sorted(p.name for p in Path(path).iterdir()) if Path(path).is_dir() else []
+    except OSError:
+        return []
 
 
 def _headed(found: Raster, header: str, source: str) -> Raster:
     """A file of another driver than ENVI's, given by the ENVI header beside it, with the
     wavelengths of that."""
-    entries = parse_header(Path(header).read_text(encoding="utf-8", errors="replace"))
-    if len(envi_list(entries.get("wavelength"))) == len(found.bands):
+    text = readable(bytes_of(header, "an ENVI header", HEADER))
+    if wavelengths_in(text, len(found.bands)):
         return describe_file(found.path, source, header)
-    text = (
+    said = (
         f"{Path(header).name} has no wavelengths for its {len(found.bands)} bands, and is not used"
     )
-    return replace(found, messages=(*found.messages, text))
+    return replace(found, messages=(*found.messages, said))
+
+
+def _beside(found: Raster) -> Raster:
+    """A file without wavelengths; a message names the ENVI header beside it that has some."""
+    if np.isfinite(found.bands.wavelength_nm).any():
+        return found
+    header = header_beside(found.path, len(found.bands))
+    if header is None:
+        return found
+    said = (
+        f"{header.name} beside it has {len(found.bands)} wavelengths, and is not used: give it "
+        f"with --wavelengths {header}"
+    )
+    return replace(found, messages=(*found.messages, Remark("header-beside", said)))
 
 
 def _told(raster: Raster, wavelengths: str | Path) -> Raster:

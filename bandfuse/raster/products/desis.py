@@ -9,12 +9,12 @@ value = DN · gain + offset (DESIS Products Specification, DLR)."""
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
+from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import (
     HEADER,
@@ -27,13 +27,11 @@ from bandfuse.raster.products.spectral import (
     parts_of,
 )
 from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.headers import envi_list
-from bandfuse.spectral.units import UNITS_NM, number
+from bandfuse.spectral.headers import envi_numbers, parse_header
+from bandfuse.spectral.units import UNITS_NM, number, spelling
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}band"
 COLUMNS = ("wavelengthCenterOfBand", "wavelengthWidthOfBand", "gainOfBand", "offsetOfBand")
-
-_ENTRY = re.compile(r"^\s*([^=\n{}]+?)\s*=\s*(\{[^}]*\}|[^\n]*)", re.M)
 
 
 def recognises(path: str) -> bool:
@@ -58,15 +56,15 @@ def open_(path: str, source: str) -> Raster:
         return _by_metadata(path, source)
     name = files.one(HEADER, "SPECTRAL_IMAGE.hdr")
     text = files.read(name).decode("latin-1")
-    entries = {" ".join(key.lower().split()): value for key, value in _ENTRY.findall(text)}
+    entries = parse_header(text)
     nm = _numbers(entries, "wavelength", files.gdal(name))
     others = {
         key: _numbers(entries, key, files.gdal(name), len(nm))
-        for key in ("fwhm", "data gain values", "data offset values")
+        for key in ("fwhm", "data_gain_values", "data_offset_values")
     }
-    unit = UNITS_NM.get(entries.get("wavelength units", "nm").strip().lower(), 1.0)
-    flags = envi_list(entries.get("bbl"), len(nm))
-    bad = [number(f) == 0 for f in flags] if len(flags) == len(nm) else [False] * len(nm)
+    unit = UNITS_NM.get(spelling(entries.get("wavelength_units", "nm")), 1.0)
+    flags = envi_numbers(entries.get("bbl"), len(nm))
+    bad = [bool(f == 0) for f in flags] if len(flags) == len(nm) else [False] * len(nm)
     bands = Bands.of(
         [f"b{i}" for i in range(1, len(nm) + 1)],
         source=source,
@@ -74,8 +72,9 @@ def open_(path: str, source: str) -> Raster:
         fwhm_nm=others["fwhm"] * unit,
         reason=["flagged bad (bbl)" if b else "" for b in bad],
     )
+    product = _called(files, "")
     return image_of(
-        path, files, "DESIS", bands, others["data gain values"], others["data offset values"], name
+        path, files, product, bands, others["data_gain_values"], others["data_offset_values"], name
     )
 
 
@@ -89,16 +88,24 @@ def _by_metadata(path: str, source: str) -> Raster:
     nm, width, gain, offset = columns_of(rows, COLUMNS, files.gdal(meta), "a DESIS")
     names = [f"b{i}" for i in range(1, len(rows) + 1)]
     bands = Bands.of(names, source=source, wavelength_nm=nm, fwhm_nm=width)
-    return image_of(path, files, "DESIS", bands, gain, offset, meta, background_of(root))
+    level = (root.findtext("{*}base/{*}level") or "").strip()
+    product = _called(files, level)
+    return image_of(path, files, product, bands, gain, offset, meta, background_of(root))
+
+
+def _called(files: Files, level: str) -> str:
+    """The product with its level, as its metadata or the names of its files tell it."""
+    told = product_in(files.names)
+    return f"DESIS {level}" if level else told if told.startswith("DESIS") else "DESIS"
 
 
 def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> Floats:
     """A list of the header, of this many numbers."""
-    found = np.array([number(item) for item in envi_list(entries.get(key), count)])
+    found = envi_numbers(entries.get(key), count)
     if not len(found) or not np.isfinite(found).all() or (count and len(found) != count):
         raise InputError(
             f"{place} cannot be understood",
-            got=f"{len(found)} {key}",
+            got=f"{len(found)} {key.replace('_', ' ')}",
             expected=f"{count or 'a list of'} numbers",
         )
     return found
@@ -106,8 +113,8 @@ def _numbers(entries: dict[str, str], key: str, place: str, count: int = 0) -> F
 
 DESIS = Product(
     Format(
-        "DESIS L2A",
-        "the folder, the zip archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
+        "DESIS L2A, L1C",
+        "the folder, a zip or tar archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
         "wavelengths, FWHM, gain and offset, flagged bands, nodata",
     ),
     recognises,

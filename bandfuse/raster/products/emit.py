@@ -3,7 +3,8 @@
 ``/reflectance`` (rows, columns, bands);
 ``/sensor_band_parameters/{wavelengths,fwhm,good_wavelengths}``, nm; ``/location/{glt_x,glt_y}`` on
 the grid of the attributes ``geotransform`` and ``spatial_ref``: the 1-based column and row of the
-image, 0 for none (EMIT L2A User Guide, LP DAAC)."""
+image, 0 or the fill value for none (EMIT L2A User Guide, LP DAAC; the mission's own writer,
+emit-sds/emit-sds-l2a ``output_conversion.py``)."""
 
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.product import WRITER_OF, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 
 CUBES = ("reflectance", "radiance")
+LEVELS = {"reflectance": "L2A", "radiance": "L1B"}
 COLUMN, ROW = "location/glt_x", "location/glt_y"
 LINES = 256
 """Lines of the lookup table that are checked at once."""
@@ -74,7 +76,7 @@ def open_(path: str, source: str) -> Raster:
             "nearest neighbour",
         ),
         files=(path,),
-        product="EMIT",
+        product=f"EMIT {LEVELS[cube]}",
         pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),),
         glt=glt,
     )
@@ -148,6 +150,9 @@ def _check(glt: Raster, rows: int, cols: int) -> None:
             with rasterio.Env(**CACHE), opened(piece.name) as ds:
                 for at in range(0, glt.rows, LINES):
                     found = ds.read(1, window=((at, min(at + LINES, glt.rows)), (0, glt.cols)))
+                    found = found[found != ds.nodata]
+                    if not found.size:
+                        continue
                     low, high = min(low, int(found.min())), max(high, int(found.max()))
         except GDAL_ERRORS as error:
             raise InputError(
@@ -164,10 +169,11 @@ def _check(glt: Raster, rows: int, cols: int) -> None:
 
 EMIT = Product(
     Format(
-        "EMIT L2A",
-        "the .nc file (reflectance; or L1B radiance)",
+        "EMIT L2A, L1B",
+        "the .nc file of reflectance or radiance",
         "rows the right way up, wavelengths, FWHM, good_wavelengths, fill; fused bands are put on "
         "the GLT's map grid",
+        WRITER_OF,
     ),
     recognises,
     open_,

@@ -1,38 +1,56 @@
-"""EnMAP: L2A reflectance, a GeoTIFF with its metadata in XML (L1C radiance has the same structure).
+"""EnMAP: L2A reflectance, an image with its metadata in XML (L1C radiance has the same structure).
 
 ``specific/bandCharacterisation/bandID/{wavelengthCenterOfBand,FWHMOfBand,GainOfBand,OffsetOfBand}``,
 nm, and ``product/bandStatistics/bandID/{mean,stdDeviation}`` (EnMAP Product Specification Document,
-DLR). value = DN · gain + offset; a band whose standard deviation is 0 is dead."""
+DLR). value = DN · gain + offset; a band whose standard deviation is 0 is dead. Pixels without data
+hold ``specific/backgroundValue``; those of L2A hold −32768, though that says 0 there too.
+
+L1B has an image of each detector, which are not on one grid: each is read by itself, with the
+bands of ``specific/{vnir,swir}ProductQuality/expectedChannelsList``."""
 
 from __future__ import annotations
 
+import re
+from xml.etree.ElementTree import Element
+
 import numpy as np
 
+from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.raster.products.spectral import (
+    DETECTOR,
     METADATA,
+    NODATA,
     background_of,
-    columns_of,
     has_header,
     image_of,
     is_desis,
     parts_of,
 )
-from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"
-COLUMNS = ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
 STATISTICS = "{*}product/{*}bandStatistics/{*}bandID"
+COLUMNS = ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
 DEAD = "dead in the product's statistics"
 
 
 def recognises(path: str) -> bool:
     """A spectral image with metadata that are not DESIS's, and without the header that DESIS has;
-    or its folder or archive."""
+    or its folder or archive; or the images of the two detectors."""
     files = parts_of(path, METADATA)
+    if files is None:
+        files = _detectors(path)
     return files is not None and not has_header(files) and not is_desis(files)
+
+
+def _detectors(path: str) -> Files | None:
+    """The files of a product that has an image of each detector."""
+    files = parts_of(path, METADATA, DETECTOR)
+    return files if files is not None and files.like(METADATA) else None
 
 
 def open_(path: str, source: str) -> Raster:
@@ -40,36 +58,103 @@ def open_(path: str, source: str) -> Raster:
 
     Raises
     ------
-    InputError : metadata are missing, or of another structure.
+    InputError : metadata are missing, or of another structure; or there are two images.
     MismatchError : metadata of another number of bands.
     """
     files = parts_of(path, METADATA)
-    assert files is not None
+    name = ""
+    if files is None:
+        files = _detectors(path)
+        assert files is not None
+        name = _one_detector(path, files)
     meta = files.one(METADATA, "METADATA.XML")
-    root = files.xml(meta)
-    rows = sorted(root.findall(BANDS), key=lambda e: number(e.get("number")))
-    nm, fwhm, gain, offset = columns_of(rows, COLUMNS, files.gdal(meta), "an EnMAP L2A or L1C")
-    spread = np.array([number(e.findtext("{*}stdDeviation")) for e in root.findall(STATISTICS)])
-    dead = spread == 0 if len(spread) == len(nm) else np.zeros(len(nm), dtype=bool)
-    bands = Bands.of(
-        [f"b{i}" for i in range(1, len(nm) + 1)],
-        source=source,
-        wavelength_nm=nm,
-        fwhm_nm=fwhm,
-        reason=[DEAD if d else "" for d in dead],
-    )
+    root, place = files.xml(meta), files.gdal(meta)
     level = (root.findtext("{*}base/{*}level") or "").strip()
-    return image_of(
-        path, files, f"EnMAP {level}".strip(), bands, gain, offset, meta, background_of(root)
+    numbers, table = _table(root, place)
+    if name:
+        kept = np.isin(numbers, _channels(root, place, name))
+        numbers, table = numbers[kept], {key: column[kept] for key, column in table.items()}
+    dead = _dead(root)
+    bands = Bands.of(
+        [f"b{i}" for i in range(1, len(numbers) + 1)],
+        source=source,
+        wavelength_nm=table["wavelengthCenterOfBand"],
+        fwhm_nm=table["FWHMOfBand"],
+        reason=[DEAD if n in dead else "" for n in numbers],
     )
+    gain, offset = table["GainOfBand"], table["OffsetOfBand"]
+    fill = NODATA if level.upper() == "L2A" else background_of(root)
+    product = f"EnMAP {level}".strip()
+    return image_of(path, files, product, bands, gain, offset, meta, fill, name)
+
+
+def _dead(root: Element) -> set[float]:
+    """The numbers of the bands whose values are all alike."""
+    return {
+        number(e.get("number"))
+        for e in root.iterfind(STATISTICS)
+        if number(e.findtext("{*}stdDeviation")) == 0
+    }
+
+
+def _one_detector(path: str, files: Files) -> str:
+    """The image of a detector that a path names.
+
+    Raises
+    ------
+    InputError : it names both.
+    """
+    images = files.like(DETECTOR)
+    given = path.rstrip("/").rsplit("/", 1)[-1]
+    one = [name for name in images if name.rsplit("/", 1)[-1] == given]
+    if len(one) == 1:
+        return one[0]
+    raise InputError(
+        f"{path} is EnMAP L1B",
+        got="an image of each detector, which are not on one grid",
+        expected="one of the images, or L1C or L2A",
+        remedy=f"Give {' or '.join(files.gdal(name) for name in images[:2])}.",
+    )
+
+
+def _channels(root: Element, place: str, name: str) -> Floats:
+    """The numbers of the bands of a detector."""
+    match = re.fullmatch(DETECTOR, name.rsplit("/", 1)[-1], re.I)
+    assert match is not None
+    text = root.findtext(
+        f"{{*}}specific/{{*}}{match[1].lower()}ProductQuality/{{*}}expectedChannelsList"
+    )
+    found = np.array([number(word) for word in (text or "").split(",")])
+    if not np.isfinite(found).all():
+        raise InputError(
+            f"{place} cannot be understood",
+            got=f"no expectedChannelsList of {match[1]}",
+            expected="the metadata of an EnMAP L1B product",
+        )
+    return found
+
+
+def _table(root: Element, place: str) -> tuple[Floats, dict[str, Floats]]:
+    """The numbers of the bands in rising order, and what is said of each."""
+    rows = sorted(root.findall(BANDS), key=lambda e: number(e.get("number")))
+    table = {key: np.array([number(e.findtext(f"{{*}}{key}")) for e in rows]) for key in COLUMNS}
+    lacks = [key for key, column in table.items() if not np.isfinite(column).all()]
+    if not rows or lacks:
+        raise InputError(
+            f"{place} cannot be understood",
+            got=f"no {lacks[0]} for every band" if rows else "no bandCharacterisation",
+            expected="the metadata of an EnMAP product",
+        )
+    return np.array([number(e.get("number")) for e in rows]), table
 
 
 ENMAP = Product(
     Format(
-        "EnMAP L2A",
-        "the folder, the zip archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or "
-        "…-METADATA.XML",
+        "EnMAP L2A, L1C, L1B",
+        "the folder, a zip or tar archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or "
+        "…-METADATA.XML; of L1B the image of one detector",
         "wavelengths, FWHM, gain and offset, dead bands, nodata",
+        METADATA_OF,
     ),
     recognises,
     open_,

@@ -16,13 +16,10 @@ from rasterio.errors import NotGeoreferencedWarning
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, HDF5, quiet_hdf5, reason
 from bandfuse.raster.header_files import said_by
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.units import number
-
-MAGIC = b"\x89HDF\r\n\x1a\n"
-"""How every HDF5 file begins (HDF5 File Format Specification, III.A)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def is_hdf(path: str) -> bool:
     with suppress(OSError):
         if Path(path).is_file():
             with open(path, "rb") as stream:
-                return stream.read(len(MAGIC)) == MAGIC
+                return stream.read(len(HDF5)) == HDF5
     return False
 
 
@@ -100,6 +97,7 @@ def hdf_of(path: str) -> Hdf | None:
     """What an HDF5 file holds; None where GDAL cannot open it, or for other files."""
     if not is_hdf(path):
         return None
+    quiet_hdf5()
     try:
         with rasterio.Env(**CACHE), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)

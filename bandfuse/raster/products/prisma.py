@@ -25,12 +25,17 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.product import ATTRIBUTES_OF, Format, Product
 from bandfuse.spectral.bands import Bands
 
 FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data_Fields"
 FULL = 65535.0
 """The DN of the greatest value."""
+
+
+ROUNDED = 1.0
+"""By how many metres two corners may be nearer or farther than they are: northings are float32, in
+steps of half a metre."""
 
 
 def recognises(path: str) -> bool:
@@ -66,13 +71,17 @@ def open_(path: str, source: str) -> Raster:
     hdf = hdf_of(path)
     assert hdf is not None
     level = hdf.attributes.get("Processing_Level", "")
-    if level.upper().removeprefix("L") not in ("2D", "") or not any(
-        a.startswith(FIELDS) for a in hdf.arrays
-    ):
+    if level.upper().removeprefix("L") not in ("2D", ""):
         raise InputError(
             f"{path} is not a PRISMA L2D product",
-            got=f"level {level or 'unknown'}",
-            expected=f"level 2D, with {FIELDS}",
+            got=f"PRISMA level {level}",
+            expected="PRISMA L2D, reflectance on a map grid",
+        )
+    if not any(a.startswith(FIELDS) for a in hdf.arrays):
+        raise InputError(
+            f"{path} is not a PRISMA L2D product",
+            got=f"level {level or 'unknown'}, and no {FIELDS}",
+            expected="the cubes of its two detectors",
         )
     vnir, swir = (_detector(hdf, name, source) for name in ("VNIR", "SWIR"))
     if vnir.shape != swir.shape:
@@ -208,8 +217,11 @@ def _place(hdf: Hdf, rows: int, cols: int) -> tuple[CRS, Affine]:
 
 
 def _step(first: float, last: float, count: int) -> float:
-    """The distance of neighbouring pixels."""
-    return (last - first) / max(1, count - 1)
+    """The distance of neighbouring pixels: whole metres where the corners, which are rounded to
+    float32, allow it."""
+    step = (last - first) / max(1, count - 1)
+    whole = float(np.rint(step))
+    return whole if whole and abs(step - whole) * (count - 1) < ROUNDED else step
 
 
 PRISMA = Product(
@@ -218,6 +230,7 @@ PRISMA = Product(
         "the .he5 file",
         "VNIR and SWIR joined, wavelengths rising, absent bands left out, FWHM, scale, CRS; "
         "flagged pixels missing",
+        ATTRIBUTES_OF,
     ),
     recognises,
     open_,

@@ -1,16 +1,19 @@
-"""Sentinel-2: L2A reflectance, JPEG 2000 files of 10, 20 and 60 m in a SAFE folder or archive.
+"""Sentinel-2: L2A surface and L1C top-of-atmosphere reflectance, JPEG 2000 files of 10, 20 and 60 m
+in a SAFE folder or archive.
 
 ``MTD_MSIL2A.xml``: ``IMAGE_FILE`` names the files, ``BOA_QUANTIFICATION_VALUE`` Q and
 ``BOA_ADD_OFFSET`` (per band, from processing baseline 04.00 on; 0 before) their units: reflectance
-= (DN + offset) / Q; DN 0 is no data. ``Spectral_Information`` holds the central wavelength and the
-response of each band, nm, from which the width at half maximum comes (Sentinel-2 Products
-Specification Document); MIN and MAX are the limits of the whole response. Every band is taken at
-the resolution it was sensed at, or the next coarser that is there; all are brought to the finest
-grid, a coarser pixel repeated."""
+= (DN + offset) / Q; DN 0 is no data. ``MTD_MSIL1C.xml`` is alike, with ``QUANTIFICATION_VALUE`` and
+``RADIO_ADD_OFFSET``. ``Spectral_Information`` holds the central wavelength and the response of each
+band, nm, from which the width at half maximum comes (Sentinel-2 Products Specification Document);
+MIN and MAX are the limits of the whole response. Every band is taken at the resolution it was
+sensed at, or the next coarser that is there; all are brought to the finest grid, a coarser pixel
+repeated."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -20,16 +23,18 @@ import numpy as np
 
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Masks, Raster, SourceImage, describe
-from bandfuse.raster.products.files import Files, files_of
-from bandfuse.raster.products.product import Format, Product
+from bandfuse.raster.products.files import Files, files_of, is_archive
+from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.units import number
 
-MANIFEST = r"MTD_MSIL2A\.xml"
+MANIFEST = r"MTD_MSI(L2A|L1C)\.xml"
+QUANTIFICATION = {"L2A": "BOA_QUANTIFICATION_VALUE", "L1C": "QUANTIFICATION_VALUE"}
+OFFSETS = {"L2A": "BOA_ADD_OFFSET", "L1C": "RADIO_ADD_OFFSET"}
 OFFSETS_FROM = 4.0
 """The first processing baseline whose values have an offset."""
 
-_IMAGE = re.compile(r"_(B\d[\dA])_(10|20|60)m$")
+_IMAGE = re.compile(r"_(B\d[\dA])(?:_(10|20|60)m)?$")
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,10 @@ class _Band:
 
 
 def recognises(path: str) -> bool:
-    """The manifest of an L2A product, or a folder or an archive that holds one."""
+    """The manifest of an L2A or L1C product, or a folder or an archive that holds one."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
     manifest = re.fullmatch(MANIFEST, name, re.I) is not None
-    if not (manifest or name.lower().endswith(".zip") or Path(path).is_dir()):
+    if not (manifest or is_archive(name) or Path(path).is_dir()):
         return False
     found = files_of(path)
     return found is not None and bool(found[0].like(MANIFEST)) and (manifest or not found[1])
@@ -64,20 +69,15 @@ def open_(path: str, source: str) -> Raster:
     found = files_of(path)
     assert found is not None
     files = found[0]
-    manifest = found[1] or files.one(MANIFEST, "MTD_MSIL2A.xml")
+    manifest = found[1] or files.one(MANIFEST, "manifest of Sentinel-2 (MTD_MSIL2A.xml)")
     place = files.gdal(manifest)
     root = files.xml(manifest)
-    if root.find(".//{*}L2A_BOA_QUANTIFICATION_VALUE") is not None:
-        raise InputError(
-            f"{place} cannot be understood",
-            got="the structure of before baseline 02.07",
-            expected="that of products from baseline 02.07 on",
-        )
-    per_unit = _require(
-        number(root.findtext(".//{*}BOA_QUANTIFICATION_VALUE")), place, "BOA_QUANTIFICATION_VALUE"
-    )
-    images = _images(root, files, manifest)
-    bands = [band for band in _bands(root, place) if band.name in images]
+    level = _level(root, manifest, place)
+    key = QUANTIFICATION[level]
+    per_unit = _require(number(root.findtext(f".//{{*}}{key}")), place, key)
+    bands = _bands(root, place, level)
+    images = _images(root, files, manifest, {band.name: band.sensed for band in bands})
+    bands = [band for band in bands if band.name in images]
     chosen = [min(images[b.name], key=lambda m, b=b: (m < b.sensed, m)) for b in bands]  # type: ignore[misc]
     finest = chosen.index(min(chosen))
     names = [images[b.name][m] for b, m in zip(bands, chosen, strict=True)]
@@ -87,7 +87,7 @@ def open_(path: str, source: str) -> Raster:
     return replace(
         grid,
         path=path,
-        product="Sentinel-2 L2A",
+        product=f"Sentinel-2 {level}",
         dtypes=(grid.dtypes[0],) * len(bands),
         masks=Masks(),
         exact=(),
@@ -107,6 +107,26 @@ def open_(path: str, source: str) -> Raster:
     )
 
 
+def _level(root: Element, manifest: str, place: str) -> str:
+    """The level of a product.
+
+    Raises
+    ------
+    InputError : it has the structure of old baselines.
+    """
+    match = re.fullmatch(MANIFEST, manifest.rsplit("/", 1)[-1], re.I)
+    assert match is not None
+    old = [".//{*}L2A_BOA_QUANTIFICATION_VALUE", ".//{*}IMAGE_ID", ".//{*}IMAGE_ID_2A"]
+    if any(root.find(tag) is not None for tag in old):
+        raise InputError(
+            f"{place} cannot be understood",
+            got=f"Sentinel-2 {match[1].upper()} in the structure of before baseline 02.07",
+            expected="that of products from baseline 02.07 on",
+            remedy="Get it from Collection 1, for which ESA processed all again.",
+        )
+    return match[1].upper()
+
+
 def _messages(bands: list[_Band], chosen: list[int]) -> tuple[str, ...]:
     """What was done to bands of coarser pixels."""
     coarse = [f"{b.name} ({m} m)" for b, m in zip(bands, chosen, strict=True) if m > min(chosen)]
@@ -122,18 +142,18 @@ def _require(value: float, place: str, what: str) -> float:
         raise InputError(
             f"{place} cannot be understood",
             got=f"no {what}",
-            expected="the manifest of a Sentinel-2 L2A product",
+            expected="the manifest of a Sentinel-2 L2A or L1C product",
         )
     return value
 
 
-def _bands(root: Element, place: str) -> list[_Band]:
+def _bands(root: Element, place: str, level: str) -> list[_Band]:
     """The bands of the manifest in order of their numbers, with their offsets."""
     text = (root.findtext(".//{*}PROCESSING_BASELINE") or "").strip()
     baseline = _require(
         number(text), place, f"processing baseline that is known ({text or 'none'})"
     )
-    offsets = {e.get("band_id"): number(e.text) for e in root.iterfind(".//{*}BOA_ADD_OFFSET")}
+    offsets = {e.get("band_id"): number(e.text) for e in root.iterfind(f".//{{*}}{OFFSETS[level]}")}
     found = []
     for e in root.iterfind(".//{*}Spectral_Information"):
         short = e.get("physicalBand", "")
@@ -156,13 +176,15 @@ def _bands(root: Element, place: str) -> list[_Band]:
         raise InputError(
             f"{place} cannot be understood",
             got="no Spectral_Information",
-            expected="that of an L2A product",
+            expected=f"that of a Sentinel-2 {level} product",
         )
-    lost = [b.name for b in found if not np.isfinite(b.offset) and b.name != "B10"]
+    lost = [
+        b.name for b in found if not np.isfinite(b.offset) and (b.name, level) != ("B10", "L2A")
+    ]
     if lost:
         raise InputError(
             f"{place} cannot be understood",
-            got=f"baseline {text} without BOA_ADD_OFFSET of {shorten(lost)}",
+            got=f"baseline {text} without {OFFSETS[level]} of {shorten(lost)}",
             expected="an offset for every band from baseline 04.00 on",
         )
     return found
@@ -180,8 +202,11 @@ def _width(band: Element) -> float:
     return float(step * (half[-1] - half[0] + 1))
 
 
-def _images(root: Element, files: Files, manifest: str) -> dict[str, dict[int, str]]:
-    """The files of each band by resolution in m."""
+def _images(
+    root: Element, files: Files, manifest: str, sensed: Mapping[str, int]
+) -> dict[str, dict[int, str]]:
+    """The files of each band by resolution in m; that at which it was ``sensed`` where the name of
+    the file does not tell it."""
     above = manifest.rpartition("/")[0]
     found: dict[str, dict[int, str]] = {}
     missing = []
@@ -190,10 +215,12 @@ def _images(root: Element, files: Files, manifest: str) -> dict[str, dict[int, s
         match = _IMAGE.search(stem)
         if match is None:
             continue
-        name = f"{above}/{stem}.jp2".lstrip("/")
-        if not files.has(name):
-            missing.append(name)
-        found.setdefault(match[1], {})[int(match[2])] = name
+        wanted = f"{above}/{stem}".lstrip("/")
+        name = files.find(f"{wanted}.jp2") or files.find(f"{wanted}.tif")
+        if name is None:
+            missing.append(f"{wanted}.jp2")
+        metres = int(match[2] or sensed.get(match[1], 0))
+        found.setdefault(match[1], {})[metres] = name or ""
     if missing:
         raise InputError(
             f"{files.root} is not whole",
@@ -241,10 +268,11 @@ def _stack(grid: Raster, sources: list[tuple[Raster, int]]) -> str:
 
 SENTINEL2 = Product(
     Format(
-        "Sentinel-2 L2A",
-        "the .SAFE folder, the zip archive or MTD_MSIL2A.xml",
+        "Sentinel-2 L2A, L1C",
+        "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml",
         "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
         "quantification, nodata 0",
+        METADATA_OF,
     ),
     recognises,
     open_,

@@ -13,7 +13,7 @@ import numpy as np
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, describe
-from bandfuse.raster.products.files import Files, files_of
+from bandfuse.raster.products.files import Files, files_of, is_archive
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
 
@@ -21,22 +21,26 @@ TIFF = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.tiff?"
 IMAGE = r"(?:.*[-_])?SPECTRAL_IMAGE(?:_COG)?\.(?:tiff?|bsq|bil|bip|jp2)"
 """EnMAP's come in all these forms, as the user orders them."""
 
+DETECTOR = r"(?:.*[-_])?SPECTRAL_IMAGE_(VNIR|SWIR)(?:_COG)?\.(?:tiff?|bsq|bil|bip|jp2)"
+"""EnMAP's L1B has an image of each detector."""
+
 HEADER = r"(?:.*[-_])?SPECTRAL_IMAGE\.hdr"
 METADATA = r"(?:.*[-_])?METADATA\.xml"
+ENMAP = r"ENMAP.*METADATA\.xml"
 DESIS = r"DESIS[-_].*METADATA\.xml"
 NODATA = -32768.0
 """What pixels without data hold where neither the image nor its metadata say it."""
 
 
-def parts_of(path: str, header: str) -> Files | None:
+def parts_of(path: str, header: str, image: str = IMAGE) -> Files | None:
     """The files of the product that a path belongs to: its folder, its archive, or one of its
     files. None for others.
 
-    ``header``: the pattern of the file that tells what the image holds. An image by itself is an
-    ordinary raster."""
+    ``header``: the pattern of the file that tells what the ``image`` holds. An image by itself is
+    an ordinary raster."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
-    one = any(re.fullmatch(pattern, name, re.I) for pattern in (IMAGE, HEADER, METADATA))
-    if not (one or name.lower().endswith(".zip") or Path(path).is_dir()):
+    one = any(re.fullmatch(pattern, name, re.I) for pattern in (image, HEADER, METADATA))
+    if not (one or is_archive(name) or Path(path).is_dir()):
         return None
     found = files_of(path)
     if found is None:
@@ -45,13 +49,22 @@ def parts_of(path: str, header: str) -> Files | None:
     if given:
         stem = re.split("SPECTRAL_IMAGE|METADATA", given, flags=re.I)[0].lower()
         files = replace(files, names=tuple(n for n in files.names if n.lower().startswith(stem)))
-        return files if files.like(IMAGE) and files.like(header) else None
-    return files if files.like(IMAGE) else None
+        return files if files.like(image) and files.like(header) else None
+    return files if files.like(image) else None
 
 
 def has_header(files: Files) -> bool:
-    """Whether a header beside a GeoTIFF tells of it; beside other images it is their own."""
-    return bool(files.like(HEADER) and files.like(TIFF))
+    """Whether a header beside a GeoTIFF tells of it, and no metadata of EnMAP's do; beside other
+    images it is their own."""
+    return bool(files.like(HEADER) and files.like(TIFF)) and not is_enmap(files)
+
+
+def is_enmap(files: Files) -> bool:
+    """Whether metadata are EnMAP's: by their name or their first element."""
+    found = files.like(METADATA)
+    return bool(files.like(ENMAP)) or (
+        len(found) == 1 and b"<level_X" in files.read(found[0])[:2000]
+    )
 
 
 def is_desis(files: Files) -> bool:
@@ -97,15 +110,16 @@ def image_of(
     offset: Floats,
     meta: str,
     fill: float = NODATA,
+    name: str = "",
 ) -> Raster:
     """The image with what its metadata say of its bands. ``fill`` is the nodata where the image
-    declares none, if its type can hold it.
+    declares none, if its type can hold it; ``name`` that of the image where it is not the only one.
 
     Raises
     ------
     MismatchError : another number of bands.
     """
-    name = files.one(IMAGE, "spectral image")
+    name = name or files.one(IMAGE, "spectral image")
     image = describe(files.gdal(name), bands.source[0] if len(bands) else "scene")
     if len(image.bands) != len(bands):
         raise MismatchError(

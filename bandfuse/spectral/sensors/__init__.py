@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bandfuse.errors import ConfigError, InputError, nearest
+from bandfuse.errors import ConfigError, InputError, did_you_mean, nearest
 from bandfuse.files.textfile import TABLE as MOST
 from bandfuse.files.textfile import text_of, unguarded
 
@@ -160,11 +160,10 @@ def find(text: str) -> Sensor:
     names = {_plainly(name): name for name in known()}
     name = names.get(_plainly(text))
     if name is None:
-        raise ConfigError(
-            f"there is no sensor {text!r}",
-            remedy=f"{nearest(text.lower(), names.values())} For one of your own give a file that "
-            f"ends in {FILE}.",
-        )
+        like = [name for plain, name in names.items() if _plainly(text) and _plainly(text) in plain]
+        hint = did_you_mean(like) or nearest(text.lower(), known())
+        own = f"For one of your own give a file that ends in {FILE}."
+        raise ConfigError(f"there is no sensor {text!r}", remedy=f"{hint} {own}")
     content = (resources.files(__name__) / f"{name}{FILE}").read_text(encoding="utf-8")
     return parse(content, name, f"{name}{FILE}")
 

@@ -1,6 +1,6 @@
 """Make the parts of the documentation that the program itself knows, and the output of examples.
 
-Run from the repository's root: ``python scripts/make_docs.py``, or ``make docs``. In README.md and
+Run from the repository's root: ``python tests/make_docs.py``, or ``make docs``. In README.md and
 the pages of bandfuse/docs it fills in
 
 * what stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``: tables of flags, codes,

@@ -1,6 +1,6 @@
 """Make the picture of the README from the demo's scene: the cube, what was learned, what came out.
 
-Run from the repository's root: ``python scripts/make_picture.py``, or ``make docs``.
+Run from the repository's root: ``python tests/make_picture.py``, or ``make docs``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,37 @@
+"""Names: which product, and which level of it, the name of a file tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+PRODUCTS = {
+    r"ENMAP\d\d-_*(L\d\w)-": "EnMAP",
+    r"DESIS-HSI-(L\d\w)-": "DESIS",
+    r"S2[A-D]_MSI(L\d\w)_": "Sentinel-2",
+    r"MTD_MSI(L\d\w)\.": "Sentinel-2",
+    r"PRS_(L\d\w?)_": "PRISMA",
+    r"EMIT_(L\d\w)_": "EMIT",
+}
+"""How names of the agencies' files begin."""
+
+OLD = r"S2[A-D]_(?:OPER|USER)_\w+?_?MSI_?(L\d\w)_|S2[A-D]_(?:OPER|USER)_MTD_SAF(L\d\w)_"
+"""Names of Sentinel-2's files until December 2016."""
+
+
+def product_in(names: Iterable[str]) -> str:
+    """The product and level that the first name tells that tells any; empty where none does.
+
+    >>> product_in(["order/readme.txt", "order/PRS_L2D_STD_20201002193710.he5"])
+    'PRISMA L2D'
+    """
+    for name in names:
+        for part in name.split("/"):
+            for pattern, product in PRODUCTS.items():
+                match = re.match(pattern, part, re.I)
+                if match:
+                    return f"{product} {match[1].upper()}"
+            old = re.match(OLD, part, re.I)
+            if old:
+                return f"Sentinel-2 {(old[1] or old[2]).upper()} of before December 2016"
+    return ""
