@@ -541,7 +541,7 @@ def demo(
 def help(
     ctx: Context,
     topic: Annotated[
-        str | None, Argument(help="A page, or a command.", metavar="[TOPIC]", show_default=False)
+        str | None, Argument(help="A page, or a command.", metavar="TOPIC", show_default=False)
     ] = None,
 ) -> Outcome:
     """Print a page of the documentation, or the flags of a command; without a topic, list all.
