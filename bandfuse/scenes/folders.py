@@ -55,21 +55,26 @@ def _files(text: str) -> list[str]:
         return [text]
     path = Path(text)
     if path.is_dir():
-        why = None if is_product(text) else _refusal(text)
-        return [text] if why is None else _inside(path, why)
+        return _of_folder(text)
     if _PATTERN.search(text) and not path.exists():
         return _matching(text)
     return [text]
 
 
-def _refusal(folder: str) -> InputError | None:
-    """Why a folder is not opened as one raster, as a Zarr store or a folder around a product is;
-    None where it is."""
+def _of_folder(folder: str) -> list[str]:
+    """A folder that is one raster, as a product or a Zarr store is; else the rasters in it, or the
+    one product further below."""
+    if is_product(folder):
+        return [folder]
     try:
-        describe(folder)
+        opened = describe(folder).path
     except InputError as error:
-        return error
-    return None
+        return _inside(Path(folder), error)
+    return [folder] if opened == folder else _rasters(Path(folder)) or [opened]
+
+
+def _rasters(folder: Path) -> list[str]:
+    return [str(path) for path in sorted(folder.iterdir()) if _is_raster(path)]
 
 
 def _inside(folder: Path, why: InputError) -> list[str]:
@@ -77,20 +82,20 @@ def _inside(folder: Path, why: InputError) -> list[str]:
 
     Raises
     ------
-    InputError : there is none; or the folder is nearly a product.
+    InputError : there is none; or the folder is nearly a product, or one around products.
     """
-    inside = sorted(folder.iterdir())
-    found = [str(path) for path in inside if _is_raster(path)]
-    if not found:
-        if product_in([folder.name, *(path.name for path in inside)]):
-            raise why
-        raise InputError(
-            f"folder {folder} holds no raster",
-            got=contents(folder),
-            expected=f"files such as {', '.join(SHOWN)}, or products",
-            remedy=_below(folder) or "See bandfuse info --formats.",
-        )
-    return found
+    found = _rasters(folder)
+    if found:
+        return found
+    names = [path.name for pattern in ("*", "*/*") for path in sorted(folder.glob(pattern))]
+    if product_in([folder.name, *names]):
+        raise why
+    raise InputError(
+        f"folder {folder} holds no raster",
+        got=contents(folder),
+        expected=f"files such as {', '.join(SHOWN)}, or products",
+        remedy=_below(folder) or "See bandfuse info --formats.",
+    )
 
 
 MOST = 100
@@ -134,7 +139,7 @@ def _is_raster(path: Path) -> bool:
         return path.suffix.lower() == ".zarr" or is_product(str(path))
     if path.suffix.lower() in ENDINGS:
         return True
-    if path.suffix.lower() == ".zip":
+    if path.suffix.lower() in (".zip", ".tar"):
         return is_product(str(path))
     header = Path(f"{path}.hdr")
     return header.is_file() or (not path.suffix and path.with_suffix(".hdr").is_file())

@@ -829,10 +829,26 @@ def test_rows_of_netcdf_without_a_place_are_read_as_they_are_stored(
     np.testing.assert_allclose(read(vrt / "f.vrt"), read(run / "fused.tif"), rtol=1e-5)
 
 
-def test_netcdf_whose_first_axis_is_rows_is_in_doubt_where_nothing_tells_more(
-    tmp_path: Path,
-) -> None:
+def test_widths_in_nm_are_not_taken_for_wavelengths(tmp_path: Path) -> None:
+    cube = spectra(5, 12, 9)
     with netCDF4.Dataset(tmp_path / "c.nc", "w") as ds:
+        for name, size in (("y", 12), ("x", 9), ("channel", 5)):
+            ds.createDimension(name, size)
+        for name, numbers in (("fwhm", [8, 9, 8, 9, 8]), ("wavelength", NM)):
+            column = ds.createVariable(name, "f8", ("channel",))
+            column[:], column.units = numbers, "nm"
+        ds.createVariable("refl", "f4", ("y", "x", "channel"))[:] = np.moveaxis(cube, 0, -1)
+    raster = describe(tmp_path / "c.nc")
+    assert raster.bands.wavelength_nm.tolist() == NM
+    assert raster.bands.fwhm_nm.tolist() == [8, 9, 8, 9, 8]
+    np.testing.assert_array_equal(pixels(raster), cube)
+
+
+@pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
+def test_netcdf_whose_first_axis_is_rows_is_in_doubt_where_nothing_tells_more(
+    form: str, tmp_path: Path
+) -> None:
+    with netCDF4.Dataset(tmp_path / "c.nc", "w", format=form) as ds:
         for name, size in (("y", 12), ("x", 9), ("channel", 7)):
             ds.createDimension(name, size)
         ds.createVariable("refl", "f4", ("y", "x", "channel"))[:] = 1

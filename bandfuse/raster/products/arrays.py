@@ -37,6 +37,9 @@ FOLDERS = ("", "Metadata/Spectral_Data/", "Metadata/", "sensor_band_parameters/"
 """Where files hold the wavelengths of a cube, from a folder that the cube lies in; GDAL finds them
 in upper and lower case."""
 
+NO_CENTRES = re.compile(r"fwhm|width|uncert|error|shift|std|min|max", re.I)
+"""Arrays of lengths that are not the centres of bands."""
+
 FILLS = ("_FillValue", "missing_value", "Data_Ignore_Value", "data_ignore_value", "nodata")
 
 SHORT = {word for word, factor in UNITS_NM.items() if factor <= UNITS_NM["um"]}
@@ -62,10 +65,19 @@ _SUBDATASET = re.compile(r'(hdf5|netcdf):"?(.+?)"?:(?://)?/?([^:]+)', re.I)
 
 
 def file_of(path: str) -> str | None:
-    """The local HDF5 (or netCDF-4) file that a path or a subdataset lies in; None for others."""
+    """The local HDF5 or netCDF file that a path or a subdataset lies in; None for others."""
     match = _SUBDATASET.fullmatch(path)
     name = match[2] if match and not Path(path).exists() else path
-    return name if is_hdf(name) else None
+    return name if is_hdf(name) or _is_classic(name) else None
+
+
+def _is_classic(name: str) -> bool:
+    """Whether this is a netCDF file of the classic form, which no HDF5 library reads."""
+    with suppress(OSError, ValueError):
+        if os.path.isfile(name):
+            with open(name, "rb") as stream:
+                return stream.read(3) == b"CDF"
+    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +96,14 @@ class _Cube:
         return f'HDF5:"{self.file}"://{self.name}' if self.name else self.file
 
     def candidates(self) -> Iterator[str]:
-        """Names of arrays that may hold the wavelengths."""
-        for key, unit in self.tags.items():
-            variable, mark, what = key.rpartition("#")
-            if mark and what.lower() == "units" and spelling(unit) in SHORT:
-                yield variable.strip("/")
+        """Names of arrays that may hold the wavelengths: those called so come first."""
+        told = [
+            key.rpartition("#")[0].strip("/")
+            for key, unit in self.tags.items()
+            if key.lower().endswith("#units") and spelling(unit) in SHORT
+        ]
+        lengths = [name for name in told if not NO_CENTRES.search(name.rsplit("/", 1)[-1])]
+        yield from sorted(lengths, key=lambda name: "wavelength" not in name.lower())
         parts = self.name.split("/")[:-1]
         for depth in range(len(parts), -1, -1):
             above = "".join(f"{part}/" for part in parts[:depth])
@@ -144,8 +159,7 @@ class _Cube:
 
 def _cube_of(found: Raster, file: str) -> _Cube | None:
     """The array that GDAL shows as a raster; None where it does not open it as HDF5."""
-    match = _SUBDATASET.fullmatch(found.path)
-    name = match[3].strip("/") if match else ""
+    name = _name_in(found.path)
     short, tags = _as_netcdf(file, name)
     name = name or _long_name(short, tags, file)
     for known in dict.fromkeys((name, "")):
@@ -154,6 +168,12 @@ def _cube_of(found: Raster, file: str) -> _Cube | None:
             if ds.driver == "HDF5Image":
                 return replace(cube, own=dict(ds.tags(1)))
     return None
+
+
+def _name_in(path: str) -> str:
+    """The name of the array that a subdataset is; empty for a file."""
+    match = None if Path(path).exists() else _SUBDATASET.fullmatch(path)
+    return match[3].strip("/") if match else ""
 
 
 def _as_netcdf(file: str, name: str) -> tuple[str, Mapping[str, str]]:
@@ -189,12 +209,13 @@ def array_of(found: Raster, source: str, wavelengths: str | Path | None) -> Rast
         return None
     cube, sizes = _cube_of(found, file), (len(found.bands), *found.shape)
     if cube is None:
-        return None
+        tags = _as_netcdf(file, _name_in(found.path))[1]
+        return _unsure(found, tags, sizes) if wavelengths is None else None
     given = None if wavelengths is None else given_table(wavelengths, None, found.path)
     stated = given or cube.wavelengths(sizes)
     axes = [] if stated is None else [i for i, n in enumerate(sizes) if n == len(stated.wavelength)]
     if stated is None or not axes:
-        return _unsure(found, cube, sizes) if wavelengths is None else None
+        return _unsure(found, cube.tags, sizes) if wavelengths is None else None
     axis = 0 if 0 in axes else axes[-1]
     made = _turned(found, cube, axis, sizes) if axis else found
     scale, offset = cube.scale()
@@ -255,9 +276,9 @@ def _is_reversed(found: Raster, cube: _Cube) -> bool:
         return last and not same
 
 
-def _unsure(found: Raster, cube: _Cube, sizes: tuple[int, ...]) -> Raster | None:
+def _unsure(found: Raster, tags: Mapping[str, str], sizes: tuple[int, ...]) -> Raster | None:
     """With a doubt where the first axis is called rows or columns and is taken for the bands."""
-    name = cube.tags.get("NETCDF_DIM_EXTRA", "").strip("{}").lower()
+    name = tags.get("NETCDF_DIM_EXTRA", "").strip("{}").lower()
     if found.driver != "netCDF" or name not in PLACED:
         return None
     text = (
