@@ -139,6 +139,7 @@ def in_terminal(*call: object) -> Done:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rasters.io.StringIO", Terminal)
         patch.setattr("bandfuse.cli.show.progress", lambda: silent)
+        patch.setattr("bandfuse.cli.show.bars_are_seen", lambda: False)
         patch.setattr("bandfuse.cli.show_batch.watching", lambda: nullcontext(lambda event: None))
         show.out.cache_clear()
         show.err.cache_clear()
@@ -188,7 +189,7 @@ def test_wide_letters_take_two_columns() -> None:
 
 def test_messages_are_folded_between_words(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = (
-        ["info", "none.tif"],
+        ["info", "unlike-any-other.h5"],
         ["resample", "c.tif", "--sensor", "sentinel-2a", "-o", "s.tif", "--overwrite"],
     )
     whole = [cli(*call).err for call in calls]

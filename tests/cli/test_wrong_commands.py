@@ -86,7 +86,7 @@ train cube.tif --objective separability -o new
 train cube.tif --labels target.tif -o new
     a class that is not a whole number
 train cube.tif --labels one_class.tif -o new
-    too few classes; got classes 1
+    too few classes; got 1 class: 1
 train cube.tif --target target.tif --constraint positive -o new
     Did you mean 'nonnegative'
 train cube.tif --target target.tif --constraint nonegative -o new
@@ -189,7 +189,7 @@ predict w.safetensors cube.tif
 cube.tif
     Name a command before the file: bandfuse info cube.tif
 --verbose train cube.tif
-    Flags of a command come after it: bandfuse COMMAND … --verbose
+    no output is given; expected -o RUN
 apply
     WEIGHTS is not given; .*For example: bandfuse apply
 apply run/weights.safetensors -o out.tif
@@ -233,7 +233,7 @@ apply run/weights.safetensors cube.tif -o cube.tif --overwrite
 apply run/weights.safetensors cube.tif -o target.tif
     target.tif exists. .*--overwrite
 apply run/weights.safetensors cube.tif nowave.tif -o out.tif
-    2 scenes need as many outputs.*a folder that exists, or a template
+    2 scenes need as many outputs.*a folder, its name with a slash at the end, or a template
 apply run/weights.safetensors cube.tif -o out.tif --dtype uint8
     --dtype uint8 needs a declared scale
 apply run/weights.safetensors cube.tif -o out.tif --dtype byte

@@ -38,7 +38,7 @@ MODELS: tuple[type[Config], ...] = (
         ("balance", "", ""),
         ("figures", "", ""),
         ("window", "ROW COL ROWS COLS", ""),
-        ("constraint", "auto|free|affine|nonnegative|simplex", ""),
+        ("constraint", "auto|free|affine|nonnegative|simplex|bandpass", ""),
     ],
 )
 def test_flags_of_a_training(name: str, takes: str, default: str) -> None:

@@ -61,8 +61,8 @@ def test_paths_by_name_are_pairs() -> None:
         ({"steps": "many"}, "steps=; got 'many'; expected a valid integer."),
         (
             {"constraint": "convex"},
-            "constraint=; got 'convex'; expected 'auto', 'free', 'affine', 'nonnegative' or "
-            "'simplex'.",
+            "constraint=; got 'convex'; expected 'auto', 'free', 'affine', 'nonnegative', "
+            "'simplex' or 'bandpass'. Did you mean 'simplex'?",
         ),
         ({"ridge": True}, "ridge=; got True; expected a value, not yes or no."),
         ({"scenes": 3}, "scenes=; got 3; expected a valid list."),
