@@ -718,6 +718,7 @@ class ExportResult(Result):
         description="vrt: largest difference to the fusion itself in three windows, relative to "
         "the largest value",
     )
+    messages: list[str] = Field(default_factory=list, description="what a user should know")
 
 
 class BatchItem(Result):

@@ -42,12 +42,14 @@ NAMES = ["blue, deep", "near {infrared}", "third"]
 NM = [450.123456789, 860.25, 1610.0]
 
 
-def weights_for(folder: Path, bands: int = 6, outputs: int = 3) -> Path:
+def weights_for(
+    folder: Path, bands: int = 6, outputs: int = 3, nm: Sequence[float] = tuple(NM)
+) -> Path:
     """Weights of several outputs with names, wavelengths and widths."""
     random = np.random.default_rng(5)
     weight = random.random((outputs, bands))
     made = Bands.of(
-        NAMES[:outputs], wavelength_nm=NM[:outputs], fwhm_nm=[10.5, 20.25, 91.0][:outputs]
+        NAMES[:outputs], wavelength_nm=nm[:outputs], fwhm_nm=[10.5, 20.25, 91.0][:outputs]
     )
     inputs = Bands.of([f"b{i + 1}" for i in range(bands)], wavelength_nm=wavelengths(bands))
     fusion = Fusion(weight, np.ones(outputs), np.zeros(outputs), inputs, made)

@@ -14,6 +14,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from qgis.core import QgsApplication, QgsMapRendererSequentialJob, QgsMapSettings, QgsRasterLayer
 from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtGui import QColor
 
 ZOOM = 4
 """Pixels of a picture's side for each of the raster."""
@@ -30,6 +31,7 @@ def seen(path: str, pictures: Path) -> dict[str, Any]:
     settings.setExtent(layer.extent())
     settings.setDestinationCrs(layer.crs())
     settings.setOutputSize(QSize(ZOOM * layer.width(), ZOOM * layer.height()))
+    settings.setBackgroundColor(QColor(0, 0, 0, 0))
     job = QgsMapRendererSequentialJob(settings)
     job.start()
     job.waitForFinished()

@@ -10,13 +10,24 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.applying.part import cutting, overlap, windows_of
-from bandfuse.export import stac
+from bandfuse.export import qml, stac
 from bandfuse.files.guards import Seen
+from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.moments.gram import OnDevice
-from bandfuse.progress import Progress, silent
-from bandfuse.raster import Encoding, Lost, Raster, SensedImage, Writer, orthorectified, windowed
+from bandfuse.progress import Progress, during, silent
+from bandfuse.raster import (
+    Encoding,
+    Lost,
+    Raster,
+    SensedImage,
+    Writer,
+    describe,
+    orthorectified,
+    quicklook,
+    windowed,
+)
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
@@ -59,7 +70,7 @@ class Writing:
     """How fused rasters are computed and stored.
 
     ``options``: of the driver. ``inputs``: files that none takes the place of. ``ready``: as for
-    ``whole_files``. ``stac``: with an item beside each raster."""
+    ``whole_files``. ``stac``, ``style``: with an item or a QGIS style beside each raster."""
 
     encoding: Encoding
     effort: Effort
@@ -69,6 +80,7 @@ class Writing:
     inputs: Sequence[Path] = ()
     ready: Ready | None = None
     stac: bool = False
+    style: bool = False
 
 
 PARTS = 4
@@ -144,11 +156,7 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
     some = windows if output.part is None else windows_of(windows, output.part)
     whole = Part(scene, output.fusion, encoding, how.device, how.effort, some, output.part)
-    files = dict(output.beside)
-    if how.stac:
-        like = output.scene.grid if output.part is None else output.grid
-        bands = output.fusion.outputs
-        files |= stac.beside(output.path, like, bands, encoding, output.driver)
+    files = _beside(output, how)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
         with _keeper(scratch, output.grid, output, how) as keep:
 
@@ -159,9 +167,38 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
 
             sink = write if output.part is None else cutting(write, output.part)
             lost = _fused(whole, sink, how.progress)
+        if how.style:
+            files |= _style(scratch, output, how.progress)
         for name, content in files.items():
             scratch.with_name(name).write_bytes(content)
     return valid, lost
+
+
+def _beside(output: Output, how: Writing) -> dict[str, bytes]:
+    """Files beside a raster that are known before it is written.
+
+    Raises
+    ------
+    OutputError : the raster cannot have a style beside it.
+    """
+    files = dict(output.beside)
+    if how.style:
+        style_name(output.path)
+    if how.stac:
+        like = output.scene.grid if output.part is None else output.grid
+        bands = output.fusion.outputs
+        files |= stac.beside(output.path, like, bands, how.encoding, output.driver)
+    return files
+
+
+def _style(scratch: Path, output: Output, progress: Progress) -> dict[str, bytes]:
+    """The style of a raster that is written, by some of its pixels."""
+    with during(progress, "style it for QGIS"):
+        return qml.beside(
+            output.path,
+            output.fusion.outputs,
+            lambda positions: quicklook(describe(scratch), positions),
+        )
 
 
 def _fused(whole: Part, write: Sink, progress: Progress) -> Lost:

@@ -10,6 +10,7 @@ from bandfuse.applying.fuse import Output, Writing, fuse_to
 from bandfuse.applying.outputs import creation, empty_messages, encoding_of, store_messages
 from bandfuse.config.commands import ApplyConfig, ResampleConfig
 from bandfuse.device import device_of
+from bandfuse.export.qml import unstyled
 from bandfuse.files.whole import Ready
 from bandfuse.progress import Progress
 from bandfuse.raster import Lost
@@ -32,7 +33,8 @@ def writing_of(
     """
     device, options = device_of(config.device), creation(config)
     encoding = encoding_of(config)
-    return Writing(encoding, effort, progress, options, device, inputs, ready, config.stac)
+    beside = {"stac": config.stac, "style": config.style}
+    return Writing(encoding, effort, progress, options, device, inputs, ready, **beside)
 
 
 def paths_of(scenes: Sequence[Scene]) -> list[Path]:
@@ -60,6 +62,7 @@ def write_all(outputs: Sequence[Output], how: Writing) -> Written:
         *store_messages(drivers, scenes),
         *lost.messages(how.encoding, values),
         *empty_messages([o.path for o in outputs], [valid for valid, _ in counts]),
+        *(unstyled((o.path.name, o.fusion.outputs) for o in outputs) if how.style else []),
     ]
     share = sum(valid for valid, _ in counts) / values if values else None
     return Written(share, lost.clipped, messages)

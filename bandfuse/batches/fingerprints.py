@@ -15,6 +15,8 @@ from bandfuse.batches.plan import RUN_FILE, Item
 from bandfuse.config.paths import PATHS
 from bandfuse.errors import UsageError
 from bandfuse.files.placing import sync
+from bandfuse.files.styles import ENDING as STYLE
+from bandfuse.files.styles import is_style_of
 from bandfuse.files.whole import whole_files
 from bandfuse.raster import SHAPEFILE, describe
 
@@ -166,9 +168,11 @@ def output_files(output: str) -> list[str]:
     path = Path(output)
     if path.is_dir():
         return [str(p) for p in _parts(path)]
+    item, style = (path.with_name(f"{path.stem}{ending}") for ending in (".stac.json", STYLE))
     return [
         *with_sidecars([output]),
-        *(p for p in [str(path.with_name(f"{path.stem}.stac.json"))] if os.path.isfile(p)),
+        *([str(item)] if item.is_file() else []),
+        *([str(style)] if is_style_of(style, path) else []),
     ]
 
 

@@ -298,7 +298,7 @@ def export(weights: Weights, settings: ExportConfig) -> Outcome:
     from bandfuse.tools.export import export as tool
 
     result = tool(weights, settings)
-    return Outcome(result, partial(show.exported, result))
+    return Outcome(result, partial(show.exported, result), result.messages)
 
 
 @command()

@@ -89,6 +89,11 @@ class Rasters(Encoded):
     section: ClassVar[str] = "Outputs"
 
     stac: bool = Field(False, description="Write a STAC item beside each raster: NAME.stac.json.")
+    style: bool = Field(
+        False,
+        description="Write a QGIS style beside each raster, NAME.qml: natural colour where outputs "
+        "cover red, green and blue.",
+    )
 
 
 class ApplyConfig(Rasters, Part, OnDevice, Adapting, Units, Inputs):
@@ -161,7 +166,11 @@ class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
     )
 
     needs = (
-        Need("stac dtype scale offset_out nodata_out driver co device", "weights_only", (False,)),
+        Need(
+            "stac style dtype scale offset_out nodata_out driver co device",
+            "weights_only",
+            (False,),
+        ),
         *STORED,
     )
 
@@ -207,7 +216,11 @@ class ExportConfig(AnyUnits):
 
     section: ClassVar[str] = "Options"
 
-    needs = (Need("form", "to", ("vrt",)), Need("pan", "to", ("pansharpen",)))
+    needs = (
+        Need("form", "to", ("vrt",)),
+        Need("pan", "to", ("pansharpen",)),
+        Need("style", "to", ("vrt", "pansharpen")),
+    )
 
     to: FormName = Field(description=sentence())
     output: str | None = Field(
@@ -223,6 +236,11 @@ class ExportConfig(AnyUnits):
         "derived",
         description="Of a vrt. derived: GDAL 3.4 and later. processed: GDAL 3.9 and later, "
         "quicker; outputs of different bands only where no value is missing.",
+    )
+    style: bool = Field(
+        False,
+        description="Write a QGIS style beside a vrt, NAME.qml: natural colour where its bands "
+        "cover red, green and blue.",
     )
     use_common: bool = Field(False, description="Per-scene weights: use the common ones.")
     overwrite: bool = Field(False, description="Replace an existing output.")

@@ -292,6 +292,11 @@ class Writing(Replacing):
     stac: bool = Field(
         False, description="Write a STAC item beside each fused raster: NAME.stac.json."
     )
+    style: bool = Field(
+        False,
+        description="Write a QGIS style beside each fused raster, NAME.qml: natural colour where "
+        "outputs cover red, green and blue.",
+    )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
     no_report: bool = Field(False, description="Do not write report.html.")
     figures: bool = Field(
@@ -335,7 +340,7 @@ class TrainConfig(
         Need("weight_decay", "optimizer", ("adamw",)),
         Need("checkpoint_every", "checkpoint"),
         Need("huber_delta", "loss", ("huber",)),
-        Need("stac", "no_fused", (False,)),
+        Need("stac style", "no_fused", (False,)),
         Need("figures", "no_report", (False,)),
     )
 
@@ -386,5 +391,6 @@ NOT_RESULTS = {
     "checkpoint",
     "checkpoint_every",
     "stac",
+    "style",
 }
 """Settings of a training that do not change the weights: left out of a run's config.yaml."""

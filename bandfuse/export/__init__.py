@@ -8,6 +8,7 @@ Each file is built on those before it::
     vrt           GDAL virtual rasters: derived and processed bands, pansharpening
     expression    OTB's BandMathX
     stac          an item beside a fused raster
+    qml           a QGIS style beside a raster
     network       onnx, pt2 (torch.export)
 
 It imports errors, files, spectral, model and raster.

@@ -232,6 +232,11 @@ def _one_fill(cube: Cube, linear: LinearForm, used: Sequence[int], outputs: int)
     return float(fill[0]) if len(fill) else None
 
 
+def sharpened(bands: Bands, weight: Floats) -> list[int]:
+    """Positions of the bands of a cube that are sharpened: the good ones, and all with weight."""
+    return [i for i in range(len(bands)) if bands.good[i] or weight[i]]
+
+
 def pansharpened(
     cube: Cube,
     pan: Cube,
@@ -259,7 +264,7 @@ def pansharpened(
             got=got,
             remedy="Train on the panchromatic image with --no-offset.",
         )
-    shown = [i for i in range(len(bands)) if bands.good[i] or linear.matrix[0, i]]
+    shown = sharpened(bands, linear.matrix[0])
     root = _dataset(pan, "VRTPansharpenedDataset")
     some = bands.take(shown)
     for number, b in enumerate(shown):

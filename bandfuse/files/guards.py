@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bandfuse.errors import OutputError
 from bandfuse.files.placing import State, settle, state_of
+from bandfuse.files.styles import ENDING, is_style_of
 
 SIDECARS = (".aux.xml", ".ovr", ".msk")
 """Endings of what GDAL and QGIS put beside a raster ``NAME``: statistics, overviews, a mask. They
@@ -29,7 +30,7 @@ class Contents:
         found = (
             f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*")) if not _is_folder(f)
         )
-        return [name for name in found if not self._known(name)]
+        return [n for n in found if not self._known(n) or _is_of_a_user(folder / n)]
 
     def _known(self, name: str) -> bool:
         for ending in SIDECARS:
@@ -38,6 +39,11 @@ class Contents:
             name.count("/") == p.count("/") and fnmatchcase(name, p)
             for p in (self.mark, *self.others)
         )
+
+
+def _is_of_a_user(path: Path) -> bool:
+    """Whether a file is a style that somebody made in QGIS."""
+    return path.suffix == ENDING and not is_style_of(path)
 
 
 @dataclass(frozen=True)

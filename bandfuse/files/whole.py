@@ -25,6 +25,8 @@ from bandfuse.files.placing import (
     state_of,
     sync,
 )
+from bandfuse.files.styles import ENDING as STYLE
+from bandfuse.files.styles import is_style_of
 
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -44,7 +46,8 @@ def whole_files(
     """A place of the same name to write a file or folder (and what belongs to it) to; all of it is
     moved to ``path`` at the end.
 
-    What GDAL left beside an earlier file goes with it. On any error, Ctrl-C included, nothing is
+    What GDAL left beside an earlier file goes with it, and so does the style that was written for
+    it. On any error, Ctrl-C included, nothing is
     left behind.
 
     Parameters
@@ -72,15 +75,20 @@ def whole_files(
         if before is not None:
             sync(scratch)
         with undisturbed():
-            place(
-                scratch, path, [path.name + ending for ending in SIDECARS] if path.exists() else []
-            )
+            place(scratch, path, _going(path))
     except OSError as error:
         raise _unwritten(path, scratch, error) from error
     finally:
         if scratch is not None:
             with undisturbed():
                 remove_scratch(scratch)
+
+
+def _going(path: Path) -> list[str]:
+    """Names of what goes when an output is replaced."""
+    sidecars = [path.name + ending for ending in SIDECARS] if path.exists() else []
+    style = path.with_name(f"{path.stem}{STYLE}")
+    return [*sidecars, *([style.name] if is_style_of(style, path) else [])]
 
 
 def _unwritten(path: Path, scratch: Path | None, error: OSError) -> OutputError:
@@ -118,10 +126,11 @@ def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None
             for f in path.parent.glob(f"{_literal(place.stem)}*")
             if f.stem == place.stem or f.name == place.stem
         ]
-        others = [f for f in shared if f.name not in (path.name, *names)]
-        own = _tells_of(place, path) or (
-            path.exists() and (name.startswith(f"{path.name}.") or not others)
-        )
+        others = [
+            f for f in shared if f.name not in (path.name, *names) and not is_style_of(f, path)
+        ]
+        near = path.exists() and (name.startswith(f"{path.name}.") or not others)
+        own = _tells_of(place, path) or (near and place.suffix != STYLE)
         if not own or any(same_place(place, file) for file in inputs):
             raise OutputError(
                 f"{path} brings {name} with it, which exists and belongs to another file",
@@ -130,8 +139,10 @@ def _check_company(path: Path, names: list[str], inputs: Iterable[Path]) -> None
 
 
 def _tells_of(place: Path, path: Path) -> bool:
-    """Whether a file is the STAC item that bandfuse writes beside this very raster, by the name
-    that the item gives."""
+    """Whether a file is the STAC item or the style that bandfuse writes beside this very raster, by
+    the name that it gives."""
+    if is_style_of(place, path):
+        return True
     if place.name != f"{path.stem}.stac.json" or not place.is_file():
         return False
     try:

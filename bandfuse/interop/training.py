@@ -169,7 +169,10 @@ def _config(paths: Mapping[str, list[str]], settings: Mapping[str, Any]) -> Trai
     if "source" in settings:
         raise ConfigError("source=", expected="one cube of all bands, along the first axis")
     config = TrainConfig(**paths, **settings)
-    written = {name: getattr(config, name) for name in ("figures", "stac", "no_fused", "overwrite")}
+    written = {
+        name: getattr(config, name)
+        for name in ("figures", "stac", "style", "no_fused", "overwrite")
+    }
     require_meaning(written, "output", config.output)
     return config
 

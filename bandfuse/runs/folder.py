@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from bandfuse.applying.fuse import Output, Writing, fuse_to
 from bandfuse.applying.outputs import empty_messages
 from bandfuse.config.train import NOT_RESULTS
+from bandfuse.export.qml import unstyled
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Contents, Seen
 from bandfuse.files.whole import Ready, whole_folder
@@ -30,6 +32,7 @@ RUN_CONTENTS = Contents(
         "fused.tif",
         "*.fused.tif",
         "*fused.stac.json",
+        "*fused.qml",
         "weights.csv",
         "report.json",
         "report.html",
@@ -59,6 +62,8 @@ def write_run(
         (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
         valid = {} if config.no_fused else write_fused(scratch, trained, progress)
         empty = [text for path, n in valid.items() for text in empty_messages([path], [n])]
+        if config.style and valid:
+            empty += _unstyled(valid, trained)
         trained = replace(trained, remarks=(*trained.remarks, *empty))
         sums = checksums.wait(progress)
         with during(progress, "describe every weight"):
@@ -73,11 +78,18 @@ def write_run(
     return report, trained.messages
 
 
+def _unstyled(fused: Iterable[Path], trained: Trained) -> list[str]:
+    """Which of the fused rasters of a training's scenes have no style."""
+    fusions = [trained.model.fusion(scene.names) for scene in trained.scenes]
+    return unstyled((p.name, f.outputs) for p, f in zip(fused, fusions, strict=True))
+
+
 def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Path, int]:
     """Write ``fused.tif``, or ``<scene>.fused.tif`` for several scenes. Gives the number of valid
     pixels by file."""
     single = len(trained.scenes) + len(trained.left_out) == 1
-    how = Writing(Encoding(), trained.effort, progress, stac=trained.config.stac)
+    config = trained.config
+    how = Writing(Encoding(), trained.effort, progress, stac=config.stac, style=config.style)
     valid = {}
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")

@@ -12,25 +12,30 @@ import numpy as np
 from bandfuse.applying.outputs import output_folder
 from bandfuse.config.commands import ExportConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, RunError
-from bandfuse.export import FORMS, expression, tables, vrt
+from bandfuse.export import FORMS, expression, qml, tables, vrt
 from bandfuse.export.linear import LinearForm, require_strict
 from bandfuse.files.guards import check_file
 from bandfuse.files.making import making
+from bandfuse.files.styles import ENDING as STYLE
+from bandfuse.files.styles import style_name
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import WEIGHTS, load, weights_file
-from bandfuse.raster import Raster, Reader, band_tags, describe
+from bandfuse.raster import Raster, Reader, band_tags, describe, quicklook
 from bandfuse.results import ExportResult
 from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import require_inputs
-from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import Window
 
 SIDE = 64
 """Rows and columns of the windows in which a virtual raster is compared with the fusion itself."""
+
+FEW = 128
+"""Rows and columns of the pixels that a virtual raster's style rests on."""
 
 TOLERANCE = 1e-5
 """How far, relative to the largest value, they may differ: GDAL's virtual bands are float32."""
@@ -83,15 +88,57 @@ def _export(weights: Path, config: ExportConfig, path: Path) -> ExportResult:
         *(Path(p) for r in (scene, pan) if r is not None for p in (r.path, *r.files)),
     ]
     seen = check_file(path, overwrite=config.overwrite, inputs=inputs)
+    if config.style:
+        style_name(path)
     text = _content(fusion, config, scene, pan, path)
+    shown = None if scene is None or not config.style else _shown(fusion, scene, config.to)
+    if shown is not None:
+        for made in qml.beside(path, *shown).values():
+            text[STYLE] = made
     with whole_files(path, inputs, seen=seen) as scratch:
         for ending, content in text.items():
             file = scratch if not ending else scratch.with_suffix(ending)
             file.write_bytes(content.encode() if isinstance(content, str) else content)
         difference = None if scene is None else _proved(scratch, path, fusion, scene, config.to)
     return ExportResult(
-        output=str(path), form=config.to, outputs=list(fusion.outputs.name), difference=difference
+        output=str(path),
+        form=config.to,
+        outputs=list(fusion.outputs.name),
+        difference=difference,
+        messages=[] if shown is None else qml.unstyled([(path.name, shown[0])]),
     )
+
+
+def _shown(fusion: Fusion, scene: Raster, form: str) -> tuple[Bands, qml.Look]:
+    """The bands of a virtual raster, and a few pixels of them as GDAL reads them. Those of a
+    pansharpened one are about those of the cube, as they are stored."""
+    if form == "pansharpen":
+        sharpened = _sharpened(fusion, scene)
+        matrix = LinearForm.of(fusion, scene.scale, scene.offset).matrix
+        shown = vrt.sharpened(sharpened, matrix[0])
+        scale, offset = scene.scale[shown], scene.offset[shown]
+
+        def cube(positions: Sequence[int]) -> Floats:
+            some = [shown[i] for i in positions]
+            physical = quicklook(scene, some, FEW)
+            stored: Floats = (physical - offset[list(positions)]) / scale[list(positions)]
+            return stored
+
+        return sharpened.take(shown), cube
+
+    def fused(positions: Sequence[int]) -> Floats:
+        pixels = quicklook(scene, fusion.support, FEW)
+        values = FusionKernel(fusion)(pixels.reshape(-1, len(fusion.support)).T)
+        few: Floats = values[list(positions)].T
+        return few
+
+    return fusion.outputs, fused
+
+
+def _sharpened(fusion: Fusion, scene: Raster) -> Bands:
+    """The bands of a cube that is pansharpened: what training found dead would make all pixels
+    missing."""
+    return scene.bands.dropping(dict(enumerate(fusion.inputs.reason)))
 
 
 def _content(
@@ -125,8 +172,7 @@ def _content(
             raise ConfigError(
                 "--to pansharpen needs the panchromatic image", remedy="Give it with --pan."
             )
-        # What training found dead would make all pixels missing.
-        bands = scene.bands.dropping(dict(enumerate(fusion.inputs.reason)))
+        bands = _sharpened(fusion, scene)
         cubes = _cube(scene), _cube(pan)
         return {"": vrt.pansharpened(*cubes, linear, bands, band_tags(bands), path)}
     form = vrt.processed if config.form == "processed" else vrt.derived

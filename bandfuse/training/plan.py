@@ -55,6 +55,8 @@ def plan_training(
         require_room(config.goals, design)
     if config.shift == "auto":
         messages.append("--shift auto: the shift is estimated when the pixels are read")
+    if config.style:
+        messages.append("--style: NAME.qml is written where outputs cover red, green and blue")
     outputs = [] if design is None else _outputs(design, bands)
     each = len(scenes) if config.per_scene else 1
     variables = int(bands.good.sum()) + len(outputs)

@@ -52,7 +52,7 @@ ALWAYS: dict[type[Config], str] = {
         nodata_policy skip_broken no_fused no_report nodata any_units scale_inputs
         """,
     ApplyConfig: """
-        threads memory overwrite scenes source wavelengths output dtype driver co stac
+        threads memory overwrite scenes source wavelengths output dtype driver co stac style
         device inverse nodata nodata_out any_units scale_inputs window bounds
         """,
     ResampleConfig: """

@@ -21,7 +21,8 @@ from bandfuse.tools.train import train
 
 LOOK = Path(__file__).parent.parent / "qgis_look.py"
 SAMPLE = Path(__file__).parent.parent.parent / "data" / "sample"
-WRITTEN = ["fused.tif", "cog.tif", "fused.img", "fused.vrt"]
+WRITTEN = ["fused.tif", "cog.tif", "raw.img", "scaled.tif", "virtual.vrt"]
+SCALED = {"dtype": "int16", "scale": 0.0001}
 
 
 @cache
@@ -35,16 +36,19 @@ def has_qgis() -> bool:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample, trained and written in four forms; the outputs are ordered blue to nir."""
+    """The sample, trained and written in five forms; the outputs are ordered blue to nir."""
     if not has_qgis():
         pytest.skip("PyQGIS is missing: apt-get install qgis python3-qgis")
     folder = tmp_path_factory.mktemp("qgis")
     cube, target = str(SAMPLE / "cube.tif"), str(SAMPLE / "target.tif")
     train(TrainConfig(scenes=[cube], target=[target], output=str(folder / "run"), no_report=True))
     weights = str(folder / "run" / "weights.safetensors")
-    for name, driver in zip(WRITTEN[:3], (None, "COG", "ENVI"), strict=True):
-        apply(weights, ApplyConfig(scenes=[cube], output=str(folder / name), driver=driver))
-    export(weights, ExportConfig(to="vrt", scene=cube, output=str(folder / WRITTEN[3])))
+    how: list[dict[str, Any]] = [{}, {"driver": "COG"}, {"driver": "ENVI"}, SCALED]
+    for name, settings in zip(WRITTEN[:4], how, strict=True):
+        output = str(folder / name)
+        apply(weights, ApplyConfig(scenes=[cube], output=output, style=True, **settings))
+    output = str(folder / WRITTEN[4])
+    export(weights, ExportConfig(to="vrt", scene=cube, output=output, style=True))
     return folder
 
 
@@ -73,7 +77,7 @@ def test_qgis_opens_it_in_natural_colour(seen: dict[str, dict[str, Any]], name: 
         "nir",
     ]
     assert layer["has_nodata"] == [True] * 4
-    assert layer["nodata"] == ["nan"] * 4
+    assert layer["nodata"] == ["-32768.0" if name == "scaled.tif" else "nan"] * 4
     assert layer["crs"] == "EPSG:32633"
     assert layer["renderer"] == "multibandcolor"
     assert layer["drawn"] == [3, 2, 1]
@@ -83,12 +87,15 @@ def test_qgis_opens_it_in_natural_colour(seen: dict[str, dict[str, Any]], name: 
 def test_the_picture_shows_the_red_output_in_red(
     folder: Path, seen: dict[str, dict[str, Any]], name: str
 ) -> None:
-    """The drawn channels vary as the outputs do: each channel alike its own output."""
+    """The drawn channels vary as the outputs do: each channel alike its own output. What has no
+    value is transparent."""
     assert seen[name]["valid"]
-    drawn = imread(folder / f"{name}.png")[2::4, 2::4, :3].reshape(-1, 3).T
+    *drawn, opaque = imread(folder / f"{name}.png")[2::4, 2::4].reshape(-1, 4).T
     with rasterio.open(folder / "fused.tif") as fused:
         outputs = fused.read([3, 2, 1]).reshape(3, -1)
     inside = np.isfinite(outputs).all(0)
-    alike = np.corrcoef(drawn[:, inside], outputs[:, inside])[:3, 3:]
+    assert 0 < inside.mean() < 1
+    np.testing.assert_array_equal(opaque, inside)
+    alike = np.corrcoef(np.array(drawn)[:, inside], outputs[:, inside])[:3, 3:]
     assert alike.argmax(axis=1).tolist() == [0, 1, 2], alike
     assert alike.diagonal().min() > 0.9, alike

@@ -57,11 +57,14 @@ def apply_case(output: str, *how: str, times: tuple[str, ...] = ()) -> Case:
 TRAIN = ("train", "x.tif", "-o", "run", "--groups", "equal:2", "--folds", "0", "--no-report")
 RESAMPLE = ("resample", "x.tif", "--sensor", "mine.csv", "-o", "y.tif")
 EXPORT = ("export", "w.safetensors", "--scene", "x.tif", "-o", "y.vrt", "--to", "vrt")
+STYLED = ("apply", "n.safetensors", "x.tif", "-o", "y.tif", "--style")
 SPECTRA = ("export", "w.safetensors", "-o", "y.sli", "--to", "sli")
 
 CASES = {
     "GTiff": apply_case("y.tif"),
     "ENVI": apply_case("y.dat", "--driver", "ENVI", "--stac", times=(".json",)),
+    "styled": Case(STYLED, (*STYLED[:-1], *INT, "--overwrite", "--style"), "y.tif"),
+    "style-gone": Case(STYLED, (*STYLED[:-1], *INT, "--overwrite"), "y.tif"),
     "COG": apply_case("y.tif", "--driver", "COG"),
     "Zarr": apply_case("y.zarr", "--stac", times=(".json",)),
     "resample": Case(RESAMPLE, (*RESAMPLE, *INT, "--overwrite"), "y.tif"),
@@ -88,6 +91,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     write_tiff(folder / "x.tif", spectra(6, 70, 40), nm=wavelengths(6), fwhm=[120] * 6)
     weights_for(folder, outputs=2).rename(folder / "v.safetensors")
+    weights_for(folder, nm=(480, 560, 660)).rename(folder / "n.safetensors")
     weights_for(folder)
     (folder / "mine.csv").write_text("name,centre_nm,fwhm_nm\nb1,520,150\nb2,760,150\n")
     return folder
