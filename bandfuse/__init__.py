@@ -75,7 +75,9 @@ if TYPE_CHECKING:
     from bandfuse.tools.check import check
     from bandfuse.tools.compare import compare
     from bandfuse.tools.evaluate import evaluate
+    from bandfuse.tools.export import export_weights
     from bandfuse.tools.info import info
+    from bandfuse.tools.report import make_report
     from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
 
@@ -102,6 +104,8 @@ _HOMES = {
     "check": "bandfuse.tools.check",
     "compare": "bandfuse.tools.compare",
     "evaluate": "bandfuse.tools.evaluate",
+    "export_weights": "bandfuse.tools.export",
+    "make_report": "bandfuse.tools.report",
     "info": "bandfuse.tools.info",
     "Image": "bandfuse.interop.image",
     "open": "bandfuse.interop.image",
@@ -137,9 +141,11 @@ __all__ = [
     "check",
     "compare",
     "evaluate",
+    "export_weights",
     "fuse",
     "info",
     "load",
+    "make_report",
     "open",
     "resample",
     "train",

@@ -255,7 +255,7 @@ def report(
       bandfuse report run --overwrite
       bandfuse report run -o report.html --figures figures
     """
-    from bandfuse.tools.report import report as tool
+    from bandfuse.tools.report import make_report as tool
 
     result = tool(run, settings)
     return Outcome(result, partial(show.reported, result), result.messages)
@@ -295,7 +295,7 @@ def export(weights: Weights, settings: ExportConfig) -> Outcome:
       bandfuse export W --to onnx -o w.onnx
       bandfuse export W --to pt2 -o w.pt2
     """
-    from bandfuse.tools.export import export as tool
+    from bandfuse.tools.export import export_weights as tool
 
     result = tool(weights, settings)
     return Outcome(result, partial(show.exported, result), result.messages)

@@ -46,7 +46,7 @@ Written = dict[str, str | bytes]
 PLACED = [form.name for form in FORMS.values() if form.placed]
 
 
-def export(weights: str | Path, config: ExportConfig) -> ExportResult:
+def export_weights(weights: str | Path, config: ExportConfig) -> ExportResult:
     """Write weights in another form.
 
     Raises

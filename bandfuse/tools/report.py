@@ -22,7 +22,7 @@ NO_DATA = (
 )
 
 
-def report(run: str | Path, config: ReportConfig) -> ReportResult:
+def make_report(run: str | Path, config: ReportConfig) -> ReportResult:
     """Write the page of a run, the same as training wrote; and its figures, if wanted.
 
     Raises

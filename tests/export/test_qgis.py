@@ -16,7 +16,7 @@ from matplotlib.image import imread
 from bandfuse.config.commands import ApplyConfig, ExportConfig
 from bandfuse.config.train import TrainConfig
 from bandfuse.tools.apply import apply
-from bandfuse.tools.export import export
+from bandfuse.tools.export import export_weights
 from bandfuse.tools.train import train
 
 LOOK = Path(__file__).parent.parent / "qgis_look.py"
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         output = str(folder / name)
         apply(weights, ApplyConfig(scenes=[cube], output=output, style=True, **settings))
     output = str(folder / WRITTEN[4])
-    export(weights, ExportConfig(to="vrt", scene=cube, output=output, style=True))
+    export_weights(weights, ExportConfig(to="vrt", scene=cube, output=output, style=True))
     return folder
 
 
