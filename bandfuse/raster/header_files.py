@@ -189,6 +189,8 @@ class Header:
             row = envi_numbers(text, count)
             if text is None or (len(row) == count and np.isfinite(row).all()):
                 continue
+            if key == "data_ignore_value" and text.strip().lower() == "nan":
+                continue
             name = key.replace("_", " ")
             said = f"{name} = {text[:40]} in the ENVI header is not understood, and is not used"
             if len(row) != count:

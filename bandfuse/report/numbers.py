@@ -149,6 +149,6 @@ def rest(part: float) -> str:
     """A small share in percent, to three digits.
 
     >>> rest(0.0000312), rest(0.25), rest(1e-9), rest(0.0)
-    ('0.00312 %', '25.0 %', 'less than 0.0001 %', '0 %')
+    ('0.00312 %', '25 %', 'less than 0.0001 %', '0 %')
     """
     return "less than 0.0001 %" if 0 < part < 1e-6 else f"{number(100 * max(part, 0.0), 3)} %"

@@ -170,7 +170,7 @@ def test_a_target_with_more_bands_than_the_scene_is_doubted_before_the_work(
 
     x = spectra(6, 20, 25)
     cube, target = write_tiff(tmp_path / "x.tif", x), write_tiff(tmp_path / "t.tif", x[:2])
-    monkeypatch.setattr(train_module, "learn_from", stop)
+    monkeypatch.setattr(train_module, "learn", stop)
     doubt, error = cli("train", "--target", cube, target, "-o", tmp_path / "run").err.splitlines()
     assert "6 outputs are learned from 2" in doubt
     assert doubt.endswith("bandfuse train x.tif --target t.tif")
@@ -291,7 +291,8 @@ def test_bars_fit_the_terminal(columns: int) -> None:
 
 def test_nothing_is_shown_where_stderr_is_no_terminal(tmp_path: Path) -> None:
     show.set_level(False, False)
-    assert show.progress() is silent
+    assert [*show.progress()(iter("abc"), total=3, label="letters")] == ["a", "b", "c"]
+    assert not show.bars_are_seen()
     weights = weights_file(tmp_path / "w.safetensors", 2)
     assert ok("export", weights, "--to", "csv", "-o", tmp_path / "w.csv").err == ""
 

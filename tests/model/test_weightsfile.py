@@ -323,7 +323,7 @@ def test_the_helpers_change_nothing_by_themselves(stored: Stored) -> None:
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.safetensors does not exist"):
         load(tmp_path / "nothing.safetensors")
-    with pytest.raises(InputError, match="is not a file"):
+    with pytest.raises(InputError, match=r"is a folder without weights\.safetensors"):
         load(tmp_path)
 
 
