@@ -96,6 +96,13 @@ def design(
         raise GroupError(
             "every group is fixed: nothing is left to learn", got=f"--fixed {shorten(fixed)}"
         )
+    bare = [name for k, name in enumerate(names) if k not in layout.row]
+    if bare:
+        raise GroupError(
+            f"nothing is left to learn of {shorten(bare)}, whose bands are all fixed",
+            got=f"--fixed {shorten(fixed)}",
+            remedy="Leave --fixed out, or add groups up with --fuse across.",
+        )
     return Design(names, order, used, tuple(groups), layout)
 
 

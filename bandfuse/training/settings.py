@@ -198,6 +198,7 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         "--sparse does not apply where the sum of the weights is given, nor beside fixed groups",
         "Use it with --constraint free, nonnegative or auto.",
     )
+    yield from _of_bandpass(config)
     yield (
         config.ridge == "auto" and not config.assessed,
         f"--ridge auto does not apply to {config.objective}",
@@ -208,6 +209,26 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
         "--smooth is for one weight per band within groups",
         "Leave it out.",
     )
+
+
+def _of_bandpass(config: TrainConfig) -> Iterator[Clash]:
+    chosen = config.constraint == "bandpass"
+    yield (
+        chosen and (config.fuse == "across" or config.weights != "channel"),
+        "--constraint bandpass is for one weight per band within groups",
+        "Use another --constraint.",
+    )
+    for flag, given in (
+        ("--ridge", config.ridge),
+        ("--smooth", config.smooth),
+        ("--sparse", config.sparse),
+    ):
+        yield (
+            chosen and given is not None,
+            f"{flag} does not apply with --constraint bandpass, which chooses how smooth weights "
+            "are by itself",
+            "Leave it out.",
+        )
 
 
 def _of_outputs(config: TrainConfig) -> Iterator[Clash]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.model import Model
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks, during
@@ -89,12 +90,20 @@ class RegularisationPlan:
 
     def messages(self, names: Sequence[str]) -> list[str]:
         """What a user should know of the choices; ``names`` (K,) of the outputs."""
-        return [
+        named = list(zip(names, self.choices, strict=True))
+        off = [
             f"output {name}: the pixels do not fit the centre and FWHM that the target's file "
-            f"states ({lobe.stated}); --no-tags leaves them out"
-            for name, lobe in zip(names, (c.lobe for c in self.choices), strict=True)
-            if lobe is not None and lobe.disagrees
+            f"states ({choice.lobe.stated}); --no-tags leaves them out"
+            for name, choice in named
+            if choice.lobe is not None and choice.lobe.disagrees
         ]
+        plain = [
+            f"output {name}: its weights are nonnegative, not bandpass, as no response can be "
+            "told: its target does not vary or rises with no bands, or its bands are fewer than 3"
+            for name, choice in named
+            if choice.instead
+        ]
+        return off + plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +149,8 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
     with during(progress, "prepare the folds"):
         terms, wish = _terms(how, found), how.wish
         made = fold_problems(terms)
+    if wish.constraint == "bandpass":
+        _check_wavelengths(found)
     ticks = Ticks(progress, parts=len(made), steps=1, label="choose the regularisation")
     choices: dict[int, Choice] = {}
     for case in made:
@@ -160,6 +171,18 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
         _prices(terms, made, ordered),
         [b.moments for b in found.blocks()],
     )
+
+
+def _check_wavelengths(found: Survey) -> None:
+    """Refuse band-pass responses of bands without wavelengths."""
+    used = found.bands.take(found.design.used)
+    missing = [n for n, nm in zip(used.name, used.wavelength_nm, strict=True) if not nm > 0]
+    if missing:
+        raise MismatchError(
+            "--constraint bandpass needs the wavelength of every band",
+            got=f"none of {shorten(missing)}",
+            remedy="Give them with --wavelengths, or use --constraint nonnegative.",
+        )
 
 
 SHUT = 2.0

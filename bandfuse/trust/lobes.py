@@ -18,6 +18,10 @@ OFF = 3.0
 """Standard deviations of a tag from which on data and tag disagree."""
 
 
+NARROWEST, WIDEST = 1e-5, 2.0
+"""Parts of its centre between which the FWHM of a band lies: others are no band's."""
+
+
 @dataclass(frozen=True, eq=False)
 class Lobe:
     """The band-pass response of one output: learned from all pixels, and without each fold.
@@ -71,12 +75,14 @@ class Lobe:
 
 
 def tags_of(targets: Bands | None) -> tuple[Tag | None, ...]:
-    """What the target's file says of the band of each output, where it states centre and FWHM."""
+    """What the target's file says of the band of each output, where it states a centre and an FWHM
+    that a band can have."""
     if targets is None:
         return ()
     stated = zip(targets.wavelength_nm.tolist(), targets.fwhm_nm.tolist(), strict=True)
     return tuple(
-        Tag(centre, fwhm) if np.isfinite(centre) and fwhm > 0 else None for centre, fwhm in stated
+        Tag(centre, fwhm) if NARROWEST * centre < fwhm < WIDEST * centre else None
+        for centre, fwhm in stated
     )
 
 
@@ -92,9 +98,10 @@ def lobe_of(case: FoldProblem, tag: Tag | None) -> Lobe | None:
     without = []
     for train, fold in zip(case.trains, case.terms.folds, strict=True):
         part = _spectrum(case, train, fold.train.count)
-        if part is None:
+        again = None if part is None else whole.again(part)
+        if again is None:
             return None
-        without.append(whole.again(part))
+        without.append(again)
     return Lobe(whole, tuple(without), len(case.nm))
 
 

@@ -35,13 +35,15 @@ Tried = tuple[Strength, float]
 @dataclass(frozen=True, eq=False)
 class Choice:
     """A constraint and strengths, with their held-out error as a part of the target's variance, and
-    the curves that were looked at; ``lobe``: the response, of a band-pass one."""
+    the curves that were looked at; ``lobe``: the response, of a band-pass one. ``instead``: it
+    stands in the place of a band-pass response that was asked for and cannot be told."""
 
     constraint: str
     strength: Strength
     error: float
     curve: list[Tried] = field(default_factory=list)
     lobe: Lobe | None = None
+    instead: bool = False
 
     def weights(self, case: FoldProblem) -> Floats:
         """(P,) what is learned from all pixels."""
@@ -109,7 +111,9 @@ def choose(case: FoldProblem, wish: Wish, *, gain: bool, tag: Tag | None = None)
     its band."""
     if wish.constraint == "bandpass":
         lobe = lobe_of(case, tag)
-        return _of_lobe(case, lobe) if lobe else choose(case, Wish("nonnegative"), gain=gain)
+        if lobe is not None:
+            return _of_lobe(case, lobe)
+        return replace(choose(case, Wish("nonnegative"), gain=gain), instead=True)
     if wish.constraint == "auto":
         physical = _physical(case, wish, gain=gain, tag=tag)
         if not case.trains or physical.error <= WORTH:

@@ -3,8 +3,6 @@ answers, and draws that cover the truth."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from helpers import close_to_conditioning
@@ -207,6 +205,62 @@ def test_a_tag_pulls_the_window_where_pixels_say_little() -> None:
     assert learned(pixels(), strong, tag=Tag(650.0, 60.0)).off_tag < 3
 
 
+def test_a_tag_that_is_far_off_is_passed_over() -> None:
+    x, truth = pixels(2000), lobe(650, 60)
+    t = noisy(x, truth, 40)
+    plain = weights_of(learned(x, t))
+    for tag in (Tag(950.0, 30.0), Tag(12000.0, 1.0), Tag(420.0, 600.0), Tag(650.0, 0.02)):
+        found = learned(x, t, tag=tag)
+        assert found.off_tag > 10
+        assert np.linalg.norm(weights_of(found) - plain) < 0.05 * np.linalg.norm(plain)
+
+
+@pytest.mark.parametrize("off", [0.5, 3.0, 9.9, 10.0, 10.1, 40.0, 1e6])
+def test_the_price_of_a_tag_ends_where_it_is_a_mistake(off: float) -> None:
+    tag, log_width = Tag(650.0, 60.0), np.log(60.0) + 0.05
+    price, slope = tag.price(650.0 + 3 * off, log_width)
+    assert price == pytest.approx(min((off**2 + 0.25) / 2, 50.0), abs=1.0)
+    ahead, behind = (tag.price(650.0 + 3 * off + s, log_width)[0] for s in (1e-5, -1e-5))
+    assert slope[0] == pytest.approx((ahead - behind) / 2e-5, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("same", [(0, 1), (58, 59), (24, 25, 26), (0, 1, 2, 3), tuple(range(59))])
+def test_bands_at_one_wavelength_share_what_it_stands_for(same: tuple[int, ...]) -> None:
+    nm, x = NM.copy(), pixels()
+    nm[list(same)] = nm[same[0]]
+    spectrum = spectrum_of(x, noisy(x, lobe(650, 90), 40), nm)
+    places = np.unique(nm)
+    whole = np.gradient(places) / np.median(np.diff(places))
+    each = [spectrum.spacing[spectrum.nm == place] for place in places]
+    np.testing.assert_allclose([one.sum() for one in each], whole, rtol=1e-12)
+    assert all(np.ptp(one) == 0 for one in each)
+    found = bandpass(spectrum)
+    assert found is not None
+    assert np.isfinite(found.weights).all()
+    assert found.weights.any()
+
+
+@pytest.mark.parametrize("count", [5, 400])
+def test_bands_and_tags_of_any_size_leave_finite_weights_or_none(count: int) -> None:
+    """Windows that leave the bands, variances 10 orders apart, priors that rounding makes
+    singular."""
+    random = np.random.default_rng(count)
+    learnt = 0
+    for _ in range(60):
+        p = int(random.integers(3, 40))
+        nm = np.sort(random.uniform(400, 2500, p))
+        x = random.normal(size=(count, p)) * np.exp(random.normal(0, random.choice([0, 6]), p))
+        t = x[:, random.integers(p)] + random.choice([0, 1]) * random.normal(size=count)
+        tag = Tag(float(np.exp(random.uniform(0, 12))), float(np.exp(random.uniform(-9, 9))))
+        found = bandpass(spectrum_of(x, t, nm), tag)
+        if found is not None:
+            again = found.again(spectrum_of(x[1:], t[1:], nm))
+            rows = [found.weights, *found.draws(3, 0), *([] if again is None else [again.weights])]
+            assert np.isfinite(rows).all()
+            learnt += 1
+    assert learnt > 20
+
+
 def test_the_penalty_gives_the_same_weights_by_least_squares() -> None:
     from scipy.optimize import nnls
 
@@ -246,10 +300,9 @@ def test_draws_cover_the_truth_and_do_not_change() -> None:
 
 
 def test_more_pixels_narrow_the_draws() -> None:
-    x = pixels()
-    spectrum = spectrum_of(x, noisy(x, lobe(650, 90), 30))
-    few, many = (bandpass(replace(spectrum, count=n)) for n in (200, 20000))
-    assert few is not None
-    assert many is not None
-    spread = [np.std([*r.draws(60, 0)], axis=0).sum() for r in (few, many)]
+    spread = []
+    for count in (200, 20000):
+        x = pixels(count)
+        response = learned(x, noisy(x, lobe(650, 90), 30))
+        spread.append(np.std([*response.draws(60, 0)], axis=0).sum())
     assert spread[1] < 0.4 * spread[0]

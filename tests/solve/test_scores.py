@@ -265,6 +265,8 @@ def test_an_unknown_fixed_group_is_an_error_with_a_guess() -> None:
 def test_nothing_left_to_learn_is_an_error() -> None:
     with pytest.raises(GroupError, match="learn"):
         arranged([RED, NIR], None, fixed=["red", "nir"])
+    with pytest.raises(GroupError, match="nothing is left to learn of red, whose bands are all"):
+        arranged([RED, NIR], None, fixed=["red"])
 
 
 @pytest.mark.parametrize(

@@ -934,6 +934,15 @@ def test_the_scores_of_training_are_those_of_evaluate(tmp_path: Path) -> None:
             ["--gain", "--constraint", "nonnegative", "--target", "{t}"],
             "--gain does not apply with constraint nonnegative",
         ),
+        (["--constraint", "bandpass", "--ridge", "1", "--target", "{t}"], "--ridge does not apply"),
+        (
+            ["--constraint", "bandpass", "--weights", "scalar", "--target", "{t}"],
+            "--constraint bandpass is for one weight per band",
+        ),
+        (
+            ["--constraint", "bandpass", "--fuse", "across", "--target", "{t}"],
+            "--constraint bandpass is for one weight per band",
+        ),
         (["--lr", "0.1", "--target", "{t}"], "--lr"),
         (["--group", "a=1", "--groups", "equal:2"], "--group and --groups"),
         (["--objective", "reconstruction", "--target", "{t}"], "--target"),

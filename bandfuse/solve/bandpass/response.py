@@ -25,6 +25,9 @@ EXACT, NEAR = 1e-6, 1e-3
 """Slopes of the log evidence, in units of a search's steps, at which it ends: for the weights, and
 for those of a part of the pixels, which begin near them."""
 
+SHUT = 1e300
+"""The misfit of what is no response."""
+
 STIFFEST = 0.03
 """Least curvature of the log posterior along a parameter, in units of the search's steps: draws
 spread no wider than these."""
@@ -55,8 +58,9 @@ class Response:
         tag = self.prior.window.tag
         return 0.0 if tag is None else float(np.abs(tag.off(self.at[0], self.at[1])).max())
 
-    def again(self, spectrum: Spectrum) -> Response:
-        """Learned from other moments of the same bands, beginning at this one."""
+    def again(self, spectrum: Spectrum) -> Response | None:
+        """Learned from other moments of the same bands, beginning at this one; None where there is
+        none."""
         return _of_evidence(replace(self.prior.window, spectrum=spectrum), self.at, self.size, NEAR)
 
     def penalty(self) -> tuple[Places, Floats]:
@@ -87,7 +91,8 @@ class Response:
 
 
 def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
-    """Learn a band-pass response; None where nothing correlates with the target.
+    """Learn a band-pass response; None where nothing correlates with the target, or
+    rounding hides what does.
 
     Parameters
     ----------
@@ -95,9 +100,9 @@ def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
     """
     window = Window(spectrum, tag)
     found = [_of_window(window, start) for start in window.starts()]
-    if not found:
+    misfit, at = min(found, key=lambda one: one[0], default=(np.inf, np.zeros(4)))
+    if misfit >= SHUT:
         return None
-    _, at = min(found, key=lambda one: one[0])
     h = window.shape(at)
     along, power = float(spectrum.c @ h), float(h @ spectrum.a @ h)
     if along <= 0 or power <= 0:
@@ -116,15 +121,18 @@ def _of_window(window: Window, start: Floats) -> tuple[float, Floats]:
     return _search(window.misfit, start, size, NEAR)
 
 
-def _of_evidence(window: Window, at: Floats, size: Floats, end: float) -> Response:
-    """The response of highest evidence from a start."""
+def _of_evidence(window: Window, at: Floats, size: Floats, end: float) -> Response | None:
+    """The response of highest evidence from a start; None where rounding hides it."""
     for _ in range(ROUNDS):
         seen = _above(window, at, SEEN)
         _, at = _search(Prior(window, seen).misfit, at, size, end)
         if np.isin(_above(window, at, WEIGHED), seen).all():
             break
     prior = Prior(window, _above(window, at, WEIGHED))
-    return Response(prior, at, size, _weights(prior, prior.whitened(at)))
+    try:
+        return Response(prior, at, size, _weights(prior, prior.whitened(at)))
+    except np.linalg.LinAlgError:
+        return None
 
 
 def _above(window: Window, at: Floats, part: float) -> Places:
@@ -141,7 +149,7 @@ def _search(
 
     def scaled(z: Floats) -> Misfit:
         value, slope = misfit(start + size * z)
-        return min(value, 1e300), size * slope
+        return min(value, SHUT), size * slope
 
     how: dict[str, Any] = {"jac": True, "method": "L-BFGS-B", "bounds": [(-20, 20)] * len(start)}
     how["options"] = {"maxiter": 200, "ftol": 1e-6 * end, "gtol": end}

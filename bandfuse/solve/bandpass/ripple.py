@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from bandfuse.solve.bandpass.spectrum import Spectrum
-from bandfuse.solve.bandpass.window import FLOOR, Misfit, Places, Window
+from bandfuse.solve.bandpass.window import DEEPEST, FLOOR, Misfit, Places, Window
 from bandfuse.spectral.bands import Floats
 
 LENGTH, LENGTH_SPREAD = float(np.log(0.12)), 0.6
@@ -19,10 +19,6 @@ HEIGHT, HEIGHT_SPREAD = float(np.log(0.06)), 0.8
 
 GRAIN = 1e-3
 """Part of the ripple's variance that is apart from band to band."""
-
-DEEPEST = 30.0
-"""How far the logarithm of the window falls below its peak at most: beyond, a band is as good as
-shut, and its inverse would overflow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +54,7 @@ class Prior:
 
         Raises
         ------
-        LinAlgError : the prior is singular.
+        LinAlgError : the prior is singular, or the window is shut.
         """
         from scipy.linalg import solve_triangular
 
@@ -68,6 +64,8 @@ class Prior:
         ripple[np.diag_indices_from(ripple)] += power * GRAIN
         alike = 1 + ripple
         log_h, slopes = self.window.log_shape(at[:4], self.support)
+        if not log_h.max() > -DEEPEST:
+            raise np.linalg.LinAlgError("the window is shut")
         size = np.exp(np.maximum(log_h, log_h.max() - DEEPEST) + at[6] / 2)
         na, nc = self.moments
         chol = np.linalg.cholesky(alike)

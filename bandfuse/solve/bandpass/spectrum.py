@@ -19,9 +19,9 @@ class Spectrum:
     ``count`` pixels.
 
     ``nm`` (P,) ascending wavelengths, ``spacing`` (P,) what each band stands for, in units of the
-    median step ``step`` (nm). ``place`` (P,) where each is in the caller's order; ``size``: the
-    caller's covariances of bands are ``size`` times these, and ``unit``: its weights ``unit``
-    times.
+    median step ``step`` (nm); bands at one wavelength share it. ``place`` (P,) where each is in
+    the caller's order; ``size``: the caller's covariances of bands are ``size`` times these, and
+    ``unit``: its weights ``unit`` times.
     """
 
     a: Floats
@@ -52,7 +52,7 @@ class Spectrum:
             c[place] / np.sqrt(size * variance),
             float(count),
             ordered,
-            np.abs(np.gradient(ordered)) / step,
+            _spacing(ordered) / step,
             step,
             place,
             size,
@@ -64,3 +64,10 @@ class Spectrum:
         wide = np.zeros((*weights.shape[:-1], count))
         wide[..., self.place] = self.unit * weights
         return wide
+
+
+def _spacing(nm: Floats) -> Floats:
+    """(P,) nm that each of ascending wavelengths stands for."""
+    places, which, count = np.unique(nm, return_inverse=True, return_counts=True)
+    spacing: Floats = (np.abs(np.gradient(places)) / count)[which]
+    return spacing

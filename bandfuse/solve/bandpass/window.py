@@ -20,8 +20,16 @@ SHARPEST = 0.15
 EDGE, EDGE_SPREAD = -2.8, 0.6
 """Mean and standard deviation of log(edge / width): published responses have edges of 6 %."""
 
+MISTAKEN = 50.0
+"""Minus the log odds that what the target's file states is wrong: beyond 10 standard deviations it
+is passed over."""
+
 FLOOR = 1e-10
 """Least residual variance of a target of variance one that is told from zero."""
+
+DEEPEST = 30.0
+"""How far the logarithm of the window falls below its peak at most: beyond, a band is as good as
+shut, and its inverse would overflow. A window that is further down in all bands is none."""
 
 Places = NDArray[np.intp]
 
@@ -43,6 +51,15 @@ class Tag:
             (centre - self.centre) / (0.05 * self.fwhm),
             (log_width - float(np.log(self.fwhm))) / 0.1,
         )
+
+    def price(self, centre: float, log_width: float) -> Misfit:
+        """Minus the log density of a window under the tag, which may be wrong, and its two
+        slopes: ``-log(exp(-|off|² / 2) + exp(-MISTAKEN))``."""
+        off = np.array(self.off(centre, log_width))
+        full = float(off @ off) / 2
+        price = -float(np.logaddexp(-full, -MISTAKEN))
+        believed = float(np.exp(max(price - full, -700.0)))
+        return price, believed * off / (0.05 * self.fwhm, 0.1)
 
 
 @dataclass(frozen=True)
@@ -83,18 +100,20 @@ class Window:
         slope = np.array([0.0, -edges.sum(), *edges]) / EDGE_SPREAD
         price = float(edges @ edges) / 2
         if self.tag is not None:
-            off = np.array(self.tag.off(float(at[0]), float(at[1])))
-            price += float(off @ off) / 2
-            slope[:2] += off / (0.05 * self.tag.fwhm, 0.1)
+            own, own_slope = self.tag.price(float(at[0]), float(at[1]))
+            price += own
+            slope[:2] += own_slope
         return price, slope
 
     def misfit(self, at: Floats) -> Misfit:
         """``N/2 · log(1 − (cᵀh)² / hᵀAh)``, the window alone as weights, and the price."""
         log_h, slopes = self.log_shape(at)
+        price, slope = self.price(at)
+        if not log_h.max() > -DEEPEST:
+            return float("inf"), slope
         h = np.exp(log_h)
         ah = self.spectrum.a @ h
         along, size = float(self.spectrum.c @ h), float(h @ ah)
-        price, slope = self.price(at)
         if along <= 0 or size <= 0:
             return float("inf"), slope
         residual = 1.0 - along**2 / size
