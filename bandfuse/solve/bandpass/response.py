@@ -10,7 +10,7 @@ import numpy as np
 
 from bandfuse.solve.bandpass.ripple import HEIGHT, LENGTH, Prior, Whitened
 from bandfuse.solve.bandpass.spectrum import Spectrum
-from bandfuse.solve.bandpass.window import FLOOR, Misfit, Places, Tag, Window
+from bandfuse.solve.bandpass.window import FAINTEST, FLOOR, Misfit, Places, Tag, Window
 from bandfuse.solve.nnls import nonnegative_gram
 from bandfuse.spectral.bands import Floats
 
@@ -100,7 +100,7 @@ def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
     _, at = min(found, key=lambda one: one[0])
     h = window.shape(at)
     along, power = float(spectrum.c @ h), float(h @ spectrum.a @ h)
-    if along <= 0 or power <= 0:
+    if along <= 0 or power < FAINTEST:
         return None
     variance = max(1.0 - along**2 / power, FLOOR)
     gain = np.log((along / power) ** 2 / variance)

@@ -23,6 +23,9 @@ EDGE, EDGE_SPREAD = -2.8, 0.6
 FLOOR = 1e-10
 """Least residual variance of a target of variance one that is told from zero."""
 
+FAINTEST = 1e-200
+"""Least variance of what a window lets through: below, it lies beyond all bands."""
+
 Places = NDArray[np.intp]
 
 Misfit = tuple[float, Floats]
@@ -95,7 +98,7 @@ class Window:
         ah = self.spectrum.a @ h
         along, size = float(self.spectrum.c @ h), float(h @ ah)
         price, slope = self.price(at)
-        if along <= 0 or size <= 0:
+        if along <= 0 or size < FAINTEST:
             return float("inf"), slope
         residual = 1.0 - along**2 / size
         if residual <= FLOOR:
