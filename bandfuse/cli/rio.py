@@ -154,7 +154,8 @@ def info(files: tuple[str, ...], groups: str | None, indent: int | None) -> None
     from bandfuse.tools.info import info as tool
 
     result = tool(list(files), groups)
-    click.echo(result.model_dump_json(indent=indent, exclude=None if result.groups else {"groups"}))
+    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    click.echo(result.model_dump_json(indent=indent, exclude=empty))
 
 
 def _split(files: tuple[str, ...], output: str | None) -> tuple[list[str], str]:

@@ -146,7 +146,10 @@ def _pivoted(q: Quadratic) -> Floats:
     scale = unit_scale(q.a)
     v, _, reached = nonnegative_gram(q.a * np.outer(scale, scale), q.b * scale)
     if not reached:
-        raise RunError("the exact sparse solution was not found", remedy="Try another --sparse.")
+        raise RunError(
+            "the exact sparse solution was not found",
+            remedy="Try another --sparse or --constraint.",
+        )
     result: Floats = scale * v
     return result
 

@@ -25,7 +25,7 @@ def nonnegative_gram(
     a: Floats, b: Floats, start: NDArray[np.bool_] | None = None, most: int = 500
 ) -> tuple[Floats, NDArray[np.bool_], bool]:
     """Minimise ``vᵀ a v − 2 bᵀ v`` over v ≥ 0 by block principal pivoting with Murty's single
-    exchanges as a backup.
+    exchanges as a backup, and one weight at a time where these take too many.
 
     Portugal, Júdice and Vicente, "A comparison of block pivoting and interior-point algorithms for
     linear least squares problems with nonnegative variables", Mathematics of Computation 63 (1994).
@@ -34,7 +34,7 @@ def nonnegative_gram(
     ----------
     a : (P, P) positive semidefinite with unit diagonal or so. b : (P,).
     start : (P,) the set of positive weights to begin with, from a neighbouring problem.
-    most : exchanges after which to give up.
+    most : exchanges after which weights join one at a time.
 
     Returns
     -------
@@ -60,7 +60,47 @@ def nonnegative_gram(
             active = active ^ flips
         else:
             active[int(np.flatnonzero(wrong)[-1])] ^= True
-    return np.maximum(v, 0.0), active, False
+    return _one_by_one(a, b, most)
+
+
+def _one_by_one(a: Floats, b: Floats, most: int) -> tuple[Floats, NDArray[np.bool_], bool]:
+    """The same by an active set: the loss falls with every weight that joins, so that none comes
+    back for ever, however alike the bands are.
+
+    Lawson and Hanson 1974, chapter 23, from the Gram matrix as in Bro and de Jong, "A fast
+    non-negativity-constrained least squares algorithm", Journal of Chemometrics 11 (1997).
+    """
+    v, active = np.zeros(len(b)), np.zeros(len(b), dtype=bool)
+    refused = active.copy()
+    floor = -TOLERANCE * np.abs(b).max(initial=0.0)
+    for _ in range(max(most, 10 * len(b))):
+        slope = np.where(active | refused, 0.0, v @ a - b)
+        if not slope.min(initial=0.0) < floor:
+            return v, active, not (refused & (v @ a - b < 10 * floor)).any()
+        new = int(slope.argmin())
+        active[new] = True
+        aim, _ = _on(a, b, active)
+        if aim[new] <= 0:  # Rounding alone made it look useful.
+            active[new], refused[new] = False, True
+            continue
+        v, active = _towards(a, b, v, active)
+        refused[:] = False
+    return v, active, False
+
+
+def _towards(
+    a: Floats, b: Floats, v: Floats, active: NDArray[np.bool_]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """As far as v stays positive towards the minimiser over the active weights; those that become
+    zero leave, until it is reached."""
+    aim, _ = _on(a, b, active)
+    while (low := active & (aim <= 0)).any():
+        part = float((v[low] / (v[low] - aim[low])).min())
+        v = np.where(active, v + part * (aim - v), 0.0)
+        active = active & ~(low & (v <= TOLERANCE * np.abs(v).max()))
+        v = np.where(active, v, 0.0)
+        aim, _ = _on(a, b, active)
+    return aim, active
 
 
 def _on(a: Floats, b: Floats, active: NDArray[np.bool_]) -> tuple[Floats, Floats]:

@@ -166,8 +166,9 @@ def _unechoed(tags: RasterTags) -> RasterTags:
     pairs = list(zip(items, tags.bands, strict=False))
     if not pairs or any(band.get("wavelength") != item for item, band in pairs):
         return tags
+    start = r"\s*\(" if "band_names" in tags.envi else r"(?:^|\s*\()"
     names = [
-        re.sub(rf"(?:^|\s*\(){re.escape(item)}(?:\s[^()]*)?\)?$", "", text or "")
+        re.sub(rf"{start}{re.escape(item)}(?:\s[^()]*)?\)?$", "", text or "")
         for item, text in zip_longest(items[: len(tags)], tags.descriptions, fillvalue="")
     ]
     bands = [

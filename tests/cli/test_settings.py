@@ -39,7 +39,7 @@ MODELS: list[type[Config]] = [
 BY_OBJECTIVE = """
 target labels label_field unlabelled balance weights scope pooling constraint ridge smooth sparse
 gain no_offset activation loss split group groups outputs sensor batch_size patience shift blur
-folds
+folds no_tags
 """
 """Settings of a training whose meaning depends on the objective, or on several others: ``resolve``
 judges them."""

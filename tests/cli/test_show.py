@@ -21,7 +21,7 @@ from bandfuse.cli.bars import LiveBars
 from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
-from bandfuse.progress import during, silent
+from bandfuse.progress import during
 from bandfuse.results import (
     BatchItem,
     BatchPlan,

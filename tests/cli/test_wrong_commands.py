@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from affine import Affine
+from rasterio import Affine
 from rasters import (
     LAYOUTS,
     NORTH_UP,

@@ -172,6 +172,16 @@ def test_what_falls_where_bands_rise_has_no_response() -> None:
     assert bandpass(spectrum_of(x, -x.sum(1))) is None
 
 
+def test_a_window_beyond_all_bands_is_no_window() -> None:
+    """What it lets through is so little that its square would overflow."""
+    x = pixels()
+    window = Window(spectrum_of(x, x @ lobe(650, 90)))
+    for nm in (1086, 1087, 1500):
+        misfit, slope = window.misfit(window.at(nm, 40))
+        assert misfit == np.inf
+        assert np.isfinite(slope).all()
+
+
 def test_intervals_to_start_from_are_the_best_of_all() -> None:
     x = pixels(400)
     spectrum = spectrum_of(x, noisy(x, lobe(650, 90), 20))

@@ -85,7 +85,7 @@ def test_what_ends_the_training_ends_the_dry_run(
 def test_the_output_is_checked(place: Path) -> None:
     (place / "run").mkdir()
     done = cli("train", "s0.tif", "--target", "s0_t.tif", "-o", "run", "--dry-run")
-    assert (done.code, "run exists" in done.err) == (2, True)
+    assert (done.code, "run was not made by bandfuse" in done.err) == (2, True)
     done = cli("train", "s0.tif", "--target", "s0_t.tif", "-o", "no/run", "--dry-run")
     assert "no does not exist" in done.err
     ok("train", "s0.tif", "--target", "s0_t.tif", "-o", "no/run/", "--dry-run")

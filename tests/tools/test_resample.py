@@ -542,7 +542,7 @@ def test_learned_weights_are_held_against_published_ones(tmp_path: Path) -> None
         assert sum(found["weights"].values()) == pytest.approx(1, abs=1e-4)
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("Dashed: the published response") == 4
-    assert "Learned against published responses" in page
+    assert "Learned responses against those of" in page
     assert "Dashed" not in (tmp_path / "plain" / "report.html").read_text()
     assert (
         json.loads((tmp_path / "plain" / "report.json").read_text())["trust"]["outputs"][0][

@@ -57,10 +57,27 @@ def test_pivoting_from_a_neighbour_ends_in_the_same_place() -> None:
     close_to_conditioning(nonnegative_gram(x.T @ x, x.T @ y, start)[0], cold, condition_of(x))
 
 
-def test_pivoting_says_when_it_gave_up() -> None:
+@given(seed=st.integers(0, 10_000), size=st.integers(2, 25), rows=st.integers(1, 60))
+def test_what_pivoting_does_not_reach_is_reached_one_by_one(
+    seed: int, size: int, rows: int
+) -> None:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(rows, size)) + random.normal(size=(rows, 1))
+    y = random.normal(size=rows)
+    v, active, reached = nonnegative_gram(x.T @ x, x.T @ y, most=0)
+    assert reached
+    assert (v >= 0).all()
+    assert (v[~active] == 0).all()
+    best = nnls(x, y)[1]
+    assert np.linalg.norm(x @ v - y) <= best + 1e-7 * np.linalg.norm(y)
+
+
+def test_exchanges_that_are_too_many_still_end_at_the_best() -> None:
     random = np.random.default_rng(0)
     x, y = random.normal(size=(80, 30)), random.normal(size=80)
-    assert not nonnegative_gram(x.T @ x, x.T @ y, most=1)[2]
+    v, _, reached = nonnegative_gram(x.T @ x, x.T @ y, most=1)
+    assert reached
+    np.testing.assert_allclose(v, nnls(x, y)[0], rtol=1e-7, atol=1e-9)
 
 
 # --------------------------------------------------------------------------------------------------

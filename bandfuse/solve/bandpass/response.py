@@ -10,7 +10,7 @@ import numpy as np
 
 from bandfuse.solve.bandpass.ripple import HEIGHT, LENGTH, Prior, Whitened
 from bandfuse.solve.bandpass.spectrum import Spectrum
-from bandfuse.solve.bandpass.window import FLOOR, Misfit, Places, Tag, Window
+from bandfuse.solve.bandpass.window import FAINTEST, FLOOR, Misfit, Places, Tag, Window
 from bandfuse.solve.nnls import nonnegative_gram
 from bandfuse.spectral.bands import Floats
 
@@ -77,17 +77,19 @@ class Response:
         """
         random = np.random.default_rng(seed)
         spread = _spread(self.prior.misfit, self.at, self.size)
-        size = len(self.prior.support)
-        root = _root(self.prior.moments[0])
+        # A window that is drawn elsewhere reaches bands that carry no weight here.
+        window = self.prior.window
+        prior = Prior(window, _above(window, self.at, SEEN))
+        root = _root(prior.moments[0])
         for _ in range(count):
             at = self.at + spread @ random.standard_normal(len(self.at))
             try:
-                made = self.prior.whitened(at)
+                made = prior.whitened(at)
             except np.linalg.LinAlgError:
-                made = self.prior.whitened(self.at)
-            noise = root @ random.standard_normal(size)
-            noise += made.inverse_root.T @ random.standard_normal(size)
-            yield _weights(self.prior, made, np.sqrt(max(made.variance, FLOOR)) * noise)
+                made = prior.whitened(self.at)
+            noise = root @ random.standard_normal(len(prior.support))
+            noise += made.inverse_root.T @ random.standard_normal(len(prior.support))
+            yield _weights(prior, made, np.sqrt(max(made.variance, FLOOR)) * noise)
 
 
 def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
@@ -105,7 +107,7 @@ def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
         return None
     h = window.shape(at)
     along, power = float(spectrum.c @ h), float(h @ spectrum.a @ h)
-    if along <= 0 or power <= 0:
+    if along <= 0 or power < FAINTEST:
         return None
     variance = max(1.0 - along**2 / power, FLOOR)
     gain = np.log((along / power) ** 2 / variance)

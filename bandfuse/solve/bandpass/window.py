@@ -30,6 +30,8 @@ FLOOR = 1e-10
 DEEPEST = 30.0
 """How far the logarithm of the window falls below its peak at most: beyond, a band is as good as
 shut, and its inverse would overflow. A window that is further down in all bands is none."""
+FAINTEST = 1e-200
+"""Least variance of what a window lets through: below, it lies beyond all bands."""
 
 Places = NDArray[np.intp]
 
@@ -114,7 +116,7 @@ class Window:
         h = np.exp(log_h)
         ah = self.spectrum.a @ h
         along, size = float(self.spectrum.c @ h), float(h @ ah)
-        if along <= 0 or size <= 0:
+        if along <= 0 or size < FAINTEST:
             return float("inf"), slope
         residual = 1.0 - along**2 / size
         if residual <= FLOOR:
