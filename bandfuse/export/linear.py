@@ -40,6 +40,10 @@ class LinearForm:
         offset = np.zeros(m.shape[1]) if offset is None else offset
         return cls(m * scale, m @ offset + fusion.offset)
 
+    def stored_as(self, scale: float, offset: float) -> LinearForm:
+        """The same, with y as a raster of that scale and offset stores it."""
+        return LinearForm(self.matrix / scale, (self.constant - offset) / scale)
+
     def used(self, k: int) -> list[int]:
         """Positions of the bands with weight in output k."""
         return [int(i) for i in np.flatnonzero(self.matrix[k])]

@@ -25,7 +25,7 @@ FILL = "-3.4028234663852886e+38"
 class Cube:
     """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types,
     nodata (NaN: none), whether it has a mask of its own; ground control points as (column, row, x,
-    y, z) with their WKT; and RPCs as GDAL's texts."""
+    y, z) with their WKT; RPCs as GDAL's texts; and the scale and offset of each band."""
 
     path: str
     rows: int
@@ -38,6 +38,8 @@ class Cube:
     points: Sequence[tuple[float, ...]] = ()
     points_wkt: str = ""
     rpcs: Mapping[str, str] = field(default_factory=dict)
+    scale: Sequence[float] = ()
+    offset: Sequence[float] = ()
 
 
 _TYPES = {
@@ -246,8 +248,13 @@ def pansharpened(
     place: Path,
 ) -> str:
     """GDAL's weighted Brovey pansharpening of the cube's good bands by a panchromatic image, the
-    learned weights in its ``<Weights>``; ``bands`` and ``tags`` are those of the cube. A band with
-    weight 0 is sharpened as the others are.
+    learned weights in its ``<Weights>``; ``bands`` and ``tags`` are those of the cube, and
+    so are the scale and offset of the sharpened values. A band with weight 0 is sharpened as the
+    others are.
+
+    Parameters
+    ----------
+    linear : gives the panchromatic image as it is stored.
 
     Raises
     ------
@@ -271,6 +278,9 @@ def pansharpened(
         kind = {"dataType": _TYPES.get(cube.dtypes[b], "Float64"), "band": str(number + 1)}
         band = Xml.SubElement(root, "VRTRasterBand", kind, subClass="VRTPansharpenedRasterBand")
         _named(band, some, number, tags[b])
+        for name, values, plain in (("Offset", cube.offset, 0.0), ("Scale", cube.scale, 1.0)):
+            if len(values) and values[b] != plain:
+                Xml.SubElement(band, name).text = repr(float(values[b]))
     options = Xml.SubElement(root, "PansharpeningOptions")
     Xml.SubElement(options, "Algorithm").text = "WeightedBrovey"
     weights = ",".join(repr(float(linear.matrix[0, b])) for b in shown)

@@ -174,6 +174,7 @@ def _content(
             )
         bands = _sharpened(fusion, scene)
         cubes = _cube(scene), _cube(pan)
+        linear = linear.stored_as(float(pan.scale[0]), float(pan.offset[0]))
         return {"": vrt.pansharpened(*cubes, linear, bands, band_tags(bands), path)}
     form = vrt.processed if config.form == "processed" else vrt.derived
     return {"": form(_cube(scene), linear, fusion.outputs, band_tags(fusion.outputs), path)}
@@ -212,6 +213,8 @@ def _cube(raster: Raster) -> vrt.Cube:
         points,
         points_wkt,
         rpcs,
+        raster.scale.tolist(),
+        raster.offset.tolist(),
     )
 
 

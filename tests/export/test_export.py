@@ -392,6 +392,23 @@ def test_pansharpening_as_gdal_does_it_with_these_weights(tmp_path: Path) -> Non
     np.testing.assert_allclose(read(tmp_path / "p.vrt"), read(tmp_path / "g.tif"), rtol=1e-6)
 
 
+def test_pansharpening_of_whole_numbers_that_have_a_scale(tmp_path: Path) -> None:
+    """An image that sums to the panchromatic one comes back, in its own units."""
+    x = np.rint(spectra(4, 40, 50) * 1000) * 4
+    write_tiff(tmp_path / "x.tif", x.astype("int16"))
+    write_tiff(tmp_path / "t.tif", (x.mean(0) * 5)[None].astype("uint16"))
+    for name, scale in (("x", 0.001), ("t", 0.0002)):
+        with rasterio.open(tmp_path / f"{name}.tif", "r+") as ds:
+            ds.scales = (scale,) * ds.count
+    files = (tmp_path / "x.tif", "--target", tmp_path / "t.tif")
+    ok("train", *files, "--no-offset", "--no-fused", "-o", tmp_path / "run")
+    export = ("export", tmp_path / "run", "--to", "pansharpen", "-o", tmp_path / "p.vrt")
+    ok(*export, "--scene", tmp_path / "x.tif", "--pan", tmp_path / "t.tif")
+    with rasterio.open(tmp_path / "p.vrt") as ds:
+        np.testing.assert_allclose(ds.read(), x, rtol=1e-3, atol=1)
+        assert ds.scales == (0.001,) * 4
+
+
 @pytest.mark.parametrize(("form", "zipped"), [("derived", True), ("processed", False)])
 @pytest.mark.parametrize("make", [published.enmap, published.desis])
 def test_the_image_of_a_product_as_vrt(make: Any, zipped: bool, form: str, tmp_path: Path) -> None:
