@@ -589,7 +589,7 @@ def test_the_page_sums_jobs_up_and_names_a_broken_scene_once() -> None:
     )
     assert page.count("it is broken") == 1
     assert "s&lt;9&gt;" in page
-    assert '<td class="n">0.70</td>' in page
+    assert '<td class="n">0.70000</td>' in page
 
 
 # --------------------------------------------------------------------------------------------------
