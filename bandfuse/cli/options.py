@@ -41,6 +41,7 @@ def _parameter(name: str, field: FieldInfo, section: str) -> inspect.Parameter:
             show_default=False,
             metavar=flag.takes or None,
             rich_help_panel=section,
+            case_sensitive=name != "dtype",  # GDAL writes UInt16.
         )
     return keyword(name, Annotated[kind | None, spec])
 

@@ -112,7 +112,7 @@ def show_plan(made: BatchPlan) -> None:
     show.table(["job", "kind", "scene", "needs", "MB"], rows[: show.MOST], words=4)
     show.more(len(rows) - show.MOST, "with --json")
     time = (
-        "not known before a first run"
+        "how long it takes is not known before a first run"
         if made.seconds is None
         else f"about {made.seconds:.0f} s with one worker"
     )

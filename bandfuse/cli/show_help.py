@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.theme import Theme
 
 from bandfuse.cli import show, streams
+from bandfuse.cli.layout import columns, wrapped
 
 THEME = Theme({"markdown.code": "bold cyan", "markdown.h1": "bold"})
 
@@ -50,4 +51,6 @@ def show_topics(topics: Mapping[str, str]) -> None:
     show.line("")
     width = max(map(len, topics))
     for name, about in topics.items():
-        show.line(f"  {name:{width}}  {about}")
+        first = f"  {name:{width}}  "
+        lines = wrapped(about, columns(), first, " " * len(first))
+        streams.put("\n".join(lines if sys.stdout.isatty() else [first + about]) + "\n")

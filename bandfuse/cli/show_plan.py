@@ -33,9 +33,8 @@ def show_plan(plan: TrainPlan) -> None:
     show.line("")
     show.line(f"Writes {plan.output}: {shorten(plan.writes)}")
     read, rest = plan.seconds["read"], plan.seconds["fit"] + plan.seconds["write"]
-    show.line(
-        f"Takes about {_time(read + rest)}: {_time(read)} to read, {_time(rest)} for the rest"
-    )
+    both = sum(max(1, round(seconds)) for seconds in (read, rest))
+    show.line(f"Takes about {_time(both)}: {_time(read)} to read, {_time(rest)} for the rest")
 
 
 def _rest(count: int) -> None:

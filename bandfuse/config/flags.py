@@ -12,7 +12,12 @@ from pydantic.fields import FieldInfo
 ARGUMENTS = {"scenes": "SCENE"}
 """Fields that are positional on the command line, and what stands in their place."""
 
-ALIASES = {"output": ("-o",), "threads": ("-j", "--jobs"), "driver": ("-of", "--format")}
+ALIASES = {
+    "output": ("-o",),
+    "threads": ("-j", "--jobs"),
+    "driver": ("-of", "--format"),
+    "dtype": ("-ot",),
+}
 """Other names of flags."""
 
 TAKES = {

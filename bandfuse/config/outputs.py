@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bandfuse.config.base import Config, Pairs
 from bandfuse.needs import Need
@@ -37,6 +37,12 @@ class Running(Config):
 INTEGERS = ("uint8", "int16", "uint16", "int32")
 """Types of an output that need a scale."""
 
+Stored = Annotated[
+    Literal["float32", "float64", "uint8", "int16", "uint16", "int32"],
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+]
+"""A type of values, in GDAL's capitals too: UInt16."""
+
 STORED: tuple[Need, ...] = (Need("scale offset_out", "dtype", INTEGERS),)
 
 
@@ -47,9 +53,7 @@ class Encoded(Replacing):
 
     needs: ClassVar[tuple[Need, ...]] = STORED
 
-    dtype: Literal["float32", "float64", "uint8", "int16", "uint16", "int32"] = Field(
-        "float32", description="Type of the output. Integers need --scale."
-    )
+    dtype: Stored = Field("float32", description="Type of the output. Integers need --scale.")
     scale: float | None = Field(
         None, ge=1e-30, le=1e30, description="Integer output: value = stored * scale + offset-out."
     )

@@ -147,6 +147,8 @@ def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     sizes = [os.path.getsize(tmp_path / f"in/s00{i}{e}.tif") for i in range(2) for e in ("", "_t")]
     assert made["size"] == 2 * sum(sizes)
     assert made["seconds"] is None
+    plan = ok("batch", tmp_path / "b.yaml", "--dry-run").out
+    assert "how long it takes is not known before a first run" in plan
     assert not (tmp_path / "out").exists()
     ok("batch", tmp_path / "b.yaml")
     assert json.loads(ok("batch", tmp_path / "b.yaml", "--dry-run", "--json").out)["seconds"] > 0

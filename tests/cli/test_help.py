@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from rasters import Done, blend, cli, ok, spectra, wavelengths, write_tiff
 
 from bandfuse.cli import show
@@ -171,6 +172,15 @@ def test_tables_fit_the_terminal_and_cut_no_word(
     assert plain[150] - plain[80] == set()
 
 
+def test_topics_in_a_narrow_terminal_stand_beside_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = in_terminal("help").out.split("\n\n")[1].splitlines()
+    assert lines[:2] == ["  flags         every flag of every", "                command"]
+    assert all(line[:2] == "  " and len(line) <= 40 for line in lines)
+
+
 def test_a_table_that_does_not_fit_becomes_lines_of_names_and_values() -> None:
     heads, rows = ["output", "r2", "rmse"], [["visible light", "0.9", "0.25"]]
     assert table_lines(heads, rows, 40, 1) == [
@@ -192,6 +202,8 @@ def test_messages_are_folded_between_words(place: Path, monkeypatch: pytest.Monk
         ["info", "unlike-any-other.h5"],
         ["resample", "c.tif", "--sensor", "sentinel-2a", "-o", "s.tif", "--overwrite"],
     )
+    for call in calls:  # What they write, later ones name.
+        cli(*call)
     whole = [cli(*call).err for call in calls]
     monkeypatch.setenv("COLUMNS", "40")
     for call, text in zip(calls, whole, strict=True):
@@ -233,6 +245,9 @@ def test_other_names_of_flags(place: Path) -> None:
     ok("apply", "j", "c.tif", "-o", "y.dat", "--format", "ENVI", "--threads", 2)
     assert (place / "x.dat").read_bytes() == (place / "y.dat").read_bytes()
     assert (place / "x.hdr").read_text().startswith("ENVI")
+    ok("apply", "j", "c.tif", "-o", "z.tif", "-ot", "UInt16", "--scale", 0.0001)
+    with rasterio.open(place / "z.tif") as ds:
+        assert ds.dtypes[0] == "uint16"
     assert ok("batch", "b.yaml", "--dry-run").out
     done = cli("batch", "b.yaml", "-j", 0)
     assert "--workers" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,10 @@ def test_the_plan_for_people(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for words in ("Reads", "s1 30 40 6 2", "Learns: regression, constraint auto; 10 weights"):
         assert words in text, text
     assert "Writes run: weights.safetensors" in text
-    assert "Takes about" in text
+    took = re.search(r"Takes about (\d+) s: (\d+) s to read, (\d+) s for the rest", text)
+    assert took is not None, text
+    both, read, rest = map(int, took.groups())
+    assert both == read + rest
 
 
 def test_parents_of_a_run_are_made_for_a_name_with_a_slash(place: Path) -> None:
