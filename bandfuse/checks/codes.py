@@ -79,7 +79,9 @@ CODES: dict[str, Kind] = {
         "Look whether other rasters have their rows so, too.",
     ),
     "header-beside": Kind(
-        "warning", "an ENVI header stands beside a raster of another format; it is not used", NONE
+        "warning",
+        "an ENVI header stands beside a raster of another format; it is not used",
+        "If it belongs to the raster, open the file that it describes; if not, move it away.",
     ),
     "header-incomplete": Kind(
         "warning",
