@@ -10,7 +10,7 @@ import numpy as np
 from bandfuse.config.commands import ApplyConfig, ResampleConfig
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
-from bandfuse.files.guards import Contents, Seen, check_file, check_folder
+from bandfuse.files.guards import Contents, Inputs, Seen, check_file, check_folder
 from bandfuse.files.making import names_folder
 from bandfuse.raster import (
     CONTENT,
@@ -148,13 +148,17 @@ def check_rasters(
     ------
     OutputError : as ``check_file`` and ``check_folder``.
     """
-    return [_check_raster(path, config, inputs) for path in paths]
+    files = list(inputs)
+    known = Inputs.of(files)
+    return [_check_raster(path, config, files, known) for path in paths]
 
 
-def _check_raster(path: Path, config: ApplyConfig | ResampleConfig, inputs: Iterable[Path]) -> Seen:
+def _check_raster(
+    path: Path, config: ApplyConfig | ResampleConfig, inputs: Sequence[Path], known: Inputs
+) -> Seen:
     driver = path.suffix[1:] if config.driver is None else config.driver
     if driver.lower() not in map(str.lower, FOLDERS):
-        return check_file(path, overwrite=config.overwrite, inputs=inputs)
+        return check_file(path, overwrite=config.overwrite, inputs=known.near(path))
     if path.is_symlink():
         raise OutputError(
             f"{path} is a link, and is not replaced", expected="another name for the output"

@@ -155,7 +155,7 @@ def text_of(raster: Raster, spike: Spike) -> str:
     if kind.kind != "f":
         return f"{spike.value:.0f}"
     value = float(str(kind.type(spike.value)))
-    return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else f"{value!r}"
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value!r}"
 
 
 def _empty(look: PixelLook) -> float:

@@ -97,8 +97,10 @@ class PixelLook:
         return [s for s in every if s.band not in self.dead or abs(s.value) > HUGE]
 
     def valid(self, band: int) -> np.ndarray:
-        """(n,) the stored values of a band that are not missing."""
-        return np.concatenate([p.stored[band][~p.missing[band]] for p in self.parts])
+        """(n,) the finite stored values of a band that are not missing."""
+        values: np.ndarray = np.concatenate([p.stored[band][~p.missing[band]] for p in self.parts])
+        finite: np.ndarray = values[np.isfinite(values)]
+        return finite
 
     def _ends(self, band: int) -> Iterator[Spike]:
         every = self.valid(band)

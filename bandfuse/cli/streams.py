@@ -140,13 +140,25 @@ def stop_log() -> None:
 _STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+_SECRETS = re.compile(
+    r"(?<=://)[^/\s@]+(?=@)"
+    r"|(?<=[?&])((?:[\w-]*(?:sig|signature|token|credential|secret|password|key|keyid))=)[^&\s'\"]+",
+    re.IGNORECASE,
+)
+"""What must not be kept of a URL: who asks with which password, and what signs it."""
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRETS.sub(lambda found: f"{found[1] or ''}***", text)
+
+
 def log(text: str) -> None:
-    """Write lines with the time to the log, without the terminal's codes. A full disk ends the log,
-    not the work."""
+    """Write lines with the time to the log, without the terminal's codes and what is secret in
+    URLs. A full disk ends the log, not the work."""
     if Log.now is None:
         return
     time = datetime.now(UTC).astimezone().isoformat(timespec="milliseconds")
-    plain = _STYLES.sub("", text).strip("\r\n")
+    plain = _without_secrets(_STYLES.sub("", text)).strip("\r\n")
     try:
         for line in plain.split("\n"):
             Log.now.write(f"{line}\n" if line == HEAD else f"{time} {line}\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -51,6 +51,39 @@ class Seen:
     """What stood at an output when it was checked; nothing else is replaced."""
 
     state: State | None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files that are read, to be found by where they are and what they are called: checks of many
+    outputs against many inputs take time in proportion to their number."""
+
+    known: Mapping[object, list[Path]]
+
+    @classmethod
+    def of(cls, files: Iterable[Path]) -> Inputs:
+        """Of these files."""
+        known: dict[object, list[Path]] = {}
+        for file in files:
+            for key in {*_places(file), file.name, file.stem}:
+                known.setdefault(key, []).append(file)
+        return cls(known)
+
+    def near(self, path: Path) -> list[Path]:
+        """Those that may be this output, or have it as a part."""
+        dots = [i for i, letter in enumerate(path.name) if letter == "."]
+        keys = {*_places(path), path.name, *(path.name[:i] for i in dots)}
+        return list(dict.fromkeys(f for key in keys for f in self.known.get(key, ())))
+
+
+def _places(path: Path) -> Iterator[object]:
+    """Where a file is, and which one it is."""
+    yield path.resolve()
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return
+    yield found.st_dev, found.st_ino
 
 
 def _is_folder(path: Path) -> bool:

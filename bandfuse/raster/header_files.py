@@ -189,7 +189,7 @@ class Header:
             row = envi_numbers(text, count)
             if text is None or (len(row) == count and np.isfinite(row).all()):
                 continue
-            if key == "data_ignore_value" and text.strip().lower() == "nan":
+            if key == "data_ignore_value" and NOT_FINITE.fullmatch(text.strip()):
                 continue
             name = key.replace("_", " ")
             said = f"{name} = {text[:40]} in the ENVI header is not understood, and is not used"
@@ -209,6 +209,10 @@ class Header:
     def domain(self, seen: Mapping[str, str]) -> dict[str, str]:
         """The ENVI domain: the text of the header, and what GDAL says beyond it."""
         return {**seen, **self.entries}
+
+
+NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+"""What programs write of a fill value that is no finite number."""
 
 
 def _count(key: str, bands: int) -> int:

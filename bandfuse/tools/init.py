@@ -207,7 +207,7 @@ def _text(kind: Job, paths: Sequence[str], path: Path, about: Sequence[str]) -> 
     head = [f"{kind.title[0].upper()}{kind.title[1:]}.", f"  {_command('train', path)}"]
     lines = _comments("\n".join([*head, *HEAD.splitlines(), "", *about]))
     for line in kind.lines(paths):
-        content = dump_yaml(line.settings).splitlines()
+        content = dump_yaml(line.settings).rstrip("\n").split("\n")
         lines += ["", *_comments(line.says)]
         lines += content if line.on else [f"# {text}" for text in content]
     return "\n".join(lines) + "\n"

@@ -273,3 +273,17 @@ def test_nodata_of_sources_and_target(tmp_path: Path) -> None:
     again = ok("train", "--config", tmp_path / "r" / "config.yaml", "-o", tmp_path / "s", *QUICK)
     assert again.code == 0
     assert used(tmp_path / "s") == used(tmp_path / "r")
+
+
+@pytest.mark.parametrize("count", [1, 6])
+@pytest.mark.parametrize("odd", [np.inf, -np.inf])
+def test_infinite_values_end_no_training(odd: float, count: int, tmp_path: Path) -> None:
+    cube = spectra(5, 20, 18)
+    target = write_tiff(tmp_path / "t.tif", cube[2:3])
+    cube[0, 0, :count] = odd
+    path = write_tiff(tmp_path / "c.tif", cube, nm=wavelengths(5))
+    ok("info", path)
+    cli("check", path)
+    done = cli("train", path, "--target", target, "-o", tmp_path / "run", *QUICK)
+    assert done.code in (0, 2), done.err
+    assert "unexpected" not in done.err

@@ -118,3 +118,11 @@ def test_gdal_and_batches_are_logged(place: Path) -> None:
     assert any(line.startswith("done shrink/c: ") for line in found)
     assert any(line.startswith("failed shrink/none: ") for line in found)
     assert found[-1] == "exit code 1"
+
+
+def test_a_log_keeps_no_secret_of_a_url(place: Path) -> None:
+    url = "/vsicurl/http://me:pw123@127.0.0.1:9/x.tif?part=2&sig=SECRET1&X-Amz-Credential=SECRET2"
+    assert cli("info", url, "--log-file", "l.txt").code == 2
+    text = (place / "l.txt").read_text()
+    assert not [secret for secret in ("pw123", "SECRET1", "SECRET2") if secret in text]
+    assert "http://***@127.0.0.1:9/x.tif?part=2&sig=***&X-Amz-Credential=***" in text

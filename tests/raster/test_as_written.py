@@ -878,3 +878,11 @@ def test_a_grid_called_arbitrary_has_a_short_message(tmp_path: Path) -> None:
     assert "$schema" not in done.err
     assert "'Arbitrary'" in done.err
     assert len(done.err) < 400 + 2 * len(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "-nan", "inf", "-Infinity"])
+def test_fill_values_that_are_not_finite_are_no_doubt(text: str, tmp_path: Path) -> None:
+    """Such pixels are never valid, and GDAL writes nan itself."""
+    found = describe(envi(tmp_path, f"data ignore value = {text}"))
+    assert "entry-unreadable" not in {getattr(m, "code", "") for m in found.messages}
+    assert not any("not understood" in m for m in found.messages)

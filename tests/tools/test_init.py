@@ -151,9 +151,10 @@ def test_an_existing_config_is_kept(place: Path) -> None:
     assert "reconstruction" in Path("bandfuse.yaml").read_text()
 
 
-def test_names_of_files_stay_in_their_lines(place: Path) -> None:
+@pytest.mark.parametrize("name", ["a: [b] #c.tif", "a\u2028b.tif"])
+def test_names_of_files_stay_in_their_lines(name: str, place: Path) -> None:
     """A name may hold what YAML or a terminal would take for something else."""
-    odd = place / "a: [b] #c.tif"
+    odd = place / name
     (place / "my data" / "c.tif").rename(odd)
     ok("init", "shrink", odd.name)
     assert read_yaml("bandfuse.yaml")["scenes"] == [odd.name]
