@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import close_to_conditioning
 from scipy.optimize import approx_fprime
+from threadpoolctl import threadpool_limits
 
 from bandfuse.solve.bandpass.response import Response, bandpass
 from bandfuse.solve.bandpass.ripple import Prior
@@ -14,6 +15,13 @@ from bandfuse.solve.bandpass.spectrum import Spectrum
 from bandfuse.solve.bandpass.window import Tag, Window, intervals
 
 NM = np.linspace(400.0, 990.0, 60)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a training: threads of the linear algebra would wait for each other."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def pixels(count: int = 900, seed: int = 0, nm: np.ndarray = NM) -> np.ndarray:
@@ -256,7 +264,7 @@ def test_bands_and_tags_of_any_size_leave_finite_weights_or_none(count: int) -> 
     singular."""
     random = np.random.default_rng(count)
     learnt = 0
-    for _ in range(60):
+    for _ in range(30):
         p = int(random.integers(3, 40))
         nm = np.sort(random.uniform(400, 2500, p))
         x = random.normal(size=(count, p)) * np.exp(random.normal(0, random.choice([0, 6]), p))
@@ -268,7 +276,7 @@ def test_bands_and_tags_of_any_size_leave_finite_weights_or_none(count: int) -> 
             rows = [found.weights, *found.draws(3, 0), *([] if again is None else [again.weights])]
             assert np.isfinite(rows).all()
             learnt += 1
-    assert learnt > 20
+    assert learnt > 10
 
 
 def test_the_penalty_gives_the_same_weights_by_least_squares() -> None:
