@@ -3,6 +3,8 @@ answers, and draws that cover the truth."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from helpers import close_to_conditioning
