@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.features import rasterize
+from rasterio.transform import Affine
 from rasterio.warp import transform
 
 from bandfuse.errors import InputError, MismatchError, shorten
@@ -115,16 +116,16 @@ class Areas:
 def _burnt(near: Sequence[tuple[int, Sequence[Ring]]], part: Window) -> Numbers:
     """Burn numbered polygons into one part. It is burnt from right to left, and turned: of two
     polygons that touch on the centre of a pixel the right one has it, as of two bounds."""
-    corner = [part.col + part.cols, part.row]
+    from_right = Affine(-1, 0, part.col + part.cols, 0, 1, part.row)
     shapes = []
     for number, rings in near:
         thin = [_thinned(ring, part) for ring in rings]
-        turned = [((ring - corner) * [-1, 1]).tolist() for ring in thin if len(ring) > 3]
-        if turned:
-            shapes.append(({"type": "Polygon", "coordinates": turned}, number))
+        some = [ring.tolist() for ring in thin if len(ring) > 3]
+        if some:
+            shapes.append(({"type": "Polygon", "coordinates": some}, number))
     if not shapes:
         return np.zeros((part.rows, part.cols), np.int32)
-    burnt: Numbers = rasterize(shapes, (part.rows, part.cols), dtype="int32")
+    burnt: Numbers = rasterize(shapes, (part.rows, part.cols), transform=from_right, dtype="int32")
     return burnt[:, ::-1]
 
 
