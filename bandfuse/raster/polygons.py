@@ -115,17 +115,20 @@ class Areas:
 
 def _burnt(near: Sequence[tuple[int, Sequence[Ring]]], part: Window) -> Numbers:
     """Burn numbered polygons into one part. It is burnt from right to left, and turned: of two
-    polygons that touch on the centre of a pixel the right one has it, as of two bounds."""
-    from_right = Affine(-1, 0, part.col + part.cols, 0, 1, part.row)
+    polygons that touch on the centre of a pixel the right one has it, as of two bounds. The origin
+    is a pixel to the left, as rasterio warns of an image that lies nowhere."""
+    corner = [part.col + part.cols, part.row]
     shapes = []
     for number, rings in near:
         thin = [_thinned(ring, part) for ring in rings]
-        some = [ring.tolist() for ring in thin if len(ring) > 3]
-        if some:
-            shapes.append(({"type": "Polygon", "coordinates": some}, number))
+        turned = [((ring - corner) * [-1, 1] + [1, 0]).tolist() for ring in thin if len(ring) > 3]
+        if turned:
+            shapes.append(({"type": "Polygon", "coordinates": turned}, number))
     if not shapes:
         return np.zeros((part.rows, part.cols), np.int32)
-    burnt: Numbers = rasterize(shapes, (part.rows, part.cols), transform=from_right, dtype="int32")
+    burnt: Numbers = rasterize(
+        shapes, (part.rows, part.cols), transform=Affine.translation(1, 0), dtype="int32"
+    )
     return burnt[:, ::-1]
 
 
