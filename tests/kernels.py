@@ -41,6 +41,7 @@ ROOMS = (
     "optimise/separability",
     "interop/estimator",
     "solve/exact",
+    "solve/bandpass",
     "optimise/fit",
     "spectral/groups",
     "model/decoder",
@@ -61,6 +62,7 @@ ROOMS = (
 CORE = (
     "optimise/separability",
     "solve/exact",
+    "solve/bandpass",
     "model/decoder",
     "optimise/losses",
     "moments/gram",
