@@ -286,7 +286,8 @@ def test_commands_named_in_the_pages_are_make_targets() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     text = "\n".join(PAGES.values())
     named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, flags=re.MULTILINE))
-    assert {"test", "lint", "bench", "docs"} <= named <= targets
+    assert {"demo", "test", "lint", "bench", "docs"} <= named <= targets
+    assert all(f"`make {target}`" in README for target in ("demo", "test"))
     if shutil.which("make"):
         for target in sorted(targets):
             done = subprocess.run(
