@@ -86,7 +86,11 @@ def _imported() -> None:
     import bandfuse.config.inputs
     import bandfuse.config.outputs
     import bandfuse.config.train
-    import bandfuse.results
+    import bandfuse.results.batches
+    import bandfuse.results.others
+    import bandfuse.results.rasters
+    import bandfuse.results.runs
+    import bandfuse.results.training
     from bandfuse.batches import batch  # noqa: F401
     from bandfuse.report import html  # noqa: F401
     from bandfuse.tools import check, export, report  # noqa: F401
@@ -102,7 +106,7 @@ def _imported() -> None:
     ):
         importlib.import_module(module)
     every = vars(bandfuse.config).values()
-    for models in (*filter(inspect.ismodule, every), bandfuse.results):
+    for models in filter(inspect.ismodule, (*every, *vars(bandfuse.results).values())):
         for model in vars(models).values():
             if (
                 isinstance(model, type)

@@ -12,7 +12,9 @@ from helpers import fusion_of
 from rasters import spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.results import CheckResult, EvaluateResult, Finding, OutputRow, PixelCount, Result
+from bandfuse.results.base import PixelCount, Result
+from bandfuse.results.rasters import CheckResult, EvaluateResult, Finding
+from bandfuse.results.training import OutputRow
 from bandfuse.summary import LENGTH, LINES, Summary
 
 MANY = 244

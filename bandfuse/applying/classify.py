@@ -17,7 +17,7 @@ from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.tally import MOST_STRATA, Question, Tally, Where, reduce_windows
 from bandfuse.progress import Progress
 from bandfuse.raster import labelled, opened_selection, renumbered
-from bandfuse.results import ClassesResult, ClassScore
+from bandfuse.results.rasters import ClassesResult, ClassScore
 from bandfuse.scenes.scene import Scene
 from bandfuse.solve.classes import Classifier
 from bandfuse.solve.confusion import Confusion

@@ -9,7 +9,7 @@ import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.fusion import Fusion
-from bandfuse.results import Score
+from bandfuse.results.base import Score
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.resampling import moved
 

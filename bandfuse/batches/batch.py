@@ -22,7 +22,7 @@ from bandfuse.batches.workers import WorkExecutor, local
 from bandfuse.errors import BandfuseError, ConfigError, OutputError
 from bandfuse.files.placing import settle
 from bandfuse.files.whole import whole_files
-from bandfuse.results import BatchItem, BatchPlan, BatchResult, PlannedItem
+from bandfuse.results.batches import BatchItem, BatchPlan, BatchResult, PlannedItem
 
 
 def batch(

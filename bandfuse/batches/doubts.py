@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bandfuse.results import BatchItem
+from bandfuse.results.batches import BatchItem
 
 
 def doubt(item: BatchItem) -> str:

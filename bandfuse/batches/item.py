@@ -26,7 +26,7 @@ from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files
 from bandfuse.progress import Progress, silent
-from bandfuse.results import Scores
+from bandfuse.results.base import Scores
 from bandfuse.streaming.stream import Spread
 
 T = TypeVar("T")

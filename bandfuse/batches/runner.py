@@ -18,7 +18,7 @@ from bandfuse.batches.journal import Event, Journal, last_done
 from bandfuse.batches.plan import Item, Plan
 from bandfuse.batches.workers import WorkExecutor
 from bandfuse.errors import BandfuseError
-from bandfuse.results import BatchItem
+from bandfuse.results.batches import BatchItem
 
 Watch = Callable[[Event], None]
 """Is told every event."""

@@ -26,7 +26,7 @@ from bandfuse.raster import describe, quicklook
 from bandfuse.report.numbers import fixed, number
 from bandfuse.report.pictures import picture
 from bandfuse.report.views import SCORE_NOTES, SCORE_TITLES, score_cell
-from bandfuse.results import BatchItem, BatchResult
+from bandfuse.results.batches import BatchItem, BatchResult
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.display import shown
 

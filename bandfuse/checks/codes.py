@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from bandfuse.results import Finding
+from bandfuse.results.rasters import Finding
 
 Severity = Literal["info", "warning", "decision"]
 

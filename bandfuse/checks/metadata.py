@@ -11,7 +11,7 @@ from bandfuse.checks.codes import finding
 from bandfuse.checks.fill import named, numbers
 from bandfuse.checks.subject import Check, Subject
 from bandfuse.errors import shorten
-from bandfuse.results import Finding
+from bandfuse.results.rasters import Finding
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.detectors import order_remarks, overlaps
 from bandfuse.spectral.headers import envi_list

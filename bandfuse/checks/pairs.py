@@ -11,7 +11,7 @@ from bandfuse.checks.pixels import typical_value
 from bandfuse.checks.subject import PairCheck, Subject
 from bandfuse.errors import MismatchError, UsageError
 from bandfuse.raster import Raster, cut, on_one_grid
-from bandfuse.results import Finding
+from bandfuse.results.rasters import Finding
 from bandfuse.scenes.alignment import estimate_shift
 from bandfuse.scenes.places import MAIN, Place
 from bandfuse.scenes.scene import open_scene

@@ -10,7 +10,7 @@ from bandfuse.checks.codes import finding
 from bandfuse.checks.fill import named, standing
 from bandfuse.checks.subject import Check, Subject
 from bandfuse.errors import shorten
-from bandfuse.results import Finding
+from bandfuse.results.rasters import Finding
 
 
 def _bad(s: Subject) -> Iterator[Finding]:

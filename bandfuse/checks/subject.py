@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bandfuse.checks.look import PixelLook
 from bandfuse.raster import Header, Raster
-from bandfuse.results import Finding
+from bandfuse.results.rasters import Finding
 
 
 @dataclass(frozen=True, eq=False)

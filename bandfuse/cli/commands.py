@@ -28,7 +28,7 @@ from bandfuse.config.commands import (
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.needs import require_meaning
-from bandfuse.results import Result
+from bandfuse.results.base import Result
 
 app = typer.Typer(rich_markup_mode=None)
 

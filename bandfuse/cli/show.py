@@ -24,19 +24,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from bandfuse.results import (
-        ApplyResult,
-        ClassesResult,
-        CompareResult,
-        Convergence,
-        DemoResult,
-        EvaluateResult,
-        ExportResult,
-        InitResult,
-        ReportResult,
-        Scores,
-        TrainReport,
-    )
+    from bandfuse.results.base import Scores
+    from bandfuse.results.others import DemoResult, InitResult
+    from bandfuse.results.rasters import ApplyResult, ClassesResult, EvaluateResult
+    from bandfuse.results.runs import CompareResult, ExportResult, ReportResult
+    from bandfuse.results.training import Convergence, TrainReport
 
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Control characters that JSON does not escape by itself, and those that turn the direction of

@@ -10,7 +10,7 @@ from typing import Any
 from bandfuse.batches.doubts import doubt
 from bandfuse.cli import show, streams
 from bandfuse.files.textfile import shown
-from bandfuse.results import BatchItem, BatchPlan, BatchResult
+from bandfuse.results.batches import BatchItem, BatchPlan, BatchResult
 
 Watch = Callable[[dict[str, Any]], None]
 

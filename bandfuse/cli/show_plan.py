@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import TrainPlan
+from bandfuse.results.training import TrainPlan
 
 MOST = 20
 """Rows of a table at most."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results import (
+from bandfuse.results.rasters import (
     BandInfo,
     CheckResult,
     FieldInfo,

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from bandfuse.cli import show
 from bandfuse.cli.layout import WIDEST, columns
-from bandfuse.results import SensorBandInfo, SensorResult, SensorsResult
+from bandfuse.results.others import SensorBandInfo, SensorResult, SensorsResult
 
 BLOCKS, PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 """What is drawn from nothing to the peak; the second where the terminal has no blocks."""

@@ -24,7 +24,7 @@ from bandfuse.model.weightsfile import dumps
 from bandfuse.needs import require_meaning
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import IN_MEMORY, ArrayFiles
-from bandfuse.results import TrainReport
+from bandfuse.results.training import TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.runs.page import page
 from bandfuse.runs.record import report_of

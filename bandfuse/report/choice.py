@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bandfuse.results import OutputRow, TrainReport
+from bandfuse.results.training import OutputRow, TrainReport
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.display import natural
 

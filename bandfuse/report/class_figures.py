@@ -20,7 +20,7 @@ from bandfuse.report.figures import (
 from bandfuse.report.maps import FAINTEST, HEAT
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.svg import INK, Mark, chart_style, colour_bar, to_svg
-from bandfuse.results import SeparatedClass, Separation
+from bandfuse.results.training import SeparatedClass, Separation
 from bandfuse.spectral.bands import Floats, Positions
 
 MOST_TINTS = 6

@@ -13,7 +13,8 @@ from bandfuse.report.html import dress, template
 from bandfuse.report.left import MOST_ROWS, left_figure
 from bandfuse.report.numbers import MISSING, number
 from bandfuse.report.views import SCORE_TITLES, Column, Table, best_of, percent_left, score_cell
-from bandfuse.results import Scores, TrainReport, WeightRow
+from bandfuse.results.base import Scores
+from bandfuse.results.training import TrainReport, WeightRow
 
 Runs = Mapping[str, TrainReport]
 

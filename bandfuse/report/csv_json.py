@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 
 from bandfuse.files.textfile import guarded
-from bandfuse.results import TrainReport, WeightRow
+from bandfuse.results.training import TrainReport, WeightRow
 
 COLUMNS: tuple[str, ...] = tuple(WeightRow.model_fields)
 """The columns of weights.csv, in order."""

@@ -11,7 +11,7 @@ from bandfuse.report.choice import labels_of
 from bandfuse.report.figures import has_wavelengths
 from bandfuse.report.numbers import shorten
 from bandfuse.report.views import output_facts
-from bandfuse.results import OutputRow, TrainReport, WeightRow
+from bandfuse.results.training import OutputRow, TrainReport, WeightRow
 
 STEPS = 9999
 """Weights are written as whole numbers, in so many steps of the largest of their output."""

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bandfuse.report.numbers import SUPERSCRIPT, number, shorten
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, to_svg
-from bandfuse.results import DroppedBand, WeightRow
+from bandfuse.results.training import DroppedBand, WeightRow
 from bandfuse.spectral.bands import Floats
 
 LineStyle = Literal["-", "--", ":"]

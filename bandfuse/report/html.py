@@ -35,7 +35,7 @@ from bandfuse.report.overview import MOST_LINES, overview_figure
 from bandfuse.report.page_data import Page, Shot
 from bandfuse.report.pictures import MAX_SIDE, Limits, picture
 from bandfuse.report.svg import standalone
-from bandfuse.results import OutputRow, TrainReport, WeightRow
+from bandfuse.results.training import OutputRow, TrainReport, WeightRow
 
 SECTIONS = (
     ("verdict", "Verdict"),

@@ -28,7 +28,7 @@ from bandfuse.report.figures import (
 from bandfuse.report.numbers import number, shorten
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density
 from bandfuse.report.svg import INK, MUTED, SERIES, SHADE, Mark, chart_style, colour_bar, to_svg
-from bandfuse.results import OutputTrust, WeightRow
+from bandfuse.results.training import OutputTrust, WeightRow
 from bandfuse.spectral.bands import Floats
 
 HEAT = "#3d8fc6"

@@ -17,7 +17,7 @@ from bandfuse.report.figures import ROUND_STEPS, WIDTH_IN, has_wavelengths, segm
 from bandfuse.report.maps import HEAT, halves
 from bandfuse.report.numbers import shorten
 from bandfuse.report.svg import INK, SERIES, chart_style, colour_bar, to_svg
-from bandfuse.results import WeightRow
+from bandfuse.results.training import WeightRow
 from bandfuse.spectral.bands import Floats
 
 Rows = Mapping[str, Sequence[WeightRow]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field, NonNegativeInt
 
-from bandfuse.results import Result
+from bandfuse.results.base import Result
 
 
 class Shot(Result):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bandfuse.report.choice import labels_of, worst
 from bandfuse.report.numbers import MISSING, fixed, number, power, share
 from bandfuse.report.views import Column, Table, ordered, wavelength
-from bandfuse.results import CurvePoint, Estimate, OutputTrust, TrainReport
+from bandfuse.results.training import CurvePoint, Estimate, OutputTrust, TrainReport
 
 FLIPS = 0.05
 """Share of resamples with the other sign from which on a sign is called unsure."""

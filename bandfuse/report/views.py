@@ -12,7 +12,8 @@ from bandfuse.report.choice import MOST_CARDS, label_of, labels_of, worst_first
 from bandfuse.report.figures import dropped_positions, has_wavelengths
 from bandfuse.report.numbers import METHODS, MISSING, file_size, fixed, number, percent
 from bandfuse.report.page_data import BlockErrors
-from bandfuse.results import DroppedBand, OutputRow, Scores, Separation, TrainReport, WeightRow
+from bandfuse.results.base import Scores
+from bandfuse.results.training import DroppedBand, OutputRow, Separation, TrainReport, WeightRow
 
 TOP_WEIGHTS = 12
 PART_TITLES = {

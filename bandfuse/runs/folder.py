@@ -18,7 +18,7 @@ from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress, during
 from bandfuse.raster import Encoding
-from bandfuse.results import TrainReport
+from bandfuse.results.training import TrainReport
 from bandfuse.runs.page import page, write_texts
 from bandfuse.runs.record import report_of
 from bandfuse.training.trained import Trained

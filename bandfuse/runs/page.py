@@ -14,7 +14,7 @@ from bandfuse.model.fusion import Fusion
 from bandfuse.raster import AlignedReader, Choice, Raster, describe, quicklook
 from bandfuse.report.csv_json import write_csv, write_json
 from bandfuse.report.page_data import BandNoise, Page
-from bandfuse.results import TrainReport
+from bandfuse.results.training import TrainReport
 from bandfuse.runs.block_errors import block_errors, densities, held_pairs
 from bandfuse.runs.verdict import verdict
 from bandfuse.scenes.scene import Scene, target_bands

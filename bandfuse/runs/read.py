@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from bandfuse.errors import InputError, close
 from bandfuse.files.placing import recovered
 from bandfuse.files.textfile import JSON, text_of
-from bandfuse.results import Result
+from bandfuse.results.base import Result
 
 R = TypeVar("R", bound=Result)
 

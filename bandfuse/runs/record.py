@@ -13,13 +13,13 @@ import numpy as np
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.raster import Raster
-from bandfuse.results import (
+from bandfuse.results.base import PixelCount
+from bandfuse.results.training import (
     ClassRow,
     Convergence,
     DroppedBand,
     InputFile,
     OutputRow,
-    PixelCount,
     ScoreTable,
     Seconds,
     TrainReport,

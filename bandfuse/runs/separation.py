@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bandfuse.results import SeparatedClass, Separation
+from bandfuse.results.training import SeparatedClass, Separation
 from bandfuse.runs.trust_rows import finite_or_none
 from bandfuse.solve.confusion import Confusion
 from bandfuse.solve.scores import Scored

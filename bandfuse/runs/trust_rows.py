@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bandfuse.results import (
+from bandfuse.results.training import (
     CurvePoint,
     Estimate,
     NeededBands,

@@ -10,7 +10,7 @@ from bandfuse.errors import shorten
 from bandfuse.goals import Goal, Measure
 from bandfuse.report.choice import labels_of
 from bandfuse.report.numbers import IN_WORDS, METHODS, fixed, number, power, rest, share
-from bandfuse.results import TrainReport
+from bandfuse.results.training import TrainReport
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.gather import NOT_DRAWN
 from bandfuse.training.fitting import CONVERGED

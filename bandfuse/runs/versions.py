@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from bandfuse.raster import gdal_version
-from bandfuse.results import Kernel
+from bandfuse.results.training import Kernel
 
 PACKAGES = ("bandfuse", "numpy", "scipy", "torch", "rasterio")
 

@@ -12,7 +12,7 @@ import numpy as np
 from bandfuse.config.inputs import Aligning
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import Raster, describe, opened_selection
-from bandfuse.results import AlignedFile, AlignmentRow, ShiftRow
+from bandfuse.results.base import AlignedFile, AlignmentRow, ShiftRow
 from bandfuse.scenes.displacement import Shift, displacement, suspicious
 from bandfuse.scenes.places import Place
 from bandfuse.scenes.scene import Scene, open_scene

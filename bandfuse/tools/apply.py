@@ -24,7 +24,7 @@ from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load, weights_file
 from bandfuse.progress import Progress, during, silent
-from bandfuse.results import ApplyResult
+from bandfuse.results.rasters import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.matching import RESAMPLE, check_inputs

@@ -19,7 +19,7 @@ from bandfuse.files.guards import Seen, check_file
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.needs import require_meaning
 from bandfuse.raster import Raster, Reader, declared, describe, said, same_table, write_fixed
-from bandfuse.results import CheckResult, Finding
+from bandfuse.results.rasters import CheckResult, Finding
 from bandfuse.scenes.places import MAIN
 
 SINGLE = (*OF_METADATA, *OF_PIXELS)

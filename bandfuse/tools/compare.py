@@ -11,7 +11,8 @@ from bandfuse.config.commands import CompareConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files
-from bandfuse.results import ComparedRun, CompareResult, TrainReport
+from bandfuse.results.runs import ComparedRun, CompareResult
+from bandfuse.results.training import TrainReport
 from bandfuse.runs.page import REPORT_FILE
 from bandfuse.runs.read import read_result, same_version
 

@@ -13,7 +13,7 @@ from bandfuse.files.whole import whole_folder
 from bandfuse.model.weightsfile import load
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import Encoding, blank, write_array
-from bandfuse.results import DemoResult
+from bandfuse.results.others import DemoResult
 from bandfuse.runs.folder import RUN_CONTENTS
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.synthetic import SyntheticScene, scene

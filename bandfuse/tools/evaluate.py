@@ -20,7 +20,8 @@ from bandfuse.model.weightsfile import load
 from bandfuse.moments.tally import Question, Tally, reduce_windows
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
-from bandfuse.results import EvaluateResult, PixelCount
+from bandfuse.results.base import PixelCount
+from bandfuse.results.rasters import EvaluateResult
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
 from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.matching import APPLY, check_inputs

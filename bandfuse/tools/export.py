@@ -22,7 +22,7 @@ from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import WEIGHTS, load, weights_file
 from bandfuse.raster import Raster, Reader, band_tags, describe, quicklook
-from bandfuse.results import ExportResult
+from bandfuse.results.runs import ExportResult
 from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene

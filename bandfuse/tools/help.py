@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 
 from bandfuse.errors import UsageError
-from bandfuse.results import HelpResult
+from bandfuse.results.others import HelpResult
 
 TOPICS = {
     "flags": "every flag of every command",

@@ -11,7 +11,7 @@ import numpy as np
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.moments.tally import MOST_STRATA
 from bandfuse.raster import FORMATS, Layer, Raster, describe, layers_of, vector_driver
-from bandfuse.results import (
+from bandfuse.results.rasters import (
     BandInfo,
     FieldInfo,
     FormatInfo,

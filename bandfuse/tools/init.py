@@ -20,7 +20,7 @@ from bandfuse.files.textfile import shown
 from bandfuse.files.whole import whole_files
 from bandfuse.files.yamlfile import dump_yaml, read_yaml
 from bandfuse.raster import describe, vector_driver
-from bandfuse.results import InitResult
+from bandfuse.results.others import InitResult
 from bandfuse.scenes.folders import scene_files
 from bandfuse.training.settings import resolve
 

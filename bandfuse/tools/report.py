@@ -9,7 +9,8 @@ from bandfuse.config.commands import ReportConfig
 from bandfuse.files.guards import Contents, check_file, check_folder
 from bandfuse.files.whole import whole_files, whole_folder
 from bandfuse.report.page_data import Page
-from bandfuse.results import ReportResult, TrainReport
+from bandfuse.results.runs import ReportResult
+from bandfuse.results.training import TrainReport
 from bandfuse.runs.page import DATA_FILE, PAGE_FILE, REPORT_FILE, write_figures
 from bandfuse.runs.read import read_result, same_version
 

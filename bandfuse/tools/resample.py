@@ -24,7 +24,7 @@ from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
 from bandfuse.progress import Progress, silent
-from bandfuse.results import ResampledScene, ResampleResult, SensorBandRow
+from bandfuse.results.rasters import ResampledScene, ResampleResult, SensorBandRow
 from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, held, open_scene

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bandfuse.results import SensorBandInfo, SensorInfo, SensorResult, SensorsResult
+from bandfuse.results.others import SensorBandInfo, SensorInfo, SensorResult, SensorsResult
 from bandfuse.spectral.sensors import Sensor, SensorBand, find, known
 
 

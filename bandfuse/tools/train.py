@@ -16,7 +16,7 @@ from bandfuse.files.guards import Seen, check_file, check_folder
 from bandfuse.files.making import making, names_folder
 from bandfuse.files.whole import Ready
 from bandfuse.progress import Progress, during, silent
-from bandfuse.results import TrainPlan, TrainReport
+from bandfuse.results.training import TrainPlan, TrainReport
 from bandfuse.runs.folder import RUN_CONTENTS, write_run
 from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.opening import open_scenes

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.config.train import TrainConfig
-from bandfuse.results import PlannedOutput, PlannedScene, TrainPlan
+from bandfuse.results.training import PlannedOutput, PlannedScene, TrainPlan
 from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
 from bandfuse.spectral.bands import Bands

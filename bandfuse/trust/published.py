@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
-from bandfuse.results import PublishedResponse
+from bandfuse.results.training import PublishedResponse
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.lobe import main_lobe, outside
 from bandfuse.spectral.resampling import Covered, published

@@ -28,7 +28,7 @@ from bandfuse.batches.summary import as_html, fault_rows, job_rows
 from bandfuse.batches.workers import WorkExecutor
 from bandfuse.errors import RunError
 from bandfuse.files.placing import _host, _start_of
-from bandfuse.results import BatchItem, BatchResult
+from bandfuse.results.batches import BatchItem, BatchResult
 
 APPLY = "jobs: [{name: fused, kind: apply, weights: w/weights.safetensors}]"
 

@@ -15,7 +15,7 @@ from matplotlib import image
 from rasters import write_tiff
 
 from bandfuse.batches.summary import as_html
-from bandfuse.results import BatchItem, BatchResult
+from bandfuse.results.batches import BatchItem, BatchResult
 
 NAME = "a_scene_with_a_rather_long_name_of_a_product_20260731T101031_N0511_R022"
 SCORES = {"r2": -0.51234567, "rmse": 0.000123456, "cc": 0.9, "psnr": 58.56, "mae": 0.1}

@@ -22,15 +22,8 @@ from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.progress import during
-from bandfuse.results import (
-    BatchItem,
-    BatchPlan,
-    BatchResult,
-    PlannedItem,
-    ResampledScene,
-    ResampleResult,
-    SensorBandRow,
-)
+from bandfuse.results.batches import BatchItem, BatchPlan, BatchResult, PlannedItem
+from bandfuse.results.rasters import ResampledScene, ResampleResult, SensorBandRow
 
 T = TypeVar("T")
 

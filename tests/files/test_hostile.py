@@ -33,7 +33,8 @@ from bandfuse.raster.netcdf import check_header
 from bandfuse.raster.polygons import Polygon
 from bandfuse.report.csv_json import write_csv
 from bandfuse.report.page_data import Density
-from bandfuse.results import BatchItem, WeightRow
+from bandfuse.results.batches import BatchItem
+from bandfuse.results.training import WeightRow
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.sensors import parse
 from bandfuse.streaming.windows import Window, at_random, drawn, pixels_of, plan, tile

@@ -20,7 +20,7 @@ import bandfuse
 from bandfuse.errors import BandfuseError, ConfigError, InputError, MismatchError, OutputError
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import dumps
-from bandfuse.results import TrainReport
+from bandfuse.results.training import TrainReport
 
 B, H, W = 6, 60, 50
 NM = wavelengths(B)
@@ -307,7 +307,7 @@ def test_runs_of_other_arrays_are_told_apart(tmp_path: Path) -> None:
     one, two = cube(0), cube(1)
     for name, x in (("a", one), ("b", two), ("c", one)):
         bandfuse.train_arrays(x, target_of(x), output=tmp_path / name, no_report=True)
-    report = bandfuse.results.TrainReport.model_validate_json  # type: ignore[attr-defined]
+    report = TrainReport.model_validate_json
     sums = [
         [i.sha256 for i in report((tmp_path / n / "report.json").read_text()).inputs] for n in "abc"
     ]

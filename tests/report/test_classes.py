@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bandfuse.report import class_figures, views
-from bandfuse.results import SeparatedClass, Separation
+from bandfuse.results.training import SeparatedClass, Separation
 
 NAMES = ("<b>oak & ash</b>", "_water", "3")
 COUNTS = [[90, 8, 2], [5, 40, 0], [0, 0, 7]]

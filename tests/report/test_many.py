@@ -15,12 +15,12 @@ from browser import Tab, browser
 
 from bandfuse.report import choice, demand, html, views
 from bandfuse.report.page_data import BlockErrors, Density, Page
-from bandfuse.results import (
+from bandfuse.results.base import PixelCount
+from bandfuse.results.training import (
     Convergence,
     CurvePoint,
     OutputRow,
     OutputTrust,
-    PixelCount,
     RunRow,
     ScoreTable,
     Seconds,

@@ -23,12 +23,12 @@ from bandfuse.errors import MismatchError
 from bandfuse.report import csv_json as tables
 from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density, Page
-from bandfuse.results import (
+from bandfuse.results.base import PixelCount
+from bandfuse.results.training import (
     Convergence,
     DroppedBand,
     InputFile,
     OutputRow,
-    PixelCount,
     ScoreTable,
     Seconds,
     TrainReport,

@@ -556,7 +556,7 @@ def test_it_prints(tab: Tab, run: Path) -> None:
 
 def test_a_hostile_name_is_text_in_the_browser(tab: Tab, run: Path, tmp_path: Path) -> None:
     from bandfuse.report.html import render
-    from bandfuse.results import TrainReport
+    from bandfuse.results.training import TrainReport
 
     script = "<script>alert(1)</script>"
     report = TrainReport.model_validate_json(

@@ -9,7 +9,7 @@ import numpy as np
 from rasters import spectra, wavelengths, write_tiff
 
 import bandfuse
-from bandfuse.results import TrainReport
+from bandfuse.results.training import TrainReport
 
 
 def trained(folder: Path, *, no_report: bool = False) -> TrainReport:

@@ -12,12 +12,12 @@ from rasters import ok
 
 from bandfuse.goals import ACCURACY, GOALS, R2
 from bandfuse.report.trust_tables import needed_sentence, trust_tables
-from bandfuse.results import (
+from bandfuse.results.base import PixelCount
+from bandfuse.results.training import (
     Convergence,
     NeededBands,
     OutputRow,
     OutputTrust,
-    PixelCount,
     PublishedResponse,
     ScoreTable,
     Seconds,

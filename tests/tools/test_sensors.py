@@ -10,7 +10,7 @@ import pytest
 from rasters import cli, ok
 
 from bandfuse.cli.show_sensors import BLOCKS, drawing
-from bandfuse.results import SensorBandInfo, SensorResult
+from bandfuse.results.others import SensorBandInfo, SensorResult
 from bandfuse.spectral.sensors import find, known
 
 

@@ -1,0 +1,215 @@
+"""Rasters: what is said of rasters, and of those that are written or scored."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bandfuse.results.base import AlignmentRow, PixelCount, Result, Score, Scores
+
+
+class BandInfo(Result):
+    """One band as ``info`` shows it."""
+
+    index: int
+    name: str
+    wavelength_nm: float | None
+    fwhm_nm: float | None
+    good: bool
+    reason: str
+
+
+class SceneInfo(Result):
+    """One scene as ``info`` shows it."""
+
+    path: str
+    driver: str = Field(
+        description="GDAL's driver; of a product its name, and the driver in brackets"
+    )
+    rows: int
+    cols: int
+    dtype: str
+    crs: str | None
+    transform: list[float] = Field(
+        description="affine a, b, c, d, e, f: x = a col + b row + c, y = d col + e row + f"
+    )
+    nodata: float | None
+    scale: float | None = Field(description="null where bands differ")
+    bands: list[BandInfo]
+    messages: list[str]
+
+
+class GroupInfo(Result):
+    """One group as ``info --groups`` shows it: 1-based band numbers."""
+
+    name: str
+    bands: list[int]
+
+
+class FieldInfo(Result):
+    """One field of a layer."""
+
+    name: str
+    kind: str = Field(description="text, whole number, number or other")
+    distinct: int = Field(description="different values")
+    values: dict[str, int] | None = Field(
+        description="values with their numbers of features, the most frequent first; null where "
+        "there are too many for classes, or they are neither texts nor whole numbers"
+    )
+
+
+class LayerInfo(Result):
+    """One layer of a vector file."""
+
+    name: str
+    geometry: str
+    features: int
+    crs: str | None
+    fields: list[FieldInfo]
+
+
+class VectorInfo(Result):
+    """One vector file as ``info`` shows it."""
+
+    path: str
+    driver: str
+    layers: list[LayerInfo]
+
+
+class InfoResult(Result):
+    """What ``info`` prints."""
+
+    scenes: list[SceneInfo]
+    groups: list[GroupInfo] | None = None
+    vectors: list[VectorInfo] = Field(default_factory=list)
+
+
+class Finding(Result):
+    """One thing that ``check`` found."""
+
+    code: str
+    severity: Literal["info", "warning", "decision"]
+    message: str
+    remedy: str
+
+
+class CheckResult(Result):
+    """What ``check`` found in a scene, and in a target beside it."""
+
+    scene: str
+    target: str | None
+    findings: list[Finding]
+    looked: list[int] = Field(description="pixels looked at, of the scene and of the target")
+    pixels: list[int] = Field(description="pixels of the scene and of the target")
+    fixed: str | None = Field(None, description="the VRT that was written")
+
+    @property
+    def decisions(self) -> int:
+        """Findings that need a decision."""
+        return sum(f.severity == "decision" for f in self.findings)
+
+
+class FormatInfo(Result):
+    """What people hold that can be opened, as ``info --formats`` shows it."""
+
+    name: str
+    give: str = Field(description="what to give on the command line")
+    understood: str
+    proven: str = Field(description="what kind of files it is proven on")
+
+
+class FormatsResult(Result):
+    """What ``info --formats`` prints."""
+
+    formats: list[FormatInfo]
+
+
+class ApplyResult(Result):
+    """What ``apply`` did."""
+
+    outputs: list[str]
+    pixels: int
+    valid_share: float
+    clipped: int
+    seconds: float
+    messages: list[str]
+    coverage: Score = Field(
+        default_factory=dict,
+        description="with resample: the share of each output's weight that found bands, the least "
+        "of all scenes",
+    )
+
+
+class SensorBandRow(Result):
+    """One band of a sensor, as far as a cube covers it."""
+
+    name: str
+    wavelength_nm: float
+    fwhm_nm: float
+    coverage: float = Field(description="share of the response's area within the bands of the cube")
+    bands: int = Field(description="bands of the cube with weight")
+    used: bool = Field(description="false: covered too little, and left out")
+
+
+class ResampledScene(Result):
+    """What became of one scene."""
+
+    scene: str
+    output: str | None = Field(description="the raster; null where only weights were asked for")
+    weights: str
+    bands: list[SensorBandRow]
+
+
+class ResampleResult(Result):
+    """What ``resample`` did."""
+
+    sensor: str
+    origin: str = Field(description="where the responses come from")
+    scenes: list[ResampledScene]
+    valid_share: float | None
+    clipped: int
+    seconds: float
+    messages: list[str]
+
+
+class ClassScore(Result):
+    """How one class was found on another image. null where nothing is known: no pixel of the class,
+    or none that was taken for it."""
+
+    value: int = Field(description="its number in the training, or in the labels")
+    name: str
+    pixels: int = Field(description="of the class, by the labels")
+    found: int = Field(description="pixels that were taken for the class")
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class ClassesResult(Result):
+    """How the classes of labels were found in fused pixels."""
+
+    classifier: str = Field(
+        description="training: the linear discriminants of the training; blocks: those of the "
+        "other blocks of this image, as the weights hold none"
+    )
+    classes: list[ClassScore]
+    confusion: list[list[int]] = Field(
+        description="pixels by true class (rows) and by the class that was found (columns)"
+    )
+
+
+class EvaluateResult(Result):
+    """Scores of saved weights on another image; with labels one row of scores, ``classes``."""
+
+    weights: str
+    scene: str
+    scores: Scores
+    overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
+    sampled: int = Field(description="pixels of the sample that mae and sam rest on")
+    pixels: PixelCount
+    classification: ClassesResult | None = Field(None, description="with labels")
+    alignment: list[AlignmentRow] = Field(
+        default_factory=list, description="if the files have several grids"
+    )
+    messages: list[str] = Field(default_factory=list)
