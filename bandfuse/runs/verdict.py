@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,14 +20,16 @@ from bandfuse.trust.assess import BOOTSTRAP, JACKKNIFE, Assessment
 from bandfuse.trust.bootstrap import Interval
 
 INTERVALS = {
-    BOOTSTRAP: "Intervals are percentiles of 200 resamples of blocks, the regularisation not "
-    "chosen anew. For non-negative weights they are solved without smoothing, so that they hold "
-    "its bias; for free and affine weights they do not hold the bias of the ridge, and are too "
-    "narrow where it is strong.",
+    BOOTSTRAP: "Intervals are percentiles of 200 resamples of blocks; the regularisation is not "
+    "chosen anew. Non-negative weights are solved without smoothing there, so that their intervals "
+    "hold its bias. The intervals of free and affine weights do not hold the bias of the ridge, "
+    "and are too narrow where it is strong.",
     JACKKNIFE: "Intervals are a jackknife over the folds: the whole training was done again "
     "without each. They do not hold the bias of a penalty, and with few folds they are wide.",
 }
 """What is said of intervals, by how they were found."""
+
+DRAWN = "Intervals of band-pass weights are percentiles of 200 draws from their posterior."
 
 
 LEAK = (
@@ -57,7 +60,7 @@ def verdict(report: TrainReport, trained: Trained) -> list[str]:
         *of_classes(report),
         *_of_scores(report, goal.measure),
         *of_sensor(report),
-        *_of_intervals(trained.trust),
+        *of_intervals(trained.trust, {o.constraint for o in report.outputs}),
         *_of_part(pixels, left, moved),
         *_of_sample(trained.config.activation, report.scores.sampled),
         *_of_gap(report.convergence.relative_gap),
@@ -149,11 +152,16 @@ def _of_scores(report: TrainReport, measure: Measure) -> list[str]:
     return [f"{trained_on}; they do not show how far the weights hold."]
 
 
-def _of_intervals(trust: Assessment) -> list[str]:
+def of_intervals(trust: Assessment, constraints: Set[str]) -> list[str]:
+    """How the intervals of outputs under these constraints were found; nothing where there are
+    none."""
     if not trust.intervals:
         return []
-    advice = "A good fit says little about the weights: look at their intervals."
-    return [advice, INTERVALS[trust.method]]
+    said = ["A good fit says little about the weights: look at their intervals."]
+    drawn = trust.method == BOOTSTRAP and "bandpass" in constraints
+    if not drawn or constraints > {"bandpass"}:
+        said.append(INTERVALS[trust.method])
+    return [*said, DRAWN] if drawn else said
 
 
 def _of_part(pixels: int, left: int, moved: float | None) -> list[str]:

@@ -27,7 +27,18 @@ from bandfuse.results.training import (
     Trust,
     WindowRow,
 )
-from bandfuse.runs.verdict import against_baselines, explained, first, of_classes, of_sensor
+from bandfuse.runs.verdict import (
+    DRAWN,
+    INTERVALS,
+    against_baselines,
+    explained,
+    first,
+    of_classes,
+    of_intervals,
+    of_sensor,
+)
+from bandfuse.trust.assess import BOOTSTRAP, JACKKNIFE, Assessment
+from bandfuse.trust.bootstrap import Interval
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"
 Values = dict[str, float]
@@ -212,3 +223,22 @@ def test_the_terminal_answers_the_sensor_too(tmp_path: Path) -> None:
         assert line.split()[:2] == [one["name"], published["band"]]
         assert float(line.split()[2]) == pytest.approx(published["similarity"], abs=1e-4)
         assert "-0.0" not in line.split()
+
+
+@pytest.mark.parametrize(
+    ("method", "constraints", "said"),
+    [
+        (BOOTSTRAP, {"bandpass"}, [DRAWN]),
+        (BOOTSTRAP, {"bandpass", "nonnegative"}, [INTERVALS[BOOTSTRAP], DRAWN]),
+        (BOOTSTRAP, {"free"}, [INTERVALS[BOOTSTRAP]]),
+        (JACKKNIFE, {"bandpass"}, [INTERVALS[JACKKNIFE]]),
+    ],
+)
+def test_how_intervals_were_found_is_said_by_constraint(
+    method: str, constraints: set[str], said: list[str]
+) -> None:
+    """Band-pass weights are drawn from their posterior, unless the training was done again."""
+    zero = np.zeros((1, 2))
+    trust = Assessment(None, {}, intervals={"": Interval(zero, zero, zero[None])}, method=method)
+    assert of_intervals(trust, constraints)[1:] == said
+    assert of_intervals(Assessment(None, {}), constraints) == []
