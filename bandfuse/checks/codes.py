@@ -83,6 +83,12 @@ CODES: dict[str, Kind] = {
         "an ENVI header stands beside a raster of another format; it is not used",
         "If it is of this raster, give it with --wavelengths FILE.",
     ),
+    "stac-item": Kind("info", "wavelengths come from the STAC item beside the raster", NONE),
+    "stac-item-unused": Kind(
+        "warning",
+        "the STAC item beside the raster is of another number of bands; it is not used",
+        "Give the wavelengths with --wavelengths FILE.",
+    ),
     "header-incomplete": Kind(
         "warning",
         "an ENVI header lacks interleave or data type; bsq or bytes are assumed",

@@ -45,7 +45,7 @@ class SourceImage:
     bands, in the raster's order. ``axes``: empty where GDAL shows the bands as bands; of an array
     whose first axis GDAL takes for bands, what its three axes are: ``rbc`` or ``rcb`` (rows, bands,
     columns). ``flaws``: the name of an array like it that is not zero where a value must not be
-    used, with axes of its own (``brc``: bands first)."""
+    used, with axes of its own (``brc``: bands first; ``rc``: one layer for all bands)."""
 
     name: str
     bands: tuple[int, ...]

@@ -353,10 +353,11 @@ def _turned(
     handle: Any, axes: str, numbers: Sequence[int], window: Window, dtype: str
 ) -> np.ndarray:
     """(n, rows, cols) of an array whose rows GDAL takes for bands; all between the first and last
-    band are read."""
-    if axes == "brc":
+    band are read. (rows, cols) of an array of one layer."""
+    if axes in ("brc", "rc"):
         where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
-        found: np.ndarray = handle.read([*numbers], window=where, out_dtype=dtype)
+        layers = [*numbers] if axes == "brc" else 1
+        found: np.ndarray = handle.read(layers, window=where, out_dtype=dtype)
         return found
     rows = list(range(window.row + 1, window.row + window.rows + 1))
     low, high = min(numbers) - 1, max(numbers)
@@ -380,7 +381,8 @@ def quicklook(raster: Raster, positions: Sequence[int], most: int = 512) -> Floa
     out = np.empty((len(positions), shape[0] * shape[1]))
     at = 0
     for run in _runs(raster, positions):
-        part = _thinned_rows(run, step) if run.piece.axes else _thinned(run, shape)
+        apart = run.piece.axes or run.piece.flaws
+        part = _thinned_rows(run, step) if apart else _thinned(run, shape)
         part.put(out[at : at + len(run.positions)])
         at += len(run.positions)
     return np.moveaxis(out.reshape(len(positions), *shape), 0, -1)
@@ -402,7 +404,7 @@ def _thinned(run: _BandRun, shape: tuple[int, int]) -> _Part:
 
 
 def _thinned_rows(run: _BandRun, step: int) -> _Part:
-    """Every so many rows and columns of an array with other axes."""
+    """Every so many rows and columns of an array with other axes, or with flaws."""
     raster, rows = run.raster, step * max(1, LOOKED_AT // step)
     with Reader([(raster, run.positions)]) as reader:
         parts = [
@@ -413,5 +415,5 @@ def _thinned_rows(run: _BandRun, step: int) -> _Part:
         ]
     masks = [p.mask for p in parts if p.mask is not None]
     return run.part(
-        np.concatenate([p.stored for p in parts], 1), np.concatenate(masks, 1) if masks else None
+        np.concatenate([p.stored for p in parts], 1), np.concatenate(masks, -2) if masks else None
     )

@@ -7,15 +7,20 @@ Each file is built on those before it::
     product      a kind of file or folder that is opened as one cube
     names        which product, and which level of it, the name of a file tells
     files        where the parts of a product are found: a folder, or a zip or tar archive
+    stac         what a STAC item beside an image says of its bands
     hdf          HDF5 and netCDF-4 files, through GDAL
+    hdf_texts    texts in HDF5 files, which GDAL does not show
     spectral     the GeoTIFF that EnMAP and DESIS share
     arrays       cubes in HDF5 and netCDF files of no known product
     plain        files that GDAL opens as they are
     desis        DESIS L1C and L2A
     emit         EMIT L1B and L2A
     enmap        EnMAP L1B, L1C and L2A
+    neon         NEON AOP reflectance
     prisma       PRISMA L2D
     sentinel2    Sentinel-2 L1C and L2A
+    tanager      Tanager basic and ortho scenes
+    wyvern       Wyvern Dragonette L1B and L2A
 """
 
 from __future__ import annotations
@@ -37,11 +42,15 @@ from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
 from bandfuse.raster.products.files import ARCHIVES
 from bandfuse.raster.products.names import product_in
+from bandfuse.raster.products.neon import NEON
 from bandfuse.raster.products.plain import FORMATS as PLAIN
 from bandfuse.raster.products.plain import HDF, data_file, header_beside, wavelengths_in
 from bandfuse.raster.products.prisma import PRISMA
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.sentinel2 import SENTINEL2
+from bandfuse.raster.products.stac import beside
+from bandfuse.raster.products.tanager import TANAGER
+from bandfuse.raster.products.wyvern import WYVERN
 from bandfuse.spectral.headers import Stated
 from bandfuse.spectral.metadata import RasterTags, band_table
 from bandfuse.spectral.remarks import Remark
@@ -60,7 +69,7 @@ __all__ = [
 Describe = Callable[..., Raster]
 """Describes files as :func:`describe` does. One with a memory opens each file once."""
 
-PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, ENMAP, DESIS, SENTINEL2)
+PRODUCTS: tuple[Product, ...] = (*(EMIT, PRISMA, ENMAP, DESIS, SENTINEL2), *(TANAGER, NEON, WYVERN))
 """The readers, in the order in which they are asked."""
 
 FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))
@@ -90,7 +99,7 @@ def describe(
     product = next((p for p in PRODUCTS if p.recognises(path)), None)
     if product is not None:
         found = product.open(path, source)
-        return found if wavelengths is None else _told(found, wavelengths)
+        return found if wavelengths is None else _given(found, wavelengths)
     data = data_file(path)
     try:
         found = _read(data, source, wavelengths)
@@ -106,7 +115,7 @@ def describe(
             f"{path} cannot be read", got=nearly, expected="a product of bandfuse info --formats"
         ) from error
     if wavelengths is None and found.driver != "ENVI":
-        return _headed(found, path, source) if data != path else _beside(found)
+        return _headed(found, path, source) if data != path else _beside(_by_item(found))
     return found
 
 
@@ -184,20 +193,39 @@ def _beside(found: Raster) -> Raster:
     return replace(found, messages=(*found.messages, Remark("header-beside", said)))
 
 
-def _told(raster: Raster, wavelengths: str | Path) -> Raster:
+def _by_item(found: Raster) -> Raster:
+    """A file without wavelengths, with those of the STAC item beside it; a message says so."""
+    if np.isfinite(found.bands.wavelength_nm).any():
+        return found
+    item = beside(found.path, len(found.bands))
+    if item is None:
+        return found
+    file, said, why = item
+    if said is None:
+        return replace(found, messages=(*found.messages, Remark("stac-item-unused", why)))
+    text = f"wavelengths come from the STAC item {Path(file).name} beside it"
+    return _told(found, said.stated, file, (Remark("stac-item", text),))
+
+
+def _given(raster: Raster, wavelengths: str | Path) -> Raster:
     """A product whose bands a file of the user says more of."""
+    stated = given_table(wavelengths, len(raster.bands), raster.path)
+    return _told(raster, stated, str(wavelengths))
+
+
+def _told(raster: Raster, first: Stated, file: str, said: tuple[str, ...] = ()) -> Raster:
+    """A raster whose bands a file says more of, which comes before what is known of them."""
     own = raster.bands
     nothing: list[dict[str, str]] = [{} for _ in own.name]
     unsaid = np.full(len(own), np.nan)
-    product = Stated(raster.product, own.wavelength_nm, own.fwhm_nm, unsaid, "Nanometers")
-    stated = [given_table(wavelengths, len(own), raster.path), product]
+    known = Stated(raster.product, own.wavelength_nm, own.fwhm_nm, unsaid, "Nanometers")
     reasons = {i: reason for i, reason in enumerate(own.reason) if reason}
     bands, messages = band_table(
-        RasterTags(own.name, nothing, nothing), own.source[0], reasons, stated=stated
+        RasterTags(own.name, nothing, nothing), own.source[0], reasons, stated=[first, known]
     )
     return replace(
         raster,
         bands=bands,
-        messages=(*raster.messages, *messages),
-        files=(*raster.files, str(wavelengths)),
+        messages=(*raster.messages, *said, *messages),
+        files=(*raster.files, file),
     )

@@ -1,0 +1,236 @@
+"""Tanager: basic and ortho scenes of radiance or surface reflectance in HDF-EOS5.
+
+``HDFEOS/{SWATHS,GRIDS}/HYP/Data Fields/{toa_radiance,surface_reflectance}`` (bands, rows, columns)
+float32, with the attributes ``wavelengths``, ``fwhm`` (nm), ``good_wavelengths`` (1 good, 0 bad;
+reflectance only) and ``_FillValue``; ``nodata_pixels`` beside it is 1 where there is no data
+(Tanager Product Specification, Planet, November 2025, section 3.6).
+
+An ortho scene lies on the UTM grid of ``HDFEOS INFORMATION/StructMetadata.0``, which GDAL reads;
+the attribute ``epsg_code`` of ``HDFEOS/GRIDS/HYP`` names its CRS. A basic scene is in sensor
+geometry: ``Geolocation Fields/{Latitude,Longitude}`` tell where each pixel lies, on WGS 84. Public
+readers: opengeos/HyperCoast ``tanager.py``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.transform import Affine
+
+from bandfuse.errors import InputError, MismatchError
+from bandfuse.raster.describe import Control, Raster, SourceImage, opened
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.product import MADE_UP, Format, Product
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.units import UNITS_NM, spelling
+
+CUBES = {"surface_reflectance": "surface reflectance", "toa_radiance": "radiance"}
+CUBE = re.compile(rf"HDFEOS/(GRIDS|SWATHS)/HYP/Data_Fields/({'|'.join(CUBES)})")
+"""The name of a cube; GDAL writes blanks as ``_``."""
+
+POINTS = 11
+"""Ground control points of a basic scene, along its rows and its columns."""
+
+
+def recognises(path: str) -> bool:
+    """An HDF5 file with a cube of Tanager's."""
+    hdf = hdf_of(path)
+    return hdf is not None and _cube_in(hdf) is not None
+
+
+def _cube_in(hdf: Hdf) -> re.Match[str] | None:
+    """The name of the cube: reflectance where there are both."""
+    found = [match for array in hdf.arrays if (match := CUBE.fullmatch(array))]
+    return min(found, key=lambda match: list(CUBES).index(match[2]), default=None)
+
+
+def open_(path: str, source: str) -> Raster:
+    """The cube on its map grid, or in sensor geometry with ground control points.
+
+    Raises
+    ------
+    InputError : an attribute is missing, or the CRS is unknown.
+    MismatchError : wavelengths, flags or a mask that do not fit the cube.
+    """
+    hdf = hdf_of(path)
+    assert hdf is not None
+    cube = _cube_in(hdf)
+    assert cube is not None
+    with rasterio.Env(**CACHE), opened(hdf.name(cube[0])) as ds:
+        n, shape, dtype, stored = ds.count, ds.shape, ds.dtypes[0], ds.block_shapes[0]
+        fill, crs, transform = ds.nodatavals[0], ds.crs, ds.transform
+    ortho = cube[1] == "GRIDS"
+    place = _on_map(hdf, crs, transform) if ortho else _sensed(hdf, shape)
+    flaws, said = _flaws(hdf, cube[0].rpartition("/")[0], shape)
+    return Raster(
+        path=path,
+        driver="HDF5Image",
+        rows=shape[0],
+        cols=shape[1],
+        dtypes=(dtype,) * n,
+        crs=place.crs,
+        transform=place.transform,
+        bands=_bands(hdf, cube[0], n, source),
+        nodata=np.full(n, np.nan if fill is None else fill),
+        scale=np.full(n, _number(hdf, cube[0], "scale_factor", 1.0)),
+        offset=np.full(n, _number(hdf, cube[0], "add_offset", 0.0)),
+        stored=stored,
+        messages=(*place.messages, *said),
+        files=(path,),
+        product=f"Tanager {'ortho' if ortho else 'basic'} {CUBES[cube[2]]}",
+        pieces=(
+            SourceImage(
+                hdf.name(cube[0]), tuple(range(1, n + 1)), "", flaws, "rc" if flaws else ""
+            ),
+        ),
+        control=place.control,
+    )
+
+
+def _of(array: str, attribute: str) -> str:
+    """The name of an array's attribute among those of the root, as GDAL joins them."""
+    return f"{array.replace('/', '_')}_{attribute}"
+
+
+def _number(hdf: Hdf, array: str, attribute: str, unsaid: float) -> float:
+    """A number among the attributes of an array."""
+    key = _of(array, attribute)
+    return float(hdf.attribute(key)[0]) if key in hdf.attributes else unsaid
+
+
+def _bands(hdf: Hdf, array: str, n: int, source: str) -> Bands:
+    """The bands by the attributes of their cube."""
+    columns: dict[str, Floats] = {}
+    for name in ("wavelengths", "fwhm", "good_wavelengths"):
+        if name == "good_wavelengths" and _of(array, name) not in hdf.attributes:
+            columns[name] = np.ones(n)
+            continue
+        columns[name] = hdf.attribute(_of(array, name))
+        if len(columns[name]) != n:
+            raise MismatchError(
+                f"{name} of {hdf.path} does not fit its cube",
+                got=f"{len(columns[name])} numbers",
+                expected=f"{n}, one per band",
+            )
+    units = {
+        name: UNITS_NM.get(spelling(hdf.attributes.get(_of(array, f"{name}_units"), "nm")), 1.0)
+        for name in ("wavelengths", "fwhm")
+    }
+    return Bands.of(
+        [f"b{i}" for i in range(1, n + 1)],
+        source=source,
+        wavelength_nm=columns["wavelengths"] * units["wavelengths"],
+        fwhm_nm=columns["fwhm"] * units["fwhm"],
+        reason=[
+            "" if flag == 1 else "flagged bad (good_wavelengths)"
+            for flag in columns["good_wavelengths"]
+        ],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """Where a scene lies, and what is said of it."""
+
+    crs: CRS | None = None
+    transform: Affine = field(default_factory=Affine.identity)
+    control: Control = field(default_factory=Control)
+    messages: tuple[str, ...] = ()
+
+
+def _on_map(hdf: Hdf, crs: CRS | None, transform: Affine) -> _Place:
+    """The grid of an ortho scene, as GDAL reads it of ``StructMetadata.0``."""
+    key = "HDFEOS_GRIDS_HYP_epsg_code"
+    if key in hdf.attributes:
+        code = int(hdf.attribute(key)[0])
+        try:
+            with rasterio.Env(**CACHE):
+                crs = CRS.from_epsg(code)
+        except CRSError as error:
+            raise InputError(
+                f"epsg_code of {hdf.path} is unknown", got=f"{code}: {reason(error)}"
+            ) from error
+    if transform.is_identity:
+        said = "GDAL finds no grid in its StructMetadata.0: its pixels have no place on the ground"
+        return _Place(messages=(said,))
+    return _Place(crs, transform)
+
+
+def _sensed(hdf: Hdf, shape: tuple[int, int]) -> _Place:
+    """The ground control points of a basic scene, from the latitudes and longitudes of some
+    pixels' centres."""
+    arrays = [f"HDFEOS/SWATHS/HYP/Geolocation_Fields/{name}" for name in ("Longitude", "Latitude")]
+    rows, cols = (
+        np.unique(np.rint(np.linspace(0, size - 1, min(size, POINTS))).astype(int))
+        for size in shape
+    )
+    said = (
+        "the image is in sensor geometry, and is read, trained and fused so; give the ortho scene "
+        "for a map grid"
+    )
+    if not all(array in hdf.arrays for array in arrays):
+        return _Place(messages=(said,))
+    lon, lat = (_picked(hdf, array, shape, rows, cols) for array in arrays)
+    points = tuple(
+        GroundControlPoint(row + 0.5, col + 0.5, float(lon[i, j]), float(lat[i, j]), 0.0)
+        for i, row in enumerate(rows.tolist())
+        for j, col in enumerate(cols.tolist())
+        if abs(lon[i, j]) <= 180 and abs(lat[i, j]) <= 90
+    )
+    said += f"; {len(points)} ground control points from its latitudes and longitudes go with it"
+    with rasterio.Env(**CACHE):
+        control = Control(points, CRS.from_epsg(4326)) if points else Control()
+    return _Place(control=control, messages=(said,))
+
+
+def _picked(
+    hdf: Hdf, array: str, shape: tuple[int, int], rows: np.ndarray, cols: np.ndarray
+) -> Floats:
+    """The values of an array of one layer at some rows and columns."""
+    _require_fits(hdf, array, shape)
+    try:
+        with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
+            lines = [ds.read(1, window=((row, row + 1), (0, ds.width)))[0] for row in rows.tolist()]
+    except GDAL_ERRORS as error:
+        raise InputError(
+            f"{array} of {hdf.path} cannot be read", got=reason(error), expected="a whole file"
+        ) from error
+    return np.stack(lines)[:, cols].astype(np.float64)
+
+
+def _flaws(hdf: Hdf, folder: str, shape: tuple[int, int]) -> tuple[str, tuple[str, ...]]:
+    """The mask of pixels without data, and what is said of it."""
+    array = f"{folder}/nodata_pixels"
+    if array not in hdf.arrays:
+        return "", ()
+    _require_fits(hdf, array, shape)
+    return hdf.name(array), ("pixels that nodata_pixels flags are taken as missing",)
+
+
+def _require_fits(hdf: Hdf, array: str, shape: tuple[int, int]) -> None:
+    with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
+        if ds.shape != shape:
+            raise MismatchError(
+                f"{array} of {hdf.path} does not fit its cube",
+                got=f"{ds.height} × {ds.width} pixels",
+                expected=f"{shape[0]} × {shape[1]}",
+            )
+
+
+TANAGER = Product(
+    Format(
+        "Tanager basic and ortho, radiance and surface reflectance",
+        "the .h5 file",
+        "wavelengths, FWHM, good_wavelengths, fill, nodata_pixels; the map grid of ortho scenes, "
+        "ground control points of basic scenes",
+        MADE_UP,
+    ),
+    recognises,
+    open_,
+)
