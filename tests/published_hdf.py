@@ -235,7 +235,7 @@ def wyvern_item(
             }
             for band, row in zip(bands, raster, strict=True)
         ]
-    mask = {"href": f"https://wyvern-data.com/{image.replace('.tiff', '_data_mask.tiff')}"}
+    mask = {"href": f"https://wyvern-data.com/{image.rsplit('.', 1)[0]}_data_mask.tiff"}
     return {
         "type": "Feature",
         "stac_version": stac,

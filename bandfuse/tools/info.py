@@ -10,7 +10,7 @@ import numpy as np
 
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.moments.tally import MOST_STRATA
-from bandfuse.raster import FORMATS, Layer, Raster, describe, layers_of, vector_driver
+from bandfuse.raster import FORMATS, Layer, Raster, describe, is_product, layers_of, vector_driver
 from bandfuse.results.rasters import (
     BandInfo,
     FieldInfo,
@@ -49,7 +49,7 @@ def info(
             expected="SCENE files",
             remedy="bandfuse info --formats lists what can be.",
         )
-    drivers = {p: vector_driver(p) for p in paths}
+    drivers = {p: None if is_product(p) else vector_driver(p) for p in paths}
     vectors = [_vector(p, driver) for p, driver in drivers.items() if driver]
     others = [p for p in paths if not drivers[p]]
     rasters = [describe(p, MAIN, wavelengths) for p in scene_files(others)]

@@ -19,7 +19,7 @@ from bandfuse.files.guards import check_file
 from bandfuse.files.textfile import shown
 from bandfuse.files.whole import whole_files
 from bandfuse.files.yamlfile import dump_yaml, read_yaml
-from bandfuse.raster import describe, vector_driver
+from bandfuse.raster import describe, is_product, vector_driver
 from bandfuse.results.others import InitResult
 from bandfuse.scenes.folders import scene_files
 from bandfuse.training.settings import resolve
@@ -220,7 +220,7 @@ def _comments(text: str) -> list[str]:
 
 def _about(file: str) -> str:
     """What is in a file, in a line."""
-    if vector_driver(file):
+    if vector_driver(file) and not is_product(file):
         return f"{file}: polygons"
     raster = describe(file)
     nm = raster.bands.wavelength_nm

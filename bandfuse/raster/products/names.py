@@ -23,7 +23,9 @@ SCENES = {
     r"NEON_D\d\d_\w{4}_DP(\d).*?_(?:((?:bi)?directional)_)?(reflectance|radiance)\.h5": (
         "NEON AOP L{} {} {}"
     ),
-    r"wyvern_dragonette-\d+_\d{8}T\d{6}_[0-9a-f]{8}(?:_(l\d\w)(?=[_.]))?": ("Wyvern Dragonette {}"),
+    r"wyvern_dragonette-\d+_\d{8}T\d{6}_[0-9a-f]{8}(?:_(l\d\w)(?=[_.]|$))?": (
+        "Wyvern Dragonette {}"
+    ),
 }
 """How names of files begin whose products are told by other words than a level."""
 

@@ -127,9 +127,10 @@ def beside(path: str, count: int) -> tuple[str, ItemBands | None, str] | None:
 def _asset_of(assets: Mapping[str, Any], image: str) -> Mapping[str, Any] | None:
     """The asset of an image."""
     every = [asset for asset in assets.values() if isinstance(asset, dict)]
-    named = [a for a in every if _named(a.get("href")).lower() == image.lower()]
     spectral = [a for a in every if any(_says(row) for key in LISTS for row in _rows(a, key))]
-    return named[0] if named else spectral[0] if len(spectral) == 1 else None
+    named = [a for a in every if _named(a.get("href")).lower() == image.lower()]
+    found = [a for a in spectral if a in named] or named or (spectral if len(spectral) == 1 else [])
+    return found[0] if found else None
 
 
 def _named(href: object) -> str:

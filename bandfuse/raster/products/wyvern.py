@@ -33,13 +33,21 @@ ITEM = rf"{_STEM}\.json"
 
 
 def recognises(path: str) -> bool:
-    """An image or an item of Wyvern's names, or a folder or an archive with an image."""
+    """An image or an item of Wyvern's names, an archive with an image, or a folder with one and no
+    other images but its masks."""
     files = _parts(path)
-    return files is not None and bool(files.like(IMAGE) or files.like(ITEM))
+    if files is None:
+        return False
+    images = files.like(IMAGE)
+    if not Path(path).is_dir():
+        return bool(images or files.like(ITEM))
+    stem = images[0].rpartition(".")[0].lower() if images else ""
+    rasters = [n.lower() for n in files.like(r".*\.tiff?")]
+    return len(images) == 1 and all(name.startswith(stem) for name in rasters)
 
 
 def _parts(path: str) -> Files | None:
-    """The files of the product that a path belongs to; None for others."""
+    """The files of the product that a path may belong to; None for others."""
     name = path.rstrip("/").rsplit("/", 1)[-1]
     one = re.fullmatch(IMAGE, name, re.I) or re.fullmatch(ITEM, name, re.I)
     if not (one or is_archive(name) or Path(path).is_dir()):
