@@ -28,7 +28,8 @@ FORMATS = (
     Format(
         "GeoTIFF, COG",
         "the file",
-        "wavelength, FWHM and bbl tags of its bands, scale and offset, nodata, masks",
+        "wavelength, FWHM and bbl tags of its bands, else wavelengths and FWHM of a STAC item "
+        "beside it; scale and offset, nodata, masks",
         REAL,
     ),
     Format(
