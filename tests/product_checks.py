@@ -23,7 +23,7 @@ def pixels(raster: Raster, window: Window | None = None) -> np.ndarray:
     return np.asarray(found.reshape(-1, w.rows, w.cols))
 
 
-def read_as_made(path: Path, made: Made) -> Raster:
+def read_as_made(path: Path | str, made: Made) -> Raster:
     """The product, whose bands and pixels are those that another reader finds."""
     raster = describe(path)
     np.testing.assert_allclose(raster.bands.wavelength_nm, made.nm, rtol=1e-7)

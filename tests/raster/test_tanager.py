@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -107,6 +108,19 @@ def test_every_command_works(
     (tmp_path / "in").mkdir()
     made = published_hdf.tanager(tmp_path / "in", product)
     every_command(made.path, made, TITLES[product], tmp_path, capfd, vrt=False)
+
+
+def test_a_scene_without_its_mask_is_a_raster_that_a_vrt_can_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    made = published_hdf.tanager(tmp_path / "in", "ortho_radiance")
+    with h5py.File(made.path, "r+") as h:
+        del h[f"{fields('ortho')}/nodata_pixels"]
+        cube = h[f"{fields('ortho')}/toa_radiance"][:].astype(float)
+    whole = replace(made, values=np.where(cube == -9999, np.nan, cube))
+    assert describe(made.path).messages == ()
+    every_command(made.path, whole, TITLES["ortho_radiance"], tmp_path, capfd, vrt=True)
 
 
 def test_it_is_found_in_folders_and_under_other_names(tmp_path: Path) -> None:

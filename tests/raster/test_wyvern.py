@@ -99,6 +99,12 @@ def in_zip(folder: Path) -> Path:
     return published.zipped(folder)
 
 
+def in_zip_by_name(folder: Path) -> str:
+    """The image in the archive, as GDAL names it."""
+    made = published.zipped(folder)
+    return f"/vsizip/{made}/{folder.name}/{folder.name}.tiff"
+
+
 def in_tar(folder: Path) -> Path:
     path = folder.with_name("order.tar")
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
@@ -122,8 +128,8 @@ def in_upper_case(folder: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("layout", [in_zip, in_tar, in_order, in_upper_case])
-def test_layouts_are_read_alike(layout: Callable[[Path], Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", [in_zip, in_zip_by_name, in_tar, in_order, in_upper_case])
+def test_layouts_are_read_alike(layout: Callable[[Path], Path | str], tmp_path: Path) -> None:
     made = published_hdf.wyvern(tmp_path, "l2a")
     raster = read_as_made(layout(made.path), made)
     assert raster.product == "Wyvern Dragonette L2A"

@@ -69,7 +69,7 @@ __all__ = [
 Describe = Callable[..., Raster]
 """Describes files as :func:`describe` does. One with a memory opens each file once."""
 
-PRODUCTS: tuple[Product, ...] = (*(EMIT, PRISMA, ENMAP, DESIS, SENTINEL2), *(TANAGER, NEON, WYVERN))
+PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, ENMAP, DESIS, SENTINEL2, TANAGER, NEON, WYVERN)
 """The readers, in the order in which they are asked."""
 
 FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))
