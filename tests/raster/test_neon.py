@@ -176,6 +176,22 @@ def test_texts_are_those_that_h5py_reads(libver: str, track_order: bool, tmp_pat
     assert texts_of(str(tmp_path / "t.h5"), asked) == expected
 
 
+@pytest.mark.parametrize("times", [False, True])
+def test_headers_with_settings_of_their_own_are_read(times: bool, tmp_path: Path) -> None:
+    """Of version 2, with times of change and with bounds of the list of attributes."""
+    with h5py.File(tmp_path / "t.h5", "w", libver="latest") as h:
+        how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        how.set_attr_phase_change(5, 3)
+        how.set_obj_track_times(times)
+        kind, space = h5py.h5t.C_S1.copy(), h5py.h5s.create(h5py.h5s.SCALAR)
+        kind.set_size(6)
+        made = h5py.h5d.create(h.id, b"text", kind, space, how)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array(b"32618", "S6"))
+    with h5py.File(tmp_path / "t.h5") as h:
+        assert h["text"][()] == b"32618"
+    assert texts_of(str(tmp_path / "t.h5"), ["text"]) == {"text": "32618"}
+
+
 def test_a_group_of_many_links_in_the_new_form_is_not_understood(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "t.h5", "w", libver="latest") as h:
         for i in range(20):
