@@ -56,8 +56,24 @@ def _variable(
         made[:] = filled.astype(values.dtype)
 
 
-def pace_l1b(folder: Path, rows: int = 31, cols: int = 24, *, sensed: str = "rhot") -> Made:
-    """Three detectors, bands first; a few pixels of one detector missing."""
+def _swath(group: netCDF4.Group, dims: Sequence[str], rows: int, cols: int, east: float) -> None:
+    """Latitude and longitude of a turned swath whose pixels grow to its sides; the first is not
+    known."""
+    y, x = np.mgrid[:rows, :cols] - np.array([[[rows / 2]], [[cols / 2]]])
+    across = np.sinh(x / cols * 2) * cols / 2
+    latitude = 35 - 0.012 * y - 0.003 * across
+    longitude = east - 0.002 * y + 0.014 * across
+    for name, grid in (("latitude", latitude), ("longitude", longitude)):
+        wrapped = np.where(grid > 180, grid - 360, grid).astype("f4")
+        wrapped[0, 0] = np.nan
+        _variable(group, name, wrapped, dims, fill=-32767.0)
+
+
+def pace_l1b(
+    folder: Path, rows: int = 31, cols: int = 24, *, sensed: str = "rhot", east: float = -120.0
+) -> Made:
+    """Three detectors, bands first; a few pixels of one detector missing. ``east``: the longitude
+    in the middle."""
     path = folder / "PACE_OCI.20240601T163009.L1B.V3.nc"
     with netCDF4.Dataset(path, "w") as ds:
         ds.setncatts(OCI)
@@ -71,9 +87,7 @@ def pace_l1b(folder: Path, rows: int = 31, cols: int = 24, *, sensed: str = "rho
         )
         parameters, lines, places, data = map(ds.createGroup, groups)
         _variable(lines, "time", np.linspace(0, 1, rows), ["scans"], units="seconds")
-        for name, low in (("latitude", 30.0), ("longitude", -120.0)):
-            grid = low + np.linspace(0, 1, rows * cols).reshape(rows, cols)
-            _variable(places, name, grid.astype("f4"), ["scans", "pixels"], fill=-32767.0)
+        _swath(places, ["scans", "pixels"], rows, cols, east)
         for seed, (detector, waves) in enumerate(WAVES.items()):
             dims = [f"{detector}_bands", "scans", "pixels"]
             ds.createDimension(dims[0], len(waves))
@@ -134,8 +148,7 @@ def pace_l2(
         flags[2, 5:9] = 1
         meaning = {"flag_masks": np.array([1, 2, 4], "i4"), "flag_meanings": "ATMFAIL LAND SPARE"}
         _variable(data, "l2_flags", flags, dims, **meaning)
-        for name in ("latitude", "longitude"):
-            _variable(places, name, np.ones((rows, cols), "f4"), dims, fill=-999.0)
+        _swath(places, dims, rows, cols, -120.0)
     spectral_there = cube in ("Rrs", "rhos")
     values = values_of(path, f"geophysical_data/{cube}", "rcb") if spectral_there else np.empty(0)
     nm = column_of(path, "sensor_band_parameters/wavelength_3d")
@@ -187,6 +200,8 @@ def _map(ds: netCDF4.Dataset, group: netCDF4.Group, rows: int, cols: int, lost: 
         if lost == "centres":
             continue
         centres = first + step * (np.arange(count) + 0.5)
+        if lost == "north up" and name == "northing":
+            centres = centres[::-1]
         standard = f"projection_{axis}_coordinate"
         _variable(group, name, centres, [name], units="m", standard_name=standard)
 

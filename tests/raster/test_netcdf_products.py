@@ -21,7 +21,7 @@ import rasterio
 from makers import weights_file
 from published import Made
 from rasterio.crs import CRS
-from rasterio.transform import Affine
+from rasterio.transform import Affine, GCPTransformer
 from rasters import cli, listing, ok, read
 
 from bandfuse.model.weightsfile import load
@@ -189,6 +189,58 @@ def on_map(image: np.ndarray, made: Made) -> np.ndarray:
     return np.where(there, image[:, np.maximum(row, 1) - 1, np.maximum(col, 1) - 1], np.nan)
 
 
+def test_rows_that_run_north_are_placed_by_their_centres(tmp_path: Path) -> None:
+    """GDAL writes files so, with a GeoTransform that runs south."""
+    made = published.aviris_l2a(tmp_path, lost="north up")
+    raster = describe(made.path)
+    with netCDF4.Dataset(made.path) as ds:
+        first, last = ((float(ds["easting"][i]), float(ds["northing"][i])) for i in (0, -1))
+    assert first[1] < last[1]
+    assert raster.transform @ (0.5, 0.5) == pytest.approx(first)
+    assert raster.transform @ (raster.cols - 0.5, raster.rows - 0.5) == pytest.approx(last)
+    np.testing.assert_allclose(pixels(raster), made.values, rtol=1e-7)
+
+
+@pytest.mark.parametrize("east", [-120.0, 180.0])
+def test_what_is_written_of_oci_lies_where_its_pixels_are(east: float, tmp_path: Path) -> None:
+    """Its control points are the places of these pixels, to the last digit; splines through them
+    lead from every pixel to its place, to a fifth of a pixel. Also where the date changes."""
+    made = published.pace_l1b(tmp_path, rows=90, cols=70, east=east)
+    weights = weights_file(tmp_path / "w.safetensors", 20)
+    ok("apply", weights, made.path, "-o", tmp_path / "f.tif")
+    with netCDF4.Dataset(made.path) as ds:
+        lat, lon = (
+            np.ma.filled(ds[f"geolocation_data/{n}"][:].astype(np.float64), np.nan)
+            for n in ("latitude", "longitude")
+        )
+    lon = np.where(lon < 0, lon + 360, lon) if east == 180 else lon
+    with rasterio.open(tmp_path / "f.tif") as ds:
+        points, crs = ds.gcps
+    assert crs == CRS.from_epsg(4326)
+    assert len(points) == 255
+    for point in points:
+        row, col = int(point.row), int(point.col)
+        assert (point.row, point.col) == (row + 0.5, col + 0.5)
+        assert (point.y, point.x) == (lat[row, col], lon[row, col])
+    rows, cols = (axis.ravel() for axis in np.mgrid[:90, :70])
+    with GCPTransformer(points, tps=True) as transformer:
+        x, y = transformer.xy(rows, cols)
+    there = np.isfinite(lat.ravel())
+    assert np.abs(np.subtract(y, lat.ravel()))[there].max() < 0.0024
+    assert np.abs(np.subtract(x, lon.ravel()))[there].max() < 0.0028
+
+
+def test_around_a_pole_no_control_points_are_kept(tmp_path: Path) -> None:
+    """Longitudes have a break there."""
+    made = published.pace_l1b(tmp_path)
+    with h5py.File(made.path, "r+") as file:
+        shape = file["geolocation_data/longitude"].shape
+        file["geolocation_data/longitude"][:] = np.linspace(-180, 180, shape[1])
+    raster = describe(made.path)
+    assert not raster.control
+    assert "its place stays in the file's geolocation_data" in raster.messages[0]
+
+
 def test_negative_numbers_of_a_table_are_pixels_too(tmp_path: Path) -> None:
     """They mark pixels that are taken from beside."""
     made = published.aviris_l1b(tmp_path)
@@ -321,8 +373,8 @@ def test_names_tell_the_product_and_its_level(name: str, told: str) -> None:
 
 def test_what_is_said_of_the_place(tmp_path: Path) -> None:
     said = {name: " ".join(describe(CASES[name].make(tmp_path).path).messages) for name in CASES}
-    assert "stay in the file's geolocation_data" in said["oci-l1b"]
-    assert "stay in the file's navigation_data" in said["oci-aop"]
+    assert "255 of its pixels, from geolocation_data, are kept" in said["oci-l1b"]
+    assert "255 of its pixels, from navigation_data, are kept" in said["oci-aop"]
     assert said["av3-l2a"] == ""
     assert "lookup table, 42 × 42 pixels" in said["av5-l1b"]
     assert "no lookup table" in said["av5-l1b-unplaced"]

@@ -141,7 +141,7 @@ def _place(
     centres = _centres(hdf, "", (cube.rows, cube.cols))
     if not table or (cube.mapping and centres is not None):
         crs, told = _said_of_map(hdf, array)
-        transform = told or centres
+        transform = _agreed(told, centres)
         if transform is not None and (cube.mapping or centres is not None):
             return (crs, transform), None, [] if crs else [_no_crs()]
         return (None, None), None, [_unplaced()]
@@ -149,7 +149,7 @@ def _place(
     crs, told = next((found for found in maps if found[0] is not None), (None, None))
     with rasterio.Env(**CACHE), opened(hdf.name(names[0])) as ds:
         shape = ds.shape
-    transform = told or _centres(hdf, f"{TABLE}/", shape) or _centres(hdf, "", shape)
+    transform = _agreed(told, _centres(hdf, f"{TABLE}/", shape) or _centres(hdf, "", shape))
     if crs is None or transform is None:
         return (None, None), None, [_unplaced()]
     seen = cube.rows, cube.cols
@@ -187,7 +187,19 @@ def _centres(hdf: Hdf, group: str, shape: tuple[int, int]) -> Affine | None:
     if x is None or y is None or min(shape) < 2:
         return None
     width, height = (float(v[-1] - v[0]) / (len(v) - 1) for v in (x, y))
+    if not (np.isfinite(width * height) and width * height):
+        return None
     return Affine(width, 0, float(x[0]) - width / 2, 0, height, float(y[0]) - height / 2)
+
+
+def _agreed(told: Affine | None, centres: Affine | None) -> Affine | None:
+    """What ``GeoTransform`` says; the centres, where that is missing or its rows and columns run
+    the other way: the cube is read as it is stored, and so are they."""
+    if told is None or centres is None:
+        return told or centres
+    turned = told.b or told.d
+    along = told.a * centres.a > 0 and told.e * centres.e > 0
+    return told if turned or along else centres
 
 
 def _unplaced() -> str:

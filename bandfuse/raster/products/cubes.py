@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from bandfuse.errors import MismatchError
-from bandfuse.raster.describe import Raster, SourceImage, opened
+from bandfuse.raster.describe import Control, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE
 from bandfuse.raster.products.hdf import Hdf
 from bandfuse.spectral.bands import Bands
@@ -100,6 +100,7 @@ def raster_of(
     messages: Sequence[str],
     place: tuple[CRS | None, Affine | None] = (None, None),
     glt: Raster | None = None,
+    control: Control | None = None,
 ) -> Raster:
     """A product of one or more arrays on one grid.
 
@@ -107,7 +108,7 @@ def raster_of(
     ----------
     parts : each array, with the 0-based positions of its bands in the raster's order.
     place : CRS and transform; None for an image in sensor geometry.
-    glt : its lookup table.
+    glt, control : its lookup table, or ground control points.
 
     Raises
     ------
@@ -143,4 +144,5 @@ def raster_of(
         product=product,
         pieces=tuple(cube.image(positions) for cube, positions in parts),
         glt=glt,
+        control=control or Control(),
     )

@@ -21,6 +21,9 @@ from bandfuse.raster.header_files import said_by
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.units import number
 
+NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
+"""How netCDF-4 marks an array that stands for a dimension alone: it holds zeros."""
+
 
 @dataclass(frozen=True)
 class Hdf:
@@ -68,6 +71,8 @@ class Hdf:
         """
         try:
             with rasterio.Env(**CACHE), opened(self.name(array)) as ds:
+                if ds.tags(1).get("NAME", "").startswith(NO_VARIABLE):
+                    raise InputError(f"{array} is no variable", got="a dimension without values")
                 return np.asarray(ds.read(1), dtype=np.float64).ravel()
         except (*GDAL_ERRORS, InputError) as error:
             raise InputError(

@@ -14,15 +14,19 @@ The root says ``platform`` PACE, ``instrument`` OCI and ``processing_level``.
   fill value.
 
 Latitude and longitude of every pixel are in ``geolocation_data`` (L1B) and ``navigation_data``
-(L2)."""
+(L2). Those of pixels of a coarse grid are kept as ground control points."""
 
 from __future__ import annotations
 
 import numpy as np
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 
 from bandfuse.errors import InputError, shorten
-from bandfuse.raster.describe import Raster
-from bandfuse.raster.products.cubes import cube_of, raster_of
+from bandfuse.raster.describe import Control, Raster, opened
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.products.cubes import HdfCube, cube_of, raster_of
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
@@ -36,6 +40,12 @@ SPECTRA = ("Rrs", "rhos")
 """What of L2 files has the axis of wavelengths: remote sensing or surface reflectance."""
 
 PARAMETERS = "sensor_band_parameters"
+
+MOST = 16
+"""Rows, and columns, of whose pixels the places are kept."""
+
+FEWEST = 4
+"""Ground control points that tell a place."""
 
 
 def recognises(path: str) -> bool:
@@ -87,8 +97,8 @@ def _level1(hdf: Hdf, sensed: str, source: str) -> Raster:
     bands = Bands.of(
         names, source=source, wavelength_nm=np.concatenate(nm), fwhm_nm=np.concatenate(fwhm)
     )
-    said = [_unplaced("geolocation_data")]
-    return raster_of(hdf, "PACE OCI L1B", parts, bands, said)
+    control, said = _control(hdf, "geolocation_data", parts[0][0])
+    return raster_of(hdf, "PACE OCI L1B", parts, bands, [said], control=control)
 
 
 def _level2(hdf: Hdf, found: list[str], source: str) -> Raster:
@@ -100,10 +110,10 @@ def _level2(hdf: Hdf, found: list[str], source: str) -> Raster:
         wavelength_nm=waves,
         fwhm_nm=_widths(hdf, "fwhm", len(waves)),
     )
-    said = [_unplaced("navigation_data")]
-    if len(found) > 1:
-        said.append(Remark("part-read", f"{found[0]} is read; the file holds {found[1]} too"))
-    return raster_of(hdf, "PACE OCI L2", [(cube, range(len(waves)))], bands, said)
+    control, placed = _control(hdf, "navigation_data", cube)
+    other = [Remark("part-read", f"{found[0]} is read; the file holds {f} too") for f in found[1:]]
+    parts = [(cube, range(len(waves)))]
+    return raster_of(hdf, "PACE OCI L2", parts, bands, [placed, *other], control=control)
 
 
 def _wavelengths(hdf: Hdf, name: str) -> Floats:
@@ -118,11 +128,44 @@ def _widths(hdf: Hdf, name: str, count: int) -> Floats:
     return np.full(count, np.nan) if widths is None else np.where(widths > 0, widths, np.nan)
 
 
-def _unplaced(group: str) -> str:
-    return (
-        "the image is in sensor geometry, and is read and written so: it has no map grid, and the "
-        f"latitude and longitude of its pixels stay in the file's {group}"
+def _control(hdf: Hdf, group: str, cube: HdfCube) -> tuple[Control, str]:
+    """Places of the centres of some pixels, and what is said of them. None where longitudes do not
+    tell a place without a break, as around a pole."""
+    rows, cols = (
+        np.unique(np.linspace(0, n - 1, MOST).astype(int)) for n in (cube.rows, cube.cols)
     )
+    x, y = (_places(hdf, f"{group}/{n}", cube, rows, cols) for n in ("longitude", "latitude"))
+    there = (np.abs(x) <= 180) & (np.abs(y) <= 90)
+    if there.any() and np.ptp(x[there]) > 180:
+        x = np.where(x < 0, x + 360, x)
+    said = "the image is in sensor geometry, and is read and written so"
+    if there.sum() < FEWEST or np.ptp(x[there]) > 180:
+        return Control(), f"{said}: its place stays in the file's {group}"
+    points = tuple(
+        GroundControlPoint(rows[i] + 0.5, cols[j] + 0.5, float(x[i, j]), float(y[i, j]))
+        for i, j in np.argwhere(there)
+    )
+    return Control(points, CRS.from_epsg(4326)), (
+        f"{said}; latitude and longitude of {len(points)} of its pixels, from {group}, are kept as "
+        "ground control points"
+    )
+
+
+def _places(hdf: Hdf, array: str, cube: HdfCube, rows: np.ndarray, cols: np.ndarray) -> Floats:
+    """Numbers of an array at these rows and columns; NaN where they are not there."""
+    missing = np.full((len(rows), len(cols)), np.nan)
+    if array not in hdf.arrays:
+        return missing
+    with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
+        if ds.shape != (cube.rows, cube.cols):
+            return missing
+        try:
+            lines = [ds.read(1, window=((r, r + 1), (0, cube.cols)))[0, cols] for r in rows]
+        except GDAL_ERRORS as error:
+            raise InputError(
+                f"{hdf.path} cannot be read to its end", got=reason(error), expected="a whole file"
+            ) from error
+    return np.array(lines, dtype=np.float64)
 
 
 def _not_read(hdf: Hdf) -> InputError:
