@@ -9,7 +9,7 @@ CORE := tests/test_dependencies.py tests/test_structure.py tests/raster/test_ras
 	tests/export/test_stac.py tests/solve/test_exact.py tests/spectral/test_groups.py tests/spectral/test_metadata.py tests/model/test_weightsfile.py \
 	tests/training/test_checkpoint.py
 
-.PHONY: demo test docs test-kernels test-lowest test-newest lint faults fuzz mutants bench clean
+.PHONY: demo test docs test-kernels test-lowest test-newest lint faults fuzz mutants bench bench-gpu clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -68,6 +68,9 @@ faults: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/run.py
+
+bench-gpu: .venv/ready
+	$(BIN)/python tests/benchmarks/gpu.py
 
 mutants: .venv/ready
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[mutants]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
@@ -9,3 +10,19 @@ settings.load_profile("ci")
 
 collect_ignore = ["qgis_look.py", "benchmarks", "mutants"]
 """They are programs of their own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that need a GPU, with what is missing."""
+    marked = [item for item in items if item.get_closest_marker("cuda")]
+    trouble = _without_gpu() if marked else ""
+    for item in marked if trouble else ():
+        item.add_marker(pytest.mark.skip(reason=trouble))
+
+
+def _without_gpu() -> str:
+    """Why no test can run on a GPU; empty if they can."""
+    from bandfuse.device import tried
+
+    trouble = tried("cuda").trouble
+    return f"there is no CUDA GPU: {trouble}" if trouble else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bandfuse.applying.fused import Fused
+from bandfuse.applying.fused import Fused, kernel_of
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion
@@ -46,7 +46,9 @@ class Classified:
 
 
 @contextmanager
-def _opened(scene: Scene, fusion: Fusion) -> Iterator[tuple[Source, Where | None, int]]:
+def _opened(
+    scene: Scene, fusion: Fusion, effort: Effort
+) -> Iterator[tuple[Source, Where | None, int]]:
     """The outputs of a scene with the classes of its labels; which pixels count; bytes a pixel."""
     assert scene.labels is not None
     grid = None if scene.common is None else scene.common.grid
@@ -56,7 +58,7 @@ def _opened(scene: Scene, fusion: Fusion) -> Iterator[tuple[Source, Where | None
         labelled(reader, scene.labels, grid) as source,
     ):
         weight = reader.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
-        yield Fused(source, fusion, [0]), where, weight
+        yield Fused(source, fusion, kernel_of(scene, fusion, effort), [0]), where, weight
 
 
 def classify(
@@ -69,7 +71,7 @@ def classify(
     InputError : labels with too many classes.
     """
     grid, whole = blocks(scene.shape, PER_SIDE), Classified(Counter(), Counter())
-    with _opened(scene, fusion) as (source, where, weight):
+    with _opened(scene, fusion, effort) as (source, where, weight):
 
         def work(window: Window) -> Classified:
             return _counted(source, where, window, grid, by)
@@ -127,7 +129,7 @@ def _counted(
 def classes_in(scene: Scene, fusion: Fusion, effort: Effort, progress: Progress) -> Tally:
     """The moments of the outputs, by block and class."""
     k = len(fusion.outputs)
-    with _opened(scene, fusion) as (source, where, weight):
+    with _opened(scene, fusion, effort) as (source, where, weight):
         windows = effort.windows(scene.shape, scene.grid.stored, weight)
         question = Question(
             k, 1, tuple(range(k)), blocks(scene.shape, PER_SIDE), where=where, classes=True

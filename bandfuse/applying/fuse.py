@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.applying.part import cutting, overlap, windows_of
+from bandfuse.applying.products import kernel_at, place_of_products
+from bandfuse.device import Place, plain_errors
 from bandfuse.export import qml, stac
 from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_files
-from bandfuse.model.fusion import Fusion, FusionKernel
-from bandfuse.moments.gram import OnDevice
+from bandfuse.model.fusion import Fusion
 from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import (
     Encoding,
@@ -76,7 +77,6 @@ class Writing:
     effort: Effort
     progress: Progress = silent
     options: Mapping[str, str] = field(default_factory=dict)
-    device: str = "cpu"
     inputs: Sequence[Path] = ()
     ready: Ready | None = None
     stac: bool = False
@@ -87,17 +87,32 @@ PARTS = 4
 """Windows that are fused as one part where others do it."""
 
 
+@dataclass(frozen=True)
+class Done:
+    """What fusing some windows came to: the values that were lost, and where it was computed."""
+
+    lost: Lost
+    places: tuple[Place, ...]
+
+    def __add__(self, other: Done) -> Done:
+        places = tuple(dict.fromkeys((*self.places, *other.places)))
+        return Done(self.lost + other.lost, places)
+
+
+NOTHING = Done(Lost(0, 0), ())
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some windows of a scene to fuse; ``kept``: the part of the scene of which lost values
-    count."""
+    """Some windows of a scene to fuse, of so many ``pixels`` in all; ``kept``: the part of the
+    scene of which lost values count."""
 
     scene: Scene
     fusion: Fusion
     encoding: Encoding
-    device: str
     effort: Effort
     windows: Sequence[Window]
+    pixels: int
     kept: Window | None = None
 
     def parts(self) -> list[Part]:
@@ -108,9 +123,10 @@ class Part:
             for i in starts
         ]
 
-    def fuse(self, sink: Sink, progress: Progress) -> Lost:
-        """Hand the fused windows to the sink; how many values were lost."""
-        multiply = np.matmul if self.device == "cpu" else OnDevice(self.device).multiply
+    def fuse(self, sink: Sink, progress: Progress) -> Done:
+        """Hand the fused windows to the sink."""
+        threads = self.effort.threads
+        where = place_of_products(self.fusion, self.pixels, self.effort)
         lost: list[Lost] = []  # appended to by the reader threads
 
         def encode(cell: Window, y: Floats) -> np.ndarray:
@@ -120,17 +136,17 @@ class Part:
                 lost.append(self.encoding.lost(some))
             return self.encoding(y)
 
-        with self.scene.reader(self.fusion.support) as reader:
+        with self.scene.reader(self.fusion.support) as reader, plain_errors(where):
             map_windows(
                 reader,
-                FusionKernel(self.fusion, multiply),
+                kernel_at(where, self.fusion),
                 encode,
                 sink,
                 self.windows,
-                threads=self.effort.threads,
+                threads=threads,
                 progress=progress,
             )
-        return sum(lost, Lost(0, 0))
+        return Done(sum(lost, Lost(0, 0)), (where,))
 
 
 def _cut(y: Floats, cell: Window, part: Window) -> Floats:
@@ -139,23 +155,22 @@ def _cut(y: Floats, cell: Window, part: Window) -> Floats:
     return values.reshape(len(y), -1)
 
 
-def fused_windows(part: Part) -> tuple[list[tuple[Window, np.ndarray]], Lost]:
-    """Fused windows in memory, (K, rows, cols) each, and how many values were lost: a part that
-    others do."""
+def fused_windows(part: Part) -> tuple[list[tuple[Window, np.ndarray]], Done]:
+    """Fused windows in memory, (K, rows, cols) each: a part that others do."""
     found: list[tuple[Window, np.ndarray]] = []
-    lost = part.fuse(lambda window, values: found.append((window, values)), silent)
-    return found, lost
+    done = part.fuse(lambda window, values: found.append((window, values)), silent)
+    return found, done
 
 
-def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
+def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
     """Stream one scene, or a part of it, through a fusion into a file that appears whole; how many
-    values are valid, and were lost."""
+    values are valid."""
     valid, scene, encoding = 0, output.scene.fused, how.encoding
     count = len(output.fusion.outputs)
     weight = scene.reader(output.fusion.support).bytes_per_pixel + 4 * count
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
     some = windows if output.part is None else windows_of(windows, output.part)
-    whole = Part(scene, output.fusion, encoding, how.device, how.effort, some, output.part)
+    whole = Part(scene, output.fusion, encoding, how.effort, some, output.pixels, output.part)
     files = _beside(output, how)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
         with _keeper(scratch, output.grid, output, how) as keep:
@@ -166,12 +181,12 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
                 keep(window, values)
 
             sink = write if output.part is None else cutting(write, output.part)
-            lost = _fused(whole, sink, how.progress)
+            done = _fused(whole, sink, how.progress)
         if how.style:
             files |= _style(scratch, output, how.progress)
         for name, content in files.items():
             scratch.with_name(name).write_bytes(content)
-    return valid, lost
+    return valid, done
 
 
 def _beside(output: Output, how: Writing) -> dict[str, bytes]:
@@ -201,17 +216,17 @@ def _style(scratch: Path, output: Output, progress: Progress) -> dict[str, bytes
         )
 
 
-def _fused(whole: Part, write: Sink, progress: Progress) -> Lost:
-    """Fuse all windows, here or in parts elsewhere; how many values were lost."""
-    spread, lost = whole.effort.spread, Lost(0, 0)
+def _fused(whole: Part, write: Sink, progress: Progress) -> Done:
+    """Fuse all windows, here or in parts elsewhere."""
+    spread, done = whole.effort.spread, NOTHING
     if spread is None:
         return whole.fuse(write, progress)
     tasks = [(part,) for part in whole.parts()]
     for windows, some in progress(spread(fused_windows, tasks), len(tasks), "fuse elsewhere"):
-        lost += some
+        done += some
         for window, values in windows:
             write(window, values)
-    return lost
+    return done
 
 
 def _keeper(

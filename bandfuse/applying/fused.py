@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandfuse.applying.products import kernel_at, place_of_products
 from bandfuse.model.fusion import Fusion, FusionKernel
+from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Cell, Patch, Source
 from bandfuse.streaming.windows import Window
 
@@ -47,14 +50,21 @@ class FusedPatch:
 
 @dataclass(frozen=True, eq=False)
 class Fused:
-    """A source seen through a fusion. ``order``: positions of the targets, or classes, that follow
-    the outputs."""
+    """A source seen through a fusion, by its ``kernel``. ``order``: positions of the targets, or
+    classes, that follow the outputs."""
 
     source: Source
     fusion: Fusion
+    kernel: FusionKernel
     order: list[int]
 
     def read(self, window: Window) -> FusedPatch:
         """The pixels of a window."""
-        kernel, inputs = FusionKernel(self.fusion), len(self.fusion.support)
-        return FusedPatch(self.source.read(window), kernel, inputs, self.order)
+        inputs = len(self.fusion.support)
+        return FusedPatch(self.source.read(window), self.kernel, inputs, self.order)
+
+
+def kernel_of(scene: Scene, fusion: Fusion, effort: Effort) -> FusionKernel:
+    """The products of a scene's pixels, computed where that is quickest."""
+    rows, cols = scene.shape
+    return kernel_at(place_of_products(fusion, rows * cols, effort), fusion)

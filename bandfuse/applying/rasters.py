@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bandfuse.applying.fuse import Output, Writing, fuse_to
+from bandfuse.applying.fuse import NOTHING, Output, Writing, fuse_to
 from bandfuse.applying.outputs import creation, empty_messages, encoding_of, store_messages
 from bandfuse.config.commands import ApplyConfig, ResampleConfig
-from bandfuse.device import device_of
+from bandfuse.device import Place, require_device
 from bandfuse.export.qml import unstyled
 from bandfuse.files.whole import Ready
 from bandfuse.progress import Progress
-from bandfuse.raster import Lost
 from bandfuse.scenes.scene import Scene
 from bandfuse.streaming.budget import Effort
 
@@ -31,10 +30,11 @@ def writing_of(
     ------
     ConfigError : settings of the outputs that exclude each other, or no such device.
     """
-    device, options = device_of(config.device), creation(config)
-    encoding = encoding_of(config)
+    if effort.spread is None:
+        require_device(effort.device)
+    encoding, options = encoding_of(config), creation(config)
     beside = {"stac": config.stac, "style": config.style}
-    return Writing(encoding, effort, progress, options, device, inputs, ready, **beside)
+    return Writing(encoding, effort, progress, options, inputs, ready, **beside)
 
 
 def paths_of(scenes: Sequence[Scene]) -> list[Path]:
@@ -45,24 +45,25 @@ def paths_of(scenes: Sequence[Scene]) -> list[Path]:
 @dataclass(frozen=True)
 class Written:
     """Rasters that were written: the ``share`` of their values that is valid, None where there are
-    none; how many were ``clipped``; and what a user should know."""
+    none; how many were ``clipped``; what a user should know; and where they were computed."""
 
     share: float | None
     clipped: int
     messages: list[str]
+    places: tuple[Place, ...]
 
 
 def write_all(outputs: Sequence[Output], how: Writing) -> Written:
     """Write rasters one after the other."""
     counts = [fuse_to(output, how) for output in outputs]
-    lost = sum((part for _, part in counts), Lost(0, 0))
+    done = sum((part for _, part in counts), NOTHING)
     values = sum(output.values for output in outputs)
     drivers, scenes = [o.driver for o in outputs], [o.scene for o in outputs]
     messages = [
         *store_messages(drivers, scenes),
-        *lost.messages(how.encoding, values),
+        *done.lost.messages(how.encoding, values),
         *empty_messages([o.path for o in outputs], [valid for valid, _ in counts]),
         *(unstyled((o.path.name, o.fusion.outputs) for o in outputs) if how.style else []),
     ]
     share = sum(valid for valid, _ in counts) / values if values else None
-    return Written(share, lost.clipped, messages)
+    return Written(share, done.lost.clipped, messages, done.places)

@@ -118,7 +118,7 @@ def _train(item: Item, share: Allowance, progress: Progress) -> Found:
     return {
         "scores": scores,
         "messages": messages,
-        "device": report.device,
+        "device": report.devices,
         "seed": report.seed,
         "sums": sums,
         "left_out": report.left_out,

@@ -305,7 +305,7 @@ def trained(report: TrainReport, folder: str, *, page: bool) -> None:
     overall(report.scores.overall.get("holdout" if held else "train", {}))
     published(report)
     line(
-        f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.device}"
+        f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.devices}"
     )
     if report.bands_dropped:
         reasons: dict[str, list[str]] = {}

@@ -61,7 +61,11 @@ class OnDevice(Running):
 
     section: ClassVar[str] = "Where it runs"
 
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto",
+        description="Where the products are computed; auto takes a CUDA GPU where it is quicker. "
+        "mps computes in float32.",
+    )
 
 
 class Part(Config):
@@ -197,7 +201,7 @@ class Scored(Config):
     target: Texts = Field(default_factory=list, description="Raster with the true values.")
 
 
-class EvaluateConfig(Running, Common, Aligning, Limits, Units, Labelling, Scored, Inputs):
+class EvaluateConfig(OnDevice, Common, Aligning, Limits, Units, Labelling, Scored, Inputs):
     """Settings of ``bandfuse evaluate``."""
 
     needs = (Need("label_field unlabelled", "labels"),)

@@ -258,7 +258,8 @@ class Computing(Running):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto",
-        description="Where moments and fit are computed; auto takes cuda where there is one.",
+        description="Where moments, fit and fused rasters are computed; auto takes a CUDA GPU for "
+        "each part that is quicker there.",
     )
     precision: Literal["auto", "float64", "float32"] = Field(
         "auto",

@@ -10,6 +10,6 @@ Each file is built on those before it::
     training        learning from arrays, by the code that learns from files
     estimator       learning under scikit-learn's contract
 
-It imports errors, progress, summary, results, goals, needs, files, spectral, model, streaming,
-raster, config, scenes, optimise, trust, training and runs.
+It imports errors, progress, summary, results, goals, device, needs, files, spectral, model,
+streaming, raster, config, scenes, optimise, trust, training and runs.
 """

@@ -29,6 +29,7 @@ except ImportError as error:
 
 from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
+from bandfuse.device import require_device
 from bandfuse.errors import BandfuseError, ConfigError, MismatchError
 from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units
@@ -41,6 +42,7 @@ from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import Window
 from bandfuse.training.fitting import fit_model
+from bandfuse.training.placing import placed
 from bandfuse.training.reading import surveyed
 from bandfuse.training.settings import assessing_of, fitting_of, resolve
 from bandfuse.trust.assess import plan_regularisation
@@ -72,6 +74,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         seed, a number.
     any_units : ``transform`` takes values in any units. By default those that are 60 times and more
         larger or smaller than those of ``fit``, or that an offset holds apart, are an error.
+    device : where ``fit`` computes: ``auto``, ``cpu``, ``cuda`` or ``mps``, as in training.
 
     Attributes
     ----------
@@ -105,6 +108,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         folds: int = 5,
         random_state: int = 0,
         any_units: bool = False,
+        device: str = "auto",
     ) -> None:
         self.groups = groups
         self.objective = objective
@@ -121,6 +125,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.folds = folds
         self.random_state = random_state
         self.any_units = any_units
+        self.device = device
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -159,14 +164,17 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         elif config.goals[0].matches:
             targets = np.asarray(y, dtype=np.float64).reshape(x.shape[1], -1).T
         samples = _Samples.of(x, self._bands(len(x)), targets, classes)
+        require_device(config.device)
+        effort = Effort.of(None, None, device=config.device)
         with threadpool_limits(limits=1, user_api="blas"):
-            found, _ = surveyed(config, [samples], "cpu", Effort.of(None, None), silent)
+            found, _ = surveyed(config, [samples], effort, silent)
+            how = placed(fitting_of(config), config.device, found, 0)[0]
             made = (
                 plan_regularisation(assessing_of(config), found, silent)
                 if config.assessed
                 else None
             )
-            model, _ = fit_model(fitting_of(config, "cpu"), [samples], found, made, silent)
+            model, _ = fit_model(how, [samples], found, made, silent)
         self.fusion_ = model.common
         self.decoder_ = model.decoder
         self.coef_, self.intercept_ = model.common.matrix, model.common.offset
@@ -194,7 +202,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 "objective": objective,
                 "gain": self.gain,
                 "no_offset": not self.offset,
-                "device": "cpu",
+                "device": self.device,
                 "precision": "float64",
                 "seed": self.random_state,
                 "balance": self.balance,

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bandfuse.device import Place
 from bandfuse.errors import InputError
 from bandfuse.moments.census import Census, Counts, look
 from bandfuse.moments.gram import Product, double
@@ -81,7 +82,7 @@ class Tally:
     ``strata``: moments of [used bands, targets] by block number and stratum: the class of the
     pixels, 0 where there are no classes, or :data:`NOISE` for moments of the noise. ``invalid``:
     pixels not used, by reason. ``high``: maxima of [used bands, targets] over the used pixels.
-    ``size``: variables of the moments."""
+    ``size``: variables of the moments. ``places``: where they were computed."""
 
     census: Census
     pixels: Pixels
@@ -92,6 +93,7 @@ class Tally:
     )
     strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
     size: int = 0
+    places: tuple[Place, ...] = ()
 
     @classmethod
     def zero(cls, question: Question) -> Tally:
@@ -144,6 +146,7 @@ class Tally:
         for other in parts[1:]:
             whole.count(other)
             whole.strata.update(other.strata)
+            whole.places = tuple(dict.fromkeys((*whole.places, *other.places)))
         whole.strata = dict(sorted(whole.strata.items()))
         whole.pixels = merged([p.pixels for p in parts], sample, len(whole.high))
         return whole

@@ -10,5 +10,5 @@ Each file is built on those before it::
     objectives        one file per objective
     fit               minimise an objective over the weights of a layout
 
-It imports errors, progress, device, spectral and solve.
+It imports errors, progress, spectral and solve.
 """

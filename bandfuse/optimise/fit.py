@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bandfuse.device import device_of
 from bandfuse.errors import ConfigError
 from bandfuse.optimise.descent import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
 from bandfuse.optimise.objectives.base import Objective
@@ -172,7 +171,7 @@ def _fit_once(
         spread=objective.spread,
     )
     module.start(*_start(problem, settings, best, number))
-    device = torch.device(device_of(settings.device))
+    device = torch.device(settings.device)
     # Apple's GPUs have no float64.
     dtype = torch.float32 if device.type == "mps" else torch.float64
     path = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks, slot)

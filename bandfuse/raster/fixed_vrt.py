@@ -61,6 +61,7 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
     for domain in [m for m in root.findall("Metadata") if m.get("domain") in (None, "ENVI")]:
         for item in [i for i in domain if not _is_kept(i)]:
             domain.remove(item)
+    _place(root, raster)
     for i, (band, tags) in enumerate(zip(bands, band_tags(raster.bands), strict=True)):
         _put(band, raster, i, tags)
     for name in root.iter("SourceFilename"):
@@ -75,6 +76,18 @@ def _image_of(raster: Raster) -> str:
     if one is None or one.axes or one.flaws:
         return raster.path
     return one.name if one.name in raster.files or one.name.startswith("HDF5:") else raster.path
+
+
+def _place(root: ET.Element, raster: Raster) -> None:
+    """The CRS and the transform, where GDAL does not find them itself."""
+    at = 0
+    if root.find("SRS") is None and raster.crs is not None:
+        root.insert(at, srs := ET.Element("SRS"))
+        srs.text = raster.crs.to_wkt()
+        at += 1
+    if root.find("GeoTransform") is None and not raster.transform.is_identity:
+        root.insert(at, transform := ET.Element("GeoTransform"))
+        transform.text = ", ".join(map(repr, map(float, raster.transform.to_gdal())))
 
 
 def _is_kept(item: ET.Element) -> bool:
@@ -148,6 +161,7 @@ def same_table(made: Path, path: Path, raster: Raster) -> None:
         reason=again.bands.reason,
     )
     same = again.bands == flags and (again.bands.good == wanted.good).all()
+    same = same and again.transform == raster.transform and again.crs == raster.crs
     for one, other in (
         (again.nodata, raster.nodata),
         (again.scale, raster.scale),

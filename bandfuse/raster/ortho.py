@@ -45,10 +45,10 @@ class SensedImage:
 
     def look_up(self, table: np.ndarray, window: Window) -> np.ndarray:
         """(K, rows, cols) of a window of the map. ``table``: (2, pixels) 1-based column and row,
-        not above 0 for none."""
+        0 or NaN for none; of negative numbers, the pixel of that number without its sign."""
         image = np.memmap(self.path, self.dtype, "r", shape=self.shape)
-        there = (table > 0).all(axis=0)
-        col, row = table[:, there].astype(np.intp) - 1
+        there = (np.abs(table) > 0).all(axis=0)
+        col, row = np.abs(table[:, there]).astype(np.intp) - 1
         out = np.full((window.size, self.shape[2]), self.encoding.nodata, self.dtype)
         out[there] = image[row, col]
         return np.ascontiguousarray(out.T).reshape(-1, window.rows, window.cols)

@@ -530,7 +530,7 @@ def run_facts(report: TrainReport) -> Facts:
     seconds = report.seconds
     phases = (("read", seconds.read), ("fit", seconds.fit), ("write", seconds.write))
     return (
-        ("Device", report.device),
+        *((f"Device, {part}", f"{row}: {row.reason}") for part, row in report.device.items()),
         ("Seed", str(report.seed)),
         ("Seconds", ", ".join(f"{name} {number(value, 3)}" for name, value in phases)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())),

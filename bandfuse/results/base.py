@@ -34,6 +34,17 @@ def _listed(value: object) -> str:
     return f"{len(value)} × {type(value[0]).__name__} ({names})"
 
 
+class PlaceRow(Result):
+    """Where a part of the work ran."""
+
+    device: str = Field(description="cpu, cuda or mps; several where parts of a pass were apart")
+    card: str = Field("", description="the name of the GPU")
+    reason: str = Field(description="why it ran there")
+
+    def __str__(self) -> str:
+        return f"{self.device} ({self.card})" if self.card else self.device
+
+
 class PixelCount(Result):
     """How many pixels were used in training, and why the others were not."""
 

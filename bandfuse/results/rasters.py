@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bandfuse.results.base import AlignmentRow, PixelCount, Result, Score, Scores
+from bandfuse.results.base import AlignmentRow, PixelCount, PlaceRow, Result, Score, Scores
 
 
 class BandInfo(Result):
@@ -139,6 +139,7 @@ class ApplyResult(Result):
         description="with resample: the share of each output's weight that found bands, the least "
         "of all scenes",
     )
+    device: PlaceRow | None = Field(None, description="where the products were computed")
 
 
 class SensorBandRow(Result):
@@ -171,6 +172,9 @@ class ResampleResult(Result):
     clipped: int
     seconds: float
     messages: list[str]
+    device: PlaceRow | None = Field(
+        None, description="where the products were computed; null where no raster was written"
+    )
 
 
 class ClassScore(Result):

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field, PrivateAttr
 
 from bandfuse.errors import shorten
-from bandfuse.results.base import AlignmentRow, PixelCount, Result, Scores
+from bandfuse.results.base import AlignmentRow, PixelCount, PlaceRow, Result, Scores
 from bandfuse.summary import Facts, Summary, counted, number
 
 FROM_REPORT = "made from the report alone: pictures, blocks and verdict were not kept"
@@ -308,7 +308,9 @@ class TrainReport(Result):
     classes: list[ClassRow] = Field(
         default_factory=list, description="of the labels, with --labels"
     )
-    device: str
+    device: dict[str, PlaceRow] = Field(
+        description="where each part ran: pass, fit, refits, and apply for the fused rasters"
+    )
     seconds: Seconds
     versions: dict[str, str]
     kernels: list[Kernel] = Field(
@@ -376,8 +378,16 @@ class TrainReport(Result):
             ("bands dropped", str(len(self.bands_dropped) or "")),
             ("gap to the optimum", number(gap)),
             ("inputs", shorten(files, 2)),
-            ("seconds", f"{seconds:.1f} on {self.device}"),
+            ("seconds", f"{seconds:.1f} on {self.devices}"),
         )
+
+    @property
+    def devices(self) -> str:
+        """Where the parts ran, in a few words: ``cpu``, or each part with its own."""
+        places = {part: str(row) for part, row in self.device.items()}
+        if len(set(places.values())) == 1:
+            return next(iter(places.values()))
+        return ", ".join(f"{part} on {where}" for part, where in places.items())
 
     def _measured(self) -> tuple[str, dict[str, float | None], dict[str, float | None]]:
         """The first score, of the training pixels and of those held out, by name."""

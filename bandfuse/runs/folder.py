@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from bandfuse.applying.fuse import Output, Writing, fuse_to
+from bandfuse.applying.fuse import NOTHING, Output, Writing, fuse_to
 from bandfuse.applying.outputs import empty_messages
 from bandfuse.config.train import NOT_RESULTS
+from bandfuse.device import Place
 from bandfuse.export.qml import unstyled
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import Contents, Seen
@@ -60,11 +61,15 @@ def write_run(
         (scratch / RUN_FILE).write_bytes(dumps(trained.model))
         settings = config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
         (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
-        valid = {} if config.no_fused else write_fused(scratch, trained, progress)
+        valid, places = ({}, ()) if config.no_fused else write_fused(scratch, trained, progress)
         empty = [text for path, n in valid.items() for text in empty_messages([path], [n])]
         if config.style and valid:
             empty += _unstyled(valid, trained)
-        trained = replace(trained, remarks=(*trained.remarks, *empty))
+        trained = replace(
+            trained,
+            remarks=(*trained.remarks, *empty),
+            places=trained.places | ({"apply": places} if places else {}),
+        )
         sums = checksums.wait(progress)
         with during(progress, "describe every weight"):
             report = report_of(trained, sums)
@@ -84,14 +89,17 @@ def _unstyled(fused: Iterable[Path], trained: Trained) -> list[str]:
     return unstyled((p.name, f.outputs) for p, f in zip(fused, fusions, strict=True))
 
 
-def write_fused(scratch: Path, trained: Trained, progress: Progress) -> dict[Path, int]:
+def write_fused(
+    scratch: Path, trained: Trained, progress: Progress
+) -> tuple[dict[Path, int], tuple[Place, ...]]:
     """Write ``fused.tif``, or ``<scene>.fused.tif`` for several scenes. Gives the number of valid
-    pixels by file."""
+    pixels by file, and where they were computed."""
     single = len(trained.scenes) + len(trained.left_out) == 1
     config = trained.config
     how = Writing(Encoding(), trained.effort, progress, stac=config.stac, style=config.style)
-    valid = {}
+    valid, done = {}, NOTHING
     for scene in trained.scenes:
         path = scratch / ("fused.tif" if single else f"{scene.key}.fused.tif")
-        valid[path], _ = fuse_to(Output(path, scene, trained.model.fusion(scene.names)), how)
-    return valid
+        valid[path], some = fuse_to(Output(path, scene, trained.model.fusion(scene.names)), how)
+        done += some
+    return valid, done.places

@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from bandfuse.device import row_of
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.raster import Raster
@@ -62,7 +63,7 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         pixels=_pixels(survey),
         bands_dropped=_dropped(survey.bands),
         classes=_classes(survey) if "classes" in config.gathers else [],
-        device=trained.device,
+        device={part: row_of(places) for part, places in trained.places.items()},
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
         versions=versions(),
         kernels=kernels(),

@@ -19,25 +19,31 @@ CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Effort:
-    """Threads and megabytes to spend; ``spread``: where parts of a scene are done, None for
-    here."""
+    """Threads and megabytes to spend; ``spread``: where parts of a scene are done, None for here;
+    ``device``: the device that is asked for, or auto: who does a part decides for it."""
 
     threads: int
     memory: int
     spread: Spread | None = None
+    device: str = "cpu"
 
     @classmethod
-    def of(cls, threads: int | None, memory: int | None, spread: Spread | None = None) -> Effort:
+    def of(
+        cls,
+        threads: int | None,
+        memory: int | None,
+        spread: Spread | None = None,
+        device: str = "cpu",
+    ) -> Effort:
         """All usable cores if no number of threads is given; without a memory a share of what is
         free, but no more than makes a pass any quicker."""
-        return cls(
-            threads or _cores(), memory or max(LEAST, min(ENOUGH, free_memory() // SHARE)), spread
-        )
+        megabytes = memory or max(LEAST, min(ENOUGH, free_memory() // SHARE))
+        return cls(threads or _cores(), megabytes, spread, device)
 
     @property
     def alone(self) -> Effort:
         """What one of the others spends on a part: a thread of its own."""
-        return Effort(1, self.memory)
+        return Effort(1, self.memory, device=self.device)
 
     @property
     def window_bytes(self) -> int:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from bandfuse.device import Place, Work, place, plain_errors
 from bandfuse.errors import BandfuseError, is_transient
 from bandfuse.moments.gram import apart, enough, product_of
 from bandfuse.moments.moments import Moments, total
@@ -24,7 +25,15 @@ from bandfuse.spectral.groups import Covariance
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.windows import Tiles, Window, drawn, pixels_of, plan_parts
+from bandfuse.streaming.windows import (
+    CELL_COLS,
+    CELL_ROWS,
+    Tiles,
+    Window,
+    drawn,
+    pixels_of,
+    plan_parts,
+)
 from bandfuse.survey.missing import (
     common_reasons,
     dead_if_some_live,
@@ -243,23 +252,37 @@ def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
     with opened_selection(scene.where) as where, scene.source(task.wanted, answers=True) as source:
         weight = source.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows, pixels = _windows(task, effort, weight)
-        tally = reduce_windows(
-            source,
-            _question(task, where),
-            windows,
-            threads=effort.threads,
-            progress=progress,
-            label=f"read {scene.key}",
-        )
+        here = _place(task, effort, weight)
+        with plain_errors(here):
+            tally = reduce_windows(
+                source,
+                _question(task, where, here),
+                windows,
+                threads=effort.threads,
+                progress=progress,
+                label=f"read {scene.key}",
+            )
         tally.invalid[NOT_DRAWN] = pixels - pixels_of(windows)
+        tally.places = (here,)
         return tally
 
 
-def _question(task: Task, where: Where | None) -> Question:
+def _place(task: Task, effort: Effort, weight: int) -> Place:
+    """Where the products of a scene are computed, by the pixels of all scenes: ``2 n D²``
+    operations on n pixels of D variables, of so many bytes each."""
+    rows, cols = task.scene.shape
+    pixels = min(rows * cols, task.inquiry.most or rows * cols) / task.inquiry.share
+    size = len(task.design.used) + task.scene.answers
+    cells = pixels / (CELL_ROWS * CELL_COLS)
+    work = Work(2.0 * pixels * size**2, pixels * weight, cells, effort.threads)
+    return place(effort.device, work)
+
+
+def _question(task: Task, where: Where | None, here: Place) -> Question:
     """What is asked of the pixels of a scene."""
     inquiry, design = task.inquiry, task.design
     place = {p: i for i, p in enumerate(task.wanted)}
-    product = product_of(inquiry.precision, inquiry.device)
+    product = product_of(inquiry.precision, here.torch)
     if inquiry.squares_only and len(design.parts()) > 1:
         product = apart(product, design.parts())
     return Question(

@@ -32,28 +32,28 @@ SCOUT_STACKS = 8
 class Inquiry:
     """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the
     noise too; the pixels dealt to so many ``random_parts``; all of them, or about ``most``.
-    ``device``, ``precision``: where moments are computed, and how precisely; auto: by the look of
-    the first windows. ``squares_only``: nothing but squared errors of outputs is asked for, so that
-    bands of different groups need not meet. ``skip``: all scenes that fail are looked for.
-    ``any_units``: scenes may hold values in different units."""
+    ``precision``: of the products that moments are made of; auto: by the look of the first windows.
+    ``share``: of the pixels of all scenes. ``squares_only``: nothing but squared errors of outputs
+    is asked for, so that bands of different groups need not meet. ``skip``: all scenes that fail
+    are looked for. ``any_units``: scenes may hold values in different units."""
 
     seed: int
     sample: int
     noise: bool = False
     random_parts: int = 0
-    device: str = "cpu"
     precision: str = "auto"
     most: int | None = None
     squares_only: bool = False
     skip: bool = False
     any_units: bool = False
+    share: float = 1.0
 
     def of_scene(self, scene: Scene, scenes: Sequence[Scene]) -> Inquiry:
         """With the scene's share of the pixels."""
-        if self.most is None:
-            return self
-        pixels = [s.shape[0] * s.shape[1] for s in scenes]
-        return replace(self, most=-(-self.most * scene.shape[0] * scene.shape[1] // sum(pixels)))
+        whole = sum(s.shape[0] * s.shape[1] for s in scenes)
+        own = scene.shape[0] * scene.shape[1]
+        most = None if self.most is None else -(-self.most * own // whole)
+        return replace(self, most=most, share=own / max(1, whole))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from bandfuse.device import Place
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.sample import Pixels
 from bandfuse.moments.tally import NOISE, Tally, part_of
@@ -125,6 +126,11 @@ class Survey:
                 replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used)
             )
         return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the moments were computed, each place once."""
+        return tuple(dict.fromkeys(place for tally in self.tallies for place in tally.places))
 
     @cached_property
     def pooled(self) -> Moments:

@@ -16,7 +16,7 @@ Each file is built on those before it::
     demo        a scene with a known answer, from the first file to the report
     help        the pages of the documentation
 
-It imports errors, progress, results, goals, needs, files, spectral, model, report, synthetic,
-streaming, moments, raster, solve, export, config, scenes, optimise, survey, checks, applying,
-training and runs.
+It imports errors, progress, results, goals, device, needs, files, spectral, model, report,
+synthetic, streaming, moments, raster, solve, export, config, scenes, optimise, survey, checks,
+applying, training and runs.
 """

@@ -16,6 +16,7 @@ from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.config.outputs import ending_of
+from bandfuse.device import row_of
 from bandfuse.errors import InputError
 from bandfuse.files.making import making
 from bandfuse.files.whole import Ready
@@ -75,7 +76,7 @@ def _apply(
     with held(opened) as scenes:
         parts = [part_of(scene.fused.grid, config.window, config.bounds) for scene in scenes]
         paths = output_paths(config.output, scenes, ending_of(config.driver))
-        effort = Effort.of(config.threads, config.memory, spread)
+        effort = Effort.of(config.threads, config.memory, spread, config.device)
         how = writing_of(config, progress, effort, [weights, *keep, *paths_of(scenes)], ready)
         moves = Moves(config.min_coverage)
         fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
@@ -101,6 +102,7 @@ def _apply(
                 *written.messages,
             ],
             coverage=moves.coverage,
+            device=row_of(written.places),
         )
 
 

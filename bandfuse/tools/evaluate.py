@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from bandfuse.applying.classify import ClassScores, score_classes
-from bandfuse.applying.fused import Fused
+from bandfuse.applying.fused import Fused, kernel_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import EvaluateConfig
+from bandfuse.device import require_device
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.goals import SCORED
 from bandfuse.model.fusion import Fusion
@@ -93,7 +94,8 @@ def _evaluated(
     fusion = model.fusion(scene.names, use_common=config.use_common)
     remarks = input_remarks(scene, fusion.inputs)
     remarks += require_inputs(scene, fusion, fusion.support, config)
-    effort = Effort.of(config.threads, config.memory)
+    require_device(config.device)
+    effort = Effort.of(config.threads, config.memory, device=config.device)
     if config.labels:
         found = _of_classes(score_classes(model.classes, fusion, scene, effort, progress))
         remarks += label_messages(scene)
@@ -208,7 +210,7 @@ def _tally(
             k, k, tuple(range(k)), blocks(scene.shape, 1), sample=SCORED, where=where
         )
         return reduce_windows(
-            Fused(reader, fusion, order),
+            Fused(reader, fusion, kernel_of(scene, fusion, effort), order),
             question,
             windows,
             threads=effort.threads,

@@ -16,6 +16,7 @@ from bandfuse.applying.rasters import paths_of, write_all, writing_of
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ResampleConfig
 from bandfuse.config.outputs import ending_of
+from bandfuse.device import row_of
 from bandfuse.errors import ConfigError, MismatchError, shorten
 from bandfuse.files.guards import Seen, check_file
 from bandfuse.files.making import making
@@ -75,7 +76,7 @@ def _resample(
     with held(_opened(config)) as scenes:
         pairs = _outputs(config, scenes)
         own = [Path(str(config.sensor))] if is_file(str(config.sensor)) else []
-        effort = Effort.of(config.threads, config.memory)
+        effort = Effort.of(config.threads, config.memory, device=config.device)
         how = writing_of(config, progress, effort, [*own, *keep, *paths_of(scenes)])
         drivers, seen = _checked(config, pairs, how.inputs)
         every = [_make(scene, sensor, config, effort) for scene in scenes]
@@ -103,6 +104,7 @@ def _resample(
             clipped=written.clipped,
             seconds=time.perf_counter() - started,
             messages=messages,
+            device=row_of(written.places) if written.places else None,
         )
 
 

@@ -77,7 +77,7 @@ def train(
             progress,
             loss=loss,
             once_read=checksums.start,
-            effort=Effort.of(config.threads, config.memory, spread),
+            effort=Effort.of(config.threads, config.memory, spread, config.device),
         )
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 

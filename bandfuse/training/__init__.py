@@ -8,6 +8,7 @@ Each file is built on those before it::
     settings      the settings with every default filled in, and what each step needs of them
     reading       the one pass over the pixels, and what a user should know of them
     plan          what a training will read, learn and write, without its pixels
+    placing       where the fit runs, and its refits
     messages      what a fit says of how it ended
     trained       the value that a training leaves
     learn         the whole of it: read, fit, assess

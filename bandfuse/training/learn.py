@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.train import TrainConfig
-from bandfuse.device import device_of
+from bandfuse.device import plain_errors, require_device
 from bandfuse.errors import ScenesError
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.model import Model
@@ -27,6 +27,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
+from bandfuse.training.placing import placed
 from bandfuse.training.reading import surveyed
 from bandfuse.training.settings import assessing_of, checkpoint_of, fitting_of
 from bandfuse.training.trained import Trained
@@ -67,7 +68,7 @@ def learn(
     ----------
     loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
     """
-    effort = effort or Effort.of(config.threads, config.memory)
+    effort = effort or Effort.of(config.threads, config.memory, device=config.device)
     while True:
         try:
             trained = _learned(config, opened.scenes, effort, progress, loss, once_read)
@@ -86,25 +87,26 @@ def _learned(
     once_read: OnceRead,
 ) -> Trained:
     started = time.perf_counter()
-    device = device_of(config.device)
+    require_device(effort.device)
     fills = each(
         [scene.key for scene in scenes],
         scenes,
         lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True),
         skip=config.skip_broken,
     )
-    found, remarks = surveyed(config, scenes, device, effort, progress)
+    found, remarks = surveyed(config, scenes, effort, progress)
     remarks = [*chain(*fills), *remarks]
     once_read([raster.path for scene in scenes for raster in scene.files])
-    how, assessing = fitting_of(config, device, loss), assessing_of(config)
+    how, assessing = fitting_of(config, loss), assessing_of(config)
+    how, where = placed(how, effort.device, found, config.folds)
     if not config.no_tags:
         assessing = replace(assessing, tags=tags_of(targets_of(found, scenes)))
     _load(how, found)
-    how = replace(how, checkpoint=checkpoint_of(config, device, found))
+    how = replace(how, checkpoint=checkpoint_of(config, where.torch, found))
     read = time.perf_counter()
     # One thread: sums have the same bits on every run, and thousands of small products do not wait
     # for each other.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), plain_errors(where):
         if config.pooling == "auto":
             how, pooling = _pooled(how, assessing, scenes, found, progress)
             remarks.append(pooling)
@@ -114,11 +116,12 @@ def _learned(
         model, fits = fit_model(how, scenes, found, choices, progress)
         trust = _assess(_Fitted(how, assessing, scenes, found, choices, model, fits), progress)
     model = replace(model, classes=_classifier(config, scenes, found, model))
+    places = {"pass": found.places, "fit": (where,), "refits": (where,)}
     config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
     return Trained(
-        config, scenes, found, model, fits, *times, device, choices, trust, effort, tuple(remarks)
+        config, scenes, found, model, fits, *times, places, choices, trust, effort, tuple(remarks)
     )
 
 

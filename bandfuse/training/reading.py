@@ -17,7 +17,7 @@ from bandfuse.training.settings import grouping_of, inquiry_of
 
 
 def surveyed(
-    config: TrainConfig, scenes: Sequence[Scene], device: str, effort: Effort, progress: Progress
+    config: TrainConfig, scenes: Sequence[Scene], effort: Effort, progress: Progress
 ) -> tuple[Survey, list[str]]:
     """The pass over the pixels of scenes with resolved settings, and what a user should know of
     them.
@@ -33,7 +33,7 @@ def surveyed(
         lambda bands, covariance: grouping.design(bands, targets, covariance),
         effort,
         progress,
-        inquiry_of(config, device),
+        inquiry_of(config),
     )
     remarks = list(found.messages)
     if "classes" in config.gathers:

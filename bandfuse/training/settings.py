@@ -324,16 +324,14 @@ def grouping_of(config: TrainConfig) -> Grouping:
     )
 
 
-def inquiry_of(config: TrainConfig, device: str) -> Inquiry:
-    """What the pass gathers. Moments are computed on cuda or on the CPU: Apple's GPUs have no
-    float64."""
+def inquiry_of(config: TrainConfig) -> Inquiry:
+    """What the pass gathers."""
     sample = max(goal.sample for goal in config.goals)
     return Inquiry(
         seed=config.seed,
         sample=TRAINED_ON if config.sampled else sample,
         noise="noise" in config.gathers,
         random_parts=config.folds if config.split == "random" else 0,
-        device=device if device == "cuda" else "cpu",
         precision=config.precision,
         most=config.max_pixels,
         squares_only=all(goal.matches for goal in config.goals),
@@ -342,16 +340,12 @@ def inquiry_of(config: TrainConfig, device: str) -> Inquiry:
     )
 
 
-def fitting_of(config: TrainConfig, device: str, loss: LossFunction | None = None) -> Fitting:
-    """How weights are fitted, on a device, with a loss of the user's own if there is one."""
+def fitting_of(config: TrainConfig, loss: LossFunction | None = None) -> Fitting:
+    """How weights are fitted, with a loss of the user's own if there is one."""
     numbers = (float, int)
     return Fitting(
         config.terms,
-        Settings(
-            constraint=str(config.constraint),
-            device=device,
-            **config.model_dump(include=set(_DESCENT)),
-        ),
+        Settings(constraint=str(config.constraint), **config.model_dump(include=set(_DESCENT))),
         sampled=config.sampled,
         offset=not config.no_offset,
         activation=config.activation,

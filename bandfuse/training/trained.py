@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandfuse.config.train import TrainConfig
+from bandfuse.device import Place
 from bandfuse.model.model import Model
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.scene import Scene, left_out_messages, target_bands
@@ -26,8 +27,8 @@ class Trained:
 
     ``fits``: one, or one of each scene with weights of its own. ``plan``: how a regression is
     regularised, None where nothing was chosen. ``remarks``: what a user should know of the pixels
-    and of the fit. ``left_out``: why, by key of a scene. ``again``: what makes the training again,
-    where that is no command.
+    and of the fit. ``places``: where each part ran. ``left_out``: why, by key of a scene.
+    ``again``: what makes the training again, where that is no command.
     """
 
     config: TrainConfig
@@ -37,7 +38,7 @@ class Trained:
     fits: list[Fit]
     seconds_read: float
     seconds_fit: float
-    device: str
+    places: dict[str, tuple[Place, ...]]
     plan: RegularisationPlan | None
     trust: Assessment
     effort: Effort

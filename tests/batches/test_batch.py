@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +30,7 @@ import yaml
 from faults import Bench, Fault, environment
 from makers import QUICK, batch_file, rows, scenes_in
 from rasters import cli, ok, read, spectra, write_tiff
+from safetensors.numpy import load_file
 
 import bandfuse
 from bandfuse.batches.dask_workers import _checking, _over, _same_version, cluster
@@ -629,10 +630,13 @@ def test_ctrl_c_while_a_cluster_starts_is_heard(monkeypatch: pytest.MonkeyPatch)
 
 @contextmanager
 def dask_cluster(
-    tmp_path: Path, workers: int = 2, env: dict[str, str] | None = None
+    tmp_path: Path,
+    workers: int = 2,
+    env: dict[str, str] | None = None,
+    of_worker: Sequence[dict[str, str]] = ({}, {}),
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], list[subprocess.Popen[bytes]]]]:
     """A scheduler (its address, and its process) and workers as processes of their own, on
-    loopback."""
+    loopback; ``of_worker``: what the environment of each has beside."""
     pytest.importorskip("distributed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -669,9 +673,9 @@ def dask_cluster(
                 "--no-nanny",
                 "--no-dashboard",
             ],
-            **quiet,
+            **(quiet | {"env": {**(env or os.environ), **of_worker[i]}}),
         )
-        for _ in range(workers)
+        for i in range(workers)
     ]
     try:
         yield address, scheduler, executor
@@ -706,6 +710,42 @@ def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path:
         assert sum(worker.poll() is not None for worker in executor) == 1
     assert running.returncode == 0, out + err
     assert pixels(tmp_path / "cluster") == pixels(tmp_path / "alone")
+
+
+CARD = """
+import os
+if os.environ.get("HAS_CARD"):
+    import bandfuse.device as device
+    device._absent = lambda: ""
+    device.tried = lambda kind: device.Card("cpu", "pretended card", 1e30)
+    device.GPU_FLOPS = device.LINK = 1e30
+    device.START = device.LAUNCH = 0.0
+"""
+"""Python that runs at the start of a worker: some have a card."""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_dask_worker_decides_for_itself_where_it_computes(tmp_path: Path) -> None:
+    for name in ("alone", "cluster"):
+        (tmp_path / name).mkdir()
+        scenes_in(tmp_path / name, 4, size=(150, 60))
+        batch_file(tmp_path / name, "jobs: [{name: pooled, kind: train, pool: all}]")
+    ok("batch", tmp_path / "alone/b.yaml")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(CARD)
+    path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    workers = [{"CUDA_VISIBLE_DEVICES": ""}, {"HAS_CARD": "1"}]
+    env = {**os.environ, "PYTHONPATH": path}
+    with dask_cluster(tmp_path, env=env, of_worker=workers) as (address, _, _):
+        wait_for_workers(address, 2)
+        ok("batch", tmp_path / "cluster/b.yaml", "--scheduler", address)
+    found = [next((tmp_path / n / "out").rglob("report.json")) for n in ("alone", "cluster")]
+    said = json.loads(found[1].read_text())["device"]["pass"]
+    assert sorted(said["device"].split(" and ")) == ["cpu", "cuda"]
+    assert said["card"] == "pretended card"
+    assert "CUDA_VISIBLE_DEVICES hides all GPUs" in said["reason"]
+    a, b = (load_file(file.with_name("weights.safetensors")) for file in found)
+    np.testing.assert_allclose(b["weight"], a["weight"], atol=1e-9)
 
 
 SLOW = """

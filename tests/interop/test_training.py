@@ -66,7 +66,9 @@ def contents(model: Model) -> bytes:
 
 
 def without_files(report: TrainReport) -> dict[str, Any]:
-    return report.model_dump(exclude=APART)
+    rest = report.model_dump(exclude=APART)
+    rest["device"].pop("apply", None)  # files have a fused raster
+    return rest
 
 
 KNOWN: dict[str, Any] = {"names": NAMES, "wavelength_nm": NM, "fwhm_nm": FWHM}

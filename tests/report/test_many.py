@@ -15,7 +15,7 @@ from browser import Tab, browser
 
 from bandfuse.report import choice, demand, html, views
 from bandfuse.report.page_data import BlockErrors, Density, Page
-from bandfuse.results.base import PixelCount
+from bandfuse.results.base import PixelCount, PlaceRow
 from bandfuse.results.training import (
     Convergence,
     CurvePoint,
@@ -94,7 +94,7 @@ def many(outputs: int = 244, bands: int = 111, first: str = "band 1") -> TrainRe
         trust=Trust(outputs=[_trust(n) for n in names], needed=None),
         pixels=PixelCount(used=600, invalid=0, by_reason={}),
         bands_dropped=[],
-        device="cpu",
+        device={"fit": PlaceRow(device="cpu", reason="there is no GPU")},
         seconds=Seconds(read=1, fit=1, write=1),
         versions={},
         inputs=[],

@@ -23,7 +23,7 @@ from bandfuse.errors import MismatchError
 from bandfuse.report import csv_json as tables
 from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density, Page
-from bandfuse.results.base import PixelCount
+from bandfuse.results.base import PixelCount, PlaceRow
 from bandfuse.results.training import (
     Convergence,
     DroppedBand,
@@ -102,7 +102,7 @@ def _report(
             )
             for b in (20, 21, 22)
         ],
-        device="cpu",
+        device={"fit": PlaceRow(device="cpu", reason="there is no GPU")},
         seconds=Seconds(read=1.5, fit=0.2, write=0.1),
         versions={"bandfuse": "0.1.0", "numpy": "2"},
         inputs=[
@@ -301,7 +301,8 @@ def test_names_are_shown_literally_and_never_as_markup(hostile: str) -> None:
     report.bands_dropped[0] = report.bands_dropped[0].model_copy(
         update={"name": hostile, "reason": hostile}
     )
-    report.inputs[0].path = report.device = report.outputs[0].constraint = hostile
+    report.inputs[0].path = report.outputs[0].constraint = hostile
+    report.device = {hostile: PlaceRow(device=hostile, card=hostile, reason=hostile)}
     report.versions[hostile] = report.inputs[0].crs = hostile
     report.pixels.by_reason = {hostile: 3}
     report.scores.train[hostile][hostile] = 1.0

@@ -12,7 +12,7 @@ from rasters import ok
 
 from bandfuse.goals import ACCURACY, GOALS, R2
 from bandfuse.report.trust_tables import needed_sentence, trust_tables
-from bandfuse.results.base import PixelCount
+from bandfuse.results.base import PixelCount, PlaceRow
 from bandfuse.results.training import (
     Convergence,
     NeededBands,
@@ -58,7 +58,7 @@ def _report(chosen: Values, baselines: dict[str, Values], key: str = "r2") -> Tr
         convergence=Convergence(loss=1.0, optimum=1.0, relative_gap=0.0, steps=0),
         pixels=PixelCount(used=1, invalid=0, by_reason={}),
         bands_dropped=[],
-        device="cpu",
+        device={"fit": PlaceRow(device="cpu", reason="there is no GPU")},
         seconds=Seconds(read=1, fit=1, write=1),
         versions={},
         inputs=[],

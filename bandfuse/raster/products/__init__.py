@@ -12,11 +12,18 @@ Each file is built on those before it::
     hdf_texts    texts in HDF5 files, which GDAL does not show
     spectral     the GeoTIFF that EnMAP and DESIS share
     arrays       cubes in HDF5 and netCDF files of no known product
+    cubes        arrays of three axes in HDF5 and netCDF-4 files
+    lookup       the lookup table of an image in sensor geometry
     plain        files that GDAL opens as they are
+    aviris       AVIRIS-3 and AVIRIS-5 L1B and L2A in netCDF
     desis        DESIS L1C and L2A
     emit         EMIT L1B and L2A
     enmap        EnMAP L1B, L1C and L2A
+<<<<<<< HEAD
     neon         NEON AOP reflectance
+=======
+    pace         PACE OCI L1B and L2
+>>>>>>> main
     prisma       PRISMA L2D
     sentinel2    Sentinel-2 L1C and L2A
     tanager      Tanager basic and ortho scenes
@@ -37,12 +44,17 @@ from bandfuse.raster.describe import Raster
 from bandfuse.raster.describe import describe as describe_file
 from bandfuse.raster.header_files import given_table
 from bandfuse.raster.products.arrays import array_of, as_stored, file_of
+from bandfuse.raster.products.aviris import AVIRIS
 from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
 from bandfuse.raster.products.files import ARCHIVES
 from bandfuse.raster.products.names import product_in
+<<<<<<< HEAD
 from bandfuse.raster.products.neon import NEON
+=======
+from bandfuse.raster.products.pace import PACE
+>>>>>>> main
 from bandfuse.raster.products.plain import FORMATS as PLAIN
 from bandfuse.raster.products.plain import HDF, data_file, header_beside, wavelengths_in
 from bandfuse.raster.products.prisma import PRISMA
@@ -69,7 +81,11 @@ __all__ = [
 Describe = Callable[..., Raster]
 """Describes files as :func:`describe` does. One with a memory opens each file once."""
 
+<<<<<<< HEAD
 PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, ENMAP, DESIS, SENTINEL2, TANAGER, NEON, WYVERN)
+=======
+PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, PACE, AVIRIS, ENMAP, DESIS, SENTINEL2)
+>>>>>>> main
 """The readers, in the order in which they are asked."""
 
 FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))

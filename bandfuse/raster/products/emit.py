@@ -16,16 +16,15 @@ from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.lookup import lookup_table, on_its_map
 from bandfuse.raster.products.product import WRITER_OF, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 
 CUBES = ("reflectance", "radiance")
 LEVELS = {"reflectance": "L2A", "radiance": "L1B"}
 COLUMN, ROW = "location/glt_x", "location/glt_y"
-LINES = 256
-"""Lines of the lookup table that are checked at once."""
 
 
 def recognises(path: str) -> bool:
@@ -55,8 +54,7 @@ def open_(path: str, source: str) -> Raster:
         together = int(ds.tags(ns="IMAGE_STRUCTURE").get("BAND_CHUNK_SIZE", 1))
     rows, cols, n = shape
     bands = _bands(hdf, n, source, flagged=cube == CUBES[0])
-    glt = _table(hdf)
-    _check(glt, rows, cols)
+    glt = _table(hdf, (rows, cols))
     return Raster(
         path=path,
         driver="HDF5Image",
@@ -70,11 +68,7 @@ def open_(path: str, source: str) -> Raster:
         scale=np.ones(n),
         offset=np.zeros(n),
         stored=(together, blocks[0]),
-        messages=(
-            "the image is in sensor geometry, and is read and trained so; what is fused is "
-            f"written on the map grid of its lookup table, {glt.rows} × {glt.cols} pixels, by "
-            "nearest neighbour",
-        ),
+        messages=(on_its_map(glt),),
         files=(path,),
         product=f"EMIT {LEVELS[cube]}",
         pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),),
@@ -102,9 +96,10 @@ def _bands(hdf: Hdf, n: int, source: str, *, flagged: bool) -> Bands:
     )
 
 
-def _table(hdf: Hdf) -> Raster:
-    """The lookup table: two bands on the grid of the map."""
-    column, row = (hdf.require(name, "EMIT product") for name in (COLUMN, ROW))
+def _table(hdf: Hdf, shape: tuple[int, int]) -> Raster:
+    """The lookup table, on the grid that the attributes of the root tell."""
+    for name in (COLUMN, ROW):
+        hdf.require(name, "EMIT product")
     place = hdf.attribute("geotransform")
     if len(place) != 6:
         raise InputError(
@@ -117,54 +112,7 @@ def _table(hdf: Hdf) -> Raster:
         raise InputError(
             f"spatial_ref of {hdf.path} cannot be read", got=reason(error), expected="WKT"
         ) from error
-    with rasterio.Env(**CACHE), opened(column) as ds, opened(row) as other:
-        if ds.shape != other.shape:
-            raise MismatchError(
-                f"glt_x and glt_y of {hdf.path} differ", got=f"{ds.shape} and {other.shape}"
-            )
-        stored, dtypes, (rows, cols) = ds.block_shapes[0], (ds.dtypes[0], other.dtypes[0]), ds.shape
-    return Raster(
-        path=hdf.path,
-        driver="HDF5Image",
-        rows=rows,
-        cols=cols,
-        dtypes=dtypes,
-        crs=crs,
-        transform=Affine.from_gdal(*place),
-        bands=Bands.of(["glt_x", "glt_y"]),
-        nodata=np.full(2, np.nan),
-        scale=np.ones(2),
-        offset=np.zeros(2),
-        stored=stored,
-        messages=(),
-        files=(hdf.path,),
-        pieces=(SourceImage(column, (1,)), SourceImage(row, (1,))),
-    )
-
-
-def _check(glt: Raster, rows: int, cols: int) -> None:
-    """The lookup table must point into the image."""
-    for piece, size, what in zip(glt.pieces, (cols, rows), ("column", "row"), strict=True):
-        low, high = 0, 0
-        try:
-            with rasterio.Env(**CACHE), opened(piece.name) as ds:
-                for at in range(0, glt.rows, LINES):
-                    found = ds.read(1, window=((at, min(at + LINES, glt.rows)), (0, glt.cols)))
-                    found = found[found != ds.nodata]
-                    if not found.size:
-                        continue
-                    low, high = min(low, int(found.min())), max(high, int(found.max()))
-        except GDAL_ERRORS as error:
-            raise InputError(
-                f"{glt.path} cannot be read to its end", got=reason(error), expected="a whole file"
-            ) from error
-        if low < 0 or high > size:
-            raise MismatchError(
-                f"the lookup table of {glt.path} points outside its image",
-                got=f"{what} {low if low < 0 else high}",
-                expected=f"0 (none) to {size}",
-                remedy="The file is damaged, or cut: get it again.",
-            )
+    return lookup_table(hdf, (COLUMN, ROW), (crs, Affine.from_gdal(*place)), shape)
 
 
 EMIT = Product(

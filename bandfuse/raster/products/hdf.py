@@ -21,6 +21,9 @@ from bandfuse.raster.header_files import said_by
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.units import number
 
+NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
+"""How netCDF-4 marks an array that stands for a dimension alone: it holds zeros."""
+
 
 @dataclass(frozen=True)
 class Hdf:
@@ -35,6 +38,15 @@ class Hdf:
         """The name by which GDAL opens an array. GDAL writes blanks in names as ``_``."""
         return f'HDF5:"{self.path}"://{array}'
 
+    def holds(self, array: str) -> bool:
+        """Whether this array is there. GDAL does not list the array of a file that has one
+        alone."""
+        if self.arrays:
+            return array in self.arrays
+        with suppress(InputError), rasterio.Env(**CACHE), opened(self.name(array)):
+            return True
+        return False
+
     def require(self, array: str, what: str) -> str:
         """The name by which GDAL opens an array that must be there.
 
@@ -42,7 +54,7 @@ class Hdf:
         ------
         InputError : it is not.
         """
-        if array not in self.arrays:
+        if not self.holds(array):
             raise InputError(
                 f"{self.path} is not a complete {what}",
                 got=f"no array {array}",
@@ -59,6 +71,8 @@ class Hdf:
         """
         try:
             with rasterio.Env(**CACHE), opened(self.name(array)) as ds:
+                if ds.tags(1).get("NAME", "").startswith(NO_VARIABLE):
+                    raise InputError(f"{array} is no variable", got="a dimension without values")
                 return np.asarray(ds.read(1), dtype=np.float64).ravel()
         except (*GDAL_ERRORS, InputError) as error:
             raise InputError(
@@ -66,6 +80,13 @@ class Hdf:
                 got=getattr(error, "got", "") or reason(error),
                 expected="the published structure",
             ) from error
+
+    def column(self, array: str, count: int) -> Floats | None:
+        """An array of one axis and of so many numbers, as float64; None where there is none."""
+        with suppress(InputError):
+            found = self.values(array)
+            return found if len(found) == count else None
+        return None
 
     def attribute(self, name: str) -> Floats:
         """The numbers of an attribute of the root.

@@ -12,6 +12,10 @@ PRODUCTS = {
     r"MTD_MSI(L\d\w)\.": "Sentinel-2",
     r"PRS_(L\d\w?)_": "PRISMA",
     r"EMIT_(L\d\w)_": "EMIT",
+    r"PACE_OCI\w*\.[\dT_]+\.(L\d\w?)\.": "PACE OCI",
+    r"AV3\d{8}T\d{6}\w*?_(L\d\w)_": "AVIRIS-3",
+    r"AV5\d{8}T\d{6}\w*?_(L\d\w)_": "AVIRIS-5",
+    r"ANG\d{8}T\d{6}\w*?_(L\d\w)_": "AVIRIS-NG",
 }
 """How names of the agencies' files begin."""
 

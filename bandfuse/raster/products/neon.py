@@ -26,7 +26,7 @@ from bandfuse.raster.gdal import CACHE
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.hdf_texts import texts_of
 from bandfuse.raster.products.names import product_in
-from bandfuse.raster.products.product import MADE_UP, Format, Product
+from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import UNITS_NM, number, spelling
 
@@ -200,7 +200,7 @@ NEON = Product(
         "the .h5 file of a flight line or a tile",
         "rows, columns and bands put in order, wavelengths, FWHM, scale, fill, CRS; bands in the "
         "two water windows are bad",
-        MADE_UP,
+        PUBLISHED,
     ),
     recognises,
     open_,

@@ -26,7 +26,7 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Control, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
-from bandfuse.raster.products.product import MADE_UP, Format, Product
+from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import UNITS_NM, spelling
 
@@ -229,7 +229,7 @@ TANAGER = Product(
         "the .h5 file",
         "wavelengths, FWHM, good_wavelengths, fill, nodata_pixels; the map grid of ortho scenes, "
         "ground control points of basic scenes",
-        MADE_UP,
+        PUBLISHED,
     ),
     recognises,
     open_,

@@ -20,7 +20,7 @@ from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of, is_archive
 from bandfuse.raster.products.names import product_in
-from bandfuse.raster.products.product import MADE_UP, Format, Product
+from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.raster.products.stac import ItemBands, bands_of, parse_item
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.headers import Stated
@@ -158,7 +158,7 @@ WYVERN = Product(
         "the folder, a zip or tar archive, the .tiff or its .json",
         "wavelengths and FWHM of its tags, its STAC item or its band names; the item's scale, "
         "offset and nodata",
-        MADE_UP,
+        PUBLISHED,
     ),
     recognises,
     open_,

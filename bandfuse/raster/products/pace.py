@@ -1,0 +1,195 @@
+"""PACE OCI: L1B top-of-atmosphere reflectance and L2 spectra in netCDF-4, in sensor geometry.
+
+The root says ``platform`` PACE, ``instrument`` OCI and ``processing_level``.
+
+- L1B: ``observation_data/rhot_{blue,red,SWIR}`` (bands, scans, pixels), or ``Lt_*`` for radiance;
+  ``sensor_band_parameters/{blue,red,SWIR}_wavelength`` and ``SWIR_bandpass``, nm. Bands of blue and
+  red have no widths in the file. The detectors overlap near 600 nm, and SWIR has two bands of two
+  gains near 1250 and 1617 nm: all are bands. (NASA OB.DAAC, OCI Level-1B Data Structure; satpy,
+  ``pace_oci_l1b_nc``.)
+- L2: ``geophysical_data/Rrs`` (AOP) or ``rhos`` (SFREFL), (number_of_lines, pixels_per_line,
+  wavelength_3d); ``sensor_band_parameters/wavelength_3d``, nm; often int16 with ``scale_factor``,
+  ``add_offset`` and ``_FillValue`` (NASA OB.DAAC, "File Structure at Three Processing Levels for
+  OCI"; HyperCoast, ``read_pace``). ``l2_flags`` is not used; what the processing has masked is the
+  fill value.
+
+Latitude and longitude of every pixel are in ``geolocation_data`` (L1B) and ``navigation_data``
+(L2). Those of pixels of a coarse grid are kept as ground control points."""
+
+from __future__ import annotations
+
+import numpy as np
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+
+from bandfuse.errors import InputError, shorten
+from bandfuse.raster.describe import Control, Raster, opened
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.products.cubes import HdfCube, cube_of, raster_of
+from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.product import PUBLISHED, Format, Product
+from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.remarks import Remark
+
+DETECTORS = ("blue", "red", "SWIR")
+SENSED = ("rhot", "Lt")
+"""What L1B files hold of each detector: reflectance at the top of the atmosphere, or radiance."""
+
+SPECTRA = ("Rrs", "rhos")
+"""What of L2 files has the axis of wavelengths: remote sensing or surface reflectance."""
+
+PARAMETERS = "sensor_band_parameters"
+
+MOST = 16
+"""Rows, and columns, of whose pixels the places are kept."""
+
+FEWEST = 4
+"""Ground control points that tell a place."""
+
+
+def recognises(path: str) -> bool:
+    """A netCDF-4 file that says that it is of PACE's OCI, or has its detectors."""
+    hdf = hdf_of(path)
+    if hdf is None:
+        return False
+    told = [hdf.attributes.get(name, "").strip().upper() for name in ("platform", "instrument")]
+    return told == ["PACE", "OCI"] or _sensed(hdf) is not None
+
+
+def open_(path: str, source: str) -> Raster:
+    """All bands of L1B, detector by detector, each in rising order of wavelength; or those of the
+    spectra of L2.
+
+    Raises
+    ------
+    InputError : another level, or another product of L2; or an array is missing.
+    MismatchError : arrays whose sizes do not fit.
+    """
+    hdf = hdf_of(path)
+    assert hdf is not None
+    sensed = _sensed(hdf)
+    if sensed is not None:
+        return _level1(hdf, sensed, source)
+    found = [name for name in SPECTRA if f"geophysical_data/{name}" in hdf.arrays]
+    if not found:
+        raise _not_read(hdf)
+    return _level2(hdf, found, source)
+
+
+def _sensed(hdf: Hdf) -> str | None:
+    """What an L1B file holds of its detectors; None for other files."""
+    held = (s for s in SENSED if any(f"observation_data/{s}_{d}" in hdf.arrays for d in DETECTORS))
+    return next(held, None)
+
+
+def _level1(hdf: Hdf, sensed: str, source: str) -> Raster:
+    parts, names, nm, fwhm = [], list[str](), list[Floats](), list[Floats]()
+    for detector in DETECTORS:
+        array = f"observation_data/{sensed}_{detector}"
+        hdf.require(array, "PACE OCI L1B product")
+        waves = _wavelengths(hdf, f"{detector}_wavelength")
+        order = np.argsort(waves, kind="stable").tolist()
+        parts.append((cube_of(hdf, array, len(waves)), order))
+        names += [f"{detector} {i + 1}" for i in order]
+        nm.append(waves[order])
+        fwhm.append(_widths(hdf, f"{detector}_bandpass", len(waves))[order])
+    bands = Bands.of(
+        names, source=source, wavelength_nm=np.concatenate(nm), fwhm_nm=np.concatenate(fwhm)
+    )
+    control, said = _control(hdf, "geolocation_data", parts[0][0])
+    return raster_of(hdf, "PACE OCI L1B", parts, bands, [said], control=control)
+
+
+def _level2(hdf: Hdf, found: list[str], source: str) -> Raster:
+    waves = _wavelengths(hdf, "wavelength_3d")
+    cube = cube_of(hdf, f"geophysical_data/{found[0]}", len(waves), "rcb")
+    bands = Bands.of(
+        [f"{found[0]} {i}" for i in range(1, len(waves) + 1)],
+        source=source,
+        wavelength_nm=waves,
+        fwhm_nm=_widths(hdf, "fwhm", len(waves)),
+    )
+    control, placed = _control(hdf, "navigation_data", cube)
+    other = [Remark("part-read", f"{found[0]} is read; the file holds {f} too") for f in found[1:]]
+    parts = [(cube, range(len(waves)))]
+    return raster_of(hdf, "PACE OCI L2", parts, bands, [placed, *other], control=control)
+
+
+def _wavelengths(hdf: Hdf, name: str) -> Floats:
+    """Wavelengths in nm; NaN where the file has a fill value."""
+    waves = hdf.values(f"{PARAMETERS}/{name}")
+    return np.where(waves > 0, waves, np.nan)
+
+
+def _widths(hdf: Hdf, name: str, count: int) -> Floats:
+    """Widths in nm, NaN where the file does not tell them."""
+    widths = hdf.column(f"{PARAMETERS}/{name}", count)
+    return np.full(count, np.nan) if widths is None else np.where(widths > 0, widths, np.nan)
+
+
+def _control(hdf: Hdf, group: str, cube: HdfCube) -> tuple[Control, str]:
+    """Places of the centres of some pixels, and what is said of them. None where longitudes do not
+    tell a place without a break, as around a pole."""
+    rows, cols = (
+        np.unique(np.linspace(0, n - 1, MOST).astype(int)) for n in (cube.rows, cube.cols)
+    )
+    x, y = (_places(hdf, f"{group}/{n}", cube, rows, cols) for n in ("longitude", "latitude"))
+    there = (np.abs(x) <= 180) & (np.abs(y) <= 90)
+    if there.any() and np.ptp(x[there]) > 180:
+        x = np.where(x < 0, x + 360, x)
+    said = "the image is in sensor geometry, and is read and written so"
+    if there.sum() < FEWEST or np.ptp(x[there]) > 180:
+        return Control(), f"{said}: its place stays in the file's {group}"
+    points = tuple(
+        GroundControlPoint(rows[i] + 0.5, cols[j] + 0.5, float(x[i, j]), float(y[i, j]))
+        for i, j in np.argwhere(there)
+    )
+    return Control(points, CRS.from_epsg(4326)), (
+        f"{said}; latitude and longitude of {len(points)} of its pixels, from {group}, are kept as "
+        "ground control points"
+    )
+
+
+def _places(hdf: Hdf, array: str, cube: HdfCube, rows: np.ndarray, cols: np.ndarray) -> Floats:
+    """Numbers of an array at these rows and columns; NaN where they are not there."""
+    missing = np.full((len(rows), len(cols)), np.nan)
+    if array not in hdf.arrays:
+        return missing
+    with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
+        if ds.shape != (cube.rows, cube.cols):
+            return missing
+        try:
+            lines = [ds.read(1, window=((r, r + 1), (0, cube.cols)))[0, cols] for r in rows]
+        except GDAL_ERRORS as error:
+            raise InputError(
+                f"{hdf.path} cannot be read to its end", got=reason(error), expected="a whole file"
+            ) from error
+    return np.array(lines, dtype=np.float64)
+
+
+def _not_read(hdf: Hdf) -> InputError:
+    """What is said of other levels and products."""
+    level = hdf.attributes.get("processing_level", "").strip() or "of an unknown level"
+    held = shorten([array.rsplit("/", 1)[-1] for array in hdf.arrays], 4) if hdf.arrays else ""
+    mapped = next((name for name in SPECTRA if hdf.holds(name)), None)
+    other = "" if mapped is None else f' Its map is read as NETCDF:"{hdf.path}":{mapped}.'
+    return InputError(
+        f"{hdf.path} is not a PACE OCI product that bandfuse reads",
+        got=f"PACE OCI {level}" + (f" with {held}" if held else ""),
+        expected="L1B, L2 AOP (Rrs) or L2 SFREFL (rhos)",
+        remedy=f"Give the .nc file of one of these.{other}",
+    )
+
+
+PACE = Product(
+    Format(
+        "PACE OCI L1B, L2 AOP, L2 SFREFL",
+        "the .nc file",
+        "blue, red and SWIR joined, wavelengths, FWHM of SWIR; of L2, Rrs or rhos with fill, scale "
+        "and offset; in sensor geometry",
+        PUBLISHED,
+    ),
+    recognises,
+    open_,
+)
