@@ -19,11 +19,8 @@ Each file is built on those before it::
     desis        DESIS L1C and L2A
     emit         EMIT L1B and L2A
     enmap        EnMAP L1B, L1C and L2A
-<<<<<<< HEAD
     neon         NEON AOP reflectance
-=======
     pace         PACE OCI L1B and L2
->>>>>>> main
     prisma       PRISMA L2D
     sentinel2    Sentinel-2 L1C and L2A
     tanager      Tanager basic and ortho scenes
@@ -50,11 +47,8 @@ from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
 from bandfuse.raster.products.files import ARCHIVES
 from bandfuse.raster.products.names import product_in
-<<<<<<< HEAD
 from bandfuse.raster.products.neon import NEON
-=======
 from bandfuse.raster.products.pace import PACE
->>>>>>> main
 from bandfuse.raster.products.plain import FORMATS as PLAIN
 from bandfuse.raster.products.plain import HDF, data_file, header_beside, wavelengths_in
 from bandfuse.raster.products.prisma import PRISMA
@@ -81,11 +75,18 @@ __all__ = [
 Describe = Callable[..., Raster]
 """Describes files as :func:`describe` does. One with a memory opens each file once."""
 
-<<<<<<< HEAD
-PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, ENMAP, DESIS, SENTINEL2, TANAGER, NEON, WYVERN)
-=======
-PRODUCTS: tuple[Product, ...] = (EMIT, PRISMA, PACE, AVIRIS, ENMAP, DESIS, SENTINEL2)
->>>>>>> main
+PRODUCTS: tuple[Product, ...] = (
+    EMIT,
+    PRISMA,
+    PACE,
+    AVIRIS,
+    ENMAP,
+    DESIS,
+    SENTINEL2,
+    TANAGER,
+    NEON,
+    WYVERN,
+)
 """The readers, in the order in which they are asked."""
 
 FORMATS: tuple[Format, ...] = (*PLAIN, *(p.format for p in PRODUCTS))

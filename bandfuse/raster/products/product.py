@@ -11,7 +11,6 @@ METADATA_OF = "true metadata of products, with made-up pixels"
 ATTRIBUTES_OF = "the attributes of a real product, with made-up pixels"
 WRITER_OF = "the layout of the mission's own writer, with made-up pixels"
 PUBLISHED = "files of the published structure, made for the tests"
-PUBLISHED = "files of the published structure, made for the tests"
 SYNTHETIC = "synthetic files of the published structure"
 """What a reader is proven on that no real file was at hand for."""
 
