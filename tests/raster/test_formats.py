@@ -74,6 +74,9 @@ CASES = {
     "prisma-unflagged": Case(
         partial(published.prisma, leave="SWIR_PIXEL_L2_ERR_MATRIX"), product="PRISMA L2D"
     ),
+    "prisma-l1": Case(partial(published.prisma, level="1"), product="PRISMA L1"),
+    "prisma-l2b": Case(partial(published.prisma, level="2B"), product="PRISMA L2B"),
+    "prisma-l2c": Case(partial(published.prisma, level="2C", chunks=True), product="PRISMA L2C"),
     "enmap": Case(published.enmap, product="EnMAP L2A"),
     "enmap-lower-tif": Case(
         partial(published.enmap, upper=False), _inside("*IMAGE.tif"), "EnMAP L2A"
@@ -369,12 +372,15 @@ def test_prisma_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     refused(path, tmp_path, "not a complete PRISMA L2D product", "SWIR_Cube")
     with h5py.File(path, "r+") as h:
         h.attrs["Processing_Level"] = b"2C"
-    refused(path, tmp_path, "not a PRISMA L2D product", "level 2C")
+    refused(path, tmp_path, "not a complete PRISMA L2C product", "no HDFEOS/SWATHS/PRS_L2C_HCO")
+    with h5py.File(path, "r+") as h:
+        h.attrs["Processing_Level"] = b"2A"
+    refused(path, tmp_path, "got PRISMA level 2A", "expected PRISMA L1, L2B, L2C, L2D")
     with h5py.File(path, "r+") as h:
         del h["HDFEOS"]
         h["a/one"] = h["a/two"] = np.zeros((4, 5), "f4")
         h.attrs["Processing_Level"] = b"2D"
-    refused(path, tmp_path, "not a PRISMA L2D product", "level 2D")
+    refused(path, tmp_path, "not a complete PRISMA L2D product")
 
 
 @pytest.mark.parametrize(
