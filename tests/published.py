@@ -3,6 +3,8 @@ from seeds."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -395,6 +397,100 @@ def sentinel2(
     nm = np.array([v[3] for v in kept.values()])
     fwhm = np.array([float(v[2] - v[1] - 8) for v in kept.values()])
     return Made(safe, np.stack(values), nm, fwhm, np.ones(len(kept), bool))
+
+
+def sentinel2_of_2017(place: Path) -> Made:
+    """Sentinel-2 L2A of baseline 02.05, as Sen2Cor 2.3 wrote it: other words, a granule for every
+    resolution, and no wavelengths."""
+    made = sentinel2(place, baseline="02.05", offset=None)
+    manifest = made.path / "MTD_MSIL2A.xml"
+    text = _without_wavelengths(manifest.read_text())
+    for word in ("Product_Info", "Product_Organisation", "Product_Image_Characteristics"):
+        text = text.replace(f"<{word}>", f"<L2A_{word}>").replace(f"</{word}>", f"</L2A_{word}>")
+    text = text.replace("BOA_QUANTIFICATION", "L2A_BOA_QUANTIFICATION")
+    stems = re.findall("<IMAGE_FILE>(.*?)</IMAGE_FILE>", text)
+    lists = ""
+    for metres in (60, 20, 10):
+        mine = [stem for stem in stems if stem.endswith(f"{metres}m")]
+        images = "".join(f"<IMAGE_FILE_2A>{stem}</IMAGE_FILE_2A>" for stem in mine)
+        lists += (
+            '<Granule_List><Granule granuleIdentifier="x" imageFormat="JPEG2000">'
+            f"{images}</Granule></Granule_List>"
+        )
+    manifest.write_text(re.sub("<Granule_List>.*</Granule_List>", lists, text, flags=re.S))
+    return _of_known_sensor(made)
+
+
+def sentinel2_of_2016(place: Path, level: str = "L2A", tiles: int = 1) -> Made:
+    """Sentinel-2 of before December 2016: ``S2A_OPER_…``, images named by the granule they lie in;
+    of L1C with wavelengths, of L2A without. More tiles are copies of the first."""
+    made = sentinel2(place, baseline="02.04", offset=None)
+    text = (made.path / "MTD_MSIL2A.xml").read_text()
+    (made.path / "MTD_MSIL2A.xml").unlink()
+    kind = "OPER" if level == "L1C" else "USER"
+    lists = ""
+    for tile in range(tiles):
+        start = f"S2A_{kind}_MSI_{level}_TL_SGS__20160101T000000_A000123_T32TQ{'RST'[tile]}"
+        granule = f"{start}_N02.01"
+        images = ""
+        for stem in re.findall("<IMAGE_FILE>(.*?)</IMAGE_FILE>", text):
+            match = re.search(r"_(B\d[\dA])_(\d\d)m$", stem)
+            if match is None:
+                continue
+            sensed = S2_BANDS[f"B{match[1][1:].lstrip('0')}"][0]
+            if level == "L1C" and sensed != int(match[2]):
+                continue
+            ending = "" if level == "L1C" else f"_{match[2]}m"
+            name = f"{start}_{match[1]}{ending}"
+            below = "" if level == "L1C" else f"R{match[2]}m/"
+            new = made.path / f"GRANULE/{granule}/IMG_DATA/{below}{name}.jp2"
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(made.path / f"{stem}.jp2", new)
+            tag = "IMAGE_ID" if level == "L1C" else "IMAGE_ID_2A"
+            images += f"<{tag}>{name}</{tag}>"
+        lists += (
+            f'<Granule_List><Granules granuleIdentifier="{granule}" imageFormat="JPEG2000">'
+            f"{images}</Granules></Granule_List>"
+        )
+    shutil.rmtree(made.path / "GRANULE/L2A_T32UQD_A037004_20220724T104526")
+    text = re.sub("<Granule_List>.*</Granule_List>", lists, text, flags=re.S)
+    if level == "L1C":
+        text = text.replace("BOA_QUANT", "QUANT")
+    else:
+        text = _without_wavelengths(text).replace("BOA_QUANT", "L2A_BOA_QUANT")
+    stem = "PDMC_20160101T000000_R022_V20160101T000000_20160101T000000"
+    (made.path / f"S2A_{kind}_MTD_SAF{level}_{stem}.xml").write_text(text)
+    path = made.path.rename(place / f"S2A_{kind}_PRD_MSI{level}_{stem}.SAFE")
+    made = Made(path, made.values, made.nm, made.fwhm, made.good)
+    return made if level == "L1C" else _of_known_sensor(made)
+
+
+def _without_wavelengths(text: str) -> str:
+    """A manifest that names its spacecraft and tells nothing of its bands."""
+    craft = (
+        "<PROCESSING_BASELINE>",
+        "<SPACECRAFT_NAME>Sentinel-2A</SPACECRAFT_NAME><PROCESSING_BASELINE>",
+    )
+    return re.sub("<Spectral_Information .*</Spectral_Information>", "", text.replace(*craft))
+
+
+S2A = {
+    "B1": (442.7, 21),
+    "B2": (492.4, 66),
+    "B3": (559.8, 36),
+    "B4": (664.6, 31),
+    "B8A": (864.7, 21),
+    "B9": (945.1, 20),
+    "B11": (1613.7, 91),
+}
+"""Centres and widths of Sentinel-2A's bands in nm, as ESA gives them (COPE-GSEG-EOPG-TN-15-0007);
+widths in whole nm."""
+
+
+def _of_known_sensor(made: Made) -> Made:
+    """With the wavelengths that ESA gives for Sentinel-2A."""
+    nm, fwhm = (np.array([row[i] for row in S2A.values()], dtype=float) for i in (0, 1))
+    return Made(made.path, made.values, nm, fwhm, made.good)
 
 
 def _jp2(path: Path, values: np.ndarray, pixel: int) -> None:

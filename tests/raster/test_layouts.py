@@ -126,6 +126,9 @@ PRODUCTS: dict[str, Callable[[Path], Path]] = {
     "DESIS L2A without its header": desis_without_header,
     "Sentinel-2 L2A": small(published.sentinel2),
     "Sentinel-2 L1C": sentinel2_l1c,
+    "Sentinel-2 L2A of 2017": small(published.sentinel2_of_2017),
+    "Sentinel-2 L2A of 2016": small(published.sentinel2_of_2016),
+    "Sentinel-2 L1C of 2016": small(published.sentinel2_of_2016, level="L1C"),
     "PRISMA L2D": prisma,
     "PRISMA L2C": partial(prisma, level="2C"),
     "PRISMA L2B": partial(prisma, level="2B"),
@@ -185,7 +188,7 @@ def single(path: Path) -> Path:
     """One file: of a folder its image, or the manifest."""
     if path.is_file():
         return path
-    patterns = ("*SPECTRAL_IMAGE.*[fF]", "*IMAGE_SWIR.TIF", "MTD*")
+    patterns = ("*SPECTRAL_IMAGE.*[fF]", "*IMAGE_SWIR.TIF", "*MTD_*")
     return next(file for pattern in patterns for file in path.glob(pattern))
 
 
@@ -209,11 +212,15 @@ class Refusal:
     says: tuple[str, ...]
 
 
+def short(product: str) -> str:
+    """What bandfuse calls it."""
+    return re.sub(" (without its header|of 201[67])$", "", product)
+
+
 def refusal(product: str, layout: str) -> Refusal | None:
     """Which product in which layout is refused, and what is said."""
     if layout == "tar.gz":
-        known = product.removesuffix(" without its header").removesuffix(" PAN")
-        return Refusal((known, "Unpack it"))
+        return Refusal((short(product).removesuffix(" PAN"), "Unpack it"))
     hdf = product.startswith(("PRISMA", "EMIT"))
     if hdf and layout in ("zip", "tar"):
         return Refusal((product.removesuffix(" PAN"), "Unpack it"))
@@ -273,7 +280,7 @@ def test_every_command_reads_it_or_names_it(
     else:
         assert plain is not None
         (scene,) = ok("info", given, "--json").json["scenes"]
-        assert scene["driver"].startswith(f"{product.removesuffix(' without its header')} (")
+        assert scene["driver"].startswith(f"{short(product)} (")
         raster = describe(given)
         np.testing.assert_array_equal(raster.bands.wavelength_nm, plain.bands.wavelength_nm)
         np.testing.assert_array_equal(pixels(raster), values)
@@ -286,7 +293,7 @@ def test_every_command_reads_it_or_names_it(
             ok(*vrt, "-o", tmp_path / "f.vrt")
             np.testing.assert_allclose(read(tmp_path / "f.vrt"), read(fused), rtol=1e-5)
         else:
-            refused_in_one_line([*vrt, "-o", tmp_path / "f.vrt"], Refusal((product, "Use")))
+            refused_in_one_line([*vrt, "-o", tmp_path / "f.vrt"], Refusal((short(product), "Use")))
     assert capfd.readouterr().err == ""
 
 

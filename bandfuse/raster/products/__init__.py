@@ -17,6 +17,7 @@ Each file is built on those before it::
     prisma_place    where the images of PRISMA lie
     prisma_images   the images in a file of PRISMA
     prisma          PRISMA L1, L2B, L2C and L2D
+    sentinel2_old   what manifests of before baseline 02.07 say in other words
     sentinel2       Sentinel-2 L1C and L2A
 """
 
