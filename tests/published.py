@@ -3,6 +3,8 @@ from seeds."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,63 +116,51 @@ PRISMA_FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields"
 
 
 def prisma(
-    folder: Path, rows: int = 68, cols: int = 50, *, chunks: bool = False, leave: str = ""
+    folder: Path,
+    rows: int = 68,
+    cols: int = 50,
+    *,
+    level: str = "2D",
+    chunks: bool = False,
+    leave: str = "",
 ) -> Made:
-    """PRISMA L2D: 5 + 6 bands of which 3 + 5 are there, falling wavelengths, flagged and empty
-    pixels."""
+    """PRISMA of a level: 5 + 6 bands of which 3 + 5 are there, falling wavelengths, flagged and
+    empty pixels, a panchromatic image; ``extra["pan"]`` is (1, 6 H, 6 W) as numpy finds it."""
     rng = np.random.default_rng(3)
     nm = {
         "Vnir": np.array([977.4, 800.2, 0.0, 600.1, 0.0], "f4"),
         "Swir": np.r_[np.linspace(2497, 943, 5), 0].astype("f4"),
     }
-    ends = {
-        "Vnir": (np.float32(0.0), np.float32(1.37)),
-        "Swir": (np.float32(0.01), np.float32(0.93)),
-    }
-    path = folder / "PRS_L2D_STD_20201107101404_20201107101408_0001.he5"
+    path = folder / f"PRS_L{level}_STD_20201107101404_20201107101408_0001.he5"
     values, found, widths = [], [], []
     base = spectra(11, rows, cols, seed=4, dtype="uint16").astype(np.int64) * 6
+    errors = f"PIXEL_{'SAT' if level == '1' else 'L2'}_ERR_MATRIX"
     with h5py.File(path, "w") as h:
-        h.attrs.update(
-            {"Product_ID": b"PRS_L2D_STD", "Processing_Level": b"2D", "Epsg_Code": np.uint32(32632)}
-        )
-        corners = {
-            "UL": (500_015.0, 4_999_985.0),
-            "LR": (500_015.0 + 30 * (cols - 1), 4_999_985.0 - 30 * (rows - 1)),
-        }
-        for corner, (east, north) in corners.items():
-            h.attrs[f"Product_{corner}corner_easting"] = np.float32(east)
-            h.attrs[f"Product_{corner}corner_northing"] = np.float64(north)
+        h.attrs["Product_ID"] = f"PRS_L{level}_STD".encode()
+        h.attrs["Processing_Level"] = level.encode()
+        _prisma_place(h, rows, cols, level)
         for name, part in (("Vnir", base[:5]), ("Swir", base[5:])):
             n = len(part)
             cube = np.clip(part, 1, 65535).astype("u2")
             cube[nm[name] == 0] = 0
-            cube[:, -4:, :6] = 0  # beside the swath
-            flaws = rng.choice([0, 1, 2, 4], cube.shape, p=[0.97, 0.01, 0.01, 0.01]).astype("u1")
-            low, high = ends[name]
+            cube[slice(3, 4) if level == "1" else slice(None), -4:, :6] = 0
             fwhm = np.linspace(9, 15, n).astype("f4")
-            h.attrs.update(
-                {f"L2Scale{name}Min": low, f"L2Scale{name}Max": high, f"List_Cw_{name}": nm[name]}
-            )
-            h.attrs.update(
-                {f"List_Fwhm_{name}": fwhm, f"List_Cw_{name}_Flags": (nm[name] > 0).astype("i4")}
-            )
+            h.attrs.update({f"List_Cw_{name}": nm[name], f"List_Fwhm_{name}": fwhm})
+            h.attrs[f"List_Cw_{name}_Flags"] = (nm[name] > 0).astype("i4")
             layout = {"chunks": (16, n, 16), "compression": "gzip"} if chunks else {}
-            for key, array in (
-                (f"{name.upper()}_Cube", cube),
-                (f"{name.upper()}_PIXEL_L2_ERR_MATRIX", flaws),
-            ):
-                if key != leave:
-                    h.create_dataset(
-                        f"{PRISMA_FIELDS}/{key}", data=array.transpose(1, 0, 2), **layout
-                    )
+            keys = f"{name.upper()}_Cube", f"{name.upper()}_{errors}"
+            y = _prisma_image(h, f"PRS_L{level}_HCO", keys, cube, rng, name, leave, layout)
             order = [i for i in np.argsort(nm[name]) if nm[name][i] > 0]
-            y = np.float64(low) + cube * (np.float64(high) - np.float64(low)) / 65535
-            flagged = flaws != 0 if leave != f"{name.upper()}_PIXEL_L2_ERR_MATRIX" else False
-            y[(cube == 0) | flagged] = np.nan
             values.append(y[order])
             found.append(nm[name][order])
             widths.append(fwhm[order])
+        dn = np.kron(base[:1], np.ones((1, 6, 6), int)) + rng.integers(
+            0, 50, (1, rows * 6, cols * 6)
+        )
+        if level != "1":
+            dn[:, :9, :40] = 0
+        keys = "Cube", errors
+        pan = _prisma_image(h, f"PRS_L{level}_PCO", keys, dn.astype("u2"), rng, "Pan", leave, {})
     joined = np.concatenate(found).astype(np.float64)
     return Made(
         path,
@@ -178,7 +168,72 @@ def prisma(
         joined,
         np.concatenate(widths).astype(np.float64),
         np.ones(8, bool),
+        {"pan": pan},
     )
+
+
+PRISMA_ENDS = {
+    "Vnir": (np.float32(0.0), np.float32(1.37)),
+    "Swir": (np.float32(0.01), np.float32(0.93)),
+    "Pan": (np.float32(0.02), np.float32(1.11)),
+}
+"""Least and greatest value of the images of level 2; the offset and the hundredth of the scale
+factor of level 1."""
+
+
+def _prisma_place(h: h5py.File, rows: int, cols: int, level: str) -> None:
+    """Corners on a map; or the latitudes and longitudes of a turned swath."""
+    if level == "2D":
+        h.attrs["Epsg_Code"] = np.uint32(32632)
+        corners = {
+            "UL": (500_015.0, 4_999_985.0),
+            "LR": (500_015.0 + 30 * (cols - 1), 4_999_985.0 - 30 * (rows - 1)),
+        }
+        for corner, (east, north) in corners.items():
+            h.attrs[f"Product_{corner}corner_easting"] = np.float32(east)
+            h.attrs[f"Product_{corner}corner_northing"] = np.float64(north)
+        return
+    detectors = ("_VNIR", "_SWIR") if level == "1" else ("",)
+    for kind, endings, times in (("HCO", detectors, 1), ("PCO", ("",), 6)):
+        y, x = (np.mgrid[: rows * times, : cols * times] + 0.5) / times
+        for i, ending in enumerate(endings):
+            place = f"HDFEOS/SWATHS/PRS_L{level}_{kind}/Geolocation Fields"
+            off = 0.01 * i
+            h[f"{place}/Latitude{ending}"] = (45.2 - 2e-4 * x - 5e-5 * y + off).astype("f4")
+            h[f"{place}/Longitude{ending}"] = (9.1 - 3e-4 * y + 7e-5 * x + off).astype("f4")
+
+
+def _prisma_image(
+    h: h5py.File,
+    swath: str,
+    keys: tuple[str, str],
+    cube: np.ndarray,
+    rng: np.random.Generator,
+    name: str,
+    leave: str,
+    layout: dict[str, object],
+) -> np.ndarray:
+    """Write an image (B, H, W) with its errors, each under its key but that to leave; its values,
+    NaN where missing."""
+    low, high = PRISMA_ENDS[name]
+    ones = "L1" in swath
+    codes = [0, 1, 2, 3, 4] if ones else [0, 1, 2, 4]
+    share = [1 - 0.01 * (len(codes) - 1), *[0.01] * (len(codes) - 1)]
+    flaws = rng.choice(codes, cube.shape, p=share).astype("u1")
+    for key, array in zip(keys, (cube, flaws), strict=True):
+        if key != leave:
+            stored = array.transpose(1, 0, 2) if name != "Pan" else array[0]
+            h.create_dataset(f"HDFEOS/SWATHS/{swath}/Data Fields/{key}", data=stored, **layout)
+    if ones:
+        h.attrs.update({f"ScaleFactor_{name}": high * 100, f"Offset_{name}": low})
+        y = cube / np.float64(high * 100) - np.float64(low)
+    else:
+        h.attrs.update({f"L2Scale{name}Min": low, f"L2Scale{name}Max": high})
+        y = np.float64(low) + cube * (np.float64(high) - np.float64(low)) / 65535
+        y[cube == 0] = np.nan
+    if keys[1] != leave:
+        y[flaws != 0] = np.nan
+    return y
 
 
 def _dlr(
@@ -342,6 +397,100 @@ def sentinel2(
     nm = np.array([v[3] for v in kept.values()])
     fwhm = np.array([float(v[2] - v[1] - 8) for v in kept.values()])
     return Made(safe, np.stack(values), nm, fwhm, np.ones(len(kept), bool))
+
+
+def sentinel2_of_2017(place: Path) -> Made:
+    """Sentinel-2 L2A of baseline 02.05, as Sen2Cor 2.3 wrote it: other words, a granule for every
+    resolution, and no wavelengths."""
+    made = sentinel2(place, baseline="02.05", offset=None)
+    manifest = made.path / "MTD_MSIL2A.xml"
+    text = _without_wavelengths(manifest.read_text())
+    for word in ("Product_Info", "Product_Organisation", "Product_Image_Characteristics"):
+        text = text.replace(f"<{word}>", f"<L2A_{word}>").replace(f"</{word}>", f"</L2A_{word}>")
+    text = text.replace("BOA_QUANTIFICATION", "L2A_BOA_QUANTIFICATION")
+    stems = re.findall("<IMAGE_FILE>(.*?)</IMAGE_FILE>", text)
+    lists = ""
+    for metres in (60, 20, 10):
+        mine = [stem for stem in stems if stem.endswith(f"{metres}m")]
+        images = "".join(f"<IMAGE_FILE_2A>{stem}</IMAGE_FILE_2A>" for stem in mine)
+        lists += (
+            '<Granule_List><Granule granuleIdentifier="x" imageFormat="JPEG2000">'
+            f"{images}</Granule></Granule_List>"
+        )
+    manifest.write_text(re.sub("<Granule_List>.*</Granule_List>", lists, text, flags=re.S))
+    return _of_known_sensor(made)
+
+
+def sentinel2_of_2016(place: Path, level: str = "L2A", tiles: int = 1) -> Made:
+    """Sentinel-2 of before December 2016: ``S2A_OPER_…``, images named by the granule they lie in;
+    of L1C with wavelengths, of L2A without. More tiles are copies of the first."""
+    made = sentinel2(place, baseline="02.04", offset=None)
+    text = (made.path / "MTD_MSIL2A.xml").read_text()
+    (made.path / "MTD_MSIL2A.xml").unlink()
+    kind = "OPER" if level == "L1C" else "USER"
+    lists = ""
+    for tile in range(tiles):
+        start = f"S2A_{kind}_MSI_{level}_TL_SGS__20160101T000000_A000123_T32TQ{'RST'[tile]}"
+        granule = f"{start}_N02.01"
+        images = ""
+        for stem in re.findall("<IMAGE_FILE>(.*?)</IMAGE_FILE>", text):
+            match = re.search(r"_(B\d[\dA])_(\d\d)m$", stem)
+            if match is None:
+                continue
+            sensed = S2_BANDS[f"B{match[1][1:].lstrip('0')}"][0]
+            if level == "L1C" and sensed != int(match[2]):
+                continue
+            ending = "" if level == "L1C" else f"_{match[2]}m"
+            name = f"{start}_{match[1]}{ending}"
+            below = "" if level == "L1C" else f"R{match[2]}m/"
+            new = made.path / f"GRANULE/{granule}/IMG_DATA/{below}{name}.jp2"
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(made.path / f"{stem}.jp2", new)
+            tag = "IMAGE_ID" if level == "L1C" else "IMAGE_ID_2A"
+            images += f"<{tag}>{name}</{tag}>"
+        lists += (
+            f'<Granule_List><Granules granuleIdentifier="{granule}" imageFormat="JPEG2000">'
+            f"{images}</Granules></Granule_List>"
+        )
+    shutil.rmtree(made.path / "GRANULE/L2A_T32UQD_A037004_20220724T104526")
+    text = re.sub("<Granule_List>.*</Granule_List>", lists, text, flags=re.S)
+    if level == "L1C":
+        text = text.replace("BOA_QUANT", "QUANT")
+    else:
+        text = _without_wavelengths(text).replace("BOA_QUANT", "L2A_BOA_QUANT")
+    stem = "PDMC_20160101T000000_R022_V20160101T000000_20160101T000000"
+    (made.path / f"S2A_{kind}_MTD_SAF{level}_{stem}.xml").write_text(text)
+    path = made.path.rename(place / f"S2A_{kind}_PRD_MSI{level}_{stem}.SAFE")
+    made = Made(path, made.values, made.nm, made.fwhm, made.good)
+    return made if level == "L1C" else _of_known_sensor(made)
+
+
+def _without_wavelengths(text: str) -> str:
+    """A manifest that names its spacecraft and tells nothing of its bands."""
+    craft = (
+        "<PROCESSING_BASELINE>",
+        "<SPACECRAFT_NAME>Sentinel-2A</SPACECRAFT_NAME><PROCESSING_BASELINE>",
+    )
+    return re.sub("<Spectral_Information .*</Spectral_Information>", "", text.replace(*craft))
+
+
+S2A = {
+    "B1": (442.7, 21),
+    "B2": (492.4, 66),
+    "B3": (559.8, 36),
+    "B4": (664.6, 31),
+    "B8A": (864.7, 21),
+    "B9": (945.1, 20),
+    "B11": (1613.7, 91),
+}
+"""Centres and widths of Sentinel-2A's bands in nm, as ESA gives them (COPE-GSEG-EOPG-TN-15-0007);
+widths in whole nm."""
+
+
+def _of_known_sensor(made: Made) -> Made:
+    """With the wavelengths that ESA gives for Sentinel-2A."""
+    nm, fwhm = (np.array([row[i] for row in S2A.values()], dtype=float) for i in (0, 1))
+    return Made(made.path, made.values, nm, fwhm, made.good)
 
 
 def _jp2(path: Path, values: np.ndarray, pixel: int) -> None:

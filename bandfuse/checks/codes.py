@@ -71,7 +71,12 @@ CODES: dict[str, Kind] = {
         "an HDF5 or netCDF array without wavelengths; its first axis is taken as the bands",
         "Give --wavelengths FILE, whose length tells the axis; or write it with bands first.",
     ),
-    "axes-found": Kind("info", "the axis of the bands was found by their wavelengths", NONE),
+    "axes-found": Kind(
+        "info",
+        "the axis of the bands was found by their wavelengths",
+        "Other programs show it otherwise: write check --fix OUT.vrt for those with GDAL 3.8 or "
+        "later.",
+    ),
     "rows-as-stored": Kind("info", "rows are read in the order in which they are stored", NONE),
     "rows-reversed": Kind(
         "warning",

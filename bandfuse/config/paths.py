@@ -48,7 +48,8 @@ def _rebase(text: str, folder: Path, *, named: bool = False) -> str:
     name, equals, path = text.partition("=") if named else ("", "", text)
     if named and not equals:
         return text
-    there = os.path.exists(folder / path)
+    # A part of a file is FILE:PART.
+    there = any(os.path.exists(folder / p) for p in (path, path.rpartition(":")[0]) if p)
     virtual = (path.startswith("{") and not there) or path.startswith("/vsi") or "://" in path
     subdataset = ":" in path and not there and not Path(path).drive
     return text if virtual or subdataset else f"{name}{equals}{(folder / path).absolute()}"

@@ -14,6 +14,7 @@ import numpy as np
 from bandfuse.errors import MismatchError
 from bandfuse.export.linear import LinearForm
 from bandfuse.files.names import from_vrt
+from bandfuse.raster import VRT_TYPES
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.colours import colours
 
@@ -25,7 +26,8 @@ FILL = "-3.4028234663852886e+38"
 class Cube:
     """What a VRT must know of the raster it reads: its size, WKT, affine transform, GDAL types,
     nodata (NaN: none), whether it has a mask of its own; ground control points as (column, row, x,
-    y, z) with their WKT; RPCs as GDAL's texts; and the scale and offset of each band."""
+    y, z) with their WKT; RPCs as GDAL's texts; and the scale and offset of each band. ``texts``: a
+    VRT of each band, where GDAL does not show the bands as bands."""
 
     path: str
     rows: int
@@ -40,18 +42,7 @@ class Cube:
     rpcs: Mapping[str, str] = field(default_factory=dict)
     scale: Sequence[float] = ()
     offset: Sequence[float] = ()
-
-
-_TYPES = {
-    "uint8": "Byte",
-    "int8": "Int8",
-    "uint16": "UInt16",
-    "int16": "Int16",
-    "uint32": "UInt32",
-    "int32": "Int32",
-    "float32": "Float32",
-    "float64": "Float64",
-}
+    texts: Sequence[str] = ()
 
 
 def _dataset(cube: Cube, kind: str = "") -> Xml.Element:
@@ -83,8 +74,12 @@ def _source(parent: Xml.Element, kind: str, cube: Cube, band: int, place: Path) 
     """A source that is one band of the cube (1-based), relative to the VRT where it can be."""
     source = Xml.SubElement(parent, kind)
     name = Xml.SubElement(source, "SourceFilename")
-    local = os.path.exists(cube.path)
-    name.text, relative = from_vrt(cube.path, place) if local else (_anywhere(cube.path), False)
+    if cube.texts:
+        name.text, relative, band = cube.texts[band - 1], False, 1
+    elif os.path.exists(cube.path):
+        name.text, relative = from_vrt(cube.path, place)
+    else:
+        name.text, relative = _anywhere(cube.path), False
     name.set("relativeToVRT", str(int(relative)))
     Xml.SubElement(source, "SourceBand").text = str(band)
     return source
@@ -178,7 +173,7 @@ def processed(
     inner = _dataset(cube)
     for number, b in enumerate(used):
         band = Xml.SubElement(
-            inner, "VRTRasterBand", dataType=_TYPES[cube.dtypes[b]], band=str(number + 1)
+            inner, "VRTRasterBand", dataType=VRT_TYPES[cube.dtypes[b]], band=str(number + 1)
         )
         if fill is not None:
             Xml.SubElement(band, "NoDataValue").text = repr(fill)
@@ -209,12 +204,12 @@ def _one_fill(cube: Cube, linear: LinearForm, used: Sequence[int], outputs: int)
     ------
     MismatchError : it is not able to.
     """
-    strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in _TYPES]
+    strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in VRT_TYPES]
     if strange:
         raise MismatchError(
             f"{cube.path} does not fit a processed VRT",
             got=strange[0],
-            expected=f"one of {', '.join(_TYPES)}",
+            expected=f"one of {', '.join(VRT_TYPES)}",
             remedy="Use --form derived.",
         )
     fill = np.unique(cube.nodata[used][np.isfinite(cube.nodata[used])])
@@ -275,7 +270,7 @@ def pansharpened(
     root = _dataset(pan, "VRTPansharpenedDataset")
     some = bands.take(shown)
     for number, b in enumerate(shown):
-        kind = {"dataType": _TYPES.get(cube.dtypes[b], "Float64"), "band": str(number + 1)}
+        kind = {"dataType": VRT_TYPES.get(cube.dtypes[b], "Float64"), "band": str(number + 1)}
         band = Xml.SubElement(root, "VRTRasterBand", kind, subClass="VRTPansharpenedRasterBand")
         _named(band, some, number, tags[b])
         for name, values, plain in (("Offset", cube.offset, 0.0), ("Scale", cube.scale, 1.0)):

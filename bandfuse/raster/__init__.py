@@ -20,6 +20,7 @@ Each file is built on those before it::
     array_files         arrays as files in GDAL's memory
     write               fused windows to new files
     ortho               fused images in sensor geometry, to the grid of a map
+    array_vrt           bands of an array whose axes GDAL shows otherwise, as VRTs
     fixed_vrt           a VRT over a raster, with corrected metadata
     geojson             polygons and properties from a text
     vectors             polygons and their classes from vector files
@@ -45,6 +46,7 @@ from bandfuse.raster.align import (
     windowed,
 )
 from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
+from bandfuse.raster.array_vrt import VRT_TYPES, array_bands
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import Raster, in_memory, same_grid
@@ -77,6 +79,7 @@ __all__ = [
     "IN_MEMORY",
     "OUTSIDE",
     "SHAPEFILE",
+    "VRT_TYPES",
     "WITHOUT_CONTROL",
     "AlignedReader",
     "ArrayFiles",
@@ -97,6 +100,7 @@ __all__ = [
     "SensedImage",
     "Writer",
     "acquired",
+    "array_bands",
     "band_tags",
     "blank",
     "check_options",

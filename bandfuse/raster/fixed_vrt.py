@@ -13,13 +13,16 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 
-from bandfuse.errors import OutputError
+from bandfuse.errors import InputError, OutputError
 from bandfuse.files.names import for_gdal, from_vrt
+from bandfuse.raster.array_vrt import array_band, array_dataset, array_of_bands
 from bandfuse.raster.band_tags import band_tags, imagery_tags
 from bandfuse.raster.describe import Raster, describe
 from bandfuse.raster.gdal import GDAL_ERRORS, reason
 from bandfuse.raster.header_files import vrt_of
+from bandfuse.raster.read import Reader
 from bandfuse.spectral.bands import Bands
+from bandfuse.streaming.windows import Window
 
 OWN = {"wavelength", "wavelengths", "wavelength_units", "wavelength_unit", "fwhm", "bbl"}
 """Tags that are replaced, in lower case with ``_`` for spaces."""
@@ -33,7 +36,39 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
     ------
     OutputError : GDAL alone cannot read the raster, or the VRT does not say what it should.
     """
+    array = array_of_bands(raster)
+    root = _copied(scratch, path, raster) if array is None else _over_array(path, raster, array)
+    for i, tags in enumerate(band_tags(raster.bands)):
+        _put(root.findall("VRTRasterBand")[i], raster, i, tags)
+    tree = ET.ElementTree(root)
+    ET.indent(tree)
+    tree.write(scratch, encoding="utf-8")
+
+
+def _over_array(path: Path, raster: Raster, array: tuple[str, str]) -> ET.Element:
+    """A VRT over an array whose axes GDAL shows otherwise."""
+    root = array_dataset(raster)
+    file, relative = from_vrt(array[0], path)
+    for i in range(len(raster.bands)):
+        root.append(array_band(raster, i, file, array[1], relative=relative))
+    return root
+
+
+def _copied(scratch: Path, path: Path, raster: Raster) -> ET.Element:
+    """GDAL's own VRT over the file of a raster, without the tags that are replaced.
+
+    Raises
+    ------
+    OutputError : GDAL alone cannot read the raster.
+    """
     source = _image_of(raster)
+    if source is None:
+        raise OutputError(
+            f"{path} cannot be made",
+            got=_why_not(raster),
+            expected="one image that GDAL reads as it stands",
+            remedy="Give bandfuse the product itself: it needs no VRT.",
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -50,7 +85,6 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
         raise OutputError(
             f"{path} cannot be made", got=str(error), expected="texts that XML can hold"
         ) from error
-    tree = ET.ElementTree(root)
     bands = root.findall("VRTRasterBand")
     if len(bands) != len(raster.bands):
         raise OutputError(
@@ -62,19 +96,20 @@ def write_fixed(scratch: Path, path: Path, raster: Raster) -> None:
         for item in [i for i in domain if not _is_kept(i)]:
             domain.remove(item)
     _place(root, raster)
-    for i, (band, tags) in enumerate(zip(bands, band_tags(raster.bands), strict=True)):
-        _put(band, raster, i, tags)
     for name in root.iter("SourceFilename"):
         _point(name, source, path)
-    ET.indent(tree)
-    tree.write(scratch, encoding="utf-8")
+    return root
 
 
-def _image_of(raster: Raster) -> str:
-    """The one file that GDAL opens for a raster; of a product, its image."""
-    one = raster.pieces[0] if len(raster.pieces) == 1 else None
-    if one is None or one.axes or one.flaws:
+def _image_of(raster: Raster) -> str | None:
+    """The one file that GDAL opens for a raster; of a product, its image. None where GDAL does not
+    show all of it in one."""
+    if not raster.pieces:
         return raster.path
+    one = raster.pieces[0]
+    alone = len(raster.pieces) == 1 and raster.glt is None and not (one.axes or one.flaws)
+    if not alone or one.name.startswith("<"):
+        return None
     return one.name if one.name in raster.files or one.name.startswith("HDF5:") else raster.path
 
 
@@ -88,6 +123,18 @@ def _place(root: ET.Element, raster: Raster) -> None:
     if root.find("GeoTransform") is None and not raster.transform.is_identity:
         root.insert(at, transform := ET.Element("GeoTransform"))
         transform.text = ", ".join(map(repr, map(float, raster.transform.to_gdal())))
+
+
+def _why_not(raster: Raster) -> str:
+    """What a product is that GDAL does not show as it is read."""
+    what = raster.product or raster.driver
+    if raster.glt is not None:
+        return f"{what}, which a lookup table puts on the map"
+    if any(piece.flaws for piece in raster.pieces):
+        return f"{what}, of which a matrix of errors tells what counts"
+    if len(raster.pieces) > 1 or raster.pieces[0].name.startswith("<"):
+        return f"{what}, whose bands lie in several images"
+    return f"{what} with bands along another axis than the first"
 
 
 def _is_kept(item: ET.Element) -> bool:
@@ -151,7 +198,15 @@ def same_table(made: Path, path: Path, raster: Raster) -> None:
     ------
     OutputError : it does not.
     """
-    again = describe(made, raster.bands.source[0])
+    try:
+        again = describe(made, raster.bands.source[0])
+    except InputError as error:
+        raise OutputError(
+            f"{path} cannot be made",
+            got=error.got,
+            expected="a raster that GDAL finds by its name, in which it writes blanks as _",
+            remedy="Give bandfuse the raster itself: it needs no VRT.",
+        ) from error
     wanted = raster.bands
     flags = Bands.of(
         wanted.name,
@@ -162,6 +217,7 @@ def same_table(made: Path, path: Path, raster: Raster) -> None:
     )
     same = again.bands == flags and (again.bands.good == wanted.good).all()
     same = same and again.transform == raster.transform and again.crs == raster.crs
+    same = same and (array_of_bands(raster) is None or _same_corner(again, raster))
     for one, other in (
         (again.nodata, raster.nodata),
         (again.scale, raster.scale),
@@ -172,3 +228,13 @@ def same_table(made: Path, path: Path, raster: Raster) -> None:
         raise OutputError(
             f"{path} does not read back as intended", remedy="Report this with gdalinfo's output."
         )
+
+
+def _same_corner(one: Raster, other: Raster) -> bool:
+    """Whether the first pixels of the first and last band are the same: GDAL finds an array by its
+    own name, in which blanks may stand for ``_``."""
+    window, ends = Window(0, 0, min(other.rows, 4), min(other.cols, 4)), [0, len(other.bands) - 1]
+    whole = slice(0, window.rows), slice(0, window.cols)
+    with Reader([(one, ends)]) as first, Reader([(other, ends)]) as second:
+        ours = second.read(window).cell(*whole).values()
+        return np.array_equal(first.read(window).cell(*whole).values(), ours, equal_nan=True)

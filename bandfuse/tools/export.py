@@ -21,7 +21,7 @@ from bandfuse.files.styles import style_name
 from bandfuse.files.whole import lent, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.weightsfile import WEIGHTS, load, weights_file
-from bandfuse.raster import Raster, Reader, band_tags, describe, quicklook
+from bandfuse.raster import Raster, Reader, array_bands, band_tags, describe, quicklook
 from bandfuse.results.runs import ExportResult
 from bandfuse.scenes.matching import APPLY, check_inputs
 from bandfuse.scenes.places import MAIN
@@ -187,7 +187,8 @@ def _cube(raster: Raster) -> vrt.Cube:
     ------
     MismatchError : a product that is not one raster of GDAL's.
     """
-    path, masks, control = _one_raster(raster), raster.masks, raster.control
+    texts, masks, control = array_bands(raster), raster.masks, raster.control
+    path = raster.path if texts else _one_raster(raster)
     if masks.alpha and not masks.dataset and len(raster.bands) not in (2, 4):
         raise MismatchError(
             f"{raster.path} has an alpha band that GDAL makes no mask of",
@@ -215,6 +216,7 @@ def _cube(raster: Raster) -> vrt.Cube:
         rpcs,
         raster.scale.tolist(),
         raster.offset.tolist(),
+        texts,
     )
 
 

@@ -70,7 +70,7 @@ train cube.tif --groups equal -o new
 train cube.tif --groups equal:9 -o new
     a whole number from 1 to 4
 train cube.tif --groups sensor:sentinel2 -o new
-    Did you mean 'sentinel-2a' or 'sentinel-2b'
+    Did you mean 'sentinel-2a', 'sentinel-2b' or 'sentinel-2c'
 train cube.tif --group a=450-700nm --group a=700-900nm -o new
     two groups are named 'a'
 train cube.tif --group a=1-2 --groups equal:2 -o new
@@ -112,7 +112,7 @@ train cube.tif --target target.tif --no-offsets -o new
 train cube.tif --target target.tif --gain --constraint free -o new
     --gain does not apply with constraint free
 train cube.tif --target target.tif --sensor sentinel2 -o new
-    Did you mean 'sentinel-2a' or 'sentinel-2b'
+    Did you mean 'sentinel-2a', 'sentinel-2b' or 'sentinel-2c'
 train cube.tif --target target.tif --sensor landsat -o new
     'landsat-5-tm', 'landsat-7-etm', 'landsat-8-oli' or 'landsat-9-oli-2'
 train cube.tif --target target.tif --bounds 13.0 52.0 13.1 52.1 -o new
@@ -337,7 +337,7 @@ check cube.tif --scale 0.5
 resample cube.tif -o out.tif
     no sensor is given
 resample cube.tif --sensor sentinel2 -o out.tif
-    Did you mean 'sentinel-2a' or 'sentinel-2b'
+    Did you mean 'sentinel-2a', 'sentinel-2b' or 'sentinel-2c'
 resample cube.tif --sensor sentinel-2a -o out.safetensors
     --weights-only beside it
 resample nowave.tif --sensor sentinel-2a -o out.tif

@@ -554,7 +554,7 @@ def test_the_one_product_below_a_folder_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("S2A_OPER_MTD_SAFL1C_PDMC_20150818T101451.xml", "Sentinel-2 L1C of before December 2016"),
+        ("S2A_OPER_MTD_SAFL1B_PDMC_20150818T101451.xml", "Sentinel-2 L1B of before December 2016"),
         ("ENMAP01-____L1B-DT0000326721-METADATA.XML", "EnMAP L1B"),
     ],
 )
@@ -668,14 +668,6 @@ def test_widths_of_sentinel_2_are_those_at_half_of_the_response(tmp_path: Path) 
     assert describe(product).bands.fwhm_nm.tolist() == [2 * w for w in bands.fwhm_nm]
     manifest.write_text(re.sub("<Spectral_Response>.*?</Spectral_Response>", "", text))
     assert np.isnan(describe(product).bands.fwhm_nm).all()
-
-
-def test_the_structure_of_old_baselines_is_named(tmp_path: Path) -> None:
-    manifest = published.sentinel2(tmp_path).path / "MTD_MSIL2A.xml"
-    manifest.write_text(manifest.read_text().replace("BOA_QUANT", "L2A_BOA_QUANT"))
-    done = cli("info", manifest)
-    assert done.code == 2
-    assert "the structure of before baseline 02.07" in " ".join(done.err.split())
 
 
 # --------------------------------------------------------------------------------------------------

@@ -74,6 +74,9 @@ CASES = {
     "prisma-unflagged": Case(
         partial(published.prisma, leave="SWIR_PIXEL_L2_ERR_MATRIX"), product="PRISMA L2D"
     ),
+    "prisma-l1": Case(partial(published.prisma, level="1"), product="PRISMA L1"),
+    "prisma-l2b": Case(partial(published.prisma, level="2B"), product="PRISMA L2B"),
+    "prisma-l2c": Case(partial(published.prisma, level="2C", chunks=True), product="PRISMA L2C"),
     "enmap": Case(published.enmap, product="EnMAP L2A"),
     "enmap-lower-tif": Case(
         partial(published.enmap, upper=False), _inside("*IMAGE.tif"), "EnMAP L2A"
@@ -369,12 +372,15 @@ def test_prisma_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     refused(path, tmp_path, "not a complete PRISMA L2D product", "SWIR_Cube")
     with h5py.File(path, "r+") as h:
         h.attrs["Processing_Level"] = b"2C"
-    refused(path, tmp_path, "not a PRISMA L2D product", "level 2C")
+    refused(path, tmp_path, "not a complete PRISMA L2C product", "no HDFEOS/SWATHS/PRS_L2C_HCO")
+    with h5py.File(path, "r+") as h:
+        h.attrs["Processing_Level"] = b"2A"
+    refused(path, tmp_path, "got PRISMA level 2A", "expected PRISMA L1, L2B, L2C, L2D")
     with h5py.File(path, "r+") as h:
         del h["HDFEOS"]
         h["a/one"] = h["a/two"] = np.zeros((4, 5), "f4")
         h.attrs["Processing_Level"] = b"2D"
-    refused(path, tmp_path, "not a PRISMA L2D product", "level 2D")
+    refused(path, tmp_path, "not a complete PRISMA L2D product")
 
 
 @pytest.mark.parametrize(
@@ -449,11 +455,52 @@ def test_sentinel2_of_an_unknown_kind_is_refused(
     refused(published.sentinel2(tmp_path, **change).path, tmp_path, says)
 
 
-def test_sentinel2_of_the_old_structure_is_refused(tmp_path: Path) -> None:
-    safe = published.sentinel2(tmp_path).path
+OLD = {
+    "2017": published.sentinel2_of_2017,
+    "2016": published.sentinel2_of_2016,
+    "2016-l1c": partial(published.sentinel2_of_2016, level="L1C"),
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+@pytest.mark.parametrize("given", ["folder", "manifest", "zip", "granule"])
+def test_sentinel2_of_the_old_structure_is_read(name: str, given: str, tmp_path: Path) -> None:
+    """Of before baseline 02.07; where the manifest tells no wavelengths, they are those of ESA's
+    table, whose widths are counted in whole nm from end to end."""
+    made = OLD[name](tmp_path)
+    path = {
+        "folder": lambda: str(made.path),
+        "manifest": lambda: _inside("*MTD*.xml")(made.path),
+        "zip": lambda: _zip(made.path),
+        "granule": lambda: _inside("GRANULE/*")(made.path),
+    }[given]()
+    raster = describe(path)
+    assert raster.product == f"Sentinel-2 {'L1C' if 'l1c' in name else 'L2A'}"
+    known = "l1c" not in name
+    assert ("those of the known sensor sentinel-2a" in " ".join(raster.messages)) == known
+    np.testing.assert_allclose(raster.bands.wavelength_nm, made.nm, atol=0.06)
+    np.testing.assert_allclose(raster.bands.fwhm_nm, made.fwhm, atol=2)
+    np.testing.assert_allclose(pixels(path), made.values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_of_several_old_granules_is_to_be_given(packed: bool, tmp_path: Path) -> None:
+    made = published.sentinel2_of_2016(tmp_path, "L1C", 3)
+    granule = sorted(made.path.glob("GRANULE/*"))[1]
+    path = _zip(made.path) if packed else made.path
+    refused(path, tmp_path, "several granules", "Unpack it" if packed else "GRANULE/S2A_OPER_MSI")
+    np.testing.assert_allclose(pixels(str(granule)), made.values, rtol=1e-12)
+    ok("info", granule)
+
+
+def test_an_old_manifest_of_no_spacecraft_that_is_known_is_refused(tmp_path: Path) -> None:
+    safe = published.sentinel2_of_2017(tmp_path).path
     manifest = safe / "MTD_MSIL2A.xml"
-    manifest.write_text(manifest.read_text().replace("IMAGE_FILE", "IMAGE_ID_2A"))
-    refused(safe, tmp_path, "cannot be understood", "Sentinel-2 L2A", "before baseline")
+    text = manifest.read_text()
+    manifest.write_text(text.replace("Sentinel-2A<", "Sentinel-2X<"))
+    refused(safe, tmp_path, "cannot be understood", "no Spectral_Information")
+    manifest.write_text(text.replace("02.05<", "04.00<"))
+    refused(safe, tmp_path, "cannot be understood", "no Spectral_Information")
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:

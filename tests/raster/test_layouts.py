@@ -93,19 +93,20 @@ def sentinel2_l1c(folder: Path) -> Path:
     return path.rename(path.with_name(path.name.replace("MSIL2A", "MSIL1C")))
 
 
-def prisma(folder: Path) -> Path:
-    """With the group that real L2D files have, at which the HDF5 library complains."""
-    path = published.prisma(folder, 24, 20).path
+def prisma(folder: Path, level: str = "2D") -> Path:
+    """With the group that real files have, at which the HDF5 library complains."""
+    path = published.prisma(folder, 24, 20, level=level).path
     with h5py.File(path, "r+") as file:
         file.create_group("HDFEOS INFORMATION").attrs["HDFEOSVersion"] = b"HDFEOS_5.1.15"
     return path
 
 
-def prisma_l1(folder: Path) -> Path:
+def prisma_l2a(folder: Path) -> Path:
+    """A level that is none."""
     path = prisma(folder)
     with h5py.File(path, "r+") as file:
-        file.attrs["Processing_Level"] = b"1"
-    return path.rename(path.with_name(path.name.replace("L2D", "L1")))
+        file.attrs["Processing_Level"] = b"2A"
+    return path.rename(path.with_name(path.name.replace("L2D", "L2A")))
 
 
 def emit_radiance(folder: Path) -> Path:
@@ -125,8 +126,18 @@ PRODUCTS: dict[str, Callable[[Path], Path]] = {
     "DESIS L2A without its header": desis_without_header,
     "Sentinel-2 L2A": small(published.sentinel2),
     "Sentinel-2 L1C": sentinel2_l1c,
+    "Sentinel-2 L2A of 2017": small(published.sentinel2_of_2017),
+    "Sentinel-2 L2A of 2016": small(published.sentinel2_of_2016),
+    "Sentinel-2 L1C of 2016": small(published.sentinel2_of_2016, level="L1C"),
     "PRISMA L2D": prisma,
-    "PRISMA L1": prisma_l1,
+    "PRISMA L2C": partial(prisma, level="2C"),
+    "PRISMA L2B": partial(prisma, level="2B"),
+    "PRISMA L1": partial(prisma, level="1"),
+    "PRISMA L2A": prisma_l2a,
+    "PRISMA L2D PAN": prisma,
+    "PRISMA L2C PAN": partial(prisma, level="2C"),
+    "PRISMA L2B PAN": partial(prisma, level="2B"),
+    "PRISMA L1 PAN": partial(prisma, level="1"),
     "EMIT L2A": small(published.emit, rows=24, cols=20),
     "EMIT L1B": emit_radiance,
 }
@@ -177,7 +188,7 @@ def single(path: Path) -> Path:
     """One file: of a folder its image, or the manifest."""
     if path.is_file():
         return path
-    patterns = ("*SPECTRAL_IMAGE.*[fF]", "*IMAGE_SWIR.TIF", "MTD*")
+    patterns = ("*SPECTRAL_IMAGE.*[fF]", "*IMAGE_SWIR.TIF", "*MTD_*")
     return next(file for pattern in patterns for file in path.glob(pattern))
 
 
@@ -201,15 +212,22 @@ class Refusal:
     says: tuple[str, ...]
 
 
+def short(product: str) -> str:
+    """What bandfuse calls it."""
+    return re.sub(" (without its header|of 201[67])$", "", product)
+
+
 def refusal(product: str, layout: str) -> Refusal | None:
     """Which product in which layout is refused, and what is said."""
     if layout == "tar.gz":
-        return Refusal((product.removesuffix(" without its header"), "Unpack it"))
+        return Refusal((short(product).removesuffix(" PAN"), "Unpack it"))
     hdf = product.startswith(("PRISMA", "EMIT"))
     if hdf and layout in ("zip", "tar"):
-        return Refusal((product, "Unpack it"))
-    if product == "PRISMA L1":
-        return Refusal(("PRISMA level 1", "PRISMA L2D"))
+        return Refusal((product.removesuffix(" PAN"), "Unpack it"))
+    if product == "PRISMA L2A":
+        return Refusal(("PRISMA level 2A", "L1, L2B, L2C, L2D"))
+    if product.endswith("PAN") and layout in ("folder", "one folder up"):
+        return Refusal((":PAN", "does not exist"))
     if product == "EnMAP L1B" and layout != "single file":
         return Refusal(("EnMAP L1B", "Give", "SPECTRAL_IMAGE_"))
     return None
@@ -240,11 +258,14 @@ def test_every_command_reads_it_or_names_it(
     (tmp_path / "in").mkdir()
     made = PRODUCTS[product](tmp_path / "in")
     expected = refusal(product, layout)
-    plain = None if refusal(product, "single file") else describe(single(made))
+    part = ":PAN" if product.endswith("PAN") else ""
+    plain = None if refusal(product, "single file") else describe(f"{single(made)}{part}")
     values = None if plain is None else pixels(plain)
-    given = LAYOUTS[layout](made)
+    given = f"{LAYOUTS[layout](made)}{part}"
     run, fused = tmp_path / "run", tmp_path / "fused.tif"
-    learn = ["train", given, "--groups", "equal:2", "--folds", 0, "--no-report", "--steps", 3]
+    outputs = 1 if part else 2
+    groups = ["--groups", f"equal:{outputs}"]
+    learn = ["train", given, *groups, "--folds", 0, "--no-report", "--steps", 3]
     if expected is not None:
         weights = weights_file(tmp_path / "w.safetensors", 3)
         for command in (
@@ -259,20 +280,20 @@ def test_every_command_reads_it_or_names_it(
     else:
         assert plain is not None
         (scene,) = ok("info", given, "--json").json["scenes"]
-        assert scene["driver"].startswith(f"{product.removesuffix(' without its header')} (")
+        assert scene["driver"].startswith(f"{short(product)} (")
         raster = describe(given)
-        assert raster.bands.wavelength_nm.tolist() == plain.bands.wavelength_nm.tolist()
+        np.testing.assert_array_equal(raster.bands.wavelength_nm, plain.bands.wavelength_nm)
         np.testing.assert_array_equal(pixels(raster), values)
         ok("check", given)
         ok(*learn, "-o", run, "--no-fused")
         ok("apply", run / "weights.safetensors", given, "-o", fused)
-        assert read(fused).shape[0] == 2
+        assert read(fused).shape[0] == outputs
         vrt = ["export", run / "weights.safetensors", "--to", "vrt", "--scene", given]
         if product.startswith(("EnMAP", "DESIS")):
             ok(*vrt, "-o", tmp_path / "f.vrt")
             np.testing.assert_allclose(read(tmp_path / "f.vrt"), read(fused), rtol=1e-5)
         else:
-            refused_in_one_line([*vrt, "-o", tmp_path / "f.vrt"], Refusal((product, "Use")))
+            refused_in_one_line([*vrt, "-o", tmp_path / "f.vrt"], Refusal((short(product), "Use")))
     assert capfd.readouterr().err == ""
 
 

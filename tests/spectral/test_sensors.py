@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -46,6 +47,21 @@ PUBLISHED = {
         "B11": 1610.4,
         "B12": 2185.7,
     },
+    "sentinel-2c": {
+        "B1": 444.2,
+        "B2": 489.0,
+        "B3": 560.6,
+        "B4": 666.5,
+        "B5": 707.1,
+        "B6": 741.1,
+        "B7": 784.7,
+        "B8": 834.6,
+        "B8A": 865.6,
+        "B9": 947.2,
+        "B10": 1372.2,
+        "B11": 1612.0,
+        "B12": 2191.3,
+    },
 }
 """Centres in nm as ESA gives them."""
 
@@ -56,6 +72,7 @@ BANDS = {
     "desis": 235,
     "sentinel-2a": 13,
     "sentinel-2b": 13,
+    "sentinel-2c": 13,
     "landsat-5-tm": 6,
     "landsat-7-etm": 6,
     "landsat-8-oli": 6,
@@ -229,15 +246,64 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         find(str(tmp_path / "bin.csv"))
 
 
+OLI_2 = {
+    "coastal": (435.065, 450.549),
+    "blue": (452.003, 511.832),
+    "green": (532.779, 589.156),
+    "red": (635.947, 672.716),
+    "nir": (850.235, 879.052),
+    "swir1": (1565.133, 1651.233),
+    "swir2": (2105.440, 2294.857),
+}
+"""Where OLI-2's responses fall to half of their peaks, in nm: the means of the 14 modules in the
+band summary of USGS. Half of the mean of the modules lies within 0.25 nm of them."""
+
+
+def test_responses_of_oli_2_have_the_limits_that_usgs_gives() -> None:
+    bands = {b.name: b for b in find("landsat-9-oli-2").bands}
+    assert list(bands) == list(OLI_2)
+    fine = np.arange(400, 2400, 0.01)
+    for name, (low, high) in OLI_2.items():
+        seen = fine[bands[name].holds(fine)]
+        assert seen.min() == pytest.approx(low, abs=0.25)
+        assert seen.max() == pytest.approx(high, abs=0.25)
+        assert bands[name].fwhm_nm == pytest.approx(high - low, abs=0.25)
+
+
 def test_the_two_operational_land_imagers_are_nearly_the_same() -> None:
-    """Of OLI-2 only the limits are tabulated: within 2 nm and 4 nm of what the responses of OLI
-    come to."""
     one, two = (
         {b.name: b for b in find(name).bands} for name in ("landsat-8-oli", "landsat-9-oli-2")
     )
     for name, band in one.items():
-        assert band.centre_nm == pytest.approx(two[name].centre_nm, abs=2.5)
-        assert band.fwhm_nm == pytest.approx(two[name].fwhm_nm, abs=4)
+        assert band.centre_nm == pytest.approx(two[name].centre_nm, abs=1)
+        assert band.fwhm_nm == pytest.approx(two[name].fwhm_nm, abs=3)
+
+
+@needs_real_data
+def test_responses_of_sentinel_2c_are_those_of_its_products() -> None:
+    """From MIN to MAX of the manifest in steps of STEP, and zero outside."""
+    root = ElementTree.parse(DATA / "metadata/S2C_MTD_MSIL2A.xml").getroot()
+    bands = {b.name: b for b in find("sentinel-2c").bands}
+    told = list(root.iter("Spectral_Information"))
+    assert [e.get("physicalBand") for e in told] == list(bands)
+    for e in told:
+        band = bands[e.get("physicalBand", "")]
+        low, high, step = (
+            float(e.findtext(name) or "")
+            for name in ("Wavelength/MIN", "Wavelength/MAX", "Spectral_Response/STEP")
+        )
+        values = np.array((e.findtext("Spectral_Response/VALUES") or "").split(), float)
+        nm = low + step * np.arange(len(values))
+        assert nm[-1] == high
+        assert band.nm is not None
+        assert band.response is not None
+        np.testing.assert_allclose(
+            np.interp(nm, band.nm, band.response), values, rtol=1e-5, atol=1e-12
+        )
+        beside = np.r_[300 : low - 0.5, high + 1 : 2600]
+        assert not np.interp(beside, band.nm, band.response, left=0, right=0).any()
+        centre = float(e.findtext("Wavelength/CENTRAL") or "")
+        assert band.centre_nm == pytest.approx(centre, abs=0.06)
 
 
 @pytest.mark.parametrize("cell", ["inf", "1e300", "-1", "nan"])

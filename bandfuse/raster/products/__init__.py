@@ -4,27 +4,30 @@ A new product is a file with a :class:`Product` and a line in :data:`PRODUCTS`.
 
 Each file is built on those before it::
 
-    product      a kind of file or folder that is opened as one cube
-    names        which product, and which level of it, the name of a file tells
-    files        where the parts of a product are found: a folder, or a zip or tar archive
-    stac         what a STAC item beside an image says of its bands
-    hdf          HDF5 and netCDF-4 files, through GDAL
-    hdf_texts    texts in HDF5 files, which GDAL does not show
-    spectral     the GeoTIFF that EnMAP and DESIS share
-    arrays       cubes in HDF5 and netCDF files of no known product
-    cubes        arrays of three axes in HDF5 and netCDF-4 files
-    lookup       the lookup table of an image in sensor geometry
-    plain        files that GDAL opens as they are
-    aviris       AVIRIS-3 and AVIRIS-5 L1B and L2A in netCDF
-    desis        DESIS L1C and L2A
-    emit         EMIT L1B and L2A
-    enmap        EnMAP L1B, L1C and L2A
-    neon         NEON AOP reflectance
-    pace         PACE OCI L1B and L2
-    prisma       PRISMA L2D
-    sentinel2    Sentinel-2 L1C and L2A
-    tanager      Tanager basic and ortho scenes
-    wyvern       Wyvern Dragonette L1B and L2A
+    product         a kind of file or folder that is opened as one cube
+    names           which product, and which level of it, the name of a file tells
+    files           where the parts of a product are found: a folder, or a zip or tar archive
+    stac            what a STAC item beside an image says of its bands
+    hdf             HDF5 and netCDF-4 files, through GDAL
+    hdf_texts       texts in HDF5 files, which GDAL does not show
+    spectral        the GeoTIFF that EnMAP and DESIS share
+    arrays          cubes in HDF5 and netCDF files of no known product
+    cubes           arrays of three axes in HDF5 and netCDF-4 files
+    lookup          the lookup table of an image in sensor geometry
+    plain           files that GDAL opens as they are
+    aviris          AVIRIS-3 and AVIRIS-5 L1B and L2A in netCDF
+    desis           DESIS L1C and L2A
+    emit            EMIT L1B and L2A
+    enmap           EnMAP L1B, L1C and L2A
+    neon            NEON AOP reflectance
+    pace            PACE OCI L1B and L2
+    prisma_place    where the images of PRISMA lie
+    prisma_images   the images in a file of PRISMA
+    prisma          PRISMA L1, L2B, L2C and L2D
+    sentinel2_old   what manifests of before baseline 02.07 say in other words
+    sentinel2       Sentinel-2 L1C and L2A
+    tanager         Tanager basic and ortho scenes
+    wyvern          Wyvern Dragonette L1B and L2A
 """
 
 from __future__ import annotations

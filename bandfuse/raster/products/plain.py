@@ -79,8 +79,9 @@ def data_file(path: str) -> str:
     InputError : a header without data, a spectral library, an archive or a folder of nothing that
         is known."""
     place = Path(path)
-    if place.is_file():
-        _require_no_archive(path)
+    file = path if place.is_file() else path.rpartition(":")[0]
+    if Path(file).is_file():
+        _require_no_archive(file)
     if path.startswith(("/vsizip/", "/vsitar/")) and path.lower().endswith(HDF):
         raise InputError(
             f"{path} lies in an archive",

@@ -1,46 +1,47 @@
-"""PRISMA: L2D reflectance in HDF-EOS5, on a map grid.
+"""PRISMA: radiance (L1, L2B) and reflectance (L2C, L2D) in HDF-EOS5; L2D on a map grid, the others
+in sensor geometry.
 
-``HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/{VNIR,SWIR}_Cube`` (rows, bands, columns) uint16; what says
-of them is in attributes of the root (PRISMA Products Specification Document, ASI):
+The file itself stands for its two cubes of co-registered bands, ``FILE:PAN`` for its panchromatic
+image, ``FILE:HRC`` for the cubes of L1 before the detectors were registered to each other (PRISMA
+Products Specification Document, ASI):
 
-- reflectance = Min + DN · (Max − Min) / 65535, Min and Max from ``L2Scale{Vnir,Swir}{Min,Max}``; DN
-  0 is no data.
+- Level 1: radiance = DN / ScaleFactor − Offset, from ``ScaleFactor_*`` and ``Offset_*``. Level 2:
+  Min + DN · (Max − Min) / 65535, from ``L2Scale*Min`` and ``L2Scale*Max``; DN 0 is no data.
 - ``List_Cw_*`` and ``List_Fwhm_*``, nm, in falling order; 0 for a band that is not there.
-- ``*_PIXEL_L2_ERR_MATRIX``: 0 good, 1 invalid in L1, 2 negative after the atmospheric correction, 4
-  saturated.
-- ``Product_{UL,LR}corner_{easting,northing}``: the centres of the corner pixels, in ``Epsg_Code``.
+- ``*_PIXEL_SAT_ERR_MATRIX`` of level 1: 0 good, 1 defective, 2 saturated, 3 less accurate after
+  co-registration, 4 not finite. ``*_PIXEL_L2_ERR_MATRIX`` of level 2: 0 good, 1 invalid in L1, 2
+  negative after the atmospheric correction, 4 saturated. The panchromatic image has its own.
+- L2D: ``Product_{UL,LR}corner_{easting,northing}``: the centres of the corner pixels, in
+  ``Epsg_Code``. Others: latitude and longitude of every pixel, from which ground control points are
+  taken.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-import rasterio
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, reason
+from bandfuse.raster.describe import Control, Raster
 from bandfuse.raster.products.hdf import Hdf, hdf_of
-from bandfuse.raster.products.product import ATTRIBUTES_OF, Format, Product
+from bandfuse.raster.products.prisma_images import Image, Level, detector, level_of, panchromatic
+from bandfuse.raster.products.prisma_place import control, map_place, pan_place
+from bandfuse.raster.products.product import ATTRIBUTES_OF, SYNTHETIC, Format, Product
 from bandfuse.spectral.bands import Bands
 
-FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data_Fields"
-FULL = 65535.0
-"""The DN of the greatest value."""
-
-
-ROUNDED = 1.0
-"""By how many metres two corners may be nearer or farther than they are: northings are float32, in
-steps of half a metre."""
+PARTS = {"": "HCO", "HRC": "HRC", "PAN": "PCO"}
+"""The swaths of a file, by what is written behind its name."""
 
 
 def recognises(path: str) -> bool:
-    """An HDF5 file with PRISMA's swaths, or that says that it is PRISMA's."""
-    hdf = hdf_of(path)
+    """An HDF5 file with PRISMA's swaths, or that says that it is PRISMA's; or a part of one, as
+    FILE:PAN."""
+    hdf = hdf_of(_parted(path)[0])
     if hdf is None:
         return False
     return any("SWATHS/PRS_L" in a for a in hdf.arrays) or hdf.attributes.get(
@@ -48,189 +49,143 @@ def recognises(path: str) -> bool:
     ).startswith("PRS_L")
 
 
-@dataclass(frozen=True, eq=False)
-class _Detector:
-    """One of the two cubes: its bands in rising order of their wavelengths."""
-
-    piece: SourceImage
-    bands: Bands
-    scale: float
-    offset: float
-    shape: tuple[int, int]
-    dtype: str
+def _parted(path: str) -> tuple[str, str]:
+    """The file, and which part of it is meant, in upper case; empty for its cubes."""
+    match = re.fullmatch(r"(.+):(\w+)", path)
+    if match is None or Path(path).exists() or not Path(match[1]).is_file():
+        return path, ""
+    return match[1], match[2].upper()
 
 
 def open_(path: str, source: str) -> Raster:
-    """VNIR, then SWIR, each in rising order of wavelength.
+    """VNIR, then SWIR, each in rising order of wavelength; or the panchromatic image.
 
     Raises
     ------
-    InputError : another level, or an array or attribute is missing.
-    MismatchError : cubes whose sizes do not fit.
+    InputError : another level, an unknown part, or an array or attribute is missing.
+    MismatchError : arrays whose sizes do not fit.
     """
-    hdf = hdf_of(path)
+    file, part = _parted(path)
+    hdf = hdf_of(file)
     assert hdf is not None
-    level = hdf.attributes.get("Processing_Level", "")
-    if level.upper().removeprefix("L") not in ("2D", ""):
+    level = level_of(hdf)
+    if part not in PARTS or (part == "HRC" and level.name != "L1"):
         raise InputError(
-            f"{path} is not a PRISMA L2D product",
-            got=f"PRISMA level {level}",
-            expected="PRISMA L2D, reflectance on a map grid",
+            f"{file} has no part {part}",
+            got=path,
+            expected=f"{file}, {file}:PAN" + (f" or {file}:HRC" if level.name == "L1" else ""),
         )
-    if not any(a.startswith(FIELDS) for a in hdf.arrays):
+    _require_swath(hdf, level, PARTS[part])
+    if part == "PAN":
+        return _pan(hdf, level, path, source)
+    return _cubes(hdf, level, path, source, part)
+
+
+def _require_swath(hdf: Hdf, level: Level, kind: str) -> None:
+    """The images of a kind must be there."""
+    if not any(a.startswith(f"{level.swath(kind)}/Data_Fields") for a in hdf.arrays):
         raise InputError(
-            f"{path} is not a PRISMA L2D product",
-            got=f"level {level or 'unknown'}, and no {FIELDS}",
-            expected="the cubes of its two detectors",
+            f"{hdf.path} is not a complete {level.product} product",
+            got=f"no {level.swath(kind)}/Data_Fields",
+            expected="the images of its level",
         )
-    vnir, swir = (_detector(hdf, name, source) for name in ("VNIR", "SWIR"))
+
+
+def _cubes(hdf: Hdf, level: Level, path: str, source: str, part: str) -> Raster:
+    """The cubes of both detectors."""
+    images = [detector(hdf, level, PARTS[part], name, source) for name in ("VNIR", "SWIR")]
+    vnir, swir = images
     if vnir.shape != swir.shape:
         raise MismatchError(
-            f"the cubes of {path} differ",
+            f"the cubes of {hdf.path} differ",
             got=f"{vnir.shape} and {swir.shape}",
             expected="equal sizes",
         )
-    rows, cols = vnir.shape
-    counts = [len(vnir.bands), len(swir.bands)]
-    joined = vnir.bands + swir.bands
-    crs, transform = _place(hdf, rows, cols)
+    said = [_flagged(level, images)]
+    if part:
+        said.append("the two detectors are not registered to each other in this part")
+    if f"{level.swath('PCO')}/Data_Fields/Cube" in hdf.arrays:
+        said.append(f"its panchromatic image is read as {hdf.path}:PAN")
+    found = _raster(path, hdf, f"{level.product} {part}".rstrip(), images, said)
+    if level.on_map:
+        crs, transform = map_place(hdf, *vnir.shape)
+        return replace(found, crs=crs, transform=transform)
+    return _sensed(found, control(hdf, level.swath(PARTS[part]), vnir.shape))
+
+
+def _pan(hdf: Hdf, level: Level, path: str, source: str) -> Raster:
+    """The panchromatic image."""
+    image = panchromatic(hdf, level, source)
+    found = _raster(path, hdf, f"{level.product} PAN", [image], [_flagged(level, [image])])
+    if not level.on_map:
+        return _sensed(found, control(hdf, level.swath("PCO"), image.shape))
+    cube = detector(hdf, level, PARTS[""], "VNIR", source)
+    crs, transform, said = pan_place(hdf, cube.shape, *image.shape)
+    return replace(found, crs=crs, transform=transform, messages=(*found.messages, *said))
+
+
+def _raster(
+    path: str, hdf: Hdf, product: str, images: Sequence[Image], said: Sequence[str]
+) -> Raster:
+    """Images of one size as one raster that lies nowhere yet."""
+    counts = [len(image.bands) for image in images]
+    named = [image.bands for image in images]
+    rows, cols = images[0].shape
     return Raster(
         path=path,
         driver="HDF5Image",
         rows=rows,
         cols=cols,
-        dtypes=(vnir.dtype,) * counts[0] + (swir.dtype,) * counts[1],
-        crs=crs,
-        transform=transform,
+        dtypes=tuple(image.dtype for image in images for _ in range(len(image.bands))),
+        crs=None,
+        transform=Affine.identity(),
         bands=Bands.of(
-            joined.name, source=source, wavelength_nm=joined.wavelength_nm, fwhm_nm=joined.fwhm_nm
+            [name for bands in named for name in bands.name],
+            source=named[0].source[0],
+            wavelength_nm=np.concatenate([bands.wavelength_nm for bands in named]),
+            fwhm_nm=np.concatenate([bands.fwhm_nm for bands in named]),
         ),
-        nodata=np.zeros(sum(counts)),
-        scale=np.repeat([vnir.scale, swir.scale], counts),
-        offset=np.repeat([vnir.offset, swir.offset], counts),
-        stored=(1, cols),
-        messages=_messages(vnir, swir),
-        files=(path,),
-        product="PRISMA L2D",
-        pieces=(vnir.piece, swir.piece),
+        nodata=np.repeat([image.nodata for image in images], counts),
+        scale=np.repeat([image.scale for image in images], counts),
+        offset=np.repeat([image.offset for image in images], counts),
+        stored=images[0].blocks,
+        messages=tuple(said),
+        files=(hdf.path,),
+        product=product,
+        pieces=tuple(image.piece for image in images),
     )
 
 
-def _messages(*detectors: _Detector) -> tuple[str, ...]:
-    if all(d.piece.flaws for d in detectors):
-        return (
-            "values that the pixel error matrices flag (invalid, negative, saturated) are taken as "
-            "missing",
-        )
+def _flagged(level: Level, images: Sequence[Image]) -> str:
+    """What is said of the matrices of pixel errors."""
+    if all(image.piece.flaws for image in images):
+        return f"values that the pixel error matrices flag ({level.flagged}) are taken as missing"
     return (
-        "there is no pixel error matrix for every cube: invalid, negative and saturated values may "
-        "be in it",
+        "there is no pixel error matrix for every cube: values that it would flag "
+        f"({level.flagged}) may be in it"
     )
 
 
-def _detector(hdf: Hdf, name: str, source: str) -> _Detector:
-    """What the file says of one cube."""
-    title = name.capitalize()
-    array, flaws = f"{FIELDS}/{name}_Cube", f"{FIELDS}/{name}_PIXEL_L2_ERR_MATRIX"
-    seen, dtype = _size(hdf.require(array, "PRISMA L2D product"))
-    nm, fwhm = (hdf.attribute(f"List_{key}_{title}") for key in ("Cw", "Fwhm"))
-    axes, sizes = _axes(seen, len(nm))
-    if not len(nm) == len(fwhm) == sizes[1]:
-        raise MismatchError(
-            f"the wavelengths of {array} in {hdf.path} do not fit",
-            got=f"{len(nm)} and {len(fwhm)}",
-            expected=f"{sizes[1]}",
-        )
-    there = flaws in hdf.arrays
-    flaw_axes, flawed = _axes(_size(hdf.name(flaws))[0], len(nm)) if there else (axes, sizes)
-    if flawed != sizes:
-        raise MismatchError(
-            f"{flaws} of {hdf.path} does not fit its cube", got=f"{flawed}", expected=f"{sizes}"
-        )
-    order = [int(i) for i in np.argsort(nm, kind="stable") if nm[i] > 0]
-    if not order:
-        raise InputError(
-            f"{hdf.path} has no {name} band",
-            got=f"List_Cw_{title} all zero",
-            expected="wavelengths in nm",
-        )
-    low, high = (float(hdf.attribute(f"L2Scale{title}{end}")[0]) for end in ("Min", "Max"))
-    bands = Bands.of(
-        [f"{name} {i + 1}" for i in order],
-        source=source,
-        wavelength_nm=nm[order],
-        fwhm_nm=fwhm[order],
+def _sensed(raster: Raster, points: Control) -> Raster:
+    """An image in sensor geometry, with its ground control points."""
+    place = (
+        f"{len(points.points)} ground control points from its latitudes and longitudes tell where "
+        "it lies"
+        if points
+        else "the file does not tell where it lies"
     )
-    numbers = tuple(i + 1 for i in order)
-    return _Detector(
-        SourceImage(
-            hdf.name(array),
-            numbers,
-            axes,
-            hdf.name(flaws) if there else "",
-            flaw_axes if there else "",
-        ),
-        bands,
-        (high - low) / FULL,
-        low,
-        (sizes[0], sizes[2]),
-        dtype,
-    )
-
-
-def _size(name: str) -> tuple[tuple[int, int, int], str]:
-    """The sizes of a cube's axes as GDAL shows them, and its type."""
-    with rasterio.Env(**CACHE), opened(name) as ds:
-        return (ds.count, ds.height, ds.width), ds.dtypes[0]
-
-
-def _axes(seen: tuple[int, int, int], bands: int) -> tuple[str, tuple[int, int, int]]:
-    """What the axes are, and rows, bands and columns. They lie in the file in this order; where
-    ``StructMetadata.0`` names the axes, GDAL shows the bands first."""
-    turned = seen[0] == bands != seen[1]
-    return ("brc", (seen[1], seen[0], seen[2])) if turned else ("rbc", seen)
-
-
-def _place(hdf: Hdf, rows: int, cols: int) -> tuple[CRS, Affine]:
-    """The CRS, and the transform from the centres of the corner pixels."""
-    ends = {
-        f"{corner}_{axis}": float(hdf.attribute(f"Product_{corner}corner_{axis}")[0])
-        for corner in ("UL", "LR")
-        for axis in ("easting", "northing")
-    }
-    width = _step(ends["UL_easting"], ends["LR_easting"], cols)
-    height = _step(ends["UL_northing"], ends["LR_northing"], rows)
-    if not (width > 0 > height):
-        raise InputError(
-            f"the corners of {hdf.path} are not those of a map",
-            got=f"pixels of {width:g} × {height:g}",
-        )
-    corner = ends["UL_easting"] - width / 2, ends["UL_northing"] - height / 2
-    code = int(hdf.attribute("Epsg_Code")[0])
-    try:
-        with rasterio.Env(**CACHE):
-            return CRS.from_epsg(code), Affine(width, 0, corner[0], 0, height, corner[1])
-    except CRSError as error:
-        raise InputError(
-            f"Epsg_Code of {hdf.path} is unknown", got=f"{code}: {reason(error)}"
-        ) from error
-
-
-def _step(first: float, last: float, count: int) -> float:
-    """The distance of neighbouring pixels: whole metres where the corners, which are rounded to
-    float32, allow it."""
-    step = (last - first) / max(1, count - 1)
-    whole = float(np.rint(step))
-    return whole if whole and abs(step - whole) * (count - 1) < ROUNDED else step
+    said = f"the image is in sensor geometry, and is read, trained and written so; {place}"
+    return replace(raster, control=points, messages=(*raster.messages, said))
 
 
 PRISMA = Product(
     Format(
-        "PRISMA L2D",
-        "the .he5 file",
-        "VNIR and SWIR joined, wavelengths rising, absent bands left out, FWHM, scale, CRS; "
-        "flagged pixels missing",
-        ATTRIBUTES_OF,
+        "PRISMA L2D, L2C, L2B, L1",
+        "the .he5 file; FILE:PAN for its panchromatic image, FILE:HRC for L1 without "
+        "co-registration",
+        "VNIR and SWIR joined, wavelengths rising, absent bands left out, FWHM, scale; CRS of L2D, "
+        "ground control points of the others; flagged pixels missing",
+        f"L2D: {ATTRIBUTES_OF}; others: {SYNTHETIC}",
     ),
     recognises,
     open_,

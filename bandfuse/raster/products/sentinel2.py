@@ -25,11 +25,21 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Masks, Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of, is_archive
 from bandfuse.raster.products.product import METADATA_OF, Format, Product
+from bandfuse.raster.products.sentinel2_old import (
+    OLD_MANIFEST,
+    SENSED,
+    granule_of,
+    granules,
+    known_bands,
+)
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.units import number
 
-MANIFEST = r"MTD_MSI(L2A|L1C)\.xml"
-QUANTIFICATION = {"L2A": "BOA_QUANTIFICATION_VALUE", "L1C": "QUANTIFICATION_VALUE"}
+MANIFEST = rf"MTD_MSI(?:L2A|L1C)\.xml|{OLD_MANIFEST}"
+QUANTIFICATION = {
+    "L2A": ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"),
+    "L1C": ("QUANTIFICATION_VALUE",),
+}
 OFFSETS = {"L2A": "BOA_ADD_OFFSET", "L1C": "RADIO_ADD_OFFSET"}
 OFFSETS_FROM = 4.0
 """The first processing baseline whose values have an offset."""
@@ -49,7 +59,9 @@ class _Band:
 
 
 def recognises(path: str) -> bool:
-    """The manifest of an L2A or L1C product, or a folder or an archive that holds one."""
+    """The manifest of an L2A or L1C product, a folder or archive that holds one, or the folder of a
+    granule in it."""
+    path, _ = granule_of(path)
     name = path.rstrip("/").rsplit("/", 1)[-1]
     manifest = re.fullmatch(MANIFEST, name, re.I) is not None
     if not (manifest or is_archive(name) or Path(path).is_dir()):
@@ -66,17 +78,20 @@ def open_(path: str, source: str) -> Raster:
     InputError : a baseline or a structure that is not known, or files are missing.
     MismatchError : files whose sizes do not fit.
     """
-    found = files_of(path)
+    given, granule = granule_of(path)
+    found = files_of(given)
     assert found is not None
     files = found[0]
     manifest = found[1] or files.one(MANIFEST, "manifest of Sentinel-2 (MTD_MSIL2A.xml)")
     place = files.gdal(manifest)
     root = files.xml(manifest)
-    level = _level(root, manifest, place)
-    key = QUANTIFICATION[level]
-    per_unit = _require(number(root.findtext(f".//{{*}}{key}")), place, key)
-    bands = _bands(root, place, level)
-    images = _images(root, files, manifest, {band.name: band.sensed for band in bands})
+    level = "L1C" if "L1C" in manifest.rsplit("/", 1)[-1].upper() else "L2A"
+    keys = QUANTIFICATION[level]
+    told = (number(root.findtext(f".//{{*}}{key}")) for key in keys)
+    per_unit = _require(next((v for v in told if v > 0), np.nan), place, keys[0])
+    bands, said = _bands(root, place, level)
+    stems = _stems(root, files, granule)
+    images = _images(stems, files, manifest, {band.name: band.sensed for band in bands})
     bands = [band for band in bands if band.name in images]
     chosen = [min(images[b.name], key=lambda m, b=b: (m < b.sensed, m)) for b in bands]  # type: ignore[misc]
     finest = chosen.index(min(chosen))
@@ -101,30 +116,10 @@ def open_(path: str, source: str) -> Raster:
         scale=np.full(len(bands), 1.0 / per_unit),
         offset=np.array([b.offset for b in bands]) / per_unit,
         interleave="",
-        messages=_messages(bands, chosen),
+        messages=(*_messages(bands, chosen), *said),
         files=tuple(dict.fromkeys(map(files.local, [manifest, *names]))),
         pieces=(SourceImage(text, tuple(range(1, len(bands) + 1))),),
     )
-
-
-def _level(root: Element, manifest: str, place: str) -> str:
-    """The level of a product.
-
-    Raises
-    ------
-    InputError : it has the structure of old baselines.
-    """
-    match = re.fullmatch(MANIFEST, manifest.rsplit("/", 1)[-1], re.I)
-    assert match is not None
-    old = [".//{*}L2A_BOA_QUANTIFICATION_VALUE", ".//{*}IMAGE_ID", ".//{*}IMAGE_ID_2A"]
-    if any(root.find(tag) is not None for tag in old):
-        raise InputError(
-            f"{place} cannot be understood",
-            got=f"Sentinel-2 {match[1].upper()} in the structure of before baseline 02.07",
-            expected="that of products from baseline 02.07 on",
-            remedy="Get it from Collection 1, for which ESA processed all again.",
-        )
-    return match[1].upper()
 
 
 def _messages(bands: list[_Band], chosen: list[int]) -> tuple[str, ...]:
@@ -147,31 +142,24 @@ def _require(value: float, place: str, what: str) -> float:
     return value
 
 
-def _bands(root: Element, place: str, level: str) -> list[_Band]:
-    """The bands of the manifest in order of their numbers, with their offsets."""
+def _bands(root: Element, place: str, level: str) -> tuple[list[_Band], tuple[str, ...]]:
+    """The bands of the manifest in order of their numbers, with their offsets, and what is said of
+    them. Where it tells of none, they are those of the known sensor of its spacecraft."""
     text = (root.findtext(".//{*}PROCESSING_BASELINE") or "").strip()
     baseline = _require(
         number(text), place, f"processing baseline that is known ({text or 'none'})"
     )
     offsets = {e.get("band_id"): number(e.text) for e in root.iterfind(f".//{{*}}{OFFSETS[level]}")}
-    found = []
-    for e in root.iterfind(".//{*}Spectral_Information"):
-        short = e.get("physicalBand", "")
-        name = f"B0{short[1:]}" if len(short) == 2 else short
-        centre = number(e.findtext("{*}Wavelength/{*}CENTRAL"))
-        sensed = _require(number(e.findtext("{*}RESOLUTION")), place, f"RESOLUTION of {name}")
-        offset = (
-            offsets.get(e.get("bandId"), np.nan) if baseline >= OFFSETS_FROM or offsets else 0.0
-        )
-        found.append(
-            _Band(
-                name,
-                _require(centre, place, f"wavelength of {name}"),
-                _width(e),
-                int(sensed),
-                offset,
-            )
-        )
+    shifted = baseline >= OFFSETS_FROM or bool(offsets)
+    found = [
+        _told_band(e, place, offsets.get(e.get("bandId"), np.nan) if shifted else 0.0)
+        for e in root.iterfind(".//{*}Spectral_Information")
+    ]
+    sensor, known = known_bands(root)
+    said: tuple[str, ...] = ()
+    if not found and known and not shifted:
+        found = [_Band(_long(b.name), b.centre_nm, b.fwhm_nm, SENSED[b.name], 0.0) for b in known]
+        said = (f"the manifest tells no wavelengths: those of the known sensor {sensor} are used",)
     if not found:
         raise InputError(
             f"{place} cannot be understood",
@@ -187,7 +175,22 @@ def _bands(root: Element, place: str, level: str) -> list[_Band]:
             got=f"baseline {text} without {OFFSETS[level]} of {shorten(lost)}",
             expected="an offset for every band from baseline 04.00 on",
         )
-    return found
+    return found, said
+
+
+def _told_band(e: Element, place: str, offset: float) -> _Band:
+    """A band as ``Spectral_Information`` has it."""
+    name = _long(e.get("physicalBand", ""))
+    centre = number(e.findtext("{*}Wavelength/{*}CENTRAL"))
+    sensed = _require(number(e.findtext("{*}RESOLUTION")), place, f"RESOLUTION of {name}")
+    return _Band(
+        name, _require(centre, place, f"wavelength of {name}"), _width(e), int(sensed), offset
+    )
+
+
+def _long(name: str) -> str:
+    """The name of a band as files have it: B02 for B2."""
+    return f"B0{name[1:]}" if len(name) == 2 else name
 
 
 def _width(band: Element) -> float:
@@ -202,16 +205,40 @@ def _width(band: Element) -> float:
     return float(step * (half[-1] - half[0] + 1))
 
 
+def _stems(root: Element, files: Files, granule: str) -> list[str]:
+    """The images of the granule that is meant, without their endings, from the manifest's folder.
+
+    Raises
+    ------
+    InputError : several granules of which none is given.
+    """
+    every = granules(root)
+    mine = {
+        name: stems
+        for name, stems in every.items()
+        if not granule or any(f"/{granule}/".lower() in f"/{s}".lower() for s in stems)
+    }
+    if len(mine) > 1:
+        unpacked = "" if files.archive else f", as {files.root}/GRANULE/{next(iter(mine))}"
+        raise InputError(
+            f"{files.root} holds several granules",
+            got=shorten(mine, 2),
+            expected="one tile",
+            remedy=f"{'Unpack it, and give' if files.archive else 'Give'} the folder of one"
+            f"{unpacked}.",
+        )
+    return next(iter(mine.values()), [])
+
+
 def _images(
-    root: Element, files: Files, manifest: str, sensed: Mapping[str, int]
+    stems: list[str], files: Files, manifest: str, sensed: Mapping[str, int]
 ) -> dict[str, dict[int, str]]:
     """The files of each band by resolution in m; that at which it was ``sensed`` where the name of
     the file does not tell it."""
     above = manifest.rpartition("/")[0]
     found: dict[str, dict[int, str]] = {}
     missing = []
-    for e in root.iterfind(".//{*}IMAGE_FILE"):
-        stem = (e.text or "").strip()
+    for stem in stems:
         match = _IMAGE.search(stem)
         if match is None:
             continue
@@ -230,11 +257,9 @@ def _images(
     if not found:
         raise InputError(
             f"{files.gdal(manifest)} cannot be understood",
-            got="no IMAGE_FILE of a band",
-            expected="the structure of products from baseline 02.07 on",
+            got="no image of a band",
+            expected="IMAGE_FILE, or IMAGE_ID of before December 2016",
         )
-    if len(root.findall(".//{*}Granule")) > 1:
-        raise InputError(f"{files.root} holds several granules", expected="one tile")
     return found
 
 
@@ -269,7 +294,8 @@ def _stack(grid: Raster, sources: list[tuple[Raster, int]]) -> str:
 SENTINEL2 = Product(
     Format(
         "Sentinel-2 L2A, L1C",
-        "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml",
+        "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml; of before "
+        "December 2016 the folder of a granule",
         "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
         "quantification, nodata 0",
         METADATA_OF,
