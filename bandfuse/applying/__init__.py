@@ -5,6 +5,7 @@ Each file is built on those before it::
     moving     weights for cubes whose bands lie at other wavelengths
     part       the part of a scene that is written
     outputs    names, types and creation options of the output rasters
+    hidden     pixels that are read as missing, and written as nodata
     fuse       the fused bands of one raster, window by window
     rasters    those of several scenes, by the settings of a command
     fused      pixels seen through a fusion, for scores of outputs

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bandfuse.applying.hidden import Hidden
 from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.export import qml, stac
 from bandfuse.files.guards import Seen
@@ -24,6 +25,7 @@ from bandfuse.raster import (
     SensedImage,
     Writer,
     describe,
+    opened_selection,
     orthorectified,
     quicklook,
     windowed,
@@ -120,9 +122,12 @@ class Part:
                 lost.append(self.encoding.lost(some))
             return self.encoding(y)
 
-        with self.scene.reader(self.fusion.support) as reader:
+        with (
+            opened_selection(self.scene.hidden) as hidden,
+            self.scene.reader(self.fusion.support) as reader,
+        ):
             map_windows(
-                reader,
+                reader if hidden is None else Hidden(reader, hidden),
                 FusionKernel(self.fusion, multiply),
                 encode,
                 sink,

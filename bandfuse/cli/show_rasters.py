@@ -114,7 +114,19 @@ def _facts(scene: SceneInfo) -> list[tuple[str, str]]:
         ("scale", scale),
         ("bands", f"{good} good" + "".join(f", {n} {reason}" for reason, n in bad.items())),
         ("wavelengths", _range(scene.bands)),
+        *_quality(scene),
     ]
+
+
+def _quality(scene: SceneInfo) -> list[tuple[str, str]]:
+    """The words of the quality layers with their files; nothing of a file that is no product."""
+    if scene.no_quality:
+        return [("quality", f"none: {scene.no_quality}")]
+    words: dict[str, list[str]] = {}
+    for layer in scene.quality:
+        words.setdefault(Path(layer.file).name, []).append(layer.word)
+    text = "; ".join(f"{', '.join(some)} ({name})" for name, some in words.items())
+    return [("quality", text)] if text else []
 
 
 def _pixel(t: list[float]) -> str:

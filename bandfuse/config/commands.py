@@ -10,6 +10,7 @@ from bandfuse.config.base import Config, Texts
 from bandfuse.config.inputs import (
     Aligning,
     AnyUnits,
+    Flagged,
     Inputs,
     Labelling,
     Limits,
@@ -96,7 +97,7 @@ class Rasters(Encoded):
     )
 
 
-class ApplyConfig(Rasters, Part, OnDevice, Adapting, Units, Inputs):
+class ApplyConfig(Rasters, Part, OnDevice, Adapting, Flagged, Units, Inputs):
     """Settings of ``bandfuse apply``."""
 
     section: ClassVar[str] = "Outputs"
@@ -150,7 +151,7 @@ class Sensing(Config):
     )
 
 
-class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
+class ResampleConfig(Rasters, OnDevice, Sensing, Flagged, Inputs):
     """Settings of ``bandfuse resample``."""
 
     section: ClassVar[str] = "Outputs"
@@ -167,7 +168,7 @@ class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
 
     needs = (
         Need(
-            "stac style dtype scale offset_out nodata_out driver co device",
+            "stac style dtype scale offset_out nodata_out driver co device quality",
             "weights_only",
             (False,),
         ),

@@ -8,6 +8,8 @@ of them is in attributes of the root (PRISMA Products Specification Document, AS
 - ``List_Cw_*`` and ``List_Fwhm_*``, nm, in falling order; 0 for a band that is not there.
 - ``*_PIXEL_L2_ERR_MATRIX``: 0 good, 1 invalid in L1, 2 negative after the atmospheric correction, 4
   saturated.
+- ``{Cloud,SunGlint,LandCover}_Mask`` (rows, columns), in L1 only: cloud or glint is 1; land cover
+  is 0 for water and 1 for snow; 10 is none of the classes, 255 an error.
 - ``Product_{UL,LR}corner_{easting,northing}``: the centres of the corner pixels, in ``Epsg_Code``.
 """
 
@@ -22,13 +24,21 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Raster, SourceImage, opened
+from bandfuse.raster.describe import QualityLayer, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import ATTRIBUTES_OF, Format, Product
 from bandfuse.spectral.bands import Bands
 
 FIELDS = "HDFEOS/SWATHS/PRS_L2D_HCO/Data_Fields"
+MASKS = {
+    "cloud": ("Cloud_Mask", 1),
+    "glint": ("SunGlint_Mask", 1),
+    "water": ("LandCover_Mask", 0),
+    "snow": ("LandCover_Mask", 1),
+}
+"""By reason the array that says it, and the value that does."""
+
 FULL = 65535.0
 """The DN of the greatest value."""
 
@@ -112,7 +122,19 @@ def open_(path: str, source: str) -> Raster:
         messages=_messages(vnir, swir),
         files=(path,),
         product="PRISMA L2D",
+        quality=quality_of(hdf),
+        no_quality="" if quality_of(hdf) else "it holds no cloud mask, which is in the L1 file",
         pieces=(vnir.piece, swir.piece),
+    )
+
+
+def quality_of(hdf: Hdf) -> tuple[QualityLayer, ...]:
+    """The masks that the file holds, on the grid of its cubes."""
+    there = {name.rsplit("/", 1)[-1]: name for name in hdf.arrays}
+    return tuple(
+        QualityLayer(reason, SourceImage(hdf.name(there[array]), (1,)), hdf.path, (value,))
+        for reason, (array, value) in MASKS.items()
+        if array in there
     )
 
 
