@@ -125,7 +125,11 @@ def _quality(scene: SceneInfo) -> list[tuple[str, str]]:
     words: dict[str, list[str]] = {}
     for layer in scene.quality:
         words.setdefault(Path(layer.file).name, []).append(layer.word)
-    text = "; ".join(f"{', '.join(some)} ({name})" for name, some in words.items())
+    # Of files whose names differ after the last dash only, what follows it tells them apart.
+    shared = {name.rpartition("-")[0] for name in words}
+    alike = len(words) > 1 and len(shared) == 1
+    names = {name: f"…-{name.rpartition('-')[2]}" if alike else name for name in words}
+    text = "; ".join(f"{', '.join(some)} ({names[name]})" for name, some in words.items())
     return [("quality", text)] if text else []
 
 

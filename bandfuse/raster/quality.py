@@ -189,7 +189,8 @@ def quality_messages(
         name = Path(raster.path).name
         here = [word for word in words if word in offered([raster])]
         if here:
-            said.append(f"{name}: pixels that it flags as {_listed(here)} are {done}")
+            keep = " (--quality none keeps them)" if setting == AUTO else ""
+            said.append(f"{name}: pixels that it flags as {_listed(here)} are {done}{keep}")
         elif setting == AUTO and raster.no_quality:
             said.append(f"{name}: no pixel is {done} for its quality: {raster.no_quality}")
         elif setting == AUTO and raster.quality:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -570,3 +572,44 @@ def test_windows_see_what_the_whole_sees(grid: str, tmp_path: Path) -> None:
         assert 0 < whole.sum() < whole.size
         for window in tile(scene.shape, 7, 9):
             same_bits(where.outside(window), whole[window.within(Window(0, 0, *scene.shape))])
+
+
+def test_a_batch_takes_it_for_trainings_and_not_for_apply(tmp_path: Path) -> None:
+    """A default of all jobs limits trainings; rasters are written whole."""
+    made, flags = desis(tmp_path)
+    target = target_of(tmp_path, made)
+    place = tmp_path / "batch.yaml"
+    place.write_text(
+        f"version: 1\noutput: out\nscenes:\n  - files: ['{made.path}']\n    target: '{target}'\n"
+        "defaults: {quality: [cloud, haze], folds: 0, no_report: true, constraint: free}\n"
+        "jobs:\n  - {name: learn, kind: train}\n"
+        "  - {name: use, kind: apply, weights: learn}\n"
+        "  - {name: score, kind: evaluate, weights: learn}\n"
+    )
+    ok("batch", place)
+    expected = expected_counts([flags[w] for w in ("cloud", "haze")], ("cloud", "haze"))
+    report = json.loads(next((tmp_path / "out").rglob("report.json")).read_text())
+    assert report["pixels"]["quality"] == expected
+    written = read(next((tmp_path / "out" / "use").rglob("*.tif")))
+    there = np.isfinite(made.values[made.good]).all(axis=0)
+    assert np.isfinite(written).all(axis=0).sum() == there.sum()
+    scored = [json.loads(p.read_text()) for p in (tmp_path / "out" / "score").rglob("*.json")]
+    assert [s["pixels"]["quality"] for s in scored if "pixels" in s] == [expected]
+
+
+@pytest.mark.parametrize("name", ["emit", "sentinel2", "prisma"])
+def test_only_bandfuse_speaks(name: str, tmp_path: Path) -> None:
+    """Libraries that open the layers write nothing on standard error."""
+    made, _ = CASES[name].make(tmp_path)
+    target = target_of(tmp_path, made)
+    call = ["train", made.path, "--target", target, "--folds", 0, "-o", tmp_path / "run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bandfuse", *map(str, call), "--no-report", "--log-file", "log"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    own = [line for line in done.stderr.splitlines() if line.startswith(f"{made.path.name}: ")]
+    assert sum("flags as" in line for line in own) == 1
+    assert done.stderr.splitlines() == own

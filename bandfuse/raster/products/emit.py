@@ -117,7 +117,10 @@ def quality_of(hdf: Hdf) -> tuple[tuple[QualityLayer, ...], str]:
     if match is None:
         return (), "its name does not tell that of its mask file, EMIT_L2A_MASK_…nc"
     wanted = re.compile(rf"EMIT_L2A_MASK_\d{{3}}_{match[1]}\.nc", re.I)
-    found = next((p for p in sorted(place.parent.iterdir()) if wanted.fullmatch(p.name)), None)
+    try:
+        found = next((p for p in sorted(place.parent.iterdir()) if wanted.fullmatch(p.name)), None)
+    except OSError:
+        found = None
     if found is None:
         return (), f"the mask file EMIT_L2A_MASK_…_{match[1]}.nc is not beside it"
     mask = hdf_of(str(found))
