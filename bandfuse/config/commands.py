@@ -203,7 +203,15 @@ class EvaluateConfig(Running, Common, Aligning, Limits, Units, Labelling, Scored
 
     needs = (Need("label_field unlabelled", "labels"),)
 
-    most_used: ClassVar[tuple[str, ...]] = ("target", "labels", "mask", "bounds", "window", "shift")
+    most_used: ClassVar[tuple[str, ...]] = (
+        "target",
+        "labels",
+        "mask",
+        "bounds",
+        "window",
+        "quality",
+        "shift",
+    )
 
 
 if TYPE_CHECKING:

@@ -330,6 +330,7 @@ class TrainConfig(
         "objective",
         "constraint",
         "mask",
+        "quality",
         "output",
         "overwrite",
     )

@@ -10,7 +10,7 @@ The quality layers are in a file of their own, ``EMIT_L2A_MASK_…nc`` with the 
 scene in its name: ``/mask`` (rows, columns, bands), 1 where a band applies. What its bands are is
 in ``/sensor_band_parameters/mask_bands``, texts that GDAL does not read; their number tells it:
 those of version 001 (8 bands, ``make_emit_masks.py`` there), those of the EMIT L2A Mask User Guide
-(11 bands, emit-sds/emit-sds-masks), and those of the masks of 2024 on (7 bands). ``/band_mask``
+(11 bands, emit-sds/emit-sds-masks), and those of version 003 (7 bands). ``/band_mask``
 speaks of single values that were interpolated, and leaves out no pixel."""
 
 from __future__ import annotations
