@@ -493,6 +493,8 @@ def test_emit_masks_of_other_versions(tmp_path: Path) -> None:
     raster = describe(made.path)
     assert raster.quality == ()
     assert "has 9 bands, of unknown meaning" in raster.no_quality
+    published.emit_mask(made, bands[:8]).write_bytes(b"no mask")
+    assert "cannot be read as a mask file" in describe(made.path).no_quality
 
 
 def test_sentinel2_l1c_has_bands_of_60_m(tmp_path: Path) -> None:

@@ -123,17 +123,21 @@ def quality_of(hdf: Hdf) -> tuple[tuple[QualityLayer, ...], str]:
         found = None
     if found is None:
         return (), f"the mask file EMIT_L2A_MASK_…_{match[1]}.nc is not beside it"
+    unread = f"{found.name} beside it cannot be read as a mask file"
     mask = hdf_of(str(found))
     if mask is None or MASK not in mask.arrays:
-        return (), f"{found.name} beside it cannot be read as a mask file"
-    with rasterio.Env(**CACHE), opened(mask.name(MASK)) as ds:
-        known = LAYERS.get(ds.width)
-        if known is None:
-            return (), f"the mask in {found.name} has {ds.width} bands, of unknown meaning"
+        return (), unread
+    try:
+        with rasterio.Env(**CACHE), opened(mask.name(MASK)) as ds:
+            bands = ds.width
+    except InputError:
+        return (), unread
+    if bands not in LAYERS:
+        return (), f"the mask in {found.name} has {bands} bands, of unknown meaning"
     name = mask.name(MASK)
     layers = [
         QualityLayer(reason, SourceImage(name, (band,), axes="rcb"), str(found), (1,))
-        for band, reason in known
+        for band, reason in LAYERS[bands]
     ]
     return tuple(layers), ""
 
