@@ -290,8 +290,7 @@ def enmap(place: Path, bands: int = 8, *, upper: bool = True) -> Made:
         f"<bandCharacterisation>{character}</bandCharacterisation></specific><product><bandStatistics>{statistics}</bandStatistics></product>"
         f"</level_X>"
     )
-    for other in ("QL_VNIR.TIF", "QL_QUALITY_CLOUD.TIF"):
-        (image.parent / f"{stem}-{other}").write_bytes(b"")
+    (image.parent / f"{stem}-QL_VNIR.TIF").write_bytes(b"")
     values = np.where(cube == -32768, np.nan, cube * gain[:, None, None] + offset[:, None, None])
     return Made(image.parent, values, nm, fwhm, np.arange(bands) != 3)
 
@@ -512,3 +511,54 @@ def _jp2(path: Path, values: np.ndarray, pixel: int) -> None:
         BLOCKYSIZE="64",
     ) as ds:
         ds.write(values, 1)
+
+
+MASK_BANDS = (
+    "Cloud flag",
+    "Cirrus flag",
+    "Water flag",
+    "Spacecraft Flag",
+    "Dilated Cloud Flag",
+    "AOD550",
+    "H2O (g cm-2)",
+    "Aggregate Flag",
+)
+"""Of EMIT's mask, version 001."""
+
+
+def emit_mask(made: Made, mask: np.ndarray, names: tuple[str, ...] = MASK_BANDS) -> Path:
+    """The mask file beside an EMIT image, of (bands, H, W) flags."""
+    path = made.path.with_name(made.path.name.replace("_RFL_", "_MASK_"))
+    with netCDF4.Dataset(path, "w") as ds:
+        sizes = zip(("bands", "downtrack", "crosstrack"), mask.shape, strict=True)
+        for name, size in sizes:
+            ds.createDimension(name, size)
+        kept = {"zlib": True, "fill_value": -9999.0}
+        var = ds.createVariable("mask", "f4", ("downtrack", "crosstrack", "bands"), **kept)
+        var[:] = np.moveaxis(mask, 0, -1)
+        ds.createDimension("packed_wavelength_bands", 2)
+        packed = ("downtrack", "crosstrack", "packed_wavelength_bands")
+        ds.createVariable("band_mask", "u1", packed)[:] = 0
+        group = ds.createGroup("sensor_band_parameters")
+        group.createVariable("mask_bands", str, ("bands",))[:] = np.array(names, dtype=object)
+    return path
+
+
+def dlr_layer(made: Made, name: str, values: np.ndarray) -> Path:
+    """An image beside that of an EnMAP or DESIS product, of (H, W) or (bands, H, W) uint8."""
+    image = next(
+        p
+        for p in sorted(made.path.iterdir())
+        if "SPECTRAL_IMAGE.tif" in p.name.replace("TIF", "tif")
+    )
+    path = image.with_name(image.name.replace("SPECTRAL_IMAGE", name))
+    write_tiff(path, np.atleast_3d(values.T).T.astype("uint8"))
+    return path
+
+
+def sentinel2_classes(made: Made, classes: np.ndarray) -> Path:
+    """The scene classification of an L2A product, (H, W) of 20 m."""
+    folder = next(made.path.glob("GRANULE/*/IMG_DATA/R20m"))
+    path = folder / "T32UQD_20220724T104031_SCL_20m.jp2"
+    _jp2(path, classes.astype("uint16"), 20)
+    return path

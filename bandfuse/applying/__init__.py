@@ -6,6 +6,7 @@ Each file is built on those before it::
     part       the part of a scene that is written
     outputs    names, types and creation options of the output rasters
     products   where the products are computed
+    hidden     pixels that are read as missing, and written as nodata
     fuse       the fused bands of one raster, window by window
     rasters    those of several scenes, by the settings of a command
     fused      pixels seen through a fusion, for scores of outputs

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bandfuse.applying.hidden import Hidden
 from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.applying.products import kernel_at, place_of_products
 from bandfuse.device import Place, plain_errors
@@ -25,6 +26,7 @@ from bandfuse.raster import (
     SensedImage,
     Writer,
     describe,
+    opened_selection,
     orthorectified,
     quicklook,
     windowed,
@@ -136,9 +138,13 @@ class Part:
                 lost.append(self.encoding.lost(some))
             return self.encoding(y)
 
-        with self.scene.reader(self.fusion.support) as reader, plain_errors(where):
+        with (
+            opened_selection(self.scene.hidden) as hidden,
+            self.scene.reader(self.fusion.support) as reader,
+            plain_errors(where),
+        ):
             map_windows(
-                reader,
+                reader if hidden is None else Hidden(reader, hidden),
                 kernel_at(where, self.fusion),
                 encode,
                 sink,

@@ -223,8 +223,9 @@ def _values(
     model = MODELS[job.kind]
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
     # A job that writes no rasters is none that the settings of all jobs mean by stac or style.
-    # Nor does an apply job mean the part of the training grid that a training is limited to.
-    not_meant = {"train": {"stac", "style"}, "apply": {"window", "bounds"}}.get(job.kind, set())
+    # Nor does an apply job mean the pixels that a training is limited to.
+    limits = {"window", "bounds", "quality"}
+    not_meant = {"train": {"stac", "style"}, "apply": limits}.get(job.kind, set())
     wanted = set(model.model_fields) - set(job.settings) - not_meant
     files = _files(model.model_fields, some, job, place)
     if job.kind == "evaluate" and "labels" not in files:

@@ -307,6 +307,8 @@ def trained(report: TrainReport, folder: str, *, page: bool) -> None:
     line(
         f"{convergence(report.convergence)}; {count(report.pixels.used, 'pixel')}; {report.devices}"
     )
+    if report.pixels.left_out:
+        line(report.pixels.left_out)
     if report.bands_dropped:
         reasons: dict[str, list[str]] = {}
         for band in report.bands_dropped:
@@ -368,6 +370,8 @@ def evaluated(result: EvaluateResult) -> None:
         line(f"Classified by the linear discriminants of {BY[result.classification.classifier]}")
     overall(result.overall)
     line(f"{count(result.pixels.used, 'pixel')} used, {result.pixels.invalid} not valid")
+    if result.pixels.left_out:
+        line(result.pixels.left_out)
 
 
 BY = {"training": "the training", "blocks": "the other blocks of the image"}

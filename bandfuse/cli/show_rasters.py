@@ -114,7 +114,23 @@ def _facts(scene: SceneInfo) -> list[tuple[str, str]]:
         ("scale", scale),
         ("bands", f"{good} good" + "".join(f", {n} {reason}" for reason, n in bad.items())),
         ("wavelengths", _range(scene.bands)),
+        *_quality(scene),
     ]
+
+
+def _quality(scene: SceneInfo) -> list[tuple[str, str]]:
+    """The words of the quality layers with their files; nothing of a file that is no product."""
+    if scene.no_quality:
+        return [("quality", f"none: {scene.no_quality}")]
+    words: dict[str, list[str]] = {}
+    for layer in scene.quality:
+        words.setdefault(Path(layer.file).name, []).append(layer.word)
+    # Of files whose names differ after the last dash only, what follows it tells them apart.
+    shared = {name.rpartition("-")[0] for name in words}
+    alike = len(words) > 1 and len(shared) == 1
+    names = {name: f"…-{name.rpartition('-')[2]}" if alike else name for name in words}
+    text = "; ".join(f"{', '.join(some)} ({names[name]})" for name, some in words.items())
+    return [("quality", text)] if text else []
 
 
 def _pixel(t: list[float]) -> str:

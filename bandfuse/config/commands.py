@@ -10,6 +10,7 @@ from bandfuse.config.base import Config, Texts
 from bandfuse.config.inputs import (
     Aligning,
     AnyUnits,
+    Flagged,
     Inputs,
     Labelling,
     Limits,
@@ -100,7 +101,7 @@ class Rasters(Encoded):
     )
 
 
-class ApplyConfig(Rasters, Part, OnDevice, Adapting, Units, Inputs):
+class ApplyConfig(Rasters, Part, OnDevice, Adapting, Flagged, Units, Inputs):
     """Settings of ``bandfuse apply``."""
 
     section: ClassVar[str] = "Outputs"
@@ -154,7 +155,7 @@ class Sensing(Config):
     )
 
 
-class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
+class ResampleConfig(Rasters, OnDevice, Sensing, Flagged, Inputs):
     """Settings of ``bandfuse resample``."""
 
     section: ClassVar[str] = "Outputs"
@@ -171,7 +172,7 @@ class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
 
     needs = (
         Need(
-            "stac style dtype scale offset_out nodata_out driver co device",
+            "stac style dtype scale offset_out nodata_out driver co device quality",
             "weights_only",
             (False,),
         ),
@@ -206,7 +207,15 @@ class EvaluateConfig(OnDevice, Common, Aligning, Limits, Units, Labelling, Score
 
     needs = (Need("label_field unlabelled", "labels"),)
 
-    most_used: ClassVar[tuple[str, ...]] = ("target", "labels", "mask", "bounds", "window", "shift")
+    most_used: ClassVar[tuple[str, ...]] = (
+        "target",
+        "labels",
+        "mask",
+        "bounds",
+        "window",
+        "quality",
+        "shift",
+    )
 
 
 if TYPE_CHECKING:

@@ -45,6 +45,7 @@ TAKES = {
     "objective": "NAME",
     "scenes": "FILE",
     "shift": "DX,DY|auto",
+    "quality": "WORD,...|auto|none",
 }
 """What a flag takes, where its type does not tell; and what the numbers are of one that takes
 several."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from bandfuse.config.base import Config, Integers, Numbers, Pairs, Texts
 
@@ -87,6 +87,36 @@ class Labelling(Config):
     )
 
 
+def _joined(value: object) -> object:
+    """Words between commas, of a text or of a list of them."""
+    if isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
+    if not isinstance(value, str):
+        return value
+    words = [word.strip().lower() for word in value.split(",")]
+    alone = {"auto", "none"} & set(words)
+    if not all(words) or (alone and len(words) > 1):
+        raise ValueError("auto, none, or words of layers between commas, such as cloud,shadow")
+    return ",".join(dict.fromkeys(words))
+
+
+Quality = Annotated[str, BeforeValidator(_joined)]
+"""``auto``, ``none``, or words of quality layers between commas; in YAML also a list."""
+
+
+class Flagged(Config):
+    """Which pixels are written as nodata."""
+
+    section: ClassVar[str] = "Outputs"
+
+    quality: Quality = Field(
+        "none",
+        description="Write pixels as nodata that the quality layers of a product flag: words such "
+        "as cloud,shadow, as bandfuse info lists them; auto: cloud, cirrus, shadow, saturated and "
+        "invalid, of those that are there; none: write all pixels.",
+    )
+
+
 def ordered(value: tuple[float, ...] | None) -> tuple[float, ...] | None:
     """Bounds, each minimum below its maximum."""
     if value is not None and not (value[0] < value[2] and value[1] < value[3]):
@@ -125,6 +155,12 @@ class Limits(Config):
         None,
         description="Only these pixels of the training grid count: first row and column from 0, "
         "rows, columns.",
+    )
+    quality: Quality = Field(
+        "auto",
+        description="Leave out pixels that the quality layers of a product flag: words such as "
+        "cloud,shadow, as bandfuse info lists them; auto: cloud, cirrus, shadow, saturated and "
+        "invalid, of those that are there; none: keep all pixels.",
     )
 
     check_bounds = field_validator("bounds")(ordered)

@@ -331,6 +331,7 @@ class TrainConfig(
         "objective",
         "constraint",
         "mask",
+        "quality",
         "output",
         "overwrite",
     )

@@ -25,7 +25,8 @@ Each file is built on those before it::
     geojson             polygons and properties from a text
     vectors             polygons and their classes from vector files
     polygons            areas in pixels of a raster, burnt part by part
-    mask                which pixels of a scene count: bounds, windows, mask rasters, polygons
+    quality             pixels that the quality layers of products flag
+    mask                which pixels of a scene count: bounds, windows, masks, quality layers
     categories          what a raster calls the numbers of its classes
     labels              classes of pixels
     acquisition         where and when an image was taken
@@ -49,7 +50,7 @@ from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.array_vrt import VRT_TYPES, array_bands
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
-from bandfuse.raster.describe import Raster, in_memory, same_grid
+from bandfuse.raster.describe import QualityLayer, Raster, in_memory, same_grid
 from bandfuse.raster.drivers import CONTENT, FOLDERS, WITHOUT_CONTROL, driver_of, mark_of
 from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
@@ -63,10 +64,11 @@ from bandfuse.raster.labels import (
     renumbered,
     same_numbers,
 )
-from bandfuse.raster.mask import OUTSIDE, Selection, opened_selection, select
+from bandfuse.raster.mask import OUTSIDE, Selection, Where, is_left_out, opened_selection, select
 from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
 from bandfuse.raster.products import FORMATS, Describe, describe, is_product, product_in
+from bandfuse.raster.quality import counted, quality_files, quality_messages, words_of
 from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
 from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
@@ -93,11 +95,13 @@ __all__ = [
     "Layer",
     "Lost",
     "Placing",
+    "QualityLayer",
     "Raster",
     "RasterPatch",
     "Reader",
     "Selection",
     "SensedImage",
+    "Where",
     "Writer",
     "acquired",
     "array_bands",
@@ -106,6 +110,7 @@ __all__ = [
     "check_options",
     "check_type",
     "coarsest",
+    "counted",
     "cut",
     "declared",
     "describe",
@@ -116,6 +121,7 @@ __all__ = [
     "footprint",
     "gdal_version",
     "in_memory",
+    "is_left_out",
     "is_product",
     "labelled",
     "layers_of",
@@ -127,6 +133,8 @@ __all__ = [
     "placed",
     "polygons_in",
     "product_in",
+    "quality_files",
+    "quality_messages",
     "quicklook",
     "renumbered",
     "said",
@@ -136,6 +144,7 @@ __all__ = [
     "select",
     "vector_driver",
     "windowed",
+    "words_of",
     "write_array",
     "write_fixed",
 ]

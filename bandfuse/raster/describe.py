@@ -55,6 +55,31 @@ class SourceImage:
 
 
 @dataclass(frozen=True)
+class QualityLayer:
+    """Where a product says that a pixel is of no use for one ``reason``, in one word: cloud,
+    cirrus, shadow, haze, snow, water, saturated, invalid and the like.
+
+    ``image``: what GDAL opens, and the one band of it; its grid may be another than that of the
+    product. ``file``: where that lies on the file system. A pixel is flagged if its value there is
+    one of ``values``, or has one of ``bits``."""
+
+    reason: str
+    image: SourceImage
+    file: str
+    values: tuple[int, ...] = ()
+    bits: int = 0
+
+    def flags(self, values: Floats) -> np.ndarray:
+        """True where values of the band, as they are stored, flag a pixel; NaN flags none."""
+        if not self.bits:
+            found: np.ndarray = np.isin(values, self.values)
+            return found
+        whole = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
+        flagged: np.ndarray = (whole & self.bits) != 0
+        return flagged
+
+
+@dataclass(frozen=True)
 class Masks:
     """What masks a file carries beside its declared nodata; true if it has any.
 
@@ -104,7 +129,8 @@ class Raster(Summarised):
     GDAL does not say. ``product``: what it is called, if it is one. ``pieces``: what holds the
     bands, one piece after the other; empty where GDAL opens ``path`` and it has them all. ``glt``:
     for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column
-    and row of the image that belong there, 0 for none."""
+    and row of the image that belong there, 0 for none. ``quality``: the layers in which a product
+    says which pixels are of no use; ``no_quality``: why it has none, if it should have some."""
 
     path: str
     driver: str
@@ -127,6 +153,8 @@ class Raster(Summarised):
     masks: Masks = field(default_factory=Masks)
     exact: tuple[int | None, ...] = ()
     control: Control = field(default_factory=Control)
+    quality: tuple[QualityLayer, ...] = ()
+    no_quality: str = ""
 
     def summary(self) -> Summary:
         """What the file holds, in a few lines."""

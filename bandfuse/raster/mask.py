@@ -1,10 +1,10 @@
-"""Mask: which pixels of a scene count. Bounds, a window of pixels, a mask raster, or polygons in a
-vector file."""
+"""Mask: which pixels of a scene count. Bounds, a window of pixels, a mask raster, polygons in a
+vector file, or the quality layers of products."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -16,13 +16,19 @@ from bandfuse.raster.areas import counts
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.polygons import Areas, Flags, in_pixels
 from bandfuse.raster.products import Describe, describe
+from bandfuse.raster.quality import FLAGGED, QualityFile, QualityReader, apart
 from bandfuse.raster.read import Reader
 from bandfuse.raster.vectors import Features, read_features, vector_driver
 from bandfuse.raster.write import blank
 from bandfuse.streaming.windows import Window
 
 OUTSIDE = ("outside the bounds", "outside the mask")
-"""Why a pixel does not count."""
+"""Why a pixel does not count, beside the reasons of quality layers."""
+
+
+def is_left_out(reason: str) -> bool:
+    """Whether a reason why a pixel does not count is one of a selection."""
+    return reason in OUTSIDE or reason.startswith(FLAGGED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +57,13 @@ class Mask:
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Which pixels of a scene count: those whose centres are in the bounds, in the window, and in
-    the mask."""
+    the mask, and that no quality layer flags."""
 
     grid: Raster
     bounds: tuple[float, float, float, float] | None = None
     window: Window | None = None
     mask: Mask | None = None
+    quality: tuple[QualityFile, ...] = ()
 
     @property
     def text(self) -> str:
@@ -67,6 +74,9 @@ class Selection:
         )
         if (w := self.window) is not None:
             parts.append(f"--window {w.row} {w.col} {w.rows} {w.cols}")
+        if self.quality:
+            words = dict.fromkeys(layer.reason for file in self.quality for layer in file.layers)
+            parts.append(f"--quality {','.join(words)}")
         return " and ".join(parts)
 
     def within_bounds(self, window: Window) -> Flags:
@@ -95,18 +105,30 @@ class Selection:
 class Where:
     """An open selection, which several threads may ask."""
 
-    bytes_per_pixel = 16
-    """Roughly what an answer takes while it is made."""
+    def __init__(
+        self,
+        selection: Selection,
+        reader: Reader | AlignedReader | None,
+        quality: QualityReader | None = None,
+    ) -> None:
+        self._selection, self._reader, self._quality = selection, reader, quality
 
-    def __init__(self, selection: Selection, reader: Reader | AlignedReader | None) -> None:
-        self._selection, self._reader = selection, reader
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Roughly what an answer takes while it is made."""
+        return 16 + (0 if self._quality is None else self._quality.bytes_per_pixel)
 
     def excluded(self, window: Window) -> dict[str, Flags]:
-        """(rows, cols) of the pixels that do not count, by reason; no pixel has two reasons."""
+        """(rows, cols) of the pixels that do not count, by reason; no pixel has two reasons. Where
+        several quality layers flag it, they are one reason."""
         inside = self._selection.within_bounds(window)
         reasons = {OUTSIDE[0]: ~inside}
         if self._selection.mask is not None and inside.any():
-            reasons[OUTSIDE[1]] = inside & ~self._selection.mask.inside(window, self._reader)
+            masked = inside & ~self._selection.mask.inside(window, self._reader)
+            reasons[OUTSIDE[1]] = masked
+            inside = inside & ~masked
+        if self._quality is not None and inside.any():
+            reasons |= apart(self._quality.flagged(window), inside)
         return {r: out for r, out in reasons.items() if out.any()}
 
     def outside(self, window: Window) -> Flags:
@@ -117,12 +139,17 @@ class Where:
 
 @contextmanager
 def opened_selection(selection: Selection | None) -> Iterator[Where | None]:
-    """Ask a selection while its mask is open; None if every pixel counts."""
+    """Ask a selection while its mask and layers are open; None if every pixel counts."""
     if selection is None:
         yield None
         return
-    with _reader(selection) as reader:
-        yield Where(selection, reader)
+    if not selection.quality:
+        with _reader(selection) as reader:
+            yield Where(selection, reader)
+        return
+    quality = QualityReader(selection.quality, selection.grid)
+    with closing(quality), _reader(selection) as reader:
+        yield Where(selection, reader, quality)
 
 
 def _reader(selection: Selection) -> AbstractContextManager[Reader | AlignedReader | None]:

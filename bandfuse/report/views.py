@@ -422,11 +422,13 @@ def _spread(ends: Sequence[float]) -> str:
 
 
 def pixel_table(report: TrainReport) -> Table:
-    """Pixels used, and the invalid ones by reason."""
+    """Pixels used, and the invalid ones by reason; those that quality layers flag as two things
+    count in both."""
     pixels = report.pixels
     total = pixels.used + pixels.invalid
     counts = [("used in training", pixels.used), ("invalid", pixels.invalid)]
     counts += [(f"invalid: {reason}", count) for reason, count in pixels.by_reason.items()]
+    counts += [(f"of these flagged as {word}", n) for word, n in pixels.quality.items()]
     rows = tuple((label, number(count), percent(count, total)) for label, count in counts)
     return Table("Pixels", _columns("Pixels", "Count", "Share", numeric=("Count", "Share")), rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from bandfuse.errors import shorten
-from bandfuse.summary import Facts, SummarisedFields, brief
+from bandfuse.summary import Facts, SummarisedFields, brief, counted
 
 Score = dict[str, float | None]
 """Scores by name (r2, rmse, cc, psnr, …) in the target's units; None where a score does not
@@ -45,12 +45,30 @@ class PlaceRow(Result):
         return f"{self.device} ({self.card})" if self.card else self.device
 
 
+BY_QUALITY = "flagged by quality layers"
+"""The reason of all pixels that quality layers leave out."""
+
+
 class PixelCount(Result):
     """How many pixels were used in training, and why the others were not."""
 
     used: int
     invalid: int
     by_reason: dict[str, int]
+    quality: dict[str, int] = Field(
+        default_factory=dict,
+        description="pixels that each reason of the quality layers left out; one with two reasons "
+        f"counts in both, and once in by_reason under {BY_QUALITY!r}",
+    )
+
+    @property
+    def left_out(self) -> str:
+        """What the quality layers left out, in words; empty where there is nothing."""
+        if not self.quality:
+            return ""
+        each = ", ".join(f"{word} {count}" for word, count in self.quality.items())
+        whole = self.by_reason.get(BY_QUALITY, 0)
+        return f"{counted(whole, 'pixel')} left out by quality layers: {each}"
 
 
 class ShiftRow(Result):

@@ -20,6 +20,13 @@ class BandInfo(Result):
     reason: str
 
 
+class QualityInfo(Result):
+    """One quality layer of a product: what ``--quality`` calls it, and where it is."""
+
+    word: str
+    file: str
+
+
 class SceneInfo(Result):
     """One scene as ``info`` shows it."""
 
@@ -38,6 +45,10 @@ class SceneInfo(Result):
     scale: float | None = Field(description="null where bands differ")
     bands: list[BandInfo]
     messages: list[str]
+    quality: list[QualityInfo] = Field(
+        default_factory=list, description="layers of a product for --quality"
+    )
+    no_quality: str = Field("", description="why a product has none")
 
 
 class GroupInfo(Result):

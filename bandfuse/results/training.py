@@ -408,6 +408,9 @@ class PlannedScene(Result):
     bands: int
     target_bands: int
     size: int = Field(description="bytes of its pixels, before compression")
+    quality: list[str] = Field(
+        default_factory=list, description="words of the quality layers that leave pixels out"
+    )
 
 
 class PlannedOutput(Result):

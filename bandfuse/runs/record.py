@@ -35,6 +35,7 @@ from bandfuse.solve.design import Design
 from bandfuse.solve.fit_result import Fit
 from bandfuse.solve.scores import Scored, score_pairs
 from bandfuse.spectral.bands import Bands
+from bandfuse.survey.missing import pixel_count
 from bandfuse.survey.survey import Survey
 from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import RegularisationPlan
@@ -200,14 +201,10 @@ def _convergence(fits: Sequence[Fit], counts: Sequence[int]) -> Convergence:
 
 
 def _pixels(survey: Survey) -> PixelCount:
-    by_reason: Counter[str] = Counter()
+    invalid: Counter[str] = Counter()
     for tally in survey.tallies:
-        by_reason.update(tally.invalid)
-    return PixelCount(
-        used=sum(tally.used for tally in survey.tallies),
-        invalid=by_reason.total(),
-        by_reason={reason: count for reason, count in by_reason.items() if count},
-    )
+        invalid.update(tally.invalid)
+    return pixel_count(sum(tally.used for tally in survey.tallies), invalid)
 
 
 def _classes(survey: Survey) -> list[ClassRow]:

@@ -46,6 +46,7 @@ def open_aligned(
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
+    quality: str = "none",
     look: bool = True,
 ) -> Scene:
     """Open a scene to learn from or to score. The shift of its target is estimated (on one grid
@@ -65,6 +66,7 @@ def open_aligned(
         unlabelled=unlabelled,
         wavelengths=wavelengths,
         nodata=nodata,
+        quality=quality,
         training=True,
         blur=config.blur,
         describe=cache(describe),

@@ -91,6 +91,7 @@ def _opened(place: Place, config: TrainConfig, *, look: bool) -> Scene:
         unlabelled=config.unlabelled,
         wavelengths=config.wavelengths,
         nodata=config.nodata,
+        quality=config.quality,
     )
     return in_units(_one_detector(scene, config.overlap), config)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -33,9 +33,12 @@ from bandfuse.raster import (
     moved,
     on_one_grid,
     placed,
+    quality_files,
+    quality_messages,
     select,
     vector_driver,
     windowed,
+    words_of,
 )
 from bandfuse.scenes.displacement import Shift
 from bandfuse.scenes.places import Place, long_key, short_key, wavelength_files
@@ -79,7 +82,8 @@ class Scene(Summarised):
     meets; None where every file has the grid of the first. ``blur``: modulation of the Gaussian
     that finer rasters are seen through. ``moved``: columns and rows of the grid by which target and
     labels were moved; ``shift``: those that were estimated, if any. ``handles``: files that
-    stay open between readers."""
+    stay open between readers. ``hidden``: pixels that are written as nodata, those that it would
+    leave out. ``remarks``: what is said of quality layers."""
 
     key: str
     rasters: tuple[Raster, ...]
@@ -91,6 +95,8 @@ class Scene(Summarised):
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
     handles: Handles | None = None
+    hidden: Selection | None = None
+    remarks: tuple[str, ...] = ()
 
     unit: ClassVar[str] = "pixels"
     look: ClassVar[str] = "Look at it with bandfuse info"
@@ -177,10 +183,27 @@ class Scene(Summarised):
 
     @property
     def files(self) -> list[Raster]:
-        """Every file of the scene, the target, the labels and the mask last."""
+        """Every file of the scene; the target, the labels, the mask and files of quality layers
+        last."""
         mask = None if self.where is None or self.where.mask is None else self.where.mask.file
         labels = None if self.labels is None else self.labels.file
-        return [*self.rasters, *(file for file in (self.target, labels, mask) if file is not None)]
+        others = [file for file in (self.target, labels, mask) if file is not None]
+        known = {raster.path for raster in (*self.rasters, *others)}
+        layers = {r.path: r for r in self._layer_files if r.path not in known}
+        return [*self.rasters, *others, *layers.values()]
+
+    @property
+    def _layer_files(self) -> list[Raster]:
+        """The files of the quality layers that are read."""
+        selections = [s for s in (self.where, self.hidden) if s is not None]
+        return [file.raster for s in selections for file in s.quality]
+
+    @property
+    def quality(self) -> list[str]:
+        """The words of the quality layers that are used, each once."""
+        selections = [s for s in (self.where, self.hidden) if s is not None]
+        layers = (layer for s in selections for file in s.quality for layer in file.layers)
+        return list(dict.fromkeys(layer.reason for layer in layers))
 
     @property
     def paths(self) -> list[Path]:
@@ -254,7 +277,9 @@ def open_scene(
     unlabelled: Sequence[int] = (),
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
+    quality: str = "none",
     training: bool = False,
+    writes: bool = False,
     shift: tuple[float, float] = (0.0, 0.0),
     blur: float | None = None,
     describe: Describe = describe,
@@ -268,6 +293,9 @@ def open_scene(
     ----------
     label_field, layers : of vector files; a layer is ``NAME``, ``mask=NAME`` or ``labels=NAME``.
     wavelengths, nodata : files that say more of the bands, and values that mean missing, by source.
+    quality : which quality layers of the rasters and the target leave pixels out: ``auto``,
+        ``none``, or words of layers between commas.
+    writes : such pixels are written as nodata; else they do not count.
     shift : columns and rows of that grid by which the target and the labels are moved.
     describe : asked what each file says of itself.
 
@@ -288,6 +316,7 @@ def open_scene(
     both = ((target, "target"), (drawn, "labels"))
     answers = [placed(first, raster, what) for raster, what in both if raster is not None]
     sources = [first, *(placed(first, r, "source") for r in rasters[1:])]
+    layered = [*sources, *(answers[:1] if target is not None else [])]
     common, answers = _meet(sources, answers, shift, coarse=training or bool(answers))
     if common is not None:
         rasters, target = tuple(sources), answers[0] if target is not None else None
@@ -295,17 +324,47 @@ def open_scene(
     limits = (place.mask, place.bounds, place.window)
     where = select(grid, *limits, part, layer=layer.get(MASK), describe=describe)
     met = first if common is None else common.grid
-    # Polygons stay as they are: the grid is moved, the other way.
+    how: dict[str, Any] = {"field": label_field, "unlabelled": unlabelled}
+    there = answers[-1] if drawn is not None and common is not None else None
+    labels = _labels(place, met, shift, (drawn, there), how | {"layer": layer.get(LABELS)})
+    scene = Scene(place.key, rasters, target, where, labels, common, blur, shift)
+    return _flagged(scene, quality, layered, writes=writes)
+
+
+def _flagged(scene: Scene, setting: str, rasters: Sequence[Raster], *, writes: bool) -> Scene:
+    """A scene without what the quality layers of its rasters and its target flag. ``rasters``: they
+    with their positions, before the target was moved."""
+    words = words_of(setting, rasters, f"scene {scene.key!r}")
+    lying = list(rasters)
+    if scene.common is not None and scene.target is not None:
+        lying[-1] = scene.target
+    pairs = zip(rasters, lying, strict=True)
+    files = tuple(file for pair in pairs for file in quality_files(pair[0], words, pair[1]))
+    done = "written as nodata" if writes else "left out"
+    scene = replace(scene, remarks=tuple(quality_messages(setting, words, rasters, done)))
+    if not files:
+        return scene
+    if writes:
+        return replace(scene, hidden=Selection(scene.grid, quality=files))
+    return replace(scene, where=replace(scene.where or Selection(scene.grid), quality=files))
+
+
+def _labels(
+    place: Place,
+    met: Raster,
+    shift: tuple[float, float],
+    drawn: tuple[Raster | None, Raster | None],
+    how: Mapping[str, Any],
+) -> Labels | None:
+    """The labels of a scene on the grid where its files meet. ``drawn``: the raster of labels that
+    are one, and where it lies if it is brought there. Polygons stay as they are: the grid is moved,
+    the other way."""
+    if place.labels is None:
+        return None
+    raster, there = drawn
     seen = moved(met, met, -shift[0], -shift[1]) if any(shift) else met
-    how: dict[str, Any] = {
-        "field": label_field,
-        "layer": layer.get(LABELS),
-        "unlabelled": unlabelled,
-    }
-    labels = None if place.labels is None else describe_labels(place.labels, seen, drawn, **how)
-    if labels is not None and drawn is not None and common is not None:
-        labels = _lying_as(labels, answers[-1])
-    return Scene(place.key, rasters, target, where, labels, common, blur, shift)
+    labels = describe_labels(place.labels, seen, raster, **how)
+    return labels if there is None else _lying_as(labels, there)
 
 
 def _drawn(labels: str | None, describe: Describe) -> Raster | None:

@@ -8,5 +8,6 @@ Each file is built on those before it::
     scout         a look at a few windows before the pass
     gather        the pass itself
 
-It imports errors, progress, device, spectral, streaming, moments, raster, solve and scenes.
+It imports errors, progress, results, device, spectral, streaming, moments, raster, solve and
+scenes.
 """

@@ -11,7 +11,8 @@ from bandfuse.errors import InputError, ScenesError, shorten
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.tally import MOST_STRATA, Tally
-from bandfuse.raster import OUTSIDE, Labels, Raster, extent_of
+from bandfuse.raster import Labels, Raster, counted, extent_of, is_left_out
+from bandfuse.results.base import BY_QUALITY, PixelCount
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.spectral.bands import Bands
 from bandfuse.survey.survey import Survey
@@ -138,14 +139,18 @@ def require_selected(scene: Scene, tally: Tally) -> None:
     ------
     InputError : it leaves none.
     """
-    outside = sum(tally.invalid.get(reason, 0) for reason in OUTSIDE)
-    if scene.where is not None and outside == scene.shape[0] * scene.shape[1]:
-        raise InputError(
-            f"no pixel of scene {scene.key!r} is selected",
-            got=scene.where.text,
-            expected=f"a part of {extent_of(scene.grid)}",
-            remedy=_where_else(scene.where.bounds, scene.grid),
-        )
+    outside = sum(count for reason, count in tally.invalid.items() if is_left_out(reason))
+    if scene.where is None or outside < scene.shape[0] * scene.shape[1]:
+        return
+    _, flagged, _ = counted(tally.invalid)
+    raise InputError(
+        f"no pixel of scene {scene.key!r} is selected",
+        got=scene.where.text,
+        expected=f"a part of {extent_of(scene.grid)}",
+        remedy="--quality none keeps what its quality layers flag."
+        if flagged
+        else _where_else(scene.where.bounds, scene.grid),
+    )
 
 
 def _where_else(bounds: tuple[float, float, float, float] | None, grid: Raster) -> str:
@@ -156,6 +161,14 @@ def _where_else(bounds: tuple[float, float, float, float] | None, grid: Raster) 
     projected = grid.crs is not None and grid.crs.is_projected
     asked = "These bounds look like degrees: give" if degrees and projected else "Give"
     return f"{asked} MINX MINY MAXX MAXY in this CRS."
+
+
+def pixel_count(used: int, invalid: Mapping[str, int]) -> PixelCount:
+    """The pixels that were used, and why the others were not."""
+    by_reason, flagged, quality = counted(invalid)
+    by_reason |= {BY_QUALITY: flagged} if flagged else {}
+    out = sum(by_reason.values())
+    return PixelCount(used=used, invalid=out, by_reason=by_reason, quality=quality)
 
 
 def require_bands_of(scene: Scene, tally: Tally, wanted: Sequence[int]) -> None:

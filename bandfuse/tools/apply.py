@@ -98,6 +98,7 @@ def _apply(
                 *moves.messages,
                 *chain(*(remarks for _, remarks in fitted)),
                 *alignment_messages(scenes),
+                *(text for scene in scenes for text in scene.remarks),
                 *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
                 *written.messages,
             ],
@@ -108,10 +109,11 @@ def _apply(
 
 def _opened(config: ApplyConfig) -> list[Scene]:
     here = places(config.scenes, config.source, [])
-    return [
-        in_units(open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata), config)
-        for p in here
+    tables, fills, quality = config.wavelengths, config.nodata, config.quality
+    scenes = [
+        open_scene(p, wavelengths=tables, nodata=fills, quality=quality, writes=True) for p in here
     ]
+    return [in_units(scene, config) for scene in scenes]
 
 
 def _fitting(

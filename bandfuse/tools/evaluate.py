@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from bandfuse.model.weightsfile import load
 from bandfuse.moments.tally import Question, Tally, reduce_windows
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
-from bandfuse.results.base import PixelCount
 from bandfuse.results.rasters import EvaluateResult
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows, open_aligned
 from bandfuse.scenes.folders import with_scenes
@@ -40,7 +39,7 @@ from bandfuse.solve.scores import Pairs, score_pairs
 from bandfuse.spectral.band_order import require_order
 from bandfuse.streaming.blocks import blocks
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.missing import require_selected
+from bandfuse.survey.missing import pixel_count, require_selected
 
 
 def _the_scene(config: EvaluateConfig) -> Scene:
@@ -56,6 +55,7 @@ def _the_scene(config: EvaluateConfig) -> Scene:
         unlabelled=config.unlabelled,
         wavelengths=config.wavelengths,
         nodata=config.nodata,
+        quality=config.quality,
     )
     return in_units(scene, config)
 
@@ -107,6 +107,7 @@ def _evaluated(
         *remarks,
         *found.pop("messages"),
         *alignment_messages([scene]),
+        *scene.remarks,
         *left_out_messages(scene),
         *fill_messages(scene, config.nodata),
     ]
@@ -125,7 +126,7 @@ def _of_classes(found: ClassScores) -> dict[str, Any]:
         "scores": {"classes": found.confusion.overall()},
         "overall": {},
         "sampled": 0,
-        "pixels": _pixels(int(found.confusion.counts.sum()), found.invalid),
+        "pixels": pixel_count(int(found.confusion.counts.sum()), found.invalid),
         "classification": found.result,
         "messages": found.messages,
     }
@@ -147,17 +148,9 @@ def _of_target(scene: Scene, fusion: Fusion, tally: Tally) -> dict[str, Any]:
         "scores": dict(zip(names, judged.outputs, strict=True)),
         "overall": judged.overall,
         "sampled": len(tally.pixels),
-        "pixels": _pixels(tally.used, tally.invalid),
+        "pixels": pixel_count(tally.used, tally.invalid),
         "messages": score_messages(scene.key, names, [row["r2"] for row in judged.outputs]),
     }
-
-
-def _pixels(used: int, invalid: Mapping[str, int]) -> PixelCount:
-    return PixelCount(
-        used=used,
-        invalid=sum(invalid.values()),
-        by_reason={reason: n for reason, n in invalid.items() if n},
-    )
 
 
 def label_messages(scene: Scene) -> list[str]:

@@ -10,7 +10,16 @@ import numpy as np
 
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.moments.tally import MOST_STRATA
-from bandfuse.raster import FORMATS, Layer, Raster, describe, is_product, layers_of, vector_driver
+from bandfuse.raster import (
+    FORMATS,
+    Layer,
+    QualityLayer,
+    Raster,
+    describe,
+    is_product,
+    layers_of,
+    vector_driver,
+)
 from bandfuse.results.rasters import (
     BandInfo,
     FieldInfo,
@@ -19,6 +28,7 @@ from bandfuse.results.rasters import (
     GroupInfo,
     InfoResult,
     LayerInfo,
+    QualityInfo,
     SceneInfo,
     VectorInfo,
 )
@@ -156,7 +166,14 @@ def scene_info(raster: Raster) -> SceneInfo:
             for i in range(len(bands))
         ],
         messages=messages,
+        quality=[QualityInfo(word=q.reason, file=q.file) for q in _one_a_word(raster)],
+        no_quality=raster.no_quality,
     )
+
+
+def _one_a_word(raster: Raster) -> list[QualityLayer]:
+    """The quality layers of a raster, the first of each word."""
+    return list({layer.reason: layer for layer in reversed(raster.quality)}.values())[::-1]
 
 
 def _finite_or_none(values: Iterable[float]) -> list[float | None]:

@@ -110,7 +110,10 @@ def _resample(
 
 def _opened(config: ResampleConfig) -> list[Scene]:
     here = places(config.scenes, config.source, [])
-    return [open_scene(p, wavelengths=config.wavelengths, nodata=config.nodata) for p in here]
+    tables, fills, quality = config.wavelengths, config.nodata, config.quality
+    return [
+        open_scene(p, wavelengths=tables, nodata=fills, quality=quality, writes=True) for p in here
+    ]
 
 
 def _row(made: Made, raster: Path | None, weights: Path) -> ResampledScene:
@@ -196,6 +199,7 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     messages = [
         *(f"{Path(r.path).name}: {m}" for r in scene.rasters for m in r.messages),
         *scout_messages(scene, seen),
+        *scene.remarks,
     ]
     if low:
         messages.append(

@@ -53,6 +53,7 @@ def plan_training(
     else:
         design = grouping_of(config).design(bands, unique_target_names(scenes[0]))
         require_room(config.goals, design)
+    messages += [text for scene in scenes for text in scene.remarks]
     if config.shift == "auto":
         messages.append("--shift auto: the shift is estimated when the pixels are read")
     if config.style:
@@ -95,6 +96,7 @@ def _planned(scene: Scene) -> PlannedScene:
         bands=len(scene.bands),
         target_bands=0 if scene.target is None else len(scene.target.bands),
         size=_bytes(scene),
+        quality=scene.quality,
     )
 
 

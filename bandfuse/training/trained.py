@@ -63,8 +63,9 @@ class Trained:
         files = [file for scene in self.scenes for file in scene.files]
         of_files = [f"{Path(file.path).name}: {text}" for file in files for text in file.messages]
         unread = [text for scene in self.scenes for text in left_out_messages(scene)]
+        layers = [text for scene in self.scenes for text in scene.remarks]
         aligned = alignment_messages(self.scenes)
-        return [*broken, *of_files, *unread, *aligned, *doubts(self.scenes[0])]
+        return [*broken, *of_files, *unread, *layers, *aligned, *doubts(self.scenes[0])]
 
     def _of_fit(self) -> list[str]:
         names = self.survey.design.names

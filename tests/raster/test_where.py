@@ -100,7 +100,8 @@ CORNERS = box(10, 5, 35, 20)
 def check(weights: np.ndarray, report: dict[str, Any], here: np.ndarray, reason: str) -> None:
     np.testing.assert_allclose(weights, TRUE, atol=1e-5)
     out = int((~here).sum())
-    assert report["pixels"] == {"used": int(here.sum()), "invalid": out, "by_reason": {reason: out}}
+    expected = {"used": int(here.sum()), "invalid": out, "by_reason": {reason: out}}
+    assert report["pixels"] == {**expected, "quality": {}}
 
 
 # ------------------------------------------------------------------------------------------------ t

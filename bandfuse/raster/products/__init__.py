@@ -7,6 +7,7 @@ Each file is built on those before it::
     product         a kind of file or folder that is opened as one cube
     names           which product, and which level of it, the name of a file tells
     files           where the parts of a product are found: a folder, or a zip or tar archive
+    layers          quality layers that are files beside the image
     stac            what a STAC item beside an image says of its bands
     hdf             HDF5 and netCDF-4 files, through GDAL
     hdf_texts       texts in HDF5 files, which GDAL does not show

@@ -5,15 +5,23 @@ is alike).
 ``…-SPECTRAL_IMAGE.hdr``; nm unless it says otherwise. Where it lacks, as in what DLR's Geoservice
 serves: ``specific/bandCharacterisation/band``
 ``/{wavelengthCenterOfBand,wavelengthWidthOfBand,gainOfBand,offsetOfBand}`` of ``…-METADATA.xml``.
-value = DN · gain + offset (DESIS Products Specification, DLR)."""
+value = DN · gain + offset (DESIS Products Specification, DLR).
+
+L2A has quality layers in ``…-QL_QUALITY-2.tif``, whose bands are 1 where they apply: 1 shadow, 2
+land, 3 snow, 4 haze over land, 5 haze over water, 6 cloud over land, 7 cloud over water, 8 water;
+then aerosol and water vapour. ``…-QL_QUALITY.tif`` speaks of single values, and leaves out no
+pixel."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.layers import beside, layer_in
 from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import Format, Product
 from bandfuse.raster.products.spectral import (
@@ -32,6 +40,16 @@ from bandfuse.spectral.units import UNITS_NM, number, spelling
 
 BANDS = "{*}specific/{*}bandCharacterisation/{*}band"
 COLUMNS = ("wavelengthCenterOfBand", "wavelengthWidthOfBand", "gainOfBand", "offsetOfBand")
+LAYERS = (
+    (6, "cloud"),
+    (7, "cloud"),
+    (1, "shadow"),
+    (4, "haze"),
+    (5, "haze"),
+    (3, "snow"),
+    (8, "water"),
+)
+"""Bands of ``QL_QUALITY-2``, and the reasons that they say."""
 
 
 def recognises(path: str) -> bool:
@@ -72,10 +90,18 @@ def open_(path: str, source: str) -> Raster:
         fwhm_nm=others["fwhm"] * unit,
         reason=["flagged bad (bbl)" if b else "" for b in bad],
     )
-    product = _called(files, "")
-    return image_of(
-        path, files, product, bands, others["data_gain_values"], others["data_offset_values"], name
-    )
+    gain, offset = others["data_gain_values"], others["data_offset_values"]
+    return _flagged(image_of(path, files, _called(files, ""), bands, gain, offset, name), files)
+
+
+def _flagged(image: Raster, files: Files) -> Raster:
+    """The image with its quality layers."""
+    name = beside(files, "QL_QUALITY-2")
+    if name is None:
+        return replace(image, no_quality="…-QL_QUALITY-2.tif is not beside it")
+    layers = tuple(layer_in(files, name, reason, (1,), band) for band, reason in LAYERS)
+    more = tuple(dict.fromkeys([*image.files, files.local(name)]))
+    return replace(image, quality=layers, files=more)
 
 
 def _by_metadata(path: str, source: str) -> Raster:
@@ -90,7 +116,8 @@ def _by_metadata(path: str, source: str) -> Raster:
     bands = Bands.of(names, source=source, wavelength_nm=nm, fwhm_nm=width)
     level = (root.findtext("{*}base/{*}level") or "").strip()
     product = _called(files, level)
-    return image_of(path, files, product, bands, gain, offset, meta, background_of(root))
+    fill = background_of(root)
+    return _flagged(image_of(path, files, product, bands, gain, offset, meta, fill), files)
 
 
 def _called(files: Files, level: str) -> str:
@@ -115,7 +142,7 @@ DESIS = Product(
     Format(
         "DESIS L2A, L1C",
         "the folder, a zip or tar archive, …-SPECTRAL_IMAGE.tif, its .hdr, or …-METADATA.xml",
-        "wavelengths, FWHM, gain and offset, flagged bands, nodata",
+        "wavelengths, FWHM, gain and offset, flagged bands, nodata; quality layers of L2A",
     ),
     recognises,
     open_,

@@ -6,18 +6,26 @@ DLR). value = DN · gain + offset; a band whose standard deviation is 0 is dead.
 hold ``specific/backgroundValue``; those of L2A hold −32768, though that says 0 there too.
 
 L1B has an image of each detector, which are not on one grid: each is read by itself, with the
-bands of ``specific/{vnir,swir}ProductQuality/expectedChannelsList``."""
+bands of ``specific/{vnir,swir}ProductQuality/expectedChannelsList``.
+
+The quality layers are images of one band beside it, ``QL_QUALITY_…``: CLOUD, CLOUDSHADOW, HAZE and
+SNOW are 1 where they are so, CIRRUS is 1, 2 or 3 (thin, medium, thick), CLASSES is 2 over water (1
+land, 3 background; as EnPT reads them, GFZ). Those of L1B lie on the grid of its VNIR image.
+``QL_QUALITY_TESTFLAGS`` and ``QL_PIXELMASK`` speak of single values, which DLR has interpolated:
+they leave out no pixel."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from bandfuse.errors import InputError
-from bandfuse.raster.describe import Raster
+from bandfuse.raster.describe import QualityLayer, Raster
 from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.layers import beside, layer_in
 from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.raster.products.spectral import (
     DETECTOR,
@@ -36,6 +44,15 @@ BANDS = "{*}specific/{*}bandCharacterisation/{*}bandID"
 STATISTICS = "{*}product/{*}bandStatistics/{*}bandID"
 COLUMNS = ("wavelengthCenterOfBand", "FWHMOfBand", "GainOfBand", "OffsetOfBand")
 DEAD = "dead in the product's statistics"
+LAYERS = {
+    "cloud": ("QL_QUALITY_CLOUD", (1,)),
+    "cirrus": ("QL_QUALITY_CIRRUS", (1, 2, 3)),
+    "shadow": ("QL_QUALITY_CLOUDSHADOW", (1,)),
+    "haze": ("QL_QUALITY_HAZE", (1,)),
+    "snow": ("QL_QUALITY_SNOW", (1,)),
+    "water": ("QL_QUALITY_CLASSES", (2,)),
+}
+"""By reason the image that says it, and the values that do."""
 
 
 def recognises(path: str) -> bool:
@@ -85,7 +102,23 @@ def open_(path: str, source: str) -> Raster:
     gain, offset = table["GainOfBand"], table["OffsetOfBand"]
     fill = NODATA if level.upper() == "L2A" else background_of(root)
     product = f"EnMAP {level}".strip()
-    return image_of(path, files, product, bands, gain, offset, meta, fill, name)
+    image = image_of(path, files, product, bands, gain, offset, meta, fill, name)
+    if "SWIR" in name.upper():
+        return replace(image, no_quality="those of L1B are on the grid of its VNIR image")
+    layers = quality_of(files)
+    lacks = "" if layers else "no image QL_QUALITY_… is beside it"
+    more = dict.fromkeys([*image.files, *(layer.file for layer in layers)])
+    return replace(image, quality=layers, no_quality=lacks, files=tuple(more))
+
+
+def quality_of(files: Files) -> tuple[QualityLayer, ...]:
+    """The quality layers that are among the files."""
+    there = {reason: beside(files, name) for reason, (name, _) in LAYERS.items()}
+    return tuple(
+        layer_in(files, name, reason, LAYERS[reason][1])
+        for reason, name in there.items()
+        if name is not None
+    )
 
 
 def _dead(root: Element) -> set[float]:
@@ -153,7 +186,7 @@ ENMAP = Product(
         "EnMAP L2A, L1C, L1B",
         "the folder, a zip or tar archive, …-SPECTRAL_IMAGE.TIF (.BSQ, .BIL, .BIP, .JP2) or "
         "…-METADATA.XML; of L1B the image of one detector",
-        "wavelengths, FWHM, gain and offset, dead bands, nodata",
+        "wavelengths, FWHM, gain and offset, dead bands, nodata; quality layers",
         METADATA_OF,
     ),
     recognises,

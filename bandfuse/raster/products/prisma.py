@@ -14,6 +14,8 @@ Products Specification Document, ASI):
 - L2D: ``Product_{UL,LR}corner_{easting,northing}``: the centres of the corner pixels, in
   ``Epsg_Code``. Others: latitude and longitude of every pixel, from which ground control points are
   taken.
+- ``{Cloud,SunGlint,LandCover}_Mask`` (rows, columns), in L1 only: cloud or glint is 1; land cover
+  is 0 for water and 1 for snow; 10 is none of the classes, 255 an error.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy as np
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Control, Raster
+from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.prisma_images import Image, Level, detector, level_of, panchromatic
 from bandfuse.raster.products.prisma_place import control, map_place, pan_place
@@ -36,6 +38,13 @@ from bandfuse.spectral.bands import Bands
 
 PARTS = {"": "HCO", "HRC": "HRC", "PAN": "PCO"}
 """The swaths of a file, by what is written behind its name."""
+MASKS = {
+    "cloud": ("Cloud_Mask", 1),
+    "glint": ("SunGlint_Mask", 1),
+    "water": ("LandCover_Mask", 0),
+    "snow": ("LandCover_Mask", 1),
+}
+"""By reason the array that says it, and the value that does."""
 
 
 def recognises(path: str) -> bool:
@@ -106,7 +115,12 @@ def _cubes(hdf: Hdf, level: Level, path: str, source: str, part: str) -> Raster:
         said.append("the two detectors are not registered to each other in this part")
     if f"{level.swath('PCO')}/Data_Fields/Cube" in hdf.arrays:
         said.append(f"its panchromatic image is read as {hdf.path}:PAN")
-    found = _raster(path, hdf, f"{level.product} {part}".rstrip(), images, said)
+    layers = quality_of(hdf, level.swath(PARTS[part]))
+    found = replace(
+        _raster(path, hdf, f"{level.product} {part}".rstrip(), images, said),
+        quality=layers,
+        no_quality="" if layers else "it holds no cloud mask, which is in the L1 file",
+    )
     if level.on_map:
         crs, transform = map_place(hdf, *vnir.shape)
         return replace(found, crs=crs, transform=transform)
@@ -153,6 +167,18 @@ def _raster(
         files=(hdf.path,),
         product=product,
         pieces=tuple(image.piece for image in images),
+    )
+
+
+def quality_of(hdf: Hdf, swath: str) -> tuple[QualityLayer, ...]:
+    """The masks that a swath holds, on the grid of its cubes."""
+    found = {
+        reason: (f"{swath}/Data_Fields/{mask}", value) for reason, (mask, value) in MASKS.items()
+    }
+    return tuple(
+        QualityLayer(reason, SourceImage(hdf.name(array), (1,)), hdf.path, (value,))
+        for reason, (array, value) in found.items()
+        if array in hdf.arrays
     )
 
 

@@ -8,7 +8,13 @@ in a SAFE folder or archive.
 band, nm, from which the width at half maximum comes (Sentinel-2 Products Specification Document);
 MIN and MAX are the limits of the whole response. Every band is taken at the resolution it was
 sensed at, or the next coarser that is there; all are brought to the finest grid, a coarser pixel
-repeated."""
+repeated.
+
+The quality layers of L2A are classes of ``…_SCL_20m.jp2``: 0 no data, 1 saturated or defective, 2
+dark, 3 cloud shadow, 6 water, 8 and 9 cloud of medium and high probability, 10 thin cirrus, 11 snow
+or ice (Sen2Cor; Products Specification Document). Those of L1C are the bands of
+``QI_DATA/MSK_CLASSI_B00.jp2``, 1 where they apply: opaque cloud, cirrus, snow or ice. Before
+processing baseline 04.00 L1C has polygons in ``MSK_CLOUDS_B00.gml``, which are not read."""
 
 from __future__ import annotations
 
@@ -22,8 +28,9 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from bandfuse.errors import InputError, MismatchError, shorten
-from bandfuse.raster.describe import Masks, Raster, SourceImage, describe
+from bandfuse.raster.describe import Masks, QualityLayer, Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of, is_archive
+from bandfuse.raster.products.layers import layer_in
 from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.raster.products.sentinel2_old import (
     OLD_MANIFEST,
@@ -44,6 +51,22 @@ OFFSETS = {"L2A": "BOA_ADD_OFFSET", "L1C": "RADIO_ADD_OFFSET"}
 OFFSETS_FROM = 4.0
 """The first processing baseline whose values have an offset."""
 
+SCL = {
+    "cloud": (8, 9),
+    "cirrus": (10,),
+    "shadow": (3,),
+    "saturated": (1,),
+    "invalid": (0,),
+    "dark": (2,),
+    "snow": (11,),
+    "water": (6,),
+}
+"""Classes of L2A's scene classification by reason."""
+
+CLASSI = ("cloud", "cirrus", "snow")
+"""What the bands of L1C's classification say."""
+
+_SCL = re.compile(r"_SCL_(\d+)m$")
 _IMAGE = re.compile(r"_(B\d[\dA])(?:_(10|20|60)m)?$")
 
 
@@ -99,9 +122,13 @@ def open_(path: str, source: str) -> Raster:
     rasters = [describe(files.gdal(name), source) for name in names]
     grid = rasters[finest]
     text = _stack(grid, [(r, m // min(chosen)) for r, m in zip(rasters, chosen, strict=True)])
+    layers, lacks = quality_of(root, files, manifest, level)
+    parts = [manifest, *names]
     return replace(
         grid,
         path=path,
+        quality=layers,
+        no_quality=lacks,
         product=f"Sentinel-2 {level}",
         dtypes=(grid.dtypes[0],) * len(bands),
         masks=Masks(),
@@ -117,9 +144,32 @@ def open_(path: str, source: str) -> Raster:
         offset=np.array([b.offset for b in bands]) / per_unit,
         interleave="",
         messages=(*_messages(bands, chosen), *said),
-        files=tuple(dict.fromkeys(map(files.local, [manifest, *names]))),
+        files=tuple(dict.fromkeys([*map(files.local, parts), *(q.file for q in layers)])),
         pieces=(SourceImage(text, tuple(range(1, len(bands) + 1))),),
     )
+
+
+def quality_of(
+    root: Element, files: Files, manifest: str, level: str
+) -> tuple[tuple[QualityLayer, ...], str]:
+    """The quality layers of a product; or why there are none."""
+    above = manifest.rpartition("/")[0]
+    stems = [(e.text or "").strip() for e in root.iterfind(".//{*}IMAGE_FILE")]
+    if level == "L2A":
+        every = sorted((int(m[1]), s) for s in stems if (m := _SCL.search(s)))
+        wanted = [f"{above}/{stem}".lstrip("/") for _, stem in every]
+        found = (files.find(f"{w}.{ending}") for w in wanted for ending in ("jp2", "tif"))
+        name = next(filter(None, found), None)
+        if name is None:
+            return (), "the scene classification …_SCL_20m.jp2 is not in it"
+        return tuple(layer_in(files, name, word, classes) for word, classes in SCL.items()), ""
+    granules = dict.fromkeys(s.partition("/IMG_DATA/")[0] for s in stems if "/IMG_DATA/" in s)
+    inside = [f"{above}/{g}/QI_DATA/MSK_CLASSI_B00.jp2".lstrip("/") for g in granules]
+    name = next(filter(None, map(files.find, inside)), None)
+    if name is None:
+        return (), "QI_DATA/MSK_CLASSI_B00.jp2 is not in it, as in products before baseline 04.00"
+    bands = enumerate(CLASSI, 1)
+    return tuple(layer_in(files, name, word, (1,), band) for band, word in bands), ""
 
 
 def _messages(bands: list[_Band], chosen: list[int]) -> tuple[str, ...]:
@@ -297,7 +347,7 @@ SENTINEL2 = Product(
         "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml; of before "
         "December 2016 the folder of a granule",
         "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
-        "quantification, nodata 0",
+        "quantification, nodata 0; quality layers",
         METADATA_OF,
     ),
     recognises,
