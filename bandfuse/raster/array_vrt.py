@@ -11,7 +11,10 @@ import os
 import re
 import xml.etree.ElementTree as ET
 
-from bandfuse.raster.describe import Raster
+import rasterio
+
+from bandfuse.raster.describe import Raster, opened
+from bandfuse.raster.gdal import CACHE
 
 VRT_TYPES = {
     "uint8": "Byte",
@@ -25,6 +28,8 @@ VRT_TYPES = {
 }
 """What a VRT calls the types of its bands."""
 
+LABELS = "DIMENSION_LABELS"
+
 _ARRAY = re.compile(r'HDF5:"(?P<file>.+)"://(?P<name>.+)')
 
 
@@ -36,7 +41,17 @@ def array_of_bands(raster: Raster) -> tuple[str, str] | None:
         return None
     match = _ARRAY.fullmatch(one.name)
     known = set(raster.dtypes) <= set(VRT_TYPES)
-    return (match["file"], match["name"]) if match and known else None
+    if match is None or not known or _ends_gdal(one.name):
+        return None
+    return match["file"], match["name"]
+
+
+def _ends_gdal(name: str) -> bool:
+    """Whether GDAL 3.10 and older would end the program at this array: they look for an attribute
+    ``DIMENSION_LABELS`` where one is there in other cases, as NEON's ``Dimension_Labels``."""
+    with rasterio.Env(**CACHE), opened(name) as ds:
+        names = set(ds.tags(1))
+    return any(name.upper() == LABELS != name for name in names)
 
 
 def array_band(raster: Raster, i: int, file: str, name: str, *, relative: bool) -> ET.Element:
