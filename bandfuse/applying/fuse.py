@@ -15,7 +15,7 @@ from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
-from bandfuse.moments.gram import OnDevice
+from bandfuse.moments.gram import CPU
 from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import (
     Encoding,
@@ -110,7 +110,7 @@ class Part:
 
     def fuse(self, sink: Sink, progress: Progress) -> Lost:
         """Hand the fused windows to the sink; how many values were lost."""
-        multiply = np.matmul if self.device == "cpu" else OnDevice(self.device).multiply
+        multiply = _multiply(self.device)
         lost: list[Lost] = []  # appended to by the reader threads
 
         def encode(cell: Window, y: Floats) -> np.ndarray:
@@ -131,6 +131,16 @@ class Part:
                 progress=progress,
             )
         return sum(lost, Lost(0, 0))
+
+
+def _multiply(device: str) -> Callable[[Floats, Floats], Floats]:
+    """The product of a matrix with pixels, in numpy or on a torch device."""
+    if device == CPU:
+        return np.matmul
+    # Torch takes seconds to import.
+    from bandfuse.moments.on_device.card import Multiplier
+
+    return Multiplier(device)
 
 
 def _cut(y: Floats, cell: Window, part: Window) -> Floats:

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 
 from bandfuse.errors import BandfuseError, is_transient
-from bandfuse.moments.gram import apart, enough, product_of
+from bandfuse.moments.gram import Gram, enough
 from bandfuse.moments.moments import Moments, total
-from bandfuse.moments.tally import Question, Tally, Where, reduce_windows
+from bandfuse.moments.reduce import reduce_windows
+from bandfuse.moments.tally import Question, Tally, Where
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.scenes.attempts import each
@@ -259,9 +260,8 @@ def _question(task: Task, where: Where | None) -> Question:
     """What is asked of the pixels of a scene."""
     inquiry, design = task.inquiry, task.design
     place = {p: i for i, p in enumerate(task.wanted)}
-    product = product_of(inquiry.precision, inquiry.device)
-    if inquiry.squares_only and len(design.parts()) > 1:
-        product = apart(product, design.parts())
+    parts = design.parts() if inquiry.squares_only else []
+    apart = tuple(map(tuple, parts)) if len(parts) > 1 else ()
     return Question(
         n_bands=len(task.wanted),
         n_targets=task.scene.answers,
@@ -274,7 +274,7 @@ def _question(task: Task, where: Where | None) -> Question:
         classes=task.scene.labels is not None,
         noise=inquiry.noise,
         random_parts=inquiry.random_parts,
-        product=product,
+        gram=Gram(inquiry.precision, apart, inquiry.device),
     )
 
 
