@@ -90,6 +90,7 @@ def survey(
             break
         messages.append(READ_TWICE)
         guess = truth
+    messages += [f"pass: {where}" for where in _elsewhere(tallies, inquiry.device)]
     keys, pairs = [s.key for s in scenes], list(zip(scenes, tallies, strict=True))
     totals = each(keys, pairs, lambda pair: usable_moments(*pair), skip=inquiry.skip)
     looked = np.full((len(flagged), sum(sample.shape[1] for sample in samples)), np.nan)
@@ -107,6 +108,11 @@ def survey(
         looked=looked,
         class_names=class_names(scenes),
     )
+
+
+def _elsewhere(tallies: Sequence[Tally], device: str) -> list[str]:
+    """Where pixels were added up instead of on the device that was asked for, and why."""
+    return [where for where in dict.fromkeys(t.passed for t in tallies) if where != device]
 
 
 def class_names(scenes: Sequence[Scene]) -> dict[int, str]:

@@ -325,15 +325,14 @@ def grouping_of(config: TrainConfig) -> Grouping:
 
 
 def inquiry_of(config: TrainConfig, device: str) -> Inquiry:
-    """What the pass gathers. Moments are computed on cuda or on the CPU: Apple's GPUs have no
-    float64."""
+    """What the pass gathers, and where."""
     sample = max(goal.sample for goal in config.goals)
     return Inquiry(
         seed=config.seed,
         sample=TRAINED_ON if config.sampled else sample,
         noise="noise" in config.gathers,
         random_parts=config.folds if config.split == "random" else 0,
-        device=device if device == "cuda" else "cpu",
+        device=device,
         precision=config.precision,
         most=config.max_pixels,
         squares_only=all(goal.matches for goal in config.goals),

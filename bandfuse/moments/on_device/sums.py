@@ -19,7 +19,7 @@ Key = tuple[int, int, int]
 
 
 class Parts(NamedTuple):
-    """Moments of P parts: ``n`` pixels (P,), ``mean`` (P, D), ``scatter`` (P, D, D), all float64."""
+    """Moments of P parts in float64: ``n`` pixels (P,), ``mean`` (P, D), ``scatter`` (P, D, D)."""
 
     n: torch.Tensor
     mean: torch.Tensor
@@ -197,6 +197,6 @@ class Columns:
             self._free = list(range(before + more - 1, before - 1, -1))
         if not self._free:
             key, row = self._at.popitem(last=False)
-            self._away[key] = Parts(*(values[row].cpu() for values in self._all))
+            self._away[key] = Parts(*(values[row].to("cpu", copy=True) for values in self._all))
             self._free.append(row)
         return self._free.pop()
