@@ -21,6 +21,9 @@ from bandfuse.streaming.windows import CELL_COLS, CELL_ROWS, Window
 SIZE = CELL_ROWS * CELL_COLS
 """Pixels of a whole cell."""
 
+LOOK = 2 * THIN
+"""Pixels of a thin look: no fewer than any has."""
+
 
 @dataclass(frozen=True, eq=False)
 class Form:
@@ -73,18 +76,20 @@ class Arrived:
 class Cells:
     """A batch of so many cells of D variables on a device.
 
-    ``z`` (C, D, rows, cols) float64; ``inside`` (C, rows, cols): pixels that are there and count;
-    ``thin``: pixels that tell whether it is worth while to count those at an extreme; ``strata`` of
-    the pixels."""
+    ``z`` (C, D, rows, cols) float64, and as much room to work in; ``inside`` (C, rows, cols):
+    pixels that are there and count; ``thin`` (C, 2, :data:`LOOK`): places of pixels that tell
+    whether it is worth while to count those at an extreme, and 1 for each that is one; ``strata``
+    (C, rows, cols) of the pixels."""
 
     def __init__(self, count: int, variables: int, device: torch.device) -> None:
         shape = CELL_ROWS, CELL_COLS
         self.z = filled(device, count, variables, *shape)
+        self.room = filled(device, count, variables, SIZE)
         self.inside = filled(device, count, *shape, dtype=torch.bool)
-        self.thin = filled(device, count, *shape, dtype=torch.bool)
+        self.thin = filled(device, count, 2, LOOK, dtype=torch.int64)
         self.strata = filled(device, count, *shape, dtype=torch.int64)
         self._device = device
-        self._patterns: dict[tuple[int, int], torch.Tensor] = {}
+        self._looks: dict[Window, torch.Tensor] = {}
 
     def place(self, number: int, cell: Window, arrived: Arrived) -> None:
         """Put a cell of a window to its place in the batch, as stored; NaN where masks say that
@@ -101,18 +106,21 @@ class Cells:
             at += len(stored)
         inside = arrived.inside
         self.inside[(number, *here)] = True if inside is None else inside[rows, cols]
-        self.thin[number] = False
-        self.thin[(number, *here)] = self._pattern(cell.rows, cell.cols)
+        self.thin[number] = self._thin_look(Window(down, right, cell.rows, cell.cols))
         if arrived.strata is not None:
             self.strata[(number, *here)] = arrived.strata[rows, cols]
 
-    def _pattern(self, rows: int, cols: int) -> torch.Tensor:
-        """The thin look at a cell of so many rows and columns, as on the CPU."""
-        if (rows, cols) not in self._patterns:
-            step = max(1, rows * cols // THIN)
-            flags = torch.arange(rows * cols, device=self._device) % step == 0
-            self._patterns[rows, cols] = flags.view(rows, cols)
-        return self._patterns[rows, cols]
+    def _thin_look(self, part: Window) -> torch.Tensor:
+        """(2, LOOK) places of every so many pixels of a part of a cell, as on the CPU, and which of
+        them are there."""
+        if part not in self._looks:
+            places = np.arange(0, part.size, max(1, part.size // THIN))
+            look = np.zeros((2, LOOK), np.int64)
+            row, col = part.row + places // part.cols, part.col + places % part.cols
+            look[0, : len(places)] = row * CELL_COLS + col
+            look[1, : len(places)] = 1
+            self._looks[part] = there(look, self._device)
+        return self._looks[part]
 
     def numbers(self, form: Form) -> torch.Tensor:
         """(C, D, pixels) numbers, made in the place of what was stored; NaN where missing, and

@@ -56,10 +56,9 @@ def batch_cells(question: Question) -> int:
 def device_bytes(question: Question) -> int:
     """The most that a pass takes of the device's memory at once, at any size of the scene.
 
-    That is two buffers of windows; six times the batch in float64 (its numbers, the variables of
-    one product, these centred, their float32, and what a step makes of them) and once more for
-    flags; the moments of columns and, while their room grows, a copy; a dozen times the moments of
-    a batch."""
+    That is two buffers of windows; seven times the batch in float64 (its numbers, room to work in,
+    the variables of a product, differences along rows and columns, their float32, and flags); the
+    moments of columns and, while their room grows, a copy; a dozen times the moments of a batch."""
     count, pixel = batch_cells(question), variables(question)
     lanes = 2 * max(LANE_BYTES, SIZE * (9 * pixel + 9))
     work = count * SIZE * (7 * 8 * pixel + 10)

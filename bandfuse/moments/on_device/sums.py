@@ -51,14 +51,14 @@ class Parts(NamedTuple):
 
 
 def moments_of(z: torch.Tensor, kept: torch.Tensor, gram: Gram) -> Parts:
-    """The moments of (P, D, n) numbers over the (P, n) pixels of each part that are kept; what the
-    others hold is not looked at.
+    """The moments of (P, D, n) numbers, which are written over, over the (P, n) pixels of each part
+    that are kept; what the others hold is not looked at.
 
     The mean is taken off first, and what rounding leaves of it is taken out at the end. Pixels that
     are not kept are columns of zeros: every part is one product of one shape."""
     count = kept.sum(-1, dtype=torch.float64)
     size, gone = count.clamp(min=1)[:, None], ~kept[:, None]
-    y = z.masked_fill(gone, 0.0)
+    y = z.masked_fill_(gone, 0.0)
     point = y.sum(-1) / size
     y.sub_(point[:, :, None])
     y.masked_fill_(gone, 0.0)
