@@ -49,15 +49,20 @@ def forget(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
+_SETTING = threading.Lock()
+
+
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Products of float32 keep all their digits within: TF32, which keeps three, is off."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    """Products of float32 keep all their digits within: TF32, which keeps three, is off. The
+    setting belongs to all threads: one at a time."""
+    with _SETTING:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 def there(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> torch.Tensor:
@@ -151,6 +156,8 @@ class _CudaLane(_Lane):
             self._used.synchronize()
             self._card = torch.empty(0, dtype=torch.uint8, device=self._device)
             self._card = torch.empty(size, dtype=torch.uint8, device=self._device)
+            # Torch may give memory whose last use was asked for but is not done yet.
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))
         super().make_room(size)
 
     def travel(self, size: int) -> torch.Tensor:
