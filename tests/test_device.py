@@ -24,7 +24,7 @@ from bandfuse.device import Card, Place, Work, place, plain_errors, row_of, trie
 from bandfuse.errors import ConfigError
 
 LARGE, SMALL = Work(flops=1e15, moved=1e9), Work(flops=1e6, moved=1e3)
-PRETENDED = Card("cpu", "pretended card", 1e13)
+PRETENDED = Card("cpu:0", "pretended card", 1e13)
 
 Pretend = Callable[..., None]
 
@@ -55,14 +55,14 @@ def test_the_cpu_is_taken_if_it_is_asked_for_or_there_is_no_gpu(
 def test_auto_takes_a_gpu_for_large_work_only(pretend: Pretend) -> None:
     pretend()
     large, small = place("auto", LARGE), place("auto", SMALL)
-    assert (large.kind, large.torch, large.card) == ("cuda", "cpu", "pretended card")
+    assert (large.kind, large.torch, large.card) == ("cuda", "cpu:0", "pretended card")
     assert small.kind == "cpu"
     assert "a GPU would take" in small.reason
 
 
 def test_auto_never_takes_a_gpu_that_is_slower_by_its_own_rate(pretend: Pretend) -> None:
     """A card for games multiplies float64 slowly: its rate is measured, not assumed."""
-    pretend(Card("cpu", "for games", 1e9))
+    pretend(Card("cpu:0", "for games", 1e9))
     assert place("auto", LARGE).kind == "cpu"
 
 

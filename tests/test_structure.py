@@ -32,7 +32,15 @@ DOORS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "click": {"cli"},
-    "torch": {"device", "nn", "optimise", "moments.gram", "training", "interop", "export.network"},
+    "torch": {
+        "device",
+        "nn",
+        "optimise",
+        "moments.on_device",
+        "training",
+        "interop",
+        "export.network",
+    },
 }
 """Packages that only some rooms or files may import."""
 

@@ -14,7 +14,8 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion
 from bandfuse.moments.moments import Moments, total
-from bandfuse.moments.tally import MOST_STRATA, Question, Tally, Where, reduce_windows
+from bandfuse.moments.reduce import reduce_windows
+from bandfuse.moments.tally import MOST_STRATA, Question, Tally, Where
 from bandfuse.progress import Progress
 from bandfuse.raster import labelled, opened_selection, renumbered
 from bandfuse.results.rasters import ClassesResult, ClassScore

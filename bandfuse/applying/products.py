@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bandfuse.device import Place, Work, place
 from bandfuse.model.fusion import Fusion, FusionKernel
-from bandfuse.moments.gram import OnDevice
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import CELL_COLS, CELL_ROWS
 
@@ -31,4 +30,7 @@ def kernel_at(where: Place, fusion: Fusion) -> FusionKernel:
     if not where.on_card:
         return FusionKernel(fusion)
     dtype = "float32" if where.kind == "mps" else "float64"
-    return FusionKernel(fusion, OnDevice(where.torch, dtype=dtype).multiply)
+    # Torch takes seconds to import.
+    from bandfuse.moments.on_device.card import Multiplier
+
+    return FusionKernel(fusion, Multiplier(where.torch, dtype))

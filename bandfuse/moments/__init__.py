@@ -2,11 +2,14 @@
 
 Each file is built on those before it::
 
-    census     how many valid values the bands have
-    gram       products z zᵀ of pixels, on the CPU or on a torch device
-    sample     a sample of pixels that does not depend on the windows
-    moments    counts, means and covariances that add up
-    tally      everything that a training pass gathers
+    census       how many valid values the bands have
+    gram         products z zᵀ of pixels
+    sample       a sample of pixels that does not depend on the windows
+    moments      counts, means and covariances that add up
+    tally        everything that a training pass gathers
+    on_cpu       the pass in numpy, cell by cell
+    on_device    the pass on a torch device, window by window
+    reduce       one pass over a scene, on either
 
 It imports errors, progress, summary, device, spectral, model and streaming.
 """

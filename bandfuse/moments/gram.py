@@ -1,11 +1,10 @@
-"""Gram: z zᵀ of centred pixels, where a training pass spends its time; on the CPU or on a torch
-device."""
+"""Gram: z zᵀ of centred pixels, where a training pass spends its time."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,61 +26,6 @@ def single(z: Floats) -> Floats:
     digits."""
     short = z.astype(np.float32)
     return (short @ short.T).astype(np.float64)
-
-
-class OnDevice:
-    """Products on a torch device, in float64 or float32.
-
-    On cuda every thread has a stream and page-locked memory of its own: while one thread's pixels
-    travel and are multiplied, others are read."""
-
-    def __init__(self, device: str, *, dtype: str = "float64") -> None:
-        self._device, self._dtype = device, dtype
-        self._own = threading.local()
-
-    def __call__(self, z: Floats) -> Floats:
-        """(D, D) z zᵀ from (D, n)."""
-        return self._computed(z, lambda there: there @ there.T)
-
-    def multiply(self, matrix: Floats, x: Floats) -> Floats:
-        """(K, n) matrix · x from (K, D) and (D, n)."""
-        import torch
-
-        def product(there: Any) -> Any:
-            return torch.from_numpy(matrix).to(there.device, there.dtype) @ there
-
-        return self._computed(x, product)
-
-    def _computed(self, z: Floats, product: Callable[[Any], Any]) -> Floats:
-        """What a product makes of z on the device."""
-        import torch
-
-        dtype: torch.dtype = getattr(torch, self._dtype)
-        if torch.device(self._device).type != "cuda":
-            found: Floats = (
-                product(torch.from_numpy(z).to(self._device, dtype))
-                .cpu()
-                .numpy()
-                .astype(np.float64)
-            )
-            return found
-        stream, staged = self._mine(torch, z, dtype)
-        with torch.cuda.stream(stream):
-            staged.copy_(torch.from_numpy(z))
-            found = product(staged.to(self._device, non_blocking=True)).double().cpu().numpy()
-        return found
-
-    def _mine(self, torch: Any, z: Floats, dtype: Any) -> tuple[Any, Any]:
-        """This thread's stream, and page-locked memory in the shape of z."""
-        own = self._own
-        if not hasattr(own, "stream"):
-            own.stream, own.memory = (
-                torch.cuda.Stream(self._device),
-                torch.empty(0, dtype=dtype, pin_memory=True),
-            )
-        if own.memory.numel() < z.size:
-            own.memory = torch.empty(z.size, dtype=dtype, pin_memory=True)
-        return own.stream, own.memory[: z.size].view(z.shape)
 
 
 def apart(product: Product, parts: Sequence[Sequence[int]]) -> Product:
@@ -124,8 +68,28 @@ def enough(covariance: Floats) -> str:
     return "float32" if error <= TOLERANCE * least else "float64"
 
 
-def product_of(precision: str, device: str = "cpu") -> Product:
-    """The product for a precision, ``float64`` or ``float32``, and a torch device."""
-    if device != "cpu":
-        return OnDevice(device, dtype=precision)
+def product_of(precision: str) -> Product:
+    """The product for a precision, ``float64`` or ``float32``, in numpy."""
     return single if precision == "float32" else double
+
+
+CPU = "cpu"
+"""The device whose products are numpy's; ``cpu:0`` is that of torch."""
+
+
+@dataclass(frozen=True)
+class Gram:
+    """Where and how a pass computes its products.
+
+    ``parts``: variables that meet each other, for :func:`apart`; empty if all do. ``device``:
+    :data:`CPU`, or the name of a torch device."""
+
+    precision: str = "float64"
+    parts: tuple[tuple[int, ...], ...] = ()
+    device: str = CPU
+
+    @cached_property
+    def product(self) -> Product:
+        """What numpy computes."""
+        product = product_of(self.precision)
+        return apart(product, self.parts) if self.parts else product

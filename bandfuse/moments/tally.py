@@ -3,24 +3,23 @@ counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.device import Place
 from bandfuse.errors import InputError
-from bandfuse.moments.census import Census, Counts, look
-from bandfuse.moments.gram import Product, double
-from bandfuse.moments.moments import Moments, Sums, total
+from bandfuse.moments.census import Census, Counts
+from bandfuse.moments.gram import Gram
+from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.sample import Keys, Pixels, keys, merged
-from bandfuse.progress import Progress, silent
 from bandfuse.spectral.bands import Floats
-from bandfuse.streaming.blocks import BlockGrid, pieces
-from bandfuse.streaming.stream import Cell, Source, each_window
-from bandfuse.streaming.windows import Window, cells
+from bandfuse.streaming.blocks import BlockGrid
+from bandfuse.streaming.stream import Source
+from bandfuse.streaming.windows import Window
 
 MOST_STRATA = 256
 """More distinct numbers than this are no classes."""
@@ -47,8 +46,8 @@ class Question:
 
     ``classes``: the only target is a class number; moments are of the used bands, apart for each
     class. ``noise``: the moments of noise are gathered too; see :func:`differences`.
-    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``product``:
-    where and how precisely moments are computed."""
+    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``gram``: where
+    and how precisely moments are computed."""
 
     n_bands: int
     n_targets: int
@@ -61,7 +60,7 @@ class Question:
     classes: bool = False
     noise: bool = False
     random_parts: int = 0
-    product: Product = double
+    gram: Gram = field(default_factory=Gram)
 
     @property
     def size(self) -> int:
@@ -74,6 +73,11 @@ class Question:
         out."""
         return [*self.used, *range(self.n_bands, self.n_bands + self.n_targets)]
 
+    @property
+    def lacking(self) -> str:
+        """Why a pixel with valid bands does not count."""
+        return "not labelled" if self.classes else "target missing"
+
 
 @dataclass
 class Tally:
@@ -82,7 +86,8 @@ class Tally:
     ``strata``: moments of [used bands, targets] by block number and stratum: the class of the
     pixels, 0 where there are no classes, or :data:`NOISE` for moments of the noise. ``invalid``:
     pixels not used, by reason. ``high``: maxima of [used bands, targets] over the used pixels.
-    ``size``: variables of the moments. ``places``: where they were computed."""
+    ``size``: variables of the moments. ``places``: where they were computed. ``because``: why the
+    CPU computed them where a device was asked for."""
 
     census: Census
     pixels: Pixels
@@ -94,6 +99,7 @@ class Tally:
     strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
     size: int = 0
     places: tuple[Place, ...] = ()
+    because: str = ""
 
     @classmethod
     def zero(cls, question: Question) -> Tally:
@@ -152,117 +158,13 @@ class Tally:
         return whole
 
 
-Part = tuple[int, int, int, Moments]
-"""Block, column of stacks, stratum, and the moments there."""
+def strata_of(numbers: Counts) -> list[int]:
+    """The different numbers among those of the pixels of a cell, in order.
 
-
-def _tally_window(
-    source: Source, window: Window, question: Question, bound: int
-) -> tuple[Tally, list[Part]]:
-    """Gather one window; the moments come back as parts from top to bottom."""
-    out = {} if question.where is None else question.where.excluded(window)
-    # A window of which no pixel counts is not read.
-    patch = None if sum(int(o.sum()) for o in out.values()) == window.size else source.read(window)
-    tally = Tally.zero(question)
-    parts, drawn = [], []
-    for piece in pieces(window, question.grid):
-        found: dict[int, Sums] = {}
-        for cell in cells(piece.window):
-            here = cell.within(window)
-            inside = _count_excluded(
-                {reason: o[here].ravel() for reason, o in out.items()}, cell, tally
-            )
-            if patch is None or not inside.any():
-                continue
-            drawn.append(
-                _tally_cell(patch.cell(*here), inside, cell, question, bound, tally, found)
-            )
-            bound = _tightened(bound, drawn, question.sample)
-        parts += [
-            (piece.block, piece.column, stratum, found[stratum].moments())
-            for stratum in sorted(found)
-        ]
-        if not found and not question.classes and not question.random_parts:
-            # A block in which no pixel counts is there, with nothing in it.
-            parts.append((piece.block, piece.column, 0, Moments.zero(question.size)))
-    tally.pixels = merged(drawn, question.sample, len(question.joint))
-    return tally, parts
-
-
-def _tightened(bound: int, drawn: list[Pixels], capacity: int) -> int:
-    """The largest hash that can still enter the sample, after these pixels of the window."""
-    if not capacity or sum(len(p) for p in drawn) <= capacity:
-        return bound
-    key = np.concatenate([p.key for p in drawn])
-    return min(bound, int(np.partition(key, capacity - 1)[capacity - 1]))
-
-
-def _count_excluded(
-    out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally
-) -> NDArray[np.bool_]:
-    """Count the pixels of a cell that do not count; (n,) True for the others."""
-    inside = np.ones(cell.size, dtype=bool)
-    for reason, excluded in out.items():
-        tally.invalid[reason] = tally.invalid.get(reason, 0) + int(excluded.sum())
-        inside &= ~excluded
-    return inside
-
-
-def _tally_cell(
-    pixels: Cell,
-    inside: NDArray[np.bool_],
-    cell: Window,
-    question: Question,
-    bound: int,
-    tally: Tally,
-    found: dict[int, Sums],
-) -> Pixels:
-    """Count one cell into the tally and into the sums by stratum; its pixels for the sample are
-    returned."""
-    census, z, finite = look(pixels, inside, question.n_bands)
-    bands_ok, ok = (inside, inside) if finite is None else _valid(finite, question)
-    tally.census += census
-    tally.used += int(ok.sum())
-    tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
-    lacking = "not labelled" if question.classes else "target missing"
-    tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
-    if not ok.any():
-        return Pixels.zero(question.sample, len(question.joint))
-    joint = z if question.joint == list(range(len(z))) else z[question.joint]
-    joint = joint if ok.all() else np.ascontiguousarray(joint[:, ok])
-    tally.high = np.maximum(
-        tally.high, census.high[question.joint] if ok.all() else joint.max(axis=1)
-    )
-    places = np.flatnonzero(ok)
-    drawn = _draw(joint, places, cell, question, bound)
-    strata: dict[int, Floats] = {}
-    if question.noise:
-        strata[NOISE] = differences(z[list(question.used)], ok, (cell.rows, cell.cols))
-    if question.classes:
-        strata |= _by_stratum(joint[:-1], joint[-1].astype(np.int64))
-    elif question.random_parts:
-        strata |= _by_stratum(
-            joint, part_of(_keys(places, cell, question)[0], question.random_parts)
-        )
-    else:
-        strata[0] = joint
-    for stratum, some in strata.items():
-        if stratum not in found:
-            found[stratum] = Sums.near(some)
-        found[stratum].use_up(some, question.product)
-    return drawn
-
-
-def _valid(
-    finite: NDArray[np.bool_], question: Question
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(n,) pixels whose used bands are valid, and those whose targets are valid too."""
-    bands_ok = np.logical_and.reduce(finite[list(question.used)], axis=0)
-    return bands_ok, bands_ok & np.logical_and.reduce(finite[question.n_bands :], axis=0)
-
-
-def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Floats]:
-    """The columns of (D, n) values for each of (n,) numbers."""
+    Raises
+    ------
+    InputError : there are more than classes can be.
+    """
     known = np.unique(numbers)
     if len(known) > MOST_STRATA:
         raise InputError(
@@ -271,7 +173,7 @@ def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Floats]:
             expected=f"{MOST_STRATA} or fewer",
             remedy="Leave a fill value out with --unlabelled.",
         )
-    return {int(c): np.ascontiguousarray(z[:, numbers == c]) for c in known}
+    return [int(number) for number in known]
 
 
 def part_of(key: Keys, parts: int) -> Counts:
@@ -300,77 +202,57 @@ def differences(z: Floats, ok: NDArray[np.bool_], shape: tuple[int, int]) -> Flo
     return both
 
 
-def _draw(
-    joint: Floats, places: NDArray[np.intp], cell: Window, question: Question, bound: int
-) -> Pixels:
-    """The pixels of a cell whose hash is at most the bound: no others can enter the sample any
-    more."""
-    if not question.sample:
-        return Pixels.zero(0, len(joint))
-    key, row, col = _keys(places, cell, question)
-    near = np.flatnonzero(key <= np.uint64(bound))
-    place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(
-        np.int64
-    )
-    return Pixels.of(question.sample, key[near], place, joint[:, near].T)
-
-
-def _keys(
-    places: NDArray[np.intp], cell: Window, question: Question
+def keys_of(
+    places: NDArray[np.intp], window: Window, question: Question
 ) -> tuple[Keys, NDArray[np.intp], NDArray[np.intp]]:
-    """Hash, row and column of pixels of a cell."""
-    row, col = cell.row + places // cell.cols, cell.col + places % cell.cols
+    """Hash, row and column of pixels of a window, by their places in it, row by row."""
+    row, col = window.row + places // window.cols, window.col + places % window.cols
     return keys(question.seed, question.scene, row, col), row, col
 
 
-def reduce_windows(
-    source: Source,
-    question: Question,
-    windows: Sequence[Window],
-    *,
-    threads: int,
-    progress: Progress = silent,
-    label: str = "read",
-) -> Tally:
-    """One pass over a scene.
+class Drawing:
+    """The sample of a pass, from window to window."""
 
-    The bits of the result do not depend on the windows or threads: moments add up from cell to
-    stack, down each column of stacks, then from column to column of a block, always in that order.
-    Windows must come row by row."""
-    tally = Tally.zero(question)
-    columns: dict[tuple[int, int, int], Moments] = {}
+    def __init__(self, question: Question) -> None:
+        self._capacity, self._size = question.sample, len(question.joint)
+        self._pixels, self._waiting = Pixels.zero(self._capacity, self._size), list[Pixels]()
 
-    def work(window: Window) -> tuple[Tally, list[Part]]:
-        return _tally_window(source, window, question, tally.pixels.bound)
+    @property
+    def bound(self) -> int:
+        """The largest hash that can still enter it; several threads may ask."""
+        return self._pixels.bound
 
-    waiting: list[Pixels] = []
-    for window, (counts, parts) in each_window(
-        windows, work, threads=threads, progress=progress, label=label
-    ):
-        tally.strata.update(_finished(columns, question, window.row))
-        tally.count(counts)
-        waiting.append(counts.pixels)
-        if sum(map(len, waiting)) >= question.sample:
-            tally.pixels = merged([tally.pixels, *waiting], question.sample, len(question.joint))
-            waiting = []
-        for block, column, stratum, moments in parts:
-            before = columns.get((block, stratum, column))
-            columns[block, stratum, column] = moments if before is None else before + moments
-    tally.strata.update(_finished(columns, question, question.grid.row_edges[-1]))
-    tally.pixels = merged([tally.pixels, *waiting], question.sample, len(question.joint))
-    return tally
+    def add(self, pixels: Pixels) -> None:
+        """Add the pixels of a window. They are merged when there are many."""
+        self._waiting.append(pixels)
+        if sum(map(len, self._waiting)) >= self._capacity:
+            self._pixels = self.drawn()
+            self._waiting = []
+
+    def drawn(self) -> Pixels:
+        """The sample of all windows so far."""
+        return merged([self._pixels, *self._waiting], self._capacity, self._size)
 
 
-def _finished(
-    columns: dict[tuple[int, int, int], Moments], question: Question, row: int
-) -> Iterator[tuple[tuple[int, int], Moments]]:
-    """Take the blocks out that end above a row, the columns of each stratum added from left to
-    right."""
-    n_cols = len(question.grid.col_edges) - 1
-    ended = sorted(
-        {(b, s) for b, s, _ in columns if question.grid.row_edges[b // n_cols + 1] <= row}
-    )
-    for block, stratum in ended:
-        mine = sorted(c for b, s, c in columns if (b, s) == (block, stratum))
-        size = len(question.used) if stratum == NOISE else question.size
-        yield (block, stratum), total((columns.pop((block, stratum, c)) for c in mine), size)
+class Route(Protocol):
+    """How a pass adds its pixels up."""
+
+    def read(self, source: Source, window: Window) -> Any:
+        """Read a window, and do with it what needs no other; several threads may ask at once."""
+        ...
+
+    def add(self, window: Window, part: Any) -> None:
+        """Add what was read of a window, in the order of the windows."""
+        ...
+
+    def result(self) -> Tally:
+        """What all windows came to."""
+        ...
+
+
+def ended_blocks(
+    known: Iterable[tuple[int, int]], grid: BlockGrid, row: int
+) -> list[tuple[int, int]]:
+    """Of (block, stratum) those whose block ends above a row, in order."""
+    n_cols = len(grid.col_edges) - 1
+    return sorted({(b, s) for b, s in known if grid.row_edges[b // n_cols + 1] <= row})

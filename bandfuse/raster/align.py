@@ -32,6 +32,7 @@ from bandfuse.raster.describe import SAME_PLACE, Raster, same_grid
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import Layer
 from bandfuse.streaming.windows import Window, cells
 
 if TYPE_CHECKING:
@@ -304,6 +305,10 @@ class AlignedPatch:
         """The pixels of a cell, which are its own."""
         part = self.array[:, rows, cols]
         return AlignedCell(part.reshape(len(part), -1).copy())
+
+    def layers(self) -> list[Layer]:
+        """The window as it was computed, in float64."""
+        return [Layer.of(self.array)]
 
     def beside(self, values: Floats) -> AlignedPatch:
         """With one more variable: (rows, cols) values, NaN where missing."""

@@ -19,7 +19,11 @@ from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, may_be_hdf5, quiet_hdf5, reason
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.stream import Layer
 from bandfuse.streaming.windows import Window
+
+EXACT = ("u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8")
+"""Stored types whose values float64 holds exactly, so that a nodata value can be compared there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,16 @@ class _Part:
         if (self.scale != 1).any() or (self.offset != 0).any():
             out *= self.scale[:, None]
             out += self.offset[:, None]
+
+    def layer(self) -> Layer:
+        """As stored; 64-bit integers, whose nodata is compared in their own type, as float64."""
+        if self.stored.dtype.str[1:] not in EXACT:
+            numbers = np.empty(self.stored.shape)
+            self.put(numbers.reshape(len(numbers), -1))
+            return Layer.of(numbers)
+        fill, there = self._fill
+        fills = np.where(there, fill.astype(np.float64), np.nan)
+        return Layer(self.stored, fills, self.scale, self.offset, self.mask)
 
     def _strike(self, out: Floats) -> None:
         """NaN where a value is missing."""
@@ -155,6 +169,10 @@ class RasterPatch:
         if self._room[0].size < shape[0] * shape[1]:
             self._room[0] = np.empty(shape[0] * shape[1])
         return RasterCell(parts, self._room[0][: shape[0] * shape[1]].reshape(shape))
+
+    def layers(self) -> list[Layer]:
+        """The window as it is stored, one layer for each part."""
+        return [part.layer() for part in self.parts]
 
     def beside(self, values: Floats) -> RasterPatch:
         """With one more variable: (rows, cols) values, NaN where missing."""

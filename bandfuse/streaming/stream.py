@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -50,8 +51,83 @@ class Source(Protocol):
 
 def whole(source: Source, window: Window) -> Floats:
     """(D, rows, cols) of a window, NaN where missing."""
-    cell = source.read(window).cell(slice(0, window.rows), slice(0, window.cols))
+    return _whole(source.read(window), window)
+
+
+def _whole(patch: Patch, window: Window) -> Floats:
+    """All pixels of the patch of a window."""
+    cell = patch.cell(slice(0, window.rows), slice(0, window.cols))
     return cell.values().reshape(-1, window.rows, window.cols)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Some variables of a window as stored, and how numbers are made of them.
+
+    ``stored`` (n, rows, cols): of a type whose values float64 holds exactly. ``fill`` (n,): what
+    stands for a missing value, NaN for nothing. ``mask``: 0 where values are missing, (rows, cols)
+    of all variables or (n, rows, cols); None for no mask. A number is scale · stored + offset."""
+
+    stored: np.ndarray
+    fill: Floats
+    scale: Floats
+    offset: Floats
+    mask: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, values: Floats) -> Layer:
+        """Of (n, rows, cols) numbers, NaN where missing."""
+        n = len(values)
+        return cls(values, np.full(n, np.nan), np.ones(n), np.zeros(n))
+
+    @property
+    def scaled(self) -> bool:
+        """Whether numbers differ from what is stored."""
+        return bool((self.scale != 1).any() or (self.offset != 0).any())
+
+    @property
+    def last(self) -> Layer:
+        """Its last variable alone."""
+        mask = self.mask
+        return Layer(
+            self.stored[-1:],
+            self.fill[-1:],
+            self.scale[-1:],
+            self.offset[-1:],
+            mask[-1:] if mask is not None and mask.ndim == 3 else mask,
+        )
+
+    def cut(self, rows: slice, cols: slice) -> Layer:
+        """A rectangle of it."""
+        mask = None if self.mask is None else self.mask[..., rows, cols]
+        return replace(self, stored=self.stored[:, rows, cols], mask=mask)
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def at(self, rows: np.ndarray, cols: np.ndarray) -> Floats:
+        """(n, m) numbers of m pixels, NaN where missing."""
+        numbers = self.stored[:, rows, cols].astype(np.float64)
+        numbers[numbers == self.fill[:, None]] = np.nan
+        if self.mask is not None:
+            gone = np.broadcast_to(self.mask[..., rows, cols] == 0, numbers.shape)
+            numbers[gone] = np.nan
+        if self.scaled:
+            numbers *= self.scale[:, None]
+            numbers += self.offset[:, None]
+        return numbers
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A patch that gives its pixels as they are stored."""
+
+    def layers(self) -> list[Layer]:
+        """All variables, in order."""
+        ...
+
+
+def layers_of(patch: Patch, window: Window) -> list[Layer]:
+    """The pixels of the patch of a window as they are stored; as float64 if it does not tell."""
+    return patch.layers() if isinstance(patch, Layered) else [Layer.of(_whole(patch, window))]
 
 
 class WeighedSource(Source, Protocol):

@@ -10,11 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from bandfuse.device import Place, Work, place, plain_errors
+from bandfuse.device import Place, Work, on_cpu, place, plain_errors
 from bandfuse.errors import BandfuseError, is_transient
-from bandfuse.moments.gram import apart, enough, product_of
+from bandfuse.moments.gram import Gram, enough
 from bandfuse.moments.moments import Moments, total
-from bandfuse.moments.tally import Question, Tally, Where, reduce_windows
+from bandfuse.moments.reduce import reduce_windows
+from bandfuse.moments.tally import Question, Tally, Where
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.scenes.attempts import each
@@ -98,6 +99,7 @@ def survey(
             break
         messages.append(READ_TWICE)
         guess = truth
+    messages += [f"the pass ran on the CPU: {why}" for why in _reasons(tallies)]
     keys, pairs = [s.key for s in scenes], list(zip(scenes, tallies, strict=True))
     totals = each(keys, pairs, lambda pair: usable_moments(*pair), skip=inquiry.skip)
     looked = np.full((len(flagged), sum(sample.shape[1] for sample in samples)), np.nan)
@@ -115,6 +117,11 @@ def survey(
         looked=looked,
         class_names=class_names(scenes),
     )
+
+
+def _reasons(tallies: Sequence[Tally]) -> list[str]:
+    """Why the CPU added pixels up where a device was asked for."""
+    return list(dict.fromkeys(tally.because for tally in tallies if tally.because))
 
 
 def class_names(scenes: Sequence[Scene]) -> dict[int, str]:
@@ -263,7 +270,7 @@ def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
                 label=f"read {scene.key}",
             )
         tally.invalid[NOT_DRAWN] = pixels - pixels_of(windows)
-        tally.places = (here,)
+        tally.places = (on_cpu(tally.because) if tally.because else here,)
         return tally
 
 
@@ -282,9 +289,8 @@ def _question(task: Task, where: Where | None, here: Place) -> Question:
     """What is asked of the pixels of a scene."""
     inquiry, design = task.inquiry, task.design
     place = {p: i for i, p in enumerate(task.wanted)}
-    product = product_of(inquiry.precision, here.torch)
-    if inquiry.squares_only and len(design.parts()) > 1:
-        product = apart(product, design.parts())
+    parts = design.parts() if inquiry.squares_only else []
+    apart = tuple(map(tuple, parts)) if len(parts) > 1 else ()
     return Question(
         n_bands=len(task.wanted),
         n_targets=task.scene.answers,
@@ -297,7 +303,7 @@ def _question(task: Task, where: Where | None, here: Place) -> Question:
         classes=task.scene.labels is not None,
         noise=inquiry.noise,
         random_parts=inquiry.random_parts,
-        product=product,
+        gram=Gram(inquiry.precision, apart, here.torch),
     )
 
 

@@ -18,7 +18,8 @@ from bandfuse.goals import SCORED
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load
-from bandfuse.moments.tally import Question, Tally, reduce_windows
+from bandfuse.moments.reduce import reduce_windows
+from bandfuse.moments.tally import Question, Tally
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
 from bandfuse.results.rasters import EvaluateResult

@@ -717,7 +717,7 @@ import os
 if os.environ.get("HAS_CARD"):
     import bandfuse.device as device
     device._absent = lambda: ""
-    device.tried = lambda kind: device.Card("cpu", "pretended card", 1e30)
+    device.tried = lambda kind: device.Card("cpu:0", "pretended card", 1e30)
     device.GPU_FLOPS = device.LINK = 1e30
     device.START = device.LAUNCH = 0.0
 """

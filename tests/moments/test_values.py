@@ -22,8 +22,9 @@ from bandfuse.errors import MismatchError
 from bandfuse.model.fusion import ACTIVATIONS, Fusion, FusionKernel, NodataPolicy
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments, total
+from bandfuse.moments.reduce import reduce_windows
 from bandfuse.moments.sample import Pixels, keys, merged
-from bandfuse.moments.tally import Question, Tally, reduce_windows
+from bandfuse.moments.tally import Question, Tally
 from bandfuse.streaming.blocks import BlockGrid, blocks
 from bandfuse.streaming.stream import map_windows
 from bandfuse.streaming.windows import Window, plan

@@ -10,7 +10,15 @@ TESTS = {
     "model/fusion": "moments/values",
     "moments/census": "moments/values optimise/separability",
     "moments/moments": "moments/values",
-    "moments/tally": "moments/values optimise/separability",
+    "moments/on_cpu": "moments/values optimise/separability",
+    **dict.fromkeys(
+        [
+            f"moments/on_device/{name}"
+            for name in ("card", "cells", "facts", "route", "sums", "windows")
+        ],
+        "moments/on_device survey/on_device",
+    ),
+    "moments/tally": "moments/values optimise/separability moments/on_device",
     "optimise/activations": "optimise/parameters",
     "optimise/objectives/base": "optimise/separability optimise/parameters",
     "optimise/objectives/reconstruction": "optimise/parameters optimise/losses",

@@ -29,7 +29,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa
 
 from bandfuse.goals import terms_of
 from bandfuse.moments.moments import Moments
-from bandfuse.moments.tally import NOISE, Question, differences, reduce_windows
+from bandfuse.moments.reduce import reduce_windows
+from bandfuse.moments.tally import NOISE, Question, differences
 from bandfuse.optimise.fit import Settings, fit
 from bandfuse.optimise.objectives.reconstruction import Reconstruction
 from bandfuse.optimise.objectives.regression import Regression

@@ -165,7 +165,7 @@ def test_every_command_works_on_it(
             there = Affine.from_gdal(*published.PLACE) if placed else Affine.identity()
             assert ds.transform == there
     vrt = ["export", run / "weights.safetensors", "--to", "vrt", "--scene", made.path]
-    if case.place == "map" or name == "av5-l1b-unplaced":
+    if case.place == "map" or (case.place == "sensor" and len(case.axes) == 1):
         ok(*vrt, "-o", tmp_path / "f.vrt")
         np.testing.assert_allclose(read(tmp_path / "f.vrt"), expected, rtol=1e-4, atol=1e-6)
     else:

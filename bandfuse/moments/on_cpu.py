@@ -1,0 +1,197 @@
+"""On the CPU: a pass whose cells are added up in numpy, by the threads that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandfuse.moments.census import Counts, look
+from bandfuse.moments.moments import Moments, Sums, total
+from bandfuse.moments.sample import Pixels, merged
+from bandfuse.moments.tally import (
+    NOISE,
+    Drawing,
+    Question,
+    Tally,
+    differences,
+    ended_blocks,
+    keys_of,
+    part_of,
+    strata_of,
+)
+from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.blocks import pieces
+from bandfuse.streaming.stream import Cell, Source
+from bandfuse.streaming.windows import Window, cells
+
+Part = tuple[int, int, int, Moments]
+"""Block, column of stacks, stratum, and the moments there."""
+
+
+def _tally_window(
+    source: Source, window: Window, question: Question, bound: int
+) -> tuple[Tally, list[Part]]:
+    """Gather one window; the moments come back as parts from top to bottom."""
+    out = {} if question.where is None else question.where.excluded(window)
+    # A window of which no pixel counts is not read.
+    patch = None if sum(int(o.sum()) for o in out.values()) == window.size else source.read(window)
+    tally = Tally.zero(question)
+    parts, drawn = [], []
+    for piece in pieces(window, question.grid):
+        found: dict[int, Sums] = {}
+        for cell in cells(piece.window):
+            here = cell.within(window)
+            inside = _count_excluded(
+                {reason: o[here].ravel() for reason, o in out.items()}, cell, tally
+            )
+            if patch is None or not inside.any():
+                continue
+            drawn.append(
+                _tally_cell(patch.cell(*here), inside, cell, question, bound, tally, found)
+            )
+            bound = _tightened(bound, drawn, question.sample)
+        parts += [
+            (piece.block, piece.column, stratum, found[stratum].moments())
+            for stratum in sorted(found)
+        ]
+        if not found and not question.classes and not question.random_parts:
+            # A block in which no pixel counts is there, with nothing in it.
+            parts.append((piece.block, piece.column, 0, Moments.zero(question.size)))
+    tally.pixels = merged(drawn, question.sample, len(question.joint))
+    return tally, parts
+
+
+def _tightened(bound: int, drawn: list[Pixels], capacity: int) -> int:
+    """The largest hash that can still enter the sample, after these pixels of the window."""
+    if not capacity or sum(len(p) for p in drawn) <= capacity:
+        return bound
+    key = np.concatenate([p.key for p in drawn])
+    return min(bound, int(np.partition(key, capacity - 1)[capacity - 1]))
+
+
+def _count_excluded(
+    out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally
+) -> NDArray[np.bool_]:
+    """Count the pixels of a cell that do not count; (n,) True for the others."""
+    inside = np.ones(cell.size, dtype=bool)
+    for reason, excluded in out.items():
+        tally.invalid[reason] = tally.invalid.get(reason, 0) + int(excluded.sum())
+        inside &= ~excluded
+    return inside
+
+
+def _tally_cell(
+    pixels: Cell,
+    inside: NDArray[np.bool_],
+    cell: Window,
+    question: Question,
+    bound: int,
+    tally: Tally,
+    found: dict[int, Sums],
+) -> Pixels:
+    """Count one cell into the tally and into the sums by stratum; its pixels for the sample are
+    returned."""
+    census, z, finite = look(pixels, inside, question.n_bands)
+    bands_ok, ok = (inside, inside) if finite is None else _valid(finite, question)
+    tally.census += census
+    tally.used += int(ok.sum())
+    tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
+    lacking = question.lacking
+    tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
+    if not ok.any():
+        return Pixels.zero(question.sample, len(question.joint))
+    joint = z if question.joint == list(range(len(z))) else z[question.joint]
+    joint = joint if ok.all() else np.ascontiguousarray(joint[:, ok])
+    tally.high = np.maximum(
+        tally.high, census.high[question.joint] if ok.all() else joint.max(axis=1)
+    )
+    places = np.flatnonzero(ok)
+    drawn = _draw(joint, places, cell, question, bound)
+    strata: dict[int, Floats] = {}
+    if question.noise:
+        strata[NOISE] = differences(z[list(question.used)], ok, (cell.rows, cell.cols))
+    if question.classes:
+        strata |= _by_stratum(joint[:-1], joint[-1].astype(np.int64))
+    elif question.random_parts:
+        strata |= _by_stratum(
+            joint, part_of(keys_of(places, cell, question)[0], question.random_parts)
+        )
+    else:
+        strata[0] = joint
+    for stratum, some in strata.items():
+        if stratum not in found:
+            found[stratum] = Sums.near(some)
+        found[stratum].use_up(some, question.gram.product)
+    return drawn
+
+
+def _valid(
+    finite: NDArray[np.bool_], question: Question
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(n,) pixels whose used bands are valid, and those whose targets are valid too."""
+    bands_ok = np.logical_and.reduce(finite[list(question.used)], axis=0)
+    return bands_ok, bands_ok & np.logical_and.reduce(finite[question.n_bands :], axis=0)
+
+
+def _by_stratum(z: Floats, numbers: Counts) -> dict[int, Floats]:
+    """The columns of (D, n) values for each of (n,) numbers."""
+    return {c: np.ascontiguousarray(z[:, numbers == c]) for c in strata_of(numbers)}
+
+
+def _draw(
+    joint: Floats, places: NDArray[np.intp], cell: Window, question: Question, bound: int
+) -> Pixels:
+    """The pixels of a cell whose hash is at most the bound: no others can enter the sample any
+    more."""
+    if not question.sample:
+        return Pixels.zero(0, len(joint))
+    key, row, col = keys_of(places, cell, question)
+    near = np.flatnonzero(key <= np.uint64(bound))
+    place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(
+        np.int64
+    )
+    return Pixels.of(question.sample, key[near], place, joint[:, near].T)
+
+
+class OnCpu:
+    """Cell by cell in numpy, by the threads that read. ``because``: as in the tally."""
+
+    def __init__(self, question: Question, because: str = "") -> None:
+        self._question, self._tally = question, Tally.zero(question)
+        self._tally.because = because
+        self._drawing = Drawing(question)
+        self._columns: dict[tuple[int, int, int], Moments] = {}
+
+    def read(self, source: Source, window: Window) -> tuple[Tally, list[Part]]:
+        """The tally of a window, and its moments from top to bottom."""
+        return _tally_window(source, window, self._question, self._drawing.bound)
+
+    def add(self, window: Window, part: tuple[Tally, list[Part]]) -> None:
+        """Moments go down each column of stacks."""
+        counts, parts = part
+        self._tally.strata.update(_finished(self._columns, self._question, window.row))
+        self._tally.count(counts)
+        self._drawing.add(counts.pixels)
+        for block, column, stratum, moments in parts:
+            before = self._columns.get((block, stratum, column))
+            self._columns[block, stratum, column] = moments if before is None else before + moments
+
+    def result(self) -> Tally:
+        """Columns add up from left to right."""
+        bottom = self._question.grid.row_edges[-1]
+        self._tally.strata.update(_finished(self._columns, self._question, bottom))
+        self._tally.pixels = self._drawing.drawn()
+        return self._tally
+
+
+def _finished(
+    columns: dict[tuple[int, int, int], Moments], question: Question, row: int
+) -> Iterator[tuple[tuple[int, int], Moments]]:
+    """Take the blocks out that end above a row, the columns of each stratum added from left to
+    right."""
+    for block, stratum in ended_blocks(((b, s) for b, s, _ in columns), question.grid, row):
+        mine = sorted(c for b, s, c in columns if (b, s) == (block, stratum))
+        size = len(question.used) if stratum == NOISE else question.size
+        yield (block, stratum), total((columns.pop((block, stratum, c)) for c in mine), size)
