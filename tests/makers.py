@@ -108,8 +108,14 @@ def pickled(work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Itera
 def in_parts() -> Iterator[None]:
     """Within this, commands have passes over scenes done in parts, as a batch on a cluster does."""
     whole = Effort.of
+
+    def spread(
+        threads: int | None, memory: int | None, _: object = None, device: str = "cpu"
+    ) -> Effort:
+        return whole(threads, memory, pickled, device)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Effort, "of", lambda threads, memory, _=None: whole(threads, memory, pickled))
+        patch.setattr(Effort, "of", spread)
         yield
 
 

@@ -192,7 +192,8 @@ def test_a_training_on_a_card_finds_what_the_cpu_finds(
     assert devices == {"pass": "cuda", "fit": fit, "refits": fit, "apply": "cuda"}
     assert said["pass"]["card"] == "pretended card"
     a, b = (load_file(folder / "weights.safetensors") for folder in (here, there))
-    np.testing.assert_allclose(b["weight"], a["weight"], atol=1e-9)
+    # Weights of next to nothing may or may not be zero.
+    np.testing.assert_allclose(b["weight"], a["weight"], atol=1e-7)
     np.testing.assert_allclose(read(there / "fused.tif"), read(here / "fused.tif"), rtol=1e-6)
 
 
