@@ -8,5 +8,5 @@ Each file is built on those before it::
     moments    counts, means and covariances that add up
     tally      everything that a training pass gathers
 
-It imports errors, progress, summary, spectral, model and streaming.
+It imports errors, progress, summary, goals, spectral, model and streaming.
 """

@@ -14,12 +14,12 @@ from bandfuse.errors import InputError
 from bandfuse.moments.census import Census, Counts, look
 from bandfuse.moments.gram import Product, double
 from bandfuse.moments.moments import Moments, Sums, total
-from bandfuse.moments.sample import Keys, Pixels, keys, merged
+from bandfuse.moments.sample import Keys, Pixels, Reservoir, kept_as, keys, merged
 from bandfuse.progress import Progress, silent
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, pieces
 from bandfuse.streaming.stream import Cell, Source, each_window
-from bandfuse.streaming.windows import Window, cells
+from bandfuse.streaming.windows import Window, cells, pixels_of
 
 MOST_STRATA = 256
 """More distinct numbers than this are no classes."""
@@ -309,7 +309,10 @@ def _draw(
     place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(
         np.int64
     )
-    return Pixels.of(question.sample, key[near], place, joint[:, near].T)
+    values: NDArray[np.floating] = np.ascontiguousarray(
+        joint[:, near].T, dtype=kept_as(question.sample, len(joint))
+    )
+    return Pixels.of(question.sample, key[near], place, values)
 
 
 def _keys(
@@ -334,27 +337,24 @@ def reduce_windows(
     The bits of the result do not depend on the windows or threads: moments add up from cell to
     stack, down each column of stacks, then from column to column of a block, always in that order.
     Windows must come row by row."""
-    tally = Tally.zero(question)
+    tally, size = Tally.zero(question), len(question.joint)
+    drawn = Reservoir(question.sample, size, pixels_of(windows))
     columns: dict[tuple[int, int, int], Moments] = {}
 
     def work(window: Window) -> tuple[Tally, list[Part]]:
-        return _tally_window(source, window, question, tally.pixels.bound)
+        return _tally_window(source, window, question, drawn.bound)
 
-    waiting: list[Pixels] = []
     for window, (counts, parts) in each_window(
         windows, work, threads=threads, progress=progress, label=label
     ):
         tally.strata.update(_finished(columns, question, window.row))
         tally.count(counts)
-        waiting.append(counts.pixels)
-        if sum(map(len, waiting)) >= question.sample:
-            tally.pixels = merged([tally.pixels, *waiting], question.sample, len(question.joint))
-            waiting = []
+        drawn.add(counts.pixels)
         for block, column, stratum, moments in parts:
             before = columns.get((block, stratum, column))
             columns[block, stratum, column] = moments if before is None else before + moments
     tally.strata.update(_finished(columns, question, question.grid.row_edges[-1]))
-    tally.pixels = merged([tally.pixels, *waiting], question.sample, len(question.joint))
+    tally.pixels = drawn.pixels()
     return tally
 
 

@@ -99,6 +99,7 @@ def _learned(
     how, assessing = fitting_of(config, device, loss), assessing_of(config)
     if not config.no_tags:
         assessing = replace(assessing, tags=tags_of(targets_of(found, scenes)))
+    how = replace(how, descent=replace(how.descent, threads=effort.threads))
     _load(how, found)
     how = replace(how, checkpoint=checkpoint_of(config, device, found))
     read = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandfuse.config.paths import PATHS, rebased
 from bandfuse.config.train import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
-from bandfuse.goals import GOALS, TRAINED_ON
+from bandfuse.goals import GOALS
 from bandfuse.model.fusion import NodataPolicy
 from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
@@ -264,7 +264,11 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "--sensor compares weights of a regression within groups with published responses",
         "Leave it out.",
     )
-    for flag, given in (("--batch-size", config.batch_size), ("--patience", config.patience)):
+    for flag, given in (
+        ("--sample", config.sample),
+        ("--batch-size", config.batch_size),
+        ("--patience", config.patience),
+    ):
         yield (
             given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default
             and not config.sampled,
@@ -324,13 +328,12 @@ def grouping_of(config: TrainConfig) -> Grouping:
     )
 
 
-def inquiry_of(config: TrainConfig, device: str) -> Inquiry:
-    """What the pass gathers. Moments are computed on cuda or on the CPU: Apple's GPUs have no
-    float64."""
-    sample = max(goal.sample for goal in config.goals)
+def inquiry_of(config: TrainConfig, device: str, sample: int) -> Inquiry:
+    """What the pass gathers, with a sample of so many pixels. Moments are computed on cuda or on
+    the CPU: Apple's GPUs have no float64."""
     return Inquiry(
         seed=config.seed,
-        sample=TRAINED_ON if config.sampled else sample,
+        sample=sample,
         noise="noise" in config.gathers,
         random_parts=config.folds if config.split == "random" else 0,
         device=device if device == "cuda" else "cpu",

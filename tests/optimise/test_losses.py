@@ -304,11 +304,15 @@ def test_batches_of_a_pass_are_all_pixels_once() -> None:
     def loss(index: torch.Tensor | None) -> torch.Tensor:
         if index is not None:
             seen.append(index)
-        return (parameter**2 + parameter).sum()
+        return parameter**2 + parameter
 
+    owners = [np.zeros(1, dtype=np.intp)]
     pace = Pace(steps=8, batch_size=30)
     Descent(
-        torch.optim.SGD([parameter], lr=0.01), Task([parameter], loss, None, 100), pace, Nowhere()
+        torch.optim.SGD([parameter], lr=0.01),
+        Task([parameter], loss, owners, n_pixels=100),
+        pace,
+        Nowhere(),
     ).run(Ticks(silent, parts=1, steps=8, label=""))
     assert [len(i) for i in seen] == [25] * 8
     passes = [torch.cat(seen[:4]), torch.cat(seen[4:])]
