@@ -367,8 +367,9 @@ class SampledRegression(Objective):
             return self
         r, other = list(rows), copy.copy(self)
         other._pick([self._columns[k] for k in r])
-        other._delta = self._delta[r]
-        other._target_mean = self._target_mean[r]
+        here = self._index(np.array(r))
+        other._delta = self._delta.index_select(0, here)
+        other._target_mean = self._target_mean.index_select(0, here)
         other.scale, other._variance = self.scale[r], self._variance[r]
         other.held = None if self.held is None else self.held.part(rows)
         return other
