@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +30,7 @@ from bandfuse.optimise.descent import SCHEDULES, Descent
 from bandfuse.optimise.fit import OPTIMIZERS, fit
 from bandfuse.optimise.losses import LOSSES
 from bandfuse.optimise.objectives.base import Objective
+from bandfuse.optimise.objectives.regression import Regression
 from bandfuse.optimise.objectives.sampled import SampledRegression
 from bandfuse.optimise.objectives.total import Sum
 from bandfuse.optimise.parameters import CONSTRAINTS
@@ -242,7 +243,7 @@ def layer(kind: str, constraint: str) -> None:
         assert fuse.weight.device.type == NAME
 
 
-QUICK = Settings(optimizer="adam", steps=2, batch_size=16, patience=0, init="uniform", starts=2)
+QUICK = Settings(optimizer="adam", steps=1, batch_size=16, patience=0, init="uniform", starts=2)
 LONG = replace(QUICK, steps=24, patience=1)
 
 
@@ -327,12 +328,51 @@ def _others() -> dict[str, Callable[[], None]]:
     }
 
 
+class Faulty(Regression):
+    """A loss with a fault, to see that it is found."""
+
+    def __init__(self, squares: Squares, fault: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__(squares)
+        self.fault = fault
+
+    def losses(
+        self, weight: torch.Tensor, gain: torch.Tensor, level: torch.Tensor | None
+    ) -> torch.Tensor:
+        found = super().losses(weight, gain, level)
+        return found if weight.device.type == "cpu" else self.fault(found)
+
+    def part(self, rows: Sequence[int]) -> Faulty:
+        return self
+
+
+FAULTS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "a tensor left on the CPU": lambda loss: loss + torch.ones(3, K, dtype=loss.dtype)[:1],
+    "a sum in no order": lambda loss: loss.index_add(
+        1, torch.zeros(K, dtype=torch.int64, device=NAME), loss
+    ),
+    "a number read within a step": lambda loss: loss * float(doors.numbers(loss.sum())),
+    "a choice that waits": lambda loss: loss if bool((loss > 0).all()) else 2 * loss,
+    "float64 where there is none": lambda loss: loss.double().to(loss.dtype),
+}
+"""What must be found, each by what it does to the losses."""
+
+
+def faulty(fault: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """A fit with a fault on a device without float64."""
+
+    def make(layout: Layout) -> Objective:
+        return Faulty(Squares.of(Split.of(Moments.of(joint(K)), B), offset=True), fault)
+
+    walked(make, LAYOUTS["dense"], QUICK, double=False)
+
+
 def main() -> None:
-    """Walk all cases."""
+    """Walk all cases, and the faults."""
     from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
     _setup_privateuseone_for_python_backend(NAME)
-    for name, walk in cases().items():
+    faults = {name: partial(faulty, fault) for name, fault in FAULTS.items()}
+    for name, walk in (cases() | faults).items():
         wrong = ""
         try:
             walk()

@@ -13,12 +13,15 @@ import torch
 from torch.utils import backend_registration
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pretended import cases
+from pretended import FAULTS, cases
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
-    reason=f"torch {torch.__version__} cannot pretend a device",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+        reason=f"torch {torch.__version__} cannot pretend a device",
+    ),
+    pytest.mark.timeout(1200),
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +45,8 @@ def walked() -> dict[str, str]:
 @pytest.mark.parametrize("name", cases())
 def test_paths_of_torch_keep_to_the_device(name: str, walked: dict[str, str]) -> None:
     assert walked[name] == ""
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_found(fault: str, walked: dict[str, str]) -> None:
+    assert "Error" in walked[fault]
