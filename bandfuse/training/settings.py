@@ -53,6 +53,9 @@ _DESCENT = (
 )
 """Settings of the descent that have the same name on the command line."""
 
+STATES = 2
+"""The form of the states in a checkpoint."""
+
 Clash = tuple[bool, str, str]
 """Whether it is so, what cannot be, and what to do."""
 
@@ -409,5 +412,6 @@ def checkpoint_of(config: TrainConfig, device: str, survey: Survey) -> Checkpoin
     import torch
 
     settings = config.model_dump(mode="json", exclude=NOT_RESULTS)
-    settings |= {"device": device, "torch": torch.__version__, "pixels": digest(survey)}
+    settings |= {"states": STATES, "device": device}
+    settings |= {"torch": torch.__version__, "pixels": digest(survey)}
     return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)

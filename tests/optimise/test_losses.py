@@ -256,6 +256,33 @@ def test_a_function_of_your_own(scalar: bool) -> None:
     assert len(found.losses) == 1
 
 
+class Priced(torch.nn.Module):
+    """A loss of one's own with a number for each output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("price", torch.ones(K))
+        self.seen: set[torch.dtype] = set()
+
+    def forward(self, y: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        self.seen.add(self.price.dtype)
+        return (self.price * (y - t) ** 2).sum(1)
+
+
+def test_a_module_of_your_own_is_copied_in_the_type_of_the_pixels() -> None:
+    own = Priced()
+    assert fitted(sample(), own).weight == pytest.approx(WEIGHT, abs=1e-3)
+    assert own.price.dtype == torch.float32
+    assert own.seen == set()
+
+
+def test_a_sample_without_pixels_cannot_be_trained_on() -> None:
+    mean = np.zeros(B)
+    objective = SampledRegression(np.zeros((0, B + K)), B, mean, "identity", loss="mae")
+    with pytest.raises(ConfigError, match="training diverged"):
+        fit(LAYOUT, objective, bands_of(B), mean, np.zeros(K), Settings(optimizer="adam"))
+
+
 @pytest.mark.parametrize(
     ("function", "got"),
     [

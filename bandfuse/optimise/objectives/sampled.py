@@ -259,7 +259,7 @@ class SampledRegression(Objective):
             total: Tensor = _Sums.apply(w, flat, self)  # type: ignore[no-untyped-call]
         else:
             total = self.summed(w, flat, bend=False).losses
-        found = total.reshape(*effective.shape[:-2], total.shape[-1]) / max(1, self._n)
+        found = total.reshape(*effective.shape[:-2], total.shape[-1]) / self._n
         return place(found, weight.device, weight.dtype)
 
     def summed(self, weight: Tensor, level: Tensor, *, bend: bool) -> Summed:
@@ -275,7 +275,9 @@ class SampledRegression(Objective):
         chunks = list(self._chunks())
         parts = self._pool.map(work, chunks, self._used_threads(len(chunks)))
         total = next(parts, None)
-        assert total is not None
+        if total is None:
+            nothing = w.new_zeros((len(w), len(self.scale)), dtype=self._fine)
+            return Summed(nothing, torch.zeros_like(weight), torch.zeros_like(level))
         for part in parts:
             total = total + part
         return total
@@ -392,8 +394,9 @@ class SampledRegression(Objective):
 def _on_device(
     loss: str | LossFunction, device: torch.device, dtype: torch.dtype
 ) -> str | LossFunction:
-    """A loss that is a module, copied to the device with its parameters and buffers."""
-    if not isinstance(loss, nn.Module):
+    """A loss that is a module, copied to the device with its parameters and buffers, if it has
+    any."""
+    if not isinstance(loss, nn.Module) or not [*loss.parameters(), *loss.buffers()]:
         return loss
     return copy.deepcopy(loss).to(dtype).to(device)
 
