@@ -34,7 +34,7 @@ class Steadiness(Objective):
         self.scale = np.ones(rows)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        return torch.log(((weight @ self._a) * weight).sum(1)) - 2 * torch.log(
+        return torch.log(((weight @ self._a) * weight).sum(-1)) - 2 * torch.log(
             (weight @ self._m).abs()
         )
 

@@ -30,6 +30,9 @@ def show_plan(plan: TrainPlan) -> None:
         _rest(len(plan.outputs))
     else:
         show.line(title)
+    if plan.sample is not None:
+        drawn, memory = show.count(plan.sample.pixels, "pixel"), f"{plan.sample.megabytes:.0f} MB"
+        show.line(f"Trains on a sample of {drawn} in {plan.sample.dtype}, {memory} of memory")
     show.line("")
     show.line(f"Writes {plan.output}: {shorten(plan.writes)}")
     read, rest = plan.seconds["read"], plan.seconds["fit"] + plan.seconds["write"]

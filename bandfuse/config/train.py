@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from bandfuse.config.base import Config, Pairs, Strength, Texts
 from bandfuse.config.inputs import Aligning, Inputs, Labelling, Limits, Units
 from bandfuse.config.outputs import Replacing, Running
-from bandfuse.goals import GOALS, Goal, terms_of
+from bandfuse.goals import GOALS, TRAINED_ON, Goal, terms_of
 from bandfuse.needs import Need
 
 Constraint = Literal["auto", "free", "affine", "nonnegative", "simplex", "bandpass"]
@@ -201,6 +201,11 @@ class Optimising(Config):
         None,
         description="How the learning rate falls. step: a tenth after 1/2 and 3/4 of the steps. By "
         "default cosine for adam and adamw, constant for sgd.",
+    )
+    sample: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        TRAINED_ON,
+        description="Pixels that losses and activations are trained on, drawn in the pass over the "
+        "files and kept in memory; all: every pixel. Large samples are kept in float32.",
     )
     batch_size: int = Field(
         1024,

@@ -168,7 +168,7 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         effort = Effort.of(None, None, device=config.device)
         with threadpool_limits(limits=1, user_api="blas"):
             found, _ = surveyed(config, [samples], effort, silent)
-            how = placed(fitting_of(config), config.device, found, 0)[0]
+            how = placed(fitting_of(config), effort, found, 0)[0]
             made = (
                 plan_regularisation(assessing_of(config), found, silent)
                 if config.assessed

@@ -11,5 +11,5 @@ Each file is built on those before it::
     on_device    the pass on a torch device, window by window
     reduce       one pass over a scene, on either
 
-It imports errors, progress, summary, device, spectral, model and streaming.
+It imports errors, progress, summary, goals, device, spectral, model and streaming.
 """

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from bandfuse.moments.census import Counts, look
 from bandfuse.moments.moments import Moments, Sums, total
-from bandfuse.moments.sample import Pixels, merged
+from bandfuse.moments.sample import Pixels, kept_as, merged
 from bandfuse.moments.tally import (
     NOISE,
-    Drawing,
     Question,
     Tally,
     differences,
     ended_blocks,
     keys_of,
     part_of,
+    reservoir_of,
     strata_of,
 )
 from bandfuse.spectral.bands import Floats
@@ -152,28 +152,32 @@ def _draw(
     place = np.stack([np.full(len(near), question.scene), row[near], col[near]], axis=1).astype(
         np.int64
     )
-    return Pixels.of(question.sample, key[near], place, joint[:, near].T)
+    values: NDArray[np.floating] = np.ascontiguousarray(
+        joint[:, near].T, dtype=kept_as(question.sample, len(joint))
+    )
+    return Pixels.of(question.sample, key[near], place, values)
 
 
 class OnCpu:
-    """Cell by cell in numpy, by the threads that read. ``because``: as in the tally."""
+    """Cell by cell in numpy, by the threads that read. ``most``: pixels that
+    may come. ``because``: as in the tally."""
 
-    def __init__(self, question: Question, because: str = "") -> None:
+    def __init__(self, question: Question, most: int, because: str = "") -> None:
         self._question, self._tally = question, Tally.zero(question)
         self._tally.because = because
-        self._drawing = Drawing(question)
+        self._drawn = reservoir_of(question, most)
         self._columns: dict[tuple[int, int, int], Moments] = {}
 
     def read(self, source: Source, window: Window) -> tuple[Tally, list[Part]]:
         """The tally of a window, and its moments from top to bottom."""
-        return _tally_window(source, window, self._question, self._drawing.bound)
+        return _tally_window(source, window, self._question, self._drawn.bound)
 
     def add(self, window: Window, part: tuple[Tally, list[Part]]) -> None:
         """Moments go down each column of stacks."""
         counts, parts = part
         self._tally.strata.update(_finished(self._columns, self._question, window.row))
         self._tally.count(counts)
-        self._drawing.add(counts.pixels)
+        self._drawn.add(counts.pixels)
         for block, column, stratum, moments in parts:
             before = self._columns.get((block, stratum, column))
             self._columns[block, stratum, column] = moments if before is None else before + moments
@@ -182,7 +186,7 @@ class OnCpu:
         """Columns add up from left to right."""
         bottom = self._question.grid.row_edges[-1]
         self._tally.strata.update(_finished(self._columns, self._question, bottom))
-        self._tally.pixels = self._drawing.drawn()
+        self._tally.pixels = self._drawn.pixels()
         return self._tally
 
 

@@ -9,24 +9,24 @@ from bandfuse.moments.on_cpu import OnCpu
 from bandfuse.moments.tally import Question, Route, Tally
 from bandfuse.progress import Progress, silent
 from bandfuse.streaming.stream import Source, each_window
-from bandfuse.streaming.windows import Window
+from bandfuse.streaming.windows import Window, pixels_of
 
 
-def route_of(question: Question) -> Route:
-    """Where the pixels are added up: on the device that is asked for. What it cannot do is done on
-    the CPU, and the tally says why.
+def route_of(question: Question, most: int) -> Route:
+    """Where at most so many pixels are added up: on the device that is asked for. What it cannot do
+    is done on the CPU, and the tally says why.
 
     Raises
     ------
     ConfigError : the device has too little free memory.
     """
     if question.gram.device == CPU:
-        return OnCpu(question)
+        return OnCpu(question, most)
     # Torch takes seconds to import.
     from bandfuse.moments.on_device.route import OnDevice, cpu_because
 
     why = cpu_because(question)
-    return OnCpu(question, why) if why else OnDevice(question)
+    return OnCpu(question, most, why) if why else OnDevice(question, most)
 
 
 def reduce_windows(
@@ -48,7 +48,7 @@ def reduce_windows(
     ------
     ConfigError : the device has too little free memory.
     """
-    route = route_of(question)
+    route = route_of(question, pixels_of(windows))
     for window, part in each_window(
         windows,
         lambda window: route.read(source, window),

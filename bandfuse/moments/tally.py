@@ -15,7 +15,7 @@ from bandfuse.errors import InputError
 from bandfuse.moments.census import Census, Counts
 from bandfuse.moments.gram import Gram
 from bandfuse.moments.moments import Moments, total
-from bandfuse.moments.sample import Keys, Pixels, keys, merged
+from bandfuse.moments.sample import Keys, Pixels, Reservoir, keys, merged
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.streaming.stream import Source
@@ -210,28 +210,9 @@ def keys_of(
     return keys(question.seed, question.scene, row, col), row, col
 
 
-class Drawing:
-    """The sample of a pass, from window to window."""
-
-    def __init__(self, question: Question) -> None:
-        self._capacity, self._size = question.sample, len(question.joint)
-        self._pixels, self._waiting = Pixels.zero(self._capacity, self._size), list[Pixels]()
-
-    @property
-    def bound(self) -> int:
-        """The largest hash that can still enter it; several threads may ask."""
-        return self._pixels.bound
-
-    def add(self, pixels: Pixels) -> None:
-        """Add the pixels of a window. They are merged when there are many."""
-        self._waiting.append(pixels)
-        if sum(map(len, self._waiting)) >= self._capacity:
-            self._pixels = self.drawn()
-            self._waiting = []
-
-    def drawn(self) -> Pixels:
-        """The sample of all windows so far."""
-        return merged([self._pixels, *self._waiting], self._capacity, self._size)
+def reservoir_of(question: Question, most: int) -> Reservoir:
+    """What draws the sample of a pass over at most so many pixels."""
+    return Reservoir(question.sample, len(question.joint), most)
 
 
 class Route(Protocol):

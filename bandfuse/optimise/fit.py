@@ -1,19 +1,26 @@
-"""Fit: minimise an objective over the weights of a layout."""
+"""Fit: minimise an objective over the weights of a layout.
+
+Outputs that share no weight, and starts, are problems of one batch: they are minimised side by
+side, each to its own end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from bandfuse.errors import ConfigError
 from bandfuse.optimise.descent import SCHEDULES, Descent, Nowhere, Pace, Path, Slot, Task
+from bandfuse.optimise.doors import fine, moved, numbers, place
+from bandfuse.optimise.members import Members
 from bandfuse.optimise.objectives.base import Objective
-from bandfuse.optimise.parameters import Weights
+from bandfuse.optimise.parameters import Bends, Weights
+from bandfuse.optimise.quasinewton import lbfgs
 from bandfuse.progress import Progress, Ticks, silent
 from bandfuse.solve.fit_result import (
     DEFAULT_LR,
@@ -33,7 +40,8 @@ Slots = Callable[[str], Slot]
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums of one thread have the same bits on every run."""
+    """Sums of one thread have the same bits on every run. What is shared among threads is cut into
+    chunks that do not depend on their number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -64,153 +72,60 @@ def fit(
     slots : where descents keep what they need to go on after an interruption.
     constraints : (K,) the constraint of every row, where they are not all that of the settings.
     """
-    groups = layout.rows_of_set() if objective.separable else [list(range(layout.shape[0]))]
-    parts = len(groups) * max(1, settings.starts)
-    ticks = Ticks(
-        progress, parts=parts, steps=_steps(settings), label=f"fit ({settings.optimizer})"
-    )
-    done = []
+    every = list(range(layout.shape[0]))
+    names = [settings.constraint] * len(every) if constraints is None else list(constraints)
+    groups = layout.rows_of_set() if objective.separable else [every]
     with _one_thread():
-        for i, rows in enumerate(groups):
-            mine = (
-                settings
-                if constraints is None
-                else replace(settings, constraint=constraints[rows[0]])
-            )
-            problem = _Problem(
-                layout.part(rows), objective.part(rows), bands, mean, _of(level, rows)
-            )
-            done.append(_fit_part(problem, mine, ticks, _slot_of(slots, i)))
-    return _joined(layout, groups, done)
-
-
-def _slot_of(slots: Slots, part: int) -> Callable[[int], Slot]:
-    """The place of each start of a part."""
-    return lambda number: slots(str(part) if number == 0 else f"{part}, start {number}")
+        parts = [
+            _part(layout, objective, rows, replace(settings, constraint=names[rows[0]]), bands)
+            for rows in groups
+        ]
+        batch = _Batch(layout, objective, names, parts, level, settings)
+        ticks = Ticks(
+            progress, parts=1, steps=_steps(settings), label=f"fit ({settings.optimizer})"
+        )
+        module, paths = batch.minimised(ticks, slots("0"))
+        ticks.end_part()
+        return batch.result(module, paths, mean)
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
-    """Outputs that share weights, or one objective of several; the arguments of :func:`fit` for
-    them."""
+class _Part:
+    """Outputs that share weights, or all of an objective of several.
 
+    ``best``: the weights of the optimum with their gain, where they are known. ``exact``: it is
+    that of a linear problem, and the training begins there, at the level that belongs to it."""
+
+    rows: list[int]
     layout: Layout
     objective: Objective
+    settings: Settings
     bands: Bands
-    mean: Floats
-    level: Floats | None
+    best: tuple[Floats, float] | None
+    exact: bool
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one start may find better weights."""
+        return self.best is None and not self.objective.n_pixels and self.layout.size > 0
 
 
-def _of(level: Floats | None, rows: list[int]) -> Floats | None:
-    return None if level is None else level[rows]
+def _part(
+    layout: Layout, objective: Objective, rows: list[int], settings: Settings, bands: Bands
+) -> _Part:
+    own = layout.part(rows)
+    settings = replace(settings, gain=settings.gain and own.size > 0)
+    part = objective.part(rows)
+    best = part.exact(own, settings.constraint, gain=settings.gain)
+    quick = settings.optimizer == "lbfgs" and settings.init == "auto"
+    begun = best is not None and (quick or settings.init == "least-squares")
+    exact = begun and part.quadratic(own, gain=settings.gain) is not None
+    return _Part(rows, own, part, settings, bands, best, exact)
 
 
-def _joined(layout: Layout, groups: list[list[int]], parts: list[Fit]) -> Fit:
-    """One fit from those of its parts, rows back in place."""
-    order = np.argsort(np.concatenate(groups))
-    per_loss = (
-        order
-        if sum(len(p.losses) for p in parts) == layout.shape[0]
-        else np.arange(len(parts[0].losses))
-    )
-    optima = [p.optimum for p in parts]
-    known = [o for o in optima if o is not None]
-    return Fit(
-        weight=np.concatenate([p.weight for p in parts])[order],
-        gain=np.concatenate([p.gain for p in parts])[order],
-        offset=np.concatenate([p.offset for p in parts])[order],
-        losses=np.concatenate([p.losses for p in parts])[per_loss],
-        optimum=np.concatenate(known)[per_loss] if len(known) == len(optima) else None,
-        scale=np.concatenate([p.scale for p in parts])[per_loss],
-        steps=max(p.steps for p in parts),
-        history=[(rows, p.history[0][1]) for rows, p in zip(groups, parts, strict=True)],
-        stops=[
-            (rows, *stop[1:]) for rows, p in zip(groups, parts, strict=True) for stop in p.stops
-        ],
-        starts=[(rows, p.starts[0][1]) for rows, p in zip(groups, parts, strict=True) if p.starts],
-    )
-
-
-def _fit_part(
-    problem: _Problem, settings: Settings, ticks: Ticks, slot: Callable[[int], Slot]
-) -> Fit:
-    """Fit one problem: once where its optimum is known, else from several starts, of which the best
-    is kept."""
-    layout, objective = problem.layout, problem.objective
-    settings = replace(settings, gain=settings.gain and layout.size > 0)
-    best = objective.exact(layout, settings.constraint, gain=settings.gain)
-    several = best is None and not objective.n_pixels and layout.size > 0
-    found = []
-    for number in range(max(1, settings.starts)):
-        if number == 0 or several:
-            found.append(_fit_once(problem, settings, best, number, ticks, slot(number)))
-        ticks.end_part()
-    ends = [float((f.losses / f.scale).sum()) for f in found]
-    chosen = found[int(np.argmin(ends))]
-    return (
-        chosen if len(ends) == 1 else replace(chosen, starts=[(list(range(layout.shape[0])), ends)])
-    )
-
-
-def _fit_once(
-    problem: _Problem,
-    settings: Settings,
-    best: tuple[Floats, float] | None,
-    number: int,
-    ticks: Ticks,
-    slot: Slot,
-) -> Fit:
-    """Fit from one start."""
-    layout, objective, level = problem.layout, problem.objective, problem.level
-    module = Weights(
-        layout,
-        settings.constraint,
-        metric=objective.metric(layout),
-        gain=settings.gain,
-        level=level,
-        spread=objective.spread,
-    )
-    module.start(*_start(problem, settings, best, number))
-    device = torch.device(settings.device)
-    # Apple's GPUs have no float64.
-    dtype = torch.float32 if device.type == "mps" else torch.float64
-    path = _minimise(module.to(device, dtype), objective.to(device, dtype), settings, ticks, slot)
-    module, objective = (
-        module.to("cpu", torch.float64),
-        objective.to(torch.device("cpu"), torch.float64),
-    )
-    weight, gain, at_mean = _bright(objective, module, layout, settings)
-    losses = _losses(objective, module)
-    optimum = None if best is None else _optimum(layout, objective, best, level)
-    if (
-        best is not None
-        and optimum is not None
-        and _is_exact(problem, settings)
-        and not (losses < optimum - GAINED * objective.scale).any()
-    ):
-        # Nothing was gained: the solution itself keeps its zeros.
-        weight, gain = layout.matrix(best[0]), np.full(layout.shape[0], best[1])
-        losses, path = optimum, replace(path, history=path.history[:1])
-    every = list(range(layout.shape[0]))
-    stops = [] if path.epoch is None else [(every, path.epoch, path.epochs)]
-    return Fit(
-        weight,
-        gain,
-        _offset(weight, gain, at_mean, problem.mean),
-        losses,
-        optimum,
-        objective.scale,
-        len(path.history) - 1,
-        [(every, path.history)],
-        stops,
-    )
-
-
-def _start(
-    problem: _Problem, settings: Settings, best: tuple[Floats, float] | None, number: int
-) -> tuple[Floats, float]:
+def _start(part: _Part, number: int) -> tuple[Floats, float]:
     """Initial weights and gain; starts after the first are scattered around its weights."""
-    layout, objective = problem.layout, problem.objective
+    layout, objective, settings, best = part.layout, part.objective, part.settings, part.best
     name = settings.init
     if name == "auto":
         name = "least-squares" if best is not None and settings.optimizer == "lbfgs" else "uniform"
@@ -223,7 +138,7 @@ def _start(
                 remedy="Use --init uniform.",
             )
         return best
-    v = initial(name, layout, problem.bands, settings.seed)
+    v = initial(name, layout, part.bands, settings.seed)
     if (
         settings.init == "auto"
         and settings.constraint in ("free", "nonnegative")
@@ -238,104 +153,247 @@ def _start(
     return feasible(v, layout, settings.constraint), 1.0
 
 
-def _is_exact(problem: _Problem, settings: Settings) -> bool:
-    """Whether the training began at the exact optimum of a linear problem, at the level that
-    belongs to it."""
-    begun = settings.init == "least-squares" or (
-        settings.init == "auto" and settings.optimizer == "lbfgs"
-    )
-    return begun and problem.objective.quadratic(problem.layout, gain=settings.gain) is not None
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """All parts from all starts. Problem ``start · G + g`` is part g of G from one start."""
 
+    layout: Layout
+    objective: Objective
+    constraints: list[str]
+    parts: list[_Part]
+    level: Floats | None
+    settings: Settings
 
-def _numbers(module: Weights) -> tuple[Floats, Floats, Floats | None]:
-    """W, gain and level as float64 numpy."""
-    with torch.no_grad():
-        weight, gain, level = (None if t is None else t.double().cpu().numpy() for t in module())
-    assert weight is not None
-    assert gain is not None
-    return weight, gain, level
+    @property
+    def starts(self) -> int:
+        """How many starts there are of the parts that need several."""
+        return max(1, self.settings.starts) if any(p.several for p in self.parts) else 1
 
+    @property
+    def device(self) -> torch.device:
+        """Where torch computes."""
+        return torch.device(self.settings.device)
 
-def _bright(
-    objective: Objective, module: Weights, layout: Layout, settings: Settings
-) -> tuple[Floats, Floats, Floats | None]:
-    """W, gain and level; where neither loss nor constraint sees their size, as bright as the
-    targets."""
-    weight, gain, level = _numbers(module)
-    if settings.constraint not in ("free", "nonnegative") or layout.fixed.any():
-        return weight, gain, level
-    with torch.no_grad():
-        factor = objective.brightness(*module())
-    return factor * weight, gain, None if level is None else factor * level
-
-
-def _offset(weight: Floats, gain: Floats, level: Floats | None, mean: Floats) -> Floats:
-    if level is None:
-        return np.zeros(len(gain))
-    offset: Floats = level - gain * (weight @ mean)
-    return offset
-
-
-def _losses(objective: Objective, module: Weights) -> Floats:
-    with torch.no_grad():
-        values: Floats = objective.losses(*module()).double().cpu().numpy()
-    return values
-
-
-def _optimum(
-    layout: Layout, objective: Objective, best: tuple[Floats, float], level: Floats | None
-) -> Floats:
-    """(L,) losses of the exact solution."""
-    v, gain = best
-    weight = torch.as_tensor(layout.matrix(v))
-    gains = torch.full((layout.shape[0],), gain, dtype=torch.float64)
-    at_mean = None if level is None else torch.as_tensor(level)
-    exact: Floats = objective.losses(weight, gains, at_mean).numpy()
-    return exact
-
-
-def _minimise(
-    module: Weights, objective: Objective, settings: Settings, ticks: Ticks, slot: Slot
-) -> Path:
-    """Run the optimizer; the history holds the relative loss before each step, and the last one."""
-    for what, name, known in (
-        ("optimizer", settings.optimizer, OPTIMIZERS),
-        ("schedule", settings.schedule or "constant", SCHEDULES),
-    ):
-        if name not in known:
-            raise ConfigError(what, got=repr(name), expected=f"one of {', '.join(known)}")
-    task = _task(module, objective)
-    first = float(task.loss(None).detach())
-    path = Path([], None, 0)
-    if task.parameters and settings.steps != 0:
-        path = OPTIMIZERS[settings.optimizer](task, settings, ticks, slot)
-    path = replace(path, history=[first, *path.history])
-    if not np.isfinite(path.history[-1]):
-        raise ConfigError(
-            "training diverged",
-            got=f"a loss that is not finite after {len(path.history) - 1} steps",
-            remedy="Lower --lr, or use --optimizer lbfgs.",
+    def module(self) -> Weights:
+        """The parameters of all problems at their starts, on the CPU."""
+        module = Weights(
+            self.layout,
+            self.constraints,
+            metric=self._bends(),
+            gain=any(part.settings.gain for part in self.parts),
+            level=self.level,
+            spread=self.objective.spread,
+            copies=self.starts,
         )
-    return path
+        v = np.zeros((self.starts, self.layout.size))
+        gain = np.ones((self.starts, int(module.set_of_row.max(initial=-1)) + 1))
+        for part in self.parts:
+            here, sets = self.layout.params_of(part.rows), module.set_of_row[part.rows]
+            for number in range(self.starts):
+                v[number, here], gain[number, sets] = _start(part, number if part.several else 0)
+        return module.start(v, gain)
+
+    def _bends(self) -> Bends:
+        """How the loss bends along the weights of each set."""
+        sets = self.layout.sets
+        count = int(sets.max(initial=-1)) + 1
+        here, blocks = [np.flatnonzero(sets == s) for s in range(count)], [np.zeros((0, 0))] * count
+        for part in self.parts:
+            metric, params = part.objective.metric(part.layout), self.layout.params_of(part.rows)
+            for s in np.unique(sets[params]):
+                place_in = np.searchsorted(params, here[s])
+                blocks[s] = metric[np.ix_(place_in, place_in)]
+        return Bends(here, blocks)
+
+    def task(self, module: Weights) -> Task:
+        """The sums of the relative losses of each problem, as a function of a batch of pixels, on
+        the device of the module."""
+        device, dtype = module.theta.device, module.theta.dtype
+        objective = self.objective.to(device, dtype)
+        held = objective.held
+        scale = place(torch.as_tensor(self.objective.scale), device, dtype)
+        add = moved(self._sums(), device, dtype)
+
+        def losses(index: Tensor | None) -> Tensor:
+            seen = objective if index is None else objective.batch(index)
+            relative: Tensor = add(seen.losses(*module()) / scale)
+            return relative.reshape(-1)
+
+        def held_losses() -> Tensor:
+            assert held is not None
+            relative: Tensor = add(held.losses(*module()) / scale)
+            return relative.reshape(-1)
+
+        parameters = [p for p in module.parameters() if p.numel()]
+        return Task(
+            parameters,
+            losses,
+            [o for o in self._owners(module) if o.size],
+            self.starts * len(self.parts),
+            None if held is None else held_losses,
+            objective.n_pixels,
+            n_weights=int(module.theta.numel() > 0),
+        )
+
+    def _sums(self) -> Members:
+        """From losses to those of parts."""
+        count = len(self.objective.scale)
+        rows = [np.arange(count)]
+        if count == self.layout.shape[0] and len(self.parts) > 1:
+            rows = [np.array(part.rows, dtype=np.intp) for part in self.parts]
+        to = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+        return Members(to, np.concatenate(rows), (len(self.parts), count))
+
+    def _owners(self, module: Weights) -> list[NDArray[np.intp]]:
+        """For every parameter of the module the problems of its entries; -1 where there is nothing
+        to do."""
+        part_of_row = np.zeros(self.layout.shape[0], dtype=np.intp)
+        for g, part in enumerate(self.parts):
+            part_of_row[part.rows] = g
+        part_of_set = np.zeros(int(module.set_of_row.max(initial=-1)) + 1, dtype=np.intp)
+        part_of_set[module.set_of_row] = part_of_row
+        start = np.arange(self.starts)[:, None]
+        busy = np.array([[s == 0 or p.several for p in self.parts] for s in range(self.starts)])
+        learns = np.array([part.settings.gain for part in self.parts], dtype=bool)
+
+        def owners(part: NDArray[np.intp], *, gain: bool = False) -> NDArray[np.intp]:
+            used = busy[start, part] & (learns[part] | (not gain))
+            return np.where(used, start * len(self.parts) + part, -1)
+
+        found = {
+            "theta": owners(part_of_set[module.map.sets]),
+            "root_gain": owners(part_of_set, gain=True),
+            "shift": owners(part_of_row),
+        }
+        return [found[name] for name, _ in module.named_parameters()]
+
+    def minimised(self, ticks: Ticks, slot: Slot) -> tuple[Weights, list[Path]]:
+        """Run the optimizer; a history holds the relative loss before each step, and the last
+        one."""
+        settings = self.settings
+        for what, name, known in (
+            ("optimizer", settings.optimizer, OPTIMIZERS),
+            ("schedule", settings.schedule or "constant", SCHEDULES),
+        ):
+            if name not in known:
+                raise ConfigError(what, got=repr(name), expected=f"one of {', '.join(known)}")
+        device = self.device
+        module = moved(self.module(), device, fine(device))
+        task = self.task(module)
+        with torch.no_grad():
+            first = numbers(task.losses(None))
+        paths = [Path([], None, 0)] * task.count
+        if task.parameters and settings.steps != 0 and any((o >= 0).any() for o in task.owners):
+            paths = OPTIMIZERS[settings.optimizer](task, settings, ticks, slot)
+        paths = [
+            replace(p, history=[float(f), *p.history]) for p, f in zip(paths, first, strict=True)
+        ]
+        wrong = [path for path in paths if not np.isfinite(path.history[-1])]
+        if wrong:
+            raise ConfigError(
+                "training diverged",
+                got=f"a loss that is not finite after {len(wrong[0].history) - 1} steps",
+                remedy="Lower --lr, or use --optimizer lbfgs.",
+            )
+        return module, paths
+
+    def result(self, module: Weights, paths: list[Path], mean: Floats) -> Fit:
+        """What the best start of each part found."""
+        with torch.no_grad():
+            weight, gain, level = (None if t is None else numbers(t) for t in module())
+        assert weight is not None
+        assert gain is not None
+        ends = [self._ends(g, paths) for g in range(len(self.parts))]
+        start = np.zeros(self.layout.shape[0], dtype=np.intp)
+        for part, losses in zip(self.parts, ends, strict=True):
+            start[part.rows] = np.argmin(losses)
+        every = np.arange(len(start))
+        level = None if level is None else level[start, every]
+        weight, gain, level = self._bright(weight[start, every], gain[start, every], level)
+        last = [paths[np.argmin(e) * len(ends) + g] for g, e in enumerate(ends)]
+        fit = Fit(
+            weight,
+            gain,
+            np.zeros(len(gain)),
+            self._losses(weight, gain, level),
+            self._optimum(),
+            self.objective.scale,
+            0,
+            [(part.rows, path.history) for part, path in zip(self.parts, last, strict=True)],
+            [
+                (part.rows, path.epoch, path.epochs)
+                for part, path in zip(self.parts, last, strict=True)
+                if path.epoch is not None
+            ],
+            [(p.rows, e) for p, e in zip(self.parts, ends, strict=True) if len(e) > 1],
+        )
+        fit = self._or_solutions(fit)
+        steps = max(len(losses) - 1 for _, losses in fit.history)
+        if level is None:
+            return replace(fit, steps=steps)
+        offset = level - fit.gain * (fit.weight @ mean)
+        return replace(fit, steps=steps, offset=offset)
+
+    def _ends(self, number: int, paths: list[Path]) -> list[float]:
+        """The losses at which the starts of a part ended."""
+        count = self.starts if self.parts[number].several else 1
+        return [paths[s * len(self.parts) + number].history[-1] for s in range(count)]
+
+    def _bright(
+        self, weight: Floats, gain: Floats, level: Floats | None
+    ) -> tuple[Floats, Floats, Floats | None]:
+        """W, gain and level; where neither loss nor constraint sees their size, as bright as the
+        targets."""
+        sized = set(self.constraints) - {"free", "nonnegative"}
+        if sized or self.layout.fixed.any():
+            return weight, gain, level
+        with torch.no_grad():
+            factor = self.objective.brightness(*_tensors(weight, gain, level))
+        return factor * weight, gain, None if level is None else factor * level
+
+    def _losses(self, weight: Floats, gain: Floats, level: Floats | None) -> Floats:
+        """(L,) in float64, from what the objective was made of."""
+        with torch.no_grad():
+            return numbers(self.objective.losses(*_tensors(weight, gain, level)))
+
+    def _optimum(self) -> Floats | None:
+        """(L,) losses of the exact solutions; None where one is not known."""
+        found = np.zeros(len(self.objective.scale))
+        for part in self.parts:
+            if part.best is None:
+                return None
+            weight, gain = part.layout.matrix(part.best[0]), np.full(len(part.rows), part.best[1])
+            level = None if self.level is None else self.level[part.rows]
+            here = part.rows if self.objective.separable else slice(None)
+            found[here] = numbers(part.objective.losses(*_tensors(weight, gain, level)))
+        return found
+
+    def _or_solutions(self, fit: Fit) -> Fit:
+        """With the exact solution of every part whose training gained nothing on it: it keeps its
+        zeros."""
+        if fit.optimum is None or not self.objective.separable:
+            return fit
+        weight, gain, losses = fit.weight.copy(), fit.gain.copy(), fit.losses.copy()
+        history = list(fit.history)
+        for g, part in enumerate(self.parts):
+            rows = part.rows
+            price = GAINED * fit.scale[rows]
+            if not part.exact or part.best is None:
+                continue
+            if (fit.losses[rows] < fit.optimum[rows] - price).any():
+                continue
+            weight[rows], gain[rows] = part.layout.matrix(part.best[0]), part.best[1]
+            losses[rows], history[g] = fit.optimum[rows], (rows, history[g][1][:1])
+        return replace(fit, weight=weight, gain=gain, losses=losses, history=history)
 
 
-def _task(module: Weights, objective: Objective) -> Task:
-    """The sum of the relative losses, as a function of a batch of pixels."""
-    scale = torch.as_tensor(objective.scale).to(module.theta)
-    held = objective.held
-
-    def loss(index: torch.Tensor | None) -> torch.Tensor:
-        seen = objective if index is None else objective.batch(index)
-        return (seen.losses(*module()) / scale).sum()
-
-    def held_loss() -> torch.Tensor:
-        assert held is not None
-        return (held.losses(*module()) / scale).sum()
-
-    parameters = [p for p in module.parameters() if p.numel()]
-    watched = None if held is None else held_loss
-    return Task(
-        parameters, loss, watched, objective.n_pixels, n_weights=int(module.theta.numel() > 0)
+def _tensors(
+    weight: Floats, gain: Floats, level: Floats | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    return (
+        torch.as_tensor(weight),
+        torch.as_tensor(gain),
+        None if level is None else torch.as_tensor(level),
     )
 
 
@@ -347,47 +405,9 @@ def _lr(settings: Settings) -> float:
     return DEFAULT_LR[settings.optimizer] if settings.lr is None else settings.lr
 
 
-def _lbfgs(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
+def _lbfgs(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> list[Path]:
     """Limited-memory BFGS by scipy, on all pixels; the gradient comes from torch."""
-    from scipy.optimize import minimize
-
-    history: list[float] = []
-    parameters = task.parameters
-
-    def value_and_gradient(x: Floats) -> tuple[float, Floats]:
-        _put(x, parameters)
-        value = task.loss(None)
-        gradient = torch.autograd.grad(value, parameters)
-        return float(value.detach()), np.concatenate(
-            [g.detach().double().cpu().numpy().ravel() for g in gradient]
-        )
-
-    def keep(intermediate_result: Any) -> None:
-        history.append(float(intermediate_result.fun))
-        ticks.step()
-
-    start: Floats = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in parameters])
-    limits: Any = {
-        "maxiter": _steps(settings),
-        "maxfun": 25 * _steps(settings),
-        "maxcor": 50,
-        "ftol": 0.0,
-        "gtol": 1e-13,
-    }
-    found = minimize(
-        value_and_gradient, start, jac=True, method="L-BFGS-B", callback=keep, options=limits
-    )
-    _put(found.x, parameters)
-    return Path(history, None, 0)
-
-
-def _put(x: Floats, parameters: list[torch.nn.Parameter]) -> None:
-    """Copy one long vector into the parameters."""
-    with torch.no_grad():
-        start = 0
-        for p in parameters:
-            p.copy_(torch.as_tensor(x[start : start + p.numel()]).reshape(p.shape))
-            start += p.numel()
+    return lbfgs(task, _steps(settings), ticks)
 
 
 def _adam(task: Task, settings: Settings) -> torch.optim.Optimizer:
@@ -409,10 +429,10 @@ def _sgd(task: Task, settings: Settings) -> torch.optim.Optimizer:
 
 def _descending(
     make: Callable[[Task, Settings], torch.optim.Optimizer],
-) -> Callable[[Task, Settings, Ticks, Slot], Path]:
+) -> Callable[[Task, Settings, Ticks, Slot], list[Path]]:
     """Run a first-order optimizer, as :mod:`bandfuse.optimise.descent` does it."""
 
-    def run(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> Path:
+    def run(task: Task, settings: Settings, ticks: Ticks, slot: Slot) -> list[Path]:
         pace = Pace(
             _steps(settings),
             settings.schedule or DEFAULT_SCHEDULE[settings.optimizer],
@@ -425,7 +445,7 @@ def _descending(
     return run
 
 
-OPTIMIZERS: dict[str, Callable[[Task, Settings, Ticks, Slot], Path]] = {
+OPTIMIZERS: dict[str, Callable[[Task, Settings, Ticks, Slot], list[Path]]] = {
     "lbfgs": _lbfgs,
     "adam": _descending(_adam),
     "adamw": _descending(_adamw),

@@ -422,6 +422,14 @@ class PlannedOutput(Result):
     high_nm: float | None
 
 
+class PlannedSample(Result):
+    """The pixels that are drawn to train on."""
+
+    pixels: int = Field(description="at most: pixels that do not count are not drawn")
+    dtype: str = Field(description="the type they are kept in, by their number alone")
+    megabytes: float = Field(description="memory of the sample")
+
+
 class TrainPlan(Result):
     """What ``train --dry-run`` prints."""
 
@@ -434,6 +442,9 @@ class TrainPlan(Result):
     bands_flagged: int
     outputs: list[PlannedOutput] = Field(description="empty where groups are made from pixels")
     weights: int | None = Field(description="numbers to learn, beside gains and offsets")
+    sample: PlannedSample | None = Field(
+        None, description="for losses and activations; null where moments are enough"
+    )
     writes: list[str] = Field(description="files of the run folder")
     seconds: dict[str, float] = Field(description="rough estimate of each phase")
     messages: list[str]

@@ -25,8 +25,9 @@ place."""
 class Settings:
     """How to fit. ``steps``, ``lr`` and ``schedule`` of None take the optimizer's default.
 
-    ``batch_size`` and ``patience`` are for objectives that see pixels; see
-    :class:`bandfuse.optimise.descent.Pace`."""
+    ``device`` is the name of one that is there, as torch calls it. ``batch_size`` and ``patience``
+    are for objectives that see pixels; see :class:`bandfuse.optimise.descent.Pace`. ``threads``
+    work on a sample of pixels on the CPU; no bit depends on their number."""
 
     constraint: str = "nonnegative"
     gain: bool = False
@@ -42,6 +43,7 @@ class Settings:
     device: str = "cpu"
     seed: int = 0
     starts: int = 1
+    threads: int = 1
 
 
 @dataclass(frozen=True, eq=False)

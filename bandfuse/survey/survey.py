@@ -10,7 +10,7 @@ import numpy as np
 
 from bandfuse.device import Place
 from bandfuse.moments.moments import Moments, total
-from bandfuse.moments.sample import Pixels
+from bandfuse.moments.sample import Pixels, merged
 from bandfuse.moments.tally import NOISE, Tally, part_of
 from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
@@ -88,10 +88,12 @@ class Survey:
         """The blocks with pixels, scene by scene, row by row."""
         found = []
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
-            of_pixel = block_numbers(tally.pixels.place, [grid], first=scene)
+            scored = tally.pixels.scored
+            of_pixel = block_numbers(scored.place, [grid], first=scene)
+            values = scored.values
             for number, moments in tally.blocks.items():
                 if moments.count:
-                    sample = tally.pixels.values[of_pixel == number][:, self.order]
+                    sample = values[of_pixel == number][:, self.order]
                     found.append(Block(scene, number, moments.take(self.order), sample))
         return found
 
@@ -100,12 +102,13 @@ class Survey:
         if not self.random_parts:
             return self.blocks()
         pixels, found = self.pixels, []
+        values = pixels.values
         strata = [t.by_stratum() for t in self.tallies]
         of_pixel = part_of(pixels.key, self.random_parts)
         for number in range(self.random_parts):
             some = [s[number] for s in strata if number in s]
             if some:
-                sample = pixels.values[of_pixel == number][:, self.order]
+                sample = values[of_pixel == number][:, self.order]
                 found.append(Block(-1, number, total(some, some[0].size).take(self.order), sample))
         return found
 
@@ -145,11 +148,18 @@ class Survey:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """The sample of all scenes together."""
-        sample = self.tallies[0].pixels
+        """The sample of all scenes together that scores rest on."""
+        sample = self.tallies[0].pixels.scored
         for tally in self.tallies[1:]:
-            sample = sample + tally.pixels
-        return sample
+            sample = sample + tally.pixels.scored
+        return sample.scored
+
+    @property
+    def trained_on(self) -> Pixels:
+        """The sample of all scenes together, as many pixels as were asked for."""
+        first = self.tallies[0].pixels
+        every = [tally.pixels for tally in self.tallies]
+        return first if len(every) == 1 else merged(every, first.capacity, first.store.shape[1])
 
 
 def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:

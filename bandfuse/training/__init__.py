@@ -6,6 +6,7 @@ Each file is built on those before it::
     checkpoint    the state of an interrupted training
     fitting       from a survey to a model
     settings      the settings with every default filled in, and what each step needs of them
+    sampling      how many pixels are drawn to train on, and their memory
     reading       the one pass over the pixels, and what a user should know of them
     plan          what a training will read, learn and write, without its pixels
     placing       where the fit runs, and its refits

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandfuse.errors import ConfigError
 from bandfuse.files.guards import check_file
 from bandfuse.files.whole import undisturbed, whole_files
+from bandfuse.moments.sample import Pixels
 from bandfuse.optimise.checkpointfile import States, dumps, load
 from bandfuse.survey.survey import Survey
 
 if TYPE_CHECKING:
     from bandfuse.optimise.descent import Slot, State
+
+
+STRETCH = 8192
+"""Pixels that are hashed at once."""
 
 
 class Checkpoint:
@@ -84,11 +90,21 @@ def digest(survey: Survey) -> str:
     arrays = [layout.row, layout.col, layout.param, layout.fixed, targets]
     for moments, tally in zip(survey.scenes, survey.tallies, strict=True):
         arrays += [np.array([moments.count]), moments.mean, moments.scatter]
-        arrays += [tally.pixels.place, tally.pixels.values]
+        arrays += [tally.pixels.place]
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(np.ascontiguousarray(array).tobytes())
+    for tally in survey.tallies:
+        for some in _stretches(tally.pixels):
+            sha.update(some.tobytes())
     return sha.hexdigest()
+
+
+def _stretches(pixels: Pixels) -> Iterator[NDArray[np.floating]]:
+    """The rows of a sample, some at a time: it may be as large as the memory."""
+    for start in range(0, len(pixels), STRETCH):
+        here = slice(start, start + STRETCH)
+        yield pixels.store[here] if pixels.at is None else pixels.store[pixels.at[here]]
 
 
 def _require_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

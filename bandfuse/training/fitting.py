@@ -75,11 +75,12 @@ class Fitting:
 
     @property
     def solved(self) -> bool:
-        """Whether the weights are the exact solution, where that is found: torch is not needed."""
+        """Whether the weights are the exact solution, where that is found: torch is not needed,
+        whatever the device."""
         plain = all(goal.matches for goal in self.goals) and not self.sampled
         how = self.descent
         quick = how.optimizer == "lbfgs" and how.init in ("auto", "least-squares")
-        return plain and quick and how.device == "cpu"
+        return plain and quick
 
     def leads(self, design: Design) -> bool:
         """Whether the outputs of a design have a closed form: the leading ones of one group, or of
@@ -214,7 +215,7 @@ def _objective(
     if common is not None and how.pooling:
         return Regression(_squares(how, survey, plan, split, common))
     if how.sampled:
-        pixels = survey.pixels if scene is None else survey.tallies[scene].pixels
+        pixels = survey.trained_on if scene is None else survey.tallies[scene].pixels
         return sampled_objective(how, survey, pixels, split.mean)
     losses = [
         (factor, _term(GOALS[name], how, survey, plan, split)) for name, factor in how.terms.items()
@@ -248,18 +249,23 @@ def _gathered(how: Fitting, survey: Survey, split: Split, goal: Goal | None = No
 
 
 def sampled_objective(how: Fitting, survey: Survey, pixels: Pixels, mean: Floats) -> Objective:
-    """The loss over a sample of pixels; ``mean`` (B,) of the bands."""
+    """The loss over a sample of pixels, which is not copied; ``mean`` (B,) of the bands."""
     from bandfuse.optimise.objectives.sampled import SampledRegression
 
     watched = how.descent.patience > 0 and how.descent.optimizer in DESCENTS
+    n = len(mean)
     return SampledRegression(
-        pixels.values[:, survey.order],
-        len(mean),
+        pixels.store,
+        n,
         mean,
         how.activation,
         loss=how.loss,
         huber_delta=how.huber_delta,
         held=held_out(pixels.place, survey.grids, how.descent.seed) if watched else None,
+        targets=[n + t for t in survey.design.targets],
+        rows=pixels.at,
+        device=how.descent.device,
+        threads=how.descent.threads,
     )
 
 

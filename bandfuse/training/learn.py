@@ -98,7 +98,7 @@ def _learned(
     remarks = [*chain(*fills), *remarks]
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, loss), assessing_of(config)
-    how, where = placed(how, effort.device, found, config.folds)
+    how, where = placed(how, effort, found, config.folds)
     if not config.no_tags:
         assessing = replace(assessing, tags=tags_of(targets_of(found, scenes)))
     _load(how, found)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bandfuse.device import Place, Work, on_cpu, place
 from bandfuse.solve.fit_result import DEFAULT_STEPS
+from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.fitting import Fitting
 
@@ -15,14 +16,15 @@ LAUNCHES = 80
 EXACT = "the weights are the exact solution, which needs no descent"
 
 
-def placed(how: Fitting, asked: str, survey: Survey, folds: int) -> tuple[Fitting, Place]:
-    """A fit with the device on which it runs, and why.
+def placed(how: Fitting, effort: Effort, survey: Survey, folds: int) -> tuple[Fitting, Place]:
+    """A fit with its threads and the device on which it runs, and why.
 
     Raises
     ------
     ConfigError : the device that is asked for is not there, or does not work.
     """
-    where = place_of_fit(how, asked, survey, folds)
+    how = replace(how, descent=replace(how.descent, threads=effort.threads))
+    where = place_of_fit(how, effort.device, survey, folds)
     return replace(how, descent=replace(how.descent, device=where.torch)), where
 
 
@@ -39,13 +41,15 @@ def place_of_fit(how: Fitting, asked: str, survey: Survey, folds: int) -> Place:
     if how.solved or how.leads(survey.design):
         return on_cpu(EXACT)
     rows, bands = survey.design.layout.shape
-    pixels = len(survey.pixels) if how.sampled else bands
+    drawn = sum(len(tally.pixels) for tally in survey.tallies)
+    pixels = drawn if how.sampled else bands
     if how.sampled and how.descent.optimizer != "lbfgs":
         pixels = min(pixels, how.descent.batch_size or pixels)
     steps = DEFAULT_STEPS.get(how.descent.optimizer, 0)
     steps = steps if how.descent.steps is None else how.descent.steps
     times = max(1, how.descent.starts) * (1 + folds) * steps
-    flops, sample = 6.0 * pixels * rows * bands, 8.0 * len(survey.pixels) * (rows + bands)
-    work = Work(times * flops, sample, times * LAUNCHES)
+    flops, sample = 6.0 * pixels * rows * bands, 8.0 * drawn * (rows + bands)
+    threads = how.descent.threads if how.sampled else 1
+    work = Work(times * flops, sample, times * LAUNCHES, threads)
     started = any(where.on_card for where in survey.places)
     return place(asked, work, started=started, exact=False)

@@ -16,6 +16,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import SEEING
 from bandfuse.streaming.budget import Effort
 from bandfuse.training.arrange import require_room, unique_target_names
+from bandfuse.training.sampling import Sampling
 from bandfuse.training.settings import grouping_of
 
 RATE = 200e6
@@ -54,6 +55,8 @@ def plan_training(
         design = grouping_of(config).design(bands, unique_target_names(scenes[0]))
         require_room(config.goals, design)
     messages += [text for scene in scenes for text in scene.remarks]
+    sampling = Sampling(config.sample, config.memory)
+    sample = sampling.planned(scenes) if config.sampled else None
     if config.shift == "auto":
         messages.append("--shift auto: the shift is estimated when the pixels are read")
     if config.style:
@@ -71,6 +74,7 @@ def plan_training(
         bands_flagged=int((~bands.good).sum()),
         outputs=outputs,
         weights=None if design is None else design.layout.size * each,
+        sample=sample,
         writes=[
             *TEXTS,
             *([] if config.no_report else PAGES),

@@ -13,6 +13,7 @@ from bandfuse.survey.gather import survey
 from bandfuse.survey.missing import require_classes, require_noise
 from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
+from bandfuse.training.sampling import Sampling
 from bandfuse.training.settings import grouping_of, inquiry_of
 
 
@@ -24,16 +25,20 @@ def surveyed(
 
     Raises
     ------
+    ConfigError : a sample that does not fit the memory.
     InputError, GroupError : pixels that the objective cannot be learned from. ScenesError : the
         scenes that fail, if broken ones may be left out.
     """
+    sample = max(goal.sample for goal in config.goals)
+    if config.sampled:
+        sample = Sampling(config.sample, config.memory).planned(scenes).pixels
     grouping, targets = grouping_of(config), unique_target_names(scenes[0])
     found = survey(
         scenes,
         lambda bands, covariance: grouping.design(bands, targets, covariance),
         effort,
         progress,
-        inquiry_of(config),
+        inquiry_of(config, sample),
     )
     remarks = list(found.messages)
     if "classes" in config.gathers:

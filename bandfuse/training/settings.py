@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bandfuse.config.paths import PATHS, rebased
 from bandfuse.config.train import NOT_RESULTS, TrainConfig
 from bandfuse.errors import ConfigError
-from bandfuse.goals import GOALS, TRAINED_ON
+from bandfuse.goals import GOALS
 from bandfuse.model.fusion import NodataPolicy
 from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
@@ -52,6 +52,9 @@ _DESCENT = (
     *("batch_size", "patience", "seed", "starts"),
 )
 """Settings of the descent that have the same name on the command line."""
+
+STATES = 2
+"""The form of the states in a checkpoint."""
 
 Clash = tuple[bool, str, str]
 """Whether it is so, what cannot be, and what to do."""
@@ -264,7 +267,11 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "--sensor compares weights of a regression within groups with published responses",
         "Leave it out.",
     )
-    for flag, given in (("--batch-size", config.batch_size), ("--patience", config.patience)):
+    for flag, given in (
+        ("--sample", config.sample),
+        ("--batch-size", config.batch_size),
+        ("--patience", config.patience),
+    ):
         yield (
             given != TrainConfig.model_fields[flag[2:].replace("-", "_")].default
             and not config.sampled,
@@ -324,12 +331,11 @@ def grouping_of(config: TrainConfig) -> Grouping:
     )
 
 
-def inquiry_of(config: TrainConfig) -> Inquiry:
-    """What the pass gathers."""
-    sample = max(goal.sample for goal in config.goals)
+def inquiry_of(config: TrainConfig, sample: int) -> Inquiry:
+    """What the pass gathers, with a sample of so many pixels."""
     return Inquiry(
         seed=config.seed,
-        sample=TRAINED_ON if config.sampled else sample,
+        sample=sample,
         noise="noise" in config.gathers,
         random_parts=config.folds if config.split == "random" else 0,
         precision=config.precision,
@@ -400,5 +406,6 @@ def checkpoint_of(config: TrainConfig, device: str, survey: Survey) -> Checkpoin
     import torch
 
     settings = config.model_dump(mode="json", exclude=NOT_RESULTS)
-    settings |= {"device": device, "torch": torch.__version__, "pixels": digest(survey)}
+    settings |= {"states": STATES, "device": device}
+    settings |= {"torch": torch.__version__, "pixels": digest(survey)}
     return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)

@@ -50,7 +50,10 @@ def pairs_of(found: Survey, names: Names, model: Model) -> Pairs:
     for here, moments, tally in zip(names, found.scenes, found.tallies, strict=True):
         if not moments.count:
             continue
-        fusion, sample = fusion_of(model, here, found.design.used), tally.pixels.values[:, order]
+        fusion, sample = (
+            fusion_of(model, here, found.design.used),
+            tally.pixels.scored.values[:, order],
+        )
         if fusion.activation == "identity":
             parts.append(Pairs.linear(moments.take(order), sample, fusion.matrix, fusion.offset))
         else:

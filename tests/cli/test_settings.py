@@ -38,8 +38,8 @@ MODELS: list[type[Config]] = [
 
 BY_OBJECTIVE = """
 target labels label_field unlabelled balance weights scope pooling constraint ridge smooth sparse
-gain no_offset activation loss split group groups outputs sensor batch_size patience shift blur
-folds no_tags
+gain no_offset activation loss split group groups outputs sensor sample batch_size patience shift
+blur folds no_tags
 """
 """Settings of a training whose meaning depends on the objective, or on several others: ``resolve``
 judges them."""
@@ -202,6 +202,7 @@ def test_a_flag_that_says_the_default_has_to_have_a_meaning(tmp_path: Path) -> N
             {"optimizer": "adam", "patience": 3},
             "--patience does not apply with --loss mse and --activation identity",
         ),
+        ({"sample": 3}, "--sample does not apply with --loss mse"),
         ({"optimizer": "sgd", "batch_size": 3}, "--batch-size does not apply with --loss mse"),
         (
             {"objective": "reconstruction", "target": [], "no_offset": True},

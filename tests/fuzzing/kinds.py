@@ -259,6 +259,7 @@ SETTINGS = (
     "wavelengths",
     "device",
     "precision",
+    "sample",
     "batch_size",
     "x",
     "scenes",

@@ -306,6 +306,9 @@ def test_bands_of_different_groups_need_not_meet(
     assert condition < 10
     # What each step of a descent rounds adds up, and L-BFGS carries it into its next directions.
     condition *= (1 + few["convergence"]["steps"]) ** 3
+    if "--loss" in how:
+        # Such a loss is flat at its optimum, which is found to about the root of the rounding.
+        condition *= 100
     for k, (name, bands) in enumerate(by_group(few).items()):
         goal = write_tiff(tmp_path / "one.tif", t[k : k + 1])
         group = ("--group", f"{name}={','.join(map(str, bands))}")

@@ -139,7 +139,7 @@ def test_a_device_finds_what_numpy_finds_in_every_form_of_question(form: str) ->
     question = question_of(form)
     source = cube(len(form), classes=question.classes)
     expected, found = (whole(source, on(device, question)) for device in ("cpu", TORCH))
-    assert isinstance(route_of(on(TORCH, question)), route.OnDevice)
+    assert isinstance(route_of(on(TORCH, question), 1), route.OnDevice)
     assert not found.because
     if form == "apart":
         # Products of different parts are not computed, and must not be used.
@@ -460,7 +460,7 @@ def test_what_a_device_cannot_do_is_done_on_the_cpu_and_said() -> None:
     said = route.cpu_because(wide)
     assert said.startswith("5001 bands and targets need ")
     assert said.endswith(f" GB on {TORCH}, not 2")
-    assert route_of(wide).result().because == said
+    assert route_of(wide, 1).result().because == said
 
 
 @pytest.mark.parametrize("rows", [3, 4, 7, 100])

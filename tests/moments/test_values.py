@@ -23,7 +23,7 @@ from bandfuse.model.fusion import ACTIVATIONS, Fusion, FusionKernel, NodataPolic
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.reduce import reduce_windows
-from bandfuse.moments.sample import Pixels, keys, merged
+from bandfuse.moments.sample import Pixels, Reservoir, kept_as, keys, merged
 from bandfuse.moments.tally import Question, Tally
 from bandfuse.streaming.blocks import BlockGrid, blocks
 from bandfuse.streaming.stream import map_windows
@@ -232,6 +232,51 @@ def test_samples_merge_to_the_sample_of_all_in_any_split_and_order(
     assert_same_sample(one_by_one, whole)
     assert_same_sample(whole + Pixels.zero(capacity, 2), whole)
     assert_same_sample(Pixels.zero(capacity, 2) + whole, whole)
+
+
+@given(SEEDS, st.integers(1, 60), st.integers(0, 30), st.booleans(), st.integers(1, 6))
+def test_a_reservoir_keeps_the_sample_of_all_that_comes(
+    seed: int, n: int, capacity: int, few: bool, parts: int
+) -> None:
+    key, place, values = scattered(seed, n, few_keys=few)
+    whole = Pixels.of(capacity, key, place, values)
+    random = np.random.default_rng(seed + 1)
+    reservoir = Reservoir(capacity, 2, len(key))
+    for i in np.array_split(random.permutation(len(key)), parts):
+        some = Pixels.of(capacity, key[i], place[i], values[i])
+        reservoir.add(some.where(some.key <= np.uint64(reservoir.bound)))
+    kept = reservoir.pixels()
+    assert_same_sample(kept, whole)
+    assert reservoir.bound >= kept.bound
+
+
+def test_large_samples_are_kept_in_float32_by_their_number_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert kept_as(20_000, 300) is np.float64
+    assert kept_as(2_000_000, 232) is np.float32
+    key, place, values = scattered(3, 50)
+    whole = Pixels.of(20, key, place, values)
+    monkeypatch.setattr("bandfuse.moments.sample.MOST_DOUBLE", 20 * 2 - 1)
+    reservoir = Reservoir(20, 2, 50)
+    reservoir.add(Pixels.of(20, key, place, values.astype(kept_as(20, 2))))
+    kept = reservoir.pixels()
+    assert kept.store.dtype == np.float32
+    assert kept.values.dtype == np.float64
+    same_bits(kept.key, whole.key)
+    np.testing.assert_allclose(kept.values, whole.values, rtol=2**-23)
+    odd = kept.where(np.arange(20) % 2 == 1)
+    assert odd.store is kept.store
+    same_bits(odd.values, kept.values[1::2])
+
+
+def test_scores_rest_on_the_first_pixels_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    key, place, values = scattered(4, 60)
+    monkeypatch.setattr("bandfuse.moments.sample.TRAINED_ON", 7)
+    small, large = (Pixels.of(capacity, key, place, values) for capacity in (7, 60))
+    same_bits(large.scored.values, small.values)
+    same_bits(large.scored.key, small.key)
+    assert small.scored is small
 
 
 def test_merging_nothing_is_the_empty_sample() -> None:

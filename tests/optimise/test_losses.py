@@ -256,6 +256,33 @@ def test_a_function_of_your_own(scalar: bool) -> None:
     assert len(found.losses) == 1
 
 
+class Priced(torch.nn.Module):
+    """A loss of one's own with a number for each output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("price", torch.ones(K))
+        self.seen: set[torch.dtype] = set()
+
+    def forward(self, y: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        self.seen.add(self.price.dtype)
+        return (self.price * (y - t) ** 2).sum(1)
+
+
+def test_a_module_of_your_own_is_copied_in_the_type_of_the_pixels() -> None:
+    own = Priced()
+    assert fitted(sample(), own).weight == pytest.approx(WEIGHT, abs=1e-3)
+    assert own.price.dtype == torch.float32
+    assert own.seen == set()
+
+
+def test_a_sample_without_pixels_cannot_be_trained_on() -> None:
+    mean = np.zeros(B)
+    objective = SampledRegression(np.zeros((0, B + K)), B, mean, "identity", loss="mae")
+    with pytest.raises(ConfigError, match="training diverged"):
+        fit(LAYOUT, objective, bands_of(B), mean, np.zeros(K), Settings(optimizer="adam"))
+
+
 @pytest.mark.parametrize(
     ("function", "got"),
     [
@@ -304,11 +331,15 @@ def test_batches_of_a_pass_are_all_pixels_once() -> None:
     def loss(index: torch.Tensor | None) -> torch.Tensor:
         if index is not None:
             seen.append(index)
-        return (parameter**2 + parameter).sum()
+        return parameter**2 + parameter
 
+    owners = [np.zeros(1, dtype=np.intp)]
     pace = Pace(steps=8, batch_size=30)
     Descent(
-        torch.optim.SGD([parameter], lr=0.01), Task([parameter], loss, None, 100), pace, Nowhere()
+        torch.optim.SGD([parameter], lr=0.01),
+        Task([parameter], loss, owners, n_pixels=100),
+        pace,
+        Nowhere(),
     ).run(Ticks(silent, parts=1, steps=8, label=""))
     assert [len(i) for i in seen] == [25] * 8
     passes = [torch.cat(seen[:4]), torch.cat(seen[4:])]

@@ -64,11 +64,11 @@ def fail_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Descents stop dead after so many steps in all; the list counts them."""
     real, count = Descent._step, [0]
 
-    def step(self: Descent, index: object) -> bool:
+    def step(self: Descent, index: object) -> None:
         count[0] += 1
         if count[0] > steps:
             raise Power
-        return real(self, index)  # type: ignore[arg-type]
+        real(self, index)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Descent, "_step", step)
     return count

@@ -23,7 +23,7 @@ from bandfuse.moments.on_device.sums import (
     rows_for,
 )
 from bandfuse.moments.on_device.windows import NO_STRATUM, Place, Read, Stored, read_window
-from bandfuse.moments.tally import NOISE, Drawing, Question, Tally, ended_blocks
+from bandfuse.moments.tally import NOISE, Question, Tally, ended_blocks, reservoir_of
 from bandfuse.streaming.blocks import pieces
 from bandfuse.streaming.stream import Source
 from bandfuse.streaming.windows import Window
@@ -79,12 +79,12 @@ def cpu_because(question: Question) -> str:
 
 
 class OnDevice:
-    """The pass of one scene on the device that the question names."""
+    """The pass of one scene, of at most so many pixels, on the device that the question names."""
 
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: Question, most: int) -> None:
         self._question, self._device = question, prepare(question.gram.device)
         self._tally = Tally.zero(question)
-        self._drawing = Drawing(question)
+        self._drawn = reservoir_of(question, most)
         self._placed: list[Place] = []
         self._form: Form | None = None
         self._row = 0
@@ -116,7 +116,7 @@ class OnDevice:
 
     def read(self, source: Source, window: Window) -> Read:
         """Read a window in its stored types."""
-        return read_window(source, window, self._question, self._drawing.bound)
+        return read_window(source, window, self._question, self._drawn.bound)
 
     def add(self, window: Window, part: Read) -> None:
         """Send a window to the device, and compute the batches that it fills."""
@@ -125,7 +125,7 @@ class OnDevice:
         self._blocks |= {piece.block for piece in pieces(window, q.grid)}
         for reason, count in part.excluded.items():
             tally.invalid[reason] = tally.invalid.get(reason, 0) + count
-        self._drawing.add(part.pixels)
+        self._drawn.add(part.pixels)
         if not part.stored.layers:
             return
         form = Form.of(part.stored.layers)
@@ -230,7 +230,7 @@ class OnDevice:
         if self._form is not None:
             self._facts.into(self._tally)
         self._tally.strata = self._as_found()
-        self._tally.pixels = self._drawing.drawn()
+        self._tally.pixels = self._drawn.pixels()
         return self._tally
 
     def _as_found(self) -> dict[tuple[int, int], Moments]:

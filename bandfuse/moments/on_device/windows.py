@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.moments.census import Counts
-from bandfuse.moments.sample import Pixels
+from bandfuse.moments.sample import Pixels, kept_as
 from bandfuse.moments.tally import MOST_STRATA, Question, keys_of, part_of, strata_of
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import pieces
@@ -201,4 +201,7 @@ def drawn(stored: Stored, question: Question, bound: int) -> Pixels:
     chosen = np.concatenate(kept)
     scene = np.full(len(chosen), question.scene)
     place = np.stack([scene, row[chosen], col[chosen]], axis=1).astype(np.int64)
-    return Pixels.of(question.sample, key[chosen], place, np.concatenate(values, axis=1).T)
+    rows: NDArray[np.floating] = np.ascontiguousarray(
+        np.concatenate(values, axis=1).T, dtype=kept_as(question.sample, len(question.joint))
+    )
+    return Pixels.of(question.sample, key[chosen], place, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bandfuse.optimise.doors import place
 from bandfuse.solve.exact import Quadratic, solve
 from bandfuse.solve.gathered import Gathered as Gathered
 from bandfuse.solve.layout import Layout
@@ -28,7 +30,8 @@ JITTER = 1e-12
 
 
 class Objective(ABC):
-    """A loss of ``(W, gain, level)``.
+    """A loss of ``(W, gain, level)``: (…, K, B), (…, K) and (…, K). Axes before the last ones are
+    of problems that are solved side by side.
 
     Attributes
     ----------
@@ -43,7 +46,7 @@ class Objective(ABC):
 
     @abstractmethod
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(L,) mean squared errors: one per output, or one for all."""
+        """(…, L) mean squared errors: one per output, or one for all."""
 
     @abstractmethod
     def part(self, rows: Sequence[int]) -> Objective:
@@ -88,11 +91,12 @@ class Objective(ABC):
         return 1.0
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
-        """The same objective with its tensors on a device, in a type."""
+        """A copy with its tensors on a device, in a type; this objective keeps its own."""
+        other = copy.copy(self)
         for name, value in vars(self).items():
-            if isinstance(value, Tensor | Objective):
-                setattr(self, name, value.to(device, dtype))
-        return self
+            if isinstance(value, Tensor):
+                setattr(other, name, place(value, device, dtype))
+        return other
 
 
 def scale_of(variance: Floats) -> Floats:

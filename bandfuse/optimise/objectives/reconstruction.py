@@ -29,19 +29,18 @@ class Reconstruction(Objective):
         self.scale = scale_of(np.array([np.trace(covariance) / len(covariance)]))
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(1,) mean squared error per band."""
+        """(…, 1) mean squared error per band."""
         cross = weight @ self._a
-        inner = cross @ weight.T
-        size = torch.sqrt(torch.diagonal(inner).clamp_min(1e-300))
-        correlation = inner / size[:, None] / size[None, :]
+        inner = cross @ weight.mT
+        size = torch.sqrt(torch.diagonal(inner, dim1=-2, dim2=-1).clamp_min(1e-300))
+        correlation = inner / size[..., :, None] / size[..., None, :]
         correlation = correlation + JITTER * torch.eye(
-            len(size), dtype=weight.dtype, device=weight.device
+            size.shape[-1], dtype=weight.dtype, device=weight.device
         )
         lower = torch.linalg.cholesky(correlation)
-        explained = (
-            torch.linalg.solve_triangular(lower, cross / size[:, None], upper=False).square().sum()
-        )
-        loss: Tensor = ((torch.trace(self._a) - explained) / len(self._a)).reshape(1)
+        solved = torch.linalg.solve_triangular(lower, cross / size[..., None], upper=False)
+        explained = solved.square().sum((-2, -1))
+        loss: Tensor = ((torch.trace(self._a) - explained) / len(self._a))[..., None]
         return loss
 
     def part(self, rows: Sequence[int]) -> Reconstruction:

@@ -42,18 +42,19 @@ class Regression(Objective):
         return as_wide(self.spread, weight, self.squares.split.a)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(K,) mean squared errors with their penalties."""
-        effective = gain[:, None] * weight
+        """(…, K) mean squared errors with their penalties."""
+        effective = gain[..., None] * weight
         spread = (
-            ((effective @ self._a) * effective).sum(1)
-            - 2 * (effective * self._c.T).sum(1)
+            ((effective @ self._a) * effective).sum(-1)
+            - 2 * (effective * self._c.T).sum(-1)
             + self._var
         )
         at_mean = effective @ self._mean if level is None else level
         errors = spread + (at_mean - self._target_mean) ** 2
         if self._forms is not None:
-            errors = errors + (effective[:, None, :] @ self._forms @ effective[:, :, None])[:, 0, 0]
-        return errors if self._l1 is None else errors + 2 * (self._l1 * effective.abs()).sum(1)
+            bent = effective[..., None, :] @ self._forms @ effective[..., :, None]
+            errors = errors + bent[..., 0, 0]
+        return errors if self._l1 is None else errors + 2 * (self._l1 * effective.abs()).sum(-1)
 
     def part(self, rows: Sequence[int]) -> Regression:
         """The regression of these outputs alone."""

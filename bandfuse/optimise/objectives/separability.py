@@ -16,17 +16,15 @@ from bandfuse.spectral.bands import Floats
 
 def _log_det(weight: Tensor, a: Tensor) -> Tensor:
     """log det of ``W A Wᵀ``, by Cholesky of its correlations."""
-    inner = weight @ a @ weight.T
-    size = torch.diagonal(inner).clamp_min(1e-300)
+    inner = weight @ a @ weight.mT
+    size = torch.diagonal(inner, dim1=-2, dim2=-1).clamp_min(1e-300)
     root = torch.sqrt(size)
-    correlation = inner / root[:, None] / root[None, :]
+    correlation = inner / root[..., :, None] / root[..., None, :]
     correlation = correlation + JITTER * torch.eye(
-        len(size), dtype=weight.dtype, device=weight.device
+        size.shape[-1], dtype=weight.dtype, device=weight.device
     )
-    return (
-        2 * torch.log(torch.diagonal(torch.linalg.cholesky(correlation))).sum()
-        + torch.log(size).sum()
-    )
+    pivots = torch.diagonal(torch.linalg.cholesky(correlation), dim1=-2, dim2=-1)
+    return 2 * torch.log(pivots).sum(-1) + torch.log(size).sum(-1)
 
 
 class Separability(Objective):
@@ -46,9 +44,9 @@ class Separability(Objective):
         self.scale = np.ones(1)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(1,) mean over the outputs of the log ratio."""
+        """(…, 1) mean over the outputs of the log ratio."""
         ratio = _log_det(weight, self._within) - _log_det(weight, self._total)
-        return (ratio / len(weight)).reshape(1)
+        return (ratio / weight.shape[-2])[..., None]
 
     def part(self, rows: Sequence[int]) -> Separability:
         """The outputs separate the classes together: there are no parts."""

@@ -34,9 +34,9 @@ class SignalToNoise(Objective):
         self.scale = np.ones(rows)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(K,) log ratios."""
+        """(…, K) log ratios."""
         noise, signal = (
-            ((weight @ a) * weight).sum(1).clamp_min(1e-300) for a in (self._noise, self._signal)
+            ((weight @ a) * weight).sum(-1).clamp_min(1e-300) for a in (self._noise, self._signal)
         )
         return torch.log(noise) - torch.log(signal)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bandfuse.optimise.doors import place
 from bandfuse.optimise.objectives.base import Objective
 from bandfuse.solve.layout import Layout
 from bandfuse.spectral.bands import Floats
@@ -21,6 +23,7 @@ class Sum(Objective):
 
     def __init__(self, parts: Sequence[tuple[float, Objective]]) -> None:
         self.parts = list(parts)
+        self._scales = [torch.as_tensor(part.scale) for _, part in self.parts]
         self.scale = np.ones(1)
 
     @property
@@ -29,13 +32,12 @@ class Sum(Objective):
         return next((s for _, part in self.parts if (s := part.spread) is not None), None)
 
     def losses(self, weight: Tensor, gain: Tensor, level: Tensor | None) -> Tensor:
-        """(1,) the weighted sum."""
+        """(…, 1) the weighted sum."""
         terms = [
-            factor
-            * (part.losses(weight, gain, level) / torch.as_tensor(part.scale).to(weight)).mean()
-            for factor, part in self.parts
+            factor * (part.losses(weight, gain, level) / scale).mean(-1)
+            for (factor, part), scale in zip(self.parts, self._scales, strict=True)
         ]
-        return torch.stack(terms).sum().reshape(1)
+        return torch.stack(terms).sum(0)[..., None]
 
     def part(self, rows: Sequence[int]) -> Sum:
         """A sum has no parts."""
@@ -55,6 +57,8 @@ class Sum(Objective):
         return float(np.prod([part.start_scale(weight) for _, part in self.parts]))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Objective:
-        """The same sum with its tensors on a device, in a type."""
-        self.parts = [(factor, part.to(device, dtype)) for factor, part in self.parts]
-        return self
+        """A copy with its tensors on a device, in a type."""
+        other = copy.copy(self)
+        other.parts = [(factor, part.to(device, dtype)) for factor, part in self.parts]
+        other._scales = [place(scale, device, dtype) for scale in self._scales]
+        return other
