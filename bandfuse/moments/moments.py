@@ -94,8 +94,10 @@ class Moments(Summarised):
         return np.diag(self.scatter) / max(1, self.count)
 
     def take(self, variables: Sequence[int]) -> Moments:
-        """The moments of these variables, in this order."""
+        """The moments of these variables, in this order; these ones, if that is how they are."""
         v = np.asarray(variables, dtype=np.intp)
+        if np.array_equal(v, np.arange(self.size)):
+            return self
         return Moments(self.count, self.mean[v], self.scatter[np.ix_(v, v)])
 
     def through(self, fusion: Fusion) -> Moments:

@@ -21,6 +21,11 @@ from bandfuse.streaming.blocks import BlockGrid, block_numbers, blocks
 BLOCKS_PER_SIDE = 8
 """A single scene is cut into at most 8 × 8 blocks; several scenes share this number."""
 
+BLOCK_BYTES = 96 * 2**20
+"""What the moments of all blocks may take: those of 430 bands in 8 × 8 blocks."""
+
+FEWEST_PER_SIDE = 2
+"""A single scene has 2 × 2 blocks at least, so that some can be held out."""
 
 CLASS_BLOCKS_PER_SIDE = 5
 """The same where every block has moments for each class."""
@@ -163,6 +168,9 @@ class Survey:
 
 
 def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
-    """The blocks of one of so many scenes."""
+    """The blocks of one of so many scenes: fewer, if the moments of many bands would take more than
+    :data:`BLOCK_BYTES`."""
     most = BLOCKS_PER_SIDE if scene.labels is None else CLASS_BLOCKS_PER_SIDE
-    return blocks(scene.shape, max(1, int(most / n_scenes**0.5)))
+    each = 8 * (int(scene.bands.good.sum()) + scene.answers) ** 2
+    room = max(FEWEST_PER_SIDE, int((BLOCK_BYTES / each) ** 0.5))
+    return blocks(scene.shape, max(1, int(min(most, room) / n_scenes**0.5)))

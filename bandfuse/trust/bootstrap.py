@@ -23,8 +23,13 @@ from bandfuse.trust.regularisation import Choice, solved_as
 
 RESAMPLES = 200
 
-BATCH = 50
-"""Resamples that are solved at once."""
+BATCH, BATCH_BYTES = 50, 40 * 2**20
+"""Resamples that are solved at once: at most so many, whose moments take at most so much."""
+
+
+def _batch(size: int) -> int:
+    """Resamples of so many variables that are solved at once."""
+    return max(1, min(BATCH, BATCH_BYTES // (8 * size**2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +79,9 @@ def resamples(
         np.bincount(random.integers(0, len(full), len(full)), minlength=len(full))
         for _ in range(count)
     ]
-    for first in range(0, count, BATCH):
-        yield from sums.drawn(np.array(drawn[first : first + BATCH], dtype=np.float64))
+    batch = _batch(len(about))
+    for first in range(0, count, batch):
+        yield from sums.drawn(np.array(drawn[first : first + batch], dtype=np.float64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +121,10 @@ def intervals(
     drawn_again = [c for c in fold_problems if choices[c.rows[0]].lobe is None]
     start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in drawn_again]
     draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
-    batch: list[Split] = []
+    batch, most = list[Split](), _batch(len(terms.joint.mean))
     for moments in progress(draws, total=count, label="resample the blocks"):
         batch.append(Split.of(moments, terms.n_bands))
-        if len(batch) == BATCH or drawn + len(batch) == count:
+        if len(batch) == most or drawn + len(batch) == count:
             found[drawn : drawn + len(batch)] = _resolved(drawn_again, choices, batch, terms, start)
             drawn, batch = drawn + len(batch), []
     if not drawn:
