@@ -132,8 +132,9 @@ _ROWS = (
         "pixels{where}.",
         gathers="classes",
         scorer=f"{SCORERS}:separability",
-        # Without a ridge, many bands and few blocks of labels are fitted too closely.
-        ridge=0.03,
+        # Enough where pixels of a class are few; more would hide contrasts between bands that are
+        # nearly the same.
+        ridge=1e-4,
         sample=TRAINED_ON,
         scored="classes",
         mixes=True,

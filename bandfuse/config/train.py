@@ -156,7 +156,7 @@ class Constraining(Config):
         None,
         description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default "
         "auto with constraint auto, else 0. For separability and snr a part of the variances that "
-        "is added to the scatter within classes (0.03 by default) and to the noise (0).",
+        "is added to the scatter within classes (0.0001 by default) and to the noise (0).",
     )
     smooth: Strength | Literal["auto"] | None = Field(
         None,
