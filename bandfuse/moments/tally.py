@@ -46,8 +46,9 @@ class Question:
 
     ``classes``: the only target is a class number; moments are of the used bands, apart for each
     class. ``noise``: the moments of noise are gathered too; see :func:`differences`.
-    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``product``:
-    where and how precisely moments are computed."""
+    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``slopes``: so
+    many of the targets, the last ones, are slopes. ``product``: where and how precisely moments are
+    computed."""
 
     n_bands: int
     n_targets: int
@@ -60,6 +61,7 @@ class Question:
     classes: bool = False
     noise: bool = False
     random_parts: int = 0
+    slopes: int = 0
     product: Product = double
 
     @property
@@ -81,7 +83,7 @@ class Tally:
     ``strata``: moments of [used bands, targets] by block number and stratum: the class of the
     pixels, 0 where there are no classes, or :data:`NOISE` for moments of the noise. ``invalid``:
     pixels not used, by reason. ``high``: maxima of [used bands, targets] over the used pixels.
-    ``size``: variables of the moments."""
+    ``size``: variables of the moments, the last ``slopes`` of them slopes."""
 
     census: Census
     pixels: Pixels
@@ -92,6 +94,7 @@ class Tally:
     )
     strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
     size: int = 0
+    slopes: int = 0
 
     @classmethod
     def zero(cls, question: Question) -> Tally:
@@ -102,6 +105,7 @@ class Tally:
             Pixels.zero(question.sample, size),
             np.full(size, -np.inf),
             size=question.size,
+            slopes=question.slopes,
         )
 
     @property
@@ -222,7 +226,11 @@ def _tally_cell(
     tally.used += int(ok.sum())
     tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
     lacking = "not labelled" if question.classes else "target missing"
-    tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
+    if finite is not None and question.slopes:
+        sloped = np.logical_and.reduce(finite[-question.slopes :], axis=0)
+        _count(tally, "neighbour missing", bands_ok & ~sloped)
+        bands_ok = bands_ok & sloped
+    _count(tally, lacking, bands_ok & ~ok)
     if not ok.any():
         return Pixels.zero(question.sample, len(question.joint))
     joint = z if question.joint == list(range(len(z))) else z[question.joint]
@@ -248,6 +256,10 @@ def _tally_cell(
             found[stratum] = Sums.near(some)
         found[stratum].use_up(some, question.product)
     return drawn
+
+
+def _count(tally: Tally, reason: str, flags: NDArray[np.bool_]) -> None:
+    tally.invalid[reason] = tally.invalid.get(reason, 0) + int(flags.sum())
 
 
 def _valid(

@@ -12,6 +12,6 @@ Each file is built on those before it::
     record          the model behind report.json and weights.csv
     folder          what a run folder holds, and how it is written
 
-It imports errors, progress, results, goals, files, spectral, model, report, streaming, raster,
-solve, export, config, scenes, survey, trust, applying and training.
+It imports errors, progress, results, goals, files, spectral, model, moments, report, streaming,
+raster, solve, export, config, scenes, survey, trust, applying and training.
 """

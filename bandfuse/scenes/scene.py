@@ -78,8 +78,9 @@ class Scene(Summarised):
     ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
     meets; None where every file has the grid of the first. ``blur``: modulation of the Gaussian
     that finer rasters are seen through. ``moved``: columns and rows of the grid by which target and
-    labels were moved; ``shift``: those that were estimated, if any. ``handles``: files that
-    stay open between readers."""
+    labels were moved; ``shift``: those that were estimated, if any; ``registered``: slopes of the
+    cube are gathered beside the bands, for what a target is off. ``handles``: files that stay open
+    between readers."""
 
     key: str
     rasters: tuple[Raster, ...]
@@ -90,6 +91,7 @@ class Scene(Summarised):
     blur: float | None = None
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
+    registered: bool = False
     handles: Handles | None = None
 
     unit: ClassVar[str] = "pixels"

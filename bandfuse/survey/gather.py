@@ -13,6 +13,7 @@ import numpy as np
 from bandfuse.errors import BandfuseError, is_transient
 from bandfuse.moments.gram import apart, enough, product_of
 from bandfuse.moments.moments import Moments, total
+from bandfuse.moments.slopes import SlopedSource, grouped
 from bandfuse.moments.tally import Question, Tally, Where, reduce_windows
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
@@ -82,7 +83,7 @@ def survey(
         require_bands(scenes, bands, wanted)
         design = arrange(bands, covariance)
         moments, places = [look.moments for look in looks], [wanted.index(p) for p in design.used]
-        inquiry = _settled(inquiry, moments, places)
+        inquiry = _settled(inquiry, moments, places, sloped=scenes[0].registered)
         tallies = _gathered(scenes, wanted, design, effort, progress, inquiry)
         truth = _dead(scenes, tallies, wanted, skip=inquiry.skip)
         if attempt == 2 or set(truth) == set(guess):
@@ -105,6 +106,7 @@ def survey(
         seen=values_of(looked, wanted, design, tallies, totals),
         looked=looked,
         class_names=class_names(scenes),
+        slopes=tallies[0].slopes,
     )
 
 
@@ -143,11 +145,15 @@ def values_of(
     return Values.of(looked).better(*every)
 
 
-def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) -> Inquiry:
-    """With the precision that the used bands need, by the look of the first windows of each
-    scene."""
+def _settled(
+    inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int], *, sloped: bool
+) -> Inquiry:
+    """With the precision that the used bands need, by the look of the first windows of each scene;
+    ``sloped``: what slopes explain is taken out later, which costs digits."""
     if inquiry.precision != "auto":
         return inquiry
+    if sloped:
+        return replace(inquiry, precision="float64")
     needs = {
         enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks
     }
@@ -166,6 +172,15 @@ class Task:
     inquiry: Inquiry
     grid: BlockGrid
     rows: tuple[int, int] | None = None
+
+    @property
+    def groups(self) -> list[list[int]]:
+        """The bands whose means have slopes, among those that are wanted; none without slopes."""
+        if not self.scene.registered:
+            return []
+        place = {p: i for i, p in enumerate(self.wanted)}
+        order = self.scene.bands.by_wavelength(self.design.used)
+        return grouped([place[p] for p in order])
 
     def parts(self) -> list[Task]:
         """One for each row of blocks."""
@@ -239,13 +254,14 @@ def _joined(parts: Sequence[Tally | BandfuseError], sample: int) -> Tally | None
 
 def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
     """Gather one scene, or a part of it."""
-    scene = task.scene
-    with opened_selection(scene.where) as where, scene.source(task.wanted, answers=True) as source:
+    scene, groups = task.scene, task.groups
+    with opened_selection(scene.where) as where, scene.source(task.wanted, answers=True) as plain:
+        source = SlopedSource(plain, scene.shape, groups) if groups else plain
         weight = source.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows, pixels = _windows(task, effort, weight)
         tally = reduce_windows(
             source,
-            _question(task, where),
+            _question(task, where, source.count if isinstance(source, SlopedSource) else 0),
             windows,
             threads=effort.threads,
             progress=progress,
@@ -255,16 +271,19 @@ def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
         return tally
 
 
-def _question(task: Task, where: Where | None) -> Question:
-    """What is asked of the pixels of a scene."""
+def _question(task: Task, where: Where | None, slopes: int) -> Question:
+    """What is asked of the pixels of a scene; ``slopes``: how many come after its answers."""
     inquiry, design = task.inquiry, task.design
     place = {p: i for i, p in enumerate(task.wanted)}
     product = product_of(inquiry.precision, inquiry.device)
     if inquiry.squares_only and len(design.parts()) > 1:
-        product = apart(product, design.parts())
+        first = len(design.used) + task.scene.answers
+        beside = range(first, first + slopes)
+        product = apart(product, [[*part, *beside] for part in design.parts()])
     return Question(
         n_bands=len(task.wanted),
-        n_targets=task.scene.answers,
+        n_targets=task.scene.answers + slopes,
+        slopes=slopes,
         used=tuple(place[p] for p in design.used),
         grid=task.grid,
         scene=task.number,
