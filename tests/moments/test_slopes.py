@@ -150,7 +150,7 @@ def test_slopes_are_for_one_scene_and_a_regression_from_moments(
 ) -> None:
     c, t = pair
     other = write_tiff(tmp_path / "other.tif", spectra(24, 9, 9), wavelengths=wavelengths(24))
-    two = ("train", c, other, "--target", t, "--target", t)
-    assert "one scene" in refused(tmp_path, *two, "--register", "on", "-o", tmp_path / "run")
-    one = ("train", c, "--target", t, "--loss", "mae", "--register", "on")
-    assert "--register on" in refused(tmp_path, *one, "-o", tmp_path / "run")
+    two = (c, other, "--target", t, "--target", t)
+    assert "one scene" in refused(tmp_path, *two, "--register", "on")
+    one = (c, "--target", t, "--loss", "mae", "--register", "on")
+    assert "--register on" in refused(tmp_path, *one)
