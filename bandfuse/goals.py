@@ -54,7 +54,7 @@ class Goal:
     gathers : what the pass gathers beside moments and samples: "targets", "classes" or "noise".
     scorer : ``module:function`` that says how weights are scored, and what the baselines are
         (:class:`bandfuse.trust.scorers.Scoring`). Outputs with targets are scored against them.
-    constraint : the constraint by default. ridge : the ridge by default; None where it takes none.
+    constraint : the constraint by default. ridged : it takes a ridge.
     sample : pixels that are sampled for training or scores.
     scored : the name under which the scores of all outputs together stand.
     decodes : the way back from the outputs to the bands belongs to the weights.
@@ -71,7 +71,7 @@ class Goal:
     gathers: str = ""
     scorer: str = ""
     constraint: str = "free"
-    ridge: float | None = None
+    ridged: bool = False
     sample: int = 0
     scored: str = ""
     decodes: bool = False
@@ -132,8 +132,7 @@ _ROWS = (
         "pixels{where}.",
         gathers="classes",
         scorer=f"{SCORERS}:separability",
-        # Without a ridge, many bands and few blocks of labels are fitted too closely.
-        ridge=0.03,
+        ridged=True,
         sample=TRAINED_ON,
         scored="classes",
         mixes=True,
@@ -147,7 +146,7 @@ _ROWS = (
         "The fused bands reach {worst} to {best} dB of signal to noise{where}.",
         gathers="noise",
         scorer=f"{SCORERS}:signal_to_noise",
-        ridge=0.0,
+        ridged=True,
         one_per_group=True,
         leads=f"{LEADING}:noise_fraction",
         component="mnf",

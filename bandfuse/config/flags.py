@@ -20,6 +20,9 @@ ALIASES = {
 }
 """Other names of flags."""
 
+RENAMED = {"registration": "--register"}
+"""Flags that a field cannot have the name of, as Python's models have a method of that name."""
+
 TAKES = {
     "bounds": "MINX MINY MAXX MAXY",
     "window": "ROW COL ROWS COLS",
@@ -83,7 +86,8 @@ def flag_of(name: str, field: FieldInfo) -> Flag:
     >>> flag_of("fuse", TrainConfig.model_fields["fuse"]).takes
     'within|across'
     """
-    names = (f"--{name.replace('_', '-')}", *ALIASES.get(name, ()))
+    plain = f"--{name.replace('_', '-')}"
+    names = (RENAMED.get(name, plain), *ALIASES.get(name, ()))
     if name in ARGUMENTS:
         names = (ARGUMENTS[name],)
     value = None if field.is_required() else field.get_default(call_default_factory=True)

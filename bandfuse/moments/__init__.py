@@ -6,6 +6,7 @@ Each file is built on those before it::
     gram         products z zᵀ of pixels
     sample       a sample of pixels that does not depend on the windows
     moments      counts, means and covariances that add up
+    slopes       how a cube changes from pixel to pixel, and moments without what that explains
     tally        everything that a training pass gathers
     on_cpu       the pass in numpy, cell by cell
     on_device    the pass on a torch device, window by window

@@ -98,8 +98,11 @@ def _tally_cell(
     tally.census += census
     tally.used += int(ok.sum())
     tally.invalid["band missing"] += int((inside & ~bands_ok).sum())
-    lacking = question.lacking
-    tally.invalid[lacking] = tally.invalid.get(lacking, 0) + int((bands_ok & ~ok).sum())
+    if finite is not None and question.slopes:
+        sloped = np.logical_and.reduce(finite[-question.slopes :], axis=0)
+        _count(tally, "neighbour missing", bands_ok & ~sloped)
+        bands_ok = bands_ok & sloped
+    _count(tally, question.lacking, bands_ok & ~ok)
     if not ok.any():
         return Pixels.zero(question.sample, len(question.joint))
     joint = z if question.joint == list(range(len(z))) else z[question.joint]
@@ -125,6 +128,10 @@ def _tally_cell(
             found[stratum] = Sums.near(some)
         found[stratum].use_up(some, question.gram.product)
     return drawn
+
+
+def _count(tally: Tally, reason: str, flags: NDArray[np.bool_]) -> None:
+    tally.invalid[reason] = tally.invalid.get(reason, 0) + int(flags.sum())
 
 
 def _valid(

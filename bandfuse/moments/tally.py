@@ -46,8 +46,9 @@ class Question:
 
     ``classes``: the only target is a class number; moments are of the used bands, apart for each
     class. ``noise``: the moments of noise are gathered too; see :func:`differences`.
-    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``gram``: where
-    and how precisely moments are computed."""
+    ``random_parts``: pixels are dealt at random, by their hash, to so many strata. ``slopes``: so
+    many of the targets, the last ones, are slopes. ``gram``: where and how precisely moments are
+    computed."""
 
     n_bands: int
     n_targets: int
@@ -60,6 +61,7 @@ class Question:
     classes: bool = False
     noise: bool = False
     random_parts: int = 0
+    slopes: int = 0
     gram: Gram = field(default_factory=Gram)
 
     @property
@@ -86,8 +88,8 @@ class Tally:
     ``strata``: moments of [used bands, targets] by block number and stratum: the class of the
     pixels, 0 where there are no classes, or :data:`NOISE` for moments of the noise. ``invalid``:
     pixels not used, by reason. ``high``: maxima of [used bands, targets] over the used pixels.
-    ``size``: variables of the moments. ``places``: where they were computed. ``because``: why the
-    CPU computed them where a device was asked for."""
+    ``size``: variables of the moments, the last ``slopes`` of them slopes. ``places``: where they
+    were computed. ``because``: why the CPU computed them where a device was asked for."""
 
     census: Census
     pixels: Pixels
@@ -98,6 +100,7 @@ class Tally:
     )
     strata: dict[tuple[int, int], Moments] = field(default_factory=dict)
     size: int = 0
+    slopes: int = 0
     places: tuple[Place, ...] = ()
     because: str = ""
 
@@ -110,6 +113,7 @@ class Tally:
             Pixels.zero(question.sample, size),
             np.full(size, -np.inf),
             size=question.size,
+            slopes=question.slopes,
         )
 
     @property

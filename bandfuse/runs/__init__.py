@@ -13,5 +13,5 @@ Each file is built on those before it::
     folder          what a run folder holds, and how it is written
 
 It imports errors, progress, results, goals, device, files, spectral, model, report, streaming,
-raster, solve, export, config, scenes, survey, trust, applying and training.
+moments, raster, solve, export, config, scenes, survey, trust, applying and training.
 """

@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bandfuse.model.model import Model
+from bandfuse.moments.slopes import WithoutSlopes
 from bandfuse.report.page_data import BlockErrors, Density
 from bandfuse.solve.scores import Pairs
 from bandfuse.spectral.bands import Floats
-from bandfuse.survey.survey import Survey
+from bandfuse.survey.survey import Block, Survey
 from bandfuse.trust.assess import Assessment
+from bandfuse.trust.baselines import Line
+from bandfuse.trust.moved_outputs import SlopedPixels
 from bandfuse.trust.refits import Names, folded, pairs_of
 
 Place = tuple[int, int]
@@ -32,18 +35,27 @@ def held_pairs(
     if not trust.lines and not trust.models:
         return {}
     held = folded(survey, folds, per_scene=per_scene)
+    parts = {(part.scene, part.number): part for part in survey.parts()}
+    rests = [survey.within([place for place in parts if place not in run]) for run in held]
+    without = [rest.without_slopes if survey.slopes else None for rest in rests]
     if trust.models:
         return {
-            place: pairs_of(survey.within([place]), names, model)
-            for model, run in zip(trust.models, held, strict=True)
+            place: pairs_of(survey.within([place]), names, model, out)
+            for model, run, out in zip(trust.models, held, without, strict=True)
             for place in run
         }
-    parts = {(part.scene, part.number): part for part in survey.parts()}
     return {
-        place: Pairs.linear(parts[place].moments, parts[place].sample, *line)
-        for line, run in zip(trust.lines, held, strict=True)
+        place: _pairs(parts[place], line, out)
+        for line, run, out in zip(trust.lines, held, without, strict=True)
         for place in run
     }
+
+
+def _pairs(part: Block, line: Line, without: WithoutSlopes | None) -> Pairs:
+    """Of one block, by weights and offset that were learned without it."""
+    if without is None:
+        return Pairs.linear(part.moments, part.sample, *line)
+    return SlopedPixels(part.moments, part.sample, without).pairs(*line)
 
 
 def block_errors(

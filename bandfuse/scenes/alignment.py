@@ -13,7 +13,7 @@ from bandfuse.config.inputs import Aligning
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.raster import Raster, describe, opened_selection
 from bandfuse.results.base import AlignedFile, AlignmentRow, ShiftRow
-from bandfuse.scenes.displacement import Shift, displacement, suspicious
+from bandfuse.scenes.displacement import Shift, displacement
 from bandfuse.scenes.places import Place
 from bandfuse.scenes.scene import Scene, open_scene
 from bandfuse.spectral.bands import Floats
@@ -24,11 +24,15 @@ SIDE, LEAST, FINE = 256, 64, 1024
 """Rows and columns that are looked at: so many, and fewer of a grid of which they are more than
 ``FINE`` pixels of the finest file."""
 
-BANDS = 16
-"""Bands of the scene and of the target that are looked at: so many, evenly spread."""
+BANDS, MEANS = 48, 16
+"""Bands of the scene that are looked at, evenly spread, and the means of neighbours among them that
+predict the target: fewer bands would not do, as those of one cube may lie apart."""
 
-SMALL_SIDE, FEW_BANDS = 128, 8
-"""The same for the quick look at scenes and targets on one grid."""
+ANSWERS = 16
+"""Bands of the target that are looked at: so many, evenly spread."""
+
+SMALL_SIDE = 128
+"""Rows and columns that are looked at of scenes and targets on one grid."""
 
 LOOKS = 5
 """Places that are tried until one has enough valid pixels."""
@@ -47,12 +51,14 @@ def open_aligned(
     wavelengths: Sequence[str] = (),
     nodata: Sequence[str] = (),
     quality: str = "none",
+    register: str = "off",
     look: bool = True,
 ) -> Scene:
-    """Open a scene to learn from or to score. The shift of its target is estimated (on one grid
-    only where a first look suspects one); the target is moved by what is asked for: ``auto`` by the
-    estimate, if certain and not small. ``look``: without it nothing is estimated, and no pixel is
-    read.
+    """Open a scene to learn from or to score. The shift of its target is estimated; the target is
+    moved by what is asked for: ``auto`` by the estimate, if certain and not small. ``register``: a
+    target that is to be registered by slopes (``on``; ``auto`` where the shift is certain and not
+    small) is moved by whole pixels, and slopes stand for the rest. ``look``: without it nothing is
+    estimated, and no pixel is read.
 
     Raises
     ------
@@ -77,56 +83,52 @@ def open_aligned(
             "--shift auto needs a target", got="none", expected="--target T, or --shift DX,DY"
         )
     if not look:
-        return opened(shift=config.shift) if isinstance(config.shift, tuple) else scene
-    if config.shift is None and scene.target is None:
-        return scene
-    if config.shift is None and scene.common is None:
-        found = suspected_shift(scene)
-        return (
-            scene
-            if found is None or not found.certain or found.small
-            else replace(scene, shift=found)
-        )
+        moved = opened(shift=config.shift) if isinstance(config.shift, tuple) else scene
+        return replace(moved, registered=register == "on")
     shift = None if scene.target is None else estimate_shift(scene)
-    by = (0.0, 0.0) if config.shift is None else config.shift
-    if by == "auto":
-        seen = shift is not None and shift.certain and not shift.small
-        by = (shift.columns, shift.rows) if shift is not None and seen else (0.0, 0.0)
+    by, registered = _moves(config, register, shift)
     if any(by):
         scene = opened(shift=by)
-    return replace(scene, shift=shift)
+    return replace(scene, shift=shift, registered=registered)
 
 
-def suspected_shift(scene: Scene) -> Shift | None:
-    """The shift of a target on the grid of its scene, if a quick look at few bands of a small
-    window suspects one."""
-    cube, target = _look(scene, SMALL_SIDE, FEW_BANDS)
-    if not len(cube) or not len(target) or not suspicious(cube, target):
-        return None
-    return displacement(cube, target)
+def _moves(
+    config: Aligning, register: str, shift: Shift | None
+) -> tuple[tuple[float, float], bool]:
+    """Columns and rows by which a target is moved, and whether it is registered by slopes."""
+    seen = shift if shift is not None and shift.certain and not shift.small else None
+    if config.shift == "auto":
+        by = (0.0, 0.0) if seen is None else (seen.columns, seen.rows)
+        return by, register == "on"
+    if config.shift is not None:
+        return config.shift, register == "on"
+    if register == "on" or (register == "auto" and seen is not None):
+        by = (0.0, 0.0) if seen is None else (float(round(seen.columns)), float(round(seen.rows)))
+        return by, True
+    return (0.0, 0.0), False
 
 
 def estimate_shift(scene: Scene) -> Shift | None:
     """How the target of a scene is to be moved to lie on it, in pixels of the grid on which they
     meet.
 
-    One window of at most 256 × 256 pixels is looked at.
+    One window of at most 256 × 256 pixels is looked at, of files on one grid 128 × 128.
 
     Raises
     ------
     InputError : a file is damaged or ends too early.
     """
-    cube, target = _look(scene, _side(scene), BANDS)
+    cube, target = _look(scene, _side(scene))
     return displacement(cube, target) if len(cube) and len(target) else None
 
 
-def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
-    """(n, H, W) and (T, H, W) of a scene and its target, at most so many bands of both, NaN where
+def _look(scene: Scene, side: int) -> tuple[Floats, Floats]:
+    """(n, H, W) and (T, H, W) of a scene, as means of neighbouring bands, and its target, NaN where
     missing: the first window with a quarter of its pixels valid, from the middle of the scene on.
     Empty where nothing is valid."""
     assert scene.target is not None
-    good = np.flatnonzero(scene.bands.good)
-    positions = [int(good[i]) for i in _some(len(good), most)]
+    good = scene.bands.by_wavelength(np.flatnonzero(scene.bands.good).tolist())
+    positions = [good[i] for i in _some(len(good), BANDS)]
     best: tuple[int, np.ndarray, int] = (0, np.empty((0, 0, 0)), 0)
     with scene.reader(positions, target=True) as reader, opened_selection(scene.where) as where:
         for window in _looks(scene.shape, side):
@@ -146,8 +148,11 @@ def _look(scene: Scene, side: int, most: int) -> tuple[Floats, Floats]:
             if 4 * count >= window.size:
                 break
     _, look, n = best
+    if not n:
+        return look, look
     answers = look[n:]
-    return look[:n], answers[_some(len(answers), most)]
+    means = [look[i].mean(axis=0) for i in np.array_split(np.arange(n), min(n, MEANS))]
+    return np.stack(means), answers[_some(len(answers), ANSWERS)]
 
 
 def _some(count: int, most: int) -> list[int]:
@@ -157,6 +162,8 @@ def _some(count: int, most: int) -> list[int]:
 
 def _side(scene: Scene) -> int:
     """Rows and columns of the grid that are looked at."""
+    if scene.common is None:
+        return SMALL_SIDE
     finest = max([1.0, *(pixels for _, pixels in _brought(scene))])
     return max(LEAST, min(SIDE, int(FINE / finest)))
 
@@ -302,9 +309,13 @@ def _shift_messages(scene: Scene) -> list[str]:
             f"{name} lies on {scene.key}: {row.dx:+.2f} columns and {row.dy:+.2f} rows (± "
             f"{row.error:.2f} pixels)"
         ]
-    done = (
-        f"it was moved by {scene.moved[0]:g},{scene.moved[1]:g}"
-        if any(scene.moved)
-        else "--shift auto moves it"
-    )
-    return [f"{name}: {found}; {done}"]
+    return [f"{name}: {found}; {_done(scene)}"]
+
+
+def _done(scene: Scene) -> str:
+    """What was made of a shift."""
+    moved = f"it was moved by {scene.moved[0]:g},{scene.moved[1]:g}" if any(scene.moved) else ""
+    if scene.registered:
+        rest = "slopes of the cube stand for what is left of it, so that weights do not"
+        return f"{moved}, and {rest}" if moved else f"{rest}; --shift auto moves the target"
+    return moved or "--shift auto moves it"

@@ -30,7 +30,14 @@ RIDGE = 1e-3
 """Of the least squares, as a part of the bands' variance."""
 
 PARTS = 4
-"""Parts of the image that are left out in turn to see how certain the shift is."""
+"""Blocks a side in which errors count as alike, to see how certain the shift is."""
+
+APART = 0.01
+"""Pixels by which bands of one cube lie apart, as spectrometers have it: no shift against a cube is
+known any better."""
+
+RIM = 3
+"""Pixels beside a missing one, or an edge, that smoothing takes too little from."""
 
 FEWEST = 64
 """Pixels that a shift is estimated from at least."""
@@ -50,7 +57,8 @@ SMALL = 0.1
 class Shift:
     """What brings a target onto its scene: ``columns`` and ``rows`` to move it by, in pixels.
 
-    ``error``: standard error of both, in pixels, from leaving out a quarter of the image in turn.
+    ``error``: standard error of the less certain of both, in pixels, from how far blocks of the
+    image, and the images that are compared, disagree.
     ``correlation`` of the target with what the cube predicts of it once moved, ``before`` where it
     lies; each with its own prediction."""
 
@@ -71,33 +79,6 @@ class Shift:
         return bool(np.hypot(self.columns, self.rows) < max(SMALL, 2 * self.error))
 
 
-LEAST_SIDE = 8
-"""Rows and columns of an image on which a shift is suspected, at least."""
-
-SUSPICIOUS = 0.05
-"""A first step of less than so many pixels speaks against a shift that should be corrected."""
-
-
-def suspicious(cube: Floats, target: Floats) -> bool:
-    """Whether a (T, H, W) target seems to lie beside a (n, H, W) cube, NaN where missing: whether
-    the first Gauss–Newton step from where it lies is long. Takes a small part of the time of
-    :func:`displacement`."""
-    valid, there = (
-        np.logical_and.reduce(np.isfinite(cube)),
-        np.logical_and.reduce(np.isfinite(target)),
-    )
-    if (valid & there).sum() < FEWEST or min(valid.shape) < LEAST_SIDE:
-        return False
-    bands, answers = (
-        _standard(_smooth(cube, valid), valid),
-        _standard(_smooth(target, there), there),
-    )
-    if not len(bands) or not len(answers):
-        return False
-    images, both = _components(answers, there), valid & there
-    return float(np.hypot(*_step(images, _explained(bands, images, both), both))) > SUSPICIOUS
-
-
 def displacement(cube: Floats, target: Floats) -> Shift | None:
     """How a (T, H, W) target is to be moved to lie on a (n, H, W) cube; NaN where missing.
 
@@ -110,13 +91,10 @@ def displacement(cube: Floats, target: Floats) -> Shift | None:
     start = pair.nearest(reach)
     if start is None:
         return None
-    found = pair.refined(start, pair.there)
+    found = pair.refined(start)
     if found is None:
         return None
-    parts = [pair.refined(found, pair.there & ~out) for out in _quarters(pair.shape)]
-    known = np.array([p for p in parts if p is not None])
-    spread = np.var(known, axis=0).sum() if len(known) == PARTS else np.inf
-    error = float(np.sqrt((PARTS - 1) * spread / 2))
+    error = pair.error(found)
     return Shift(
         float(found[1]),
         float(found[0]),
@@ -124,13 +102,6 @@ def displacement(cube: Floats, target: Floats) -> Shift | None:
         pair.correlation(found),
         pair.correlation(np.zeros(2)),
     )
-
-
-def _quarters(shape: tuple[int, int]) -> list[Flags]:
-    """(H, W) each quarter of an image."""
-    row, col = np.ogrid[: shape[0], : shape[1]]
-    low, left = row < shape[0] // 2, col < shape[1] // 2
-    return [a & b for a in (low, ~low) for b in (left, ~left)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,18 +156,18 @@ class _Pair:
         ]
         return moved, np.minimum(*near) > 0.999
 
-    def predicted(self, at: Floats, there: Flags) -> tuple[Floats, Flags] | None:
-        """(k, H, W) what the moved cube predicts of the images by least squares over some pixels,
-        up to a constant of each that nobody asks for; and where."""
+    def predicted(self, at: Floats) -> tuple[Floats, Flags] | None:
+        """(k, H, W) what the moved cube predicts of the images by least squares, up to a constant
+        of each that nobody asks for; and where."""
         moved, valid = self.seen(at)
-        both = valid & there
+        both = valid & self.there
         if both.sum() < FEWEST:
             return None
         return _explained(moved, self.images, both), both
 
     def correlation(self, at: Floats) -> float:
         """Of the images with their prediction, all of them together."""
-        found = self.predicted(at, self.there)
+        found = self.predicted(at)
         if found is None:
             return 0.0
         y, both = found
@@ -209,7 +180,7 @@ class _Pair:
         one led; None at the end of the reach."""
         at = np.zeros(2)
         for _ in range(3):
-            found = self.predicted(at, self.there)
+            found = self.predicted(at)
             if found is None:
                 return None
             y, both = found
@@ -223,21 +194,117 @@ class _Pair:
                 break
         return at
 
-    def refined(self, start: Floats, there: Flags) -> Floats | None:
-        """The shift (rows, columns) of least squared error near a first guess, over some pixels;
-        None if there is none within a pixel and a half."""
+    def refined(self, start: Floats) -> Floats | None:
+        """The shift (rows, columns) of least squared error near a first guess; None if there is
+        none within a pixel and a half."""
         at = start.copy()
         for _ in range(STEPS):
-            found = self.predicted(at, there)
-            if found is None:
+            slopes = self._slopes(at)
+            if slopes is None:
                 return None
-            step = _step(self.images, *found)
+            step = slopes.step()
             at = at + step
             if np.abs(at - start).max() > 1.5:
                 return None
             if np.abs(step).max() < CLOSE:
                 break
         return at
+
+    def error(self, at: Floats) -> float:
+        """Standard error of a shift, in pixels, in its least certain direction; infinite where it
+        cannot be told."""
+        slopes = self._slopes(at)
+        return float("inf") if slopes is None else slopes.error()
+
+    def _slopes(self, at: Floats) -> _Slopes | None:
+        moved, valid = self.seen(at)
+        both = valid & self.there
+        if both.sum() < FEWEST:
+            return None
+        return _Slopes.of(moved, self.images, both)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slopes:
+    """By image, over the n pixels that count: ``slopes`` (k, 2, n) of the prediction along rows and
+    columns, less what the bands explain of them, as these are fitted anew at every shift;
+    ``errors`` (k, n) of the prediction; ``noise`` (k,) their sums of squares; ``block`` (n,) the
+    block of each pixel."""
+
+    slopes: Floats
+    errors: Floats
+    noise: Floats
+    block: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, bands: Floats, images: Floats, both: Flags) -> _Slopes:
+        """At a cube that is moved (n, H, W)."""
+        inner = _eroded(both, RIM)
+        if inner.sum() < max(FEWEST, both.sum() / 4):
+            inner = both & _eroded(both, 1)
+        y = _explained(bands, images, both)
+        steep = np.array([[g[inner] for g in np.gradient(one)] for one in y]).reshape(len(y), 2, -1)
+        fit = _Least(bands[:, inner])
+        errors = fit.rest(images[:, inner])
+        noise = np.maximum((errors**2).sum(axis=1), 1e-300)
+        row, col = (
+            np.minimum(PARTS - 1, place * PARTS // side)
+            for place, side in zip(np.nonzero(inner), both.shape, strict=True)
+        )
+        rest = fit.rest(steep.reshape(-1, steep.shape[2])).reshape(steep.shape)
+        return cls(rest, errors, noise, row * PARTS + col)
+
+    @property
+    def _gram(self) -> Floats:
+        gram: Floats = np.einsum("kin,kjn,k->ij", self.slopes, self.slopes, 1 / self.noise)
+        return gram
+
+    @property
+    def _scores(self) -> Floats:
+        """(k, 2, n) what each pixel of each image says of the step, before it is scaled."""
+        return self.slopes * (self.errors / self.noise[:, None])[:, None]
+
+    def step(self) -> Floats:
+        """The Gauss–Newton step (rows, columns) of all images together, at most half a pixel each
+        way."""
+        right = self._scores.sum(axis=(0, 2))
+        step: Floats = np.linalg.lstsq(self._gram, right, rcond=None)[0]
+        return np.clip(step, -0.5, 0.5)
+
+    def error(self) -> float:
+        """``H⁻¹ M H⁻¹``, H the Gauss–Newton matrix and M the variance of the scores: of the sums
+        over blocks, whose pixels may be wrong alike, and of the sums over images, whose bands may
+        lie apart (the sandwich estimate of Liang and Zeger, Biometrika 73, 1986)."""
+        scores = self._scores
+        sums = [np.array([np.bincount(self.block, one, PARTS**2) for one in scores.sum(axis=0)]).T]
+        sums.append(scores.sum(axis=2))
+        middle = np.zeros((2, 2))
+        for clusters in sums:
+            count = int((clusters != 0).any(axis=1).sum())
+            if count > 1:
+                middle += clusters.T @ clusters * count / (count - 1)
+        try:
+            half = np.linalg.inv(self._gram)
+        except np.linalg.LinAlgError:
+            return float("inf")
+        widest = float(np.linalg.eigvalsh(half @ middle @ half)[-1])
+        return float(np.sqrt(max(widest, 0.0) + APART**2))
+
+
+class _Least:
+    """Least squares on (n, pixels) bands and a constant."""
+
+    def __init__(self, bands: Floats) -> None:
+        self._x = bands - bands.mean(axis=1, keepdims=True)
+        self._gram = self._x @ self._x.T
+        self._gram[np.diag_indices_from(self._gram)] *= 1 + RIDGE
+
+    def rest(self, values: Floats) -> Floats:
+        """What the bands do not explain of (m, pixels) values."""
+        away = values - values.mean(axis=1, keepdims=True)
+        weight = np.linalg.lstsq(self._gram, self._x @ away.T, rcond=None)[0]
+        rest: Floats = away - weight.T @ self._x
+        return rest
 
 
 def _explained(bands: Floats, images: Floats, both: Flags) -> Floats:
@@ -315,29 +382,11 @@ def _correlations(t: Floats, p: Floats, t_valid: Flags, p_valid: Flags, reach: i
     return np.where(enough, total, -np.inf)
 
 
-def _step(images: Floats, y: Floats, both: Flags) -> Floats:
-    """The Gauss–Newton step (rows, columns) of all images together, at most half a pixel each
-    way."""
-    gram, right = np.zeros((2, 2)), np.zeros(2)
-    inner = both & _eroded(both)
-    for image, prediction in zip(images, y, strict=True):
-        slopes: Floats = np.stack([g[inner] for g in np.gradient(prediction)])
-        plain = np.stack([np.ones(slopes.shape[1]), prediction[inner]])
-        basis = np.linalg.qr(plain.T)[0]
-        slopes -= (slopes @ basis) @ basis.T
-        error: Floats = image[inner] - basis @ (basis.T @ image[inner])
-        noise = max(float(error @ error), 1e-300)
-        gram = gram + slopes @ slopes.T / noise
-        right = right + slopes @ error / noise
-    step: Floats = np.clip(np.linalg.lstsq(gram, right, rcond=None)[0], -0.5, 0.5).astype(
-        np.float64
-    )
-    return step
-
-
-def _eroded(flags: Flags) -> Flags:
-    """Without the pixels whose neighbours are not all set."""
+def _eroded(flags: Flags, reach: int) -> Flags:
+    """Without the pixels that lie so near to one that is not set."""
     from scipy.ndimage import binary_erosion
 
-    found: Flags = binary_erosion(flags, border_value=0)
+    found: Flags = binary_erosion(
+        flags, np.ones((3, 3), dtype=bool), iterations=reach, border_value=0
+    )
     return found

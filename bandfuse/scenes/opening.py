@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -61,15 +62,14 @@ def open_scenes(config: TrainConfig, *, look: bool = True) -> Opened:
         config.bounds,
         config.window,
     )
+    opened = partial(_opened, config=config, alone=len(here) == 1, look=look)
     if config.skip_broken:
         scenes, reasons = attempt(
-            [p.key for p in here],
-            here,
-            lambda place: _with_bands(_opened(place, config, look=look)),
+            [p.key for p in here], here, lambda place: _with_bands(opened(place))
         )
         found = Opened(_same_classes(scenes)).without(reasons)
         return found.without(misfits(found.scenes, _require_alike))
-    scenes = _same_classes([_opened(place, config, look=look) for place in here])
+    scenes = _same_classes([opened(place) for place in here])
     for scene in scenes[1:]:
         _require_alike(scene, scenes[0])
     return Opened(scenes)
@@ -81,10 +81,20 @@ def _same_classes(scenes: list[Scene]) -> list[Scene]:
     return [s if s.labels is None else replace(s, labels=next(found)) for s in scenes]
 
 
-def _opened(place: Place, config: TrainConfig, *, look: bool) -> Scene:
+def _opened(place: Place, config: TrainConfig, *, alone: bool, look: bool) -> Scene:
+    if config.registration == "on" and not alone:
+        raise ConfigError(
+            "--register on is for a training of one scene, as targets of several are not shifted "
+            "alike",
+            got="several scenes",
+            remedy="Leave it out, or use --shift auto.",
+        )
+    auto = config.registration == "auto"
+    fits = config.assessed and alone
     scene = open_aligned(
         place,
         config,
+        register="off" if auto and not fits else config.registration,
         look=look,
         label_field=config.label_field,
         layers=config.layer,

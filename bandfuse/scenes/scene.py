@@ -81,9 +81,10 @@ class Scene(Summarised):
     ``where``: which pixels count; None for all. ``common``: the grid on which all that is read
     meets; None where every file has the grid of the first. ``blur``: modulation of the Gaussian
     that finer rasters are seen through. ``moved``: columns and rows of the grid by which target and
-    labels were moved; ``shift``: those that were estimated, if any. ``handles``: files that
-    stay open between readers. ``hidden``: pixels that are written as nodata, those that it would
-    leave out. ``remarks``: what is said of quality layers."""
+    labels were moved; ``shift``: those that were estimated, if any; ``registered``: slopes of the
+    cube are gathered beside the bands, for what a target is off. ``handles``: files that stay open
+    between readers. ``hidden``: pixels that are written as nodata, those that it would leave out.
+    ``remarks``: what is said of quality layers."""
 
     key: str
     rasters: tuple[Raster, ...]
@@ -94,6 +95,7 @@ class Scene(Summarised):
     blur: float | None = None
     moved: tuple[float, float] = (0.0, 0.0)
     shift: Shift | None = None
+    registered: bool = False
     handles: Handles | None = None
     hidden: Selection | None = None
     remarks: tuple[str, ...] = ()

@@ -33,6 +33,23 @@ def scatters(classes: Mapping[int, Moments], *, balanced: bool = False) -> tuple
     return within, within + (away * parts[:, None]).T @ away
 
 
+LEAST_RIDGE, MOST_RIDGE = 1e-4, 0.03
+"""Shares of the scatter within classes that are added to it: where pixels are many, and where they
+are fewer than bands."""
+
+
+def ridge_of(classes: Mapping[int, Moments], *, balanced: bool) -> float:
+    """The ridge that as many pixels need: ``0.03 (B / n)²``, from 0.0001 to 0.03, with n the pixels
+    that tell the scatter within classes, ``1 / Σ p_c² / n_c``.
+
+    Where pixels are many, a ridge hides what sets classes apart in bands that are nearly the same;
+    where they are few, the scatter within classes is fitted too closely without."""
+    counts = np.array([max(1, m.count) for m in classes.values()], dtype=np.float64)
+    n = 1 / float((shares(classes, balanced=balanced) ** 2 / counts).sum())
+    size = next(iter(classes.values())).size
+    return float(np.clip(MOST_RIDGE * (size / n) ** 2, LEAST_RIDGE, MOST_RIDGE))
+
+
 def discriminants(classes: Mapping[int, Moments], k: int, *, balanced: bool = False) -> Floats:
     """(≤ k, D) leading linear discriminants (Fisher 1936; Rao 1948): generalised eigenvectors of
     the scatter between classes against that within; there are at most C − 1."""

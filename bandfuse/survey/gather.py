@@ -15,6 +15,7 @@ from bandfuse.errors import BandfuseError, is_transient
 from bandfuse.moments.gram import Gram, enough
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.reduce import reduce_windows
+from bandfuse.moments.slopes import SlopedSource, grouped
 from bandfuse.moments.tally import Question, Tally, Where
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
@@ -92,7 +93,7 @@ def survey(
         require_bands(scenes, bands, wanted)
         design = arrange(bands, covariance)
         moments, places = [look.moments for look in looks], [wanted.index(p) for p in design.used]
-        inquiry = _settled(inquiry, moments, places)
+        inquiry = _settled(inquiry, moments, places, sloped=scenes[0].registered)
         tallies = _gathered(scenes, wanted, design, effort, progress, inquiry)
         truth = _dead(scenes, tallies, wanted, skip=inquiry.skip)
         if attempt == 2 or set(truth) == set(guess):
@@ -116,6 +117,7 @@ def survey(
         seen=values_of(looked, wanted, design, tallies, totals),
         looked=looked,
         class_names=class_names(scenes),
+        slopes=tallies[0].slopes,
     )
 
 
@@ -159,11 +161,15 @@ def values_of(
     return Values.of(looked).better(*every)
 
 
-def _settled(inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int]) -> Inquiry:
-    """With the precision that the used bands need, by the look of the first windows of each
-    scene."""
+def _settled(
+    inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int], *, sloped: bool
+) -> Inquiry:
+    """With the precision that the used bands need, by the look of the first windows of each scene;
+    ``sloped``: what slopes explain is taken out later, which costs digits."""
     if inquiry.precision != "auto":
         return inquiry
+    if sloped:
+        return replace(inquiry, precision="float64")
     needs = {
         enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks
     }
@@ -182,6 +188,15 @@ class Task:
     inquiry: Inquiry
     grid: BlockGrid
     rows: tuple[int, int] | None = None
+
+    @property
+    def groups(self) -> list[list[int]]:
+        """The bands whose means have slopes, among those that are wanted; none without slopes."""
+        if not self.scene.registered:
+            return []
+        place = {p: i for i, p in enumerate(self.wanted)}
+        order = self.scene.bands.by_wavelength(self.design.used)
+        return grouped([place[p] for p in order])
 
     def parts(self) -> list[Task]:
         """One for each row of blocks."""
@@ -255,15 +270,17 @@ def _joined(parts: Sequence[Tally | BandfuseError], sample: int) -> Tally | None
 
 def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
     """Gather one scene, or a part of it."""
-    scene = task.scene
-    with opened_selection(scene.where) as where, scene.source(task.wanted, answers=True) as source:
+    scene, groups = task.scene, task.groups
+    with opened_selection(scene.where) as where, scene.source(task.wanted, answers=True) as plain:
+        source = SlopedSource(plain, scene.shape, groups) if groups else plain
         weight = source.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows, pixels = _windows(task, effort, weight)
+        slopes = source.count if isinstance(source, SlopedSource) else 0
         here = _place(task, effort, weight)
         with plain_errors(here):
             tally = reduce_windows(
                 source,
-                _question(task, where, here),
+                _question(task, where, here, slopes),
                 windows,
                 threads=effort.threads,
                 progress=progress,
@@ -285,15 +302,18 @@ def _place(task: Task, effort: Effort, weight: int) -> Place:
     return place(effort.device, work)
 
 
-def _question(task: Task, where: Where | None, here: Place) -> Question:
-    """What is asked of the pixels of a scene."""
+def _question(task: Task, where: Where | None, here: Place, slopes: int) -> Question:
+    """What is asked of the pixels of a scene; ``slopes``: how many come after its answers."""
     inquiry, design = task.inquiry, task.design
     place = {p: i for i, p in enumerate(task.wanted)}
     parts = design.parts() if inquiry.squares_only else []
-    apart = tuple(map(tuple, parts)) if len(parts) > 1 else ()
+    first = len(design.used) + task.scene.answers
+    beside = range(first, first + slopes)
+    apart = tuple((*part, *beside) for part in parts) if len(parts) > 1 else ()
     return Question(
         n_bands=len(task.wanted),
-        n_targets=task.scene.answers,
+        n_targets=task.scene.answers + slopes,
+        slopes=slopes,
         used=tuple(place[p] for p in design.used),
         grid=task.grid,
         scene=task.number,

@@ -209,7 +209,9 @@ def _require_targets(scene: Scene, tally: Tally) -> None:
     if scene.target is None or not tally.census.seen or scene.labels is not None:
         return
     places = target_bands(scene.target)
-    empty = [i for i, n in zip(places, tally.census.valid[-len(places) :], strict=True) if not n]
+    end = len(tally.census.valid) - tally.slopes
+    valid = tally.census.valid[end - len(places) : end]
+    empty = [i for i, n in zip(places, valid, strict=True) if not n]
     if empty and len(empty) < len(places):
         raise InputError(
             f"target {scene.target.path} of {scene.called} has bands without data where "

@@ -11,6 +11,7 @@ import numpy as np
 from bandfuse.device import Place
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.sample import Pixels, merged
+from bandfuse.moments.slopes import WithoutSlopes
 from bandfuse.moments.tally import NOISE, Tally, part_of
 from bandfuse.scenes.scene import Scene
 from bandfuse.solve.design import Design
@@ -34,7 +35,7 @@ CLASS_BLOCKS_PER_SIDE = 5
 @dataclass(frozen=True, eq=False)
 class Block:
     """One part of the pixels, a block or a random part: its scene and number, the moments of [used
-    bands, outputs' targets], and a sample. A random part is of all scenes (scene −1)."""
+    bands, outputs' targets, slopes], and a sample. A random part is of all scenes (scene −1)."""
 
     scene: int
     number: int
@@ -50,7 +51,8 @@ class Survey:
     targets] per scene. ``grids``: how each scene was cut into blocks. ``random_parts``: how many
     parts of random pixels stand in their place where pixels are held out; 0 for none. ``precision``
     of the products. ``seen``: the values of the inputs; ``looked``: (B, n) some pixels that the
-    first look saw, NaN where missing. ``class_names``: by number, where the labels have names."""
+    first look saw, NaN where missing. ``class_names``: by number, where the labels have names.
+    ``slopes``: how many variables of the moments and samples, after the targets, are slopes."""
 
     bands: Bands
     design: Design
@@ -63,6 +65,7 @@ class Survey:
     seen: Values | None = None
     looked: Floats = field(default_factory=lambda: np.empty((0, 0)))
     class_names: Mapping[int, str] = field(default_factory=dict)
+    slopes: int = 0
 
     @cached_property
     def classes(self) -> dict[int, Moments]:
@@ -89,6 +92,25 @@ class Survey:
         n = len(self.design.used)
         return [*range(n), *(n + t for t in self.design.targets)]
 
+    @property
+    def sloped(self) -> list[int]:
+        """The same, and the slopes after them."""
+        size = self.scenes[0].size
+        return [*self.order, *range(size - self.slopes, size)]
+
+    @cached_property
+    def without_slopes(self) -> WithoutSlopes:
+        """What takes out of bands and targets what the slopes explain of them."""
+        return WithoutSlopes.of(self.pooled.take(self.sloped), len(self.order))
+
+    def joint(self, moments: Moments) -> Moments:
+        """Of the bands and the outputs' targets, from moments of all variables; without what slopes
+        explain, where there are some."""
+        if not self.slopes:
+            return moments.take(self.order)
+        wide = moments.take(self.sloped)
+        return WithoutSlopes.of(wide, len(self.order)).moments(wide)
+
     def blocks(self) -> list[Block]:
         """The blocks with pixels, scene by scene, row by row."""
         found = []
@@ -98,8 +120,8 @@ class Survey:
             values = scored.values
             for number, moments in tally.blocks.items():
                 if moments.count:
-                    sample = values[of_pixel == number][:, self.order]
-                    found.append(Block(scene, number, moments.take(self.order), sample))
+                    sample = values[of_pixel == number][:, self.sloped]
+                    found.append(Block(scene, number, moments.take(self.sloped), sample))
         return found
 
     def parts(self) -> list[Block]:
@@ -113,8 +135,8 @@ class Survey:
         for number in range(self.random_parts):
             some = [s[number] for s in strata if number in s]
             if some:
-                sample = values[of_pixel == number][:, self.order]
-                found.append(Block(-1, number, total(some, some[0].size).take(self.order), sample))
+                sample = values[of_pixel == number][:, self.sloped]
+                found.append(Block(-1, number, total(some, some[0].size).take(self.sloped), sample))
         return found
 
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:

@@ -46,11 +46,11 @@ class Fitting:
     """How weights are fitted.
 
     ``terms``: the goals by their names, with their factors; the first decides how weights are
-    reported. ``descent``: constraint, optimizer, steps, seed, device. ``sampled``: whether the loss
-    depends on more than the moments of the pixels. ``loss``: a name, or a
-    function of the user. ``pooling``: how strongly weights of one scene are pulled to the common
-    ones. ``leading``: several outputs of each group are asked for, the first ones by the goal.
-    ``checkpoint``: where descents keep their states.
+    reported. ``descent``: constraint, optimizer, steps, seed, device. ``ridge``: of goals that take
+    one, None where none is given. ``sampled``: whether the loss depends on more than the moments of
+    the pixels. ``loss``: a name, or a function of the user. ``pooling``: how strongly weights of
+    one scene are pulled to the common ones. ``leading``: several outputs of each group are asked
+    for, the first ones by the goal. ``checkpoint``: where descents keep their states.
     """
 
     terms: dict[str, float]
@@ -60,7 +60,7 @@ class Fitting:
     activation: str = "identity"
     loss: str | LossFunction = "mse"
     huber_delta: float = 1.0
-    ridge: float = 0.0
+    ridge: float | None = None
     pooling: float = 0.0
     per_scene: bool = False
     leading: bool = False
@@ -167,7 +167,7 @@ def fit_one(
 ) -> Fit:
     """Minimise the loss on the moments of all scenes, or of one scene, whose weights are pulled to
     the (K, used) common ones."""
-    design, joint = survey.design, moments.take(survey.order)
+    design, joint = survey.design, survey.joint(moments)
     n, layout = len(design.used), design.layout
     constraints = [how.descent.constraint] * len(design.names) if plan is None else plan.solved_as
     split = Split.of(joint, n)

@@ -93,9 +93,6 @@ def _defaults(config: TrainConfig) -> dict[str, object]:
         defaults["pooling"] = "auto" if _may_pool(config) else 0.0
     if config.constraint is None:
         defaults["constraint"] = _default_constraint(config)
-    ridge = max(goal.ridge or 0.0 for goal in config.goals)
-    if config.ridge is None and ridge:
-        defaults["ridge"] = ridge
     return defaults
 
 
@@ -190,7 +187,7 @@ def _of_constraint(config: TrainConfig) -> Iterator[Clash]:
     for flag, given in (
         ("--constraint auto", config.constraint == "auto"),
         ("--constraint bandpass", config.constraint == "bandpass"),
-        ("--ridge", config.ridge is not None and all(goal.ridge is None for goal in config.goals)),
+        ("--ridge", config.ridge is not None and not any(goal.ridged for goal in config.goals)),
         ("--smooth", config.smooth is not None),
         ("--sparse", config.sparse is not None),
     ):
@@ -286,6 +283,12 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "Leave it out.",
     )
     yield (
+        config.registration == "on" and not config.assessed,
+        "--register on does not apply to other objectives and sums, weights per scene, and losses "
+        "and activations on a pixel sample",
+        "Leave it out; --shift auto moves the target.",
+    )
+    yield (
         config.blur is not None and not seen and not config.source,
         "--blur does not apply without --target, --labels or --source, as one file has one grid",
         "Leave it out.",
@@ -357,7 +360,7 @@ def fitting_of(config: TrainConfig, loss: LossFunction | None = None) -> Fitting
         activation=config.activation,
         loss=config.loss if loss is None else loss,
         huber_delta=config.huber_delta,
-        ridge=float(config.ridge) if isinstance(config.ridge, numbers) else 0.0,
+        ridge=float(config.ridge) if isinstance(config.ridge, numbers) else None,
         pooling=float(config.pooling) if isinstance(config.pooling, numbers) else 0.0,
         per_scene=config.per_scene,
         leading=config.outputs is not None,

@@ -3,6 +3,7 @@ pixel is read again.
 
 Each file is built on those before it::
 
+    moved_outputs        outputs beside a target that lies off its scene
     folds                contiguous blocks of pixels that are held out
     penalty              ridge and smoothness as quadratic forms
     published            learned weights beside the published response of a sensor

@@ -22,6 +22,7 @@ from bandfuse.trust.bootstrap import RESAMPLES, Interval, intervals
 from bandfuse.trust.fold_problems import FoldProblem, Terms, fold_problems
 from bandfuse.trust.folds import folds
 from bandfuse.trust.jackknife import jackknife
+from bandfuse.trust.moved_outputs import SlopedPixels
 from bandfuse.trust.penalty import ties
 from bandfuse.trust.refits import peak_of
 from bandfuse.trust.regularisation import Choice, Wish, choose, solved_as
@@ -63,6 +64,11 @@ class Assessing:
     def bounded(self) -> bool:
         """Whether weights cannot be negative."""
         return self.wish.constraint in NONNEGATIVE
+
+    @property
+    def most(self) -> float:
+        """What no weight can be above: one, where weights that are not negative have that sum."""
+        return 1.0 if self.wish.constraint == "simplex" and not self.gain else np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,11 +142,17 @@ def _terms(how: Assessing, found: Survey) -> Terms:
     """The moments and folds that every case rests on."""
     design, blocks = found.design, found.parts()
     made = folds([b.moments for b in blocks], [b.sample for b in blocks], how.folds)
-    joint, sample = found.pooled.take(found.order), found.pixels.values[:, found.order]
+    joint, sample = found.joint(found.pooled), found.pixels.values[:, found.sloped]
+    sloped = None
+    if found.slopes:
+        made = [fold.without_slopes(joint.size) for fold in made]
+        out = found.without_slopes
+        sloped = SlopedPixels(found.pooled.take(found.sloped), sample, out)
+        sample = out.pixels(sample)
     tied = ties(found.bands, design.used) if how.per_band else []
     nm = found.bands.wavelength_nm[list(design.used)] if how.per_band else None
     return Terms(
-        design.layout, joint, sample, made, len(design.used), tied, how.offset, how.gain, nm
+        design.layout, joint, sample, made, len(design.used), tied, how.offset, how.gain, nm, sloped
     )
 
 
@@ -290,12 +302,15 @@ def jackknives(
     here = list(used)
     found = {
         "": jackknife(
-            model.common.matrix[:, here], [m.common.matrix[:, here] for m in without], bounded
+            model.common.matrix[:, here],
+            [m.common.matrix[:, here] for m in without],
+            bounded,
+            how.most,
         )
     }
     for key, own in model.scenes.items():
         found[key] = jackknife(
-            own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded
+            own.matrix[:, here], [m.scenes[key].matrix[:, here] for m in without], bounded, how.most
         )
     return {key: bounds for key, bounds in found.items() if bounds is not None}
 

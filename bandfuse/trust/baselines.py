@@ -81,9 +81,7 @@ def held_out_pairs(
 
 def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
     """The same, of weights that are known already."""
-    return [
-        Pairs.linear(f.test, f.sample, *line) for f, line in zip(terms.folds, lines, strict=True)
-    ]
+    return [fold.pairs(*line) for fold, line in zip(terms.folds, lines, strict=True)]
 
 
 def stacked(fold_problems: Sequence[FoldProblem], parts: Sequence[Floats]) -> Floats:
@@ -118,11 +116,7 @@ def baselines(terms: Terms, fold_problems: Sequence[FoldProblem], peak: Floats) 
                 for c, s in zip(fold_problems, mine, strict=True)
             ],
         )
-        table[name] = {
-            "train": score_pairs(
-                Pairs.linear(terms.joint, terms.sample, *_line(terms, terms.joint, whole)), peak
-            )
-        }
+        table[name] = {"train": score_pairs(terms.pairs(*_line(terms, terms.joint, whole)), peak)}
         if terms.folds:
             table[name]["holdout"] = score_pairs(
                 Pairs.joined(held_out_pairs(terms, fold_problems, mine)), peak

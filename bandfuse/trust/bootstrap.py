@@ -120,10 +120,11 @@ def intervals(
     whole = Split.of(terms.joint, terms.n_bands)
     drawn_again = [c for c in fold_problems if choices[c.rows[0]].lobe is None]
     start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in drawn_again]
-    draws = resamples(blocks, terms.joint.mean, count=count, seed=seed)
-    batch, most = list[Split](), _batch(len(terms.joint.mean))
+    mean = terms.joint.mean if terms.sloped is None else terms.sloped.seen.mean
+    draws = resamples(blocks, mean, count=count, seed=seed)
+    batch, most = list[Split](), _batch(len(mean))
     for moments in progress(draws, total=count, label="resample the blocks"):
-        batch.append(Split.of(moments, terms.n_bands))
+        batch.append(Split.of(terms.of_blocks(moments), terms.n_bands))
         if len(batch) == most or drawn + len(batch) == count:
             found[drawn : drawn + len(batch)] = _resolved(drawn_again, choices, batch, terms, start)
             drawn, batch = drawn + len(batch), []

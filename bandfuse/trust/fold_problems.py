@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from bandfuse.moments.moments import Moments
+from bandfuse.moments.slopes import WithoutSlopes
 from bandfuse.solve.exact import (
     Quadratic,
     affine,
@@ -21,9 +22,11 @@ from bandfuse.solve.exact import (
 )
 from bandfuse.solve.layout import Layout
 from bandfuse.solve.nnls import nonnegative_gram
+from bandfuse.solve.scores import Pairs
 from bandfuse.solve.squares import Split, squared_error
 from bandfuse.spectral.bands import Floats
 from bandfuse.trust.folds import Fold
+from bandfuse.trust.moved_outputs import SlopedPixels
 from bandfuse.trust.penalty import Tie, smooth_form
 
 
@@ -103,7 +106,8 @@ class FoldProblem:
 @dataclass(frozen=True, eq=False)
 class Terms:
     """What all cases share: the layout, moments and a sample (n, B + K) of all pixels, the folds,
-    and how outputs are made; ``nm`` (B,) wavelengths of the bands."""
+    and how outputs are made; ``nm`` (B,) wavelengths of the bands; ``sloped``: all pixels with
+    their slopes, where moments and sample are without what these explain."""
 
     layout: Layout
     joint: Moments
@@ -114,6 +118,19 @@ class Terms:
     offset: bool
     gain: bool
     nm: Floats | None = None
+    sloped: SlopedPixels | None = None
+
+    def pairs(self, matrix: Floats, offset: Floats) -> Pairs:
+        """Outputs beside targets of all pixels."""
+        if self.sloped is not None:
+            return self.sloped.pairs(matrix, offset)
+        return Pairs.linear(self.joint, self.sample, matrix, offset)
+
+    def of_blocks(self, moments: Moments) -> Moments:
+        """Moments that blocks add up to, without what slopes explain."""
+        if self.sloped is None:
+            return moments
+        return WithoutSlopes.of(moments, self.joint.size).moments(moments)
 
     def prices(self, rows: Sequence[int]) -> Floats:
         """(K, B) half the price of a weight's size, of unit sparsity: ``std(x_b) std(t_k) / 2``."""

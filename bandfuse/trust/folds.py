@@ -7,12 +7,15 @@ hierarchical, or phylogenetic structure", Ecography 40, 2017)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from bandfuse.moments.moments import Moments, total
+from bandfuse.moments.slopes import WithoutSlopes
+from bandfuse.solve.scores import Pairs
 from bandfuse.spectral.bands import Floats
+from bandfuse.trust.moved_outputs import SlopedPixels
 
 FOLDS = 5
 
@@ -20,12 +23,33 @@ FOLDS = 5
 @dataclass(frozen=True, eq=False)
 class Fold:
     """Moments of the pixels to train on, and of those held out; a sample (n, D) of the latter, and
-    their moments by ``blocks``."""
+    their moments by ``blocks``. ``sloped``: what is held out with its slopes, where all of these
+    are without what slopes explain of them."""
 
     train: Moments
     test: Moments
     sample: Floats
     blocks: tuple[Moments, ...] = ()
+    sloped: SlopedPixels | None = None
+
+    def pairs(self, matrix: Floats, offset: Floats) -> Pairs:
+        """Outputs beside targets of what is held out."""
+        if self.sloped is not None:
+            return self.sloped.pairs(matrix, offset)
+        return Pairs.linear(self.test, self.sample, matrix, offset)
+
+    def without_slopes(self, size: int) -> Fold:
+        """From moments of so many variables and slopes: without what the slopes explain, as it is
+        learned from the training."""
+        out = WithoutSlopes.of(self.train, size)
+        return replace(
+            self,
+            train=out.moments(self.train),
+            test=out.moments(self.test),
+            sample=out.pixels(self.sample),
+            blocks=tuple(map(out.moments, self.blocks)),
+            sloped=SlopedPixels(self.test, self.sample, out),
+        )
 
 
 def runs(counts: Sequence[int], most: int = FOLDS) -> list[int]:

@@ -21,7 +21,10 @@ DRAWS = 400
 
 
 def jackknife(
-    fitted: Floats, without: Sequence[Floats], bounded: NDArray[np.bool_]
+    fitted: Floats,
+    without: Sequence[Floats],
+    bounded: NDArray[np.bool_],
+    most: Floats | float = np.inf,
 ) -> Interval | None:
     """95 % intervals around (K, B) weights from the weights of G trainings, each without one fold;
     None for G < 2.
@@ -34,6 +37,7 @@ def jackknife(
     Parameters
     ----------
     bounded : (K,) rows whose weights cannot be negative: their intervals end at zero.
+    most : (K,) the largest that a weight of a row can be: its intervals end there.
     """
     if len(without) < 2:
         return None
@@ -48,7 +52,11 @@ def jackknife(
         random.chisquare(free, (DRAWS, 1)) / free
     )
     drawn = fitted + np.tensordot(share, spread, axes=1)
-    return Interval(np.maximum(fitted - half, floor), fitted + half, np.maximum(drawn, floor))
+    ceiling = np.broadcast_to(most, len(fitted))[:, None]
+    low, high = np.maximum(fitted - half, floor), np.minimum(fitted + half, ceiling)
+    return Interval(
+        np.minimum(low, fitted), np.maximum(high, fitted), np.clip(drawn, floor, ceiling)
+    )
 
 
 def facing(fitted: Floats, other: Floats) -> Floats:

@@ -9,11 +9,13 @@ import numpy as np
 
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
+from bandfuse.moments.slopes import WithoutSlopes
 from bandfuse.progress import Progress
 from bandfuse.solve.scores import Pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.folds import runs
+from bandfuse.trust.moved_outputs import SlopedPixels
 
 Names = Sequence[Sequence[str]]
 """What each scene may be called, in the order of the survey."""
@@ -42,19 +44,24 @@ def peak_of(found: Survey) -> Floats:
     return result
 
 
-def pairs_of(found: Survey, names: Names, model: Model) -> Pairs:
+def pairs_of(
+    found: Survey, names: Names, model: Model, without: WithoutSlopes | None = None
+) -> Pairs:
     """Outputs beside targets over all scenes, each with its own fusion; with an activation, over
-    the sample alone."""
+    the sample alone. ``without``: what takes slopes out, if there are some, as it was learned from
+    other pixels; else from these."""
     n, order = len(found.design.used), found.order
     parts = []
     for here, moments, tally in zip(names, found.scenes, found.tallies, strict=True):
         if not moments.count:
             continue
-        fusion, sample = (
-            fusion_of(model, here, found.design.used),
-            tally.pixels.scored.values[:, order],
-        )
-        if fusion.activation == "identity":
+        scored = tally.pixels.scored.values
+        fusion, sample = fusion_of(model, here, found.design.used), scored[:, order]
+        if found.slopes:
+            out = without or found.without_slopes
+            moved = SlopedPixels(moments.take(found.sloped), scored[:, found.sloped], out)
+            parts.append(moved.pairs(fusion.matrix, fusion.offset))
+        elif fusion.activation == "identity":
             parts.append(Pairs.linear(moments.take(order), sample, fusion.matrix, fusion.offset))
         else:
             parts.append(Pairs.of(np.hstack([fusion(sample[:, :n]), sample[:, n:]])))
@@ -89,6 +96,7 @@ def held_out_pairs(
     every = [(block.scene, block.number) for block in found.parts()]
     parts = []
     for run in progress(held, total=len(held), label="refit without each fold"):
-        model = refit(found.within([place for place in every if place not in run]))
-        parts.append(pairs_of(found.within(run), names, model))
+        rest = found.within([place for place in every if place not in run])
+        without = rest.without_slopes if found.slopes else None
+        parts.append(pairs_of(found.within(run), names, refit(rest), without))
     return Pairs.joined(parts) if parts else None

@@ -32,7 +32,7 @@ def assess_trials(
         for train, test in progress(folds, total=len(folds), label="refit without each fold")
     ]
     turned = [facing(weight, other) for _, _, other in trials]
-    bounds = jackknife(weight, turned, np.full(len(weight), how.bounded))
+    bounds = jackknife(weight, turned, np.full(len(weight), how.bounded), how.most)
     return Assessment(
         scoring.score(trials) if trials else None,
         _baselines(scoring, survey, folds),

@@ -37,7 +37,7 @@ from bandfuse.optimise.objectives.regression import Regression
 from bandfuse.optimise.objectives.separability import Separability
 from bandfuse.optimise.objectives.snr import SignalToNoise, leading_ratio
 from bandfuse.optimise.objectives.total import Sum
-from bandfuse.solve.classes import Classifier, agreement, discriminants, scatters
+from bandfuse.solve.classes import Classifier, agreement, discriminants, ridge_of, scatters
 from bandfuse.solve.layout import within
 from bandfuse.solve.squares import Split, Squares
 from bandfuse.spectral.groups import Group
@@ -57,6 +57,39 @@ def moments_of(x: np.ndarray, y: np.ndarray) -> dict[int, Moments]:
 
 
 # --------------------------------------------------------------------------------------------------
+
+
+def test_the_ridge_is_least_where_pixels_are_many_and_largest_where_they_are_few() -> None:
+    """0.03 (B / n)², B = 6; a small class that counts as much as the others leaves few pixels."""
+
+    def some(*counts: int) -> dict[int, Moments]:
+        return {c: Moments(n, np.zeros(6), np.eye(6)) for c, n in enumerate(counts)}
+
+    assert ridge_of(some(5000, 5000), balanced=False) == 1e-4
+    assert ridge_of(some(2, 2), balanced=False) == 0.03
+    assert ridge_of(some(10, 10), balanced=False) == pytest.approx(0.03 * (6 / 20) ** 2)
+    assert ridge_of(some(1000, 5), balanced=False) == 1e-4
+    n = 4 / (1 / 1000 + 1 / 5)
+    assert ridge_of(some(1000, 5), balanced=True) == pytest.approx(0.03 * (6 / n) ** 2)
+
+
+def test_a_fine_contrast_between_nearly_identical_bands_is_found(tmp_path: Path) -> None:
+    """Classes differ by 0.02 in one of 24 bands, along which spectra vary smoothly by far more."""
+    random = np.random.default_rng(0)
+    modes = np.polynomial.legendre.legvander(np.linspace(-1, 1, 24), 5)
+    cube = 1 + 0.25 * np.tensordot(modes, random.normal(size=(6, 60, 60)), 1)
+    cube += 0.002 * random.normal(size=cube.shape)
+    labels = np.kron(random.integers(1, 3, (12, 12)), np.ones((5, 5), int))
+    cube[7] -= np.where(labels == 1, 0.02, 0.0)
+    scene = write_tiff(tmp_path / "c.tif", cube)
+    classes = write_tiff(tmp_path / "l.tif", labels[None].astype("uint8"))
+    base = ("train", scene, "--labels", classes, "--groups", "equal:3", "--no-fused", "--no-report")
+    found = {}
+    for name, how in {"default": (), "large": ("--ridge", 0.03)}.items():
+        ok(*base, *how, "-o", tmp_path / name)
+        report = json.loads((tmp_path / name / "report.json").read_text())
+        found[name] = report["scores"]["holdout"]["classes"]["accuracy"]
+    assert found["default"] > 0.95 > found["large"] + 0.02
 
 
 @given(seed=st.integers(0, 500))

@@ -751,7 +751,7 @@ def test_a_shifted_target_is_corrected(tmp_path: Path, placed_files: bool) -> No
     base = ("train", c, "--target", t, "--no-report", "--no-fused")
     r2 = {}
     for name, how in {
-        "plain": [],
+        "plain": ["--register", "off"],
         "auto": ["--shift", "auto"],
         "given": ["--shift", "0.4,-0.7"],
     }.items():
@@ -759,8 +759,8 @@ def test_a_shifted_target_is_corrected(tmp_path: Path, placed_files: bool) -> No
         found = report(tmp_path / name)
         r2[name] = found["scores"]["holdout"]["b1"]["r2"]
         (row,) = found["alignment"]
-        assert row["corrected"] is bool(how)
-        assert row["moved"] == pytest.approx([0.4, -0.7] if how else [0, 0], abs=0.05)
+        assert row["corrected"] is (name != "plain")
+        assert row["moved"] == pytest.approx([0.4, -0.7] if name != "plain" else [0, 0], abs=0.05)
         assert row["shift"]["dx"] == pytest.approx(0.4, abs=0.05)
         assert row["shift"]["y"] == pytest.approx(0.7 * 30 if placed_files else -0.7, abs=0.05 * 30)
     assert r2["auto"] > r2["plain"] + 0.02
@@ -876,7 +876,7 @@ def test_correcting_the_berlin_pair_raises_the_hold_out(tmp_path: Path) -> None:
         tmp_path / "t.tif", read(berlin("EnMAP01"))[10::25], transform=like["transform"]
     )
     mean = {}
-    for name, how in {"plain": [], "auto": ["--shift", "auto"]}.items():
+    for name, how in {"plain": ["--register", "off"], "auto": ["--shift", "auto"]}.items():
         ok(
             "train",
             berlin("HyMap02"),
@@ -1098,15 +1098,29 @@ def test_a_shift_is_found_in_a_corner_of_the_image(
     assert (found.columns, found.rows) == pytest.approx((-1, 0), abs=0.15)
 
 
-def test_the_error_of_a_shift_is_that_of_leaving_quarters_out() -> None:
-    """A target whose quarters are shifted apart says so."""
+def test_two_standard_errors_hold_the_true_shift() -> None:
+    """Over scenes and shifts by a quarter of a pixel, in nineteen of twenty numbers or more."""
+    held = []
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        image = ground(60, 60, 4, seed=seed)
+        row, col = (int(n) for n in random.integers(0, 9, 2))
+        cube = seen_by(image, 4, 8, 8, 48, 48)
+        cube += 0.02 * cube.std() * random.normal(size=cube.shape)
+        found = shift_of(cube, seen_by(image, 4, 8 + row, 8 + col, 48, 48)[:2])
+        off = np.abs([found.rows - row / 4, found.columns - col / 4])
+        held += (off < 2 * found.error).tolist()
+    assert np.mean(held) >= 0.9
+
+
+def test_a_target_whose_parts_are_shifted_apart_has_an_uncertain_shift() -> None:
     image = ground(52, 52, 4, seed=9)
     cube = seen_by(image, 4, 8, 8, 48, 48)
     target = cube[:1].copy()
     still = shift_of(cube, target)
     target[:, :24, :24] = seen_by(image, 4, 8, 11, 48, 48)[:1, :24, :24]
     torn = shift_of(cube, target)
-    assert torn.error > 0.05 > 5 * still.error
+    assert torn.error > 0.05 > 3 * still.error
 
 
 # --------------------------------------------------------------------------------------------------
@@ -1168,7 +1182,7 @@ def test_only_a_certain_shift_that_is_not_small_moves_a_target(
     monkeypatch.setattr(shift_module, "estimate_shift", lambda opened: found)
     opened = shift_module.open_aligned(place, Aligning(shift="auto"))
     assert (opened.moved, opened.shift) == (by, found)
-    assert shift_module.open_aligned(place, Aligning()).shift is None
+    assert shift_module.open_aligned(place, Aligning()).shift == found
     given = shift_module.open_aligned(place, Aligning(shift=(1.0, 0.0)))
     assert (given.moved, given.shift) == ((1.0, 0.0), found)
 

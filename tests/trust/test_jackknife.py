@@ -63,6 +63,16 @@ def test_what_cannot_be_negative_ends_at_zero_and_one_training_says_nothing() ->
     assert jackknife(fitted, without[:1], np.array([True, False])) is None
 
 
+def test_weights_that_have_a_sum_of_one_end_at_one() -> None:
+    fitted = np.array([[0.1, 0.9]])
+    step = np.array([[0.1, -0.1]])
+    without = [fitted + step, fitted - step]
+    found = jackknife(fitted, without, np.array([True]), 1.0)
+    assert found is not None
+    assert found.high.max() == found.resampled.max() == 1
+    assert found.low.min() == found.resampled.min() == 0
+
+
 def test_rows_are_turned_to_the_fitted_side() -> None:
     w = np.array([[1.0, -2.0], [0.5, 0.1]])
     np.testing.assert_array_equal(facing(w, w * [[-1], [1]]), w)

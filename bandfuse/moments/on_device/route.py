@@ -72,6 +72,8 @@ def cpu_because(question: Question) -> str:
     device = question.gram.device
     if torch.device(device).type == "mps":
         return f"{device} has no float64"
+    if question.slopes:
+        return "slopes of the cube, which register the target, are computed there"
     if (size := device_bytes(question)) > MOST_BYTES:
         gib = size / 2**30
         return f"{variables(question)} bands and targets need {gib:.1f} GB on {device}, not 2"
