@@ -15,6 +15,7 @@ from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion, FusionKernel
+from bandfuse.model.stored import StoredKernel, precision_for
 from bandfuse.moments.gram import OnDevice
 from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import (
@@ -31,7 +32,7 @@ from bandfuse.raster import (
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import Sink, map_windows
+from bandfuse.streaming.stream import Sink, bytes_at_once, map_windows
 from bandfuse.streaming.windows import Window
 
 
@@ -70,7 +71,8 @@ class Writing:
     """How fused rasters are computed and stored.
 
     ``options``: of the driver. ``inputs``: files that none takes the place of. ``ready``: as for
-    ``whole_files``. ``stac``, ``style``: with an item or a QGIS style beside each raster."""
+    ``whole_files``. ``stac``, ``style``: with an item or a QGIS style beside each raster.
+    ``precision``: of the products, auto or float64."""
 
     encoding: Encoding
     effort: Effort
@@ -81,6 +83,7 @@ class Writing:
     ready: Ready | None = None
     stac: bool = False
     style: bool = False
+    precision: str = "auto"
 
 
 PARTS = 4
@@ -99,6 +102,7 @@ class Part:
     effort: Effort
     windows: Sequence[Window]
     kept: Window | None = None
+    precision: str = "auto"
 
     def parts(self) -> list[Part]:
         """A few windows each, for others to do."""
@@ -110,7 +114,6 @@ class Part:
 
     def fuse(self, sink: Sink, progress: Progress) -> Lost:
         """Hand the fused windows to the sink; how many values were lost."""
-        multiply = np.matmul if self.device == "cpu" else OnDevice(self.device).multiply
         lost: list[Lost] = []  # appended to by the reader threads
 
         def encode(cell: Window, y: Floats) -> np.ndarray:
@@ -123,7 +126,7 @@ class Part:
         with self.scene.reader(self.fusion.support) as reader:
             map_windows(
                 reader,
-                FusionKernel(self.fusion, multiply),
+                self._kernel(),
                 encode,
                 sink,
                 self.windows,
@@ -131,6 +134,12 @@ class Part:
                 progress=progress,
             )
         return sum(lost, Lost(0, 0))
+
+    def _kernel(self) -> FusionKernel:
+        """What makes the products."""
+        if self.device != "cpu":
+            return FusionKernel(self.fusion, OnDevice(self.device).multiply)
+        return StoredKernel(self.fusion, precision_for(self.precision, self.encoding.dtype))
 
 
 def _cut(y: Floats, cell: Window, part: Window) -> Floats:
@@ -152,10 +161,12 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
     values are valid, and were lost."""
     valid, scene, encoding = 0, output.scene.fused, how.encoding
     count = len(output.fusion.outputs)
-    weight = scene.reader(output.fusion.support).bytes_per_pixel + 4 * count
+    with scene.reader(output.fusion.support) as reader:
+        weight = bytes_at_once(reader) + 4 * count
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
     some = windows if output.part is None else windows_of(windows, output.part)
-    whole = Part(scene, output.fusion, encoding, how.device, how.effort, some, output.part)
+    place = how.device, how.effort
+    whole = Part(scene, output.fusion, encoding, *place, some, output.part, how.precision)
     files = _beside(output, how)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
         with _keeper(scratch, output.grid, output, how) as keep:

@@ -62,6 +62,12 @@ class OnDevice(Running):
     section: ClassVar[str] = "Where it runs"
 
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
+    precision: Literal["auto", "float64"] = Field(
+        "auto",
+        description="Of the products. auto: float32 where stored values are exact in it and the "
+        "output holds no more digits; a sum then errs by at most 4e-7 of the sum of the sizes of "
+        "its terms. Else float64.",
+    )
 
 
 class Part(Config):
@@ -167,7 +173,7 @@ class ResampleConfig(Rasters, OnDevice, Sensing, Inputs):
 
     needs = (
         Need(
-            "stac style dtype scale offset_out nodata_out driver co device",
+            "stac style dtype scale offset_out nodata_out driver co device precision",
             "weights_only",
             (False,),
         ),
