@@ -64,9 +64,9 @@ class OnDevice(Running):
     device: Literal["cpu", "cuda"] = Field("cpu", description="Where the products are computed.")
     precision: Literal["auto", "float64"] = Field(
         "auto",
-        description="Of the products. auto: float32 where stored values are exact in it and the "
-        "output holds no more digits; a sum then errs by at most 4e-7 of the sum of the sizes of "
-        "its terms. Else float64.",
+        description="Of the products. auto: float32 for 16 bands and more whose stored values are "
+        "exact in it, where the output holds no more digits; a sum then errs by at most 4e-7 of "
+        "the sum of the sizes of its terms. Else float64.",
     )
 
 

@@ -5,7 +5,8 @@ in float32, and the chunks are added two by two. Stored numbers of :data:`EXACT`
 float32, and scales are part of the weights, so that the error of ``Σ w x`` comes from rounding the
 weights and the sums: in tests with all signs of weights and with flat spectra, where roundings add
 up the most, it stays below ``4e-7 · Σ |w x|`` (:data:`PROMISE`), where one product of 224 bands in
-float32 errs up to six times as much.
+float32 errs up to six times as much. Fewer bands than a chunk gain no time by it, and are
+multiplied in float64.
 
 Pixels that are stored pixel by pixel are multiplied as they are, (n, S) by (S, K), if that gives
 the same bits as (K, S) by (S, n). BLAS takes its steps by the shape and never by the values, so
@@ -74,7 +75,7 @@ class StoredKernel(FusionKernel):
 
     def __init__(self, fusion: Fusion, precision: str = "float64") -> None:
         super().__init__(fusion)
-        self._short = precision == "float32"
+        self._short = precision == "float32" and len(fusion.support) >= CHUNK
         self._weights: dict[bytes, _Weights | None] = {}
         self._own = threading.local()
         self._alike: dict[tuple[Any, ...], bool] = {}
