@@ -41,6 +41,9 @@ BETWEEN, LITTLE = 2, 2**17
 """What lies between two pieces is read too where it is less than a piece, or where all is so few
 bytes: that takes less time than to ask for each."""
 
+WORTH = 2**15
+"""Bytes of a band that are worth a read of their own, if there are more."""
+
 MOST_KNOWN = 2**16
 """Places of blocks that are remembered."""
 
@@ -138,8 +141,12 @@ class RawFile:
         width = self.layout.blocks[1]
         width = width if width % CELL_COLS == 0 else window.cols
         bottom, right = window.row + window.rows, window.col + window.cols
+        tall = CELL_ROWS
+        if self.layout.order == "bsq":
+            each = CELL_ROWS * min(width, window.cols) * self.layout.dtype.itemsize
+            tall = CELL_ROWS * next((n for n in (1, 2) if n * each >= WORTH), 4)
         across = cuts(window.col, right, width) if width < window.cols else [window.col, right]
-        for row, below in pairwise(cuts(window.row, bottom, CELL_ROWS)):
+        for row, below in pairwise(cuts(window.row, bottom, tall)):
             for col, end in pairwise(across):
                 yield Window(row, col, below - row, end - col)
 
@@ -226,8 +233,18 @@ class RawFile:
             first = starts[0]
             whole = [first + (number - 1) * high * line for number in numbers]
             places = starts if layout.apart else whole
+            at = row * line + col * size
+            if there.flags.c_contiguous and there.shape[2] == wide:
+                self._bands(there, [start + at for start in places])
+                return
             for band, start in zip(there, places, strict=True):
-                self._rows(band, start + row * line + col * size, line)
+                self._rows(band, start + at, line)
+
+    def _bands(self, out: np.ndarray, starts: Sequence[int]) -> None:
+        """Read (n, rows, cols), each band in one piece."""
+        room, each = out.reshape(-1).view(np.uint8).data, out[0].nbytes
+        for i, start in enumerate(starts):
+            self._pour(room[i * each : (i + 1) * each], start)
 
     def _lines(self, out: np.ndarray, start: int, numbers: Sequence[int]) -> None:
         """Read (rows, n, cols) of a file that is stored line by line: the lines of neighbouring
@@ -255,7 +272,10 @@ class RawFile:
 
     def _fill(self, array: np.ndarray, start: int) -> None:
         """Read contiguous values from a place in the file on."""
-        left = array.reshape(-1).view(np.uint8).data
+        self._pour(array.reshape(-1).view(np.uint8).data, start)
+
+    def _pour(self, left: memoryview, start: int) -> None:
+        """Read bytes from a place in the file on."""
         try:
             while left:
                 count = os.preadv(self._file, [left], start)
