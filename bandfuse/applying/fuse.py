@@ -162,7 +162,7 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Lost]:
     valid, scene, encoding = 0, output.scene.fused, how.encoding
     count = len(output.fusion.outputs)
     with scene.reader(output.fusion.support) as reader:
-        weight = bytes_at_once(reader) + 4 * count
+        weight = bytes_at_once(reader, scene.shape[1]) + 4 * count
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
     some = windows if output.part is None else windows_of(windows, output.part)
     place = how.device, how.effort

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from bandfuse.model.fusion import FusionKernel
 from bandfuse.progress import Progress, silent
 from bandfuse.spectral.bands import Floats
-from bandfuse.streaming.windows import CELL_COLS, STACK_ROWS, Window, cells
+from bandfuse.streaming.windows import STACK_ROWS, Window, cells
 
 R = TypeVar("R")
 
@@ -73,11 +73,10 @@ class WeighedSource(Source, Protocol):
         ...
 
 
-def bytes_at_once(source: WeighedSource) -> int:
-    """Bytes for a pixel of a window that is read in parts: less than all where the parts are rows
-    of cells, of which a stack has several."""
-    tall = Window(0, 0, STACK_ROWS, CELL_COLS)
-    parts = sum(1 for _ in in_parts(source, tall))
+def bytes_at_once(source: WeighedSource, cols: int) -> int:
+    """Bytes for a pixel of a window of a scene with so many columns, of which only one part is held
+    at a time."""
+    parts = sum(1 for _ in in_parts(source, Window(0, 0, STACK_ROWS, cols)))
     return -(-source.bytes_per_pixel // parts)
 
 
