@@ -18,6 +18,7 @@ from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion
+from bandfuse.model.stored import precision_for
 from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import (
     Encoding,
@@ -34,7 +35,7 @@ from bandfuse.raster import (
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import Sink, map_windows
+from bandfuse.streaming.stream import Sink, bytes_at_once, map_windows
 from bandfuse.streaming.windows import Window
 
 
@@ -73,7 +74,8 @@ class Writing:
     """How fused rasters are computed and stored.
 
     ``options``: of the driver. ``inputs``: files that none takes the place of. ``ready``: as for
-    ``whole_files``. ``stac``, ``style``: with an item or a QGIS style beside each raster."""
+    ``whole_files``. ``stac``, ``style``: with an item or a QGIS style beside each raster.
+    ``precision``: of the products, auto or float64."""
 
     encoding: Encoding
     effort: Effort
@@ -83,6 +85,7 @@ class Writing:
     ready: Ready | None = None
     stac: bool = False
     style: bool = False
+    precision: str = "auto"
 
 
 PARTS = 4
@@ -116,6 +119,7 @@ class Part:
     windows: Sequence[Window]
     pixels: int
     kept: Window | None = None
+    precision: str = "auto"
 
     def parts(self) -> list[Part]:
         """A few windows each, for others to do."""
@@ -129,6 +133,7 @@ class Part:
         """Hand the fused windows to the sink."""
         threads = self.effort.threads
         where = place_of_products(self.fusion, self.pixels, self.effort)
+        precision = precision_for(self.precision, self.encoding.dtype)
         lost: list[Lost] = []  # appended to by the reader threads
 
         def encode(cell: Window, y: Floats) -> np.ndarray:
@@ -145,7 +150,7 @@ class Part:
         ):
             map_windows(
                 reader if hidden is None else Hidden(reader, hidden),
-                kernel_at(where, self.fusion),
+                kernel_at(where, self.fusion, precision),
                 encode,
                 sink,
                 self.windows,
@@ -173,10 +178,12 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
     values are valid."""
     valid, scene, encoding = 0, output.scene.fused, how.encoding
     count = len(output.fusion.outputs)
-    weight = scene.reader(output.fusion.support).bytes_per_pixel + 4 * count
+    with scene.reader(output.fusion.support) as reader:
+        weight = bytes_at_once(reader, scene.shape[1]) + 4 * count
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
     some = windows if output.part is None else windows_of(windows, output.part)
-    whole = Part(scene, output.fusion, encoding, how.effort, some, output.pixels, output.part)
+    many = how.effort, some, output.pixels, output.part
+    whole = Part(scene, output.fusion, encoding, *many, how.precision)
     files = _beside(output, how)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
         with _keeper(scratch, output.grid, output, how) as keep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bandfuse.device import Place, Work, place
 from bandfuse.model.fusion import Fusion, FusionKernel
+from bandfuse.model.stored import StoredKernel
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.windows import CELL_COLS, CELL_ROWS
 
@@ -25,10 +26,11 @@ def place_of_products(fusion: Fusion, pixels: int, effort: Effort) -> Place:
     return place(effort.device, work, exact=False)
 
 
-def kernel_at(where: Place, fusion: Fusion) -> FusionKernel:
-    """The product of a fusion there: in float64, but on Apple's GPUs in float32."""
+def kernel_at(where: Place, fusion: Fusion, precision: str = "float64") -> FusionKernel:
+    """The product of a fusion there: on the CPU of values as they are stored, in this precision; on
+    a GPU in float64, but on Apple's in float32."""
     if not where.on_card:
-        return FusionKernel(fusion)
+        return StoredKernel(fusion, precision)
     dtype = "float32" if where.kind == "mps" else "float64"
     # Torch takes seconds to import.
     from bandfuse.moments.on_device.card import Multiplier

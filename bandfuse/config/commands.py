@@ -69,6 +69,19 @@ class OnDevice(Running):
     )
 
 
+class Precise(Running):
+    """How exactly fused values are computed."""
+
+    section: ClassVar[str] = "Where it runs"
+
+    precision: Literal["auto", "float64"] = Field(
+        "auto",
+        description="Of the products. auto: float32 for 16 bands and more whose stored values are "
+        "exact in it, where the output holds no more digits; a sum then errs by at most 4e-7 of "
+        "the sum of the sizes of its terms. Else float64.",
+    )
+
+
 class Part(Config):
     """The part of a scene that is written."""
 
@@ -101,7 +114,7 @@ class Rasters(Encoded):
     )
 
 
-class ApplyConfig(Rasters, Part, OnDevice, Adapting, Flagged, Units, Inputs):
+class ApplyConfig(Rasters, Part, Precise, OnDevice, Adapting, Flagged, Units, Inputs):
     """Settings of ``bandfuse apply``."""
 
     section: ClassVar[str] = "Outputs"
@@ -155,7 +168,7 @@ class Sensing(Config):
     )
 
 
-class ResampleConfig(Rasters, OnDevice, Sensing, Flagged, Inputs):
+class ResampleConfig(Rasters, Precise, OnDevice, Sensing, Flagged, Inputs):
     """Settings of ``bandfuse resample``."""
 
     section: ClassVar[str] = "Outputs"
@@ -172,7 +185,7 @@ class ResampleConfig(Rasters, OnDevice, Sensing, Flagged, Inputs):
 
     needs = (
         Need(
-            "stac style dtype scale offset_out nodata_out driver co device quality",
+            "stac style dtype scale offset_out nodata_out driver co device precision quality",
             "weights_only",
             (False,),
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -215,6 +216,14 @@ def unmasked(x: ArrayLike) -> Floats:
     return values if mask is None or not mask.any() else np.where(mask, np.nan, values)
 
 
+class Valued(Protocol):
+    """The pixels of one cell."""
+
+    def values(self) -> Floats:
+        """(S, n) of the support bands, NaN where missing."""
+        ...
+
+
 class FusionKernel:
     """The product of one cell: (S, n) values of the support bands in, (K, n) outputs out, in
     float64.
@@ -240,7 +249,16 @@ class FusionKernel:
             total = self._multiply(self._matrix, x)
             if not np.isfinite(total).all():
                 total = self._with_missing(x)
-            y = self._activate(total + self._offset)
+            return self.finished(total)
+
+    def of(self, cell: Valued) -> Floats:
+        """(K, n) from a cell."""
+        return self(cell.values())
+
+    def finished(self, total: Floats) -> Floats:
+        """(K, n) outputs from their weighted sums: the offset, then the activation. Outputs with a
+        reason against them are missing."""
+        y = self._activate(total + self._offset)
         if self._lost.any():
             y[self._lost] = np.nan
         return y

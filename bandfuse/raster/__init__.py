@@ -9,6 +9,7 @@ Each file is built on those before it::
     describe            what a file says of itself; whether two rasters share a grid
     nodata              values that the user declares to mean missing
     products            one file per product; each is opened as one cube
+    raw                 rasters whose pixels lie in their file as they are
     read                windows of rasters, by several threads; quicklooks
     areas               the share of each pixel's area that pixels of another grid cover
     align               windows of one grid from rasters on other grids
@@ -69,7 +70,7 @@ from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
 from bandfuse.raster.products import FORMATS, Describe, describe, is_product, product_in
 from bandfuse.raster.quality import counted, quality_files, quality_messages, words_of
-from bandfuse.raster.read import Choice, Handles, RasterPatch, Reader, quicklook
+from bandfuse.raster.read import Choice, Handles, Plain, RasterPatch, Reader, quicklook
 from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
 
@@ -95,6 +96,7 @@ __all__ = [
     "Layer",
     "Lost",
     "Placing",
+    "Plain",
     "QualityLayer",
     "Raster",
     "RasterPatch",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, may_be_hdf5, quiet_hdf5, reason
+from bandfuse.raster.raw import RawFile, opened_raw
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Layer
 from bandfuse.streaming.windows import Window
@@ -42,10 +43,9 @@ class _Part:
     exact: tuple[int | None, ...] = ()
 
     def cut(self, rows: slice, cols: slice) -> _Part:
-        """A rectangle of it, close together in memory: what follows is several times quicker
-        there."""
+        """A rectangle of it."""
         mask = None if self.mask is None else self.mask[..., rows, cols]
-        return replace(self, stored=np.ascontiguousarray(self.stored[:, rows, cols]), mask=mask)
+        return replace(self, stored=self.stored[:, rows, cols], mask=mask)
 
     def thinned(self, step: int) -> _Part:
         """Every so many rows and columns of it."""
@@ -58,7 +58,7 @@ class _Part:
         """(n,) least and largest physical values; None if any value is missing, or may be."""
         if self.mask is not None and not self.mask.all():
             return None
-        low, high = self._flat.min(axis=1), self._flat.max(axis=1)
+        low, high = self.stored.min(axis=(1, 2)), self.stored.max(axis=(1, 2))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             return None
         fill, there = self._fill
@@ -67,13 +67,38 @@ class _Part:
         ends = np.stack([low, high]) * self.scale + self.offset
         return (ends.min(axis=0), ends.max(axis=0)) if np.isfinite(ends).all() else None
 
+    @cached_property
+    @np.errstate(invalid="ignore")
+    def whole(self) -> bool:
+        """Whether no value is the nodata, and no mask says that one is missing. Values that are not
+        finite may be there. Found in the stored type, mostly by the least or the largest value
+        alone."""
+        if self.mask is not None and not self.mask.all():
+            return False
+        fill, there = self._fill
+        if not there.any():
+            return True
+        if there.all() and (fill == fill[0]).all():
+            return bool(
+                self.stored.min() > fill[0]
+                or self.stored.max() < fill[0]
+                or not (self.stored == fill[0]).any()
+            )
+        return not bool(((self.stored == fill[:, None, None]) & there[:, None, None]).any())
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether stored numbers are physical values."""
+        return bool((self.scale == 1).all() and (self.offset == 0).all())
+
     @np.errstate(over="ignore", invalid="ignore")
     def put(self, out: Floats) -> None:
         """Write (n, pixels) physical values into ``out``, NaN where missing."""
-        out[...] = self._flat
-        if self.extremes is None:
-            self._strike(out)
-        if (self.scale != 1).any() or (self.offset != 0).any():
+        image = out.reshape(self.stored.shape)
+        image[...] = self.stored
+        if not self.whole:
+            self._strike(image)
+        if not self.as_stored:
             out *= self.scale[:, None]
             out += self.offset[:, None]
 
@@ -87,23 +112,15 @@ class _Part:
         fills = np.where(there, fill.astype(np.float64), np.nan)
         return Layer(self.stored, fills, self.scale, self.offset, self.mask)
 
-    def _strike(self, out: Floats) -> None:
-        """NaN where a value is missing."""
+    def _strike(self, image: Floats) -> None:
+        """NaN where a value of (n, rows, cols) is missing."""
         fill, there = self._fill
         if there.any():
-            same = self._flat == (
-                fill[0] if there.all() and (fill == fill[0]).all() else fill[:, None]
-            )
-            out[same if there.all() else same & there[:, None]] = np.nan
-        if self.mask is not None and self.mask.ndim == 3:
-            out[self.mask.reshape(out.shape) == 0] = np.nan
-        elif self.mask is not None:
-            out[:, self.mask.ravel() == 0] = np.nan
-
-    @property
-    def _flat(self) -> np.ndarray:
-        """(n, pixels) as stored."""
-        return self.stored.reshape(len(self.stored), -1)
+            one = there.all() and (fill == fill[0]).all()
+            same = self.stored == (fill[0] if one else fill[:, None, None])
+            image[same if there.all() else same & there[:, None, None]] = np.nan
+        if self.mask is not None:
+            image[np.broadcast_to(self.mask == 0, image.shape)] = np.nan
 
     @cached_property
     def _fill(self) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +136,16 @@ class _Part:
                 there[i] = np.iinfo(kind).min <= number <= np.iinfo(kind).max
                 fill[i] = number if there[i] else 0
         return fill, there
+
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """The pixels of a cell as they are stored, where none is missing, though some may not be
+    finite: (n, rows, cols) in the order of the file, and (n,) ``scale`` and ``offset``."""
+
+    stored: np.ndarray
+    scale: Floats
+    offset: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +165,14 @@ class RasterCell:
             part.put(out[at : at + size])
             at += size
         return out
+
+    @property
+    def plain(self) -> Plain | None:
+        """As stored; None where a value is missing, or several rasters have a part in it."""
+        parts = [part for part in self.parts if len(part.stored)]
+        if len(parts) != 1 or not parts[0].whole:
+            return None
+        return Plain(parts[0].stored, parts[0].scale, parts[0].offset)
 
     @property
     def extremes(self) -> tuple[Floats, Floats] | None:
@@ -260,6 +295,8 @@ class Handles:
     def __init__(self) -> None:
         self._free: dict[str, queue.SimpleQueue[Any]] = {}
         self._every: list[Any] = []
+        self._raw: dict[str, RawFile | None] = {}
+        self._looking = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         """Another process opens files of its own: it gets None."""
@@ -289,9 +326,20 @@ class Handles:
         for name, handle in handles.items():
             self._free[name].put(handle)
 
+    def raw(self, name: str, path: str) -> RawFile | None:
+        """A file that is read without GDAL; None where GDAL reads it. It is looked at once."""
+        with self._looking:
+            if name not in self._raw:
+                handle = self.take(name, path)
+                try:
+                    self._raw[name] = opened_raw(name, handle)
+                finally:
+                    self.give({name: handle})
+            return self._raw[name]
+
     def close(self) -> None:
         """Close all of them."""
-        for handle in self._every:
+        for handle in (*self._every, *filter(None, self._raw.values())):
             handle.close()
 
 
@@ -317,6 +365,21 @@ class Reader:
         """Bytes of one pixel as stored, all chosen bands."""
         return sum(run.bytes_per_pixel for run in self._runs)
 
+    def parts(self, window: Window) -> Iterator[Window]:
+        """The parts of a window that are best read one after the other; whole cells each."""
+        raw = [self._raw(run) for run in self._runs]
+        if len(raw) == 1 and raw[0] is not None:
+            yield from raw[0].parts(window)
+        else:
+            yield window
+
+    def _raw(self, run: _BandRun) -> RawFile | None:
+        """The file of a run, where it is read without GDAL."""
+        if run.piece.axes or run.piece.flaws or run.raster.masked:
+            return None
+        with rasterio.Env(**CACHE):
+            return self._handles.raw(run.piece.name, run.raster.path)
+
     def read(self, window: Window) -> RasterPatch:
         """The pixels of a window.
 
@@ -331,17 +394,24 @@ class Reader:
             try:
                 for name, path in self._paths.items():
                     handles[name] = self._handles.take(name, path)
-                return RasterPatch([_read(handles, run, window) for run in self._runs])
+                return RasterPatch(
+                    [_read(handles, run, window, self._raw(run)) for run in self._runs]
+                )
             finally:
                 self._handles.give(handles)
 
 
-def _read(handles: Mapping[str, Any], run: _BandRun, window: Window) -> _Part:
+def _read(handles: Mapping[str, Any], run: _BandRun, window: Window, raw: RawFile | None) -> _Part:
+    """The pixels of a run: from the file itself where they lie there as they are, else by GDAL."""
+    if raw is not None:
+        stored = raw.read(window, run.numbers, handles[run.piece.name])
+        if stored is not None:
+            return run.part(stored, None)
     raster, piece = run.raster, run.piece
     where = ((window.row, window.row + window.rows), (window.col, window.col + window.cols))
     # GDAL takes a raw file line by line through its cache, unless it is told to take a band's lines
     # at once.
-    raw = (
+    big = (
         {"GDAL_ONE_BIG_READ": "YES"}
         if raster.driver == "ENVI" and raster.interleave == "band"
         else {}
@@ -351,7 +421,7 @@ def _read(handles: Mapping[str, Any], run: _BandRun, window: Window) -> _Part:
         if piece.axes:
             stored = _turned(handles[piece.name], piece.axes, run.numbers, window, run.dtype)
         else:
-            with rasterio.Env(**raw):
+            with rasterio.Env(**big):
                 stored = handles[piece.name].read(run.numbers, window=where, out_dtype=run.dtype)
         if piece.flaws:
             mask = _turned(handles[piece.flaws], piece.flaw_axes, run.numbers, window, "uint8") == 0

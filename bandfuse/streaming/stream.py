@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from bandfuse.model.fusion import FusionKernel
 from bandfuse.progress import Progress, silent
 from bandfuse.spectral.bands import Floats
-from bandfuse.streaming.windows import Window, cells
+from bandfuse.streaming.windows import STACK_ROWS, Window, cells
 
 R = TypeVar("R")
 
@@ -47,6 +47,16 @@ class Source(Protocol):
     def read(self, window: Window) -> Patch:
         """The pixels of a window."""
         ...
+
+
+def in_parts(source: Source, window: Window) -> Iterator[Window]:
+    """The parts of a window that a source would rather be asked for one after the other; whole
+    cells each."""
+    parts: Callable[[Window], Iterator[Window]] | None = getattr(source, "parts", None)
+    if parts is None:
+        yield window
+    else:
+        yield from parts(window)
 
 
 def whole(source: Source, window: Window) -> Floats:
@@ -139,6 +149,13 @@ class WeighedSource(Source, Protocol):
         ...
 
 
+def bytes_at_once(source: WeighedSource, cols: int) -> int:
+    """Bytes for a pixel of a window of a scene with so many columns, of which only one part is held
+    at a time."""
+    parts = sum(1 for _ in in_parts(source, Window(0, 0, STACK_ROWS, cols)))
+    return -(-source.bytes_per_pixel // parts)
+
+
 class Spread(Protocol):
     """Has parts of one big piece of work done elsewhere: ``work(*task)`` for every task, all of
     them picklable; yields the results in the order of the tasks."""
@@ -201,15 +218,15 @@ def map_windows(
     """
 
     def fuse(window: Window) -> np.ndarray:
-        patch = source.read(window)
-        parts = [
-            (cell, encode(cell, kernel(patch.cell(*cell.within(window)).values())))
-            for cell in cells(window)
-        ]
-        first = parts[0][1]
-        out = np.empty((len(first), window.rows, window.cols), dtype=first.dtype)
-        for cell, part in parts:
-            out[(slice(None), *cell.within(window))] = part.reshape(-1, cell.rows, cell.cols)
+        out: np.ndarray | None = None
+        for some in in_parts(source, window):
+            patch = source.read(some)
+            for cell in cells(some):
+                part = encode(cell, kernel.of(patch.cell(*cell.within(some))))
+                if out is None:
+                    out = np.empty((len(part), window.rows, window.cols), dtype=part.dtype)
+                out[(slice(None), *cell.within(window))] = part.reshape(-1, cell.rows, cell.cols)
+        assert out is not None
         return out
 
     for window, result in each_window(

@@ -26,6 +26,33 @@ with rasterio.open(sys.argv[1]) as ds:
 
 TORCH = "import torch"
 
+SAMPLED = """
+import collections, sys, threading, time
+seen, done = collections.Counter(), threading.Event()
+
+def sample():
+    me = threading.get_ident()
+    while not done.wait(0.002):
+        for thread, frame in list(sys._current_frames().items()):
+            name = frame.f_code.co_filename
+            if thread != me and not name.endswith(("threading.py", "queue.py")):
+                seen[f"{frame.f_code.co_name} ({name.rpartition('site-packages/')[2]})"] += 1
+
+thread = threading.Thread(target=sample, daemon=True)
+thread.start()
+from bandfuse.cli.main import main
+try:
+    main()
+finally:
+    done.set()
+    thread.join()
+    total = sum(seen.values())
+    for where, count in seen.most_common(30):
+        print(f"{100 * count / total:5.1f} %  {where}", file=sys.stderr)
+"""
+"""Runs bandfuse with the arguments given, and prints where its threads were when they were looked
+at every few milliseconds."""
+
 NUMPY = """
 import sys, numpy as np, rasterio
 with rasterio.open(sys.argv[1]) as ds:

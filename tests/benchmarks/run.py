@@ -1,8 +1,9 @@
 """`make bench`: whole processes of bandfuse beside anchors, as ratios of medians in one run.
 
 Usage: ``run.py [--gb 1] [--runs 3] [--layouts "tiled band,ENVI bip"] [--only
-apply,train,vrt,anchors]``. Makes cubes of 224 int16 bands in a temporary folder, one layout after
-the other, and removes them. Times are of files in the page cache."""
+apply,train,vrt,anchors] [--profile]``. Makes cubes of 224 int16 bands in a temporary folder, one
+layout after the other, and removes them. Times are of files in the page cache. ``--profile`` prints
+where the commands of bandfuse spend theirs instead."""
 
 from __future__ import annotations
 
@@ -39,11 +40,13 @@ class Job:
     prints: bool = False
     once: bool = False
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
 
 def clock(job: Job, folder: Path) -> None:
-    """Run a job: wall seconds, and the peak memory in MB."""
+    """Run a job: wall seconds, seconds of all processors (user and system), and the peak memory in
+    MB."""
     for path in ("copy.tif", "f8.tif", "f3.tif", "vrt.tif", "numpy.tif", "otb.tif"):
         (folder / path).unlink(missing_ok=True)
     start = time.perf_counter()
@@ -65,6 +68,7 @@ def clock(job: Job, folder: Path) -> None:
     if status:
         raise SystemExit(f"failed: {' '.join(job.command)[:300]}")
     job.seconds.append(float(out) if job.prints else time.perf_counter() - start)
+    job.cpu.append(usage.ru_utime + usage.ru_stime)
     job.memory.append(usage.ru_maxrss / 1024)
 
 
@@ -216,7 +220,8 @@ def _anchors(layout: str, cube: str, folder: Path) -> dict[str, Job]:
 
 
 def table(layout: str, gb: float, jobs: dict[str, Job]) -> list[str]:
-    """Rows of the table: seconds, peak memory, ratio to the base, and what is aimed at."""
+    """Rows of the table: seconds, those of all processors for each GB, peak memory, ratio to the
+    base, and what is aimed at."""
     median = {name: statistics.median(job.seconds) for name, job in jobs.items()}
     median["read and import torch"] = median["read every block (rasterio)"] + median["import torch"]
     rows = []
@@ -226,7 +231,8 @@ def table(layout: str, gb: float, jobs: dict[str, Job]) -> list[str]:
         )
         aim = "" if job.aim is None else f"≤ {job.aim}"
         rows.append(
-            f"| {layout} | {gb:g} | {name} | {median[name]:.2f} | {max(job.memory):.0f} | "
+            f"| {layout} | {gb:g} | {name} | {median[name]:.2f} | "
+            f"{statistics.median(job.cpu) / gb:.2f} | {max(job.memory):.0f} | "
             f"{ratio} | {aim} |"
         )
     return rows
@@ -242,6 +248,18 @@ def measure(layout: str, gb: float, runs: int, only: set[str], folder: Path) -> 
     print("\n".join(table(layout, gb, jobs)), flush=True)  # noqa: T201
 
 
+def profile(layout: str, folder: Path, only: set[str]) -> None:
+    """Print where each command of bandfuse spends its time, the most expensive first. All threads
+    are seen: they are sampled by a thread of their own."""
+    for name, job in jobs_of(layout, folder, only - {"anchors"}).items():
+        if job.command[: len(BANDFUSE)] == BANDFUSE:
+            words = job.command[len(BANDFUSE) :]
+            done = subprocess.run(
+                [PYTHON, "-c", anchors.SAMPLED, *words], cwd=folder, capture_output=True, text=True
+            )
+            print(f"{layout}: {name}\n{done.stderr}", flush=True)  # noqa: T201
+
+
 def main() -> None:
     """Time everything in turn, and print the table."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -249,11 +267,13 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--layouts", default=",".join(LAYOUTS))
     options.add_argument("--only", default="apply,train,anchors")
+    options.add_argument("--profile", action="store_true", help="where apply and train spend time")
     given = options.parse_args()
     today, cores = datetime.date.today().isoformat(), len(os.sched_getaffinity(0))
     processor = platform.processor() or platform.machine()
     print(f"{today}, {cores} cores of {processor}, median of {given.runs}\n")  # noqa: T201
-    print("| layout | GB | program | seconds | MB | ratio | aim |\n|---|---|---|---|---|---|---|")  # noqa: T201
+    head = "| layout | GB | program | seconds | CPU-s/GB | MB | ratio | aim |"
+    print(f"{head}\n|{'---|' * head.count(' | ')}---|")  # noqa: T201
     for gb in map(float, given.gb.split(",")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -262,7 +282,10 @@ def main() -> None:
             for layout in given.layouts.split(","):
                 if layout != "tiled band":
                     apart(copy, folder, layout)
-                measure(layout, gb, given.runs, set(given.only.split(",")), folder)
+                if given.profile:
+                    profile(layout, folder, set(given.only.split(",")))
+                else:
+                    measure(layout, gb, given.runs, set(given.only.split(",")), folder)
                 if layout != "tiled band":
                     forget(folder, layout)
 

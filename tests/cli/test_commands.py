@@ -95,6 +95,28 @@ def test_help_of_a_command_imports_neither_torch_nor_rasterio(command: str) -> N
     assert "pydantic" in modules
 
 
+def test_apply_imports_only_what_it_uses(tmp_path: Path) -> None:
+    """Each of these takes a hundredth of a second, or brings many others with it."""
+    path = write_tiff(tmp_path / "a.tif", spectra(4, 20, 20))
+    weights = weights_file(tmp_path / "w.safetensors", 4)
+    arguments = ["apply", weights, path, "-o", tmp_path / "out.tif", "-q"]
+    code = (
+        "import sys\n"
+        f"sys.argv = ['bandfuse', *{[str(a) for a in arguments]!r}]\n"
+        "from bandfuse.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    print('CODE', e.code or 0)\n"
+        "print('MODULES', *sorted(sys.modules))\n"
+    )
+    words = run(sys.executable, "-c", code).stdout.split()
+    assert words[words.index("CODE") + 1] == "0"
+    modules = set(words[words.index("MODULES") :])
+    unused = {"torch", "scipy", "pyogrio", "shapely", "matplotlib", "xarray", "dask", "sklearn"}
+    unused |= {"xml.sax", "urllib.request", "http.client", "ssl"}
+    unused |= {"rich.table", "yaml", "json.tool", "asyncio", "bandfuse.training.learn"}
+    assert modules & unused == set()
+    assert "rasterio" in modules
+
+
 def test_apply_never_imports_torch(tmp_path: Path) -> None:
     cube = spectra(8, 180, 180)
     path = write_tiff(tmp_path / "a.tif", cube)

@@ -21,9 +21,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 from xml.etree.ElementTree import Element
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -324,9 +324,10 @@ def _stack(grid: Raster, sources: list[tuple[Raster, int]]) -> str:
                 f"{', '.join(raster.dtypes)}",
                 expected=f"{grid.rows} × {grid.cols} pixels, uint16",
             )
+        name = escape(raster.path, quote=False)
         bands.append(
             f'<VRTRasterBand dataType="UInt16" band="{number_}"><SimpleSource>'
-            f'<SourceFilename relativeToVRT="0" shared="0">{escape(raster.path)}</SourceFilename>'
+            f'<SourceFilename relativeToVRT="0" shared="0">{name}</SourceFilename>'
             f"<SourceBand>1</SourceBand>"
             f'<SourceProperties RasterXSize="{raster.cols}" RasterYSize="{raster.rows}" '
             'DataType="UInt16" '

@@ -1,0 +1,222 @@
+"""Rasters whose pixels lie in their file as they are: read without GDAL, with GDAL's values."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from helpers import same_bits
+from makers import weights_file
+from rasterio.errors import NotGeoreferencedWarning
+from rasters import cli, write_tiff
+
+from bandfuse.errors import InputError
+from bandfuse.raster import Reader, describe
+from bandfuse.raster.raw import RawFile, opened_raw
+from bandfuse.streaming.windows import Window, cells
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "preadv"), reason="the system has no preadv")
+
+ROWS, COLS, BANDS = 70, 300, 5
+WINDOWS = (
+    Window(0, 0, ROWS, COLS),
+    Window(16, 0, 32, COLS),
+    Window(17, 250, 40, 30),
+    Window(0, 256, 64, 44),
+    Window(ROWS - 1, COLS - 1, 1, 1),
+)
+CHOICES = ([0, 1, 2, 3, 4], [1, 2, 3], [4, 0, 2], [3])
+
+
+def cube(dtype: str = "int16") -> np.ndarray:
+    """Numbers that all differ, nearly."""
+    values = np.random.default_rng(3).integers(-30000, 30000, (BANDS, ROWS, COLS))
+    return values.astype(dtype) if dtype != "uint8" else (values % 251).astype(dtype)
+
+
+def envi(
+    path: Path, order: str, dtype: str = "int16", *, offset: int = 0, big: bool = False
+) -> str:
+    """A file written byte by byte, and its header."""
+    axes = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}[order]
+    values = cube(dtype).transpose(axes).astype(np.dtype(dtype).newbyteorder(">" if big else "<"))
+    path.write_bytes(b"x" * offset + values.tobytes())
+    number = {"uint8": 1, "int16": 2, "int32": 3, "float32": 4, "float64": 5, "uint16": 12}[dtype]
+    path.with_suffix(".hdr").write_text(
+        f"ENVI\nsamples = {COLS}\nlines = {ROWS}\nbands = {BANDS}\nheader offset = {offset}\n"
+        f"data type = {number}\ninterleave = {order}\nbyte order = {int(big)}\n"
+    )
+    return str(path)
+
+
+def ehdr(path: Path, order: str, *, big: bool = False) -> str:
+    """ESRI's raw format, written byte by byte."""
+    axes = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}[order]
+    path.write_bytes(cube().transpose(axes).astype(">i2" if big else "<i2").tobytes())
+    path.with_suffix(".hdr").write_text(
+        f"NROWS {ROWS}\nNCOLS {COLS}\nNBANDS {BANDS}\nNBITS 16\nPIXELTYPE SIGNEDINT\n"
+        f"LAYOUT {order.upper()}\nBYTEORDER {'M' if big else 'I'}\n"
+    )
+    return str(path)
+
+
+def raw_of(path: str) -> RawFile | None:
+    """The file, if it is read without GDAL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as ds:
+            return opened_raw(path, ds)
+
+
+def require_values(path: str, expected: np.ndarray) -> None:
+    """Every window and choice of bands is what was written, and its parts are whole cells."""
+    raster = describe(path)
+    for chosen in CHOICES:
+        with Reader([(raster, chosen)]) as reader:
+            for window in WINDOWS:
+                part = reader.read(window).parts[0].stored
+                rows, cols = window.within(Window(0, 0, ROWS, COLS))
+                same_bits(part, expected[chosen][:, rows, cols])
+                assert sorted(c for p in reader.parts(window) for c in cells(p)) == sorted(
+                    cells(window)
+                )
+
+
+@pytest.mark.parametrize("order", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize(
+    ("dtype", "offset", "big"),
+    [("int16", 0, False), ("uint16", 7, True), ("float32", 128, False), ("float64", 0, True)],
+)
+def test_envi_files_of_every_order_are_read_as_they_lie(
+    tmp_path: Path, order: str, dtype: str, offset: int, big: bool
+) -> None:
+    path = envi(tmp_path / "a.img", order, dtype, offset=offset, big=big)
+    file = raw_of(path)
+    assert file is not None
+    assert file.layout.order == order
+    require_values(path, cube(dtype))
+
+
+@pytest.mark.parametrize("order", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize("big", [False, True])
+def test_ehdr_files_are_read_as_they_lie(tmp_path: Path, order: str, big: bool) -> None:
+    path = ehdr(tmp_path / "a.bil", order, big=big)
+    assert raw_of(path) is not None
+    require_values(path, cube())
+
+
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"tiled": True, "blockxsize": 256, "blockysize": 32},
+        {"tiled": True, "blockxsize": 64, "blockysize": 16},
+        {"blockysize": 9},
+        {"tiled": True, "blockxsize": 256, "blockysize": 32, "endianness": "big", "bigtiff": "yes"},
+    ],
+)
+def test_blocks_of_an_uncompressed_tiff_are_read_as_they_lie(
+    tmp_path: Path, interleave: str, how: dict[str, Any]
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", cube(), interleave=interleave, **how)
+    assert raw_of(path) is not None
+    require_values(path, cube())
+
+
+@pytest.mark.parametrize(
+    "how", [{"compress": "deflate"}, {"compress": "lzw", "predictor": 2}, {"nbits": 12}]
+)
+def test_what_must_be_decoded_is_left_to_gdal(tmp_path: Path, how: dict[str, Any]) -> None:
+    values = np.abs(cube()).astype("uint16") % 4096
+    path = write_tiff(tmp_path / "a.tif", values, **how)
+    assert raw_of(path) is None
+    require_values(path, values)
+
+
+def test_a_block_that_is_not_in_the_file_is_left_to_gdal(tmp_path: Path) -> None:
+    how = {"driver": "GTiff", "width": COLS, "height": ROWS, "count": 2, "dtype": "int16"}
+    path = str(tmp_path / "a.tif")
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 16, "sparse_ok": True, "nodata": -1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **how, **tiles) as ds:
+            ds.write(np.full((2, 16, 64), 7, "int16"), window=((16, 32), (64, 128)))
+        with rasterio.open(path) as ds:
+            expected = ds.read()
+    with Reader([(describe(path), [0, 1])]) as reader:
+        same_bits(reader.read(Window(0, 0, ROWS, COLS)).parts[0].stored, expected)
+
+
+def test_a_layout_that_gdal_does_not_see_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = envi(tmp_path / "a.img", "bsq")
+    read = RawFile.read
+    monkeypatch.setattr(RawFile, "read", lambda *given: read(*given)[..., ::-1] + 1)
+    with caplog.at_level("INFO"):
+        assert raw_of(path) is None
+    assert "GDAL reads other values" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------ faults
+
+
+@pytest.fixture(params=["ENVI", "GTiff"])
+def scene(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A raw file of each kind."""
+    if request.param == "ENVI":
+        return envi(tmp_path / "a.img", "bip")
+    return write_tiff(tmp_path / "a.tif", cube(), tiled=True, blockxsize=64, blockysize=16)
+
+
+def test_a_file_that_shrinks_while_it_is_read_ends_in_an_error(scene: str) -> None:
+    with Reader([(describe(scene), [0, 1, 2, 3, 4])]) as reader:
+        reader.read(Window(0, 0, 16, COLS))
+        os.truncate(scene, os.path.getsize(scene) // 2)
+        with pytest.raises(InputError, match="cannot be read to its end") as caught:
+            reader.read(Window(ROWS - 2, 0, 2, COLS))
+    assert "truncated" in str(caught.value)
+
+
+def test_an_error_of_the_file_system_ends_in_an_error(
+    scene: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(*given: object) -> int:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with Reader([(describe(scene), [0])]) as reader:
+        reader.read(Window(0, 0, 16, COLS))
+        monkeypatch.setattr(os, "preadv", stale)
+        with pytest.raises(InputError, match="Stale file handle"):
+            reader.read(Window(0, 0, 16, COLS))
+
+
+def test_reads_that_give_less_than_asked_go_on(scene: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = os.preadv
+
+    def little(file: int, rooms: list[memoryview], start: int) -> int:
+        return whole(file, [rooms[0][:1000]], start)
+
+    with Reader([(describe(scene), [0, 1, 2, 3, 4])]) as reader:
+        expected = reader.read(Window(0, 0, ROWS, COLS)).parts[0].stored.copy()
+        monkeypatch.setattr(os, "preadv", little)
+        same_bits(reader.read(Window(0, 0, ROWS, COLS)).parts[0].stored, expected)
+
+
+def test_apply_on_a_truncated_file_is_one_message_and_leaves_nothing(
+    tmp_path: Path, scene: str
+) -> None:
+    weights = weights_file(tmp_path / "w.safetensors", BANDS)
+    os.truncate(scene, os.path.getsize(scene) // 2)
+    done = cli("apply", weights, scene, "-o", tmp_path / "out.tif")
+    assert done.code == 2
+    assert done.err.startswith("error: ")
+    assert "truncated" in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / "out.tif").exists()
