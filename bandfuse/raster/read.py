@@ -392,11 +392,12 @@ class Reader:
             quiet_hdf5()
         with rasterio.Env(**CACHE):
             try:
+                # Before a file is taken: a look at another would open it once more.
+                raws = [self._raw(run) for run in self._runs]
                 for name, path in self._paths.items():
                     handles[name] = self._handles.take(name, path)
-                return RasterPatch(
-                    [_read(handles, run, window, self._raw(run)) for run in self._runs]
-                )
+                pairs = zip(self._runs, raws, strict=True)
+                return RasterPatch([_read(handles, run, window, raw) for run, raw in pairs])
             finally:
                 self._handles.give(handles)
 

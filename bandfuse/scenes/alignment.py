@@ -300,16 +300,21 @@ def _shift_messages(scene: Scene) -> list[str]:
         return [f"{name}: whether it is shifted against {scene.key} cannot be told"]
     row = _shift_row(shift, scene.grid)
     found = (
-        f"{row.dx:+.2f} columns and {row.dy:+.2f} rows ({row.x:+.4g}, {row.y:+.4g} in units of the "
-        f"CRS; ± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} "
+        f"{_signed(row.dx)} columns and {_signed(row.dy)} rows ({row.x:+.4g}, {row.y:+.4g} in units "
+        f"of the CRS; ± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} "
         f"before, {row.correlation:.3f} after"
     )
     if shift.small and not any(scene.moved):
         return [
-            f"{name} lies on {scene.key}: {row.dx:+.2f} columns and {row.dy:+.2f} rows (± "
+            f"{name} lies on {scene.key}: {_signed(row.dx)} columns and {_signed(row.dy)} rows (± "
             f"{row.error:.2f} pixels)"
         ]
     return [f"{name}: {found}; {_done(scene)}"]
+
+
+def _signed(pixels: float) -> str:
+    """With its sign; nothing is +0.00."""
+    return f"{round(pixels, 2) + 0.0:+.2f}"
 
 
 def _done(scene: Scene) -> str:

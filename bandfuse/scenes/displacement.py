@@ -237,11 +237,14 @@ class _Slopes:
     block: NDArray[np.intp]
 
     @classmethod
-    def of(cls, bands: Floats, images: Floats, both: Flags) -> _Slopes:
-        """At a cube that is moved (n, H, W)."""
+    def of(cls, bands: Floats, images: Floats, both: Flags) -> _Slopes | None:
+        """At a cube that is moved (n, H, W); None where too few pixels have all their
+        neighbours."""
         inner = _eroded(both, RIM)
         if inner.sum() < max(FEWEST, both.sum() / 4):
             inner = both & _eroded(both, 1)
+        if inner.sum() < FEWEST:
+            return None
         y = _explained(bands, images, both)
         steep = np.array([[g[inner] for g in np.gradient(one)] for one in y]).reshape(len(y), 2, -1)
         fit = _Least(bands[:, inner])

@@ -538,6 +538,8 @@ def test_info_json_is_what_the_design_says(folder: Folder) -> None:
         "scale",
         "bands",
         "messages",
+        "quality",
+        "no_quality",
     }
     assert set(scene["bands"][0]) == {"index", "name", "wavelength_nm", "fwhm_nm", "good", "reason"}
     assert [b["index"] for b in scene["bands"]] == [1, 2, 3, 4]

@@ -17,6 +17,7 @@ from rasters import Done, blend, cli, ok, spectra, wavelengths, write_tiff
 from bandfuse.cli import show
 from bandfuse.cli.layout import command_lines, records, table_lines, wrapped
 from bandfuse.cli.main import COMMANDS
+from bandfuse.config.flags import flag_of
 from bandfuse.config.train import TrainConfig
 from bandfuse.progress import silent
 
@@ -57,7 +58,8 @@ def test_the_help_of_a_training_begins_with_what_is_used_most() -> None:
     assert "Default: within." in whole
     for heading in ("Most used", "Inputs", "Groups", "Trust", "Outputs", "General"):
         assert f"\n{heading}:\n" in whole, heading
-    flags = {f"--{name.replace('_', '-')}" for name in TrainConfig.model_fields} - {"--scenes"}
+    fields = TrainConfig.model_fields.items()
+    flags = {flag_of(name, field).names[0] for name, field in fields} - {"--scenes"}
     assert {f for f in flags if f not in words(short)} - {"--output"} == set()
     assert "bandfuse train --help-all explains" in " ".join(short.split())
     most = short.split("Most used:")[1].split("More flags")[0]

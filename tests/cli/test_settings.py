@@ -49,11 +49,12 @@ ALWAYS: dict[type[Config], str] = {
         threads memory overwrite mask layer bounds window scenes source wavelengths output objective
         fuse
         overlap fixed init starts optimizer steps device precision max_pixels seed
-        nodata_policy skip_broken no_fused no_report nodata any_units scale_inputs
+        nodata_policy skip_broken no_fused no_report nodata any_units scale_inputs quality
+        registration
         """,
     ApplyConfig: """
         threads memory overwrite scenes source wavelengths output dtype driver co stac style
-        device inverse nodata nodata_out any_units scale_inputs window bounds
+        device inverse nodata nodata_out any_units scale_inputs window bounds quality precision
         """,
     ResampleConfig: """
         threads memory overwrite scenes source wavelengths output sensor weights_only
@@ -61,7 +62,7 @@ ALWAYS: dict[type[Config], str] = {
         """,
     EvaluateConfig: """
         threads memory mask layer bounds window scenes source wavelengths target labels
-        shift blur use_common nodata any_units scale_inputs
+        shift blur use_common nodata any_units scale_inputs quality device
         """,
     ExportConfig: "to output scene use_common overwrite any_units",
     ReportConfig: "output figures overwrite",
@@ -99,6 +100,8 @@ def other_than_default(model: type[Config], name: str) -> Any:
         return next(c for c in choices if c != default)
     if isinstance(default, list):
         return [1] if name == "unlabelled" else ["A=1"]
+    if name == "quality":
+        return "cloud"
     texts = {"checkpoint", "driver", "pan", "output", "label_field"}
     return "x" if name in texts else 0.5 if not isinstance(default, int) else default + 1
 

@@ -140,7 +140,7 @@ def train(folder: Path, *arguments: object) -> list[object]:
 def test_remarks_come_after_the_tables(tmp_path: Path, order: list[str]) -> None:
     ok(*train(tmp_path, *QUICK, "--no-report"))
     kinds = [text[:3] for text in order]
-    assert "parsecs" in order[-1]
+    assert any("parsecs" in text for text in order[-2:])
     assert kinds == sorted(kinds, reverse=True)  # out, …, err
 
 

@@ -235,7 +235,7 @@ def test_ended_in_apply_it_leaves_nothing(
 ) -> None:
     """While the third window of several is written."""
     weights = weights_file(tmp_path / "w.safetensors", 6)
-    write_tiff(tmp_path / "x.tif", spectra(6, 600, 520))
+    write_tiff(tmp_path / "x.tif", spectra(6, 1800, 520))
     before = listing(tmp_path)
     arguments = ["apply", weights, "x.tif", "-o", "out.tif", "--threads", threads, "--memory", 16]
     fault = Fault(3, how, kind="pixels")

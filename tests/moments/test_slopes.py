@@ -14,8 +14,9 @@ from rasters import ok, refused, spectra, wavelengths, write_tiff
 from scipy.ndimage import gaussian_filter, shift
 
 from bandfuse.moments.moments import Moments
+from bandfuse.moments.reduce import reduce_windows
 from bandfuse.moments.slopes import SlopedSource, WithoutSlopes, grouped, slopes_of
-from bandfuse.moments.tally import Question, reduce_windows
+from bandfuse.moments.tally import Question
 from bandfuse.streaming.blocks import blocks
 from bandfuse.streaming.stream import whole
 from bandfuse.streaming.windows import Window

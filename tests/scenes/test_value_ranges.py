@@ -425,25 +425,31 @@ def test_half_a_pixel_on_one_grid_is_told_and_mended_when_asked(tmp_path: Path) 
     x, t = shifted_pair(tmp_path, 0.5)
     plain = ok("train", x, "--target", t, "-o", tmp_path / "run", *QUICK)
     assert "-0.50 rows" in plain.err
-    assert "--shift auto moves it" in plain.err
+    assert "slopes of the cube stand for what is left of it" in plain.err
     report = json.loads((tmp_path / "run/report.json").read_text())
     (row,) = report["alignment"]
-    assert row["corrected"] is False
     assert row["shift"]["dy"] == pytest.approx(-0.5, abs=0.05)
-    ok("train", x, "--target", t, "-o", tmp_path / "auto", "--shift", "auto", *QUICK)
-    better = json.loads((tmp_path / "auto/report.json").read_text())
-    assert better["scores"]["train"]["b1"]["r2"] > report["scores"]["train"]["b1"]["r2"]
+    off = ("--register", "off", *QUICK)
+    assert (
+        "--shift auto moves it" in ok("train", x, "--target", t, "-o", tmp_path / "off", *off).err
+    )
+    ok("train", x, "--target", t, "-o", tmp_path / "auto", "--shift", "auto", *off)
+    better, worse = (
+        json.loads((tmp_path / name / "report.json").read_text()) for name in ("auto", "off")
+    )
+    assert better["scores"]["train"]["b1"]["r2"] > worse["scores"]["train"]["b1"]["r2"]
     assert (
         "--shift auto moves it"
         in ok("evaluate", tmp_path / "run/weights.safetensors", x, "--target", t).err
     )
 
 
-def test_a_target_that_lies_well_is_not_spoken_of(tmp_path: Path) -> None:
+def test_a_target_that_lies_well_is_said_to(tmp_path: Path) -> None:
     x, t = shifted_pair(tmp_path, 0.0)
     done = ok("train", x, "--target", t, "-o", tmp_path / "run", *QUICK)
-    assert "shift" not in done.err
-    assert json.loads((tmp_path / "run/report.json").read_text())["alignment"] == []
+    assert "t.tif lies on x: +0.00 columns and +0.00 rows" in done.err
+    (row,) = json.loads((tmp_path / "run/report.json").read_text())["alignment"]
+    assert (row["moved"], row["corrected"]) == ([0.0, 0.0], False)
 
 
 # ---------------------------------------------------------------------------------- meant otherwise

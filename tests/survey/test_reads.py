@@ -110,10 +110,10 @@ TRAININGS: list[tuple[tuple[object, ...], dict[str, tuple[int, int]]]] = [
         ("x.tif", "--target", "fine.tif", "--shift", "1,0"),
         {"x": (3, 12), "fine": (3, 6)},
     ),  # x: 6, 12; fine: 5, 6
-    (("x.tif", "--labels", "l.tif"), {"x": (2, 11), "l": (3, 1)}),  # x: 4, 11; l: 3, 1
+    (("x.tif", "--labels", "l.tif"), {"x": (2, 11), "l": (3, 2)}),  # x: 4, 11; l: 3, 1
     (
         ("x.tif", "--labels", "l.tif", "--shift", "1,0"),
-        {"x": (2, 11), "l": (4, 1)},
+        {"x": (2, 11), "l": (4, 2)},
     ),  # x: 5, 11; l: 5, 1
     (("x.tif", "--groups", "correlation:3"), {"x": (2, 11)}),  # x: 5, 17
     (("dead.tif", "--groups", "correlation:3"), {"dead": (2, 17)}),  # dead: 6, 23

@@ -56,7 +56,7 @@ def test_a_sensor_of_the_users_own(tmp_path: Path) -> None:
 
 
 def test_a_sensor_that_is_not_known() -> None:
-    done = cli("sensors", "sentinel-2c")
+    done = cli("sensors", "sentinel-2d")
     assert done.code == 2
     assert "sentinel-2" in done.err
 

@@ -155,7 +155,7 @@ def test_report_json(tmp_path: Path, pair: Pair) -> None:
     assert [w["weight"] for w in report["weights"]] == [float(r["weight"]) for r in rows_of(run)]
     assert set(report["scores"]["train"]) == {"left", "right"}
     assert {"loss", "optimum", "relative_gap", "steps"} <= set(report["convergence"])
-    assert report["pixels"] == {"used": 1200, "invalid": 0, "by_reason": {}}
+    assert report["pixels"] == {"used": 1200, "invalid": 0, "by_reason": {}, "quality": {}}
     assert report["bands_dropped"] == []
     assert set(report["seconds"]) == {"read", "fit", "write"}
     assert {"bandfuse", "numpy", "torch", "rasterio", "gdal"} <= set(report["versions"])
@@ -347,7 +347,12 @@ def test_scale_offset_and_nodata_of_the_files_are_honoured(tmp_path: Path) -> No
     goal = write_tiff(tmp_path / "t.tif", target, names=["left", "right"])
     run, report = train(tmp_path, scene, "--target", goal)
     np.testing.assert_allclose(weights_of(run), TRUE, atol=1e-6)
-    assert report["pixels"] == {"used": 1165, "invalid": 35, "by_reason": {"band missing": 35}}
+    assert report["pixels"] == {
+        "used": 1165,
+        "invalid": 35,
+        "by_reason": {"band missing": 35},
+        "quality": {},
+    }
     fused = read(run / "fused.tif")
     np.testing.assert_array_equal(
         np.isnan(fused), np.broadcast_to(stored[:1] == -9999, fused.shape)
@@ -528,7 +533,12 @@ def test_missing_targets_are_counted_apart(tmp_path: Path, pair: Pair) -> None:
     values[1, :2] = np.nan
     target = write_tiff(tmp_path / "t.tif", values, names=["left", "right"])
     run, report = train(tmp_path, pair[0], "--target", target)
-    assert report["pixels"] == {"used": 1120, "invalid": 80, "by_reason": {"target missing": 80}}
+    assert report["pixels"] == {
+        "used": 1120,
+        "invalid": 80,
+        "by_reason": {"target missing": 80},
+        "quality": {},
+    }
     assert np.isfinite(read(run / "fused.tif")).all()
 
 
