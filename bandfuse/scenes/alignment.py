@@ -300,9 +300,9 @@ def _shift_messages(scene: Scene) -> list[str]:
         return [f"{name}: whether it is shifted against {scene.key} cannot be told"]
     row = _shift_row(shift, scene.grid)
     found = (
-        f"{_signed(row.dx)} columns and {_signed(row.dy)} rows ({row.x:+.4g}, {row.y:+.4g} in units "
-        f"of the CRS; ± {row.error:.2f} pixels) move it onto {scene.key}: correlation {row.before:.3f} "
-        f"before, {row.correlation:.3f} after"
+        f"{_signed(row.dx)} columns and {_signed(row.dy)} rows ({row.x:+.4g}, {row.y:+.4g} in "
+        f"units of the CRS; ± {row.error:.2f} pixels) move it onto {scene.key}: correlation "
+        f"{row.before:.3f} before, {row.correlation:.3f} after"
     )
     if shift.small and not any(scene.moved):
         return [

@@ -745,7 +745,7 @@ def test_each_dask_worker_decides_for_itself_where_it_computes(tmp_path: Path) -
     assert said["card"] == "pretended card"
     assert "CUDA_VISIBLE_DEVICES hides all GPUs" in said["reason"]
     a, b = (load_file(file.with_name("weights.safetensors")) for file in found)
-    np.testing.assert_allclose(b["weight"], a["weight"], atol=1e-9)
+    np.testing.assert_allclose(b["weight"], a["weight"], atol=1e-7)
 
 
 SLOW = """
