@@ -4,6 +4,7 @@ texts in HDF5 files by which they are placed."""
 from __future__ import annotations
 
 import shutil
+import struct
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from bandfuse.raster import describe, product_in
-from bandfuse.raster.products.hdf_texts import texts_of
+from bandfuse.raster.products.hdf_texts import bytes_told, texts_of
 
 TILE = "NEON_D02_SERC_DP3_368000_4306000_reflectance.h5"
 NAMES = {
@@ -223,3 +224,43 @@ def test_damaged_files_give_no_text_or_another_but_never_fail(tmp_path: Path) ->
         (tmp_path / "d.h5").write_bytes(data)
         found = texts_of(str(tmp_path / "d.h5"), names)
         assert set(found) <= set(names)
+
+
+# ------------------------------------------------------------------------------- what is not read
+
+
+@pytest.mark.parametrize("short", [1, 30_000])
+def test_a_file_that_ends_early_says_how_much_of_it_is_there(short: int, tmp_path: Path) -> None:
+    for made in (published_hdf.neon(tmp_path), published_hdf.tanager(tmp_path)):
+        whole = made.path.read_bytes()
+        assert bytes_told(str(made.path)) == len(whole)
+        made.path.write_bytes(whole[:-short])
+        refused_in_one_line(
+            "info",
+            made.path,
+            says=(f"got {len(whole) - short} bytes", f"expected {len(whole)} bytes", "again"),
+        )
+
+
+def test_arrays_in_a_newer_form_are_named_as_such(tmp_path: Path) -> None:
+    """GDAL passes over arrays that its HDF5 library does not know. The version of the layout of
+    one is raised here, as in files that a newer library has written in its newest form."""
+    made = published_hdf.neon(tmp_path)
+    with h5py.File(made.path, "r+") as file:
+        cube = file["SERC/Reflectance/Reflectance_Data"]
+        bands = cube.shape[2]
+    data = bytearray(made.path.read_bytes())
+    layout = bytes([3, 2, 4])  # version, chunked, its axes and one for the size of a value
+    place = next(
+        i
+        for i in range(len(data) - 30)
+        if data[i : i + 3] == layout
+        and struct.unpack_from("<4I", data, i + 11) == (10, 10, bands, 2)
+    )
+    data[place] = 99
+    made.path.write_bytes(data)
+    refused_in_one_line(
+        "info",
+        made.path,
+        says=("is NEON AOP L3 reflectance by its name", "does not find the cube", "h5repack"),
+    )

@@ -352,6 +352,19 @@ def test_quirk_05_small_negatives_are_valid(tmp_path: Path) -> None:
     assert "undeclared-fill" not in codes(path)
 
 
+def test_quirk_05_values_are_negative_with_their_offset(tmp_path: Path) -> None:
+    """As in Rrs of PACE OCI, whose offset makes positive what is stored below zero."""
+    cube = spectra(4, 30, 40)
+    stored = np.rint((cube - 0.3) / 1e-4).astype("int16")
+    for offset in (0.5, 0.3 - float(np.quantile(cube, 0.1))):
+        below = int((stored * 1e-4 + offset < 0).sum())
+        path = write_tiff(tmp_path / "c.tif", stored, scales=[1e-4] * 4, offsets=[offset] * 4)
+        found = codes(path).get("negative-values", "")
+        assert found.startswith(f"{below} of the values") == (below > 0), found
+        assert (stored < 0).sum() != below
+    assert below > 10
+
+
 # --------------------------------------------------------------------------------------------------
 
 

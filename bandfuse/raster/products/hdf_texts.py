@@ -39,13 +39,14 @@ class _NotUnderstoodError(Exception):
 
 @dataclass(frozen=True)
 class _File:
-    """An open file: the bytes of an address and of a length in it, and what addresses count
-    from."""
+    """An open file: the bytes of an address and of a length in it, what addresses count from, and
+    where the file ends by what it says."""
 
     stream: BinaryIO
     address_size: int
     length_size: int
     base: int
+    end: int
 
     def at(self, address: int, count: int) -> bytes:
         """So many bytes at an address."""
@@ -82,6 +83,14 @@ def texts_of(path: str, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def bytes_told(path: str) -> int | None:
+    """The bytes that a local HDF5 file says it has; None where it says nothing that is
+    understood."""
+    with suppress(OSError, _NotUnderstoodError, struct.error), open(path, "rb") as stream:
+        return _superblock(stream)[0].end
+    return None
+
+
 def _cut(data: bytes, at: int, count: int) -> bytes:
     """So many bytes of others, which must have them."""
     if at < 0 or at + count > len(data):
@@ -101,16 +110,17 @@ def _superblock(stream: BinaryIO) -> tuple[_File, int]:
     version = start[8] if len(start) > 24 else -1
     if version in (0, 1):
         sizes, base = (start[13], start[14]), 24 + 4 * version
-        file = _File(stream, *sizes, 0)
+        file = _File(stream, *sizes, 0, 0)
         entry = base + 4 * sizes[0]
         root = file.address(start, entry + sizes[0])
     elif version in (2, 3):
         sizes, base = (start[9], start[10]), 12
-        file = _File(stream, *sizes, 0)
+        file = _File(stream, *sizes, 0, 0)
         root = file.address(start, base + 3 * sizes[0])
     else:
         raise _NotUnderstoodError
-    return _File(stream, *sizes, file.address(start, base)), root
+    first, end = file.address(start, base), file.address(start, base + 2 * sizes[0])
+    return _File(stream, *sizes, first, end), root
 
 
 def _reached(file: _File, root: int, name: str) -> int:
