@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -124,6 +125,24 @@ def test_columns_of_another_length_are_refused(name: str, tmp_path: Path) -> Non
         del spectral[name]
         spectral[name] = shorter
     refused_in_one_line("info", path, says=(name, "10 numbers", "11, one per band"))
+
+
+def test_without_widths_there_are_none(tmp_path: Path) -> None:
+    made = published_hdf.neon(tmp_path)
+    with h5py.File(made.path, "r+") as h:
+        del h["SERC/Reflectance/Metadata/Spectral_Data/FWHM"]
+    assert np.isnan(describe(made.path).bands.fwhm_nm).all()
+    read_as_made(made.path, replace(made, fwhm=np.full(11, np.nan)))
+
+
+def test_the_cube_may_be_the_only_array_of_the_file(tmp_path: Path) -> None:
+    """Of one array GDAL lists no subdatasets."""
+    made = published_hdf.neon(tmp_path)
+    with h5py.File(made.path, "r+") as h:
+        del h["SERC/Reflectance/Metadata/Ancillary_Imagery"]
+    raster = read_as_made(made.path, made)
+    assert raster.product == "NEON AOP L3 reflectance"
+    assert (raster.crs, raster.transform) == (CRS.from_epsg(32618), PLACE)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ Each file is built on those before it::
     files           where the parts of a product are found: a folder, or a zip or tar archive
     layers          quality layers that are files beside the image
     stac            what a STAC item beside an image says of its bands
+    hdf_texts       texts in HDF5 files, and names of arrays, which GDAL does not show
     hdf             HDF5 and netCDF-4 files, through GDAL
-    hdf_texts       texts in HDF5 files, which GDAL does not show
     spectral        the GeoTIFF that EnMAP and DESIS share
     arrays          cubes in HDF5 and netCDF files of no known product
     cubes           arrays of three axes in HDF5 and netCDF-4 files

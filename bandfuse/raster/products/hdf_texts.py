@@ -1,5 +1,7 @@
-"""HDF texts: the texts that an HDF5 file holds as scalar datasets. GDAL shows arrays of numbers and
-attributes, but no such texts, and NEON writes the place of its images so.
+"""HDF texts: the texts that an HDF5 file holds as scalar datasets, and the names of its arrays.
+
+GDAL shows arrays of numbers and attributes, but no such texts, and NEON writes the place of its
+images so; and it does not name the array of a file that has one alone.
 
 Read by the HDF5 File Format Specification (The HDF Group, version 3.0): the superblock, object
 headers (versions 1 and 2), groups as symbol tables or as links in the header, and texts of fixed or
@@ -26,7 +28,7 @@ FARTHEST = 2**63
 MOST = 10_000
 """Nodes and blocks of one group or header that are followed: a damaged file may lead in circles."""
 
-SYMBOLS, LINK, TYPE, LAYOUT, CONTINUED = 0x11, 0x06, 0x03, 0x08, 0x10
+SPACE, SYMBOLS, LINK, TYPE, LAYOUT, CONTINUED = 0x01, 0x11, 0x06, 0x03, 0x08, 0x10
 """Numbers of messages in object headers."""
 
 FIXED, VARIABLE = 3, 9
@@ -80,6 +82,26 @@ def texts_of(path: str, names: Sequence[str]) -> dict[str, str]:
                     found[name] = _text(file, _reached(file, root, name))
     except (OSError, _NotUnderstoodError, struct.error):
         pass
+    return found
+
+
+def arrays_in(path: str) -> list[str]:
+    """The names from the root of the arrays with two and more axes of a local HDF5 file; those that
+    are not understood are not among them."""
+    found: list[str] = []
+    with suppress(OSError, _NotUnderstoodError, struct.error), open(path, "rb") as stream:
+        file, root = _superblock(stream)
+        left, seen = [("", root)], {root}
+        while left and len(seen) < MOST:
+            name, address = left.pop()
+            with suppress(_NotUnderstoodError, struct.error):
+                space = dict(_messages(file, address)).get(SPACE)
+                if space is not None:
+                    found += [name] if _cut(space, 1, 1)[0] > 1 else []
+                    continue
+                below = [link for link in _links(file, address) if link[1] not in seen]
+                seen |= {place for _, place in below}
+                left += [(f"{name}/{part}".lstrip("/"), place) for part, place in below]
     return found
 
 
