@@ -107,7 +107,7 @@ def sentinel2(folder: Path) -> tuple[Made, Reasons]:
 
 def prisma(folder: Path) -> tuple[Made, Reasons]:
     """With the masks that files of L1 hold."""
-    made = published.prisma(folder)
+    made = published.prisma(folder, level="1")
     shape = made.values.shape[1:]
     rng = np.random.default_rng(1)
     cloud, glint = (rng.choice([0, 1, 10, 255], shape, p=[0.8, 0.1, 0.05, 0.05]) for _ in range(2))

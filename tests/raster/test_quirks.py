@@ -523,3 +523,16 @@ def test_quirk_14_gdal_reads_a_written_cube_of_many_bands(tmp_path: Path) -> Non
     seen = gdalinfo(tmp_path / "back.tif")
     assert seen is not None
     assert [float(b["metadata"][""]["wavelength"]) for b in seen["bands"]] == wavelengths(230)
+
+
+def test_quirk_02_widths_beyond_the_wavelength_are_kept_in_nm(tmp_path: Path) -> None:
+    """A fused band of weights at both ends of the spectrum is wider than its centre is long."""
+    nm, fwhm = [903.9, 2068.9], [1036.7, 1268.9]
+    path = write_tiff(tmp_path / "c.tif", spectra(2, 30, 40), nm=nm, fwhm=fwhm)
+    np.testing.assert_allclose(describe(path).bands.fwhm_nm, fwhm)
+    assert "units-contradict" not in codes(path)
+    in_um = {"nm": [x / 1000 for x in nm], "units": "Micrometers"}
+    for number in ([9.0, 11.0], [90.0, 110.0]):
+        path = write_tiff(tmp_path / "d.tif", spectra(2, 30, 40), fwhm=number, **in_um)
+        np.testing.assert_allclose(describe(path).bands.fwhm_nm, number)
+        assert "taken as nm from their size" in codes(path)["units-contradict"]
