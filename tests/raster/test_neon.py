@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from bandfuse.raster import describe, product_in
-from bandfuse.raster.products.hdf_texts import bytes_told, texts_of
+from bandfuse.raster.products.hdf_texts import arrays_in, bytes_told, texts_of
 
 TILE = "NEON_D02_SERC_DP3_368000_4306000_reflectance.h5"
 NAMES = {
@@ -243,6 +243,23 @@ def test_damaged_files_give_no_text_or_another_but_never_fail(tmp_path: Path) ->
         (tmp_path / "d.h5").write_bytes(data)
         found = texts_of(str(tmp_path / "d.h5"), names)
         assert set(found) <= set(names)
+        assert all(arrays_in(str(tmp_path / "d.h5")))
+        told = bytes_told(str(tmp_path / "d.h5"))
+        assert told is None or told >= 0
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "v110"])
+def test_arrays_are_those_that_h5py_finds(libver: str, tmp_path: Path) -> None:
+    """Arrays of one axis, scalars and links in a circle are not among them."""
+    with h5py.File(tmp_path / "a.h5", "w", libver=(libver, "v110")) as h:
+        for i in range(7):
+            h[f"a/group {i}/flat"] = np.zeros(3)
+            h[f"a/group {i}/an image"] = np.zeros((2, 3 + i))
+            h[f"a/group {i}/back"] = h["a"]
+        h["cube"], h["number"] = np.zeros((2, 3, 4)), 1.0
+    every = {f"a/group {i}/an image" for i in range(7)} | {"cube"}
+    assert set(arrays_in(str(tmp_path / "a.h5"))) == every
+    assert bytes_told(str(tmp_path / "a.h5")) == (tmp_path / "a.h5").stat().st_size
 
 
 # ------------------------------------------------------------------------------- what is not read

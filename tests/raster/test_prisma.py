@@ -170,6 +170,15 @@ def test_parts_that_are_none_are_refused(level: str, part: str, says: str, tmp_p
     assert says in done.err
 
 
+def test_a_panchromatic_image_without_a_map_is_no_target_of_its_cube(tmp_path: Path) -> None:
+    """Nothing that a user cannot do is asked: no position can be written into the product."""
+    made = published.prisma(tmp_path, level="1")
+    refused_in_one_line(
+        *("train", made.path, "--target", f"{made.path}:PAN", "-o", tmp_path / "run"),
+        says=("408 × 300 pixels", "if both lie on a map, and PRISMA L1 PAN does not", "one size"),
+    )
+
+
 @pytest.mark.parametrize("part", ["PAN", "hrc"])
 def test_a_part_of_a_folder_or_an_archive_is_refused_in_one_line(part: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
