@@ -45,7 +45,8 @@ class BandfuseError(Exception):
             parts.append(f"got {self.got}")
         if self.expected:
             parts.append(f"expected {self.expected.rstrip('.')}")
-        text = "; ".join(parts) + "."
+        text = "; ".join(parts)
+        text += "" if text.endswith(".") else "."
         return f"{text} {self.remedy}" if self.remedy else text
 
     def reworded(self, change: Callable[[str], str]) -> BandfuseError:

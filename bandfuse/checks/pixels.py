@@ -51,7 +51,8 @@ def _negatives(s: Subject) -> Iterator[Finding]:
         if band in s.look.dead or not s.raster.bands.good[band]:
             continue
         v = s.look.valid(band).astype(np.float64)
-        below = v[(v < 0) & ~np.isin(v, [value for b, value in fills if b == band])]
+        y = v * s.raster.scale[band] + s.raster.offset[band]
+        below = y[(y < 0) & ~np.isin(v, [value for b, value in fills if b == band])]
         count += len(below)
         least = min(least, float(below.min())) if len(below) else least
     if count:

@@ -204,13 +204,18 @@ def placed(first: Raster, other: Raster, what: str) -> Raster:
     try:
         same_grid(first, other, what)
     except MismatchError as error:
-        lacking = next(r.path for r in (other, first) if r.transform.is_identity or not r.crs)
+        lacking = next(r for r in (other, first) if r.transform.is_identity or not r.crs)
+        remedy = (
+            f"They can be aligned if both say where they lie: give {lacking.path} its CRS and "
+            "position (gdal_edit.py -a_srs … -a_ullr …), or bring them to one size."
+        )
+        if lacking.product:
+            remedy = (
+                f"They can be aligned if both lie on a map, and {lacking.product} does not: give a "
+                "level of it that does, or bring them to one size."
+            )
         raise MismatchError(
-            error.what,
-            got=error.got,
-            expected=error.expected,
-            remedy=f"They can be aligned if both say where they lie: give {lacking} its CRS and "
-            "position (gdal_edit.py -a_srs … -a_ullr …), or bring them to one size.",
+            error.what, got=error.got, expected=error.expected, remedy=remedy
         ) from error
     return replace(other, transform=first.transform, crs=first.crs)
 

@@ -176,7 +176,12 @@ def words_of(setting: str, rasters: Sequence[Raster], what: str) -> list[str]:
 def _none_of(rasters: Sequence[Raster]) -> str:
     """Why there is no quality layer at all."""
     known = [f"{Path(r.path).name}: {r.no_quality}" for r in rasters if r.no_quality]
-    return shorten(known) if known else "no quality layers: it is no product that has some"
+    if known:
+        return shorten(known)
+    names = [f"{Path(r.path).name}, {r.product}" for r in rasters if r.product]
+    if names:
+        return f"{shorten(names)}: bandfuse reads no quality layers of it"
+    return "no quality layers: it is no product that has some"
 
 
 def quality_messages(

@@ -7,6 +7,7 @@ dimension, the IMAGERY domain, the names."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -211,7 +212,9 @@ def _widths(
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         shares = widths / nm
     share = float(np.nanmedian(shares)) if np.isfinite(shares).any() else np.nan
-    for factor, name in ((1e3, "µm"), (1e-3, "nm")):
+    for factor, name, unit in ((1e3, "µm", 1e3), (1e-3, "nm", 1.0)):
+        if not math.isclose(own * factor, unit):
+            continue
         if not NARROWEST <= share <= WIDEST and NARROWEST < share * factor < WIDEST / 2:
             text = (
                 f"widths in {place.where} are not in the units of the wavelengths; taken as {name} "

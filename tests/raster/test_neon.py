@@ -4,6 +4,8 @@ texts in HDF5 files by which they are placed."""
 from __future__ import annotations
 
 import shutil
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -15,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 
 from bandfuse.raster import describe, product_in
-from bandfuse.raster.products.hdf_texts import texts_of
+from bandfuse.raster.products.hdf_texts import arrays_in, bytes_told, texts_of
 
 TILE = "NEON_D02_SERC_DP3_368000_4306000_reflectance.h5"
 NAMES = {
@@ -125,6 +127,24 @@ def test_columns_of_another_length_are_refused(name: str, tmp_path: Path) -> Non
     refused_in_one_line("info", path, says=(name, "10 numbers", "11, one per band"))
 
 
+def test_without_widths_there_are_none(tmp_path: Path) -> None:
+    made = published_hdf.neon(tmp_path)
+    with h5py.File(made.path, "r+") as h:
+        del h["SERC/Reflectance/Metadata/Spectral_Data/FWHM"]
+    assert np.isnan(describe(made.path).bands.fwhm_nm).all()
+    read_as_made(made.path, replace(made, fwhm=np.full(11, np.nan)))
+
+
+def test_the_cube_may_be_the_only_array_of_the_file(tmp_path: Path) -> None:
+    """Of one array GDAL lists no subdatasets."""
+    made = published_hdf.neon(tmp_path)
+    with h5py.File(made.path, "r+") as h:
+        del h["SERC/Reflectance/Metadata/Ancillary_Imagery"]
+    raster = read_as_made(made.path, made)
+    assert raster.product == "NEON AOP L3 reflectance"
+    assert (raster.crs, raster.transform) == (CRS.from_epsg(32618), PLACE)
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "says"),
     [("Scale_Factor", None, "lacks the attribute"), ("Scale_Factor", 0.0, "a number above 0"),
@@ -223,3 +243,60 @@ def test_damaged_files_give_no_text_or_another_but_never_fail(tmp_path: Path) ->
         (tmp_path / "d.h5").write_bytes(data)
         found = texts_of(str(tmp_path / "d.h5"), names)
         assert set(found) <= set(names)
+        assert all(arrays_in(str(tmp_path / "d.h5")))
+        told = bytes_told(str(tmp_path / "d.h5"))
+        assert told is None or told >= 0
+
+
+@pytest.mark.parametrize("libver", ["earliest", "v108", "v110"])
+def test_arrays_are_those_that_h5py_finds(libver: str, tmp_path: Path) -> None:
+    """Arrays of one axis, scalars and links in a circle are not among them."""
+    with h5py.File(tmp_path / "a.h5", "w", libver=(libver, "v110")) as h:
+        for i in range(7):
+            h[f"a/group {i}/flat"] = np.zeros(3)
+            h[f"a/group {i}/an image"] = np.zeros((2, 3 + i))
+            h[f"a/group {i}/back"] = h["a"]
+        h["cube"], h["number"] = np.zeros((2, 3, 4)), 1.0
+    every = {f"a/group {i}/an image" for i in range(7)} | {"cube"}
+    assert set(arrays_in(str(tmp_path / "a.h5"))) == every
+    assert bytes_told(str(tmp_path / "a.h5")) == (tmp_path / "a.h5").stat().st_size
+
+
+# ------------------------------------------------------------------------------- what is not read
+
+
+@pytest.mark.parametrize("short", [1, 30_000])
+def test_a_file_that_ends_early_says_how_much_of_it_is_there(short: int, tmp_path: Path) -> None:
+    for made in (published_hdf.neon(tmp_path), published_hdf.tanager(tmp_path)):
+        whole = made.path.read_bytes()
+        assert bytes_told(str(made.path)) == len(whole)
+        made.path.write_bytes(whole[:-short])
+        refused_in_one_line(
+            "info",
+            made.path,
+            says=(f"got {len(whole) - short} bytes", f"expected {len(whole)} bytes", "again"),
+        )
+
+
+def test_arrays_in_a_newer_form_are_named_as_such(tmp_path: Path) -> None:
+    """GDAL passes over arrays that its HDF5 library does not know. The version of the layout of
+    one is raised here, as in files that a newer library has written in its newest form."""
+    made = published_hdf.neon(tmp_path)
+    with h5py.File(made.path, "r+") as file:
+        cube = file["SERC/Reflectance/Reflectance_Data"]
+        bands = cube.shape[2]
+    data = bytearray(made.path.read_bytes())
+    layout = bytes([3, 2, 4])  # version, chunked, its axes and one for the size of a value
+    place = next(
+        i
+        for i in range(len(data) - 30)
+        if data[i : i + 3] == layout
+        and struct.unpack_from("<4I", data, i + 11) == (10, 10, bands, 2)
+    )
+    data[place] = 99
+    made.path.write_bytes(data)
+    refused_in_one_line(
+        "info",
+        made.path,
+        says=("is NEON AOP L3 reflectance by its name", "does not find the cube", "h5repack"),
+    )

@@ -3,6 +3,7 @@ and numpy."""
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 import published
 import pytest
 import rasterio
+from product_checks import refused_in_one_line
 from rasters import cli, ok, read
 
 from bandfuse.raster import Raster, Reader, describe, quicklook
@@ -166,6 +168,29 @@ def test_parts_that_are_none_are_refused(level: str, part: str, says: str, tmp_p
     assert done.code == 2
     assert done.err.count("\n") == 1
     assert says in done.err
+
+
+def test_a_panchromatic_image_without_a_map_is_no_target_of_its_cube(tmp_path: Path) -> None:
+    """Nothing that a user cannot do is asked: no position can be written into the product."""
+    made = published.prisma(tmp_path, level="1")
+    refused_in_one_line(
+        *("train", made.path, "--target", f"{made.path}:PAN", "-o", tmp_path / "run"),
+        says=("408 × 300 pixels", "if both lie on a map, and PRISMA L1 PAN does not", "one size"),
+    )
+
+
+@pytest.mark.parametrize("part", ["PAN", "hrc"])
+def test_a_part_of_a_folder_or_an_archive_is_refused_in_one_line(part: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    made = published.prisma(tmp_path / "in", level="1")
+    asked = f"{tmp_path / 'in'}:{part}"
+    refused_in_one_line("info", asked, says=("is a folder", f"expected {made.path}:{part}."))
+    target = ("train", made.path, "--target", asked, "-o", tmp_path / "run")
+    refused_in_one_line(*target, says=("is a folder", f"expected {made.path}:{part}."))
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.write(made.path, made.path.name)
+    refused_in_one_line("info", f"{tmp_path / 'p.zip'}:{part}", says=("holds PRISMA L1", "Unpack"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_file_without_a_panchromatic_image_is_told(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 import published
+import published_hdf
+import published_netcdf
 import pytest
 import rasterio
 from helpers import same_bits
@@ -116,6 +118,42 @@ def prisma(folder: Path) -> tuple[Made, Reasons]:
     return made, {"cloud": cloud == 1, "glint": glint == 1, "water": land == 0, "snow": land == 1}
 
 
+def tanager(folder: Path) -> tuple[Made, Reasons]:
+    made = published_hdf.tanager(folder, "basic_radiance")
+    shape = made.values.shape[1:]
+    flags = {word: patches(shape, i) for i, word in enumerate(("cloud", "cirrus"))}
+    with h5py.File(made.path, "r+") as file:
+        for word, there in flags.items():
+            file[f"HDFEOS/SWATHS/HYP/Data Fields/beta_{word}_mask"][:] = there
+    return made, flags
+
+
+OCI_FLAGS = (
+    "ATMFAIL LAND PRODWARN HIGLINT HILT HISATZEN COASTZ SPARE STRAYLIGHT CLDICE COCCOLITH TURBIDW "
+    "HISOLZEN SPARE LOWLW CHLFAIL NAVWARN ABSAER SPARE MAXAERITER MODGLINT CHLWARN ATMWARN SPARE "
+    "SEAICE NAVFAIL FILTER SPARE BOWTIEDEL HIPOL PRODFAIL SPARE"
+)
+"""The words of the bits of Level-2 flags, as NASA's processing writes them."""
+
+
+def pace(folder: Path) -> tuple[Made, Reasons]:
+    """Flags of which some are of no layer, the highest bit among them."""
+    made = published_netcdf.pace_l2(folder)
+    shape = made.values.shape[1:]
+    words, masks = OCI_FLAGS.split(), (1 << np.arange(32, dtype=np.int64)).astype("i4")
+    flags = {word: patches(shape, i) for i, word in enumerate(dict.fromkeys(words))}
+    stored = np.zeros(shape, "i4")
+    for word, there in flags.items():
+        stored[there] |= masks[words.index(word)]
+    stored[patches(shape, 99)] |= masks[31]
+    with h5py.File(made.path, "r+") as file:
+        array = file["geophysical_data/l2_flags"]
+        array[:] = stored
+        array.attrs["flag_masks"], array.attrs["flag_meanings"] = masks, np.bytes_(OCI_FLAGS)
+    names = {"cloud": "CLDICE", "glint": "HIGLINT", "saturated": "HILT", "snow": "SEAICE"}
+    return made, {reason: flags[word] for reason, word in names.items()}
+
+
 @dataclass(frozen=True)
 class Case:
     make: Callable[[Path], tuple[Made, Reasons]]
@@ -131,6 +169,8 @@ CASES = {
         sentinel2, ("cloud", "cirrus", "shadow", "saturated", "invalid"), "snow,water,dark"
     ),
     "prisma": Case(prisma, ("cloud",), "glint,water,snow"),
+    "tanager": Case(tanager, ("cloud", "cirrus"), "cirrus"),
+    "pace": Case(pace, ("cloud", "saturated"), "glint,snow"),
 }
 
 
@@ -213,6 +253,7 @@ MISSING = {
     "desis": (published.desis, "…-QL_QUALITY-2.tif is not beside it"),
     "sentinel2": (published.sentinel2, "the scene classification …_SCL_20m.jp2 is not in it"),
     "prisma": (published.prisma, "it holds no cloud mask, which is in the L1 file"),
+    "pace": (published_netcdf.pace_l2, "it holds no geophysical_data/l2_flags with CLDICE"),
 }
 
 
@@ -243,6 +284,30 @@ def test_a_word_that_is_not_offered_names_those_that_are(tmp_path: Path) -> None
     assert "saturated" in refused(tmp_path, made.path, "--quality", "cloud,saturated")
     for wrong in ("cloud,,shadow", "auto,cloud", ""):
         assert "--quality" in refused(tmp_path, made.path, "--target", target, "--quality", wrong)
+
+
+def test_flags_without_their_words_are_no_layers(tmp_path: Path) -> None:
+    """A bit is what ``flag_meanings`` says: of another order of words other bits are taken, and of
+    more or fewer words than masks none."""
+    made, _ = pace(tmp_path)
+    swapped = OCI_FLAGS.replace("CLDICE", "X").replace("LAND", "CLDICE").replace("X", "LAND")
+    for words, bits in ((OCI_FLAGS, {512}), (swapped, {2}), (OCI_FLAGS + " MORE", set())):
+        with h5py.File(made.path, "r+") as file:
+            file["geophysical_data/l2_flags"].attrs["flag_meanings"] = np.bytes_(words)
+        raster = describe(made.path)
+        assert {layer.bits for layer in raster.quality if layer.reason == "cloud"} == bits
+        assert bool(raster.no_quality) == (not bits)
+
+
+def test_products_whose_layers_are_not_read_are_named(tmp_path: Path) -> None:
+    """A word asked of a panchromatic image, and of a product that has no layers for bandfuse."""
+    pan = f"{published.prisma(tmp_path, level='1').path}:PAN"
+    said = refused(tmp_path, pan, "--objective", "reconstruction", "--quality", "cloud")
+    assert "no cloud mask lies on the grid of its panchromatic image" in said
+    made = published_hdf.neon(tmp_path)
+    said = refused(tmp_path, made.path, "--objective", "reconstruction", "--quality", "cloud")
+    assert "NEON AOP L3 reflectance: bandfuse reads no quality layers of it" in said
+    assert "no product" not in said
 
 
 def test_plain_rasters_have_no_layers(tmp_path: Path) -> None:

@@ -352,6 +352,19 @@ def test_quirk_05_small_negatives_are_valid(tmp_path: Path) -> None:
     assert "undeclared-fill" not in codes(path)
 
 
+def test_quirk_05_values_are_negative_with_their_offset(tmp_path: Path) -> None:
+    """As in Rrs of PACE OCI, whose offset makes positive what is stored below zero."""
+    cube = spectra(4, 30, 40)
+    stored = np.rint((cube - 0.3) / 1e-4).astype("int16")
+    for offset in (0.5, 0.3 - float(np.quantile(cube, 0.1))):
+        below = int((stored * 1e-4 + offset < 0).sum())
+        path = write_tiff(tmp_path / "c.tif", stored, scales=[1e-4] * 4, offsets=[offset] * 4)
+        found = codes(path).get("negative-values", "")
+        assert found.startswith(f"{below} of the values") == (below > 0), found
+        assert (stored < 0).sum() != below
+    assert below > 10
+
+
 # --------------------------------------------------------------------------------------------------
 
 
@@ -510,3 +523,16 @@ def test_quirk_14_gdal_reads_a_written_cube_of_many_bands(tmp_path: Path) -> Non
     seen = gdalinfo(tmp_path / "back.tif")
     assert seen is not None
     assert [float(b["metadata"][""]["wavelength"]) for b in seen["bands"]] == wavelengths(230)
+
+
+def test_quirk_02_widths_beyond_the_wavelength_are_kept_in_nm(tmp_path: Path) -> None:
+    """A fused band of weights at both ends of the spectrum is wider than its centre is long."""
+    nm, fwhm = [903.9, 2068.9], [1036.7, 1268.9]
+    path = write_tiff(tmp_path / "c.tif", spectra(2, 30, 40), nm=nm, fwhm=fwhm)
+    np.testing.assert_allclose(describe(path).bands.fwhm_nm, fwhm)
+    assert "units-contradict" not in codes(path)
+    in_um = {"nm": [x / 1000 for x in nm], "units": "Micrometers"}
+    for number in ([9.0, 11.0], [90.0, 110.0]):
+        path = write_tiff(tmp_path / "d.tif", spectra(2, 30, 40), fwhm=number, **in_um)
+        np.testing.assert_allclose(describe(path).bands.fwhm_nm, number)
+        assert "taken as nm from their size" in codes(path)["units-contradict"]

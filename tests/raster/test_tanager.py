@@ -174,3 +174,28 @@ def test_arrays_of_another_size_are_refused(name: str, tmp_path: Path) -> None:
         del group[name]
         group[name] = np.zeros((60, 43), "f4")
     refused_in_one_line("info", path, says=(name, "60 × 43", "60 × 44"))
+
+
+@pytest.mark.parametrize("widths", [None, 6.5])
+@pytest.mark.parametrize("product", TITLES)
+def test_the_cube_may_be_the_only_array_of_the_file(
+    product: str, widths: float | None, tmp_path: Path
+) -> None:
+    """Of one array GDAL lists no subdatasets, and shows its lists of numbers band by band, also
+    where all are equal."""
+    made = published_hdf.tanager(tmp_path, product)
+    with h5py.File(made.path, "r+") as h:
+        group = h[fields(product)]
+        for name in [n for n in group if group[n].ndim == 2]:
+            del group[name]
+        group.parent.pop("Geolocation Fields", None)
+        (cube,) = group.values()
+        if widths is not None:
+            cube.attrs["fwhm"] = np.full(len(cube), widths, "f4")
+        values = cube[:].astype(np.float64)
+        fwhm = cube.attrs["fwhm"].astype(np.float64)
+    values[values == -9999] = np.nan
+    raster = read_as_made(made.path, replace(made, values=values, fwhm=fwhm))
+    assert raster.product == TITLES[product]
+    assert raster.quality == ()
+    assert "beta_cloud_mask" in raster.no_quality

@@ -287,3 +287,9 @@ def test_a_hiccup_is_known_as_one_after_travelling() -> None:
     assert is_transient(far)
     assert is_transient(pickle.loads(pickle.dumps(far)))
     assert not is_transient(pickle.loads(pickle.dumps(InputError("no raster"))))
+
+
+def test_a_message_with_another_in_it_ends_with_one_full_stop() -> None:
+    inner = InputError("a thing is wrong", got="this", remedy="Do that.")
+    assert str(InputError("no scene can be used", got=f"x: {inner}")).endswith(" Do that.")
+    assert str(InputError("x", got="y", remedy="Z.")) == "x; got y. Z."

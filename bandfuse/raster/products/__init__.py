@@ -9,8 +9,8 @@ Each file is built on those before it::
     files           where the parts of a product are found: a folder, or a zip or tar archive
     layers          quality layers that are files beside the image
     stac            what a STAC item beside an image says of its bands
+    hdf_texts       texts in HDF5 files, and names of arrays, which GDAL does not show
     hdf             HDF5 and netCDF-4 files, through GDAL
-    hdf_texts       texts in HDF5 files, which GDAL does not show
     spectral        the GeoTIFF that EnMAP and DESIS share
     arrays          cubes in HDF5 and netCDF files of no known product
     cubes           arrays of three axes in HDF5 and netCDF-4 files
@@ -50,6 +50,8 @@ from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
 from bandfuse.raster.products.files import ARCHIVES
+from bandfuse.raster.products.hdf import hdf_of, is_hdf
+from bandfuse.raster.products.hdf_texts import bytes_told
 from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.neon import NEON
 from bandfuse.raster.products.pace import PACE
@@ -130,6 +132,8 @@ def describe(
             return describe(inside, source, wavelengths)
         place = Path(path)
         nearly = product_in([place.name, *_names(path)])
+        if is_hdf(path):
+            raise _unread(path, nearly, error) from error
         if not nearly or not (place.is_dir() or place.suffix.lower() == ".xml"):
             raise
         raise InputError(
@@ -138,6 +142,29 @@ def describe(
     if wavelengths is None and found.driver != "ENVI":
         return _headed(found, path, source) if data != path else _beside(_by_item(found))
     return found
+
+
+def _unread(path: str, nearly: str, error: InputError) -> InputError:
+    """What is said of an HDF5 file that GDAL does not read: it ends early, or its name tells a
+    product (``nearly``) of which GDAL does not find the cube."""
+    size, whole = Path(path).stat().st_size, bytes_told(path)
+    if whole is not None and size < whole:
+        return InputError(
+            f"{path} cannot be opened as a raster",
+            got=f"{size} bytes",
+            expected=f"{whole} bytes, as its header says",
+            remedy="Copy or download it again.",
+        )
+    if not nearly:
+        return error
+    hdf = hdf_of(path)
+    return InputError(
+        f"{path} is {nearly} by its name, but GDAL does not find the cube of one in it",
+        got=shorten(hdf.arrays, 4) if hdf and hdf.arrays else error.got,
+        expected="the published structure",
+        remedy="Give the file with the image. If a newer version of HDF5 has written this one, "
+        "rewrite it for older ones with h5repack --low=0 --high=2.",
+    )
 
 
 def _read(data: str, source: str, wavelengths: str | Path | None) -> Raster:

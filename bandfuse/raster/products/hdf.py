@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -18,11 +19,16 @@ from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, HDF5, quiet_hdf5, reason
 from bandfuse.raster.header_files import said_by
+from bandfuse.raster.products.hdf_texts import arrays_in
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.units import number
 
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 """How netCDF-4 marks an array that stands for a dimension alone: it holds zeros."""
+
+
+OF_BANDS = ("wavelengths", "fwhm", "good_wavelength", "good_wavelengths")
+"""Attributes that have a number for each band, even where all are equal."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class Hdf:
         return f'HDF5:"{self.path}"://{array}'
 
     def holds(self, array: str) -> bool:
-        """Whether this array is there. GDAL does not list the array of a file that has one
-        alone."""
+        """Whether this array is there. GDAL does not list the array of a file that has one alone,
+        and :func:`hdf_of` may not find its name."""
         if self.arrays:
             return array in self.arrays
         with suppress(InputError), rasterio.Env(**CACHE), opened(self.name(array)):
@@ -124,6 +130,25 @@ def hdf_of(path: str) -> Hdf | None:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(for_gdal(path), driver="HDF5") as ds:
                 arrays = tuple(text.split("://", 1)[1] for text in ds.subdatasets)
-                return Hdf(path, said_by(ds).of(), arrays)
+                told = said_by(ds).of()
+                alone = arrays_in(path) if ds.count and not arrays else []
+                if len(alone) == 1:
+                    arrays = (alone[0].replace(" ", "_"),)
+                    told = {**told, **_own(ds, arrays[0])}
+                return Hdf(path, told, arrays)
     except GDAL_ERRORS:
         return None
+
+
+def _own(ds: Any, array: str) -> dict[str, str]:
+    """The attributes of the one array of a file, by the names that GDAL gives those of several. It
+    shows numbers of which there is one for each band with that band, and ``good_wavelengths`` as
+    ``good_wavelength``."""
+    tags = [ds.tags(i) for i in ds.indexes]
+    found = {}
+    for key in tags[0]:
+        values = [tag.get(key, "") for tag in tags]
+        apart = len(set(values)) > 1 or (key in OF_BANDS and " " not in values[0].strip())
+        name = "good_wavelengths" if key == "good_wavelength" else key
+        found[f"{array.replace('/', '_')}_{name}"] = " ".join(values) if apart else values[0]
+    return found

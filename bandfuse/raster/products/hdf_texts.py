@@ -1,5 +1,7 @@
-"""HDF texts: the texts that an HDF5 file holds as scalar datasets. GDAL shows arrays of numbers and
-attributes, but no such texts, and NEON writes the place of its images so.
+"""HDF texts: the texts that an HDF5 file holds as scalar datasets, and the names of its arrays.
+
+GDAL shows arrays of numbers and attributes, but no such texts, and NEON writes the place of its
+images so; and it does not name the array of a file that has one alone.
 
 Read by the HDF5 File Format Specification (The HDF Group, version 3.0): the superblock, object
 headers (versions 1 and 2), groups as symbol tables or as links in the header, and texts of fixed or
@@ -26,7 +28,7 @@ FARTHEST = 2**63
 MOST = 10_000
 """Nodes and blocks of one group or header that are followed: a damaged file may lead in circles."""
 
-SYMBOLS, LINK, TYPE, LAYOUT, CONTINUED = 0x11, 0x06, 0x03, 0x08, 0x10
+SPACE, SYMBOLS, LINK, TYPE, LAYOUT, CONTINUED = 0x01, 0x11, 0x06, 0x03, 0x08, 0x10
 """Numbers of messages in object headers."""
 
 FIXED, VARIABLE = 3, 9
@@ -39,13 +41,14 @@ class _NotUnderstoodError(Exception):
 
 @dataclass(frozen=True)
 class _File:
-    """An open file: the bytes of an address and of a length in it, and what addresses count
-    from."""
+    """An open file: the bytes of an address and of a length in it, what addresses count from, and
+    where the file ends by what it says."""
 
     stream: BinaryIO
     address_size: int
     length_size: int
     base: int
+    end: int
 
     def at(self, address: int, count: int) -> bytes:
         """So many bytes at an address."""
@@ -82,6 +85,34 @@ def texts_of(path: str, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def arrays_in(path: str) -> list[str]:
+    """The names from the root of the arrays with two and more axes of a local HDF5 file; those that
+    are not understood are not among them."""
+    found: list[str] = []
+    with suppress(OSError, _NotUnderstoodError, struct.error), open(path, "rb") as stream:
+        file, root = _superblock(stream)
+        left, seen = [("", root)], {root}
+        while left and len(seen) < MOST:
+            name, address = left.pop()
+            with suppress(_NotUnderstoodError, struct.error):
+                space = dict(_messages(file, address)).get(SPACE)
+                if space is not None:
+                    found += [name] if _cut(space, 1, 1)[0] > 1 else []
+                    continue
+                below = [link for link in _links(file, address) if link[1] not in seen]
+                seen |= {place for _, place in below}
+                left += [(f"{name}/{part}".lstrip("/"), place) for part, place in below]
+    return found
+
+
+def bytes_told(path: str) -> int | None:
+    """The bytes that a local HDF5 file says it has; None where it says nothing that is
+    understood."""
+    with suppress(OSError, _NotUnderstoodError, struct.error), open(path, "rb") as stream:
+        return _superblock(stream)[0].end
+    return None
+
+
 def _cut(data: bytes, at: int, count: int) -> bytes:
     """So many bytes of others, which must have them."""
     if at < 0 or at + count > len(data):
@@ -101,16 +132,17 @@ def _superblock(stream: BinaryIO) -> tuple[_File, int]:
     version = start[8] if len(start) > 24 else -1
     if version in (0, 1):
         sizes, base = (start[13], start[14]), 24 + 4 * version
-        file = _File(stream, *sizes, 0)
+        file = _File(stream, *sizes, 0, 0)
         entry = base + 4 * sizes[0]
         root = file.address(start, entry + sizes[0])
     elif version in (2, 3):
         sizes, base = (start[9], start[10]), 12
-        file = _File(stream, *sizes, 0)
+        file = _File(stream, *sizes, 0, 0)
         root = file.address(start, base + 3 * sizes[0])
     else:
         raise _NotUnderstoodError
-    return _File(stream, *sizes, file.address(start, base)), root
+    first, end = file.address(start, base), file.address(start, base + 2 * sizes[0])
+    return _File(stream, *sizes, first, end), root
 
 
 def _reached(file: _File, root: int, name: str) -> int:

@@ -117,7 +117,12 @@ def _bands(hdf: Hdf, group: str, n: int, source: str) -> Bands:
     """The bands; those in the windows of water vapour are bad."""
     columns: dict[str, Floats] = {}
     for name in ("Wavelength", "FWHM"):
-        columns[name] = hdf.values(f"{group}/Metadata/Spectral_Data/{name}")
+        try:
+            columns[name] = hdf.values(f"{group}/Metadata/Spectral_Data/{name}")
+        except InputError:
+            if name == "Wavelength":
+                raise
+            columns[name] = np.full(n, np.nan)
         if len(columns[name]) != n:
             raise MismatchError(
                 f"{name} of {hdf.path} does not fit its cube",

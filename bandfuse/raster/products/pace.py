@@ -10,13 +10,19 @@ The root says ``platform`` PACE, ``instrument`` OCI and ``processing_level``.
 - L2: ``geophysical_data/Rrs`` (AOP) or ``rhos`` (SFREFL), (number_of_lines, pixels_per_line,
   wavelength_3d); ``sensor_band_parameters/wavelength_3d``, nm; often int16 with ``scale_factor``,
   ``add_offset`` and ``_FillValue`` (NASA OB.DAAC, "File Structure at Three Processing Levels for
-  OCI"; HyperCoast, ``read_pace``). ``l2_flags`` is not used; what the processing has masked is the
-  fill value.
+  OCI"; HyperCoast, ``read_pace``). What the processing has masked is the fill value.
+  ``geophysical_data/l2_flags`` holds a bit for each word of its attribute ``flag_meanings``, by
+  ``flag_masks``: CLDICE (probable cloud or ice), HIGLINT (glint above a threshold), HILT (radiance
+  very high or saturated) and SEAICE (probable sea ice) are quality layers (NASA OB.DAAC, "Level-2
+  Processing Flags"). The others speak of the processing, of geometry or of the water: ATMFAIL and
+  PRODFAIL of products that are fill then, LAND of what is no fault.
 
 Latitude and longitude of every pixel are in ``geolocation_data`` (L1B) and ``navigation_data``
 (L2). Those of pixels of a coarse grid are kept as ground control points."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import rasterio
@@ -24,13 +30,14 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from bandfuse.errors import InputError, shorten
-from bandfuse.raster.describe import Control, Raster, opened
+from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.products.cubes import HdfCube, cube_of, raster_of
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.remarks import Remark
+from bandfuse.spectral.units import number
 
 DETECTORS = ("blue", "red", "SWIR")
 SENSED = ("rhot", "Lt")
@@ -38,6 +45,11 @@ SENSED = ("rhot", "Lt")
 
 SPECTRA = ("Rrs", "rhos")
 """What of L2 files has the axis of wavelengths: remote sensing or surface reflectance."""
+
+FLAGS = "geophysical_data/l2_flags"
+
+MEANINGS = {"CLDICE": "cloud", "HIGLINT": "glint", "HILT": "saturated", "SEAICE": "snow"}
+"""By the words of flags the reasons that they are."""
 
 PARAMETERS = "sensor_band_parameters"
 
@@ -113,7 +125,26 @@ def _level2(hdf: Hdf, found: list[str], source: str) -> Raster:
     control, placed = _control(hdf, "navigation_data", cube)
     other = [Remark("part-read", f"{found[0]} is read; the file holds {f} too") for f in found[1:]]
     parts = [(cube, range(len(waves)))]
-    return raster_of(hdf, "PACE OCI L2", parts, bands, [placed, *other], control=control)
+    made = raster_of(hdf, "PACE OCI L2", parts, bands, [placed, *other], control=control)
+    layers = _quality(hdf)
+    lacks = "" if layers else f"it holds no {FLAGS} with {', '.join(MEANINGS)}"
+    return replace(made, quality=layers, no_quality=lacks)
+
+
+def _quality(hdf: Hdf) -> tuple[QualityLayer, ...]:
+    """The layers of the flags, each where its word says which bit it is."""
+    key = FLAGS.replace("/", "_")
+    words = hdf.attributes.get(f"{key}_flag_meanings", "").split()
+    bits = [number(text) for text in hdf.attributes.get(f"{key}_flag_masks", "").split()]
+    if FLAGS not in hdf.arrays or len(words) != len(bits):
+        return ()
+    found = {word: int(bit) for word, bit in zip(words, bits, strict=True) if np.isfinite(bit)}
+    image = SourceImage(hdf.name(FLAGS), (1,))
+    return tuple(
+        QualityLayer(reason, image, hdf.path, bits=found[word])
+        for word, reason in MEANINGS.items()
+        if found.get(word)
+    )
 
 
 def _wavelengths(hdf: Hdf, name: str) -> Floats:
@@ -187,7 +218,7 @@ PACE = Product(
         "PACE OCI L1B, L2 AOP, L2 SFREFL",
         "the .nc file",
         "blue, red and SWIR joined, wavelengths, FWHM of SWIR; of L2, Rrs or rhos with fill, scale "
-        "and offset; in sensor geometry",
+        "and offset, and quality layers; in sensor geometry",
         PUBLISHED,
     ),
     recognises,

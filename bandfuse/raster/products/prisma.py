@@ -50,6 +50,8 @@ MASKS = {
 def recognises(path: str) -> bool:
     """An HDF5 file with PRISMA's swaths, or that says that it is PRISMA's; or a part of one, as
     FILE:PAN."""
+    if _folder_of(path):
+        return True
     hdf = hdf_of(_parted(path)[0])
     if hdf is None:
         return False
@@ -66,6 +68,27 @@ def _parted(path: str) -> tuple[str, str]:
     return match[1], match[2].upper()
 
 
+def _folder_of(path: str) -> str:
+    """The folder of which a part is asked, as FOLDER:PAN; empty for others."""
+    folder, _, part = path.rpartition(":")
+    asked = part.upper() in PARTS and part != "" and Path(folder).is_dir()
+    return folder if asked and not Path(path).exists() else ""
+
+
+def _require_file(path: str) -> None:
+    """Parts are of files, not of folders."""
+    folder = _folder_of(path)
+    if not folder:
+        return
+    part = path.rpartition(":")[2]
+    held = sorted(str(p) for p in Path(folder).iterdir() if p.suffix.lower() == ".he5")
+    raise InputError(
+        f"{folder} is a folder, and {part} is a part of a file of PRISMA",
+        got=path,
+        expected=f"{held[0] if held else 'FILE.he5'}:{part}",
+    )
+
+
 def open_(path: str, source: str) -> Raster:
     """VNIR, then SWIR, each in rising order of wavelength; or the panchromatic image.
 
@@ -74,6 +97,7 @@ def open_(path: str, source: str) -> Raster:
     InputError : another level, an unknown part, or an array or attribute is missing.
     MismatchError : arrays whose sizes do not fit.
     """
+    _require_file(path)
     file, part = _parted(path)
     hdf = hdf_of(file)
     assert hdf is not None
@@ -130,7 +154,10 @@ def _cubes(hdf: Hdf, level: Level, path: str, source: str, part: str) -> Raster:
 def _pan(hdf: Hdf, level: Level, path: str, source: str) -> Raster:
     """The panchromatic image."""
     image = panchromatic(hdf, level, source)
-    found = _raster(path, hdf, f"{level.product} PAN", [image], [_flagged(level, [image])])
+    found = replace(
+        _raster(path, hdf, f"{level.product} PAN", [image], [_flagged(level, [image])]),
+        no_quality="no cloud mask lies on the grid of its panchromatic image",
+    )
     if not level.on_map:
         return _sensed(found, control(hdf, level.swath("PCO"), image.shape))
     cube = detector(hdf, level, PARTS[""], "VNIR", source)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from bandfuse.raster.describe import Raster
 
 METADATA_OF = "true metadata of products, with made-up pixels"
+METADATA_OF_NEW = (
+    "true metadata of products, with made-up pixels; of before baseline 02.07 synthetic manifests"
+)
 ATTRIBUTES_OF = "the attributes of a real product, with made-up pixels"
 WRITER_OF = "the layout of the mission's own writer, with made-up pixels"
 PUBLISHED = "files of the published structure, made for the tests"

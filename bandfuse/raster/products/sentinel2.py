@@ -31,7 +31,7 @@ from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Masks, QualityLayer, Raster, SourceImage, describe
 from bandfuse.raster.products.files import Files, files_of, is_archive
 from bandfuse.raster.products.layers import layer_in
-from bandfuse.raster.products.product import METADATA_OF, Format, Product
+from bandfuse.raster.products.product import METADATA_OF_NEW, Format, Product
 from bandfuse.raster.products.sentinel2_old import (
     OLD_MANIFEST,
     SENSED,
@@ -349,7 +349,7 @@ SENTINEL2 = Product(
         "December 2016 the folder of a granule",
         "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
         "quantification, nodata 0; quality layers",
-        METADATA_OF,
+        METADATA_OF_NEW,
     ),
     recognises,
     open_,

@@ -2,8 +2,9 @@
 
 ``HDFEOS/{SWATHS,GRIDS}/HYP/Data Fields/{toa_radiance,surface_reflectance}`` (bands, rows, columns)
 float32, with the attributes ``wavelengths``, ``fwhm`` (nm), ``good_wavelengths`` (1 good, 0 bad;
-reflectance only) and ``_FillValue``; ``nodata_pixels`` beside it is 1 where there is no data
-(Tanager Product Specification, Planet, November 2025, section 3.6).
+reflectance only) and ``_FillValue``; ``nodata_pixels`` beside it is 1 where there is no data,
+``beta_cloud_mask`` and ``beta_cirrus_mask`` are 1 where there are clouds and cirrus (Tanager
+Product Specification, Planet, November 2025, section 3.6).
 
 An ortho scene lies on the UTM grid of ``HDFEOS INFORMATION/StructMetadata.0``, which GDAL reads;
 the attribute ``epsg_code`` of ``HDFEOS/GRIDS/HYP`` names its CRS. A basic scene is in sensor
@@ -23,7 +24,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Control, Raster, SourceImage, opened
+from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
@@ -33,6 +34,9 @@ from bandfuse.spectral.units import UNITS_NM, spelling
 CUBES = {"surface_reflectance": "surface reflectance", "toa_radiance": "radiance"}
 CUBE = re.compile(rf"HDFEOS/(GRIDS|SWATHS)/HYP/Data_Fields/({'|'.join(CUBES)})")
 """The name of a cube; GDAL writes blanks as ``_``."""
+
+MASKS = {"cloud": "beta_cloud_mask", "cirrus": "beta_cirrus_mask"}
+"""By reason the array beside the cube that says it."""
 
 POINTS = 11
 """Ground control points of a basic scene, along its rows and its columns."""
@@ -67,7 +71,9 @@ def open_(path: str, source: str) -> Raster:
         fill, crs, transform = ds.nodatavals[0], ds.crs, ds.transform
     ortho = cube[1] == "GRIDS"
     place = _on_map(hdf, crs, transform) if ortho else _sensed(hdf, shape)
-    flaws, said = _flaws(hdf, cube[0].rpartition("/")[0], shape)
+    folder = cube[0].rpartition("/")[0]
+    flaws, said = _flaws(hdf, folder, shape)
+    layers = _quality(hdf, folder)
     return Raster(
         path=path,
         driver="HDF5Image",
@@ -90,6 +96,8 @@ def open_(path: str, source: str) -> Raster:
             ),
         ),
         control=place.control,
+        quality=layers,
+        no_quality="" if layers else f"it holds no {' or '.join(MASKS.values())}",
     )
 
 
@@ -213,6 +221,15 @@ def _flaws(hdf: Hdf, folder: str, shape: tuple[int, int]) -> tuple[str, tuple[st
     return hdf.name(array), ("pixels that nodata_pixels flags are taken as missing",)
 
 
+def _quality(hdf: Hdf, folder: str) -> tuple[QualityLayer, ...]:
+    """The masks of clouds that are beside the cube."""
+    return tuple(
+        QualityLayer(reason, SourceImage(hdf.name(f"{folder}/{mask}"), (1,)), hdf.path, (1,))
+        for reason, mask in MASKS.items()
+        if f"{folder}/{mask}" in hdf.arrays
+    )
+
+
 def _require_fits(hdf: Hdf, array: str, shape: tuple[int, int]) -> None:
     with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
         if ds.shape != shape:
@@ -228,7 +245,7 @@ TANAGER = Product(
         "Tanager basic and ortho, radiance and surface reflectance",
         "the .h5 file",
         "wavelengths, FWHM, good_wavelengths, fill, nodata_pixels; the map grid of ortho scenes, "
-        "ground control points of basic scenes",
+        "ground control points of basic scenes; quality layers",
         PUBLISHED,
     ),
     recognises,
