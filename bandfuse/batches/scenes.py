@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.files.names import linked
 from bandfuse.files.textfile import TABLE, text_of, unguarded
 from bandfuse.files.yamlfile import Lines
+from bandfuse.raster import is_product
 from bandfuse.scenes.places import fill_template, names_of
 
 PARTS = ("target", "labels", "mask")
@@ -160,15 +161,32 @@ def _rows(rule: SceneRule, folder: Path, place: str, written: Sequence[Path]) ->
     found: list[Path] = []
     if rule.glob is not None:
         paths = (folder / text for text in sorted(glob(rule.glob, root_dir=folder, recursive=True)))
-        found += [p for p in paths if p.is_file()]
+        found += [p for p in paths if _is_scene(p)]
     if rule.folder is not None:
         found += _listed(Path(_path(rule.folder, folder)), place)
     yield from ((str(p), {}) for p in found if not _is_below(p, written))
-    yield from ((_path(p, folder), {}) for p in rule.files)
+    yield from ((_file(p, folder, place), {}) for p in rule.files)
     if rule.table is not None:
         yield from _of_table(Path(_path(rule.table, folder)))
     if rule.items is not None:
         yield from _of_items(Path(_path(rule.items, folder)), rule.asset)
+
+
+def _file(text: str, folder: Path, place: str) -> str:
+    """A path that is given by its name.
+
+    Raises
+    ------
+    ConfigError : it is a pattern, which names no one file.
+    """
+    path = _path(text, folder)
+    if has_magic(text) and not _is_own(text) and not os.path.exists(path):
+        raise ConfigError(
+            f"{place}: files are names, and {text!r} is a pattern",
+            expected="a file for each scene",
+            remedy=f"Give the pattern as glob: {text!r}.",
+        )
+    return path
 
 
 def _is_below(path: Path, places: Sequence[Path]) -> bool:
@@ -180,18 +198,26 @@ def _is_below(path: Path, places: Sequence[Path]) -> bool:
 def _path(text: str, folder: Path) -> str:
     """A path relative to a folder; GDAL's virtual files, subdatasets (``ZARR:"a.zarr":/b``) and
     URLs stay as they are."""
-    own = text.startswith("/vsi") or "://" in text or re.match(r'[A-Za-z][A-Za-z0-9_]+:"', text)
-    return text if own else str(folder / text)
+    return text if _is_own(text) else str(folder / text)
+
+
+def _is_own(text: str) -> bool:
+    named = re.match(r'[A-Za-z][A-Za-z0-9_]+:"', text) is not None
+    return named or text.startswith("/vsi") or "://" in text
+
+
+def _is_scene(path: Path) -> bool:
+    """A file, or the folder of a product."""
+    return path.is_file() or (path.is_dir() and is_product(str(path)))
 
 
 def _listed(folder: Path, place: str) -> list[Path]:
-    """The files of a folder that are no sidecars."""
+    """The files of a folder that are no sidecars, and the folders of products in it."""
     if not folder.is_dir():
         raise ConfigError(f"{place}: {folder} is not a folder")
     sidecars = {".hdr", ".xml", ".ovr", ".msk", ".json", ".csv", ".txt"}
-    return sorted(
-        p for p in folder.iterdir() if p.is_file() and p.suffix not in sidecars and p.name[0] != "."
-    )
+    shown = (p for p in folder.iterdir() if p.suffix not in sidecars and p.name[0] != ".")
+    return sorted(filter(_is_scene, shown))
 
 
 def _text_of(path: Path) -> str:

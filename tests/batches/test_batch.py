@@ -230,6 +230,8 @@ WRONG = [
     ("defaults: {constrain: free}", "line 3: unknown key 'constrain'. Did you mean 'constraint'?"),
     ("defaults: {constraint: fre}", "job 'pooled', --constraint; got 'fre'"),
     ("scenes: [{glob: nothing/*.tif}]", "no scene is found; got glob: nothing/*.tif"),
+    ("scenes: [{files: in/*.tif}]", "'in/*.tif' is a pattern; expected a file for each scene"),
+    ("scenes: [{files: ['/nowhere/s00?.tif']}]", "Give the pattern as glob: '/nowhere/s00?.tif'"),
     ("scenes: [{glob: in/*.tif, match: 'x([0-9'}]", "match is not a regular expression"),
     ("scenes: [{glob: in/*.tif, match: 'y'}]", "the name 's000.tif' does not match"),
     ("scenes: [{glob: in/*0.tif, target: '{nothing}.tif'}]", "target template cannot be filled"),

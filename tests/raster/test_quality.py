@@ -664,6 +664,24 @@ def test_a_batch_takes_it_for_trainings_and_not_for_apply(tmp_path: Path) -> Non
     assert [s["pixels"]["quality"] for s in scored if "pixels" in s] == [expected]
 
 
+@pytest.mark.parametrize("rule", ["glob: 'in/*'", "folder: in", "glob: in/DESIS*"])
+def test_a_batch_finds_products_that_are_folders(rule: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "other").mkdir()
+    made, flags = desis(tmp_path / "in")
+    place = tmp_path / "batch.yaml"
+    place.write_text(
+        f"version: 1\noutput: out\nscenes:\n  - {{{rule}}}\n"
+        "defaults: {folds: 0, no_report: true, groups: 'equal:1'}\n"
+        "jobs:\n  - {name: learn, kind: train}\n"
+    )
+    ok("batch", place)
+    report = json.loads(next((tmp_path / "out").rglob("report.json")).read_text())
+    words = CASES["desis"].auto
+    assert report["pixels"]["quality"] == expected_counts([flags[w] for w in words], words)
+    assert report["inputs"][0]["path"].endswith(made.path.name)
+
+
 @pytest.mark.parametrize("name", ["emit", "sentinel2", "prisma"])
 def test_only_bandfuse_speaks(name: str, tmp_path: Path) -> None:
     """Libraries that open the layers write nothing on standard error."""
