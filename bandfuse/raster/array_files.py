@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-import warnings
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,13 +13,13 @@ from typing import ClassVar
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, NotGeoreferencedWarning
+from rasterio.errors import CRSError
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError
 from bandfuse.raster.band_tags import band_tags
-from bandfuse.raster.gdal import CACHE, reason
+from bandfuse.raster.gdal import CACHE, reason, unplaced_quietly
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import Window
 
@@ -90,21 +89,22 @@ class ArrayFiles:
         file = self._open.enter_context(MemoryFile(dirname=folder, filename=name))
         count, height, width = grid.shape
         placed = {} if grid.transform is None else {"transform": Affine(*grid.transform)}
-        with rasterio.Env(**CACHE), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with file.open(
-                driver="GTiff",
-                count=count,
-                height=height,
-                width=width,
-                dtype=grid.dtype.name,
-                nodata=grid.nodata,
-                crs=_crs(grid.crs, name),
-                blockysize=min(STRIP_ROWS, height),
-                interleave="band",
-                bigtiff="if_safer",
-                **placed,
-            ) as dataset:
+        with rasterio.Env(**CACHE):
+            with unplaced_quietly():
+                dataset = file.open(
+                    driver="GTiff",
+                    count=count,
+                    height=height,
+                    width=width,
+                    dtype=grid.dtype.name,
+                    nodata=grid.nodata,
+                    crs=_crs(grid.crs, name),
+                    blockysize=min(STRIP_ROWS, height),
+                    interleave="band",
+                    bigtiff="if_safer",
+                    **placed,
+                )
+            with dataset:
                 for i, tags in enumerate(band_tags(grid.bands), 1):
                     dataset.update_tags(i, **tags)
                     if grid.named:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,12 +16,21 @@ import rasterio
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, NotGeoreferencedWarning
+from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
 from bandfuse.files.names import for_gdal
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, LONGEST, heard, may_be_hdf5, quiet_hdf5, reason
+from bandfuse.raster.gdal import (
+    CACHE,
+    GDAL_ERRORS,
+    LONGEST,
+    heard,
+    may_be_hdf5,
+    quiet_hdf5,
+    reason,
+    unplaced_quietly,
+)
 from bandfuse.raster.header_files import Header, Said, given_table, header_of, said_by, vrt_over
 from bandfuse.raster.netcdf import check_header
 from bandfuse.spectral.bands import Bands, Floats
@@ -264,8 +272,7 @@ def opened(path: str) -> Iterator[Any]:
     if may_be_hdf5(path):
         quiet_hdf5()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with unplaced_quietly():
             dataset = rasterio.open(for_gdal(path))
     except UnicodeEncodeError as error:
         raise InputError(

@@ -4,13 +4,11 @@ stay where they are."""
 from __future__ import annotations
 
 import re
-import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.shutil import copy as gdal_copy
 
 from bandfuse.errors import InputError, OutputError
@@ -18,7 +16,7 @@ from bandfuse.files.names import for_gdal, from_vrt
 from bandfuse.raster.array_vrt import array_band, array_dataset, array_of_bands
 from bandfuse.raster.band_tags import band_tags, imagery_tags
 from bandfuse.raster.describe import Raster, describe
-from bandfuse.raster.gdal import GDAL_ERRORS, reason
+from bandfuse.raster.gdal import GDAL_ERRORS, reason, unplaced_quietly
 from bandfuse.raster.header_files import vrt_of
 from bandfuse.raster.read import Reader
 from bandfuse.spectral.bands import Bands
@@ -70,8 +68,7 @@ def _copied(scratch: Path, path: Path, raster: Raster) -> ET.Element:
             remedy="Give bandfuse the product itself: it needs no VRT.",
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with unplaced_quietly():
             gdal_copy(for_gdal(source), str(scratch), driver="VRT")
     except GDAL_ERRORS as error:
         raise OutputError(

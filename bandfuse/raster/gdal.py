@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,7 +17,7 @@ from pathlib import Path
 import rasterio
 import rasterio.shutil
 from rasterio.crs import CPLE_BaseError
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from bandfuse.files.textfile import readable
 
@@ -31,6 +32,18 @@ do not pass through it."""
 
 LONGEST = 400
 """Characters of a message of GDAL that are shown."""
+
+
+_FILTERS = threading.RLock()
+
+
+@contextmanager
+def unplaced_quietly() -> Iterator[None]:
+    """Within, nothing is said of rasters that tell no place. One thread at a time: the filters of
+    warnings belong to all of them, and would be put back by one while another needs them."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def reason(error: BaseException) -> str:

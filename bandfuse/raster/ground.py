@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,13 +10,12 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform
 
 from bandfuse.errors import OutputError
 from bandfuse.raster.describe import SAME_PLACE, Raster, apart, crs_name
 from bandfuse.raster.drivers import Driver
-from bandfuse.raster.gdal import GDAL_ERRORS
+from bandfuse.raster.gdal import GDAL_ERRORS, unplaced_quietly
 
 TRIAL = 16
 """Rows and columns of the raster that is made to see what a driver keeps of a grid."""
@@ -42,10 +40,8 @@ def require_place(driver: Driver, name: str, like: Raster, dtype: str) -> None:
         how = {"width": cols, "height": rows, "count": 1, "dtype": dtype}
         with rasterio.open(path, "w", driver=driver.name, **how, **driver.place(like)) as ds:
             ds.write(np.zeros((1, rows, cols), dtype))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as ds:
-                lost = displaced(ds, like, driver)
+        with unplaced_quietly(), rasterio.open(path) as ds:
+            lost = displaced(ds, like, driver)
     if lost:
         raise misplaced(name, driver.name, lost)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +13,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as gdal_copy
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.files.names import for_gdal
 from bandfuse.files.textfile import HEADER, TABLE, bytes_of, readable
-from bandfuse.raster.gdal import may_be_hdf5, quiet_hdf5
+from bandfuse.raster.gdal import may_be_hdf5, quiet_hdf5, unplaced_quietly
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.headers import (
     Stated,
@@ -114,11 +113,9 @@ def vrt_over(ds: Any) -> ElementTree.Element:
     ------
     ParseError : its texts make no XML.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with MemoryFile(ext=".vrt") as file:
-            gdal_copy(ds, file.name, driver="VRT")
-            return vrt_of(bytes(file.read()))
+    with unplaced_quietly(), MemoryFile(ext=".vrt") as file:
+        gdal_copy(ds, file.name, driver="VRT")
+        return vrt_of(bytes(file.read()))
 
 
 def vrt_of(content: bytes) -> ElementTree.Element:
@@ -303,12 +300,10 @@ def said(path: str) -> tuple[Header, str | None]:
     if may_be_hdf5(path):
         quiet_hdf5()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(for_gdal(path)) as ds:
-                found = said_by(ds)
-                header = header_of(ds, found)
-                tags = {**found.of(), **header.domain(found.of(0, "ENVI")), **found.of(1)}
+        with unplaced_quietly(), rasterio.open(for_gdal(path)) as ds:
+            found = said_by(ds)
+            header = header_of(ds, found)
+            tags = {**found.of(), **header.domain(found.of(0, "ENVI")), **found.of(1)}
     except (RasterioError, UnicodeError):
         return Header(), None
     words = ("wavelength_units", "wavelength_unit")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,12 +11,18 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, may_be_hdf5, quiet_hdf5, reason
+from bandfuse.raster.gdal import (
+    CACHE,
+    GDAL_ERRORS,
+    may_be_hdf5,
+    quiet_hdf5,
+    reason,
+    unplaced_quietly,
+)
 from bandfuse.raster.raw import RawFile, opened_raw
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Layer
@@ -216,9 +221,6 @@ class RasterPatch:
         )
 
 
-_OPENING = threading.Lock()
-"""Python's filters of warnings belong to all threads: only one may change them at a time."""
-
 Choice = tuple[Raster, Sequence[int]]
 """A raster and the 0-based positions of the bands to read."""
 
@@ -309,8 +311,7 @@ class Handles:
         except queue.Empty:
             pass
         try:
-            with _OPENING, warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with unplaced_quietly():
                 handle = rasterio.open(for_gdal(name))
         except GDAL_ERRORS as error:
             raise InputError(

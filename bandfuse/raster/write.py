@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
 from bandfuse.errors import OutputError
@@ -19,7 +17,7 @@ from bandfuse.raster.creation_options import check_options, check_type, grows
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.drivers import NewRaster, driver_named
 from bandfuse.raster.encoding import Encoding
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, heard, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, heard, reason, unplaced_quietly
 from bandfuse.raster.ground import displaced, misplaced, require_place
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.windows import Window
@@ -61,8 +59,7 @@ class Writer:
     def _created(self) -> Any:
         """The new dataset, which knows its bands; all options of the user's were taken."""
         new = self._new
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with unplaced_quietly():
             require_place(self._driver, new.path.name, new.like, new.encoding.dtype)
             self._heard.forget()
             dataset = self._driver.create(new)
@@ -118,11 +115,9 @@ class Writer:
         """What was written last is there: the file has its end. And it lies where it should."""
         path = self._new.path
         if path.is_file() or self._driver.folder:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with rasterio.open(path) as ds:
-                    ds.read(window=_where(self._last))
-                    lost = displaced(ds, self._new.like, self._driver)
+            with unplaced_quietly(), rasterio.open(path) as ds:
+                ds.read(window=_where(self._last))
+                lost = displaced(ds, self._new.like, self._driver)
             if lost:
                 raise misplaced(path.name, self._driver.name, lost)
 

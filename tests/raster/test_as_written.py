@@ -675,7 +675,7 @@ def test_widths_of_sentinel_2_are_those_at_half_of_the_response(tmp_path: Path) 
 
 def test_the_axes_of_hdf5_are_said_to_be_assumed_where_nothing_tells_them(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
-        file["BART/Reflectance/Reflectance_Data"] = np.ones((24, 20, 60), "i2")
+        file["site/cube"] = np.ones((24, 20, 60), "i2")
     found = {f["code"]: f for f in cli("check", tmp_path / "x.h5", "--json").json["findings"]}
     assert found["axes-assumed"]["severity"] == "warning"
     assert "24 bands of 20 rows and 60 columns" in found["axes-assumed"]["message"]

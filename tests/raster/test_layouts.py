@@ -227,7 +227,7 @@ def refusal(product: str, layout: str) -> Refusal | None:
     if product == "PRISMA L2A":
         return Refusal(("PRISMA level 2A", "L1, L2B, L2C, L2D"))
     if product.endswith("PAN") and layout in ("folder", "one folder up"):
-        return Refusal((":PAN", "does not exist"))
+        return Refusal((":PAN", "is a folder"))
     if product == "EnMAP L1B" and layout != "single file":
         return Refusal(("EnMAP L1B", "Give", "SPECTRAL_IMAGE_"))
     return None

@@ -3,7 +3,6 @@ are stored."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.describe import opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, HDF5, quiet_hdf5, reason
+from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, HDF5, quiet_hdf5, reason, unplaced_quietly
 from bandfuse.raster.header_files import said_by
 from bandfuse.raster.products.hdf_texts import arrays_in
 from bandfuse.spectral.bands import Floats
@@ -126,16 +124,18 @@ def hdf_of(path: str) -> Hdf | None:
         return None
     quiet_hdf5()
     try:
-        with rasterio.Env(**CACHE), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(for_gdal(path), driver="HDF5") as ds:
-                arrays = tuple(text.split("://", 1)[1] for text in ds.subdatasets)
-                told = said_by(ds).of()
-                alone = arrays_in(path) if ds.count and not arrays else []
-                if len(alone) == 1:
-                    arrays = (alone[0].replace(" ", "_"),)
-                    told = {**told, **_own(ds, arrays[0])}
-                return Hdf(path, told, arrays)
+        with (
+            rasterio.Env(**CACHE),
+            unplaced_quietly(),
+            rasterio.open(for_gdal(path), driver="HDF5") as ds,
+        ):
+            arrays = tuple(text.split("://", 1)[1] for text in ds.subdatasets)
+            told = said_by(ds).of()
+            alone = arrays_in(path) if ds.count and not arrays else []
+            if len(alone) == 1:
+                arrays = (alone[0].replace(" ", "_"),)
+                told = {**told, **_own(ds, arrays[0])}
+            return Hdf(path, told, arrays)
     except GDAL_ERRORS:
         return None
 
