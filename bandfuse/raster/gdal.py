@@ -34,6 +34,10 @@ LONGEST = 400
 """Characters of a message of GDAL that are shown."""
 
 
+# The filters of warnings belong to all threads, and libraries change them, too: within a thread
+# alone this warning cannot be kept away for sure.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
 _FILTERS = threading.RLock()
 
 
