@@ -34,17 +34,14 @@ LONGEST = 400
 """Characters of a message of GDAL that are shown."""
 
 
-# The filters of warnings belong to all threads, and libraries change them, too: within a thread
-# alone this warning cannot be kept away for sure.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-
 _FILTERS = threading.RLock()
 
 
 @contextmanager
 def unplaced_quietly() -> Iterator[None]:
     """Within, nothing is said of rasters that tell no place. One thread at a time: the filters of
-    warnings belong to all of them, and would be put back by one while another needs them."""
+    warnings belong to all of them, and would be put back by one while another needs them. What
+    changes the filters itself, as rasterio does where it burns polygons, belongs in here, too."""
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield

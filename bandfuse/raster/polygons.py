@@ -15,7 +15,7 @@ from rasterio.warp import transform
 
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Raster, crs_name
-from bandfuse.raster.gdal import GDAL_ERRORS, reason
+from bandfuse.raster.gdal import GDAL_ERRORS, reason, unplaced_quietly
 from bandfuse.raster.vectors import MOST_CORNERS, Features, Shapes
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import Window
@@ -126,9 +126,10 @@ def _burnt(near: Sequence[tuple[int, Sequence[Ring]]], part: Window) -> Numbers:
             shapes.append(({"type": "Polygon", "coordinates": turned}, number))
     if not shapes:
         return np.zeros((part.rows, part.cols), np.int32)
-    burnt: Numbers = rasterize(
-        shapes, (part.rows, part.cols), transform=Affine.translation(1, 0), dtype="int32"
-    )
+    with unplaced_quietly():
+        burnt: Numbers = rasterize(
+            shapes, (part.rows, part.cols), transform=Affine.translation(1, 0), dtype="int32"
+        )
     return burnt[:, ::-1]
 
 
