@@ -4,7 +4,7 @@ where there is one."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,17 +31,10 @@ from bandfuse.streaming.windows import STACK_ROWS, Window, plan, tile
 TORCH = "cpu:0"
 """Torch's CPU, through the code of all devices."""
 
-CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no cuda device")
 SHAPE = (150, 600)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch's threads only wait for each other where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def on(device: str, question: Question) -> Question:
@@ -533,7 +526,6 @@ def test_the_workspace_of_cublas_is_fixed_unless_a_user_did(
 
 
 @pytest.mark.cuda
-@CUDA
 @pytest.mark.parametrize("form", FORMS)
 def test_cuda_finds_what_numpy_finds_and_the_same_bits_twice(form: str) -> None:
     question = question_of(form)
@@ -548,7 +540,6 @@ def test_cuda_finds_what_numpy_finds_and_the_same_bits_twice(form: str) -> None:
 
 
 @pytest.mark.cuda
-@CUDA
 @pytest.mark.parametrize(("how", "kind"), FILES)
 def test_cuda_reads_every_stored_form(how: str, kind: str, tmp_path: Path) -> None:
     raster = rasters(tmp_path)[how](kind)
@@ -563,7 +554,6 @@ def test_cuda_reads_every_stored_form(how: str, kind: str, tmp_path: Path) -> No
 
 
 @pytest.mark.cuda
-@CUDA
 def test_cuda_takes_no_more_memory_than_is_stated() -> None:
     shape = (1024, 2048)
     values = np.random.default_rng(0).integers(0, 9999, (225, *shape), dtype=np.int16)

@@ -19,10 +19,11 @@ import published_netcdf as published
 import pytest
 import rasterio
 from makers import weights_file
+from product_checks import refused_in_one_line
 from published import Made
 from rasterio.crs import CRS
 from rasterio.transform import Affine, GCPTransformer
-from rasters import cli, listing, ok, read
+from rasters import listing, ok, read
 
 from bandfuse.model.weightsfile import load
 from bandfuse.raster import Raster, Reader, describe, product_in, quicklook
@@ -169,7 +170,9 @@ def test_every_command_works_on_it(
         ok(*vrt, "-o", tmp_path / "f.vrt")
         np.testing.assert_allclose(read(tmp_path / "f.vrt"), expected, rtol=1e-4, atol=1e-6)
     else:
-        one_line([*vrt, "-o", tmp_path / "f.vrt"], case.product, "Use bandfuse apply")
+        refused_in_one_line(
+            *vrt, "-o", tmp_path / "f.vrt", says=(case.product, "Use bandfuse apply")
+        )
     assert listing(tmp_path / "in") == before
     assert capfd.readouterr().err == ""
 
@@ -344,7 +347,8 @@ def test_in_an_archive_it_is_named(name: str, kind: str, tmp_path: Path) -> None
     held = tmp_path / "held"
     held.mkdir()
     shutil.move(inside, held / inside.name)
-    one_line(["info", shutil.make_archive(str(tmp_path / "a"), kind, held)], case.product, "Unpack")
+    archive = shutil.make_archive(str(tmp_path / "a"), kind, held)
+    refused_in_one_line("info", archive, says=(case.product, "Unpack"))
 
 
 @pytest.mark.parametrize(
@@ -389,16 +393,6 @@ def test_a_file_without_its_name_is_known_by_what_it_says(tmp_path: Path) -> Non
     assert describe(made.path.rename(tmp_path / "c.nc")).product == "PACE OCI L2"
 
 
-def one_line(command: list[object], *says: str) -> None:
-    """Exit code 2 and one line."""
-    done = cli(*command)
-    assert done.code == 2, done.out
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1, done.err
-    for text in says:
-        assert text in done.err
-
-
 def refused(path: Path, *says: str) -> None:
     """By every command, and nothing is written."""
     before = listing(path.parent)
@@ -411,7 +405,7 @@ def refused(path: Path, *says: str) -> None:
         ["apply", weights, path, "-o", out.with_suffix(".tif")],
         ["export", weights, "--to", "vrt", "--scene", path, "-o", out.with_suffix(".vrt")],
     ):
-        one_line(command, *says)
+        refused_in_one_line(*command, says=says)
     assert listing(path.parent) == before
     assert sorted(p.name for p in path.parent.parent.iterdir()) == ["in", "w.safetensors"]
 

@@ -4,14 +4,12 @@ CPU."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
-import torch
 from helpers import same_bits
 from makers import in_parts, pickled
 from rasters import ok, spectra, write_tiff
@@ -23,13 +21,7 @@ from bandfuse.survey.survey import Survey
 QUICK = ("--no-report", "--no-fused", "--overwrite", "--folds", 2)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch's threads only wait for each other where other tests run beside."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
