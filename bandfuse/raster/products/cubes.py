@@ -49,12 +49,13 @@ class HdfCube:
         return SourceImage(self.name, tuple(int(i) + 1 for i in positions), self.axes)
 
 
-def cube_of(hdf: Hdf, array: str, bands: int, usual: str = "") -> HdfCube:
+def cube_of(hdf: Hdf, array: str, bands: int | None, usual: str = "") -> HdfCube:
     """What a file says of an array.
 
     Parameters
     ----------
     bands : how many bands it must have, by its wavelengths: their axis is found by its length.
+        None: the axes are the usual ones.
     usual : what its axes are by the product's documents, which decides where several are as long.
 
     Raises
@@ -64,6 +65,7 @@ def cube_of(hdf: Hdf, array: str, bands: int, usual: str = "") -> HdfCube:
     """
     with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
         sizes = ds.count, ds.height, ds.width
+        bands = sizes[AXES.index(usual)] if bands is None else bands
         fitting = [axes for axes, size in zip(AXES, sizes, strict=True) if size == bands]
         if not fitting:
             raise MismatchError(

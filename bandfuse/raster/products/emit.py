@@ -16,6 +16,7 @@ speaks of single values that were interpolated, and leaves out no pixel."""
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from rasterio.transform import Affine
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import QualityLayer, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, reason
+from bandfuse.raster.products.cubes import cube_of, raster_of
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.lookup import lookup_table, on_its_map
 from bandfuse.raster.products.product import WRITER_OF, Format, Product
@@ -35,6 +37,9 @@ from bandfuse.spectral.bands import Bands, Floats
 CUBES = ("reflectance", "radiance")
 LEVELS = {"reflectance": "L2A", "radiance": "L1B"}
 COLUMN, ROW = "location/glt_x", "location/glt_y"
+FILL = -9999.0
+"""The value of pixels without data, where the file does not tell it."""
+
 MASK = "mask"
 TRADITIONAL = ((1, "cloud"), (2, "cirrus"), (3, "water"), (4, "invalid"), (5, "buffer"))
 """Cloud, cirrus, water and spacecraft flags, and the cloud flag dilated."""
@@ -67,40 +72,16 @@ def open_(path: str, source: str) -> Raster:
     """
     hdf = hdf_of(path)
     assert hdf is not None
-    cube = next(c for c in CUBES if c in hdf.arrays)
-    with rasterio.Env(**CACHE), opened(hdf.name(cube)) as ds:
-        shape, dtype, fill, blocks = (
-            (ds.count, *ds.shape),
-            ds.dtypes[0],
-            ds.nodatavals[0],
-            ds.block_shapes[0],
-        )
-        together = int(ds.tags(ns="IMAGE_STRUCTURE").get("BAND_CHUNK_SIZE", 1))
-    rows, cols, n = shape
-    bands = _bands(hdf, n, source, flagged=cube == CUBES[0])
-    glt = _table(hdf, (rows, cols))
+    name = next(c for c in CUBES if c in hdf.arrays)
+    cube = cube_of(hdf, name, None, "rcb")
+    cube = replace(cube, fill=FILL if np.isnan(cube.fill) else cube.fill)
+    bands = _bands(hdf, cube.bands, source, flagged=name == CUBES[0])
+    glt = _table(hdf, (cube.rows, cube.cols))
     layers, lacks = quality_of(hdf)
-    return Raster(
-        path=path,
-        driver="HDF5Image",
-        rows=rows,
-        cols=cols,
-        dtypes=(dtype,) * n,
-        crs=None,
-        transform=Affine.identity(),
-        bands=bands,
-        nodata=np.full(n, -9999.0 if fill is None else fill),
-        scale=np.ones(n),
-        offset=np.zeros(n),
-        stored=(together, blocks[0]),
-        messages=(on_its_map(glt),),
-        files=tuple(dict.fromkeys([path, *(layer.file for layer in layers)])),
-        quality=layers,
-        no_quality=lacks,
-        product=f"EMIT {LEVELS[cube]}",
-        pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),),
-        glt=glt,
-    )
+    said, parts = [on_its_map(glt)], [(cube, range(cube.bands))]
+    made = raster_of(hdf, f"EMIT {LEVELS[name]}", parts, bands, said, glt=glt)
+    files = tuple(dict.fromkeys([path, *(layer.file for layer in layers)]))
+    return replace(made, files=files, quality=layers, no_quality=lacks)
 
 
 def quality_of(hdf: Hdf) -> tuple[tuple[QualityLayer, ...], str]:

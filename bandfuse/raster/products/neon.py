@@ -12,6 +12,7 @@ NEON-Data-Skills; EnSpec/hytools ``neon.py``; opengeos/HyperCoast ``neon.py``)."
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,9 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
-from bandfuse.raster.describe import Raster, SourceImage, opened
+from bandfuse.raster.describe import Raster
 from bandfuse.raster.gdal import CACHE
+from bandfuse.raster.products.cubes import cube_of, raster_of
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.hdf_texts import texts_of
 from bandfuse.raster.products.names import product_in
@@ -71,31 +73,17 @@ def open_(path: str, source: str) -> Raster:
             "by their Scale_Factor, and write the sum as one raster.",
         )
     group = cube.rpartition("/")[0]
-    with rasterio.Env(**CACHE), opened(hdf.name(cube)) as ds:
-        rows, cols, n = ds.count, ds.height, ds.width
-        dtype, blocks = ds.dtypes[0], ds.block_shapes[0]
-        together = int(ds.tags(ns="IMAGE_STRUCTURE").get("BAND_CHUNK_SIZE", 1))
-    bands = _bands(hdf, group, n, source)
+    stored = replace(
+        cube_of(hdf, cube, None, "rcb"),
+        fill=_attribute(hdf, cube, "Data_Ignore_Value"),
+        scale=1 / _divisor(hdf, cube),
+        offset=0.0,
+    )
+    bands = _bands(hdf, group, stored.bands, source)
     crs, transform, said = _place(hdf, group)
     told = product_in([Path(path).name])
-    return Raster(
-        path=path,
-        driver="HDF5Image",
-        rows=rows,
-        cols=cols,
-        dtypes=(dtype,) * n,
-        crs=crs,
-        transform=transform,
-        bands=bands,
-        nodata=np.full(n, _attribute(hdf, cube, "Data_Ignore_Value")),
-        scale=np.full(n, 1 / _divisor(hdf, cube)),
-        offset=np.zeros(n),
-        stored=(together, blocks[0]),
-        messages=said,
-        files=(path,),
-        product=told if told.startswith(NAME) else NAME,
-        pieces=(SourceImage(hdf.name(cube), tuple(range(1, n + 1)), axes="rcb"),),
-    )
+    product = told if told.startswith(NAME) else NAME
+    return raster_of(hdf, product, [(stored, range(stored.bands))], bands, said, (crs, transform))
 
 
 def _attribute(hdf: Hdf, place: str, name: str) -> float:
