@@ -143,10 +143,10 @@ def _quicker(work: Work, *, started: bool) -> Place:
             return on_cpu(f"the GPU cannot be used: {card.trouble}")
         there = work.on_gpu(card.flops, started=started)
         if there < here:
-            why = f"about {there:.2g} s there, {here:.2g} s on the CPU"
+            why = f"about {there:.2g} s on the GPU, {here:.2g} s on the CPU"
             return Place("cuda", why, card.torch, card.name)
     with_start = "" if started else ", with its start"
-    return on_cpu(f"about {here:.2g} s here; a GPU would take {there:.2g} s{with_start}")
+    return on_cpu(f"about {here:.2g} s on the CPU; a GPU would take {there:.2g} s{with_start}")
 
 
 def require_device(asked: str) -> None:
@@ -189,17 +189,23 @@ def _absent() -> str:
     return ""
 
 
+def fix_workspace() -> None:
+    """Sums of cuBLAS have the same bits in every run only if its workspace is fixed before it is
+    first called."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 @cache
 def tried(kind: str) -> Card:
     """The GPU of a kind, after a small product on it was right."""
-    # Products have the same bits on every run only with this, set before the first of them.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    fix_workspace()
     import torch
 
     backend: Any = torch.cuda if kind == "cuda" else torch.backends.mps
     if not backend.is_available():
         built = torch.version.cuda or torch.version.hip or kind != "cuda"
-        return Card(trouble=f"torch {torch.__version__} " + ("finds none" if built else "has none"))
+        said = "finds no GPU" if built else "was built without GPU support"
+        return Card(trouble=f"torch {torch.__version__} {said}")
     try:
         name = torch.cuda.get_device_name() if kind == "cuda" else "Apple GPU"
         return Card(kind, name, _rate(torch, kind))

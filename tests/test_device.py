@@ -289,3 +289,35 @@ def test_a_card_without_memory_ends_a_training_in_one_message(
     said = " ".join(done.err.split())
     assert "the work on cuda (pretended card) failed; got CUDA out of memory" in said
     assert not run.exists()
+
+
+@pytest.mark.parametrize("command", ["apply", "evaluate"])
+def test_products_on_a_card_without_memory_end_in_one_message(
+    command: str,
+    pair: tuple[str, str],
+    tmp_path: Path,
+    pretend: Pretend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, _ = trained(tmp_path / "run", pair, "--no-fused", "--no-report")
+    pretend()
+
+    def fail(*given: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 90.00 GiB.")
+
+    monkeypatch.setattr("bandfuse.moments.on_device.card.Multiplier.__call__", fail)
+    made = ("-o", tmp_path / "made.tif") if command == "apply" else ("--target", pair[1])
+    done = cli(command, run / "weights.safetensors", pair[0], *made, "--device", "cuda")
+    assert done.code == 2
+    assert "the work on cuda (pretended card) failed" in " ".join(done.err.split())
+    assert not (tmp_path / "made.tif").exists()
+
+
+def test_refits_of_exact_weights_are_on_the_cpu_wherever_the_descent_was(
+    pair: tuple[str, str], tmp_path: Path, pretend: Pretend
+) -> None:
+    """A descent that ends at the exact solution is held out and resampled without torch."""
+    pretend()
+    how = ("--optimizer", "adam", "--init", "least-squares", "--steps", 1, "--lr", 1e-12)
+    _, said = trained(tmp_path / "run", pair, *how, "--device", "cuda")
+    assert (said["fit"]["device"], said["refits"]["device"]) == ("cuda", "cpu")

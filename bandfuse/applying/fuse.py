@@ -12,7 +12,7 @@ import numpy as np
 from bandfuse.applying.hidden import Hidden
 from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.applying.products import kernel_at, place_of_products
-from bandfuse.device import Place, plain_errors
+from bandfuse.device import Place
 from bandfuse.export import qml, stac
 from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
@@ -146,7 +146,6 @@ class Part:
         with (
             opened_selection(self.scene.hidden) as hidden,
             self.scene.reader(self.fusion.support) as reader,
-            plain_errors(where),
         ):
             map_windows(
                 reader if hidden is None else Hidden(reader, hidden),
@@ -178,12 +177,21 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
     values are valid."""
     valid, scene, encoding = 0, output.scene.fused, how.encoding
     count = len(output.fusion.outputs)
-    with scene.reader(output.fusion.support) as reader:
+    with scene.reader(output.fusion.support) as reader, opened_selection(scene.hidden) as hidden:
         weight = bytes_at_once(reader, scene.shape[1]) + 4 * count
+        weight += 0 if hidden is None else hidden.bytes_per_pixel
     windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
     some = windows if output.part is None else windows_of(windows, output.part)
-    many = how.effort, some, output.pixels, output.part
-    whole = Part(scene, output.fusion, encoding, *many, how.precision)
+    whole = Part(
+        scene=scene,
+        fusion=output.fusion,
+        encoding=encoding,
+        effort=how.effort,
+        windows=some,
+        pixels=output.pixels,
+        kept=output.part,
+        precision=how.precision,
+    )
     files = _beside(output, how)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
         with _keeper(scratch, output.grid, output, how) as keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,13 @@ from numpy.typing import NDArray
 
 from bandfuse.raster import Where
 from bandfuse.spectral.bands import Floats
-from bandfuse.streaming.stream import Cell, Patch, Source
+from bandfuse.streaming.stream import Cell, Patch, Source, in_parts
 from bandfuse.streaming.windows import Window
 
 
 @dataclass(frozen=True, eq=False)
 class HiddenCell:
-    """A cell with missing values in the (n,) pixels that are ``out``."""
+    """A cell with missing values in the (n,) pixels that are ``out``; some are."""
 
     cell: Cell
     out: NDArray[np.bool_]
@@ -27,9 +28,8 @@ class HiddenCell:
         return values
 
     @property
-    def extremes(self) -> tuple[Floats, Floats] | None:
-        """(D,) least and largest values; None if a pixel is hidden, or a value may be missing."""
-        return None if self.out.any() else self.cell.extremes
+    def extremes(self) -> None:
+        """Not known, as values are missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +39,10 @@ class HiddenPatch:
     patch: Patch
     out: NDArray[np.bool_]
 
-    def cell(self, rows: slice, cols: slice) -> HiddenCell:
+    def cell(self, rows: slice, cols: slice) -> Cell:
         """The pixels of a cell."""
-        return HiddenCell(self.patch.cell(rows, cols), self.out[rows, cols].ravel())
+        cell, out = self.patch.cell(rows, cols), self.out[rows, cols]
+        return HiddenCell(cell, out.ravel()) if out.any() else cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,10 @@ class Hidden:
 
     source: Source
     where: Where
+
+    def parts(self, window: Window) -> Iterator[Window]:
+        """As the source would rather be asked."""
+        return in_parts(self.source, window)
 
     def read(self, window: Window) -> HiddenPatch:
         """The pixels of a window."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bandfuse.applying.fuse import NOTHING, Output, Writing, fuse_to
 from bandfuse.applying.outputs import creation, empty_messages, encoding_of, store_messages
@@ -33,13 +32,17 @@ def writing_of(
     """
     if effort.spread is None:
         require_device(effort.device)
-    encoding, options = encoding_of(config), creation(config)
-    more: dict[str, Any] = {
-        "stac": config.stac,
-        "style": config.style,
-        "precision": config.precision,
-    }
-    return Writing(encoding, effort, progress, options, inputs, ready, **more)
+    return Writing(
+        encoding_of(config),
+        effort,
+        progress,
+        creation(config),
+        inputs,
+        ready,
+        stac=config.stac,
+        style=config.style,
+        precision=config.precision,
+    )
 
 
 def paths_of(scenes: Sequence[Scene]) -> list[Path]:

@@ -76,9 +76,9 @@ class Precise(Running):
 
     precision: Literal["auto", "float64"] = Field(
         "auto",
-        description="Of the products. auto: float32 for 16 bands and more whose stored values are "
-        "exact in it, where the output holds no more digits; a sum then errs by at most 4e-7 of "
-        "the sum of the sizes of its terms. Else float64.",
+        description="Precision of the weighted sums. auto: float32 if 16 or more bands carry "
+        "weight, float32 holds their stored values exactly, and the output has no more digits; a "
+        "sum then errs by at most 4e-7 of the sum of the sizes of its terms. Else float64.",
     )
 
 

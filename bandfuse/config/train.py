@@ -156,7 +156,7 @@ class Constraining(Config):
         None,
         description="Strength of the ridge penalty, or auto: chosen on held-out blocks. By default "
         "auto with constraint auto, else 0. For separability and snr a part of the variances that "
-        "is added to the scatter within classes (by default 0.0001, and up to 0.03 where "
+        "is added to the scatter within classes (default: 0.0001 to 0.03, more where "
         "pixels are few) and to the noise (0).",
     )
     smooth: Strength | Literal["auto"] | None = Field(
@@ -179,7 +179,7 @@ class Registering(Config):
     registration: Literal["auto", "on", "off"] = Field(
         "auto",
         description="For true weights where target and scene lie apart: slopes of the cube are "
-        "learned beside the weights and take up what the shift does to them. auto: where a shift "
+        "learned beside the weights and absorb the effect of the shift. auto: where a shift "
         "of over 0.1 pixels is estimated, for a regression of one scene, unless --shift, --loss "
         "or --activation is given. Outputs stay where the scene is. --shift auto moves the target "
         "instead, which makes predictions better, but not weights.",

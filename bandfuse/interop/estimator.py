@@ -29,7 +29,7 @@ except ImportError as error:
 
 from bandfuse.config.base import build
 from bandfuse.config.train import TrainConfig
-from bandfuse.device import require_device
+from bandfuse.device import plain_errors, require_device
 from bandfuse.errors import BandfuseError, ConfigError, MismatchError
 from bandfuse.goals import GOALS
 from bandfuse.interop.arrays import require_units
@@ -168,13 +168,14 @@ class BandFuser(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         effort = Effort.of(None, None, device=config.device)
         with threadpool_limits(limits=1, user_api="blas"):
             found, _ = surveyed(config, [samples], effort, silent)
-            how = placed(fitting_of(config), effort, found, 0)[0]
+            how, where = placed(fitting_of(config), effort, found, 0)
             made = (
                 plan_regularisation(assessing_of(config), found, silent)
                 if config.assessed
                 else None
             )
-            model, _ = fit_model(how, [samples], found, made, silent)
+            with plain_errors(where):
+                model, _ = fit_model(how, [samples], found, made, silent)
         self.fusion_ = model.common
         self.decoder_ = model.decoder
         self.coef_, self.intercept_ = model.common.matrix, model.common.offset

@@ -126,16 +126,11 @@ class Pixels(Summarised):
 
 
 def merged(parts: Sequence[Pixels], capacity: int, size: int) -> Pixels:
-    """The sample of many samples at once; the empty sample for none."""
-    full = [p for p in parts if len(p)]
-    if not full:
-        return Pixels.zero(capacity, size)
-    return Pixels.of(
-        capacity,
-        np.concatenate([p.key for p in full]),
-        np.concatenate([p.place for p in full]),
-        np.concatenate([p.rows for p in full]),
-    )
+    """The sample of many samples at once, in the memory of one; the empty sample for none."""
+    drawn = Reservoir(capacity, size, sum(map(len, parts)))
+    for part in parts:
+        drawn.add(part)
+    return drawn.pixels()
 
 
 def _order(key: Keys, place: NDArray[np.int64]) -> NDArray[np.intp]:

@@ -30,6 +30,9 @@ CUT = 1e-9
 """Correlations of the slopes have no inverse along directions with less than this part of the
 largest variance."""
 
+ON_CPU = "slopes of the cube, which register the target, are computed there"
+"""Why the pass stays on the CPU."""
+
 
 def grouped(order: Sequence[int]) -> list[list[int]]:
     """Bands, given in wavelength order, in groups of equal numbers."""

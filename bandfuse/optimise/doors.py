@@ -48,13 +48,11 @@ def numbers(value: Tensor) -> Floats:
 def moved(module: M, device: torch.device, dtype: torch.dtype) -> M:
     """The same module with its parameters and buffers on a device, in a type."""
     for part in module.modules():
-        for name, parameter in part._parameters.items():
-            if parameter is not None:
-                there = place(parameter.detach(), device, dtype)
-                part._parameters[name] = nn.Parameter(there, requires_grad=parameter.requires_grad)
-        for name, buffer in part._buffers.items():
-            if buffer is not None:
-                part._buffers[name] = place(buffer, device, dtype)
+        for name, parameter in [*part.named_parameters(recurse=False)]:
+            there = nn.Parameter(place(parameter.detach(), device, dtype), parameter.requires_grad)
+            part.register_parameter(name, there)
+        for name, buffer in [*part.named_buffers(recurse=False)]:
+            setattr(part, name, place(buffer, device, dtype))
     return module
 
 

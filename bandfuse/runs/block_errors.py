@@ -36,8 +36,7 @@ def held_pairs(
         return {}
     held = folded(survey, folds, per_scene=per_scene)
     parts = {(part.scene, part.number): part for part in survey.parts()}
-    rests = [survey.within([place for place in parts if place not in run]) for run in held]
-    without = [rest.without_slopes if survey.slopes else None for rest in rests]
+    without = [_without_slopes(survey, [p for p in parts if p not in run]) for run in held]
     if trust.models:
         return {
             place: pairs_of(survey.within([place]), names, model, out)
@@ -49,6 +48,11 @@ def held_pairs(
         for line, run, out in zip(trust.lines, held, without, strict=True)
         for place in run
     }
+
+
+def _without_slopes(survey: Survey, places: Sequence[Place]) -> WithoutSlopes | None:
+    """What takes slopes out, learned from some places; None where there are none."""
+    return survey.within(places).without_slopes if survey.slopes else None
 
 
 def _pairs(part: Block, line: Line, without: WithoutSlopes | None) -> Pairs:

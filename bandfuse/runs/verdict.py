@@ -22,10 +22,10 @@ from bandfuse.trust.bootstrap import Interval
 INTERVALS = {
     BOOTSTRAP: "Intervals are percentiles of 200 resamples of blocks; the regularisation is not "
     "chosen anew. Non-negative weights are solved without smoothing there, so that their intervals "
-    "hold its bias. The intervals of free and affine weights do not hold the bias of the ridge, "
+    "hold its bias. The intervals of free and affine weights do not include the bias of the ridge, "
     "and are too narrow where it is strong.",
     JACKKNIFE: "Intervals are a jackknife over the folds: the whole training was done again "
-    "without each. They do not hold the bias of a penalty, and with few folds they are wide.",
+    "without each. They do not include the bias of a penalty, and with few folds they are wide.",
 }
 """What is said of intervals, by how they were found."""
 

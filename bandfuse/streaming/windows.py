@@ -17,6 +17,7 @@ from typing import overload
 import numpy as np
 
 CELL_ROWS, CELL_COLS = 16, 256
+CELL_PIXELS = CELL_ROWS * CELL_COLS
 STACK_ROWS = 4 * CELL_ROWS
 
 

@@ -15,7 +15,7 @@ from bandfuse.errors import BandfuseError, is_transient
 from bandfuse.moments.gram import Gram, enough
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.reduce import reduce_windows
-from bandfuse.moments.slopes import SlopedSource, grouped
+from bandfuse.moments.slopes import ON_CPU, SlopedSource, grouped
 from bandfuse.moments.tally import Question, Tally, Where
 from bandfuse.progress import Progress, silent
 from bandfuse.raster import opened_selection
@@ -27,15 +27,7 @@ from bandfuse.spectral.groups import Covariance
 from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.windows import (
-    CELL_COLS,
-    CELL_ROWS,
-    Tiles,
-    Window,
-    drawn,
-    pixels_of,
-    plan_parts,
-)
+from bandfuse.streaming.windows import CELL_PIXELS, Tiles, Window, drawn, pixels_of, plan_parts
 from bandfuse.survey.missing import (
     common_reasons,
     dead_if_some_live,
@@ -276,7 +268,7 @@ def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
         weight = source.bytes_per_pixel + (0 if where is None else where.bytes_per_pixel)
         windows, pixels = _windows(task, effort, weight)
         slopes = source.count if isinstance(source, SlopedSource) else 0
-        here = _place(task, effort, weight)
+        here = on_cpu(ON_CPU) if slopes else _place(task, effort, weight)
         with plain_errors(here):
             tally = reduce_windows(
                 source,
@@ -297,7 +289,7 @@ def _place(task: Task, effort: Effort, weight: int) -> Place:
     rows, cols = task.scene.shape
     pixels = min(rows * cols, task.inquiry.most or rows * cols) / task.inquiry.share
     size = len(task.design.used) + task.scene.answers
-    cells = pixels / (CELL_ROWS * CELL_COLS)
+    cells = pixels / CELL_PIXELS
     work = Work(2.0 * pixels * size**2, pixels * weight, cells, effort.threads)
     return place(effort.device, work)
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.train import TrainConfig
-from bandfuse.device import plain_errors, require_device
+from bandfuse.device import on_cpu, plain_errors, require_device
 from bandfuse.errors import ScenesError
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.model import Model
@@ -27,7 +27,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
-from bandfuse.training.placing import placed
+from bandfuse.training.placing import EXACT, placed
 from bandfuse.training.reading import surveyed
 from bandfuse.training.settings import assessing_of, checkpoint_of, fitting_of
 from bandfuse.training.trained import Trained
@@ -114,9 +114,11 @@ def _learned(
         if choices is not None:
             remarks += choices.messages(found.design.names)
         model, fits = fit_model(how, scenes, found, choices, progress)
-        trust = _assess(_Fitted(how, assessing, scenes, found, choices, model, fits), progress)
+        fitted = _Fitted(how, assessing, scenes, found, choices, model, fits)
+        trust = _assess(fitted, progress)
     model = replace(model, classes=_classifier(config, scenes, found, model))
-    places = {"pass": found.places, "fit": (where,), "refits": (where,)}
+    refits = on_cpu(EXACT) if fitted.exactly else where
+    places = {"pass": found.places, "fit": (where,), "refits": (refits,)}
     config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)

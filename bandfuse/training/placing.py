@@ -47,7 +47,7 @@ def place_of_fit(how: Fitting, asked: str, survey: Survey, folds: int) -> Place:
         pixels = min(pixels, how.descent.batch_size or pixels)
     steps = DEFAULT_STEPS.get(how.descent.optimizer, 0)
     steps = steps if how.descent.steps is None else how.descent.steps
-    times = max(1, how.descent.starts) * (1 + folds) * steps
+    times = (max(1, how.descent.starts) + folds) * steps
     flops, sample = 6.0 * pixels * rows * bands, 8.0 * drawn * (rows + bands)
     threads = how.descent.threads if how.sampled else 1
     work = Work(times * flops, sample, times * LAUNCHES, threads)

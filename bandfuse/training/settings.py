@@ -284,8 +284,8 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
     )
     yield (
         config.registration == "on" and not config.assessed,
-        "--register on does not apply to other objectives and sums, weights per scene, and losses "
-        "and activations on a pixel sample",
+        "--register on only applies to a plain regression with one set of weights, learned from "
+        "all pixels",
         "Leave it out; --shift auto moves the target.",
     )
     yield (

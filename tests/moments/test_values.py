@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -869,3 +870,23 @@ def test_values_at_an_extreme_are_counted_in_the_smallest_cell() -> None:
     assert (one.at_low.tolist(), one.at_high.tolist()) == ([1, 0], [1, 0])
     two = Census.of(np.array([[3.0, 4.0, 5.0]]), np.ones((1, 3), bool), 1)
     assert (two.at_low.tolist(), two.at_high.tolist()) == ([0], [0])
+
+
+def test_samples_are_merged_in_the_memory_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large ones: the values are not joined before they are chosen."""
+    monkeypatch.setattr("bandfuse.moments.sample.MOST_DOUBLE", 0)
+    capacity, size, random = 12_000, 600, np.random.default_rng(0)
+    parts = []
+    for scene in range(3):
+        place = np.stack([np.full(capacity, scene), np.arange(capacity), np.zeros(capacity)], 1)
+        key = random.integers(0, 2**63, capacity).astype(np.uint64)
+        values = np.zeros((capacity, size), np.float32)
+        parts.append(Pixels.of(capacity, key, place.astype(np.int64), values))
+    one = parts[0].store.nbytes
+    tracemalloc.start()
+    found = merged(parts, capacity, size)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == capacity
+    assert (np.diff(found.key.astype(np.float64)) >= 0).all()
+    assert peak < 2.5 * one

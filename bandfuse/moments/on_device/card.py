@@ -3,7 +3,6 @@ alone."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bandfuse.device import fix_workspace
 from bandfuse.errors import ConfigError
 from bandfuse.spectral.bands import Floats
 
@@ -28,9 +28,8 @@ SIGNED = {np.dtype(np.uint16): np.dtype(np.int16), np.dtype(np.uint32): np.dtype
 
 
 def prepare(device: str) -> torch.device:
-    """A device, about to be used. Sums of cuBLAS have the same bits in every run only if its
-    workspace is fixed before it is first called."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    """A device, about to be used."""
+    fix_workspace()
     return torch.device(device)
 
 
@@ -173,13 +172,15 @@ class _CudaLane(_Lane):
 
 
 class Multiplier:
-    """Products of a matrix with pixels, on a torch device in float64 or float32.
+    """Products of a matrix with pixels, on a torch device: in float64, or in float32 on those that
+    have no float64.
 
     On cuda every thread has a stream and page-locked memory of its own: while one thread's pixels
     travel and are multiplied, others are read."""
 
-    def __init__(self, device: str, dtype: str = "float64") -> None:
-        self._device, self._dtype = prepare(device), getattr(torch, dtype)
+    def __init__(self, device: str) -> None:
+        self._device = prepare(device)
+        self._dtype = torch.float32 if self._device.type == "mps" else torch.float64
         self._own = threading.local()
 
     def __call__(self, matrix: Floats, x: Floats) -> Floats:
@@ -187,15 +188,23 @@ class Multiplier:
         product: Floats
         if self._device.type != "cuda":
             moved = torch.from_numpy(x).to(self._dtype).to(self._device)
-            there = torch.from_numpy(matrix).to(self._dtype).to(self._device)
-            product = (there @ moved).cpu().double().numpy()
+            product = (self._there(matrix) @ moved).cpu().double().numpy()
             return product
         stream, staged = self._mine(x)
         with torch.cuda.stream(stream):
             staged.copy_(torch.from_numpy(x))
             moved = staged.to(self._device, non_blocking=True)
-            product = (torch.from_numpy(matrix).to(self._device) @ moved).cpu().numpy()
+            product = (self._there(matrix) @ moved).cpu().numpy()
         return product
+
+    def _there(self, matrix: Floats) -> torch.Tensor:
+        """The matrix on the device; it travels once for each thread."""
+        own = self._own
+        if getattr(own, "matrix", None) is not matrix:
+            own.matrix = matrix
+            own.there = torch.from_numpy(matrix).to(self._dtype).to(self._device)
+        there: torch.Tensor = own.there
+        return there
 
     def _mine(self, x: Floats) -> tuple[torch.cuda.Stream, torch.Tensor]:
         """This thread's stream, and page-locked memory in the shape of x."""

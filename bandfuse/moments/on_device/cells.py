@@ -16,10 +16,7 @@ from bandfuse.moments.census import THIN
 from bandfuse.moments.on_device.card import SIGNED, filled, there
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Layer
-from bandfuse.streaming.windows import CELL_COLS, CELL_ROWS, Window
-
-SIZE = CELL_ROWS * CELL_COLS
-"""Pixels of a whole cell."""
+from bandfuse.streaming.windows import CELL_COLS, CELL_PIXELS, CELL_ROWS, Window
 
 LOOK = 2 * THIN
 """Pixels of a thin look: no fewer than any has."""
@@ -84,7 +81,7 @@ class Cells:
     def __init__(self, count: int, variables: int, device: torch.device) -> None:
         shape = CELL_ROWS, CELL_COLS
         self.z = filled(device, count, variables, *shape)
-        self.room = filled(device, count, variables, SIZE)
+        self.room = filled(device, count, variables, CELL_PIXELS)
         self.inside = filled(device, count, *shape, dtype=torch.bool)
         self.thin = filled(device, count, 2, LOOK, dtype=torch.int64)
         self.strata = filled(device, count, *shape, dtype=torch.int64)

@@ -12,7 +12,7 @@ import torch
 
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.on_device.card import NO_ROOM, Lanes, forget, no_room, prepare, there
-from bandfuse.moments.on_device.cells import SIZE, Arrived, Cells, Form
+from bandfuse.moments.on_device.cells import Arrived, Cells, Form
 from bandfuse.moments.on_device.facts import Facts
 from bandfuse.moments.on_device.sums import (
     Columns,
@@ -23,10 +23,11 @@ from bandfuse.moments.on_device.sums import (
     rows_for,
 )
 from bandfuse.moments.on_device.windows import NO_STRATUM, Place, Read, Stored, read_window
+from bandfuse.moments.slopes import ON_CPU
 from bandfuse.moments.tally import NOISE, Question, Tally, ended_blocks, reservoir_of
 from bandfuse.streaming.blocks import pieces
 from bandfuse.streaming.stream import Source
-from bandfuse.streaming.windows import Window
+from bandfuse.streaming.windows import CELL_PIXELS, Window
 
 LANE_BYTES = 128 * 2**20
 """What travels at once, if it is more than one cell."""
@@ -49,7 +50,7 @@ def variables(question: Question) -> int:
 def batch_cells(question: Question) -> int:
     """Cells that are computed together, a power of two: it depends on the number of variables
     only."""
-    most = min(MOST_CELLS, BATCH_BYTES // (8 * SIZE * variables(question)))
+    most = min(MOST_CELLS, BATCH_BYTES // (8 * CELL_PIXELS * variables(question)))
     return 1 << (max(1, most).bit_length() - 1)
 
 
@@ -60,8 +61,8 @@ def device_bytes(question: Question) -> int:
     the variables of a product, differences along rows and columns, their float32, and flags); the
     moments of columns and, while their room grows, a copy; a dozen times the moments of a batch."""
     count, pixel = batch_cells(question), variables(question)
-    lanes = 2 * max(LANE_BYTES, SIZE * (9 * pixel + 9))
-    work = count * SIZE * (7 * 8 * pixel + 10)
+    lanes = 2 * max(LANE_BYTES, CELL_PIXELS * (9 * pixel + 9))
+    work = count * CELL_PIXELS * (7 * 8 * pixel + 10)
     sizes = [question.size, *([len(question.used)] if question.noise else [])]
     columns = sum(2 * bytes_of(d) * rows_for(d, COLUMN_BYTES, count) for d in sizes)
     return lanes + work + columns + 12 * count * bytes_of(max(sizes))
@@ -73,10 +74,11 @@ def cpu_because(question: Question) -> str:
     if torch.device(device).type == "mps":
         return f"{device} has no float64"
     if question.slopes:
-        return "slopes of the cube, which register the target, are computed there"
+        return ON_CPU
     if (size := device_bytes(question)) > MOST_BYTES:
         gib = size / 2**30
-        return f"{variables(question)} bands and targets need {gib:.1f} GB on {device}, not 2"
+        many = f"{variables(question)} bands and targets"
+        return f"{many} need {gib:.1f} GB on {device}; at most 2 are used"
     return ""
 
 
