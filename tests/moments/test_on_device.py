@@ -452,7 +452,7 @@ def test_what_a_device_cannot_do_is_done_on_the_cpu_and_said() -> None:
     wide = Question(5000, 1, tuple(range(5000)), blocks(SHAPE, 2), gram=Gram(device=TORCH))
     said = route.cpu_because(wide)
     assert said.startswith("5001 bands and targets need ")
-    assert said.endswith(f" GB on {TORCH}, not 2")
+    assert said.endswith(f" GB on {TORCH}; at most 2 are used")
     assert route_of(wide, 1).result().because == said
 
 
