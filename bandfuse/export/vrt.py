@@ -14,7 +14,7 @@ import numpy as np
 from bandfuse.errors import MismatchError
 from bandfuse.export.linear import LinearForm
 from bandfuse.files.names import from_vrt
-from bandfuse.raster import VRT_TYPES
+from bandfuse.raster import GDAL_TYPES
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.colours import colours
 
@@ -173,7 +173,7 @@ def processed(
     inner = _dataset(cube)
     for number, b in enumerate(used):
         band = Xml.SubElement(
-            inner, "VRTRasterBand", dataType=VRT_TYPES[cube.dtypes[b]], band=str(number + 1)
+            inner, "VRTRasterBand", dataType=GDAL_TYPES[cube.dtypes[b]], band=str(number + 1)
         )
         if fill is not None:
             Xml.SubElement(band, "NoDataValue").text = repr(fill)
@@ -204,12 +204,12 @@ def _one_fill(cube: Cube, linear: LinearForm, used: Sequence[int], outputs: int)
     ------
     MismatchError : it is not able to.
     """
-    strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in VRT_TYPES]
+    strange = [cube.dtypes[b] for b in used if cube.dtypes[b] not in GDAL_TYPES]
     if strange:
         raise MismatchError(
             f"{cube.path} does not fit a processed VRT",
             got=strange[0],
-            expected=f"one of {', '.join(VRT_TYPES)}",
+            expected=f"one of {', '.join(GDAL_TYPES)}",
             remedy="Use --form derived.",
         )
     fill = np.unique(cube.nodata[used][np.isfinite(cube.nodata[used])])
@@ -270,7 +270,7 @@ def pansharpened(
     root = _dataset(pan, "VRTPansharpenedDataset")
     some = bands.take(shown)
     for number, b in enumerate(shown):
-        kind = {"dataType": VRT_TYPES.get(cube.dtypes[b], "Float64"), "band": str(number + 1)}
+        kind = {"dataType": GDAL_TYPES.get(cube.dtypes[b], "Float64"), "band": str(number + 1)}
         band = Xml.SubElement(root, "VRTRasterBand", kind, subClass="VRTPansharpenedRasterBand")
         _named(band, some, number, tags[b])
         for name, values, plain in (("Offset", cube.offset, 0.0), ("Scale", cube.scale, 1.0)):

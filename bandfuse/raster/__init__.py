@@ -48,14 +48,14 @@ from bandfuse.raster.align import (
     windowed,
 )
 from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
-from bandfuse.raster.array_vrt import VRT_TYPES, array_bands
+from bandfuse.raster.array_vrt import array_bands
 from bandfuse.raster.band_tags import band_tags
 from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import QualityLayer, Raster, in_memory, same_grid
 from bandfuse.raster.drivers import CONTENT, FOLDERS, WITHOUT_CONTROL, driver_of, mark_of
 from bandfuse.raster.encoding import Encoding, Lost
 from bandfuse.raster.fixed_vrt import same_table, write_fixed
-from bandfuse.raster.gdal import CACHE, gdal_version
+from bandfuse.raster.gdal import CACHE, GDAL_TYPES, gdal_version
 from bandfuse.raster.header_files import Header, said
 from bandfuse.raster.labels import (
     Labels,
@@ -79,10 +79,10 @@ __all__ = [
     "CONTENT",
     "FOLDERS",
     "FORMATS",
+    "GDAL_TYPES",
     "IN_MEMORY",
     "OUTSIDE",
     "SHAPEFILE",
-    "VRT_TYPES",
     "WITHOUT_CONTROL",
     "AlignedReader",
     "ArrayFiles",

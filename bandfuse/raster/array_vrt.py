@@ -14,19 +14,7 @@ import xml.etree.ElementTree as ET
 import rasterio
 
 from bandfuse.raster.describe import Raster, opened
-from bandfuse.raster.gdal import CACHE
-
-VRT_TYPES = {
-    "uint8": "Byte",
-    "int8": "Int8",
-    "uint16": "UInt16",
-    "int16": "Int16",
-    "uint32": "UInt32",
-    "int32": "Int32",
-    "float32": "Float32",
-    "float64": "Float64",
-}
-"""What a VRT calls the types of its bands."""
+from bandfuse.raster.gdal import CACHE, GDAL_TYPES
 
 LABELS = "DIMENSION_LABELS"
 
@@ -40,7 +28,7 @@ def array_of_bands(raster: Raster) -> tuple[str, str] | None:
     if one is None or one.axes not in ("rbc", "rcb") or one.flaws or raster.glt is not None:
         return None
     match = _ARRAY.fullmatch(one.name)
-    known = set(raster.dtypes) <= set(VRT_TYPES)
+    known = set(raster.dtypes) <= set(GDAL_TYPES)
     if match is None or not known or _ends_gdal(one.name):
         return None
     return match["file"], match["name"]
@@ -58,7 +46,7 @@ def array_band(raster: Raster, i: int, file: str, name: str, *, relative: bool) 
     """The band at a position, from an array that :func:`array_of_bands` found; ``file`` is how the
     VRT names it."""
     one = raster.pieces[0]
-    band = ET.Element("VRTRasterBand", dataType=VRT_TYPES[raster.dtypes[i]], band=str(i + 1))
+    band = ET.Element("VRTRasterBand", dataType=GDAL_TYPES[raster.dtypes[i]], band=str(i + 1))
     band.set("subClass", "VRTDerivedRasterBand")
     ET.SubElement(band, "PixelFunctionType").text = "real"
     source = ET.SubElement(band, "ArraySource")

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as Xml
 
 from bandfuse.errors import OutputError, nearest, shorten
 from bandfuse.raster.drivers import driver_named
-from bandfuse.raster.gdal import told
+from bandfuse.raster.gdal import GDAL_TYPES, told
 
 TAKEN = {
     "driver",
@@ -116,12 +116,7 @@ def grows(driver: str) -> bool:
 
 
 TYPES = {
-    "uint8": "Byte",
-    "int16": "Int16",
-    "uint16": "UInt16",
-    "int32": "Int32",
-    "float32": "Float32",
-    "float64": "Float64",
+    name: GDAL_TYPES[name] for name in ("uint8", "int16", "uint16", "int32", "float32", "float64")
 }
 """Types of an output, and what GDAL calls them."""
 

@@ -30,6 +30,18 @@ GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError, UnicodeError)
 rasterio documents no name of theirs, but ``rasterio.crs`` has it. And messages that are not UTF-8
 do not pass through it."""
 
+GDAL_TYPES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "float32": "Float32",
+    "float64": "Float64",
+}
+"""What GDAL calls types of pixels, by numpy's names."""
+
 LONGEST = 400
 """Characters of a message of GDAL that are shown."""
 

@@ -4,7 +4,7 @@ vector file, or the quality layers of products."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -143,12 +143,9 @@ def opened_selection(selection: Selection | None) -> Iterator[Where | None]:
     if selection is None:
         yield None
         return
-    if not selection.quality:
-        with _reader(selection) as reader:
-            yield Where(selection, reader)
-        return
-    quality = QualityReader(selection.quality, selection.grid)
-    with closing(quality), _reader(selection) as reader:
+    files, grid = selection.quality, selection.grid
+    layers = QualityReader(files, grid) if files else nullcontext()
+    with layers as quality, _reader(selection) as reader:
         yield Where(selection, reader, quality)
 
 

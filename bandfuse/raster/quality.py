@@ -4,6 +4,7 @@ by window on the grid of a scene."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,12 +73,15 @@ class QualityReader:
     """Reads which pixels of a grid quality layers flag; several threads may ask at once."""
 
     def __init__(self, files: Sequence[QualityFile], grid: Raster) -> None:
-        self._files = [(file, *_reader(file, grid)) for file in files]
+        with ExitStack() as readers:
+            self._files = [(file, *_reader(file, grid, readers)) for file in files]
+            self._open = readers.pop_all()
 
-    def close(self) -> None:
-        """Close the files."""
-        for _, reader, _ in self._files:
-            reader.__exit__(None, None, None)
+    def __enter__(self) -> QualityReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
 
     @property
     def bytes_per_pixel(self) -> int:
@@ -104,12 +108,12 @@ class QualityReader:
         return found
 
 
-def _reader(file: QualityFile, grid: Raster) -> tuple[AlignedReader, bool]:
+def _reader(file: QualityFile, grid: Raster, readers: ExitStack) -> tuple[AlignedReader, bool]:
     """What reads the bands of a file, and whether it gives them as they are stored: their pixels
     are those of the grid."""
     every = [(file.raster, range(len(file.raster.bands)))]
     same = Placing(grid, file.raster).offset is not None
-    return AlignedReader(every, grid, regrid=file.touched), same
+    return readers.enter_context(AlignedReader(every, grid, regrid=file.touched)), same
 
 
 def apart(flagged: Mapping[str, Flags], inside: Flags) -> dict[str, Flags]:
@@ -181,7 +185,7 @@ def _none_of(rasters: Sequence[Raster]) -> str:
     names = [f"{Path(r.path).name}, {r.product}" for r in rasters if r.product]
     if names:
         return f"{shorten(names)}: bandfuse reads no quality layers of it"
-    return "no quality layers: it is no product that has some"
+    return "no quality layers: it is not a product that bandfuse knows to have them"
 
 
 def quality_messages(
@@ -197,7 +201,7 @@ def quality_messages(
             keep = " (--quality none keeps them)" if setting == AUTO else ""
             said.append(f"{name}: pixels that it flags as {_listed(here)} are {done}{keep}")
         elif setting == AUTO and raster.no_quality:
-            said.append(f"{name}: no pixel is {done} for its quality: {raster.no_quality}")
+            said.append(f"{name}: no pixels are {done} by quality, because {raster.no_quality}")
         elif setting == AUTO and raster.quality:
             rest = ", ".join(offered([raster]))
             said.append(f"{name}: --quality auto uses none of its layers ({rest})")

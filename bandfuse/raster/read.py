@@ -368,11 +368,16 @@ class Reader:
 
     def parts(self, window: Window) -> Iterator[Window]:
         """The parts of a window that are best read one after the other; whole cells each."""
-        raw = [self._raw(run) for run in self._runs]
+        raw = self._raws
         if len(raw) == 1 and raw[0] is not None:
             yield from raw[0].parts(window)
         else:
             yield window
+
+    @cached_property
+    def _raws(self) -> list[RawFile | None]:
+        """For each run the file that is read without GDAL; None where GDAL reads it."""
+        return [self._raw(run) for run in self._runs]
 
     def _raw(self, run: _BandRun) -> RawFile | None:
         """The file of a run, where it is read without GDAL."""
@@ -394,7 +399,7 @@ class Reader:
         with rasterio.Env(**CACHE):
             try:
                 # Before a file is taken: a look at another would open it once more.
-                raws = [self._raw(run) for run in self._runs]
+                raws = self._raws
                 for name, path in self._paths.items():
                     handles[name] = self._handles.take(name, path)
                 pairs = zip(self._runs, raws, strict=True)

@@ -263,7 +263,7 @@ def test_missing_layers_are_said(name: str, tmp_path: Path) -> None:
     made = make(tmp_path)
     target = target_of(tmp_path, made)
     _, report, said = trained(tmp_path, made.path, "--target", target)
-    assert f"{made.path.name}: no pixel is left out for its quality: " in said
+    assert f"{made.path.name}: no pixels are left out by quality, because " in said
     assert why in said
     assert report["pixels"]["quality"] == {}
     assert f"quality none: {why}" in " ".join(ok("info", made.path).out.split())
@@ -439,7 +439,7 @@ def test_pooled_scenes_have_layers_of_their_own(tmp_path: Path) -> None:
     words = CASES["desis"].auto
     assert report["pixels"]["quality"] == expected_counts([flags[w] for w in words], words)
     assert f"{one.path.name}: pixels that it flags" in said
-    assert "other: no pixel is left out for its quality" in said
+    assert "other: no pixels are left out by quality" in said
 
 
 def test_evaluate_leaves_them_out(tmp_path: Path) -> None:

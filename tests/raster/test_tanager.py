@@ -94,6 +94,19 @@ def test_a_basic_scene_has_ground_control_points(product: str, tmp_path: Path) -
     assert (len(gcps), crs) == (121, CRS.from_epsg(4326))
 
 
+def test_the_places_of_a_basic_scene_go_on_across_180_degrees(tmp_path: Path) -> None:
+    """Longitudes that change their sign there are told without a break."""
+    made = published_hdf.tanager(tmp_path, "basic_sr")
+    with h5py.File(made.path, "a") as h:
+        lon = h["HDFEOS/SWATHS/HYP/Geolocation Fields/Longitude"]
+        whole = lon[:] + 284.2
+        assert whole.min() < 180 < whole.max()
+        lon[:] = np.where(whole > 180, whole - 360, whole)
+    points = describe(made.path).control.points
+    at = [(int(p.row - 0.5), int(p.col - 0.5)) for p in points]
+    np.testing.assert_allclose([p.x for p in points], [whole[a] for a in at], atol=1e-4)
+
+
 def test_scale_and_offset_of_the_cube_are_used(tmp_path: Path) -> None:
     made = published_hdf.tanager(tmp_path, scale=1e-4)
     raster = read_as_made(made.path, made)

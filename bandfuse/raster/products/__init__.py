@@ -13,6 +13,7 @@ Each file is built on those before it::
     hdf             HDF5 and netCDF-4 files, through GDAL
     spectral        the GeoTIFF that EnMAP and DESIS share
     arrays          cubes in HDF5 and netCDF files of no known product
+    control         ground control points of an image in sensor geometry
     cubes           arrays of three axes in HDF5 and netCDF-4 files
     lookup          the lookup table of an image in sensor geometry
     plain           files that GDAL opens as they are

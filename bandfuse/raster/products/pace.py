@@ -25,13 +25,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import rasterio
-from rasterio.control import GroundControlPoint
-from rasterio.crs import CRS
 
 from bandfuse.errors import InputError, shorten
-from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage
+from bandfuse.raster.products.control import control_points
 from bandfuse.raster.products.cubes import HdfCube, cube_of, raster_of
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
@@ -55,9 +52,6 @@ PARAMETERS = "sensor_band_parameters"
 
 MOST = 16
 """Rows, and columns, of whose pixels the places are kept."""
-
-FEWEST = 4
-"""Ground control points that tell a place."""
 
 
 def recognises(path: str) -> bool:
@@ -160,43 +154,16 @@ def _widths(hdf: Hdf, name: str, count: int) -> Floats:
 
 
 def _control(hdf: Hdf, group: str, cube: HdfCube) -> tuple[Control, str]:
-    """Places of the centres of some pixels, and what is said of them. None where longitudes do not
-    tell a place without a break, as around a pole."""
-    rows, cols = (
-        np.unique(np.linspace(0, n - 1, MOST).astype(int)) for n in (cube.rows, cube.cols)
-    )
-    x, y = (_places(hdf, f"{group}/{n}", cube, rows, cols) for n in ("longitude", "latitude"))
-    there = (np.abs(x) <= 180) & (np.abs(y) <= 90)
-    if there.any() and np.ptp(x[there]) > 180:
-        x = np.where(x < 0, x + 360, x)
+    """Places of the centres of some pixels, and what is said of them."""
+    names, shape = (f"{group}/longitude", f"{group}/latitude"), (cube.rows, cube.cols)
+    control = control_points(hdf, *names, shape, MOST)
     said = "the image is in sensor geometry, and is read and written so"
-    if there.sum() < FEWEST or np.ptp(x[there]) > 180:
-        return Control(), f"{said}: its place stays in the file's {group}"
-    points = tuple(
-        GroundControlPoint(rows[i] + 0.5, cols[j] + 0.5, float(x[i, j]), float(y[i, j]))
-        for i, j in np.argwhere(there)
+    if not control:
+        return control, f"{said}: its place stays in the file's {group}"
+    return control, (
+        f"{said}; latitude and longitude of {len(control.points)} of its pixels, from {group}, are "
+        "kept as ground control points"
     )
-    return Control(points, CRS.from_epsg(4326)), (
-        f"{said}; latitude and longitude of {len(points)} of its pixels, from {group}, are kept as "
-        "ground control points"
-    )
-
-
-def _places(hdf: Hdf, array: str, cube: HdfCube, rows: np.ndarray, cols: np.ndarray) -> Floats:
-    """Numbers of an array at these rows and columns; NaN where they are not there."""
-    missing = np.full((len(rows), len(cols)), np.nan)
-    if array not in hdf.arrays:
-        return missing
-    with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
-        if ds.shape != (cube.rows, cube.cols):
-            return missing
-        try:
-            lines = [ds.read(1, window=((r, r + 1), (0, cube.cols)))[0, cols] for r in rows]
-        except GDAL_ERRORS as error:
-            raise InputError(
-                f"{hdf.path} cannot be read to its end", got=reason(error), expected="a whole file"
-            ) from error
-    return np.array(lines, dtype=np.float64)
 
 
 def _not_read(hdf: Hdf) -> InputError:

@@ -3,20 +3,17 @@ levels)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import rasterio
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError
-from bandfuse.raster.describe import Control, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.describe import Control
+from bandfuse.raster.gdal import CACHE, reason
+from bandfuse.raster.products.control import control_points
 from bandfuse.raster.products.hdf import Hdf
-from bandfuse.spectral.bands import Floats
 
 ROUNDED = 1.0
 """By how many metres two corners may be nearer or farther than they are: northings are float32, in
@@ -104,43 +101,8 @@ def control(hdf: Hdf, swath: str, shape: tuple[int, int]) -> Control:
     there = next((pair for pair in names if set(pair) <= set(hdf.arrays)), None)
     if there is None:
         return Control()
-    latitude, longitude = (_sampled(hdf, name, shape) for name in there)
-    if latitude is None or longitude is None:
-        return Control()
-    points = tuple(_points(latitude, longitude, shape))
-    return Control(points, CRS.from_epsg(4326)) if len(points) > POINTS else Control()
-
-
-def _points(
-    latitude: Floats, longitude: Floats, shape: tuple[int, int]
-) -> Iterator[GroundControlPoint]:
-    """Where pixels lie, but for those without a place."""
-    rows, cols = map(_samples, shape)
-    for i, row in enumerate(rows):
-        for j, col in enumerate(cols):
-            y, x = float(latitude[i, j]), float(longitude[i, j])
-            if abs(y) <= 90 and abs(x) <= 180 and (x or y):
-                yield GroundControlPoint(row + 0.5, col + 0.5, x, y, 0.0)
-
-
-def _samples(size: int) -> list[int]:
-    """Numbers of pixels along a side, from the first to the last."""
-    return [int(i) for i in np.unique(np.rint(np.linspace(0, size - 1, POINTS)))]
-
-
-def _sampled(hdf: Hdf, name: str, shape: tuple[int, int]) -> Floats | None:
-    """The values of an array at the samples of either side; None where it has another size."""
-    rows, cols = map(_samples, shape)
-    try:
-        with rasterio.Env(**CACHE), opened(hdf.name(name)) as ds:
-            if ds.shape != shape:
-                return None
-            lines = [ds.read(1, window=((r, r + 1), (0, shape[1])))[0, cols] for r in rows]
-    except GDAL_ERRORS as error:
-        raise InputError(
-            f"{hdf.path} cannot be read to its end", got=reason(error), expected="a whole file"
-        ) from error
-    return np.array(lines, dtype=np.float64)
+    latitude, longitude = there
+    return control_points(hdf, longitude, latitude, shape, POINTS)
 
 
 def _ends(hdf: Hdf) -> tuple[float, float, float, float]:

@@ -14,18 +14,19 @@ readers: opengeos/HyperCoast ``tanager.py``."""
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import rasterio
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage, opened
-from bandfuse.raster.gdal import CACHE, GDAL_ERRORS, reason
+from bandfuse.raster.gdal import CACHE, reason
+from bandfuse.raster.products.control import control_points
+from bandfuse.raster.products.cubes import cube_of, raster_of
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
@@ -66,36 +67,27 @@ def open_(path: str, source: str) -> Raster:
     assert hdf is not None
     cube = _cube_in(hdf)
     assert cube is not None
-    with rasterio.Env(**CACHE), opened(hdf.name(cube[0])) as ds:
-        n, shape, dtype, stored = ds.count, ds.shape, ds.dtypes[0], ds.block_shapes[0]
-        fill, crs, transform = ds.nodatavals[0], ds.crs, ds.transform
+    stored = cube_of(hdf, cube[0], None)
+    n, shape = stored.bands, (stored.rows, stored.cols)
     ortho = cube[1] == "GRIDS"
-    place = _on_map(hdf, crs, transform) if ortho else _sensed(hdf, shape)
+    place = _on_map(hdf, cube[0]) if ortho else _sensed(hdf, shape)
     folder = cube[0].rpartition("/")[0]
     flaws, said = _flaws(hdf, folder, shape)
     layers = _quality(hdf, folder)
-    return Raster(
-        path=path,
-        driver="HDF5Image",
-        rows=shape[0],
-        cols=shape[1],
-        dtypes=(dtype,) * n,
-        crs=place.crs,
-        transform=place.transform,
-        bands=_bands(hdf, cube[0], n, source),
-        nodata=np.full(n, np.nan if fill is None else fill),
-        scale=np.full(n, _number(hdf, cube[0], "scale_factor", 1.0)),
-        offset=np.full(n, _number(hdf, cube[0], "add_offset", 0.0)),
-        stored=stored,
-        messages=(*place.messages, *said),
-        files=(path,),
-        product=f"Tanager {'ortho' if ortho else 'basic'} {CUBES[cube[2]]}",
-        pieces=(
-            SourceImage(
-                hdf.name(cube[0]), tuple(range(1, n + 1)), "", flaws, "rc" if flaws else ""
-            ),
-        ),
+    product = f"Tanager {'ortho' if ortho else 'basic'} {CUBES[cube[2]]}"
+    made = raster_of(
+        hdf,
+        product,
+        [(stored, range(n))],
+        _bands(hdf, cube[0], n, source),
+        [*place.messages, *said],
+        (place.crs, place.transform),
         control=place.control,
+    )
+    image = replace(made.pieces[0], flaws=flaws, flaw_axes="rc" if flaws else "")
+    return replace(
+        made,
+        pieces=(image,),
         quality=layers,
         no_quality="" if layers else f"it holds no {' or '.join(MASKS.values())}",
     )
@@ -104,12 +96,6 @@ def open_(path: str, source: str) -> Raster:
 def _of(array: str, attribute: str) -> str:
     """The name of an array's attribute among those of the root, as GDAL joins them."""
     return f"{array.replace('/', '_')}_{attribute}"
-
-
-def _number(hdf: Hdf, array: str, attribute: str, unsaid: float) -> float:
-    """A number among the attributes of an array."""
-    key = _of(array, attribute)
-    return float(hdf.attribute(key)[0]) if key in hdf.attributes else unsaid
 
 
 def _bands(hdf: Hdf, array: str, n: int, source: str) -> Bands:
@@ -152,8 +138,10 @@ class _Place:
     messages: tuple[str, ...] = ()
 
 
-def _on_map(hdf: Hdf, crs: CRS | None, transform: Affine) -> _Place:
+def _on_map(hdf: Hdf, cube: str) -> _Place:
     """The grid of an ortho scene, as GDAL reads it of ``StructMetadata.0``."""
+    with rasterio.Env(**CACHE), opened(hdf.name(cube)) as ds:
+        crs, transform = ds.crs, ds.transform
     key = "HDFEOS_GRIDS_HYP_epsg_code"
     if key in hdf.attributes:
         code = int(hdf.attribute(key)[0])
@@ -174,42 +162,18 @@ def _sensed(hdf: Hdf, shape: tuple[int, int]) -> _Place:
     """The ground control points of a basic scene, from the latitudes and longitudes of some
     pixels' centres."""
     arrays = [f"HDFEOS/SWATHS/HYP/Geolocation_Fields/{name}" for name in ("Longitude", "Latitude")]
-    rows, cols = (
-        np.unique(np.rint(np.linspace(0, size - 1, min(size, POINTS))).astype(int))
-        for size in shape
-    )
     said = (
-        "the image is in sensor geometry, and is read, trained and fused so; give the ortho scene "
-        "for a map grid"
+        "the image is in sensor geometry, and stays so when it is read, trained and fused; give "
+        "the ortho scene for a map grid"
     )
     if not all(array in hdf.arrays for array in arrays):
         return _Place(messages=(said,))
-    lon, lat = (_picked(hdf, array, shape, rows, cols) for array in arrays)
-    points = tuple(
-        GroundControlPoint(row + 0.5, col + 0.5, float(lon[i, j]), float(lat[i, j]), 0.0)
-        for i, row in enumerate(rows.tolist())
-        for j, col in enumerate(cols.tolist())
-        if abs(lon[i, j]) <= 180 and abs(lat[i, j]) <= 90
-    )
-    said += f"; {len(points)} ground control points from its latitudes and longitudes go with it"
-    with rasterio.Env(**CACHE):
-        control = Control(points, CRS.from_epsg(4326)) if points else Control()
+    for array in arrays:
+        _require_fits(hdf, array, shape)
+    control = control_points(hdf, arrays[0], arrays[1], shape, POINTS)
+    count = len(control.points)
+    said += f"; {count} ground control points from its latitudes and longitudes go with it"
     return _Place(control=control, messages=(said,))
-
-
-def _picked(
-    hdf: Hdf, array: str, shape: tuple[int, int], rows: np.ndarray, cols: np.ndarray
-) -> Floats:
-    """The values of an array of one layer at some rows and columns."""
-    _require_fits(hdf, array, shape)
-    try:
-        with rasterio.Env(**CACHE), opened(hdf.name(array)) as ds:
-            lines = [ds.read(1, window=((row, row + 1), (0, ds.width)))[0] for row in rows.tolist()]
-    except GDAL_ERRORS as error:
-        raise InputError(
-            f"{array} of {hdf.path} cannot be read", got=reason(error), expected="a whole file"
-        ) from error
-    return np.stack(lines)[:, cols].astype(np.float64)
 
 
 def _flaws(hdf: Hdf, folder: str, shape: tuple[int, int]) -> tuple[str, tuple[str, ...]]:
