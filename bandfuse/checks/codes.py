@@ -74,8 +74,8 @@ CODES: dict[str, Kind] = {
     "axes-found": Kind(
         "info",
         "the axis of the bands was found by their wavelengths",
-        "Other programs show it otherwise: write check --fix OUT.vrt for those with GDAL 3.8 or "
-        "later.",
+        "Other programs may take another axis for bands: check --fix OUT.vrt writes a file that "
+        "GDAL 3.8 or later reads as bandfuse does.",
     ),
     "rows-as-stored": Kind("info", "rows are read in the order in which they are stored", NONE),
     "rows-reversed": Kind(
@@ -91,7 +91,7 @@ CODES: dict[str, Kind] = {
     "stac-item": Kind("info", "wavelengths come from the STAC item beside the raster", NONE),
     "stac-item-unused": Kind(
         "warning",
-        "the STAC item beside the raster is of another number of bands; it is not used",
+        "the STAC item beside the raster does not have one entry for each band; it is not used",
         "Give the wavelengths with --wavelengths FILE.",
     ),
     "header-incomplete": Kind(

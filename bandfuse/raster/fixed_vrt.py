@@ -123,15 +123,15 @@ def _place(root: ET.Element, raster: Raster) -> None:
 
 
 def _why_not(raster: Raster) -> str:
-    """What a product is that GDAL does not show as it is read."""
+    """Why GDAL alone does not show a product as bandfuse reads it."""
     what = raster.product or raster.driver
     if raster.glt is not None:
-        return f"{what}, which a lookup table puts on the map"
+        return f"{what}, which is put on the map by a lookup table"
     if any(piece.flaws for piece in raster.pieces):
-        return f"{what}, of which a matrix of errors tells what counts"
+        return f"{what}, some of whose pixels are marked as wrong by another image"
     if len(raster.pieces) > 1 or raster.pieces[0].name.startswith("<"):
         return f"{what}, whose bands lie in several images"
-    return f"{what} with bands along another axis than the first"
+    return f"{what}, whose bands do not lie along the first axis of its array"
 
 
 def _is_kept(item: ET.Element) -> bool:

@@ -321,6 +321,8 @@ def _done(scene: Scene) -> str:
     """What was made of a shift."""
     moved = f"it was moved by {scene.moved[0]:g},{scene.moved[1]:g}" if any(scene.moved) else ""
     if scene.registered:
-        rest = "slopes of the cube stand for what is left of it, so that weights do not"
+        rest = (
+            "slopes of the cube explain the rest of the shift, so that it does not distort weights"
+        )
         return f"{moved}, and {rest}" if moved else f"{rest}; --shift auto moves the target"
     return moved or "--shift auto moves it"

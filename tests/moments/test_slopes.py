@@ -129,7 +129,7 @@ def test_slopes_keep_the_weights_of_a_shifted_target_true(
         said = ok(*base, "--register", how, "-o", tmp_path / how).err
         error[how], report = learned(tmp_path / how)
         r2[how] = report["scores"]["holdout"]["b1"]["r2"]
-        assert ("slopes of the cube stand for what is left" in said) is (how == "auto")
+        assert ("slopes of the cube explain the rest" in said) is (how == "auto")
         assert report["alignment"][0]["moved"] == ([0.0, 1.0] if how == "auto" else [0.0, 0.0])
     assert error["auto"] < 0.25 < 2 * error["auto"] + 0.25 < error["off"] + 0.25
     assert r2["auto"] > 0.99 > r2["off"]

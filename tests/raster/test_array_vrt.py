@@ -125,8 +125,8 @@ def test_an_array_that_gdal_does_not_find_by_its_name_is_refused(tmp_path: Path)
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (published.prisma, "PRISMA L2D, of which a matrix of errors tells what counts"),
-        (published.emit, "EMIT L2A, which a lookup table puts on the map"),
+        (published.prisma, "PRISMA L2D, some of whose pixels are marked as wrong by another image"),
+        (published.emit, "EMIT L2A, which is put on the map by a lookup table"),
         (published.sentinel2, "Sentinel-2 L2A, whose bands lie in several images"),
     ],
 )

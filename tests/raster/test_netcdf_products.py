@@ -381,7 +381,7 @@ def test_what_is_said_of_the_place(tmp_path: Path) -> None:
     assert "255 of its pixels, from navigation_data, are kept" in said["oci-aop"]
     assert said["av3-l2a"] == ""
     assert "lookup table, 42 × 42 pixels" in said["av5-l1b"]
-    assert "no lookup table" in said["av5-l1b-unplaced"]
+    assert "neither a map grid nor a lookup table" in said["av5-l1b-unplaced"]
 
 
 def test_a_file_without_its_name_is_known_by_what_it_says(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_without_an_item_tags_or_names_tell_the_wavelengths(tmp_path: Path) -> N
     assert np.isnan(raster.bands.fwhm_nm).all()
     assert raster.messages == ("wavelengths come from the band names",)
     scaled = published_hdf.wyvern(tmp_path / "scale", "l2a", item=False)
-    assert "values are as stored" in said(scaled.path)
+    assert "values are read as they are stored" in said(scaled.path)
     np.testing.assert_allclose(pixels(describe(scaled.path)) / 10000, scaled.values)
 
 

@@ -425,7 +425,7 @@ def test_half_a_pixel_on_one_grid_is_told_and_mended_when_asked(tmp_path: Path) 
     x, t = shifted_pair(tmp_path, 0.5)
     plain = ok("train", x, "--target", t, "-o", tmp_path / "run", *QUICK)
     assert "-0.50 rows" in plain.err
-    assert "slopes of the cube stand for what is left of it" in plain.err
+    assert "slopes of the cube explain the rest of the shift" in plain.err
     report = json.loads((tmp_path / "run/report.json").read_text())
     (row,) = report["alignment"]
     assert row["shift"]["dy"] == pytest.approx(-0.5, abs=0.05)

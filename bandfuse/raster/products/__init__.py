@@ -4,13 +4,14 @@ A new product is a file with a :class:`Product` and a line in :data:`PRODUCTS`.
 
 Each file is built on those before it::
 
-    product         a kind of file or folder that is opened as one cube
     names           which product, and which level of it, the name of a file tells
     files           where the parts of a product are found: a folder, or a zip or tar archive
     layers          quality layers that are files beside the image
     stac            what a STAC item beside an image says of its bands
     hdf_texts       texts in HDF5 files, and names of arrays, which GDAL does not show
     hdf             HDF5 and netCDF-4 files, through GDAL
+    given           what a user gives, looked into once for all readers
+    product         a kind of file or folder that is opened as one cube
     spectral        the GeoTIFF that EnMAP and DESIS share
     arrays          cubes in HDF5 and netCDF files of no known product
     control         ground control points of an image in sensor geometry
@@ -51,6 +52,7 @@ from bandfuse.raster.products.desis import DESIS
 from bandfuse.raster.products.emit import EMIT
 from bandfuse.raster.products.enmap import ENMAP
 from bandfuse.raster.products.files import ARCHIVES
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.hdf import hdf_of, is_hdf
 from bandfuse.raster.products.hdf_texts import bytes_told
 from bandfuse.raster.products.names import product_in
@@ -106,7 +108,12 @@ MOST_FOLDERS = 100
 
 def is_product(path: str) -> bool:
     """Whether a file or a folder is a product that is opened as one cube."""
-    return any(p.recognises(path) for p in PRODUCTS)
+    return _reader(Given(path)) is not None
+
+
+def _reader(given: Given) -> Product | None:
+    """The first reader that takes what is given."""
+    return next((p for p in PRODUCTS if p.recognises(given)), None)
 
 
 def describe(
@@ -120,9 +127,10 @@ def describe(
     InputError : missing, not a raster, no bands, complex numbers, shorter than its header says; or
         no whole product."""
     path = str(path)
-    product = next((p for p in PRODUCTS if p.recognises(path)), None)
+    given = Given(path)
+    product = _reader(given)
     if product is not None:
-        found = product.open(path, source)
+        found = product.open(given, source)
         return found if wavelengths is None else _given(found, wavelengths)
     data = data_file(path)
     try:
@@ -197,7 +205,7 @@ def _inside(path: str) -> str | None:
     except OSError:
         return None
     places = [str(p) for p in (*folders, *files)]
-    found = [p for p in places if any(q.recognises(p) for q in PRODUCTS)]
+    found = [p for p in places if is_product(p)]
     if len(found) > 1:
         raise InputError(
             f"{path} is a folder of several products",

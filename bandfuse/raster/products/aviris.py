@@ -29,7 +29,8 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, opened
 from bandfuse.raster.gdal import CACHE
 from bandfuse.raster.products.cubes import HdfCube, cube_of, raster_of
-from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.given import Given
+from bandfuse.raster.products.hdf import Hdf
 from bandfuse.raster.products.lookup import lookup_table, on_its_map
 from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
@@ -45,10 +46,10 @@ OBSERVED = "observation_parameters/"
 _SAID = re.compile(r"AVIRIS[-_ ]?(3|5|NG)\b", re.I)
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """A netCDF-4 file with a cube and its wavelengths in a group of its own, that says by its name,
     its attributes or its map that it is of AVIRIS; or one of AVIRIS's geometry."""
-    hdf = hdf_of(path)
+    hdf = given.hdf
     if hdf is None:
         return False
     if _instrument(hdf) and any(array.startswith(OBSERVED) for array in hdf.arrays):
@@ -57,7 +58,7 @@ def recognises(path: str) -> bool:
     return cube is not None and (bool(_instrument(hdf)) or _has_map(hdf, cube))
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The cube on its map grid, or in sensor geometry with its lookup table.
 
     Raises
@@ -65,13 +66,13 @@ def open_(path: str, source: str) -> Raster:
     InputError : a file without spectra, or an array is missing.
     MismatchError : arrays whose sizes do not fit, or a lookup table that points outside the image.
     """
-    hdf = hdf_of(path)
+    hdf = given.hdf
     assert hdf is not None
     name = _instrument(hdf) or "AVIRIS"
     array = _cube_in(hdf)
     if array is None:
         raise InputError(
-            f"{path} has no spectra",
+            f"{given.path} has no spectra",
             got=f"the geometry of {name}, in {OBSERVED.rstrip('/')}",
             expected=f"{name} L2A reflectance or L1B radiance",
             remedy="Give the file …_RFL_ORT.nc or …_RDN.nc.",
@@ -204,8 +205,8 @@ def _agreed(told: Affine | None, centres: Affine | None) -> Affine | None:
 
 def _unplaced() -> str:
     return (
-        "the image is in sensor geometry, and is read and written so: the file has no map grid and "
-        "no lookup table with one that GDAL finds"
+        "the image is in sensor geometry, and stays so when it is read, trained and fused: GDAL "
+        "finds neither a map grid nor a lookup table in the file"
     )
 
 

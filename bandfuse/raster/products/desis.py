@@ -21,6 +21,7 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.layers import beside, layer_in
 from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import Format, Product
@@ -52,16 +53,16 @@ LAYERS = (
 """Bands of ``QL_QUALITY-2``, and the reasons that they say."""
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """A spectral image with a header or DESIS's metadata beside it, or its folder or archive."""
-    files = parts_of(path, HEADER)
+    files = parts_of(given, HEADER)
     if files is not None and has_header(files):
         return True
-    files = parts_of(path, METADATA)
+    files = parts_of(given, METADATA)
     return files is not None and is_desis(files)
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The image with the wavelengths and gains of its header, or of its metadata.
 
     Raises
@@ -69,9 +70,9 @@ def open_(path: str, source: str) -> Raster:
     InputError : a list is missing.
     MismatchError : a header of another number of bands.
     """
-    files = parts_of(path, HEADER)
+    files = parts_of(given, HEADER)
     if files is None or not has_header(files):
-        return _by_metadata(path, source)
+        return _by_metadata(given, source)
     name = files.one(HEADER, "SPECTRAL_IMAGE.hdr")
     text = files.read(name).decode("latin-1")
     entries = parse_header(text)
@@ -91,7 +92,9 @@ def open_(path: str, source: str) -> Raster:
         reason=["flagged bad (bbl)" if b else "" for b in bad],
     )
     gain, offset = others["data_gain_values"], others["data_offset_values"]
-    return _flagged(image_of(path, files, _called(files, ""), bands, gain, offset, name), files)
+    return _flagged(
+        image_of(given.path, files, _called(files, ""), bands, gain, offset, name), files
+    )
 
 
 def _flagged(image: Raster, files: Files) -> Raster:
@@ -104,9 +107,9 @@ def _flagged(image: Raster, files: Files) -> Raster:
     return replace(image, quality=layers, files=more)
 
 
-def _by_metadata(path: str, source: str) -> Raster:
+def _by_metadata(given: Given, source: str) -> Raster:
     """The image with what its XML says of its bands."""
-    files = parts_of(path, METADATA)
+    files = parts_of(given, METADATA)
     assert files is not None
     meta = files.one(METADATA, "METADATA.xml")
     root = files.xml(meta)
@@ -117,7 +120,7 @@ def _by_metadata(path: str, source: str) -> Raster:
     level = (root.findtext("{*}base/{*}level") or "").strip()
     product = _called(files, level)
     fill = background_of(root)
-    return _flagged(image_of(path, files, product, bands, gain, offset, meta, fill), files)
+    return _flagged(image_of(given.path, files, product, bands, gain, offset, meta, fill), files)
 
 
 def _called(files: Files, level: str) -> str:

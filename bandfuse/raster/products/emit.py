@@ -29,6 +29,7 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import QualityLayer, Raster, SourceImage, opened
 from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.cubes import cube_of, raster_of
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.lookup import lookup_table, on_its_map
 from bandfuse.raster.products.product import WRITER_OF, Format, Product
@@ -56,13 +57,13 @@ NAME = re.compile(r"EMIT_L\d\w_[A-Z]+_\d{3}_(\d{8}T\d{6}_\d+_\d+)\.nc", re.I)
 """Names of EMIT's files; version, then time, orbit and scene."""
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """A netCDF-4 file with a cube and a lookup table."""
-    hdf = hdf_of(path)
+    hdf = given.hdf
     return hdf is not None and COLUMN in hdf.arrays and any(cube in hdf.arrays for cube in CUBES)
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The image in sensor geometry, right way up, with its lookup table.
 
     Raises
@@ -70,7 +71,7 @@ def open_(path: str, source: str) -> Raster:
     InputError : an array or attribute is missing.
     MismatchError : arrays whose sizes do not fit, or a lookup table that points outside the image.
     """
-    hdf = hdf_of(path)
+    hdf = given.hdf
     assert hdf is not None
     name = next(c for c in CUBES if c in hdf.arrays)
     cube = cube_of(hdf, name, None, "rcb")
@@ -80,7 +81,7 @@ def open_(path: str, source: str) -> Raster:
     layers, lacks = quality_of(hdf)
     said, parts = [on_its_map(glt)], [(cube, range(cube.bands))]
     made = raster_of(hdf, f"EMIT {LEVELS[name]}", parts, bands, said, glt=glt)
-    files = tuple(dict.fromkeys([path, *(layer.file for layer in layers)]))
+    files = tuple(dict.fromkeys([given.path, *(layer.file for layer in layers)]))
     return replace(made, files=files, quality=layers, no_quality=lacks)
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import QualityLayer, Raster
 from bandfuse.raster.products.files import Files
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.layers import beside, layer_in
 from bandfuse.raster.products.product import METADATA_OF, Format, Product
 from bandfuse.raster.products.spectral import (
@@ -55,22 +56,22 @@ LAYERS = {
 """By reason the image that says it, and the values that do."""
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """A spectral image with metadata that are not DESIS's, and without the header that DESIS has;
     or its folder or archive; or the images of the two detectors."""
-    files = parts_of(path, METADATA)
+    files = parts_of(given, METADATA)
     if files is None:
-        files = _detectors(path)
+        files = _detectors(given)
     return files is not None and not has_header(files) and not is_desis(files)
 
 
-def _detectors(path: str) -> Files | None:
+def _detectors(given: Given) -> Files | None:
     """The files of a product that has an image of each detector."""
-    files = parts_of(path, METADATA, DETECTOR)
+    files = parts_of(given, METADATA, DETECTOR)
     return files if files is not None and files.like(METADATA) else None
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The image with the wavelengths, gains and dead bands of its metadata.
 
     Raises
@@ -78,12 +79,12 @@ def open_(path: str, source: str) -> Raster:
     InputError : metadata are missing, or of another structure; or there are two images.
     MismatchError : metadata of another number of bands.
     """
-    files = parts_of(path, METADATA)
+    files = parts_of(given, METADATA)
     name = ""
     if files is None:
-        files = _detectors(path)
+        files = _detectors(given)
         assert files is not None
-        name = _one_detector(path, files)
+        name = _one_detector(given, files)
     meta = files.one(METADATA, "METADATA.XML")
     root, place = files.xml(meta), files.gdal(meta)
     level = (root.findtext("{*}base/{*}level") or "").strip()
@@ -102,7 +103,7 @@ def open_(path: str, source: str) -> Raster:
     gain, offset = table["GainOfBand"], table["OffsetOfBand"]
     fill = NODATA if level.upper() == "L2A" else background_of(root)
     product = f"EnMAP {level}".strip()
-    image = image_of(path, files, product, bands, gain, offset, meta, fill, name)
+    image = image_of(given.path, files, product, bands, gain, offset, meta, fill, name)
     if "SWIR" in name.upper():
         return replace(image, no_quality="those of L1B are on the grid of its VNIR image")
     layers = quality_of(files)
@@ -130,20 +131,19 @@ def _dead(root: Element) -> set[float]:
     }
 
 
-def _one_detector(path: str, files: Files) -> str:
-    """The image of a detector that a path names.
+def _one_detector(given: Given, files: Files) -> str:
+    """The image of a detector that is given.
 
     Raises
     ------
     InputError : it names both.
     """
     images = files.like(DETECTOR)
-    given = path.rstrip("/").rsplit("/", 1)[-1]
-    one = [name for name in images if name.rsplit("/", 1)[-1] == given]
+    one = [name for name in images if name.rsplit("/", 1)[-1] == given.name]
     if len(one) == 1:
         return one[0]
     raise InputError(
-        f"{path} is EnMAP L1B",
+        f"{given.path} is EnMAP L1B",
         got="an image of each detector, which are not on one grid",
         expected="one of the images, or L1C or L2A",
         remedy=f"Give {' or '.join(files.gdal(name) for name in images[:2])}.",

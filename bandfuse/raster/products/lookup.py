@@ -76,8 +76,8 @@ def lookup_table(
 def on_its_map(glt: Raster) -> str:
     """What becomes of an image that has a lookup table, for people."""
     return (
-        "the image is in sensor geometry, and is read and trained so; what is fused is written on "
-        f"the map grid of its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour"
+        "the image is in sensor geometry, and is read and trained there; fused rasters are written "
+        f"on the map grid of its lookup table, {glt.rows} × {glt.cols} pixels, by nearest neighbour"
     )
 
 

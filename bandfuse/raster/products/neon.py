@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -25,7 +24,8 @@ from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster
 from bandfuse.raster.gdal import CACHE
 from bandfuse.raster.products.cubes import cube_of, raster_of
-from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.given import Given
+from bandfuse.raster.products.hdf import Hdf
 from bandfuse.raster.products.hdf_texts import texts_of
 from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
@@ -45,15 +45,15 @@ EPSG, WKT, MAP = (
 )
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """An HDF5 file with the arrays of reflectance or radiance of a site."""
-    hdf = hdf_of(path)
+    hdf = given.hdf
     return hdf is not None and any(
         pattern.fullmatch(array) for array in hdf.arrays for pattern in (CUBE, RADIANCE)
     )
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The cube of reflectance, on its map grid.
 
     Raises
@@ -61,12 +61,12 @@ def open_(path: str, source: str) -> Raster:
     InputError : radiance, or an array or attribute is missing.
     MismatchError : wavelengths that do not fit the cube.
     """
-    hdf = hdf_of(path)
+    hdf = given.hdf
     assert hdf is not None
     cube = next((a for a in hdf.arrays if CUBE.fullmatch(a)), None)
     if cube is None:
         raise InputError(
-            f"{path} holds NEON AOP radiance as whole numbers and decimals in two arrays",
+            f"{given.path} holds NEON AOP radiance as whole numbers and decimals in two arrays",
             got="RadianceIntegerPart and RadianceDecimalPart",
             expected="reflectance in one array, Reflectance_Data",
             remedy="Give the reflectance file; or add the whole numbers and the decimals divided "
@@ -81,7 +81,7 @@ def open_(path: str, source: str) -> Raster:
     )
     bands = _bands(hdf, group, stored.bands, source)
     crs, transform, said = _place(hdf, group)
-    told = product_in([Path(path).name])
+    told = product_in([given.name])
     product = told if told.startswith(NAME) else NAME
     return raster_of(hdf, product, [(stored, range(stored.bands))], bands, said, (crs, transform))
 

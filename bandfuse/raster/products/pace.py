@@ -30,7 +30,8 @@ from bandfuse.errors import InputError, shorten
 from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage
 from bandfuse.raster.products.control import control_points
 from bandfuse.raster.products.cubes import HdfCube, cube_of, raster_of
-from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.given import Given
+from bandfuse.raster.products.hdf import Hdf
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.remarks import Remark
@@ -54,16 +55,16 @@ MOST = 16
 """Rows, and columns, of whose pixels the places are kept."""
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """A netCDF-4 file that says that it is of PACE's OCI, or has its detectors."""
-    hdf = hdf_of(path)
+    hdf = given.hdf
     if hdf is None:
         return False
     told = [hdf.attributes.get(name, "").strip().upper() for name in ("platform", "instrument")]
     return told == ["PACE", "OCI"] or _sensed(hdf) is not None
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """All bands of L1B, detector by detector, each in rising order of wavelength; or those of the
     spectra of L2.
 
@@ -72,7 +73,7 @@ def open_(path: str, source: str) -> Raster:
     InputError : another level, or another product of L2; or an array is missing.
     MismatchError : arrays whose sizes do not fit.
     """
-    hdf = hdf_of(path)
+    hdf = given.hdf
     assert hdf is not None
     sensed = _sensed(hdf)
     if sensed is not None:
@@ -157,7 +158,7 @@ def _control(hdf: Hdf, group: str, cube: HdfCube) -> tuple[Control, str]:
     """Places of the centres of some pixels, and what is said of them."""
     names, shape = (f"{group}/longitude", f"{group}/latitude"), (cube.rows, cube.cols)
     control = control_points(hdf, *names, shape, MOST)
-    said = "the image is in sensor geometry, and is read and written so"
+    said = "the image is in sensor geometry, and stays so when it is read, trained and fused"
     if not control:
         return control, f"{said}: its place stays in the file's {group}"
     return control, (

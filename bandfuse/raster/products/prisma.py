@@ -30,6 +30,7 @@ from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.hdf import Hdf, hdf_of
 from bandfuse.raster.products.prisma_images import Image, Level, detector, level_of, panchromatic
 from bandfuse.raster.products.prisma_place import control, map_place, pan_place
@@ -47,17 +48,22 @@ MASKS = {
 """By reason the array that says it, and the value that does."""
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """An HDF5 file with PRISMA's swaths, or that says that it is PRISMA's; or a part of one, as
     FILE:PAN."""
-    if _folder_of(path):
+    if _folder_of(given.path):
         return True
-    hdf = hdf_of(_parted(path)[0])
-    if hdf is None:
-        return False
-    return any("SWATHS/PRS_L" in a for a in hdf.arrays) or hdf.attributes.get(
-        "Product_ID", ""
-    ).startswith("PRS_L")
+    hdf = _hdf(given)
+    return hdf is not None and (
+        any("SWATHS/PRS_L" in a for a in hdf.arrays)
+        or hdf.attributes.get("Product_ID", "").startswith("PRS_L")
+    )
+
+
+def _hdf(given: Given) -> Hdf | None:
+    """What the file holds that is given, or of which a part is."""
+    file, part = _parted(given.path)
+    return hdf_of(file) if part else given.hdf
 
 
 def _parted(path: str) -> tuple[str, str]:
@@ -89,7 +95,7 @@ def _require_file(path: str) -> None:
     )
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """VNIR, then SWIR, each in rising order of wavelength; or the panchromatic image.
 
     Raises
@@ -97,9 +103,10 @@ def open_(path: str, source: str) -> Raster:
     InputError : another level, an unknown part, or an array or attribute is missing.
     MismatchError : arrays whose sizes do not fit.
     """
+    path = given.path
     _require_file(path)
     file, part = _parted(path)
-    hdf = hdf_of(file)
+    hdf = _hdf(given)
     assert hdf is not None
     level = level_of(hdf)
     if part not in PARTS or (part == "HRC" and level.name != "L1"):

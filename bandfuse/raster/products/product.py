@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bandfuse.raster.describe import Raster
+from bandfuse.raster.products.given import Given
 
 METADATA_OF = "true metadata of products, with made-up pixels"
 METADATA_OF_NEW = (
@@ -31,12 +32,12 @@ class Format:
 
 @dataclass(frozen=True)
 class Product:
-    """A reader: whether a path is a product of this kind, and what it holds under the name of a
-    source.
+    """A reader: whether what is given is a product of its kind, and what it holds under the name
+    of a source.
 
     ``open`` raises InputError where the product is not whole.
     """
 
     format: Format
-    recognises: Callable[[str], bool]
-    open: Callable[[str, str], Raster]
+    recognises: Callable[[Given], bool]
+    open: Callable[[Given, str], Raster]

@@ -22,14 +22,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
-from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from bandfuse.errors import InputError, MismatchError, shorten
 from bandfuse.raster.describe import Masks, QualityLayer, Raster, SourceImage, describe
-from bandfuse.raster.products.files import Files, files_of, is_archive
+from bandfuse.raster.products.files import Files, is_archive
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.layers import layer_in
 from bandfuse.raster.products.product import METADATA_OF_NEW, Format, Product
 from bandfuse.raster.products.sentinel2_old import (
@@ -81,19 +81,24 @@ class _Band:
     offset: float
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """The manifest of an L2A or L1C product, a folder or archive that holds one, or the folder of a
     granule in it."""
-    path, _ = granule_of(path)
-    name = path.rstrip("/").rsplit("/", 1)[-1]
-    manifest = re.fullmatch(MANIFEST, name, re.I) is not None
-    if not (manifest or is_archive(name) or Path(path).is_dir()):
+    product, _ = _granule(given)
+    manifest = re.fullmatch(MANIFEST, product.name, re.I) is not None
+    if not (manifest or is_archive(product.name) or product.folder):
         return False
-    found = files_of(path)
+    found = product.files
     return found is not None and bool(found[0].like(MANIFEST)) and (manifest or not found[1])
 
 
-def open_(path: str, source: str) -> Raster:
+def _granule(given: Given) -> tuple[Given, str]:
+    """The product, and the granule of it that is given; empty for the whole product."""
+    path, granule = granule_of(given.path)
+    return (given if path == given.path else Given(path)), granule
+
+
+def open_(given: Given, source: str) -> Raster:
     """All bands on the finest grid.
 
     Raises
@@ -101,11 +106,10 @@ def open_(path: str, source: str) -> Raster:
     InputError : a baseline or a structure that is not known, or files are missing.
     MismatchError : files whose sizes do not fit.
     """
-    given, granule = granule_of(path)
-    found = files_of(given)
-    assert found is not None
-    files = found[0]
-    manifest = found[1] or files.one(MANIFEST, "manifest of Sentinel-2 (MTD_MSIL2A.xml)")
+    product, granule = _granule(given)
+    assert product.files is not None
+    files, own = product.files
+    manifest = own or files.one(MANIFEST, "manifest of Sentinel-2 (MTD_MSIL2A.xml)")
     place = files.gdal(manifest)
     root = files.xml(manifest)
     level = "L1C" if "L1C" in manifest.rsplit("/", 1)[-1].upper() else "L2A"
@@ -126,7 +130,7 @@ def open_(path: str, source: str) -> Raster:
     parts = [manifest, *names]
     return replace(
         grid,
-        path=path,
+        path=given.path,
         quality=layers,
         no_quality=lacks,
         product=f"Sentinel-2 {level}",
@@ -345,8 +349,8 @@ def _stack(grid: Raster, sources: list[tuple[Raster, int]]) -> str:
 SENTINEL2 = Product(
     Format(
         "Sentinel-2 L2A, L1C",
-        "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml; of before "
-        "December 2016 the folder of a granule",
+        "the .SAFE folder, a zip or tar archive, MTD_MSIL2A.xml or MTD_MSIL1C.xml; the folder of a "
+        "granule for products of before December 2016",
         "B01 to B12 on the finest grid, coarser pixels repeated; wavelengths, widths, offset, "
         "quantification, nodata 0; quality layers",
         METADATA_OF_NEW,

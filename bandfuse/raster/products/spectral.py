@@ -6,14 +6,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from bandfuse.errors import InputError, MismatchError
 from bandfuse.raster.describe import Raster, SourceImage, describe
-from bandfuse.raster.products.files import Files, files_of, is_archive
+from bandfuse.raster.products.files import Files, is_archive
+from bandfuse.raster.products.given import Given
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import number
 
@@ -32,22 +32,18 @@ NODATA = -32768.0
 """What pixels without data hold where neither the image nor its metadata say it."""
 
 
-def parts_of(path: str, header: str, image: str = IMAGE) -> Files | None:
-    """The files of the product that a path belongs to: its folder, its archive, or one of its
+def parts_of(given: Given, header: str, image: str = IMAGE) -> Files | None:
+    """The files of the product that is given: its folder, its archive, or one of its
     files. None for others.
 
     ``header``: the pattern of the file that tells what the ``image`` holds. An image by itself is
     an ordinary raster."""
-    name = path.rstrip("/").rsplit("/", 1)[-1]
-    one = any(re.fullmatch(pattern, name, re.I) for pattern in (image, HEADER, METADATA))
-    if not (one or is_archive(name) or Path(path).is_dir()):
+    one = any(re.fullmatch(pattern, given.name, re.I) for pattern in (image, HEADER, METADATA))
+    if not (one or is_archive(given.name) or given.folder) or given.files is None:
         return None
-    found = files_of(path)
-    if found is None:
-        return None
-    files, given = found
-    if given:
-        stem = re.split("SPECTRAL_IMAGE|METADATA", given, flags=re.I)[0].lower()
+    files, own = given.files
+    if own:
+        stem = re.split("SPECTRAL_IMAGE|METADATA", own, flags=re.I)[0].lower()
         files = replace(files, names=tuple(n for n in files.names if n.lower().startswith(stem)))
         return files if files.like(image) and files.like(header) else None
     return files if files.like(image) else None

@@ -27,7 +27,8 @@ from bandfuse.raster.describe import Control, QualityLayer, Raster, SourceImage,
 from bandfuse.raster.gdal import CACHE, reason
 from bandfuse.raster.products.control import control_points
 from bandfuse.raster.products.cubes import cube_of, raster_of
-from bandfuse.raster.products.hdf import Hdf, hdf_of
+from bandfuse.raster.products.given import Given
+from bandfuse.raster.products.hdf import Hdf
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.units import UNITS_NM, spelling
@@ -43,9 +44,9 @@ POINTS = 11
 """Ground control points of a basic scene, along its rows and its columns."""
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """An HDF5 file with a cube of Tanager's."""
-    hdf = hdf_of(path)
+    hdf = given.hdf
     return hdf is not None and _cube_in(hdf) is not None
 
 
@@ -55,7 +56,7 @@ def _cube_in(hdf: Hdf) -> re.Match[str] | None:
     return min(found, key=lambda match: list(CUBES).index(match[2]), default=None)
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The cube on its map grid, or in sensor geometry with ground control points.
 
     Raises
@@ -63,7 +64,7 @@ def open_(path: str, source: str) -> Raster:
     InputError : an attribute is missing, or the CRS is unknown.
     MismatchError : wavelengths, flags or a mask that do not fit the cube.
     """
-    hdf = hdf_of(path)
+    hdf = given.hdf
     assert hdf is not None
     cube = _cube_in(hdf)
     assert cube is not None

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import Raster, SourceImage, describe
-from bandfuse.raster.products.files import Files, files_of, is_archive
+from bandfuse.raster.products.files import Files, is_archive
+from bandfuse.raster.products.given import Given
 from bandfuse.raster.products.names import product_in
 from bandfuse.raster.products.product import PUBLISHED, Format, Product
 from bandfuse.raster.products.stac import ItemBands, bands_of, parse_item
@@ -32,39 +32,35 @@ IMAGE = rf"{_STEM}\.tiff?"
 ITEM = rf"{_STEM}\.json"
 
 
-def recognises(path: str) -> bool:
+def recognises(given: Given) -> bool:
     """An image or an item of Wyvern's names, an archive with an image, or a folder with one and no
     other images but its masks."""
-    files = _parts(path)
+    files = _parts(given)
     if files is None:
         return False
     images = files.like(IMAGE)
-    if not Path(path).is_dir():
+    if not given.folder:
         return bool(images or files.like(ITEM))
     stem = images[0].rpartition(".")[0].lower() if images else ""
     rasters = [n.lower() for n in files.like(r".*\.tiff?")]
     return len(images) == 1 and all(name.startswith(stem) for name in rasters)
 
 
-def _parts(path: str) -> Files | None:
+def _parts(given: Given) -> Files | None:
     """The files of the product that a path may belong to; None for others."""
-    name = path.rstrip("/").rsplit("/", 1)[-1]
-    one = re.fullmatch(IMAGE, name, re.I) or re.fullmatch(ITEM, name, re.I)
-    if not (one or is_archive(name) or Path(path).is_dir()):
+    one = re.fullmatch(IMAGE, given.name, re.I) or re.fullmatch(ITEM, given.name, re.I)
+    if not (one or is_archive(given.name) or given.folder) or given.files is None:
         return None
-    found = files_of(path)
-    if found is None:
-        return None
-    files, given = found
-    if not given:
+    files, own = given.files
+    if not own:
         return files
-    stem = given.rpartition(".")[0].lower()
+    stem = own.rpartition(".")[0].lower()
     return replace(
         files, names=tuple(n for n in files.names if n.rpartition(".")[0].lower() == stem)
     )
 
 
-def open_(path: str, source: str) -> Raster:
+def open_(given: Given, source: str) -> Raster:
     """The image, with what its tags and its item say of its bands.
 
     Raises
@@ -72,7 +68,7 @@ def open_(path: str, source: str) -> Raster:
     InputError : no image, several, or an item that is damaged or of another image.
     MismatchError : an item of another number of bands.
     """
-    files = _parts(path)
+    files = _parts(given)
     assert files is not None
     name = files.one(IMAGE, "Wyvern image")
     image = describe(files.gdal(name), source)
@@ -82,13 +78,13 @@ def open_(path: str, source: str) -> Raster:
     product = product_in([name])
     if said is None and product.endswith("L2A"):
         messages.append(
-            "there is no STAC item beside it, which alone says its scale: values are as stored, in "
-            "10000ths if the scale is Wyvern's usual one"
+            "there is no STAC item beside it, which would say its scale: values are read as they "
+            "are stored (Wyvern usually stores reflectance times 10000)"
         )
     read = (name,) if item is None else (name, item)
     return replace(
         image,
-        path=path,
+        path=given.path,
         product=product,
         bands=bands,
         scale=_or(image.scale, 1.0, None if said is None else said.scale),
