@@ -25,6 +25,7 @@ from bandfuse.config.commands import (
     ReportConfig,
     ResampleConfig,
 )
+from bandfuse.config.moments import MomentsConfig
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.needs import require_meaning
@@ -194,6 +195,24 @@ def train(
     report, messages = tool(settings, show.progress(), keep=keep)
     page = not settings.no_report
     return Outcome(report, partial(show.trained, report, str(settings.output), page=page), messages)
+
+
+@command(MomentsConfig, from_file=True)
+def moments(settings: MomentsConfig, keep: list[Path]) -> Outcome:
+    """Read image files once, and write what a training needs of them: bandfuse train --moments
+    learns from it without a pixel.
+
+    \b
+    Examples:
+      bandfuse moments cube.tif --target ms.tif -o a.moments
+      bandfuse train --moments a.moments --groups equal:8 -o run
+      bandfuse moments cube.tif --least-pixels 500 -o a.moments
+    """
+    from bandfuse.cli.show_rasters import show_moments
+    from bandfuse.tools.moments import gather_moments as tool
+
+    result = tool(settings, show.progress(), keep=keep)
+    return Outcome(result, partial(show_moments, result), result.messages)
 
 
 @command(ApplyConfig, from_file=True)
