@@ -425,7 +425,7 @@ def info(
         known = tool.formats()
         return Outcome(known, partial(show_formats, known))
     result = tool.info(scenes or [], groups, wavelengths)
-    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    empty = {name for name in ("groups", "vectors", "moments") if not getattr(result, name)}
     return Outcome(result, partial(show_info, result), hidden=frozenset(empty))
 
 

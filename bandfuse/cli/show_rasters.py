@@ -8,15 +8,16 @@ from pathlib import Path
 
 from bandfuse.cli import show
 from bandfuse.errors import shorten
-from bandfuse.results.others import MomentsResult, SceneMomentsRow
 from bandfuse.results.rasters import (
     BandInfo,
     CheckResult,
     FieldInfo,
     FormatsResult,
     InfoResult,
+    MomentsResult,
     ResampleResult,
     SceneInfo,
+    SceneMomentsRow,
     SensorBandRow,
     VectorInfo,
 )
@@ -42,6 +43,8 @@ def show_info(result: InfoResult) -> None:
         if number or result.scenes:
             show.line("")
         _show_vector(vector)
+    for moments in result.moments:
+        show_moments(moments)
     if result.groups:
         first = {b.index: b for b in result.scenes[0].bands}
         show.line("")

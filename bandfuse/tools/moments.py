@@ -16,7 +16,8 @@ from bandfuse.files.guards import check_file
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.goals import TRAINED_ON
 from bandfuse.progress import Progress, during, silent
-from bandfuse.results.others import MomentsResult, SceneMomentsRow
+from bandfuse.results.rasters import MomentsResult
+from bandfuse.runs.moments_rows import moments_row
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.attempts import attempt
 from bandfuse.scenes.folders import with_scenes
@@ -25,7 +26,7 @@ from bandfuse.scenes.scene import Scene, left_out_messages
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.fewest import with_least, without_pixels
 from bandfuse.survey.gather import gathered
-from bandfuse.survey.momentsfile import read_moments, write_moments
+from bandfuse.survey.momentsfile import write_moments
 from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Inquiry
 from bandfuse.training.arrange import Grouping, unique_target_names
@@ -168,39 +169,3 @@ def _inputs(
 
 def _broken(opened: Opened) -> list[str]:
     return [f"scene {key!r} is left out: {why}" for key, why in opened.left_out.items()]
-
-
-def moments_row(one: SceneMoments) -> SceneMomentsRow:
-    """What is said of the moments of one scene."""
-    scene, tally = one.scene, one.tally
-    rows, cols = scene.shape
-    classes = [] if scene.labels is None else sorted(set(tally.by_stratum()) - {-1})
-    named = [scene.labels.name(number) for number in classes] if scene.labels is not None else []
-    return SceneMomentsRow(
-        scene=scene.key,
-        files=[file.path for file in scene.files],
-        rows=rows,
-        cols=cols,
-        bands=len(one.used),
-        target_bands=0 if scene.labels is not None else one.answers,
-        classes=named,
-        pixels=tally.used,
-        blocks=sum(m.count > 0 for m in tally.blocks.values()),
-        sample=len(tally.pixels),
-        noise=one.noise,
-        slopes=bool(tally.slopes),
-        least=one.least,
-        precision=one.precision,
-        seed=one.seed,
-    )
-
-
-def moments_info(path: str) -> MomentsResult:
-    """What a file of moments holds.
-
-    Raises
-    ------
-    InputError : it is none, or damaged.
-    """
-    rows = [moments_row(one) for one in read_moments(path)]
-    return MomentsResult(output=path, bytes=os.path.getsize(path), scenes=rows)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,15 @@ if TYPE_CHECKING:
     from bandfuse.optimise.losses import LossFunction
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Of a training from moments that stand for files: the settings that its config.yaml names in
+    their place, and the scenes of which there are none, with the reasons."""
+
+    named: Mapping[str, object]
+    left_out: dict[str, str]
+
+
 def train(
     config: TrainConfig,
     progress: Progress = silent,
@@ -45,6 +54,7 @@ def train(
     keep: Sequence[Path] = (),
     ready: Ready | None = None,
     spread: Spread | None = None,
+    beside: Beside | None = None,
 ) -> tuple[TrainReport, list[str]]:
     """Learn weights and write the run folder. Gives the report, and messages for the user.
 
@@ -55,6 +65,7 @@ def train(
     keep : further files that the run must not take the place of.
     ready : is given the scratch folder of the run before that takes its place.
     spread : has the passes over pixels done in parts by others; the bits are the same.
+    beside : of a training from moments, what the run says of the files that they are of.
 
     Raises
     ------
@@ -64,11 +75,13 @@ def train(
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
     above = folder.parent if names_folder(config.output) else None
-    config, before = with_moments(config), list[SceneMoments]()
+    config, before, fused = with_moments(config), list[SceneMoments](), not config.no_fused
     with during(progress, "open the scenes"):
         if config.moments:
             config, before = regathered(config, loss, progress)
-            opened = Opened([one.scene for one in before])
+            opened = Opened(
+                [one.scene for one in before], {} if beside is None else beside.left_out
+            )
         else:
             config = resolve(with_loss(with_scenes(config), loss))
             opened = open_scenes(config)
@@ -87,9 +100,10 @@ def train(
             before=before,
         )
         if before:
-            named: dict[str, list[str]] = {"target": [], "labels": [], "unlabelled": []}
-            config = trained.config.model_copy(update=named)
-            trained = replace(trained, config=config, remarks=(*trained.remarks, NOT_FUSED))
+            named: Mapping[str, object] = {"target": [], "labels": [], "unlabelled": []}
+            config = trained.config.model_copy(update=named if beside is None else beside.named)
+            said = [NOT_FUSED] if fused else []
+            trained = replace(trained, config=config, remarks=(*trained.remarks, *said))
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 
 
