@@ -9,7 +9,6 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
-from bandfuse.errors import InputError
 from bandfuse.raster.describe import Masks, QualityLayer, Raster, SourceImage
 from bandfuse.raster.labels import Labels
 from bandfuse.raster.mask import Mask, Selection
@@ -47,7 +46,7 @@ def raster_of(table: Table) -> Raster:
 
     Raises
     ------
-    InputError : a CRS that PROJ does not know. KeyError, TypeError, ValueError : no such table.
+    KeyError, TypeError, ValueError : no such table, or a CRS that PROJ does not know.
     """
     bands = bands_of(table["bands"])
     dataset, own, alpha = table["masks"]
@@ -73,7 +72,7 @@ def raster_of(table: Table) -> Raster:
 
 
 def _count(number: Any) -> int:
-    if not 0 < int(number) < 2**40:
+    if not 0 <= int(number) < 2**40:
         raise ValueError(f"{number} rows or columns")
     return int(number)
 
@@ -82,7 +81,7 @@ def _crs(text: str | None) -> CRS | None:
     try:
         return None if text is None else CRS.from_wkt(str(text))
     except CRSError as error:
-        raise InputError("a CRS is not known", got=str(error)) from error
+        raise ValueError(f"a CRS that is not known: {error}") from error
 
 
 def labels_table(labels: Labels) -> Table:

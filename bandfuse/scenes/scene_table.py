@@ -55,7 +55,7 @@ def scene_of(table: Mapping[str, Any]) -> Scene:
 
     Raises
     ------
-    InputError : a CRS that PROJ does not know. KeyError, TypeError, ValueError : no such table.
+    KeyError, TypeError, ValueError : no such table, or a CRS that PROJ does not know.
     """
     rasters = tuple(raster_of(raster) for raster in table["rasters"])
     target, labels, shift = table["target"], table["labels"], table["shift"]

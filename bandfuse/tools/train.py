@@ -100,12 +100,15 @@ def train(
             before=before,
         )
         if before:
-            named: Mapping[str, object] = {"target": [], "labels": [], "unlabelled": []}
+            named: Mapping[str, object] = {**UNNAMED, "precision": "auto"}
             config = trained.config.model_copy(update=named if beside is None else beside.named)
             said = [NOT_FUSED] if fused else []
             trained = replace(trained, config=config, remarks=(*trained.remarks, *said))
         return write_run(folder, trained, checksums, progress, ready=ready, seen=seen)
 
+
+UNNAMED: dict[str, list[str]] = {"target": [], "labels": [], "unlabelled": []}
+"""Settings of which moments tell."""
 
 NOT_FUSED = (
     "fused rasters are not written, as moments hold no pixels: bandfuse apply RUN SCENE -o OUT "

@@ -47,18 +47,22 @@ def surveyed(
     sample = max(goal.sample for goal in config.goals)
     if config.sampled:
         sample = Sampling(config.sample, config.memory).planned(scenes).pixels
-    grouping, targets = grouping_of(config), unique_target_names(scenes[0])
+    grouping = grouping_of(config)
     inquiry, remarks = inquiry_of(config, sample), list[str]()
     if inquiry.whole_scenes and len(scenes) < 2:
         raise ConfigError(
             "--split scenes needs several scenes", got="one scene", remedy="Use --split blocks."
         )
 
+    fitting: list[SceneMoments] = []
+    if before:
+        fitting, remarks = fitting_moments(before, asked_of(config, sample))
+    targets = unique_target_names(fitting[0].scene if fitting else scenes[0])
+
     def arrange(bands: Bands, covariance: Covariance) -> Design:
         return grouping.design(bands, targets, covariance)
 
     if before:
-        fitting, remarks = fitting_moments(before, asked_of(config, sample))
         found = put_together(fitting, arrange, inquiry).survey(inquiry)
     else:
         found = survey(scenes, arrange, effort, progress, inquiry)

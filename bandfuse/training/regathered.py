@@ -63,8 +63,8 @@ def pooled_moments(every: Sequence[SceneMoments]) -> list[SceneMoments]:
     """
     keyed = _keyed(every)
     for one in keyed[1:]:
-        require_alike(one.scene, keyed[0].scene)
         _require_answers(one, keyed[0])
+        require_alike(one.scene, keyed[0].scene)
     scenes = same_classes([one.scene for one in keyed])
     return [one.in_classes_of(scene) for one, scene in zip(keyed, scenes, strict=True)]
 
@@ -128,6 +128,10 @@ def fitting_moments(
         messages.append(f"{names}: pixels that the {what} leaves out are not in the moments")
         made = [one.without_answers() for one in made]
     size = _sample(made, asked, names)
+    if asked.sample and not size:
+        messages.append(
+            f"the moments of {names} hold no sample of pixels: mae, sam and accuracies are unknown"
+        )
     least = max(one.least for one in every)
     if least:
         messages.append(f"no block of the moments has fewer than {least} pixels (--least-pixels)")

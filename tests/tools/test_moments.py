@@ -180,7 +180,7 @@ def test_objectives_of_bands_alone_take_moments_with_a_target_or_labels(folder: 
             for run, which in (("plain", "a"), ("other", name))
         ]
         first, second = (bandfuse.load(run).common.matrix for run in runs)
-        np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(first, second, atol=1e-5)
 
 
 def test_groups_of_some_bands_are_the_same_up_to_rounding(folder: Path) -> None:
