@@ -17,6 +17,6 @@ Each file is built on those before it::
     summary         batch.json, batch.csv, batch.html
     batch           from a batch file to results
 
-It imports errors, progress, results, files, spectral, model, report, streaming, raster, config,
-scenes, survey, training and tools.
+It imports errors, progress, results, goals, files, spectral, model, report, streaming, raster,
+config, scenes, survey, training and tools.
 """

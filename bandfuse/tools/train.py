@@ -78,9 +78,9 @@ def train(
     config, before, fused = with_moments(config), list[SceneMoments](), not config.no_fused
     with during(progress, "open the scenes"):
         if config.moments:
-            config, before = regathered(config, loss, progress)
+            config, before, odd = regathered(config, loss, progress)
             opened = Opened(
-                [one.scene for one in before], {} if beside is None else beside.left_out
+                [one.scene for one in before], {**(beside.left_out if beside else {}), **odd}
             )
         else:
             config = resolve(with_loss(with_scenes(config), loss))
@@ -140,8 +140,8 @@ def dry_run(config: TrainConfig, *, keep: Sequence[Path] = ()) -> TrainPlan:
     folder, made = Path(config.output), names_folder(config.output)
     config = with_moments(config)
     if config.moments:
-        config, before = regathered(config, None)
-        opened = Opened([one.scene for one in before])
+        config, before, odd = regathered(config, None)
+        opened = Opened([one.scene for one in before], odd)
     else:
         config = resolve(with_loss(with_scenes(config), None))
         opened = open_scenes(config, look=False)

@@ -9,8 +9,10 @@ from glob import glob
 from pathlib import Path
 
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
+from bandfuse.scenes.attempts import misfits
 from bandfuse.scenes.opening import require_alike, same_classes
 from bandfuse.scenes.places import long_key
+from bandfuse.scenes.scene import Scene
 from bandfuse.survey.momentsfile import ENDING
 from bandfuse.survey.scene_moments import SceneMoments
 
@@ -53,20 +55,31 @@ def moments_files(text: str) -> list[str]:
     return found
 
 
-def pooled_moments(every: Sequence[SceneMoments]) -> list[SceneMoments]:
+def pooled_moments(
+    every: Sequence[SceneMoments], *, skip: bool = False
+) -> tuple[list[SceneMoments], dict[str, str]]:
     """Moments of several scenes for one training: keys differ, bands are the same, and a number
-    means one class.
+    means one class. With ``skip`` also the scenes that do not fit and are left out, with the
+    reasons.
 
     Raises
     ------
     ConfigError : a scene is there twice. MismatchError : scenes that do not fit.
     """
-    keyed = _keyed(every)
-    for one in keyed[1:]:
-        _require_answers(one, keyed[0])
-        require_alike(one.scene, keyed[0].scene)
-    scenes = same_classes([one.scene for one in keyed])
-    return [one.in_classes_of(scene) for one, scene in zip(keyed, scenes, strict=True)]
+    keyed, odd = _keyed(every), dict[str, str]()
+    if skip:
+        odd = misfits([one.scene for one in keyed], _require_fit)
+    else:
+        for one in keyed[1:]:
+            _require_fit(one.scene, keyed[0].scene)
+    kept = [one for one in keyed if one.scene.key not in odd]
+    scenes = same_classes([one.scene for one in kept])
+    return [one.in_classes_of(s) for one, s in zip(kept, scenes, strict=True)], odd
+
+
+def _require_fit(scene: Scene, first: Scene) -> None:
+    _require_answers(scene, first)
+    require_alike(scene, first)
 
 
 def _keyed(every: Sequence[SceneMoments]) -> list[SceneMoments]:
@@ -90,16 +103,15 @@ def _keyed(every: Sequence[SceneMoments]) -> list[SceneMoments]:
     ]
 
 
-def _require_answers(one: SceneMoments, first: SceneMoments) -> None:
-    def kind(moments: SceneMoments) -> str:
-        scene = moments.scene
+def _require_answers(one: Scene, first: Scene) -> None:
+    def kind(scene: Scene) -> str:
         if scene.labels is not None:
             return "labels"
         return "neither target nor labels" if scene.target is None else "a target"
 
     if kind(one) != kind(first):
         raise MismatchError(
-            f"moments of scene {one.scene.key!r} do not fit those of {first.scene.key!r}",
+            f"moments of scene {one.key!r} do not fit those of {first.key!r}",
             got=f"gathered with {kind(one)} and with {kind(first)}",
             expected="scenes that were gathered alike",
         )

@@ -504,8 +504,9 @@ def as_gathered(config: TrainConfig, every: Sequence[SceneMoments]) -> TrainConf
 
 def regathered(
     config: TrainConfig, loss: LossFunction | None, progress: Progress = silent
-) -> tuple[TrainConfig, list[SceneMoments]]:
-    """Resolved settings of a training from files of moments, and what these hold.
+) -> tuple[TrainConfig, list[SceneMoments], dict[str, str]]:
+    """Resolved settings of a training from files of moments, what these hold, and the scenes that
+    do not fit and may be left out, with the reasons.
 
     Raises
     ------
@@ -514,8 +515,9 @@ def regathered(
     """
     require_no_pixels(config)
     files = progress(config.moments, total=len(config.moments), label="read the moments")
-    before = pooled_moments([one for file in files for one in read_moments(file)])
-    return resolve(with_loss(as_gathered(config, before), loss)), before
+    every = [one for file in files for one in read_moments(file)]
+    before, odd = pooled_moments(every, skip=config.skip_broken)
+    return resolve(with_loss(as_gathered(config, before), loss)), before, odd
 
 
 def asked_of(config: TrainConfig, sample: int) -> Asked:

@@ -206,6 +206,24 @@ def test_fused_rasters_are_not_written_and_the_run_says_so(folder: Path) -> None
     ok("apply", run, folder / "a.tif", "-o", folder / "fused.tif", "--overwrite")
 
 
+def test_a_plan_of_a_training_from_moments_reads_no_pixel(folder: Path) -> None:
+    given = (folder / "a_t.moments", "-o", folder / "planned", "--dry-run", "--json")
+    plan = json.loads(ok("train", *given).out)
+    assert plan["seconds"]["read"] == 0
+    assert [scene["scene"] for scene in plan["scenes"]] == ["a"]
+    assert "fused.tif" not in plan["writes"]
+
+
+def test_a_scene_that_does_not_fit_is_left_out_where_that_is_allowed(folder: Path) -> None:
+    write_tiff(folder / "odd.tif", spectra(4, 30, 30))
+    ok("moments", folder / "odd.tif", "-o", folder / "odd.moments", "--overwrite")
+    given = [folder / f"{name}.moments" for name in ("a", "odd", "b")]
+    run = trained(folder, "fewer", *given, "--skip-broken")
+    assert list(json.loads((run / "report.json").read_text())["left_out"]) == ["odd"]
+    assert cli("train", *given, "-o", folder / "none").code == 2
+    assert not (folder / "none").exists()
+
+
 def test_scenes_are_held_out_as_wholes(folder: Path) -> None:
     """The scores are those of weights that were learned without each scene (least squares by
     numpy)."""
