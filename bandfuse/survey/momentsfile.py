@@ -81,7 +81,10 @@ def write_moments(path: Path, scenes: Sequence[SceneMoments]) -> None:
     text = json.dumps(
         header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
     )
+    path.touch()
+    mode = path.stat().st_mode  # The library makes files that only their owner can read.
     save_file(tensors, str(path), metadata={KEY: text})
+    path.chmod(mode)
 
 
 def _header(scene: SceneMoments) -> dict[str, Any]:
