@@ -431,3 +431,23 @@ def test_texts_of_classes_are_numbered_alike_over_files(folder: Path) -> None:
     first, second = ((run / "weights.safetensors").read_bytes() for run in (one, other))
     assert first == second
     assert report_of(one) == report_of(other)
+
+
+def test_one_file_can_hold_several_scenes_without_the_broken_ones(folder: Path) -> None:
+    (folder / "broken.tif").write_bytes(b"II*\0nothing")
+    names = [folder / f"{name}.tif" for name in ("a", "broken", "c")]
+    out = folder / "all.moments"
+    given = (*names, "--noise", "-o", out, "--overwrite")
+    assert cli("moments", *given).code == 2
+    assert not out.exists()
+    done = ok("moments", *given, "--skip-broken", "--json")
+    found = json.loads(done.out)
+    assert [scene["scene"] for scene in found["scenes"]] == ["a", "c"]
+    assert list(found["left_out"]) == ["broken"]
+    one = trained(folder, "together", "--moments", out)
+    other = trained(folder, "apart", folder / "a.moments", folder / "c.moments")
+    first, second = ((run / "weights.safetensors").read_bytes() for run in (one, other))
+    assert first == second
+    pattern = trained(folder, "pattern", "--moments", folder / "[ac].moments")
+    assert (pattern / "weights.safetensors").read_bytes() == first
+    assert "no file is named" in refused_train(folder, "a.moments", "--moments", folder / "x*.y")
