@@ -199,8 +199,8 @@ def train(
 
 @command(MomentsConfig, from_file=True)
 def moments(settings: MomentsConfig, keep: list[Path]) -> Outcome:
-    """Read image files once, and write what a training needs of them: bandfuse train --moments
-    learns from it without a pixel.
+    """Gather what a training needs of image files, to learn from it later.
+    bandfuse train --moments learns from the file without a pixel.
 
     \b
     Examples:
