@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         ReportConfig,
         ResampleConfig,
     )
+    from bandfuse.config.moments import MomentsConfig
     from bandfuse.config.train import TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
     from bandfuse.interop.arrays import fuse
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from bandfuse.tools.evaluate import evaluate
     from bandfuse.tools.export import export_weights
     from bandfuse.tools.info import info
+    from bandfuse.tools.moments import gather_moments
     from bandfuse.tools.report import make_report
     from bandfuse.tools.resample import resample
     from bandfuse.tools.train import train
@@ -90,6 +92,7 @@ _HOMES = {
     "ExportConfig": "bandfuse.config.commands",
     "ReportConfig": "bandfuse.config.commands",
     "ResampleConfig": "bandfuse.config.commands",
+    "MomentsConfig": "bandfuse.config.moments",
     "TrainConfig": "bandfuse.config.train",
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
@@ -105,6 +108,7 @@ _HOMES = {
     "compare": "bandfuse.tools.compare",
     "evaluate": "bandfuse.tools.evaluate",
     "export_weights": "bandfuse.tools.export",
+    "gather_moments": "bandfuse.tools.moments",
     "make_report": "bandfuse.tools.report",
     "info": "bandfuse.tools.info",
     "Image": "bandfuse.interop.image",
@@ -129,6 +133,7 @@ __all__ = [
     "Learned",
     "Model",
     "Moments",
+    "MomentsConfig",
     "Pixels",
     "ReportConfig",
     "ResampleConfig",
@@ -143,6 +148,7 @@ __all__ = [
     "evaluate",
     "export_weights",
     "fuse",
+    "gather_moments",
     "info",
     "load",
     "make_report",

@@ -35,6 +35,7 @@ from bandfuse.checks.codes import CODES
 from bandfuse.cli.commands import app
 from bandfuse.cli.main import COMMANDS
 from bandfuse.config import commands as config_of_commands
+from bandfuse.config import moments as config_of_moments
 from bandfuse.config import train as config_of_train
 from bandfuse.export import FORMS
 from bandfuse.raster import FORMATS
@@ -128,7 +129,7 @@ TAKES = {int: "N", float: "X", str: "TEXT"}
 
 MODELS = {
     name.removesuffix("Config").lower(): value
-    for module in (config_of_train, config_of_commands)
+    for module in (config_of_train, config_of_moments, config_of_commands)
     for name, value in vars(module).items()
     if name.endswith("Config") and name != "Config"
 }

@@ -28,7 +28,7 @@ DOORS = {
     "rasterio": {"raster", "cli.rio"},
     "pyogrio": {"raster"},
     "shapely": {"raster"},
-    "safetensors": {"model.weightsfile", "optimise.checkpointfile"},
+    "safetensors": {"model.weightsfile", "optimise.checkpointfile", "survey.momentsfile"},
     "typer": {"cli"},
     "rich": {"cli"},
     "click": {"cli"},

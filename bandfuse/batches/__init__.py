@@ -9,6 +9,7 @@ Each file is built on those before it::
     plan            jobs × scenes → items of work
     fingerprints    files as they were, and whether they still are
     journal         what happened, one line per event, on the disk before anything builds on it
+    cache           what was gathered of scenes, kept so that each is read once
     item            one item, done by whichever process
     workers         who does the work: this process or several
     dask_workers    the workers of a Dask scheduler
@@ -16,6 +17,6 @@ Each file is built on those before it::
     summary         batch.json, batch.csv, batch.html
     batch           from a batch file to results
 
-It imports errors, progress, results, files, spectral, model, report, streaming, raster, config,
-scenes, training and tools.
+It imports errors, progress, results, goals, files, spectral, model, report, streaming, raster,
+config, scenes, survey, training and tools.
 """

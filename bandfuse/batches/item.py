@@ -108,11 +108,19 @@ def _failure(reason: str, started: float, *, transient: bool) -> Found:
 
 
 def _train(item: Item, share: Allowance, progress: Progress) -> Found:
-    from bandfuse.tools.train import train
+    from bandfuse.batches.cache import from_cache
+    from bandfuse.tools.train import Beside, train
 
     ready = partial(_claim, item, progress)
-    config = TrainConfig(**_settings(item, share))
-    report, messages = train(config, progress, ready=ready, spread=share.spread)
+    values = _settings(item, share)
+    if item.cache is None:
+        config = TrainConfig(**values)
+        report, messages = train(config, progress, ready=ready, spread=share.spread)
+    else:
+        cached = from_cache(values, item.cache, progress)
+        beside = Beside(cached.named, cached.left_out)
+        config = TrainConfig(**cached.values)
+        report, messages = train(config, progress, ready=ready, beside=beside)
     scores = _mean(report.scores.holdout or report.scores.train)
     sums = {file.path: file.sha256 for file in report.inputs}
     return {

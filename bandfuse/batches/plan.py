@@ -7,7 +7,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from bandfuse.config.paths import rebased
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, nearest, shorten
 from bandfuse.files.yamlfile import Lines
+from bandfuse.goals import TRAINED_ON
 from bandfuse.training.settings import resolve
 
 RUN_FILE = "weights.safetensors"
@@ -28,13 +29,23 @@ FILES = ("journal.jsonl", ".journal.lock", "manifest.json", "batch.json", "batch
 
 
 @dataclass(frozen=True)
+class Cache:
+    """Where moments are kept, and what all trainings of a batch ask of them: differences of
+    neighbours (``noise``), and a ``sample`` of pixels."""
+
+    folder: str
+    noise: bool = False
+    sample: int | str = 0
+
+
+@dataclass(frozen=True)
 class Item:
     """One piece of work.
 
     ``key``: ``job`` for pooled scenes, else ``job/scene``. ``values``: settings of the tool, but
     for the output. ``output``: a run folder or a file. ``needs``: the key of the item that makes
     the ``weights``. ``inputs``: files that are named. ``own``: whatever will stand at the output is
-    the batch's."""
+    the batch's. ``cache``: where the moments of its scenes are kept, if they are."""
 
     key: str
     job: str
@@ -46,6 +57,7 @@ class Item:
     weights: str | None = None
     needs: str | None = None
     own: bool = False
+    cache: Cache | None = None
 
     @property
     def settings_hash(self) -> str:
@@ -98,7 +110,29 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
                 )
             made |= {item.key: item for item in items}
             jobs[variant.name] = variant
-    return Plan(output, list(made.values()), scenes)
+    items = list(made.values())
+    return Plan(output, _cached(items, output) if config.cache else items, scenes)
+
+
+CACHE = ".moments"
+"""Where moments lie in the output. No job has such a name."""
+
+
+def _cached(items: Sequence[Item], output: Path) -> list[Item]:
+    """The items, with the place where the moments of those that train are kept. Not of those in
+    which the pixels of a scene depend on the other scenes, or are dealt at random."""
+    fit = [
+        item.kind == "train"
+        and item.values.get("max_pixels") is None
+        and item.values.get("split") != "random"
+        for item in items
+    ]
+    asked = [item.values for item, fits in zip(items, fit, strict=True) if fits]
+    samples = [values.get("sample", TRAINED_ON) for values in asked]
+    most = "all" if "all" in samples else max([TRAINED_ON, *samples])
+    noise = any("snr" in str(values.get("objective")) for values in asked)
+    cache = Cache(str(output / CACHE), noise, most)
+    return [replace(i, cache=cache) if fits else i for i, fits in zip(items, fit, strict=True)]
 
 
 def _written(config: BatchConfig, folder: Path, output: Path) -> list[Path]:
@@ -107,7 +141,8 @@ def _written(config: BatchConfig, folder: Path, output: Path) -> list[Path]:
     if not folder.resolve().is_relative_to(output):
         return [output]
     return [
-        output / name for name in (*(v.name for job in config.jobs for v in _variants(job)), *FILES)
+        output / name
+        for name in (*(v.name for job in config.jobs for v in _variants(job)), *FILES, CACHE)
     ]
 
 

@@ -26,7 +26,17 @@ MODELS: dict[str, type[Config]] = {
 }
 """The settings of each kind of job."""
 
-OWN = {"scenes", "source", "target", "labels", "mask", "output", "overwrite", "checkpoint"}
+OWN = {
+    "scenes",
+    "moments",
+    "source",
+    "target",
+    "labels",
+    "mask",
+    "output",
+    "overwrite",
+    "checkpoint",
+}
 """Settings that the batch makes for every item: they are no defaults."""
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -98,6 +108,11 @@ class BatchConfig(Strict):
     version: Literal[1] = Field(description="Of the batch file's format.")
     output: str = Field(
         min_length=1, description="Folder for everything that is written; made if it is not there."
+    )
+    cache: bool = Field(
+        False,
+        description="Keep what is gathered of each scene in the output, so that trainings with "
+        "other settings do not read it again.",
     )
     environment: Texts = Field(
         default_factory=list,

@@ -25,6 +25,7 @@ from bandfuse.config.commands import (
     ReportConfig,
     ResampleConfig,
 )
+from bandfuse.config.moments import MomentsConfig
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.needs import require_meaning
@@ -194,6 +195,24 @@ def train(
     report, messages = tool(settings, show.progress(), keep=keep)
     page = not settings.no_report
     return Outcome(report, partial(show.trained, report, str(settings.output), page=page), messages)
+
+
+@command(MomentsConfig, from_file=True)
+def moments(settings: MomentsConfig, keep: list[Path]) -> Outcome:
+    """Gather what a training needs of image files, to learn from it later.
+    bandfuse train --moments learns from the file without a pixel.
+
+    \b
+    Examples:
+      bandfuse moments cube.tif --target ms.tif -o a.moments
+      bandfuse train --moments a.moments --groups equal:8 -o run
+      bandfuse moments cube.tif --least-pixels 500 -o a.moments
+    """
+    from bandfuse.cli.show_rasters import show_moments
+    from bandfuse.tools.moments import gather_moments as tool
+
+    result = tool(settings, show.progress(), keep=keep)
+    return Outcome(result, partial(show_moments, result), result.messages)
 
 
 @command(ApplyConfig, from_file=True)
@@ -406,7 +425,7 @@ def info(
         known = tool.formats()
         return Outcome(known, partial(show_formats, known))
     result = tool.info(scenes or [], groups, wavelengths)
-    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    empty = {name for name in ("groups", "vectors", "moments") if not getattr(result, name)}
     return Outcome(result, partial(show_info, result), hidden=frozenset(empty))
 
 

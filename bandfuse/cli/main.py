@@ -27,6 +27,7 @@ from bandfuse.files.textfile import shown
 
 COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
+    "moments": "Gather what a training needs of image files, to learn from it later.",
     "apply": "Fuse rasters of any size with saved weights.",
     "resample": "Make the bands of a known sensor from cubes; nothing is learned.",
     "evaluate": "Score saved weights against the target of another image.",

@@ -293,7 +293,8 @@ def trained(report: TrainReport, folder: str, *, page: bool) -> None:
     """
     held = report.scores.holdout
     apart = {
-        "random": "random pixels held out in turn: they leak, as their neighbours were trained on"
+        "scenes": "scenes held out in turn",
+        "random": "random pixels held out in turn: they leak, as their neighbours were trained on",
     }
     what = (
         apart.get(report.scores.split, "blocks held out in turn") if held else "the training pixels"

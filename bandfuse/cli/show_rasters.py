@@ -14,8 +14,10 @@ from bandfuse.results.rasters import (
     FieldInfo,
     FormatsResult,
     InfoResult,
+    MomentsResult,
     ResampleResult,
     SceneInfo,
+    SceneMomentsRow,
     SensorBandRow,
     VectorInfo,
 )
@@ -41,6 +43,8 @@ def show_info(result: InfoResult) -> None:
         if number or result.scenes:
             show.line("")
         _show_vector(vector)
+    for moments in result.moments:
+        show_moments(moments)
     if result.groups:
         first = {b.index: b for b in result.scenes[0].bands}
         show.line("")
@@ -177,6 +181,25 @@ def show_resampled(result: ResampleResult) -> None:
     show.more(len(result.scenes) - show.MOST, "with --json")
     if result.valid_share is not None:
         show.line(f"{100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+
+
+def show_moments(result: MomentsResult) -> None:
+    """What a file of moments holds of each scene."""
+    columns = ["scene", "pixels", "bands", "answers", "blocks", "sample", "also"]
+    rows = [_moments_row(scene) for scene in result.scenes[: show.MOST]]
+    show.table(columns, rows, f"{result.output}, {result.bytes / 2**20:.1f} MB")
+    show.more(len(result.scenes) - show.MOST, "with --json")
+    if result.seconds:
+        show.line(f"{result.output} written, {result.seconds:.2f} s")
+
+
+def _moments_row(scene: SceneMomentsRow) -> tuple[object, ...]:
+    answers = f"{scene.target_bands} bands" if scene.target_bands else ""
+    answers = f"{len(scene.classes)} classes" if scene.classes else answers
+    least = f"at least {scene.least} pixels a block" if scene.least else ""
+    also = filter(None, ["noise" * scene.noise, "slopes" * scene.slopes, least])
+    size = scene.pixels, scene.bands, answers, scene.blocks, scene.sample
+    return scene.scene, *size, ", ".join(also)
 
 
 def _sensor_row(band: SensorBandRow) -> tuple[object, ...]:

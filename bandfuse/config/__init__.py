@@ -8,6 +8,7 @@ The files, in the order in which they build on each other::
     inputs      files of scenes, units, which pixels count, how grids meet
     outputs     how a command runs, and how rasters are stored
     train       the settings of a training, one class per section of its help
+    moments     the settings of what is gathered to learn from later
     commands    the settings of the other commands
     paths       settings that name files
     flags       what the command line and its documentation say of a setting

@@ -47,6 +47,7 @@ TAKES = {
     "pan": "FILE",
     "objective": "NAME",
     "scenes": "FILE",
+    "moments": "FILE",
     "shift": "DX,DY|auto",
     "quality": "WORD,...|auto|none",
 }

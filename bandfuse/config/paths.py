@@ -10,7 +10,7 @@ from typing import Any
 from bandfuse.config.base import one_or_list, one_or_many
 from bandfuse.spectral.sensors import is_file
 
-PATHS = ("scenes", "source", "wavelengths", "target", "labels", "mask")
+PATHS = ("scenes", "moments", "source", "wavelengths", "target", "labels", "mask")
 """Settings that are lists of paths."""
 
 

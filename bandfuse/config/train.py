@@ -131,6 +131,13 @@ class Grouping(Config):
     fixed: Texts = Field(
         default_factory=list, description="Name of a group that enters with weight 1, not learned."
     )
+
+
+class Detectors(Config):
+    """Which bands of detectors that see the same wavelengths are used."""
+
+    section: ClassVar[str] = "Groups"
+
     overlap: Literal["keep", "first", "last", "sharper"] = Field(
         "keep",
         description="Where the wavelengths of two detectors overlap: keep the bands of both, or of "
@@ -243,6 +250,13 @@ class Optimising(Config):
     checkpoint_every: float = Field(
         10.0, ge=0, description="Seconds between two writes of the checkpoint."
     )
+
+
+class Seeded(Config):
+    """What everything random rests on."""
+
+    section: ClassVar[str] = "Optimiser"
+
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
 
 
@@ -258,10 +272,11 @@ class Trusting(Config):
         description="Runs of blocks that are held out in turn, to choose the regularisation and "
         "for the hold-out scores; 0: none, and nothing is chosen.",
     )
-    split: Literal["blocks", "random"] = Field(
+    split: Literal["blocks", "scenes", "random"] = Field(
         "blocks",
-        description="What is held out. random: single pixels, whose neighbours are trained on: "
-        "scores leak, and are better than elsewhere.",
+        description="What is held out: blocks of pixels. scenes: whole scenes, each alone unless "
+        "--folds is given. random: single pixels, whose neighbours are trained on: scores leak, "
+        "and are better than elsewhere.",
     )
 
     @field_validator("folds")
@@ -326,12 +341,32 @@ class Writing(Replacing):
     )
 
 
+class Gathering(Computing, Seeded, Detectors, Aligning, Registering, Limits, Units, Truth, Inputs):
+    """All settings that decide what the pass over the pixels finds, beside the objective."""
+
+    section: ClassVar[str] = "Inputs"
+
+
+class Regathering(Config):
+    """What was gathered before."""
+
+    section: ClassVar[str] = "Inputs"
+
+    moments: Texts = Field(
+        default_factory=list,
+        description="File that bandfuse moments has written, in the place of scenes: no pixel is "
+        "read. Repeat, or give a folder or a pattern in quotes such as '*.moments'.",
+    )
+
+
 class TrainConfig(
     Writing,
     Computing,
     Trusting,
+    Seeded,
     Optimising,
     Constraining,
+    Detectors,
     Grouping,
     Learning,
     Aligning,
@@ -339,6 +374,7 @@ class TrainConfig(
     Limits,
     Units,
     Truth,
+    Regathering,
     Inputs,
 ):
     """Settings of ``bandfuse train``. What depends on the objective is refused by

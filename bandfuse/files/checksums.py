@@ -6,7 +6,7 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bandfuse.errors import InputError
 from bandfuse.progress import Progress
@@ -48,6 +48,11 @@ class Checksums:
             )
             self._thread.start()
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the ordinary files when it began, by path."""
+        return dict(self._sizes)
+
     def wait(self, progress: Progress) -> dict[str, str]:
         """The hexadecimal sums by path, once all are there; it was started before.
 
@@ -78,6 +83,22 @@ class Checksums:
                         self._ticks.put(None)
         except OSError as error:
             self._ticks.put(error)
+
+
+class KnownSums(Checksums):
+    """Sizes and SHA-256 of files that were taken before, by path: nothing is read."""
+
+    def __init__(self, known: Mapping[str, tuple[int, str]]) -> None:
+        super().__init__()
+        self._sizes = {path: size for path, (size, _) in known.items()}
+        self._found = {path: sha256 for path, (_, sha256) in known.items()}
+
+    def start(self, paths: Sequence[str]) -> None:
+        """Nothing is to be done."""
+
+    def wait(self, progress: Progress) -> dict[str, str]:
+        """The hexadecimal sums by path."""
+        return self._found
 
 
 def _chunks(size: int) -> int:

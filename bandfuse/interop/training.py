@@ -218,7 +218,7 @@ AGAIN = "bandfuse.train_arrays(…)"
 
 def _reported(trained: Trained, checksums: Checksums, progress: Progress) -> TrainReport:
     """The report of a training of which nothing is written, with what its page shows."""
-    report = report_of(trained, checksums.wait(progress))
+    report = report_of(trained, checksums.wait(progress), checksums.sizes)
     if not trained.config.no_report:
         report.keep_page(page(Path("arrays"), trained, report, None))
     return report

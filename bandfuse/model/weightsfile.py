@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,58 +31,14 @@ from bandfuse.model.decoder import decoder, offsets
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
-from bandfuse.spectral.bands import Bands, Floats
-from bandfuse.spectral.value_units import Values
+from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.columns import bands_of, columns_of, table_of, values_of
 
 VERSION = 2
 KEY = "bandfuse"
 
 LONGEST = 400
 """Characters that are shown of what is wrong."""
-
-
-def _number(x: float) -> float | None:
-    return float(x) if np.isfinite(x) else None
-
-
-def _table(bands: Bands) -> dict[str, Any]:
-    return {
-        "name": list(bands.name),
-        "source": list(bands.source),
-        "index": [int(i) for i in bands.index],
-        "wavelength_nm": [_number(v) for v in bands.wavelength_nm],
-        "fwhm_nm": [_number(v) for v in bands.fwhm_nm],
-        "reason": list(bands.reason),
-    }
-
-
-def _columns(values: Values) -> dict[str, list[float | None]]:
-    return {
-        field.name: [_number(v) for v in getattr(values, field.name)] for field in fields(values)
-    }
-
-
-def _values(table: dict[str, Any] | None) -> Values | None:
-    return (
-        None
-        if table is None
-        else Values(**{field.name: _floats(table[field.name]) for field in fields(Values)})
-    )
-
-
-def _floats(column: list[float | None]) -> Floats:
-    return np.array([np.nan if v is None else v for v in column], dtype=np.float64)
-
-
-def _bands(table: dict[str, Any]) -> Bands:
-    return Bands(
-        tuple(map(str, table["name"])),
-        tuple(map(str, table["source"])),
-        tuple(map(int, table["index"])),
-        _floats(table["wavelength_nm"]),
-        _floats(table["fwhm_nm"]),
-        tuple(map(str, table["reason"])),
-    )
 
 
 def dumps(model: Model) -> bytes:
@@ -92,13 +48,16 @@ def dumps(model: Model) -> bytes:
         "version": 1,
         "activation": common.activation,
         "nodata": asdict(common.nodata),
-        "inputs": _table(common.inputs),
-        "outputs": _table(common.outputs),
+        "inputs": table_of(common.inputs),
+        "outputs": table_of(common.outputs),
         "scenes": list(model.scenes),
     }
     seen = {"inputs": common.inputs_seen, "outputs": common.outputs_seen}
     if any(v is not None for v in seen.values()):
-        header |= {"version": 2, "seen": {k: _columns(v) for k, v in seen.items() if v is not None}}
+        header |= {
+            "version": 2,
+            "seen": {k: columns_of(v) for k, v in seen.items() if v is not None},
+        }
     tensors = {"weight": common.weight, "gain": common.gain, "offset": common.offset}
     if model.per_scene:
         own = list(model.scenes.values())
@@ -262,9 +221,11 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
     for name, tensor in tensors.items():
         if tensor.dtype != np.float64:
             raise ValueError(f"tensor {name} has type {tensor.dtype}, not float64")
-    inputs, outputs = _bands(header["inputs"]), _bands(header["outputs"])
+    inputs, outputs = bands_of(header["inputs"]), bands_of(header["outputs"])
     seen = {
-        f"{name}_seen": _values(header.get("seen", {}).get(name)) for name in ("inputs", "outputs")
+        f"{name}_seen": None if table is None else values_of(table)
+        for name in ("inputs", "outputs")
+        for table in [header.get("seen", {}).get(name)]
     }
 
     def fusion(weight: Floats, gain: Floats, offset: Floats) -> Fusion:

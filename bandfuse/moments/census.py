@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,6 +88,13 @@ class Census:
             high,
             self.at_low * (self.low == low) + other.at_low * (other.low == low),
             self.at_high * (self.high == high) + other.at_high * (other.high == high),
+        )
+
+    def take(self, variables: Sequence[int]) -> Census:
+        """That of some variables; ``seen`` stays as it was counted."""
+        v = np.asarray(variables, dtype=np.intp)
+        return Census(
+            self.seen, self.valid[v], self.low[v], self.high[v], self.at_low[v], self.at_high[v]
         )
 
     def dead(self, n_bands: int) -> dict[int, str]:

@@ -24,11 +24,11 @@ def _mix(x: Keys) -> Keys:
     return x ^ (x >> np.uint64(31))
 
 
-def keys(seed: int, scene: int, row: NDArray[np.integer], col: NDArray[np.integer]) -> Keys:
-    """(N,) hashes of pixels: a function of the seed, the scene's number and the pixel's row and
-    column only."""
+def keys(seed: int, row: NDArray[np.integer], col: NDArray[np.integer]) -> Keys:
+    """(N,) hashes of pixels: a function of the seed and the pixel's row and column only. The number
+    of the scene is no part of it, so that a scene gives the same sample alone and beside others."""
     with np.errstate(over="ignore"):
-        start = _mix(_mix(np.array([seed], dtype=np.int64).astype(np.uint64)) ^ np.uint64(scene))
+        start = _mix(_mix(np.array([seed], dtype=np.int64).astype(np.uint64)))
         return _mix(_mix(start ^ row.astype(np.uint64)) ^ col.astype(np.uint64))
 
 

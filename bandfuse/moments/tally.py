@@ -4,7 +4,7 @@ counts."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -140,6 +140,17 @@ class Tally:
             )
         return {stratum: moments for stratum, moments in found.items() if moments.count}
 
+    def coarser(self, fine: BlockGrid, coarse: BlockGrid) -> Tally:
+        """With the moments of fewer, larger blocks whose edges are among those of the fine ones:
+        blocks add up in order of their numbers."""
+        if coarse == fine:
+            return self
+        number, strata = fine.within(coarse), dict[tuple[int, int], Moments]()
+        for block, stratum in sorted(self.strata):
+            key, moments = (number[block], stratum), self.strata[block, stratum]
+            strata[key] = strata[key] + moments if key in strata else moments
+        return replace(self, strata=dict(sorted(strata.items())))
+
     def count(self, other: Tally) -> None:
         """Add what does not depend on order, but for the sample."""
         self.census += other.census
@@ -211,7 +222,7 @@ def keys_of(
 ) -> tuple[Keys, NDArray[np.intp], NDArray[np.intp]]:
     """Hash, row and column of pixels of a window, by their places in it, row by row."""
     row, col = window.row + places // window.cols, window.col + places % window.cols
-    return keys(question.seed, question.scene, row, col), row, col
+    return keys(question.seed, row, col), row, col
 
 
 def reservoir_of(question: Question, most: int) -> Reservoir:

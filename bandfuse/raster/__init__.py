@@ -30,6 +30,7 @@ Each file is built on those before it::
     mask                which pixels of a scene count: bounds, windows, masks, quality layers
     categories          what a raster calls the numbers of its classes
     labels              classes of pixels
+    raster_table        rasters, labels and selections as JSON holds them
     acquisition         where and when an image was taken
 
 It imports errors, progress, summary, files, spectral, streaming and moments.
@@ -70,6 +71,14 @@ from bandfuse.raster.nodata import declared
 from bandfuse.raster.ortho import SensedImage, orthorectified
 from bandfuse.raster.products import FORMATS, Describe, describe, is_product, product_in
 from bandfuse.raster.quality import counted, quality_files, quality_messages, words_of
+from bandfuse.raster.raster_table import (
+    labels_of,
+    labels_table,
+    raster_of,
+    raster_table,
+    selection_of,
+    selection_table,
+)
 from bandfuse.raster.read import Choice, Handles, Plain, RasterPatch, Reader, quicklook
 from bandfuse.raster.vectors import SHAPEFILE, Layer, layers_of, vector_driver
 from bandfuse.raster.write import Writer, blank, write_array
@@ -126,6 +135,8 @@ __all__ = [
     "is_left_out",
     "is_product",
     "labelled",
+    "labels_of",
+    "labels_table",
     "layers_of",
     "mark_of",
     "moved",
@@ -138,12 +149,16 @@ __all__ = [
     "quality_files",
     "quality_messages",
     "quicklook",
+    "raster_of",
+    "raster_table",
     "renumbered",
     "said",
     "same_grid",
     "same_numbers",
     "same_table",
     "select",
+    "selection_of",
+    "selection_table",
     "vector_driver",
     "windowed",
     "words_of",

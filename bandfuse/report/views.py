@@ -19,6 +19,7 @@ TOP_WEIGHTS = 12
 PART_TITLES = {
     "train": "training pixels",
     "holdout": "held-out blocks",
+    "scenes": "held-out scenes",
     "random": "random pixels (leaking)",
     "baselines": "baselines",
 }
@@ -230,7 +231,8 @@ def _any(rows: Sequence[WeightRow], column: str) -> bool:
 
 def score_tables(report: TrainReport) -> list[Table]:
     """One table per part of the data: a row per output, a column per score."""
-    apart = "random" if report.scores.split == "random" else "holdout"
+    split = report.scores.split
+    apart = split if split in ("scenes", "random") else "holdout"
     parts = {apart: report.scores.holdout, "train": report.scores.train}
     tables = [_score_table(report, part, scores) for part, scores in parts.items() if scores]
     more = [table for table in (overall_table(report), baseline_table(report)) if table]
@@ -280,6 +282,7 @@ def percent_left(r2: float | None) -> str:
 
 WHERE = {
     "blocks": "pixels of blocks that were held out in turn",
+    "scenes": "pixels of scenes that were held out in turn",
     "random": "random pixels that were held out",
     "train": "pixels that were trained on",
 }

@@ -88,12 +88,48 @@ class VectorInfo(Result):
     layers: list[LayerInfo]
 
 
+class SceneMomentsRow(Result):
+    """What a file of moments holds of one scene."""
+
+    scene: str
+    files: list[str]
+    rows: int
+    cols: int
+    bands: int = Field(description="bands that were gathered")
+    target_bands: int
+    classes: list[str] = Field(description="names of the classes; empty without labels")
+    pixels: int = Field(description="pixels that count")
+    blocks: int = Field(description="blocks that hold pixels")
+    sample: int = Field(description="pixels that are kept as they are")
+    noise: bool = Field(description="whether differences of neighbours were gathered")
+    slopes: bool = Field(description="whether slopes of the cube were gathered")
+    least: int = Field(description="pixels of a block at least; 0 for any")
+    precision: str = Field(description="of the products")
+    seed: int
+
+
+class MomentsResult(Result):
+    """What was gathered to learn from later."""
+
+    output: str
+    bytes: int
+    scenes: list[SceneMomentsRow]
+    left_out: dict[str, str] = Field(
+        default_factory=dict, description="scenes left out by --skip-broken: the reasons"
+    )
+    messages: list[str] = Field(default_factory=list)
+    seconds: float = 0.0
+
+
 class InfoResult(Result):
     """What ``info`` prints."""
 
     scenes: list[SceneInfo]
     groups: list[GroupInfo] | None = None
     vectors: list[VectorInfo] = Field(default_factory=list)
+    moments: list[MomentsResult] = Field(
+        default_factory=list, description="files that bandfuse moments has written"
+    )
 
 
 class Finding(Result):

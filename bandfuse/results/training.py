@@ -60,10 +60,11 @@ class ScoreTable(Result):
 
     train: Scores
     holdout: Scores | None = Field(
-        None, description="on contiguous blocks that were held out in turn"
+        None, description="on contiguous blocks, or scenes, that were held out in turn"
     )
     split: str = Field(
-        "blocks", description="what was held out: blocks, or random pixels (whose scores leak)"
+        "blocks",
+        description="what was held out: blocks, scenes, or random pixels (whose scores leak)",
     )
     overall: Scores = Field(
         default_factory=dict,
@@ -259,8 +260,9 @@ class SeparatedClass(Result):
 class Separation(Result):
     """The classes of a separability, in order of their numbers."""
 
-    where: Literal["blocks", "random", "train"] = Field(
-        description="which pixels were classified: blocks held out in turn, random pixels held "
+    where: Literal["blocks", "scenes", "random", "train"] = Field(
+        description="which pixels were classified: blocks or scenes held out in turn, random "
+        "pixels held "
         "out, or those trained on"
     )
     bands: list[int] = Field(description="1-based positions in the concatenated inputs")

@@ -8,6 +8,7 @@ Each file is built on those before it::
     separation      what a training says of classes, for the report
     verdict         how good a training is, in plain words
     page            the files that people read
+    moments_rows    what is said of files of moments
     versions        of the libraries that compute, and their linear algebra
     record          the model behind report.json and weights.csv
     folder          what a run folder holds, and how it is written

@@ -11,7 +11,7 @@ from bandfuse.moments.slopes import WithoutSlopes
 from bandfuse.report.page_data import BlockErrors, Density
 from bandfuse.solve.scores import Pairs
 from bandfuse.spectral.bands import Floats
-from bandfuse.survey.survey import Block, Survey
+from bandfuse.survey.survey import WHOLE, Block, Survey
 from bandfuse.trust.assess import Assessment
 from bandfuse.trust.baselines import Line
 from bandfuse.trust.moved_outputs import SlopedPixels
@@ -72,7 +72,8 @@ def block_errors(
     unknown, tables = np.full(len(names), np.nan), []
     for scene in sorted({scene for scene, _ in held if scene >= 0}):
         grid = survey.grids[scene]
-        errors = np.array([shares.get((scene, block), unknown) for block in range(grid.count)])
+        whole = shares.get((scene, WHOLE), unknown)
+        errors = np.array([shares.get((scene, block), whole) for block in range(grid.count)])
         by_output = {name: _or_none(errors[:, k]) for k, name in enumerate(names)}
         edges = {"row_edges": list(grid.row_edges), "col_edges": list(grid.col_edges)}
         tables.append(BlockErrors(scene=keys[scene], **edges, errors=by_output))

@@ -72,7 +72,7 @@ def write_run(
         )
         sums = checksums.wait(progress)
         with during(progress, "describe every weight"):
-            report = report_of(trained, sums)
+            report = report_of(trained, sums, checksums.sizes)
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)
         with during(progress, "make the page"):

@@ -71,7 +71,9 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Path | None
     held = held_pairs(survey, names, trained.trust, folds=folds, per_scene=per_scene)
     counted, sampled = densities(survey, names, trained.model, held)
     command = f"bandfuse train --config {shlex.quote(str(folder / 'config.yaml'))} -o NEW_RUN"
-    looks = _quicklooks(trained.scenes, survey.design, trained.model.common, fused)
+    looks = []
+    if not trained.without_pixels:
+        looks = _quicklooks(trained.scenes, survey.design, trained.model.common, fused)
     return Page(
         title=f"{folder.name}: {config.objective} of {shorten(keys, 3)}",
         command=trained.again or command,

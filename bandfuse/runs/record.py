@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -42,9 +41,12 @@ from bandfuse.trust.assess import RegularisationPlan
 from bandfuse.trust.bootstrap import Interval
 from bandfuse.trust.refits import pairs_of, peak_of
 
+Sizes = Mapping[str, int]
 
-def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
-    """All that a training says of itself; ``checksums``: SHA-256 of the inputs by path."""
+
+def report_of(trained: Trained, checksums: Mapping[str, str], sizes: Sizes) -> TrainReport:
+    """All that a training says of itself; ``checksums``: SHA-256 of the inputs by path; ``sizes``:
+    bytes of those that are ordinary files."""
     config, survey, model = trained.config, trained.survey, trained.model
     design, trust = survey.design, trained.trust
     train = trust.train or score_pairs(
@@ -68,24 +70,26 @@ def report_of(trained: Trained, checksums: Mapping[str, str]) -> TrainReport:
         seconds=Seconds(read=trained.seconds_read, fit=trained.seconds_fit, write=0.0),
         versions=versions(),
         kernels=kernels(),
-        inputs=_inputs(trained.scenes, checksums),
+        inputs=_inputs(trained.scenes, checksums, sizes),
         seed=config.seed,
         alignment=alignment_rows(trained.scenes),
         left_out=trained.left_out,
     )
 
 
-def _inputs(scenes: Sequence[Scene], checksums: Mapping[str, str]) -> list[InputFile]:
+def _inputs(scenes: Sequence[Scene], checksums: Mapping[str, str], sizes: Sizes) -> list[InputFile]:
     """Every file once, in the order of the scenes."""
     files = {file.path: file for scene in scenes for file in scene.files}
-    return [_input(file, checksums.get(path, "")) for path, file in files.items()]
+    return [
+        _input(file, checksums.get(path, ""), sizes.get(path, 0)) for path, file in files.items()
+    ]
 
 
-def _input(raster: Raster, sha256: str) -> InputFile:
+def _input(raster: Raster, sha256: str, size: int) -> InputFile:
     """What is recorded of an input; the size of ordinary files only."""
     return InputFile(
         path=raster.path,
-        size=os.path.getsize(raster.path) if os.path.isfile(raster.path) else 0,
+        size=size,
         sha256=sha256,
         shape=(len(raster.bands), raster.rows, raster.cols),
         crs=raster.crs_text,

@@ -71,6 +71,7 @@ def first(goal: Goal, known: dict[str, float], split: str) -> str:
     """How good it is; ``split``: what was held out, empty for nothing."""
     places = {
         "blocks": " on blocks that were held out",
+        "scenes": " on scenes that were held out",
         "random": " on random pixels that were held out",
     }
     where = places.get(split, "")

@@ -6,6 +6,7 @@ Each file is built on those before it::
     folders         scenes given as a folder of rasters, or as a pattern of names
     places          which files make a scene: names, pairs, templates, tables
     scene           the described files of a scene
+    scene_table     a scene as JSON holds it
     alignment       whether a target is shifted against its scene, and what is done then
     attempts        the same step for every scene; failures are collected
     matching        whether scenes have the same bands

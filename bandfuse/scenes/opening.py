@@ -67,15 +67,15 @@ def open_scenes(config: TrainConfig, *, look: bool = True) -> Opened:
         scenes, reasons = attempt(
             [p.key for p in here], here, lambda place: _with_bands(opened(place))
         )
-        found = Opened(_same_classes(scenes)).without(reasons)
-        return found.without(misfits(found.scenes, _require_alike))
-    scenes = _same_classes([opened(place) for place in here])
+        found = Opened(same_classes(scenes)).without(reasons)
+        return found.without(misfits(found.scenes, require_alike))
+    scenes = same_classes([opened(place) for place in here])
     for scene in scenes[1:]:
-        _require_alike(scene, scenes[0])
+        require_alike(scene, scenes[0])
     return Opened(scenes)
 
 
-def _same_classes(scenes: list[Scene]) -> list[Scene]:
+def same_classes(scenes: list[Scene]) -> list[Scene]:
     """The scenes, with one number for each class over all of them."""
     found = iter(same_numbers([s.labels for s in scenes if s.labels is not None]))
     return [s if s.labels is None else replace(s, labels=next(found)) for s in scenes]
@@ -127,7 +127,7 @@ def _one_detector(scene: Scene, rule: str) -> Scene:
     return replace(scene, rasters=rasters)
 
 
-def _require_alike(scene: Scene, first: Scene) -> None:
+def require_alike(scene: Scene, first: Scene) -> None:
     """Two scenes of a training have the same bands, and targets of as many.
 
     Raises

@@ -100,7 +100,9 @@ class Classifier:
 
 def agreement(truth: Numbers, guess: Numbers) -> dict[str, float | None]:
     """``accuracy``; ``balanced``: mean over the classes of the part that is found; ``kappa`` (Cohen
-    1960), None where chance alone agrees fully."""
+    1960), None where chance alone agrees fully. All None without pixels."""
+    if not len(truth):
+        return {"accuracy": None, "balanced": None, "kappa": None}
     known = np.unique(truth)
     hit = truth == guess
     every = np.unique(np.concatenate([truth, guess]))

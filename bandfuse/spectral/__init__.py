@@ -8,6 +8,7 @@ Each file is built on those before it::
     detectors      bands out of order, and detectors that see the same wavelengths
     units          words for units of wavelength, and what the size of numbers tells without them
     value_units    the values of bands, and whether other values can be in the same units
+    columns        tables of bands and of values as JSON holds them
     headers        the texts of headers and tables, as lists
     metadata       from the texts of a raster to its table of bands
     sensors        published responses of known sensors, and tables of one's own

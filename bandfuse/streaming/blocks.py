@@ -24,6 +24,27 @@ class BlockGrid:
         """Number of blocks."""
         return (len(self.row_edges) - 1) * (len(self.col_edges) - 1)
 
+    def coarser(self, per_side: int) -> BlockGrid:
+        """At most per_side × per_side blocks, each of whole blocks of this grid.
+
+        >>> blocks((10, 3), 4).coarser(2)
+        BlockGrid(row_edges=(0, 5, 10), col_edges=(0, 1, 3))
+        """
+
+        def fewer(edges: tuple[int, ...]) -> tuple[int, ...]:
+            have = len(edges) - 1
+            n = max(1, min(per_side, have))
+            return tuple(edges[i * have // n] for i in range(n + 1))
+
+        return BlockGrid(fewer(self.row_edges), fewer(self.col_edges))
+
+    def within(self, coarse: BlockGrid) -> list[int]:
+        """By number of a block, the number of the block of a coarser grid that holds it."""
+        rows = np.searchsorted(coarse.row_edges, self.row_edges[:-1], side="right") - 1
+        cols = np.searchsorted(coarse.col_edges, self.col_edges[:-1], side="right") - 1
+        numbers = rows[:, None] * (len(coarse.col_edges) - 1) + cols[None, :]
+        return [int(number) for number in numbers.ravel()]
+
 
 def blocks(shape: tuple[int, int], per_side: int) -> BlockGrid:
     """Cut a scene into at most per_side × per_side nearly equal blocks.

@@ -2,11 +2,14 @@
 
 Each file is built on those before it::
 
-    pool_units    whether the scenes of a pool hold values in the same units
-    survey        the value that the pass leaves
-    missing       dead bands, empty targets and missing pixels, and what is said of them
-    scout         a look at a few windows before the pass
-    gather        the pass itself
+    pool_units       whether the scenes of a pool hold values in the same units
+    survey           the value that passes leave together
+    missing          dead bands, empty targets and missing pixels, and what is said of them
+    scout            a look at a few windows before the pass
+    scene_moments    what the pass over one scene leaves
+    fewest           moments of which no number is of few pixels
+    momentsfile      the file that holds it
+    gather           the pass itself, and what passes over several scenes come to
 
 It imports errors, progress, results, device, spectral, streaming, moments, raster, solve and
 scenes.

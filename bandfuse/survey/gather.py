@@ -12,6 +12,7 @@ import numpy as np
 
 from bandfuse.device import Place, Work, on_cpu, place, plain_errors
 from bandfuse.errors import BandfuseError, is_transient
+from bandfuse.moments.census import Census
 from bandfuse.moments.gram import Gram, enough
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.reduce import reduce_windows
@@ -38,9 +39,10 @@ from bandfuse.survey.missing import (
     require_bands_of,
     usable_moments,
 )
-from bandfuse.survey.pool_units import pool_messages
-from bandfuse.survey.scout import Inquiry, looking, scout_scenes
-from bandfuse.survey.survey import Survey, block_grid
+from bandfuse.survey.pool_units import pool_messages, target_values
+from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.scout import Inquiry, Look, looking, scout_scenes
+from bandfuse.survey.survey import Survey, block_grid, fine_grid
 
 NOT_DRAWN = "not read (--max-pixels)"
 """Why pixels are not used of which only some are wanted."""
@@ -57,14 +59,68 @@ pixels."""
 def survey(
     scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry
 ) -> Survey:
-    """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
-
-    A wrong guess costs one more pass, and is said in the messages. Where all bands of a scene are
-    dead, this speaks against the scene.
+    """The survey of scenes, from one pass over their pixels.
 
     Parameters
     ----------
     arrange : makes the design; called again when bands turn out dead.
+
+    Raises
+    ------
+    InputError : of the first scene that cannot be used. ScenesError : of all, if the inquiry skips.
+    """
+    return gathered(scenes, arrange, effort, progress, inquiry).survey(inquiry)
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What the passes over some scenes leave: the inputs with every reason against a band, the
+    design, the moments of each scene, and what is to be said."""
+
+    bands: Bands
+    design: Design
+    scenes: list[SceneMoments]
+    messages: list[str]
+
+    def survey(self, inquiry: Inquiry) -> Survey:
+        """All scenes together.
+
+        Raises
+        ------
+        InputError : of the first scene that cannot be used. ScenesError : of all, if the inquiry
+            skips.
+        """
+        every, keys = self.scenes, [s.scene.key for s in self.scenes]
+        totals = each(keys, every, lambda s: usable_moments(s.scene, s.tally), skip=inquiry.skip)
+        wanted, samples = list(every[0].wanted), [s.look.sample for s in every]
+        looked = np.full((len(self.bands), sum(sample.shape[1] for sample in samples)), np.nan)
+        looked[wanted] = np.concatenate(samples, axis=1)
+        tallies = [s.tally for s in every]
+        known = {s.precision for s in every}
+        return Survey(
+            bands=self.bands,
+            design=self.design,
+            scenes=totals,
+            tallies=tallies,
+            grids=[s.grid for s in every],
+            messages=(*self.messages, *_reasons(tallies)),
+            random_parts=inquiry.random_parts,
+            whole_scenes=inquiry.whole_scenes,
+            precision=known.pop() if len(known) == 1 else "auto",
+            seen=values_of(_seen_in(every, looked), wanted, self.design, tallies, totals),
+            looked=looked,
+            class_names=class_names([s.scene for s in every]),
+            slopes=tallies[0].slopes,
+        )
+
+
+def gathered(
+    scenes: Sequence[Scene], arrange: Arrange, effort: Effort, progress: Progress, inquiry: Inquiry
+) -> Gathered:
+    """Guess the dead bands from a few windows, gather everything in one pass, and check the guess.
+
+    A wrong guess costs one more pass, and is said in the messages. Where all bands of a scene are
+    dead, this speaks against the scene.
 
     Raises
     ------
@@ -75,47 +131,94 @@ def survey(
     covariance = cache(lambda: scout_scenes(scenes, look_at).covariance)
     wanted = arrange(flagged, covariance).used
     looks = look_at(tuple(wanted))
-    samples, sources = [look.sample for look in looks], [flagged.source[p] for p in wanted]
-    messages = pool_messages(
-        scenes, samples, sources, any_units=inquiry.any_units, skip=inquiry.skip
-    )
+    seen = [Values.of(look.sample) for look in looks]
+    goals = target_values(scenes) if len(scenes) > 1 or inquiry.targets_too else None
+    sources = [flagged.source[p] for p in wanted]
+    skip = inquiry.skip
+    messages = pool_messages(scenes, seen, goals, sources, any_units=inquiry.any_units, skip=skip)
     guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         require_bands(scenes, bands, wanted)
         design = arrange(bands, covariance)
-        moments, places = [look.moments for look in looks], [wanted.index(p) for p in design.used]
-        inquiry = _settled(inquiry, moments, places, sloped=scenes[0].registered)
-        tallies = _gathered(scenes, wanted, design, effort, progress, inquiry)
-        truth = _dead(scenes, tallies, wanted, skip=inquiry.skip)
+        places = [wanted.index(p) for p in design.used]
+        settled = [
+            _settled(inquiry, s, look, places) for s, look in zip(scenes, looks, strict=True)
+        ]
+        tallies = _gathered(scenes, wanted, design, effort, progress, settled)
+        truth = _dead(scenes, [t.census for t in tallies], wanted, skip=skip)
         if attempt == 2 or set(truth) == set(guess):
             break
         messages.append(READ_TWICE)
         guess = truth
-    messages += [f"the pass ran on the CPU: {why}" for why in _reasons(tallies)]
-    keys, pairs = [s.key for s in scenes], list(zip(scenes, tallies, strict=True))
-    totals = each(keys, pairs, lambda pair: usable_moments(*pair), skip=inquiry.skip)
-    looked = np.full((len(flagged), sum(sample.shape[1] for sample in samples)), np.nan)
-    looked[list(wanted)] = np.concatenate(samples, axis=1)
-    return Survey(
-        bands=flagged.dropping(truth),
-        design=design,
-        scenes=totals,
-        tallies=tallies,
-        grids=[block_grid(s, len(scenes)) for s in scenes],
-        messages=tuple(messages),
-        random_parts=inquiry.random_parts,
-        precision=inquiry.precision,
-        seen=values_of(looked, wanted, design, tallies, totals),
-        looked=looked,
-        class_names=class_names(scenes),
-        slopes=tallies[0].slopes,
+    left = [
+        SceneMoments(
+            scene,
+            tuple(wanted),
+            tuple(design.used),
+            look,
+            values,
+            tally,
+            block_grid(scene, len(scenes)),
+            how.precision,
+            goals=None if goals is None else goals[i],
+            seed=inquiry.seed,
+        )
+        for i, (scene, look, values, tally, how) in enumerate(
+            zip(scenes, looks, seen, tallies, settled, strict=True)
+        )
+    ]
+    return Gathered(flagged.dropping(truth), design, left, messages)
+
+
+def put_together(every: Sequence[SceneMoments], arrange: Arrange, inquiry: Inquiry) -> Gathered:
+    """What the passes over some scenes would leave together, from what each of them left: no pixel
+    is read.
+
+    Raises
+    ------
+    InputError : of the first scene that cannot be used. MismatchError : a band was not gathered.
+    ScenesError : of all, if the inquiry skips.
+    """
+    scenes = [s.scene for s in every]
+    flagged = flagged_by_any(scenes)
+
+    def look_at(bands: tuple[int, ...]) -> list[Look]:
+        return [s.look.take([s.wanted.index(p) for p in bands]) for s in every]
+
+    covariance = cache(lambda: scout_scenes(scenes, look_at).covariance)
+    wanted = arrange(flagged, covariance).used
+    seen = [s.seen_of(wanted) for s in every]
+    goals = [s.goals for s in every if s.goals is not None]
+    sources, skip = [flagged.source[p] for p in wanted], inquiry.skip
+    messages = pool_messages(
+        scenes, seen, goals or None, sources, any_units=inquiry.any_units, skip=skip
     )
+    truth = _dead(scenes, [s.census_of(wanted) for s in every], wanted, skip=skip)
+    bands = flagged.dropping(truth)
+    require_bands(scenes, bands, wanted)
+    design = arrange(bands, covariance)
+    left = [s.of(wanted, design, number=i, scenes=len(every)) for i, s in enumerate(every)]
+    return Gathered(bands, design, left, messages)
+
+
+def _seen_in(every: Sequence[SceneMoments], looked: Floats) -> Values:
+    """The values of all inputs in the windows that were looked at; where their pixels were not
+    kept, by what is known of each scene: the median over scenes of typical sizes."""
+    if looked.shape[1]:
+        return Values.of(looked)
+    known = Values.unknown(len(looked))
+    tables = {f: np.array([getattr(s.seen, f) for s in every]) for f in ("low", "high", "typical")}
+    wanted = list(every[0].wanted)
+    known.low[wanted], known.high[wanted] = tables["low"].min(axis=0), tables["high"].max(axis=0)
+    known.typical[wanted] = np.median(tables["typical"], axis=0)
+    return known
 
 
 def _reasons(tallies: Sequence[Tally]) -> list[str]:
     """Why the CPU added pixels up where a device was asked for."""
-    return list(dict.fromkeys(tally.because for tally in tallies if tally.because))
+    known = dict.fromkeys(tally.because for tally in tallies if tally.because)
+    return [f"the pass ran on the CPU: {why}" for why in known]
 
 
 def class_names(scenes: Sequence[Scene]) -> dict[int, str]:
@@ -124,25 +227,25 @@ def class_names(scenes: Sequence[Scene]) -> dict[int, str]:
 
 
 def _dead(
-    scenes: Sequence[Scene], tallies: Sequence[Tally], wanted: Sequence[int], *, skip: bool
+    scenes: Sequence[Scene], counted: Sequence[Census], wanted: Sequence[int], *, skip: bool
 ) -> dict[int, str]:
     """The wanted bands that turned out dead in any scene; if scenes may be left out, none of them
     takes too many bands from the others."""
-    dead = [dead_of(t.census, wanted) for t in tallies]
+    dead = [dead_of(census, wanted) for census in counted]
     if skip:
         require_alike(scenes, dead, len(wanted))
     return common_reasons(scenes, dead)
 
 
 def values_of(
-    looked: Floats,
+    looked: Values,
     wanted: Sequence[int],
     design: Design,
     tallies: Sequence[Tally],
     totals: Sequence[Moments],
 ) -> Values:
     """The values of the inputs: their ends over all pixels, mean and spread over those that count,
-    and what a look at (B, n) pixels tells of the rest."""
+    and what a look at some pixels tells of the rest."""
     every = np.full((4, len(looked)), np.nan)
     n = len(wanted)
     every[0, list(wanted)] = np.min([t.census.low[:n] for t in tallies], axis=0)
@@ -150,28 +253,28 @@ def values_of(
     used = list(design.used)
     pooled = total(totals, totals[0].size).take(range(len(used)))
     every[2, used], every[3, used] = pooled.mean, np.sqrt(pooled.variance)
-    return Values.of(looked).better(*every)
+    return looked.better(*every)
 
 
-def _settled(
-    inquiry: Inquiry, looks: Sequence[Moments], used: Sequence[int], *, sloped: bool
-) -> Inquiry:
-    """With the precision that the used bands need, by the look of the first windows of each scene;
-    ``sloped``: what slopes explain is taken out later, which costs digits."""
+def _settled(inquiry: Inquiry, scene: Scene, look: Look, used: Sequence[int]) -> Inquiry:
+    """With the precision that the used bands of a scene need, by the look of its first windows;
+    where slopes are gathered, what they explain is taken out later, which costs digits. Each scene
+    has its own, so that it gives the same bits alone and beside others."""
     if inquiry.precision != "auto":
         return inquiry
-    if sloped:
+    if scene.registered:
         return replace(inquiry, precision="float64")
-    needs = {
-        enough(m.take(used).covariance) if m.count > 2 * len(used) else "float64" for m in looks
-    }
-    return replace(inquiry, precision="float32" if needs == {"float32"} else "float64")
+    seen = look.moments
+    many = seen.count > 2 * len(used)
+    needed = enough(seen.take(used).covariance) if many else "float64"
+    return replace(inquiry, precision=needed)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """What a pass does: a scene and its number, the bands that are wanted and those that are used,
-    what is asked, and the blocks of the scene: all, or those between two row edges."""
+    what is asked, and the blocks of the scene that are kept: all, or those between two row
+    edges."""
 
     scene: Scene
     number: int
@@ -201,12 +304,13 @@ def _gathered(
     design: Design,
     effort: Effort,
     progress: Progress,
-    inquiry: Inquiry,
+    settled: Sequence[Inquiry],
 ) -> list[Tally]:
-    """The tallies of all scenes, each of which must hold data."""
+    """The tallies of all scenes, each of which must hold data. ``settled``: what is asked of
+    each."""
     tasks = [
-        Task(s, i, wanted, design, inquiry.of_scene(s, scenes), block_grid(s, len(scenes)))
-        for i, s in enumerate(scenes)
+        Task(s, i, wanted, design, how.of_scene(s, scenes), block_grid(s, len(scenes)))
+        for i, (s, how) in enumerate(zip(scenes, settled, strict=True))
     ]
     done = _done_by_others(tasks, effort, progress)
 
@@ -217,7 +321,7 @@ def _gathered(
         require_bands_of(task.scene, tally, wanted)
         return tally
 
-    return each([s.key for s in scenes], tasks, gather, skip=inquiry.skip)
+    return each([s.key for s in scenes], tasks, gather, skip=settled[0].skip)
 
 
 def _done_by_others(
@@ -280,7 +384,7 @@ def _pass(task: Task, effort: Effort, progress: Progress = silent) -> Tally:
             )
         tally.invalid[NOT_DRAWN] = pixels - pixels_of(windows)
         tally.places = (on_cpu(tally.because) if tally.because else here,)
-        return tally
+        return tally.coarser(fine_grid(scene), task.grid)
 
 
 def _place(task: Task, effort: Effort, weight: int) -> Place:
@@ -307,7 +411,7 @@ def _question(task: Task, where: Where | None, here: Place, slopes: int) -> Ques
         n_targets=task.scene.answers + slopes,
         slopes=slopes,
         used=tuple(place[p] for p in design.used),
-        grid=task.grid,
+        grid=fine_grid(task.scene),
         scene=task.number,
         seed=inquiry.seed,
         sample=inquiry.sample,

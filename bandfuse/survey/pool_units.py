@@ -14,13 +14,13 @@ from bandfuse.raster import Raster
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.scene import Scene
 from bandfuse.scenes.value_ranges import target_sample
-from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.value_units import LIMIT, WORTH_SAYING, Unlike, Values, unlike
 
 
 def pool_messages(
     scenes: Sequence[Scene],
-    samples: Sequence[Floats],
+    every: Sequence[Values],
+    goals: Sequence[Values] | None,
     sources: Sequence[str],
     *,
     any_units: bool,
@@ -30,8 +30,8 @@ def pool_messages(
 
     Parameters
     ----------
-    samples : of each scene (D, n) values of the same bands, NaN where missing; ``sources`` of these
-        bands.
+    every : of each scene the values of the same bands. goals : those of its target, where every
+        scene has one. sources : of the bands.
 
     Raises
     ------
@@ -43,15 +43,20 @@ def pool_messages(
     messages = [
         f"{key}: it differs from the other scenes: {shorten(texts)}" for key, texts in odd.items()
     ]
-    every = [Values.of(sample) for sample in samples]
     messages += _compared(scenes, every, sources, odd, any_units=any_units, skip=skip, what="scene")
-    if all(scene.target is not None for scene in scenes):
-        goals = [Values.of(target_sample(scene)) for scene in scenes]
+    if goals is not None:
         names = ["target"] * max(map(len, goals))
         messages += _compared(
             scenes, goals, names, odd, any_units=any_units, skip=skip, what="target of scene"
         )
     return messages
+
+
+def target_values(scenes: Sequence[Scene]) -> list[Values] | None:
+    """The values of the targets by a look at a few places; None where a scene has no target."""
+    if any(scene.target is None for scene in scenes):
+        return None
+    return [Values.of(target_sample(scene)) for scene in scenes]
 
 
 def _compared(

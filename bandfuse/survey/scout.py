@@ -32,15 +32,19 @@ SCOUT_STACKS = 8
 class Inquiry:
     """What a survey is to gather: a ``sample`` of so many pixels; with ``noise`` the moments of the
     noise too; the pixels dealt to so many ``random_parts``; all of them, or about ``most``.
-    ``precision``: of the products that moments are made of; auto: by the look of the first windows.
-    ``share``: of the pixels of all scenes. ``squares_only``: nothing but squared errors of outputs
-    is asked for, so that bands of different groups need not meet. ``skip``: all scenes that fail
-    are looked for. ``any_units``: scenes may hold values in different units."""
+    ``whole_scenes``: scenes are held out as wholes. ``targets_too``: the values of the target are
+    looked at where there is one scene, too. ``precision``: of the products that moments are made
+    of; auto: by the look of the first windows. ``share``: of the pixels of all scenes.
+    ``squares_only``: nothing but squared errors of outputs is asked for, so that bands of different
+    groups need not meet. ``skip``: all scenes that fail are looked for. ``any_units``: scenes may
+    hold values in different units."""
 
     seed: int
     sample: int
     noise: bool = False
     random_parts: int = 0
+    whole_scenes: bool = False
+    targets_too: bool = False
     precision: str = "auto"
     most: int | None = None
     squares_only: bool = False
@@ -65,6 +69,11 @@ class Look:
     census: Census
     moments: Moments
     sample: Floats
+
+    def take(self, places: Sequence[int]) -> Look:
+        """That of some of the bands, by their places among them."""
+        here = list(places)
+        return Look(self.census.take(here), self.moments.take(here), self.sample[here])
 
 
 Looks = Callable[[tuple[int, ...]], list[Look]]

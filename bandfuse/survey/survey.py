@@ -32,10 +32,15 @@ CLASS_BLOCKS_PER_SIDE = 5
 """The same where every block has moments for each class."""
 
 
+WHOLE = -2
+"""The number of a part that is a whole scene."""
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One part of the pixels, a block or a random part: its scene and number, the moments of [used
-    bands, outputs' targets, slopes], and a sample. A random part is of all scenes (scene −1)."""
+    """One part of the pixels, a block, a whole scene or a random part: its scene and number, the
+    moments of [used bands, outputs' targets, slopes], and a sample. A random part is of all scenes
+    (scene −1)."""
 
     scene: int
     number: int
@@ -49,8 +54,9 @@ class Survey:
 
     ``bands``: the inputs with every reason against a band. ``scenes``: moments of [used bands,
     targets] per scene. ``grids``: how each scene was cut into blocks. ``random_parts``: how many
-    parts of random pixels stand in their place where pixels are held out; 0 for none. ``precision``
-    of the products. ``seen``: the values of the inputs; ``looked``: (B, n) some pixels that the
+    parts of random pixels stand in their place where pixels are held out; 0 for none.
+    ``whole_scenes``: scenes are held out as wholes. ``precision`` of the products, "auto" where
+    scenes differ. ``seen``: the values of the inputs; ``looked``: (B, n) some pixels that the
     first look saw, NaN where missing. ``class_names``: by number, where the labels have names.
     ``slopes``: how many variables of the moments and samples, after the targets, are slopes."""
 
@@ -61,6 +67,7 @@ class Survey:
     grids: list[BlockGrid]
     messages: tuple[str, ...]
     random_parts: int = 0
+    whole_scenes: bool = False
     precision: str = "float64"
     seen: Values | None = None
     looked: Floats = field(default_factory=lambda: np.empty((0, 0)))
@@ -125,7 +132,9 @@ class Survey:
         return found
 
     def parts(self) -> list[Block]:
-        """What can be held out: the blocks, or the random parts."""
+        """What can be held out: the blocks, whole scenes, or the random parts."""
+        if self.whole_scenes:
+            return self._whole()
         if not self.random_parts:
             return self.blocks()
         pixels, found = self.pixels, []
@@ -139,12 +148,24 @@ class Survey:
                 found.append(Block(-1, number, total(some, some[0].size).take(self.sloped), sample))
         return found
 
+    def _whole(self) -> list[Block]:
+        """Each scene with pixels, as one part."""
+        found = []
+        for scene, (moments, tally) in enumerate(zip(self.scenes, self.tallies, strict=True)):
+            if moments.count:
+                sample = tally.pixels.scored.values[:, self.sloped]
+                found.append(Block(scene, WHOLE, moments.take(self.sloped), sample))
+        return found
+
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:
         """What the pass found in these parts (scene, number) alone; extremes stay those of all
         pixels."""
         tallies = []
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             kept = [number for s, number in places if s in (scene, -1)]
+            if WHOLE in kept:
+                tallies.append(tally)
+                continue
             if self.random_parts:
                 of_pixel, which = part_of(tally.pixels.key, self.random_parts), 1
             else:
@@ -189,10 +210,20 @@ class Survey:
         return first if len(every) == 1 else merged(every, first.capacity, first.store.shape[1])
 
 
-def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
-    """The blocks of one of so many scenes: fewer, if the moments of many bands would take more than
-    :data:`BLOCK_BYTES`."""
+def fine_grid(scene: Scene) -> BlockGrid:
+    """The blocks that the pass over a scene gathers, however many scenes there are: fewer, if the
+    moments of many bands would take more than :data:`BLOCK_BYTES`."""
+    return blocks(scene.shape, _per_side(scene))
+
+
+def _per_side(scene: Scene) -> int:
     most = BLOCKS_PER_SIDE if scene.labels is None else CLASS_BLOCKS_PER_SIDE
     each = 8 * (int(scene.bands.good.sum()) + scene.answers) ** 2
-    room = max(FEWEST_PER_SIDE, int((BLOCK_BYTES / each) ** 0.5))
-    return blocks(scene.shape, max(1, int(min(most, room) / n_scenes**0.5)))
+    return min(most, max(FEWEST_PER_SIDE, int((BLOCK_BYTES / each) ** 0.5)))
+
+
+def block_grid(scene: Scene, n_scenes: int, fine: BlockGrid | None = None) -> BlockGrid:
+    """The blocks of one of so many scenes, each of whole blocks of the ``fine`` grid, so that a
+    scene adds up to the same bits alone and beside others."""
+    grid = fine_grid(scene) if fine is None else fine
+    return grid.coarser(max(1, int(_per_side(scene) / n_scenes**0.5)))

@@ -9,6 +9,7 @@ Each file is built on those before it::
     info        what bandfuse sees in a file
     resample    the bands of a known sensor from a cube
     evaluate    scores of saved weights on other images
+    moments     what a training needs of image files, as a file
     train       weights from image files, into a run folder
     report      the page of a run, made again
     compare     runs side by side

@@ -24,6 +24,7 @@ TOPICS = {
     "files": "what is written: run folder, rasters, weights file",
     "exports": "weights for GDAL, QGIS, OTB, ENVI, ONNX and tables",
     "qgis": "fused rasters in QGIS, step by step",
+    "sharing": "moments of images: learning again without the pixels",
     "batches": "many scenes, several processes, clusters",
     "python": "bandfuse as a library",
     "speed": "how exact and how fast it is",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,10 +29,12 @@ from bandfuse.results.rasters import (
     GroupInfo,
     InfoResult,
     LayerInfo,
+    MomentsResult,
     QualityInfo,
     SceneInfo,
     VectorInfo,
 )
+from bandfuse.runs.moments_rows import moments_row
 from bandfuse.scenes.folders import scene_files
 from bandfuse.scenes.places import MAIN
 from bandfuse.scenes.scene import Scene
@@ -39,6 +42,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.detectors import order_remarks
 from bandfuse.spectral.groups import SEEING, lacking
 from bandfuse.streaming.budget import Effort
+from bandfuse.survey.momentsfile import ENDING, is_moments, read_moments
 from bandfuse.training.arrange import Grouping
 
 
@@ -59,6 +63,8 @@ def info(
             expected="SCENE files",
             remedy="bandfuse info --formats lists what can be.",
         )
+    gathered = [p for p in paths if p.endswith(ENDING) or is_moments(p)]
+    paths = [p for p in paths if p not in gathered]
     drivers = {p: None if is_product(p) else vector_driver(p) for p in paths}
     vectors = [_vector(p, driver) for p, driver in drivers.items() if driver]
     others = [p for p in paths if not drivers[p]]
@@ -66,13 +72,23 @@ def info(
     scenes = [scene_info(r) for r in rasters]
     preview = None
     if groups and not rasters:
-        raise ConfigError(
-            "--groups previews groups of bands", got="vector files only", expected="a raster"
-        )
+        raise ConfigError("--groups previews groups of bands", got="no raster", expected="a raster")
     if groups:
         preview, messages = _preview(groups, rasters[0])
         scenes[0].messages += messages
-    return InfoResult(scenes=scenes, groups=preview, vectors=vectors)
+    moments = [moments_info(p) for p in gathered]
+    return InfoResult(scenes=scenes, groups=preview, vectors=vectors, moments=moments)
+
+
+def moments_info(path: str) -> MomentsResult:
+    """What a file of moments holds.
+
+    Raises
+    ------
+    InputError : it is none, or damaged.
+    """
+    rows = [moments_row(one) for one in read_moments(path)]
+    return MomentsResult(output=path, bytes=os.path.getsize(path), scenes=rows)
 
 
 def _vector(path: str, driver: str) -> VectorInfo:

@@ -5,6 +5,7 @@ Each file is built on those before it::
     arrange       groups, targets and outputs
     checkpoint    the state of an interrupted training
     fitting       from a survey to a model
+    regathered    what passes have left before, made fit for a training
     settings      the settings with every default filled in, and what each step needs of them
     sampling      how many pixels are drawn to train on, and their memory
     reading       the one pass over the pixels, and what a user should know of them

@@ -6,12 +6,12 @@ import importlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
-from bandfuse.checks.fill import fill_messages
 from bandfuse.config.train import TrainConfig
 from bandfuse.device import on_cpu, plain_errors, require_device
 from bandfuse.errors import ScenesError
@@ -25,10 +25,11 @@ from bandfuse.solve.classes import Classifier
 from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
+from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.survey import Survey
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
 from bandfuse.training.placing import EXACT, placed
-from bandfuse.training.reading import surveyed
+from bandfuse.training.reading import remarks_of, surveyed
 from bandfuse.training.settings import assessing_of, checkpoint_of, fitting_of
 from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import (
@@ -60,6 +61,7 @@ def learn(
     loss: LossFunction | None = None,
     once_read: OnceRead = lambda files: None,
     effort: Effort | None = None,
+    before: Sequence[SceneMoments] = (),
 ) -> Trained:
     """Learn weights with resolved settings; again without the scenes that turn out broken, if they
     may be left out. Nothing is written.
@@ -67,15 +69,42 @@ def learn(
     Parameters
     ----------
     loss : a loss of the user's own, ``loss(y, target)`` of (N, K) tensors.
+    before : what passes over the scenes have left before; no pixel is read then.
     """
     effort = effort or Effort.of(config.threads, config.memory, device=config.device)
     while True:
         try:
-            trained = _learned(config, opened.scenes, effort, progress, loss, once_read)
+            reading = _Reading(config, opened.scenes, effort, progress, before)
+            trained = _learned(config, opened.scenes, effort, progress, loss, once_read, reading)
         except ScenesError as error:
             opened = opened.without(error.reasons)
         else:
-            return replace(trained, left_out=opened.left_out)
+            return replace(trained, left_out=opened.left_out, without_pixels=bool(before))
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """How a training comes to its survey: from the pixels of scenes, or from what passes over them
+    have left before."""
+
+    config: TrainConfig
+    scenes: Sequence[Scene]
+    effort: Effort
+    progress: Progress
+    before: Sequence[SceneMoments]
+
+    def __call__(self) -> tuple[Survey, list[str]]:
+        """The survey, and what a user should know of the pixels."""
+        config, scenes = self.config, self.scenes
+        keys = [scene.key for scene in scenes]
+        before = [one for one in self.before if one.scene.key in keys]
+        if before:
+            fills = [one.remarks for one in before]
+        else:
+            look = partial(remarks_of, config.nodata, config.seed)
+            fills = each(keys, scenes, look, skip=config.skip_broken)
+        found, remarks = surveyed(config, scenes, self.effort, self.progress, before)
+        return found, [*chain(*fills), *remarks]
 
 
 def _learned(
@@ -85,17 +114,11 @@ def _learned(
     progress: Progress,
     loss: LossFunction | None,
     once_read: OnceRead,
+    reading: _Reading,
 ) -> Trained:
     started = time.perf_counter()
     require_device(effort.device)
-    fills = each(
-        [scene.key for scene in scenes],
-        scenes,
-        lambda scene: fill_messages(scene, config.nodata, config.seed, stop=True),
-        skip=config.skip_broken,
-    )
-    found, remarks = surveyed(config, scenes, effort, progress)
-    remarks = [*chain(*fills), *remarks]
+    found, remarks = reading()
     once_read([raster.path for scene in scenes for raster in scene.files])
     how, assessing = fitting_of(config, loss), assessing_of(config)
     how, where = placed(how, effort, found, config.folds)

@@ -82,7 +82,9 @@ def plan_training(
             *(["figures/"] if config.figures else []),
         ],
         seconds={
-            "read": _reading(scenes, variables, config.threads, config.max_pixels),
+            "read": 0.0
+            if config.moments
+            else _reading(scenes, variables, config.threads, config.max_pixels),
             "fit": PER_OUTPUT * (len(outputs) or FEW) * (variables / 30) ** 1.75,
             "write": START + PER_PAGE * (len(outputs) or FEW),
         },

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bandfuse.checks.fill import fill_messages
 from bandfuse.config.train import TrainConfig
+from bandfuse.errors import ConfigError
 from bandfuse.goals import Goal
 from bandfuse.progress import Progress
 from bandfuse.scenes.scene import Scene
+from bandfuse.solve.design import Design
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.groups import Covariance
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.gather import survey
+from bandfuse.survey.gather import put_together, survey
 from bandfuse.survey.missing import require_classes, require_noise
+from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
+from bandfuse.training.regathered import fitting_moments
 from bandfuse.training.sampling import Sampling
-from bandfuse.training.settings import grouping_of, inquiry_of
+from bandfuse.training.settings import asked_of, grouping_of, inquiry_of
 
 
 def surveyed(
-    config: TrainConfig, scenes: Sequence[Scene], effort: Effort, progress: Progress
+    config: TrainConfig,
+    scenes: Sequence[Scene],
+    effort: Effort,
+    progress: Progress,
+    before: Sequence[SceneMoments] = (),
 ) -> tuple[Survey, list[str]]:
     """The pass over the pixels of scenes with resolved settings, and what a user should know of
     them.
+
+    Parameters
+    ----------
+    before : what such a pass has left before; no pixel is read then.
 
     Raises
     ------
@@ -32,15 +47,26 @@ def surveyed(
     sample = max(goal.sample for goal in config.goals)
     if config.sampled:
         sample = Sampling(config.sample, config.memory).planned(scenes).pixels
-    grouping, targets = grouping_of(config), unique_target_names(scenes[0])
-    found = survey(
-        scenes,
-        lambda bands, covariance: grouping.design(bands, targets, covariance),
-        effort,
-        progress,
-        inquiry_of(config, sample),
-    )
-    remarks = list(found.messages)
+    grouping = grouping_of(config)
+    inquiry, remarks = inquiry_of(config, sample), list[str]()
+    if inquiry.whole_scenes and len(scenes) < 2:
+        raise ConfigError(
+            "--split scenes needs several scenes", got="one scene", remedy="Use --split blocks."
+        )
+
+    fitting: list[SceneMoments] = []
+    if before:
+        fitting, remarks = fitting_moments(before, asked_of(config, sample))
+    targets = unique_target_names(fitting[0].scene if fitting else scenes[0])
+
+    def arrange(bands: Bands, covariance: Covariance) -> Design:
+        return grouping.design(bands, targets, covariance)
+
+    if before:
+        found = put_together(fitting, arrange, inquiry).survey(inquiry)
+    else:
+        found = survey(scenes, arrange, effort, progress, inquiry)
+    remarks += found.messages
     if "classes" in config.gathers:
         remarks += require_classes(scenes, config.labels, config.unlabelled, found)
     if "noise" in config.gathers:
@@ -49,6 +75,16 @@ def surveyed(
     if config.outputs and "classes" in config.gathers:
         require_discriminants(config.outputs, len(found.classes))
     return found, [*remarks, *_few_messages(config.goals, found)]
+
+
+def remarks_of(nodata: Sequence[str], seed: int, scene: Scene) -> tuple[str, ...]:
+    """What a user should know of values of a scene that seem to stand for missing pixels.
+
+    Raises
+    ------
+    InputError : there are too many of them.
+    """
+    return tuple(fill_messages(scene, nodata, seed, stop=True))
 
 
 def _few_messages(goals: Sequence[Goal], survey: Survey) -> list[str]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandfuse.config.paths import PATHS, rebased
-from bandfuse.config.train import NOT_RESULTS, TrainConfig
-from bandfuse.errors import ConfigError
+from bandfuse.config.train import NOT_RESULTS, Gathering, TrainConfig
+from bandfuse.errors import ConfigError, shorten
 from bandfuse.goals import GOALS
 from bandfuse.model.fusion import NodataPolicy
+from bandfuse.progress import Progress, silent
 from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
+from bandfuse.survey.momentsfile import is_moments, read_moments
+from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Inquiry
 from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import Grouping
 from bandfuse.training.checkpoint import Checkpoint, digest
 from bandfuse.training.fitting import Fitting
+from bandfuse.training.regathered import Asked, moments_files, pooled_moments
 from bandfuse.trust.assess import Assessing
 from bandfuse.trust.regularisation import Wish
 
@@ -56,6 +60,9 @@ _DESCENT = (
 STATES = 2
 """The form of the states in a checkpoint."""
 
+MOST_FOLDS = 100
+"""Folds at most: so many scenes are held out alone."""
+
 Clash = tuple[bool, str, str]
 """Whether it is so, what cannot be, and what to do."""
 
@@ -79,6 +86,7 @@ def resolve(config: TrainConfig) -> TrainConfig:
         *_of_constraint(config),
         *_of_outputs(config),
         *_of_others(config),
+        *_of_folds(config),
     ):
         if wrong:
             raise ConfigError(what, remedy=remedy)
@@ -91,6 +99,8 @@ def _defaults(config: TrainConfig) -> dict[str, object]:
     defaults: dict[str, object] = {}
     if config.pooling is None:
         defaults["pooling"] = "auto" if _may_pool(config) else 0.0
+    if config.split == "scenes" and "folds" not in config.model_fields_set:
+        defaults["folds"] = MOST_FOLDS
     if config.constraint is None:
         defaults["constraint"] = _default_constraint(config)
     return defaults
@@ -294,27 +304,36 @@ def _of_others(config: TrainConfig) -> Iterator[Clash]:
         "Leave it out.",
     )
     yield (
+        bool(config.group and config.groups),
+        "--group and --groups exclude each other",
+        "Use one of them.",
+    )
+
+
+def _of_folds(config: TrainConfig) -> Iterator[Clash]:
+    """What is held out."""
+    yield (
         config.split == "random" and "classes" in config.gathers,
         f"--split random does not apply to {_named('classes')}",
         "Leave it out.",
+    )
+    yield (
+        config.split == "scenes" and config.per_scene,
+        "--split scenes does not apply to weights per scene, as a scene that is held out has none",
+        "Use --split blocks.",
     )
     for flag, asked in (
         ("--ridge auto", config.ridge == "auto"),
         ("--smooth auto", config.smooth == "auto"),
         ("--sparse auto", config.sparse == "auto"),
         ("--pooling auto", config.pooling == "auto"),
-        ("--split random", config.split == "random"),
+        (f"--split {config.split}", config.split != "blocks"),
     ):
         yield (
             asked and config.folds == 0,
             f"{flag} and --folds 0 exclude each other",
             "Use one of them.",
         )
-    yield (
-        bool(config.group and config.groups),
-        "--group and --groups exclude each other",
-        "Use one of them.",
-    )
 
 
 def grouping_of(config: TrainConfig) -> Grouping:
@@ -341,6 +360,7 @@ def inquiry_of(config: TrainConfig, sample: int) -> Inquiry:
         sample=sample,
         noise="noise" in config.gathers,
         random_parts=config.folds if config.split == "random" else 0,
+        whole_scenes=config.split == "scenes",
         precision=config.precision,
         most=config.max_pixels,
         squares_only=all(goal.matches for goal in config.goals),
@@ -412,3 +432,102 @@ def checkpoint_of(config: TrainConfig, device: str, survey: Survey) -> Checkpoin
     settings |= {"states": STATES, "device": device}
     settings |= {"torch": torch.__version__, "pixels": digest(survey)}
     return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)
+
+
+STILL = {"any_units", "skip_broken", "registration", "seed", "device", "threads", "memory"}
+"""Settings of what is gathered that say something of a training from moments, too."""
+
+
+def with_moments(config: TrainConfig) -> TrainConfig:
+    """Settings with the files of moments that folders and patterns stand for; such files among the
+    scenes count as moments.
+
+    Raises
+    ------
+    InputError : a folder without files of moments, or a pattern that no file has.
+    """
+    scenes = [path for path in config.scenes if not is_moments(path)]
+    among = [path for path in config.scenes if path not in scenes]
+    files = [file for text in (*config.moments, *among) for file in moments_files(text)]
+    if not files:
+        return config
+    return config.model_copy(update={"moments": files, "scenes": scenes})
+
+
+def require_no_pixels(config: TrainConfig) -> None:
+    """Settings must not ask for pixels where there are only moments.
+
+    Raises
+    ------
+    ConfigError : a setting that decides what is gathered, or how pixels are written.
+    """
+    defaults = TrainConfig.default_values()
+    asked = [n for n in Gathering.model_fields if n not in STILL]
+    for name in (*asked, "stac", "style"):
+        if getattr(config, name) == defaults[name]:
+            continue
+        if name == "scenes":
+            raise ConfigError(
+                "scenes and moments cannot be given together",
+                got=shorten(config.scenes),
+                remedy="Gather these scenes with bandfuse moments, and give the files of moments.",
+            )
+        flag = f"--{name.replace('_', '-')}"
+        raise ConfigError(
+            f"{flag} does not apply to moments: it needs the pixels",
+            remedy=f"Leave it out, or give {flag} to bandfuse moments."
+            if name in Gathering.model_fields
+            else "Leave it out: bandfuse apply writes fused rasters.",
+        )
+    if config.split == "random":
+        raise ConfigError(
+            "--split random does not apply to moments: it needs the pixels",
+            remedy="Use --split blocks or --split scenes, or train from the files.",
+        )
+
+
+def as_gathered(config: TrainConfig, every: Sequence[SceneMoments]) -> TrainConfig:
+    """Settings that name the targets or labels that the moments were gathered with, where the
+    objective is of these."""
+    first = every[0].scene
+    named = config.objective
+    gathers = {GOALS[name].gathers for name in config.terms} if named else {"targets", "classes"}
+    update: dict[str, object] = {"no_fused": True}
+    if first.target is not None and "targets" in gathers:
+        update["target"] = [s.scene.target.path for s in every if s.scene.target is not None]
+    if first.labels is not None and "classes" in gathers:
+        update["labels"] = [s.scene.labels.file.path for s in every if s.scene.labels is not None]
+    if "classes" in gathers and first.labels is not None:
+        update["unlabelled"] = list(first.labels.unlabelled)
+    return config.model_copy(update=update)
+
+
+def regathered(
+    config: TrainConfig, loss: LossFunction | None, progress: Progress = silent
+) -> tuple[TrainConfig, list[SceneMoments], dict[str, str]]:
+    """Resolved settings of a training from files of moments, what these hold, and the scenes that
+    do not fit and may be left out, with the reasons.
+
+    Raises
+    ------
+    ConfigError : settings that need the pixels. InputError : a file that is damaged. MismatchError
+        : scenes that do not fit.
+    """
+    require_no_pixels(config)
+    files = progress(config.moments, total=len(config.moments), label="read the moments")
+    every = [one for file in files for one in read_moments(file)]
+    before, odd = pooled_moments(every, skip=config.skip_broken)
+    return resolve(with_loss(as_gathered(config, before), loss)), before, odd
+
+
+def asked_of(config: TrainConfig, sample: int) -> Asked:
+    """What a training asks of moments, with a sample of so many pixels."""
+    on_pixels = f"--loss {config.loss}" if config.loss != "mse" else "--activation"
+    return Asked(
+        str(config.objective),
+        config.gathers,
+        sample,
+        on_pixels if config.sampled else "",
+        config.assessed,
+        config.registration,
+    )

@@ -28,7 +28,8 @@ class Trained:
     ``fits``: one, or one of each scene with weights of its own. ``plan``: how a regression is
     regularised, None where nothing was chosen. ``remarks``: what a user should know of the pixels
     and of the fit. ``places``: where each part ran. ``left_out``: why, by key of a scene.
-    ``again``: what makes the training again, where that is no command.
+    ``again``: what makes the training again, where that is no command. ``without_pixels``: it was
+    learned from moments that were gathered before, and no pixel can be read.
     """
 
     config: TrainConfig
@@ -45,6 +46,7 @@ class Trained:
     remarks: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     again: str = ""
+    without_pixels: bool = False
 
     @property
     def scene_names(self) -> list[list[str]]:

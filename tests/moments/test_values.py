@@ -190,7 +190,7 @@ def scattered(
     key = (
         random.integers(0, 4, len(place)).astype(np.uint64)
         if few_keys
-        else keys(seed, 0, place[:, 1], place[:, 2])
+        else keys(seed, place[:, 1], place[:, 2])
     )
     return key, place, random.standard_normal((len(place), 2))
 
@@ -292,40 +292,35 @@ def test_samples_of_different_kind_do_not_merge(other: Pixels) -> None:
         Pixels.zero(5, 2) + other
 
 
-@given(st.integers(-(2**40), 2**40), st.integers(0, 1000), SEEDS)
-def test_keys_depend_on_seed_scene_row_and_column_only(seed: int, scene: int, mixing: int) -> None:
+@given(st.integers(-(2**40), 2**40), SEEDS)
+def test_keys_depend_on_seed_row_and_column_only(seed: int, mixing: int) -> None:
     random = np.random.default_rng(mixing)
     row, col = random.integers(0, 10**6, 20), random.integers(0, 10**6, 20)
-    found = keys(seed, scene, row, col)
+    found = keys(seed, row, col)
     order = random.permutation(20)
-    assert np.array_equal(keys(seed, scene, row[order], col[order]), found[order])
-    assert np.array_equal(keys(seed, scene, row.astype(np.int32), col.astype(np.uint32)), found)
-    for other in (
-        keys(seed + 1, scene, row, col),
-        keys(seed, scene + 1, row, col),
-        keys(seed, scene, row + 1, col),
-        keys(seed, scene, row, col + 1),
-    ):
+    assert np.array_equal(keys(seed, row[order], col[order]), found[order])
+    assert np.array_equal(keys(seed, row.astype(np.int32), col.astype(np.uint32)), found)
+    for other in (keys(seed + 1, row, col), keys(seed, row + 1, col), keys(seed, row, col + 1)):
         assert (other != found).all()
 
 
 def test_keys_are_spread_evenly_and_rows_and_columns_do_not_swap() -> None:
     row, col = (a.ravel() for a in np.mgrid[0:200, 0:200])
-    found = keys(0, 0, row, col)
+    found = keys(0, row, col)
     assert len(np.unique(found)) == 40_000
     share = np.bincount((found >> np.uint64(61)).astype(int), minlength=8) / 40_000
     assert np.abs(share - 1 / 8).max() < 0.01
     off_diagonal = row != col
-    assert (keys(0, 0, col, row) != found)[off_diagonal].all()
+    assert (keys(0, col, row) != found)[off_diagonal].all()
 
 
 def test_keys_never_change() -> None:
     """Golden values: a sample drawn today is drawn again by any later version."""
-    found = keys(7, 1, np.array([0, 3]), np.array([0, 5]))
-    assert found.tolist() == [_splitmix_key(7, 1, 0, 0), _splitmix_key(7, 1, 3, 5)]
+    found = keys(7, np.array([0, 3]), np.array([0, 5]))
+    assert found.tolist() == [_splitmix_key(7, 0, 0), _splitmix_key(7, 3, 5)]
 
 
-def _splitmix_key(seed: int, scene: int, row: int, col: int) -> int:
+def _splitmix_key(seed: int, row: int, col: int) -> int:
     """The same hash in Python's own integers."""
 
     def mix(x: int) -> int:
@@ -334,7 +329,7 @@ def _splitmix_key(seed: int, scene: int, row: int, col: int) -> int:
         x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
         return x ^ (x >> 31)
 
-    return mix(mix(mix(mix(seed % 2**64) ^ scene) ^ row) ^ col)
+    return mix(mix(mix(mix(seed % 2**64)) ^ row) ^ col)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -676,9 +671,7 @@ def test_a_tally_counts_and_samples_what_a_dense_look_finds(
     joint, ok = flat(place)
     row, col = (i.ravel()[ok] for i in np.indices(shape))
     places = np.stack([np.full(len(row), q.scene), row, col], axis=1)
-    assert_same_sample(
-        tally.pixels, Pixels.of(sample, keys(q.seed, q.scene, row, col), places, joint[ok])
-    )
+    assert_same_sample(tally.pixels, Pixels.of(sample, keys(q.seed, row, col), places, joint[ok]))
     bands_ok = np.isfinite(joint[:, :-1]).all(axis=1)
     assert tally.used == ok.sum()
     assert tally.invalid == {

@@ -1,0 +1,171 @@
+"""Moments: gather what a training needs of image files, and write it as one file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bandfuse.config.moments import MomentsConfig
+from bandfuse.config.train import Gathering, TrainConfig
+from bandfuse.errors import ConfigError
+from bandfuse.files.checksums import Checksums
+from bandfuse.files.guards import check_file
+from bandfuse.files.whole import Ready, whole_files
+from bandfuse.goals import TRAINED_ON
+from bandfuse.progress import Progress, during, silent
+from bandfuse.results.rasters import MomentsResult
+from bandfuse.runs.moments_rows import moments_row
+from bandfuse.scenes.alignment import alignment_messages
+from bandfuse.scenes.attempts import attempt
+from bandfuse.scenes.folders import with_scenes
+from bandfuse.scenes.opening import Opened, open_scenes
+from bandfuse.scenes.scene import Scene, left_out_messages
+from bandfuse.streaming.budget import Effort
+from bandfuse.survey.fewest import with_least, without_pixels
+from bandfuse.survey.gather import gathered
+from bandfuse.survey.momentsfile import write_moments
+from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.scout import Inquiry
+from bandfuse.training.arrange import Grouping, unique_target_names
+from bandfuse.training.reading import remarks_of
+from bandfuse.training.settings import resolve
+
+
+def gather_moments(
+    config: MomentsConfig,
+    progress: Progress = silent,
+    *,
+    keep: Sequence[Path] = (),
+    ready: Ready | None = None,
+) -> MomentsResult:
+    """Read scenes once, and write all that :func:`bandfuse.train` needs of them: with ``moments=``
+    it learns from the file as it does from the images.
+
+    Parameters
+    ----------
+    keep : further files that the output must not take the place of.
+    ready : is given the scratch folder of the file before it takes its place.
+
+    Raises
+    ------
+    UsageError and its children : bad input; nothing is written then.
+    """
+    started = time.perf_counter()
+    if not config.output:
+        raise ConfigError("no output is given", expected="-o FILE.moments, the file to make")
+    size, output = _sample_size(config), Path(config.output)
+    asked = _as_training(config)
+    with during(progress, "open the scenes"):
+        opened = open_scenes(asked)
+    inputs = [*keep, *(path for scene in opened.scenes for path in scene.paths)]
+    seen = check_file(output, overwrite=config.overwrite, inputs=inputs)
+    with Checksums() as checksums:
+        left, opened, said = _Passes(config, asked, size, progress).over(opened)
+        checksums.start([file.path for one in left for file in one.scene.files])
+        sums, sizes = checksums.wait(progress), checksums.sizes
+    left = [replace(one, inputs=_inputs(one.scene, sizes, sums)) for one in left]
+    with whole_files(output, inputs, ready, seen) as scratch:
+        write_moments(scratch, left)
+        written = os.path.getsize(scratch)
+    return MomentsResult(
+        output=str(output),
+        bytes=written,
+        scenes=[moments_row(one) for one in left],
+        left_out=opened.left_out,
+        messages=list(dict.fromkeys([*_broken(opened), *said])),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _sample_size(config: MomentsConfig) -> int | None:
+    """Pixels that are kept of each scene; None for all.
+
+    Raises
+    ------
+    ConfigError : pixels are to be kept, and no block is to have few.
+    """
+    if config.sample is None:
+        return 0 if config.least_pixels else TRAINED_ON
+    if config.least_pixels and config.sample not in (0, "none"):
+        raise ConfigError(
+            "--least-pixels and --sample exclude each other, as a sample holds single pixels",
+            got=f"--sample {config.sample}",
+            remedy="Leave one of them out.",
+        )
+    if isinstance(config.sample, str):
+        return None if config.sample == "all" else 0
+    return config.sample
+
+
+def _as_training(config: MomentsConfig) -> TrainConfig:
+    """The settings of a training that gathers the same."""
+    config = with_scenes(config)
+    given = {name for name in Gathering.model_fields if name in config.model_fields_set}
+    return resolve(TrainConfig(**{name: getattr(config, name) for name in given}))
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """The passes over scenes, each of which is done as if its scene were alone. ``sample``: pixels
+    that are kept of each, None for all."""
+
+    settings: MomentsConfig
+    training: TrainConfig
+    sample: int | None
+    progress: Progress
+
+    def over(self, opened: Opened) -> tuple[list[SceneMoments], Opened, list[str]]:
+        """What they leave, of the scenes that are not broken, and what is to be said."""
+        scenes = opened.scenes
+        if self.training.skip_broken:
+            found, reasons = attempt([scene.key for scene in scenes], scenes, self.one)
+            opened = opened.without(reasons)
+        else:
+            found = [self.one(scene) for scene in scenes]
+        return [one for one, _ in found], opened, [text for _, said in found for text in said]
+
+    def one(self, scene: Scene) -> tuple[SceneMoments, list[str]]:
+        """What the pass over one scene leaves, and what is to be said."""
+        least, inquiry = self.settings.least_pixels, self.inquiry(scene)
+        remarks = remarks_of(self.training.nodata, self.training.seed, scene)
+        targets, grouping = unique_target_names(scene), Grouping()
+        made = gathered(
+            [scene],
+            lambda bands, covariance: grouping.design(bands, targets, covariance),
+            Effort.of(self.training.threads, self.training.memory, device=self.training.device),
+            self.progress,
+            inquiry,
+        )
+        made.survey(inquiry)  # What speaks against a scene is said now.
+        left = replace(made.scenes[0], remarks=remarks)
+        if least:
+            left = with_least(left, least)
+        elif self.sample == 0:
+            left = without_pixels(left)
+        said = [*left_out_messages(scene), *scene.remarks, *alignment_messages([scene])]
+        return left, [*said, *remarks, *made.messages]
+
+    def inquiry(self, scene: Scene) -> Inquiry:
+        """What is gathered of a scene."""
+        rows, cols = scene.shape
+        return Inquiry(
+            seed=self.training.seed,
+            sample=rows * cols if self.sample is None else self.sample,
+            noise=self.settings.noise,
+            targets_too=True,
+            precision=self.training.precision,
+            most=self.training.max_pixels,
+        )
+
+
+def _inputs(
+    scene: Scene, sizes: dict[str, int], sums: dict[str, str]
+) -> dict[str, tuple[int, str]]:
+    return {f.path: (sizes.get(f.path, 0), sums.get(f.path, "")) for f in scene.files}
+
+
+def _broken(opened: Opened) -> list[str]:
+    return [f"scene {key!r} is left out: {why}" for key, why in opened.left_out.items()]
