@@ -114,7 +114,7 @@ def _imported() -> None:
                 and model.__module__ == models.__name__
             ):
                 model.model_rebuild(force=True)
-    typer.main.get_command(bandfuse.cli.commands.app)
+    typer.main.get_command(bandfuse.cli.commands.app_of())
     for name in bandfuse.__all__:
         getattr(bandfuse, name)
 

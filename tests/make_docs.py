@@ -32,7 +32,7 @@ import rasterio
 import typer
 
 from bandfuse.checks.codes import CODES
-from bandfuse.cli.commands import app
+from bandfuse.cli.commands import app_of
 from bandfuse.cli.main import COMMANDS
 from bandfuse.config import commands as config_of_commands
 from bandfuse.config import moments as config_of_moments
@@ -101,7 +101,7 @@ class Flag:
 @cache
 def commands() -> dict[str, list[Flag]]:
     """The flags of every command, as typer knows them."""
-    known = typer.main.get_group(app).commands
+    known = typer.main.get_group(app_of()).commands
     return {name: [flag_of(known[name], p) for p in known[name].params] for name in COMMANDS}
 
 

@@ -7,31 +7,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Context
 from typer.core import TyperGroup
 
+import bandfuse
 from bandfuse.cli import show, streams
 from bandfuse.cli.help import ALL, GENERAL, Command
 from bandfuse.cli.options import flags_of, keyword, read_settings, taking
 from bandfuse.config.base import Config
-from bandfuse.config.commands import (
-    ApplyConfig,
-    CompareConfig,
-    EvaluateConfig,
-    ExportConfig,
-    ReportConfig,
-    ResampleConfig,
-)
-from bandfuse.config.moments import MomentsConfig
-from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, shorten
 from bandfuse.needs import require_meaning
 from bandfuse.results.base import Result
 
-app = typer.Typer(rich_markup_mode=None)
+if TYPE_CHECKING:
+    from bandfuse.config.commands import (
+        ApplyConfig,
+        CompareConfig,
+        EvaluateConfig,
+        ExportConfig,
+        ReportConfig,
+        ResampleConfig,
+    )
+    from bandfuse.config.moments import MomentsConfig
+    from bandfuse.config.train import TrainConfig
 
 Option = partial(typer.Option, show_default=False)
 General = partial(Option, rich_help_panel=GENERAL)
@@ -120,49 +121,87 @@ class Outcome:
             raise typer.Exit(1)
 
 
-def command(
-    model: type[Config] | None = None, *, from_file: bool = False
-) -> Callable[[Callable[..., Outcome]], Callable[..., None]]:
-    """Make a command of a function that returns an outcome.
+MAKERS: dict[str, Callable[[typer.Typer], object]] = {}
+"""By the name of a command, what adds it to an app."""
 
-    Its own parameters come first. Those of ``EVERY`` follow, and one flag per field of ``model``,
-    of which the function gets ``settings``. ``from_file``: settings can stand in a file too; the
-    function gets its path as ``keep``, so that no output takes its place.
+
+def app_of(*names: str) -> typer.Typer:
+    """An app of the commands with these names; of all of them if no name is given.
+
+    Flags are made here, and not where a command is declared: the settings of a command take a
+    hundredth of a second to import, and one command runs in a process.
+    """
+    app = typer.Typer(rich_markup_mode=None)
+    for name in names or MAKERS:
+        MAKERS[name](app)
+    return app
+
+
+def command(
+    settings: str = "", *, from_file: bool = False
+) -> Callable[[Callable[..., Outcome]], Callable[..., Outcome]]:
+    """Declare a command: a function that returns an outcome.
+
+    Its own parameters come first. Those of ``EVERY`` follow, and one flag per field of the model
+    that bandfuse has under the name ``settings``, which the function gets as ``settings``.
+    ``from_file``: settings can stand in a file too; the function gets its path as ``keep``, so that
+    no output takes its place.
     """
 
-    def decorate(function: Callable[..., Outcome]) -> Callable[..., None]:
-        signature = inspect.signature(function, eval_str=True).parameters.values()
-        own = [p for p in signature if p.name not in ("settings", "keep")]
-        fields = [] if model is None else flags_of(model)
-        most = () if model is None else model.most_used
-        most += ("config",) if most and from_file else ()
+    def declare(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
+        MAKERS[function.__name__] = partial(_add, function, settings, from_file)
+        return function
 
-        def run(
-            *, json: bool, verbose: bool, quiet: bool, log_file: str | None, **values: Any
-        ) -> None:
-            show.set_level(verbose, quiet)
-            values.pop("help_all")
-            file = values.pop("config") if from_file else None
-            if model is not None:
-                flags = {name: values.pop(name) for name in model.model_fields}
-                sets = values.pop("set_") if from_file else None
-                values["settings"] = read_settings(model, flags, file, sets)
-            if from_file:
-                values["keep"] = [] if file is None else [Path(file)]
-            with show.working(f"bandfuse {function.__name__}"):
-                outcome = function(**values)
-            outcome.end(json=json)
-
-        run.__name__, run.__doc__ = function.__name__, function.__doc__
-        whole = keyword("help_all", Annotated[bool, WholeHelp(hidden=not most)], default=False)
-        flags = [*own, *fields, *(FILE if from_file else ()), *EVERY, whole]
-        kind = type("Command", (Command,), {"most_used": most})
-        return app.command(cls=kind)(taking(run, flags))
-
-    return decorate
+    return declare
 
 
-@command(TrainConfig, from_file=True)
+def _add(
+    function: Callable[..., Outcome], settings: str, from_file: bool, app: typer.Typer
+) -> None:
+    """Add a command to an app."""
+    model = getattr(bandfuse, settings) if settings else None
+    signature = inspect.signature(function, eval_str=True, locals={settings: model})
+    own = [p for p in signature.parameters.values() if p.name not in ("settings", "keep")]
+    fields = [] if model is None else flags_of(model)
+    most = () if model is None else model.most_used
+    most += ("config",) if most and from_file else ()
+    whole = keyword("help_all", Annotated[bool, WholeHelp(hidden=not most)], default=False)
+    flags = [*own, *fields, *(FILE if from_file else ()), *EVERY, whole]
+    kind = type("Command", (Command,), {"most_used": most})
+    app.command(cls=kind)(taking(_running(function, model, from_file), flags))
+
+
+def _running(
+    function: Callable[..., Outcome], model: type[Config] | None, from_file: bool
+) -> Callable[..., None]:
+    """What typer calls with the values of all flags: it makes the settings, runs the command and
+    shows its outcome."""
+
+    def run(*, json: bool, verbose: bool, quiet: bool, log_file: str | None, **values: Any) -> None:
+        show.set_level(verbose, quiet)
+        values.pop("help_all")
+        file = values.pop("config") if from_file else None
+        if model is not None:
+            flags = {name: values.pop(name) for name in model.model_fields}
+            sets = values.pop("set_") if from_file else None
+            values["settings"] = read_settings(model, flags, file, sets)
+        if from_file:
+            values["keep"] = [] if file is None else [Path(file)]
+        with show.working(f"bandfuse {function.__name__}"):
+            outcome = function(**values)
+        outcome.end(json=json)
+
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    return run
+
+
+def bare(function: Callable[..., None]) -> Callable[..., None]:
+    """Declare a command that has all its flags itself, and prints what it has to say."""
+    MAKERS[function.__name__] = lambda app: app.command(cls=Command)(function)
+    return function
+
+
+@command("TrainConfig", from_file=True)
 def train(
     settings: TrainConfig,
     keep: list[Path],
@@ -197,7 +236,7 @@ def train(
     return Outcome(report, partial(show.trained, report, str(settings.output), page=page), messages)
 
 
-@command(MomentsConfig, from_file=True)
+@command("MomentsConfig", from_file=True)
 def moments(settings: MomentsConfig, keep: list[Path]) -> Outcome:
     """Gather what a training needs of image files, to learn from it later.
     bandfuse train --moments learns from the file without a pixel.
@@ -215,7 +254,7 @@ def moments(settings: MomentsConfig, keep: list[Path]) -> Outcome:
     return Outcome(result, partial(show_moments, result), result.messages)
 
 
-@command(ApplyConfig, from_file=True)
+@command("ApplyConfig", from_file=True)
 def apply(weights: Weights, settings: ApplyConfig, keep: list[Path]) -> Outcome:
     """Fuse rasters of any size with saved weights.
 
@@ -231,7 +270,7 @@ def apply(weights: Weights, settings: ApplyConfig, keep: list[Path]) -> Outcome:
     return Outcome(result, partial(show.applied, result), result.messages)
 
 
-@command(ResampleConfig, from_file=True)
+@command("ResampleConfig", from_file=True)
 def resample(settings: ResampleConfig, keep: list[Path]) -> Outcome:
     """Make the bands of a known sensor from cubes, by its published responses; nothing is learned.
 
@@ -247,7 +286,7 @@ def resample(settings: ResampleConfig, keep: list[Path]) -> Outcome:
     return Outcome(result, partial(show_resampled, result), result.messages)
 
 
-@command(EvaluateConfig)
+@command("EvaluateConfig")
 def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
     """Score saved weights against the target, or the labels, of another image.
 
@@ -263,7 +302,7 @@ def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
     return Outcome(result, partial(show.evaluated, result), result.messages, hidden=empty)
 
 
-@command(ReportConfig)
+@command("ReportConfig")
 def report(
     run: Annotated[str, Argument(help="Folder of a run.", metavar="RUN")], settings: ReportConfig
 ) -> Outcome:
@@ -280,7 +319,7 @@ def report(
     return Outcome(result, partial(show.reported, result), result.messages)
 
 
-@command(CompareConfig)
+@command("CompareConfig")
 def compare(
     runs: Annotated[list[str], Argument(help="Folders of runs.", metavar="RUN RUN...")],
     settings: CompareConfig,
@@ -297,7 +336,7 @@ def compare(
     return Outcome(result, partial(show.compared, result), result.messages)
 
 
-@command(ExportConfig)
+@command("ExportConfig")
 def export(weights: Weights, settings: ExportConfig) -> Outcome:
     """Write weights in the form of another program.
 
@@ -365,7 +404,7 @@ def batch(
     return Outcome(result, partial(show_batch.show_result, result), failed=bool(result.failed))
 
 
-@app.command(cls=Command)
+@bare
 def schema(
     verbose: Verbose = False,
     quiet: Quiet = False,

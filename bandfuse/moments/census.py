@@ -58,12 +58,7 @@ class Census:
         high = np.where(finite, z, -np.inf).max(axis=1)
         valid = finite.sum(axis=1, dtype=np.int64)
         return cls(
-            int(finite[:n_bands].any(axis=0).sum()),
-            valid,
-            low,
-            high,
-            _count_at(z, low),
-            _count_at(z, high),
+            int(finite[:n_bands].any(axis=0).sum()), valid, low, high, *_count_at(z, (low, high))
         )
 
     @classmethod
@@ -71,12 +66,7 @@ class Census:
         """From (D, n) values of which none is missing, and their extremes."""
         low, high = ends
         return cls(
-            z.shape[1],
-            np.full(len(z), z.shape[1], np.int64),
-            low,
-            high,
-            _count_at(z, low),
-            _count_at(z, high),
+            z.shape[1], np.full(len(z), z.shape[1], np.int64), low, high, *_count_at(z, ends)
         )
 
     def __add__(self, other: Census) -> Census:
@@ -130,15 +120,20 @@ class Census:
         return found if 2 * len(found) < len(bands) else {}
 
 
-def _count_at(z: Floats, ends: Floats) -> Counts:
-    """(D,) how many of (D, n) values are at an extreme, where a thin look finds at least half of
-    them there; else 0."""
-    thin = z[:, :: max(1, z.shape[1] // THIN)]
-    there = (thin == ends[:, None]).sum(axis=1)
-    many = np.flatnonzero((there > 0) & (2 * there >= np.isfinite(thin).sum(axis=1)))
-    counts = np.zeros(len(z), np.int64)
-    counts[many] = (z[many] == ends[many, None]).sum(axis=1)
-    return counts
+def _count_at(z: Floats, ends: tuple[Floats, Floats]) -> list[Counts]:
+    """For each of two extremes (D,) how many of (D, n) values are there, where a thin look finds at
+    least half of them there; else 0."""
+    thin = z[:, :: max(1, z.shape[1] // THIN)].copy()
+    half = np.isfinite(thin).sum(axis=1)
+    every = []
+    for end in ends:
+        there = (thin == end[:, None]).sum(axis=1)
+        many = np.flatnonzero((there > 0) & (2 * there >= half))
+        counts = np.zeros(len(z), np.int64)
+        if len(many):
+            counts[many] = (z[many] == end[many, None]).sum(axis=1)
+        every.append(counts)
+    return every
 
 
 def look(

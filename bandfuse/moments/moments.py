@@ -18,6 +18,10 @@ FEW = 256
 """Pixels whose mean is near enough to that of all."""
 
 
+AT_ONCE = 16
+"""Variables of a cell that are centred and added up while they are in the processor's cache."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Moments(Summarised):
     """Count, mean and centred scatter of N vectors of D values. A monoid under ``+``.
@@ -142,9 +146,12 @@ class Sums:
     @np.errstate(over="ignore", invalid="ignore")
     def use_up(self, z: Floats, product: Product = double) -> None:
         """Add (D, N) pixels, one contiguous row per variable. The array is written over."""
-        z -= self.point[:, None]
         self.count += z.shape[1]
-        self.first += z @ np.ones(z.shape[1])
+        ones = np.ones(z.shape[1])
+        for low in range(0, len(z), AT_ONCE):
+            here = slice(low, low + AT_ONCE)
+            z[here] -= self.point[here, None]
+            self.first[here] += z[here] @ ones
         self.second += product(z)
 
     @np.errstate(over="ignore", invalid="ignore")

@@ -22,9 +22,9 @@ from bandfuse.moments.tally import (
     strata_of,
 )
 from bandfuse.spectral.bands import Floats
-from bandfuse.streaming.blocks import pieces
-from bandfuse.streaming.stream import Cell, Source
-from bandfuse.streaming.windows import Window, cells
+from bandfuse.streaming.blocks import Piece, pieces
+from bandfuse.streaming.stream import Cell, Source, in_parts
+from bandfuse.streaming.windows import Window, cells_of
 
 Part = tuple[int, int, int, Moments]
 """Block, column of stacks, stratum, and the moments there."""
@@ -33,34 +33,36 @@ Part = tuple[int, int, int, Moments]
 def _tally_window(
     source: Source, window: Window, question: Question, bound: int
 ) -> tuple[Tally, list[Part]]:
-    """Gather one window; the moments come back as parts from top to bottom."""
+    """Gather one window; the moments come back as parts from top to bottom. It is read in the parts
+    that the source would rather be asked for: cells are whole in them, so that they change
+    nothing."""
     out = {} if question.where is None else question.where.excluded(window)
-    # A window of which no pixel counts is not read.
-    patch = None if sum(int(o.sum()) for o in out.values()) == window.size else source.read(window)
-    tally = Tally.zero(question)
-    parts, drawn = [], []
-    for piece in pieces(window, question.grid):
-        found: dict[int, Sums] = {}
-        for cell in cells(piece.window):
-            here = cell.within(window)
-            inside = _count_excluded(
-                {reason: o[here].ravel() for reason, o in out.items()}, cell, tally
-            )
-            if patch is None or not inside.any():
-                continue
-            drawn.append(
-                _tally_cell(patch.cell(*here), inside, cell, question, bound, tally, found)
-            )
-            bound = _tightened(bound, drawn, question.sample)
-        parts += [
-            (piece.block, piece.column, stratum, found[stratum].moments())
-            for stratum in sorted(found)
-        ]
-        if not found and not question.classes and not question.random_parts:
-            # A block in which no pixel counts is there, with nothing in it.
-            parts.append((piece.block, piece.column, 0, Moments.zero(question.size)))
+    tally, drawn = Tally.zero(question), list[Pixels]()
+    found: list[tuple[Piece, dict[int, Sums]]] = [(p, {}) for p in pieces(window, question.grid)]
+    for some in in_parts(source, window):
+        here = some.within(window)
+        # A part of which no pixel counts is not read.
+        outside = sum(int(o[here].sum()) for o in out.values())
+        patch = None if outside == some.size else source.read(some)
+        for piece, sums in found:
+            for cell in cells_of(piece.window, some):
+                inside = _count_excluded(out, window, cell, tally)
+                if patch is None or not inside.any():
+                    continue
+                pixels = patch.cell(*cell.within(some))
+                drawn.append(_tally_cell(pixels, inside, cell, question, bound, tally, sums))
+                bound = _tightened(bound, drawn, question.sample)
     tally.pixels = merged(drawn, question.sample, len(question.joint))
-    return tally, parts
+    return tally, [part for piece, sums in found for part in _parts_of(piece, sums, question)]
+
+
+def _parts_of(piece: Piece, sums: Mapping[int, Sums], question: Question) -> list[Part]:
+    """The moments of a piece, by stratum."""
+    parts = [(piece.block, piece.column, s, sums[s].moments()) for s in sorted(sums)]
+    if not sums and not question.classes and not question.random_parts:
+        # A block in which no pixel counts is there, with nothing in it.
+        parts.append((piece.block, piece.column, 0, Moments.zero(question.size)))
+    return parts
 
 
 def _tightened(bound: int, drawn: list[Pixels], capacity: int) -> int:
@@ -72,11 +74,13 @@ def _tightened(bound: int, drawn: list[Pixels], capacity: int) -> int:
 
 
 def _count_excluded(
-    out: Mapping[str, NDArray[np.bool_]], cell: Window, tally: Tally
+    out: Mapping[str, NDArray[np.bool_]], window: Window, cell: Window, tally: Tally
 ) -> NDArray[np.bool_]:
-    """Count the pixels of a cell that do not count; (n,) True for the others."""
+    """Count the pixels of a cell that do not count, as a window has them by reason; (n,) True for
+    the others."""
     inside = np.ones(cell.size, dtype=bool)
-    for reason, excluded in out.items():
+    for reason, flags in out.items():
+        excluded = flags[cell.within(window)].ravel()
         tally.invalid[reason] = tally.invalid.get(reason, 0) + int(excluded.sum())
         inside &= ~excluded
     return inside

@@ -220,9 +220,12 @@ def differences(z: Floats, ok: NDArray[np.bool_], shape: tuple[int, int]) -> Flo
 def keys_of(
     places: NDArray[np.intp], window: Window, question: Question
 ) -> tuple[Keys, NDArray[np.intp], NDArray[np.intp]]:
-    """Hash, row and column of pixels of a window, by their places in it, row by row."""
-    row, col = window.row + places // window.cols, window.col + places % window.cols
-    return keys(question.seed, row, col), row, col
+    """Hash, row and column of pixels of a window, by their places in it, row by row. Rows are
+    hashed once, and not for each of their pixels."""
+    rows, cols = np.arange(window.rows) + window.row, np.arange(window.cols) + window.col
+    key = keys(question.seed, rows[:, None], cols).ravel()
+    down, across = np.divmod(places, window.cols)
+    return key if len(places) == len(key) else key[places], rows[down], cols[across]
 
 
 def reservoir_of(question: Question, most: int) -> Reservoir:

@@ -77,7 +77,9 @@ class _Part:
     def whole(self) -> bool:
         """Whether no value is the nodata, and no mask says that one is missing. Values that are not
         finite may be there. Found in the stored type, mostly by the least or the largest value
-        alone."""
+        alone; known already where both have been asked for."""
+        if vars(self).get("extremes") is not None:
+            return True
         if self.mask is not None and not self.mask.all():
             return False
         fill, there = self._fill
@@ -367,10 +369,12 @@ class Reader:
         return sum(run.bytes_per_pixel for run in self._runs)
 
     def parts(self, window: Window) -> Iterator[Window]:
-        """The parts of a window that are best read one after the other; whole cells each."""
-        raw = self._raws
-        if len(raw) == 1 and raw[0] is not None:
-            yield from raw[0].parts(window)
+        """The parts of a window that are best read one after the other; whole cells each. Those of
+        the file of which most is read, if all are read without GDAL."""
+        raws = [raw for raw in self._raws if raw is not None]
+        if raws and len(raws) == len(self._runs):
+            sizes = [run.bytes_per_pixel for run in self._runs]
+            yield from raws[sizes.index(max(sizes))].parts(window)
         else:
             yield window
 

@@ -67,8 +67,11 @@ def _seen(reader: WeighedSource, scene: Scene) -> Floats:
 def _windows(shape: tuple[int, int], stored: tuple[int, int], most: int) -> Iterator[Window]:
     """Parts of stored blocks, spread over a scene by a fixed seed; the middle first."""
     blocks = [-(-side // step) for side, step in zip(shape, stored, strict=True)]
-    drawn = np.random.default_rng(0).integers(0, blocks, (most, 2))
-    for row, col in dict.fromkeys([(blocks[0] // 2, blocks[1] // 2), *map(tuple, drawn.tolist())]):
+    places = [(blocks[0] // 2, blocks[1] // 2)]
+    if blocks != [1, 1]:  # numpy.random takes as long to import as a small scene to be read.
+        drawn = np.random.default_rng(0).integers(0, blocks, (most, 2))
+        places += map(tuple, drawn.tolist())
+    for row, col in dict.fromkeys(places):
         top, left = row * stored[0], col * stored[1]
         yield Window(
             top, left, min(ROWS, stored[0], shape[0] - top), min(COLS, stored[1], shape[1] - left)

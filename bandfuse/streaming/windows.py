@@ -112,6 +112,9 @@ SHUFFLED = 2**22
 
 def at_random(count: int, seed: int) -> Iterator[int]:
     """The numbers below a count in an order that the seed chooses."""
+    if count <= 1:  # There is nothing to draw, and numpy.random takes 0.01 seconds to import.
+        yield from range(count)
+        return
     rng = np.random.default_rng(seed)
     if count <= SHUFFLED:
         yield from rng.permutation(count).tolist()
@@ -129,6 +132,18 @@ def cells(window: Window) -> Iterator[Window]:
     for r, r2 in pairwise(cuts(window.row, window.row + window.rows, CELL_ROWS)):
         for c, c2 in pairwise(cuts(window.col, window.col + window.cols, CELL_COLS)):
             yield Window(r, c, r2 - r, c2 - c)
+
+
+def cells_of(window: Window, part: Window) -> Iterator[Window]:
+    """The cells of a window that lie in a part of the scene, of which every cell is in it or not.
+
+    >>> list(cells_of(Window(0, 0, 32, 100), Window(16, 0, 16, 256)))
+    [Window(row=16, col=0, rows=16, cols=100)]
+    """
+    row, bottom = max(window.row, part.row), min(window.row + window.rows, part.row + part.rows)
+    col, right = max(window.col, part.col), min(window.col + window.cols, part.col + part.cols)
+    if row < bottom and col < right:
+        yield from cells(Window(row, col, bottom - row, right - col))
 
 
 def _whole(size: int, unit: int) -> int:

@@ -166,10 +166,11 @@ def _classifier(
 
 
 def _load(how: Fitting, survey: Survey) -> None:
-    """Import what the fit needs: a limit on threads reaches only libraries that are loaded. Not
-    while the pixels are read: an import of seconds would hold the reading threads up for longer."""
+    """Import what the fit needs: a limit on threads reaches only libraries that are loaded, and all
+    of scipy shares one. Not while the pixels are read: an import of seconds would hold the reading
+    threads up for longer."""
     torch = () if how.solved or how.leads(survey.design) else ("torch",)
-    for name in ("scipy.linalg", "scipy.optimize", *torch):
+    for name in ("scipy.linalg", *torch):
         importlib.import_module(name)
 
 

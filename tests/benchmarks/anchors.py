@@ -10,6 +10,14 @@ with rasterio.open(sys.argv[1]) as ds:
         ds.read(window=window)
 """
 
+MAP = """
+import sys, numpy as np
+x = np.memmap(sys.argv[1], "int16", "r")
+for start in range(0, len(x), 1 << 22):
+    x[start : start + (1 << 22)].max()
+"""
+"""Looks at every value of an ENVI file where it lies."""
+
 READ_TO_TILES = """
 import sys, rasterio
 with rasterio.open(sys.argv[1]) as ds:
@@ -25,6 +33,8 @@ with rasterio.open(sys.argv[1]) as ds:
 """
 
 TORCH = "import torch"
+
+LIBRARIES = "import numpy, rasterio, pydantic, typer"
 
 SAMPLED = """
 import collections, sys, threading, time

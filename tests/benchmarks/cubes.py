@@ -75,6 +75,15 @@ def copy(folder: Path, layout: str) -> None:
                 target.write(source.read(window=here), window=here)
 
 
+def corner(folder: Path, side: int) -> None:
+    """A small cube, small.tif: the first pixels of the first layout."""
+    with rasterio.open(path_of(folder, "tiled band")) as source:
+        values = source.read(window=Window(0, 0, side, side))
+        size = {"width": side, "height": side, "count": source.count, "dtype": "int16"}
+    with rasterio.open(folder / "small.tif", "w", **PLACE, **size, nodata=-32768) as target:
+        target.write(values)
+
+
 def forget(folder: Path, layout: str) -> None:
     """Remove a layout's files."""
     for path in folder.glob(f"{path_of(folder, layout).stem}.*"):

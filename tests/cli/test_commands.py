@@ -28,7 +28,7 @@ from rasters import (
     write_tiff,
 )
 
-from bandfuse.cli.commands import app as commands_app
+from bandfuse.cli.commands import app_of
 from bandfuse.cli.main import COMMANDS
 
 PROGRAM = Path(sys.executable).with_name("bandfuse")
@@ -79,6 +79,23 @@ def test_help_answers_at_once(way: tuple[object, ...]) -> None:
     assert min(seconds[way]) <= 2 * min(seconds[libraries])
 
 
+def test_threads_of_blas_sleep_when_they_have_no_work(tmp_path: Path) -> None:
+    """Those that OpenBLAS starts when numpy is imported would else wait busily for 0.03 seconds;
+    what the user says of them stays."""
+    code = (
+        "import os, sys\n"
+        "sys.argv = ['bandfuse', 'schema']\n"
+        "from bandfuse.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print('TIMEOUT', os.environ['OPENBLAS_THREAD_TIMEOUT'])\n"
+    )
+    name = "OPENBLAS_THREAD_TIMEOUT"
+    unsaid = {key: value for key, value in os.environ.items() if key != name}
+    for told, expected in (({}, "16"), ({name: "20"}, "20")):
+        done = run(sys.executable, "-c", code, env={**unsaid, **told})
+        assert done.stdout.split()[-2:] == ["TIMEOUT", expected], done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["nothing"]])
 def test_the_front_door_imports_nothing_heavy(arguments: list[str]) -> None:
     code, modules = imported(*arguments)
@@ -113,6 +130,8 @@ def test_apply_imports_only_what_it_uses(tmp_path: Path) -> None:
     unused = {"torch", "scipy", "pyogrio", "shapely", "matplotlib", "xarray", "dask", "sklearn"}
     unused |= {"xml.sax", "urllib.request", "http.client", "ssl"}
     unused |= {"rich.table", "yaml", "json.tool", "asyncio", "bandfuse.training.learn"}
+    unused |= {"bandfuse.config.train", "bandfuse.solve", "bandfuse.report"}
+    unused |= {"psutil", "numpy.random"}
     assert modules & unused == set()
     assert "rasterio" in modules
 
@@ -132,7 +151,7 @@ def test_apply_never_imports_torch(tmp_path: Path) -> None:
 def test_the_list_of_commands_is_that_of_the_commands() -> None:
     found = {
         c.callback.__name__: (c.callback.__doc__ or "")
-        for c in commands_app.registered_commands
+        for c in app_of().registered_commands
         if c.callback
     }
     assert set(found) == set(COMMANDS)

@@ -11,7 +11,7 @@ import typer
 import yaml
 from rasters import blend, cli, ok, spectra, write_tiff
 
-from bandfuse.cli.commands import app as commands
+from bandfuse.cli.commands import app_of
 from bandfuse.config.base import Config, build
 from bandfuse.config.commands import (
     ApplyConfig,
@@ -328,7 +328,7 @@ def test_every_flag_of_a_command_without_settings_is_in_the_table() -> None:
         "check": "--fix --scale --overwrite",
     }
     for name, flags in always.items():
-        command = typer.main.get_group(commands).commands[name]
+        command = typer.main.get_group(app_of(name)).commands[name]
         found = {p.opts[0] for p in command.params if p.param_type_name == "option"}
         general = every if name != "schema" else every - {"--json"}
         assert found == {*flags.split(), *general, *judged.get(name, "").split()}, name

@@ -25,7 +25,7 @@ from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.reduce import reduce_windows
 from bandfuse.moments.sample import Pixels, Reservoir, kept_as, keys, merged
-from bandfuse.moments.tally import Question, Tally
+from bandfuse.moments.tally import Question, Tally, keys_of
 from bandfuse.streaming.blocks import BlockGrid, blocks
 from bandfuse.streaming.stream import map_windows
 from bandfuse.streaming.windows import Window, plan
@@ -302,6 +302,18 @@ def test_keys_depend_on_seed_row_and_column_only(seed: int, mixing: int) -> None
     assert np.array_equal(keys(seed, row.astype(np.int32), col.astype(np.uint32)), found)
     for other in (keys(seed + 1, row, col), keys(seed, row + 1, col), keys(seed, row, col + 1)):
         assert (other != found).all()
+
+
+@given(SEEDS)
+def test_the_keys_of_some_pixels_of_a_window_are_those_of_each(mixing: int) -> None:
+    random = np.random.default_rng(mixing)
+    window = Window(*random.integers(0, 10**5, 2).tolist(), *random.integers(1, 9, 2).tolist())
+    places = np.flatnonzero(random.random(window.size) < random.choice([0.5, 1.0]))
+    question = Question(1, 0, (0,), BlockGrid((0, 10**6), (0, 10**6)), scene=3, seed=mixing)
+    key, row, col = keys_of(places, window, question)
+    assert np.array_equal(row, window.row + places // window.cols)
+    assert np.array_equal(col, window.col + places % window.cols)
+    assert np.array_equal(key, keys(mixing, 3, row, col))
 
 
 def test_keys_are_spread_evenly_and_rows_and_columns_do_not_swap() -> None:

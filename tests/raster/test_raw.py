@@ -209,6 +209,45 @@ def test_reads_that_give_less_than_asked_go_on(scene: str, monkeypatch: pytest.M
         same_bits(reader.read(Window(0, 0, ROWS, COLS)).parts[0].stored, expected)
 
 
+def test_several_files_are_read_in_the_parts_of_the_one_of_which_most_is_read(
+    tmp_path: Path, scene: str
+) -> None:
+    """The others may be stored otherwise; where GDAL reads one of them, windows are read whole."""
+    plain = write_tiff(tmp_path / "t.tif", cube()[:1])
+    packed = write_tiff(tmp_path / "p.tif", cube()[:1], compress="deflate")
+    window, every = Window(0, 0, ROWS, COLS), list(range(BANDS))
+    both = [(describe(scene), every), (describe(plain), [0])]
+    with Reader(both[:1]) as alone, Reader(both) as beside, Reader(both[::-1]) as turned:
+        expected = list(alone.parts(window))
+        assert len(expected) > 1
+        assert list(beside.parts(window)) == expected
+        assert list(turned.parts(window)) == expected
+        for part in expected:
+            found = beside.read(part).parts
+            rows, cols = part.within(window)
+            same_bits(found[0].stored, cube()[:, rows, cols])
+            same_bits(found[1].stored, cube()[:1, rows, cols])
+    with Reader([both[0], (describe(packed), [0])]) as mixed:
+        assert list(mixed.parts(window)) == [window]
+
+
+@pytest.mark.parametrize("fill", [-32768, 100])
+def test_values_are_the_same_whether_or_not_extremes_were_asked_for(
+    tmp_path: Path, fill: int
+) -> None:
+    values = cube().clip(-30000, 30000)
+    values[1, 5, 7] = 100
+    raster = describe(write_tiff(tmp_path / "a.tif", values, nodata=fill))
+    expected = np.where(values == fill, np.nan, values).reshape(BANDS, -1)
+    for asked in (False, True):
+        with Reader([(raster, list(range(BANDS)))]) as reader:
+            patch = reader.read(Window(0, 0, ROWS, COLS))
+            cell = patch.cell(slice(0, ROWS), slice(0, COLS))
+            if asked:
+                assert (cell.extremes is None) == bool(np.isnan(expected).any())
+            assert np.array_equal(cell.values(), expected, equal_nan=True)
+
+
 def test_apply_on_a_truncated_file_is_one_message_and_leaves_nothing(
     tmp_path: Path, scene: str
 ) -> None:
