@@ -16,6 +16,7 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.messages import limit_messages, stop_messages, zero_messages
 from bandfuse.trust.assess import Assessment, RegularisationPlan
+from bandfuse.trust.output_errors import ErrorSummary
 
 if TYPE_CHECKING:
     from bandfuse.solve.fit_result import Fit
@@ -28,7 +29,8 @@ class Trained:
     ``fits``: one, or one of each scene with weights of its own. ``plan``: how a regression is
     regularised, None where nothing was chosen. ``remarks``: what a user should know of the pixels
     and of the fit. ``places``: where each part ran. ``left_out``: why, by key of a scene.
-    ``again``: what makes the training again, where that is no command.
+    ``again``: what makes the training again, where that is no command. ``errors``: of each output,
+    where they are known.
     """
 
     config: TrainConfig
@@ -45,6 +47,7 @@ class Trained:
     remarks: tuple[str, ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
     again: str = ""
+    errors: tuple[ErrorSummary, ...] = ()
 
     @property
     def scene_names(self) -> list[list[str]]:
