@@ -132,7 +132,7 @@ NOTHING = Done(Lost(0, 0), ())
 class Part:
     """Some windows of a scene to fuse, of so many ``pixels`` in all; ``kept``: the part of the
     scene of which lost values count. ``uncertain``: what is put out after the stored outputs, all
-    of them in float64 then, which holds the numbers of every type."""
+    of them in a type of floats then that holds the stored numbers."""
 
     scene: Scene
     fusion: Fusion
@@ -175,7 +175,8 @@ class Part:
             stored = self.encoding(y)
             if self.uncertain is None:
                 return stored
-            return np.concatenate([stored.astype(np.float64), all_bands[count:]])
+            joint = np.result_type(stored.dtype, np.float32)
+            return np.concatenate([stored, all_bands[count:]], dtype=joint)
 
         fused = kernel_at(where, self.fusion, precision)
         kernel: Kernel = fused
@@ -280,7 +281,7 @@ def _apart(kept: Sequence[_Kept]) -> Sink:
 
     def sink(window: Window, values: np.ndarray) -> None:
         for one, (start, end) in zip(kept, pairwise(starts), strict=True):
-            one(window, values[start:end].astype(one.encoding.dtype))
+            one(window, values[start:end].astype(one.encoding.dtype, copy=False))
 
     return sink
 

@@ -1,8 +1,8 @@
 """Uncertain: beside each fused cell the errors of its outputs, and how far its spectra lie outside
 of the training's.
 
-Bands are brought to their training's standard deviations and multiplied in float32, whose error is
-far below what such numbers say. A missing band counts as the training's mean."""
+Differences from the training's means are multiplied in float32, whose error is far below what such
+numbers say. A missing band counts as the training's mean."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.stream import Cell
 
 SHORT = ("int8", "uint8", "int16", "uint16", "float32")
-"""Stored types that are brought to standard deviations in float32."""
+"""Stored types whose differences from the means are taken in float32."""
 
 FAR = 1e15
-"""Standard deviations beyond which distances are not told apart."""
+"""Distances from the mean, in the unit of the bands, beyond which numbers are not told apart."""
+
+SMALL_PRODUCTS = 2
+"""How much longer small products take for each of their operations."""
+
+PIECE = 1024
+"""Pixels whose bands stay in a processor's cache."""
 
 EXTRAPOLATION = "extrapolation"
 """The name of the band that says how far a spectrum lies outside."""
@@ -100,90 +106,117 @@ class UncertainKernel:
     without these, and the M bands of uncertainty."""
 
     def __init__(self, fusion: Fusion, uncertain: Uncertain, fused: FusionKernel) -> None:
-        support, cloud = uncertain.support(fusion), uncertain.cloud
+        support, cloud, errors = uncertain.support(fusion), uncertain.cloud, uncertain.errors
         place = {band: i for i, band in enumerate(support)}
         self._fused, self._rows = fused, [place[band] for band in fusion.support]
         self._all = self._rows == list(range(len(support)))
-        self._mean, self._inverse = cloud.mean[support], cloud.inverse[support]
-        self._axes = cloud.axes[:, support].astype(np.float32)
-        self._flat = self._axes.T.copy()
-        self._over = (1.0 / cloud.variance)[:, None].astype(np.float32)
-        self._cloud, self._errors = cloud, uncertain.errors
-        self._slope, self._rooms = SLOPES[fusion.activation], threading.local()
-        if uncertain.errors is not None:
-            self._factor, self._shift = _in_deviations(uncertain.errors, cloud, support)
+        self._cloud, self._errors, self._mean = cloud, errors, cloud.mean[support]
+        axes = cloud.axes * cloud.inverse / np.sqrt(cloud.variance)[:, None]
+        factor = np.zeros((0, 0, axes.shape[1])) if errors is None else errors.factor
+        about = cloud.mean if errors is None else errors.about
+        flat = factor.reshape(-1, axes.shape[1])
+        self._matrix = np.concatenate([axes, flat])[:, support]
+        self._shift = (flat @ (cloud.mean - about)).astype(np.float32)[:, None]
+        self._spans = _spans(self._matrix, len(axes), len(factor))
+        self._slope, self._own = SLOPES[fusion.activation], threading.local()
+        self._scaled: dict[bytes, np.ndarray] = {}
 
     def of(self, cell: Cell) -> Floats:
         """(K + M, n) float64."""
         y = self._fused.of(cell if self._all else Chosen(cell, self._rows))
-        z = self._deviations(cell)
-        none = np.isnan(y).all(axis=0)
-        outside = self._cloud.outside(self._distances(z))
-        outside[none] = np.nan
+        sums = self._sums(cell)
+        count = len(self._cloud.axes)
+        outside = self._cloud.outside(_lengths(sums[None, :count])[0])
+        outside[np.isnan(y).all(axis=0)] = np.nan
         if self._errors is None:
             return np.concatenate([y, outside[None]])
-        return np.concatenate([y, self._sd(z, y, self._errors), outside[None]])
+        return np.concatenate([y, self._sd(sums[count:], y, self._errors), outside[None]])
 
-    def _deviations(self, cell: Cell) -> np.ndarray:
-        """(S, n) float32: standard deviations from the training's means; 0 where missing."""
+    def _sums(self, cell: Cell) -> np.ndarray:
+        """(q + K r, n) float32 products along the axes and of the factors; as they are stored
+        where that can be done."""
         plain = getattr(cell, "plain", None)
         if plain is not None and plain.stored.dtype.name in SHORT:
-            z = self._room("z", (len(self._mean), plain.stored[0].size))
-            slope = (self._inverse * plain.scale).astype(np.float32)[:, None, None]
-            level = (self._inverse * (plain.offset - self._mean)).astype(np.float32)[:, None]
             with np.errstate(over="ignore", invalid="ignore"):
-                np.multiply(plain.stored, slope, out=z.reshape(plain.stored.shape))
-                z += level
-            if np.isfinite(z.sum()):
-                return z
-        values = cell.values()
-        z = self._room("z", values.shape)
-        missing = ~np.isfinite(values)
-        with np.errstate(over="ignore", invalid="ignore"):
-            away = (values - self._mean[:, None]) * self._inverse[:, None]
-        away[missing] = 0.0
-        np.clip(away, -FAR, FAR, out=away)
-        z[...] = away
-        return z
+                sums = self._of_stored(plain)
+            if np.isfinite(sums).all():
+                return sums
+        return self._of_values(cell.values())
 
-    def _distances(self, z: np.ndarray) -> Floats:
-        """(n,) distances from the training's mean."""
-        along = self._axes @ z
-        across = self._room("across", z.shape)
-        np.matmul(self._flat, along, out=across)
-        np.subtract(z, across, out=across)
-        squared = (along * along * self._over).sum(axis=0, dtype=np.float64)
-        squared += np.einsum("sn,sn->n", across, across) / self._cloud.floor
-        found: Floats = np.sqrt(squared)
-        return found
+    def _of_stored(self, plain: Plain) -> np.ndarray:
+        """Of stored numbers, few pixels at a time, which stay in a processor's cache."""
+        bands, rows, cols = plain.stored.shape
+        matrix = self._matrix_for(plain.scale)
+        mean = ((self._mean - plain.offset) / plain.scale).astype(np.float32)[:, None]
+        sums = self._room("sums", (len(matrix), rows * cols))
+        step = max(1, PIECE // cols)
+        for row in range(0, rows, step):
+            some = plain.stored[:, row : row + step]
+            away = self._room("away", (bands, some.shape[1] * cols))
+            # Cast first: a difference of two types goes through small buffers.
+            away.reshape(some.shape)[...] = some
+            away -= mean
+            self._multiply(matrix, away, sums[:, row * cols : row * cols + away.shape[1]])
+        return sums
 
-    def _sd(self, z: np.ndarray, y: Floats, errors: OutputErrors) -> Floats:
+    def _of_values(self, values: Floats) -> np.ndarray:
+        """Of (S, n) numbers, of which some may be missing."""
+        missing, matrix = ~np.isfinite(values), self._matrix_for(np.ones(len(values)))
+        values -= self._mean[:, None]
+        values[missing] = 0.0
+        away = self._room("away", values.shape)
+        np.clip(values, -FAR, FAR, out=values)
+        away[...] = values
+        sums = self._room("sums", (len(matrix), values.shape[1]))
+        self._multiply(matrix, away, sums)
+        return sums
+
+    def _multiply(self, matrix: np.ndarray, away: np.ndarray, out: np.ndarray) -> None:
+        for rows, bands in self._spans:
+            np.matmul(matrix[rows, bands], away[bands], out=out[rows])
+
+    def _matrix_for(self, scale: Floats) -> np.ndarray:
+        """The matrix in float32 for numbers of a scale."""
+        key = scale.tobytes()
+        if key not in self._scaled:
+            self._scaled[key] = (self._matrix * scale).astype(np.float32)
+        return self._scaled[key]
+
+    def _sd(self, sums: np.ndarray, y: Floats, errors: OutputErrors) -> Floats:
         """(K, n) standard deviations of outputs; missing where these are."""
-        k, rank = errors.factor.shape[:2]
-        sums = (self._factor @ z + self._shift).reshape(k, rank, -1)
-        of_weights = np.einsum("krn,krn->kn", sums, sums).astype(np.float64)
+        sums += self._shift
+        of_weights = _lengths(sums.reshape(len(y), -1, sums.shape[1])) ** 2
         of_weights += errors.level[:, None]
-        slope = self._slope(y)
-        found: Floats = errors.joined(of_weights.T, slope.T).T
+        found: Floats = errors.joined(of_weights.T, self._slope(y).T).T
         found[np.isnan(y)] = np.nan
         return found
 
     def _room(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Memory of this thread, used again for every cell."""
-        rooms: dict[str, np.ndarray] = self._rooms.__dict__
+        rooms: dict[str, np.ndarray] = self._own.__dict__
         size = int(np.prod(shape))
         if name not in rooms or rooms[name].size < size:
             rooms[name] = np.empty(size, np.float32)
         return rooms[name][:size].reshape(shape)
 
 
-def _in_deviations(
-    errors: OutputErrors, cloud: Cloud, support: list[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """(K r, S) factors for bands in standard deviations from the training's means, and (K r, 1)
-    what is added."""
-    factor = errors.factor[:, :, support].reshape(-1, len(support))
-    inverse = cloud.inverse[support]
-    unit = np.where(inverse > 0, 1.0 / np.where(inverse > 0, inverse, 1.0), 0.0)
-    shift = factor @ (cloud.mean - errors.about)[support]
-    return (factor * unit).astype(np.float32), shift[:, None].astype(np.float32)
+def _lengths(vectors: np.ndarray) -> Floats:
+    """(K, n) float64 lengths of (K, r, n) vectors."""
+    found: Floats = np.sqrt(np.einsum("krn,krn->kn", vectors, vectors).astype(np.float64))
+    return found
+
+
+def _spans(matrix: np.ndarray, axes: int, outputs: int) -> list[tuple[slice, slice]]:
+    """Rows and bands of the products of (q + K r, S) axes and factors: of each output over its own
+    bands, where that is much less than all of them at once."""
+    count, bands = matrix.shape
+    rank = (count - axes) // max(1, outputs)
+    found = [(slice(0, axes), slice(0, bands))]
+    for k in range(outputs):
+        rows = slice(axes + k * rank, axes + (k + 1) * rank)
+        used = np.flatnonzero((matrix[rows] != 0).any(axis=0))
+        first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        found.append((rows, slice(first, last)))
+    apart = sum(span.stop - span.start for _, span in found[1:])
+    whole = [(slice(0, count), slice(0, bands))]
+    return found if SMALL_PRODUCTS * apart < outputs * bands else whole

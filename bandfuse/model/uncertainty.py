@@ -6,10 +6,10 @@ known of the weights (the delta method)::
 
     sd_k(x) = scale_k · √(residual_k + slope_k² · (level_k + ‖F_k (x − about)‖²))
 
-The distance of a spectrum is Mahalanobis' with a covariance of few axes and a common floor
-(Tipping and Bishop, "Probabilistic principal component analysis", Journal of the Royal Statistical
-Society B 61, 1999), of bands in units of their standard deviations. What it is worth is read from
-the distances of training pixels that were held out, as spectra are not normally distributed."""
+The distance of a spectrum is Mahalanobis' in few directions (Mahalanobis, "On the generalised
+distance in statistics", 1936): the leading axes of the training's bands in units of their standard
+deviations, and some directions in which the training hardly varies. What a distance is worth is
+read from those of training pixels that were held out, as spectra are not normally distributed."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ class Cloud:
     ----------
     mean : (B,). inverse : (B,) one over the standard deviation of each band; zero where a band does
         not count.
-    axes : (q, B) orthonormal axes of z = inverse · (x − mean). variance : (q,) along them.
-    floor : the variance in all other directions.
+    axes : (q, B) orthonormal directions of z = inverse · (x − mean), along which it is not
+        correlated, or hardly. variance : (q,) along them.
     distance, part : (m,) rising distances, and the part of the held-out pixels that lie nearer.
     """
 
@@ -98,7 +98,6 @@ class Cloud:
     inverse: Floats
     axes: Floats
     variance: Floats
-    floor: float
     distance: Floats
     part: Floats
 
@@ -111,16 +110,13 @@ class Cloud:
         rising = all((np.diff(a) >= 0).all() for a in (self.distance, self.part))
         if not all(np.isfinite(a).all() for a in every) or not rising:
             raise ValueError("training spectra that are not finite, or distances that do not rise")
-        if not self.floor > 0 or (self.variance <= 0).any():
+        if (self.variance <= 0).any():
             raise ValueError("training spectra without variance")
 
     def distances(self, x: Floats) -> Floats:
         """(N,) distances of (N, B) pixels from the training's mean."""
-        z = (x - self.mean) * self.inverse
-        along = z @ self.axes.T
-        across = z - along @ self.axes
-        squared = (along**2 / self.variance).sum(axis=1) + (across**2).sum(axis=1) / self.floor
-        found: Floats = np.sqrt(squared)
+        along = ((x - self.mean) * self.inverse) @ self.axes.T
+        found: Floats = np.sqrt((along**2 / self.variance).sum(axis=1))
         return found
 
     def outside(self, distances: Floats) -> Floats:

@@ -12,11 +12,10 @@ Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``lo
 ``classes`` of a training with labels: ``value`` and ``name`` of each, and ``numbered``, whether the
 values were made up. Their classifier are the tensors ``class_slope`` (K, C) and ``class_level``
 (C,). Of :mod:`bandfuse.model.uncertainty` it may hold the tensors ``cloud_mean`` (B,),
-``cloud_inverse`` (B,), ``cloud_axes`` (q, B), ``cloud_variance`` (q,), ``cloud_floor`` (1,),
-``cloud_distance`` (m,) and ``cloud_part`` (m,), and with these ``error_about`` (B,),
-``error_factor`` (K, r, B), ``error_level``, ``error_residual`` and ``error_scale`` (K,); for
-per-scene weights ``scene_error_about`` (S, B) and so on. Where there is nothing of version 2,
-version 1 is written."""
+``cloud_inverse`` (B,), ``cloud_axes`` (q, B), ``cloud_variance`` (q,), ``cloud_distance`` (m,) and
+``cloud_part`` (m,), and with these ``error_about`` (B,), ``error_factor`` (K, r, B),
+``error_level``, ``error_residual`` and ``error_scale`` (K,); for per-scene weights
+``scene_error_about`` (S, B) and so on. Else version 1 is written."""
 
 from __future__ import annotations
 
@@ -138,7 +137,6 @@ ERRORS = ("about", "factor", "level", "residual", "scale")
 def _of_uncertainty(known: Uncertainty, scenes: Sequence[str]) -> dict[str, Floats]:
     """The tensors of what a training remembers of errors and of its spectra."""
     tensors = {f"cloud_{name}": getattr(known.cloud, name) for name in CLOUD}
-    tensors["cloud_floor"] = np.array([known.cloud.floor])
     if "" in known.errors:
         tensors |= {f"error_{name}": getattr(known.errors[""], name) for name in ERRORS}
     if scenes and set(scenes) <= set(known.errors):
@@ -156,8 +154,7 @@ def _uncertainty(tensors: dict[str, Floats], common: Fusion, keys: list[str]) ->
     """What a weights file remembers of errors and of the training's spectra, if anything."""
     if "cloud_mean" not in tensors:
         return None
-    (floor,) = tensors["cloud_floor"]
-    cloud = Cloud(floor=float(floor), **{name: tensors[f"cloud_{name}"] for name in CLOUD})
+    cloud = Cloud(**{name: tensors[f"cloud_{name}"] for name in CLOUD})
     errors = {}
     if "error_about" in tensors:
         errors[""] = OutputErrors(*(tensors[f"error_{name}"] for name in ERRORS))

@@ -14,8 +14,8 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.folds import runs
 
-AXES, LEFT = 20, 1e-3
-"""Axes of a cloud: at most so many, and as few as leave less than this part of the variance."""
+AXES, OTHERS = 12, 8
+"""Axes of a cloud along which most of the variance lies, and directions at random across these."""
 
 FLATTEST, FLOOR = 1e-5, 1e-8
 """The least standard deviation of a band, as a part of its mean; and the least variance along an
@@ -73,21 +73,26 @@ def _ellipsoid(moments: Moments) -> Cloud:
     least = FLATTEST * np.abs(moments.mean)
     deviation = np.maximum(np.sqrt(np.maximum(moments.variance, 0.0)), least)
     inverse = np.where(deviation > 0, 1.0 / np.where(deviation > 0, deviation, 1.0), 0.0)
-    z = moments.covariance * np.outer(inverse, inverse)
-    variance, axes = _leading(z, min(AXES, max(1, len(z) - 1)))
-    whole = float(np.trace(z))
-    rest = whole - np.cumsum(variance)
-    count = 1 + int(np.argmax(rest <= LEFT * whole)) if (rest <= LEFT * whole).any() else len(rest)
-    others = max(1, len(z) - count)
-    floor = max(float(rest[count - 1]) / others, FLOOR)
+    covariance = moments.covariance * np.outer(inverse, inverse)
+    leading = _leading(covariance, min(AXES, len(covariance)))
+    axes = np.concatenate([leading, _others(leading, min(OTHERS, len(covariance) - len(leading)))])
+    variance = np.maximum(np.einsum("qb,bc,qc->q", axes, covariance, axes), FLOOR)
     nothing = np.zeros(1)
-    kept = np.maximum(variance[:count], floor)
-    return Cloud(moments.mean, inverse, axes[:count], kept, floor, nothing, nothing)
+    return Cloud(moments.mean, inverse, axes, variance, nothing, nothing)
 
 
-def _leading(matrix: Floats, count: int) -> tuple[Floats, Floats]:
-    """(count,) largest eigenvalues of a covariance, falling, and (count, B) their vectors. Of many
-    bands by subspace iteration (Halko, Martinsson and Tropp, SIAM Review 53, 2011)."""
+def _others(leading: Floats, count: int) -> Floats:
+    """(count, B) orthonormal directions at random, across (q, B) others: a spectrum that leaves
+    these shows in all of them, in whichever bands it does."""
+    drawn = np.random.default_rng(1).standard_normal((count, leading.shape[1]))
+    drawn -= (drawn @ leading.T) @ leading
+    found: Floats = np.linalg.qr(drawn.T)[0].T
+    return found - (found @ leading.T) @ leading
+
+
+def _leading(matrix: Floats, count: int) -> Floats:
+    """(count, B) vectors of the largest eigenvalues of a covariance. Of many bands by subspace
+    iteration (Halko, Martinsson and Tropp, SIAM Review 53, 2011)."""
     if len(matrix) <= SMALL:
         values, vectors = np.linalg.eigh(matrix)
     else:
@@ -97,5 +102,5 @@ def _leading(matrix: Floats, count: int) -> tuple[Floats, Floats]:
             basis = np.linalg.qr(matrix @ basis)[0]
         values, small = np.linalg.eigh(basis.T @ matrix @ basis)
         vectors = basis @ small
-    order = np.argsort(values)[::-1][:count]
-    return np.maximum(values[order], 0.0), vectors[:, order].T
+    found: Floats = vectors[:, np.argsort(values)[::-1][:count]].T
+    return found

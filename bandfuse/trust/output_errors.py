@@ -19,7 +19,7 @@ from bandfuse.trust.bootstrap import Interval
 from bandfuse.trust.cloud import cloud_of
 from bandfuse.trust.refits import Names, folded, pairs_of
 
-RANK = 12
+RANK = 10
 """Columns of the covariance of each output's weights."""
 
 ALONE = 0.01

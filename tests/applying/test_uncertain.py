@@ -60,7 +60,7 @@ def model_of(
     axes[:, :-1] = np.linalg.qr(random.normal(size=(B - 1, 4)))[0].T
     inverse = np.append(1 / deviation[:-1], 0)
     table = np.linspace(0, 15, 50)
-    cloud = Cloud(mean, inverse, axes, np.array([5.0, 3, 2, 1]), 0.3, table, np.linspace(0, 1, 50))
+    cloud = Cloud(mean, inverse, axes, np.array([5.0, 3, 2, 1]), table, np.linspace(0, 1, 50))
     return Model(fusion, uncertainty=Uncertainty(cloud, {"": errors} if known else {}))
 
 

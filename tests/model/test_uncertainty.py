@@ -30,7 +30,6 @@ CLOUD = Cloud(
     RANDOM.uniform(0.5, 2, B),
     AXES,
     np.array([4.0, 2.0, 1.0]),
-    0.25,
     np.array([0.0, 1.0, 3.0]),
     np.array([0.0, 0.5, 1.0]),
 )
@@ -66,13 +65,15 @@ def test_every_activation_has_a_slope() -> None:
 
 
 def test_distances_are_mahalanobis() -> None:
-    x = np.random.default_rng(2).normal(size=(50, B))
-    z_cov = AXES.T @ np.diag(CLOUD.variance) @ AXES + CLOUD.floor * (np.eye(B) - AXES.T @ AXES)
+    """With as many axes as bands, those of the dense covariance."""
+    random = np.random.default_rng(2)
+    axes, variance = np.linalg.qr(random.normal(size=(B, B)))[0].T, random.uniform(0.1, 3, B)
     unit = np.diag(1 / CLOUD.inverse)
-    covariance = unit @ z_cov @ unit
-    away = x - CLOUD.mean
+    covariance = unit @ axes.T @ np.diag(variance) @ axes @ unit
+    away = random.normal(size=(50, B))
     exact = np.sqrt(np.einsum("nb,bn->n", away, np.linalg.solve(covariance, away.T)))
-    np.testing.assert_allclose(CLOUD.distances(x), exact, rtol=1e-9)
+    whole = replace(CLOUD, axes=axes, variance=variance)
+    np.testing.assert_allclose(whole.distances(away + CLOUD.mean), exact, rtol=1e-9)
     np.testing.assert_allclose(
         CLOUD.outside(np.array([-1, 0, 0.5, 2, 9])), [0, 0, 0.25, 0.75, 1], atol=1e-15
     )
