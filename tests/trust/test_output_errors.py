@@ -3,12 +3,16 @@ were not trained on, and distances are calibrated."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from rasters import cli, ok, read, write_tiff
+from realdata import DATA, needs_real_data
+from scipy.ndimage import binary_dilation
 from scipy.stats import spearmanr
 
 from bandfuse import load
@@ -81,8 +85,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_intervals_hold_what_they_say(trained: Path, tmp_path: Path) -> None:
-    import json
-
     report = json.loads((trained / "run" / "report.json").read_text(encoding="utf-8"))
     for output in report["trust"]["outputs"]:
         error = output["error"]
@@ -166,3 +168,72 @@ def test_scenes_with_weights_of_their_own_have_errors_of_their_own(tmp_path: Pat
         y, sd, target = (read(tmp_path / n) for n in ("y.tif", "s.tif", f"{key}_t.tif"))
         for k in range(2):
             assert 0.85 <= (np.abs(y[k] - target[k]) <= 1.645 * sd[k]).mean() <= 0.95
+
+
+JASPER, SAMSON = "unmixing/jasper_198b.tif", "unmixing/samson_156b.tif"
+
+
+def cube_and_nm(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A real cube (B, rows, cols) in float64, and its wavelengths in nm."""
+    with rasterio.open(DATA / name) as dataset:
+        cube = dataset.read().astype(np.float64)
+        nm = [float(dataset.tags(i)["wavelength"]) for i in dataset.indexes]
+    return cube, np.array(nm) * (1000 if max(nm) < 100 else 1)
+
+
+def matched(cube: np.ndarray, nm: np.ndarray) -> np.ndarray:
+    """Targets of four responses, with noise of 40 dB."""
+    response = np.exp(-((nm - [[490.0], [560.0], [665.0], [842.0]]) ** 2) / (2 * 30.0**2))
+    target = np.tensordot(response / response.sum(axis=1, keepdims=True), cube, 1)
+    noise = np.random.default_rng(0).normal(size=target.shape)
+    return target + 0.01 * noise * target.std(axis=(1, 2), keepdims=True)
+
+
+@needs_real_data
+def test_intervals_hold_on_the_other_half_of_a_real_scene(tmp_path: Path) -> None:
+    cube, nm = cube_and_nm(JASPER)
+    target, half = matched(cube, nm), cube.shape[2] // 2
+    for name, cols in (("a", slice(0, half)), ("b", slice(half, None))):
+        write_tiff(tmp_path / f"{name}.tif", cube[:, :, cols].astype("float32"), nm=nm.tolist())
+    write_tiff(tmp_path / "t.tif", target[:, :, :half].astype("float32"))
+    run, second = tmp_path / "run", ("--uncertainty", tmp_path / "s.tif")
+    ok("train", tmp_path / "a.tif", "--target", tmp_path / "t.tif", "-o", run, "--no-fused")
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    for output in report["trust"]["outputs"]:
+        assert 0.87 <= output["error"]["coverage"] <= 0.93
+    ok("apply", run, tmp_path / "b.tif", "-o", tmp_path / "y.tif", *second)
+    off = np.abs(read(tmp_path / "y.tif") - target[:, :, half:])
+    covered = (off <= 1.645 * read(tmp_path / "s.tif")[:-1]).mean(axis=(1, 2))
+    assert (covered >= 0.85).all()
+
+
+@needs_real_data
+def test_other_surfaces_of_real_scenes_lie_outside(tmp_path: Path) -> None:
+    """Water, of a training on land; and another scene, put onto the same bands and brightness."""
+    cube, nm = cube_and_nm(JASPER)
+    target = matched(cube, nm)
+    green, nir = (cube[np.argmin(np.abs(nm - at))] for at in (560, 860))
+    water = green > nir
+    near = binary_dilation(water, iterations=2)
+    other, other_nm = cube_and_nm(SAMSON)
+    shared = (nm > other_nm.min()) & (nm < other_nm.max())
+    moved = np.apply_along_axis(lambda v: np.interp(nm[shared], other_nm, v), 0, other)
+    moved *= np.median(cube[shared]) / np.median(moved)
+    write_tiff(tmp_path / "t.tif", target.astype("float32"))
+    land = np.where(near, np.nan, cube).astype("float32")
+    cases = {
+        "water": (land, cube.astype("float32"), nm),
+        "other": (cube[shared].astype("float32"), moved.astype("float32"), nm[shared]),
+    }
+    found = {}
+    for name, (first, second, at) in cases.items():
+        write_tiff(tmp_path / f"{name}.tif", first, nm=at.tolist())
+        write_tiff(tmp_path / f"{name}_2.tif", second, nm=at.tolist())
+        run, target_of = tmp_path / f"{name}_run", ("--target", tmp_path / "t.tif")
+        ok("train", tmp_path / f"{name}.tif", *target_of, "-o", run, "--no-fused", "--no-report")
+        files = ("-o", tmp_path / "y.tif", "--uncertainty", tmp_path / "s.tif", "--overwrite")
+        ok("apply", run, tmp_path / f"{name}_2.tif", *files)
+        found[name] = read(tmp_path / "s.tif")[-1]
+    assert (found["water"][water] > 0.99).mean() > 0.95
+    assert (found["water"][~near] > 0.99).mean() < 0.05
+    assert (found["other"] > 0.99).mean() > 0.9
