@@ -55,7 +55,8 @@ class Goal:
     scorer : ``module:function`` that says how weights are scored, and what the baselines are
         (:class:`bandfuse.trust.scorers.Scoring`). Outputs with targets are scored against them.
     constraint : the constraint by default. ridged : it takes a ridge.
-    sample : pixels that are sampled for training or scores.
+    sample : pixels that are sampled for training, for scores, and to tell how far spectra lie from
+        those of the training.
     scored : the name under which the scores of all outputs together stand.
     decodes : the way back from the outputs to the bands belongs to the weights.
     mixes : outputs may be mixed with each other without changing the loss.
@@ -72,7 +73,7 @@ class Goal:
     scorer: str = ""
     constraint: str = "free"
     ridged: bool = False
-    sample: int = 0
+    sample: int = SCORED
     scored: str = ""
     decodes: bool = False
     mixes: bool = False
@@ -109,7 +110,6 @@ _ROWS = (
         R2,
         gathers="targets",
         constraint="nonnegative",
-        sample=SCORED,
     ),
     Goal(
         "reconstruction",

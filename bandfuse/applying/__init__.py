@@ -7,6 +7,7 @@ Each file is built on those before it::
     outputs    names, types and creation options of the output rasters
     products   where the products are computed
     hidden     pixels that are read as missing, and written as nodata
+    uncertain  errors of fused cells, and how far their spectra lie outside
     fuse       the fused bands of one raster, window by window
     rasters    those of several scenes, by the settings of a command
     fused      pixels seen through a fusion, for scores of outputs

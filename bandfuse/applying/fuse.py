@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import numpy as np
 from bandfuse.applying.hidden import Hidden
 from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.applying.products import kernel_at, place_of_products
+from bandfuse.applying.uncertain import Uncertain, UncertainKernel
 from bandfuse.device import Place
 from bandfuse.export import qml, stac
 from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
-from bandfuse.files.whole import Ready, whole_files
+from bandfuse.files.whole import Ready, whole_together
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.stored import precision_for
 from bandfuse.progress import Progress, during, silent
@@ -33,16 +35,28 @@ from bandfuse.raster import (
     windowed,
 )
 from bandfuse.scenes.scene import Scene
-from bandfuse.spectral.bands import Floats
+from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.streaming.stream import Sink, bytes_at_once, map_windows
+from bandfuse.streaming.stream import Kernel, Sink, bytes_at_once, map_windows
 from bandfuse.streaming.windows import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Second:
+    """A raster of the uncertainty of fused pixels, which appears with theirs. ``seen``: what stood
+    there when it was checked."""
+
+    path: Path
+    what: Uncertain
+    driver: str = "GTiff"
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
     """A raster to write: ``fusion`` over a ``scene``, or over a ``part`` of it. ``seen``: what
-    stood there when it was checked. ``beside``: files that appear with it, by name."""
+    stood there when it was checked. ``beside``: files that appear with it, by name. ``second``: the
+    raster of its uncertainty."""
 
     path: Path
     scene: Scene
@@ -51,6 +65,13 @@ class Output:
     seen: Seen | None = None
     beside: Mapping[str, bytes] = field(default_factory=dict)
     part: Window | None = None
+    second: Second | None = None
+
+    @property
+    def support(self) -> list[int]:
+        """Positions of the bands that are read."""
+        second = self.second
+        return self.fusion.support if second is None else second.what.support(self.fusion)
 
     @property
     def pixels(self) -> int:
@@ -110,7 +131,8 @@ NOTHING = Done(Lost(0, 0), ())
 @dataclass(frozen=True, eq=False)
 class Part:
     """Some windows of a scene to fuse, of so many ``pixels`` in all; ``kept``: the part of the
-    scene of which lost values count."""
+    scene of which lost values count. ``uncertain``: what is put out after the stored outputs, all
+    of them in a type of floats then that holds the stored numbers."""
 
     scene: Scene
     fusion: Fusion
@@ -120,6 +142,13 @@ class Part:
     pixels: int
     kept: Window | None = None
     precision: str = "auto"
+    uncertain: Uncertain | None = None
+
+    @property
+    def support(self) -> list[int]:
+        """Positions of the bands that are read."""
+        known = self.uncertain
+        return self.fusion.support if known is None else known.support(self.fusion)
 
     def parts(self) -> list[Part]:
         """A few windows each, for others to do."""
@@ -135,21 +164,31 @@ class Part:
         where = place_of_products(self.fusion, self.pixels, self.effort)
         precision = precision_for(self.precision, self.encoding.dtype)
         lost: list[Lost] = []  # appended to by the reader threads
+        count = len(self.fusion.outputs)
 
-        def encode(cell: Window, y: Floats) -> np.ndarray:
+        def encode(cell: Window, all_bands: Floats) -> np.ndarray:
+            y = all_bands[:count]
             shared = cell if self.kept is None else overlap(cell, self.kept)
             if shared is not None:
                 some = y if shared == cell else _cut(y, cell, shared)
                 lost.append(self.encoding.lost(some))
-            return self.encoding(y)
+            stored = self.encoding(y)
+            if self.uncertain is None:
+                return stored
+            joint = np.result_type(stored.dtype, np.float32)
+            return np.concatenate([stored, all_bands[count:]], dtype=joint)
 
+        fused = kernel_at(where, self.fusion, precision)
+        kernel: Kernel = fused
+        if self.uncertain is not None:
+            kernel = UncertainKernel(self.fusion, self.uncertain, fused)
         with (
             opened_selection(self.scene.hidden) as hidden,
-            self.scene.reader(self.fusion.support) as reader,
+            self.scene.reader(self.support) as reader,
         ):
             map_windows(
                 reader if hidden is None else Hidden(reader, hidden),
-                kernel_at(where, self.fusion, precision),
+                kernel,
                 encode,
                 sink,
                 self.windows,
@@ -174,40 +213,77 @@ def fused_windows(part: Part) -> tuple[list[tuple[Window, np.ndarray]], Done]:
 
 def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
     """Stream one scene, or a part of it, through a fusion into a file that appears whole; how many
-    values are valid."""
-    valid, scene, encoding = 0, output.scene.fused, how.encoding
-    count = len(output.fusion.outputs)
-    with scene.reader(output.fusion.support) as reader, opened_selection(scene.hidden) as hidden:
-        weight = bytes_at_once(reader, scene.shape[1]) + 4 * count
-        weight += 0 if hidden is None else hidden.bytes_per_pixel
-    windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
-    some = windows if output.part is None else windows_of(windows, output.part)
-    whole = Part(
-        scene=scene,
-        fusion=output.fusion,
-        encoding=encoding,
-        effort=how.effort,
-        windows=some,
-        pixels=output.pixels,
-        kept=output.part,
-        precision=how.precision,
-    )
+    values are valid. The raster of its uncertainty appears with it."""
+    whole, second = _whole_of(output, how), output.second
     files = _beside(output, how)
-    with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
-        with _keeper(scratch, output.grid, output, how) as keep:
-
-            def write(window: Window, values: np.ndarray) -> None:
-                nonlocal valid
-                valid += values.size - int(encoding.missing(values).sum())
-                keep(window, values)
-
-            sink = write if output.part is None else cutting(write, output.part)
-            done = _fused(whole, sink, how.progress)
+    places = [(output.path, output.seen)]
+    places += [] if second is None else [(second.path, second.seen)]
+    with whole_together(places, how.inputs, how.ready) as (scratch, *other):
+        first = _Kept(output.fusion.outputs, how.encoding)
+        with ExitStack() as stack:
+            first.keep = stack.enter_context(_keeper(scratch, output, output.driver, first, how))
+            kept = [first]
+            for path in other:
+                assert second is not None
+                more = _Kept(second.what.bands(output.fusion.outputs), Encoding())
+                more.keep = stack.enter_context(_keeper(path, output, second.driver, more, how))
+                kept.append(more)
+            sink = _apart(kept) if second is not None else first
+            done = _fused(
+                whole, sink if output.part is None else cutting(sink, output.part), how.progress
+            )
         if how.style:
             files |= _style(scratch, output, how.progress)
         for name, content in files.items():
             scratch.with_name(name).write_bytes(content)
-    return valid, done
+    return first.valid, done
+
+
+def _whole_of(output: Output, how: Writing) -> Part:
+    """All windows of a scene, or those of its part, as one part to fuse."""
+    scene, count = output.scene.fused, len(output.fusion.outputs)
+    second = output.second
+    with scene.reader(output.support) as reader, opened_selection(scene.hidden) as hidden:
+        weight = bytes_at_once(reader, scene.shape[1]) + 4 * count
+        weight += 0 if hidden is None else hidden.bytes_per_pixel
+        weight += 0 if second is None else 8 * (2 * count + 1)
+    windows = how.effort.windows(scene.shape, scene.grid.stored, weight)
+    return Part(
+        scene=scene,
+        fusion=output.fusion,
+        encoding=how.encoding,
+        effort=how.effort,
+        windows=windows if output.part is None else windows_of(windows, output.part),
+        pixels=output.pixels,
+        kept=output.part,
+        precision=how.precision,
+        uncertain=None if second is None else second.what,
+    )
+
+
+class _Kept:
+    """Takes the windows of one raster, and counts valid values."""
+
+    def __init__(self, bands: Bands, encoding: Encoding) -> None:
+        self.bands, self.encoding, self.valid = bands, encoding, 0
+        self.keep: Callable[[Window, np.ndarray], None] | None = None
+
+    def __call__(self, window: Window, values: np.ndarray) -> None:
+        """Keep (K, rows, cols) stored values."""
+        assert self.keep is not None
+        self.valid += values.size - int(self.encoding.missing(values).sum())
+        self.keep(window, values)
+
+
+def _apart(kept: Sequence[_Kept]) -> Sink:
+    """Hands the bands of windows to the rasters that they are of, in their stored types."""
+    starts = np.cumsum([0, *(len(one.bands) for one in kept)]).tolist()
+
+    def sink(window: Window, values: np.ndarray) -> None:
+        for one, (start, end) in zip(kept, pairwise(starts), strict=True):
+            one(window, values[start:end].astype(one.encoding.dtype, copy=False))
+
+    return sink
 
 
 def _beside(output: Output, how: Writing) -> dict[str, bytes]:
@@ -251,11 +327,13 @@ def _fused(whole: Part, write: Sink, progress: Progress) -> Done:
 
 
 def _keeper(
-    scratch: Path, grid: Raster, output: Output, how: Writing
+    scratch: Path, output: Output, driver: str, kept: _Kept, how: Writing
 ) -> AbstractContextManager[Callable[[Window, np.ndarray], None]]:
     """What takes fused windows: the writer of the output, or for an image in sensor geometry a
-    writer that puts them on the grid of the map."""
-    bands, encoding = output.fusion.outputs, how.encoding
+    writer that puts them on the grid of the map. Creation options are those of the fused raster;
+    another raster of another type has none."""
+    bands, encoding, grid = kept.bands, kept.encoding, output.grid
+    options = how.options if encoding.dtype == how.encoding.dtype else {}
 
     def writer(grid: Raster) -> Writer:
         return Writer(
@@ -263,8 +341,8 @@ def _keeper(
             grid,
             bands,
             encoding,
-            driver=output.driver,
-            options=how.options,
+            driver=driver,
+            options=options,
             threads=how.effort.threads,
         )
 

@@ -26,9 +26,11 @@ from bandfuse.scenes.places import fill_template, pair_of
 from bandfuse.scenes.scene import Scene
 
 
-def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".tif") -> list[Path]:
+def output_paths(
+    output: str | None, scenes: Sequence[Scene], ending: str = ".tif", flag: str = "--output"
+) -> list[Path]:
     """One file per scene: from a template, ``<scene>.tif`` in a folder, or the output itself for
-    one scene.
+    one scene. ``flag``: what gives it.
 
     Raises
     ------
@@ -37,7 +39,7 @@ def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".ti
     if not output:
         raise ConfigError("no output is given", expected="-o OUT")
     if "{" in output:
-        paths = [Path(fill_template(output, s.grid.path, "--output")) for s in scenes]
+        paths = [Path(fill_template(output, s.grid.path, flag)) for s in scenes]
     elif output_folder(output) is not None:
         paths = [Path(output) / f"{s.key}{ending}" for s in scenes]
     elif len(scenes) == 1:
@@ -45,7 +47,7 @@ def output_paths(output: str | None, scenes: Sequence[Scene], ending: str = ".ti
     else:
         raise ConfigError(
             f"{len(scenes)} scenes need as many outputs",
-            got=repr(output),
+            got=f"{flag} {output}" if flag != "--output" else repr(output),
             expected="a folder, its name with a slash at the end, or a template such as "
             "out/{stem}.tif",
         )

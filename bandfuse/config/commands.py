@@ -126,6 +126,7 @@ class ApplyConfig(Rasters, Part, Precise, OnDevice, Adapting, Flagged, Units, In
         "bounds",
         "dtype",
         "scale",
+        "uncertainty",
         "resample",
         "inverse",
         "threads",
@@ -134,7 +135,8 @@ class ApplyConfig(Rasters, Part, Precise, OnDevice, Adapting, Flagged, Units, In
     needs = (
         *STORED,
         Need("min_coverage", "resample"),
-        Need("resample nodata_policy use_common", "inverse", (False,)),
+        Need("resample nodata_policy use_common uncertainty", "inverse", (False,)),
+        Need("uncertainty", "resample", (False,)),
     )
 
     output: str | None = Field(
@@ -142,6 +144,13 @@ class ApplyConfig(Rasters, Part, Precise, OnDevice, Adapting, Flagged, Units, In
         description="Raster to write; or a folder for it: one that exists, or one whose name ends "
         "in a slash, which is made. With several scenes a folder, or a template such as "
         "out/{stem}.tif.",
+    )
+    uncertainty: str | None = Field(
+        None,
+        min_length=1,
+        description="A second raster, float32: the standard deviation of each output, NAME_sd, and "
+        "as extrapolation, from 0 to 1, how far a spectrum lies outside of those of the training. "
+        "Given like --output.",
     )
     nodata_policy: Literal["strict", "renormalise"] | None = Field(
         None, description="Pixels with a missing input; by default as in training."

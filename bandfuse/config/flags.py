@@ -39,6 +39,7 @@ TAKES = {
     "wavelengths": "FILE",
     "checkpoint": "FILE",
     "output": "PATH",
+    "uncertainty": "PATH",
     "figures": "FOLDER",
     "sensor": "NAME",
     "driver": "NAME",

@@ -36,7 +36,7 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"
     if isinstance(result.get("sensor"), str) and (path := named_file(f"sensor:{result['sensor']}")):
         result["sensor"] = _rebase(path, folder)
-    for key in ("output", "checkpoint"):
+    for key in ("output", "checkpoint", "uncertainty"):
         if isinstance(result.get(key), str):
             result[key] = _rebase(result[key], folder)
     return result

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -60,28 +60,67 @@ def whole_files(
     OutputError : it cannot be written, or brings a file with it whose place is taken by an input or
         another file's.
     """
-    scratch, before = None, state_of(path) if seen is None else seen.state
+    with whole_together([(path, seen)], inputs, ready) as (place_of_it,):
+        yield place_of_it
+
+
+@contextmanager
+def whole_together(
+    outputs: Sequence[tuple[Path, Seen | None]],
+    inputs: Iterable[Path] = (),
+    ready: Ready | None = None,
+) -> Iterator[list[Path]]:
+    """The same for several outputs, which take their places one after the other once all of them
+    are whole. ``ready`` is given the scratch folder of the first."""
+    making = [
+        _Making(path, state_of(path) if seen is None else seen.state) for path, seen in outputs
+    ]
+    files, now = list(inputs), making[0]
     try:
+        for now in making:
+            with undisturbed():
+                now.scratch = _scratch(now.path)
+        yield [_there(one) / one.path.name for one in making]
+        for now in making:
+            now.check(files)
+        if ready is not None:
+            ready(_there(making[0]))
+        for now in making:
+            _require_state(now.path, now.before)
+            if now.before is not None:
+                sync(_there(now))
         with undisturbed():
-            scratch = _scratch(path)
-        yield scratch / path.name
+            for now in making:
+                place(_there(now), now.path, _going(now.path))
+    except OSError as error:
+        raise _unwritten(now.path, now.scratch, error) from error
+    finally:
+        with undisturbed():
+            for one in making:
+                if one.scratch is not None:
+                    remove_scratch(one.scratch)
+
+
+class _Making:
+    """An output that is being written: what stood there before, and its scratch folder."""
+
+    def __init__(self, path: Path, before: State | None) -> None:
+        self.path, self.before = path, before
+        self.scratch: Path | None = None
+
+    def check(self, inputs: Iterable[Path]) -> None:
+        """It was written, and brings nothing with it whose place is taken."""
+        path, scratch = self.path, _there(self)
         company = [f.name for f in new_files(scratch, path.name) if f.name != path.name]
         if not company and not os.path.lexists(scratch / path.name):
             raise OutputError(f"{path} was not written", expected="a driver that writes files")
         _check_company(path, company, inputs)
-        if ready is not None:
-            ready(scratch)
-        _require_state(path, before)
-        if before is not None:
-            sync(scratch)
-        with undisturbed():
-            place(scratch, path, _going(path))
-    except OSError as error:
-        raise _unwritten(path, scratch, error) from error
-    finally:
-        if scratch is not None:
-            with undisturbed():
-                remove_scratch(scratch)
+
+
+def _there(made: _Making) -> Path:
+    """The scratch folder of an output, once there is one."""
+    assert made.scratch is not None
+    return made.scratch
 
 
 def _going(path: Path) -> list[str]:

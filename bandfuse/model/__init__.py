@@ -6,6 +6,7 @@ Each file is built on those before it::
     stored         the product of a cell as its pixels are stored
     decoder        the inverse map, from fused bands back to input bands
     discriminants  the classes of fused values
+    uncertainty    how far outputs may be off, and how far a spectrum lies from the training's
     model          one fusion for all scenes, or one per scene beside the common one
     weightsfile    the safetensors file that holds them
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from bandfuse.errors import MismatchError, nearest, shorten
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion
+from bandfuse.model.uncertainty import OutputErrors, Uncertainty
 from bandfuse.summary import Summarised, Summary
 
 
@@ -19,12 +20,14 @@ class Model(Summarised):
 
     ``decoder``: the map from the K outputs back to the B inputs, if the training was for one.
     ``classes``: the classifier of the common outputs, if the training had labels.
+    ``uncertainty``: what the training remembers of errors and of its spectra.
     """
 
     common: Fusion
     scenes: Mapping[str, Fusion] = field(default_factory=dict)
     decoder: Fusion | None = None
     classes: Discriminants | None = None
+    uncertainty: Uncertainty | None = None
 
     @property
     def per_scene(self) -> bool:
@@ -40,8 +43,24 @@ class Model(Summarised):
             ("scenes", shorten(self.scenes, 6) if self.scenes else ""),
             *common.facts,
             ("decoder", "rebuilds the bands from the outputs" if self.decoder else ""),
+            ("uncertainty", self._remembered),
         )
         return Summary(f"Model: {kind}, {size}", facts, common.head, common.rows)
+
+    @property
+    def _remembered(self) -> str:
+        """What is known of errors and of the training's spectra, in words."""
+        if self.uncertainty is None:
+            return ""
+        return "errors of outputs, extrapolation" if self.uncertainty.errors else "extrapolation"
+
+    def errors(self, names: Sequence[str]) -> OutputErrors | None:
+        """What the errors of a scene's outputs are made of, for the fusion that
+        :meth:`fusion` finds; None where nothing is known."""
+        if self.uncertainty is None:
+            return None
+        key = next((name for name in names if name in self.scenes), "")
+        return self.uncertainty.errors.get(key)
 
     def fusion(self, names: Sequence[str], *, use_common: bool = False) -> Fusion:
         """The fusion of a scene, by the first of its names that was in the training.

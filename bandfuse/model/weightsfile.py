@@ -11,7 +11,11 @@ Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``lo
 ``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`; and
 ``classes`` of a training with labels: ``value`` and ``name`` of each, and ``numbered``, whether the
 values were made up. Their classifier are the tensors ``class_slope`` (K, C) and ``class_level``
-(C,). Where there is nothing of it, version 1 is written."""
+(C,). Of :mod:`bandfuse.model.uncertainty` it may hold the tensors ``cloud_mean`` (B,),
+``cloud_inverse`` (B,), ``cloud_axes`` (q, B), ``cloud_variance`` (q,), ``cloud_distance`` (m,) and
+``cloud_part`` (m,), and with these ``error_about`` (B,), ``error_factor`` (K, r, B),
+``error_level``, ``error_residual`` and ``error_scale`` (K,); for per-scene weights
+``scene_error_about`` (S, B) and so on. Else version 1 is written."""
 
 from __future__ import annotations
 
@@ -31,6 +35,7 @@ from bandfuse.model.decoder import decoder, offsets
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
+from bandfuse.model.uncertainty import Cloud, OutputErrors, Uncertainty
 from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.columns import bands_of, columns_of, table_of, values_of
 
@@ -71,6 +76,9 @@ def dumps(model: Model) -> bytes:
         known = model.classes
         header |= {"version": 2, "classes": _classes(known)}
         tensors |= {"class_slope": known.slope, "class_level": known.level}
+    if model.uncertainty is not None:
+        header |= {"version": 2}
+        tensors |= _of_uncertainty(model.uncertainty, list(model.scenes))
     # One metadata key only: safetensors does not keep the order of several.
     text = json.dumps(
         header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
@@ -78,6 +86,45 @@ def dumps(model: Model) -> bytes:
     return bytes(
         save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text})
     )
+
+
+CLOUD = ("mean", "inverse", "axes", "variance", "distance", "part")
+ERRORS = ("about", "factor", "level", "residual", "scale")
+"""The arrays of :class:`Cloud` and :class:`OutputErrors`."""
+
+
+def _of_uncertainty(known: Uncertainty, scenes: Sequence[str]) -> dict[str, Floats]:
+    """The tensors of what a training remembers of errors and of its spectra."""
+    tensors = {f"cloud_{name}": getattr(known.cloud, name) for name in CLOUD}
+    if "" in known.errors:
+        tensors |= {f"error_{name}": getattr(known.errors[""], name) for name in ERRORS}
+    if scenes and set(scenes) <= set(known.errors):
+        own = [known.errors[key] for key in scenes]
+        rank = max(errors.factor.shape[1] for errors in own)
+        for name in ERRORS:
+            rows = [getattr(errors, name) for errors in own]
+            if name == "factor":
+                rows = [np.pad(f, ((0, 0), (0, rank - f.shape[1]), (0, 0))) for f in rows]
+            tensors[f"scene_error_{name}"] = np.stack(rows)
+    return tensors
+
+
+def _uncertainty(tensors: dict[str, Floats], common: Fusion, keys: list[str]) -> Uncertainty | None:
+    """What a weights file remembers of errors and of the training's spectra, if anything."""
+    if "cloud_mean" not in tensors:
+        return None
+    cloud = Cloud(**{name: tensors[f"cloud_{name}"] for name in CLOUD})
+    errors = {}
+    if "error_about" in tensors:
+        errors[""] = OutputErrors(*(tensors[f"error_{name}"] for name in ERRORS))
+    if keys and "scene_error_about" in tensors:
+        own = [tensors[f"scene_error_{name}"] for name in ERRORS]
+        errors |= {key: OutputErrors(*(t[i] for t in own)) for i, key in enumerate(keys)}
+    size = len(common.outputs), len(common.inputs)
+    wrong = [e for e in errors.values() if (len(e.factor), len(e.about)) != size]
+    if wrong or len(cloud.mean) != size[1]:
+        raise ValueError("uncertainty of other bands or outputs")
+    return Uncertainty(cloud, errors)
 
 
 def _classes(known: Discriminants) -> dict[str, Any]:
@@ -239,10 +286,11 @@ def _model(header: dict[str, Any], tensors: dict[str, Floats]) -> Model:
         back = replace(back, inputs_seen=common.outputs_seen, outputs_seen=common.inputs_seen)
     classes = _discriminants(header, tensors)
     keys = [str(k) for k in header["scenes"]]
+    known = _uncertainty(tensors, common, keys)
     if not keys:
-        return Model(common, decoder=back, classes=classes)
+        return Model(common, decoder=back, classes=classes, uncertainty=known)
     own = (tensors["scene_weight"], tensors["scene_gain"], tensors["scene_offset"])
     if any(len(t) != len(keys) for t in own):
         raise ValueError(f"{len(keys)} scenes, but tensors for {[len(t) for t in own]}")
     scenes = {k: fusion(*(t[i] for t in own)) for i, k in enumerate(keys)}
-    return Model(common, scenes, back, classes)
+    return Model(common, scenes, back, classes, known)

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
 
 from bandfuse.errors import InputError
 from bandfuse.files.names import for_gdal
@@ -51,6 +53,14 @@ class _Part:
         """A rectangle of it."""
         mask = None if self.mask is None else self.mask[..., rows, cols]
         return replace(self, stored=self.stored[:, rows, cols], mask=mask)
+
+    def take(self, bands: NDArray[np.intp]) -> _Part:
+        """Some of its bands, in rising order; without a copy where they are neighbours."""
+        first, last = int(bands[0]), int(bands[-1])
+        at = slice(first, last + 1) if last - first == len(bands) - 1 else bands
+        mask = self.mask[at] if self.mask is not None and self.mask.ndim == 3 else self.mask
+        exact = tuple(self.exact[i] for i in bands) if self.exact else ()
+        return _Part(self.stored[at], self.nodata[at], self.scale[at], self.offset[at], mask, exact)
 
     def thinned(self, step: int) -> _Part:
         """Every so many rows and columns of it."""
@@ -180,6 +190,14 @@ class RasterCell:
         if len(parts) != 1 or not parts[0].whole:
             return None
         return Plain(parts[0].stored, parts[0].scale, parts[0].offset)
+
+    def chosen(self, rows: Sequence[int]) -> Plain | None:
+        """Some variables, in order, as :attr:`plain` has all."""
+        starts = np.cumsum([0, *(len(p.stored) for p in self.parts)])
+        here = np.asarray(rows, dtype=np.intp)
+        own = [here[(a <= here) & (here < b)] - a for a, b in pairwise(starts.tolist())]
+        cut = [p.take(v) for p, v in zip(self.parts, own, strict=True) if len(v)]
+        return RasterCell(cut, self.out).plain
 
     @property
     def extremes(self) -> tuple[Floats, Floats] | None:

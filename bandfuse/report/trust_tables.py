@@ -17,14 +17,15 @@ MOST_RUNS = 4
 
 
 def trust_tables(report: TrainReport) -> list[Table]:
-    """Shapes and stability of every output; runs of bands that cannot be told apart; windows that
-    are needed."""
+    """Errors, shapes and stability of every output; runs of bands that cannot be told apart;
+    windows that are needed."""
     if report.trust is None:
         return []
     labels, named = labels_of(report), {one.name: one for one in report.trust.outputs}
     outputs = {labels.get(name, name): named[name] for name in ordered(report, named)}
     tables = [
         _published(report.trust.sensor, outputs),
+        _errors(outputs),
         _stability(outputs),
         _runs(outputs),
         _needed(report),
@@ -69,6 +70,32 @@ def _stability(outputs: Outputs) -> Table | None:
         "the bands."
     )
     return Table("Responses and their stability", columns, tuple(rows), note) if rows else None
+
+
+def _errors(outputs: Outputs) -> Table | None:
+    found = [(name, one.error) for name, one in outputs.items() if one.error is not None]
+    rows = tuple(
+        (
+            name,
+            number(error.residual),
+            _percent(error.of_weights),
+            fixed(error.scale, 2),
+            _percent(error.coverage),
+            fixed(error.rank, 2),
+        )
+        for name, error in found
+    )
+    titles = ("Residual", "Of the weights (%)", "Scale", "Held within 90\u202f% (%)", "Rank")
+    columns = (Column("Output"), *(Column(title, "number") for title in titles))
+    note = (
+        "Residual: root mean square error on the training pixels. Of the weights: share of the "
+        "error's variance that comes from what is not known of the weights. Scale: what standard "
+        "deviations are multiplied by. Held within 90\u202f%: held-out pixels inside their "
+        "intervals, with the scale of the other folds. Rank: rank correlation of the pixels' "
+        "standard deviations with their errors; near 0, the standard deviations do not say which "
+        "pixels are off more than others. bandfuse apply --uncertainty writes them."
+    )
+    return Table("Errors of fused pixels", columns, rows, note) if rows else None
 
 
 def _published(sensor: str, outputs: Outputs) -> Table | None:

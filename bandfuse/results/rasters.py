@@ -187,6 +187,9 @@ class ApplyResult(Result):
         "of all scenes",
     )
     device: PlaceRow | None = Field(None, description="where the products were computed")
+    uncertainties: list[str] = Field(
+        default_factory=list, description="with uncertainty: its raster for each output"
+    )
 
 
 class SensorBandRow(Result):

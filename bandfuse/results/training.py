@@ -189,6 +189,30 @@ class PublishedResponse(Result):
     )
 
 
+class OutputError(Result):
+    """How far an output may be off."""
+
+    residual: float = Field(
+        description="root mean square error on the training pixels, in the target's units"
+    )
+    of_weights: float = Field(
+        description="share of the variance of the error that comes from what is not known of the "
+        "weights, mean over sampled pixels"
+    )
+    scale: float = Field(
+        description="what standard deviations are multiplied by, so that 90 % intervals hold 90 % "
+        "of the held-out pixels"
+    )
+    coverage: float | None = Field(
+        description="part of the held-out pixels within their 90 % intervals, whose scale was "
+        "found on the other folds; null without folds"
+    )
+    rank: float | None = Field(
+        description="rank correlation of the pixels' standard deviations with the sizes of their "
+        "errors"
+    )
+
+
 class OutputTrust(Result):
     """How far the weights of one output can be believed."""
 
@@ -207,6 +231,9 @@ class OutputTrust(Result):
     runs: list[RunRow] = Field(default_factory=list)
     published: PublishedResponse | None = Field(
         None, description="with sensor: against its published response"
+    )
+    error: OutputError | None = Field(
+        None, description="how far the output may be off; null where nothing tells"
     )
 
 

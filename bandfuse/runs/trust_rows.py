@@ -11,6 +11,7 @@ from bandfuse.results.training import (
     CurvePoint,
     Estimate,
     NeededBands,
+    OutputError,
     OutputTrust,
     RunRow,
     Trust,
@@ -82,6 +83,8 @@ def trust_of(trained: Trained) -> Trust | None:
         fitted = fusion.matrix[k, list(design.used)]
         weights = _Weights(k, fitted, None if drawn is None else drawn[:, k], group)
         outputs.append(_output(name, weights, used, plan))
+    for output, error in zip(outputs, trained.errors, strict=False):
+        output.error = OutputError(**asdict(error))
     if sensor is not None:
         published = compare(sensor, survey.bands, fusion.outputs.name, fusion.matrix)
         for k, row in published.items():

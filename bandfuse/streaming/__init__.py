@@ -7,5 +7,5 @@ Each file is built on those before it::
     stream     one pass over windows, in order
     budget     threads and memory, and the windows that follow from them
 
-It imports progress, spectral and model.
+It imports progress and spectral.
 """

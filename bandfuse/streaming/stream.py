@@ -11,7 +11,6 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from bandfuse.model.fusion import FusionKernel
 from bandfuse.progress import Progress, silent
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.windows import STACK_ROWS, Window, cells
@@ -201,9 +200,17 @@ def each_window(
 Sink = Callable[[Window, np.ndarray], None]
 
 
+class Kernel(Protocol):
+    """What is computed of the pixels of a cell."""
+
+    def of(self, cell: Cell, /) -> Floats:
+        """(K, n) float64."""
+        ...
+
+
 def map_windows(
     source: Source,
-    kernel: FusionKernel,
+    kernel: Kernel,
     encode: Callable[[Window, Floats], np.ndarray],
     sink: Sink,
     windows: Sequence[Window],

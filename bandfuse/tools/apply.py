@@ -8,16 +8,17 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from bandfuse.applying.fuse import Output
+from bandfuse.applying.fuse import Output, Second
 from bandfuse.applying.moving import Moves
 from bandfuse.applying.outputs import check_rasters, drivers_of, output_folder, output_paths
 from bandfuse.applying.part import part_of
 from bandfuse.applying.rasters import paths_of, write_all, writing_of
+from bandfuse.applying.uncertain import Uncertain
 from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.config.outputs import ending_of
 from bandfuse.device import row_of
-from bandfuse.errors import InputError
+from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.files.making import making
 from bandfuse.files.whole import Ready
 from bandfuse.model.decoder import as_read
@@ -25,6 +26,7 @@ from bandfuse.model.fusion import Fusion, NodataPolicy
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import load, weights_file
 from bandfuse.progress import Progress, during, silent
+from bandfuse.raster import Encoding, check_type, driver_of
 from bandfuse.results.rasters import ApplyResult
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.folders import with_scenes
@@ -56,7 +58,7 @@ def apply(
     InputError, MismatchError, ConfigError, OutputError : nothing is written then.
     """
     weights, config = weights_file(weights), with_scenes(config)
-    with making(output_folder(config.output)):
+    with making(output_folder(config.output)), making(output_folder(config.uncertainty)):
         return _apply(weights, config, progress, keep, ready, spread)
 
 
@@ -82,10 +84,11 @@ def _apply(
         fitted = [_fitting(weights, model, scene, config, moves, effort) for scene in scenes]
         seen = check_rasters(paths, config, how.inputs)
         drivers = drivers_of(paths, config)
-        every = zip(paths, scenes, fitted, drivers, seen, parts, strict=True)
+        seconds = _seconds(weights, model, scenes, paths, config, how.inputs)
+        every = zip(paths, scenes, fitted, drivers, seen, parts, seconds, strict=True)
         outputs = [
-            Output(path, scene, fusion, driver, before, part=part)
-            for path, scene, (fusion, _), driver, before, part in every
+            Output(path, scene, fusion, driver, before, part=part, second=second)
+            for path, scene, (fusion, _), driver, before, part, second in every
         ]
         written = write_all(outputs, how)
         return ApplyResult(
@@ -101,10 +104,62 @@ def _apply(
                 *(text for scene in scenes for text in scene.remarks),
                 *(text for scene in scenes for text in fill_messages(scene, config.nodata)),
                 *written.messages,
+                *_without_errors(seconds),
             ],
             coverage=moves.coverage,
             device=row_of(written.places),
+            uncertainties=[str(second.path) for second in seconds if second is not None],
         )
+
+
+def _seconds(
+    weights: Path,
+    model: Model,
+    scenes: Sequence[Scene],
+    paths: Sequence[Path],
+    config: ApplyConfig,
+    inputs: Sequence[Path],
+) -> list[Second | None]:
+    """The raster of uncertainty that is asked for beside each output; None without.
+
+    Raises
+    ------
+    InputError : the weights remember nothing of it.
+    ConfigError : it is the output itself.
+    """
+    if config.uncertainty is None:
+        return [None] * len(scenes)
+    known = [
+        Uncertain.of(model, scene.names, weights, use_common=config.use_common) for scene in scenes
+    ]
+    beside = output_paths(
+        config.uncertainty, scenes, ending_of(config.driver), flag="--uncertainty"
+    )
+    if same := {path.absolute() for path in beside} & {path.absolute() for path in paths}:
+        raise ConfigError(
+            "--uncertainty names the output itself",
+            got=str(min(same)),
+            expected="another name, or another folder",
+        )
+    seen = check_rasters(beside, config, inputs)
+    drivers = [driver_of(path, config.driver) for path in beside]
+    for driver in dict.fromkeys(drivers):
+        check_type(driver, Encoding().dtype)
+    every = zip(beside, known, drivers, seen, strict=True)
+    return [Second(path, what, driver, before) for path, what, driver, before in every]
+
+
+def _without_errors(seconds: Sequence[Second | None]) -> list[str]:
+    """Say where rasters of uncertainty hold no errors."""
+    bare = [second.path.name for second in seconds if second and second.what.errors is None]
+    return (
+        [
+            f"{shorten(bare)} has no errors of outputs, only the extrapolation: the weights were "
+            "learned without a target, or from too few pixels or blocks"
+        ]
+        if bare
+        else []
+    )
 
 
 def _opened(config: ApplyConfig) -> list[Scene]:

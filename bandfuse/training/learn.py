@@ -17,7 +17,8 @@ from bandfuse.device import on_cpu, plain_errors, require_device
 from bandfuse.errors import ScenesError
 from bandfuse.model.discriminants import Discriminants
 from bandfuse.model.model import Model
-from bandfuse.progress import Progress, silent
+from bandfuse.model.uncertainty import Uncertainty
+from bandfuse.progress import Progress, during, silent
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.opening import Opened
 from bandfuse.scenes.scene import Scene
@@ -42,6 +43,7 @@ from bandfuse.trust.assess import (
     plan_regularisation,
 )
 from bandfuse.trust.lobes import tags_of
+from bandfuse.trust.output_errors import ErrorSummary, uncertainty_of
 from bandfuse.trust.refits import held_out_pairs, peak_of
 from bandfuse.trust.trials import assess_trials
 
@@ -139,15 +141,18 @@ def _learned(
         model, fits = fit_model(how, scenes, found, choices, progress)
         fitted = _Fitted(how, assessing, scenes, found, choices, model, fits)
         trust = _assess(fitted, progress)
-    model = replace(model, classes=_classifier(config, scenes, found, model))
+        known, errors = _errors(fitted, trust, progress)
+    classes = _classifier(config, scenes, found, model)
+    model = replace(model, classes=classes, uncertainty=known)
     refits = on_cpu(EXACT) if fitted.exactly else where
     places = {"pass": found.places, "fit": (where,), "refits": (refits,)}
     config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
-    return Trained(
+    trained = Trained(
         config, scenes, found, model, fits, *times, places, choices, trust, effort, tuple(remarks)
     )
+    return replace(trained, errors=tuple(errors))
 
 
 def _classifier(
@@ -237,6 +242,17 @@ def _assess(fitted: _Fitted, progress: Progress) -> Assessment:
     scoring = goal.scoring_of(fitted.survey, balanced=fitted.how.balanced)
     weight = fitted.model.common.weight[:, list(fitted.survey.design.used)]
     return assess_trials(fitted.assessing, fitted.survey, scoring, weight, encode, progress)
+
+
+def _errors(
+    fitted: _Fitted, trust: Assessment, progress: Progress
+) -> tuple[Uncertainty | None, list[ErrorSummary]]:
+    """What the model remembers of errors and of its training's spectra, and what is said of it."""
+    names = [scene.names for scene in fitted.scenes]
+    with during(progress, "measure the errors of outputs"):
+        return uncertainty_of(
+            fitted.assessing, fitted.survey, fitted.choices, trust, fitted.model, names
+        )
 
 
 def _assess_matches(fitted: _Fitted, progress: Progress) -> Assessment:

@@ -16,6 +16,7 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.survey.survey import Survey
 from bandfuse.training.messages import limit_messages, stop_messages, zero_messages
 from bandfuse.trust.assess import Assessment, RegularisationPlan
+from bandfuse.trust.output_errors import ErrorSummary
 
 if TYPE_CHECKING:
     from bandfuse.solve.fit_result import Fit
@@ -29,7 +30,8 @@ class Trained:
     regularised, None where nothing was chosen. ``remarks``: what a user should know of the pixels
     and of the fit. ``places``: where each part ran. ``left_out``: why, by key of a scene.
     ``again``: what makes the training again, where that is no command. ``without_pixels``: it was
-    learned from moments that were gathered before, and no pixel can be read.
+    learned from moments that were gathered before, and no pixel can be read. ``errors``: of each
+    output, where they are known.
     """
 
     config: TrainConfig
@@ -47,6 +49,7 @@ class Trained:
     left_out: dict[str, str] = field(default_factory=dict)
     again: str = ""
     without_pixels: bool = False
+    errors: tuple[ErrorSummary, ...] = ()
 
     @property
     def scene_names(self) -> list[list[str]]:

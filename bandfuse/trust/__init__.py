@@ -19,6 +19,8 @@ Each file is built on those before it::
     indistinguishable    neighbouring bands that the pixels cannot tell apart
     jackknife            intervals from trainings without each fold
     assess               all of this for a regression
+    cloud                where the spectra of a training lie
+    output_errors        how far fused pixels may be off
     scorers              how objectives without a target are scored, and their baselines
     trials               trainings without each fold, for such objectives
 

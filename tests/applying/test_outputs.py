@@ -486,14 +486,16 @@ def test_what_came_after_the_check_is_not_replaced(
     for run in ("run", "other"):
         ok("train", "x.tif", "--groups", "equal:2", "-o", run, "--no-fused")
     tool = importlib.import_module(f"bandfuse.{module}")
-    whole = tool.whole_files
+    door = "whole_together" if module == "applying.fuse" else "whole_files"
+    whole = getattr(tool, door)
 
-    def late(path: Path, *rest: Any, **more: Any) -> Any:
+    def late(place: Any, *rest: Any, **more: Any) -> Any:
+        path = place[0][0] if isinstance(place, list) else place
         if Path(path).name == output:
             Path(output).write_text("of another process")
-        return whole(path, *rest, **more)
+        return whole(place, *rest, **more)
 
-    monkeypatch.setattr(tool, "whole_files", late)
+    monkeypatch.setattr(tool, door, late)
     if flags and not command.startswith("compare"):
         Path(output).write_text("earlier")
     done = cli(*command.split(), *flags)
