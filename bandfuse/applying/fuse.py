@@ -18,7 +18,6 @@ from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.model.fusion import Fusion
-from bandfuse.model.stored import precision_for
 from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import (
     Encoding,
@@ -133,7 +132,6 @@ class Part:
         """Hand the fused windows to the sink."""
         threads = self.effort.threads
         where = place_of_products(self.fusion, self.pixels, self.effort)
-        precision = precision_for(self.precision, self.encoding.dtype)
         lost: list[Lost] = []  # appended to by the reader threads
 
         def encode(cell: Window, y: Floats) -> np.ndarray:
@@ -149,7 +147,7 @@ class Part:
         ):
             map_windows(
                 reader if hidden is None else Hidden(reader, hidden),
-                kernel_at(where, self.fusion, precision),
+                kernel_at(where, self.fusion, self.precision),
                 encode,
                 sink,
                 self.windows,
