@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bandfuse.applying.compression import looked_at, may_leave_out, worth_it
 from bandfuse.applying.hidden import Hidden
 from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.applying.products import kernel_at, place_of_products
@@ -190,7 +191,7 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
         kept=output.part,
         precision=how.precision,
     )
-    files = _beside(output, how)
+    files, how = _beside(output, how), _compressing(whole, output, how)
     with whole_files(output.path, how.inputs, how.ready, output.seen) as scratch:
         with _keeper(scratch, output.grid, output, how) as keep:
 
@@ -206,6 +207,18 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
         for name, content in files.items():
             scratch.with_name(name).write_bytes(content)
     return valid, done
+
+
+def _compressing(whole: Part, output: Output, how: Writing) -> Writing:
+    """Without compression where that is not worth its time and nothing is asked for."""
+    size = output.pixels * len(output.fusion.outputs) * np.dtype(how.encoding.dtype).itemsize
+    if output.grid.glt is not None or not may_leave_out(output.driver, how.options, size):
+        return how
+    part = output.part or Window(0, 0, *output.scene.shape)
+    here = replace(whole, windows=looked_at(part), effort=Effort(1, how.effort.memory))
+    if worth_it([values for _, values in fused_windows(here)[0]]):
+        return how
+    return replace(how, options={**how.options, "COMPRESS": "NONE"})
 
 
 def _beside(output: Output, how: Writing) -> dict[str, bytes]:

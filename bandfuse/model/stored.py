@@ -30,6 +30,7 @@ the other can be multiplied as they lie, (n, S) by (S, K); else they are turned.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class StoredKernel(FusionKernel):
         self._products: dict[tuple[bytes, bytes], _Product] = {}
 
     def of(self, cell: Valued) -> Floats:
-        """(K, n) from a cell."""
+        """(K, n) from a cell. They last until this thread fuses its next cell."""
         plain = getattr(cell, "plain", None)
         if plain is None or not self._may(plain.stored):
             return self(cell.values())
@@ -98,7 +99,8 @@ class StoredKernel(FusionKernel):
             total = self._product(plain)(plain.stored)
             if not np.isfinite(total).all():
                 return self(cell.values())
-            return self.finished(total)
+            total += self._offset
+            return self.activated(total)
 
     def _may(self, stored: np.ndarray) -> bool:
         """Whether blocks may be used for a cell of this shape."""
@@ -138,15 +140,19 @@ class _Product:
         self._own = threading.local()
 
     def __call__(self, stored: np.ndarray) -> Floats:
-        """(K, n) weighted sums of (S, rows, cols)."""
+        """(K, n) weighted sums of (S, rows, cols); they last until this thread's next product."""
         if _by_pixel(stored) and either_way(*self._rows.shape, self.pixels):
             return self.of_pixels(stored)
         return self.of_bands(stored)
 
     def of_bands(self, stored: np.ndarray) -> Floats:
-        """(K, n) of pixels in any order."""
-        room, sums = self._rooms("bands", self._columns.shape[0], self.pixels)
-        total = np.empty((self.outputs, stored[0].size))
+        """(K, n) of pixels in any order, in memory of this thread."""
+        bands = len(self._columns)
+        room, sums = (
+            self._room("x", bands, self.pixels),
+            self._room("y", len(self._rows), self.pixels),
+        )
+        total = self._room("total", self.outputs, stored[0].size)
         for piece in _pieces(stored, self.pixels):
             x = room[:, : piece.size]
             np.copyto(x.reshape(piece.stored.shape), piece.stored)
@@ -159,9 +165,13 @@ class _Product:
         return total
 
     def of_pixels(self, stored: np.ndarray) -> Floats:
-        """(K, n) of pixels that are stored one after the other."""
-        room, sums = self._rooms("pixels", self.pixels, self._columns.shape[0])
-        total = np.empty((self.outputs, stored[0].size))
+        """(K, n) of pixels that are stored one after the other, in memory of this thread."""
+        bands = len(self._columns)
+        room, sums = (
+            self._room("x", self.pixels, bands),
+            self._room("y", self.pixels, len(self._rows)),
+        )
+        total = self._room("total", self.outputs, stored[0].size)
         for piece in _pieces(stored, self.pixels):
             x = room[: piece.size]
             pixels = piece.stored.transpose(1, 2, 0)
@@ -174,14 +184,15 @@ class _Product:
             total[:, piece.place] = sums[: piece.size, : self.outputs].T
         return total
 
-    def _rooms(self, name: str, *shape: int) -> tuple[Floats, Floats]:
-        """Memory of this thread for a block and its sums, used again for every block."""
-        own: dict[str, tuple[Floats, Floats]] = self._own.__dict__
-        if name not in own:
-            rows = len(self._rows)
-            sums = (rows, shape[1]) if name == "bands" else (shape[0], rows)
-            own[name] = np.zeros(shape), np.zeros(sums)
-        return own[name]
+    def _room(self, name: str, *shape: int) -> Floats:
+        """Memory of this thread, used again for every block and cell: the system zeroes new memory,
+        which takes longer than to fill it."""
+        own: dict[str, Floats] = self._own.__dict__
+        size = math.prod(shape)
+        if name not in own or own[name].size < size:
+            own[name] = np.zeros(size)
+        found: Floats = own[name][:size].reshape(shape)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +244,8 @@ def either_way(outputs: int, bands: int, pixels: int) -> bool:
     product = _Product(made_up(outputs, bands))
     stored = made_up(bands, 1, pixels)
     turned = np.ascontiguousarray(stored.transpose(1, 2, 0)).transpose(2, 0, 1)
-    return bool(np.array_equal(product.of_bands(stored), product.of_pixels(turned)))
+    by_band = product.of_bands(stored).copy()
+    return bool(np.array_equal(by_band, product.of_pixels(turned)))
 
 
 @cache

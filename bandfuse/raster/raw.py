@@ -294,8 +294,11 @@ class RawFile:
     def _bands(self, out: np.ndarray, starts: Sequence[int]) -> None:
         """Read (n, rows, cols), each band in one piece."""
         room, each = out.reshape(-1).view(np.uint8).data, out[0].nbytes
-        for i, start in enumerate(starts):
-            self._pour(room[i * each : (i + 1) * each], start)
+        for first, start in zip(range(0, len(room), each), starts, strict=True):
+            piece = room[first : first + each]
+            # The usual case without a call of its own: there are thousands of pieces.
+            if os.preadv(self._file, [piece], start) != each:
+                self._pour(piece, start)
 
     def _lines(self, out: np.ndarray, start: int, numbers: Sequence[int]) -> None:
         """Read (rows, n, cols) of a file that is stored line by line: the lines of neighbouring

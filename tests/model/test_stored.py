@@ -60,7 +60,7 @@ class InOrder:
 
 def fused(kernel: FusionKernel, made: Made, order: str) -> Floats:
     with threadpool_limits(1):
-        return kernel.of(made.cell(order))
+        return kernel.of(made.cell(order)).copy()
 
 
 def weights(kind: str, outputs: int, bands: int) -> np.ndarray:
