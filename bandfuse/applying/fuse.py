@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bandfuse.applying.compression import looked_at, may_leave_out, worth_it
 from bandfuse.applying.hidden import Hidden
 from bandfuse.applying.part import cutting, overlap, windows_of
 from bandfuse.applying.products import kernel_at, place_of_products
@@ -20,7 +21,6 @@ from bandfuse.files.guards import Seen
 from bandfuse.files.styles import style_name
 from bandfuse.files.whole import Ready, whole_together
 from bandfuse.model.fusion import Fusion
-from bandfuse.model.stored import precision_for
 from bandfuse.progress import Progress, during, silent
 from bandfuse.raster import (
     Encoding,
@@ -162,7 +162,6 @@ class Part:
         """Hand the fused windows to the sink."""
         threads = self.effort.threads
         where = place_of_products(self.fusion, self.pixels, self.effort)
-        precision = precision_for(self.precision, self.encoding.dtype)
         lost: list[Lost] = []  # appended to by the reader threads
         count = len(self.fusion.outputs)
 
@@ -178,7 +177,7 @@ class Part:
             joint = np.result_type(stored.dtype, np.float32)
             return np.concatenate([stored, all_bands[count:]], dtype=joint)
 
-        fused = kernel_at(where, self.fusion, precision)
+        fused = kernel_at(where, self.fusion, self.precision)
         kernel: Kernel = fused
         if self.uncertain is not None:
             kernel = UncertainKernel(self.fusion, self.uncertain, fused)
@@ -215,7 +214,7 @@ def fuse_to(output: Output, how: Writing) -> tuple[int, Done]:
     """Stream one scene, or a part of it, through a fusion into a file that appears whole; how many
     values are valid. The raster of its uncertainty appears with it."""
     whole, second = _whole_of(output, how), output.second
-    files = _beside(output, how)
+    files, how = _beside(output, how), _compressing(whole, output, how)
     places = [(output.path, output.seen)]
     places += [] if second is None else [(second.path, second.seen)]
     with whole_together(places, how.inputs, how.ready) as (scratch, *other):
@@ -284,6 +283,19 @@ def _apart(kept: Sequence[_Kept]) -> Sink:
             one(window, values[start:end].astype(one.encoding.dtype, copy=False))
 
     return sink
+
+
+def _compressing(whole: Part, output: Output, how: Writing) -> Writing:
+    """Without compression where that is not worth its time and nothing is asked for."""
+    size = output.pixels * len(output.fusion.outputs) * np.dtype(how.encoding.dtype).itemsize
+    if output.grid.glt is not None or not may_leave_out(output.driver, how.options, size):
+        return how
+    part = output.part or Window(0, 0, *output.scene.shape)
+    alone = Effort(1, how.effort.memory)
+    here = replace(whole, windows=looked_at(part), effort=alone, uncertain=None)
+    if worth_it([values for _, values in fused_windows(here)[0]]):
+        return how
+    return replace(how, options={**how.options, "COMPRESS": "NONE"})
 
 
 def _beside(output: Output, how: Writing) -> dict[str, bytes]:

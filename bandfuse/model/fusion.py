@@ -256,9 +256,13 @@ class FusionKernel:
         return self(cell.values())
 
     def finished(self, total: Floats) -> Floats:
-        """(K, n) outputs from their weighted sums: the offset, then the activation. Outputs with a
-        reason against them are missing."""
-        y = self._activate(total + self._offset)
+        """(K, n) outputs from their weighted sums: the offset, then the activation."""
+        return self.activated(total + self._offset)
+
+    def activated(self, total: Floats) -> Floats:
+        """(K, n) outputs from their sums with the offset. Outputs with a reason against them are
+        missing."""
+        y = self._activate(total)
         if self._lost.any():
             y[self._lost] = np.nan
         return y

@@ -1,44 +1,62 @@
-"""Stored: the product of a cell as its pixels are stored, without a copy in float64.
+"""Stored: the product of a cell as its pixels are stored, block by block.
 
-In float32 the bands are taken in chunks of :data:`CHUNK`. The sum of a chunk is a product of BLAS
-in float32, and the chunks are added two by two. Stored numbers of :data:`EXACT` types are exact in
-float32, and scales are part of the weights, so that the error of ``Σ w x`` comes from rounding the
-weights and the sums: in tests with all signs of weights and with flat spectra, where roundings add
-up the most, it stays below ``4e-7 · Σ |w x|`` (:data:`PROMISE`), where one product of 224 bands in
-float32 errs up to six times as much. Fewer bands than a chunk gain no time by it, and are
-multiplied in float64.
+A *block* is a few pixels of a cell whose values in float64 fit the cache of a core next to the
+weights. Stored numbers are cast into a block, multiplied, and forgotten: nothing as large as a cell
+is copied. Blocks have one size for all cells of a fusion, outputs are filled up to a multiple of
+:data:`OUTPUTS`, and what is filled up is not looked at. So BLAS always sees one shape.
 
-Pixels that are stored pixel by pixel are multiplied as they are, (n, S) by (S, K), if that gives
-the same bits as (K, S) by (S, n). BLAS takes its steps by the shape and never by the values, so
-that one look at a shape tells it for all cells of that shape. Where bits differ the cell is turned
-first."""
+**The promise.** ``--precision auto`` may add up the terms of ``y = Σ w_b x_b + o`` in any order,
+and takes the scale s of stored numbers into the weights: ``w_b (s_b n_b) = (w_b s_b) n_b``. Its
+error is at most :data:`PROMISE` ``· (Σ |w_b x_b| + |o|)``, beside half a unit in the last place of
+the output, for all weights and values. The proof: let u = 2⁻⁵³. With float64 arithmetic each
+operation gives its exact result times (1 + δ), |δ| ≤ u. The stored n_b is exact in float64
+(integers of 64 bits may have one rounding more). A term passes one rounding in w_b s_b, one in the
+product with n_b, and at most S in the additions of S bands and of o, whatever their order, and
+fewer where a product is added without being rounded (FMA). So the computed sum is ``Σ w_b x_b Π(1 +
+δ)`` with at most S + 2 factors each, and its error is at most ``γ (Σ |w_b x_b| + |o|)`` with ``γ =
+(S + 2) u / (1 - (S + 2) u)`` (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd
+edition, lemma 3.1 and section 4.2). That is below 4 · 10⁻⁷ for all S up to 3 · 10⁹, and 2.6 · 10⁻¹⁴
+for 224 bands. One more rounding, to the type of the output, adds half a unit in the last place.
+Nothing runs over or is lost below the range of float64, as scales go into the weights only if all
+of these stay above :data:`LEAST` (sums that run over are made again of values). In float32 the
+promise cannot be kept at less cost: with u = 2⁻²⁴ it allows six roundings, so that five bands at
+most could be added up at once, and adding these sums in float64 takes longer than all products in
+float64.
+
+``--precision float64`` gives the bits of :class:`FusionKernel` over values: blocks are used where
+BLAS makes the same bits of both. BLAS takes its steps by the shape and never by the values, so that
+one look at a shape tells it. In the same way it is found whether pixels that are stored one after
+the other can be multiplied as they lie, (n, S) by (S, K); else they are turned."""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
 
 import numpy as np
 
 from bandfuse.model.fusion import Fusion, FusionKernel, Valued
 from bandfuse.spectral.bands import Floats
 
-CHUNK = 16
-"""Bands whose products are summed up in float32 at once."""
-
 PROMISE = 4e-7
-"""The error of a sum in float32, as a share of the sum of sizes."""
+"""The error of a sum, as a share of the sum of sizes."""
 
-EXACT = ("int8", "uint8", "int16", "uint16", "float32")
-"""Stored types whose numbers float32 holds exactly."""
+OUTPUTS = 8
+"""Rows of weights are filled up to a multiple of this, as BLAS has other steps for what is left."""
 
-LEAST, MOST = 1e-20, 1e20
-"""Sizes of the largest value of a cell of floats, and of weights, between which float32 neither
-runs over nor loses digits."""
+MOST, FEWEST = 256, 32
+"""Pixels of a block."""
 
-AS_FLOAT32 = ("float32", "int16", "uint16", "uint8")
-"""Types of an output that float32 products are precise enough for."""
+SMALL = 10**6
+"""Multiplications up to which OpenBLAS does not copy what it multiplies. Blocks have fewer where
+that leaves enough pixels."""
+
+LEAST = 1e-280
+"""The least size of a weight that a scale is part of."""
 
 
 class Plain(Protocol):
@@ -60,168 +78,151 @@ class Plain(Protocol):
         ...
 
 
-def precision_for(wanted: str, dtype: str) -> str:
-    """The precision of products for an output of a type: float64 if that is wanted, or if the
-    output holds more digits than float32."""
-    return "float32" if wanted == "auto" and dtype in AS_FLOAT32 else "float64"
-
-
 class StoredKernel(FusionKernel):
-    """Fuses cells as they are stored. Where that cannot be done — values are missing, numbers are
-    not exact in float32, or the sums run over — it is :class:`FusionKernel` in float64.
+    """Fuses cells as they are stored. Where values are missing, or sums run over, it is
+    :class:`FusionKernel`.
 
-    ``precision``: ``float32`` where the rule of this module allows it; ``float64`` for the bits of
+    ``precision``: ``auto`` for what this module promises; ``float64`` for the bits of
     :class:`FusionKernel`."""
 
     def __init__(self, fusion: Fusion, precision: str = "float64") -> None:
         super().__init__(fusion)
-        self._short = precision == "float32" and len(fusion.support) >= CHUNK
-        self._weights: dict[bytes, _Weights | None] = {}
-        self._own = threading.local()
-        self._alike: dict[tuple[Any, ...], bool] = {}
+        self._any_order = precision == "auto"
+        self._products: dict[tuple[bytes, bytes], _Product] = {}
 
     def of(self, cell: Valued) -> Floats:
-        """(K, n) from a cell."""
+        """(K, n) from a cell. They last until this thread fuses its next cell."""
         plain = getattr(cell, "plain", None)
-        if plain is None:
+        if plain is None or not self._may(plain.stored):
             return self(cell.values())
         with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-            total = self._total(plain)
-            if total is None or not np.isfinite(total).all():
+            total = self._product(plain)(plain.stored)
+            if not np.isfinite(total).all():
                 return self(cell.values())
-            return self.finished(total)
+            total += self._offset
+            return self.activated(total)
 
-    def _total(self, plain: Plain) -> Floats | None:
-        """(K, n) weighted sums; None where these are better made of values."""
-        weights = self._weights_for(plain) if self._short else None
-        if weights is not None and _in_range(plain.stored):
-            if _by_pixel(plain.stored) and self._pixels_alike(plain, weights):
-                return weights.restored(self._of_pixels(plain.stored, weights))
-            return weights.restored(self._of_bands(plain.stored, weights))
-        if _by_pixel(plain.stored) and self._whole_alike(plain):
-            return self._whole(plain)
-        return None
+    def _may(self, stored: np.ndarray) -> bool:
+        """Whether blocks may be used for a cell of this shape."""
+        if not stored.size:
+            return False
+        return self._any_order or _as_whole(*self._matrix.shape, stored[0].size)
 
-    def _weights_for(self, plain: Plain) -> _Weights | None:
-        """The weights in float32 for stored numbers of this scale; None where they must not be
-        used."""
-        key = plain.scale.tobytes()
-        if plain.stored.dtype.name not in EXACT or plain.offset.any():
-            return None
-        if key not in self._weights:
-            self._weights[key] = _Weights.of(self._matrix * plain.scale)
-        return self._weights[key]
+    def _product(self, plain: Plain) -> _Product:
+        """The weights for stored numbers of this scale and offset."""
+        key = plain.scale.tobytes(), plain.offset.tobytes()
+        if key not in self._products:
+            scaled = self._matrix * plain.scale
+            size = np.abs(scaled[self._used])
+            taken = self._any_order and not plain.offset.any() and np.isfinite(scaled).all()
+            if taken and (size >= LEAST).all():
+                self._products[key] = _Product(scaled)
+            else:
+                self._products[key] = _Product(self._matrix, plain.scale, plain.offset)
+        return self._products[key]
 
-    def _of_bands(self, stored: np.ndarray, weights: _Weights) -> np.ndarray:
-        """(K, n) float32 of (S, rows, cols), chunk by chunk."""
-        n = stored.shape[1] * stored.shape[2]
-        room = self._room("bands", (CHUNK, n))
-        sums = self._room("sums", (len(weights.chunks), len(self._matrix), n))
-        for i, (chunk, out) in enumerate(zip(weights.chunks, sums, strict=True)):
-            some = stored[i * CHUNK : (i + 1) * CHUNK]
-            x = room[: len(some)]
-            x.reshape(some.shape)[...] = some
-            np.matmul(chunk[:, : len(some)], x, out=out)
-        return _added(sums)
 
-    def _of_pixels(self, stored: np.ndarray, weights: _Weights) -> np.ndarray:
-        """The same of pixels that are stored one after the other."""
-        pixels = np.moveaxis(stored, 0, 2)
-        n, bands = pixels.shape[0] * pixels.shape[1], pixels.shape[2]
-        x = self._room("pixels", (n, bands))
-        x.reshape(pixels.shape)[...] = pixels
-        sums = self._room("turned", (len(weights.chunks), n, len(self._matrix)))
-        for i, (chunk, out) in enumerate(zip(weights.chunks, sums, strict=True)):
-            some = x[:, i * CHUNK : (i + 1) * CHUNK]
-            np.matmul(some, chunk[:, : some.shape[1]].T, out=out)
-        return _added(sums).T
+class _Product:
+    """(K, S) weights, made ready for blocks of ``pixels`` each. ``scale``, ``offset``: of stored
+    numbers, where the weights do not hold them."""
 
-    def _pixels_alike(self, plain: Plain, weights: _Weights) -> bool:
-        """Whether both ways give the same bits for cells of this shape."""
+    def __init__(
+        self, matrix: Floats, scale: Floats | None = None, offset: Floats | None = None
+    ) -> None:
+        self.outputs, bands = matrix.shape
+        rows = -(-self.outputs // OUTPUTS) * OUTPUTS
+        self.pixels = _pixels_at_once(rows, bands)
+        self._rows = np.zeros((rows, bands))
+        self._rows[: self.outputs] = matrix
+        self._columns = np.ascontiguousarray(self._rows.T)
+        self._scale = None if scale is None or (scale == 1).all() else scale
+        self._offset = None if offset is None or not offset.any() else offset
+        self._own = threading.local()
 
-        def both(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            bands = np.ascontiguousarray(stored)
-            return self._of_pixels(stored, weights), self._of_bands(bands, weights)
+    def __call__(self, stored: np.ndarray) -> Floats:
+        """(K, n) weighted sums of (S, rows, cols); they last until this thread's next product."""
+        if _by_pixel(stored) and either_way(*self._rows.shape, self.pixels):
+            return self.of_pixels(stored)
+        return self.of_bands(stored)
 
-        return self._same(("float32", plain.stored.shape), plain, both)
-
-    def _whole(self, plain: Plain) -> Floats:
-        """(K, n) float64 of pixels that are stored one after the other, as one product."""
-        pixels = np.moveaxis(plain.stored, 0, 2)
-        x = self._room("whole", (pixels.shape[0] * pixels.shape[1], pixels.shape[2]), np.float64)
-        x.reshape(pixels.shape)[...] = pixels
-        if (plain.scale != 1).any() or plain.offset.any():
-            x *= plain.scale
-            x += plain.offset
-        total: Floats = (x @ self._matrix.T).T
+    def of_bands(self, stored: np.ndarray) -> Floats:
+        """(K, n) of pixels in any order, in memory of this thread."""
+        bands = len(self._columns)
+        room, sums = (
+            self._room("x", bands, self.pixels),
+            self._room("y", len(self._rows), self.pixels),
+        )
+        total = self._room("total", self.outputs, stored[0].size)
+        for piece in _pieces(stored, self.pixels):
+            x = room[:, : piece.size]
+            np.copyto(x.reshape(piece.stored.shape), piece.stored)
+            if self._scale is not None:
+                x *= self._scale[:, None]
+            if self._offset is not None:
+                x += self._offset[:, None]
+            np.matmul(self._rows, room, out=sums)
+            total[:, piece.place] = sums[: self.outputs, : piece.size]
         return total
 
-    def _whole_alike(self, plain: Plain) -> bool:
-        """Whether pixels one after the other give the bits of :class:`FusionKernel`."""
+    def of_pixels(self, stored: np.ndarray) -> Floats:
+        """(K, n) of pixels that are stored one after the other, in memory of this thread."""
+        bands = len(self._columns)
+        room, sums = (
+            self._room("x", self.pixels, bands),
+            self._room("y", self.pixels, len(self._rows)),
+        )
+        total = self._room("total", self.outputs, stored[0].size)
+        for piece in _pieces(stored, self.pixels):
+            x = room[: piece.size]
+            pixels = piece.stored.transpose(1, 2, 0)
+            np.copyto(x.reshape(pixels.shape), pixels)
+            if self._scale is not None:
+                x *= self._scale
+            if self._offset is not None:
+                x += self._offset
+            np.matmul(room, self._columns, out=sums)
+            total[:, piece.place] = sums[: piece.size, : self.outputs].T
+        return total
 
-        def both(stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            x = np.ascontiguousarray(stored, dtype=np.float64).reshape(len(stored), -1)
-            x = x * plain.scale[:, None] + plain.offset[:, None]
-            return self._whole(_Numbers(stored, plain)), self._matrix @ x
-
-        return self._same(("float64", plain.stored.shape), plain, both)
-
-    def _same(
-        self,
-        key: tuple[Any, ...],
-        plain: Plain,
-        both: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
-    ) -> bool:
-        """Whether two ways give the same bits of made-up numbers in the shape of a cell."""
-        if key not in self._alike:
-            bands, rows, cols = plain.stored.shape
-            numbers = np.arange(bands * rows * cols, dtype=np.uint32) * np.uint32(2654435761) >> 17
-            stored = np.moveaxis(numbers.astype(np.int16).reshape(rows, cols, bands), 2, 0)
-            one, other = both(stored)
-            self._alike[key] = bool(np.array_equal(one, other))
-        return self._alike[key]
-
-    def _room(self, name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
-        """Memory of this thread, used again for every cell."""
-        rooms: dict[str, np.ndarray] = self._own.__dict__
-        size = int(np.prod(shape))
-        if name not in rooms or rooms[name].size < size:
-            rooms[name] = np.empty(size, dtype)
-        return rooms[name][:size].reshape(shape)
-
-
-class _Numbers:
-    """Other numbers with the scale and offset of a cell."""
-
-    def __init__(self, stored: np.ndarray, plain: Plain) -> None:
-        self.stored, self.scale, self.offset = stored, plain.scale, plain.offset
-
-
-class _Weights:
-    """Weights in float32, in chunks of bands; rows are multiplied by powers of two such that their
-    largest weight is near 1."""
-
-    def __init__(self, chunks: list[np.ndarray], power: np.ndarray) -> None:
-        self.chunks, self._power = chunks, power
-
-    @classmethod
-    def of(cls, matrix: Floats) -> _Weights | None:
-        """From (K, S) float64; None where float32 cannot hold them."""
-        largest = np.abs(matrix).max(axis=1, initial=0.0)
-        if not np.isfinite(largest).all():
-            return None
-        power = np.frexp(largest)[1]
-        scaled = np.ldexp(matrix, -power[:, None])
-        if (np.abs(scaled[scaled != 0]) < LEAST).any() or (np.abs(power) > 900).any():
-            return None
-        short = scaled.astype(np.float32)
-        starts = range(0, max(1, short.shape[1]), CHUNK)
-        return cls([np.ascontiguousarray(short[:, i : i + CHUNK]) for i in starts], power[:, None])
-
-    def restored(self, total: np.ndarray) -> Floats:
-        """(K, n) float64 sums of (K, n) float32 sums of scaled weights."""
-        found: Floats = np.ldexp(total.astype(np.float64), self._power)
+    def _room(self, name: str, *shape: int) -> Floats:
+        """Memory of this thread, used again for every block and cell: the system zeroes new memory,
+        which takes longer than to fill it."""
+        own: dict[str, Floats] = self._own.__dict__
+        size = math.prod(shape)
+        if name not in own or own[name].size < size:
+            own[name] = np.zeros(size)
+        found: Floats = own[name][:size].reshape(shape)
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """The (S, h, w) pixels of one block, and their ``place`` in the cell, row by row."""
+
+    stored: np.ndarray
+    place: slice
+
+    @property
+    def size(self) -> int:
+        """How many pixels there are."""
+        return int(self.place.stop - self.place.start)
+
+
+def _pieces(stored: np.ndarray, most: int) -> Iterator[_Piece]:
+    """(S, rows, cols) in blocks of at most so many pixels: parts of a row, or whole rows."""
+    rows, cols = stored.shape[1:]
+    high, wide = max(1, most // cols), min(most, cols)
+    for row in range(0, rows, high):
+        for col in range(0, cols, wide):
+            some = stored[:, row : row + high, col : col + wide]
+            start = row * cols + col
+            yield _Piece(some, slice(start, start + some[0].size))
+
+
+def _pixels_at_once(outputs: int, bands: int) -> int:
+    """Pixels of a block."""
+    most = SMALL // max(1, outputs * bands)
+    return MOST if most < FEWEST else min(MOST, 2 ** (most.bit_length() - 1))
 
 
 def _by_pixel(stored: np.ndarray) -> bool:
@@ -230,19 +231,26 @@ def _by_pixel(stored: np.ndarray) -> bool:
     return stored.shape[0] > 1 and step[0] == stored.itemsize and step[2] > step[0]
 
 
-def _in_range(stored: np.ndarray) -> bool:
-    """Whether float32 sums of these neither run over nor lose digits; integers never do."""
-    if stored.dtype.kind in "iu":
-        return True
-    largest = max(abs(float(stored.min())), abs(float(stored.max())))
-    return largest == 0 or LEAST <= largest <= MOST
+def made_up(*shape: int) -> Floats:
+    """Numbers of all digits, between -1 and 1."""
+    numbers = np.arange(int(np.prod(shape)), dtype=np.float64) * np.sqrt(2)
+    found: Floats = (2 * (numbers % 1) - 1).reshape(shape)
+    return found
 
 
-def _added(sums: np.ndarray) -> np.ndarray:
-    """The sum over the first axis, two by two."""
-    parts = list(sums)
-    while len(parts) > 1:
-        rest = parts[len(parts) // 2 * 2 :]
-        parts = [np.add(a, b, out=a) for a, b in zip(parts[::2], parts[1::2], strict=False)] + rest
-    total: np.ndarray = parts[0]
-    return total
+@cache
+def either_way(outputs: int, bands: int, pixels: int) -> bool:
+    """Whether a block gives the same bits pixel by pixel and band by band."""
+    product = _Product(made_up(outputs, bands))
+    stored = made_up(bands, 1, pixels)
+    turned = np.ascontiguousarray(stored.transpose(1, 2, 0)).transpose(2, 0, 1)
+    by_band = product.of_bands(stored).copy()
+    return bool(np.array_equal(by_band, product.of_pixels(turned)))
+
+
+@cache
+def _as_whole(outputs: int, bands: int, pixels: int) -> bool:
+    """Whether blocks give the bits of one product of a cell of so many pixels."""
+    matrix, stored = made_up(outputs, bands), made_up(bands, 1, pixels)
+    whole = matrix @ stored.reshape(bands, pixels)
+    return bool(np.array_equal(_Product(matrix).of_bands(stored), whole))

@@ -40,7 +40,8 @@ class _Part:
     them.
 
     ``mask``: 0 where values are missing, (rows, cols) of all bands or (n, rows, cols). ``exact``:
-    the nodata of 64-bit integers, None for none; empty if there is none at all."""
+    the nodata of 64-bit integers, None for none; empty if there is none at all. ``cut_from``: what
+    it is a rectangle of."""
 
     stored: np.ndarray
     nodata: Floats
@@ -48,11 +49,14 @@ class _Part:
     offset: Floats
     mask: np.ndarray | None
     exact: tuple[int | None, ...] = ()
+    cut_from: _Part | None = None
 
     def cut(self, rows: slice, cols: slice) -> _Part:
         """A rectangle of it."""
         mask = None if self.mask is None else self.mask[..., rows, cols]
-        return replace(self, stored=self.stored[:, rows, cols], mask=mask)
+        stored = self.stored[:, rows, cols]
+        larger = self if stored.size < self.stored.size else None
+        return replace(self, stored=stored, mask=mask, cut_from=larger)
 
     def take(self, bands: NDArray[np.intp]) -> _Part:
         """Some of its bands, in rising order; without a copy where they are neighbours."""
@@ -87,8 +91,11 @@ class _Part:
     def whole(self) -> bool:
         """Whether no value is the nodata, and no mask says that one is missing. Values that are not
         finite may be there. Found in the stored type, mostly by the least or the largest value
-        alone; known already where both have been asked for."""
+        alone; known already where both have been asked for, and once for all rectangles of a part:
+        that is quicker in the order of the memory."""
         if vars(self).get("extremes") is not None:
+            return True
+        if self.cut_from is not None and self.cut_from.whole:
             return True
         if self.mask is not None and not self.mask.all():
             return False
@@ -292,9 +299,15 @@ class _BandRun:
 
     def part(self, stored: np.ndarray, mask: np.ndarray | None) -> _Part:
         """What was read of them, with all that makes numbers of it."""
+        nodata, scale, offset, exact = self._numbers
+        return _Part(stored, nodata, scale, offset, mask, exact)
+
+    @cached_property
+    def _numbers(self) -> tuple[Floats, Floats, Floats, tuple[int | None, ...]]:
+        """What makes numbers of them: nodata, scale, offset, and the nodata of 64-bit integers."""
         r, p = self.raster, self.positions
         exact = tuple(r.exact[i] for i in p) if r.exact else ()
-        return _Part(stored, r.nodata[p], r.scale[p], r.offset[p], mask, exact)
+        return r.nodata[p], r.scale[p], r.offset[p], exact
 
 
 def _runs(raster: Raster, positions: Sequence[int]) -> list[_BandRun]:
@@ -415,13 +428,27 @@ class Reader:
         ------
         InputError : the file is damaged or ends too early.
         """
+        # Before a file is taken: a look at another would open it once more.
+        raws = self._raws
+        return self._as_it_lies(window, raws) or self._by_handles(window, raws)
+
+    def _as_it_lies(self, window: Window, raws: Sequence[RawFile | None]) -> RasterPatch | None:
+        """The pixels of a window without GDAL; None if it is needed for any of them."""
+        parts = []
+        for run, raw in zip(self._runs, raws, strict=True):
+            stored = None if raw is None else raw.read(window, run.numbers)
+            if stored is None:
+                return None
+            parts.append(run.part(stored, None))
+        return RasterPatch(parts)
+
+    def _by_handles(self, window: Window, raws: Sequence[RawFile | None]) -> RasterPatch:
+        """The pixels of a window by open files."""
         handles: dict[str, Any] = {}
         if self._hdf5:
             quiet_hdf5()
         with rasterio.Env(**CACHE):
             try:
-                # Before a file is taken: a look at another would open it once more.
-                raws = self._raws
                 for name, path in self._paths.items():
                     handles[name] = self._handles.take(name, path)
                 pairs = zip(self._runs, raws, strict=True)

@@ -233,6 +233,7 @@ def map_windows(
                 if out is None:
                     out = np.empty((len(part), window.rows, window.cols), dtype=part.dtype)
                 out[(slice(None), *cell.within(window))] = part.reshape(-1, cell.rows, cell.cols)
+            del patch  # its memory serves the next part
         assert out is not None
         return out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rasters import cli, write_tiff
 
 from bandfuse.errors import InputError
 from bandfuse.raster import Reader, describe
-from bandfuse.raster.raw import RawFile, opened_raw
+from bandfuse.raster.raw import LARGE, LINE, RawFile, Rooms, opened_raw
 from bandfuse.streaming.windows import Window, cells
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "preadv"), reason="the system has no preadv")
@@ -259,3 +260,75 @@ def test_apply_on_a_truncated_file_is_one_message_and_leaves_nothing(
     assert "truncated" in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_memory_is_used_again_only_when_nobody_looks_at_it() -> None:
+    rooms, kind = Rooms(), np.dtype("int16")
+    first = rooms.array([4, 100], kind, 0)
+    first[:] = 7
+    view = first[1:3].transpose()
+    del first
+    for _ in range(5):
+        rooms.array([4, 100], kind, 0)[:] = 9
+    assert (view == 7).all()
+    place = view.ctypes.data - 2 * 100
+    del view
+    places = {rooms.array([4, 100], kind, 0).ctypes.data for _ in range(5)}
+    assert len(places) == 1
+    assert places.pop() % LINE == 0
+    assert place % LINE == 0
+
+
+def test_arrays_begin_where_their_bytes_do_in_a_line_of_the_cache() -> None:
+    rooms = Rooms()
+    for kind in map(np.dtype, ("uint8", "int16", "float64")):
+        for start in (0, 1, 64, 66, 72, 4097):
+            found = rooms.array([3, 5], kind, start)
+            assert found.flags.aligned
+            assert found.ctypes.data % LINE == start % LINE // kind.itemsize * kind.itemsize
+
+
+def test_large_pieces_of_memory_are_not_kept() -> None:
+    rooms = Rooms()
+    small, large = (rooms.array([n], np.dtype("uint8"), 0) for n in (10, LARGE + 1))
+    assert (small.base is not None, large.base is not None) == (True, True)
+    del small, large
+    again = rooms.array([LARGE + 1], np.dtype("uint8"), 0)
+    assert all(again.base is not kept for kept in rooms.__dict__["_kept"])
+
+
+def test_windows_that_are_kept_do_not_change_when_others_are_read(tmp_path: Path) -> None:
+    for order in ("bsq", "bil", "bip"):
+        path = envi(tmp_path / f"{order}.img", order)
+        with Reader([(describe(path), range(BANDS))]) as reader:
+            patches = [(w, reader.read(w)) for w in WINDOWS]
+            for window, patch in patches:
+                rows, cols = window.within(Window(0, 0, ROWS, COLS))
+                same_bits(patch.parts[0].stored, cube()[:, rows, cols])
+
+
+def test_a_tiff_tells_where_its_blocks_are_only_if_its_dataset_is_given(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", cube(), tiled=True, blockxsize=64, blockysize=16)
+    file, window = raw_of(path), Window(16, 0, 16, 256)
+    assert file is not None
+    assert file.read(window, [1, 2]) is None
+    with rasterio.open(path) as ds:
+        expected = file.read(window, [1, 2], ds)
+    again = file.read(window, [1, 2])
+    assert expected is not None
+    assert again is not None
+    same_bits(again, expected)
+
+
+@pytest.mark.parametrize("order", ["bsq", "bil", "bip"])
+def test_a_missing_value_is_found_in_the_cell_that_has_it(tmp_path: Path, order: str) -> None:
+    path = envi(tmp_path / "a.img", order)
+    raster = describe(path)
+    raster = replace(raster, nodata=np.full(BANDS, float(cube()[2, 20, 270])))
+    with Reader([(raster, range(BANDS))]) as reader:
+        for part in reader.parts(Window(0, 0, 64, COLS)):
+            patch = reader.read(part)
+            for cell in cells(part):
+                rows, cols = cell.within(Window(0, 0, ROWS, COLS))
+                there = (cube()[:, rows, cols] == cube()[2, 20, 270]).any()
+                assert (patch.cell(*cell.within(part)).plain is None) == there
