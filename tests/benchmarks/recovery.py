@@ -12,6 +12,7 @@ FWHM; and the median width of the interval of the FWHM over the FWHM itself."""
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 
@@ -59,7 +60,8 @@ def row(joint: Moments, k: int, truth: np.ndarray, nm: np.ndarray, draws: int) -
     split = Split.of(joint, len(nm))
     spectrum = Spectrum.of(split.a, split.c[:, k], float(split.var[k]), joint.count, nm)
     learned = None if spectrum is None else bandpass(spectrum)
-    assert spectrum is not None and learned is not None
+    assert spectrum is not None
+    assert learned is not None
     weight = spectrum.widen(learned.weights, len(nm))
     drawn = spectrum.widen(np.array([*learned.draws(draws, k)]), len(nm))
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
@@ -67,7 +69,8 @@ def row(joint: Moments, k: int, truth: np.ndarray, nm: np.ndarray, draws: int) -
     ties = [Tie(i, i + 1, 1.0) for i in range(len(nm) - 1)]
     alike = runs(split.a, weight, drawn, float(split.var[k]), ties)
     shape, lobe = response_shape(weight, drawn, nm), main_lobe(truth, nm)
-    assert shape is not None and lobe is not None
+    assert shape is not None
+    assert lobe is not None
     centre, fwhm = shape["centre"], shape["fwhm"]
     sums = [r.low <= truth[list(r.positions)].sum() <= r.high for r in alike]
     return {
@@ -106,12 +109,12 @@ def main() -> None:
     truth = responses(how.sensor, nm)
     with threadpool_limits(limits=1, user_api="blas"):
         found = list(rows(pixels, nm, np.array([*truth.values()]), how))
-    for k, name in enumerate(truth):
-        print(f"{name:22}", said([seed[k] for seed in found]))
-    print(f"{'all':22}", said([one for seed in found for one in seed]))
+    lines = [f"{name:22} {said([s[k] for s in found])}" for k, name in enumerate(truth)]
+    lines.append(f"{'all':22} {said([one for seed in found for one in seed])}")
     errors = [np.median([one["error"] for one in seed]) for seed in found]
-    print(f"error, median over bands and seeds: {np.median(errors):.4f}")
-    print(f"{time.process_time() - started:.1f} s of CPU")
+    lines.append(f"error, median over bands and seeds: {np.median(errors):.4f}")
+    lines.append(f"{time.process_time() - started:.1f} s of CPU")
+    sys.stdout.write("\n".join([*lines, ""]))
 
 
 def said(some: list[dict[str, float]]) -> str:

@@ -21,15 +21,15 @@ GRAIN = 1e-3
 """Part of the ripple's variance that is apart from band to band."""
 
 TILT = 0.1
-"""Standard deviation of how much a response rises from the middle of its window to the end: 0.06 to
-0.11 of its mean (median and root mean square of 44 published responses)."""
+"""Standard deviation of how much a response rises from the middle of its window to its end: 0.06
+to 0.11 of its mean (median and root mean square of 43 published responses)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """``w ~ N(0, s² Γ)``, ``Γ = g · hhᵀ ∘ C``, ``C = 1 + τ² uuᵀ + ρ² (K_ℓ + 10⁻³ I)``, with h of the
-    window, ``u = (λ − m) / (ω / 2)`` a tilt and K Matérn 5/2 along wavelength, over the bands of
-    ``support`` (S,).
+    """``w ~ N(0, s² Γ)``, ``Γ = g · hhᵀ ∘ C``, ``C = 1 + τ² uuᵀ + ρ² (K_ℓ + 10⁻³ I)``, with h of
+    the window, a tilt ``u = (λ − m) / (ω / 2)`` and K Matérn 5/2 along wavelength, over the bands
+    of ``support`` (S,).
 
     Parameters are those of the window, then log ℓ, log ρ, log g.
     """
@@ -122,7 +122,7 @@ class Prior:
 class Whitened:
     """``L = diag(size) chol``, ``inner`` the root of I + N LᵀAL, ``variance`` s² of the residual;
     ``alike`` C, its part ``ripple``, the slope ``longer`` of C along log ℓ, and the (4, S)
-    ``slopes`` of log h."""
+    ``slopes`` of log h; ``tilt`` u, of a window of so much ``width`` ω."""
 
     chol: Floats
     size: Floats
@@ -140,7 +140,8 @@ class Whitened:
         """(7,) slopes of minus the log evidence; ``known``: the residual counts.
 
         With Q = ``C⁻ᐟ² (I − M⁻¹ − qqᵀ/s²) C⁻ᐟ²``, M = I + N LᵀAL and q = M⁻¹ Lᵀ N c, the slope
-        along any change dΓ = hhᵀ ∘ dC · g is ½ Σ Q ∘ dC, and along log h_b it is Σ_a Q ∘ C.
+        along any change dΓ = hhᵀ ∘ dC · g is ½ Σ Q ∘ dC, and along log h_b it is Σ_a Q ∘ C. The
+        tilt changes with m by −2 / ω, and with log ω by −u.
         """
         from scipy.linalg import solve_triangular
 
