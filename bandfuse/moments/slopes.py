@@ -158,9 +158,13 @@ class WithoutSlopes:
         return cls((cross / spread) @ inverse / spread, moments.mean[size:])
 
     def moments(self, seen: Moments) -> Moments:
-        """Of the D variables, from those of variables and slopes."""
-        matrix = np.hstack([np.eye(len(self.share)), -self.share])
-        return seen.mapped(matrix, self.share @ self.about)
+        """Of the D variables, from those of variables and slopes: ``S_uu − H − Hᵀ`` with
+        ``H = share (S_zu − S_zz shareᵀ / 2)``, as slopes are few beside variables."""
+        size = len(self.share)
+        inner, cross = seen.scatter[size:, size:], seen.scatter[size:, :size]
+        half = self.share @ (cross - 0.5 * inner @ self.share.T)
+        mean = seen.mean[:size] - self.share @ (seen.mean[size:] - self.about)
+        return Moments(seen.count, mean, seen.scatter[:size, :size] - half - half.T)
 
     def pixels(self, values: Floats) -> Floats:
         """(n, D) from (n, D + Z)."""

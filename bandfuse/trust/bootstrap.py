@@ -113,23 +113,12 @@ def intervals(
     for variance, and intervals around smoothed weights would not show the bias. Free and affine
     weights keep their regularisation (they mean nothing without it): their intervals do not hold
     its bias. The regularisation is not chosen anew."""
-    found = np.zeros((count, *fitted.shape))
-    drawn = 0
-    # Every resample begins at the weights of all pixels: it is nearer to them than to another
-    # resample.
-    whole = Split.of(terms.joint, terms.n_bands)
-    drawn_again = [c for c in fold_problems if choices[c.rows[0]].lobe is None]
-    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in drawn_again]
-    mean = terms.joint.mean if terms.sloped is None else terms.sloped.seen.mean
-    draws = resamples(blocks, mean, count=count, seed=seed)
-    batch, most = list[Split](), _batch(len(mean))
-    for moments in progress(draws, total=count, label="resample the blocks"):
-        batch.append(Split.of(terms.of_blocks(moments), terms.n_bands))
-        if len(batch) == most or drawn + len(batch) == count:
-            found[drawn : drawn + len(batch)] = _resolved(drawn_again, choices, batch, terms, start)
-            drawn, batch = drawn + len(batch), []
-    if not drawn:
+    if sum(block.count > 0 for block in blocks) < 2:
         return None
+    found = np.zeros((count, *fitted.shape))
+    again = [case for case in fold_problems if choices[case.rows[0]].lobe is None]
+    if again:
+        _resample(terms, again, choices, blocks, found, seed, progress)
     for case in fold_problems:
         lobe = choices[case.rows[0]].lobe
         if lobe is not None:
@@ -137,6 +126,31 @@ def intervals(
             found[:, case.rows[0]] = [effective(case, v, gain=False)[0] for v in draws_of]
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
     return Interval(np.minimum(low, fitted), np.maximum(high, fitted), found)
+
+
+def _resample(
+    terms: Terms,
+    again: Sequence[FoldProblem],
+    choices: Sequence[Choice],
+    blocks: Sequence[Moments],
+    found: Floats,
+    seed: int,
+    progress: Progress,
+) -> None:
+    """Fill (R, K, B) with the weights of some problems on resamples of the blocks."""
+    count, drawn = len(found), 0
+    # Every resample begins at the weights of all pixels: it is nearer to them than to another
+    # resample.
+    whole = Split.of(terms.joint, terms.n_bands)
+    start = [minimiser(*_problem(c, choices[c.rows[0]], whole, terms))[1] for c in again]
+    mean = terms.joint.mean if terms.sloped is None else terms.sloped.seen.mean
+    draws = resamples(blocks, mean, count=count, seed=seed)
+    batch, most = list[Split](), _batch(len(mean))
+    for moments in progress(draws, total=count, label="resample the blocks"):
+        batch.append(Split.of(terms.of_blocks(moments), terms.n_bands))
+        if len(batch) == most or drawn + len(batch) == count:
+            found[drawn : drawn + len(batch)] = _resolved(again, choices, batch, terms, start)
+            drawn, batch = drawn + len(batch), []
 
 
 def _resolved(

@@ -86,14 +86,15 @@ def tags_of(targets: Bands | None) -> tuple[Tag | None, ...]:
     )
 
 
-def lobe_of(case: FoldProblem, tag: Tag | None) -> Lobe | None:
+def lobe_of(case: FoldProblem, tag: Tag | None, *, most_apart: float = 1.0) -> Lobe | None:
     """Learn the band-pass response of one output with weights of its own at known wavelengths;
-    None for any other, and where nothing correlates with the target."""
+    None for any other, and where nothing correlates with the target or more than a share of the
+    weight lies apart from the lobe."""
     if case.nm is None:
         return None
     spectrum = _spectrum(case, case.whole, case.terms.joint.count)
     whole = None if spectrum is None else bandpass(spectrum, tag)
-    if whole is None:
+    if whole is None or whole.apart > most_apart:
         return None
     without = []
     for train, fold in zip(case.trains, case.terms.folds, strict=True):

@@ -25,6 +25,10 @@ WORTH, DEARER = 1e-3, 1.1
 """Physical weights (a band-pass response, or non-negative ones) are taken unless they cost more
 than this part of the target's variance, and more than this multiple of the error of free ones."""
 
+APART = 0.02
+"""Most of its weight that a response of one lobe may have apart from it: targets of two lobes have
+more in its smaller one; targets of published responses and of Gaussians have next to none."""
+
 DECADES = tuple(10.0**e for e in range(-9, 1))
 
 
@@ -126,11 +130,13 @@ def choose(case: FoldProblem, wish: Wish, *, gain: bool, tag: Tag | None = None)
 
 
 def _physical(case: FoldProblem, wish: Wish, *, gain: bool, tag: Tag | None) -> Choice:
-    """A band-pass response, unless non-negative + smooth weights are better on held-out blocks by
-    more than a standard error of the differences between blocks."""
+    """A band-pass response, unless its weights fall into several lobes, or non-negative + smooth
+    weights are better on held-out blocks by more than a standard error of the differences between
+    blocks."""
     ridge = 0.0 if wish.ridge is None else wish.ridge
     plain = choose(case, Wish("nonnegative", ridge, wish.smooth, wish.sparse), gain=gain)
-    lobe = lobe_of(case, tag) if wish.open and len(case.trains) > 1 else None
+    fits = wish.open and len(case.trains) > 1
+    lobe = lobe_of(case, tag, most_apart=APART) if fits else None
     if lobe is None:
         return plain
     band = replace(_of_lobe(case, lobe), curve=plain.curve)

@@ -99,7 +99,9 @@ def test_the_evidence_is_that_of_all_pixels(problem: tuple[Prior, np.ndarray]) -
         h = prior.window.shape(here[:4])[prior.support]
         apart = np.sqrt(5) * abs(NM[prior.support][:, None] - NM[prior.support]) / np.exp(here[4])
         k = (1 + apart + apart**2 / 3) * np.exp(-apart) + 1e-3 * np.eye(len(h))
-        gamma = np.exp(here[6]) * np.outer(h, h) * (1 + np.exp(2 * here[5]) * k)
+        tilt = (NM[prior.support] - here[0]) / (np.exp(here[1]) / 2)
+        alike = 1 + 0.1**2 * np.outer(tilt, tilt) + np.exp(2 * here[5]) * k
+        gamma = np.exp(here[6]) * np.outer(h, h) * alike
         some = x[:, prior.support]
         matrix = np.eye(len(t)) + some @ gamma @ some.T
         variance = float(t @ np.linalg.solve(matrix, t)) / len(t)

@@ -1,10 +1,10 @@
 """Bandpass: weights of a target band that is one lobe along wavelength, learned from moments by
 evidence.
 
-A window with two soft edges says where the lobe is; a ripple, smooth along wavelength, says how the
-response departs from it. The seven numbers that describe both are chosen by the evidence, the
-probability of the target's moments, and the weights are the non-negative ones of highest posterior
-density.
+A window with two soft edges says where the lobe is; a tilt and a ripple, smooth along wavelength,
+say how the response departs from it. The seven numbers that describe window and ripple are chosen
+by the evidence, the probability of the target's moments, and the weights are the non-negative ones
+of highest posterior density.
 
 Sources: Park and Pillow, "Receptive field inference with localized priors", PLoS Computational
 Biology 7 (2011), for evidence of localised weights; Murayama and Ide-Ektessabi, "Bayesian image

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandfuse.solve.bandpass.ripple import HEIGHT, LENGTH, Prior, Whitened
 from bandfuse.solve.bandpass.spectrum import Spectrum
@@ -24,6 +25,8 @@ ROUNDS = 4
 EXACT, NEAR = 1e-6, 1e-3
 """Slopes of the log evidence, in units of a search's steps, at which it ends: for the weights, and
 for those of a part of the pixels, which begin near them."""
+
+Positive = NDArray[np.bool_]
 
 SHUT = 1e300
 """The misfit of what is no response."""
@@ -50,6 +53,16 @@ class Response:
     def spectrum(self) -> Spectrum:
         """The moments that it was learned from."""
         return self.prior.spectrum
+
+    @property
+    def apart(self) -> float:
+        """The share of the weight that a band without weight separates from the greatest one: of
+        targets of one lobe it is next to zero."""
+        w = self.weights
+        gaps, peak = np.flatnonzero(w <= 0), int(np.argmax(w))
+        first = gaps[gaps < peak].max(initial=-1) + 1
+        after = gaps[gaps > peak].min(initial=len(w))
+        return float(1 - w[first:after].sum() / w.sum()) if w[peak] > 0 else 0.0
 
     @property
     def off_tag(self) -> float:
@@ -81,6 +94,7 @@ class Response:
         window = self.prior.window
         prior = Prior(window, _above(window, self.at, SEEN))
         root = _root(prior.moments[0])
+        start = self.weights[prior.support] > 0
         for _ in range(count):
             at = self.at + spread @ random.standard_normal(len(self.at))
             try:
@@ -89,7 +103,8 @@ class Response:
                 made = prior.whitened(self.at)
             noise = root @ random.standard_normal(len(prior.support))
             noise += made.inverse_root.T @ random.standard_normal(len(prior.support))
-            yield _weights(prior, made, np.sqrt(max(made.variance, FLOOR)) * noise)
+            noise *= np.sqrt(max(made.variance, FLOOR))
+            yield _weights(prior, made, noise, start)
 
 
 def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
@@ -159,14 +174,16 @@ def _search(
     return float(found.fun), start + size * found.x
 
 
-def _weights(prior: Prior, made: Whitened, noise: Floats | float = 0.0) -> Floats:
-    """(P,) the non-negative weights of highest posterior density; with noise (S,) a draw of
-    them."""
+def _weights(
+    prior: Prior, made: Whitened, noise: Floats | float = 0.0, start: Positive | None = None
+) -> Floats:
+    """(P,) the non-negative weights of highest posterior density; with noise (S,) a draw of them.
+    ``start`` (S,) the set of positive ones to begin with."""
     na, nc = prior.moments
     inverse = made.inverse_root
     curvature = na + inverse.T @ inverse
     unit = 1 / np.sqrt(curvature.diagonal())
-    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), (nc + noise) * unit)
+    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), (nc + noise) * unit, start)
     weights = np.zeros(len(prior.spectrum.nm))
     weights[prior.support] = v * unit
     return weights
