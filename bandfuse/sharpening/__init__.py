@@ -10,6 +10,12 @@ Each file is built on those before it::
     blur       the blur that explains the cube best
     sharpen    the sharpened cube, tile by tile
     arrays     all of it on whole arrays
+    grids      how sharp images lie on a cube, and the grid of the result
+    opening    from the settings to a described cube and sharp images
+    sources    what reads ranges of rows and columns of both
+    streamed   gains learned from files, and the sharpened cube written window by window
+    gainsfile  the weights file of a sharpening
+    run        the folder of a sharpening, and what is said of it
 
 On arrays::
 
@@ -17,5 +23,6 @@ On arrays::
     gains = learn_gains(cube, [sharp], geometry)            # (B, h, w), (T, H, W) → Gains
     result = sharpened(cube, [sharp], gains, geometry)      # (B, H, W)
 
-It imports spectral, streaming and raster.
+It imports errors, progress, results, files, spectral, model, streaming, raster, config, scenes
+and applying.
 """
