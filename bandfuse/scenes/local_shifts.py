@@ -133,7 +133,7 @@ class _Part:
         known = _inside(self.there, at)
         image = np.array([_sampled(i, at) for i in self.images])
         image, weight = _blurred(image, known, self.width * times)
-        slope = np.stack(np.gradient(image, axis=(1, 2))) * times
+        slope = np.array(np.gradient(image, axis=(1, 2)), dtype=np.float64) * times
         inner = slice(halo * times + times // 2, -halo * times or None, times)
         values, slope, weight = (one[..., inner, inner] for one in (image, slope, weight))
         places = self.look.places()

@@ -4,6 +4,8 @@ Each file is built on those before it::
 
     kernels    the linear maps between a coarse and a fine grid
     pair       parts of a cube and of a sharp image, on the grids of both
+    moved      a sharp image through a field of displacements
+    looks      the parts of both that tell how one lies on the other
     gains      what is learned, and which bands get detail
     sums       what learning needs, by block, from one pass
     learn      gains from sums over blocks
