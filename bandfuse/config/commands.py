@@ -289,13 +289,23 @@ class SharpenConfig(Encoded, Running, Flagged, Pansharpening):
         "declares: one for all bands, one per band (V1,V2,...), or none; sharp=V for the sharp "
         "images.",
     )
-    shift: tuple[float, float] | None = Field(
+    shift: Literal["auto", "field", "keep"] | tuple[float, float] | None = Field(
         None,
-        title="DX,DY",
-        description="DX,DY: move the sharp images by so many columns and rows of the cube's grid.",
+        title="auto|field|keep|DX,DY",
+        description="What is done where the sharp images are displaced against the cube. auto: "
+        "move each as a whole by what is estimated; field: move it from place to place, by a "
+        "smooth field; keep: take it as it lies; DX,DY: move it by so many columns and rows of the "
+        "cube's grid, without an estimate. By default nothing is moved, and a displacement that "
+        "varies by more than 0.3 of the cube's pixels is an error.",
     )
 
-    check_shift = field_validator("shift", mode="before")(two_numbers)
+    @field_validator("shift", mode="before")
+    @classmethod
+    def _word_or_numbers(cls, value: object) -> object:
+        try:
+            return value if value in ("auto", "field", "keep") else two_numbers(value)
+        except ValueError:
+            raise ValueError("auto, field, keep, or DX,DY: two numbers such as 0.5,-1") from None
 
 
 class Scored(Config):

@@ -24,6 +24,42 @@ class GainRow(Result):
     )
 
 
+class DisplacedPlace(Result):
+    """By how much a sharp image is to be moved at one place of a cube, to lie on it."""
+
+    row: float = Field(description="of the place, in pixels of the cube, from 0")
+    col: float
+    dx: float = Field(description="columns of the cube's grid to move it by")
+    dy: float = Field(description="rows of the cube's grid to move it by")
+    error: float = Field(description="standard error in the less certain direction, in pixels")
+
+
+class RegistrationRow(Result):
+    """How a sharp image lies on the cube, in pixels of the cube."""
+
+    path: str
+    order: str = Field(description="of the field: none, constant, affine, quadratic or cubic")
+    dx: float = Field(description="mean columns to move it by")
+    dy: float = Field(description="mean rows to move it by")
+    range: float = Field(description="largest difference between the displacements of two places")
+    error: float = Field(description="largest standard error of the field at any place")
+    windows: int = Field(description="windows that the field was told from")
+    of: int = Field(description="windows that were looked at")
+    scores: dict[str, float] = Field(
+        description="by order, mean error over windows that were left out, in squares of their "
+        "standard errors"
+    )
+    correlation: float = Field(
+        description="of the image, through the field, with what the cube predicts of it"
+    )
+    before: float = Field(description="the same where the image lies")
+    certain: bool = Field(description="whether the field is believed")
+    moved: str = Field(description="what was done: field, whole, or no")
+    shape: tuple[int, int] = Field(description="rows and columns of the cube")
+    field: list[DisplacedPlace] = Field(description="the field at places that are evenly spread")
+    measured: list[DisplacedPlace] = Field(description="what the windows say, one by one")
+
+
 class SharpenResult(Result):
     """What ``sharpen`` learned and wrote."""
 
@@ -40,6 +76,9 @@ class SharpenResult(Result):
     blocks: int
     pixels: int = Field(description="pixels of the cube that were learned from")
     bands: list[GainRow]
+    registration: list[RegistrationRow] = Field(
+        default_factory=list, description="how sharp images lie on the cube, where that was told"
+    )
     sharpened_share: float = Field(description="share of the result's pixels with detail")
     interpolated_share: float
     clipped: int

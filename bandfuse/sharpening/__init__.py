@@ -2,22 +2,23 @@
 
 Each file is built on those before it::
 
-    kernels    the linear maps between a coarse and a fine grid
-    pair       parts of a cube and of a sharp image, on the grids of both
-    moved      a sharp image through a field of displacements
-    looks      the parts of both that tell how one lies on the other
-    gains      what is learned, and which bands get detail
-    sums       what learning needs, by block, from one pass
-    learn      gains from sums over blocks
-    blur       the blur that explains the cube best
-    sharpen    the sharpened cube, tile by tile
-    arrays     all of it on whole arrays
-    grids      how sharp images lie on a cube, and the grid of the result
-    opening    from the settings to a described cube and sharp images
-    sources    what reads ranges of rows and columns of both
-    streamed   gains learned from files, and the sharpened cube written window by window
-    gainsfile  the weights file of a sharpening
-    run        the folder of a sharpening, and what is said of it
+    kernels        the linear maps between a coarse and a fine grid
+    pair           parts of a cube and of a sharp image, on the grids of both
+    moved          a sharp image through a field of displacements
+    field          how a sharp image lies on a cube, from looks at parts of both
+    gains          what is learned, and which bands get detail
+    sums           what learning needs, by block, from one pass
+    learn          gains from sums over blocks
+    blur           the blur that explains the cube best
+    sharpen        the sharpened cube, tile by tile
+    arrays         all of it on whole arrays
+    grids          how sharp images lie on a cube, and the grid of the result
+    opening        from the settings to a described cube and sharp images
+    sources        what reads ranges of rows and columns of both
+    registration   whether sharp images are displaced, and what is done then
+    streamed       gains learned from files, and the sharpened cube written window by window
+    gainsfile      the weights file of a sharpening
+    run            the folder of a sharpening, and what is said of it
 
 On arrays::
 

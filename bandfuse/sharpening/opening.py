@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import numpy as np
 from bandfuse.config.commands import SharpenConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.raster import Raster, declared, describe, moved
+from bandfuse.results.sharpening import RegistrationRow
 from bandfuse.scenes.places import places
+from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import Scene, open_scene, target_bands
 from bandfuse.sharpening.grids import Meeting, meeting, on_lattice
 from bandfuse.spectral.bands import Bands
@@ -23,12 +25,21 @@ SHARP = "sharp="
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The cube, the sharp images on the lattice of the first of them, and where they meet."""
+    """The cube, the sharp images on the lattice of the first of them, and where they meet.
+
+    ``registrations``: how each sharp image lies on the cube, where that was estimated; ``fields``:
+    by their paths, what sharp images are read through."""
 
     scene: Scene
     sharps: tuple[Raster, ...]
     meeting: Meeting
     messages: tuple[str, ...]
+    registrations: tuple[RegistrationRow, ...] = ()
+    fields: tuple[tuple[str, Field], ...] = ()
+
+    def field_of(self, sharp: Raster) -> Field | None:
+        """What a sharp image is read through, if it is moved from place to place."""
+        return dict(self.fields).get(sharp.path)
 
     @property
     def sharp_bands(self) -> Bands:
@@ -78,7 +89,8 @@ def opened_images(config: SharpenConfig) -> Images:
         quality=config.quality,
         writes=True,
     )
-    sharps = [_sharp(path, sharp_fill, config.shift, scene) for path in others]
+    by = config.shift if isinstance(config.shift, tuple) else None
+    sharps = [_sharp(path, sharp_fill, by, scene) for path in others]
     return _together(scene, sharps)
 
 
@@ -144,8 +156,9 @@ def chosen_bands(scene: Scene, seen: Bands, spec: str | None) -> list[int]:
     return good
 
 
-def moved_images(images: Images, columns: float, rows: float) -> Images:
-    """The same with sharp images that lie so many columns and rows of the cube's grid farther
-    on."""
-    sharps = [moved(sharp, images.scene.grid, columns, rows) for sharp in images.sharps]
+def moved_images(images: Images, by: Mapping[str, tuple[float, float]]) -> Images:
+    """The same with sharp images that lie so many columns and rows of the cube's grid farther on,
+    by their paths."""
+    grid = images.scene.grid
+    sharps = [moved(s, grid, *by.get(s.path, (0.0, 0.0))) for s in images.sharps]
     return replace(_together(images.scene, sharps), messages=images.messages)

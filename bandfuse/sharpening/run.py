@@ -137,6 +137,7 @@ def result_of(
         blocks=gains.blocks,
         pixels=gains.pixels,
         bands=_rows(what.weights),
+        registration=list(what.images.registrations),
         sharpened_share=counts.sharpened / size,
         interpolated_share=counts.interpolated / size,
         clipped=counts.lost.clipped,

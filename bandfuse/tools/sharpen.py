@@ -18,6 +18,7 @@ from bandfuse.results.sharpening import SharpenResult
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.sharpening.gainsfile import SharpeningWeights, load_gains
 from bandfuse.sharpening.opening import Images, chosen_bands, opened_images
+from bandfuse.sharpening.registration import registered
 from bandfuse.sharpening.run import (
     CONTENTS,
     Sharpening,
@@ -59,6 +60,8 @@ def sharpen(
     encoding_of(config)
     with during(progress, "open the images"):
         images = opened_images(config)
+    with during(progress, "register the images"):
+        images = registered(images, config.shift)
     effort = Effort.of(config.threads, config.memory)
     if config.weights is not None:
         return _applied(config, images, effort, progress, keep, ready)

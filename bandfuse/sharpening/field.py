@@ -1,4 +1,4 @@
-"""Looks: the parts of a cube and a sharp image that tell how one lies on the other."""
+"""Field: how a sharp image lies on a cube, from looks at parts all over the scene."""
 
 from __future__ import annotations
 
