@@ -15,7 +15,7 @@ from bandfuse.results.sharpening import RegistrationRow
 from bandfuse.scenes.places import places
 from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import Scene, open_scene, target_bands
-from bandfuse.sharpening.grids import Meeting, meeting, on_lattice
+from bandfuse.sharpening.grids import Meeting, meeting, on_lattice, step_geometry
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import select
 
@@ -25,7 +25,8 @@ SHARP = "sharp="
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The cube, the sharp images on the lattice of the first of them, and where they meet.
+    """The cube, the sharp images on the lattice of the first of them, where they meet, and further
+    images that are ``coarser`` than these and sharper than the cube.
 
     ``registrations``: how each sharp image lies on the cube, where that was estimated; ``fields``:
     by their paths, what sharp images are read through."""
@@ -34,8 +35,14 @@ class Images:
     sharps: tuple[Raster, ...]
     meeting: Meeting
     messages: tuple[str, ...]
+    coarser: tuple[Raster, ...] = ()
     registrations: tuple[RegistrationRow, ...] = ()
     fields: tuple[tuple[str, Field], ...] = ()
+
+    @property
+    def every_sharp(self) -> tuple[Raster, ...]:
+        """All sharp images, the finest first."""
+        return self.sharps + self.coarser
 
     def field_of(self, sharp: Raster) -> Field | None:
         """What a sharp image is read through, if it is moved from place to place."""
@@ -44,11 +51,11 @@ class Images:
     @property
     def sharp_bands(self) -> Bands:
         """The bands of the sharp images that are data, each with a name of its own."""
-        tables = [s.bands.take(target_bands(s)) for s in self.sharps]
+        tables = [s.bands.take(target_bands(s)) for s in self.every_sharp]
         several = len(tables) > 1
         names = [
             f"{Path(s.path).stem}_{name}" if several else name
-            for s, table in zip(self.sharps, tables, strict=True)
+            for s, table in zip(self.every_sharp, tables, strict=True)
             for name in table.name
         ]
         return Bands.of(
@@ -61,7 +68,7 @@ class Images:
     @property
     def paths(self) -> list[Path]:
         """All files that are read."""
-        sharp = [Path(p) for s in self.sharps for p in (s.path, *s.files)]
+        sharp = [Path(p) for s in self.every_sharp for p in (s.path, *s.files)]
         return [*self.scene.paths, *sharp]
 
 
@@ -121,20 +128,18 @@ def _together(scene: Scene, sharps: Sequence[Raster]) -> Images:
     meetings = [meeting(scene.grid, sharp) for sharp in sharps]
     order = sorted(range(len(sharps)), key=lambda i: -meetings[i].ratio)
     first = meetings[order[0]]
-    coarse = [i for i in order if not on_lattice(first.lattice, sharps[i])]
-    if coarse:
-        raise MismatchError(
-            f"{sharps[coarse[0]].path} is coarser than {sharps[order[0]].path}",
-            expected="sharp images of one resolution",
-            remedy="Sharpen with the finest first.",
-        )
+    fine = [i for i in order if on_lattice(first.lattice, sharps[i])]
+    coarser = tuple(sharps[i] for i in order if i not in fine)
+    for sharp in coarser:
+        step_geometry(sharp, first)
     messages = [text for i in order for text in meetings[i].messages]
     named = [f"{Path(r.path).name}: {m}" for r in (*scene.rasters, *sharps) for m in r.messages]
     return Images(
         scene,
-        tuple(sharps[i] for i in order),
+        tuple(sharps[i] for i in fine),
         first,
         tuple(dict.fromkeys([*messages, *named, *scene.remarks])),
+        coarser,
     )
 
 
@@ -160,5 +165,5 @@ def moved_images(images: Images, by: Mapping[str, tuple[float, float]]) -> Image
     """The same with sharp images that lie so many columns and rows of the cube's grid farther on,
     by their paths."""
     grid = images.scene.grid
-    sharps = [moved(s, grid, *by.get(s.path, (0.0, 0.0))) for s in images.sharps]
+    sharps = [moved(s, grid, *by.get(s.path, (0.0, 0.0))) for s in images.every_sharp]
     return replace(_together(images.scene, sharps), messages=images.messages)

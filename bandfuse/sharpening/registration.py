@@ -44,11 +44,13 @@ def registered(images: Images, shift: Shift) -> Images:
     rows, messages = [], []
     fields: dict[str, Field] = {}
     whole: dict[str, tuple[float, float]] = {}
-    for sharp in images.sharps:
+    for sharp in images.every_sharp:
         found = _found(images, sharp)
         if found is None or not found.certain:
             name = Path(images.scene.called).name
-            messages.append(f"{_name(sharp)}: whether it is displaced against {name} cannot be told")
+            messages.append(
+                f"{_name(sharp)}: whether it is displaced against {name} cannot be told"
+            )
             continue
         if varies(found) and shift in (None, "auto"):
             raise _varied(images, sharp, found)
@@ -80,7 +82,9 @@ def _found(images: Images, sharp: Raster) -> Registration | None:
     good = scene.bands.by_wavelength(np.flatnonzero(scene.bands.good).tolist())
     if not good:
         return None
-    with opened_pair(scene, some_bands(good), [sharp], meeting(scene.grid, sharp)) as pair:
+    met = meeting(scene.grid, sharp)
+    alone = replace(images, sharps=(sharp,), coarser=(), meeting=met, fields=())
+    with opened_pair(alone, some_bands(good)) as pair:
         return found_field(pair)
 
 
@@ -91,7 +95,9 @@ def _name(sharp: Raster) -> str:
 def _varied(images: Images, sharp: Raster, found: Registration) -> MismatchError:
     """One message with the range, the windows and a small map."""
     field = found.field
-    places = zip(("top", "middle", "bottom"), *(one.tolist() for one in _thirds(field)), strict=True)
+    places = zip(
+        ("top", "middle", "bottom"), *(one.tolist() for one in _thirds(field)), strict=True
+    )
     lines = [
         f"{name} " + " ".join(f"{x:+.1f},{y:+.1f}" for x, y in zip(across, down, strict=True))
         for name, down, across in places
