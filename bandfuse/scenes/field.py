@@ -43,6 +43,9 @@ UNSURE = 0.5
 HUBER = 2.0
 """Windows that lie so many deviations off a field count less."""
 
+ALIKE_WEIGHTS = 0.01
+"""Weights that change by less are not computed again."""
+
 FOLDS = 4
 """Parts of the scene a side; each is left out once, to choose the order."""
 
@@ -218,7 +221,9 @@ def _scaled(windows: Displacements, shape: tuple[int, int], order: int) -> Displ
         windows = replace(windows, covariance=kappa * raw + FLOOR**2 * np.eye(2))
         rest = windows.moves - _at(fit(windows, shape, order), windows)
         far = np.median(_distances(rest, windows.covariance)) / (2 * np.log(2)) / spare
-        kappa = float(np.clip(kappa * far, 1.0, 1e6))
+        before, kappa = kappa, float(np.clip(kappa * far, 1.0, 1e6))
+        if abs(kappa - before) < ALIKE_WEIGHTS * before:
+            break
     return replace(windows, covariance=kappa * raw + FLOOR**2 * np.eye(2))
 
 
@@ -253,7 +258,9 @@ def fit(windows: Displacements, shape: tuple[int, int], order: int) -> Field:
         theta = np.linalg.lstsq(normal, right.ravel(), rcond=None)[0].reshape(2, m)
         rest = windows.moves - design @ theta.T
         far = np.sqrt(_distances(rest, windows.covariance))
-        weight = np.minimum(1.0, HUBER / np.maximum(far, 1e-9))
+        before, weight = weight, np.minimum(1.0, HUBER / np.maximum(far, 1e-9))
+        if np.abs(weight - before).max(initial=0.0) < ALIKE_WEIGHTS:
+            break
     scores = np.einsum("n,nij,nj,na->nia", weight, sharpness, rest, design).reshape(n, 2 * m)
     half = np.linalg.pinv(normal, hermitian=True)
     covariance = half @ (scores.T @ scores) @ half * (n / max(n - m, 1))

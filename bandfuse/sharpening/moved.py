@@ -27,10 +27,9 @@ def moved_read(read: Read, geometry: Geometry, field: Field) -> Read:
         values = read(*around)
         valid = complete(values)
         coefficients = _coefficients(filled(values, valid))
-        row, col = row - around[0].start, col - around[1].start
-        sampled = _sampled(coefficients, row, col)
-        known = valid[_whole(row + 0.5), _whole(col + 0.5)]
-        return np.where(known, sampled, np.nan)
+        start = around[0].start, around[1].start
+        known = valid[_whole(row + 0.5) - start[0], _whole(col + 0.5) - start[1]]
+        return np.where(known, _sampled(coefficients, row, col, start), np.nan)
 
     return moved
 
@@ -75,10 +74,11 @@ def _coefficients(values: Floats) -> Floats:
     return values
 
 
-def _sampled(coefficients: Floats, row: Floats, col: Floats) -> Floats:
-    """(D, n, m) the spline at places."""
+def _sampled(coefficients: Floats, row: Floats, col: Floats, start: tuple[int, int]) -> Floats:
+    """(D, n, m) the spline at places, from coefficients of the pixels from ``start`` on."""
     r, c = _whole(row), _whole(col)
     down, across = _taps(row - r), _taps(col - c)
+    r, c = r - start[0], c - start[1]
     total = np.zeros((len(coefficients), *row.shape))
     for i in range(4):
         for j in range(4):

@@ -20,6 +20,9 @@ from bandfuse.sharpening.sources import opened_pair
 
 Shift = Literal["auto", "field", "keep"] | tuple[float, float] | None
 
+APART = 0.01
+"""Pixels by which bands of one cube lie apart: no displacement is known any better."""
+
 VARIES = 0.3
 """A displacement that varies by more over a scene, in pixels of the cube, is no single shift."""
 
@@ -88,6 +91,11 @@ def _found(images: Images, sharp: Raster) -> Registration | None:
         return found_field(pair)
 
 
+def _error(field: Field) -> float:
+    """The largest standard error of a field, in pixels."""
+    return float(np.hypot(field.uncertainty, APART))
+
+
 def _name(sharp: Raster) -> str:
     return Path(sharp.path).name
 
@@ -105,8 +113,8 @@ def _varied(images: Images, sharp: Raster, found: Registration) -> MismatchError
     return MismatchError(
         f"{_name(sharp)} is displaced against {images.scene.called} by amounts that vary over the "
         "scene",
-        got=f"{field.spread:.2f} pixels of the cube between two places ({field.name}, from "
-        f"{len(found.displacements)} of {found.windows} windows, ± {field.uncertainty:.2f})",
+        got=f"{field.spread:.2f} pixels of the cube between two places (a {field.name} field, from "
+        f"{len(found.displacements)} of {found.windows} windows, ± {_error(field):.2f})",
         expected=f"at most {VARIES:g}",
         remedy="--shift field moves it from place to place, --shift keep takes it as it lies. "
         f"Columns,rows to move it by, from left to right: {'; '.join(lines)}.",
@@ -149,7 +157,7 @@ def _row(sharp: Raster, found: Registration, how: str) -> RegistrationRow:
         dx=across,
         dy=down,
         range=field.spread,
-        error=field.uncertainty,
+        error=_error(field),
         windows=len(found.displacements),
         of=found.windows,
         scores=dict(zip(NAMES, found.scores, strict=False)),

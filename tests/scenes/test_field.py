@@ -41,7 +41,7 @@ def off(field: Field, known: Floats) -> float:
     return float(np.sqrt((np.hypot(*(np.stack(field.at(rows, cols)) - known)) ** 2).mean()))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_warp_of_second_order_of_three_pixels_is_recovered(seed: int) -> None:
     cube, sharp = problem(seed)
     known = quadratic((SIZE, SIZE), 3.0 * RATIO, seed)
@@ -75,14 +75,14 @@ def test_a_single_shift_is_found_as_well_as_in_one_window(shift: tuple[float, fl
 
 def test_no_field_is_found_where_there_is_none() -> None:
     spreads = []
-    for seed in range(8):
-        cube, sharp = problem(seed, noise=0.2, size=120)
+    for seed in range(5):
+        cube, sharp = problem(seed, noise=0.2, size=100)
         registration = found(cube, sharp)
         assert registration is not None
-        assert off(registration.field, np.zeros((2, 30, 30))) < 0.1
+        assert off(registration.field, np.zeros((2, 25, 25))) < 0.1
         spreads.append(registration.field.spread)
     assert max(spreads) < 0.3
-    assert sum(spread > 0 for spread in spreads) <= 3
+    assert sum(spread > 0 for spread in spreads) <= 2
 
 
 def test_a_part_that_has_changed_does_not_bend_the_field() -> None:
@@ -119,8 +119,8 @@ def test_nothing_is_told_where_there_is_nothing_to_compare(what: str) -> None:
 
 
 def test_an_image_of_another_place_is_not_believed() -> None:
-    for seed in (0, 1, 2):
-        registration = found(problem(8 + seed)[0], problem(60 + seed)[1])
+    for seed in (0, 1):
+        registration = found(problem(8 + seed, size=120)[0], problem(60 + seed, size=120)[1])
         assert registration is None or not registration.certain
 
 
@@ -149,8 +149,8 @@ def test_the_order_is_that_of_the_field(order: int) -> None:
 
 def test_the_order_is_rarely_too_high_where_there_is_only_noise() -> None:
     none = Field.none((100, 100))
-    chosen = [choose(windows(none, 0.05, seed), (100, 100))[0] for seed in range(40)]
-    assert sum(order > 0 for order in chosen) <= 8
+    chosen = [choose(windows(none, 0.05, seed), (100, 100))[0] for seed in range(20)]
+    assert sum(order > 0 for order in chosen) <= 4
 
 
 def test_a_fit_is_weighted_least_squares_with_an_honest_error() -> None:
