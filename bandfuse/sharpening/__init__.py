@@ -26,6 +26,6 @@ On arrays::
     gains = learn_gains(cube, [sharp], geometry)            # (B, h, w), (T, H, W) → Gains
     result = sharpened(cube, [sharp], gains, geometry)      # (B, H, W)
 
-It imports errors, progress, results, files, spectral, model, streaming, raster, config, scenes
-and applying.
+It imports errors, progress, results, files, spectral, model, report, streaming, raster, config,
+scenes and applying.
 """

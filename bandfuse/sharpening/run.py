@@ -17,6 +17,7 @@ from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import WEIGHTS
 from bandfuse.progress import Progress
 from bandfuse.raster import Writer
+from bandfuse.report.displacement_map import displacement_map
 from bandfuse.results.sharpening import GainRow, SharpenResult
 from bandfuse.sharpening.gainsfile import SharpeningWeights, dumps_gains
 from bandfuse.sharpening.opening import Images
@@ -111,8 +112,20 @@ def write_run(
     (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
     counts = write_raster(scratch / raster_name(what.config.driver), what, driver, progress)
     result = described(counts)
+    _write_maps(scratch, result)
     (scratch / "report.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
     return result
+
+
+def _write_maps(scratch: Path, result: SharpenResult) -> None:
+    """A map of each displacement that varies, in ``figures``."""
+    varied = [row for row in result.registration if row.range > 0]
+    for i, row in enumerate(varied, 1):
+        (scratch / "figures").mkdir(exist_ok=True)
+        name = "displacement.svg" if len(varied) == 1 else f"displacement_{i}.svg"
+        label = f"Displacement of {Path(row.path).name} against the cube, from place to place"
+        picture = displacement_map(row, label=label, key=f"displacement-{i}")
+        (scratch / "figures" / name).write_text(picture, encoding="utf-8")
 
 
 def result_of(
