@@ -132,7 +132,7 @@ def _message(images: Images, sharp: Raster, row: RegistrationRow) -> str:
     name, cube = _name(sharp), images.scene.called
     told = f"± {row.error:.2f} pixels of the cube, {row.windows} of {row.of} windows"
     if row.order == "none":
-        return f"{name} lies on {cube} ({row.windows} of {row.of} windows)"
+        return f"{name} lies on {cube}, as {row.windows} of {row.of} windows of it show"
     by = f"{row.dx:+.2f} columns and {row.dy:+.2f} rows"
     if row.moved == "field":
         return (
