@@ -32,6 +32,7 @@ own room only from the files that the room lists before it::
     checks       what is odd about a raster
     trust        how far weights can be believed
     applying     weights over rasters
+    sharpening   a cube at the resolution of a sharper image
     training     from settings to a trained model
     runs         the run folder
     interop      numpy, torch, dask, xarray, scikit-learn
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         ExportConfig,
         ReportConfig,
         ResampleConfig,
+        SharpenConfig,
     )
     from bandfuse.config.moments import MomentsConfig
     from bandfuse.config.train import TrainConfig
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from bandfuse.tools.moments import gather_moments
     from bandfuse.tools.report import make_report
     from bandfuse.tools.resample import resample
+    from bandfuse.tools.sharpen import sharpen
     from bandfuse.tools.train import train
 
 _HOMES = {
@@ -93,6 +96,7 @@ _HOMES = {
     "ReportConfig": "bandfuse.config.commands",
     "ResampleConfig": "bandfuse.config.commands",
     "MomentsConfig": "bandfuse.config.moments",
+    "SharpenConfig": "bandfuse.config.commands",
     "TrainConfig": "bandfuse.config.train",
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
@@ -116,6 +120,7 @@ _HOMES = {
     "Learned": "bandfuse.interop.training",
     "train_arrays": "bandfuse.interop.training",
     "resample": "bandfuse.tools.resample",
+    "sharpen": "bandfuse.tools.sharpen",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.model.weightsfile",
 }
@@ -138,6 +143,7 @@ __all__ = [
     "ReportConfig",
     "ResampleConfig",
     "RunError",
+    "SharpenConfig",
     "TrainConfig",
     "UsageError",
     "__version__",
@@ -154,6 +160,7 @@ __all__ = [
     "make_report",
     "open",
     "resample",
+    "sharpen",
     "train",
     "train_arrays",
 ]

@@ -41,13 +41,16 @@ from bandfuse.raster.align import (
     AlignedReader,
     Placing,
     coarsest,
+    covering,
     cut,
     extent_of,
     moved,
     on_one_grid,
     placed,
+    refined,
     windowed,
 )
+from bandfuse.raster.areas import REACH, gaussian_sigma
 from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.array_vrt import array_bands
 from bandfuse.raster.band_tags import band_tags
@@ -91,6 +94,7 @@ __all__ = [
     "GDAL_TYPES",
     "IN_MEMORY",
     "OUTSIDE",
+    "REACH",
     "SHAPEFILE",
     "WITHOUT_CONTROL",
     "AlignedReader",
@@ -122,6 +126,7 @@ __all__ = [
     "check_type",
     "coarsest",
     "counted",
+    "covering",
     "cut",
     "declared",
     "describe",
@@ -130,6 +135,7 @@ __all__ = [
     "driver_of",
     "extent_of",
     "footprint",
+    "gaussian_sigma",
     "gdal_version",
     "in_memory",
     "is_left_out",
@@ -151,6 +157,7 @@ __all__ = [
     "quicklook",
     "raster_of",
     "raster_table",
+    "refined",
     "renumbered",
     "said",
     "same_grid",

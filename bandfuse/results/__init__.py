@@ -7,6 +7,7 @@ Each file is built on those before it::
     training    what a training says of itself, and what it would do
     runs        what is made of runs: pages, comparisons, exports
     rasters     what is said of rasters, and of those that are written or scored
+    sharpening  what a sharpening learned and wrote
     batches     what a batch did, or would do
     others      help, demo, sensors, configs
 

@@ -3,6 +3,9 @@
 Each file is built on those before it::
 
     displacement    by how much an image is shifted against a cube of the same place
+    polynomials     displacements that change slowly over a scene
+    local_shifts    by how much a sharp image is displaced in each of many windows
+    field           which polynomials the windows show, and how far they can be believed
     folders         scenes given as a folder of rasters, or as a pattern of names
     places          which files make a scene: names, pairs, templates, tables
     scene           the described files of a scene
