@@ -101,7 +101,8 @@ def image_sums(result: Floats, truth: Floats, peak: Floats) -> Sums:
 
 def valid_of(image: Floats) -> Flags:
     """(H, W) where all bands of (D, H, W) are finite."""
-    return np.logical_and.reduce(np.isfinite(image), axis=0)
+    valid: Flags = np.logical_and.reduce(np.isfinite(image), axis=0)
+    return valid
 
 
 def _parts(grid: BlockGrid) -> Iterator[tuple[slice, slice]]:
