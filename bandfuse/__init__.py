@@ -32,6 +32,7 @@ own room only from the files that the room lists before it::
     checks       what is odd about a raster
     trust        how far weights can be believed
     applying     weights over rasters
+    sharpening   a cube at the resolution of a sharper image
     training     from settings to a trained model
     runs         the run folder
     sharpening   a cube at the resolution of a sharper image

@@ -1,0 +1,205 @@
+"""Learn: gains from sums over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandfuse.sharpening.gains import LEARNED, Gains, reasons_of
+from bandfuse.sharpening.sums import Sums
+from bandfuse.spectral.bands import Floats
+
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Pulls towards the gains of the whole image, relative to the variance of the detail."""
+
+WEIGHT_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""Ridges of the weights of the sharp image, relative to the variance of the bands."""
+
+FOLDS = 5
+RESAMPLES = 400
+JITTER = 1e-9
+
+
+def gains_of(
+    sums: Sums,
+    blur: float | None,
+    *,
+    blur_error: float = np.nan,
+    force: bool = False,
+    seed: int = 0,
+) -> Gains:
+    """The gains, from sums over blocks.
+
+    The gains of the whole image are ``G₁ = C_xt C_tt⁻¹``. Those of the detail on the cube's grid,
+    ``C_ed C_dd⁻¹`` with e what interpolation misses there and d the detail of the sharp image, are
+    nearer to what is asked for, but come from less: they are pulled towards G₁ by a ridge that is
+    chosen on held-out blocks."""
+    folds = _folds(len(sums.plain), seed)
+    ridge = _chosen(sums, folds)
+    every = np.ones((1, len(sums.plain)))
+    learned = _gains(sums, every, ridge)[0]
+    error, plain = _held_out(sums, folds, ridge)
+    low, high = _intervals(sums, ridge, seed)
+    reasons = (LEARNED,) * sums.bands if force else reasons_of(low, high, error, plain)
+    kept = np.array([not reason for reason in reasons])
+    weight, offset, _ = weights_of(sums, seed)
+    lift, drop, noise = _subspace(sums)
+    return Gains(
+        gain=np.where(kept[:, None], learned, 0.0),
+        learned=learned,
+        low=low,
+        high=high,
+        weight=weight,
+        offset=offset,
+        blur=blur,
+        blur_error=blur_error,
+        lift=lift,
+        drop=drop,
+        noise=noise,
+        error=error,
+        plain=plain,
+        reasons=reasons,
+        ridge=ridge,
+        blocks=len(sums.plain),
+        pixels=int(sums.both[:, 0, 0].sum()),
+    )
+
+
+def _folds(count: int, seed: int) -> NDArray[np.int64]:
+    """(N,) the fold of each block."""
+    return np.random.default_rng(seed).permutation(count) % min(FOLDS, max(count, 1))
+
+
+def _covariance(sums: Sums, times: Floats) -> Floats:
+    """(R, B + T, B + T) covariances of cube and sharp image, each block (R, N) times."""
+    both = np.tensordot(times, sums.both, 1)
+    n = np.maximum(both[:, :1, :1], 1.0)
+    mean = both[:, 0, 1:] / n[:, 0]
+    result: Floats = both[:, 1:, 1:] / n - mean[:, :, None] * mean[:, None, :]
+    return result
+
+
+def _gains(sums: Sums, times: Floats, ridge: float) -> Floats:
+    """(R, B, T) gains with each block so many times."""
+    b = sums.bands
+    cov = _covariance(sums, times)
+    whole = _solved(cov[:, b:, b:], cov[:, b:, :b], JITTER)
+    detail = np.tensordot(times, sums.detail, 1)
+    cross = np.tensordot(times, sums.cross, 1)
+    gain: Floats = whole + _solved(detail, cross - detail @ whole, ridge)
+    return gain.transpose(0, 2, 1)
+
+
+def _solved(square: Floats, right: Floats, ridge: float) -> Floats:
+    """(R, T, B) of (square + ridge · its diagonal)⁻¹ right; zero for what does not vary."""
+    scale = np.sqrt(np.einsum("rii->ri", square))
+    scale = np.where(scale > 0, scale, 1.0)
+    same = square / scale[:, :, None] / scale[:, None, :]
+    ridged = same + max(ridge, JITTER) * np.eye(square.shape[1])
+    result: Floats = np.linalg.solve(ridged, right / scale[:, :, None]) / scale[:, :, None]
+    return result
+
+
+def _held_out(sums: Sums, folds: NDArray[np.int64], ridge: float) -> tuple[Floats, Floats]:
+    """(B,) held-out mean squared error of the detail, and that of interpolation."""
+    error, count = np.zeros(sums.bands), max(sums.both[:, 0, 0].sum(), 1.0)
+    for fold in np.unique(folds):
+        held = folds == fold
+        gain = _gains(sums, (~held).astype(np.float64)[None], ridge)[0]
+        cross, detail = sums.cross[held].sum(axis=0), sums.detail[held].sum(axis=0)
+        plain = sums.plain[held].sum(axis=0)
+        error += (
+            plain - 2 * (gain.T * cross).sum(axis=0) + np.einsum("bt,tu,bu->b", gain, detail, gain)
+        )
+    return error / count, sums.plain.sum(axis=0) / count
+
+
+def _chosen(sums: Sums, folds: NDArray[np.int64]) -> float:
+    """The ridge with the least held-out error, summed over bands in units of interpolation's."""
+
+    def loss(ridge: float) -> float:
+        error, plain = _held_out(sums, folds, ridge)
+        return float((error[plain > 0] / plain[plain > 0]).sum())
+
+    return min(RIDGES, key=loss)
+
+
+def _intervals(sums: Sums, ridge: float, seed: int) -> tuple[Floats, Floats]:
+    """(B, T) ends of 95 % intervals, by a bootstrap over blocks."""
+    count = len(sums.plain)
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
+    low, high = np.quantile(_gains(sums, times, ridge), [0.025, 0.975], axis=0)
+    return low, high
+
+
+def _fits(sums: Sums, times: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """Weights (T, B) and offsets (T,) of the sharp image from the cube, for each ridge."""
+    b = sums.bands
+    cov = _covariance(sums, times[None])[0]
+    mean = np.tensordot(times, sums.both[:, 0], 1)
+    mean = mean[1:] / max(mean[0], 1.0) + sums.shift
+    for ridge in WEIGHT_RIDGES:
+        weight = _solved(cov[None, :b, :b], cov[None, :b, b:], ridge)[0].T
+        yield weight, mean[b:] - weight @ mean[:b]
+
+
+def weights_of(sums: Sums, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+    """(T, B) weights and (T,) offsets of the sharp image, with the ridge that has the least
+    held-out error; and (N,) that error of each block: squares of ``t − W x − offset``, in units of
+    the variance of t, summed over T."""
+    folds = _folds(len(sums.plain), seed)
+    losses = np.zeros((len(WEIGHT_RIDGES), len(folds)))
+    for fold in np.unique(folds):
+        held = folds == fold
+        for i, (weight, offset) in enumerate(_fits(sums, (~held).astype(np.float64))):
+            losses[i, held] = _misfit(sums, held, weight, offset)
+    best = int(np.argmin(losses.sum(axis=1)))
+    weight, offset = list(_fits(sums, np.ones(len(folds))))[best]
+    return weight, offset, losses[best]
+
+
+def _misfit(sums: Sums, some: NDArray[np.bool_], weight: Floats, offset: Floats) -> Floats:
+    """(n,) sums of squares of ``t − W x − offset`` in some blocks, in units of the variance of
+    t."""
+    b = sums.bands
+    level = sums.shift[b:] - weight @ sums.shift[:b] - offset
+    row = np.concatenate([level[:, None], -weight, np.eye(len(weight))], axis=1)
+    variance = np.diag(_covariance(sums, np.ones((1, len(sums.both))))[0])[b:]
+    missed: Floats = ((sums.both[some] @ row.T) * row.T).sum(axis=1)
+    missed = missed / np.where(variance > 0, variance, 1.0)
+    total: Floats = missed.sum(axis=1)
+    return total
+
+
+def _subspace(sums: Sums) -> tuple[Floats, Floats, Floats]:
+    """(B, k) and (k, B) whose product brings residuals to the subspace of the cube that is not
+    noise; and (B,) the noise.
+
+    The noise of a band is what the others do not explain of it (J. M. Bioucas-Dias and J. M. P.
+    Nascimento, Hyperspectral subspace identification, IEEE TGRS 46(8), 2008). In units of noise the
+    eigenvalues of n pixels of noise alone lie below (1 + √(B/n))² (V. A. Marčenko and L. A. Pastur,
+    1967)."""
+    b, n = sums.bands, float(sums.both[:, 0, 0].sum())
+    cov = _covariance(sums, np.ones((1, len(sums.both))))[0][:b, :b]
+    noise = _noise(cov, n)
+    white = cov / noise[:, None] / noise[None]
+    size, axes = np.linalg.eigh(white)
+    signal = size > (1 + np.sqrt(b / n)) ** 2
+    signal[-1] = True
+    chosen = axes[:, signal][:, ::-1]
+    return noise[:, None] * chosen, chosen.T / noise, noise
+
+
+def _noise(cov: Floats, n: float) -> Floats:
+    """(B,) standard deviation of what the other bands do not explain of each, of n pixels."""
+    b = len(cov)
+    spread = np.sqrt(np.diag(cov))
+    spread = np.where(spread > 0, spread, 1.0)
+    same = cov / spread[:, None] / spread[None] + JITTER * np.eye(b)
+    left = 1 / np.diag(np.linalg.inv(same))
+    free = max(n - b, 1.0) / n if n > b else 1.0
+    found: Floats = np.sqrt(np.clip(left / free, JITTER, 1.0)) * spread
+    return found

@@ -1,0 +1,173 @@
+"""Sharpening of arrays whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from bandfuse.sharpening.arrays import learn_gains, sharpened, sharpened_tile
+from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.pair import Geometry
+from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED
+
+Floats = NDArray[np.float64]
+MIX = np.array([[1.0, 0.2], [0.5, -0.7], [-0.3, 1.5], [0.8, 0.8]])
+MODULATION = 0.3
+
+
+def scene(size: int = 128, noise: float = 0.0, seed: int = 0) -> tuple[Floats, Floats]:
+    """(4, n, n) a cube of two random fields, and (2, n, n) sharp bands that span them."""
+    rng = np.random.default_rng(seed)
+    fields = []
+    for _ in range(2):
+        rough = sum(gaussian_filter(rng.normal(size=(size, size)), s) * s for s in (1.5, 4, 10))
+        fields.append(np.asarray(rough))
+    sharp = np.stack([3 + fields[0], 5 + fields[1]])
+    truth = np.einsum("bt,tij->bij", MIX, np.stack(fields)) + 10
+    return truth + noise * rng.normal(size=truth.shape), sharp
+
+
+def seen(values: Floats, ratio: int, modulation: float = MODULATION) -> Floats:
+    """Values as a sensor with larger pixels sees them, by scipy."""
+    sigma = ratio * np.sqrt(2 * np.log(1 / modulation)) / np.pi
+    rows, cols = (size // ratio for size in values.shape[1:])
+    at = np.mgrid[0:rows, 0:cols] * ratio + (ratio - 1) / 2
+    return np.stack(
+        [map_coordinates(gaussian_filter(v, sigma, mode="nearest"), at, order=3) for v in values]
+    )
+
+
+def learned(cube: Floats, sharp: Floats, geometry: Geometry, **how: object) -> Gains:
+    how = {"blur": MODULATION, **how}
+    return learn_gains(cube, [sharp], geometry, **how)  # type: ignore[arg-type]
+
+
+def interpolated(cube: Floats, ratio: int) -> Floats:
+    rows, cols = (size * ratio for size in cube.shape[1:])
+    at = (np.mgrid[0:rows, 0:cols] - (ratio - 1) / 2) / ratio
+    return np.stack([map_coordinates(v, at, order=3, mode="nearest") for v in cube])
+
+
+def error(result: Floats, truth: Floats, border: int = 8) -> float:
+    inner = slice(border, -border)
+    return float(np.sqrt(np.square(result - truth)[:, inner, inner].mean()))
+
+
+def test_a_cube_that_the_sharp_bands_span_comes_back() -> None:
+    truth, sharp = scene()
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)
+    gains = learned(cube, sharp, geometry)
+    result = sharpened(cube, [sharp], gains, geometry)
+    assert gains.learned == pytest.approx(MIX, abs=0.05)
+    assert error(result, truth) < 0.05 * error(interpolated(cube, 4), truth)
+
+
+def test_weights_give_the_sharp_image_from_the_cube() -> None:
+    truth, sharp = scene(noise=0.01)
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)
+    gains = learned(cube, sharp, geometry)
+    expected = seen(sharp, 4)
+    found = np.einsum("tb,bij->tij", gains.weight, cube) + gains.offset[:, None, None]
+    assert error(found, expected, 2) < 0.02 * float(expected.std())
+
+
+def test_the_result_is_consistent_with_the_cube() -> None:
+    truth, sharp = scene(noise=0.02)
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)
+    gains = learned(cube, sharp, geometry)
+    result = sharpened(cube, [sharp], gains, geometry)
+    plain = interpolated(cube, 4)
+    assert error(seen(result, 4), cube, 3) < 0.5 * error(seen(plain, 4), cube, 3)
+
+
+@pytest.mark.parametrize("true", [0.15, 0.3, 0.5])
+def test_the_blur_is_found_with_its_error(true: float) -> None:
+    truth, sharp = scene(noise=0.05, seed=3)
+    cube, geometry = seen(truth, 4, true), Geometry.of_ratio((128, 128), 4)
+    gains = learned(cube, sharp, geometry, blur="auto")
+    assert gains.blur is not None
+    assert gains.blur == pytest.approx(true, abs=0.03)
+    assert 0 <= gains.blur_error < 0.02
+
+
+def test_the_plain_average_is_found() -> None:
+    truth, sharp = scene(noise=0.02, seed=4)
+    cube = truth.reshape(4, 32, 4, 32, 4).mean(axis=(2, 4))
+    gains = learned(cube, sharp, Geometry.of_ratio((128, 128), 4), blur="auto")
+    assert gains.blur is None
+    assert np.isnan(gains.blur_error)
+
+
+def test_a_band_without_relation_gets_no_detail_and_is_named() -> None:
+    truth, sharp = scene(seed=5)
+    other = scene(seed=99)[0][:1]
+    truth = np.concatenate([truth, other])
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)
+    gains = learned(cube, sharp, geometry)
+    assert gains.kept.tolist() == [True] * 4 + [False]
+    assert gains.reasons[4]
+    assert not gains.gain[4].any()
+    assert gains.learned[4].any()
+    forced = learned(cube, sharp, geometry, force=True)
+    assert forced.kept.all()
+    assert forced.gain[4].any()
+
+
+def test_pixels_under_a_cloud_of_the_sharp_image_are_interpolated() -> None:
+    truth, sharp = scene(seed=6)
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)
+    sharp = sharp.copy()
+    sharp[0, 40:80, 40:80] = np.nan
+    gains = learned(cube, sharp, geometry)
+    found = sharpened_tile(cube, [sharp], gains, geometry)
+    assert np.isfinite(found.values).all()
+    assert (found.source[44:76, 44:76] == INTERPOLATED).all()
+    assert (found.source[:32] == SHARPENED).all()
+    inside = np.s_[:, 52:68, 52:68]
+    plain = interpolated(cube, 4)
+    assert found.values[inside] == pytest.approx(plain[inside], abs=0.05)
+    clear = error(found.values[:, 90:, :], truth[:, 90:, :])
+    assert clear < 0.1 * error(plain[:, 90:, :], truth[:, 90:, :])
+
+
+def test_pixels_that_the_cube_lacks_are_missing_and_spoil_none_beside_them() -> None:
+    truth, sharp = scene(seed=7)
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)
+    holed = cube.copy()
+    holed[1, 10:14, 20:25] = np.nan
+    gains = learned(holed, sharp, geometry)
+    found = sharpened_tile(holed, [sharp], gains, geometry)
+    hole = np.zeros((128, 128), dtype=bool)
+    hole[40:56, 80:100] = True
+    assert np.array_equal(np.isnan(found.values).all(axis=0), hole)
+    assert np.array_equal(found.source == MISSING, hole)
+    inner = np.s_[:, 8:-8, 8:-8]
+    off = np.abs(found.values - truth)[inner]
+    assert np.nanmax(off) < 0.5 * np.abs(interpolated(cube, 4) - truth)[inner].max()
+
+
+def test_a_ratio_that_does_not_divide_and_an_offset_are_taken() -> None:
+    from bandfuse.sharpening.kernels import Axis
+
+    truth, sharp = scene(150, seed=8)
+    ratio, offset = 3.5, 1.25
+    axis = Axis(150, 41, ratio, offset)
+    sigma = ratio * np.sqrt(2 * np.log(1 / MODULATION)) / np.pi
+    at = (np.mgrid[0:41, 0:41] + 0.5) * ratio + offset - 0.5
+    cube = np.stack([map_coordinates(gaussian_filter(v, sigma), at, order=3) for v in truth])
+    geometry = Geometry(axis, axis)
+    gains = learned(cube, sharp, geometry)
+    result = sharpened(cube, [sharp], gains, geometry)
+    plain = (np.mgrid[0:150, 0:150] + 0.5 - offset) / ratio - 0.5
+    base = np.stack([map_coordinates(v, plain, order=3, mode="nearest") for v in cube])
+    assert error(result, truth, 12) < 0.1 * error(base, truth, 12)
+
+
+def test_without_a_common_pixel_there_is_nothing_to_learn() -> None:
+    truth, sharp = scene(32)
+    cube = seen(truth, 4)
+    geometry = Geometry.of_ratio((32, 32), 4)
+    with pytest.raises(ValueError, match="no valid pixel in common"):
+        learned(cube, np.full_like(sharp, np.nan), geometry)
