@@ -35,7 +35,6 @@ own room only from the files that the room lists before it::
     sharpening   a cube at the resolution of a sharper image
     training     from settings to a trained model
     runs         the run folder
-    sharpening   a cube at the resolution of a sharper image
     interop      numpy, torch, dask, xarray, scikit-learn
     tools        one file per verb; they never print and never exit
     batches      many scenes: plan, journal, workers, Dask

@@ -43,13 +43,6 @@ class BandGain(Result):
     rmse: float | None = Field(description="one scale down, in the cube's units")
     ssim: float | None = Field(description="one scale down; null where the image is too small")
 
-    @property
-    def worse(self) -> bool:
-        """Whether it came out worse than interpolation, by more than chance allows."""
-        if self.gained is None or self.error is None:
-            return False
-        return self.gained + 2 * self.error < 0
-
 
 class MethodScores(Result):
     """The scores of one method."""
@@ -73,8 +66,11 @@ class Reduced(Result):
     coarse: int = Field(description="pixels of the cube one scale down")
     whole: bool = Field(description="false: of parts of the scene only, spread over it")
     better: list[str] = Field(
-        description="methods whose PSNR is above that of bandfuse by more than twice the standard "
+        description="methods whose ERGAS is below that of bandfuse by more than twice the standard "
         "error of the difference"
+    )
+    alike: list[str] = Field(
+        description="methods whose ERGAS differs from that of bandfuse by less than that"
     )
 
 

@@ -13,7 +13,8 @@ Each file is built on those before it::
     scores     how far a sharpened cube is from a true one; what is said without one
     baselines  what else sharpens a cube
     reduced    everything once more one scale down, where the cube is the truth
-    verdict    what the sharpening is worth, in scores and sentences
+    verdict    what the sharpening is worth, in scores
+    sentences  the same in words
 
 On arrays::
 

@@ -21,7 +21,7 @@ from bandfuse.sharpening.kernels import TAPS, Axis, Range
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, Read, reading
 from bandfuse.sharpening.sharpen import tile
-from bandfuse.sharpening.sums import Pixels, pixels, summed
+from bandfuse.sharpening.sums import PER_SIDE, Pixels, pixels, summed
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
@@ -36,6 +36,9 @@ MOST_PARTS = 3
 
 BLOCKS = 9
 """About so many blocks are held out, each on its own."""
+
+CELLS = 6
+"""Gains are learned from sums over so many cells along each side of a part."""
 
 FEWEST_PIXELS = 8
 """Learning takes so many coarse pixels."""
@@ -94,6 +97,11 @@ class Small:
     truth: Floats
     grid: BlockGrid
     phases: Sequence[Phase]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.truth.shape[1], self.truth.shape[2]
 
     @property
     def places(self) -> list[Place]:
@@ -155,7 +163,7 @@ def _small(
     sharp = _known(low)
     made = [(first, shrunk(truth, sharp, pair, first)) for first in phases]
     every = [Phase(first, shrink) for first, shrink in made if shrink is not None]
-    return Small(truth, blocks(truth.shape[1:], side), every) if every else None
+    return Small(truth, blocks((truth.shape[1], truth.shape[2]), side), every) if every else None
 
 
 def shrunk(truth: Floats, sharp: Floats, pair: Pair, first: tuple[int, int]) -> Pair | None:
@@ -199,7 +207,8 @@ def phases_of(geometry: Geometry, pixels: int) -> list[tuple[int, int]]:
 @dataclass(frozen=True, eq=False)
 class Block:
     """One block of one part: number of the part, rows and columns of its truth, and the coarse
-    pixels within it."""
+    pixels within it. Their block numbers are those of smaller blocks, ``CELLS`` × ``CELLS`` in each
+    part."""
 
     part: int
     place: Place
@@ -209,34 +218,37 @@ class Block:
 def blocks_of(smalls: Sequence[Small]) -> list[Block]:
     """Every block of every part, in order, those without a pixel too."""
     return [
-        Block(number, place, joined([_pixels(phase, place) for phase in small.phases]))
+        Block(number, place, joined([_pixels(small, phase, place, number) for phase in small.phases]))
         for number, small in enumerate(smalls)
         for place in small.places
     ]
 
 
-def _pixels(phase: Phase, place: Place) -> Pixels:
+def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
+    """The coarse pixels in a place of a part, with the numbers of their cells."""
     rows, cols = phase.coarse(place)
-    if rows.size and cols.size:
-        return pixels(phase.pair, rows, cols)
-    one = pixels(phase.pair, Range(0, 1), Range(0, 1))
-    return Pixels(one.block[:0], *(a[:, :0] for a in (one.cube, one.sharp, one.missed, one.detail)))
+    if not rows.size or not cols.size:
+        one = pixels(phase.pair, Range(0, 1), Range(0, 1))
+        values = (one.cube, one.sharp, one.missed, one.detail)
+        return Pixels(one.block[:0], *(a[:, :0] for a in values))
+    found = pixels(phase.pair, rows, cols)
+    edges = blocks(phase.pair.geometry.coarse, PER_SIDE)
+    axes = phase.pair.geometry.rows, phase.pair.geometry.cols
+    numbers = np.divmod(found.block, len(edges.col_edges) - 1)
+    cell = np.full(len(found.block), part)
+    for axis, first, some, number, size in zip(
+        axes, phase.first, (edges.row_edges, edges.col_edges), numbers, small.size, strict=True
+    ):
+        middle = (np.array(some[1:]) + np.array(some[:-1])) / 2 * axis.ratio + first
+        cell = cell * CELLS + np.minimum(middle[number] * CELLS // size, CELLS - 1).astype(np.int64)
+    return replace(found, block=cell)
 
 
 def joined(every: Sequence[Pixels]) -> Pixels:
-    """Pixels together; their blocks are numbered on."""
-    labels, count = [], 0
-    for some in every:
-        _, own = np.unique(some.block, return_inverse=True)
-        labels.append(own + count)
-        count += int(own.max(initial=-1)) + 1
-    return Pixels(
-        np.concatenate(labels),
-        *(
-            np.concatenate([getattr(p, name) for p in every], axis=1)
-            for name in ("cube", "sharp", "missed", "detail")
-        ),
-    )
+    """Pixels together."""
+    names = ("cube", "sharp", "missed", "detail")
+    values = (np.concatenate([getattr(p, name) for p in every], axis=1) for name in names)
+    return Pixels(np.concatenate([p.block for p in every]), *values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,10 +266,8 @@ def learned(some: Sequence[Block], blur: float | None, *, force: bool, seed: int
         return None
     every = joined([block.pixels for block in filled])
     shift = np.concatenate([every.cube.mean(axis=1), every.sharp.mean(axis=1)])
-    labels = np.concatenate(
-        [np.full(len(block.pixels.block), i) for i, block in enumerate(filled)]
-    )
-    sums = summed(replace(every, block=labels), shift, len(filled))
+    cells, labels = np.unique(every.block, return_inverse=True)
+    sums = summed(replace(every, block=labels), shift, len(cells))
     gains = gains_of(sums.known, blur, force=force, seed=seed)
     x, t = every.cube.T, every.sharp.T
     return Learned(gains, {name: method(x, t) for name, method in METHODS.items()})
@@ -284,8 +294,8 @@ def sharpened_all(pair: Pair, known: Learned, rows: Range, cols: Range) -> dict[
 
 def held_out(
     smalls: Sequence[Small], every: Sequence[Block], *, force: bool = False, seed: int = 0
-) -> Iterator[tuple[Small, dict[str, Floats]]]:
-    """For each part and each coarse grid on it (B, h, w) of every method, where each block is
+) -> Iterator[tuple[int, dict[str, Floats]]]:
+    """For each part, by number, and each coarse grid on it (B, h, w) of every method, where each block is
     sharpened by what was learned from the others; NaN where nothing could be learned."""
     blur = smalls[0].phases[0].pair.blur
     for number, small in enumerate(smalls):
@@ -298,7 +308,7 @@ def held_out(
             made: dict[str, Floats] = {}
             for k in here:
                 _fill(made, small, phase, every[k].place, known[k])
-            yield small, made
+            yield number, made
 
 
 def _fill(

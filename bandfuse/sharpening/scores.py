@@ -24,11 +24,14 @@ SSIM_WINDOW, SSIM_SIGMA = 11, 1.5
 SSIM_K1, SSIM_K2 = 0.01, 0.03
 """Constants of SSIM (Wang et al. 2004)."""
 
+AT_ONCE = 16
+"""Bands of which SSIM is computed at once."""
+
 SQUARE = 32
 """Pixels along the side of the squares of Q and Q2n."""
 
-LEAST_VALID = 0.5
-"""A square counts if this share of its pixels is valid."""
+LEAST_VALID, FEWEST = 0.5, 16
+"""A square counts if this share of its pixels is valid, and so many of them."""
 
 Flags = NDArray[np.bool_]
 Score = dict[str, float | None]
@@ -114,7 +117,7 @@ def _sums(y: Floats, t: Floats, valid: Flags, angle: Floats, similar: Floats) ->
     """The sums of one block."""
     error, known = (y - t)[:, valid], angle[np.isfinite(angle)]
     seen = np.isfinite(similar).all(axis=0)
-    parts = squares_of((valid.shape[0], valid.shape[1]), SQUARE)
+    parts = squares_within(valid, SQUARE)
     values = [q2n(*_columns((y, t), valid, part)) for part in parts if _enough(valid, part)]
     return Sums(
         pixels=int(valid.sum()),
@@ -140,10 +143,24 @@ def squares_of(shape: tuple[int, int], side: float) -> list[tuple[slice, slice]]
     return list(_parts(BlockGrid(tuple(edges[0]), tuple(edges[1]))))
 
 
+def squares_within(valid: Flags, side: float) -> list[tuple[slice, slice]]:
+    """The squares of the rows and columns that hold valid pixels (H, W)."""
+    rows, cols = (np.flatnonzero(valid.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return []
+    first, end = (rows[0], cols[0]), (rows[-1] + 1, cols[-1] + 1)
+    some = squares_of((int(end[0] - first[0]), int(end[1] - first[1])), side)
+    return [(_moved(r, int(first[0])), _moved(c, int(first[1]))) for r, c in some]
+
+
+def _moved(some: slice, by: int) -> slice:
+    return slice(some.start + by, some.stop + by)
+
+
 def _enough(valid: Flags, part: tuple[slice, slice]) -> bool:
-    """Whether a square has enough valid pixels, and at least two."""
+    """Whether a square has enough valid pixels."""
     here = valid[part]
-    return bool(here.sum() >= max(2, LEAST_VALID * here.size))
+    return bool(here.sum() >= max(FEWEST, LEAST_VALID * here.size))
 
 
 def _columns(
@@ -173,38 +190,40 @@ def ssim_map(result: Floats, truth: Floats, peak: Floats) -> Floats:
     and covariance weighted by a Gaussian window of 11 × 11 pixels and σ = 1.5, ``C₁ = (0.01 L)²``,
     ``C₂ = (0.03 L)²``; L is the band's ``peak`` (Wang, Bovik, Sheikh & Simoncelli, IEEE
     Transactions on Image Processing 13, 2004)."""
-    maps = [_ssim(y, t, float(p)) for y, t, p in zip(result, truth, peak, strict=True)]
-    return np.stack(maps)
-
-
-def _ssim(y: Floats, t: Floats, peak: float) -> Floats:
-    """The same of one band."""
-    out = np.full(t.shape, np.nan)
-    if min(t.shape) < SSIM_WINDOW:
+    out = np.full(truth.shape, np.nan)
+    if min(truth.shape[1:]) < SSIM_WINDOW:
         return out
+    half = SSIM_WINDOW // 2
+    for first in range(0, len(truth), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        value = _ssim(result[some], truth[some], peak[some, None, None])
+        out[some, half:-half, half:-half] = value[:, half:-half, half:-half]
+    return out
+
+
+def _ssim(y: Floats, t: Floats, peak: Floats) -> Floats:
+    """The same of some bands, with windows that leave the image."""
     both = np.isfinite(y) & np.isfinite(t)
-    y, t = np.where(both, y, np.nan), np.where(both, t, np.nan)
+    count = np.maximum(both.sum(axis=(1, 2), keepdims=True), 1)
     # centred, so that variances keep their digits
-    centre = float(np.nanmean(t)) if both.any() else 0.0
-    y0, t0 = y - centre, t - centre
+    centre = np.where(both, t, 0.0).sum(axis=(1, 2), keepdims=True) / count
+    y0, t0 = np.where(both, y - centre, np.nan), np.where(both, t - centre, np.nan)
     my, mt, yy, tt, yt = (_windowed(a) for a in (y0, t0, y0 * y0, t0 * t0, y0 * t0))
     vy, vt, c = yy - my * my, tt - mt * mt, yt - my * mt
     my, mt = my + centre, mt + centre
     c1, c2 = (SSIM_K1 * peak) ** 2, (SSIM_K2 * peak) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        value = (2 * my * mt + c1) * (2 * c + c2) / ((my * my + mt * mt + c1) * (vy + vt + c2))
-    half = SSIM_WINDOW // 2
-    inner = (slice(half, -half), slice(half, -half))
-    out[inner] = value[inner]
-    return out
+        value: Floats = (2 * my * mt + c1) * (2 * c + c2)
+        value /= (my * my + mt * mt + c1) * (vy + vt + c2)
+    return value
 
 
 def _windowed(image: Floats) -> Floats:
-    """Means of an image weighted by the window of SSIM."""
+    """(B, H, W) means weighted by the window of SSIM."""
     away = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
     weight = np.exp(-0.5 * (away / SSIM_SIGMA) ** 2)
     weight /= weight.sum()
-    mean: Floats = correlate1d(correlate1d(image, weight, axis=0), weight, axis=1)
+    mean: Floats = correlate1d(correlate1d(image, weight, axis=1), weight, axis=2)
     return mean
 
 
@@ -355,7 +374,7 @@ class Alike:
 def alike(stack: Floats, side: float = SQUARE) -> Alike:
     """The Q of all pairs of bands of a (D, H, W) stack, summed over squares of ``side`` pixels."""
     valid = valid_of(stack)
-    parts = squares_of((stack.shape[1], stack.shape[2]), side)
+    parts = squares_within(valid, side)
     every = [quality(*_columns((stack,), valid, part)) for part in parts if _enough(valid, part)]
     d = len(stack)
     return Alike(np.sum(every, axis=0) if every else np.zeros((d, d)), len(every))
