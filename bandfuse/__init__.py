@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         ExportConfig,
         ReportConfig,
         ResampleConfig,
+        SharpenConfig,
     )
     from bandfuse.config.train import TrainConfig
     from bandfuse.errors import BandfuseError, RunError, UsageError
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from bandfuse.tools.info import info
     from bandfuse.tools.report import make_report
     from bandfuse.tools.resample import resample
+    from bandfuse.tools.sharpen import sharpen
     from bandfuse.tools.train import train
 
 _HOMES = {
@@ -91,6 +93,7 @@ _HOMES = {
     "ExportConfig": "bandfuse.config.commands",
     "ReportConfig": "bandfuse.config.commands",
     "ResampleConfig": "bandfuse.config.commands",
+    "SharpenConfig": "bandfuse.config.commands",
     "TrainConfig": "bandfuse.config.train",
     "BandfuseError": "bandfuse.errors",
     "RunError": "bandfuse.errors",
@@ -113,6 +116,7 @@ _HOMES = {
     "Learned": "bandfuse.interop.training",
     "train_arrays": "bandfuse.interop.training",
     "resample": "bandfuse.tools.resample",
+    "sharpen": "bandfuse.tools.sharpen",
     "train": "bandfuse.tools.train",
     "load": "bandfuse.model.weightsfile",
 }
@@ -134,6 +138,7 @@ __all__ = [
     "ReportConfig",
     "ResampleConfig",
     "RunError",
+    "SharpenConfig",
     "TrainConfig",
     "UsageError",
     "__version__",
@@ -149,6 +154,7 @@ __all__ = [
     "make_report",
     "open",
     "resample",
+    "sharpen",
     "train",
     "train_arrays",
 ]

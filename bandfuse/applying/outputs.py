@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config.commands import ApplyConfig, ResampleConfig
+from bandfuse.config.commands import ApplyConfig, ResampleConfig, SharpenConfig
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
 from bandfuse.files.guards import Contents, Inputs, Seen, check_file, check_folder
@@ -138,7 +138,9 @@ def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
 
 
 def check_rasters(
-    paths: Iterable[Path], config: ApplyConfig | ResampleConfig, inputs: Iterable[Path]
+    paths: Iterable[Path],
+    config: ApplyConfig | ResampleConfig | SharpenConfig,
+    inputs: Iterable[Path],
 ) -> list[Seen]:
     """Refuse rasters that must not or cannot be written; gives what stands there now.
 
@@ -154,7 +156,10 @@ def check_rasters(
 
 
 def _check_raster(
-    path: Path, config: ApplyConfig | ResampleConfig, inputs: Sequence[Path], known: Inputs
+    path: Path,
+    config: ApplyConfig | ResampleConfig | SharpenConfig,
+    inputs: Sequence[Path],
+    known: Inputs,
 ) -> Seen:
     driver = path.suffix[1:] if config.driver is None else config.driver
     if driver.lower() not in map(str.lower, FOLDERS):

@@ -24,6 +24,7 @@ from bandfuse.config.commands import (
     ExportConfig,
     ReportConfig,
     ResampleConfig,
+    SharpenConfig,
 )
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, shorten
@@ -226,6 +227,22 @@ def resample(settings: ResampleConfig, keep: list[Path]) -> Outcome:
 
     result = tool(settings, show.progress(), keep=keep)
     return Outcome(result, partial(show_resampled, result), result.messages)
+
+
+@command(SharpenConfig, from_file=True)
+def sharpen(settings: SharpenConfig, keep: list[Path]) -> Outcome:
+    """Bring a cube to the resolution of a sharper image, by learned gains; write a run folder.
+
+    \b
+    Examples:
+      bandfuse sharpen cube.tif pan.tif -o run
+      bandfuse sharpen other.tif other_pan.tif --weights run -o sharp.tif
+    """
+    from bandfuse.cli.show_rasters import show_sharpened
+    from bandfuse.tools.sharpen import sharpen as tool
+
+    result = tool(settings, show.progress(), keep=keep)
+    return Outcome(result, partial(show_sharpened, result), result.messages)
 
 
 @command(EvaluateConfig)

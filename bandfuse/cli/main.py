@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "Learn weights from image files; write a run folder.",
     "apply": "Fuse rasters of any size with saved weights.",
     "resample": "Make the bands of a known sensor from cubes; nothing is learned.",
+    "sharpen": "Bring a cube to the resolution of a sharper image, by learned gains.",
     "evaluate": "Score saved weights against the target of another image.",
     "report": "Make the page of a run again, from what the run folder holds.",
     "compare": "Put runs side by side: scores, constraints, weights.",

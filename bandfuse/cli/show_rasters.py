@@ -1,4 +1,4 @@
-"""Show rasters: the results of ``info`` and ``resample`` for people."""
+"""Show rasters: the results of ``info``, ``resample`` and ``sharpen`` for people."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bandfuse.results.rasters import (
     SensorBandRow,
     VectorInfo,
 )
+from bandfuse.results.sharpening import GainRow, SharpenResult
 
 
 def show_info(result: InfoResult) -> None:
@@ -177,6 +178,34 @@ def show_resampled(result: ResampleResult) -> None:
     show.more(len(result.scenes) - show.MOST, "with --json")
     if result.valid_share is not None:
         show.line(f"{100 * result.valid_share:.1f} % valid, {result.seconds:.2f} s")
+
+
+def show_sharpened(result: SharpenResult) -> None:
+    """What was learned, in a few lines; every band with -v; and what was written."""
+    blur = "plain average" if result.blur is None else f"{result.blur:.3f} at Nyquist"
+    error = "" if result.blur_error is None else f" ± {result.blur_error:.3f}"
+    detailed = [band for band in result.bands if band.detail]
+    show.facts(
+        [
+            ("result", f"{len(result.bands)} bands × {result.rows} rows × {result.cols} columns"),
+            ("ratio", f"{result.ratio:.4g}"),
+            ("blur", blur + error),
+            ("bands with detail", f"{len(detailed)} of {len(result.bands)}"),
+            ("pixels with detail", f"{100 * result.sharpened_share:.1f} %"),
+        ]
+    )
+    if show.Level.verbose:
+        columns = ["band", "nm", "gain", "explained %", "use"]
+        show.table(columns, [_gain_row(band) for band in result.bands])
+    show.line(f"{result.raster} written, {result.seconds:.2f} s")
+
+
+def _gain_row(band: GainRow) -> tuple[object, ...]:
+    """The gains of a band, with half of the width of their intervals."""
+    ends = zip(band.gain, band.low, band.high, strict=True)
+    gain = ", ".join(f"{g:.3g} ± {(high - low) / 2:.2g}" for g, low, high in ends)
+    explained = None if band.explained is None else f"{100 * band.explained:.0f}"
+    return band.index, band.wavelength_nm, gain, explained, band.reason or "detail"
 
 
 def _sensor_row(band: SensorBandRow) -> tuple[object, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from bandfuse.config.base import Config, Texts
+from bandfuse.config.base import Config, Numbers, Texts
 from bandfuse.config.inputs import (
     Aligning,
     AnyUnits,
@@ -17,6 +17,7 @@ from bandfuse.config.inputs import (
     Units,
     not_empty,
     ordered,
+    two_numbers,
 )
 from bandfuse.config.outputs import STORED, Encoded, Running
 from bandfuse.export import FORMS, sentence
@@ -206,6 +207,95 @@ class ResampleConfig(Rasters, Precise, OnDevice, Sensing, Flagged, Inputs):
         description="Pixels with a missing input: nodata (strict), or from the bands present "
         "(renormalise).",
     )
+
+
+class Pansharpening(Config):
+    """The cube and the sharp images, and what is learned of them."""
+
+    section: ClassVar[str] = "Sharpening"
+
+    images: Texts = Field(
+        default_factory=list,
+        description="The cube, and then one or more sharper images of the same place: "
+        "panchromatic, multispectral, or the PAN of a product such as PRISMA's FILE.he5:PAN.",
+    )
+    weights: str | None = Field(
+        None,
+        title="RUN",
+        description="Sharpen with what an earlier run learned: its folder, or its weights file. "
+        "The output is then a raster.",
+    )
+    blur: Literal["auto", "average"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        "auto",
+        title="M|auto|average",
+        description="How the cube sees what the sharp image shows: through a Gaussian with this "
+        "modulation at the Nyquist frequency of the cube's grid, e.g. 0.3; average: the plain mean "
+        "over each pixel; auto: what explains the cube best.",
+    )
+    bands: str | None = Field(
+        None,
+        min_length=1,
+        title="SPEC",
+        description="Bands of the cube that are sharpened and written: 450-900nm, 1-30,35 or all; "
+        "by default all that are good.",
+    )
+    force: bool = Field(
+        False,
+        description="Give detail to bands that it does not help, too. By default they are only "
+        "interpolated, and are named.",
+    )
+    source_band: bool = Field(
+        False,
+        description="Write one more band, source, that says what each pixel is made of: 2 "
+        "sharpened, 1 interpolated as the sharp image is missing, 0 missing.",
+    )
+    seed: int = Field(0, ge=0, description="Of the folds and the bootstrap.")
+
+
+class SharpenConfig(Encoded, Running, Flagged, Pansharpening):
+    """Settings of ``bandfuse sharpen``."""
+
+    section: ClassVar[str] = "Outputs"
+
+    most_used: ClassVar[tuple[str, ...]] = (
+        "images",
+        "output",
+        "overwrite",
+        "weights",
+        "blur",
+        "bands",
+        "shift",
+        "dtype",
+        "scale",
+        "threads",
+    )
+
+    needs = (*STORED, Need("blur bands force seed", "weights", (None,)))
+
+    output: str | None = Field(
+        None,
+        description="Folder of the run to write: sharpened.tif, the weights and a report. With "
+        "--weights the raster to write.",
+    )
+    wavelengths: str | None = Field(
+        None,
+        title="FILE",
+        description="FILE with the wavelengths of the cube's bands, instead of what the raster "
+        "says: columns wavelength, fwhm, good, or an ENVI header.",
+    )
+    nodata: Numbers = Field(
+        default_factory=list,
+        description="Stored value that means missing in the cube, in place of what the file "
+        "declares: one for all bands, one per band (V1,V2,...), or none; sharp=V for the sharp "
+        "images.",
+    )
+    shift: tuple[float, float] | None = Field(
+        None,
+        title="DX,DY",
+        description="DX,DY: move the sharp images by so many columns and rows of the cube's grid.",
+    )
+
+    check_shift = field_validator("shift", mode="before")(two_numbers)
 
 
 class Scored(Config):

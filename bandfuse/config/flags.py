@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-ARGUMENTS = {"scenes": "SCENE"}
+ARGUMENTS = {"scenes": "SCENE", "images": "CUBE SHARP..."}
 """Fields that are positional on the command line, and what stands in their place."""
 
 ALIASES = {
@@ -47,6 +47,7 @@ TAKES = {
     "pan": "FILE",
     "objective": "NAME",
     "scenes": "FILE",
+    "images": "FILE",
     "shift": "DX,DY|auto",
     "quality": "WORD,...|auto|none",
 }
@@ -98,7 +99,8 @@ def flag_of(name: str, field: FieldInfo) -> Flag:
         if isinstance(value, float)
         else str(value)
     )
-    return Flag(names, _takes(name, field.annotation), default, field.description or "")
+    takes = field.title or _takes(name, field.annotation)
+    return Flag(names, takes, default, field.description or "")
 
 
 def _takes(name: str, kind: Any) -> str:

@@ -167,6 +167,17 @@ class Limits(Config):
     check_window = field_validator("window")(not_empty)
 
 
+def two_numbers(value: object) -> object:
+    """Two numbers of a text."""
+    if isinstance(value, str):
+        try:
+            dx, dy = (float(word) for word in value.split(","))
+        except ValueError:
+            raise ValueError("DX,DY: two numbers such as 0.5,-1") from None
+        return dx, dy
+    return value
+
+
 class Aligning(Config):
     """How files on different grids are brought together."""
 
@@ -187,11 +198,8 @@ class Aligning(Config):
 
     @field_validator("shift", mode="before")
     @classmethod
-    def _two_numbers(cls, value: object) -> object:
-        if isinstance(value, str) and value != "auto":
-            try:
-                dx, dy = (float(word) for word in value.split(","))
-            except ValueError:
-                raise ValueError("auto, or DX,DY: two numbers such as 0.5,-1") from None
-            return dx, dy
-        return value
+    def _auto_or_numbers(cls, value: object) -> object:
+        try:
+            return value if value == "auto" else two_numbers(value)
+        except ValueError:
+            raise ValueError("auto, or DX,DY: two numbers such as 0.5,-1") from None

@@ -10,7 +10,7 @@ from typing import Any
 from bandfuse.config.base import one_or_list, one_or_many
 from bandfuse.spectral.sensors import is_file
 
-PATHS = ("scenes", "source", "wavelengths", "target", "labels", "mask")
+PATHS = ("scenes", "images", "source", "wavelengths", "target", "labels", "mask")
 """Settings that are lists of paths."""
 
 
@@ -36,7 +36,8 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"
     if isinstance(result.get("sensor"), str) and (path := named_file(f"sensor:{result['sensor']}")):
         result["sensor"] = _rebase(path, folder)
-    for key in ("output", "checkpoint"):
+    files = ["output", "checkpoint", *(["weights"] if "images" in given else [])]
+    for key in files:
         if isinstance(result.get(key), str):
             result[key] = _rebase(result[key], folder)
     return result

@@ -11,13 +11,14 @@ Version 2 may hold ``seen`` too: for ``inputs`` and ``outputs`` the columns ``lo
 ``mean``, ``spread`` and ``typical`` of :class:`bandfuse.spectral.value_units.Values`; and
 ``classes`` of a training with labels: ``value`` and ``name`` of each, and ``numbered``, whether the
 values were made up. Their classifier are the tensors ``class_slope`` (K, C) and ``class_level``
-(C,). Where there is nothing of it, version 1 is written."""
+(C,). Weights of ``bandfuse sharpen`` have an entry ``sharpening`` and tensors of that name, as
+:mod:`bandfuse.sharpening.gainsfile` says. Where there is nothing of it, version 1 is written."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,17 @@ def _bands(table: dict[str, Any]) -> Bands:
     )
 
 
-def dumps(model: Model) -> bytes:
+@dataclass(frozen=True, eq=False)
+class Further:
+    """What a weights file holds beside a model: an entry ``name`` of its header, and tensors whose
+    names begin with it."""
+
+    name: str
+    entry: dict[str, Any]
+    tensors: dict[str, Floats]
+
+
+def dumps(model: Model, further: Further | None = None) -> bytes:
     """The bytes of a weights file: the same model always gives the same bytes."""
     common = model.common
     header = {
@@ -112,6 +123,9 @@ def dumps(model: Model) -> bytes:
         known = model.classes
         header |= {"version": 2, "classes": _classes(known)}
         tensors |= {"class_slope": known.slope, "class_level": known.level}
+    if further is not None:
+        header |= {"version": 2, further.name: further.entry}
+        tensors |= {f"{further.name}_{key}": value for key, value in further.tensors.items()}
     # One metadata key only: safetensors does not keep the order of several.
     text = json.dumps(
         header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
@@ -195,6 +209,23 @@ def load(path: str | Path, beside: Sequence[str | Path] = ()) -> Model:
         raise InputError(
             f"{path} cannot be used: {error.what}", got=error.got, expected=error.expected
         ) from error
+
+
+def load_further(path: str | Path, name: str) -> Further | None:
+    """What a weights file, or that of a run folder, holds beside its model under a name; None where
+    there is nothing.
+
+    Raises
+    ------
+    InputError : as :func:`load`.
+    """
+    load(path)
+    header, tensors = _contents(weights_file(path), ())
+    if name not in header:
+        return None
+    start = f"{name}_"
+    own = {key.removeprefix(start): t for key, t in tensors.items() if key.startswith(start)}
+    return Further(name, dict(header[name]), own)
 
 
 def is_weights(path: str | Path) -> bool:

@@ -40,13 +40,16 @@ from bandfuse.raster.align import (
     AlignedReader,
     Placing,
     coarsest,
+    covering,
     cut,
     extent_of,
     moved,
     on_one_grid,
     placed,
+    refined,
     windowed,
 )
+from bandfuse.raster.areas import REACH, gaussian_sigma
 from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.array_vrt import array_bands
 from bandfuse.raster.band_tags import band_tags
@@ -82,6 +85,7 @@ __all__ = [
     "GDAL_TYPES",
     "IN_MEMORY",
     "OUTSIDE",
+    "REACH",
     "SHAPEFILE",
     "WITHOUT_CONTROL",
     "AlignedReader",
@@ -113,6 +117,7 @@ __all__ = [
     "check_type",
     "coarsest",
     "counted",
+    "covering",
     "cut",
     "declared",
     "describe",
@@ -121,6 +126,7 @@ __all__ = [
     "driver_of",
     "extent_of",
     "footprint",
+    "gaussian_sigma",
     "gdal_version",
     "in_memory",
     "is_left_out",
@@ -138,6 +144,7 @@ __all__ = [
     "quality_files",
     "quality_messages",
     "quicklook",
+    "refined",
     "renumbered",
     "said",
     "same_grid",

@@ -235,6 +235,18 @@ def moved(raster: Raster, grid: Raster, columns: float, rows: float) -> Raster:
     return replace(raster, transform=raster.transform @ Affine.translation(float(u), float(v)))
 
 
+def refined(grid: Raster, parts: int) -> Raster:
+    """A grid whose pixels are cut into so many parts along each side. It cannot be read from."""
+    rows, cols = grid.rows * parts, grid.cols * parts
+    return replace(grid, rows=rows, cols=cols, transform=grid.transform @ Affine.scale(1 / parts))
+
+
+def covering(grid: Raster, raster: Raster) -> Raster:
+    """A raster, laid over the whole of a grid, whatever it says of its position."""
+    scale = Affine.scale(grid.cols / raster.cols, grid.rows / raster.rows)
+    return replace(raster, transform=grid.transform @ scale, crs=grid.crs)
+
+
 def cut(grid: Raster, rasters: Sequence[Raster]) -> Window:
     """The window of a grid that holds what all rasters cover.
 

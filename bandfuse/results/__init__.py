@@ -8,6 +8,7 @@ Each file is built on those before it::
     sharpening  what a sharpening says of itself
     runs        what is made of runs: pages, comparisons, exports
     rasters     what is said of rasters, and of those that are written or scored
+    sharpening  what a sharpening learned and wrote
     batches     what a batch did, or would do
     others      help, demo, sensors, configs
 

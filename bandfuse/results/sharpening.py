@@ -1,47 +1,47 @@
-"""Sharpening: what a sharpening says of itself (report.json of its run folder)."""
+"""Sharpening: what a sharpening learned, and what it wrote."""
 
 from __future__ import annotations
 
 from pydantic import Field
 
-from bandfuse.results.base import PlaceRow, Result, Score
-from bandfuse.results.training import InputFile, Kernel, Seconds
+from bandfuse.results.base import Result, Score
+from bandfuse.results.training import InputFile, Kernel
 
 BANDFUSE, INTERPOLATION = "bandfuse", "interpolation"
 """Names of methods; the others are gsa, glp and brovey."""
 
 
-class SharpBand(Result):
-    """One band of the sharp images."""
+class GainRow(Result):
+    """What one band of the cube got."""
 
-    name: str
-    source: str = Field(description="the file it is of")
-    wavelength_nm: float | None
-    fwhm_nm: float | None
-    offset: float = Field(description="of what the cube's weights make of it")
-
-
-class BandGain(Result):
-    """What one band of the cube gets, and what that is worth."""
-
-    band: int
+    index: int = Field(description="1-based number in the cube")
     name: str
     wavelength_nm: float | None
-    fwhm_nm: float | None
-    gain: list[float] = Field(description="learned, of each sharp band, in the cube's units")
-    ci_low: list[float]
-    ci_high: list[float]
-    weight: list[float] = Field(
-        description="of this band in each sharp band: sharp = sum of weight · band + offset"
+    gain: list[float] = Field(description="of each sharp band's detail, as it was learned")
+    low: list[float] = Field(description="lower ends of the 95 % intervals")
+    high: list[float] = Field(description="upper ends of the 95 % intervals")
+    detail: bool = Field(description="whether the band gets detail")
+    reason: str = Field(description="why it gets none")
+    explained: float | None = Field(
+        description="share of what interpolation misses on the cube's grid that the detail explains "
+        "on held-out blocks"
     )
-    sharpened: bool = Field(description="false: the band comes out interpolated")
-    reason: str = Field(description="why it comes out interpolated; empty where it does not")
-    psnr: float | None = Field(description="one scale down, on held-out blocks, in dB")
-    psnr_interpolation: float | None = Field(description="the same of plain interpolation")
+    weight: list[float] = Field(
+        default_factory=list,
+        description="of this band in each sharp band: sharp = sum of weight · band + offset",
+    )
+
+
+class BandScore(Result):
+    """What sharpening is worth to one band, one scale down, on held-out blocks."""
+
+    index: int = Field(description="1-based number in the cube")
+    psnr: float | None = Field(description="of the sharpened band, in dB; peak: its maximum")
+    interpolated: float | None = Field(description="the same of plain interpolation")
     gained: float | None = Field(description="their difference, in dB")
     error: float | None = Field(description="its standard error over blocks, in dB")
-    rmse: float | None = Field(description="one scale down, in the cube's units")
-    ssim: float | None = Field(description="one scale down; null where the image is too small")
+    rmse: float | None = Field(description="in the cube's units")
+    ssim: float | None
 
 
 class MethodScores(Result):
@@ -61,6 +61,7 @@ class Reduced(Result):
         description="psnr (dB, mean over bands, peak = the band's maximum), sam (degrees), ergas, "
         "ssim, q2n and rmse on held-out blocks"
     )
+    bands: list[BandScore]
     blocks: int = Field(description="each was sharpened by what was learned from the others")
     pixels: int = Field(description="pixels of the cube that were scored")
     coarse: int = Field(description="pixels of the cube one scale down")
@@ -84,40 +85,37 @@ class FullScale(Result):
     whole: bool = Field(description="false: of parts of the scene only, spread over it")
 
 
-class SharpenReport(Result):
-    """What ``sharpen`` did, and what it is worth."""
+class Worth(Result):
+    """What a sharpening is worth."""
+
+    sentences: list[str] = Field(description="the verdict in words, the most important first")
+    reduced: Reduced | None = Field(description="null where the scene is too small for it")
+    full: FullScale | None
+
+
+class SharpenResult(Result):
+    """What ``sharpen`` learned and wrote."""
 
     output: str
+    raster: str
+    ratio: float = Field(description="pixels of the result along the side of one of the cube")
     rows: int
     cols: int
-    ratio: float = Field(description="side of a pixel of the cube over that of the result")
-    bands: list[BandGain]
-    sharp: list[SharpBand]
-    blur: float | None = Field(
-        description="modulation at the Nyquist frequency of the cube's grid; null for the plain "
-        "average over its pixels"
-    )
-    blur_error: float | None = Field(None, description="its standard error, if it was estimated")
-    rank: int = Field(description="dimensions of the subspace of the cube that is not noise")
-    pixels: int = Field(description="of the cube that gains were learned from")
+    sharp: list[str] = Field(description="bands of the sharp images")
+    blur: float | None = Field(description="modulation at Nyquist; null for the plain average")
+    blur_error: float | None = Field(description="its standard error; null where it was given")
+    rank: int = Field(description="dimensions of the cube that are not noise")
+    ridge: float = Field(description="pull towards the gains of the whole image")
     blocks: int
-    sources: dict[str, int] = Field(
-        default_factory=dict, description="pixels of the result by what they are made of"
-    )
-    reduced: Reduced | None
-    full: FullScale | None
-    verdict: list[str] = Field(
-        default_factory=list, description="plain sentences, the most important first"
-    )
-    device: dict[str, PlaceRow] = Field(default_factory=dict)
-    seconds: Seconds
+    pixels: int = Field(description="pixels of the cube that were learned from")
+    bands: list[GainRow]
+    sharpened_share: float = Field(description="share of the result's pixels with detail")
+    interpolated_share: float
+    clipped: int
+    seconds: float
+    messages: list[str]
+    worth: Worth | None = Field(None, description="null where no verdict was asked for")
+    inputs: list[InputFile] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
     kernels: list[Kernel] = Field(default_factory=list)
-    inputs: list[InputFile] = Field(default_factory=list)
     seed: int = 0
-    messages: list[str] = Field(default_factory=list)
-
-    @property
-    def kept_out(self) -> list[BandGain]:
-        """The bands that come out interpolated."""
-        return [band for band in self.bands if not band.sharpened]

@@ -10,11 +10,18 @@ Each file is built on those before it::
     blur       the blur that explains the cube best
     sharpen    the sharpened cube, tile by tile
     arrays     all of it on whole arrays
+    grids      how sharp images lie on a cube, and the grid of the result
+    opening    from the settings to a described cube and sharp images
+    sources    what reads ranges of rows and columns of both
+    streamed   gains learned from files, and the sharpened cube written window by window
+    gainsfile  the weights file of a sharpening
     scores     how far a sharpened cube is from a true one; what is said without one
     baselines  what else sharpens a cube
     reduced    everything once more one scale down, where the cube is the truth
     verdict    what the sharpening is worth, in scores
     sentences  the same in words
+    looks      pictures, spectra and the map of local gain
+    run        the folder of a sharpening, and what is said of it
 
 On arrays::
 
@@ -22,5 +29,6 @@ On arrays::
     gains = learn_gains(cube, [sharp], geometry)            # (B, h, w), (T, H, W) → Gains
     result = sharpened(cube, [sharp], gains, geometry)      # (B, H, W)
 
-It imports results, spectral, streaming, raster and solve.
+It imports errors, progress, results, files, spectral, model, report, streaming, raster, solve,
+config, scenes and applying.
 """

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Pair, reading
-from bandfuse.sharpening.sharpen import Tile, tile, tiles
+from bandfuse.sharpening.sharpen import Tiles, tile
 from bandfuse.sharpening.sums import added, parts, pixels
 from bandfuse.spectral.bands import Floats
 
@@ -58,21 +59,22 @@ def sharpened(cube: Floats, sharps: Sequence[Floats], gains: Gains, geometry: Ge
     ----------
     cube, sharps, geometry : as for :func:`learn_gains`.
     """
-    return sharpened_tile(cube, sharps, gains, geometry).values
+    return sharpened_with_source(cube, sharps, gains, geometry)[0]
 
 
-def sharpened_tile(
+def sharpened_with_source(
     cube: Floats, sharps: Sequence[Floats], gains: Gains, geometry: Geometry
-) -> Tile:
-    """The same, with what each pixel is made of."""
+) -> tuple[Floats, NDArray[np.uint8]]:
+    """The same, and (H, W) what each pixel is made of: MISSING, INTERPOLATED or SHARPENED."""
     pair = _pair(cube, sharps, geometry, gains.blur)
     values = np.empty((len(cube), *geometry.fine))
     source = np.empty(geometry.fine, dtype=np.uint8)
-    for rows, cols in tiles(geometry.fine):
+    for rows, cols in Tiles(geometry.fine, len(cube)):
         one = tile(pair, gains, rows, cols)
         place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
-        values[:, *place], source[place] = one.values, one.source
-    return Tile(values, source)
+        source[place] = one.source
+        np.concatenate(list(one.values()), out=values[:, *place])
+    return values, source
 
 
 def _pair(cube: Floats, sharps: Sequence[Floats], geometry: Geometry, blur: float | None) -> Pair:

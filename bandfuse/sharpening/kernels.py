@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.raster.areas import REACH, gaussian_sigma
+from bandfuse.raster import REACH, gaussian_sigma
 from bandfuse.spectral.bands import Floats
 
 Mask = NDArray[np.bool_]
@@ -102,16 +102,6 @@ class Axis:
         """How far from its centre, in fine pixels, a coarse pixel sees."""
         size = abs(self.ratio)
         return size / 2 + 1.0 if blur is None else max(REACH * gaussian_sigma(blur, size), 1.0)
-
-    @property
-    def coarse_reach(self) -> int:
-        """How many coarse pixels on each side the centre of a fine pixel that one sees can lie, at
-        the strongest blur that is taken."""
-        return math.ceil(self.reach(LEAST_BLUR) / abs(self.ratio)) + 1
-
-
-LEAST_BLUR = 0.01
-"""The least modulation that a blur can have."""
 
 
 def low_weights(axis: Axis, coarse: Range, fine: Range, blur: float | None) -> Floats:

@@ -118,7 +118,7 @@ class Pair:
         """(T, n, m) the sharp image on coarse pixels: the mean of the valid fine pixels by their
         weights; missing where these have less than half of the weight."""
         wide = rows.wider(ROUNDS), cols.wider(ROUNDS)
-        seen = self._seen(*wide)
+        seen = self.seen(*wide)
         read = self.read_sharp(*seen)
         there = complete(read)
         down, across = self._low(wide, seen)
@@ -150,7 +150,7 @@ class Pair:
     def raised(self, coarse: Floats, under: Place, rows: Range, cols: Range) -> Floats:
         """(D, n, m) coarse pixels of the ranges ``under``, with ``TAPS`` more on each side, on fine
         pixels."""
-        down, across = self._up((rows, cols), under)
+        down, across = self.up((rows, cols), under)
         return both(down, coarse, across)
 
     def missed(self, cube: Known, rows: Range, cols: Range) -> Floats:
@@ -158,11 +158,11 @@ class Pair:
         ``x − low(up(x))``, with x known on ranges that :meth:`around` tells. Zero where the cube is
         missing."""
         wide = self.around(rows, cols)
-        seen = self._seen(rows, cols)
+        seen = self.seen(rows, cols)
         under = self.geometry.rows.under(seen[0]), self.geometry.cols.under(seen[1])
         down, across = (
             low @ up
-            for low, up in zip(self._low((rows, cols), seen), self._up(seen, under), strict=True)
+            for low, up in zip(self._low((rows, cols), seen), self.up(seen, under), strict=True)
         )
         values = cube.values[
             :, under[0].wider(TAPS).within(wide[0]), under[1].wider(TAPS).within(wide[1])
@@ -172,19 +172,15 @@ class Pair:
 
     def around(self, rows: Range, cols: Range) -> Place:
         """The coarse pixels that :meth:`missed` needs."""
-        seen = self._seen(rows, cols)
+        seen = self.seen(rows, cols)
         return (
             self.geometry.rows.under(seen[0]).wider(TAPS),
             self.geometry.cols.under(seen[1]).wider(TAPS),
         )
 
-    def _seen(self, rows: Range, cols: Range) -> Place:
-        """The fine pixels that coarse pixels are made of."""
-        return self.geometry.rows.seen(rows, self.blur), self.geometry.cols.seen(cols, self.blur)
-
     def seen(self, rows: Range, cols: Range) -> Place:
         """The fine pixels that coarse pixels are made of."""
-        return self._seen(rows, cols)
+        return self.geometry.rows.seen(rows, self.blur), self.geometry.cols.seen(cols, self.blur)
 
     def _low(self, coarse: Place, fine: Place) -> tuple[Floats, Floats]:
         axes = self.geometry.rows, self.geometry.cols
@@ -194,7 +190,7 @@ class Pair:
         )
         return down, across
 
-    def _up(self, fine: Place, under: Place) -> tuple[Floats, Floats]:
+    def up(self, fine: Place, under: Place) -> tuple[Floats, Floats]:
         """Weights of coarse values, through the coefficients of their spline, in fine pixels."""
         axes = self.geometry.rows, self.geometry.cols
         down, across = (

@@ -19,7 +19,7 @@ from bandfuse.sharpening.baselines import METHODS, Method, View
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import TAPS, Axis, Range
 from bandfuse.sharpening.learn import gains_of
-from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, Read, reading
+from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, reading
 from bandfuse.sharpening.sharpen import tile
 from bandfuse.sharpening.sums import PER_SIDE, Pixels, pixels, summed
 from bandfuse.spectral.bands import Floats
@@ -121,8 +121,8 @@ def parts_of(geometry: Geometry) -> list[Place]:
     No more than ``MOST_SIDE``² pixels together; at larger ratios they are fewer and larger."""
     ratio = ratio_of(geometry)
     most = max(1, min(MOST_PARTS, int(MOST_SIDE / ratio / LEAST_SIDE)))
-    sides = [_spread(size, most) for size in geometry.coarse]
-    return list(product(*sides))
+    rows, cols = (_spread(size, most) for size in geometry.coarse)
+    return list(product(rows, cols))
 
 
 def _spread(size: int, most: int) -> list[Range]:
@@ -147,7 +147,9 @@ def is_whole(geometry: Geometry, parts: Sequence[Place]) -> bool:
 def smalls_of(pair: Pair, parts: Sequence[Place]) -> list[Small]:
     """The parts that can be reduced: with a valid pixel, and room for the ratio."""
     side = max(1, math.ceil(math.sqrt(BLOCKS / max(len(parts), 1))))
-    sizes = [[_axis(pair.geometry.rows, r.size), _axis(pair.geometry.cols, c.size)] for r, c in parts]
+    sizes = [
+        [_axis(pair.geometry.rows, r.size), _axis(pair.geometry.cols, c.size)] for r, c in parts
+    ]
     pixels = sum(rows.coarse * cols.coarse for rows, cols in sizes)
     phases = phases_of(pair.geometry, pixels)
     found = (_small(pair, rows, cols, side, phases) for rows, cols in parts)
@@ -198,8 +200,8 @@ def _known(image: Known) -> Floats:
 def phases_of(geometry: Geometry, pixels: int) -> list[tuple[int, int]]:
     """Rows and columns of the truth at which coarse grids can begin: as many as it takes for about
     ``ENOUGH`` coarse pixels, if each has so many."""
-    steps = [range(max(1, int(abs(axis.ratio)))) for axis in (geometry.rows, geometry.cols)]
-    every = list(product(*steps))
+    rows, cols = (range(max(1, int(abs(a.ratio)))) for a in (geometry.rows, geometry.cols))
+    every = list(product(rows, cols))
     count = min(len(every), math.ceil(ENOUGH / max(pixels, 1)))
     return [every[i * len(every) // count] for i in range(count)]
 
@@ -218,7 +220,9 @@ class Block:
 def blocks_of(smalls: Sequence[Small]) -> list[Block]:
     """Every block of every part, in order, those without a pixel too."""
     return [
-        Block(number, place, joined([_pixels(small, phase, place, number) for phase in small.phases]))
+        Block(
+            number, place, joined([_pixels(small, phase, place, number) for phase in small.phases])
+        )
         for number, small in enumerate(smalls)
         for place in small.places
     ]
@@ -287,7 +291,7 @@ def view_of(pair: Pair, rows: Range, cols: Range) -> View:
 def sharpened_all(pair: Pair, known: Learned, rows: Range, cols: Range) -> dict[str, Floats]:
     """(B, n, m) of every method, bandfuse's first, where all of them exist."""
     view = view_of(pair, rows, cols)
-    own = tile(pair, known.gains, rows, cols).values
+    own = np.concatenate(list(tile(pair, known.gains, rows, cols).values()))
     made = {BANDFUSE: np.where(np.isfinite(view.raised), own, np.nan)}
     return made | {name: method(view) for name, method in known.methods.items()}
 
@@ -295,8 +299,8 @@ def sharpened_all(pair: Pair, known: Learned, rows: Range, cols: Range) -> dict[
 def held_out(
     smalls: Sequence[Small], every: Sequence[Block], *, force: bool = False, seed: int = 0
 ) -> Iterator[tuple[int, dict[str, Floats]]]:
-    """For each part, by number, and each coarse grid on it (B, h, w) of every method, where each block is
-    sharpened by what was learned from the others; NaN where nothing could be learned."""
+    """For each part, by number, and each coarse grid on it: (B, h, w) of every method, where each
+    block is sharpened by what was learned from the others; NaN where nothing could be learned."""
     blur = smalls[0].phases[0].pair.blur
     for number, small in enumerate(smalls):
         here = [k for k, block in enumerate(every) if block.part == number]

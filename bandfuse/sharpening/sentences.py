@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from bandfuse.results.base import Score
 from bandfuse.results.sharpening import (
     BANDFUSE,
     INTERPOLATION,
-    BandGain,
+    BandScore,
     FullScale,
+    GainRow,
     Reduced,
-    SharpenReport,
 )
 
 NAMES = {
@@ -24,15 +24,16 @@ NAMES = {
 """Methods, as they are called within a sentence."""
 
 
-def sentences(report: SharpenReport) -> list[str]:
+def sentences(
+    bands: Sequence[GainRow], reduced: Reduced | None, full: FullScale | None, ratio: float
+) -> list[str]:
     """What a reader should know, the most important first."""
-    found = [*_reduced(report), *_bands(report.bands), *_full(report.full), *_caveats(report)]
-    return found or ["No verdict was drawn for this run."]
+    scores = {} if reduced is None else {row.index: row for row in reduced.bands}
+    return [*_reduced(reduced), *_bands(bands, scores), *_full(full), *_caveats(reduced, ratio)]
 
 
-def _reduced(report: SharpenReport) -> list[str]:
+def _reduced(found: Reduced | None) -> list[str]:
     """How the sharpening does where the truth is known."""
-    found = report.reduced
     if found is None:
         return [
             "What the sharpening is worth is not known: one scale down too few valid pixels are "
@@ -46,7 +47,7 @@ def _reduced(report: SharpenReport) -> list[str]:
         f"(ERGAS) is {_short(own['ergas'])} on held-out blocks, and that of plain interpolation "
         f"{_short(plain['ergas'])}"
     )
-    gained = [band.gained for band in report.bands if band.gained is not None]
+    gained = [band.gained for band in found.bands if band.gained is not None]
     if gained:
         lead += f"; the mean gain over the bands is {_db(sum(gained) / len(gained))}"
     return [f"{lead}.", _against(found)]
@@ -83,9 +84,9 @@ def _and(methods: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _bands(bands: Sequence[BandGain]) -> list[str]:
+def _bands(bands: Sequence[GainRow], scores: Mapping[int, BandScore]) -> list[str]:
     """Which bands got detail, and where that helped most and least."""
-    kept = [band for band in bands if band.sharpened]
+    kept = [band for band in bands if band.detail]
     if not kept:
         out = ["No band was sharpened: all of them come out interpolated."]
     elif len(kept) == len(bands):
@@ -93,18 +94,19 @@ def _bands(bands: Sequence[BandGain]) -> list[str]:
     else:
         out = [
             f"{len(kept)} of {len(bands)} bands were sharpened; "
-            f"{ranges([b for b in bands if not b.sharpened])} come out interpolated, as "
+            f"{ranges([b for b in bands if not b.detail])} come out interpolated, as "
             f"{_reasons(bands)}."
         ]
-    known = [band for band in kept if band.gained is not None]
+    gained = {band.index: _gained(scores, band) for band in kept}
+    known = [band for band in kept if gained[band.index] is not None]
     if len(known) > 1:
-        most = max(known, key=lambda band: band.gained or 0.0)
-        least = min(known, key=lambda band: band.gained or 0.0)
+        known.sort(key=lambda band: gained[band.index] or 0.0)
+        most, least = known[-1], known[0]
         out.append(
-            f"Of the sharpened bands {where(most)} gains most ({_db(most.gained)}) and "
-            f"{where(least)} least ({_db(least.gained)})."
+            f"Of the sharpened bands {where(most)} gains most ({_db(gained[most.index])}) and "
+            f"{where(least)} least ({_db(gained[least.index])})."
         )
-    lost = [band for band in known if is_worse(band)]
+    lost = [band for band in kept if band.index in scores and is_worse(scores[band.index])]
     if lost:
         out.append(
             f"Worse than interpolation by more than twice the standard error: {ranges(lost)}."
@@ -112,31 +114,35 @@ def _bands(bands: Sequence[BandGain]) -> list[str]:
     return out
 
 
-def is_worse(band: BandGain) -> bool:
+def _gained(scores: Mapping[int, BandScore], band: GainRow) -> float | None:
+    return scores[band.index].gained if band.index in scores else None
+
+
+def is_worse(score: BandScore) -> bool:
     """Whether a band came out worse than interpolation, by more than chance allows."""
-    if band.gained is None or band.error is None:
+    if score.gained is None or score.error is None:
         return False
-    return band.gained + 2 * band.error < 0
+    return score.gained + 2 * score.error < 0
 
 
-def _reasons(bands: Sequence[BandGain]) -> str:
+def _reasons(bands: Sequence[GainRow]) -> str:
     return " or ".join(dict.fromkeys(band.reason for band in bands if band.reason)) or "asked"
 
 
-def where(band: BandGain) -> str:
+def where(band: GainRow) -> str:
     """A band by its wavelength, or its number."""
     known = band.wavelength_nm is not None
-    return f"{band.wavelength_nm:.0f} nm" if known else f"band {band.band}"
+    return f"{band.wavelength_nm:.0f} nm" if known else f"band {band.index}"
 
 
 MOST_RANGES = 4
 
 
-def ranges(bands: Sequence[BandGain]) -> str:
+def ranges(bands: Sequence[GainRow]) -> str:
     """Bands as ranges of neighbours, in words."""
     runs = [
         [band for _, band in group]
-        for _, group in groupby(enumerate(bands), key=lambda pair: pair[1].band - pair[0])
+        for _, group in groupby(enumerate(bands), key=lambda pair: pair[1].index - pair[0])
     ]
     texts = [
         where(run[0]) if len(run) == 1 else f"{where(run[0])} to {where(run[-1])}" for run in runs
@@ -163,14 +169,13 @@ def _full(full: FullScale | None) -> list[str]:
     ]
 
 
-def _caveats(report: SharpenReport) -> list[str]:
+def _caveats(found: Reduced | None, ratio: float) -> list[str]:
     """How far to trust this."""
-    found = report.reduced
     if found is None:
         return []
     out = [
-        f"These scores are of pixels {report.ratio:.3g} times as large as those of the result: "
-        "finer detail can be harder or easier to predict."
+        f"These scores are of pixels {ratio:.3g} times as large as those of the result: finer "
+        "detail can be harder or easier to predict."
     ]
     if not found.whole:
         out.append(

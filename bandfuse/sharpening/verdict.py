@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from bandfuse.results.sharpening import (
     BANDFUSE,
     INTERPOLATION,
+    BandScore,
     FullScale,
     MethodScores,
     Reduced,
 )
 from bandfuse.sharpening.baselines import METHODS
 from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.kernels import Range
+from bandfuse.sharpening.kernels import Axis, Range
 from bandfuse.sharpening.pair import Known, Pair, Place
 from bandfuse.sharpening.reduced import (
     Block,
@@ -45,6 +46,7 @@ from bandfuse.sharpening.scores import (
     peak_of,
     scores_of,
     total,
+    valid_of,
 )
 from bandfuse.sharpening.sums import pixels
 from bandfuse.spectral.bands import Floats
@@ -158,9 +160,7 @@ def _reduced(held: _Held, ratio: float, whole: bool) -> tuple[Reduced, BandWorth
 
     def overall(name: str) -> Callable[[Sequence[int]], Score]:
         some = held.sums[name]
-        return lambda chosen: scores_of(
-            total(some[i] for i in chosen), held.peak, ratio
-        ).overall
+        return lambda chosen: scores_of(total(some[i] for i in chosen), held.peak, ratio).overall
 
     blocks = len(held.sums[BANDFUSE])
     methods = [
@@ -171,6 +171,7 @@ def _reduced(held: _Held, ratio: float, whole: bool) -> tuple[Reduced, BandWorth
     result = Reduced(
         methods=methods,
         blocks=blocks,
+        bands=[],
         pixels=sum(some.pixels for some in held.sums[BANDFUSE]),
         coarse=held.coarse,
         whole=whole,
@@ -248,6 +249,23 @@ def _decibels(plain: Floats, own: Floats) -> Floats:
     return np.where(np.isfinite(gained), gained, np.nan)
 
 
+def band_scores(bands: BandWorth, indices: Sequence[int]) -> list[BandScore]:
+    """A row for each band; ``indices``: their numbers in the cube."""
+    names = {"psnr": "psnr", "interpolated": "plain"} | {
+        name: name for name in ("gained", "error", "rmse", "ssim")
+    }
+    return [
+        BandScore(
+            index=index, **{out: _or_none(getattr(bands, name)[i]) for out, name in names.items()}
+        )
+        for i, index in enumerate(indices)
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
 def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> FullScale | None:
     """Scores without a truth, of the middle of every part."""
     known = _baselines(pair, gains, parts)
@@ -297,8 +315,8 @@ class _Seen:
 def _seen(pair: Pair, known: Learned, rows: Range, cols: Range, ratio: float) -> dict[str, _Seen]:
     """Every method in one part: alike to itself at both scales, and brought back to the cube."""
     wide = pair.seen(rows, cols)
-    fine = tuple(_on_fine(a, r) for a, r in zip(_axes(pair), (rows, cols), strict=True))
-    here = tuple(f.within(w) for f, w in zip(fine, wide, strict=True))
+    ground = zip(_axes(pair), (rows, cols), wide, strict=True)
+    here = tuple(_on_fine(axis, some).within(all_) for axis, some, all_ in ground)
     cube, low = pair.cube(rows, cols), pair.reduced(rows, cols)
     x = np.where(cube.valid, cube.values, np.nan)
     if not cube.valid.any():
@@ -307,7 +325,7 @@ def _seen(pair: Pair, known: Learned, rows: Range, cols: Range, ratio: float) ->
     coarse = alike(np.concatenate([x, np.where(low.valid, low.values, np.nan)]), SQUARE / ratio)
     out = {}
     for name, image in sharpened_all(pair, known, *wide).items():
-        valid = np.isfinite(image).all(axis=0)
+        valid = valid_of(image)
         back = pair.lowered(Known(np.where(valid, image, 0.0), valid), wide, rows, cols)
         lowered = np.where(back.valid, back.values, np.nan)
         peak = peak_of(x)
@@ -317,11 +335,11 @@ def _seen(pair: Pair, known: Learned, rows: Range, cols: Range, ratio: float) ->
     return out
 
 
-def _axes(pair: Pair) -> tuple:
+def _axes(pair: Pair) -> tuple[Axis, Axis]:
     return pair.geometry.rows, pair.geometry.cols
 
 
-def _on_fine(axis, coarse: Range) -> Range:
+def _on_fine(axis: Axis, coarse: Range) -> Range:
     """The fine pixels that lie on coarse ones."""
     ends = sorted(axis.ratio * edge + axis.offset for edge in (coarse.start, coarse.stop))
     return Range(round(ends[0]), round(ends[1]))

@@ -8,6 +8,7 @@ Each file is built on those before it::
     init        a commented config for a job
     info        what bandfuse sees in a file
     resample    the bands of a known sensor from a cube
+    sharpen     a cube at the resolution of a sharper image
     evaluate    scores of saved weights on other images
     train       weights from image files, into a run folder
     report      the page of a run, made again
@@ -18,5 +19,5 @@ Each file is built on those before it::
 
 It imports errors, progress, results, goals, device, needs, files, spectral, model, report,
 synthetic, streaming, moments, raster, solve, export, config, scenes, optimise, survey, checks,
-applying, training and runs.
+applying, sharpening, training and runs.
 """

@@ -1,0 +1,117 @@
+"""Gains file: a weights file whose model gives the sharp image from the cube, and which holds the
+gains beside it.
+
+The header's entry ``sharpening`` has ``bands`` (1-based numbers of the cube's bands that are
+sharpened), ``blur``, ``blur_error``, ``reasons``, ``ridge``, ``blocks`` and ``pixels``; the tensors
+``sharpening_gain`` and so on are the arrays of :class:`bandfuse.sharpening.gains.Gains` over these
+bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.errors import InputError
+from bandfuse.model.fusion import Fusion
+from bandfuse.model.model import Model
+from bandfuse.model.weightsfile import Further, dumps, load, load_further
+from bandfuse.sharpening.gains import Gains
+from bandfuse.spectral.bands import Bands
+
+NAME = "sharpening"
+
+TENSORS = ("gain", "learned", "low", "high", "lift", "drop", "noise", "error", "plain")
+
+
+@dataclass(frozen=True, eq=False)
+class SharpeningWeights:
+    """Gains for some ``positions`` of a cube's ``inputs``, and the bands of the ``sharp`` image."""
+
+    gains: Gains
+    inputs: Bands
+    sharp: Bands
+    positions: Sequence[int]
+
+    @property
+    def outputs(self) -> Bands:
+        """The bands that are sharpened."""
+        return self.inputs.take(self.positions)
+
+
+def dumps_gains(weights: SharpeningWeights) -> bytes:
+    """The bytes of a weights file."""
+    gains = weights.gains
+    matrix = np.zeros((len(weights.sharp), len(weights.inputs)))
+    matrix[:, list(weights.positions)] = gains.weight
+    ones = np.ones(len(weights.sharp))
+    fusion = Fusion(matrix, ones, gains.offset, weights.inputs, weights.sharp)
+    entry = {
+        "bands": [int(i) + 1 for i in weights.positions],
+        "blur": gains.blur,
+        "blur_error": None if np.isnan(gains.blur_error) else gains.blur_error,
+        "reasons": list(gains.reasons),
+        "ridge": gains.ridge,
+        "blocks": gains.blocks,
+        "pixels": gains.pixels,
+    }
+    tensors = {name: getattr(gains, name) for name in TENSORS}
+    return dumps(Model(fusion), Further(NAME, entry, tensors))
+
+
+def load_gains(path: str | Path) -> SharpeningWeights:
+    """Read the gains of a weights file, or of a run folder.
+
+    Raises
+    ------
+    InputError : as :func:`bandfuse.model.weightsfile.load`; or it holds no gains.
+    """
+    fusion, further = load(path).common, load_further(path, NAME)
+    if further is None:
+        raise InputError(
+            f"{path} holds no gains",
+            got="weights that were not learned by bandfuse sharpen",
+            expected="a run folder of bandfuse sharpen, or its weights file",
+        )
+    try:
+        entry, tensors = further.entry, further.tensors
+        positions = [int(n) - 1 for n in entry["bands"]]
+        gains = Gains(
+            **{name: tensors[name] for name in TENSORS},
+            weight=fusion.matrix[:, positions],
+            offset=fusion.offset,
+            blur=None if entry["blur"] is None else float(entry["blur"]),
+            blur_error=np.nan if entry["blur_error"] is None else float(entry["blur_error"]),
+            reasons=tuple(map(str, entry["reasons"])),
+            ridge=float(entry["ridge"]),
+            blocks=int(entry["blocks"]),
+            pixels=int(entry["pixels"]),
+        )
+        _require_shapes(gains, len(positions), len(fusion.outputs))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path} is not a complete weights file", got=got) from error
+    return SharpeningWeights(gains, fusion.inputs, fusion.outputs, positions)
+
+
+def _require_shapes(gains: Gains, bands: int, sharp: int) -> None:
+    """Refuse arrays that do not belong together.
+
+    Raises
+    ------
+    ValueError
+    """
+    rank = len(gains.drop)
+    wanted = {
+        **dict.fromkeys(("gain", "learned", "low", "high"), (bands, sharp)),
+        **dict.fromkeys(("noise", "error", "plain"), (bands,)),
+        "lift": (bands, rank),
+        "drop": (rank, bands),
+    }
+    for name, shape in wanted.items():
+        if getattr(gains, name).shape != shape:
+            raise ValueError(f"{name} has shape {getattr(gains, name).shape}, not {shape}")
+    if len(gains.reasons) != bands:
+        raise ValueError(f"{len(gains.reasons)} reasons for {bands} bands")

@@ -1,0 +1,122 @@
+"""Grids: how sharp images lie on a cube, and the grid of the result."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bandfuse.errors import MismatchError
+from bandfuse.raster import Placing, Raster, covering, cut, refined, windowed
+from bandfuse.sharpening.kernels import Axis
+from bandfuse.sharpening.pair import Geometry
+from bandfuse.streaming.windows import Window
+
+SNAP = 1e-6
+"""Edges that lie this near to an edge of the other grid, in its pixels, are taken to lie on it."""
+
+SHARPER = 1.05
+"""A sharp image has at least so many pixels along the side of one of the cube."""
+
+SAME = 0.01
+"""Pixels whose sides differ by less are taken to be equally large."""
+
+
+@dataclass(frozen=True, eq=False)
+class Meeting:
+    """A cube's ``grid``, the grid of the ``result``, and how one lies on the other. ``lattice``: a
+    sharp image's own grid, or one in the cube's CRS that is as fine, of which the result's grid is
+    a part that begins at ``start`` (row, column), perhaps beyond it."""
+
+    grid: Raster
+    lattice: Raster
+    start: tuple[int, int]
+    result: Raster
+    geometry: Geometry
+    messages: tuple[str, ...] = ()
+
+    @property
+    def ratio(self) -> float:
+        """Pixels of the result along the side of a pixel of the cube."""
+        return Placing(self.grid, self.lattice).factor
+
+
+def meeting(cube: Raster, sharp: Raster) -> Meeting:
+    """How a sharp image lies on a cube. The result has the pixels of the sharp image, as far as the
+    cube reaches. A sharp image in another CRS, or turned, is brought to the grid of the cube with
+    pixels that are as small as its own.
+
+    Raises
+    ------
+    MismatchError : they do not meet; the sharp image is not sharper.
+    """
+    messages = []
+    if cube.transform.is_identity and sharp.transform.is_identity:
+        sharp = covering(cube, sharp)
+        messages.append(
+            f"neither {cube.path} nor {sharp.path} says where it lies: they are taken to cover the "
+            "same place"
+        )
+    elif cube.transform.is_identity or sharp.transform.is_identity:
+        lacking = cube if cube.transform.is_identity else sharp
+        raise MismatchError(
+            f"{lacking.path} does not say where it lies",
+            expected="a cube and a sharp image that both lie on a map",
+            remedy="Give it its CRS and position: gdal_edit.py -a_srs … -a_ullr …",
+        )
+    cut(cube, [sharp])
+    placing = Placing(cube, sharp)
+    _require_sharper(cube, sharp, placing)
+    turned = placing.affine is None or any(
+        abs(v) > SNAP for v in (placing.affine.b, placing.affine.d)
+    )
+    if turned:
+        lattice = refined(cube, max(2, round(placing.factor)))
+        messages.append(
+            f"{sharp.path} lies in another CRS or is turned against {cube.path}: it is brought to "
+            "the cube's grid, divided"
+        )
+    else:
+        lattice = sharp
+    return _laid(cube, lattice, tuple(messages))
+
+
+def _require_sharper(cube: Raster, sharp: Raster, placing: Placing) -> None:
+    """Refuse an image whose pixels are not smaller than the cube's.
+
+    Raises
+    ------
+    MismatchError
+    """
+    if placing.factor < SHARPER:
+        raise MismatchError(
+            f"{sharp.path} is not sharper than {cube.path}",
+            got=f"{placing.factor:.3g} of its pixels along the side of a pixel of the cube",
+            expected=f"at least {SHARPER:g}",
+            remedy="Give the cube first, and then the sharper images.",
+        )
+
+
+def _laid(cube: Raster, lattice: Raster, messages: tuple[str, ...]) -> Meeting:
+    """The meeting on a lattice that runs along the cube's rows and columns."""
+    affine = Placing(cube, lattice).affine
+    assert affine is not None
+    row, rows = _span(affine.e, affine.f, cube.rows)
+    col, cols = _span(affine.a, affine.c, cube.cols)
+    result = windowed(lattice, Window(row, col, rows, cols))
+    geometry = Geometry(
+        Axis(rows, cube.rows, affine.e, affine.f - row),
+        Axis(cols, cube.cols, affine.a, affine.c - col),
+    )
+    return Meeting(cube, lattice, (row, col), result, geometry, messages)
+
+
+def _span(ratio: float, offset: float, coarse: int) -> tuple[int, int]:
+    """The first fine pixel that coarse pixels reach, and how many they reach."""
+    low, high = sorted((offset, ratio * coarse + offset))
+    first, last = math.floor(low + SNAP), math.ceil(high - SNAP)
+    return first, last - first
+
+
+def on_lattice(lattice: Raster, other: Raster) -> bool:
+    """Whether a raster has pixels as large as those of a lattice, or smaller."""
+    return Placing(lattice, other).factor > 1 - SAME

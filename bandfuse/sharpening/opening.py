@@ -1,0 +1,151 @@
+"""Opening: from the settings to a described cube, sharp images, and how they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.config.commands import SharpenConfig
+from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
+from bandfuse.raster import Raster, declared, describe, moved
+from bandfuse.scenes.places import places
+from bandfuse.scenes.scene import Scene, open_scene, target_bands
+from bandfuse.sharpening.grids import Meeting, meeting, on_lattice
+from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.groups import select
+
+SHARP = "sharp="
+"""How a setting begins that is meant for the sharp images."""
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The cube, the sharp images on the lattice of the first of them, and where they meet."""
+
+    scene: Scene
+    sharps: tuple[Raster, ...]
+    meeting: Meeting
+    messages: tuple[str, ...]
+
+    @property
+    def sharp_bands(self) -> Bands:
+        """The bands of the sharp images that are data, each with a name of its own."""
+        tables = [s.bands.take(target_bands(s)) for s in self.sharps]
+        several = len(tables) > 1
+        names = [
+            f"{Path(s.path).stem}_{name}" if several else name
+            for s, table in zip(self.sharps, tables, strict=True)
+            for name in table.name
+        ]
+        return Bands.of(
+            names,
+            source="sharp",
+            wavelength_nm=np.concatenate([t.wavelength_nm for t in tables]),
+            fwhm_nm=np.concatenate([t.fwhm_nm for t in tables]),
+        )
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files that are read."""
+        sharp = [Path(p) for s in self.sharps for p in (s.path, *s.files)]
+        return [*self.scene.paths, *sharp]
+
+
+def opened_images(config: SharpenConfig) -> Images:
+    """Describe the cube and the sharp images.
+
+    Raises
+    ------
+    ConfigError, InputError, MismatchError : too few images, or images that do not fit together.
+    """
+    if len(config.images) < 2:
+        raise ConfigError(
+            "a cube and a sharp image are needed",
+            got=shorten(config.images) if config.images else "nothing",
+            expected="CUBE SHARP, the cube first",
+        )
+    first, *others = config.images
+    cube_fill = [text for text in config.nodata if not text.startswith(SHARP)]
+    sharp_fill = [text[len(SHARP) :] for text in config.nodata if text.startswith(SHARP)]
+    tables = [] if config.wavelengths is None else [config.wavelengths]
+    scene = open_scene(
+        places([first], [], [])[0],
+        wavelengths=tables,
+        nodata=cube_fill,
+        quality=config.quality,
+        writes=True,
+    )
+    sharps = [_sharp(path, sharp_fill, config.shift, scene) for path in others]
+    return _together(scene, sharps)
+
+
+def _sharp(
+    path: str, fills: Sequence[str], shift: tuple[float, float] | None, scene: Scene
+) -> Raster:
+    """One sharp image, moved if that is asked for.
+
+    Raises
+    ------
+    InputError : it has no band to learn from, or holds classes.
+    """
+    raster = describe(path, "sharp")
+    for fill in fills:
+        raster = declared(raster, fill)
+    if not target_bands(raster):
+        raise InputError(f"{path} has no band to sharpen with", got="an alpha band only")
+    return raster if shift is None else moved(raster, scene.grid, *shift)
+
+
+def _together(scene: Scene, sharps: Sequence[Raster]) -> Images:
+    """The images, the finest sharp one first.
+
+    Raises
+    ------
+    MismatchError : a sharp image that is not sharper than the cube, or lies elsewhere.
+    """
+    meetings = [meeting(scene.grid, sharp) for sharp in sharps]
+    order = sorted(range(len(sharps)), key=lambda i: -meetings[i].ratio)
+    first = meetings[order[0]]
+    coarse = [i for i in order if not on_lattice(first.lattice, sharps[i])]
+    if coarse:
+        raise MismatchError(
+            f"{sharps[coarse[0]].path} is coarser than {sharps[order[0]].path}",
+            expected="sharp images of one resolution",
+            remedy="Sharpen with the finest first.",
+        )
+    messages = [text for i in order for text in meetings[i].messages]
+    named = [f"{Path(r.path).name}: {m}" for r in (*scene.rasters, *sharps) for m in r.messages]
+    return Images(
+        scene,
+        tuple(sharps[i] for i in order),
+        first,
+        tuple(dict.fromkeys([*messages, *named, *scene.remarks])),
+    )
+
+
+def chosen_bands(scene: Scene, seen: Bands, spec: str | None) -> list[int]:
+    """Positions of the bands that are sharpened: those that are asked for, of the good ones.
+
+    Raises
+    ------
+    GroupError : the spec cannot be read. MismatchError : no band is good.
+    """
+    asked = range(len(seen)) if spec is None else select(spec, seen)
+    good = [i for i in asked if seen.good[i]]
+    if not good:
+        raise MismatchError(
+            f"{scene.called} has no good band to sharpen",
+            got=shorten(dict.fromkeys(filter(None, seen.reason))) or "no band",
+            remedy="See them with bandfuse info -v.",
+        )
+    return good
+
+
+def moved_images(images: Images, columns: float, rows: float) -> Images:
+    """The same with sharp images that lie so many columns and rows of the cube's grid farther
+    on."""
+    sharps = [moved(sharp, images.scene.grid, columns, rows) for sharp in images.sharps]
+    return replace(_together(images.scene, sharps), messages=images.messages)

@@ -1,0 +1,188 @@
+"""Run: the folder of a sharpening, and what is said of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bandfuse.applying.outputs import creation, encoding_of
+from bandfuse.config.commands import SharpenConfig
+from bandfuse.errors import shorten
+from bandfuse.files.guards import Contents
+from bandfuse.files.yamlfile import dump_yaml
+from bandfuse.model.weightsfile import WEIGHTS
+from bandfuse.progress import Progress
+from bandfuse.raster import Writer
+from bandfuse.results.sharpening import GainRow, SharpenResult
+from bandfuse.sharpening.gainsfile import SharpeningWeights, dumps_gains
+from bandfuse.sharpening.opening import Images
+from bandfuse.sharpening.sources import opened_pair
+from bandfuse.sharpening.streamed import Counts, write_tiles
+from bandfuse.spectral.bands import Bands
+from bandfuse.streaming.budget import Effort
+
+RASTER = "sharpened"
+
+CONTENTS = Contents(
+    WEIGHTS,
+    (
+        f"{RASTER}.tif",
+        f"{RASTER}.img",
+        f"{RASTER}.hdr",
+        f"{RASTER}.zarr/*",
+        f"{RASTER}.zarr/*/*",
+        f"{RASTER}.zarr/*/*/*",
+        "report.json",
+        "report.html",
+        "report.data.json",
+        "config.yaml",
+        "figures/*.svg",
+        "figures/*.png",
+    ),
+)
+"""By what the folder of a sharpening is known, and what it holds."""
+
+ENDINGS = {"zarr": ".zarr", "envi": ".img"}
+"""Of the raster in the folder, by its driver; else .tif."""
+
+NOT_RESULTS = {"threads", "memory", "overwrite"}
+"""Settings that change no result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sharpening:
+    """What is to be written: the images, what was learned of them, and how it is stored."""
+
+    images: Images
+    weights: SharpeningWeights
+    config: SharpenConfig
+    effort: Effort
+
+    @property
+    def outputs(self) -> Bands:
+        """The bands of the result."""
+        bands = self.weights.outputs
+        if not self.config.source_band:
+            return bands
+        unknown = [float("nan")]
+        return bands + Bands.of(["source"], source="source", wavelength_nm=unknown, fwhm_nm=unknown)
+
+
+def raster_name(driver: str | None) -> str:
+    """What the raster in a run folder is called."""
+    return RASTER + ENDINGS.get((driver or "").lower(), ".tif")
+
+
+def write_raster(path: Path, what: Sharpening, driver: str, progress: Progress) -> Counts:
+    """Write the sharpened cube."""
+    config, images, gains = what.config, what.images, what.weights.gains
+    encoding = encoding_of(config)
+    with (
+        opened_pair(
+            images.scene, what.weights.positions, images.sharps, images.meeting, gains.blur
+        ) as pair,
+        Writer(
+            path,
+            images.meeting.result,
+            what.outputs,
+            encoding,
+            driver=driver,
+            options=creation(config),
+            threads=what.effort.threads,
+        ) as writer,
+    ):
+        return write_tiles(
+            pair, gains, encoding, writer, what.effort, progress, source_band=config.source_band
+        )
+
+
+def write_run(
+    scratch: Path,
+    what: Sharpening,
+    driver: str,
+    progress: Progress,
+    described: Callable[[Counts], SharpenResult],
+) -> SharpenResult:
+    """Write what a run folder holds: raster, weights, settings and report."""
+    (scratch / WEIGHTS).write_bytes(dumps_gains(what.weights))
+    settings = what.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
+    (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
+    counts = write_raster(scratch / raster_name(what.config.driver), what, driver, progress)
+    result = described(counts)
+    (scratch / "report.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    return result
+
+
+def result_of(
+    what: Sharpening, counts: Counts, places: Mapping[str, str], started: float
+) -> SharpenResult:
+    """What is said of a sharpening. ``places``: its ``output``, and the ``raster`` in it."""
+    gains, geometry = what.weights.gains, what.images.meeting.geometry
+    size = max(1, counts.sharpened + counts.interpolated + counts.missing)
+    encoding = encoding_of(what.config)
+    return SharpenResult(
+        **places,
+        ratio=what.images.meeting.ratio,
+        rows=geometry.rows.fine,
+        cols=geometry.cols.fine,
+        sharp=list(what.weights.sharp.name),
+        blur=gains.blur,
+        blur_error=None if np.isnan(gains.blur_error) else gains.blur_error,
+        rank=gains.rank,
+        ridge=gains.ridge,
+        blocks=gains.blocks,
+        pixels=gains.pixels,
+        bands=_rows(what.weights),
+        sharpened_share=counts.sharpened / size,
+        interpolated_share=counts.interpolated / size,
+        clipped=counts.lost.clipped,
+        seconds=time.perf_counter() - started,
+        messages=[
+            *what.images.messages,
+            *_messages(what.weights, counts, size),
+            *counts.lost.messages(encoding, size * len(what.outputs)),
+        ],
+    )
+
+
+def _rows(weights: SharpeningWeights) -> list[GainRow]:
+    gains, bands = weights.gains, weights.outputs
+    return [
+        GainRow(
+            index=bands.index[i],
+            name=bands.name[i],
+            wavelength_nm=None if np.isnan(nm) else float(nm),
+            gain=gains.learned[i].tolist(),
+            low=gains.low[i].tolist(),
+            high=gains.high[i].tolist(),
+            detail=not gains.reasons[i],
+            reason=gains.reasons[i],
+            explained=1 - float(gains.error[i] / gains.plain[i]) if gains.plain[i] > 0 else None,
+        )
+        for i, nm in enumerate(bands.wavelength_nm)
+    ]
+
+
+def _messages(weights: SharpeningWeights, counts: Counts, size: int) -> list[str]:
+    """Which bands get no detail, and where there is none."""
+    found = []
+    reasons = weights.gains.reasons
+    for reason in dict.fromkeys(filter(None, reasons)):
+        bands = weights.outputs
+        numbers = [str(bands.index[i]) for i, why in enumerate(reasons) if why == reason]
+        found.append(
+            f"{len(numbers)} of {len(reasons)} bands get no detail and are only interpolated, as "
+            f"{reason}: {shorten(numbers)}. --force gives them detail all the same"
+        )
+    if counts.interpolated:
+        found.append(
+            f"{100 * counts.interpolated / size:.3g} % of the pixels are only interpolated, as the "
+            "sharp image is missing there"
+        )
+    if not counts.sharpened:
+        found.append("no pixel is sharpened: see the nodata of both images with bandfuse check")
+    return found

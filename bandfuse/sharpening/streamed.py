@@ -1,0 +1,151 @@
+"""Streamed: gains learned from files, and the sharpened cube written window by window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bandfuse.errors import MismatchError
+from bandfuse.progress import Progress, during
+from bandfuse.raster import Encoding, Lost, Writer
+from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
+from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.kernels import Range
+from bandfuse.sharpening.learn import gains_of
+from bandfuse.sharpening.pair import Pair, Place
+from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED, Tiles, tile
+from bandfuse.sharpening.sums import added, parts, pixels
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import each_window
+from bandfuse.streaming.windows import Window
+
+ROOM = 400 * 2**20
+"""Bytes that the tiles in work may take together, where no memory is given."""
+
+MARGIN = 40
+"""Coarse pixels around a tile that are held with it, about."""
+
+COPIES = 6
+"""How often the coarse pixels of a tile are held at once, about."""
+
+
+def learned(
+    pair: Pair,
+    blur: Blur,
+    effort: Effort,
+    progress: Progress,
+    *,
+    force: bool = False,
+    seed: int = 0,
+) -> Gains:
+    """Learn gains from the whole of a pair.
+
+    Raises
+    ------
+    MismatchError : there is no pixel at which both are known, or too few blocks of them.
+    """
+    every = parts(pair.geometry.coarse)
+    try:
+        if blur == AUTO:
+            with during(progress, "find the blur"):
+                found = found_blur(pair, every, seed)
+        else:
+            found = Found(blur)
+    except ValueError as error:
+        raise _apart() from error
+    blurred = replace(pair, blur=found.blur)
+    passed = each_window(
+        [_window(*place) for place in every],
+        lambda window: pixels(blurred, *_place(window)),
+        threads=effort.threads,
+        progress=progress,
+        label="learn",
+    )
+    sums = added(some for _, some in passed)
+    if sums is None or len(sums.known.plain) < 2:
+        raise _apart()
+    return gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
+
+
+def _apart() -> MismatchError:
+    return MismatchError(
+        "the cube and the sharp image have too few valid pixels in common to learn from",
+        expected="at least two blocks of the scene in which both are valid",
+        remedy="Look at both with bandfuse check: nodata, clouds, and where they lie.",
+    )
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many pixels of a result are ``sharpened``, ``interpolated`` and ``missing``; and the
+    values that were lost."""
+
+    sharpened: int
+    interpolated: int
+    missing: int
+    lost: Lost
+
+
+def threads_for(effort: Effort, bands: int, ratio: float) -> int:
+    """How many threads may work at once in the memory, at least one."""
+    rows, cols = Tiles((1, 1), bands).rows, 256
+    coarse = (rows / ratio + 2 * MARGIN) * (cols / ratio + 2 * MARGIN)
+    one = 8 * bands * coarse * COPIES + 2 * 4 * bands * rows * cols
+    return max(1, min(effort.threads, int(ROOM / one)))
+
+
+def write_tiles(
+    pair: Pair,
+    gains: Gains,
+    encoding: Encoding,
+    writer: Writer,
+    effort: Effort,
+    progress: Progress,
+    *,
+    source_band: bool = False,
+) -> Counts:
+    """Write the sharpened cube, tile by tile; ``source_band``: with what each pixel is made of as
+    one more band."""
+    bands = len(gains.gain)
+    tiles = Tiles(pair.geometry.fine, bands)
+    lost: list[Lost] = []  # appended to by the threads
+
+    def work(window: Window) -> tuple[np.ndarray, np.ndarray]:
+        one = tile(pair, gains, *_place(window))
+        out = np.empty((bands + source_band, window.rows, window.cols), dtype=encoding.dtype)
+        at = 0
+        for values in one.values():
+            out[at : at + len(values)] = encoding(values)
+            lost.append(encoding.lost(values))
+            at += len(values)
+        if source_band:
+            out[at] = encoding(one.source.astype(np.float64))
+        return out, np.bincount(one.source.ravel(), minlength=3)
+
+    total = np.zeros(3, dtype=np.int64)
+    ratio = min(abs(pair.geometry.rows.ratio), abs(pair.geometry.cols.ratio))
+    for window, (values, count) in each_window(
+        [_window(*place) for place in tiles],
+        work,
+        threads=threads_for(effort, bands, ratio),
+        progress=progress,
+        label="sharpen",
+    ):
+        writer(window, values)
+        total += count
+    sharpened, interpolated, missing = (
+        int(total[kind]) for kind in (SHARPENED, INTERPOLATED, MISSING)
+    )
+    return Counts(sharpened, interpolated, missing, sum(lost, Lost(0, 0)))
+
+
+def _window(rows: Range, cols: Range) -> Window:
+    return Window(rows.start, cols.start, rows.size, cols.size)
+
+
+def _place(window: Window) -> Place:
+    return (
+        Range(window.row, window.row + window.rows),
+        Range(window.col, window.col + window.cols),
+    )

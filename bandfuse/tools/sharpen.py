@@ -1,0 +1,152 @@
+"""Sharpen: a cube at the resolution of a sharper image, by learned gains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bandfuse.applying.outputs import check_rasters, drivers_of, encoding_of
+from bandfuse.config.commands import SharpenConfig
+from bandfuse.errors import ConfigError, MismatchError
+from bandfuse.files.guards import check_folder
+from bandfuse.files.making import making, names_folder
+from bandfuse.files.whole import Ready, whole_files, whole_folder
+from bandfuse.model.weightsfile import weights_file
+from bandfuse.progress import Progress, during, silent
+from bandfuse.results.sharpening import SharpenResult
+from bandfuse.scenes.matching import check_inputs
+from bandfuse.sharpening.gainsfile import SharpeningWeights, load_gains
+from bandfuse.sharpening.opening import Images, chosen_bands, opened_images
+from bandfuse.sharpening.run import (
+    CONTENTS,
+    Sharpening,
+    raster_name,
+    result_of,
+    write_raster,
+    write_run,
+)
+from bandfuse.sharpening.sources import opened_pair
+from bandfuse.sharpening.streamed import learned
+from bandfuse.streaming.budget import Effort
+from bandfuse.survey.scout import looking, scout_scenes
+
+
+def sharpen(
+    config: SharpenConfig,
+    progress: Progress = silent,
+    *,
+    keep: Sequence[Path] = (),
+    ready: Ready | None = None,
+) -> SharpenResult:
+    """Learn how detail of a sharp image goes into the bands of a cube, and write the sharpened cube
+    in a run folder; or sharpen a cube with what an earlier run learned.
+
+    Outputs never take the place of inputs, nor of the files in ``keep``. ``ready`` is given the
+    scratch folder of the output before that takes its place.
+
+    Raises
+    ------
+    InputError, MismatchError, ConfigError, OutputError : nothing is written then.
+    """
+    if not config.output:
+        raise ConfigError(
+            "no output is given",
+            expected="-o RUN, the folder to make"
+            if config.weights is None
+            else "-o OUT, the raster to write",
+        )
+    encoding_of(config)
+    with during(progress, "open the images"):
+        images = opened_images(config)
+    effort = Effort.of(config.threads, config.memory)
+    if config.weights is not None:
+        return _applied(config, images, effort, progress, keep, ready)
+    return _learned(config, images, effort, progress, keep, ready)
+
+
+def _learned(
+    config: SharpenConfig,
+    images: Images,
+    effort: Effort,
+    progress: Progress,
+    keep: Sequence[Path],
+    ready: Ready | None,
+) -> SharpenResult:
+    """Learn, and write the run folder."""
+    started, folder = time.perf_counter(), Path(str(config.output))
+    inputs = [*keep, *images.paths]
+    with making(folder.parent if names_folder(str(config.output)) else None):
+        seen = check_folder(folder, CONTENTS, overwrite=config.overwrite, inputs=inputs)
+        name = raster_name(config.driver)
+        driver = drivers_of([folder / name], config)[0]
+        weights = _weights(config, images, effort, progress)
+        what = Sharpening(images, weights, config, effort)
+        places = {"output": str(folder), "raster": str(folder / name)}
+        with whole_folder(folder, ready, seen) as scratch:
+            return write_run(
+                scratch,
+                what,
+                driver,
+                progress,
+                lambda counts: result_of(what, counts, places, started),
+            )
+
+
+def _weights(
+    config: SharpenConfig, images: Images, effort: Effort, progress: Progress
+) -> SharpeningWeights:
+    """What is learned of the images."""
+    scene = images.scene
+    with during(progress, "look at the cube"):
+        seen = scout_scenes([scene], looking([scene], effort, config.seed)).bands
+    positions = chosen_bands(scene, seen, config.bands)
+    with opened_pair(scene, positions, images.sharps, images.meeting) as pair:
+        gains = learned(
+            pair,
+            None if config.blur == "average" else config.blur,
+            effort,
+            progress,
+            force=config.force,
+            seed=config.seed,
+        )
+    return SharpeningWeights(gains, scene.bands, images.sharp_bands, positions)
+
+
+def _applied(
+    config: SharpenConfig,
+    images: Images,
+    effort: Effort,
+    progress: Progress,
+    keep: Sequence[Path],
+    ready: Ready | None,
+) -> SharpenResult:
+    """Sharpen with what an earlier run learned."""
+    started, path = time.perf_counter(), Path(str(config.output))
+    file = weights_file(str(config.weights))
+    weights = load_gains(file)
+    check_inputs(images.scene, weights.inputs)
+    _require_sharp(images, weights)
+    inputs = [file, *keep, *images.paths]
+    seen = check_rasters([path], config, inputs)[0]
+    driver = drivers_of([path], config)[0]
+    what = Sharpening(images, weights, config, effort)
+    with whole_files(path, inputs, ready, seen) as scratch:
+        counts = write_raster(scratch, what, driver, progress)
+    return result_of(what, counts, {"output": str(path), "raster": str(path)}, started)
+
+
+def _require_sharp(images: Images, weights: SharpeningWeights) -> None:
+    """The sharp images have as many bands as those that the gains were learned with.
+
+    Raises
+    ------
+    MismatchError
+    """
+    here, there = len(images.sharp_bands), len(weights.sharp)
+    if here != there:
+        raise MismatchError(
+            "the sharp images have another number of bands than those of the training",
+            got=str(here),
+            expected=str(there),
+        )
