@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from bandfuse.config.commands import ApplyConfig, ResampleConfig, SharpenConfig
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
 from bandfuse.files.guards import Contents, Inputs, Seen, check_file, check_folder
@@ -137,11 +136,7 @@ def drivers_of(outputs: Sequence[Path], config: Encoded) -> list[str]:
     return drivers
 
 
-def check_rasters(
-    paths: Iterable[Path],
-    config: ApplyConfig | ResampleConfig | SharpenConfig,
-    inputs: Iterable[Path],
-) -> list[Seen]:
+def check_rasters(paths: Iterable[Path], config: Encoded, inputs: Iterable[Path]) -> list[Seen]:
     """Refuse rasters that must not or cannot be written; gives what stands there now.
 
     A folder is replaced only if it is the store of one raster.
@@ -155,12 +150,7 @@ def check_rasters(
     return [_check_raster(path, config, files, known) for path in paths]
 
 
-def _check_raster(
-    path: Path,
-    config: ApplyConfig | ResampleConfig | SharpenConfig,
-    inputs: Sequence[Path],
-    known: Inputs,
-) -> Seen:
+def _check_raster(path: Path, config: Encoded, inputs: Sequence[Path], known: Inputs) -> Seen:
     driver = path.suffix[1:] if config.driver is None else config.driver
     if driver.lower() not in map(str.lower, FOLDERS):
         return check_file(path, overwrite=config.overwrite, inputs=known.near(path))

@@ -23,8 +23,8 @@ class GainRow(Result):
     detail: bool = Field(description="whether the band gets detail")
     reason: str = Field(description="why it gets none")
     explained: float | None = Field(
-        description="share of what interpolation misses on the cube's grid that the detail explains "
-        "on held-out blocks"
+        description="share of what interpolation misses on the cube's grid that the detail "
+        "explains on held-out blocks"
     )
     weight: list[float] = Field(
         default_factory=list,

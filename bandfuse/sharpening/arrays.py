@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
@@ -42,14 +43,14 @@ def learn_gains(
     ------
     ValueError : there is no pixel at which all are known.
     """
-    pair = _pair(cube, sharps, geometry, None)
-    every = parts(geometry.coarse)
-    found = found_blur(pair, every, seed) if blur == AUTO else Found(blur)
-    pair = replace(pair, blur=found.blur)
-    sums = added(pixels(pair, *part) for part in every)
-    if sums is None:
-        raise ValueError("cube and sharp images have no valid pixel in common")
-    return gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
+    pair, every = _pair(cube, sharps, geometry, None), parts(geometry.coarse)
+    with threadpool_limits(limits=1, user_api="blas"):
+        found = found_blur(pair, every, seed) if blur == AUTO else Found(blur)
+        pair = replace(pair, blur=found.blur)
+        sums = added(pixels(pair, *part) for part in every)
+        if sums is None:
+            raise ValueError("cube and sharp images have no valid pixel in common")
+        return gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
 
 
 def sharpened(cube: Floats, sharps: Sequence[Floats], gains: Gains, geometry: Geometry) -> Floats:
@@ -69,11 +70,12 @@ def sharpened_with_source(
     pair = _pair(cube, sharps, geometry, gains.blur)
     values = np.empty((len(cube), *geometry.fine))
     source = np.empty(geometry.fine, dtype=np.uint8)
-    for rows, cols in Tiles(geometry.fine, len(cube)):
-        one = tile(pair, gains, rows, cols)
-        place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
-        source[place] = one.source
-        np.concatenate(list(one.values()), out=values[:, *place])
+    with threadpool_limits(limits=1, user_api="blas"):
+        for rows, cols in Tiles(geometry.fine, len(cube)):
+            one = tile(pair, gains, rows, cols)
+            place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
+            source[place] = one.source
+            np.concatenate(list(one.values()), out=values[:, *place])
     return values, source
 
 

@@ -28,13 +28,16 @@ def opened_pair(
     """A cube and sharp images whose files are open, for several threads. ``positions``: of the
     cube's bands."""
     with ExitStack() as stack:
-        cube = stack.enter_context(scene.reader(positions))
+        cube = scene.reader(positions)
+        stack.enter_context(cube)
         hidden = stack.enter_context(opened_selection(scene.hidden))
 
         def read_cube(rows: Range, cols: Range) -> Floats:
             return _padded(cube, rows, cols, scene.shape, len(positions), hidden)
 
-        readers = [stack.enter_context(_sharp_reader(sharp, meeting.lattice)) for sharp in sharps]
+        readers = [_sharp_reader(sharp, meeting.lattice) for sharp in sharps]
+        for reader in readers:
+            stack.enter_context(reader)
         reads = [
             _shifted(reader, meeting, len(target_bands(sharp)))
             for reader, sharp in zip(readers, sharps, strict=True)

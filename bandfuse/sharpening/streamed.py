@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from bandfuse.errors import MismatchError
 from bandfuse.progress import Progress, during
@@ -45,6 +46,13 @@ def learned(
     ------
     MismatchError : there is no pixel at which both are known, or too few blocks of them.
     """
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _learned(pair, blur, effort, progress, force, seed)
+
+
+def _learned(
+    pair: Pair, blur: Blur, effort: Effort, progress: Progress, force: bool, seed: int
+) -> Gains:
     every = parts(pair.geometry.coarse)
     try:
         if blur == AUTO:
