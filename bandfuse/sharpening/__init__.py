@@ -21,6 +21,7 @@ Each file is built on those before it::
     verdict    what the sharpening is worth, in scores
     sentences  the same in words
     looks      pictures, spectra and the map of local gain
+    page       the verdict and the page of a sharpening
     run        the folder of a sharpening, and what is said of it
 
 On arrays::
