@@ -54,8 +54,8 @@ FULL_SCORES = {
     "consistency_psnr": "Consistency, PSNR (dB)",
     "consistency_sam": "SAM (°)",
     "consistency_ergas": "ERGAS",
-    "d_lambda": "D_λ",
-    "d_s": "D_S",
+    "d_lambda": "Dλ",
+    "d_s": "Dₛ",
     "qnr": "QNR",
 }
 LESS = {"sam", "ergas", "rmse", "d_lambda", "d_s", "consistency_sam", "consistency_ergas"}
@@ -204,9 +204,9 @@ def _tables(result: SharpenResult) -> list[views.Table]:
     if full is not None:
         note = (
             "Without a truth. Consistency: the result, brought back to the cube's grid, against "
-            "the cube. D_λ and D_S: how far the likeness of bands to each other, and to the sharp "
-            "image, differs from that in the cube; QNR = (1 − D_λ)(1 − D_S). Plain interpolation "
-            "changes little and therefore does well by D_λ and QNR: look at them beside the table "
+            "the cube. Dλ and Dₛ: how far the likeness of bands to each other, and to the sharp "
+            "image, differs from that in the cube; QNR = (1 − Dλ)(1 − Dₛ). Plain interpolation "
+            "changes little and therefore does well by Dλ and QNR: look at them beside the table "
             "above."
         )
         if not full.whole:

@@ -31,11 +31,12 @@ SWIR_NM = (2200.0, 1650.0, 860.0)
 INFRARED_NM = (860.0, 660.0, 560.0)
 """Wavelengths that false colour shows as red, green and blue; the second where there is no SWIR."""
 
+SWIR = "SWIR"
 FAR_NM = 40.0
 """A band may lie so far from such a wavelength."""
 
-MOST_DB = 6.0
-"""The map of local gain is full blue or orange from here on."""
+LEAST_DB = 1.0
+"""The map of local gain is full blue or orange from a larger gain or loss than this on."""
 
 BLUE, ORANGE, GREY = (0.04, 0.42, 0.62), (0.75, 0.31, 0.03), (0.93, 0.94, 0.95)
 
@@ -71,7 +72,7 @@ def false_colour(bands: Bands) -> tuple[list[int], str] | None:
     >>> false_colour(Bands.of("abc", wavelength_nm=[2210, 1640, 850]))
     ([0, 1, 2], 'SWIR false colour: red 2210 nm, green 1640 nm, blue 850 nm')
     """
-    for kind, wanted in (("SWIR", SWIR_NM), ("infrared", INFRARED_NM)):
+    for kind, wanted in ((SWIR, SWIR_NM), ("infrared", INFRARED_NM)):
         away = np.abs(np.where(bands.good, bands.wavelength_nm, np.inf)[:, None] - np.array(wanted))
         away = np.where(np.isfinite(away), away, np.inf)
         if len(bands) and (away.min(axis=0) <= FAR_NM).all():
@@ -93,7 +94,8 @@ def looks_of(pair: Pair, gains: Gains, bands: Bands, sharp: Bands) -> Looks:
         _middle(axis) for axis in (pair.geometry.rows, pair.geometry.cols)
     )
     natural, false = shown(bands), false_colour(bands)
-    views = [("", natural), *([(", infrared", false)] if false else [])]
+    infrared = [] if false is None else [(f", {false[1].partition(' ')[0]}", false)]
+    views = [("", natural), *infrared]
     cube = pair.cube(coarse_rows, coarse_cols)
     x = np.where(cube.valid, cube.values, np.nan)
     near = (
@@ -221,7 +223,8 @@ def gain_look(gain_map: Floats, place: Place | None) -> Look | None:
     """The map of local gain, as colours: blue where the sharpening helps, orange where it harms."""
     if not np.isfinite(gain_map).any():
         return None
-    share = np.clip(gain_map / MOST_DB, -1, 1)[..., None]
+    most = max(LEAST_DB, float(np.ceil(np.nanpercentile(np.abs(gain_map), 95))))
+    share = np.clip(gain_map / most, -1, 1)[..., None]
     ends = np.where(share >= 0, np.array(BLUE), np.array(ORANGE))
     array = np.array(GREY) + np.abs(share) * (ends - np.array(GREY))
     where = ""
@@ -234,8 +237,8 @@ def gain_look(gain_map: Floats, place: Place | None) -> Look | None:
     middle = float(np.nanmedian(gain_map))
     caption = (
         "One scale down, pixel by pixel: how much smaller the error is than that of plain "
-        f"interpolation, over all bands. Full blue: {MOST_DB:g} dB smaller or more; full orange: "
-        f"{MOST_DB:g} dB larger or more; grey: the same. Half of the pixels gain more than "
+        f"interpolation, over all bands. Full blue: {most:g} dB smaller or more; full orange: "
+        f"{most:g} dB larger or more; grey: the same. Half of the pixels gain more than "
         f"{middle:.1f} dB.{where}"
     )
     return Look("Local gain", caption.replace(" -", " −"), array, ((0.0, 1.0),) * 3)
