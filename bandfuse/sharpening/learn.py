@@ -84,8 +84,11 @@ def _covariance(sums: Sums, times: Floats) -> Floats:
 def _gains(sums: Sums, times: Floats, ridge: float) -> Floats:
     """(R, B, T) gains with each block so many times."""
     b = sums.bands
-    cov = _covariance(sums, times)
-    whole = _solved(cov[:, b:, b:], cov[:, b:, :b], JITTER)
+    rows = np.concatenate([[0], np.arange(1 + b, sums.both.shape[1])])
+    both = np.tensordot(times, sums.both[:, rows], 1)
+    n = np.maximum(both[:, :1, :1], 1.0)
+    cov = (both[:, 1:, 1:] - both[:, 1:, :1] * both[:, :1, 1:] / n) / n
+    whole = _solved(cov[:, :, b:], cov[:, :, :b], JITTER)
     detail = np.tensordot(times, sums.detail, 1)
     cross = np.tensordot(times, sums.cross, 1)
     gain: Floats = whole + _solved(detail, cross - detail @ whole, ridge)
