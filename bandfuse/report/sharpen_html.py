@@ -40,7 +40,7 @@ TITLES = {
     "interpolation": "Interpolation",
     "gsa": "GSA",
     "glp": "GLP with regression",
-    "brovey": "Brovey (GDAL's, with fitted weights)",
+    "brovey": "Brovey, as GDAL",
 }
 SCORES = {
     "psnr": "PSNR (dB)",
@@ -194,7 +194,8 @@ def _tables(result: SharpenResult) -> list[views.Table]:
             "PSNR: mean over the bands, peak = the band's maximum. SAM: spectral angle. ERGAS: "
             "relative error over all bands. SSIM and Q2ⁿ: likeness, 1 at best. Behind ±: standard "
             f"error over the blocks. {number(reduced.pixels)} pixels were scored. The best value "
-            "of each column is marked."
+            "of each column is marked. Brovey has GDAL's formula, with weights of non-negative "
+            "least squares."
         )
         if not reduced.whole:
             note += " They lie in parts that are spread over the scene."
@@ -219,7 +220,7 @@ def _method_table(
     caption: str, methods: Sequence[MethodScores], titles: Mapping[str, str], note: str
 ) -> views.Table:
     names = [n for n in titles if any(row.scores.get(n) is not None for row in methods)]
-    columns = (views.Column("Method"), *(views.Column(titles[n], "number") for n in names))
+    columns = (views.Column("Method", "range"), *(views.Column(titles[n], "number") for n in names))
     rows = tuple(
         (TITLES.get(row.method, row.method), *(_cell(row, name) for name in names))
         for row in methods

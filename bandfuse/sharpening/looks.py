@@ -16,8 +16,8 @@ from bandfuse.sharpening.sharpen import CHUNK, tile
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.display import shown
 
-SIDE = 400
-"""Fine pixels along the longer side of the pictures."""
+SIDE, COARSE_SIDE = 400, 72
+"""Pixels of the result, and of the cube, along the longer side of the pictures at most."""
 
 NUMBERS = 12_000
 """Points × bands whose spectra the page holds at most; and ``MOST_SPOTS`` along a side."""
@@ -112,7 +112,9 @@ def looks_of(pair: Pair, gains: Gains, bands: Bands, sharp: Bands) -> Looks:
         limits = _limits(before)
         fine = _picture(made[_rows_of(wanted, chosen)])
         looks.append(Look(f"Cube{name}", f"Before, {how}. {STRETCH}", before, limits))
-        looks.append(Look(f"Sharpened{name}", f"After, {how}, as bright as the cube.", fine, limits))
+        looks.append(
+            Look(f"Sharpened{name}", f"After, {how}, as bright as the cube.", fine, limits)
+        )
     chosen, how = shown(sharp)
     caption = f"Where the detail is from, {how}. {STRETCH}"
     looks.insert(2, Look("Sharp image", caption, _picture(t[chosen])))
@@ -121,8 +123,8 @@ def looks_of(pair: Pair, gains: Gains, bands: Bands, sharp: Bands) -> Looks:
 
 
 def _middle(axis: Axis) -> tuple[Range, Range]:
-    """The middle of an axis, at most ``SIDE`` fine pixels, and the coarse pixels under it."""
-    n = min(SIDE, axis.fine)
+    """The middle of an axis, at most ``SIDE`` fine pixels long, and the coarse pixels under it."""
+    n = min(SIDE, axis.fine, int(COARSE_SIDE * abs(axis.ratio)))
     start = (axis.fine - n) // 2
     fine = Range(start, start + n)
     near = axis.nearest(fine)
@@ -180,7 +182,11 @@ def _limits(array: Floats) -> Limits | None:
 
 
 def _spots(
-    x: Floats, after: Floats, at: Sequence[tuple[int, int]], near: Sequence[np.ndarray], place: Place
+    x: Floats,
+    after: Floats,
+    at: Sequence[tuple[int, int]],
+    near: Sequence[np.ndarray],
+    place: Place,
 ) -> list[Spot]:
     """Points at which the result is known, with their spectra."""
     found = []

@@ -6,16 +6,23 @@ import base64
 import shlex
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
+from bandfuse.progress import Progress, during
 from bandfuse.report.page_data import Shot
 from bandfuse.report.pictures import picture
 from bandfuse.report.sharpen_data import SharpenPage
-from bandfuse.results.sharpening import GainRow, Worth
+from bandfuse.report.sharpen_html import render_sharpening
+from bandfuse.results.sharpening import GainRow, SharpenResult, Worth
 from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.gainsfile import SharpeningWeights
 from bandfuse.sharpening.looks import SIDE, Look, gain_look, looks_of
 from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.sentences import sentences
-from bandfuse.sharpening.verdict import Verdict, band_scores
+from bandfuse.sharpening.verdict import Verdict, band_scores, verdict_of
 from bandfuse.spectral.bands import Bands
+
+PAGE_FILE, DATA_FILE = "report.html", "report.data.json"
 
 
 def worth_of(verdict: Verdict, rows: list[GainRow], ratio: float) -> Worth:
@@ -26,6 +33,25 @@ def worth_of(verdict: Verdict, rows: list[GainRow], ratio: float) -> Worth:
         reduced = reduced.model_copy(update={"bands": scores})
     words = sentences(rows, reduced, verdict.full, ratio)
     return Worth(sentences=words, reduced=reduced, full=verdict.full)
+
+
+def judged(
+    pair: Pair, weights: SharpeningWeights, *, force: bool, seed: int, progress: Progress
+) -> Verdict:
+    """The verdict on what was learned of a pair."""
+    with during(progress, "score the result"), threadpool_limits(limits=1, user_api="blas"):
+        return verdict_of(pair, weights.gains, force=force, seed=seed)
+
+
+def write_page(
+    scratch: Path, pair: Pair, weights: SharpeningWeights, verdict: Verdict, result: SharpenResult
+) -> None:
+    """Write report.html and its data beside what a run folder holds."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        folder = Path(result.output)
+        content = page_of(pair, weights.gains, verdict, weights.outputs, weights.sharp, folder)
+    (scratch / DATA_FILE).write_text(content.model_dump_json() + "\n", encoding="utf-8")
+    (scratch / PAGE_FILE).write_text(render_sharpening(result, content), encoding="utf-8")
 
 
 def page_of(

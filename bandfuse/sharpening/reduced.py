@@ -25,7 +25,7 @@ from bandfuse.sharpening.sums import PER_SIDE, Pixels, pixels, summed
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
-MOST_SIDE = 192
+MOST_SIDE = 144
 """The parts that are looked at have so many rows and columns of the cube together at most."""
 
 LEAST_SIDE = 12

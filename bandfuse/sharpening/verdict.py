@@ -88,7 +88,7 @@ class Verdict:
 def verdict_of(pair: Pair, gains: Gains, *, force: bool = False, seed: int = 0) -> Verdict:
     """Score a sharpening beside interpolation, GSA, GLP and Brovey.
 
-    Of a large scene parts are taken, spread over it, with at most 192² pixels of the cube together.
+    Of a large scene parts are taken, spread over it, with at most 144² pixels of the cube together.
 
     Parameters
     ----------
