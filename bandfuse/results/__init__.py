@@ -5,7 +5,6 @@ Each file is built on those before it::
 
     base        the base of all results, and rows that several of them share
     training    what a training says of itself, and what it would do
-    sharpening  what a sharpening says of itself
     runs        what is made of runs: pages, comparisons, exports
     rasters     what is said of rasters, and of those that are written or scored
     sharpening  what a sharpening learned and wrote

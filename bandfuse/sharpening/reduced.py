@@ -43,7 +43,7 @@ CELLS = 6
 FEWEST_PIXELS = 8
 """Learning takes so many coarse pixels."""
 
-ENOUGH = 600
+ENOUGH = 300
 """Where there are fewer coarse pixels, the coarse grid is laid on the truth in several places, to
 learn from about so many."""
 
