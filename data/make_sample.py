@@ -9,6 +9,7 @@ Run from the repository's root: ``python data/make_sample.py``.
     fields.geojson                  areas of one kind of land each, for separating classes
     may.tif, july.tif, june.tif     two dates of one place, and one between them: in each band
                                     june = w · may + (1 − w) · july, with noise
+    coarse.tif                      cube.tif with pixels of three times the side, to be sharpened
 """
 
 import json
@@ -37,6 +38,9 @@ CLASSES = ("crop", "straw", "brown soil", "forest")
 PURE = 0.55
 """The share of a pixel that its material has at least, for it to be in an area of its class."""
 
+COARSE = 3
+"""Pixels of cube.tif along the side of one of coarse.tif."""
+
 AREAS = 6
 SMALLEST = 9
 """Areas per class at most, and pixels of an area at least."""
@@ -48,6 +52,23 @@ def make(folder: Path) -> None:
     write_scene(sample, folder)
     write_dates(sample, folder)
     write_fields(sample, folder)
+    write_coarse(sample, folder)
+
+
+def write_coarse(sample: SyntheticScene, folder: Path) -> None:
+    """Write every second band of the cube as a sensor with larger pixels sees it: means over
+    squares of pixels, missing where one of them is."""
+    rows, cols = (size // COARSE for size in sample.valid.shape)
+    kept = slice(0, rows * COARSE), slice(0, cols * COARSE)
+    squares = (rows, COARSE, cols, COARSE)
+    mean = sample.cube[::2, *kept].astype(np.float64).reshape(-1, *squares).mean(axis=(2, 4))
+    there = sample.valid[kept].reshape(squares).all(axis=(1, 3))
+    stored = np.where(there, np.rint(mean), sample.nodata).astype(np.int16)
+    a, b, c, d, e, f = sample.transform
+    grid = blank(rows, cols, (a * COARSE, b, c, d, e * COARSE, f), sample.epsg)
+    encoding = Encoding("int16", sample.scale, 0.0, float(sample.nodata))
+    bands = sample.bands.take(range(0, len(sample.bands), 2))
+    write_array(folder / "coarse.tif", stored, grid, bands, encoding)
 
 
 def write_dates(sample: SyntheticScene, folder: Path) -> None:

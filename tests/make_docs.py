@@ -64,6 +64,7 @@ SECTIONS = (
     "Grids",
     "Trust",
     "Where it runs",
+    "Sharpening",
     "Outputs",
 )
 """The sections of flags that several commands share, in their order; what is in others stands under
@@ -259,6 +260,7 @@ def workplace(folder: Path) -> None:
 
 COPIES = {
     "cube.tif": "cube.tif",
+    "coarse.tif": "coarse.tif",
     "other.tif": "cube.tif",
     "s2.tif": "target.tif",
     "fields.geojson": "fields.geojson",

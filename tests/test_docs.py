@@ -198,13 +198,14 @@ def test_the_examples_of_a_page_run(page: str, workplace: Path) -> None:
 def test_the_command_of_each_job_runs(workplace: Path) -> None:
     table = README.split("## Which job is yours")[1].split("\n## ")[0]
     commands = re.findall(r"^\| \*\*.*? \| `(bandfuse [^`]*)` \|", table, flags=re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         run(command)
     for name in ("match", "small", "classes", "merged"):
         assert (workplace / name / "report.html").is_file()
         assert (workplace / name / "fused.tif").is_file()
     assert (workplace / "as_s2.tif").is_file()
+    assert (workplace / "sharp" / "sharpened.tif").is_file()
 
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
@@ -271,7 +272,19 @@ def check_exports(here: dict[str, Any]) -> None:
             np.testing.assert_allclose(other.read()[there], values[there], rtol=1e-4, atol=1e-6)
 
 
-CHECKS = {"README": check_readme, "python": check_python, "exports": check_exports}
+def check_sharpen(here: dict[str, Any]) -> None:
+    """Arrays and files come to the same grid and nearly the same values; the blur differs, as
+    arrays hold bad bands too."""
+    assert here["result"].shape[1:] == here["sharp"].shape[1:]
+    assert Path("sharp_again/sharpened.tif").is_file()
+
+
+CHECKS = {
+    "README": check_readme,
+    "python": check_python,
+    "exports": check_exports,
+    "sharpen": check_sharpen,
+}
 
 
 def test_every_form_of_export_has_an_example() -> None:
@@ -332,7 +345,8 @@ def test_the_glossary_explains_what_readers_asked_for() -> None:
 
 CONFIGS = {p.name: p.read_text(encoding="utf-8") for p in sorted((ROOT / "configs").iterdir())}
 BATCHES = [name for name in CONFIGS if name.startswith("batch_")]
-TRAININGS = [name for name in CONFIGS if name not in (*BATCHES, "resample_cube.yaml")]
+OTHERS = ["resample_cube.yaml", "sharpen_cube.yaml"]
+TRAININGS = [name for name in CONFIGS if name not in (*BATCHES, *OTHERS)]
 
 
 def test_each_job_has_a_config() -> None:
@@ -342,6 +356,7 @@ def test_each_job_has_a_config() -> None:
         "separate_classes.yaml",
         "merge_images.yaml",
         "resample_cube.yaml",
+        "sharpen_cube.yaml",
         "suppress_noise.yaml",
     } == set(CONFIGS) - set(BATCHES)
 
@@ -363,7 +378,7 @@ def test_each_batch_runs(config: str, workplace: Path, monkeypatch: pytest.Monke
     assert ">done<" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("config", [*TRAININGS, "resample_cube.yaml"])
+@pytest.mark.parametrize("config", [*TRAININGS, *OTHERS])
 def test_the_commands_of_each_config_run(config: str, workplace: Path) -> None:
     commands = re.findall(r"^#   (bandfuse .*)$", CONFIGS[config], flags=re.MULTILINE)
     assert commands

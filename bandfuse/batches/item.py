@@ -20,7 +20,7 @@ from bandfuse.batches.fingerprints import (
     output_files,
 )
 from bandfuse.batches.plan import Item
-from bandfuse.config.commands import ApplyConfig, EvaluateConfig
+from bandfuse.config.commands import ApplyConfig, EvaluateConfig, SharpenConfig
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import BandfuseError, InputError, RunError, is_transient
 from bandfuse.files.guards import check_file
@@ -147,13 +147,27 @@ def _evaluate(item: Item, share: Allowance, progress: Progress) -> Found:
     return {"scores": _mean(result.scores), "messages": result.messages}
 
 
+def _sharpen(item: Item, share: Allowance, progress: Progress) -> Found:
+    from bandfuse.tools.sharpen import sharpen
+
+    ready = partial(_claim, item, progress)
+    result = sharpen(SharpenConfig(**_settings(item, share)), progress, ready=ready)
+    return {"scores": {"sharpened_share": result.sharpened_share}, "messages": result.messages}
+
+
 def _claim(item: Item, progress: Progress, scratch: Path) -> None:
     """Before an output takes its place: the last step at which unwanted work ends."""
     for _ in progress((None,), total=1, label="place"):
         claim(item.output, scratch)
 
 
-_TOOLS = {"train": _train, "train-apply": _train, "apply": _apply, "evaluate": _evaluate}
+_TOOLS = {
+    "train": _train,
+    "train-apply": _train,
+    "apply": _apply,
+    "evaluate": _evaluate,
+    "sharpen": _sharpen,
+}
 
 
 def _settings(item: Item, share: Allowance) -> dict[str, Any]:

@@ -141,16 +141,19 @@ def _weights_of(
             expected="kind: train or train-apply",
             remedy="Leave pool out.",
         )
-    if trains:
+    if trains or (job.kind == "sharpen" and job.weights is None):
         return None
     if job.weights is None:
         raise ConfigError(
             f"{place}: job {job.name!r} needs weights", expected="an earlier job's name, or a file"
         )
     if job.weights in jobs:
-        if jobs[job.weights].kind not in ("train", "train-apply"):
+        if job.kind == "sharpen" or jobs[job.weights].kind not in ("train", "train-apply"):
             raise ConfigError(
-                f"{place}: job {job.weights!r} makes no weights", expected="a job that trains"
+                f"{place}: job {job.weights!r} makes no weights for this",
+                expected="a run folder of bandfuse sharpen"
+                if job.kind == "sharpen"
+                else "a job that trains",
             )
         return job.weights
     later = [j.name for j in config.jobs]
@@ -201,6 +204,8 @@ def _items(
         values = _values(job, config, some, folder, place, pooled=pooled)
         raster = f"{scene.replace('{', '_').replace('}', '_')}{ending_of(values.get('driver'))}"
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
+        if job.kind == "sharpen" and weights is not None:
+            values, ending = {**values, "weights": weights}, raster
         yield Item(
             key,
             job.name,
@@ -269,6 +274,8 @@ def _files(
     known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str
 ) -> dict[str, Any]:
     """Scenes and what belongs to them, as settings."""
+    if "images" in known:
+        return {"images": _images(some[0], job, place)}
     found: dict[str, Any] = {"scenes": [s.path for s in some]}
     names = dict.fromkeys(name for s in some for name in s.source)
     lacks = next(
@@ -295,3 +302,20 @@ def _files(
     if job.kind == "evaluate" and "target" in found:
         found.pop("labels", None)  # they are for other jobs
     return {key: value for key, value in found.items() if value}
+
+
+def _images(scene: Member, job: Job, place: str) -> list[str]:
+    """A cube and its sharp images.
+
+    Raises
+    ------
+    ConfigError : it has none.
+    """
+    target = [scene.parts["target"]] if "target" in scene.parts else []
+    sharps = [*target, *scene.source.values()]
+    if not sharps:
+        raise ConfigError(
+            f"{place}: job {job.name!r} needs a sharp image for {scene.path}",
+            remedy="Give target: with the scenes, a template such as {parent}/{stem}_pan.tif.",
+        )
+    return [scene.path, *sharps]

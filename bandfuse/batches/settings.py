@@ -11,22 +11,26 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from bandfuse.config.base import Config, Strict, Texts
-from bandfuse.config.commands import ApplyConfig, EvaluateConfig
+from bandfuse.config.commands import ApplyConfig, EvaluateConfig, SharpenConfig
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, InputError, nearest
 from bandfuse.files.yamlfile import At, Lines, parse_set, read_located
 
-Kind = Literal["train", "apply", "train-apply", "evaluate"]
+Kind = Literal["train", "apply", "train-apply", "evaluate", "sharpen"]
 
 MODELS: dict[str, type[Config]] = {
     "train": TrainConfig,
     "train-apply": TrainConfig,
     "apply": ApplyConfig,
     "evaluate": EvaluateConfig,
+    "sharpen": SharpenConfig,
 }
 """The settings of each kind of job."""
 
-OWN = {"scenes", "source", "target", "labels", "mask", "output", "overwrite", "checkpoint"}
+OWN = {
+    *("scenes", "images", "source", "target", "labels", "mask"),
+    *("output", "overwrite", "checkpoint"),
+}
 """Settings that the batch makes for every item: they are no defaults."""
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -74,14 +78,16 @@ class Job(Strict):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.=,+-]*$", description="Its folder in the output."
     )
     kind: Kind = Field(
-        description="train, apply, train-apply (a training that writes fused rasters) or evaluate."
+        description="train, apply, train-apply (a training that writes fused rasters), evaluate, "
+        "or sharpen (each scene by its target, and by its sources)."
     )
     pool: Literal["all", "each"] = Field(
         "all", description="train: one model of all scenes, or one per scene."
     )
     weights: str | None = Field(
         None,
-        description="apply, evaluate: the name of an earlier job, a run folder or a weights file.",
+        description="apply, evaluate: the name of an earlier job, a run folder or a weights file; "
+        "sharpen: a run folder or a weights file, if nothing is to be learned.",
     )
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Settings for this job only."
@@ -233,13 +239,22 @@ def schema() -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for model in MODELS.values():
         made = model.model_json_schema()
-        settings |= {name: field for name, field in made["properties"].items() if name not in OWN}
+        for name, field in made["properties"].items():
+            if name not in OWN:
+                settings[name] = _either(settings.get(name), field)
         found.setdefault("$defs", {}).update(made.get("$defs", {}))
     allowed = {"type": "object", "properties": settings, "additionalProperties": False}
     found["properties"]["defaults"] |= allowed
     for name in ("SceneRule", "Job"):
         found["$defs"][name]["properties"]["settings"] |= allowed
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def _either(known: dict[str, Any] | None, other: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a setting that two kinds of job have."""
+    if known is None or known == other:
+        return other
+    return {"anyOf": [*known.get("anyOf", [known]), *other.get("anyOf", [other])]}
 
 
 def require_folder(path: Path) -> Path:

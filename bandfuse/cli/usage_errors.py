@@ -134,6 +134,7 @@ COMMANDS_MEANT = {
     "train": "fit learn optimise optimize regress model",
     "apply": "fuse predict transform run infer use merge",
     "resample": "simulate convolve bands",
+    "sharpen": "pansharpen pan fusion downscale",
     "evaluate": "score test validate eval",
     "report": "plot page view html open",
     "compare": "diff",

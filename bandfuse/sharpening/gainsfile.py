@@ -4,13 +4,15 @@ gains beside it.
 The header's entry ``sharpening`` has ``bands`` (1-based numbers of the cube's bands that are
 sharpened), ``blur``, ``blur_error``, ``reasons``, ``ridge``, ``blocks`` and ``pixels``; the tensors
 ``sharpening_gain`` and so on are the arrays of :class:`bandfuse.sharpening.gains.Gains` over these
-bands."""
+bands. ``steps`` says the same of each image between the cube and the finest one, with tensors
+``sharpening_step0_gain`` and so on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,21 +21,24 @@ from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
 from bandfuse.model.weightsfile import Further, dumps, load, load_further
 from bandfuse.sharpening.gains import Gains
-from bandfuse.spectral.bands import Bands
+from bandfuse.spectral.bands import Bands, Floats
 
 NAME = "sharpening"
 
 TENSORS = ("gain", "learned", "low", "high", "lift", "drop", "noise", "error", "plain")
+OF_STEPS = (*TENSORS, "weight", "offset")
 
 
 @dataclass(frozen=True, eq=False)
 class SharpeningWeights:
-    """Gains for some ``positions`` of a cube's ``inputs``, and the bands of the ``sharp`` image."""
+    """Gains for some ``positions`` of a cube's ``inputs``, and the bands of the ``sharp`` images;
+    ``steps``: the gains of each image between the cube and the finest one."""
 
     gains: Gains
     inputs: Bands
     sharp: Bands
     positions: Sequence[int]
+    steps: tuple[Gains, ...] = ()
 
     @property
     def outputs(self) -> Bands:
@@ -48,16 +53,11 @@ def dumps_gains(weights: SharpeningWeights) -> bytes:
     matrix[:, list(weights.positions)] = gains.weight
     ones = np.ones(len(weights.sharp))
     fusion = Fusion(matrix, ones, gains.offset, weights.inputs, weights.sharp)
-    entry = {
-        "bands": [int(i) + 1 for i in weights.positions],
-        "blur": gains.blur,
-        "blur_error": None if np.isnan(gains.blur_error) else gains.blur_error,
-        "reasons": list(gains.reasons),
-        "ridge": gains.ridge,
-        "blocks": gains.blocks,
-        "pixels": gains.pixels,
-    }
+    entry = {"bands": [int(i) + 1 for i in weights.positions], **_numbers(gains)}
+    entry |= {"steps": [_numbers(step) for step in weights.steps]}
     tensors = {name: getattr(gains, name) for name in TENSORS}
+    for i, step in enumerate(weights.steps):
+        tensors |= {f"step{i}_{name}": getattr(step, name) for name in OF_STEPS}
     return dumps(Model(fusion), Further(NAME, entry, tensors))
 
 
@@ -78,22 +78,44 @@ def load_gains(path: str | Path) -> SharpeningWeights:
     try:
         entry, tensors = further.entry, further.tensors
         positions = [int(n) - 1 for n in entry["bands"]]
-        gains = Gains(
-            **{name: tensors[name] for name in TENSORS},
-            weight=fusion.matrix[:, positions],
-            offset=fusion.offset,
-            blur=None if entry["blur"] is None else float(entry["blur"]),
-            blur_error=np.nan if entry["blur_error"] is None else float(entry["blur_error"]),
-            reasons=tuple(map(str, entry["reasons"])),
-            ridge=float(entry["ridge"]),
-            blocks=int(entry["blocks"]),
-            pixels=int(entry["pixels"]),
-        )
+        own = {"weight": fusion.matrix[:, positions], "offset": fusion.offset}
+        gains = _gains({**tensors, **own}, entry)
         _require_shapes(gains, len(positions), len(fusion.outputs))
+        steps = []
+        for i, numbers in enumerate(entry["steps"]):
+            start = f"step{i}_"
+            step = _gains({name: tensors[start + name] for name in OF_STEPS}, numbers)
+            _require_shapes(step, *step.gain.shape)
+            steps.append(step)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         got = f"{type(error).__name__}: {error}"
         raise InputError(f"{path} is not a complete weights file", got=got) from error
-    return SharpeningWeights(gains, fusion.inputs, fusion.outputs, positions)
+    return SharpeningWeights(gains, fusion.inputs, fusion.outputs, positions, tuple(steps))
+
+
+def _numbers(gains: Gains) -> dict[str, Any]:
+    """What is no array of gains."""
+    return {
+        "blur": gains.blur,
+        "blur_error": None if np.isnan(gains.blur_error) else gains.blur_error,
+        "reasons": list(gains.reasons),
+        "ridge": gains.ridge,
+        "blocks": gains.blocks,
+        "pixels": gains.pixels,
+    }
+
+
+def _gains(arrays: Mapping[str, Floats], numbers: Mapping[str, Any]) -> Gains:
+    """Gains of what a file holds."""
+    return Gains(
+        **{name: arrays[name] for name in OF_STEPS},
+        blur=None if numbers["blur"] is None else float(numbers["blur"]),
+        blur_error=np.nan if numbers["blur_error"] is None else float(numbers["blur_error"]),
+        reasons=tuple(map(str, numbers["reasons"])),
+        ridge=float(numbers["ridge"]),
+        blocks=int(numbers["blocks"]),
+        pixels=int(numbers["pixels"]),
+    )
 
 
 def _require_shapes(gains: Gains, bands: int, sharp: int) -> None:

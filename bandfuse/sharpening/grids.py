@@ -117,6 +117,26 @@ def _span(ratio: float, offset: float, coarse: int) -> tuple[int, int]:
     return first, last - first
 
 
+def step_geometry(coarser: Raster, met: Meeting) -> Geometry:
+    """How the grid of the result lies on a sharp image that is coarser than it.
+
+    Raises
+    ------
+    MismatchError : the image lies in another CRS, or is turned.
+    """
+    affine = Placing(coarser, met.result).affine
+    if affine is None or any(abs(v) > SNAP for v in (affine.b, affine.d)):
+        raise MismatchError(
+            f"{coarser.path} lies in another CRS than {met.result.path}, or is turned against it",
+            expected="sharp images of several resolutions in one CRS",
+            remedy="Bring it there first: gdalwarp -t_srs …",
+        )
+    return Geometry(
+        Axis(met.result.rows, coarser.rows, affine.e, affine.f),
+        Axis(met.result.cols, coarser.cols, affine.a, affine.c),
+    )
+
+
 def on_lattice(lattice: Raster, other: Raster) -> bool:
     """Whether a raster has pixels as large as those of a lattice, or smaller."""
     return Placing(lattice, other).factor > 1 - SAME

@@ -13,7 +13,7 @@ from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.raster import Raster, declared, describe, moved
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import Scene, open_scene, target_bands
-from bandfuse.sharpening.grids import Meeting, meeting, on_lattice
+from bandfuse.sharpening.grids import Meeting, meeting, on_lattice, step_geometry
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import select
 
@@ -23,21 +23,28 @@ SHARP = "sharp="
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The cube, the sharp images on the lattice of the first of them, and where they meet."""
+    """The cube, the sharp images on the lattice of the first of them, where they meet, and further
+    images that are ``coarser`` than these and sharper than the cube."""
 
     scene: Scene
     sharps: tuple[Raster, ...]
     meeting: Meeting
     messages: tuple[str, ...]
+    coarser: tuple[Raster, ...] = ()
+
+    @property
+    def every_sharp(self) -> tuple[Raster, ...]:
+        """All sharp images, the finest first."""
+        return self.sharps + self.coarser
 
     @property
     def sharp_bands(self) -> Bands:
         """The bands of the sharp images that are data, each with a name of its own."""
-        tables = [s.bands.take(target_bands(s)) for s in self.sharps]
+        tables = [s.bands.take(target_bands(s)) for s in self.every_sharp]
         several = len(tables) > 1
         names = [
             f"{Path(s.path).stem}_{name}" if several else name
-            for s, table in zip(self.sharps, tables, strict=True)
+            for s, table in zip(self.every_sharp, tables, strict=True)
             for name in table.name
         ]
         return Bands.of(
@@ -50,7 +57,7 @@ class Images:
     @property
     def paths(self) -> list[Path]:
         """All files that are read."""
-        sharp = [Path(p) for s in self.sharps for p in (s.path, *s.files)]
+        sharp = [Path(p) for s in self.every_sharp for p in (s.path, *s.files)]
         return [*self.scene.paths, *sharp]
 
 
@@ -109,20 +116,18 @@ def _together(scene: Scene, sharps: Sequence[Raster]) -> Images:
     meetings = [meeting(scene.grid, sharp) for sharp in sharps]
     order = sorted(range(len(sharps)), key=lambda i: -meetings[i].ratio)
     first = meetings[order[0]]
-    coarse = [i for i in order if not on_lattice(first.lattice, sharps[i])]
-    if coarse:
-        raise MismatchError(
-            f"{sharps[coarse[0]].path} is coarser than {sharps[order[0]].path}",
-            expected="sharp images of one resolution",
-            remedy="Sharpen with the finest first.",
-        )
+    fine = [i for i in order if on_lattice(first.lattice, sharps[i])]
+    coarser = tuple(sharps[i] for i in order if i not in fine)
+    for sharp in coarser:
+        step_geometry(sharp, first)
     messages = [text for i in order for text in meetings[i].messages]
     named = [f"{Path(r.path).name}: {m}" for r in (*scene.rasters, *sharps) for m in r.messages]
     return Images(
         scene,
-        tuple(sharps[i] for i in order),
+        tuple(sharps[i] for i in fine),
         first,
         tuple(dict.fromkeys([*messages, *named, *scene.remarks])),
+        coarser,
     )
 
 
@@ -147,5 +152,5 @@ def chosen_bands(scene: Scene, seen: Bands, spec: str | None) -> list[int]:
 def moved_images(images: Images, columns: float, rows: float) -> Images:
     """The same with sharp images that lie so many columns and rows of the cube's grid farther
     on."""
-    sharps = [moved(sharp, images.scene.grid, columns, rows) for sharp in images.sharps]
+    sharps = [moved(sharp, images.scene.grid, columns, rows) for sharp in images.every_sharp]
     return replace(_together(images.scene, sharps), messages=images.messages)

@@ -84,9 +84,7 @@ def write_raster(path: Path, what: Sharpening, driver: str, progress: Progress) 
     config, images, gains = what.config, what.images, what.weights.gains
     encoding = encoding_of(config)
     with (
-        opened_pair(
-            images.scene, what.weights.positions, images.sharps, images.meeting, gains.blur
-        ) as pair,
+        opened_pair(images, what.weights.positions, what.weights.steps, gains.blur) as pair,
         Writer(
             path,
             images.meeting.result,

@@ -4,29 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from bandfuse.raster import AlignedReader, Raster, Reader, Where, opened_selection
-from bandfuse.scenes.scene import Scene, target_bands
-from bandfuse.sharpening.grids import Meeting
+from bandfuse.scenes.scene import target_bands
+from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.grids import Meeting, step_geometry
 from bandfuse.sharpening.kernels import Range
+from bandfuse.sharpening.opening import Images
 from bandfuse.sharpening.pair import Pair, Read
+from bandfuse.sharpening.sharpen import TILE_COLS, Tiles, tile
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Source, whole
 from bandfuse.streaming.windows import Window
 
+HELD = 24
+"""Tiles of a sharpened image that are kept for those beside them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Images whose files are open, for several threads: what reads the ``cube`` and the ``sharp``
+    images of the finest resolution; and the ``steps``: each image between the two, as a cube that
+    these sharpen."""
+
+    meeting: Meeting
+    cube: Read
+    sharp: Read
+    steps: tuple[Pair, ...]
+
+    def pair(self, gains: Sequence[Gains], blur: float | None = None) -> Pair:
+        """The cube, and all sharp images: those between are sharpened by the gains of their
+        steps."""
+        between = [
+            stepped(replace(pair, blur=g.blur), g)
+            for pair, g in zip(self.steps, gains, strict=True)
+        ]
+        return Pair(self.meeting.geometry, blur, self.cube, beside([self.sharp, *between]))
+
 
 @contextmanager
-def opened_pair(
-    scene: Scene,
-    positions: Sequence[int],
-    sharps: Sequence[Raster],
-    meeting: Meeting,
-    blur: float | None = None,
-) -> Iterator[Pair]:
-    """A cube and sharp images whose files are open, for several threads. ``positions``: of the
-    cube's bands."""
+def opened(images: Images, positions: Sequence[int]) -> Iterator[Opened]:
+    """Open the files of a cube and of sharp images. ``positions``: of the cube's bands."""
+    scene, met = images.scene, images.meeting
     with ExitStack() as stack:
         cube = scene.reader(positions)
         stack.enter_context(cube)
@@ -35,18 +58,69 @@ def opened_pair(
         def read_cube(rows: Range, cols: Range) -> Floats:
             return _padded(cube, rows, cols, scene.shape, len(positions), hidden)
 
-        readers = [_sharp_reader(sharp, meeting.lattice) for sharp in sharps]
-        for reader in readers:
+        def entered(sharp: Raster, reader: Reader | AlignedReader) -> Read:
             stack.enter_context(reader)
-        reads = [
-            _shifted(reader, meeting, len(target_bands(sharp)))
-            for reader, sharp in zip(readers, sharps, strict=True)
-        ]
+            count = len(target_bands(sharp))
+            shape = sharp.shape if sharp in images.coarser else met.lattice.shape
+            start = (0, 0) if sharp in images.coarser else met.start
+            return _shifted(reader, start, shape, count)
 
-        def read_sharp(rows: Range, cols: Range) -> Floats:
-            return np.concatenate([read(rows, cols) for read in reads])
+        sharp = beside([entered(s, _sharp_reader(s, met.lattice)) for s in images.sharps])
+        steps = tuple(
+            Pair(step_geometry(s, met), None, entered(s, Reader([(s, target_bands(s))])), sharp)
+            for s in images.coarser
+        )
+        yield Opened(met, read_cube, sharp, steps)
 
-        yield Pair(meeting.geometry, blur, read_cube, read_sharp)
+
+@contextmanager
+def opened_pair(
+    images: Images, positions: Sequence[int], steps: Sequence[Gains] = (), blur: float | None = None
+) -> Iterator[Pair]:
+    """The cube and all sharp images, open. ``steps``: the gains of the images between."""
+    with opened(images, positions) as files:
+        yield files.pair(steps, blur)
+
+
+def beside(reads: Sequence[Read]) -> Read:
+    """Reads the bands of several, one after the other."""
+
+    def read(rows: Range, cols: Range) -> Floats:
+        return np.concatenate([one(rows, cols) for one in reads])
+
+    return read
+
+
+def stepped(pair: Pair, gains: Gains) -> Read:
+    """Reads an image between cube and sharp image that is sharpened itself, tile by tile."""
+    shape, bands = pair.geometry.fine, len(gains.gain)
+    height = Tiles(shape, bands).rows
+
+    @lru_cache(maxsize=HELD)
+    def one(row: int, col: int) -> Floats:
+        rows = Range(row, min(row + height, shape[0]))
+        cols = Range(col, min(col + TILE_COLS, shape[1]))
+        return np.concatenate(list(tile(pair, gains, rows, cols).values()))
+
+    def read(rows: Range, cols: Range) -> Floats:
+        out = np.full((bands, rows.size, cols.size), np.nan)
+        for row in _starts(rows, height, shape[0]):
+            for col in _starts(cols, TILE_COLS, shape[1]):
+                values = one(row, col)
+                has = Range(row, row + values.shape[1]), Range(col, col + values.shape[2])
+                r = Range(max(rows.start, has[0].start), min(rows.stop, has[0].stop))
+                c = Range(max(cols.start, has[1].start), min(cols.stop, has[1].stop))
+                out[:, r.within(rows), c.within(cols)] = values[
+                    :, r.within(has[0]), c.within(has[1])
+                ]
+        return out
+
+    return read
+
+
+def _starts(span: Range, step: int, size: int) -> range:
+    """Where the tiles begin that a range meets."""
+    return range(max(span.start, 0) // step * step, min(span.stop, size), step)
 
 
 def _sharp_reader(sharp: Raster, lattice: Raster) -> Reader | AlignedReader:
@@ -57,14 +131,14 @@ def _sharp_reader(sharp: Raster, lattice: Raster) -> Reader | AlignedReader:
     return AlignedReader([choice], lattice)
 
 
-def _shifted(reader: Reader | AlignedReader, meeting: Meeting, bands: int) -> Read:
-    """Reads by rows and columns of the result."""
-    row, col = meeting.start
-    shape = meeting.lattice.shape
+def _shifted(source: Source, start: tuple[int, int], shape: tuple[int, int], bands: int) -> Read:
+    """Reads by rows and columns of a grid that begins at some pixel of a raster."""
+    row, col = start
 
     def read(rows: Range, cols: Range) -> Floats:
-        moved = (Range(rows.start + row, rows.stop + row), Range(cols.start + col, cols.stop + col))
-        return _padded(reader, *moved, shape, bands, None)
+        down = Range(rows.start + row, rows.stop + row)
+        across = Range(cols.start + col, cols.stop + col)
+        return _padded(source, down, across, shape, bands, None)
 
     return read
 

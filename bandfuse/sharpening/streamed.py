@@ -33,10 +33,10 @@ COPIES = 6
 
 def learned(
     pair: Pair,
+    *,
     blur: Blur,
     effort: Effort,
     progress: Progress,
-    *,
     force: bool = False,
     seed: int = 0,
 ) -> Gains:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from bandfuse.applying.outputs import check_rasters, drivers_of, encoding_of
@@ -17,6 +18,7 @@ from bandfuse.progress import Progress, during, silent
 from bandfuse.results.sharpening import SharpenResult
 from bandfuse.runs.versions import kernels, versions
 from bandfuse.scenes.matching import check_inputs
+from bandfuse.scenes.scene import target_bands
 from bandfuse.sharpening.gainsfile import SharpeningWeights, load_gains
 from bandfuse.sharpening.opening import Images, chosen_bands, opened_images
 from bandfuse.sharpening.run import (
@@ -27,7 +29,7 @@ from bandfuse.sharpening.run import (
     write_raster,
     write_run,
 )
-from bandfuse.sharpening.sources import opened_pair
+from bandfuse.sharpening.sources import opened
 from bandfuse.sharpening.streamed import learned
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.scout import looking, scout_scenes
@@ -103,16 +105,17 @@ def _weights(
     with during(progress, "look at the cube"):
         seen = scout_scenes([scene], looking([scene], effort, config.seed)).bands
     positions = chosen_bands(scene, seen, config.bands)
-    with opened_pair(scene, positions, images.sharps, images.meeting) as pair:
-        gains = learned(
-            pair,
-            None if config.blur == "average" else config.blur,
-            effort,
-            progress,
-            force=config.force,
-            seed=config.seed,
-        )
-    return SharpeningWeights(gains, scene.bands, images.sharp_bands, positions)
+    learn = partial(
+        learned,
+        blur=None if config.blur == "average" else config.blur,
+        effort=effort,
+        progress=progress,
+        seed=config.seed,
+    )
+    with opened(images, positions) as files:
+        steps = tuple(learn(step) for step in files.steps)
+        gains = learn(files.pair(steps), force=config.force)
+    return SharpeningWeights(gains, scene.bands, images.sharp_bands, positions, steps)
 
 
 def _applied(
@@ -145,10 +148,18 @@ def _require_sharp(images: Images, weights: SharpeningWeights) -> None:
     ------
     MismatchError
     """
-    here, there = len(images.sharp_bands), len(weights.sharp)
+    here = [len(images.sharp_bands), *(len(target_bands(s)) for s in images.coarser)]
+    there = [len(weights.sharp), *(len(gains.gain) for gains in weights.steps)]
     if here != there:
         raise MismatchError(
-            "the sharp images have another number of bands than those of the training",
-            got=str(here),
-            expected=str(there),
+            "the sharp images have other bands or resolutions than those of the training",
+            got=_counted(here),
+            expected=_counted(there),
         )
+
+
+def _counted(bands: Sequence[int]) -> str:
+    """How many bands sharp images have."""
+    whole, *coarser = bands
+    several = f", {' and '.join(map(str, coarser))} of them coarser" if coarser else ""
+    return f"{whole} bands{several}"

@@ -324,3 +324,30 @@ def test_the_command_says_what_it_did(images: Path, tmp_path: Path) -> None:
     )
     assert again.returncode == 2
     assert "Traceback" not in again.stderr
+
+
+def test_sharp_images_of_two_resolutions_help_more_than_one(images: Path, tmp_path: Path) -> None:
+    sharp, truth = read(images / "sharp.tif"), read(images / "truth.tif")
+    write(tmp_path / "cube.tif", read(images / "cube.tif"), FINE @ Affine.scale(4))
+    write(tmp_path / "fine.tif", sharp[:1], FINE)
+    write(tmp_path / "between.tif", seen(sharp[1:], 2), FINE @ Affine.scale(2))
+    sharpen(tmp_path, tmp_path / "one", "cube.tif", "fine.tif", blur=0.3)
+    both = sharpen(tmp_path, tmp_path / "two", "cube.tif", "between.tif", "fine.tif", blur=0.3)
+    assert both.sharp == ["fine_b1", "between_b1"]
+    one, two = (read(tmp_path / name / "sharpened.tif") for name in ("one", "two"))
+    assert error(two, truth) < 0.6 * error(one, truth)
+    names = ("cube.tif", "fine.tif", "between.tif")
+    sharpen(tmp_path, tmp_path / "out.tif", *names, weights=str(tmp_path / "two"), threads=3)
+    assert np.array_equal(read(tmp_path / "out.tif"), two)
+
+
+def test_sharp_images_of_one_resolution_are_taken_together(
+    run: Path, images: Path, tmp_path: Path
+) -> None:
+    sharp = read(images / "sharp.tif")
+    for i in range(2):
+        write(tmp_path / f"s{i}.tif", sharp[i : i + 1], FINE)
+    write(tmp_path / "cube.tif", read(images / "cube.tif"), FINE @ Affine.scale(4))
+    sharpen(tmp_path, tmp_path / "run", "cube.tif", "s0.tif", "s1.tif", blur=0.3)
+    found = read(tmp_path / "run" / "sharpened.tif")
+    assert np.array_equal(found, read(run / "sharpened.tif"))

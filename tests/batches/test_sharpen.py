@@ -1,0 +1,95 @@
+"""Batches that sharpen: each cube by its own sharp image, or all with what one run learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from sharp_images import scene, seen
+
+import bandfuse
+from bandfuse import SharpenConfig
+from bandfuse.batches.batch import planned
+from bandfuse.batches.settings import schema
+from bandfuse.errors import ConfigError
+
+FINE = Affine(5, 0, 4e5, 0, -5, 5e6)
+
+
+def pair(folder: Path, name: str, seed: int) -> None:
+    """A cube, and beside it a sharp image."""
+    truth, sharp = scene(64, noise=0.01, seed=seed)
+    for path, values, grid in (
+        (f"{name}.tif", seen(truth, 4), FINE @ Affine.scale(4)),
+        (f"{name}_pan.tif", sharp, FINE),
+    ):
+        count, rows, cols = values.shape
+        with rasterio.open(
+            folder / path, "w", driver="GTiff", count=count, height=rows, width=cols,
+            dtype="float32", crs="EPSG:32633", transform=grid,
+        ) as ds:  # fmt: skip
+            ds.write(values.astype(np.float32))
+
+
+def batch_file(folder: Path, job: str, target: str = "{parent}/{stem}_pan.tif") -> Path:
+    path = folder / "b.yaml"
+    path.write_text(
+        "version: 1\noutput: out\n"
+        f"scenes: [{{glob: '*.tif', exclude: ['*_pan.tif'], target: '{target}'}}]\n"
+        f"jobs: [{job}]\n"
+    )
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pair(tmp_path, "a", 1)
+    pair(tmp_path, "b", 2)
+    return tmp_path
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as ds:
+        values: np.ndarray = ds.read()
+    return values
+
+
+def test_each_cube_is_sharpened_by_its_own_image(folder: Path) -> None:
+    job = "{name: s, kind: sharpen, settings: {blur: 0.3}}"
+    result = bandfuse.batch(batch_file(folder, job))
+    assert result.failed == 0
+    for name in ("a", "b"):
+        images = [str(folder / f"{name}.tif"), str(folder / f"{name}_pan.tif")]
+        alone = folder / f"alone_{name}"
+        bandfuse.sharpen(SharpenConfig(images=images, output=str(alone), blur=0.3))
+        here = folder / "out" / "s" / name
+        assert np.array_equal(read(here / "sharpened.tif"), read(alone / "sharpened.tif"))
+        assert json.loads((here / "report.json").read_text())["blur"] == 0.3
+
+
+def test_all_are_sharpened_with_the_gains_of_one_run(folder: Path) -> None:
+    images = [str(folder / "a.tif"), str(folder / "a_pan.tif")]
+    bandfuse.sharpen(SharpenConfig(images=images, output=str(folder / "run"), blur=0.3))
+    result = bandfuse.batch(batch_file(folder, "{name: s, kind: sharpen, weights: run}"))
+    assert result.failed == 0
+    expected = read(folder / "run" / "sharpened.tif")
+    assert np.array_equal(read(folder / "out" / "s" / "a.tif"), expected)
+    assert read(folder / "out" / "s" / "b.tif").shape == expected.shape
+
+
+def test_a_sharp_image_is_needed(folder: Path) -> None:
+    path = batch_file(folder, "{name: s, kind: sharpen}")
+    path.write_text(path.read_text().replace(", target: '{parent}/{stem}_pan.tif'", ""))
+    with pytest.raises(ConfigError, match="needs a sharp image"):
+        planned(path)
+
+
+def test_the_schema_allows_what_any_kind_of_job_takes() -> None:
+    job = schema()["$defs"]["Job"]["properties"]["settings"]["properties"]
+    kinds = [option.get("type") or option.get("const") for option in job["blur"]["anyOf"]]
+    assert "number" in kinds
+    assert "images" not in job
