@@ -126,9 +126,7 @@ def _judged(
 ) -> SharpenResult:
     """Score the result, and write its page."""
     config, images, weights = what.config, what.images, what.weights
-    with opened_pair(
-        images.scene, weights.positions, images.sharps, images.meeting, weights.gains.blur
-    ) as pair:
+    with opened_pair(images, weights.positions, weights.steps, weights.gains.blur) as pair:
         verdict = judged(pair, weights, force=config.force, seed=config.seed, progress=progress)
         result = described()
         worth = worth_of(verdict, result.bands, result.ratio)
@@ -162,7 +160,7 @@ def result_of(
         interpolated_share=counts.interpolated / size,
         clipped=counts.lost.clipped,
         seconds=time.perf_counter() - started,
-        inputs=[_input(raster) for raster in (*what.images.scene.rasters, *what.images.sharps)],
+        inputs=[_input(raster) for raster in _rasters(what.images)],
         seed=what.config.seed,
         messages=[
             *what.images.messages,
@@ -170,6 +168,11 @@ def result_of(
             *counts.lost.messages(encoding, size * len(what.outputs)),
         ],
     )
+
+
+def _rasters(images: Images) -> list[Raster]:
+    """All that was read."""
+    return [*images.scene.rasters, *images.sharps, *images.coarser]
 
 
 def _input(raster: Raster) -> InputFile:
