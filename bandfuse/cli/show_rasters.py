@@ -220,6 +220,11 @@ def show_sharpened(result: SharpenResult) -> None:
     if show.Level.verbose:
         columns = ["band", "nm", "gain", "explained %", "use"]
         show.table(columns, [_gain_row(band) for band in result.bands])
+    if result.worth is not None:
+        show.line("")
+        for sentence in result.worth.sentences:
+            show.line(sentence)
+        show.line("")
     show.line(f"{result.raster} written, {result.seconds:.2f} s")
 
 

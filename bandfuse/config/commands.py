@@ -298,6 +298,9 @@ class SharpenConfig(Encoded, Running, Flagged, Pansharpening):
         "declares: one for all bands, one per band (V1,V2,...), or none; sharp=V for the sharp "
         "images.",
     )
+    no_report: bool = Field(
+        False, description="Do not score the result, and do not write report.html."
+    )
     shift: Literal["auto", "field", "keep"] | tuple[float, float] | None = Field(
         None,
         title="auto|field|keep|DX,DY",

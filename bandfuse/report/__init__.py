@@ -21,6 +21,9 @@ Each file is built on those before it::
     trust_tables      the same for what is said of trust
     html              one self-contained page (template.html.j2, page.css, page.js)
     compare           the same for several runs (compare.html.j2)
+    sharpen_data      what the page of a sharpening shows beside report.json
+    sharpen_figures   the charts of a sharpening
+    sharpen_html      its page (sharpen.html.j2, sharpen.css, sharpen.js)
 
 It imports errors, results, files and spectral.
 """

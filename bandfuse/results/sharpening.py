@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bandfuse.results.base import Result
+from bandfuse.results.base import Result, Score
+from bandfuse.results.training import InputFile, Kernel
+
+BANDFUSE, INTERPOLATION = "bandfuse", "interpolation"
+"""Names of methods; the others are gsa, glp and brovey."""
 
 
 class GainRow(Result):
@@ -22,6 +26,71 @@ class GainRow(Result):
         description="share of what interpolation misses on the cube's grid that the detail "
         "explains on held-out blocks"
     )
+    weight: list[float] = Field(
+        default_factory=list,
+        description="of this band in each sharp band: sharp = sum of weight · band + offset",
+    )
+
+
+class BandScore(Result):
+    """What sharpening is worth to one band, one scale down, on held-out blocks."""
+
+    index: int = Field(description="1-based number in the cube")
+    psnr: float | None = Field(description="of the sharpened band, in dB; peak: its maximum")
+    interpolated: float | None = Field(description="the same of plain interpolation")
+    gained: float | None = Field(description="their difference, in dB")
+    error: float | None = Field(description="its standard error over blocks, in dB")
+    rmse: float | None = Field(description="in the cube's units")
+    ssim: float | None
+
+
+class MethodScores(Result):
+    """The scores of one method."""
+
+    method: str = Field(description="bandfuse, interpolation, gsa, glp or brovey")
+    scores: Score
+    errors: Score = Field(
+        default_factory=dict, description="standard errors over blocks, where there are some"
+    )
+
+
+class Reduced(Result):
+    """Wald's protocol: everything once more one scale down, where the truth is the cube."""
+
+    methods: list[MethodScores] = Field(
+        description="psnr (dB, mean over bands, peak = the band's maximum), sam (degrees), ergas, "
+        "ssim, q2n and rmse on held-out blocks"
+    )
+    bands: list[BandScore]
+    blocks: int = Field(description="each was sharpened by what was learned from the others")
+    pixels: int = Field(description="pixels of the cube that were scored")
+    coarse: int = Field(description="pixels of the cube one scale down")
+    whole: bool = Field(description="false: of parts of the scene only, spread over it")
+    better: list[str] = Field(
+        description="methods whose ERGAS is below that of bandfuse by more than twice the standard "
+        "error of the difference"
+    )
+    alike: list[str] = Field(
+        description="methods whose ERGAS differs from that of bandfuse by less than that"
+    )
+
+
+class FullScale(Result):
+    """What is said at full scale, where there is no truth."""
+
+    methods: list[MethodScores] = Field(
+        description="d_lambda, d_s and qnr; and consistency, of the result brought back to the "
+        "cube's grid against the cube: psnr, sam, ergas"
+    )
+    whole: bool = Field(description="false: of parts of the scene only, spread over it")
+
+
+class Worth(Result):
+    """What a sharpening is worth."""
+
+    sentences: list[str] = Field(description="the verdict in words, the most important first")
+    reduced: Reduced | None = Field(description="null where the scene is too small for it")
+    full: FullScale | None
 
 
 class DisplacedPlace(Result):
@@ -84,3 +153,8 @@ class SharpenResult(Result):
     clipped: int
     seconds: float
     messages: list[str]
+    worth: Worth | None = Field(None, description="null where no verdict was asked for")
+    inputs: list[InputFile] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    kernels: list[Kernel] = Field(default_factory=list)
+    seed: int = 0

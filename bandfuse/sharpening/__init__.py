@@ -18,6 +18,13 @@ Each file is built on those before it::
     registration   whether sharp images are displaced, and what is done then
     streamed       gains learned from files, and the sharpened cube written window by window
     gainsfile      the weights file of a sharpening
+    scores         how far a sharpened cube is from a true one; what is said without one
+    baselines      what else sharpens a cube
+    reduced        everything once more one scale down, where the cube is the truth
+    verdict        what the sharpening is worth, in scores
+    sentences      the same in words
+    looks          pictures, spectra and the map of local gain
+    page           the verdict and the page of a sharpening
     run            the folder of a sharpening, and what is said of it
 
 On arrays::
@@ -26,6 +33,6 @@ On arrays::
     gains = learn_gains(cube, [sharp], geometry)            # (B, h, w), (T, H, W) → Gains
     result = sharpened(cube, [sharp], gains, geometry)      # (B, H, W)
 
-It imports errors, progress, results, files, spectral, model, report, streaming, raster, config,
-scenes and applying.
+It imports errors, progress, results, files, spectral, model, report, streaming, raster, solve,
+config, scenes and applying.
 """

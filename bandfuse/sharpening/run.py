@@ -15,12 +15,14 @@ from bandfuse.errors import shorten
 from bandfuse.files.guards import Contents
 from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import WEIGHTS
-from bandfuse.progress import Progress
-from bandfuse.raster import Writer
+from bandfuse.progress import Progress, during
+from bandfuse.raster import Raster, Writer
 from bandfuse.report.displacement_map import displacement_map
 from bandfuse.results.sharpening import GainRow, SharpenResult
+from bandfuse.results.training import InputFile
 from bandfuse.sharpening.gainsfile import SharpeningWeights, dumps_gains
 from bandfuse.sharpening.opening import Images
+from bandfuse.sharpening.page import judged, worth_of, write_page
 from bandfuse.sharpening.sources import opened_pair
 from bandfuse.sharpening.streamed import Counts, write_tiles
 from bandfuse.spectral.bands import Bands
@@ -111,9 +113,28 @@ def write_run(
     settings = what.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
     (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
     counts = write_raster(scratch / raster_name(what.config.driver), what, driver, progress)
-    result = described(counts)
+    result = (
+        described(counts)
+        if what.config.no_report
+        else _judged(scratch, what, progress, lambda: described(counts))
+    )
     _write_maps(scratch, result)
     (scratch / "report.json").write_text(result.model_dump_json(indent=1), encoding="utf-8")
+    return result
+
+
+def _judged(
+    scratch: Path, what: Sharpening, progress: Progress, described: Callable[[], SharpenResult]
+) -> SharpenResult:
+    """Score the result, and write its page."""
+    config, images, weights = what.config, what.images, what.weights
+    with opened_pair(images, weights.positions, weights.steps, weights.gains.blur) as pair:
+        verdict = judged(pair, weights, force=config.force, seed=config.seed, progress=progress)
+        result = described()
+        worth = worth_of(verdict, result.bands, result.ratio)
+        result = result.model_copy(update={"worth": worth})
+        with during(progress, "write the report"):
+            write_page(scratch, pair, weights, verdict, result)
     return result
 
 
@@ -153,11 +174,30 @@ def result_of(
         interpolated_share=counts.interpolated / size,
         clipped=counts.lost.clipped,
         seconds=time.perf_counter() - started,
+        inputs=[_input(raster) for raster in _rasters(what.images)],
+        seed=what.config.seed,
         messages=[
             *what.images.messages,
             *_messages(what.weights, counts, size),
             *counts.lost.messages(encoding, size * len(what.outputs)),
         ],
+    )
+
+
+def _rasters(images: Images) -> list[Raster]:
+    """All that was read."""
+    return [*images.scene.rasters, *images.sharps, *images.coarser]
+
+
+def _input(raster: Raster) -> InputFile:
+    """What is recorded of an input; the size of ordinary files only."""
+    path = Path(raster.path)
+    return InputFile(
+        path=raster.path,
+        size=path.stat().st_size if path.is_file() else 0,
+        sha256="",
+        shape=(len(raster.bands), raster.rows, raster.cols),
+        crs=raster.crs_text,
     )
 
 
@@ -173,6 +213,7 @@ def _rows(weights: SharpeningWeights) -> list[GainRow]:
             high=gains.high[i].tolist(),
             detail=not gains.reasons[i],
             reason=gains.reasons[i],
+            weight=gains.weight[:, i].tolist(),
             explained=1 - float(gains.error[i] / gains.plain[i]) if gains.plain[i] > 0 else None,
         )
         for i, nm in enumerate(bands.wavelength_nm)

@@ -16,6 +16,7 @@ from bandfuse.files.whole import Ready, whole_files, whole_folder
 from bandfuse.model.weightsfile import weights_file
 from bandfuse.progress import Progress, during, silent
 from bandfuse.results.sharpening import SharpenResult
+from bandfuse.runs.versions import kernels, versions
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.scene import target_bands
 from bandfuse.sharpening.gainsfile import SharpeningWeights, load_gains
@@ -88,13 +89,14 @@ def _learned(
         weights = _weights(config, images, effort, progress)
         what = Sharpening(images, weights, config, effort)
         places = {"output": str(folder), "raster": str(folder / name)}
+        made = {"versions": versions(), "kernels": kernels()}
         with whole_folder(folder, ready, seen) as scratch:
             return write_run(
                 scratch,
                 what,
                 driver,
                 progress,
-                lambda counts: result_of(what, counts, places, started),
+                lambda counts: result_of(what, counts, places, started).model_copy(update=made),
             )
 
 
