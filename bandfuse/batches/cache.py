@@ -80,7 +80,8 @@ _KEPT = {"any_units", "skip_broken", "registration", "seed", *RUNS}
 def _moments_of(place: Place, shared: Values, cache: Cache, progress: Progress) -> str:
     """The file of moments of one scene."""
     given = {**shared, **_files_of(place)}
-    given.pop("skip_broken", None)
+    for name in ("skip_broken", "any_units"):
+        given.pop(name, None)
     folder = Path(cache.folder)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{_key(place, given, cache)}{ENDING}"

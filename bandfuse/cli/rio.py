@@ -154,7 +154,7 @@ def info(files: tuple[str, ...], groups: str | None, indent: int | None) -> None
     from bandfuse.tools.info import info as tool
 
     result = tool(list(files), groups)
-    empty = {name for name in ("groups", "vectors") if not getattr(result, name)}
+    empty = {name for name in ("groups", "vectors", "moments") if not getattr(result, name)}
     click.echo(result.model_dump_json(indent=indent, exclude=empty))
 
 

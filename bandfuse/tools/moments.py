@@ -56,6 +56,11 @@ def gather_moments(
     started = time.perf_counter()
     if not config.output:
         raise ConfigError("no output is given", expected="-o FILE.moments, the file to make")
+    if config.any_units:
+        raise ConfigError(
+            "--any-units does not apply to bandfuse moments, which compares no scenes",
+            remedy="Leave it out; give it to bandfuse train --moments.",
+        )
     size, output = _sample_size(config), Path(config.output)
     asked = _as_training(config)
     with during(progress, "open the scenes"):

@@ -47,7 +47,7 @@ judges them."""
 ALWAYS: dict[type[Config], str] = {
     TrainConfig: """
         threads memory overwrite mask layer bounds window scenes source wavelengths output objective
-        fuse
+        fuse moments
         overlap fixed init starts optimizer steps device precision max_pixels seed
         nodata_policy skip_broken no_fused no_report nodata any_units scale_inputs quality
         registration

@@ -402,6 +402,9 @@ def test_an_output_that_exists_is_kept(folder: Path) -> None:
     assert cli("moments", folder / "b.tif", "-o", folder / "b.tif", "--overwrite").code == 2
     assert (folder / "b.moments").read_bytes() == before
     assert cli("moments", folder / "b.tif").code == 2
+    units = cli("moments", folder / "b.tif", "-o", folder / "none", "--any-units")
+    assert "bandfuse train" in units.err
+    assert units.code == 2
     out = ("-o", folder / "b2.moments", "--noise", "--overwrite")
     ok("moments", folder / "b.tif", *out, "--threads", 3, "--memory", 16)
     again = (folder / "b2.moments").read_bytes()
