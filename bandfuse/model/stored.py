@@ -17,11 +17,11 @@ fewer where a product is added without being rounded (FMA). So the computed sum 
 (S + 2) u / (1 - (S + 2) u)`` (N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd
 edition, lemma 3.1 and section 4.2). That is below 4 · 10⁻⁷ for all S up to 3 · 10⁹, and 2.6 · 10⁻¹⁴
 for 224 bands. One more rounding, to the type of the output, adds half a unit in the last place.
-Nothing runs over or is lost below the range of float64, as scales go into the weights only if all
-of these stay above :data:`LEAST` (sums that run over are made again of values). In float32 the
-promise cannot be kept at less cost: with u = 2⁻²⁴ it allows six roundings, so that five bands at
-most could be added up at once, and adding these sums in float64 takes longer than all products in
-float64.
+Sums that run over are made again of values; terms below 10⁻³⁰⁸ lose digits, which is far below what
+an output of float32 or of integers holds (scales go into the weights only if all of these stay
+above :data:`LEAST`). In float32 the promise cannot be kept at less cost: with u = 2⁻²⁴ it allows
+six roundings, so that five bands at most could be added up at once, and adding these sums in
+float64 takes longer than all products in float64.
 
 ``--precision float64`` gives the bits of :class:`FusionKernel` over values: blocks are used where
 BLAS makes the same bits of both. BLAS takes its steps by the shape and never by the values, so that

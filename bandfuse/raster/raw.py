@@ -40,9 +40,9 @@ BY_GDAL = {"band": "bsq", "line": "bil", "pixel": "bip"}
 LOOKED_AT = 64
 """Columns of a line that are compared with what GDAL reads."""
 
-BETWEEN, LITTLE = 2, 2**17
-"""What lies between two pieces is read too where it is less than a piece, or where all is so few
-bytes: that takes less time than to ask for each."""
+BETWEEN, NEAR = 2, 2**14
+"""What lies between two pieces is read too where it is less than a piece, or where the pieces begin
+so few bytes apart: that takes less time than to ask for each."""
 
 WORTH = 2**15
 """Bytes of a band that are worth a read of their own, if there are more."""
@@ -304,10 +304,14 @@ class RawFile:
         """Read (rows, n, cols) of a file that is stored line by line: the lines of neighbouring
         bands at once."""
         wide, size = self.layout.blocks[1], self.layout.dtype.itemsize
-        step = wide * size * self.layout.bands
-        for low, count in _runs(numbers, out.shape[2] == wide):
-            at = start + (numbers[low] - 1) * wide * size
-            self._rows(out[:, low : low + count], at, step)
+        line, step = wide * size, wide * size * self.layout.bands
+        for low, count in _runs(numbers):
+            some, at = out[:, low : low + count], start + (numbers[low] - 1) * line
+            if out.shape[2] == wide:
+                self._rows(some, at, step)
+            else:
+                for i, bands in enumerate(some):
+                    self._rows(bands, at + i * step, line)
 
     def _rows(self, out: np.ndarray, start: int, step: int) -> None:
         """Read (rows, …), each row in one piece, from places so many bytes apart; all at once where
@@ -315,8 +319,8 @@ class RawFile:
         line = out[0].nbytes
         if out.flags.c_contiguous and line == step:
             self._fill(out, start)
-        elif len(out) > 1 and (BETWEEN * line >= step or len(out) * step <= LITTLE):
-            room = np.empty(len(out) * step, np.uint8)
+        elif len(out) > 1 and (BETWEEN * line >= step or step <= NEAR):
+            room = ROOMS.array([len(out) * step], np.dtype(np.uint8), start)
             self._fill(room[: room.size - step + line], start)
             found = room.reshape(len(out), step)[:, :line].view(out.dtype)
             out[...] = found.reshape(out.shape)
@@ -350,12 +354,11 @@ class RawFile:
         )
 
 
-def _runs(numbers: Sequence[int], together: bool) -> Iterator[tuple[int, int]]:
-    """Positions at which runs of neighbouring numbers begin, and how long they are; each number
-    alone if they are not ``together``."""
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Positions at which runs of neighbouring numbers begin, and how long they are."""
     low = 0
     for i in range(1, len(numbers) + 1):
-        if i == len(numbers) or not together or numbers[i] != numbers[i - 1] + 1:
+        if i == len(numbers) or numbers[i] != numbers[i - 1] + 1:
             yield low, i - low
             low = i
 

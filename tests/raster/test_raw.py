@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasters import cli, write_tiff
 
 from bandfuse.errors import InputError
-from bandfuse.raster import Reader, describe
+from bandfuse.raster import Reader, describe, raw
 from bandfuse.raster.raw import LARGE, LINE, RawFile, Rooms, opened_raw
 from bandfuse.streaming.windows import Window, cells
 
@@ -332,3 +332,26 @@ def test_a_missing_value_is_found_in_the_cell_that_has_it(tmp_path: Path, order:
                 rows, cols = cell.within(Window(0, 0, ROWS, COLS))
                 there = (cube()[:, rows, cols] == cube()[2, 20, 270]).any()
                 assert (patch.cell(*cell.within(part)).plain is None) == there
+
+
+@pytest.mark.parametrize("order", ["bsq", "bil", "bip"])
+@pytest.mark.parametrize(("near", "between"), [(1, 0), (1, 2), (2**14, 0)])
+def test_pieces_are_the_same_read_alone_or_with_what_lies_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, near: int, between: int
+) -> None:
+    monkeypatch.setattr(raw, "NEAR", near)
+    monkeypatch.setattr(raw, "BETWEEN", between)
+    require_values(envi(tmp_path / "a.img", order, offset=7), cube())
+
+
+@pytest.mark.parametrize("order", ["bsq", "bil"])
+def test_a_narrow_window_takes_few_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    file, calls, read = raw_of(envi(tmp_path / "a.img", order)), [], os.preadv
+    assert file is not None
+    monkeypatch.setattr(os, "preadv", lambda *how: calls.append(how) or read(*how))
+    found = file.read(Window(0, 10, 64, 20), [1, 2, 3, 4, 5])
+    assert found is not None
+    same_bits(found, cube()[:, :64, 10:30])
+    assert len(calls) == (BANDS if order == "bsq" else 64)
