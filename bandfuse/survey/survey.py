@@ -31,6 +31,10 @@ FEWEST_PER_SIDE = 2
 CLASS_BLOCKS_PER_SIDE = 5
 """The same where every block has moments for each class."""
 
+CLASS_BYTES = 3 * BLOCK_BYTES
+"""What the moments of all classes in all blocks may take: those of 224 bands and 30 classes in
+5 × 5 blocks."""
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -191,8 +195,13 @@ class Survey:
 
 def block_grid(scene: Scene, n_scenes: int) -> BlockGrid:
     """The blocks of one of so many scenes: fewer, if the moments of many bands would take more than
-    :data:`BLOCK_BYTES`."""
-    most = BLOCKS_PER_SIDE if scene.labels is None else CLASS_BLOCKS_PER_SIDE
+    :data:`BLOCK_BYTES`, or those of many bands and classes more than :data:`CLASS_BYTES`."""
     each = 8 * (int(scene.bands.good.sum()) + scene.answers) ** 2
-    room = max(FEWEST_PER_SIDE, int((BLOCK_BYTES / each) ** 0.5))
+    most, count = BLOCKS_PER_SIDE, BLOCK_BYTES / each
+    if scene.labels is not None:
+        most, count = (
+            CLASS_BLOCKS_PER_SIDE,
+            min(count, CLASS_BYTES / each / max(1, scene.labels.known)),
+        )
+    room = max(FEWEST_PER_SIDE, int(count**0.5))
     return blocks(scene.shape, max(1, int(min(most, room) / n_scenes**0.5)))
