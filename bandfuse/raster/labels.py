@@ -47,6 +47,12 @@ class Labels:
     band: int = 0
     numbered: bool = False
 
+    @property
+    def known(self) -> int:
+        """How many classes the file tells of, before its pixels are read; 0 for a raster that
+        names none."""
+        return len(set(self.burnt)) or len(self.names)
+
     def name(self, number: int) -> str:
         """What a class is called."""
         return dict(self.names).get(number, str(number))

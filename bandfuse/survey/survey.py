@@ -31,6 +31,10 @@ FEWEST_PER_SIDE = 2
 CLASS_BLOCKS_PER_SIDE = 5
 """The same where every block has moments for each class."""
 
+CLASS_BYTES = 3 * BLOCK_BYTES
+"""What the moments of all classes in all blocks may take: those of 224 bands and 30 classes in
+5 × 5 blocks."""
+
 
 WHOLE = -2
 """The number of a part that is a whole scene."""
@@ -212,14 +216,18 @@ class Survey:
 
 def fine_grid(scene: Scene) -> BlockGrid:
     """The blocks that the pass over a scene gathers, however many scenes there are: fewer, if the
-    moments of many bands would take more than :data:`BLOCK_BYTES`."""
+    moments of many bands would take more than :data:`BLOCK_BYTES`, or those of many bands and
+    classes more than :data:`CLASS_BYTES`."""
     return blocks(scene.shape, _per_side(scene))
 
 
 def _per_side(scene: Scene) -> int:
-    most = BLOCKS_PER_SIDE if scene.labels is None else CLASS_BLOCKS_PER_SIDE
     each = 8 * (int(scene.bands.good.sum()) + scene.answers) ** 2
-    return min(most, max(FEWEST_PER_SIDE, int((BLOCK_BYTES / each) ** 0.5)))
+    most, count = BLOCKS_PER_SIDE, BLOCK_BYTES / each
+    if scene.labels is not None:
+        most, known = CLASS_BLOCKS_PER_SIDE, max(1, scene.labels.known)
+        count = min(count, CLASS_BYTES / each / known)
+    return min(most, max(FEWEST_PER_SIDE, int(count**0.5)))
 
 
 def block_grid(scene: Scene, n_scenes: int, fine: BlockGrid | None = None) -> BlockGrid:

@@ -63,7 +63,7 @@ def _held_out(survey: Survey, columns: list[int], folds: int) -> Iterator[tuple[
     parts = [(p.moments, p.sample) for p in survey.parts() if p.moments.count]
     numbers = runs([moments.count for moments, _ in parts], folds)
     for fold in sorted(set(numbers)):
-        rest = [m.take(columns) for (m, _), n in zip(parts, numbers, strict=True) if n != fold]
+        rest = (m.take(columns) for (m, _), n in zip(parts, numbers, strict=True) if n != fold)
         held = [x[:, columns] for (_, x), n in zip(parts, numbers, strict=True) if n == fold]
         yield total(rest, len(columns)), np.concatenate(held)
 
