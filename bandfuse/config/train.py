@@ -188,8 +188,9 @@ class Registering(Config):
         description="For true weights where target and scene lie apart: slopes of the cube are "
         "learned beside the weights and absorb the effect of the shift. auto: where a shift "
         "of over 0.1 pixels is estimated, for a regression of one scene, unless --shift, --loss "
-        "or --activation is given. Outputs stay where the scene is. --shift auto moves the target "
-        "instead, which makes predictions better, but not weights.",
+        "or --activation is given; targets of several scenes are not registered. Outputs stay "
+        "where the scene is. --shift auto moves the target instead, which makes predictions "
+        "better, but not weights.",
     )
 
 

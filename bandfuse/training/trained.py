@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandfuse.config.train import TrainConfig
 from bandfuse.device import Place
+from bandfuse.errors import shorten
 from bandfuse.model.model import Model
 from bandfuse.scenes.alignment import alignment_messages
 from bandfuse.scenes.scene import Scene, left_out_messages, target_bands
@@ -70,7 +72,9 @@ class Trained:
         unread = [text for scene in self.scenes for text in left_out_messages(scene)]
         layers = [text for scene in self.scenes for text in scene.remarks]
         aligned = alignment_messages(self.scenes)
-        return [*broken, *of_files, *unread, *layers, *aligned, *doubts(self.scenes[0])]
+        alone = self.config.registration == "auto" and self.config.shift is None
+        apart = unregistered(self.scenes) if alone else []
+        return [*broken, *of_files, *unread, *layers, *aligned, *apart, *doubts(self.scenes[0])]
 
     def _of_fit(self) -> list[str]:
         names = self.survey.design.names
@@ -81,6 +85,20 @@ class Trained:
             *limits,
             *zero_messages(names, self.model.common.matrix),
         ]
+
+
+def unregistered(scenes: Sequence[Scene]) -> list[str]:
+    """Say that the targets of several scenes are not registered, where some lie off their
+    scenes."""
+    seen = [(scene.key, scene.shift) for scene in scenes]
+    off = [key for key, shift in seen if shift is not None and shift.certain and not shift.small]
+    if len(scenes) < 2 or not off:
+        return []
+    return [
+        f"the targets of {shorten(off)} lie off their scenes: weights that are learned from them "
+        "are not true. --register takes up such shifts in a training of one scene only; of several "
+        "scenes, --shift auto moves the targets, which blurs them"
+    ]
 
 
 def doubts(scene: Scene) -> list[str]:
