@@ -105,16 +105,18 @@ def register(looks: Sequence[Look], shape: tuple[int, int], side: int) -> Regist
 
     Returns None where too little is valid or nothing varies.
     """
-    levels = [Comparison.of(looks, shape, side, *level) for level in LEVELS]
-    finest = levels[-1]
-    before = finest.predicted(Field.none(shape))
-    if before is None:
+    coarsest = Comparison.of(looks, shape, side, *LEVELS[0])
+    if coarsest.predicted(Field.none(shape)) is None:
         return None
-    start = _started(levels[0], [Field.none(shape), *_shifted(looks, shape)])
-    for level in levels[1:]:
-        start = refined(level, start)
+    start = _started(coarsest, [Field.none(shape), *_shifted(looks, shape)])
+    del coarsest  # one level is held at a time
+    for level in LEVELS[1:-1]:
+        start = refined(Comparison.of(looks, shape, side, *level), start)
+    finest = Comparison.of(looks, shape, side, *LEVELS[-1])
+    before = finest.predicted(Field.none(shape))
+    start = refined(finest, start)
     prediction = finest.predicted(start)
-    if prediction is None:
+    if before is None or prediction is None:
         return None
     windows = sure(prediction.displacements(), shape, start.order)
     if not len(windows):
