@@ -18,6 +18,9 @@ from bandfuse.scenes.local_shifts import Comparison, Look, Prediction
 from bandfuse.scenes.polynomials import Displacements, Field, terms
 from bandfuse.spectral.bands import Floats
 
+Box = tuple[float, float, float, float]
+"""First and last row, and first and last column."""
+
 HIGHEST = 3
 """The highest order of the polynomials."""
 
@@ -102,22 +105,24 @@ def register(looks: Sequence[Look], shape: tuple[int, int], side: int) -> Regist
 
     Returns None where too little is valid or nothing varies.
     """
-    levels = [Comparison.of(looks, shape, side, *level) for level in LEVELS]
-    finest = levels[-1]
-    before = finest.predicted(Field.none(shape))
-    if before is None:
+    coarsest = Comparison.of(looks, shape, side, *LEVELS[0])
+    if coarsest.predicted(Field.none(shape)) is None:
         return None
-    start = _started(levels[0], [Field.none(shape), *_shifted(looks, shape)])
-    for level in levels[1:]:
-        start = refined(level, start)
+    start = _started(coarsest, [Field.none(shape), *_shifted(looks, shape)])
+    del coarsest  # one level is held at a time
+    for level in LEVELS[1:-1]:
+        start = refined(Comparison.of(looks, shape, side, *level), start)
+    finest = Comparison.of(looks, shape, side, *LEVELS[-1])
+    before = finest.predicted(Field.none(shape))
+    start = refined(finest, start)
     prediction = finest.predicted(start)
-    if prediction is None:
+    if before is None or prediction is None:
         return None
     windows = sure(prediction.displacements(), shape, start.order)
     if not len(windows):
         return None
     order, scores = choose(windows, shape)
-    field = _settled(finest, windows, order)
+    field = _settled(finest, windows, order, _box(windows, shape, side))
     prediction = finest.predicted(field)
     after = before if prediction is None else prediction
     return Registration(
@@ -149,14 +154,26 @@ def _started(images: Comparison, starts: Sequence[Field]) -> Field:
     return max(ends, key=lambda end: end[0])[1]
 
 
-def _settled(images: Comparison, windows: Displacements, order: int) -> Field:
+def _box(windows: Displacements, shape: tuple[int, int], side: int) -> Box:
+    """The part of a grid that windows cover."""
+    (top, bottom), (left, right) = (
+        (max(0.0, float(one.min()) - side / 2), min(size - 1.0, float(one.max()) + side / 2))
+        for one, size in zip((windows.rows, windows.cols), shape, strict=True)
+    )
+    return top, bottom, left, right
+
+
+def _settled(images: Comparison, windows: Displacements, order: int, box: Box) -> Field:
     """The field of an order, or of a lower one where what it says is too small to be told from
     nothing."""
-    shape = images.shape
-    none = Field.none(shape)
-    field = refined(images, fit(windows, shape, order)) if order >= 0 else none
+    none = Field.none(images.shape)
+
+    def of(order: int) -> Field:
+        return refined(images, replace(fit(windows, images.shape, order), seen=box))
+
+    field = of(order) if order >= 0 else none
     if order > 0 and field.spread < max(SMALL, 2 * field.uncertainty):
-        field = refined(images, fit(windows, shape, 0))
+        field = of(0)
     if field.order == 0 and np.hypot(*field.middle) < max(SMALL, 2 * field.uncertainty):
         return none
     return field

@@ -100,7 +100,7 @@ class _Part:
     bands: Floats
     images: Floats
     valid: Flags
-    there: Floats
+    there: NDArray[np.float32]
     window: Numbers
     width: float
 
@@ -150,7 +150,7 @@ def _sampled(splines: Floats, at: Floats) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def _inside(flags: Floats, at: Floats) -> Flags:
+def _inside(flags: NDArray[np.float32], at: Floats) -> Flags:
     """Whether all pixels around places are flagged with one."""
     from scipy.ndimage import map_coordinates
 
@@ -378,7 +378,7 @@ class _Frame:
             bands,
             splines,
             valid & (weight > WHOLE / 2),
-            inner.astype(np.float64),
+            inner.astype(np.float32),
             window,
             width,
         )

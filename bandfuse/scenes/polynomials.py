@@ -48,12 +48,15 @@ class Field:
     shape : rows and columns of the grid.
     order : of the polynomials; −1 for none, 0 for one displacement of all places.
     coefficients : (2, m) of :func:`basis`, of rows and of columns.
-    covariance : (2m, 2m) of the coefficients, those of rows first."""
+    covariance : (2m, 2m) of the coefficients, those of rows first.
+    seen : first and last row, and first and last column, of the part of the grid that it was told
+        from; None for all of it. It says nothing of what lies beyond."""
 
     shape: tuple[int, int]
     order: int
     coefficients: Floats
     covariance: Floats
+    seen: tuple[float, float, float, float] | None = None
 
     @classmethod
     def constant(cls, shape: tuple[int, int], rows: float, columns: float) -> Field:
@@ -109,12 +112,16 @@ class Field:
         """With (2, m) added to the coefficients."""
         return replace(self, coefficients=self.coefficients + step)
 
+    @property
+    def ends(self) -> tuple[float, float, float, float]:
+        """First and last row, and first and last column, of what it was told from."""
+        return self.seen or (0.0, self.shape[0] - 1.0, 0.0, self.shape[1] - 1.0)
+
     def lattice(self, side: int = LATTICE) -> tuple[Floats, Floats]:
         """(side, side) rows and columns of places that are evenly spread, corners included."""
+        top, bottom, left, right = self.ends
         rows, cols = np.meshgrid(
-            np.linspace(0, self.shape[0] - 1, side),
-            np.linspace(0, self.shape[1] - 1, side),
-            indexing="ij",
+            np.linspace(top, bottom, side), np.linspace(left, right, side), indexing="ij"
         )
         return rows, cols
 

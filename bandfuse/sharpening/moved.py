@@ -35,11 +35,12 @@ def moved_read(read: Read, geometry: Geometry, field: Field) -> Read:
 
 
 def _places(geometry: Geometry, field: Field, rows: Range, cols: Range) -> tuple[Floats, Floats]:
-    """(n, m) rows and columns of the sharp image that come to lie on pixels. Beyond the cube
-    displacements are those of its edge."""
+    """(n, m) rows and columns of the sharp image that come to lie on pixels. Beyond what a field
+    was told from, displacements are those of its edge."""
+    top, bottom, left, right = field.ends
     row, col = np.meshgrid(
-        np.clip(geometry.rows.on_coarse(rows), -0.5, geometry.rows.coarse - 0.5),
-        np.clip(geometry.cols.on_coarse(cols), -0.5, geometry.cols.coarse - 0.5),
+        np.clip(geometry.rows.on_coarse(rows), top - 0.5, bottom + 0.5),
+        np.clip(geometry.cols.on_coarse(cols), left - 0.5, right + 0.5),
         indexing="ij",
     )
     down, across = field.at(row, col)

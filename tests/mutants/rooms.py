@@ -37,6 +37,8 @@ TESTS = {
     "raster/write": "raster/raster applying/outputs",
     "scenes/alignment": "raster/align",
     "scenes/displacement": "raster/align",
+    "scenes/local_shifts": "scenes/field",
+    "sharpening/field": "scenes/field",
     "solve/exact": "solve/exact trust/trust",
     "solve/nnls": "trust/trust solve/exact",
     "spectral/resampling": "tools/resample",

@@ -108,6 +108,20 @@ def test_missing_pixels_of_both_are_left_out() -> None:
     assert off(registration.field, on_coarse(known, RATIO)) < 0.1
 
 
+def test_an_image_of_half_of_the_scene_tells_nothing_of_the_other_half() -> None:
+    cube, sharp = problem(7)
+    known = quadratic((SIZE, SIZE), 2.0 * RATIO, 7)
+    moved = displaced(sharp, quadratic((SIZE, SIZE), 2.0 * RATIO, 7, wide=32))
+    moved[:, :, 110:] = np.nan
+    registration = found(cube, moved)
+    assert registration is not None
+    assert registration.certain
+    assert registration.field.ends[3] < 30
+    here = on_coarse(known, RATIO)[:, :, :24]
+    assert off(registration.field, here) < 0.1
+    assert registration.field.spread < 2 * np.hypot(*here).max() + 0.1
+
+
 @pytest.mark.parametrize("what", ["flat", "missing", "cube missing"])
 def test_nothing_is_told_where_there_is_nothing_to_compare(what: str) -> None:
     cube, sharp = problem(6, size=80)
