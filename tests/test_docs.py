@@ -283,7 +283,7 @@ CHECKS = {
     "README": check_readme,
     "python": check_python,
     "exports": check_exports,
-    "sharpen": check_sharpen,
+    "sharpening": check_sharpen,
 }
 
 
@@ -345,8 +345,8 @@ def test_the_glossary_explains_what_readers_asked_for() -> None:
 
 CONFIGS = {p.name: p.read_text(encoding="utf-8") for p in sorted((ROOT / "configs").iterdir())}
 BATCHES = [name for name in CONFIGS if name.startswith("batch_")]
-OTHERS = ["resample_cube.yaml", "sharpen_cube.yaml"]
-TRAININGS = [name for name in CONFIGS if name not in (*BATCHES, *OTHERS)]
+NO_TRAININGS = ["resample_cube.yaml", "sharpen_cube.yaml"]
+TRAININGS = [name for name in CONFIGS if name not in (*BATCHES, *NO_TRAININGS)]
 
 
 def test_each_job_has_a_config() -> None:
@@ -378,7 +378,7 @@ def test_each_batch_runs(config: str, workplace: Path, monkeypatch: pytest.Monke
     assert ">done<" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("config", [*TRAININGS, *OTHERS])
+@pytest.mark.parametrize("config", [*TRAININGS, *NO_TRAININGS])
 def test_the_commands_of_each_config_run(config: str, workplace: Path) -> None:
     commands = re.findall(r"^#   (bandfuse .*)$", CONFIGS[config], flags=re.MULTILINE)
     assert commands

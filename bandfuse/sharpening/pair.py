@@ -54,6 +54,11 @@ class Geometry:
         return self.rows.coarse, self.cols.coarse
 
     @property
+    def ratio(self) -> float:
+        """Fine pixels along the side of a coarse one, the larger number of rows and columns."""
+        return max(abs(self.rows.ratio), abs(self.cols.ratio))
+
+    @property
     def fine(self) -> tuple[int, int]:
         """Rows and columns of the sharp image, and of the result."""
         return self.rows.fine, self.cols.fine

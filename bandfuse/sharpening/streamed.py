@@ -15,7 +15,7 @@ from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import Range
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Pair, Place
-from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED, Tiles, tile
+from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED, TILE_COLS, Tiles, tile
 from bandfuse.sharpening.sums import added, parts, pixels
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import each_window
@@ -25,10 +25,10 @@ ROOM = 400 * 2**20
 """Bytes that the tiles in work may take together, where no memory is given."""
 
 MARGIN = 40
-"""Coarse pixels around a tile that are held with it, about."""
+"""Coarse pixels around a tile that are held with it, about; of the sharp image half as many."""
 
-COPIES = 6
-"""How often the coarse pixels of a tile are held at once, about."""
+COPIES, SHARP_COPIES = 6, 4
+"""How often the coarse pixels of a tile, and the fine ones around it, are held at once, about."""
 
 
 def learned(
@@ -53,7 +53,8 @@ def learned(
 def _learned(
     pair: Pair, blur: Blur, effort: Effort, progress: Progress, force: bool, seed: int
 ) -> Gains:
-    every = parts(pair.geometry.coarse)
+    geometry = pair.geometry
+    every = parts(geometry.coarse, geometry.ratio)
     try:
         if blur == AUTO:
             with during(progress, "find the blur"):
@@ -95,11 +96,13 @@ class Counts:
     lost: Lost
 
 
-def threads_for(effort: Effort, bands: int, ratio: float) -> int:
+def threads_for(effort: Effort, gains: Gains, ratio: float) -> int:
     """How many threads may work at once in the memory, at least one."""
-    rows, cols = Tiles((1, 1), bands).rows, 256
+    bands, sharp = gains.gain.shape
+    rows, cols = Tiles((1, 1), bands).rows, TILE_COLS
     coarse = (rows / ratio + 2 * MARGIN) * (cols / ratio + 2 * MARGIN)
-    one = 8 * bands * coarse * COPIES + 2 * 4 * bands * rows * cols
+    fine = (rows + MARGIN * ratio) * (cols + MARGIN * ratio)
+    one = 8 * bands * coarse * COPIES + 8 * sharp * fine * SHARP_COPIES + 8 * bands * rows * cols
     return max(1, min(effort.threads, int(ROOM / one)))
 
 
@@ -132,11 +135,10 @@ def write_tiles(
         return out, np.bincount(one.source.ravel(), minlength=3)
 
     total = np.zeros(3, dtype=np.int64)
-    ratio = min(abs(pair.geometry.rows.ratio), abs(pair.geometry.cols.ratio))
     for window, (values, count) in each_window(
         [_window(*place) for place in tiles],
         work,
-        threads=threads_for(effort, bands, ratio),
+        threads=threads_for(effort, gains, pair.geometry.ratio),
         progress=progress,
         label="sharpen",
     ):

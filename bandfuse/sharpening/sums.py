@@ -16,6 +16,9 @@ from bandfuse.streaming.blocks import BlockGrid, blocks
 SIDE = 64
 """Rows and columns of the coarse pixels that are computed at once."""
 
+LEAST_SIDE, FINE_SIDE = 8, 1024
+"""At least so many; and fewer where they would be more fine pixels than that."""
+
 PER_SIDE = 8
 """Blocks along each side of a scene."""
 
@@ -63,12 +66,13 @@ class Sums:
         )
 
 
-def parts(coarse: tuple[int, int]) -> list[tuple[Range, Range]]:
-    """Parts of a cube, row by row."""
+def parts(coarse: tuple[int, int], ratio: float = 1.0) -> list[tuple[Range, Range]]:
+    """Parts of a cube, row by row; smaller ones where more fine pixels lie on each of its own."""
+    side = max(LEAST_SIDE, min(SIDE, int(FINE_SIDE / ratio)))
     return [
-        (Range(row, min(row + SIDE, coarse[0])), Range(col, min(col + SIDE, coarse[1])))
-        for row in range(0, coarse[0], SIDE)
-        for col in range(0, coarse[1], SIDE)
+        (Range(row, min(row + side, coarse[0])), Range(col, min(col + side, coarse[1])))
+        for row in range(0, coarse[0], side)
+        for col in range(0, coarse[1], side)
     ]
 
 

@@ -16,7 +16,7 @@ TOPICS = {
     "groups": "groups of bands, and known sensors",
     "page": "how to read report.html",
     "trust": "how far the weights can be trusted",
-    "sharpen": "a cube at the resolution of a sharper image",
+    "sharpening": "a cube at the resolution of a sharper image",
     "grids": "files with other grids, shifts, and where pixels count",
     "values": "units, the order of bands, and missing values",
     "wavelengths": "where wavelengths are read from and written to",
