@@ -299,7 +299,7 @@ class SharpenConfig(Encoded, Running, Flagged, Pansharpening):
         "images.",
     )
     no_report: bool = Field(
-        False, description="Do not score the result, and do not write report.html."
+        False, description="Do not write report.html; a sharpening is then not scored either."
     )
     shift: Literal["auto", "field", "keep"] | tuple[float, float] | None = Field(
         None,

@@ -336,7 +336,9 @@ class Writing(Replacing):
         "outputs cover red, green and blue.",
     )
     no_fused: bool = Field(False, description="Do not write fused rasters.")
-    no_report: bool = Field(False, description="Do not write report.html.")
+    no_report: bool = Field(
+        False, description="Do not write report.html; a sharpening is then not scored either."
+    )
     figures: bool = Field(
         False, description="Also write the figures of report.html as files: figures/*.svg, *.png."
     )

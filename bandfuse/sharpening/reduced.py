@@ -28,6 +28,9 @@ from bandfuse.streaming.blocks import BlockGrid, blocks
 MOST_SIDE = 144
 """The parts that are looked at have so many rows and columns of the cube together at most."""
 
+MOST_BANDS = 224
+"""Of more bands the parts are smaller."""
+
 LEAST_SIDE = 12
 """A part should have so many pixels a side one scale down, or be the only one."""
 
@@ -115,19 +118,19 @@ def ratio_of(geometry: Geometry) -> float:
     return math.sqrt(abs(geometry.rows.ratio * geometry.cols.ratio))
 
 
-def parts_of(geometry: Geometry) -> list[Place]:
+def parts_of(geometry: Geometry, bands: int = 1) -> list[Place]:
     """Parts of a cube that are looked at: all of a small one, else some that are spread evenly.
 
-    No more than ``MOST_SIDE``² pixels together; at larger ratios they are fewer and larger."""
-    ratio = ratio_of(geometry)
-    most = max(1, min(MOST_PARTS, int(MOST_SIDE / ratio / LEAST_SIDE)))
-    rows, cols = (_spread(size, most) for size in geometry.coarse)
+    No more than ``MOST_SIDE``² pixels together, fewer of more than ``MOST_BANDS`` bands; at larger
+    ratios the parts are fewer and larger."""
+    together = int(MOST_SIDE * min(1.0, math.sqrt(MOST_BANDS / bands)))
+    most = max(1, min(MOST_PARTS, int(together / ratio_of(geometry) / LEAST_SIDE)))
+    rows, cols = (_spread(size, most, together // most) for size in geometry.coarse)
     return list(product(rows, cols))
 
 
-def _spread(size: int, most: int) -> list[Range]:
-    """At most so many ranges of a side, each in the middle of its share."""
-    side = MOST_SIDE // most
+def _spread(size: int, most: int, side: int) -> list[Range]:
+    """At most so many ranges of so many pixels, each in the middle of its share."""
     count = min(most, math.ceil(size / side))
     shares = pairwise(i * size // count for i in range(count + 1))
     out = []

@@ -51,7 +51,7 @@ from bandfuse.sharpening.scores import (
 from bandfuse.sharpening.sums import pixels
 from bandfuse.spectral.bands import Floats
 
-FULL_SIDE = 128
+FULL_SIDE = 96
 """Fine pixels along each side of what is scored at full scale, in every part."""
 
 
@@ -95,7 +95,7 @@ def verdict_of(pair: Pair, gains: Gains, *, force: bool = False, seed: int = 0) 
     pair : cube and sharp image. gains : what was learned from them. force : whether bands get
         detail that it does not help.
     """
-    parts = parts_of(pair.geometry)
+    parts = parts_of(pair.geometry, len(gains.gain))
     whole = is_whole(pair.geometry, parts)
     full = _full(pair, gains, parts, whole)
     smalls = smalls_of(pair, parts)

@@ -85,8 +85,8 @@ def test_consistency_is_that_of_the_result_seen_by_the_cube(
 ) -> None:
     found, pair, result = made
     assert found.full is not None
-    # the middle 32 × 32 of 48 × 48 pixels of the cube
-    middle = slice(8, 40)
+    # the middle 24 × 24 of 48 × 48 pixels of the cube
+    middle = slice(12, 36)
     cube = pair.read_cube(Range(0, 48), Range(0, 48))
     mse = np.square(seen(result, 4) - cube)[:, middle, middle].mean(axis=(1, 2))
     mean = cube[:, middle, middle].mean(axis=(1, 2))
@@ -101,7 +101,7 @@ def test_full_scale_scores_are_those_of_the_whole_arrays(
 ) -> None:
     found, pair, result = made
     assert found.full is not None
-    middle, coarse = slice(32, 160), slice(8, 40)
+    middle, coarse = slice(48, 144), slice(12, 36)
     sharp = pair.read_sharp(Range(0, 192), Range(0, 192))
     low = pair.reduced(Range(0, 48), Range(0, 48)).values
     cube = pair.read_cube(Range(0, 48), Range(0, 48))
