@@ -102,7 +102,7 @@ def other_than_default(model: type[Config], name: str) -> Any:
         return [1] if name == "unlabelled" else ["A=1"]
     if name == "quality":
         return "cloud"
-    texts = {"checkpoint", "driver", "pan", "output", "label_field"}
+    texts = {"checkpoint", "driver", "pan", "output", "label_field", "uncertainty"}
     return "x" if name in texts else 0.5 if not isinstance(default, int) else default + 1
 
 

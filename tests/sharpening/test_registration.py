@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
+from rasterio.transform import Affine
 from sharp_images import error, scene, seen
 from warps import displaced, on_coarse, quadratic
 
