@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
+from rasterio.transform import Affine
 
 FINE = Affine(5, 0, 4e5, 0, -5, 5e6)
 BANDS = 60

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 from numpy.typing import NDArray
+from rasterio.transform import Affine
 from rasterio.warp import Resampling, reproject, transform_bounds
 from sharp_images import MODULATION, error, interpolated, scene, seen
 
