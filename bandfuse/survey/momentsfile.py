@@ -162,8 +162,10 @@ def _short(values: np.ndarray) -> np.ndarray:
 
 
 def is_moments(path: str | Path) -> bool:
-    """Whether a file is a file of moments."""
+    """Whether this is a file of moments; pipes and devices are not opened."""
     try:
+        if not Path(path).is_file():
+            return False
         with safe_open(str(path), framework="numpy") as file:
             return KEY in (file.metadata() or {})
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError):
