@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -26,12 +28,30 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+THOROUGH = bool(os.environ.get("BANDFUSE_THOROUGH"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that need a GPU, with what is missing."""
+    """Skip the tests that need a GPU, with what is missing; and those that take long, unless all
+    are asked for."""
     marked = [item for item in items if item.get_closest_marker("cuda")]
     trouble = _without_gpu() if marked else ""
     for item in marked if trouble else ():
         item.add_marker(pytest.mark.skip(reason=trouble))
+    for item in [] if THOROUGH else _left_to_ci(items):
+        item.add_marker(pytest.mark.skip(reason="runs where BANDFUSE_THOROUGH is set, as CI does"))
+
+
+def _left_to_ci(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """Tests marked ``thorough``, and of the cases of those marked ``one_in(n)`` all but each
+    n-th."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        some = item.get_closest_marker("one_in")
+        name = item.nodeid.partition("[")[0]
+        if item.get_closest_marker("thorough") or (some and seen[name] % some.args[0]):
+            yield item
+        seen[name] += 1
 
 
 def _without_gpu() -> str:

@@ -236,8 +236,10 @@ def load_further(path: str | Path, name: str) -> Further | None:
 
 
 def is_weights(path: str | Path) -> bool:
-    """Whether a file is a safetensors file of bandfuse."""
+    """Whether this is a weights file; pipes and devices are not opened."""
     try:
+        if not Path(path).is_file():
+            return False
         with safe_open(str(path), framework="numpy") as file:
             return KEY in (file.metadata() or {})
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError):

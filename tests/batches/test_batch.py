@@ -471,6 +471,7 @@ def whole_batch(tmp_path: Path, count: int, **settings: Any) -> tuple[Path, dict
     return tmp_path / "killed", pixels(tmp_path / "whole")
 
 
+@pytest.mark.thorough
 @POSIX
 def test_killed_at_every_line_of_the_journal_it_ends_in_the_same_bits(tmp_path: Path) -> None:
     """Nothing that is visible is half-written, and the same command goes on. Every other point of a
@@ -492,6 +493,7 @@ def test_killed_at_every_line_of_the_journal_it_ends_in_the_same_bits(tmp_path: 
     assert number > 5
 
 
+@pytest.mark.thorough
 @POSIX
 def test_killed_with_its_workers_it_ends_in_the_same_bits(tmp_path: Path) -> None:
     """At one line of the journal after the other, each time a few lines further on."""
@@ -508,6 +510,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_bits(tmp_path: Path) -> Non
     assert not list(folder.rglob(".*.partial"))
 
 
+@pytest.mark.thorough
 @POSIX
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_it_ends_in_the_same_bits(tmp_path: Path, workers: int) -> None:
@@ -693,6 +696,7 @@ def wait_for_workers(address: str, count: int) -> None:
         client.wait_for_workers(count, timeout=280)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")
 def test_a_dask_cluster_gives_the_same_bits_even_if_a_worker_is_killed(tmp_path: Path) -> None:
     for name in ("alone", "cluster"):
@@ -726,6 +730,7 @@ if os.environ.get("HAS_CARD"):
 """Python that runs at the start of a worker: some have a card."""
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore")
 def test_each_dask_worker_decides_for_itself_where_it_computes(tmp_path: Path) -> None:
     for name in ("alone", "cluster"):
@@ -778,6 +783,7 @@ def wait_for(path: Path, running: subprocess.Popen[str] | None = None) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.thorough
 @POSIX
 @pytest.mark.filterwarnings("ignore")
 def test_a_foreign_cluster_is_told_of_ctrl_c_and_its_end_is_said(tmp_path: Path) -> None:

@@ -227,6 +227,7 @@ def check_ended(ended: Ended, expected: int, said: str = "nothing was written") 
     assert ended.err.count(said) == 1
 
 
+@pytest.mark.one_in(2)
 @POSIX
 @ENDS
 @pytest.mark.parametrize("threads", [1, 2])

@@ -25,6 +25,8 @@ from bandfuse.files.placing import settle
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
 ALL = bool(os.environ.get("BANDFUSE_ALL_FAULTS"))
+EVERY = 3 if os.environ.get("BANDFUSE_THOROUGH") else 12
+"""One in so many points is tried where not all are."""
 
 TRIED: Counter[str] = Counter()
 """How many points were tried, by command and end."""
@@ -112,7 +114,7 @@ def hidden(folder: Path) -> list[str]:
     return [p.name for p in folder.rglob(".*") if p.name.endswith((".partial", ".claim"))]
 
 
-def faults(calls: Sequence[str], every: int = 3) -> Iterator[Fault]:
+def faults(calls: Sequence[str], every: int = EVERY) -> Iterator[Fault]:
     """All points and ends, or a selection: every rename and removal and one in ``every`` of the
     other points killed, and one of the other ends in turn at half as many."""
     others = [

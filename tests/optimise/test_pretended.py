@@ -21,6 +21,7 @@ pytestmark = [
         reason=f"torch {torch.__version__} cannot pretend a device",
     ),
     pytest.mark.timeout(1200),
+    pytest.mark.thorough,
 ]
 
 

@@ -203,6 +203,7 @@ def expected_counts(flags: Iterable[np.ndarray], words: Iterable[str]) -> dict[s
     return {word: int(f.sum()) for word, f in zip(words, flags, strict=True) if f.any()}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("how", ["auto", "some"])
 def test_flagged_pixels_are_those_of_a_mask_made_by_hand(

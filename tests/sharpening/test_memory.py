@@ -56,6 +56,7 @@ def peak(folder: Path, size: int) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="resource is not there")
 @pytest.mark.timeout(300)
 def test_memory_does_not_grow_with_the_result(tmp_path: Path) -> None:
