@@ -176,6 +176,7 @@ def true_ergas(truth: Floats, pair: Pair, own: Floats) -> dict[str, float]:
     }
 
 
+@pytest.mark.thorough
 @needs_real_data
 @pytest.mark.slow
 @pytest.mark.parametrize("sensor", SENSORS)

@@ -95,6 +95,7 @@ CASES = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_of_several_scenes_is_the_same_from_moments(folder: Path, case: str) -> None:
     kind, *flags = CASES[case]
