@@ -178,7 +178,6 @@ def true_ergas(truth: Floats, pair: Pair, own: Floats) -> dict[str, float]:
 
 @pytest.mark.thorough
 @needs_real_data
-@pytest.mark.slow
 @pytest.mark.parametrize("sensor", SENSORS)
 @pytest.mark.parametrize("name", ["jasper_198b.tif", "samson_156b.tif"])
 def test_methods_are_ranked_as_by_the_truth(name: str, sensor: str) -> None:
