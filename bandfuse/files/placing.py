@@ -94,7 +94,7 @@ def _start_of(process: int) -> int | None:
 
     Linux tells it since the start of the machine, which does not change when the clock is set.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and hasattr(os, "sysconf"):
         # What psutil reads too; but to import it takes as long as a small file takes to be written.
         try:
             told = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()

@@ -313,7 +313,7 @@ def test_the_keys_of_some_pixels_of_a_window_are_those_of_each(mixing: int) -> N
     key, row, col = keys_of(places, window, question)
     assert np.array_equal(row, window.row + places // window.cols)
     assert np.array_equal(col, window.col + places % window.cols)
-    assert np.array_equal(key, keys(mixing, 3, row, col))
+    assert np.array_equal(key, keys(mixing, row, col))
 
 
 def test_keys_are_spread_evenly_and_rows_and_columns_do_not_swap() -> None:
