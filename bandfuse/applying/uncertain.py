@@ -32,7 +32,7 @@ SMALL_PRODUCTS = 2
 EXACT = 1e-9
 """Error, as a part of their size, up to which rows are sums of others."""
 
-PIECE = 1024
+PIECE = 512
 """Pixels whose bands stay in a processor's cache."""
 
 EXTRAPOLATION = "extrapolation"
@@ -132,14 +132,15 @@ class UncertainKernel:
                 self._mix = found[0].astype(np.float32)
         shift = self._matrix[len(axes) :] @ (cloud.mean - about)[support]
         self._shift = shift.astype(np.float32)[:, None]
-        self._slope, self._own = SLOPES[fusion.activation], threading.local()
+        self._slope, self._bent = SLOPES[fusion.activation], fusion.activation != "identity"
+        self._own = threading.local()
         self._scaled: dict[bytes, np.ndarray] = {}
 
     def of(self, cell: Cell) -> Floats:
-        """(K + M, n) float64."""
+        """(K + M, n) float64; they last until this thread fuses its next cell."""
         y = self._fused.of(cell if self._all else Chosen(cell, self._rows))
         squares = self._squares(cell)
-        found = np.empty((len(y) + len(squares), y.shape[1]))
+        found = self._room("found", (len(y) + len(squares), y.shape[1]), np.float64)
         found[: len(y)] = y
         self._finish(found[len(y) :], squares, y)
         return found
@@ -150,13 +151,22 @@ class UncertainKernel:
         for start in range(0, y.shape[1], PIECE):
             part = np.s_[:, start : start + PIECE]
             if self._errors is not None:
-                of_weights = squares[1:][part] + self._errors.level[:, None]
-                slope = self._slope(y[part])
-                found[:-1][part] = self._errors.joined(of_weights.T, slope.T).T
+                self._join(found[:-1][part], squares[1:][part], y[part], self._errors)
         found[-1] = self._cloud.outside(np.sqrt(squares[0].astype(np.float64)))
         if missing.any():
             found[:-1][missing[: len(found) - 1]] = np.nan
             found[-1, missing.all(axis=0)] = np.nan
+
+    def _join(self, sd: Floats, of_weights: np.ndarray, y: Floats, errors: OutputErrors) -> None:
+        """What ``errors.joined`` gives, in the place of ``sd``: new memory takes longer than the
+        sums."""
+        sd[...] = of_weights
+        sd += errors.level[:, None]
+        if self._bent:
+            sd *= self._slope(y) ** 2
+        sd += errors.residual[:, None]
+        np.sqrt(sd, out=sd)
+        sd *= errors.scale[:, None]
 
     def _squares(self, cell: Cell) -> np.ndarray:
         """(1 + K, n) float32 squares of the distance from the training's mean, and the variances of
@@ -227,12 +237,14 @@ class UncertainKernel:
             self._scaled[key] = (self._matrix * scale).astype(np.float32)
         return self._scaled[key]
 
-    def _room(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    def _room(
+        self, name: str, shape: tuple[int, ...], dtype: type[np.floating] = np.float32
+    ) -> np.ndarray:
         """Memory of this thread, used again for every cell."""
         rooms: dict[str, np.ndarray] = self._own.__dict__
         size = int(np.prod(shape))
         if name not in rooms or rooms[name].size < size:
-            rooms[name] = np.empty(size, np.float32)
+            rooms[name] = np.empty(size, dtype)
         return rooms[name][:size].reshape(shape)
 
 
@@ -241,7 +253,7 @@ Spans = list[tuple[slice, slice]]
 
 
 def in_common(rows: Floats, inverse: Floats) -> tuple[Floats, Floats] | None:
-    """(n, 16) and (16, S) matrices whose product are the (n, S) rows, where there are such;
+    """(n, 12) and (12, S) matrices whose product are the (n, S) rows, where there are such;
     ``inverse``: (S,) one over the typical size of each band, or zero."""
     if len(rows) <= SHARED:
         return None

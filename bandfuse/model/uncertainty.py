@@ -30,7 +30,7 @@ SLOPES: dict[str, Callable[[Floats], Floats]] = {
 }
 """The slope of each activation, from its value."""
 
-SHARED = 16
+SHARED = 12
 """Rows of which the factors of many outputs are made."""
 
 Z90 = 1.6448536269514722

@@ -196,7 +196,7 @@ def weight_factor(drawn: Floats, covariance: Floats, rank: int = RANK) -> Floats
 
 
 def with_shared_bands(factor: Floats, covariance: Floats) -> Floats:
-    """(K, r, B) factors of which all rows are sums of the same 16 at most, so that few rows
+    """(K, r, B) factors of which all rows are sums of the same 12 at most, so that few rows
     multiply each pixel: those sums that vary most over spectra of this covariance, where each
     output's variance counts as much as another's. Factors of outputs that have bands of their own,
     which are few, are left as they are."""
