@@ -41,8 +41,10 @@ class Split:
         """Second moments about other means, in the place of the covariances: what held-out pixels
         look like from the means of the training."""
         dx, dt = self.mean - mean, self.target_mean - target_mean
+        a = np.outer(dx, dx)
+        a += self.a
         return Split(
-            self.a + np.outer(dx, dx),
+            a,
             self.c + np.outer(dx, dt),
             self.var + dt**2,
             mean,
@@ -86,7 +88,9 @@ def squared_error(
             b += z.T @ s.c[:, k] / scale[k]
             c += float(s.var[k]) / scale[k]
         else:
-            a += layout.project(k, bend) / scale[k]
+            own = layout.project(k, bend)
+            own /= scale[k]
+            a = own if k == 0 else a + own
             b += layout.gather(k, s.c[:, k] - bend @ fixed) / scale[k]
             c += float(fixed @ bend @ fixed - 2 * fixed @ s.c[:, k] + s.var[k]) / scale[k]
     if l1 is None:

@@ -520,9 +520,7 @@ def regathered(
     return resolve(with_loss(as_gathered(config, before), loss)), before, {**broken, **odd}
 
 
-def _read(
-    config: TrainConfig, files: Iterable[str]
-) -> tuple[list[SceneMoments], dict[str, str]]:
+def _read(config: TrainConfig, files: Iterable[str]) -> tuple[list[SceneMoments], dict[str, str]]:
     """What files of moments hold, and the files that are damaged and may be left out, with the
     reasons.
 

@@ -299,18 +299,18 @@ def test_where_one_output_cannot_take_its_place_none_does(
 
     for kind in kinds:
         monkeypatch.setattr(placing.os, kind, lambda *a, kind=kind: refuse(kind, *a))
-    with (
-        pytest.raises(OutputError, match=f"{refused} cannot be written"),
-        whole_together([(path, None) for path in paths]) as places,
-    ):
-        for place_of_it in places:
-            place_of_it.write_text("new")
+
+    def write() -> None:
+        with whole_together([(path, None) for path in paths]) as places:
+            for place_of_it in places:
+                place_of_it.write_text("new")
+
+    with pytest.raises(OutputError, match=f"{refused} cannot be written"):
+        write()
     assert {p: p.read_text() for p in sorted(tmp_path.rglob("*")) if p.is_file()} == before
     assert sorted(p for p in tmp_path.rglob("*") if p.is_dir()) == [p.parent for p in paths]
     assert written == placing.WRITTEN
     monkeypatch.undo()
-    with whole_together([(path, None) for path in paths]) as places:
-        for place_of_it in places:
-            place_of_it.write_text("new")
+    write()
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == paths
     assert {path.read_text() for path in paths} == {"new"}
