@@ -43,13 +43,7 @@ class Split:
         dx, dt = self.mean - mean, self.target_mean - target_mean
         a = np.outer(dx, dx)
         a += self.a
-        return Split(
-            a,
-            self.c + np.outer(dx, dt),
-            self.var + dt**2,
-            mean,
-            target_mean,
-        )
+        return Split(a, self.c + np.outer(dx, dt), self.var + dt**2, mean, target_mean)
 
     def second(self, *, offset: bool) -> Split:
         """As a squared error sees them: centred with an offset, about zero without one."""
