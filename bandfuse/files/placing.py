@@ -164,13 +164,19 @@ def new_files(scratch: Path, name: str) -> list[Path]:
     return sorted(found, key=lambda f: f.name == name)
 
 
-def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
+Moves = list[tuple[Path, Path]]
+"""What was renamed, from where and to where."""
+
+
+def place(scratch: Path, path: Path, going: Sequence[str] = (), *, last: bool = True) -> Moves:
     """Put all that lies in a scratch folder of ``path`` in its place. What replaces other files
     must be on the disk (``sync``).
 
     Parameters
     ----------
     going : names beside ``path`` that go when it is replaced.
+    last : nothing is placed after it. Else what was there before is kept in the scratch folder,
+        with the plan, until :func:`take_back` or :func:`settled`.
 
     Raises
     ------
@@ -181,12 +187,37 @@ def place(scratch: Path, path: Path, going: Sequence[str] = ()) -> None:
     folder, new = path.parent, [f.name for f in new_files(scratch, path.name)]
     names = dict.fromkeys([path.name, *reversed(new), *going])
     old = [name for name in names if os.path.lexists(folder / name)]
-    if new == [path.name] and old in ([], new) and (not old or _is_file(path, scratch / path.name)):
-        os.replace(scratch / path.name, path)
+    at_once = not old or (last and old == new and _is_file(path, scratch / path.name))
+    moves = [(scratch / path.name, path)]
+    if new == [path.name] and at_once:
+        os.replace(*moves[0])
     else:
-        _place_by_plan(scratch, folder, new, old)
+        moves = _place_by_plan(scratch, folder, new, old)
+        if last:
+            settled(scratch)
     if not is_scratch(folder):
         WRITTEN.append(path)
+    return moves
+
+
+def take_back(path: Path, moves: Moves) -> None:
+    """Undo ``place`` of a path that was not the last.
+
+    Raises
+    ------
+    OSError : it cannot be undone; the plan is left in the scratch folder.
+    """
+    for source, target in reversed(moves):
+        os.rename(target, source)
+    settled(moves[-1][0].parent)
+    if path in WRITTEN:
+        WRITTEN.remove(path)
+
+
+def settled(scratch: Path) -> None:
+    """Forget the plan in a scratch folder."""
+    with suppress(OSError):  # it has been carried out, and the next command finds that too
+        (scratch / PLAN).unlink()
 
 
 def _remove_inner(scratch: Path) -> None:
@@ -201,7 +232,7 @@ def _is_file(*paths: Path) -> bool:
     return not any(p.is_dir() and not p.is_symlink() for p in paths)
 
 
-def _place_by_plan(scratch: Path, folder: Path, new: Sequence[str], old: Sequence[str]) -> None:
+def _place_by_plan(scratch: Path, folder: Path, new: Sequence[str], old: Sequence[str]) -> Moves:
     """Move the old files aside, the first first, and the new ones to their place."""
     plan = {
         "new": {name: state_of(scratch / name) for name in new},
@@ -211,7 +242,7 @@ def _place_by_plan(scratch: Path, folder: Path, new: Sequence[str], old: Sequenc
         *((folder / name, scratch / OLD / name) for name in old),
         *((scratch / name, folder / name) for name in new),
     ]
-    done: list[tuple[Path, Path]] = []
+    done: Moves = []
     placed = False
     try:
         (scratch / OLD).mkdir()
@@ -227,8 +258,7 @@ def _place_by_plan(scratch: Path, folder: Path, new: Sequence[str], old: Sequenc
             for source, target in reversed(done):
                 os.rename(target, source)
             (scratch / PLAN).unlink(missing_ok=True)
-    with suppress(OSError):  # it has been carried out, and the next command finds that too
-        (scratch / PLAN).unlink()
+    return done
 
 
 def _write_plan(scratch: Path, plan: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bandfuse.errors import OutputError
@@ -17,13 +17,16 @@ from bandfuse.files.guards import SIDECARS, Seen, same_place
 from bandfuse.files.names import href as escaped
 from bandfuse.files.placing import (
     PLAN,
+    Moves,
     State,
     make_scratch,
     new_files,
     place,
     remove_scratch,
+    settled,
     state_of,
     sync,
+    take_back,
 )
 from bandfuse.files.styles import ENDING as STYLE
 from bandfuse.files.styles import is_style_of
@@ -71,7 +74,9 @@ def whole_together(
     ready: Ready | None = None,
 ) -> Iterator[list[Path]]:
     """The same for several outputs, which take their places one after the other once all of them
-    are whole. ``ready`` is given the scratch folder of the first."""
+    are whole. Where one cannot, those before it are taken back, and what they replaced is put back.
+    Only a sudden end of the process, between two of these moves, leaves the first ones new and the
+    others as they were. ``ready`` is given the scratch folder of the first."""
     making = [
         _Making(path, state_of(path) if seen is None else seen.state) for path, seen in outputs
     ]
@@ -90,8 +95,7 @@ def whole_together(
             if now.before is not None:
                 sync(_there(now))
         with undisturbed():
-            for now in making:
-                place(_there(now), now.path, _going(now.path))
+            _place(making)
     except OSError as error:
         raise _unwritten(now.path, now.scratch, error) from error
     finally:
@@ -117,6 +121,28 @@ class _Making:
         _check_company(path, company, inputs)
 
 
+def _place(making: Sequence[_Making]) -> None:
+    """Put outputs in their places, all or none.
+
+    Raises
+    ------
+    OutputError : of the first that cannot be.
+    """
+    placed: list[tuple[Path, Moves]] = []
+    for now in making:
+        last = now is making[-1]
+        try:
+            placed.append((now.path, place(_there(now), now.path, _going(now.path), last=last)))
+        except OSError as error:
+            with suppress(OSError):  # plans tell the next command what is left to do
+                for path, moves in reversed(placed):
+                    take_back(path, moves)
+            stuck = [_there(one) for one in making if (_there(one) / PLAN).exists()]
+            raise _unwritten(now.path, stuck[0] if stuck else None, error) from error
+    for one in making[:-1]:
+        settled(_there(one))
+
+
 def _there(made: _Making) -> Path:
     """The scratch folder of an output, once there is one."""
     assert made.scratch is not None
@@ -135,7 +161,7 @@ def _unwritten(path: Path, scratch: Path | None, error: OSError) -> OutputError:
     remedy = ""
     if scratch is not None and (scratch / PLAN).exists():
         remedy = (
-            f"Its files are in {scratch}: the next command that writes into {path.parent} puts "
+            f"Files are in {scratch}: the next command that writes into {scratch.parent} puts "
             "them in place."
         )
     return OutputError(f"{path} cannot be written", got=error.strerror or str(error), remedy=remedy)

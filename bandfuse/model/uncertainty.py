@@ -30,6 +30,9 @@ SLOPES: dict[str, Callable[[Floats], Floats]] = {
 }
 """The slope of each activation, from its value."""
 
+SHARED = 12
+"""Rows of which the factors of many outputs are made."""
+
 Z90 = 1.6448536269514722
 """Half the width of a 90 % interval of a normal distribution, in standard deviations."""
 

@@ -126,7 +126,7 @@ def _of_uncertainty(known: Uncertainty, scenes: Sequence[str]) -> dict[str, Floa
 
 def _uncertainty(tensors: dict[str, Floats], common: Fusion, keys: list[str]) -> Uncertainty | None:
     """What a weights file remembers of errors and of the training's spectra, if anything."""
-    if "cloud_mean" not in tensors:
+    if not any(name.startswith(("cloud_", "error_", "scene_error_")) for name in tensors):
         return None
     cloud = Cloud(**{name: tensors[f"cloud_{name}"] for name in CLOUD})
     errors = {}

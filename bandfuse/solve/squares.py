@@ -41,13 +41,9 @@ class Split:
         """Second moments about other means, in the place of the covariances: what held-out pixels
         look like from the means of the training."""
         dx, dt = self.mean - mean, self.target_mean - target_mean
-        return Split(
-            self.a + np.outer(dx, dx),
-            self.c + np.outer(dx, dt),
-            self.var + dt**2,
-            mean,
-            target_mean,
-        )
+        a = np.outer(dx, dx)
+        a += self.a
+        return Split(a, self.c + np.outer(dx, dt), self.var + dt**2, mean, target_mean)
 
     def second(self, *, offset: bool) -> Split:
         """As a squared error sees them: centred with an offset, about zero without one."""
@@ -86,7 +82,9 @@ def squared_error(
             b += z.T @ s.c[:, k] / scale[k]
             c += float(s.var[k]) / scale[k]
         else:
-            a += layout.project(k, bend) / scale[k]
+            own = layout.project(k, bend)
+            own /= scale[k]
+            a = own if k == 0 else a + own
             b += layout.gather(k, s.c[:, k] - bend @ fixed) / scale[k]
             c += float(fixed @ bend @ fixed - 2 * fixed @ s.c[:, k] + s.var[k]) / scale[k]
     if l1 is None:

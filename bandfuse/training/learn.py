@@ -149,10 +149,20 @@ def _learned(
     config = config.model_copy(update={"pooling": how.pooling, "precision": found.precision})
     times = read - started, time.perf_counter() - read
     remarks.extend(trust.messages)
-    trained = Trained(
-        config, scenes, found, model, fits, *times, places, choices, trust, effort, tuple(remarks)
+    return Trained(
+        config,
+        scenes,
+        found,
+        model,
+        fits,
+        *times,
+        places,
+        choices,
+        trust,
+        effort,
+        remarks=tuple(remarks),
+        errors=tuple(errors),
     )
-    return replace(trained, errors=tuple(errors))
 
 
 def _classifier(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandfuse.config.paths import PATHS, rebased
 from bandfuse.config.train import NOT_RESULTS, Gathering, TrainConfig
-from bandfuse.errors import ConfigError, shorten
+from bandfuse.errors import ConfigError, InputError, shorten
 from bandfuse.goals import GOALS
 from bandfuse.model.fusion import NodataPolicy
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
-from bandfuse.survey.momentsfile import is_moments, read_moments
+from bandfuse.survey.momentsfile import ENDING, is_moments, read_moments
 from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Inquiry
 from bandfuse.survey.survey import Survey
@@ -440,14 +440,14 @@ STILL = {"any_units", "skip_broken", "registration", "seed", "device", "threads"
 
 def with_moments(config: TrainConfig) -> TrainConfig:
     """Settings with the files of moments that folders and patterns stand for; such files among the
-    scenes count as moments.
+    scenes count as moments, also damaged ones that are named so.
 
     Raises
     ------
     InputError : a folder without files of moments, or a pattern that no file has.
     """
-    scenes = [path for path in config.scenes if not is_moments(path)]
-    among = [path for path in config.scenes if path not in scenes]
+    among = [path for path in config.scenes if path.endswith(ENDING) or is_moments(path)]
+    scenes = [path for path in config.scenes if path not in among]
     files = [file for text in (*config.moments, *among) for file in moments_files(text)]
     if not files:
         return config
@@ -515,9 +515,28 @@ def regathered(
     """
     require_no_pixels(config)
     files = progress(config.moments, total=len(config.moments), label="read the moments")
-    every = [one for file in files for one in read_moments(file)]
+    every, broken = _read(config, files)
     before, odd = pooled_moments(every, skip=config.skip_broken)
-    return resolve(with_loss(as_gathered(config, before), loss)), before, odd
+    return resolve(with_loss(as_gathered(config, before), loss)), before, {**broken, **odd}
+
+
+def _read(config: TrainConfig, files: Iterable[str]) -> tuple[list[SceneMoments], dict[str, str]]:
+    """What files of moments hold, and the files that are damaged and may be left out, with the
+    reasons.
+
+    Raises
+    ------
+    InputError : a file that is damaged and may not be left out, or nothing but such files.
+    """
+    every, broken = list[SceneMoments](), dict[str, str]()
+    for file in files:
+        try:
+            every += read_moments(file)
+        except InputError as error:
+            if not config.skip_broken or len(broken) + 1 == len(set(config.moments)):
+                raise
+            broken[file] = str(error)
+    return every, broken
 
 
 def asked_of(config: TrainConfig, sample: int) -> Asked:

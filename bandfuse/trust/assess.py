@@ -224,11 +224,12 @@ def _forms(terms: Terms, made: Sequence[FoldProblem], choices: Sequence[Choice])
     lobes = any(c.lobe is not None for c in choices)
     if not lobes and not any(c.strength.ridge or c.strength.smooth for c in choices):
         return None
-    ridge, smooth = terms.forms(range(len(choices)))
-    strengths = [c.strength for c in choices]
-    forms: Floats = np.array(
-        [s.ridge * r + s.smooth * m for s, r, m in zip(strengths, ridge, smooth, strict=True)]
-    )
+    forms = np.zeros((len(choices), terms.n_bands, terms.n_bands))
+    diagonal = np.diag_indices(terms.n_bands)
+    for row, (form, choice) in enumerate(zip(forms, choices, strict=True)):
+        form[diagonal] = choice.strength.ridge * terms.ridge()
+        if choice.strength.smooth:
+            form += choice.strength.smooth * terms.smooth(row)
     for case in made:
         lobe = choices[case.rows[0]].lobe
         if lobe is not None:

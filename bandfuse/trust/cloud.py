@@ -3,7 +3,7 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -91,16 +91,26 @@ def _others(leading: Floats, count: int) -> Floats:
 
 
 def _leading(matrix: Floats, count: int) -> Floats:
-    """(count, B) vectors of the largest eigenvalues of a covariance. Of many bands by subspace
-    iteration (Halko, Martinsson and Tropp, SIAM Review 53, 2011)."""
-    if len(matrix) <= SMALL:
-        values, vectors = np.linalg.eigh(matrix)
-    else:
-        start = np.random.default_rng(0).standard_normal((len(matrix), count + MORE))
-        basis = np.linalg.qr(start)[0]
-        for _ in range(ROUNDS):
-            basis = np.linalg.qr(matrix @ basis)[0]
-        values, small = np.linalg.eigh(basis.T @ matrix @ basis)
-        vectors = basis @ small
+    """(count, B) vectors of the largest eigenvalues of a covariance."""
+    if len(matrix) > SMALL:
+        return leading_vectors(lambda basis: matrix @ basis, len(matrix), count)
+    values, vectors = np.linalg.eigh(matrix)
+    return _largest(values, vectors, count)
+
+
+def leading_vectors(times: Callable[[Floats], Floats], size: int, count: int) -> Floats:
+    """(count, n) vectors of the largest eigenvalues of a symmetric (n, n) matrix that is known by
+    its products with (n, m) others, by subspace iteration (Halko, Martinsson and Tropp, SIAM
+    Review 53, 2011)."""
+    start = np.random.default_rng(0).standard_normal((size, min(size, count + MORE)))
+    basis = np.linalg.qr(start)[0]
+    for _ in range(ROUNDS):
+        basis = np.linalg.qr(times(basis))[0]
+    values, small = np.linalg.eigh(basis.T @ times(basis))
+    return _largest(values, basis @ small, count)
+
+
+def _largest(values: Floats, vectors: Floats, count: int) -> Floats:
+    """(count, n) the (n, m) vectors of the largest values."""
     found: Floats = vectors[:, np.argsort(values)[::-1][:count]].T
     return found

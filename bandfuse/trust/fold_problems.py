@@ -3,9 +3,10 @@ each fold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
+from typing import TypeVar, overload
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from bandfuse.trust.folds import Fold
 from bandfuse.trust.moved_outputs import SlopedPixels
 from bandfuse.trust.penalty import Tie, smooth_form
 
+M = TypeVar("M")
+
 
 @dataclass(frozen=True)
 class Strength:
@@ -47,12 +50,13 @@ class Spectrum:
     Outputs of one group differ in their targets only, and share it.
     """
 
-    def __init__(self, a: Floats, ridge: Floats) -> None:
-        self._a, self._root = a, np.sqrt(np.diag(ridge))
+    def __init__(self, a: Callable[[], Floats], ridge: Floats) -> None:
+        """``a``: makes the (P, P) squared error. ``ridge``: (P,) the diagonal of its form."""
+        self._a, self._root = a, np.sqrt(ridge)
 
     @cached_property
     def _parts(self) -> tuple[Floats, Floats]:
-        values, vectors = np.linalg.eigh(self._a / np.outer(self._root, self._root))
+        values, vectors = np.linalg.eigh(self._a() / np.outer(self._root, self._root))
         return np.maximum(values, 0.0), vectors / self._root[:, None]
 
     def solve(self, b: Floats, ridge: float, scale: float) -> Floats:
@@ -63,26 +67,50 @@ class Spectrum:
         return result
 
 
+LARGE = 400
+"""Weights from which on (P, P) matrices are made again whenever they are asked for: all of them
+together would take more memory than the pixels and their moments."""
+
+
+class OnDemand(Sequence[M]):
+    """What is made whenever it is asked for."""
+
+    def __init__(self, make: Callable[[int], M], count: int) -> None:
+        self._make, self._numbers = make, range(count)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> M: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[M]: ...
+    def __getitem__(self, place: int | slice) -> M | Sequence[M]:
+        if isinstance(place, slice):
+            return [self._make(i) for i in self._numbers[place]]
+        return self._make(self._numbers[place])
+
+
 @dataclass(frozen=True, eq=False)
 class FoldProblem:
     """One set of P weights.
 
     ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``:
     the squared error on all pixels; ``trains`` and ``tests``: on each fold, the test seen from the
-    training's means; ``shares``: the part of the pixels in each test. ``ridge`` and ``smooth``: (P,
-    P) forms in the same units, ``sparse`` (P,) half the price of the sizes. ``nm``: (P,)
-    wavelengths, where each weight is that of one band and its wavelength is known. ``terms``: what
-    it shares with the others."""
+    training's means; ``shares``: the part of the pixels in each test. ``ridge``: (P,) the diagonal
+    of its form, ``smooth``: the (P, P) form alone, both in the same units; ``sparse`` (P,) half the
+    price of the sizes. ``nm``: (P,) wavelengths, where each weight is that of one band and its
+    wavelength is known. ``terms``: what it shares with the others."""
 
     rows: tuple[int, ...]
     layout: Layout
     scale: Floats
     whole: Quadratic
-    trains: tuple[Quadratic, ...]
-    tests: tuple[Quadratic, ...]
+    trains: Sequence[Quadratic]
+    tests: Sequence[Quadratic]
     shares: Floats
     ridge: Floats
-    smooth: Floats
+    smooth: Sequence[Floats]
     sparse: Floats
     nm: Floats | None
     spectra: tuple[Spectrum, ...] | None
@@ -98,9 +126,12 @@ class FoldProblem:
     def penalised(self, q: Quadratic, strength: Strength) -> Quadratic:
         """A squared error with the penalties added."""
         l1 = strength.sparse * self.sparse if strength.sparse else None
-        return Quadratic(
-            q.a + strength.ridge * self.ridge + strength.smooth * self.smooth, q.b, q.c, q.sums, l1
-        )
+        a = q.a.copy()
+        if strength.ridge:
+            a[np.diag_indices_from(a)] += strength.ridge * self.ridge
+        if strength.smooth:
+            a += strength.smooth * self.smooth[0]
+        return Quadratic(a, q.b, q.c, q.sums, l1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,18 +169,22 @@ class Terms:
         result: Floats = 0.5 * np.sqrt(np.outer(split.var[list(rows)], split.a.diagonal()))
         return result
 
-    def forms(self, rows: Sequence[int]) -> tuple[Floats, Floats]:
-        """(K, B, B) ridge and smooth forms of these rows, of unit strength."""
-        variance = Split.of(self.joint, self.n_bands).a.diagonal()
-        size = float(variance.mean())
-        smooth = [size * smooth_form(self.layout, row, self.tied) for row in rows]
-        return np.broadcast_to(np.diag(variance), (len(rows), *smooth[0].shape)), np.array(smooth)
+    def ridge(self) -> Floats:
+        """(B,) the diagonal of the ridge's form, of unit strength."""
+        found: Floats = self.joint.variance[: self.n_bands]
+        return found
+
+    def smooth(self, row: int) -> Floats:
+        """(B, B) the smooth form of a row, of unit strength."""
+        found: Floats = float(self.ridge().mean()) * smooth_form(self.layout, row, self.tied)
+        return found
 
 
 def fold_problems(terms: Terms) -> list[FoldProblem]:
     """One case per set of weights."""
     shared: dict[bytes, tuple[Spectrum, ...]] = {}
-    return [_fold_problem(terms, rows, shared) for rows in terms.layout.rows_of_set()]
+    smooth = lru_cache(maxsize=1)(terms.smooth)
+    return [_fold_problem(terms, rows, smooth, shared) for rows in terms.layout.rows_of_set()]
 
 
 def _spectra(
@@ -160,17 +195,26 @@ def _spectra(
         part.shape[0] != 1
         or len(part.col) != part.size
         or part.fixed.any()
-        or not (np.diag(case.ridge) > 0).all()
+        or not (case.ridge > 0).all()
     ):
         return None
     size = float(case.scale[0])
-    return shared.setdefault(
-        part.col.tobytes(), tuple(Spectrum(size * q.a, size * case.ridge) for q in case.trains)
-    )
+
+    def sized(fold: int) -> Floats:
+        found: Floats = size * case.trains[fold].a
+        return found
+
+    key, folds = part.col.tobytes(), range(len(case.trains))
+    if key not in shared:
+        shared[key] = tuple(Spectrum(partial(sized, i), size * case.ridge) for i in folds)
+    return shared[key]
 
 
 def _fold_problem(
-    terms: Terms, rows: Sequence[int], shared: dict[bytes, tuple[Spectrum, ...]]
+    terms: Terms,
+    rows: Sequence[int],
+    smooth_of: Callable[[int], Floats],
+    shared: dict[bytes, tuple[Spectrum, ...]],
 ) -> FoldProblem:
     part = terms.layout.part(rows)
     whole = Split.of(terms.joint, terms.n_bands).rows(rows)
@@ -179,26 +223,33 @@ def _fold_problem(
     def error(split: Split, offset: bool) -> Quadratic:
         return squared_error(split, part, scale, offset=offset, gain=terms.gain)
 
-    trains = [Split.of(f.train, terms.n_bands).rows(rows) for f in terms.folds]
-    tests = [Split.of(f.test, terms.n_bands).rows(rows) for f in terms.folds]
-    seen = [
-        error(test.about(train.mean, train.target_mean), True)
-        if terms.offset
-        else error(test, False)
-        for train, test in zip(trains, tests, strict=True)
-    ]
-    ridge, smooth = terms.forms(rows)
+    def train(fold: int) -> Quadratic:
+        return error(Split.of(terms.folds[fold].train, terms.n_bands).rows(rows), terms.offset)
+
+    def test(fold: int) -> Quadratic:
+        held = Split.of(terms.folds[fold].test, terms.n_bands).rows(rows)
+        if not terms.offset:
+            return error(held, False)
+        mean = terms.folds[fold].train.mean
+        bands, targets = mean[: terms.n_bands], mean[terms.n_bands :][list(rows)]
+        return error(held.about(bands, targets), True)
+
+    def smooth(_: int) -> Floats:
+        return _form(part, [smooth_of(row) for row in rows], scale)
+
     counts = np.array([f.test.count for f in terms.folds], dtype=np.float64)
     found = FoldProblem(
         rows=tuple(rows),
         layout=part,
         scale=scale,
         whole=error(whole, terms.offset),
-        trains=tuple(error(s, terms.offset) for s in trains),
-        tests=tuple(seen),
+        trains=_sequence(train, len(terms.folds), part.size),
+        tests=_sequence(test, len(terms.folds), part.size),
         shares=counts / max(1.0, counts.sum()),
-        ridge=_form(part, ridge, scale),
-        smooth=_form(part, smooth, scale),
+        ridge=np.sum(
+            [part.gather(k, terms.ridge()) / scale[k] for k in range(part.shape[0])], axis=0
+        ),
+        smooth=_sequence(smooth, 1, part.size),
         sparse=np.sum(
             [part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0
         ),
@@ -207,6 +258,12 @@ def _fold_problem(
         terms=terms,
     )
     return replace(found, spectra=_spectra(part, found, shared))
+
+
+def _sequence(make: Callable[[int], M], count: int, size: int) -> Sequence[M]:
+    """Made now, or of many weights when they are asked for."""
+    found = OnDemand(make, count)
+    return found if size >= LARGE else tuple(found)
 
 
 def _wavelengths(terms: Terms, part: Layout) -> Floats | None:
@@ -220,9 +277,12 @@ def _wavelengths(terms: Terms, part: Layout) -> Floats | None:
     return nm if np.isfinite(nm).all() else None
 
 
-def _form(part: Layout, forms: Floats, scale: Floats) -> Floats:
-    rows = [part.project(k, forms[k]) / scale[k] for k in range(part.shape[0])]
-    total: Floats = np.sum(rows, axis=0)
+def _form(part: Layout, forms: Sequence[Floats], scale: Floats) -> Floats:
+    total = np.zeros(0)
+    for k in range(part.shape[0]):
+        own = part.project(k, forms[k])
+        own /= scale[k]
+        total = own if k == 0 else total + own
     return total
 
 

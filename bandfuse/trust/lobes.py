@@ -24,29 +24,25 @@ NARROWEST, WIDEST = 1e-5, 2.0
 
 @dataclass(frozen=True, eq=False)
 class Lobe:
-    """The band-pass response of one output: learned from all pixels, and without each fold.
+    """The band-pass response of one output: learned from all pixels, and the weights (P,) that are
+    learned without each fold (a response holds a (P, P) matrix).
 
     ``count`` (P) weights of the problem that it belongs to.
     """
 
     whole: Response
-    without: tuple[Response, ...]
+    without_folds: tuple[Floats, ...]
     count: int
 
     @property
     def weights(self) -> Floats:
         """(P,) from all pixels."""
-        return self._wide(self.whole, self.whole.weights)
-
-    @property
-    def without_folds(self) -> list[Floats]:
-        """(P,) learned without each fold."""
-        return [self._wide(response, response.weights) for response in self.without]
+        return self._wide(self.whole.weights)
 
     def draws(self, count: int, seed: int) -> Iterator[Floats]:
         """(P,) draws of the posterior."""
         for drawn in self.whole.draws(count, seed):
-            yield self._wide(self.whole, drawn)
+            yield self._wide(drawn)
 
     def form(self) -> tuple[Floats, Floats]:
         """(P, P) the prior as a quadratic penalty on the weights in units of the squared error, and
@@ -70,8 +66,8 @@ class Lobe:
         """Whether the pixels say something else than the target's file."""
         return self.whole.off_tag > OFF
 
-    def _wide(self, response: Response, weights: Floats) -> Floats:
-        return response.spectrum.widen(weights, self.count)
+    def _wide(self, weights: Floats) -> Floats:
+        return self.whole.spectrum.widen(weights, self.count)
 
 
 def tags_of(targets: Bands | None) -> tuple[Tag | None, ...]:
@@ -102,7 +98,7 @@ def lobe_of(case: FoldProblem, tag: Tag | None, *, most_apart: float = 1.0) -> L
         again = None if part is None else whole.again(part)
         if again is None:
             return None
-        without.append(again)
+        without.append(again.spectrum.widen(again.weights, len(case.nm)))
     return Lobe(whole, tuple(without), len(case.nm))
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bandfuse.model.model import Model
-from bandfuse.model.uncertainty import SLOPES, Z90, OutputErrors, Uncertainty
+from bandfuse.model.uncertainty import SHARED, SLOPES, Z90, OutputErrors, Uncertainty
 from bandfuse.moments.slopes import WithoutSlopes
 from bandfuse.solve.scores import Pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.assess import Assessing, Assessment, RegularisationPlan
 from bandfuse.trust.bootstrap import Interval
-from bandfuse.trust.cloud import cloud_of
+from bandfuse.trust.cloud import cloud_of, leading_vectors
 from bandfuse.trust.refits import Names, folded, pairs_of
 
 RANK = 10
@@ -169,6 +169,7 @@ def _raw(how: Assessing, survey: Survey, model: Model, interval: Interval) -> Ou
     factor = np.zeros((k, RANK, len(fusion.inputs)))
     for row in range(k):
         factor[row][:, used] = weight_factor(interval.resampled[:, row], seen.covariance)
+    factor[:, :, used] = with_shared_bands(factor[:, :, used], seen.covariance)
     about = np.zeros(len(fusion.inputs))
     about[used] = seen.mean if how.offset else 0.0
     blocks = max(1, len(survey.parts()))
@@ -192,6 +193,31 @@ def weight_factor(drawn: Floats, covariance: Floats, rank: int = RANK) -> Floats
     factor = np.zeros((rank, drawn.shape[1]))
     factor[: len(leading)] = leading
     return factor
+
+
+def with_shared_bands(factor: Floats, covariance: Floats) -> Floats:
+    """(K, r, B) factors of which all rows are sums of the same 12 at most, so that few rows
+    multiply each pixel: those sums that vary most over spectra of this covariance, where each
+    output's variance counts as much as another's. Factors of outputs that have bands of their own,
+    which are few, are left as they are."""
+    count, rank, bands = factor.shape
+    used = (factor != 0).any(axis=1)
+    if used.sum() * rank <= SHARED * used.any(axis=0).sum():
+        return factor
+    variance = np.diag(covariance)
+    rows = factor.reshape(-1, bands)
+
+    def seen(vectors: Floats) -> Floats:
+        """(B, m) products of the covariance for which rows are chosen."""
+        found: Floats = covariance @ vectors + ALONE * variance[:, None] * vectors
+        return found
+
+    size = np.sqrt((rows * seen(rows.T).T).sum(axis=1).reshape(count, rank).sum(axis=1))
+    each = np.repeat(np.where(size > 0, size, 1.0), rank)[:, None]
+    even = rows / each
+    vectors = leading_vectors(lambda some: even @ seen(even.T @ some), len(even), SHARED)
+    found: Floats = (each * (vectors.T @ (vectors @ even))).reshape(factor.shape)
+    return found
 
 
 def _scaled(

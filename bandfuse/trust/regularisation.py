@@ -56,7 +56,7 @@ class Choice:
     def without(self, case: FoldProblem) -> list[Floats]:
         """(P,) what is learned without each fold."""
         if self.lobe is not None:
-            return self.lobe.without_folds
+            return [*self.lobe.without_folds]
         return [*map(self._solver(case), case.trains)]
 
     def _solver(self, case: FoldProblem) -> Callable[[Quadratic], Floats]:

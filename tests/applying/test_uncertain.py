@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import rasterio
 from helpers import same_bits
 from rasters import INTERLEAVES, LAYOUTS, cli, ok, profile, read, spectra, write_envi, write_tiff
 
+from bandfuse.applying.uncertain import in_common
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
@@ -105,6 +107,31 @@ def test_the_dense_formula_is_met(tmp_path: Path, activation: str, dtype: str) -
     np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
     np.testing.assert_allclose(found, exact, rtol=2e-5, atol=2e-6)
     assert np.nanmin(exact[-1]) < 0.9 * np.nanmax(exact[-1])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+def test_factors_that_share_rows_meet_the_dense_formula(tmp_path: Path, dtype: str) -> None:
+    """Both where all of these are sums of 12 rows, and where one of them is not."""
+    cube = cube_of(dtype)
+    path = write_tiff(tmp_path / "a.tif", cube)
+    model, random = model_of(path, dtype=dtype), np.random.default_rng(5)
+    assert model.uncertainty is not None
+    old = model.uncertainty.errors[""]
+    unit = np.where(model.uncertainty.cloud.inverse > 0, model.uncertainty.cloud.inverse, 0)
+    basis = random.normal(size=(8, B)) * unit
+    shared = random.normal(size=(K * R, 8)) @ basis
+    assert in_common(shared, unit) is not None
+    other = shared.copy()
+    other[:14] = random.normal(size=(14, B)) * unit
+    assert in_common(other, unit) is None
+    for rows in (shared, other):
+        errors = replace(old, factor=rows.reshape(K, R, B))
+        known = replace(model, uncertainty=replace(model.uncertainty, errors={"": errors}))
+        second = ("--uncertainty", tmp_path / "s.tif", "--overwrite")
+        ok("apply", saved(tmp_path, known), path, "-o", tmp_path / "y.tif", *second)
+        np.testing.assert_allclose(
+            read(tmp_path / "s.tif"), dense(known, cube), rtol=2e-5, atol=2e-6
+        )
 
 
 def test_the_fused_raster_has_the_bits_that_it_has_alone(tmp_path: Path) -> None:

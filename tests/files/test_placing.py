@@ -18,7 +18,7 @@ from rasters import cli, listing, ok, spectra, write_tiff
 from bandfuse.errors import OutputError
 from bandfuse.files import placing
 from bandfuse.files.placing import is_scratch, make_scratch, place, settle
-from bandfuse.files.whole import whole_files, whole_folder
+from bandfuse.files.whole import whole_files, whole_folder, whole_together
 
 
 def scratch_of(folder: Path, host: str, process: int, start: int, name: str = "x.tif") -> Path:
@@ -274,3 +274,43 @@ def test_what_could_not_be_removed_inside_a_new_folder_does_not_come_with_it(
             Path(refused[0]).name
         ]
     assert [*listing(tmp_path / "run")] == ["fused.tif"]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("refused", ["b.tif", "c.tif"])
+def test_where_one_output_cannot_take_its_place_none_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, earlier: bool, refused: str
+) -> None:
+    """What was there before is there again, with what belongs to it."""
+    paths = [tmp_path / folder / f"{folder}.tif" for folder in "abc"]
+    for path in paths:
+        path.parent.mkdir()
+        if earlier:
+            path.write_text("old")
+            path.with_name(f"{path.name}.aux.xml").write_text("statistics")
+    before = {p: p.read_text() for p in sorted(tmp_path.rglob("*")) if p.is_file()}
+    written = list(placing.WRITTEN)
+    kinds = {name: getattr(os, name) for name in ("rename", "replace")}
+
+    def refuse(kind: str, source: Path, target: Path) -> None:
+        if Path(target) == tmp_path / refused[0] / refused and Path(source).read_text() == "new":
+            raise OSError(errno.EACCES, "the system says no")
+        kinds[kind](source, target)
+
+    for kind in kinds:
+        monkeypatch.setattr(placing.os, kind, lambda *a, kind=kind: refuse(kind, *a))
+
+    def write() -> None:
+        with whole_together([(path, None) for path in paths]) as places:
+            for place_of_it in places:
+                place_of_it.write_text("new")
+
+    with pytest.raises(OutputError, match=f"{refused} cannot be written"):
+        write()
+    assert {p: p.read_text() for p in sorted(tmp_path.rglob("*")) if p.is_file()} == before
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_dir()) == [p.parent for p in paths]
+    assert written == placing.WRITTEN
+    monkeypatch.undo()
+    write()
+    assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == paths
+    assert {path.read_text() for path in paths} == {"new"}

@@ -132,3 +132,21 @@ def test_without_it_the_first_version_is_written(tmp_path: Path) -> None:
     assert b'\\"version\\":1' in dumps(Model(FUSION))
     assert b'\\"version\\":2' in dumps(Model(FUSION, uncertainty=Uncertainty(CLOUD)))
     assert saved(tmp_path / "w", Model(FUSION)).uncertainty is None
+
+
+def test_parts_of_it_alone_are_damage(tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "w"
+    path.write_bytes(dumps(Model(FUSION, uncertainty=Uncertainty(CLOUD, {"": ERRORS}))))
+    with safe_open(str(path), framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    for name in tensors:
+        if not name.startswith(("cloud_", "error_")) or name == "error_about":
+            continue
+        part = {key: values for key, values in tensors.items() if key != name}
+        save_file(part, str(path), metadata=metadata)
+        with pytest.raises(InputError, match="not a complete weights file"):
+            load(path)

@@ -225,6 +225,29 @@ def test_a_scene_that_does_not_fit_is_left_out_where_that_is_allowed(folder: Pat
     assert not (folder / "none").exists()
 
 
+@pytest.mark.parametrize("flag", [(), ("--moments",)])
+def test_damaged_files_are_left_out_where_that_is_allowed(
+    folder: Path, flag: tuple[str, ...]
+) -> None:
+    damaged = folder / "damaged.moments"
+    damaged.write_bytes((folder / "a.moments").read_bytes()[:5000])
+    given: list[object] = []
+    for file in (damaged, folder / "a.moments", folder / "b.moments"):
+        given += [*flag, file]
+    run = trained(folder, "whole", *given, "--skip-broken")
+    report = json.loads((run / "report.json").read_text())
+    assert list(report["left_out"]) == [str(damaged)]
+    assert "is not a file of moments" in report["left_out"][str(damaged)]
+    alone = trained(folder, "others", folder / "a.moments", folder / "b.moments")
+    weights = [(place / "weights.safetensors").read_bytes() for place in (run, alone)]
+    assert weights[0] == weights[1]
+    for refused in ((*given,), (*flag, damaged, "--skip-broken")):
+        done = cli("train", *refused, "-o", folder / "none")
+        assert done.code == 2
+        assert "damaged.moments is not a file of moments" in done.err
+        assert not (folder / "none").exists()
+
+
 def test_scenes_are_held_out_as_wholes(folder: Path) -> None:
     """The scores are those of weights that were learned without each scene (least squares by
     numpy)."""

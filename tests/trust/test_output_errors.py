@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation
 from scipy.stats import spearmanr
 
 from bandfuse import load
-from bandfuse.trust.output_errors import weight_factor
+from bandfuse.trust.output_errors import weight_factor, with_shared_bands
 
 
 def test_a_planted_covariance_comes_back() -> None:
@@ -44,6 +44,33 @@ def test_few_columns_hold_what_counts_over_the_spectra() -> None:
     seen = ((spectra @ np.cov(drawn.T, bias=True)) * spectra).sum(axis=1)
     found = ((spectra @ factor.T) ** 2).sum(axis=1)
     assert 0.9 < found.mean() / seen.mean() <= 1 + 1e-9
+
+
+def test_outputs_over_the_same_bands_share_rows() -> None:
+    """What 12 rows can hold of all outputs' variances over the spectra is held: no projection onto
+    12 others holds more (singular values by scipy); bands of nothing stay so."""
+    random = np.random.default_rng(2)
+    factor = random.normal(size=(6, 10, 40)) * np.array([1, 10, 1, 5, 1e3, 1])[:, None, None]
+    factor[:, :, 7] = 0
+    spectra = random.normal(size=(3000, 40)) * np.geomspace(10, 0.1, 40)
+    covariance = np.cov(spectra.T)
+    found = with_shared_bands(factor, covariance)
+    assert np.linalg.matrix_rank(found.reshape(60, 40)) == 12
+    assert not found[:, :, 7].any()
+    root = np.linalg.cholesky(covariance + 0.01 * np.diag(np.diag(covariance)))
+    size = np.linalg.norm(factor @ root, axis=(1, 2))
+    even = lambda f: (f / size[:, None, None]).reshape(60, 40) @ root  # noqa: E731
+    values = np.linalg.svd(even(factor), compute_uv=False)
+    best = (values[:12] ** 2).sum()
+    assert best * (1 - 1e-3) < np.linalg.norm(even(found)) ** 2 < best * (1 + 1e-9)
+
+
+def test_outputs_of_few_bands_of_their_own_keep_their_factors() -> None:
+    random = np.random.default_rng(3)
+    factor = np.zeros((4, 10, 40))
+    for k in range(4):
+        factor[k, :, 10 * k : 10 * k + 10] = random.normal(size=(10, 10))
+    np.testing.assert_array_equal(with_shared_bands(factor, np.eye(40)), factor)
 
 
 NM = np.linspace(420, 2400, 40)
