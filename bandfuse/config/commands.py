@@ -250,8 +250,8 @@ class Pansharpening(Config):
     )
     force: bool = Field(
         False,
-        description="Give detail to bands that it does not help, too. By default they are only "
-        "interpolated, and are named.",
+        description="Give detail to bands that it does not help, too. By default they are "
+        "interpolated and made consistent with the cube, and are named.",
     )
     source_band: bool = Field(
         False,
