@@ -25,7 +25,7 @@ from bandfuse.results.sharpening import RegistrationRow
 from bandfuse.scenes.places import places
 from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import Scene, open_scene, target_bands
-from bandfuse.sharpening.grids import Meeting, meeting, on_lattice, step_geometry
+from bandfuse.sharpening.grids import Meeting, laid, meeting, on_lattice, step_geometry
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import select
 
@@ -149,6 +149,7 @@ def _sharp(
     Raises
     ------
     InputError : it has no band to learn from, or holds classes.
+    MismatchError : only one of cube and sharp image says where it lies.
     """
     raster = describe(path, "sharp")
     for fill in fills:
@@ -161,6 +162,7 @@ def _sharp(
             got="a raster with a colour table or names of classes",
             expected="an image whose values were measured",
         )
+    raster = laid(scene.grid, raster)
     return raster if shift is None else moved(raster, scene.grid, *shift)
 
 

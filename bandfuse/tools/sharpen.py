@@ -170,4 +170,4 @@ def _counted(bands: Sequence[int]) -> str:
     """How many bands sharp images have."""
     whole, *coarser = bands
     several = f", {' and '.join(map(str, coarser))} of them coarser" if coarser else ""
-    return f"{whole} bands{several}"
+    return f"{whole} band{'' if whole == 1 else 's'}{several}"

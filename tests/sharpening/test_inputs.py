@@ -189,3 +189,19 @@ def test_clouds_of_a_sharp_product_leave_the_cube_interpolated(tmp_path: Path) -
     assert np.all(clear[90:120, 90:120] == 2)
     with pytest.raises(InputError, match="pair of cube and sharp image offers no such layer"):
         sharpen(tmp_path / "no", cube, made.path, quality="haze", **how)
+
+
+def test_images_without_any_position_are_laid_over_each_other(folder: Path, tmp_path: Path) -> None:
+    plain = []
+    for name in ("cube.tif", "sharp.tif"):
+        with rasterio.open(folder / name) as ds:
+            plain.append(write(tmp_path / name, ds.read(), Affine.identity(), crs=None))
+    sharpen(tmp_path / "placed", folder / "cube.tif", folder / "sharp.tif")
+    result = sharpen(tmp_path / "plain", *plain)
+    assert any("cover the same place" in text for text in result.messages)
+    one, two = (
+        rasterio.open(tmp_path / name / "sharpened.tif").read() for name in ("placed", "plain")
+    )
+    np.testing.assert_allclose(two, one, rtol=1e-6)
+    said = refused(tmp_path, MismatchError, plain[0], folder / "sharp.tif")
+    assert "does not say where it lies" in said

@@ -100,7 +100,10 @@ def test_a_bad_result_is_called_that() -> None:
 def test_what_is_not_known_is_said() -> None:
     told = sentences([band(1, detail=False)], None, None, 4.0)
     assert told[0].startswith("What the sharpening is worth is not known")
-    assert told[1] == "No band was sharpened: all come out interpolated and made consistent with the cube."
+    assert (
+        told[1]
+        == "No band was sharpened: all come out interpolated and made consistent with the cube."
+    )
 
 
 def test_ranges_are_of_neighbours() -> None:
