@@ -191,6 +191,7 @@ def test_clouds_of_a_sharp_product_leave_the_cube_interpolated(tmp_path: Path) -
         sharpen(tmp_path / "no", cube, made.path, quality="haze", **how)
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_images_without_any_position_are_laid_over_each_other(folder: Path, tmp_path: Path) -> None:
     plain = []
     for name in ("cube.tif", "sharp.tif"):
