@@ -311,6 +311,12 @@ class SharpenConfig(Encoded, Running, Flagged, Pansharpening):
         "varies by more than 0.3 of the cube's pixels is an error.",
     )
 
+    @field_validator("wavelengths", mode="before")
+    @classmethod
+    def _only_one(cls, value: object) -> object:
+        """A file may hold it as a list of one, as other commands have several."""
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
     @field_validator("shift", mode="before")
     @classmethod
     def _word_or_numbers(cls, value: object) -> object:

@@ -31,8 +31,6 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
                 key == "wavelengths" and any("=" in str(text) for text in value)
             )
             result[key] = [_rebase(str(text), folder, named=pairs) for text in value]
-    if "images" in given and isinstance(given.get("wavelengths"), str):
-        result["wavelengths"] = _rebase(given["wavelengths"], folder)
     groups = result.get("groups")
     if isinstance(groups, str) and (path := named_file(groups)):
         result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"

@@ -102,7 +102,9 @@ def _require_sharper(cube: Raster, sharp: Raster, placing: Placing) -> None:
             f"{sharp.path} is not sharper than {cube.path}",
             got=f"{placing.factor:.3g} of its pixels along the side of a pixel of the cube",
             expected=f"at least {SHARPER:g}",
-            remedy="Give the cube first, and then the sharper images.",
+            remedy="Give the cube first, and then the sharper images."
+            if cube.path != sharp.path
+            else "It is the cube itself; a part of a product is named as in FILE.he5:PAN.",
         )
 
 
