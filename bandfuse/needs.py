@@ -79,7 +79,7 @@ def _shown(name: str, value: object) -> str:
 
 def _wanted(need: Need) -> str:
     """What the other setting should be."""
-    if need.values == (False,):
+    if need.values in ((False,), (None,)):
         return f"no {flag(need.other)}"
     if not need.values or need.values == (True,):
         return flag(need.other)

@@ -250,8 +250,8 @@ class Pansharpening(Config):
     )
     force: bool = Field(
         False,
-        description="Give detail to bands that it does not help, too. By default they are only "
-        "interpolated, and are named.",
+        description="Give detail to bands that it does not help, too. By default they are "
+        "interpolated and made consistent with the cube, and are named.",
     )
     source_band: bool = Field(
         False,
@@ -310,6 +310,12 @@ class SharpenConfig(Encoded, Running, Flagged, Pansharpening):
         "cube's grid, without an estimate. By default nothing is moved, and a displacement that "
         "varies by more than 0.3 of the cube's pixels is an error.",
     )
+
+    @field_validator("wavelengths", mode="before")
+    @classmethod
+    def _only_one(cls, value: object) -> object:
+        """A file may hold it as a list of one, as other commands have several."""
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
 
     @field_validator("shift", mode="before")
     @classmethod

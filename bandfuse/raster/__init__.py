@@ -54,6 +54,7 @@ from bandfuse.raster.areas import REACH, gaussian_sigma
 from bandfuse.raster.array_files import IN_MEMORY, ArrayFiles, ArrayGrid
 from bandfuse.raster.array_vrt import array_bands
 from bandfuse.raster.band_tags import band_tags
+from bandfuse.raster.categories import holds_classes
 from bandfuse.raster.creation_options import check_options, check_type
 from bandfuse.raster.describe import QualityLayer, Raster, in_memory, same_grid
 from bandfuse.raster.drivers import CONTENT, FOLDERS, WITHOUT_CONTROL, driver_of, mark_of
@@ -137,6 +138,7 @@ __all__ = [
     "footprint",
     "gaussian_sigma",
     "gdal_version",
+    "holds_classes",
     "in_memory",
     "is_left_out",
     "is_product",

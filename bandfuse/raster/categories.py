@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError
 
+from rasterio.enums import ColorInterp
+
 from bandfuse.errors import InputError
 from bandfuse.raster.describe import opened
 from bandfuse.raster.gdal import GDAL_ERRORS
@@ -34,6 +36,20 @@ def category_names(path: str, band: int = 0) -> dict[int, str]:
     listed = [entry.text or "" for entry in node.findall("CategoryNames/Category")]
     names = dict(enumerate(listed)) or dict(_of_table(node))
     return {number: name.strip() for number, name in names.items() if name.strip()}
+
+
+def holds_classes(path: str) -> bool:
+    """Whether a raster of one band says that its values are numbers of classes: by a colour table,
+    or by names."""
+    try:
+        with opened(path) as ds:
+            if ds.count != 1:
+                return False
+            if ds.colorinterp[0] == ColorInterp.palette:
+                return True
+    except (*GDAL_ERRORS, InputError):
+        return False
+    return bool(category_names(path))
 
 
 def _of_table(band: Element) -> Iterator[tuple[int, str]]:

@@ -20,7 +20,8 @@
       const spot = all.spots[index];
       const values = range([...spot.before, ...spot.after]);
       if (!values.length) return;
-      const [low, high] = [Math.min(0, ...values), Math.max(...values)];
+      const [least, high] = [Math.min(...values), Math.max(...values)];
+      const low = least > high / 2 ? least - 0.05 * (high - least) : Math.min(0, least); // far from zero: no empty room
       const [first, last] = [all.x[0], all.x[all.x.length - 1]];
       const px = (v) => LEFT + ((v - first) / (last - first || 1)) * (WIDE - LEFT - 8);
       const py = (v) => HIGH - BOTTOM - ((v - low) / (high - low || 1)) * (HIGH - TOP - BOTTOM);

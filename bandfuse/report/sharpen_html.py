@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ import numpy as np
 from markupsafe import Markup
 
 from bandfuse.report import views
-from bandfuse.report.html import hash_of, template, text_of
+from bandfuse.report.displacement_map import displacement_map
+from bandfuse.report.html import hash_of, plain_name, template, text_of
 from bandfuse.report.numbers import MISSING, file_size, fixed, number, percent
 from bandfuse.report.sharpen_data import SharpenPage, Spot
 from bandfuse.report.sharpen_figures import (
@@ -22,7 +24,8 @@ from bandfuse.report.sharpen_figures import (
     places_of,
     spectra_figure,
 )
-from bandfuse.results.sharpening import BandScore, MethodScores, SharpenResult
+from bandfuse.report.svg import standalone
+from bandfuse.results.sharpening import BandScore, MethodScores, RegistrationRow, SharpenResult
 
 SECTIONS = (
     ("verdict", "Verdict"),
@@ -30,6 +33,7 @@ SECTIONS = (
     ("pictures", "Pictures"),
     ("scores", "Scores"),
     ("gains", "Gains and weights"),
+    ("registration", "Registration"),
     ("bands", "Bands"),
     ("provenance", "Provenance"),
 )
@@ -92,10 +96,95 @@ def render_sharpening(result: SharpenResult, page: SharpenPage) -> str:
         spectra=_spectra(result, page),
         tables=_tables(result),
         charts=[chart for chart in (_gains(result), _weights(result)) if chart is not None],
+        registration=_registration(result),
+        displaced=list(displacements(result).values()),
         bands=_band_table(result),
         inputs=_inputs(result),
         run=_run(result),
     )
+
+
+def sharpening_files(result: SharpenResult, page: SharpenPage) -> dict[str, bytes]:
+    """Every chart of the page as SVG and every picture as PNG, by file name."""
+    several = {
+        "gain_by_band": _gained(result),
+        "gains": _gains(result),
+        "weights": _weights(result),
+        "spectra": _spectra(result, page),
+        **displacements(result),
+    }
+    files = {
+        f"{name}.svg": standalone(str(figure.svg)).encode()
+        for name, figure in several.items()
+        if figure is not None
+    }
+    return files | {
+        f"{plain_name(shot.title)}.png": base64.b64decode(shot.png) for shot in page.shots
+    }
+
+
+def displacements(result: SharpenResult) -> dict[str, Figure]:
+    """A map of each displacement that varies over the scene, by the name of its file."""
+    varied = [row for row in result.registration if row.range > 0]
+    return {
+        "displacement" if len(varied) == 1 else f"displacement_{i}": _displaced(row, i)
+        for i, row in enumerate(varied, 1)
+    }
+
+
+def _displaced(row: RegistrationRow, i: int) -> Figure:
+    name = Path(row.path).name
+    done = {
+        "field": "It was moved from place to place, through this field.",
+        "whole": "It was moved as a whole, by the mean displacement.",
+    }
+    caption = (
+        "Arrows show where each place of the sharp image is to be moved, to lie on the cube: by up "
+        f"to {fixed(row.range, 2)} pixels of the cube more at one place than at another. Their "
+        "length is not to the scale of the map. Grey arrows are what single windows say. "
+        f"{done.get(row.moved, 'It was taken as it lies.')}"
+    )
+    label = f"Displacement of {name} against the cube, from place to place"
+    svg = displacement_map(row, label=label, key=f"displacement-{i}")
+    return Figure(f"Displacement of {name}", caption, Markup(svg))
+
+
+def _registration(result: SharpenResult) -> views.Table | None:
+    """How each sharp image lies on the cube."""
+    if not result.registration:
+        return None
+    titles = {
+        "Sharp image": "code",
+        "Field": "text",
+        "Columns": "number",
+        "Rows": "number",
+        "Range": "number",
+        "±": "number",
+        "Windows": "range",
+        "Moved": "text",
+    }
+    done = {"field": "from place to place", "whole": "as a whole"}
+    rows = tuple(
+        (
+            Path(row.path).name,
+            row.order,
+            fixed(row.dx, 2),
+            fixed(row.dy, 2),
+            fixed(row.range, 2),
+            fixed(row.error, 2),
+            f"{row.windows} of {row.of}",
+            done.get(row.moved, "no"),
+        )
+        for row in result.registration
+    )
+    note = (
+        "By how many columns and rows of the cube's grid each sharp image is to be moved on "
+        "average, to lie on the cube, before anything was moved. Range: the largest difference "
+        "between two places, zero where the displacement is the same everywhere. ±: the largest "
+        "standard error at any place. Windows: those that tell something, of all."
+    )
+    columns = tuple(views.Column(title, kind) for title, kind in titles.items())
+    return views.Table("How the sharp images lie on the cube", columns, rows, note)
 
 
 def _glance(result: SharpenResult) -> views.Facts:
@@ -269,8 +358,14 @@ def _gains(result: SharpenResult) -> Figure | None:
 def _weights(result: SharpenResult) -> Figure | None:
     if not result.bands or not all(len(b.weight) == len(result.sharp) for b in result.bands):
         return None
+    known = all(len(b.weight_low) == len(b.weight_high) == len(b.weight) for b in result.bands)
     lines = [
-        Line(name, np.array([band.weight[k] for band in result.bands]))
+        Line(
+            name,
+            np.array([band.weight[k] for band in result.bands]),
+            np.array([band.weight_low[k] for band in result.bands]) if known else None,
+            np.array([band.weight_high[k] for band in result.bands]) if known else None,
+        )
         for k, name in enumerate(result.sharp)
     ]
     caption = (
@@ -278,6 +373,8 @@ def _weights(result: SharpenResult) -> Figure | None:
         "are learned by ridge regression; neighbours are nearly the same, so that only sums over "
         "neighbours are well known. They are not used to sharpen."
     )
+    if known:
+        caption += " The tint is the 95\u202f% interval, by a bootstrap over blocks."
     svg = lines_figure(result.bands, lines, "weight", label="Weights by band.", key="sharp-weights")
     return Figure("Weights: cube → sharp image", caption, Markup(svg))
 

@@ -30,6 +30,10 @@ class GainRow(Result):
         default_factory=list,
         description="of this band in each sharp band: sharp = sum of weight · band + offset",
     )
+    weight_low: list[float] = Field(
+        default_factory=list, description="lower ends of their 95 % intervals"
+    )
+    weight_high: list[float] = Field(default_factory=list, description="upper ends of them")
 
 
 class BandScore(Result):
@@ -114,7 +118,7 @@ class RegistrationRow(Result):
     error: float = Field(description="largest standard error of the field at any place")
     windows: int = Field(description="windows that the field was told from")
     of: int = Field(description="windows that were looked at")
-    scores: dict[str, float] = Field(
+    scores: Score = Field(
         description="by order, mean error over windows that were left out, in squares of their "
         "standard errors"
     )
@@ -154,7 +158,9 @@ class SharpenResult(Result):
     seconds: float
     messages: list[str]
     worth: Worth | None = Field(None, description="null where no verdict was asked for")
-    inputs: list[InputFile] = Field(default_factory=list)
+    inputs: list[InputFile] = Field(
+        default_factory=list, description="what was learned from; empty with --weights"
+    )
     versions: dict[str, str] = Field(default_factory=dict)
     kernels: list[Kernel] = Field(default_factory=list)
     seed: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from bandfuse.errors import InputError, close
 from bandfuse.files.placing import recovered
 from bandfuse.files.textfile import JSON, text_of
 from bandfuse.results.base import Result
+from bandfuse.results.sharpening import SharpenResult
 
 R = TypeVar("R", bound=Result)
 
@@ -68,6 +70,7 @@ def read_result(path: Path, kind: type[R]) -> R:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
+        _require_kind(path, text, kind)
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise InputError(
@@ -75,3 +78,39 @@ def read_result(path: Path, kind: type[R]) -> R:
             got=f"{where}: {first['msg']}" if where else first["msg"],
             remedy="Train again, or use the bandfuse that wrote it.",
         ) from error
+
+
+REPORT = "report.json"
+
+OF_SHARPENING = frozenset(("raster", "ratio", "sharpened_share"))
+"""Entries that only the report of a sharpening has."""
+
+
+def is_sharpening(folder: Path) -> bool:
+    """Whether a folder holds the run of a sharpening."""
+    path = folder / REPORT
+    if not path.is_file():
+        return False
+    return _says_sharpening(text_of(path, "the folder of a run, with report.json in it", JSON))
+
+
+def _says_sharpening(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and set(found) >= OF_SHARPENING
+
+
+def _require_kind(path: Path, text: str, kind: type[Result]) -> None:
+    """Refuse the run of a sharpening where that of a training is read.
+
+    Raises
+    ------
+    InputError
+    """
+    if kind is not SharpenResult and _says_sharpening(text):
+        raise InputError(
+            f"{path.parent} is the run of a sharpening",
+            expected="the folder of a run of bandfuse train",
+        )

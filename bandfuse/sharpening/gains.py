@@ -35,6 +35,8 @@ class Gains:
     reasons : (B,) why a band gets no detail, empty where it does.
     ridge : strength of the pull towards the gains of the whole image, chosen on held-out blocks.
     blocks, pixels : how many they were learned from.
+    weight_low, weight_high : (T, B) ends of 95 % intervals of the weight, where they were asked
+        for.
     """
 
     gain: Floats
@@ -54,6 +56,8 @@ class Gains:
     ridge: float
     blocks: int
     pixels: int
+    weight_low: Floats | None = None
+    weight_high: Floats | None = None
 
     @property
     def kept(self) -> NDArray[np.bool_]:

@@ -27,6 +27,8 @@ NAME = "sharpening"
 
 TENSORS = ("gain", "learned", "low", "high", "lift", "drop", "noise", "error", "plain")
 OF_STEPS = (*TENSORS, "weight", "offset")
+INTERVALS = ("weight_low", "weight_high")
+"""Of the weight, in files that have them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,8 @@ def dumps_gains(weights: SharpeningWeights) -> bytes:
     entry = {"bands": [int(i) + 1 for i in weights.positions], **_numbers(gains)}
     entry |= {"steps": [_numbers(step) for step in weights.steps]}
     tensors = {name: getattr(gains, name) for name in TENSORS}
+    if gains.weight_low is not None:
+        tensors |= {name: getattr(gains, name) for name in INTERVALS}
     for i, step in enumerate(weights.steps):
         tensors |= {f"step{i}_{name}": getattr(step, name) for name in OF_STEPS}
     return dumps(Model(fusion), Further(NAME, entry, tensors))
@@ -109,6 +113,7 @@ def _gains(arrays: Mapping[str, Floats], numbers: Mapping[str, Any]) -> Gains:
     """Gains of what a file holds."""
     return Gains(
         **{name: arrays[name] for name in OF_STEPS},
+        **{name: arrays[name] for name in INTERVALS if name in arrays},
         blur=None if numbers["blur"] is None else float(numbers["blur"]),
         blur_error=np.nan if numbers["blur_error"] is None else float(numbers["blur_error"]),
         reasons=tuple(map(str, numbers["reasons"])),
@@ -132,6 +137,8 @@ def _require_shapes(gains: Gains, bands: int, sharp: int) -> None:
         "lift": (bands, rank),
         "drop": (rank, bands),
     }
+    if gains.weight_low is not None:
+        wanted |= dict.fromkeys(INTERVALS, gains.weight.shape)
     for name, shape in wanted.items():
         if getattr(gains, name).shape != shape:
             raise ValueError(f"{name} has shape {getattr(gains, name).shape}, not {shape}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bandfuse.errors import MismatchError
 from bandfuse.raster import Placing, Raster, covering, cut, refined, windowed
@@ -40,6 +40,29 @@ class Meeting:
         return Placing(self.grid, self.lattice).factor
 
 
+def laid(cube: Raster, sharp: Raster) -> Raster:
+    """A sharp image where it lies; over the whole of the cube if neither says where it lies.
+
+    Raises
+    ------
+    MismatchError : only one of them does.
+    """
+    lacking = [raster for raster in (cube, sharp) if raster.transform.is_identity]
+    if not lacking:
+        return sharp
+    if len(lacking) == 1:
+        raise MismatchError(
+            f"{lacking[0].path} does not say where it lies",
+            expected="a cube and a sharp image that both lie on a map",
+            remedy="Give it its CRS and position: gdal_edit.py -a_srs … -a_ullr …",
+        )
+    message = (
+        f"neither {cube.path} nor {sharp.path} says where it lies: they are taken to cover the "
+        "same place"
+    )
+    return replace(covering(cube, sharp), messages=(*sharp.messages, message))
+
+
 def meeting(cube: Raster, sharp: Raster) -> Meeting:
     """How a sharp image lies on a cube. The result has the pixels of the sharp image, as far as the
     cube reaches. A sharp image in another CRS, or turned, is brought to the grid of the cube with
@@ -50,19 +73,6 @@ def meeting(cube: Raster, sharp: Raster) -> Meeting:
     MismatchError : they do not meet; the sharp image is not sharper.
     """
     messages = []
-    if cube.transform.is_identity and sharp.transform.is_identity:
-        sharp = covering(cube, sharp)
-        messages.append(
-            f"neither {cube.path} nor {sharp.path} says where it lies: they are taken to cover the "
-            "same place"
-        )
-    elif cube.transform.is_identity or sharp.transform.is_identity:
-        lacking = cube if cube.transform.is_identity else sharp
-        raise MismatchError(
-            f"{lacking.path} does not say where it lies",
-            expected="a cube and a sharp image that both lie on a map",
-            remedy="Give it its CRS and position: gdal_edit.py -a_srs … -a_ullr …",
-        )
     cut(cube, [sharp])
     placing = Placing(cube, sharp)
     _require_sharper(cube, sharp, placing)
@@ -92,7 +102,9 @@ def _require_sharper(cube: Raster, sharp: Raster, placing: Placing) -> None:
             f"{sharp.path} is not sharper than {cube.path}",
             got=f"{placing.factor:.3g} of its pixels along the side of a pixel of the cube",
             expected=f"at least {SHARPER:g}",
-            remedy="Give the cube first, and then the sharper images.",
+            remedy="Give the cube first, and then the sharper images."
+            if cube.path != sharp.path
+            else "It is the cube itself; a part of a product is named as in FILE.he5:PAN.",
         )
 
 

@@ -19,6 +19,9 @@ WEIGHT_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 FOLDS = 5
 RESAMPLES = 400
+AT_ONCE = 16
+"""Resamples whose covariances are held at once."""
+
 JITTER = 1e-9
 
 
@@ -36,6 +39,7 @@ def gains_of(
     ``C_ed C_dd⁻¹`` with e what interpolation misses there and d the detail of the sharp image, are
     nearer to what is asked for, but come from less: they are pulled towards G₁ by a ridge that is
     chosen on held-out blocks."""
+    sums = sums.without_constant()
     folds = _folds(len(sums.plain), seed)
     ridge = _chosen(sums, folds)
     every = np.ones((1, len(sums.plain)))
@@ -153,6 +157,13 @@ def weights_of(sums: Sums, seed: int = 0) -> tuple[Floats, Floats, Floats]:
     """(T, B) weights and (T,) offsets of the sharp image, with the ridge that has the least
     held-out error; and (N,) that error of each block: squares of ``t − W x − offset``, in units of
     the variance of t, summed over T."""
+    best, losses = _weight_ridge(sums, seed)
+    weight, offset = list(_fits(sums, np.ones(len(losses))))[best]
+    return weight, offset, losses
+
+
+def _weight_ridge(sums: Sums, seed: int) -> tuple[int, Floats]:
+    """Which ridge has the least held-out error, and (N,) that error."""
     folds = _folds(len(sums.plain), seed)
     losses = np.zeros((len(WEIGHT_RIDGES), len(folds)))
     for fold in np.unique(folds):
@@ -160,8 +171,22 @@ def weights_of(sums: Sums, seed: int = 0) -> tuple[Floats, Floats, Floats]:
         for i, (weight, offset) in enumerate(_fits(sums, (~held).astype(np.float64))):
             losses[i, held] = _misfit(sums, held, weight, offset)
     best = int(np.argmin(losses.sum(axis=1)))
-    weight, offset = list(_fits(sums, np.ones(len(folds))))[best]
-    return weight, offset, losses[best]
+    return best, losses[best]
+
+
+def weight_intervals(sums: Sums, seed: int = 0) -> tuple[Floats, Floats]:
+    """(T, B) ends of 95 % intervals of the weights of the sharp image, by a bootstrap over blocks
+    with the ridge of the weights."""
+    b, count = sums.bands, len(sums.plain)
+    ridge = WEIGHT_RIDGES[_weight_ridge(sums, seed)[0]]
+    rng = np.random.default_rng(seed)
+    times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
+    found = []
+    for some in np.array_split(times, -(-RESAMPLES // AT_ONCE)):
+        cov = _covariance(sums, some)
+        found.append(_solved(cov[:, :b, :b], cov[:, :b, b:], ridge))
+    low, high = np.quantile(np.concatenate(found), [0.025, 0.975], axis=0)
+    return low.T, high.T
 
 
 def _misfit(sums: Sums, some: NDArray[np.bool_], weight: Floats, offset: Floats) -> Floats:

@@ -10,12 +10,22 @@ import numpy as np
 
 from bandfuse.config.commands import SharpenConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
-from bandfuse.raster import Raster, declared, describe, moved
+from bandfuse.raster import (
+    Raster,
+    Selection,
+    declared,
+    describe,
+    holds_classes,
+    moved,
+    quality_files,
+    quality_messages,
+    words_of,
+)
 from bandfuse.results.sharpening import RegistrationRow
 from bandfuse.scenes.places import places
 from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import Scene, open_scene, target_bands
-from bandfuse.sharpening.grids import Meeting, meeting, on_lattice, step_geometry
+from bandfuse.sharpening.grids import Meeting, laid, meeting, on_lattice, step_geometry
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import select
 
@@ -29,7 +39,8 @@ class Images:
     images that are ``coarser`` than these and sharper than the cube.
 
     ``registrations``: how each sharp image lies on the cube, where that was estimated; ``fields``:
-    by their paths, what sharp images are read through."""
+    by their paths, what sharp images are read through; ``words``: of the quality layers whose
+    pixels are missing."""
 
     scene: Scene
     sharps: tuple[Raster, ...]
@@ -38,6 +49,17 @@ class Images:
     coarser: tuple[Raster, ...] = ()
     registrations: tuple[RegistrationRow, ...] = ()
     fields: tuple[tuple[str, Field], ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def rasters(self) -> list[Raster]:
+        """The cube and the sharp images."""
+        return [*self.scene.rasters, *self.every_sharp]
+
+    def hidden(self, sharp: Raster, grid: Raster) -> Selection | None:
+        """What quality layers flag of a sharp image, on a grid on which it is read."""
+        files = tuple(quality_files(sharp, self.words, sharp))
+        return Selection(grid, quality=files) if files else None
 
     @property
     def every_sharp(self) -> tuple[Raster, ...]:
@@ -89,16 +111,34 @@ def opened_images(config: SharpenConfig) -> Images:
     cube_fill = [text for text in config.nodata if not text.startswith(SHARP)]
     sharp_fill = [text[len(SHARP) :] for text in config.nodata if text.startswith(SHARP)]
     tables = [] if config.wavelengths is None else [config.wavelengths]
-    scene = open_scene(
-        places([first], [], [])[0],
-        wavelengths=tables,
-        nodata=cube_fill,
-        quality=config.quality,
-        writes=True,
-    )
+    scene = open_scene(places([first], [], [])[0], wavelengths=tables, nodata=cube_fill)
     by = config.shift if isinstance(config.shift, tuple) else None
+    _require_once(others)
     sharps = [_sharp(path, sharp_fill, by, scene) for path in others]
-    return _together(scene, sharps)
+    words = words_of(config.quality, [*scene.rasters, *sharps], "the pair of cube and sharp image")
+    return _together(_flagged(scene, config.quality, words), sharps, config.quality, words)
+
+
+def _flagged(scene: Scene, setting: str, words: Sequence[str]) -> Scene:
+    """A cube without the pixels that its quality layers flag."""
+    files = tuple(file for raster in scene.rasters for file in quality_files(raster, words, raster))
+    return replace(
+        scene,
+        remarks=tuple(quality_messages(setting, words, scene.rasters, "written as nodata")),
+        hidden=Selection(scene.grid, quality=files) if files else None,
+    )
+
+
+def _require_once(paths: Sequence[str]) -> None:
+    """Refuse a sharp image that is given twice.
+
+    Raises
+    ------
+    ConfigError
+    """
+    again = next((path for path in paths if paths.count(path) > 1), None)
+    if again is not None:
+        raise ConfigError(f"{again} is given twice", expected="different sharp images")
 
 
 def _sharp(
@@ -109,16 +149,26 @@ def _sharp(
     Raises
     ------
     InputError : it has no band to learn from, or holds classes.
+    MismatchError : only one of cube and sharp image says where it lies.
     """
     raster = describe(path, "sharp")
     for fill in fills:
         raster = declared(raster, fill)
     if not target_bands(raster):
         raise InputError(f"{path} has no band to sharpen with", got="an alpha band only")
+    if holds_classes(path):
+        raise InputError(
+            f"{path} holds the numbers of classes",
+            got="a raster with a colour table or names of classes",
+            expected="an image whose values were measured",
+        )
+    raster = laid(scene.grid, raster)
     return raster if shift is None else moved(raster, scene.grid, *shift)
 
 
-def _together(scene: Scene, sharps: Sequence[Raster]) -> Images:
+def _together(
+    scene: Scene, sharps: Sequence[Raster], setting: str = "none", words: Sequence[str] = ()
+) -> Images:
     """The images, the finest sharp one first.
 
     Raises
@@ -133,13 +183,15 @@ def _together(scene: Scene, sharps: Sequence[Raster]) -> Images:
     for sharp in coarser:
         step_geometry(sharp, first)
     messages = [text for i in order for text in meetings[i].messages]
+    remarks = quality_messages(setting, words, sharps, "taken as missing")
     named = [f"{Path(r.path).name}: {m}" for r in (*scene.rasters, *sharps) for m in r.messages]
     return Images(
         scene,
         tuple(sharps[i] for i in fine),
         first,
-        tuple(dict.fromkeys([*messages, *named, *scene.remarks])),
+        tuple(dict.fromkeys([*messages, *named, *scene.remarks, *remarks])),
         coarser,
+        words=tuple(words),
     )
 
 
@@ -166,4 +218,4 @@ def moved_images(images: Images, by: Mapping[str, tuple[float, float]]) -> Image
     by their paths."""
     grid = images.scene.grid
     sharps = [moved(s, grid, *by.get(s.path, (0.0, 0.0))) for s in images.every_sharp]
-    return replace(_together(images.scene, sharps), messages=images.messages)
+    return replace(_together(images.scene, sharps), messages=images.messages, words=images.words)

@@ -113,12 +113,21 @@ def _varied(images: Images, sharp: Raster, found: Registration) -> MismatchError
     return MismatchError(
         f"{_name(sharp)} is displaced against {images.scene.called} by amounts that vary over the "
         "scene",
-        got=f"{field.spread:.2f} pixels of the cube between two places (a {field.name} field, from "
-        f"{len(found.displacements)} of {found.windows} windows, ± {_error(field):.2f})",
+        got=f"{field.spread:.2f} pixels of the cube between two places ({_a(field.name)} field, "
+        f"from {len(found.displacements)} of {found.windows} windows, ± {_error(field):.2f})",
         expected=f"at most {VARIES:g}",
         remedy="--shift field moves it from place to place, --shift keep takes it as it lies. "
         f"Columns,rows to move it by, from left to right: {'; '.join(lines)}.",
     )
+
+
+def _a(name: str) -> str:
+    """A word with its article.
+
+    >>> _a("affine"), _a("cubic")
+    ('an affine', 'a cubic')
+    """
+    return f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"
 
 
 def _thirds(field: Field) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +145,7 @@ def _message(images: Images, sharp: Raster, row: RegistrationRow) -> str:
     by = f"{row.dx:+.2f} columns and {row.dy:+.2f} rows"
     if row.moved == "field":
         return (
-            f"{name}: it was moved onto {cube} by a {row.order} field, {by} on average and up to "
+            f"{name}: it was moved onto {cube} by {_a(row.order)} field, {by} on average and up to "
             f"{row.range:.2f} pixels apart ({told})"
         )
     if row.moved == "whole":

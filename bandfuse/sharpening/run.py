@@ -11,13 +11,15 @@ import numpy as np
 
 from bandfuse.applying.outputs import creation, encoding_of
 from bandfuse.config.commands import SharpenConfig
+from bandfuse.config.paths import rebased
 from bandfuse.errors import shorten
 from bandfuse.files.guards import Contents
 from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import WEIGHTS
 from bandfuse.progress import Progress, during
 from bandfuse.raster import Raster, Writer
-from bandfuse.report.displacement_map import displacement_map
+from bandfuse.report.sharpen_html import displacements
+from bandfuse.report.svg import standalone
 from bandfuse.results.sharpening import GainRow, SharpenResult
 from bandfuse.results.training import InputFile
 from bandfuse.sharpening.gainsfile import SharpeningWeights, dumps_gains
@@ -52,7 +54,7 @@ CONTENTS = Contents(
 ENDINGS = {"zarr": ".zarr", "envi": ".img"}
 """Of the raster in the folder, by its driver; else .tif."""
 
-NOT_RESULTS = {"threads", "memory", "overwrite"}
+NOT_RESULTS = {"output", "threads", "memory", "overwrite"}
 """Settings that change no result."""
 
 
@@ -111,7 +113,8 @@ def write_run(
     """Write what a run folder holds: raster, weights, settings and report."""
     (scratch / WEIGHTS).write_bytes(dumps_gains(what.weights))
     settings = what.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
-    (scratch / "config.yaml").write_text(dump_yaml(settings), encoding="utf-8")
+    text = dump_yaml(rebased(settings, Path.cwd()))
+    (scratch / "config.yaml").write_text(text, encoding="utf-8")
     counts = write_raster(scratch / raster_name(what.config.driver), what, driver, progress)
     result = (
         described(counts)
@@ -140,19 +143,21 @@ def _judged(
 
 def _write_maps(scratch: Path, result: SharpenResult) -> None:
     """A map of each displacement that varies, in ``figures``."""
-    varied = [row for row in result.registration if row.range > 0]
-    for i, row in enumerate(varied, 1):
+    for name, figure in displacements(result).items():
         (scratch / "figures").mkdir(exist_ok=True)
-        name = "displacement.svg" if len(varied) == 1 else f"displacement_{i}.svg"
-        label = f"Displacement of {Path(row.path).name} against the cube, from place to place"
-        picture = displacement_map(row, label=label, key=f"displacement-{i}")
-        (scratch / "figures" / name).write_text(picture, encoding="utf-8")
+        text = standalone(str(figure.svg))
+        (scratch / "figures" / f"{name}.svg").write_text(text, encoding="utf-8")
 
 
 def result_of(
-    what: Sharpening, counts: Counts, places: Mapping[str, str], started: float
+    what: Sharpening,
+    counts: Counts,
+    places: Mapping[str, str],
+    started: float,
+    sums: Mapping[str, str] | None = None,
 ) -> SharpenResult:
-    """What is said of a sharpening. ``places``: its ``output``, and the ``raster`` in it."""
+    """What is said of a sharpening. ``places``: its ``output``, and the ``raster`` in it; ``sums``:
+    SHA-256 of the inputs by path, where they were taken: else inputs are not listed."""
     gains, geometry = what.weights.gains, what.images.meeting.geometry
     size = max(1, counts.sharpened + counts.interpolated + counts.missing)
     encoding = encoding_of(what.config)
@@ -174,7 +179,7 @@ def result_of(
         interpolated_share=counts.interpolated / size,
         clipped=counts.lost.clipped,
         seconds=time.perf_counter() - started,
-        inputs=[_input(raster) for raster in _rasters(what.images)],
+        inputs=_inputs(what.images, sums or {}),
         seed=what.config.seed,
         messages=[
             *what.images.messages,
@@ -184,18 +189,18 @@ def result_of(
     )
 
 
-def _rasters(images: Images) -> list[Raster]:
-    """All that was read."""
-    return [*images.scene.rasters, *images.sharps, *images.coarser]
+def _inputs(images: Images, sums: Mapping[str, str]) -> list[InputFile]:
+    """What is recorded of each input, if it was looked through."""
+    return [_input(raster, sums) for raster in images.rasters] if sums else []
 
 
-def _input(raster: Raster) -> InputFile:
-    """What is recorded of an input; the size of ordinary files only."""
+def _input(raster: Raster, sums: Mapping[str, str]) -> InputFile:
+    """What is recorded of an input; the size and the sum of ordinary files only."""
     path = Path(raster.path)
     return InputFile(
         path=raster.path,
         size=path.stat().st_size if path.is_file() else 0,
-        sha256="",
+        sha256=sums.get(raster.path, ""),
         shape=(len(raster.bands), raster.rows, raster.cols),
         crs=raster.crs_text,
     )
@@ -214,6 +219,8 @@ def _rows(weights: SharpeningWeights) -> list[GainRow]:
             detail=not gains.reasons[i],
             reason=gains.reasons[i],
             weight=gains.weight[:, i].tolist(),
+            weight_low=[] if gains.weight_low is None else gains.weight_low[:, i].tolist(),
+            weight_high=[] if gains.weight_high is None else gains.weight_high[:, i].tolist(),
             explained=1 - float(gains.error[i] / gains.plain[i]) if gains.plain[i] > 0 else None,
         )
         for i, nm in enumerate(bands.wavelength_nm)
@@ -228,8 +235,9 @@ def _messages(weights: SharpeningWeights, counts: Counts, size: int) -> list[str
         bands = weights.outputs
         numbers = [str(bands.index[i]) for i, why in enumerate(reasons) if why == reason]
         found.append(
-            f"{len(numbers)} of {len(reasons)} bands get no detail and are only interpolated, as "
-            f"{reason}: {shorten(numbers)}. --force gives them detail all the same"
+            f"{len(numbers)} of {len(reasons)} bands get no detail, as {reason}: "
+            f"{shorten(numbers)}. They are interpolated and made consistent with the cube; --force "
+            "gives them detail all the same"
         )
     if counts.interpolated:
         found.append(

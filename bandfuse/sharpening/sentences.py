@@ -88,14 +88,16 @@ def _bands(bands: Sequence[GainRow], scores: Mapping[int, BandScore]) -> list[st
     """Which bands got detail, and where that helped most and least."""
     kept = [band for band in bands if band.detail]
     if not kept:
-        out = ["No band was sharpened: all of them come out interpolated."]
+        out = [
+            "No band was sharpened: all come out interpolated and made consistent with the cube."
+        ]
     elif len(kept) == len(bands):
         out = [f"All {len(bands)} bands were sharpened."]
     else:
         out = [
             f"{len(kept)} of {len(bands)} bands were sharpened; "
-            f"{ranges([b for b in bands if not b.detail])} come out interpolated, as "
-            f"{_reasons(bands)}."
+            f"{ranges([b for b in bands if not b.detail])} come out interpolated "
+            f"and made consistent with the cube, as {_reasons(bands)}."
         ]
     gained = {band.index: _gained(scores, band) for band in kept}
     known = [band for band in kept if gained[band.index] is not None]

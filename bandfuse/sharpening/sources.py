@@ -62,9 +62,11 @@ def opened(images: Images, positions: Sequence[int]) -> Iterator[Opened]:
         def entered(sharp: Raster, reader: Reader | AlignedReader) -> Read:
             stack.enter_context(reader)
             count = len(target_bands(sharp))
-            shape = sharp.shape if sharp in images.coarser else met.lattice.shape
+            grid = sharp if sharp in images.coarser else met.lattice
             start = (0, 0) if sharp in images.coarser else met.start
-            read, field = _shifted(reader, start, shape, count), images.field_of(sharp)
+            flagged = stack.enter_context(opened_selection(images.hidden(sharp, grid)))
+            read = _shifted(reader, start, grid.shape, count, flagged)
+            field = images.field_of(sharp)
             if field is None:
                 return read
             own = own_geometry(met.grid, sharp) if sharp in images.coarser else met.geometry
@@ -136,14 +138,17 @@ def _sharp_reader(sharp: Raster, lattice: Raster) -> Reader | AlignedReader:
     return AlignedReader([choice], lattice)
 
 
-def _shifted(source: Source, start: tuple[int, int], shape: tuple[int, int], bands: int) -> Read:
-    """Reads by rows and columns of a grid that begins at some pixel of a raster."""
+def _shifted(
+    source: Source, start: tuple[int, int], shape: tuple[int, int], bands: int, hidden: Where | None
+) -> Read:
+    """Reads by rows and columns of a grid that begins at some pixel of a raster, which is missing
+    where it is hidden."""
     row, col = start
 
     def read(rows: Range, cols: Range) -> Floats:
         down = Range(rows.start + row, rows.stop + row)
         across = Range(cols.start + col, cols.stop + col)
-        return _padded(source, down, across, shape, bands, None)
+        return _padded(source, down, across, shape, bands, hidden)
 
     return read
 

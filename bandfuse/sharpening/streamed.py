@@ -13,7 +13,7 @@ from bandfuse.raster import Encoding, Lost, Writer
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.learn import gains_of
+from bandfuse.sharpening.learn import gains_of, weight_intervals
 from bandfuse.sharpening.pair import Pair, Place
 from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED, TILE_COLS, Tiles, tile
 from bandfuse.sharpening.sums import added, parts, pixels
@@ -44,7 +44,8 @@ def learned(
 
     Raises
     ------
-    MismatchError : there is no pixel at which both are known, or too few blocks of them.
+    MismatchError : there is no pixel at which both are known, or too few blocks of them; or
+        the sharp image does not vary.
     """
     with threadpool_limits(limits=1, user_api="blas"):
         return _learned(pair, blur, effort, progress, force, seed)
@@ -74,7 +75,16 @@ def _learned(
     sums = added(some for _, some in passed)
     if sums is None or len(sums.known.plain) < 2:
         raise _apart()
-    return gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
+    if not sums.known.varies.any():
+        raise MismatchError(
+            "the sharp image does not vary where the cube is valid",
+            got="the same value everywhere",
+            expected="an image of the place of the cube, with more detail",
+            remedy="Look at it with bandfuse check: is that value its nodata? --nodata sharp=V.",
+        )
+    gains = gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
+    low, high = weight_intervals(sums.known.without_constant(), seed)
+    return replace(gains, weight_low=low, weight_high=high)
 
 
 def _apart() -> MismatchError:

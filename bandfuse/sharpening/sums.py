@@ -58,12 +58,37 @@ class Sums:
         return some
 
     @property
+    def varies(self) -> NDArray[np.bool_]:
+        """(T,) whether each sharp band varies."""
+        both = self.both.sum(axis=0)
+        n, b = max(float(both[0, 0]), 1.0), self.bands
+        mean = both[0, 1 + b :] / n
+        variance = np.diag(both)[1 + b :] / n - mean**2
+        some: NDArray[np.bool_] = variance > np.square(CONSTANT * (self.shift[b:] + mean))
+        return some
+
+    def without_constant(self) -> Sums:
+        """With sharp bands that do not vary set to their mean, so that rounding is no detail."""
+        constant = np.flatnonzero(~self.varies)
+        if not constant.size:
+            return self
+        both, detail, cross = self.both.copy(), self.detail.copy(), self.cross.copy()
+        at = 1 + self.bands + constant
+        both[:, at], both[:, :, at] = 0.0, 0.0
+        detail[:, constant], detail[:, :, constant], cross[:, constant] = 0.0, 0.0, 0.0
+        return Sums(self.shift, both, detail, cross, self.plain)
+
+    @property
     def known(self) -> Sums:
         """Of the blocks that hold pixels."""
         some = self.filled
         return Sums(
             self.shift, self.both[some], self.detail[some], self.cross[some], self.plain[some]
         )
+
+
+CONSTANT = 1e-6
+"""A band whose standard deviation is a smaller part of its values is constant."""
 
 
 def parts(coarse: tuple[int, int], ratio: float = 1.0) -> list[tuple[Range, Range]]:

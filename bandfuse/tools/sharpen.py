@@ -10,6 +10,7 @@ from pathlib import Path
 from bandfuse.applying.outputs import check_rasters, drivers_of, encoding_of
 from bandfuse.config.commands import SharpenConfig
 from bandfuse.errors import ConfigError, MismatchError
+from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import check_folder
 from bandfuse.files.making import making, names_folder
 from bandfuse.files.whole import Ready, whole_files, whole_folder
@@ -82,11 +83,13 @@ def _learned(
     """Learn, and write the run folder."""
     started, folder = time.perf_counter(), Path(str(config.output))
     inputs = [*keep, *images.paths]
-    with making(folder.parent if names_folder(str(config.output)) else None):
+    above = folder.parent if names_folder(str(config.output)) else None
+    with making(above), Checksums() as checksums:
         seen = check_folder(folder, CONTENTS, overwrite=config.overwrite, inputs=inputs)
         name = raster_name(config.driver)
         driver = drivers_of([folder / name], config)[0]
         weights = _weights(config, images, effort, progress)
+        checksums.start([raster.path for raster in images.rasters])
         what = Sharpening(images, weights, config, effort)
         places = {"output": str(folder), "raster": str(folder / name)}
         made = {"versions": versions(), "kernels": kernels()}
@@ -96,7 +99,9 @@ def _learned(
                 what,
                 driver,
                 progress,
-                lambda counts: result_of(what, counts, places, started).model_copy(update=made),
+                lambda counts: result_of(
+                    what, counts, places, started, checksums.wait(progress)
+                ).model_copy(update=made),
             )
 
 
@@ -165,4 +170,4 @@ def _counted(bands: Sequence[int]) -> str:
     """How many bands sharp images have."""
     whole, *coarser = bands
     several = f", {' and '.join(map(str, coarser))} of them coarser" if coarser else ""
-    return f"{whole} bands{several}"
+    return f"{whole} band{'' if whole == 1 else 's'}{several}"

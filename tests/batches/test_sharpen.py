@@ -81,6 +81,15 @@ def test_all_are_sharpened_with_the_gains_of_one_run(folder: Path) -> None:
     assert read(folder / "out" / "s" / "b.tif").shape == expected.shape
 
 
+def test_wavelengths_are_of_a_file_beside_the_batch_file(folder: Path) -> None:
+    rows = "".join(f"{500 + 90 * i},20\n" for i in range(4))
+    (folder / "nm.csv").write_text(f"wavelength,fwhm\n{rows}")
+    job = "{name: s, kind: sharpen, settings: {blur: 0.3, no_report: true, wavelengths: nm.csv}}"
+    assert bandfuse.batch(batch_file(folder, job)).failed == 0
+    report = json.loads((folder / "out" / "s" / "a" / "report.json").read_text())
+    assert [band["wavelength_nm"] for band in report["bands"]] == [500, 590, 680, 770]
+
+
 def test_a_sharp_image_is_needed(folder: Path) -> None:
     path = batch_file(folder, "{name: s, kind: sharpen}")
     path.write_text(path.read_text().replace(", target: '{parent}/{stem}_pan.tif'", ""))

@@ -17,10 +17,12 @@ from bandfuse.report.sharpen_data import SharpenPage, Spot
 from bandfuse.report.sharpen_html import SECTIONS, render_sharpening
 from bandfuse.results.sharpening import (
     BandScore,
+    DisplacedPlace,
     FullScale,
     GainRow,
     MethodScores,
     Reduced,
+    RegistrationRow,
     SharpenResult,
     Worth,
 )
@@ -167,6 +169,49 @@ def test_every_band_has_a_row() -> None:
     assert table.count("<tr>") >= 12
     assert "interpolated: held-out error grows" in table
     assert table.count(">sharpened<") == 9
+
+
+def test_intervals_of_the_weights_are_drawn_where_they_are_known() -> None:
+    bare = result()
+    rows = [
+        band.model_copy(update={"weight_low": [-0.1], "weight_high": [0.2]}) for band in bare.bands
+    ]
+    drawn = "The tint is the 95\u202f% interval, by a bootstrap"
+    assert drawn not in render_sharpening(bare, page())
+    assert drawn in render_sharpening(bare.model_copy(update={"bands": rows}), page())
+
+
+def test_how_images_lie_is_in_a_table_and_a_varying_displacement_on_a_map() -> None:
+    place = {"row": 1.0, "col": 2.0, "dx": 0.5, "dy": -0.2, "error": 0.01}
+    rows = [
+        RegistrationRow(
+            path=f"{EVIL}{order}.tif",
+            order=order,
+            dx=0.11,
+            dy=-0.22,
+            range=most,
+            error=0.03,
+            windows=7,
+            of=9,
+            scores={},
+            correlation=0.9,
+            before=0.8,
+            certain=True,
+            moved="no",
+            shape=(10, 12),
+            field=[DisplacedPlace(**place)],
+            measured=[DisplacedPlace(**place)],
+        )
+        for order, most in (("constant", 0.0), ("affine", 0.25))
+    ]
+    text = render_sharpening(result().model_copy(update={"registration": rows}), page())
+    assert text.count("<script>") == 1
+    section = text[text.index('<section id="registration"') :]
+    section = section[: section.index("</section>")]
+    assert section.count("7 of 9") == 2
+    assert section.count("Arrows show where") == 1
+    assert "by up to 0.25 pixels of the cube" in section
+    assert "Arrows show" not in render_sharpening(result(), page())
 
 
 def test_a_run_without_a_verdict_has_a_page() -> None:

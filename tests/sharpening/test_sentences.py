@@ -90,8 +90,8 @@ def test_a_bad_result_is_called_that() -> None:
     told = sentences(bands, found, None, 3.0)
     assert told[1] == "Interpolation and GSA have a smaller error here."
     assert told[2] == (
-        "2 of 4 bands were sharpened; band 3 to band 4 come out interpolated, as held-out error "
-        "grows."
+        "2 of 4 bands were sharpened; band 3 to band 4 come out interpolated and made "
+        "consistent with the cube, as held-out error grows."
     )
     assert "Worse than interpolation by more than twice the standard error: band 1." in told
     assert told[-1] == "They are of 500 pixels in parts of the scene that are spread evenly."
@@ -100,7 +100,10 @@ def test_a_bad_result_is_called_that() -> None:
 def test_what_is_not_known_is_said() -> None:
     told = sentences([band(1, detail=False)], None, None, 4.0)
     assert told[0].startswith("What the sharpening is worth is not known")
-    assert told[1] == "No band was sharpened: all of them come out interpolated."
+    assert (
+        told[1]
+        == "No band was sharpened: all come out interpolated and made consistent with the cube."
+    )
 
 
 def test_ranges_are_of_neighbours() -> None:

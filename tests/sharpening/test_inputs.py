@@ -1,0 +1,212 @@
+"""What may be given as a cube and as a sharp image: classes, constants, parts and clouds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from published import prisma, sentinel2, sentinel2_classes
+from rasterio.transform import Affine
+from sharp_images import scene, seen
+
+import bandfuse
+from bandfuse import SharpenConfig
+from bandfuse.config.paths import rebased
+from bandfuse.errors import ConfigError, InputError, MismatchError, UsageError
+from bandfuse.files.yamlfile import read_yaml
+from bandfuse.sharpening.arrays import learn_gains
+from bandfuse.sharpening.gainsfile import load_gains
+from bandfuse.sharpening.pair import Geometry
+
+Floats = NDArray[np.float64]
+FINE = Affine(10, 0, 5e5, 0, -10, 5e6)
+COLOURS = {0: (0, 0, 0, 255), 1: (255, 0, 0, 255)}
+
+
+def write(path: Path, values: NDArray[Any], transform: Affine, **options: Any) -> Path:
+    count, rows, cols = values.shape
+    options = {"driver": "GTiff", "crs": "EPSG:32633", "dtype": values.dtype, **options}
+    with rasterio.open(
+        path, "w", count=count, height=rows, width=cols, transform=transform, **options
+    ) as ds:
+        ds.write(values)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cube and a sharp image of two bands."""
+    folder = tmp_path_factory.mktemp("inputs")
+    truth, sharp = scene(96, noise=0.01)
+    write(folder / "cube.tif", seen(truth, 4).astype("f4"), FINE @ Affine.scale(4))
+    write(folder / "sharp.tif", sharp.astype("f4"), FINE)
+    return folder
+
+
+def sharpen(output: Path, *images: Path | str, **settings: Any) -> Any:
+    settings = {"no_report": True, "blur": 0.3, **settings}
+    config = SharpenConfig(images=[str(i) for i in images], output=str(output), **settings)
+    return bandfuse.sharpen(config)
+
+
+def refused(tmp_path: Path, kind: type[UsageError], *images: Path) -> str:
+    """What is said of images that cannot be used; nothing is left behind."""
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(kind) as said:
+        sharpen(tmp_path / "run", *images)
+    assert sorted(tmp_path.iterdir()) == before
+    return str(said.value)
+
+
+def test_a_raster_with_a_colour_table_is_no_sharp_image(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "classes.tif"
+    values = np.random.default_rng(0).integers(0, 2, (1, 96, 96)).astype("u1")
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=96, width=96, dtype="uint8", transform=FINE,
+        crs="EPSG:32633",
+    ) as ds:  # fmt: skip
+        ds.write(values)
+        ds.write_colormap(1, COLOURS)
+    assert "numbers of classes" in refused(tmp_path, InputError, folder / "cube.tif", path)
+
+
+def test_a_sharp_image_is_given_once(folder: Path, tmp_path: Path) -> None:
+    sharp = folder / "sharp.tif"
+    assert "twice" in refused(tmp_path, ConfigError, folder / "cube.tif", sharp, sharp)
+
+
+def test_a_cube_is_not_its_own_sharp_image(folder: Path, tmp_path: Path) -> None:
+    said = refused(tmp_path, MismatchError, folder / "cube.tif", folder / "cube.tif")
+    assert "is the cube itself" in said
+
+
+def test_a_constant_image_has_nothing_to_give(folder: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "flat.tif", np.full((2, 96, 96), 3.1, "f4"), FINE)
+    assert "does not vary" in refused(tmp_path, MismatchError, folder / "cube.tif", path)
+
+
+def test_a_constant_band_beside_others_changes_nothing() -> None:
+    truth, sharp = scene(96, noise=0.01)
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((96, 96), 4)
+    with_flat = np.concatenate([sharp, np.full((1, 96, 96), 3.1)])
+    alone = learn_gains(cube, [sharp], geometry, blur=0.3)
+    beside = learn_gains(cube, [with_flat], geometry, blur=0.3)
+    assert np.array_equal(beside.learned[:, 2], np.zeros(4))
+    np.testing.assert_allclose(beside.learned[:, :2], alone.learned, rtol=1e-6)
+
+
+def test_an_image_without_any_pixel_is_refused(folder: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "empty.tif", np.full((1, 96, 96), -9, "f4"), FINE, nodata=-9)
+    assert "too few valid pixels" in refused(tmp_path, MismatchError, folder / "cube.tif", path)
+
+
+def test_a_cube_of_one_band_is_sharpened(folder: Path, tmp_path: Path) -> None:
+    with rasterio.open(folder / "cube.tif") as ds:
+        one = write(tmp_path / "one.tif", ds.read([1]), ds.transform)
+    result = sharpen(tmp_path / "run", one, folder / "sharp.tif", no_report=False)
+    assert [band.detail for band in result.bands] == [True]
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_the_settings_of_a_run_work_from_any_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    sharpen(tmp_path / "run", "cube.tif", "sharp.tif")
+    monkeypatch.chdir(tmp_path)
+    kept = rebased(read_yaml(str(tmp_path / "run" / "config.yaml")), tmp_path / "run")
+    assert "output" not in kept
+    bandfuse.sharpen(SharpenConfig(**kept, output="again"))
+    one, two = (tmp_path / name / "weights.safetensors" for name in ("run", "again"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_config_file_names_wavelengths_beside_it(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "nm.csv"
+    table.write_text("wavelength,fwhm\n" + "".join(f"{500 + 90 * i},20\n" for i in range(4)))
+    assert table.exists()
+    images = [str(folder / name) for name in ("cube.tif", "sharp.tif")]
+    kept = rebased({"images": images, "wavelengths": "nm.csv", "no_report": True}, tmp_path)
+    result = bandfuse.sharpen(SharpenConfig(**kept, output=str(tmp_path / "run")))
+    assert [band.wavelength_nm for band in result.bands] == [500, 590, 680, 770]
+
+
+def test_inputs_are_listed_with_their_checksums(folder: Path, tmp_path: Path) -> None:
+    sharpen(tmp_path / "run", folder / "cube.tif", folder / "sharp.tif")
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    for item, name in zip(report["inputs"], ("cube.tif", "sharp.tif"), strict=True):
+        data = (folder / name).read_bytes()
+        assert item["sha256"] == hashlib.sha256(data).hexdigest()
+        assert item["size"] == len(data)
+
+
+def test_weights_have_intervals_that_the_file_keeps(folder: Path, tmp_path: Path) -> None:
+    result = sharpen(tmp_path / "run", folder / "cube.tif", folder / "sharp.tif")
+    gains = load_gains(tmp_path / "run").gains
+    assert gains.weight_low is not None
+    assert gains.weight_high is not None
+    for k, band in enumerate(result.bands):
+        np.testing.assert_array_equal(band.weight_low, gains.weight_low[:, k])
+        np.testing.assert_array_equal(band.weight_high, gains.weight_high[:, k])
+    assert np.all(gains.weight_low < gains.weight_high)
+    inside = (gains.weight_low <= gains.weight) & (gains.weight <= gains.weight_high)
+    assert inside.mean() > 0.8
+
+
+def test_the_panchromatic_image_of_a_prisma_product_sharpens_its_cube(tmp_path: Path) -> None:
+    made = prisma(tmp_path)
+    result = sharpen(tmp_path / "run", made.path, f"{made.path}:PAN", blur="average")
+    assert (result.ratio, result.rows, result.cols) == (6, 408, 300)
+    assert result.sharpened_share > 0.5
+    with rasterio.open(tmp_path / "run" / "sharpened.tif") as ds:
+        mean = np.nanmean(ds.read(masked=True).filled(np.nan), axis=(1, 2))
+    truth = np.nanmean(made.values, axis=(1, 2))
+    order = np.argsort([band.wavelength_nm for band in result.bands])
+    np.testing.assert_allclose(mean[order], truth[np.argsort(made.nm)], rtol=0.02)
+
+
+def test_clouds_of_a_sharp_product_leave_the_cube_interpolated(tmp_path: Path) -> None:
+    made = sentinel2(tmp_path)
+    classes = np.full((66, 66), 4)
+    classes[20:40, 10:30] = 9  # cloud, high probability
+    sentinel2_classes(made, classes)
+    with rasterio.open(next(made.path.glob("**/R10m/*B02_10m.jp2"))) as ds:
+        fine, crs = ds.transform, ds.crs
+    filled = np.where(np.isfinite(made.values), made.values, 0.1)
+    coarse = filled[:3].reshape(3, 22, 6, 22, 6).mean(axis=(2, 4)).astype("f4")
+    cube = write(tmp_path / "cube.tif", coarse, fine @ Affine.scale(6), crs=crs)
+    how: dict[str, Any] = {"blur": "average", "shift": "keep", "source_band": True, "force": True}
+    sharpen(tmp_path / "all", cube, made.path, **how)
+    result = sharpen(tmp_path / "clear", cube, made.path, quality="cloud", **how)
+    assert any("cloud are taken as missing" in text for text in result.messages)
+    whole, clear = (
+        rasterio.open(tmp_path / name / "sharpened.tif").read(4) for name in ("all", "clear")
+    )
+    assert np.all(whole[45:75, 25:55] == 2)
+    assert np.all(clear[40:80, 20:60] == 1)
+    assert np.all(clear[90:120, 90:120] == 2)
+    with pytest.raises(InputError, match="pair of cube and sharp image offers no such layer"):
+        sharpen(tmp_path / "no", cube, made.path, quality="haze", **how)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_images_without_any_position_are_laid_over_each_other(folder: Path, tmp_path: Path) -> None:
+    plain = []
+    for name in ("cube.tif", "sharp.tif"):
+        with rasterio.open(folder / name) as ds:
+            plain.append(write(tmp_path / name, ds.read(), Affine.identity(), crs=None))
+    sharpen(tmp_path / "placed", folder / "cube.tif", folder / "sharp.tif")
+    result = sharpen(tmp_path / "plain", *plain)
+    assert any("cover the same place" in text for text in result.messages)
+    one, two = (
+        rasterio.open(tmp_path / name / "sharpened.tif").read() for name in ("placed", "plain")
+    )
+    np.testing.assert_allclose(two, one, rtol=1e-6)
+    said = refused(tmp_path, MismatchError, plain[0], folder / "sharp.tif")
+    assert "does not say where it lies" in said
