@@ -370,6 +370,7 @@ def test_each_config_says_what_it_does_and_how_to_run_it(config: str) -> None:
         assert shlex.split(line)[1] in COMMANDS
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", BATCHES)
 def test_each_batch_runs(config: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCENES", str(workplace / "data/sample"))

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bandfuse.config.paths import rebased
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, nearest, shorten
 from bandfuse.files.yamlfile import Lines
-from bandfuse.goals import TRAINED_ON
+from bandfuse.goals import GOALS, TRAINED_ON, terms_of
 from bandfuse.training.settings import resolve
 
 RUN_FILE = "weights.safetensors"
@@ -130,9 +131,17 @@ def _cached(items: Sequence[Item], output: Path) -> list[Item]:
     asked = [item.values for item, fits in zip(items, fit, strict=True) if fits]
     samples = [values.get("sample", TRAINED_ON) for values in asked]
     most = "all" if "all" in samples else max([TRAINED_ON, *samples])
-    noise = any("snr" in str(values.get("objective")) for values in asked)
+    noise = any(_gathers_noise(values.get("objective")) for values in asked)
     cache = Cache(str(output / CACHE), noise, most)
     return [replace(i, cache=cache) if fits else i for i, fits in zip(items, fit, strict=True)]
+
+
+def _gathers_noise(objective: object) -> bool:
+    """Whether differences of neighbours are to be gathered; what is no objective is refused when
+    its item is begun."""
+    with suppress(ValueError):
+        return any(GOALS[name].gathers == "noise" for name in terms_of(str(objective)))
+    return False
 
 
 def _written(config: BatchConfig, folder: Path, output: Path) -> list[Path]:

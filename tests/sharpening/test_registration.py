@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def sharpen(folder: Path, sharp: str, name: str, **settings: Any) -> SharpenResult:
     images = [str(folder / "cube.tif"), str(folder / sharp)]
+    settings = {"no_report": name != "field", **settings}
     config = SharpenConfig(images=images, output=str(folder / name), blur=0.3, **settings)
     return bandfuse.sharpen(config)
 

@@ -61,11 +61,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(images: Path) -> Path:
     """The run that is learned from them."""
-    sharpen(images, images / "run", blur=0.3)
+    sharpen(images, images / "run", blur=0.3, no_report=False)
     return images / "run"
 
 
 def sharpen(folder: Path, output: Path, *names: str, **settings: Any) -> Any:
+    """Without scores and a page, unless they are asked for."""
+    settings = {"no_report": "weights" not in settings, **settings}
     names = names or ("cube.tif", "sharp.tif")
     images = [str(folder / name) for name in names]
     return bandfuse.sharpen(SharpenConfig(images=images, output=str(output), **settings))
@@ -106,6 +108,7 @@ def test_threads_and_memory_change_no_bit(
     assert one.read_bytes() == two.read_bytes()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "layout",
     [
@@ -136,6 +139,7 @@ def test_another_tile_is_sharpened_with_the_same_gains(
     assert error(read(tmp_path / "out.tif"), truth) < 0.15 * error(base, truth)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("driver", "name"), [("COG", "out.tif"), ("ENVI", "out.img"), ("Zarr", "out.zarr")]
 )
@@ -175,7 +179,9 @@ def test_half_a_sharp_image_sharpens_half_of_the_cube(images: Path, tmp_path: Pa
     write(tmp_path / "half.tif", half, FINE)
     names = [str(images / "cube.tif"), str(tmp_path / "half.tif")]
     result = bandfuse.sharpen(
-        SharpenConfig(images=names, output=str(tmp_path / "run"), blur=0.3, source_band=True)
+        SharpenConfig(
+            images=names, output=str(tmp_path / "run"), blur=0.3, source_band=True, no_report=True
+        )
     )
     assert result.sharpened_share == pytest.approx(0.5, abs=0.02)
     assert result.interpolated_share == pytest.approx(0.5, abs=0.02)
@@ -247,7 +253,9 @@ def test_a_sharp_image_in_another_crs_is_brought_to_the_cube(images: Path, tmp_p
     )  # fmt: skip
     write(tmp_path / "other.tif", out, there, crs="EPSG:32632", nodata=np.nan)
     names = [str(images / "cube.tif"), str(tmp_path / "other.tif")]
-    result = bandfuse.sharpen(SharpenConfig(images=names, output=str(tmp_path / "run"), blur=0.3))
+    result = bandfuse.sharpen(
+        SharpenConfig(images=names, output=str(tmp_path / "run"), blur=0.3, no_report=True)
+    )
     assert any("another CRS" in text for text in result.messages)
     found, truth = read(tmp_path / "run" / "sharpened.tif"), read(images / "truth.tif")
     base = interpolated(read(images / "cube.tif"), 4)

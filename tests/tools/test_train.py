@@ -681,6 +681,7 @@ def instance_scenes(folder: Path, own: list[float]) -> list[str]:
     ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
 def test_instance_weights_over_four_scenes(tmp_path: Path, optimizer: str) -> None:
     own = [0.3, 0.7, 1.6, -0.4]

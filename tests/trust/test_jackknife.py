@@ -91,6 +91,7 @@ def learned(layout: Layout, objective: Objective) -> np.ndarray:
     return normalise(found.weight, "free")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("goal", ["reconstruction", "separability", "snr"])
 def test_intervals_cover_the_weights_of_the_population(goal: str) -> None:
     """Pixels drawn from a known population, 15 scenes: what is learned from the population's own
