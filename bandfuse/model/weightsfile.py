@@ -236,12 +236,18 @@ def load_further(path: str | Path, name: str) -> Further | None:
 
 
 def is_weights(path: str | Path) -> bool:
-    """Whether this is a weights file; pipes and devices are not opened."""
+    """Whether this is a weights file."""
+    return tells(path, KEY)
+
+
+def tells(path: str | Path, key: str) -> bool:
+    """Whether this is a safetensors file whose metadata have a key; pipes and devices are not
+    opened."""
     try:
         if not Path(path).is_file():
             return False
         with safe_open(str(path), framework="numpy") as file:
-            return KEY in (file.metadata() or {})
+            return key in (file.metadata() or {})
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError):
         return False
 

@@ -114,7 +114,7 @@ def render(report: TrainReport, page: Page) -> str:
         loss_note=views.loss_note(report),
         pixels=views.pixel_table(report),
         dropped=views.dropped_table(report.bands_dropped),
-        inputs=views.input_table(report),
+        inputs=views.input_table(report.inputs),
         run=views.run_facts(report),
     )
 

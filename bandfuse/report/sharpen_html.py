@@ -14,7 +14,7 @@ from markupsafe import Markup
 from bandfuse.report import views
 from bandfuse.report.displacement_map import displacement_map
 from bandfuse.report.html import hash_of, plain_name, template, text_of
-from bandfuse.report.numbers import MISSING, file_size, fixed, number, percent
+from bandfuse.report.numbers import MISSING, fixed, number, percent
 from bandfuse.report.sharpen_data import SharpenPage, Spot
 from bandfuse.report.sharpen_figures import (
     Line,
@@ -99,7 +99,7 @@ def render_sharpening(result: SharpenResult, page: SharpenPage) -> str:
         registration=_registration(result),
         displaced=list(displacements(result).values()),
         bands=_band_table(result),
-        inputs=_inputs(result),
+        inputs=views.input_table(result.inputs) if result.inputs else None,
         run=_run(result),
     )
 
@@ -409,30 +409,6 @@ def _band_table(result: SharpenResult) -> views.Table:
         )
     columns = tuple(views.Column(title, kind) for title, kind in titles.items())
     return views.Table("Every band", columns, tuple(rows))
-
-
-def _inputs(result: SharpenResult) -> views.Table | None:
-    if not result.inputs:
-        return None
-    titles = {
-        "File": "code",
-        "Bands × rows × columns": "text",
-        "CRS": "text",
-        "Size": "number",
-        "SHA-256": "code",
-    }
-    rows = tuple(
-        (
-            item.path,
-            " × ".join(map(str, item.shape)),
-            item.crs or MISSING,
-            file_size(item.size),
-            item.sha256 or MISSING,
-        )
-        for item in result.inputs
-    )
-    columns = tuple(views.Column(title, kind) for title, kind in titles.items())
-    return views.Table("Inputs", columns, rows)
 
 
 def _run(result: SharpenResult) -> views.Facts:

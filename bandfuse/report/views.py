@@ -13,7 +13,14 @@ from bandfuse.report.figures import dropped_positions, has_wavelengths
 from bandfuse.report.numbers import METHODS, MISSING, file_size, fixed, number, percent
 from bandfuse.report.page_data import BlockErrors
 from bandfuse.results.base import Scores
-from bandfuse.results.training import DroppedBand, OutputRow, Separation, TrainReport, WeightRow
+from bandfuse.results.training import (
+    DroppedBand,
+    InputFile,
+    OutputRow,
+    Separation,
+    TrainReport,
+    WeightRow,
+)
 
 TOP_WEIGHTS = 12
 PART_TITLES = {
@@ -508,7 +515,7 @@ def _place(scene: BlockErrors, block: int) -> tuple[str, str]:
     return f"{rows[0]} – {rows[1] - 1}", f"{cols[0]} – {cols[1] - 1}"
 
 
-def input_table(report: TrainReport) -> Table:
+def input_table(inputs: Sequence[InputFile]) -> Table:
     """The files that were read."""
     kinds = {
         "File": "code",
@@ -523,9 +530,9 @@ def input_table(report: TrainReport) -> Table:
             " × ".join(str(n) for n in item.shape),
             item.crs or MISSING,
             file_size(item.size),
-            item.sha256,
+            item.sha256 or MISSING,
         )
-        for item in report.inputs
+        for item in inputs
     )
     return Table("Inputs", tuple(Column(title, kind) for title, kind in kinds.items()), rows)
 

@@ -11,6 +11,6 @@ Each file is built on those before it::
     momentsfile      the file that holds it
     gather           the pass itself, and what passes over several scenes come to
 
-It imports errors, progress, results, device, spectral, streaming, moments, raster, solve and
+It imports errors, progress, results, device, spectral, model, streaming, moments, raster, solve and
 scenes.
 """

@@ -47,6 +47,7 @@ from safetensors.numpy import save_file
 
 from bandfuse.device import Place
 from bandfuse.errors import BandfuseError, InputError
+from bandfuse.model.weightsfile import tells
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.sample import Pixels
@@ -162,14 +163,8 @@ def _short(values: np.ndarray) -> np.ndarray:
 
 
 def is_moments(path: str | Path) -> bool:
-    """Whether this is a file of moments; pipes and devices are not opened."""
-    try:
-        if not Path(path).is_file():
-            return False
-        with safe_open(str(path), framework="numpy") as file:
-            return KEY in (file.metadata() or {})
-    except (SafetensorError, OSError, ValueError, TypeError, OverflowError):
-        return False
+    """Whether this is a file of moments."""
+    return tells(path, KEY)
 
 
 def read_moments(path: str | Path) -> list[SceneMoments]:
