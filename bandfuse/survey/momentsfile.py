@@ -17,8 +17,8 @@ tensor                  shape           what it holds
 ``noise_scatters``      (M, used, used)
 ``counts``              (3, V) int64    valid values, and how many are at the least and at the
                                         greatest value, where these are many
-``ends``                (2, V)          least and greatest valid value
-``high``                (J,)            greatest values over the used pixels
+``ends``                (2, V)          least and greatest valid value, NaN where not told
+``high``                (J,)            greatest values over the used pixels, NaN where not told
 ``sample_key``          (n,) uint64     hashes of the pixels of the sample, ascending
 ``sample_place``        (n, 3) int64    0, row, column
 ``sample_values``       (n, J)          float64, or float32 where that holds the same numbers
@@ -338,7 +338,7 @@ def _tally(
     return Tally(
         census=_census(tensor, "", wanted + answers + slopes, int(table["seen"])),
         pixels=_sample(table, tensor, joint),
-        high=tensor("high", (joint,)),
+        high=tensor("high", (joint,), finite=False),
         used=pixels,
         invalid={str(reason): _natural(n) for reason, n in table["invalid"].items()},
         strata={**strata, **noise},
