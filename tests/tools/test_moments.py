@@ -294,6 +294,9 @@ def test_no_block_has_fewer_pixels_than_is_stated(folder: Path) -> None:
     assert "--loss huber" in refused_train(folder, "least.moments", "--loss", "huber")
     few = cli("moments", folder / "a.tif", "-o", folder / "none", "--least-pixels", 10**6)
     assert few.code == 2
+    for name in ("none/", "none{stem}.moments"):
+        no_file = cli("moments", folder / "a.tif", "-o", f"{folder}/{name}")
+        assert (no_file.code, "writes one file" in no_file.err) == (2, True)
     both = ("--least-pixels", 9, "--sample", 9)
     assert cli("moments", folder / "a.tif", "-o", folder / "none", *both).code == 2
     assert not (folder / "none").exists()
