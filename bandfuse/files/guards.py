@@ -238,7 +238,7 @@ def require_apart(outputs: Sequence[Path]) -> None:
         first = places.setdefault(path.resolve(), path)
         if first is not path:
             raise OutputError(
-                "two outputs are one file",
+                "two rasters have the same output",
                 got=f"{first} and {path}" if first != path else str(path),
                 expected="a name of its own for each",
             )
