@@ -201,8 +201,8 @@ def test_without_errors_there_is_the_extrapolation_alone(tmp_path: Path) -> None
     ("flags", "message"),
     [
         (["--uncertainty", "y.tif"], "two rasters have the same output; got y.tif"),
-        (["--uncertainty", "link/y.tif"], "two rasters have the same output; got y.tif and link/y.tif"),
-        (["--uncertainty", "y.dat", "--driver", "ENVI"], "two rasters have the same output; got y.hdr"),
+        (["--uncertainty", "link/y.tif"], "same output; got y.tif and link/y.tif"),
+        (["--uncertainty", "y.dat", "--driver", "ENVI"], "have the same output; got y.hdr"),
         (["--uncertainty", "y.tif/s.tif"], "y.tif/s.tif would lie within the output y.tif"),
         (["--uncertainty", "a.tif"], "a.tif"),
         (["--uncertainty", "s.tif", "--resample"], "--uncertainty does not apply"),
