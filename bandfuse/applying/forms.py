@@ -28,7 +28,7 @@ from bandfuse.model.stored import made_up
 from bandfuse.model.uncertainty import SHARED
 from bandfuse.spectral.bands import Floats
 
-PIXELS = 256
+PIXELS = 512
 """Pixels of a block: their bands in float32 stay in the cache of a core."""
 
 SMALL_PRODUCTS = 2
