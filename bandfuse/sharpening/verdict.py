@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandfuse.results.sharpening import (
     BANDFUSE,
@@ -60,8 +59,7 @@ class BandWorth:
     """What sharpening is worth to every band (B,), one scale down: NaN where it is not known.
 
     ``psnr`` and ``plain``: of the sharpened band and of the interpolated one, in dB; ``gained``:
-    their difference; ``error``: its standard error over blocks; ``rmse``, ``ssim``; ``worse``:
-    whether the held-out error is larger than that of interpolation."""
+    their difference; ``error``: its standard error over blocks; ``rmse``, ``ssim``."""
 
     psnr: Floats
     plain: Floats
@@ -69,7 +67,6 @@ class BandWorth:
     error: Floats
     rmse: Floats
     ssim: Floats
-    worse: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +235,6 @@ def _bands(held: _Held, scored: Mapping[str, Scores]) -> BandWorth:
         error=jackknife(left) if n > 1 else np.full(mine.shape[1], np.nan),
         rmse=scored[BANDFUSE].rmse,
         ssim=scored[BANDFUSE].ssim,
-        worse=mine.sum(axis=0) > theirs.sum(axis=0),
     )
 
 
