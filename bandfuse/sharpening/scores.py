@@ -92,7 +92,28 @@ def block_sums(result: Floats, truth: Floats, peak: Floats, grid: BlockGrid) -> 
     for rows, cols in _parts(grid):
         here = (slice(None), rows, cols)
         y, t, counts = result[here], truth[here], valid[rows, cols]
-        parts.append(_sums(y, t, counts, angle[rows, cols], similar[here]))
+        squares = squares_within(counts, SQUARE)
+        parts.append(_sums(y, t, counts, angle[rows, cols], similar[here], squares))
+    return parts
+
+
+def square_sums(
+    result: Floats, truth: Floats, peak: Floats, first: tuple[int, int], grid: BlockGrid
+) -> list[Sums]:
+    """The sums of every square of a part of an image. A square is a block of a grid that begins at
+    the row and column ``first``; windows of SSIM reach beyond the grid, as far as the arrays do."""
+    valid = valid_of(result) & valid_of(truth)
+    similar = ssim_map(result, truth, peak)
+    angle = angle_map(result, truth)
+    parts = []
+    for some in _parts(grid):
+        rows, cols = (_moved(part, by) for part, by in zip(some, first, strict=True))
+        here = (slice(None), rows, cols)
+        counts = valid[rows, cols]
+        square = [(slice(0, counts.shape[0]), slice(0, counts.shape[1]))]
+        parts.append(
+            _sums(result[here], truth[here], counts, angle[rows, cols], similar[here], square)
+        )
     return parts
 
 
@@ -113,11 +134,17 @@ def _parts(grid: BlockGrid) -> Iterator[tuple[slice, slice]]:
         yield slice(top, bottom), slice(left, right)
 
 
-def _sums(y: Floats, t: Floats, valid: Flags, angle: Floats, similar: Floats) -> Sums:
-    """The sums of one block."""
+def _sums(
+    y: Floats,
+    t: Floats,
+    valid: Flags,
+    angle: Floats,
+    similar: Floats,
+    parts: Sequence[tuple[slice, slice]],
+) -> Sums:
+    """The sums of one block, whose squares of Q2n are the ``parts``."""
     error, known = (y - t)[:, valid], angle[np.isfinite(angle)]
     seen = np.isfinite(similar).all(axis=0)
-    parts = squares_within(valid, SQUARE)
     values = [q2n(*_columns((y, t), valid, part)) for part in parts if _enough(valid, part)]
     return Sums(
         pixels=int(valid.sum()),
@@ -138,9 +165,16 @@ def squares_of(shape: tuple[int, int], side: float) -> list[tuple[slice, slice]]
     >>> squares_of((64, 20), 32)
     [(slice(0, 32, None), slice(0, 20, None)), (slice(32, 64, None), slice(0, 20, None))]
     """
+    return list(_parts(square_grid(shape, side)))
+
+
+def square_grid(shape: tuple[int, int], side: float = SQUARE) -> BlockGrid:
+    """The same as a grid."""
     counts = [max(1, round(n / side)) for n in shape]
-    edges = [[i * n // k for i in range(k + 1)] for n, k in zip(shape, counts, strict=True)]
-    return list(_parts(BlockGrid(tuple(edges[0]), tuple(edges[1]))))
+    rows, cols = (
+        tuple(i * n // k for i in range(k + 1)) for n, k in zip(shape, counts, strict=True)
+    )
+    return BlockGrid(rows, cols)
 
 
 def squares_within(valid: Flags, side: float) -> list[tuple[slice, slice]]:
