@@ -45,7 +45,7 @@ def evaluate_sharpened(
     effort = Effort.of(config.threads, config.memory)
     what, found = _seen(compared(run, known, config), effort, progress)
     with what.opened() as beside:
-        blocks = block_scores(beside, found, effort, progress)
+        blocks = block_scores(beside, found, what.scene.grid.stored, effort, progress)
     scores = _Scores(what, blocks, found.high)
     scene = what.scene
     return EvaluateResult(
@@ -77,9 +77,7 @@ def _seen(what: Compared, effort: Effort, progress: Progress) -> tuple[Compared,
     """
     while True:
         with what.opened() as beside:
-            windows = effort.windows(
-                beside.shape, what.scene.grid.stored, beside.source.bytes_per_pixel
-            )
+            windows = effort.windows(beside.shape, what.scene.grid.stored, beside.bytes_per_pixel)
             found = seen(beside, windows, effort, progress)
         lost = _lost(what, found)
         if not lost:

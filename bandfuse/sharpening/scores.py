@@ -242,13 +242,13 @@ def _ssim(y: Floats, t: Floats, peak: Floats) -> Floats:
     # centred, so that variances keep their digits
     centre = np.where(both, t, 0.0).sum(axis=(1, 2), keepdims=True) / count
     y0, t0 = np.where(both, y - centre, np.nan), np.where(both, t - centre, np.nan)
-    my, mt, yy, tt, yt = (_windowed(a) for a in (y0, t0, y0 * y0, t0 * t0, y0 * t0))
-    vy, vt, c = yy - my * my, tt - mt * mt, yt - my * mt
+    my, mt, squares, yt = (_windowed(a) for a in (y0, t0, y0 * y0 + t0 * t0, y0 * t0))
+    varied, c = squares - my * my - mt * mt, yt - my * mt
     my, mt = my + centre, mt + centre
     c1, c2 = (SSIM_K1 * peak) ** 2, (SSIM_K2 * peak) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         value: Floats = (2 * my * mt + c1) * (2 * c + c2)
-        value /= (my * my + mt * mt + c1) * (vy + vt + c2)
+        value /= (my * my + mt * mt + c1) * (varied + c2)
     return value
 
 

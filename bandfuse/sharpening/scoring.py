@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +27,7 @@ from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import WeighedSource, each_window, whole
 from bandfuse.streaming.windows import Window
 
-TILE_BYTES = 16 * 2**20
+TILE_BYTES = 12 * 2**20
 """One image of a tile takes so many bytes at most, or is one square."""
 
 ROOM, COPIES = 400 * 2**20, 10
@@ -54,9 +54,13 @@ class Beside:
     where: Where | None = None
     pair: Pair | None = None
 
-    def read(self, window: Window) -> tuple[Floats, Floats]:
-        """(B, n, m) of the sharpened raster and of the true cube, NaN where missing."""
-        values = whole(self.source, window)
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Roughly what a pixel takes while it is looked at, as stored and as numbers."""
+        return self.source.bytes_per_pixel + 2 * 8 * self.bands
+
+    def split(self, values: Floats) -> tuple[Floats, Floats]:
+        """(B, n, m) of the sharpened raster and of the true cube."""
         return values[: self.bands], values[self.bands :]
 
     def reasons(self, window: Window, result: Floats, truth: Floats) -> dict[str, Flags]:
@@ -117,7 +121,7 @@ class Seen:
             box = other if other.used else self
             rows, cols = box.rows, box.cols
         else:
-            rows, cols = _hull(self.rows, other.rows), _hull(self.cols, other.cols)
+            rows, cols = _both(self.rows, other.rows), _both(self.cols, other.cols)
         return Seen(
             self.used + other.used,
             Counter(self.invalid) + Counter(other.invalid),
@@ -131,7 +135,7 @@ class Seen:
         )
 
 
-def _hull(a: Range, b: Range) -> Range:
+def _both(a: Range, b: Range) -> Range:
     return Range(min(a.start, b.start), max(a.stop, b.stop))
 
 
@@ -152,25 +156,44 @@ def seen(beside: Beside, windows: Sequence[Window], effort: Effort, progress: Pr
 
 
 def _seen(beside: Beside, window: Window) -> Seen:
-    result, truth = beside.read(window)
+    result, truth = beside.split(whole(beside.source, window))
     reasons = beside.reasons(window, result, truth)
     left = ~_any(reasons.values(), window)
     gone = {MISSING_RESULT, MISSING_TRUTH, MISSING_CUBE}
     asked = ~_any((some for reason, some in reasons.items() if reason not in gone), window)
-    there, used = truth[:, left], int(left.sum())
-    unknown = np.full(len(truth), np.nan)
-    rows, cols = (np.flatnonzero(left.any(axis=axis)) for axis in (1, 0))
+    (low, high), others = _ends(truth, left), _ends(result, left)
+    rows, cols = (_span(left, axis) for axis in (1, 0))
     return Seen(
-        used,
+        int(left.sum()),
         {reason: int(some.sum()) for reason, some in reasons.items()},
-        there.min(axis=1) if used else unknown,
-        there.max(axis=1) if used else unknown,
-        float(max(np.abs(there).max(), np.abs(result[:, left]).max())) if used else 0.0,
-        Range(window.row + int(rows[0]), window.row + int(rows[-1]) + 1) if used else Range(0, 0),
-        Range(window.col + int(cols[0]), window.col + int(cols[-1]) + 1) if used else Range(0, 0),
-        np.isfinite(result[:, asked]).sum(axis=1),
-        np.isfinite(truth[:, asked]).sum(axis=1),
+        low,
+        high,
+        float(np.nanmax(np.abs([low, high, *others]))) if left.any() else 0.0,
+        Range(window.row + rows.start, window.row + rows.stop),
+        Range(window.col + cols.start, window.col + cols.stop),
+        _known(result, asked),
+        _known(truth, asked),
     )
+
+
+def _ends(image: Floats, where: Flags) -> tuple[Floats, Floats]:
+    """(B,) the least and the largest value of every band; NaN where there is none."""
+    if not where.any():
+        return np.full(len(image), np.nan), np.full(len(image), np.nan)
+    ends = [(some.min(), some.max()) for some in (band[where] for band in image)]
+    low, high = np.array(ends).T
+    return low, high
+
+
+def _known(image: Floats, where: Flags) -> NDArray[np.int64]:
+    """(B,) in how many of the pixels each band has a value."""
+    return np.array([np.isfinite(band[where]).sum() for band in image], dtype=np.int64)
+
+
+def _span(some: Flags, over: int) -> Range:
+    """From the first to the last row or column that holds a pixel; ``over``: the other axis."""
+    at = np.flatnonzero(some.any(axis=over))
+    return Range(int(at[0]), int(at[-1]) + 1) if at.size else Range(0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,63 +211,101 @@ class Tile:
         return Window(*self.first, self.grid.row_edges[-1], self.grid.col_edges[-1])
 
 
-def tiles(rows: Range, cols: Range, bands: int) -> list[Tile]:
-    """The pixels that count, of so many bands, cut into tiles of squares."""
+def tiles(rows: Range, cols: Range, bands: int) -> list[list[Tile]]:
+    """The pixels that count, of so many bands, cut into rows of tiles."""
     grid = square_grid((rows.size, cols.size))
     numbers = np.array(grid.within(grid.coarser(PER_SIDE)))
     numbers = numbers.reshape(len(grid.row_edges) - 1, len(grid.col_edges) - 1)
     side = max(1, math.isqrt(TILE_BYTES // (8 * bands)) // SQUARE)
-    out = []
+    out: list[list[Tile]] = []
     for row in range(0, numbers.shape[0], side):
+        out.append([])
         for col in range(0, numbers.shape[1], side):
             down = grid.row_edges[row : row + side + 1]
             across = grid.col_edges[col : col + side + 1]
             edges = (tuple(e - some[0] for e in some) for some in (down, across))
             blocks = numbers[row : row + side, col : col + side].ravel().tolist()
             first = rows.start + down[0], cols.start + across[0]
-            out.append(Tile(first, BlockGrid(*edges), tuple(blocks)))
+            out[-1].append(Tile(first, BlockGrid(*edges), tuple(blocks)))
     return out
 
 
 def block_scores(
-    beside: Beside, found: Seen, effort: Effort, progress: Progress
+    beside: Beside, found: Seen, stored: tuple[int, int], effort: Effort, progress: Progress
 ) -> dict[str, list[Sums]]:
     """The second pass: sums over each block that holds pixels, of the sharpened cube and, with a
-    cube, of the interpolated one."""
-    every = {tile.window: tile for tile in tiles(found.rows, found.cols, beside.bands)}
-    room = ROOM // (COPIES * 8 * beside.bands * max(window.size for window in every))
+    cube, of the interpolated one. ``stored``: rows and columns of the blocks of the files."""
+    every = tiles(found.rows, found.cols, beside.bands)
+    parts = {
+        _hull([t.window for t in some]): some for some in _reads(every, beside, stored, effort)
+    }
     passed = each_window(
-        list(every),
-        lambda window: _scored(beside, every[window], found.high),
-        threads=max(1, min(effort.threads, room)),
+        list(parts),
+        lambda window: _scored(beside, parts[window], found.high),
+        threads=max(1, min(effort.threads, ROOM // (COPIES * TILE_BYTES))),
         progress=progress,
         label="score",
     )
     total: dict[str, dict[int, Sums]] = {}
-    for window, images in passed:
-        for name, sums in images.items():
+    for _, sums in passed:
+        for name, block, one in sums:
             blocks = total.setdefault(name, {})
-            for block, one in zip(every[window].blocks, sums, strict=True):
-                blocks[block] = blocks[block] + one if block in blocks else one
+            blocks[block] = blocks[block] + one if block in blocks else one
     return {
         name: [blocks[block] for block in sorted(blocks) if blocks[block].pixels]
         for name, blocks in total.items()
     }
 
 
-def _scored(beside: Beside, tile: Tile, peak: Floats) -> dict[str, list[Sums]]:
-    """The sums of every square of a tile."""
-    wide = _wider(tile.window, SSIM_WINDOW // 2, beside.shape)
-    result, truth = beside.read(wide)
+def _reads(
+    every: Sequence[Sequence[Tile]], beside: Beside, stored: tuple[int, int], effort: Effort
+) -> Iterator[list[Tile]]:
+    """The tiles that are read at once: neighbours, about as many as lie in a stored block, as far
+    as the memory allows."""
+    first = every[0][0].window
+    most = max(1, effort.window_bytes // (beside.source.bytes_per_pixel * first.size))
+    strips = stored[1] >= beside.shape[1]
+    side = 1 if strips else math.isqrt(most)
+    down = max(1, min(side, -(-stored[0] // first.rows)))
+    across = most if strips else max(1, min(side, -(-stored[1] // first.cols)))
+    for row in range(0, len(every), down):
+        for col in range(0, len(every[0]), across):
+            yield [tile for some in every[row : row + down] for tile in some[col : col + across]]
+
+
+def _scored(beside: Beside, some: Sequence[Tile], peak: Floats) -> list[tuple[str, int, Sums]]:
+    """For every square of some tiles: the method, the number of its block, and its sums."""
+    wide = [_wider(tile.window, SSIM_WINDOW // 2, beside.shape) for tile in some]
+    around = _hull(wide)
+    patch = beside.source.read(around)
+    found = []
+    for tile, window in zip(some, wide, strict=True):
+        values = patch.cell(*window.within(around)).values()
+        result, truth = beside.split(values.reshape(-1, window.rows, window.cols))
+        for name, sums in _of_tile(beside, tile, window, result, truth, peak):
+            found += [(name, block, one) for block, one in zip(tile.blocks, sums, strict=True)]
+    return found
+
+
+def _of_tile(
+    beside: Beside, tile: Tile, wide: Window, result: Floats, truth: Floats, peak: Floats
+) -> Iterator[tuple[str, list[Sums]]]:
+    """The sums of the squares of a tile, of every method, from the pixels of a wider window."""
     out = _any(beside.reasons(wide, result, truth).values(), wide)
     result[:, out] = truth[:, out] = np.nan
     first = tile.first[0] - wide.row, tile.first[1] - wide.col
-    sums = {BANDFUSE: square_sums(result, truth, peak, first, tile.grid)}
+    yield BANDFUSE, square_sums(result, truth, peak, first, tile.grid)
     if beside.pair is not None:
         plain = beside.pair.interpolated(*ranges(wide))
         plain[:, out] = np.nan
-        sums[INTERPOLATION] = square_sums(plain, truth, peak, first, tile.grid)
-    return sums
+        yield INTERPOLATION, square_sums(plain, truth, peak, first, tile.grid)
+
+
+def _hull(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds all of these."""
+    row, col = min(w.row for w in windows), min(w.col for w in windows)
+    bottom, right = max(w.row + w.rows for w in windows), max(w.col + w.cols for w in windows)
+    return Window(row, col, bottom - row, right - col)
 
 
 def _wider(window: Window, by: int, shape: tuple[int, int]) -> Window:
