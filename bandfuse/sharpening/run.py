@@ -14,7 +14,7 @@ from bandfuse.config.base import build
 from bandfuse.config.commands import SharpenConfig
 from bandfuse.config.paths import rebased
 from bandfuse.errors import InputError, shorten
-from bandfuse.files.guards import Contents
+from bandfuse.files.guards import RASTERS, Contents
 from bandfuse.files.yamlfile import dump_yaml, read_yaml
 from bandfuse.model.weightsfile import WEIGHTS
 from bandfuse.progress import Progress, during
@@ -27,7 +27,7 @@ from bandfuse.sharpening.gainsfile import SharpeningWeights, dumps_gains
 from bandfuse.sharpening.opening import SHARP, Images
 from bandfuse.sharpening.page import judged, worth_of, write_page
 from bandfuse.sharpening.sources import opened_pair
-from bandfuse.sharpening.streamed import Counts, write_tiles
+from bandfuse.sharpening.streamed import ENOUGH, Counts, least_pixels, write_tiles
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.budget import Effort
 
@@ -52,6 +52,7 @@ CONTENTS = Contents(
         "figures/*.svg",
         "figures/*.png",
     ),
+    unlike=RASTERS,
 )
 """By what the folder of a sharpening is known, and what it holds."""
 
@@ -278,7 +279,13 @@ def _rows(weights: SharpeningWeights) -> list[GainRow]:
 def _messages(weights: SharpeningWeights, counts: Counts, size: int) -> list[str]:
     """Which bands get no detail, and where there is none."""
     found = []
-    reasons = weights.gains.reasons
+    gains = weights.gains
+    if gains.pixels < least_pixels(len(weights.sharp), ENOUGH):
+        found.append(
+            f"the gains were learned from {gains.pixels} pixels of the cube only: they, their "
+            "intervals and the choice of bands that get detail are little certain"
+        )
+    reasons = gains.reasons
     for reason in dict.fromkeys(filter(None, reasons)):
         bands = weights.outputs
         numbers = [str(bands.index[i]) for i, why in enumerate(reasons) if why == reason]
