@@ -18,6 +18,7 @@ Each file is built on those before it::
     registration   whether sharp images are displaced, and what is done then
     streamed       gains learned from files, and the sharpened cube written window by window
     gainsfile      the weights file of a sharpening
+    hypercomplex   Q2n, which compares the spectra of a square as numbers of 2^n parts
     scores         how far a sharpened cube is from a true one; what is said without one
     baselines      what else sharpens a cube
     reduced        everything once more one scale down, where the cube is the truth

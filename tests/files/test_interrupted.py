@@ -258,11 +258,11 @@ def told() -> Iterator[None]:
         Path(place).write_text("".join(f"{key}\t{n}\n" for key, n in sorted(TRIED.items())))
 
 
-@pytest.mark.timeout(3600 if ALL else 1200)
 LONG = {"sharpen"}
 """Cases that are left to CI."""
 
 
+@pytest.mark.timeout(3600 if ALL else 1200)
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.thorough] * (n in LONG)) for n in CASES]
 )
