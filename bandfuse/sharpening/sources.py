@@ -57,7 +57,7 @@ def opened(images: Images, positions: Sequence[int]) -> Iterator[Opened]:
         hidden = stack.enter_context(opened_selection(scene.hidden))
 
         def read_cube(rows: Range, cols: Range) -> Floats:
-            return _padded(cube, rows, cols, scene.shape, len(positions), hidden)
+            return padded(cube, rows, cols, scene.shape, len(positions), hidden)
 
         def entered(sharp: Raster, reader: Reader | AlignedReader) -> Read:
             stack.enter_context(reader)
@@ -148,12 +148,12 @@ def _shifted(
     def read(rows: Range, cols: Range) -> Floats:
         down = Range(rows.start + row, rows.stop + row)
         across = Range(cols.start + col, cols.stop + col)
-        return _padded(source, down, across, shape, bands, hidden)
+        return padded(source, down, across, shape, bands, hidden)
 
     return read
 
 
-def _padded(
+def padded(
     source: Source,
     rows: Range,
     cols: Range,
