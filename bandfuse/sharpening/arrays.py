@@ -14,7 +14,7 @@ from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Pair, reading
-from bandfuse.sharpening.sharpen import Tiles, tile
+from bandfuse.sharpening.sharpen import Tiles, ground, tile_on
 from bandfuse.sharpening.sums import added, parts, pixels
 from bandfuse.spectral.bands import Floats
 
@@ -71,11 +71,14 @@ def sharpened_with_source(
     values = np.empty((len(cube), *geometry.fine))
     source = np.empty(geometry.fine, dtype=np.uint8)
     with threadpool_limits(limits=1, user_api="blas"):
-        for rows, cols in Tiles(geometry.fine, len(cube)):
-            one = tile(pair, gains, rows, cols)
-            place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
-            source[place] = one.source
-            np.concatenate(list(one.values()), out=values[:, *place])
+        tiles = Tiles(geometry.fine, len(cube), geometry.ratio)
+        for some in tiles.grounds():
+            common = ground(pair, gains, *some)
+            for rows, cols in tiles.within(some):
+                one = tile_on(common, pair, gains, rows, cols)
+                place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
+                source[place] = one.source
+                np.concatenate(list(one.values()), out=values[:, *place])
     return values, source
 
 

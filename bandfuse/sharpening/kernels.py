@@ -161,7 +161,9 @@ def both(down: Floats, values: Floats, across: Floats) -> Floats:
 
 def filled(values: Floats, valid: Mask) -> Floats:
     """(D, n, m) values where they are valid (n, m); elsewhere the mean of the valid ones around, so
-    many ``ROUNDS`` far, and zero beyond."""
+    many ``ROUNDS`` far, and zero beyond. They are the same array where all are valid."""
+    if valid.all():
+        return values
     out = np.where(valid, values, 0.0)
     known = valid
     for _ in range(ROUNDS):

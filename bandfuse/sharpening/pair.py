@@ -2,15 +2,18 @@
 
 All is made of two functions that read: each gives the pixels of any range of rows and columns, NaN
 where there are none. What a part comes to depends on the pixels around it only, never on how an
-image is cut."""
+image is cut. What the cube sees of the sharp image is made square by square and kept, so that each
+fine pixel is read a few times only, whatever the ratio."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from bandfuse.sharpening.kept import Parts
 from bandfuse.sharpening.kernels import (
     ROUNDS,
     TAPS,
@@ -33,6 +36,16 @@ Read = Callable[[Range, Range], Floats]
 
 COVERED = 0.5
 """The share of a coarse pixel's weights that must find valid fine pixels."""
+
+SQUARE, LEAST_SQUARE, FINE_SQUARE = 64, 8, 1024
+"""Coarse pixels a side that are made of the sharp image at once; fewer where they would be more
+fine pixels than ``FINE_SQUARE``, but no fewer than ``LEAST_SQUARE``."""
+
+STRIP = 256
+"""Fine rows of such a square that are held at once."""
+
+ROOM = 16 * 2**20
+"""Bytes of coarse pixels of the sharp image that are kept, and as many of its detail."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,11 @@ class Pair:
     read_cube: Read
     read_sharp: Read
 
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        """How the pixels of both lie on each other, along rows and columns."""
+        return self.geometry.rows, self.geometry.cols
+
     def cube(self, rows: Range, cols: Range) -> Known:
         """(B, n, m) of coarse pixels."""
         read = self.read_cube(rows.wider(ROUNDS), cols.wider(ROUNDS))
@@ -122,15 +140,32 @@ class Pair:
     def reduced(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) the sharp image on coarse pixels: the mean of the valid fine pixels by their
         weights; missing where these have less than half of the weight."""
-        wide = rows.wider(ROUNDS), cols.wider(ROUNDS)
-        seen = self.seen(*wide)
-        read = self.read_sharp(*seen)
-        there = complete(read)
-        down, across = self._low(wide, seen)
-        weight = both(down, there[None].astype(np.float64), across)
-        total = both(down, np.where(there, read, 0.0), across)
-        enough = weight >= COVERED - 1e-9
-        return Known.of(np.where(enough, total / np.where(enough, weight, 1.0), np.nan)).cut(ROUNDS)
+        return Known.of(self._reduced(rows.wider(ROUNDS), cols.wider(ROUNDS))).cut(ROUNDS)
+
+    @cached_property
+    def _reduced(self) -> Parts:
+        def sharp(rows: Range, cols: Range) -> Known:
+            values = self.read_sharp(rows, cols)
+            valid = complete(values)
+            return Known(np.where(valid, values, 0.0), valid)
+
+        return self._parts(sharp)
+
+    @cached_property
+    def _lowered(self) -> Parts:
+        return self._parts(self.detail)
+
+    def _parts(self, fine: Callable[[Range, Range], Known]) -> Parts:
+        """Reads coarse pixels of what is known on fine ones."""
+        side = max(LEAST_SQUARE, min(SQUARE, int(FINE_SQUARE / self.geometry.ratio)))
+        bands = len(self.read_sharp(Range(0, 1), Range(0, 1)))
+        return Parts(lambda *place: self._mean(fine, *place), (side, side), bands, ROOM)
+
+    def _mean(self, fine: Callable[[Range, Range], Known], rows: Range, cols: Range) -> Floats:
+        means = Means(self, rows, cols)
+        for strip in means.strips(STRIP):
+            means.add(strip, fine(strip, means.seen[1]))
+        return means.values
 
     def detail(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) what the sharp image has more than itself as the cube sees it, on fine pixels:
@@ -139,18 +174,16 @@ class Pair:
         under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
         low = self.reduced(under[0].wider(TAPS), under[1].wider(TAPS))
         smooth = self.raised(low.values, under, rows, cols)
-        near = self._nearest(low.valid, (under[0].wider(TAPS), under[1].wider(TAPS)), rows, cols)
+        near = self.nearest(low.valid, (under[0].wider(TAPS), under[1].wider(TAPS)), rows, cols)
         valid = complete(sharp) & near
         return Known(np.where(valid, sharp - smooth, 0.0), valid)
 
-    def lowered(self, detail: Known, seen: Place, rows: Range, cols: Range) -> Known:
-        """(T, n, m) detail of the fine pixels ``seen`` as the cube sees it: the mean of what is
-        known by its weights. Zero and not valid where that has less than half of the weight."""
-        down, across = self._low((rows, cols), seen)
-        weight = both(down, detail.valid[None].astype(np.float64), across)[0]
-        enough = weight >= COVERED - 1e-9
-        mean = both(down, detail.values, across) / np.where(enough, weight, 1.0)
-        return Known(np.where(enough, mean, 0.0), enough)
+    def lowered(self, rows: Range, cols: Range) -> Known:
+        """(T, n, m) the detail of the sharp image as the cube sees it: the mean of what is known by
+        its weights. Zero and not valid where that has less than half of the weight."""
+        values = self._lowered(rows, cols)
+        valid = complete(values)
+        return Known(np.where(valid, values, 0.0), valid)
 
     def raised(self, coarse: Floats, under: Place, rows: Range, cols: Range) -> Floats:
         """(D, n, m) coarse pixels of the ranges ``under``, with ``TAPS`` more on each side, on fine
@@ -167,7 +200,7 @@ class Pair:
         under = self.geometry.rows.under(seen[0]), self.geometry.cols.under(seen[1])
         down, across = (
             low @ up
-            for low, up in zip(self._low((rows, cols), seen), self.up(seen, under), strict=True)
+            for low, up in zip(self.low((rows, cols), seen), self.up(seen, under), strict=True)
         )
         values = cube.values[
             :, under[0].wider(TAPS).within(wide[0]), under[1].wider(TAPS).within(wide[1])
@@ -187,29 +220,61 @@ class Pair:
         """The fine pixels that coarse pixels are made of."""
         return self.geometry.rows.seen(rows, self.blur), self.geometry.cols.seen(cols, self.blur)
 
-    def _low(self, coarse: Place, fine: Place) -> tuple[Floats, Floats]:
-        axes = self.geometry.rows, self.geometry.cols
+    def low(self, coarse: Place, fine: Place) -> tuple[Floats, Floats]:
+        """Weights of fine pixels in coarse ones, along rows and columns."""
         down, across = (
             low_weights(axis, c, f, self.blur)
-            for axis, c, f in zip(axes, coarse, fine, strict=True)
+            for axis, c, f in zip(self.axes, coarse, fine, strict=True)
         )
         return down, across
 
     def up(self, fine: Place, under: Place) -> tuple[Floats, Floats]:
         """Weights of coarse values, through the coefficients of their spline, in fine pixels."""
-        axes = self.geometry.rows, self.geometry.cols
         down, across = (
             up_weights(axis, f, u) @ spline_weights(u, u.wider(TAPS))
-            for axis, f, u in zip(axes, fine, under, strict=True)
+            for axis, f, u in zip(self.axes, fine, under, strict=True)
         )
         return down, across
 
-    def _nearest(self, coarse: Mask, has: Place, rows: Range, cols: Range) -> Mask:
+    def nearest(self, coarse: Mask, has: Place, rows: Range, cols: Range) -> Mask:
         """(n, m) a mask of coarse pixels at the fine pixels whose centres lie in them."""
         row = self.geometry.rows.nearest(rows) - has[0].start
         col = self.geometry.cols.nearest(cols) - has[1].start
         return coarse[np.ix_(row, col)]
 
-    def valid(self, cube: Known, has: Place, rows: Range, cols: Range) -> Mask:
-        """(n, m) whether fine pixels lie on valid pixels of the cube."""
-        return self._nearest(cube.valid, has, rows, cols)
+
+class Means:
+    """Means of fine pixels on coarse ones (D, n, m), by their weights, from strips of fine rows
+    that are added one after the other; NaN where what is known has less than half of the weight.
+
+    ``seen``: the rows and columns of fine pixels that are needed."""
+
+    def __init__(self, pair: Pair, rows: Range, cols: Range) -> None:
+        self.seen = pair.seen(rows, cols)
+        self._down, self._across = pair.low((rows, cols), self.seen)
+        self._total, self._weight = np.zeros(1), np.zeros(1)
+
+    def strips(self, height: int) -> Iterator[Range]:
+        """The fine rows that are needed, so many at a time."""
+        rows = self.seen[0]
+        for start in range(rows.start, rows.stop, height):
+            yield Range(start, min(start + height, rows.stop))
+
+    def add(self, strip: Range, known: Known) -> None:
+        """Take what is known of a strip: zero where it is not valid."""
+        down = self._down[:, strip.within(self.seen[0])]
+        self._total = self._total + both(down, known.values, self._across)
+        self._weight = self._weight + _weight(down, known.valid, self._across)
+
+    @property
+    def values(self) -> Floats:
+        """What they come to."""
+        enough = self._weight >= COVERED - 1e-9
+        return np.where(enough, self._total / np.where(enough, self._weight, 1.0), np.nan)
+
+
+def _weight(down: Floats, valid: Mask, across: Floats) -> Floats:
+    """(n, m) weights of valid fine pixels in coarse ones."""
+    if valid.all():
+        return np.outer(down.sum(axis=1), across.sum(axis=1))
+    return both(down, valid.astype(np.float64), across)

@@ -20,7 +20,7 @@ from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import TAPS, Axis, Range
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, reading
-from bandfuse.sharpening.sharpen import tile
+from bandfuse.sharpening.sharpen import Ground, ground, tile_on
 from bandfuse.sharpening.sums import PER_SIDE, Pixels, pixels, summed
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
@@ -285,18 +285,22 @@ def view_of(pair: Pair, rows: Range, cols: Range) -> View:
     under = pair.geometry.rows.under(rows), pair.geometry.cols.under(cols)
     wide = under[0].wider(TAPS), under[1].wider(TAPS)
     cube, detail = pair.cube(*wide), pair.detail(rows, cols)
-    valid = detail.valid & pair.valid(cube, wide, rows, cols)
+    valid = detail.valid & pair.nearest(cube.valid, wide, rows, cols)
     raised = np.where(valid, pair.raised(cube.values, under, rows, cols), np.nan)
     sharp = pair.read_sharp(rows, cols)
     return View(raised, sharp, sharp - detail.values)
 
 
-def sharpened_all(pair: Pair, known: Learned, rows: Range, cols: Range) -> dict[str, Floats]:
-    """(B, n, m) of every method, bandfuse's first, where all of them exist."""
+def sharpened_all(
+    pair: Pair, known: Learned, rows: Range, cols: Range, on: Ground | None = None
+) -> dict[str, Floats]:
+    """(B, n, m) of every method, bandfuse's first, where all of them exist. ``on``: a ground that
+    holds the pixels, where there is one."""
     view = view_of(pair, rows, cols)
-    own = np.concatenate(list(tile(pair, known.gains, rows, cols).values()))
-    made = {BANDFUSE: np.where(np.isfinite(view.raised), own, np.nan)}
-    return made | {name: method(view) for name, method in known.methods.items()}
+    one = tile_on(on or ground(pair, known.gains, rows, cols), pair, known.gains, rows, cols)
+    own = np.concatenate(list(one.values()))
+    own[~np.isfinite(view.raised)] = np.nan
+    return {BANDFUSE: own} | {name: method(view) for name, method in known.methods.items()}
 
 
 def held_out(

@@ -123,9 +123,9 @@ class Pixels:
 
 def pixels(pair: Pair, rows: Range, cols: Range) -> Pixels:
     """The pixels of one part of a cube."""
-    around, seen = pair.around(rows, cols), pair.seen(rows, cols)
+    around = pair.around(rows, cols)
     cube, sharp = pair.cube(*around), pair.reduced(rows, cols)
-    detail = pair.lowered(pair.detail(*seen), seen, rows, cols)
+    detail = pair.lowered(rows, cols)
     missed = pair.missed(cube, rows, cols)
     here = rows.within(around[0]), cols.within(around[1])
     valid = cube.valid[here] & sharp.valid & detail.valid
