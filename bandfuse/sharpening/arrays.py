@@ -43,7 +43,8 @@ def learn_gains(
     ------
     ValueError : there is no pixel at which all are known.
     """
-    pair, every = _pair(cube, sharps, geometry, None), parts(geometry.coarse, geometry.ratio)
+    pair = _pair(cube, sharps, geometry, None)
+    every = parts(geometry.coarse, geometry.ratio, len(cube))
     with threadpool_limits(limits=1, user_api="blas"):
         found = found_blur(pair, every, seed) if blur == AUTO else Found(blur)
         pair = replace(pair, blur=found.blur)

@@ -45,6 +45,10 @@ class Range:
         """With so many more pixels on each side."""
         return Range(self.start - by, self.stop + by)
 
+    def moved(self, by: int) -> Range:
+        """So many pixels farther on."""
+        return Range(self.start + by, self.stop + by)
+
     def within(self, outer: Range) -> slice:
         """Where this range lies in an array that holds *outer*."""
         return slice(self.start - outer.start, self.stop - outer.start)

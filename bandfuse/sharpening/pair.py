@@ -92,6 +92,16 @@ def reading(values: Floats) -> Read:
     return read
 
 
+def held(read: Read, rows: Range, cols: Range) -> Read:
+    """Reads from ranges that are read once: NaN beyond."""
+    within = reading(read(rows, cols))
+
+    def again(some: Range, others: Range) -> Floats:
+        return within(some.moved(-rows.start), others.moved(-cols.start))
+
+    return again
+
+
 def complete(values: Floats) -> Mask:
     """(n, m) whether all of (D, n, m) values are known."""
     known: Mask = np.logical_and.reduce(np.isfinite(values), axis=0)
@@ -132,6 +142,16 @@ class Pair:
         """How the pixels of both lie on each other, along rows and columns."""
         return self.geometry.rows, self.geometry.cols
 
+    @cached_property
+    def bands(self) -> int:
+        """B."""
+        return len(self.read_cube(Range(0, 1), Range(0, 1)))
+
+    @cached_property
+    def sharp_bands(self) -> int:
+        """T."""
+        return len(self.read_sharp(Range(0, 1), Range(0, 1)))
+
     def cube(self, rows: Range, cols: Range) -> Known:
         """(B, n, m) of coarse pixels."""
         read = self.read_cube(rows.wider(ROUNDS), cols.wider(ROUNDS))
@@ -140,16 +160,22 @@ class Pair:
     def reduced(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) the sharp image on coarse pixels: the mean of the valid fine pixels by their
         weights; missing where these have less than half of the weight."""
-        return Known.of(self._reduced(rows.wider(ROUNDS), cols.wider(ROUNDS))).cut(ROUNDS)
+        return Known.of(self.averaged(rows.wider(ROUNDS), cols.wider(ROUNDS))).cut(ROUNDS)
 
     @cached_property
-    def _reduced(self) -> Parts:
-        def sharp(rows: Range, cols: Range) -> Known:
-            values = self.read_sharp(rows, cols)
-            valid = complete(values)
-            return Known(np.where(valid, values, 0.0), valid)
+    def averaged(self) -> Parts:
+        """Reads the same, not filled: NaN where it is missing."""
+        return self._parts(self.sharp)
 
-        return self._parts(sharp)
+    def averaged_once(self, rows: Range, cols: Range) -> Floats:
+        """The same of one part that is asked for once."""
+        return self._mean(self.sharp, rows, cols)
+
+    def sharp(self, rows: Range, cols: Range) -> Known:
+        """(T, n, m) of fine pixels, zero where they are missing."""
+        values = self.read_sharp(rows, cols)
+        valid = complete(values)
+        return Known(np.where(valid, values, 0.0), valid)
 
     @cached_property
     def _lowered(self) -> Parts:
@@ -157,12 +183,13 @@ class Pair:
 
     def _parts(self, fine: Callable[[Range, Range], Known]) -> Parts:
         """Reads coarse pixels of what is known on fine ones."""
-        side = max(LEAST_SQUARE, min(SQUARE, int(FINE_SQUARE / self.geometry.ratio)))
-        bands = len(self.read_sharp(Range(0, 1), Range(0, 1)))
-        return Parts(lambda *place: self._mean(fine, *place), (side, side), bands, ROOM)
+        whole = -(-max(self.geometry.coarse) // LEAST_SQUARE) * LEAST_SQUARE
+        most = min(SQUARE, whole, int(FINE_SQUARE / self.geometry.ratio))
+        side = max(LEAST_SQUARE, most)
+        return Parts(lambda *place: self._mean(fine, *place), (side, side), self.sharp_bands, ROOM)
 
     def _mean(self, fine: Callable[[Range, Range], Known], rows: Range, cols: Range) -> Floats:
-        means = Means(self, rows, cols)
+        means = Means(self, rows, cols, self.sharp_bands)
         for strip in means.strips(STRIP):
             means.add(strip, fine(strip, means.seen[1]))
         return means.values
@@ -171,11 +198,14 @@ class Pair:
         """(T, n, m) what the sharp image has more than itself as the cube sees it, on fine pixels:
         ``t − up(low(t))``. Zero where it is not known."""
         sharp = self.read_sharp(rows, cols)
+        known = complete(sharp)
+        if not known.any():
+            return Known(np.zeros_like(sharp), known)
         under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
         low = self.reduced(under[0].wider(TAPS), under[1].wider(TAPS))
         smooth = self.raised(low.values, under, rows, cols)
         near = self.nearest(low.valid, (under[0].wider(TAPS), under[1].wider(TAPS)), rows, cols)
-        valid = complete(sharp) & near
+        valid = known & near
         return Known(np.where(valid, sharp - smooth, 0.0), valid)
 
     def lowered(self, rows: Range, cols: Range) -> Known:
@@ -245,14 +275,19 @@ class Pair:
 
 class Means:
     """Means of fine pixels on coarse ones (D, n, m), by their weights, from strips of fine rows
-    that are added one after the other; NaN where what is known has less than half of the weight.
+    that are added one after the other; NaN where what is known has less than ``covered`` of the
+    weight.
 
     ``seen``: the rows and columns of fine pixels that are needed."""
 
-    def __init__(self, pair: Pair, rows: Range, cols: Range) -> None:
+    def __init__(
+        self, pair: Pair, rows: Range, cols: Range, bands: int, covered: float = COVERED
+    ) -> None:
+        self._covered = covered
         self.seen = pair.seen(rows, cols)
         self._down, self._across = pair.low((rows, cols), self.seen)
-        self._total, self._weight = np.zeros(1), np.zeros(1)
+        self._weight = np.zeros((rows.size, cols.size))
+        self._total = np.zeros((bands, *self._weight.shape))
 
     def strips(self, height: int) -> Iterator[Range]:
         """The fine rows that are needed, so many at a time."""
@@ -263,13 +298,16 @@ class Means:
     def add(self, strip: Range, known: Known) -> None:
         """Take what is known of a strip: zero where it is not valid."""
         down = self._down[:, strip.within(self.seen[0])]
-        self._total = self._total + both(down, known.values, self._across)
-        self._weight = self._weight + _weight(down, known.valid, self._across)
+        see = np.flatnonzero(down.any(axis=1))
+        if see.size and known.valid.any():
+            some = slice(see[0], see[-1] + 1)
+            self._total[:, some] += both(down[some], known.values, self._across)
+            self._weight[some] += _weight(down[some], known.valid, self._across)
 
     @property
     def values(self) -> Floats:
         """What they come to."""
-        enough = self._weight >= COVERED - 1e-9
+        enough = self._weight >= self._covered - 1e-9
         return np.where(enough, self._total / np.where(enough, self._weight, 1.0), np.nan)
 
 

@@ -21,7 +21,7 @@ from bandfuse.sharpening.kernels import TAPS, Axis, Range
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, reading
 from bandfuse.sharpening.sharpen import Ground, ground, tile_on
-from bandfuse.sharpening.sums import PER_SIDE, Pixels, pixels, summed
+from bandfuse.sharpening.sums import Pixels, per_side, pixels, summed
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
@@ -239,7 +239,7 @@ def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
         values = (one.cube, one.sharp, one.missed, one.detail)
         return Pixels(one.block[:0], *(a[:, :0] for a in values))
     found = pixels(phase.pair, rows, cols)
-    edges = blocks(phase.pair.geometry.coarse, PER_SIDE)
+    edges = blocks(phase.pair.geometry.coarse, per_side(len(found.cube)))
     axes = phase.pair.geometry.rows, phase.pair.geometry.cols
     numbers = np.divmod(found.block, len(edges.col_edges) - 1)
     cell = np.full(len(found.block), part)
@@ -272,9 +272,8 @@ def learned(some: Sequence[Block], blur: float | None, *, force: bool, seed: int
     if sum(len(block.pixels.block) for block in filled) < FEWEST_PIXELS:
         return None
     every = joined([block.pixels for block in filled])
-    shift = np.concatenate([every.cube.mean(axis=1), every.sharp.mean(axis=1)])
     cells, labels = np.unique(every.block, return_inverse=True)
-    sums = summed(replace(every, block=labels), shift, len(cells))
+    sums = summed(replace(every, block=labels), len(cells))
     gains = gains_of(sums.known, blur, force=force, seed=seed)
     x, t = every.cube.T, every.sharp.T
     return Learned(gains, {name: method(x, t) for name, method in METHODS.items()})

@@ -58,7 +58,7 @@ def _learned(
     pair: Pair, blur: Blur, effort: Effort, progress: Progress, force: bool, seed: int
 ) -> Gains:
     geometry = pair.geometry
-    every = parts(geometry.coarse, geometry.ratio)
+    every = parts(geometry.coarse, geometry.ratio, pair.bands)
     try:
         if blur == AUTO:
             with during(progress, "find the blur"):

@@ -348,10 +348,10 @@ def _images(
     pair: Pair, known: Learned, coarse: Place, inner: Place
 ) -> dict[str, tuple[Floats, Floats]]:
     """Of every method the fine pixels of a place, and what the cube would see on coarse ones."""
-    means = {name: Means(pair, *coarse) for name in (BANDFUSE, *known.methods)}
+    means = {name: Means(pair, *coarse, pair.bands) for name in (BANDFUSE, *known.methods)}
     seen = means[BANDFUSE].seen
     on = ground(pair, known.gains, *seen)
-    bands = len(on.coarse)
+    bands = pair.bands
     images = {name: np.empty((bands, *(one.size for one in inner))) for name in means}
     for strip in means[BANDFUSE].strips(max(1, STRIP_BYTES // (8 * bands * seen[1].size))):
         rows = shared(strip, inner[0])
