@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -197,16 +197,26 @@ class Pair:
     def detail(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) what the sharp image has more than itself as the cube sees it, on fine pixels:
         ``t − up(low(t))``. Zero where it is not known."""
+        under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
+        has = under[0].wider(TAPS), under[1].wider(TAPS)
+        return self.detail_of(self.reduced(*has), has, rows, cols)
+
+    def detail_of(self, low: Known, has: Place, rows: Range, cols: Range) -> Known:
+        """The same with what the cube sees of the sharp image on the coarse pixels that are
+        needed, and perhaps more."""
         sharp = self.read_sharp(rows, cols)
         known = complete(sharp)
         if not known.any():
             return Known(np.zeros_like(sharp), known)
         under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
-        low = self.reduced(under[0].wider(TAPS), under[1].wider(TAPS))
-        smooth = self.raised(low.values, under, rows, cols)
-        near = self.nearest(low.valid, (under[0].wider(TAPS), under[1].wider(TAPS)), rows, cols)
-        valid = known & near
+        near = under[0].wider(TAPS).within(has[0]), under[1].wider(TAPS).within(has[1])
+        smooth = self.raised(low.values[:, *near], under, rows, cols)
+        valid = known & self.nearest(low.valid, has, rows, cols)
         return Known(np.where(valid, sharp - smooth, 0.0), valid)
+
+    def averaged_detail(self, low: Known, has: Place, rows: Range, cols: Range) -> Floats:
+        """(T, n, m) that detail as the cube sees it, NaN where too little of it is known."""
+        return self._mean(partial(self.detail_of, low, has), rows, cols)
 
     def lowered(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) the detail of the sharp image as the cube sees it: the mean of what is known by

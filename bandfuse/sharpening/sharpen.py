@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import Kept
 from bandfuse.sharpening.kernels import ROUNDS, TAPS, Mask, Range, filled
-from bandfuse.sharpening.pair import Known, Pair, Place
+from bandfuse.sharpening.pair import Known, Pair, Place, complete
 from bandfuse.spectral.bands import Floats
 
 TILE_COLS, TILE_ROWS = 256, ((128, 256), (256, 128))
@@ -154,7 +154,7 @@ def ground(pair: Pair, gains: Gains, rows: Range, cols: Range) -> Ground:
     under = near[0].wider(TAPS), near[1].wider(TAPS)
     needed = under[0].wider(ROUNDS), under[1].wider(ROUNDS)
     around = pair.around(*needed)
-    cube = pair.cube(*around)
+    cube = _guided(pair, gains, around)
     lowered = pair.lowered(*needed)
     valid = _at(cube.valid, around, needed)
     axes = np.zeros((gains.rank, valid.size))
@@ -165,10 +165,26 @@ def ground(pair: Pair, gains: Gains, rows: Range, cols: Range) -> Ground:
         axes += gains.drop[:, some] @ residual.reshape(len(residual), -1)
     coarse = np.empty((len(gains.gain), under[0].size, under[1].size))
     for some in _chunks(gains):
-        values = _at(cube.values[some], around, needed)
-        values = values + (gains.lift[some] @ axes).reshape(values.shape)
-        coarse[some] = _at(filled(values, valid), needed, under)
+        residual = (gains.lift[some] @ axes).reshape(-1, *valid.shape)
+        coarse[some] = _at(filled(residual, valid), needed, under)
+        coarse[some] += _at(cube.values[some], around, under)
     return Ground(under, coarse, _at(valid, needed, under))
+
+
+def _guided(pair: Pair, gains: Gains, place: Place) -> Known:
+    """The cube on coarse pixels. Where it is missing, beyond its edge too, not the cube is filled
+    from its neighbours but what it has more than its share of the sharp image: the detail does not
+    end where the cube does."""
+    wide = place[0].wider(ROUNDS), place[1].wider(ROUNDS)
+    values = pair.read_cube(*wide)
+    valid = complete(values)
+    if not valid.all():
+        low = pair.reduced(*wide).values
+        for some in _chunks(gains):
+            guide = _times(gains.gain[some], low)
+            guided = filled(values[some] - guide, valid) + guide
+            values[some] = np.where(valid, values[some], guided)
+    return Known(values, valid).cut(ROUNDS)
 
 
 def grounds(pair: Pair, gains: Gains, tiles: Tiles, most: int) -> Callable[[Place], Ground]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.pair import Pair, complete, held
+from bandfuse.sharpening.kernels import ROUNDS, Range, filled
+from bandfuse.sharpening.pair import Known, Pair, complete, held
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
@@ -149,19 +149,25 @@ class Pixels:
 
 
 def pixels(pair: Pair, rows: Range, cols: Range) -> Pixels:
-    """The pixels of one part of a cube."""
+    """The pixels of one part of a cube. Where the cube is missing, the sharp image on its grid is
+    filled as the cube is: both show the same beyond an edge."""
     around = pair.around(rows, cols)
-    cube, sharp = pair.cube(*around), pair.reduced(rows, cols)
-    detail = pair.lowered(rows, cols)
+    wide = around[0].wider(ROUNDS), around[1].wider(ROUNDS)
+    values, low = pair.read_cube(*wide), pair.averaged(*wide)
+    there = complete(values)
+    known = Known(low, complete(low)).cut(ROUNDS).valid
+    cube = Known(filled(values, there), there).cut(ROUNDS)
+    sharp = Known.of(np.where(there, low, np.nan)).cut(ROUNDS)
+    detail = pair.averaged_detail(Known(sharp.values, known), around, rows, cols)
     missed = pair.missed(cube, rows, cols)
     here = rows.within(around[0]), cols.within(around[1])
-    valid = cube.valid[here] & sharp.valid & detail.valid
+    valid = sharp.valid[here] & complete(detail)
     return Pixels(
         _blocks(pair, rows, cols, len(cube.values))[valid],
         cube.values[:, *here][:, valid],
-        sharp.values[:, valid],
+        sharp.values[:, *here][:, valid],
         missed[:, valid],
-        detail.values[:, valid],
+        detail[:, valid],
     )
 
 
