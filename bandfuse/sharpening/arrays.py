@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.kernels import Range
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Pair, reading
 from bandfuse.sharpening.sharpen import Tiles, ground, tile_on
@@ -88,4 +89,6 @@ def _pair(cube: Floats, sharps: Sequence[Floats], geometry: Geometry, blur: floa
     for values, shape, name in ((cube, geometry.coarse, "cube"), (sharp, geometry.fine, "sharp")):
         if values.shape[1:] != shape:
             raise ValueError(f"{name} has {values.shape[1:]} rows and columns, not {shape}")
-    return Pair(geometry, blur, reading(np.asarray(cube, dtype=np.float64)), reading(sharp))
+    within = Range(0, geometry.fine[0]), Range(0, geometry.fine[1])
+    read = reading(np.asarray(cube, dtype=np.float64))
+    return Pair(geometry, blur, read, reading(sharp), within)

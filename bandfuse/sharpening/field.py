@@ -101,8 +101,8 @@ def _divided(pair: Pair, rows: Range, cols: Range) -> Floats:
         pair, geometry=finer, blur=None, read_sharp=lambda *p: _tamed(pair.read_sharp(*p))
     )
     means = Means(tame, down, across, pair.sharp_bands, covered=1 - 1e-6)
-    for strip in means.strips(STRIP):
-        means.add(strip, tame.sharp(strip, means.seen[1]))
+    for place in means.strips(STRIP):
+        means.add(place, tame.sharp(*place))
     return means.values
 
 

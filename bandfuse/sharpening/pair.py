@@ -13,7 +13,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from bandfuse.sharpening.kept import Parts
+from bandfuse.sharpening.kept import Parts, shared
 from bandfuse.sharpening.kernels import (
     ROUNDS,
     TAPS,
@@ -41,8 +41,8 @@ SQUARE, LEAST_SQUARE, FINE_SQUARE = 64, 8, 1024
 """Coarse pixels a side that are made of the sharp image at once; fewer where they would be more
 fine pixels than ``FINE_SQUARE``, but no fewer than ``LEAST_SQUARE``."""
 
-STRIP = 256
-"""Fine rows of such a square that are held at once."""
+STRIP = 8 * 2**20
+"""Bytes of the fine pixels of such a square that are held at once, of one image."""
 
 ROOM = 16 * 2**20
 """Bytes of coarse pixels of the sharp image that are kept, and as many of its detail."""
@@ -130,12 +130,15 @@ class Known:
 @dataclass(frozen=True, eq=False)
 class Pair:
     """A cube and a sharp image, and the ``blur`` between them: the modulation of a Gaussian at the
-    Nyquist frequency of the cube's grid, None for the plain average over its pixels."""
+    Nyquist frequency of the cube's grid, None for the plain average over its pixels.
+
+    ``within``: fine pixels beyond which the sharp image is missing, where that is known."""
 
     geometry: Geometry
     blur: float | None
     read_cube: Read
     read_sharp: Read
+    within: Place | None = None
 
     @property
     def axes(self) -> tuple[Axis, Axis]:
@@ -190,8 +193,8 @@ class Pair:
 
     def _mean(self, fine: Callable[[Range, Range], Known], rows: Range, cols: Range) -> Floats:
         means = Means(self, rows, cols, self.sharp_bands)
-        for strip in means.strips(STRIP):
-            means.add(strip, fine(strip, means.seen[1]))
+        for place in means.strips(STRIP):
+            means.add(place, fine(*place))
         return means.values
 
     def detail(self, rows: Range, cols: Range) -> Known:
@@ -293,26 +296,31 @@ class Means:
     def __init__(
         self, pair: Pair, rows: Range, cols: Range, bands: int, covered: float = COVERED
     ) -> None:
-        self._covered = covered
+        self._covered, self._within = covered, pair.within or pair.seen(rows, cols)
         self.seen = pair.seen(rows, cols)
         self._down, self._across = pair.low((rows, cols), self.seen)
         self._weight = np.zeros((rows.size, cols.size))
         self._total = np.zeros((bands, *self._weight.shape))
 
-    def strips(self, height: int) -> Iterator[Range]:
-        """The fine rows that are needed, so many at a time."""
-        rows = self.seen[0]
+    def strips(self, room: int) -> Iterator[Place]:
+        """The fine pixels that are needed, some rows at a time that take so many bytes; without
+        those beyond the sharp image."""
+        rows, cols = (shared(*both_) for both_ in zip(self.seen, self._within, strict=True))
+        if cols.size <= 0:
+            return
+        height = max(1, room // (8 * len(self._total) * cols.size))
         for start in range(rows.start, rows.stop, height):
-            yield Range(start, min(start + height, rows.stop))
+            yield Range(start, min(start + height, rows.stop)), cols
 
-    def add(self, strip: Range, known: Known) -> None:
+    def add(self, place: Place, known: Known) -> None:
         """Take what is known of a strip: zero where it is not valid."""
-        down = self._down[:, strip.within(self.seen[0])]
+        down = self._down[:, place[0].within(self.seen[0])]
+        across = self._across[:, place[1].within(self.seen[1])]
         see = np.flatnonzero(down.any(axis=1))
         if see.size and known.valid.any():
             some = slice(see[0], see[-1] + 1)
-            self._total[:, some] += both(down[some], known.values, self._across)
-            self._weight[some] += _weight(down[some], known.valid, self._across)
+            self._total[:, some] += both(down[some], known.values, across)
+            self._weight[some] += _weight(down[some], known.valid, across)
 
     @property
     def values(self) -> Floats:

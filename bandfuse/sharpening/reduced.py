@@ -19,7 +19,7 @@ from bandfuse.sharpening.baselines import METHODS, Method, View
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import TAPS, Axis, Range
 from bandfuse.sharpening.learn import gains_of
-from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, reading
+from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, complete, reading
 from bandfuse.sharpening.sharpen import Ground, ground, tile_on
 from bandfuse.sharpening.sums import Pixels, per_side, pixels, summed
 from bandfuse.spectral.bands import Floats
@@ -40,8 +40,9 @@ MOST_PARTS = 3
 BLOCKS = 9
 """About so many blocks are held out, each on its own."""
 
-CELLS = 6
-"""Gains are learned from sums over so many cells along each side of a part."""
+CELLS, ROOM = 6, 64 * 2**20
+"""Gains are learned from sums over so many cells along each side of a part; or over fewer, whose
+sums take so many bytes."""
 
 FEWEST_PIXELS = 8
 """Learning takes so many coarse pixels."""
@@ -183,9 +184,11 @@ def shrunk(truth: Floats, sharp: Floats, pair: Pair, first: tuple[int, int]) -> 
         return None
     part = tuple(slice(a, a + n) for a, n in zip(first, geometry.fine, strict=True))
     cube, low = truth[:, *part], sharp[:, *part]
-    shrink = Pair(geometry, pair.blur, reading(cube), reading(cube))
-    small = shrink.reduced(*(Range(0, n) for n in geometry.coarse))
-    return Pair(geometry, pair.blur, reading(_known(small)), reading(low))
+    within = Range(0, geometry.fine[0]), Range(0, geometry.fine[1])
+    shrink = Pair(geometry, pair.blur, reading(cube), reading(cube), within)
+    small = shrink.averaged_once(*(Range(0, n) for n in geometry.coarse))
+    small[:, ~complete(small)] = np.nan
+    return Pair(geometry, pair.blur, reading(small), reading(low), within)
 
 
 def _axis(axis: Axis, size: int) -> Axis:
@@ -212,7 +215,7 @@ def phases_of(geometry: Geometry, pixels: int) -> list[tuple[int, int]]:
 @dataclass(frozen=True, eq=False)
 class Block:
     """One block of one part: number of the part, rows and columns of its truth, and the coarse
-    pixels within it. Their block numbers are those of smaller blocks, ``CELLS`` × ``CELLS`` in each
+    pixels within it. Their block numbers are those of cells, at most ``CELLS`` × ``CELLS`` in each
     part."""
 
     part: int
@@ -222,16 +225,25 @@ class Block:
 
 def blocks_of(smalls: Sequence[Small]) -> list[Block]:
     """Every block of every part, in order, those without a pixel too."""
+    cells = cells_of(len(smalls), len(smalls[0].truth)) if smalls else CELLS
     return [
         Block(
-            number, place, joined([_pixels(small, phase, place, number) for phase in small.phases])
+            number,
+            place,
+            joined([_pixels(small, phase, place, number, cells) for phase in small.phases]),
         )
         for number, small in enumerate(smalls)
         for place in small.places
     ]
 
 
-def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
+def cells_of(parts: int, bands: int) -> int:
+    """Cells along each side of each of so many parts of a cube."""
+    least = 1 if parts >= BLOCKS else 2
+    return max(least, min(CELLS, int(math.sqrt(ROOM / 8 / parts) / (1 + bands))))
+
+
+def _pixels(small: Small, phase: Phase, place: Place, part: int, cells: int) -> Pixels:
     """The coarse pixels in a place of a part, with the numbers of their cells."""
     rows, cols = phase.coarse(place)
     if not rows.size or not cols.size:
@@ -247,7 +259,8 @@ def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
         axes, phase.first, (edges.row_edges, edges.col_edges), numbers, small.size, strict=True
     ):
         middle = (np.array(some[1:]) + np.array(some[:-1])) / 2 * axis.ratio + first
-        cell = cell * CELLS + np.minimum(middle[number] * CELLS // size, CELLS - 1).astype(np.int64)
+        at = np.minimum(middle[number] * cells // size, cells - 1)
+        cell = cell * cells + at.astype(np.int64)
     return replace(found, block=cell)
 
 

@@ -16,7 +16,7 @@ from bandfuse.sharpening.kept import Parts, shared
 from bandfuse.sharpening.kernels import Range
 from bandfuse.sharpening.moved import moved_read
 from bandfuse.sharpening.opening import Images
-from bandfuse.sharpening.pair import Pair, Read
+from bandfuse.sharpening.pair import Pair, Place, Read
 from bandfuse.sharpening.sharpen import TILE_COLS, Tiles, grounds, tile_on
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Source, whole
@@ -30,12 +30,13 @@ HELD, GROUNDS = 48 * 2**20, 2
 class Opened:
     """Images whose files are open, for several threads: what reads the ``cube`` and the ``sharp``
     images of the finest resolution; and the ``steps``: each image between the two, as a cube that
-    these sharpen."""
+    these sharpen. ``within``: pixels beyond which sharp images are missing, where that is known."""
 
     meeting: Meeting
     cube: Read
     sharp: Read
     steps: tuple[Pair, ...]
+    within: Place | None
 
     def pair(self, gains: Sequence[Gains], blur: float | None = None) -> Pair:
         """The cube, and all sharp images: those between are sharpened by the gains of their
@@ -44,7 +45,8 @@ class Opened:
             stepped(replace(pair, blur=g.blur), g)
             for pair, g in zip(self.steps, gains, strict=True)
         ]
-        return Pair(self.meeting.geometry, blur, self.cube, beside([self.sharp, *between]))
+        sharp = beside([self.sharp, *between])
+        return Pair(self.meeting.geometry, blur, self.cube, sharp, self.within)
 
 
 @contextmanager
@@ -72,12 +74,17 @@ def opened(images: Images, positions: Sequence[int]) -> Iterator[Opened]:
             own = own_geometry(met.grid, sharp) if sharp in images.coarser else met.geometry
             return moved_read(read, own, field)
 
+        within = None if images.fields else _extent(met)
         sharp = beside([entered(s, _sharp_reader(s, met.lattice)) for s in images.sharps])
-        steps = tuple(
-            Pair(step_geometry(s, met), None, entered(s, Reader([(s, target_bands(s))])), sharp)
-            for s in images.coarser
-        )
-        yield Opened(met, read_cube, sharp, steps)
+        between = [(s, entered(s, Reader([(s, target_bands(s))]))) for s in images.coarser]
+        steps = tuple(Pair(step_geometry(s, met), None, r, sharp, within) for s, r in between)
+        yield Opened(met, read_cube, sharp, steps, within)
+
+
+def _extent(met: Meeting) -> Place:
+    """The pixels of the result that the lattice of sharp images holds, and those beyond it."""
+    (row, col), (rows, cols) = met.start, met.lattice.shape
+    return Range(-row, rows - row), Range(-col, cols - col)
 
 
 @contextmanager

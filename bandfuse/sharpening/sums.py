@@ -187,7 +187,7 @@ def plain_pixels(pair: Pair, blurs: Sequence[float | None], rows: Range, cols: R
     valid = complete(cube) & complete(sharp)
     x, t = cube[:, valid], sharp[:, valid]
     block = _blocks(pair, rows, cols, len(x))[valid]
-    return Pixels(block, x, t, np.zeros_like(x), np.zeros_like(t))
+    return Pixels(block, x, t, np.broadcast_to(0.0, x.shape), np.broadcast_to(0.0, t.shape))
 
 
 def _blocks(pair: Pair, rows: Range, cols: Range, bands: int) -> NDArray[np.int64]:

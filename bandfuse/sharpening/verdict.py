@@ -51,7 +51,7 @@ from bandfuse.sharpening.scores import (
     valid_of,
 )
 from bandfuse.sharpening.sharpen import ground
-from bandfuse.sharpening.sums import pixels
+from bandfuse.sharpening.sums import plain_pixels
 from bandfuse.spectral.bands import Floats
 
 FULL_SIDE = 96
@@ -298,7 +298,7 @@ def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> Full
 
 def _baselines(pair: Pair, gains: Gains, parts: Sequence[Place]) -> Learned | None:
     """The baselines, learned from the parts at full scale."""
-    every = [pixels(pair, *part) for part in parts]
+    every = [plain_pixels(pair, [pair.blur], *part) for part in parts]
     x = np.concatenate([some.cube for some in every], axis=1).T
     t = np.concatenate([some.sharp for some in every], axis=1).T
     if len(x) < 2:
@@ -349,18 +349,16 @@ def _images(
 ) -> dict[str, tuple[Floats, Floats]]:
     """Of every method the fine pixels of a place, and what the cube would see on coarse ones."""
     means = {name: Means(pair, *coarse, pair.bands) for name in (BANDFUSE, *known.methods)}
-    seen = means[BANDFUSE].seen
-    on = ground(pair, known.gains, *seen)
-    bands = pair.bands
-    images = {name: np.empty((bands, *(one.size for one in inner))) for name in means}
-    for strip in means[BANDFUSE].strips(max(1, STRIP_BYTES // (8 * bands * seen[1].size))):
-        rows = shared(strip, inner[0])
-        for name, image in sharpened_all(pair, known, strip, seen[1], on).items():
+    on, bands = ground(pair, known.gains, *means[BANDFUSE].seen), pair.bands
+    images = {name: np.full((bands, *(one.size for one in inner)), np.nan) for name in means}
+    for place in means[BANDFUSE].strips(STRIP_BYTES):
+        rows, cols = (shared(*both) for both in zip(place, inner, strict=True))
+        for name, image in sharpened_all(pair, known, *place, on).items():
             valid = valid_of(image)
-            means[name].add(strip, Known(np.where(valid, image, 0.0), valid))
-            if rows.size > 0:
-                part = image[:, rows.within(strip), inner[1].within(seen[1])]
-                images[name][:, rows.within(inner[0])] = part
+            means[name].add(place, Known(np.where(valid, image, 0.0), valid))
+            if rows.size > 0 and cols.size > 0:
+                part = image[:, rows.within(place[0]), cols.within(place[1])]
+                images[name][:, rows.within(inner[0]), cols.within(inner[1])] = part
     return {name: (images[name], means[name].values) for name in means}
 
 
