@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from sharp_images import MIX, MODULATION, error, interpolated, scene, seen
 
+from bandfuse.raster.write import blank
 from bandfuse.sharpening.arrays import learn_gains, sharpened
 from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.grids import meeting
 from bandfuse.sharpening.kernels import Range
 from bandfuse.sharpening.pair import Geometry, Pair, reading
 from bandfuse.sharpening.sharpen import Tiles, grounds, tile_on
@@ -79,3 +81,12 @@ def test_a_result_does_not_depend_on_its_grounds(ratio: float) -> None:
     one = np.concatenate(list(tile_on(on(small), pair, gains, *small).values()))
     two = np.concatenate(list(tile_on(on(wide), pair, gains, *wide).values()))
     np.testing.assert_allclose(one, two[:, :, 16:80], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("ratio", "said"), [(100, False), (101, True)])
+def test_a_ratio_beyond_sense_is_told(ratio: int, said: bool) -> None:
+    side = 2 * ratio
+    cube = blank(2, 2, (10 * ratio, 0, 4e5, 0, -10 * ratio, 5e6), 32633)
+    sharp = blank(side, side, (10, 0, 4e5, 0, -10, 5e6), 32633)
+    messages = meeting(cube, sharp).messages
+    assert any("detail so much finer" in text for text in messages) == said
