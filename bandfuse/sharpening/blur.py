@@ -8,8 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from bandfuse.sharpening.known import Place
 from bandfuse.sharpening.learn import unexplained
-from bandfuse.sharpening.pair import Pair, Place
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.sums import added, plain_pixels
 from bandfuse.spectral.bands import Floats
 

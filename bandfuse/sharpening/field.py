@@ -11,7 +11,7 @@ from bandfuse.raster.areas import gaussian_sigma
 from bandfuse.scenes.field import Registration, register
 from bandfuse.scenes.local_shifts import Look
 from bandfuse.sharpening.kernels import Axis, Range
-from bandfuse.sharpening.pair import STRIP, Geometry, Means, Pair
+from bandfuse.sharpening.pair import STRIP, Geometry, Pair
 from bandfuse.spectral.bands import Floats
 
 SIDE, MOST = 48, 6
@@ -100,7 +100,7 @@ def _divided(pair: Pair, rows: Range, cols: Range) -> Floats:
     tame = replace(
         pair, geometry=finer, blur=None, read_sharp=lambda *p: _tamed(pair.read_sharp(*p))
     )
-    means = Means(tame, down, across, pair.sharp_bands, covered=1 - 1e-6)
+    means = tame.means(down, across, pair.sharp_bands, covered=1 - 1e-6)
     for place in means.strips(STRIP):
         means.add(place, tame.sharp(*place))
     return means.values

@@ -7,13 +7,13 @@ fine pixel is read a few times only, whatever the ratio."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
 
-from bandfuse.sharpening.kept import Parts, shared
+from bandfuse.sharpening.kept import Parts
 from bandfuse.sharpening.kernels import (
     ROUNDS,
     TAPS,
@@ -21,21 +21,15 @@ from bandfuse.sharpening.kernels import (
     Mask,
     Range,
     both,
-    filled,
     low_weights,
     spline_weights,
     up_weights,
 )
+from bandfuse.sharpening.known import COVERED, Known, Means, Place, complete
 from bandfuse.spectral.bands import Floats
-
-Place = tuple[Range, Range]
-"""Rows and columns of a part of an image."""
 
 Read = Callable[[Range, Range], Floats]
 """(D, rows, cols) of ranges of rows and columns, which may lie beyond the image: NaN there."""
-
-COVERED = 0.5
-"""The share of a coarse pixel's weights that must find valid fine pixels."""
 
 SQUARE, LEAST_SQUARE, FINE_SQUARE = 64, 8, 1024
 """Coarse pixels a side that are made of the sharp image at once; fewer where they would be more
@@ -100,31 +94,6 @@ def held(read: Read, rows: Range, cols: Range) -> Read:
         return within(some.moved(-rows.start), others.moved(-cols.start))
 
     return again
-
-
-def complete(values: Floats) -> Mask:
-    """(n, m) whether all of (D, n, m) values are known."""
-    known: Mask = np.logical_and.reduce(np.isfinite(values), axis=0)
-    return known
-
-
-@dataclass(frozen=True, eq=False)
-class Known:
-    """``values`` (D, n, m), filled where they are not ``valid`` (n, m)."""
-
-    values: Floats
-    valid: Mask
-
-    @classmethod
-    def of(cls, values: Floats) -> Known:
-        """Of values that are NaN where missing; a pixel is missing if one of its values is."""
-        valid = complete(values)
-        return cls(filled(values, valid), valid)
-
-    def cut(self, by: int) -> Known:
-        """Without so many pixels on each side."""
-        inner = slice(by, -by or None), slice(by, -by or None)
-        return Known(self.values[:, *inner], self.valid[inner])
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,10 +161,15 @@ class Pair:
         return Parts(lambda *place: self._mean(fine, *place), (side, side), self.sharp_bands, ROOM)
 
     def _mean(self, fine: Callable[[Range, Range], Known], rows: Range, cols: Range) -> Floats:
-        means = Means(self, rows, cols, self.sharp_bands)
+        means = self.means(rows, cols, self.sharp_bands)
         for place in means.strips(STRIP):
             means.add(place, fine(*place))
         return means.values
+
+    def means(self, rows: Range, cols: Range, bands: int, covered: float = COVERED) -> Means:
+        """What coarse pixels of an image of so many bands are summed up in."""
+        seen = self.seen(rows, cols)
+        return Means(seen, self.low((rows, cols), seen), bands, self.within, covered)
 
     def detail(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) what the sharp image has more than itself as the cube sees it, on fine pixels:
@@ -284,53 +258,3 @@ class Pair:
         row = self.geometry.rows.nearest(rows) - has[0].start
         col = self.geometry.cols.nearest(cols) - has[1].start
         return coarse[np.ix_(row, col)]
-
-
-class Means:
-    """Means of fine pixels on coarse ones (D, n, m), by their weights, from strips of fine rows
-    that are added one after the other; NaN where what is known has less than ``covered`` of the
-    weight.
-
-    ``seen``: the rows and columns of fine pixels that are needed."""
-
-    def __init__(
-        self, pair: Pair, rows: Range, cols: Range, bands: int, covered: float = COVERED
-    ) -> None:
-        self._covered, self._within = covered, pair.within or pair.seen(rows, cols)
-        self.seen = pair.seen(rows, cols)
-        self._down, self._across = pair.low((rows, cols), self.seen)
-        self._weight = np.zeros((rows.size, cols.size))
-        self._total = np.zeros((bands, *self._weight.shape))
-
-    def strips(self, room: int) -> Iterator[Place]:
-        """The fine pixels that are needed, some rows at a time that take so many bytes; without
-        those beyond the sharp image."""
-        rows, cols = (shared(*both_) for both_ in zip(self.seen, self._within, strict=True))
-        if cols.size <= 0:
-            return
-        height = max(1, room // (8 * len(self._total) * cols.size))
-        for start in range(rows.start, rows.stop, height):
-            yield Range(start, min(start + height, rows.stop)), cols
-
-    def add(self, place: Place, known: Known) -> None:
-        """Take what is known of a strip: zero where it is not valid."""
-        down = self._down[:, place[0].within(self.seen[0])]
-        across = self._across[:, place[1].within(self.seen[1])]
-        see = np.flatnonzero(down.any(axis=1))
-        if see.size and known.valid.any():
-            some = slice(see[0], see[-1] + 1)
-            self._total[:, some] += both(down[some], known.values, across)
-            self._weight[some] += _weight(down[some], known.valid, across)
-
-    @property
-    def values(self) -> Floats:
-        """What they come to."""
-        enough = self._weight >= self._covered - 1e-9
-        return np.where(enough, self._total / np.where(enough, self._weight, 1.0), np.nan)
-
-
-def _weight(down: Floats, valid: Mask, across: Floats) -> Floats:
-    """(n, m) weights of valid fine pixels in coarse ones."""
-    if valid.all():
-        return np.outer(down.sum(axis=1), across.sum(axis=1))
-    return both(down, valid.astype(np.float64), across)

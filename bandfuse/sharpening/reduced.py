@@ -18,8 +18,9 @@ import numpy as np
 from bandfuse.sharpening.baselines import METHODS, Method, View
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import TAPS, Axis, Range
+from bandfuse.sharpening.known import Known, Place, complete
 from bandfuse.sharpening.learn import gains_of
-from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, complete, reading
+from bandfuse.sharpening.pair import Geometry, Pair, reading
 from bandfuse.sharpening.sharpen import Ground, ground, tile_on
 from bandfuse.sharpening.sums import Pixels, per_side, pixels, summed
 from bandfuse.spectral.bands import Floats

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import Kept
 from bandfuse.sharpening.kernels import ROUNDS, TAPS, Mask, Range, filled
-from bandfuse.sharpening.pair import Known, Pair, Place, complete
+from bandfuse.sharpening.known import Known, Place, complete
+from bandfuse.sharpening.pair import Pair
 from bandfuse.spectral.bands import Floats
 
 TILE_COLS, TILE_ROWS = 256, ((128, 256), (256, 128))

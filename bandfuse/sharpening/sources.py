@@ -14,9 +14,10 @@ from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.grids import Meeting, own_geometry, step_geometry
 from bandfuse.sharpening.kept import Parts, shared
 from bandfuse.sharpening.kernels import Range
+from bandfuse.sharpening.known import Place
 from bandfuse.sharpening.moved import moved_read
 from bandfuse.sharpening.opening import Images
-from bandfuse.sharpening.pair import Pair, Place, Read
+from bandfuse.sharpening.pair import Pair, Read
 from bandfuse.sharpening.sharpen import TILE_COLS, Tiles, grounds, tile_on
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Source, whole

@@ -14,8 +14,9 @@ from bandfuse.raster import Encoding, Lost, Writer
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import ROUNDS, TAPS, Range
+from bandfuse.sharpening.known import Place
 from bandfuse.sharpening.learn import gains_of, weight_intervals
-from bandfuse.sharpening.pair import Pair, Place
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.sharpen import (
     INTERPOLATED,
     MISSING,

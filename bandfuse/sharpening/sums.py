@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.sharpening.kernels import ROUNDS, Range, filled
-from bandfuse.sharpening.pair import Known, Pair, complete, held
+from bandfuse.sharpening.known import Known, complete
+from bandfuse.sharpening.pair import Pair, held
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 

@@ -21,7 +21,8 @@ from bandfuse.sharpening.baselines import METHODS
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import shared
 from bandfuse.sharpening.kernels import Axis, Range
-from bandfuse.sharpening.pair import Known, Means, Pair, Place
+from bandfuse.sharpening.known import Known, Place
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.reduced import (
     MOST_BANDS,
     Block,
@@ -348,7 +349,7 @@ def _images(
     pair: Pair, known: Learned, coarse: Place, inner: Place
 ) -> dict[str, tuple[Floats, Floats]]:
     """Of every method the fine pixels of a place, and what the cube would see on coarse ones."""
-    means = {name: Means(pair, *coarse, pair.bands) for name in (BANDFUSE, *known.methods)}
+    means = {name: pair.means(*coarse, pair.bands) for name in (BANDFUSE, *known.methods)}
     on, bands = ground(pair, known.gains, *means[BANDFUSE].seen), pair.bands
     images = {name: np.full((bands, *(one.size for one in inner)), np.nan) for name in means}
     for place in means[BANDFUSE].strips(STRIP_BYTES):
