@@ -12,7 +12,8 @@ import numpy as np
 
 from bandfuse.scenes.polynomials import Field
 from bandfuse.sharpening.kernels import POLE, ROUNDS, TAPS, Range, filled
-from bandfuse.sharpening.pair import Geometry, Read, complete
+from bandfuse.sharpening.known import complete
+from bandfuse.sharpening.pair import Geometry, Read
 from bandfuse.spectral.bands import Floats
 
 

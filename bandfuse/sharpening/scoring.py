@@ -19,7 +19,8 @@ from bandfuse.progress import Progress
 from bandfuse.raster import Where
 from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION
 from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.pair import Pair, complete
+from bandfuse.sharpening.known import complete
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.scores import SQUARE, SSIM_WINDOW, Flags, Sums, square_grid, square_sums
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid
@@ -80,7 +81,7 @@ def _cube_known(pair: Pair, window: Window) -> Flags:
     """(n, m) whether pixels lie on valid ones of the cube."""
     rows, cols = ranges(window)
     under = pair.geometry.rows.under(rows), pair.geometry.cols.under(cols)
-    return pair.valid(pair.cube(*under), under, rows, cols)
+    return pair.nearest(pair.cube(*under).valid, under, rows, cols)
 
 
 def _any(flags: Iterable[Flags], window: Window) -> Flags:

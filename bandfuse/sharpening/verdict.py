@@ -11,9 +11,12 @@ import numpy as np
 from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION, FullScale, MethodScores, Reduced
 from bandfuse.sharpening.baselines import METHODS
 from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.kept import shared
 from bandfuse.sharpening.kernels import Axis, Range
-from bandfuse.sharpening.pair import Known, Pair, Place
+from bandfuse.sharpening.known import Known, Place
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.reduced import (
+    MOST_BANDS,
     Block,
     Learned,
     Small,
@@ -39,12 +42,21 @@ from bandfuse.sharpening.scores import (
     total,
     valid_of,
 )
-from bandfuse.sharpening.sums import pixels
+from bandfuse.sharpening.sharpen import ground
+from bandfuse.sharpening.sums import plain_pixels
 from bandfuse.sharpening.worth import BandWorth, band_worth, jackknife, standard_errors
 from bandfuse.spectral.bands import Floats
 
 FULL_SIDE = 96
-"""Fine pixels along each side of what is scored at full scale, in every part."""
+"""Fine pixels along each side of what is scored at full scale, in every part; fewer of many
+bands."""
+
+MOST_RATIO = 16
+"""At higher ratios a square that is compared at both scales has too few pixels of the cube: only
+consistency is scored."""
+
+STRIP_BYTES = 8 * 2**20
+"""Bytes of one method's image that are made at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +197,8 @@ def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> Full
     if known is None:
         return None
     ratio = ratio_of(pair.geometry)
-    side = max(2, round(FULL_SIDE / ratio))
+    many = min(1.0, math.sqrt(MOST_BANDS / len(gains.gain)))
+    side = max(2, round(FULL_SIDE * many / ratio))
     inner = [(_middle(rows, side), _middle(cols, side)) for rows, cols in parts]
     seen = [_seen(pair, known, rows, cols, ratio) for rows, cols in inner]
     methods = []
@@ -199,7 +212,7 @@ def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> Full
 
 def _baselines(pair: Pair, gains: Gains, parts: Sequence[Place]) -> Learned | None:
     """The baselines, learned from the parts at full scale."""
-    every = [pixels(pair, *part) for part in parts]
+    every = [plain_pixels(pair, [pair.blur], *part) for part in parts]
     x = np.concatenate([some.cube for some in every], axis=1).T
     t = np.concatenate([some.sharp for some in every], axis=1).T
     if len(x) < 2:
@@ -227,29 +240,40 @@ class _Seen:
 
 def _seen(pair: Pair, known: Learned, rows: Range, cols: Range, ratio: float) -> dict[str, _Seen]:
     """Every method in one part: alike to itself at both scales, and brought back to the cube."""
-    wide = pair.seen(rows, cols)
-    ground = zip(_axes(pair), (rows, cols), wide, strict=True)
-    here = tuple(_on_fine(axis, some).within(all_) for axis, some, all_ in ground)
     cube, low = pair.cube(rows, cols), pair.reduced(rows, cols)
     x = np.where(cube.valid, cube.values, np.nan)
     if not cube.valid.any():
         return {}
-    sharp = pair.read_sharp(*wide)[:, *here]
-    coarse = alike(np.concatenate([x, np.where(low.valid, low.values, np.nan)]), SQUARE / ratio)
-    out = {}
-    for name, image in sharpened_all(pair, known, *wide).items():
-        valid = valid_of(image)
-        back = pair.lowered(Known(np.where(valid, image, 0.0), valid), wide, rows, cols)
-        lowered = np.where(back.valid, back.values, np.nan)
-        peak = peak_of(x)
-        inside = np.concatenate([image[:, *here], sharp])
-        sums = image_sums(lowered, x, peak)
-        out[name] = _Seen(alike(inside), coarse, len(x), sums, peak)
-    return out
+    inner = _on_fine(pair.axes[0], rows), _on_fine(pair.axes[1], cols)
+    both = np.concatenate([x, np.where(low.valid, low.values, np.nan)])
+    if ratio > MOST_RATIO:
+        inner, both = (Range(inner[0].start, inner[0].start), inner[1]), both[:, :0]
+    coarse = alike(both, SQUARE / ratio)
+    sharp, peak = pair.read_sharp(*inner), peak_of(x)
+    return {
+        name: _Seen(
+            alike(np.concatenate([image, sharp])), coarse, len(x), image_sums(back, x, peak), peak
+        )
+        for name, (image, back) in _images(pair, known, (rows, cols), inner).items()
+    }
 
 
-def _axes(pair: Pair) -> tuple[Axis, Axis]:
-    return pair.geometry.rows, pair.geometry.cols
+def _images(
+    pair: Pair, known: Learned, coarse: Place, inner: Place
+) -> dict[str, tuple[Floats, Floats]]:
+    """Of every method the fine pixels of a place, and what the cube would see on coarse ones."""
+    means = {name: pair.means(*coarse, pair.bands) for name in (BANDFUSE, *known.methods)}
+    on, bands = ground(pair, known.gains, *means[BANDFUSE].seen), pair.bands
+    images = {name: np.full((bands, *(one.size for one in inner)), np.nan) for name in means}
+    for place in means[BANDFUSE].strips(STRIP_BYTES):
+        rows, cols = (shared(*both) for both in zip(place, inner, strict=True))
+        for name, image in sharpened_all(pair, known, *place, on).items():
+            valid = valid_of(image)
+            means[name].add(place, Known(np.where(valid, image, 0.0), valid))
+            if rows.size > 0 and cols.size > 0:
+                part = image[:, rows.within(place[0]), cols.within(place[1])]
+                images[name][:, rows.within(inner[0]), cols.within(inner[1])] = part
+    return {name: (images[name], means[name].values) for name in means}
 
 
 def _on_fine(axis: Axis, coarse: Range) -> Range:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +160,24 @@ def test_what_was_sharpened_with_one_run_is_scored(folder: Path) -> None:
 def test_a_true_cube_is_needed_to_score(folder: Path) -> None:
     with pytest.raises(ConfigError, match="needs a true cube"):
         planned(batch_file(folder, f"{LEARN}, {SCORE}"))
+
+
+@pytest.mark.thorough
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("how", [{"workers": 2}, {"workers": 2, "dask": True}])
+def test_workers_and_dask_change_no_bit(folder: Path, how: dict[str, Any]) -> None:
+    """Neither of what is learned nor of what is written."""
+    if how.get("dask"):
+        pytest.importorskip("distributed")
+    learn = "{name: s, kind: sharpen, settings: {no_report: true}}"
+    images = [str(folder / "a.tif"), str(folder / "a_pan.tif")]
+    bandfuse.sharpen(SharpenConfig(images=images, output=str(folder / "run"), no_report=True))
+    jobs = f"{learn}, {{name: w, kind: sharpen, weights: run}}"
+    assert bandfuse.batch(batch_file(folder, jobs)).failed == 0
+    (folder / "out").rename(folder / "alone")
+    assert bandfuse.batch(batch_file(folder, jobs), **how).failed == 0
+    for name in ("a", "b"):
+        for path in (f"s/{name}/sharpened.tif", f"w/{name}.tif"):
+            assert np.array_equal(read(folder / "out" / path), read(folder / "alone" / path))
+        gains = f"s/{name}/weights.safetensors"
+        assert (folder / "out" / gains).read_bytes() == (folder / "alone" / gains).read_bytes()
