@@ -91,6 +91,33 @@ class OnDemand(Sequence[M]):
         return self._make(self._numbers[place])
 
 
+HELD_BYTES = 256 * 2**20
+"""What the matrices of all sets of weights on all folds may take; if they would take more, those of
+one set are held at a time."""
+
+
+class Shelf:
+    """Holds what was made for one set of weights, until something of another set is asked for."""
+
+    def __init__(self) -> None:
+        self._rows: tuple[int, ...] = ()
+        self._made: dict[tuple[str, int], Quadratic] = {}
+
+    def keeping(
+        self, rows: Sequence[int], kind: str, make: Callable[[int], Quadratic]
+    ) -> Callable[[int], Quadratic]:
+        """What makes one kind of thing for the folds of the set with these rows."""
+
+        def kept(fold: int) -> Quadratic:
+            if self._rows != tuple(rows):
+                self._rows, self._made = tuple(rows), {}
+            if (kind, fold) not in self._made:
+                self._made[kind, fold] = make(fold)
+            return self._made[kind, fold]
+
+        return kept
+
+
 @dataclass(frozen=True, eq=False)
 class FoldProblem:
     """One set of P weights.
@@ -184,7 +211,11 @@ def fold_problems(terms: Terms) -> list[FoldProblem]:
     """One case per set of weights."""
     shared: dict[bytes, tuple[Spectrum, ...]] = {}
     smooth = lru_cache(maxsize=1)(terms.smooth)
-    return [_fold_problem(terms, rows, smooth, shared) for rows in terms.layout.rows_of_set()]
+    sets = terms.layout.rows_of_set()
+    weights = [terms.layout.part(rows).size for rows in sets]
+    taken = 2 * len(terms.folds) * sum(8 * size**2 for size in weights if size < LARGE)
+    shelf = Shelf() if taken > HELD_BYTES else None
+    return [_fold_problem(terms, rows, smooth, shared, shelf) for rows in sets]
 
 
 def _spectra(
@@ -215,6 +246,7 @@ def _fold_problem(
     rows: Sequence[int],
     smooth_of: Callable[[int], Floats],
     shared: dict[bytes, tuple[Spectrum, ...]],
+    shelf: Shelf | None,
 ) -> FoldProblem:
     part = terms.layout.part(rows)
     whole = Split.of(terms.joint, terms.n_bands).rows(rows)
@@ -234,6 +266,12 @@ def _fold_problem(
         bands, targets = mean[: terms.n_bands], mean[terms.n_bands :][list(rows)]
         return error(held.about(bands, targets), True)
 
+    def of_folds(kind: str, make: Callable[[int], Quadratic]) -> Sequence[Quadratic]:
+        count = len(terms.folds)
+        if shelf is None or part.size >= LARGE:
+            return _sequence(make, count, part.size)
+        return OnDemand(shelf.keeping(rows, kind, make), count)
+
     def smooth(_: int) -> Floats:
         return _form(part, [smooth_of(row) for row in rows], scale)
 
@@ -243,8 +281,8 @@ def _fold_problem(
         layout=part,
         scale=scale,
         whole=error(whole, terms.offset),
-        trains=_sequence(train, len(terms.folds), part.size),
-        tests=_sequence(test, len(terms.folds), part.size),
+        trains=of_folds("train", train),
+        tests=of_folds("test", test),
         shares=counts / max(1.0, counts.sum()),
         ridge=np.sum(
             [part.gather(k, terms.ridge()) / scale[k] for k in range(part.shape[0])], axis=0
