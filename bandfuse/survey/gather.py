@@ -231,7 +231,6 @@ class _Pool:
     def settle(self) -> None:
         """Once all scenes are in."""
         self._sample.settle()
-        self._blocks.settle()
 
     @property
     def messages(self) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from bandfuse.moments.moments import Moments
-from bandfuse.moments.sample import Pixels, merged
+from bandfuse.moments.sample import Pixels
 from bandfuse.moments.tally import Tally
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.survey.survey import BLOCK_BYTES
@@ -33,22 +33,21 @@ class PoolBlocks:
     def __init__(self, scenes: int, *, apart: bool) -> None:
         self._most = 1 if apart else max(1, scenes // FEWEST)
         self._tallies: list[Tally] = []
-        self._bytes = 0
         self.each = 1
 
     def add(self, tally: Tally) -> None:
         """Take the tally of the next scene in; it may lose its moments to another, or get some."""
         self._tallies.append(tally)
-        self._bytes += _size(tally)
-        while self._bytes > POOL_BYTES and 2 * self.each <= self._most:
+        if self.each > 1:
+            self._share((len(self._tallies) - 1) // self.each * self.each)
+        while 2 * self.each <= self._most and sum(map(_size, self._tallies)) > POOL_BYTES:
             self.each *= 2
-            self.settle()
+            for first in range(0, len(self._tallies), self.each):
+                self._share(first)
 
-    def settle(self) -> None:
-        """Leave no scene of a shared block with moments of its own."""
-        for first in range(0, len(self._tallies), self.each) if self.each > 1 else ():
-            _share(self._tallies[first : first + self.each], first)
-        self._bytes = sum(map(_size, self._tallies))
+    def _share(self, first: int) -> None:
+        """Give a scene the moments and samples of those that share its block."""
+        _share(self._tallies[first : first + self.each], first)
 
     def grid(self, own: BlockGrid) -> BlockGrid:
         """The blocks of a scene, of which these are its own."""
@@ -90,7 +89,9 @@ def _share(tallies: Sequence[Tally], number: int) -> None:
 
 def _of_scene(samples: Sequence[Pixels], number: int) -> Pixels:
     """All pixels of some samples as those of one scene."""
-    capacity, size = samples[0].capacity, samples[0].store.shape[1]
-    found = merged(samples, max(capacity, sum(map(len, samples))), size)
-    found.place[:, 0] = number
-    return replace(found, capacity=capacity)
+    key, place, rows = (
+        np.concatenate([getattr(sample, name) for sample in samples])
+        for name in ("key", "place", "rows")
+    )
+    place[:, 0] = number
+    return replace(Pixels.of(len(key), key, place, rows), capacity=samples[0].capacity)

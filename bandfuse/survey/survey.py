@@ -171,11 +171,13 @@ class Survey:
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:
         """What the pass found in these parts (scene, number) alone; extremes stay those of all
         pixels."""
-        tallies = []
+        tallies, scenes = list[Tally](), list[Moments]()
+        nothing = Moments.zero(self.scenes[0].size)
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             kept = [number for s, number in places if s in (scene, -1)]
             if WHOLE in kept:
                 tallies.append(tally)
+                scenes.append(self.scenes[scene])
                 continue
             if self.random_parts:
                 of_pixel, which = part_of(tally.pixels.key, self.random_parts), 1
@@ -184,10 +186,11 @@ class Survey:
             here = np.isin(of_pixel, kept)
             strata = {key: m for key, m in tally.strata.items() if key[which] in kept}
             used = sum(m.count for (_, stratum), m in strata.items() if stratum != NOISE)
-            tallies.append(
-                replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used)
-            )
-        return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
+            part = replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used)
+            tallies.append(part)
+            whole = len(strata) == len(tally.strata)
+            scenes.append(self.scenes[scene] if whole else part.total() if strata else nothing)
+        return replace(self, tallies=tallies, scenes=scenes)
 
     @property
     def places(self) -> tuple[Place, ...]:
