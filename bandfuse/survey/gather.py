@@ -43,7 +43,7 @@ from bandfuse.survey.pool_blocks import PoolBlocks
 from bandfuse.survey.pool_sample import PoolSample
 from bandfuse.survey.pool_units import pool_messages, target_values
 from bandfuse.survey.scene_moments import SceneMoments
-from bandfuse.survey.scout import Inquiry, Look, looking, scout_scenes
+from bandfuse.survey.scout import Inquiry, Look, Lookout, scout_scenes
 from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.survey.survey import Survey, block_grid, fine_grid
 
@@ -130,7 +130,7 @@ def gathered(
     InputError : of the first scene that cannot be used. ScenesError : of all, if the inquiry skips.
     """
     flagged = flagged_by_any(scenes)
-    look_at = looking(scenes, effort, inquiry.seed, skip=inquiry.skip)
+    look_at = Lookout(scenes, effort, inquiry.seed, skip=inquiry.skip)
     covariance = cache(lambda: scout_scenes(scenes, look_at).covariance)
     wanted = arrange(flagged, covariance).used
     looks = look_at(tuple(wanted))
@@ -140,14 +140,18 @@ def gathered(
     skip = inquiry.skip
     messages = pool_messages(scenes, seen, goals, sources, any_units=inquiry.any_units, skip=skip)
     guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
+    if len(scenes) > 1:
+        looks = [look.served for look in looks]
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         require_bands(scenes, bands, wanted)
         design = arrange(bands, covariance)
         places = [wanted.index(p) for p in design.used]
         settled = [
-            _settled(inquiry, s, look, places) for s, look in zip(scenes, looks, strict=True)
+            _settled(inquiry, s, look, places)
+            for s, look in zip(scenes, look_at(tuple(wanted)), strict=True)
         ]
+        look_at.forget_moments()
         tallies, pool = _gathered(scenes, wanted, design, effort, progress, settled)
         truth = _dead(scenes, [t.census for t in tallies], wanted, skip=skip)
         if attempt == 2 or set(truth) == set(guess):

@@ -14,8 +14,8 @@ from bandfuse.moments.tally import Tally
 from bandfuse.streaming.blocks import BlockGrid
 from bandfuse.survey.survey import BLOCK_BYTES
 
-POOL_BYTES = 2 * BLOCK_BYTES
-"""What the moments of all blocks of a pool may take: those of 460 scenes with 230 variables."""
+POOL_BYTES = 3 * BLOCK_BYTES // 2
+"""What the moments of all blocks of a pool may take: those of 350 scenes with 230 variables."""
 
 FEWEST = 10
 """Shared blocks of a pool at least, so that some can be held out."""

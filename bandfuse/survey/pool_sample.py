@@ -28,6 +28,11 @@ def pool_room(capacity: int, size: int) -> int:
     return max(TIMES * capacity, POOL_BYTES // (8 * max(1, size)))
 
 
+def pool_most(capacity: int, size: int, scenes: int) -> int:
+    """Pixels that so many scenes hold at most while they come in."""
+    return int(SLACK * pool_room(capacity, size)) + FEWEST * scenes
+
+
 class PoolSample:
     """Thins the samples of scenes out as they come: of all pixels those with the smallest hashes
     stay, and the first :data:`FEWEST` of each scene. What stays does not depend on the order, and
@@ -45,20 +50,20 @@ class PoolSample:
             return
         self._tallies.append(tally)
         self._count += len(tally.pixels)
-        if self._count > SLACK * self._room + FEWEST * len(self._tallies):
+        if self._count > pool_most(*self._of_each, len(self._tallies)):
             self.settle()
 
     @property
-    def _room(self) -> int:
+    def _of_each(self) -> tuple[int, int]:
         pixels = self._tallies[0].pixels
-        return pool_room(pixels.capacity, pixels.store.shape[1])
+        return pixels.capacity, pixels.store.shape[1]
 
     def settle(self) -> None:
         """Leave no more than may stay."""
-        if not self._tallies or self._count <= self._room:
+        if not self._tallies or self._count <= (room := pool_room(*self._of_each)):
             return
         key = np.concatenate([tally.pixels.key for tally in self._tallies])
-        bound = np.partition(key, self._room - 1)[self._room - 1]
+        bound = np.partition(key, room - 1)[room - 1]
         for tally in self._tallies:
             near = int(np.searchsorted(tally.pixels.key, bound, side="right"))
             tally.pixels = tally.pixels.first(max(near, FEWEST))

@@ -83,7 +83,7 @@ class SceneMoments:
             self,
             wanted=tuple(wanted),
             used=tuple(design.used),
-            look=replace(self.look.take(here).one_of(scenes), moments=Moments.zero(0)),
+            look=self.look.take(here).one_of(scenes).served,
             tally=replace(tally, pixels=replace(pixels, place=where)),
             grid=grid,
         )

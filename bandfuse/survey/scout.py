@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -92,21 +92,40 @@ class Look:
         fits = scenes == 1 or self.sample.shape[1] <= most
         return self if fits else replace(self, sample=thinly(self.sample, most))
 
+    @property
+    def served(self) -> Look:
+        """Without the moments, which have served."""
+        return replace(self, moments=Moments.zero(0))
+
 
 Looks = Callable[[tuple[int, ...]], Iterable[Look]]
 """Gives the look of every scene at bands, by their positions."""
 
 
-def looking(
-    scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False
-) -> Callable[[tuple[int, ...]], list[Look]]:
+class Lookout:
     """Looks at scenes. Windows are read once for the same bands, however often they are asked."""
-    keys = [s.key for s in scenes]
 
-    def scout_of(bands: tuple[int, ...], scene: Scene) -> Look:
-        return scout(scene, bands, effort, seed).one_of(len(scenes))
+    def __init__(
+        self, scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False
+    ) -> None:
+        self._scenes, self._effort, self._seed, self._skip = scenes, effort, seed, skip
+        self._known: dict[tuple[int, ...], list[Look]] = {}
 
-    return cache(lambda bands: each(keys, scenes, partial(scout_of, bands), skip=skip))
+    def __call__(self, bands: tuple[int, ...]) -> list[Look]:
+        """Of every scene, at bands by their positions."""
+        if bands not in self._known:
+            keys, look = [s.key for s in self._scenes], partial(self._look, bands)
+            self._known[bands] = each(keys, self._scenes, look, skip=self._skip)
+        return self._known[bands]
+
+    def _look(self, bands: tuple[int, ...], scene: Scene) -> Look:
+        return scout(scene, bands, self._effort, self._seed).one_of(len(self._scenes))
+
+    def forget_moments(self) -> None:
+        """Let go of the moments of many scenes; who asks for these bands again has them read
+        again."""
+        if len(self._scenes) > 1:
+            self._known.clear()
 
 
 def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look:

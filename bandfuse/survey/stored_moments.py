@@ -10,7 +10,6 @@ from typing import Concatenate, ParamSpec
 
 import numpy as np
 
-from bandfuse.moments.moments import Moments
 from bandfuse.moments.sample import Pixels
 from bandfuse.survey.momentsfile import each_scene, one_scene
 from bandfuse.survey.scene_moments import SceneMoments
@@ -40,7 +39,7 @@ class StoredMoments:
         facts = replace(
             every,
             tally=replace(tally, strata={}, pixels=none),
-            look=replace(look, moments=Moments.zero(0), sample=np.empty((wanted, 0))),
+            look=replace(look.served, sample=np.empty((wanted, 0))),
         )
         return cls(facts, every.noise, len(tally.pixels), whole)
 

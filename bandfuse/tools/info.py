@@ -124,10 +124,10 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
     them; and remarks."""
     bands, covariance = raster.bands, None
     if spec.partition(":")[0] in SEEING:
-        from bandfuse.survey.scout import looking, scout_scenes
+        from bandfuse.survey.scout import Lookout, scout_scenes
 
         scenes = [Scene(raster.path, (raster,))]
-        seen = scout_scenes(scenes, looking(scenes, Effort.of(None, None), seed=0))
+        seen = scout_scenes(scenes, Lookout(scenes, Effort.of(None, None), seed=0))
         bands = seen.bands
 
         def covariance() -> Floats:

@@ -46,7 +46,8 @@ def surveyed(
     """
     sample = max(goal.sample for goal in config.goals)
     if config.sampled:
-        sample = Sampling(config.sample, config.memory).planned(scenes).pixels
+        sampling = Sampling(config.sample, config.memory, apart=config.per_scene)
+        sample = sampling.planned(scenes).pixels
     grouping = grouping_of(config)
     inquiry, remarks = inquiry_of(config, sample), list[str]()
     if inquiry.whole_scenes and len(scenes) < 2:

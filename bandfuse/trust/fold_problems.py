@@ -91,7 +91,7 @@ class OnDemand(Sequence[M]):
         return self._make(self._numbers[place])
 
 
-HELD_BYTES = 256 * 2**20
+HELD_BYTES = 128 * 2**20
 """What the matrices of all sets of weights on all folds may take; if they would take more, those of
 one set are held at a time."""
 

@@ -19,7 +19,7 @@ from bandfuse.trust.moved_outputs import SlopedPixels
 
 FOLDS = 5
 
-FOLD_BYTES = 256 * 2**20
+FOLD_BYTES = 128 * 2**20
 """What the moments of all folds may take, where there are more than :data:`FOLDS`."""
 
 
