@@ -6,6 +6,7 @@ Each file is built on those before it::
     survey           the value that passes leave together
     pool_sample      the pixels that scenes of a pool keep of their samples
     pool_blocks      scenes of a pool that share a block
+    pool             both, as scenes come
     missing          dead bands, empty targets and missing pixels, and what is said of them
     scout            a look at a few windows before the pass
     scene_moments    what the pass over one scene leaves

@@ -39,8 +39,7 @@ from bandfuse.survey.missing import (
     require_bands_of,
     usable_moments,
 )
-from bandfuse.survey.pool_blocks import PoolBlocks
-from bandfuse.survey.pool_sample import PoolSample
+from bandfuse.survey.pool import Pool
 from bandfuse.survey.pool_units import pool_messages, target_values
 from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Inquiry, Look, Lookout, scout_scenes
@@ -208,7 +207,7 @@ def put_together(
     truth = _dead(scenes, [s.census_of(wanted) for s in facts], wanted, skip=skip)
     bands = flagged.dropping(truth)
     require_bands(scenes, bands, wanted)
-    design, pool = arrange(bands, covariance), _Pool(inquiry, scenes)
+    design, pool = arrange(bands, covariance), _pool(inquiry, scenes)
     left: list[SceneMoments] = []
     for one in progress(every, total=len(every), label="add the moments up"):
         found = one.whole().of(wanted, design, number=len(left), scenes=len(every))
@@ -219,27 +218,9 @@ def put_together(
     return Gathered(bands, design, left, [*messages, *pool.messages])
 
 
-class _Pool:
-    """Keeps what the scenes of a training leave within bounds, however many there are."""
-
-    def __init__(self, inquiry: Inquiry, scenes: Sequence[Scene]) -> None:
-        self._blocks = PoolBlocks(len(scenes), apart=inquiry.per_scene)
-        self._sample = PoolSample(whole=inquiry.own_samples)
-        self.grid = self._blocks.grid
-
-    def add(self, tally: Tally) -> None:
-        """Take the tally of the next scene in."""
-        self._sample.add(tally)
-        self._blocks.add(tally)
-
-    def settle(self) -> None:
-        """Once all scenes are in."""
-        self._sample.settle()
-
-    @property
-    def messages(self) -> list[str]:
-        """What a user should know."""
-        return self._blocks.messages
+def _pool(inquiry: Inquiry, scenes: Sequence[Scene]) -> Pool:
+    """What keeps all that scenes leave within bounds."""
+    return Pool(len(scenes), own_blocks=inquiry.per_scene, own_samples=inquiry.own_samples)
 
 
 def _seen_in(every: Sequence[SceneMoments], looked: Floats) -> Values:
@@ -346,14 +327,14 @@ def _gathered(
     effort: Effort,
     progress: Progress,
     settled: Sequence[Inquiry],
-) -> tuple[list[Tally], _Pool]:
+) -> tuple[list[Tally], Pool]:
     """The tallies of all scenes, each of which must hold data, and what keeps them within bounds.
     ``settled``: what is asked of each."""
     tasks = [
         Task(s, i, wanted, design, how.of_scene(s, scenes), block_grid(s, len(scenes)))
         for i, (s, how) in enumerate(zip(scenes, settled, strict=True))
     ]
-    pool = _Pool(settled[0], scenes)
+    pool = _pool(settled[0], scenes)
 
     def gather(job: tuple[Task, list[Tally | BandfuseError]]) -> Tally:
         task, parts = job
