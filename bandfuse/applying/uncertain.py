@@ -58,8 +58,8 @@ class Uncertain:
         if model.uncertainty is None:
             raise InputError(
                 f"{weights} holds nothing of the uncertainty of fused pixels",
-                expected="weights that bandfuse train has written since it keeps that",
-                remedy="Train again with this version of bandfuse, or leave --uncertainty out.",
+                expected="weights that this version of bandfuse has learned",
+                remedy="Train again, or leave --uncertainty out.",
             )
         return cls(model.errors([] if use_common else names), model.uncertainty.cloud)
 

@@ -3,6 +3,7 @@ needs."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,8 @@ def work(item: Item, share: Allowance, progress: Progress = silent) -> Found:
     ``transient``."""
     started = time.perf_counter()
     try:
-        Path(item.output).parent.mkdir(parents=True, exist_ok=True)
+        for output in item.outputs:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
         inputs = [fingerprint(p) for p in inputs_of(item)]
         found = _TOOLS[item.kind](item, share, progress)
         known = found.pop("sums", {})
@@ -77,7 +79,8 @@ def work(item: Item, share: Allowance, progress: Progress = silent) -> Found:
         for one in inputs:
             one["sha256"] = known.get(one["path"]) or summed(one["path"])
         _require_same(inputs)
-        outputs = [fingerprint(p, content=False) for p in output_files(item.output)]
+        written = (p for output in item.outputs for p in output_files(output))
+        outputs = [fingerprint(p, content=False) for p in written]
     except BandfuseError as error:
         return _failure(str(error), started, transient=is_transient(error))
     except OSError as error:
@@ -164,9 +167,16 @@ def _sharpen(item: Item, share: Allowance, progress: Progress) -> Found:
 
 
 def _claim(item: Item, progress: Progress, scratch: Path) -> None:
-    """Before an output takes its place: the last step at which unwanted work ends."""
+    """Before an output takes its place: the last step at which unwanted work ends. Each of an
+    item's outputs has a scratch folder of its own."""
     for _ in progress((None,), total=1, label="place"):
-        claim(item.output, scratch)
+        claim(next(o for o in item.outputs if _lies_in(o, scratch)), scratch)
+
+
+def _lies_in(output: str, scratch: Path) -> bool:
+    """Whether a scratch folder is that of an output."""
+    path = Path(output)
+    return scratch.parent == path.parent and os.path.lexists(scratch / path.name)
 
 
 _TOOLS = {

@@ -19,8 +19,10 @@ from bandfuse.config.outputs import Replacing, Running, ending_of
 from bandfuse.config.paths import rebased
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError, nearest, shorten
+from bandfuse.files.making import names_folder
 from bandfuse.files.yamlfile import Lines
 from bandfuse.goals import GOALS, TRAINED_ON, terms_of
+from bandfuse.scenes.places import fill_template
 from bandfuse.training.settings import resolve
 
 RUN_FILE = "weights.safetensors"
@@ -59,6 +61,12 @@ class Item:
     needs: str | None = None
     own: bool = False
     cache: Cache | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The output, and the raster of its uncertainty where that is asked for."""
+        second = self.values.get("uncertainty")
+        return (self.output,) if second is None else (self.output, str(second))
 
     @property
     def settings_hash(self) -> str:
@@ -104,7 +112,8 @@ def plan(config: BatchConfig, folder: Path, lines: Lines) -> Plan:
                 )
             source = _weights_of(variant, jobs, config, folder, place)
             items = list(_items(variant, config, scenes, folder, output, source, made, place))
-            twice, times = Counter(item.output for item in items).most_common(1)[0]
+            written = (path for item in [*made.values(), *items] for path in item.outputs)
+            twice, times = Counter(written).most_common(1)[0]
             if times > 1:
                 raise ConfigError(
                     f"{place}: job {variant.name!r} would write {Path(twice).name} twice"
@@ -250,6 +259,8 @@ def _items(
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         if job.kind == "sharpen" and weights is not None:
             values, ending = {**values, "weights": weights}, raster
+        if values.get("uncertainty") is not None:
+            values = {**values, "uncertainty": _beside(values["uncertainty"], some[0], raster)}
         yield Item(
             key,
             job.name,
@@ -261,6 +272,13 @@ def _items(
             weights,
             needs,
         )
+
+
+def _beside(text: str, scene: Member, raster: str) -> str:
+    """The raster of uncertainty of one scene: a file, one in a folder, or by a template."""
+    if "{" in text:
+        return fill_template(text, scene.path, "uncertainty")
+    return str(Path(text) / raster) if names_folder(text) or Path(text).is_dir() else text
 
 
 def _values(

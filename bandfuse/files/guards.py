@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -224,6 +224,30 @@ def same_place(path: Path, other: Path) -> bool:
         return os.path.samefile(path, other)
     except OSError:
         return False
+
+
+def require_apart(outputs: Sequence[Path]) -> None:
+    """Refuse outputs that are one file, or of which one lies within another.
+
+    Raises
+    ------
+    OutputError : two of them are not apart.
+    """
+    places: dict[Path, Path] = {}
+    for path in outputs:
+        first = places.setdefault(path.resolve(), path)
+        if first is not path:
+            raise OutputError(
+                "two rasters have the same output",
+                got=f"{first} and {path}" if first != path else str(path),
+                expected="a name of its own for each",
+            )
+    for place, path in places.items():
+        outer = next((places[folder] for folder in place.parents if folder in places), None)
+        if outer is not None:
+            raise OutputError(
+                f"{path} would lie within the output {outer}", expected="another name for it"
+            )
 
 
 def _spare(path: Path, file: Path) -> None:

@@ -200,17 +200,25 @@ def test_without_errors_there_is_the_extrapolation_alone(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--uncertainty", "y.tif"], "--uncertainty names the output itself"),
+        (["--uncertainty", "y.tif"], "two rasters have the same output; got y.tif"),
+        (["--uncertainty", "link/y.tif"], "same output; got y.tif and link/y.tif"),
+        (["--uncertainty", "y.dat", "--driver", "ENVI"], "have the same output; got y.hdr"),
+        (["--uncertainty", "y.tif/s.tif"], "y.tif/s.tif would lie within the output y.tif"),
         (["--uncertainty", "a.tif"], "a.tif"),
         (["--uncertainty", "s.tif", "--resample"], "--uncertainty does not apply"),
         (["--uncertainty", "s.tif", "--inverse"], "--uncertainty does not apply"),
         (["--uncertainty", "none/s.tif"], "none"),
+        (
+            ["--uncertainty", "s.png"],
+            "the raster of --uncertainty is float32, which the driver PNG does not hold",
+        ),
     ],
 )
 def test_what_does_not_work_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(tmp_path)
     path = write_tiff(tmp_path / "a.tif", cube_of())
     weights = saved(tmp_path, model_of(path))
     assert message in refused(tmp_path, "apply", weights, "a.tif", "-o", "y.tif", *flags)
@@ -222,7 +230,7 @@ def test_weights_that_remember_nothing_are_refused(tmp_path: Path) -> None:
     files = ("-o", tmp_path / "y.tif", "--uncertainty", tmp_path / "s.tif")
     text = refused(tmp_path, "apply", weights, path, *files)
     assert "holds nothing of the uncertainty of fused pixels" in text
-    assert "Train again with this version of bandfuse" in text
+    assert "expected weights that this version of bandfuse has learned. Train again" in text
 
 
 def test_both_rasters_appear_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
