@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,13 @@ ROOMS = listed(bandfuse.__doc__ or "")
 PACKAGES = sorted(module(p) for p in FILES if p.name == "__init__.py" and p.parent != ROOT)
 
 
-def imports(name: str) -> Iterator[str]:
+@cache
+def imports(name: str) -> tuple[str, ...]:
     """Every module that a module imports, inside functions and for type checking too."""
+    return tuple(_imports(name))
+
+
+def _imports(name: str) -> Iterator[str]:
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -84,11 +90,12 @@ def imports(name: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def inner(name: str) -> set[str]:
+@cache
+def inner(name: str) -> frozenset[str]:
     """The modules of bandfuse that a module imports, without itself and without the package's own
     file."""
     found = {m.removeprefix("bandfuse.") for m in imports(name) if m.startswith("bandfuse.")}
-    return (found & set(TREES)) - ENTRIES - {name}
+    return frozenset((found & set(TREES)) - ENTRIES - {name})
 
 
 def doc_of(package: str) -> str:
@@ -138,7 +145,7 @@ def test_a_room_says_what_it_imports(package: str) -> None:
 
 
 def test_imports_have_no_cycle() -> None:
-    graph = {name: inner(name) for name in MODULES}
+    graph = {name: set(inner(name)) for name in MODULES}
     while free := [name for name, needs in graph.items() if not needs]:
         for name in free:
             del graph[name]

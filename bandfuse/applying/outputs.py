@@ -9,7 +9,7 @@ import numpy as np
 
 from bandfuse.config.outputs import Encoded
 from bandfuse.errors import ConfigError, OutputError, shorten
-from bandfuse.files.guards import Contents, Inputs, Seen, check_file, check_folder
+from bandfuse.files.guards import Contents, Inputs, Seen, check_file, check_folder, require_apart
 from bandfuse.files.making import names_folder
 from bandfuse.raster import (
     CONTENT,
@@ -33,7 +33,7 @@ def output_paths(
 
     Raises
     ------
-    ConfigError : no output; two scenes with one output.
+    ConfigError : no output, or one for several scenes. OutputError : two scenes with one output.
     """
     if not output:
         raise ConfigError("no output is given", expected="-o OUT")
@@ -50,12 +50,7 @@ def output_paths(
             expected="a folder, its name with a slash at the end, or a template such as "
             "out/{stem}.tif",
         )
-    if len(set(paths)) != len(paths):
-        raise ConfigError(
-            "two scenes have the same output",
-            got=repr(output),
-            expected="a name of its own for each",
-        )
+    require_apart(paths)
     return paths
 
 

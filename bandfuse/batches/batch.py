@@ -115,7 +115,8 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
 
 def _settle(made: Plan) -> None:
     """Finish or remove what commands that ended suddenly have left, wherever the batch writes."""
-    for folder in dict.fromkeys([made.folder, *(Path(item.output).parent for item in made.items)]):
+    written = (Path(output).parent for item in made.items for output in item.outputs)
+    for folder in dict.fromkeys([made.folder, *written]):
         settle(folder)
 
 

@@ -23,7 +23,7 @@ from bandfuse.raster import SHAPEFILE, describe
 SIDECARS = (".hdr", ".aux.xml", ".msk", ".ovr")
 """What may lie beside an input and be read with it."""
 
-NOT_READ = ("output", "checkpoint")
+NOT_READ = ("output", "checkpoint", "uncertainty")
 """Settings that name files, but no inputs."""
 
 Fingerprint = dict[str, Any]
@@ -229,8 +229,11 @@ def _is_version(
     output: str, here: Mapping[str, Fingerprint], fingerprints: Sequence[Fingerprint]
 ) -> bool:
     """Files are compared by name, size and time, folders by those of all their files: the folder
-    may have another name now."""
-    there = {os.path.basename(m["path"]): m for m in fingerprints}
+    may have another name now, and only if it has, another one with a file of this name counts."""
+    there = {os.path.basename(m["path"]): m for m in reversed(fingerprints)}
+    folder = output if os.path.isdir(output) else os.path.dirname(output)
+    here_still = [m for m in fingerprints if os.path.dirname(m["path"]) == folder]
+    there |= {os.path.basename(m["path"]): m for m in here_still}
     shared = here.keys() & there.keys()
     needed = shared if os.path.isdir(output) else shared & {os.path.basename(output)}
     known = ("size", "mtime_ns", "listing")

@@ -3,6 +3,7 @@ needs."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.results.base import Scores
+from bandfuse.results.rasters import EvaluateResult
 from bandfuse.streaming.stream import Spread
 
 T = TypeVar("T")
@@ -69,7 +71,8 @@ def work(item: Item, share: Allowance, progress: Progress = silent) -> Found:
     ``transient``."""
     started = time.perf_counter()
     try:
-        Path(item.output).parent.mkdir(parents=True, exist_ok=True)
+        for output in item.outputs:
+            Path(output).parent.mkdir(parents=True, exist_ok=True)
         inputs = [fingerprint(p) for p in inputs_of(item)]
         found = _TOOLS[item.kind](item, share, progress)
         known = found.pop("sums", {})
@@ -77,7 +80,8 @@ def work(item: Item, share: Allowance, progress: Progress = silent) -> Found:
         for one in inputs:
             one["sha256"] = known.get(one["path"]) or summed(one["path"])
         _require_same(inputs)
-        outputs = [fingerprint(p, content=False) for p in output_files(item.output)]
+        written = (p for output in item.outputs for p in output_files(output))
+        outputs = [fingerprint(p, content=False) for p in written]
     except BandfuseError as error:
         return _failure(str(error), started, transient=is_transient(error))
     except OSError as error:
@@ -152,7 +156,17 @@ def _evaluate(item: Item, share: Allowance, progress: Progress) -> Found:
     result = evaluate(str(item.weights), EvaluateConfig(**settings), progress)
     with whole_files(path, inputs, partial(_claim, item, progress), seen) as scratch:
         scratch.write_text(result.model_dump_json(indent=1), encoding="utf-8")
-    return {"scores": _mean(result.scores), "messages": result.messages}
+    return {"scores": _evaluated(result), "messages": result.messages}
+
+
+def _evaluated(result: EvaluateResult) -> dict[str, float]:
+    """Each score's mean over the outputs; of a sharpening the scores over all bands, and the mean
+    gain over interpolation."""
+    means = _mean(result.scores)
+    if result.sharpened is None:
+        return means
+    known = {name: value for name, value in result.overall.items() if value is not None}
+    return known | ({"gained": means["gained"]} if "gained" in means else {})
 
 
 def _sharpen(item: Item, share: Allowance, progress: Progress) -> Found:
@@ -164,9 +178,16 @@ def _sharpen(item: Item, share: Allowance, progress: Progress) -> Found:
 
 
 def _claim(item: Item, progress: Progress, scratch: Path) -> None:
-    """Before an output takes its place: the last step at which unwanted work ends."""
+    """Before an output takes its place: the last step at which unwanted work ends. Each of an
+    item's outputs has a scratch folder of its own."""
     for _ in progress((None,), total=1, label="place"):
-        claim(item.output, scratch)
+        claim(next(o for o in item.outputs if _lies_in(o, scratch)), scratch)
+
+
+def _lies_in(output: str, scratch: Path) -> bool:
+    """Whether a scratch folder is that of an output."""
+    path = Path(output)
+    return scratch.parent == path.parent and os.path.lexists(scratch / path.name)
 
 
 _TOOLS = {

@@ -138,21 +138,23 @@ class BatchRun:
 
     def _is_own(self, item: Item) -> bool:
         """Whether whatever stands at the output may be replaced."""
-        return self._overwrite or is_own(item.output, self._journal.own.get(item.key, ()))
+        known = self._journal.own.get(item.key, ())
+        return self._overwrite or all(is_own(output, known) for output in item.outputs)
 
     def _take_claims(self, items: Iterable[Item]) -> None:
         """Take into the journal what workers have left that ended suddenly, around the moment at
         which their outputs took their place."""
         found = {
-            item.key: (item, fingerprints)
+            output: (item.key, fingerprints)
             for item in items
-            if (fingerprints := claimed(item.output)) is not None
+            for output in item.outputs
+            if (fingerprints := claimed(output)) is not None
         }
-        for key, (_, fingerprints) in found.items():
+        for key, fingerprints in found.values():
             self._say({"event": "claimed", "item": key, "outputs": fingerprints})
         self._flush()
-        for item, _ in found.values():
-            unclaim(item.output)
+        for output in found:
+            unclaim(output)
 
     def _take_in(self) -> None:
         """What is done by now, one bundle at least."""
@@ -251,7 +253,8 @@ class BatchRun:
         self._journal.write(self._events)
         for event in self._events:
             if event["event"] == "done":
-                unclaim(self._items[event["item"]].output)
+                for output in self._items[event["item"]].outputs:
+                    unclaim(output)
         self._events.clear()
 
 

@@ -354,7 +354,7 @@ def _digits(value: float | None, digits: int, scale: float = 1.0) -> str | None:
 
 def applied(result: ApplyResult) -> None:
     """The rasters that were written, and how much of them is valid."""
-    for path in result.outputs:
+    for path in [*result.outputs, *result.uncertainties]:
         line(f"{path} written")
     valid = f"{100 * result.valid_share:.1f} % valid"
     line(f"{count(result.pixels, 'pixel')}, {valid}, {result.seconds:.2f} s")

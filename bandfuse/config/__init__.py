@@ -13,5 +13,5 @@ The files, in the order in which they build on each other::
     paths       settings that name files
     flags       what the command line and its documentation say of a setting
 
-It imports errors, summary, goals, needs, spectral and export.
+It imports errors, files, summary, goals, needs, spectral and export.
 """

@@ -31,9 +31,10 @@ class Keeping(Replacing):
     least_pixels: int = Field(
         0,
         ge=0,
-        description="Pixels that every block has at least, so that no number in the file is of "
-        "fewer: smaller blocks are merged, classes with fewer pixels in a block are left out, and "
-        "no pixel is kept.",
+        description="Pixels that every block has at least, so that no number in the file tells the "
+        "values of fewer: smaller blocks are merged, classes with fewer pixels in a block are left "
+        "out, and neither pixels nor extremes are kept. At least twice the number of bands and "
+        "targets, four times with --noise: pixels can be computed from moments of fewer.",
     )
 
 

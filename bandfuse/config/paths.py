@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bandfuse.config.base import one_or_list, one_or_many
+from bandfuse.files.making import names_folder
 from bandfuse.spectral.sensors import is_file
 
 PATHS = ("scenes", "moments", "images", "source", "wavelengths", "target", "labels", "mask")
@@ -36,10 +37,17 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"
     if isinstance(result.get("sensor"), str) and (path := named_file(f"sensor:{result['sensor']}")):
         result["sensor"] = _rebase(path, folder)
-    files = ["output", "checkpoint", "uncertainty", *(["weights"] if "images" in given else [])]
+    files = [
+        "output",
+        "checkpoint",
+        "uncertainty",
+        "cube",
+        *(["weights"] if "images" in given else []),
+    ]
     for key in files:
-        if isinstance(result.get(key), str):
-            result[key] = _rebase(result[key], folder)
+        if isinstance(text := result.get(key), str):
+            path = _rebase(text, folder)
+            result[key] = os.path.join(path, "") if names_folder(text) else path
     return result
 
 

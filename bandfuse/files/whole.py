@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bandfuse.errors import OutputError
-from bandfuse.files.guards import SIDECARS, Seen, same_place
+from bandfuse.files.guards import SIDECARS, Seen, require_apart, same_place
 from bandfuse.files.names import href as escaped
 from bandfuse.files.placing import (
     PLAN,
@@ -76,7 +76,7 @@ def whole_together(
     """The same for several outputs, which take their places one after the other once all of them
     are whole. Where one cannot, those before it are taken back, and what they replaced is put back.
     Only a sudden end of the process, between two of these moves, leaves the first ones new and the
-    others as they were. ``ready`` is given the scratch folder of the first."""
+    others as they were. ``ready`` is given the scratch folder of each."""
     making = [
         _Making(path, state_of(path) if seen is None else seen.state) for path, seen in outputs
     ]
@@ -88,8 +88,10 @@ def whole_together(
         yield [_there(one) / one.path.name for one in making]
         for now in making:
             now.check(files)
+        require_apart([path for one in making for path in one.places])
         if ready is not None:
-            ready(_there(making[0]))
+            for now in making:
+                ready(_there(now))
         for now in making:
             _require_state(now.path, now.before)
             if now.before is not None:
@@ -112,11 +114,17 @@ class _Making:
         self.path, self.before = path, before
         self.scratch: Path | None = None
 
+    @property
+    def places(self) -> list[Path]:
+        """Where it comes to lie, and what it brings with it."""
+        names = [file.name for file in new_files(_there(self), self.path.name)]
+        return [self.path.with_name(name) for name in names]
+
     def check(self, inputs: Iterable[Path]) -> None:
         """It was written, and brings nothing with it whose place is taken."""
-        path, scratch = self.path, _there(self)
-        company = [f.name for f in new_files(scratch, path.name) if f.name != path.name]
-        if not company and not os.path.lexists(scratch / path.name):
+        path = self.path
+        company = [place.name for place in self.places if place.name != path.name]
+        if not company and not os.path.lexists(_there(self) / path.name):
             raise OutputError(f"{path} was not written", expected="a driver that writes files")
         _check_company(path, company, inputs)
 

@@ -121,8 +121,9 @@ TYPES = {
 """Types of an output, and what GDAL calls them."""
 
 
-def check_type(driver: str, dtype: str) -> None:
-    """Refuse a type that a driver cannot hold.
+def check_type(driver: str, dtype: str, *, always: str = "") -> None:
+    """Refuse a type that a driver cannot hold. ``always``: what has this type whatever is asked
+    for.
 
     Raises
     ------
@@ -131,6 +132,11 @@ def check_type(driver: str, dtype: str) -> None:
     known = types_of(driver)
     if not known or dtype in known:
         return
+    if always:
+        raise OutputError(
+            f"{always} is {dtype}, which the driver {driver} does not hold",
+            expected="an ending of another driver, such as .tif",
+        )
     flags = f"--dtype {known[0]}" + (
         "" if known[0].startswith("float") else " --scale S --offset-out O"
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from bandfuse.raster.areas import gaussian_sigma
 from bandfuse.scenes.field import Registration, register
 from bandfuse.scenes.local_shifts import Look
-from bandfuse.sharpening.kernels import Axis, Range, both, low_weights
-from bandfuse.sharpening.pair import Pair, complete
+from bandfuse.sharpening.kernels import Axis, Range
+from bandfuse.sharpening.pair import STRIP, Geometry, Pair
 from bandfuse.spectral.bands import Floats
 
 SIDE, MOST = 48, 6
@@ -91,17 +92,15 @@ def _width(blur: float) -> float:
 def _divided(pair: Pair, rows: Range, cols: Range) -> Floats:
     """(T, n, m) means of the sharp image over pixels of the cube that are divided; NaN where a part
     of one is missing."""
-    axes = [_finer(axis) for axis in (pair.geometry.rows, pair.geometry.cols)]
-    wanted = [Range(one.start * TIMES, one.stop * TIMES) for one in (rows, cols)]
-    seen = [axis.seen(one, None) for axis, one in zip(axes, wanted, strict=True)]
-    values = _tamed(pair.read_sharp(seen[0], seen[1]))
-    there = complete(values)
-    down, across = (
-        low_weights(axis, one, s, None) for axis, one, s in zip(axes, wanted, seen, strict=True)
+    finer = Geometry(_finer(pair.geometry.rows), _finer(pair.geometry.cols))
+    down, across = (Range(one.start * TIMES, one.stop * TIMES) for one in (rows, cols))
+    tame = replace(
+        pair, geometry=finer, blur=None, read_sharp=lambda *p: _tamed(pair.read_sharp(*p))
     )
-    weight = both(down, there[None].astype(np.float64), across)
-    mean = both(down, np.where(there, values, 0.0), across)
-    return np.where(weight > 1 - 1e-6, mean, np.nan)
+    means = tame.means(down, across, pair.sharp_bands, covered=1 - 1e-6)
+    for place in means.strips(STRIP):
+        means.add(place, tame.sharp(*place))
+    return means.values
 
 
 def _finer(axis: Axis) -> Axis:

@@ -84,7 +84,8 @@ def reasons_of(low: Floats, high: Floats, errors: Floats, plain: Floats) -> tupl
     spared = plain - errors
     n, total = len(spared), spared.sum(axis=0)
     error = np.sqrt(np.square(spared - total / n).sum(axis=0) * n / max(n - 1, 1))
-    uncertain = np.logical_and.reduce((low <= 0) & (high >= 0), axis=1) & ~(total > 2 * error)
+    sure = (total > 2 * error) & (n > 1)
+    uncertain = np.logical_and.reduce((low <= 0) & (high >= 0), axis=1) & ~sure
     return tuple(
         UNCERTAIN if unsure else LEARNED if more > 0 else WORSE
         for unsure, more in zip(uncertain, total, strict=True)

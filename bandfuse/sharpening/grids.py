@@ -17,6 +17,9 @@ SNAP = 1e-6
 SHARPER = 1.05
 """A sharp image has at least so many pixels along the side of one of the cube."""
 
+FINE = 100
+"""At higher ratios gains that are learned from the cube's pixels say little of finer detail."""
+
 SAME = 0.01
 """Pixels whose sides differ by less are taken to be equally large."""
 
@@ -90,6 +93,12 @@ def meeting(cube: Raster, sharp: Raster) -> Meeting:
         )
     else:
         lattice = sharp
+    if placing.factor > FINE:
+        messages.append(
+            f"{placing.factor:.0f} pixels of {sharp.path} lie along the side of a pixel of "
+            f"{cube.path}: gains are learned from detail as large as pixels of the cube, and say "
+            "little of detail so much finer"
+        )
     return _laid(cube, lattice, tuple(messages))
 
 

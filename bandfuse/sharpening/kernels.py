@@ -45,6 +45,10 @@ class Range:
         """With so many more pixels on each side."""
         return Range(self.start - by, self.stop + by)
 
+    def moved(self, by: int) -> Range:
+        """So many pixels farther on."""
+        return Range(self.start + by, self.stop + by)
+
     def within(self, outer: Range) -> slice:
         """Where this range lies in an array that holds *outer*."""
         return slice(self.start - outer.start, self.stop - outer.start)
@@ -161,7 +165,9 @@ def both(down: Floats, values: Floats, across: Floats) -> Floats:
 
 def filled(values: Floats, valid: Mask) -> Floats:
     """(D, n, m) values where they are valid (n, m); elsewhere the mean of the valid ones around, so
-    many ``ROUNDS`` far, and zero beyond."""
+    many ``ROUNDS`` far, and zero beyond. They are the same array where all are valid."""
+    if valid.all():
+        return values
     out = np.where(valid, values, 0.0)
     known = valid
     for _ in range(ROUNDS):

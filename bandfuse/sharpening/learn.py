@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,8 @@ WEIGHT_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 FOLDS = 5
 RESAMPLES = 400
-AT_ONCE = 16
-"""Resamples whose covariances are held at once."""
+AT_ONCE, ROOM = 16, 8 * 2**20
+"""Resamples whose covariances are held at once: so many, or fewer that take so many bytes."""
 
 Ridges = tuple[float, float]
 """Of the whole image, and of the detail."""
@@ -173,14 +173,30 @@ def weights_of(sums: Sums, seed: int = 0) -> tuple[Floats, Floats, Floats]:
 
 def _weight_ridge(sums: Sums, seed: int) -> tuple[int, Floats]:
     """Which ridge has the least held-out error, and (N,) that error."""
-    folds = _folds(len(sums.plain), seed)
-    losses = np.zeros((len(WEIGHT_RIDGES), len(folds)))
-    for fold in np.unique(folds):
-        held = folds == fold
-        for i, (weight, offset) in enumerate(_fits(sums, (~held).astype(np.float64))):
-            losses[i, held] = _misfit(sums, held, weight, offset)
+    losses = _weight_losses(sums, seed).sum(axis=2)
     best = int(np.argmin(losses.sum(axis=1)))
     return best, losses[best]
+
+
+def unexplained(sums: Sums, groups: int, seed: int = 0) -> Floats:
+    """(G, N) held-out errors of each block as :func:`weights_of` tells, where the sharp bands are G
+    groups of as many, one after the other: each with its own ridge."""
+    losses = _weight_losses(sums, seed)
+    losses = losses.reshape(*losses.shape[:2], groups, -1).sum(axis=3)
+    best = losses.sum(axis=1).argmin(axis=0)
+    return np.stack([losses[ridge, :, group] for group, ridge in enumerate(best)])
+
+
+def _weight_losses(sums: Sums, seed: int) -> Floats:
+    """(R, N, T) held-out error of every sharp band in each block, for each ridge."""
+    folds = _folds(len(sums.plain), seed)
+    shape = len(WEIGHT_RIDGES), len(folds), sums.both.shape[1] - 1 - sums.bands
+    losses = np.zeros(shape)
+    for fold in np.unique(folds):
+        held = folds == fold
+        fits = list(_fits(sums, (~held).astype(np.float64)))
+        losses[:, held] = _misfit(sums, held, fits)
+    return losses
 
 
 def weight_intervals(sums: Sums, seed: int = 0) -> tuple[Floats, Floats]:
@@ -191,24 +207,37 @@ def weight_intervals(sums: Sums, seed: int = 0) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
     found = []
-    for some in np.array_split(times, -(-RESAMPLES // AT_ONCE)):
+    at_once = max(1, min(AT_ONCE, ROOM // (8 * sums.both.shape[1] ** 2)))
+    for some in np.array_split(times, -(-RESAMPLES // at_once)):
         cov = _covariance(sums, some)
         found.append(_solved(cov[:, :b, :b], cov[:, :b, b:], ridge))
     low, high = np.quantile(np.concatenate(found), [0.025, 0.975], axis=0)
     return low.T, high.T
 
 
-def _misfit(sums: Sums, some: NDArray[np.bool_], weight: Floats, offset: Floats) -> Floats:
-    """(n,) sums of squares of ``t − W x − offset`` in some blocks, in units of the variance of
-    t."""
-    b = sums.bands
-    level = sums.shift[b:] - weight @ sums.shift[:b] - offset
-    row = np.concatenate([level[:, None], -weight, np.eye(len(weight))], axis=1)
-    variance = np.diag(_covariance(sums, np.ones((1, len(sums.both))))[0])[b:]
-    missed: Floats = ((sums.both[some] @ row.T) * row.T).sum(axis=1)
-    missed = missed / np.where(variance > 0, variance, 1.0)
-    total: Floats = missed.sum(axis=1)
-    return total
+def _misfit(sums: Sums, some: NDArray[np.bool_], fits: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """(R, n, T) sums of squares of ``t − W x − offset`` in some blocks, for each of R weights and
+    offsets, in units of the variance of t."""
+    b, r = sums.bands, len(fits)
+    weight, offset = (np.concatenate(every) for every in zip(*fits, strict=True))
+    t = len(offset) // r
+    own = np.tile(np.eye(t), (r, 1))
+    level = np.tile(sums.shift[b:], r) - weight @ sums.shift[:b] - offset
+    row = np.concatenate([level[:, None], -weight, own], axis=1)
+    variance = _sharp_variance(sums)
+    missed = ((sums.both[some] @ row.T) * row.T).sum(axis=1)
+    missed = missed.reshape(len(missed), r, t).transpose(1, 0, 2)
+    result: Floats = missed / np.where(variance > 0, variance, 1.0)
+    return result
+
+
+def _sharp_variance(sums: Sums) -> Floats:
+    """(T,) variance of the sharp bands."""
+    at = np.arange(1 + sums.bands, sums.both.shape[1])
+    n = max(float(sums.both[:, 0, 0].sum()), 1.0)
+    squares, mean = sums.both[:, at, at].sum(axis=0) / n, sums.both[:, 0, at].sum(axis=0) / n
+    result: Floats = squares - np.square(mean)
+    return result
 
 
 def _subspace(sums: Sums) -> tuple[Floats, Floats, Floats]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from bandfuse.scenes.polynomials import Field
 from bandfuse.sharpening.kernels import ROUNDS, Range, filled
-from bandfuse.sharpening.pair import Geometry, Read, complete
+from bandfuse.sharpening.known import complete
+from bandfuse.sharpening.pair import Geometry, Read
 from bandfuse.spectral.bands import Floats
 
 POLES = ((-0.430575347099973743, 12), (-0.0430962882032646538, 4))

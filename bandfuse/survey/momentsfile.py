@@ -17,8 +17,8 @@ tensor                  shape           what it holds
 ``noise_scatters``      (M, used, used)
 ``counts``              (3, V) int64    valid values, and how many are at the least and at the
                                         greatest value, where these are many
-``ends``                (2, V)          least and greatest valid value
-``high``                (J,)            greatest values over the used pixels
+``ends``                (2, V)          least and greatest valid value, NaN where not told
+``high``                (J,)            greatest values over the used pixels, NaN where not told
 ``sample_key``          (n,) uint64     hashes of the pixels of the sample, ascending
 ``sample_place``        (n, 3) int64    0, row, column
 ``sample_values``       (n, J)          float64, or float32 where that holds the same numbers
@@ -68,6 +68,9 @@ LONGEST = 400
 
 MOST_HEADER = 64 * 2**20
 """Bytes of a header at most: that of 1 000 scenes with 500 bands has half as many."""
+
+MOST_SQUARES = 1e150
+"""Sums of squares beyond this have products that overflow."""
 
 Tensors = dict[str, np.ndarray]
 Strata = dict[tuple[int, int], Moments]
@@ -335,10 +338,12 @@ def _tally(
     _require(all(key[1] == NOISE for key in noise), "noise of a class")
     pixels = _natural(table["pixels"])
     _require(sum(m.count for m in strata.values()) == pixels, "blocks that do not add up")
+    high = tensor("high", (joint,), finite=False)
+    _require(not np.isinf(high).any(), "greatest values that are infinite")
     return Tally(
         census=_census(tensor, "", wanted + answers + slopes, int(table["seen"])),
         pixels=_sample(table, tensor, joint),
-        high=tensor("high", (joint,)),
+        high=high,
         used=pixels,
         invalid={str(reason): _natural(n) for reason, n in table["invalid"].items()},
         strata={**strata, **noise},
@@ -355,7 +360,7 @@ def _moments(tensor: _Tensors, name: str, size: int, lowest: int) -> Strata:
     scatters = tensor(f"{name}scatters", (len(rows), size, size))
     _require(bool((rows >= [0, lowest, 0]).all()), "negative counts or classes")
     diagonals = np.einsum("sdd->sd", scatters)
-    _require(bool((diagonals >= 0).all()), "negative variances")
+    _require(bool(((diagonals >= 0) & (diagonals < MOST_SQUARES)).all()), "variances out of range")
     turned = scatters.transpose(0, 2, 1)
     near = 1e-6 * np.sqrt(diagonals[:, :, None] * diagonals[:, None, :])
     _require(bool((np.abs(scatters - turned) <= near).all()), "scatters that are not symmetric")

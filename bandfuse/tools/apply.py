@@ -18,7 +18,8 @@ from bandfuse.checks.fill import fill_messages
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.config.outputs import ending_of
 from bandfuse.device import row_of
-from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.errors import InputError, shorten
+from bandfuse.files.guards import require_apart
 from bandfuse.files.making import making
 from bandfuse.files.whole import Ready
 from bandfuse.model.decoder import as_read
@@ -125,7 +126,7 @@ def _seconds(
     Raises
     ------
     InputError : the weights remember nothing of it.
-    ConfigError : it is the output itself.
+    OutputError : it is the output itself, or must not be written.
     """
     if config.uncertainty is None:
         return [None] * len(scenes)
@@ -135,16 +136,11 @@ def _seconds(
     beside = output_paths(
         config.uncertainty, scenes, ending_of(config.driver), flag="--uncertainty"
     )
-    if same := {path.absolute() for path in beside} & {path.absolute() for path in paths}:
-        raise ConfigError(
-            "--uncertainty names the output itself",
-            got=str(min(same)),
-            expected="another name, or another folder",
-        )
+    require_apart([*paths, *beside])
     seen = check_rasters(beside, config, inputs)
     drivers = [driver_of(path, config.driver) for path in beside]
     for driver in dict.fromkeys(drivers):
-        check_type(driver, Encoding().dtype)
+        check_type(driver, Encoding().dtype, always="the raster of --uncertainty")
     every = zip(beside, known, drivers, seen, strict=True)
     return [Second(path, what, driver, before) for path, what, driver, before in every]
 

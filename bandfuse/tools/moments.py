@@ -13,6 +13,7 @@ from bandfuse.config.train import Gathering, TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import check_file
+from bandfuse.files.making import names_folder
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.goals import TRAINED_ON
 from bandfuse.progress import Progress, during, silent
@@ -54,14 +55,13 @@ def gather_moments(
     UsageError and its children : bad input; nothing is written then.
     """
     started = time.perf_counter()
-    if not config.output:
-        raise ConfigError("no output is given", expected="-o FILE.moments, the file to make")
+    _require_file(config.output)
     if config.any_units:
         raise ConfigError(
             "--any-units does not apply to bandfuse moments, which compares no scenes",
             remedy="Leave it out; give it to bandfuse train --moments.",
         )
-    size, output = _sample_size(config), Path(config.output)
+    size, output = _sample_size(config), Path(str(config.output))
     asked = _as_training(config)
     with during(progress, "open the scenes"):
         opened = open_scenes(asked)
@@ -83,6 +83,24 @@ def gather_moments(
         messages=list(dict.fromkeys([*_broken(opened), *said])),
         seconds=time.perf_counter() - started,
     )
+
+
+def _require_file(output: str | None) -> None:
+    """Refuse what is no name of one file.
+
+    Raises
+    ------
+    ConfigError : no output, a folder, or a template.
+    """
+    expected = "-o FILE.moments, the file to make"
+    if not output:
+        raise ConfigError("no output is given", expected=expected)
+    if names_folder(output) or any(word in output for word in ("{stem}", "{name}", "{parent}")):
+        raise ConfigError(
+            "bandfuse moments writes one file, for all scenes",
+            got=f"--output {output}",
+            expected=expected,
+        )
 
 
 def _sample_size(config: MomentsConfig) -> int | None:

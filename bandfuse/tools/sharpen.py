@@ -123,7 +123,8 @@ def _weights(
     with opened(images, positions) as files:
         steps = tuple(learn(step) for step in files.steps)
         gains = learn(files.pair(steps), force=config.force)
-    return SharpeningWeights(gains, scene.bands, images.sharp_bands, positions, steps)
+    bands, ratio = (scene.bands, images.sharp_bands), images.meeting.ratio
+    return SharpeningWeights(gains, *bands, positions, steps, ratio)
 
 
 def _applied(

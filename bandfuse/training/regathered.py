@@ -146,7 +146,10 @@ def fitting_moments(
         )
     least = max(one.least for one in every)
     if least:
-        messages.append(f"no block of the moments has fewer than {least} pixels (--least-pixels)")
+        messages.append(
+            f"no block of the moments has fewer than {least} pixels (--least-pixels), and they "
+            "hold no extremes: psnr is unknown"
+        )
     return [one.with_sample(size) for one in made], messages
 
 

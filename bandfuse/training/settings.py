@@ -126,15 +126,16 @@ def _named(gathers: str) -> str:
 
 def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     asked = {goal.gathers: goal.name for goal in config.goals}
+    give = "Gather the moments again with bandfuse moments" if config.moments else "Give"
     yield (
         "targets" in asked and not config.target,
         f"{asked.get('targets')} needs a target",
-        "Give --target T, or use --objective reconstruction.",
+        f"{give} --target T, or use --objective reconstruction.",
     )
     yield (
         "classes" in asked and not config.labels,
         f"{asked.get('classes')} needs labels",
-        "Give --labels L.",
+        f"{give} --labels L.",
     )
     yield (
         "targets" in asked and "classes" in asked,

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import rasterio.shutil
+from helpers import same_bits
 from makers import batch_file, rows, scenes_in
 from rasters import cli, ok, read, spectra, write_tiff
 
@@ -307,6 +308,33 @@ def test_every_file_of_an_output_counts(tmp_path: Path) -> None:
     assert kept(tmp_path) == [False]
     assert header.is_file()
     assert kept(tmp_path) == [True]
+
+
+def test_the_raster_of_uncertainty_counts(tmp_path: Path) -> None:
+    apply_batch(tmp_path, 2, "{uncertainty: sd/}")
+    assert kept(tmp_path) == [False, False]
+    assert kept(tmp_path) == [True, True]
+    fused, second = tmp_path / "out/fused/s001.tif", tmp_path / "sd/s001.tif"
+    before = second.read_bytes()
+    assert rows(tmp_path)[1]["outputs"] == [str(fused), str(second)]
+    second.unlink()
+    assert kept(tmp_path) == [True, False]
+    same_bits(second.read_bytes(), before)
+    second.write_text("of somebody")
+    assert cli("batch", tmp_path / "b.yaml").code == 1
+    assert second.read_text() == "of somebody"
+
+
+def test_scenes_have_rasters_of_uncertainty_of_their_own(tmp_path: Path) -> None:
+    scenes_in(tmp_path, 2)
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/weights.safetensors").touch()
+    path = batch_file(tmp_path, APPLY, defaults="{uncertainty: sd.tif}")
+    done = cli("batch", path)
+    assert (done.code, "job 'fused' would write sd.tif twice" in done.err) == (2, True)
+    path = batch_file(tmp_path, APPLY, defaults='{uncertainty: "out/fused/{stem}_sd.tif"}')
+    seconds = [Path(item.outputs[1]) for item in planned(path)[1].items]
+    assert seconds == [tmp_path / f"out/fused/s00{i}_sd.tif" for i in (0, 1)]
 
 
 def test_a_header_that_comes_later_counts(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from bandfuse.config.commands import (
     ReportConfig,
     ResampleConfig,
 )
+from bandfuse.config.paths import rebased
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.needs import Need, flag
@@ -332,3 +333,13 @@ def test_every_flag_of_a_command_without_settings_is_in_the_table() -> None:
         found = {p.opts[0] for p in command.params if p.param_type_name == "option"}
         general = every if name != "schema" else every - {"--json"}
         assert found == {*flags.split(), *general, *judged.get(name, "").split()}, name
+
+
+def test_a_folder_that_a_file_names_stays_a_folder(tmp_path: Path) -> None:
+    """The slash at its end says that it is to be made; it is relative to the file."""
+    given = {"output": "y/", "uncertainty": "{parent}/s/", "checkpoint": "c"}
+    assert rebased(given, tmp_path) == {
+        "output": f"{tmp_path}/y/",
+        "uncertainty": "{parent}/s/",
+        "checkpoint": f"{tmp_path}/c",
+    }

@@ -294,9 +294,61 @@ def test_no_block_has_fewer_pixels_than_is_stated(folder: Path) -> None:
     assert "--loss huber" in refused_train(folder, "least.moments", "--loss", "huber")
     few = cli("moments", folder / "a.tif", "-o", folder / "none", "--least-pixels", 10**6)
     assert few.code == 2
+    for name in ("none/", "none{stem}.moments"):
+        no_file = cli("moments", folder / "a.tif", "-o", f"{folder}/{name}")
+        assert (no_file.code, "writes one file" in no_file.err) == (2, True)
     both = ("--least-pixels", 9, "--sample", 9)
     assert cli("moments", folder / "a.tif", "-o", folder / "none", *both).code == 2
     assert not (folder / "none").exists()
+
+
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    with safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in sorted(file.keys())}
+
+
+def test_no_number_tells_a_single_pixel(tmp_path: Path) -> None:
+    """Nothing tells the value of a pixel that is the greatest or the least. One that does not
+    count, as it has no target, leaves the same file whatever it is: what the first windows told is
+    not there to be subtracted from. Extremes of many pixels are told."""
+    found = []
+    for odd in (9.0, 0.3):
+        cube = spectra(5, 40, 40)
+        cube[4] = np.where(cube[4] < np.quantile(cube[4], 0.8), 0, cube[4])
+        target = blend(cube, [[0.2, 0.5, 0.3, 0, 0]])
+        cube[:4, 3, 4], cube[:4, 5, 6], cube[:4, 7, 8] = 7.25, -3.5, odd
+        target[:, 7, 8] = np.nan
+        write_tiff(tmp_path / "x.tif", cube, nm=wavelengths(5))
+        write_tiff(tmp_path / "t.tif", target)
+        given = ("--target", tmp_path / "t.tif", "--register", "off", "--nodata", "none")
+        out = tmp_path / "x.moments"
+        ok("moments", tmp_path / "x.tif", *given, "-o", out, "--least-pixels", 200, "--overwrite")
+        found.append(tensors(out))
+    one, other = found
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], name)
+        assert not np.isin([7.25, -3.5, 9.0, 0.3], values).any(), name
+    known = np.isfinite(one["0.ends"])
+    np.testing.assert_array_equal(np.argwhere(known), [[0, 4]])
+    assert one["0.ends"][0, 4] == 0
+    run = tmp_path / "run"
+    ok("train", out, "-o", run, "--no-report", "--constraint", "free", *QUICK)
+    (row,) = json.loads((run / "report.json").read_text())["scores"]["train"].values()
+    assert row["psnr"] is None
+    assert row["rmse"] > 0
+
+
+@pytest.mark.parametrize(("noise", "fewest"), [((), 20), (("--noise",), 40)])
+def test_moments_that_tell_their_pixels_are_refused(
+    folder: Path, noise: tuple[str, ...], fewest: int
+) -> None:
+    """The scatter of fewer pixels than bands, of whole numbers, gives the pixels back; 10 bands."""
+    given = ("moments", folder / "a.tif", "-o", folder / "few.moments", "--overwrite", *noise)
+    done = cli(*given, "--least-pixels", fewest - 1)
+    assert done.code == 2
+    assert f"got --least-pixels {fewest - 1}; expected {fewest} or more" in done.err
+    ok(*given, "--least-pixels", fewest)
 
 
 def test_classes_with_few_pixels_in_a_block_are_left_out(folder: Path) -> None:
