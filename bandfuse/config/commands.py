@@ -226,7 +226,8 @@ class Pansharpening(Config):
     images: Texts = Field(
         default_factory=list,
         description="The cube, and then one or more sharper images of the same place: "
-        "panchromatic, multispectral, or the PAN of a product such as PRISMA's FILE.he5:PAN.",
+        "panchromatic, multispectral, or the PAN of a product such as PRISMA's FILE.he5:PAN, which "
+        "is taken where the product is given alone.",
     )
     weights: str | None = Field(
         None,

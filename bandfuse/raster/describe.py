@@ -139,7 +139,8 @@ class Raster(Summarised):
     bands, one piece after the other; empty where GDAL opens ``path`` and it has them all. ``glt``:
     for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column
     and row of the image that belong there, 0 for none. ``quality``: the layers in which a product
-    says which pixels are of no use; ``no_quality``: why it has none, if it should have some."""
+    says which pixels are of no use; ``no_quality``: why it has none, if it should have some.
+    ``sharper``: a sharper image of the same product, as it is named; empty where there is none."""
 
     path: str
     driver: str
@@ -164,6 +165,7 @@ class Raster(Summarised):
     control: Control = field(default_factory=Control)
     quality: tuple[QualityLayer, ...] = ()
     no_quality: str = ""
+    sharper: str = ""
 
     def summary(self) -> Summary:
         """What the file holds, in a few lines."""

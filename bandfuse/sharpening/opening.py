@@ -96,29 +96,49 @@ class Images:
 
 
 def opened_images(config: SharpenConfig) -> Images:
-    """Describe the cube and the sharp images.
+    """Describe the cube and the sharp images: where none is given, that of the cube's own product.
 
     Raises
     ------
     ConfigError, InputError, MismatchError : too few images, or images that do not fit together.
     """
-    if len(config.images) < 2:
-        raise ConfigError(
-            "a cube and a sharp image are needed",
-            got=shorten(config.images) if config.images else "nothing",
-            expected="CUBE SHARP, the cube first",
-        )
+    if not config.images:
+        raise _too_few("nothing")
     first, *others = config.images
     cube_fill = [text for text in config.nodata if not text.startswith(SHARP)]
     sharp_fill = [text[len(SHARP) :] for text in config.nodata if text.startswith(SHARP)]
     tables = [] if config.wavelengths is None else [config.wavelengths]
     scene = open_scene(places([first], [], [])[0], wavelengths=tables, nodata=cube_fill)
     by = config.shift if isinstance(config.shift, tuple) else None
+    said = (
+        [] if others else [f"{first} is sharpened with {_own_sharp(scene)}, as no image is given"]
+    )
+    others = others or [_own_sharp(scene)]
     _require_once(others)
     sharps = [_sharp(path, sharp_fill, by, scene) for path in others]
     every = [*scene.rasters, *sharps]
     words = words_of(config.quality, every, "the pair of cube and sharp image", masks=False)
-    return _together(_flagged(scene, config.quality, words), sharps, config.quality, words)
+    images = _together(_flagged(scene, config.quality, words), sharps, config.quality, words)
+    return replace(images, messages=(*said, *images.messages))
+
+
+def _too_few(got: str) -> ConfigError:
+    return ConfigError(
+        "a cube and a sharp image are needed", got=got, expected="CUBE SHARP, the cube first"
+    )
+
+
+def _own_sharp(scene: Scene) -> str:
+    """The sharper image of the product that a cube is part of.
+
+    Raises
+    ------
+    ConfigError : it has none.
+    """
+    sharper = next((raster.sharper for raster in scene.rasters if raster.sharper), "")
+    if not sharper:
+        raise _too_few(shorten([raster.path for raster in scene.rasters]))
+    return sharper
 
 
 def _flagged(scene: Scene, setting: str, words: Sequence[str]) -> Scene:

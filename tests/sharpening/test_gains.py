@@ -102,6 +102,15 @@ def test_force_gives_detail_all_the_same(blocks: tuple[Floats, Floats]) -> None:
 def test_both_halves_of_the_rule(
     low: list[float], high: list[float], error: float, reason: str
 ) -> None:
-    """The error of interpolation is 1."""
-    found = reasons_of(np.array([low]), np.array([high]), np.array([error]), np.ones(1))
+    """Of one block, in which the error of interpolation is 1."""
+    found = reasons_of(np.array([low]), np.array([high]), np.array([[error]]), np.ones((1, 1)))
     assert found == (reason,)
+
+
+def test_an_error_that_is_surely_smaller_is_enough() -> None:
+    """Gains of sharp bands that are alike are not certain one by one."""
+    plain = np.full((16, 2), 10.0)
+    spared = np.tile([3.0, 0.5], (16, 1))
+    spared[:, 1] += np.where(np.arange(16) % 2, 4.0, -4.0)
+    low, high = np.array([[-0.1, -0.5]] * 2), np.array([[0.9, 0.5]] * 2)
+    assert reasons_of(low, high, plain - spared, plain) == (LEARNED, UNCERTAIN)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import rasterio
@@ -169,6 +170,28 @@ def test_the_panchromatic_image_of_a_prisma_product_sharpens_its_cube(tmp_path: 
     truth = np.nanmean(made.values, axis=(1, 2))
     order = np.argsort([band.wavelength_nm for band in result.bands])
     np.testing.assert_allclose(mean[order], truth[np.argsort(made.nm)], rtol=0.02)
+
+
+@pytest.mark.parametrize("level", ["1", "2D"])
+def test_a_prisma_product_alone_is_sharpened_by_its_panchromatic_image(
+    level: str, tmp_path: Path
+) -> None:
+    made = prisma(tmp_path, level=level)
+    how: dict[str, Any] = {"blur": "average", "shift": "keep"}
+    alone = sharpen(tmp_path / "alone", made.path, **how)
+    assert alone.ratio == 6
+    assert f"{made.path} is sharpened with {made.path}:PAN, as no image is given" in alone.messages
+    sharpen(tmp_path / "both", made.path, f"{made.path}:PAN", **how)
+    one, two = (tmp_path / name / "sharpened.tif" for name in ("alone", "both"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_prisma_product_without_a_panchromatic_image_needs_a_sharp_one(tmp_path: Path) -> None:
+    made = prisma(tmp_path, 24, 20)
+    with h5py.File(made.path, "r+") as file:
+        del file["HDFEOS/SWATHS/PRS_L2D_PCO"]
+    with pytest.raises(ConfigError, match=r"a cube and a sharp image are needed; got .*he5"):
+        sharpen(tmp_path / "run", made.path)
 
 
 def test_clouds_of_a_sharp_product_leave_the_cube_interpolated(tmp_path: Path) -> None:
