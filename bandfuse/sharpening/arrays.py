@@ -12,9 +12,10 @@ from threadpoolctl import threadpool_limits
 
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.kernels import Range
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Pair, reading
-from bandfuse.sharpening.sharpen import Tiles, tile
+from bandfuse.sharpening.sharpen import Tiles, ground, tile_on
 from bandfuse.sharpening.sums import added, parts, pixels
 from bandfuse.spectral.bands import Floats
 
@@ -43,7 +44,8 @@ def learn_gains(
     ------
     ValueError : there is no pixel at which all are known.
     """
-    pair, every = _pair(cube, sharps, geometry, None), parts(geometry.coarse, geometry.ratio)
+    pair = _pair(cube, sharps, geometry, None)
+    every = parts(geometry.coarse, geometry.ratio, len(cube))
     with threadpool_limits(limits=1, user_api="blas"):
         found = found_blur(pair, every, seed) if blur == AUTO else Found(blur)
         pair = replace(pair, blur=found.blur)
@@ -71,11 +73,14 @@ def sharpened_with_source(
     values = np.empty((len(cube), *geometry.fine))
     source = np.empty(geometry.fine, dtype=np.uint8)
     with threadpool_limits(limits=1, user_api="blas"):
-        for rows, cols in Tiles(geometry.fine, len(cube)):
-            one = tile(pair, gains, rows, cols)
-            place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
-            source[place] = one.source
-            np.concatenate(list(one.values()), out=values[:, *place])
+        tiles = Tiles(geometry.fine, len(cube), geometry.ratio)
+        for some in tiles.grounds():
+            common = ground(pair, gains, *some)
+            for rows, cols in tiles.within(some):
+                one = tile_on(common, pair, gains, rows, cols)
+                place = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
+                source[place] = one.source
+                np.concatenate(list(one.values()), out=values[:, *place])
     return values, source
 
 
@@ -84,4 +89,6 @@ def _pair(cube: Floats, sharps: Sequence[Floats], geometry: Geometry, blur: floa
     for values, shape, name in ((cube, geometry.coarse, "cube"), (sharp, geometry.fine, "sharp")):
         if values.shape[1:] != shape:
             raise ValueError(f"{name} has {values.shape[1:]} rows and columns, not {shape}")
-    return Pair(geometry, blur, reading(np.asarray(cube, dtype=np.float64)), reading(sharp))
+    within = Range(0, geometry.fine[0]), Range(0, geometry.fine[1])
+    read = reading(np.asarray(cube, dtype=np.float64))
+    return Pair(geometry, blur, read, reading(sharp), within)

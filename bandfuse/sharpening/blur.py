@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from bandfuse.sharpening.learn import weights_of
-from bandfuse.sharpening.pair import Pair, Place
+from bandfuse.sharpening.known import Place
+from bandfuse.sharpening.learn import unexplained
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.sums import added, plain_pixels
 from bandfuse.spectral.bands import Floats
 
@@ -49,16 +50,13 @@ def found_blur(pair: Pair, every: Sequence[Place], seed: int = 0) -> Found:
     """
     some = [every[i] for i in sorted({int(i) for i in np.linspace(0, len(every) - 1, PARTS)})]
 
-    def losses(tried: Sequence[float | None]) -> Floats:
-        return np.stack([_losses(replace(pair, blur=blur), some, seed) for blur in tried])
-
-    plain = losses([None]).sum()
-    coarse = losses(TRIED).sum(axis=1)
-    if plain <= coarse.min():
+    plain, *losses = _losses(pair, (None, *TRIED), some, seed)
+    coarse = np.sum(losses, axis=1)
+    if plain.sum() <= coarse.min():
         return Found(None)
     about = float(np.clip(_vertex(TRIED, coarse), TRIED[0] + STEP, TRIED[-1] - STEP))
     near = (about - STEP, about, about + STEP)
-    fine = losses(near)
+    fine = _losses(pair, near, some, seed)
     count = fine.shape[1]
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
@@ -66,13 +64,14 @@ def found_blur(pair: Pair, every: Sequence[Place], seed: int = 0) -> Found:
     return Found(_vertex(near, fine.sum(axis=1)), float(np.std(again)))
 
 
-def _losses(pair: Pair, some: Sequence[Place], seed: int) -> Floats:
-    """(N,) held-out error of each block; zero for blocks without pixels."""
-    sums = added(plain_pixels(pair, *part) for part in some)
+def _losses(pair: Pair, tried: Sequence[float | None], some: Sequence[Place], seed: int) -> Floats:
+    """(K, N) held-out error of each block with each of K modulations, of the pixels that are known
+    with all of them; zero for blocks without pixels."""
+    sums = added(plain_pixels(pair, tried, *part) for part in some)
     if sums is None:
         raise ValueError("cube and sharp images have no valid pixel in common")
-    out = np.zeros(len(sums.plain))
-    out[sums.filled] = weights_of(sums.known, seed)[2]
+    out = np.zeros((len(tried), len(sums.plain)))
+    out[:, sums.filled] = unexplained(sums.known, len(tried), seed)
     return out
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from bandfuse.raster.areas import gaussian_sigma
 from bandfuse.scenes.field import Registration, register
 from bandfuse.scenes.local_shifts import Look
-from bandfuse.sharpening.kernels import Axis, Range, both, low_weights
-from bandfuse.sharpening.pair import Pair, complete
+from bandfuse.sharpening.kernels import Axis, Range
+from bandfuse.sharpening.pair import STRIP, Geometry, Pair
 from bandfuse.spectral.bands import Floats
 
 SIDE, MOST = 48, 6
@@ -26,9 +27,8 @@ TIMES = 3
 BLUR = 0.3
 """Modulation that is taken where none is given. Displacements hardly depend on it."""
 
-BANDS, MEANS = 48, 16
-"""Bands of the cube that are read, and the means of neighbours among them that are compared: more
-than a few, as bands of one cube may lie apart."""
+BANDS = 48
+"""Bands of the cube that are compared: more than a few, as bands of one cube may lie apart."""
 
 ACROSS, LEAST, LARGEST = 8, 4, 24
 """A scene has about so many windows a side, each of at least and at most so many pixels a side;
@@ -67,12 +67,10 @@ def _spread(size: int) -> list[tuple[int, int]]:
 
 def _look(pair: Pair, rows: Range, cols: Range) -> Look:
     """One part of a pair."""
-    bands = _tamed(pair.read_cube(rows, cols))
-    parts = np.array_split(bands, min(MEANS, len(bands)))
     return Look(
         rows.start,
         cols.start,
-        np.stack([part.mean(axis=0) for part in parts]),
+        _tamed(pair.read_cube(rows, cols)),
         _divided(pair, rows.wider(MARGIN), cols.wider(MARGIN)),
         MARGIN,
         TIMES,
@@ -94,17 +92,15 @@ def _width(blur: float) -> float:
 def _divided(pair: Pair, rows: Range, cols: Range) -> Floats:
     """(T, n, m) means of the sharp image over pixels of the cube that are divided; NaN where a part
     of one is missing."""
-    axes = [_finer(axis) for axis in (pair.geometry.rows, pair.geometry.cols)]
-    wanted = [Range(one.start * TIMES, one.stop * TIMES) for one in (rows, cols)]
-    seen = [axis.seen(one, None) for axis, one in zip(axes, wanted, strict=True)]
-    values = _tamed(pair.read_sharp(seen[0], seen[1]))
-    there = complete(values)
-    down, across = (
-        low_weights(axis, one, s, None) for axis, one, s in zip(axes, wanted, seen, strict=True)
+    finer = Geometry(_finer(pair.geometry.rows), _finer(pair.geometry.cols))
+    down, across = (Range(one.start * TIMES, one.stop * TIMES) for one in (rows, cols))
+    tame = replace(
+        pair, geometry=finer, blur=None, read_sharp=lambda *p: _tamed(pair.read_sharp(*p))
     )
-    weight = both(down, there[None].astype(np.float64), across)
-    mean = both(down, np.where(there, values, 0.0), across)
-    return np.where(weight > 1 - 1e-6, mean, np.nan)
+    means = tame.means(down, across, pair.sharp_bands, covered=1 - 1e-6)
+    for place in means.strips(STRIP):
+        means.add(place, tame.sharp(*place))
+    return means.values
 
 
 def _finer(axis: Axis) -> Axis:

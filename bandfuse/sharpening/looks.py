@@ -11,7 +11,8 @@ from bandfuse.report.pictures import Limits
 from bandfuse.report.sharpen_data import Spot
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import Axis, Range
-from bandfuse.sharpening.pair import Pair, Place
+from bandfuse.sharpening.known import Place
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.sharpen import CHUNK, tile
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.display import shown

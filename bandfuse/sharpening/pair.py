@@ -2,15 +2,18 @@
 
 All is made of two functions that read: each gives the pixels of any range of rows and columns, NaN
 where there are none. What a part comes to depends on the pixels around it only, never on how an
-image is cut."""
+image is cut. What the cube sees of the sharp image is made square by square and kept, so that each
+fine pixel is read a few times only, whatever the ratio."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
+from bandfuse.sharpening.kept import Parts
 from bandfuse.sharpening.kernels import (
     ROUNDS,
     TAPS,
@@ -18,21 +21,25 @@ from bandfuse.sharpening.kernels import (
     Mask,
     Range,
     both,
-    filled,
     low_weights,
     spline_weights,
     up_weights,
 )
+from bandfuse.sharpening.known import COVERED, Known, Means, Place, complete
 from bandfuse.spectral.bands import Floats
-
-Place = tuple[Range, Range]
-"""Rows and columns of a part of an image."""
 
 Read = Callable[[Range, Range], Floats]
 """(D, rows, cols) of ranges of rows and columns, which may lie beyond the image: NaN there."""
 
-COVERED = 0.5
-"""The share of a coarse pixel's weights that must find valid fine pixels."""
+SQUARE, LEAST_SQUARE, FINE_SQUARE = 64, 8, 1024
+"""Coarse pixels a side that are made of the sharp image at once; fewer where they would be more
+fine pixels than ``FINE_SQUARE``, but no fewer than ``LEAST_SQUARE``."""
+
+STRIP = 8 * 2**20
+"""Bytes of the fine pixels of such a square that are held at once, of one image."""
+
+ROOM = 16 * 2**20
+"""Bytes of coarse pixels of the sharp image that are kept, and as many of its detail."""
 
 
 @dataclass(frozen=True)
@@ -79,40 +86,43 @@ def reading(values: Floats) -> Read:
     return read
 
 
-def complete(values: Floats) -> Mask:
-    """(n, m) whether all of (D, n, m) values are known."""
-    known: Mask = np.logical_and.reduce(np.isfinite(values), axis=0)
-    return known
+def held(read: Read, rows: Range, cols: Range) -> Read:
+    """Reads from ranges that are read once: NaN beyond."""
+    within = reading(read(rows, cols))
 
+    def again(some: Range, others: Range) -> Floats:
+        return within(some.moved(-rows.start), others.moved(-cols.start))
 
-@dataclass(frozen=True, eq=False)
-class Known:
-    """``values`` (D, n, m), filled where they are not ``valid`` (n, m)."""
-
-    values: Floats
-    valid: Mask
-
-    @classmethod
-    def of(cls, values: Floats) -> Known:
-        """Of values that are NaN where missing; a pixel is missing if one of its values is."""
-        valid = complete(values)
-        return cls(filled(values, valid), valid)
-
-    def cut(self, by: int) -> Known:
-        """Without so many pixels on each side."""
-        inner = slice(by, -by or None), slice(by, -by or None)
-        return Known(self.values[:, *inner], self.valid[inner])
+    return again
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
     """A cube and a sharp image, and the ``blur`` between them: the modulation of a Gaussian at the
-    Nyquist frequency of the cube's grid, None for the plain average over its pixels."""
+    Nyquist frequency of the cube's grid, None for the plain average over its pixels.
+
+    ``within``: fine pixels beyond which the sharp image is missing, where that is known."""
 
     geometry: Geometry
     blur: float | None
     read_cube: Read
     read_sharp: Read
+    within: Place | None = None
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        """How the pixels of both lie on each other, along rows and columns."""
+        return self.geometry.rows, self.geometry.cols
+
+    @cached_property
+    def bands(self) -> int:
+        """B."""
+        return len(self.read_cube(Range(0, 1), Range(0, 1)))
+
+    @cached_property
+    def sharp_bands(self) -> int:
+        """T."""
+        return len(self.read_sharp(Range(0, 1), Range(0, 1)))
 
     def cube(self, rows: Range, cols: Range) -> Known:
         """(B, n, m) of coarse pixels."""
@@ -122,35 +132,75 @@ class Pair:
     def reduced(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) the sharp image on coarse pixels: the mean of the valid fine pixels by their
         weights; missing where these have less than half of the weight."""
-        wide = rows.wider(ROUNDS), cols.wider(ROUNDS)
-        seen = self.seen(*wide)
-        read = self.read_sharp(*seen)
-        there = complete(read)
-        down, across = self._low(wide, seen)
-        weight = both(down, there[None].astype(np.float64), across)
-        total = both(down, np.where(there, read, 0.0), across)
-        enough = weight >= COVERED - 1e-9
-        return Known.of(np.where(enough, total / np.where(enough, weight, 1.0), np.nan)).cut(ROUNDS)
+        return Known.of(self.averaged(rows.wider(ROUNDS), cols.wider(ROUNDS))).cut(ROUNDS)
+
+    @cached_property
+    def averaged(self) -> Parts:
+        """Reads the same, not filled: NaN where it is missing."""
+        return self._parts(self.sharp)
+
+    def averaged_once(self, rows: Range, cols: Range) -> Floats:
+        """The same of one part that is asked for once."""
+        return self._mean(self.sharp, rows, cols)
+
+    def sharp(self, rows: Range, cols: Range) -> Known:
+        """(T, n, m) of fine pixels, zero where they are missing."""
+        values = self.read_sharp(rows, cols)
+        valid = complete(values)
+        return Known(np.where(valid, values, 0.0), valid)
+
+    @cached_property
+    def _lowered(self) -> Parts:
+        return self._parts(self.detail)
+
+    def _parts(self, fine: Callable[[Range, Range], Known]) -> Parts:
+        """Reads coarse pixels of what is known on fine ones."""
+        whole = -(-max(self.geometry.coarse) // LEAST_SQUARE) * LEAST_SQUARE
+        most = min(SQUARE, whole, int(FINE_SQUARE / self.geometry.ratio))
+        side = max(LEAST_SQUARE, most)
+        return Parts(lambda *place: self._mean(fine, *place), (side, side), self.sharp_bands, ROOM)
+
+    def _mean(self, fine: Callable[[Range, Range], Known], rows: Range, cols: Range) -> Floats:
+        means = self.means(rows, cols, self.sharp_bands)
+        for place in means.strips(STRIP):
+            means.add(place, fine(*place))
+        return means.values
+
+    def means(self, rows: Range, cols: Range, bands: int, covered: float = COVERED) -> Means:
+        """What coarse pixels of an image of so many bands are summed up in."""
+        seen = self.seen(rows, cols)
+        return Means(seen, self.low((rows, cols), seen), bands, self.within, covered)
 
     def detail(self, rows: Range, cols: Range) -> Known:
         """(T, n, m) what the sharp image has more than itself as the cube sees it, on fine pixels:
         ``t − up(low(t))``. Zero where it is not known."""
-        sharp = self.read_sharp(rows, cols)
         under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
-        low = self.reduced(under[0].wider(TAPS), under[1].wider(TAPS))
-        smooth = self.raised(low.values, under, rows, cols)
-        near = self._nearest(low.valid, (under[0].wider(TAPS), under[1].wider(TAPS)), rows, cols)
-        valid = complete(sharp) & near
+        has = under[0].wider(TAPS), under[1].wider(TAPS)
+        return self.detail_of(self.reduced(*has), has, rows, cols)
+
+    def detail_of(self, low: Known, has: Place, rows: Range, cols: Range) -> Known:
+        """The same with what the cube sees of the sharp image on the coarse pixels that are
+        needed, and perhaps more."""
+        sharp = self.read_sharp(rows, cols)
+        known = complete(sharp)
+        if not known.any():
+            return Known(np.zeros_like(sharp), known)
+        under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
+        near = under[0].wider(TAPS).within(has[0]), under[1].wider(TAPS).within(has[1])
+        smooth = self.raised(low.values[:, *near], under, rows, cols)
+        valid = known & self.nearest(low.valid, has, rows, cols)
         return Known(np.where(valid, sharp - smooth, 0.0), valid)
 
-    def lowered(self, detail: Known, seen: Place, rows: Range, cols: Range) -> Known:
-        """(T, n, m) detail of the fine pixels ``seen`` as the cube sees it: the mean of what is
-        known by its weights. Zero and not valid where that has less than half of the weight."""
-        down, across = self._low((rows, cols), seen)
-        weight = both(down, detail.valid[None].astype(np.float64), across)[0]
-        enough = weight >= COVERED - 1e-9
-        mean = both(down, detail.values, across) / np.where(enough, weight, 1.0)
-        return Known(np.where(enough, mean, 0.0), enough)
+    def averaged_detail(self, low: Known, has: Place, rows: Range, cols: Range) -> Floats:
+        """(T, n, m) that detail as the cube sees it, NaN where too little of it is known."""
+        return self._mean(partial(self.detail_of, low, has), rows, cols)
+
+    def lowered(self, rows: Range, cols: Range) -> Known:
+        """(T, n, m) the detail of the sharp image as the cube sees it: the mean of what is known by
+        its weights. Zero and not valid where that has less than half of the weight."""
+        values = self._lowered(rows, cols)
+        valid = complete(values)
+        return Known(np.where(valid, values, 0.0), valid)
 
     def raised(self, coarse: Floats, under: Place, rows: Range, cols: Range) -> Floats:
         """(D, n, m) coarse pixels of the ranges ``under``, with ``TAPS`` more on each side, on fine
@@ -158,22 +208,33 @@ class Pair:
         down, across = self.up((rows, cols), under)
         return both(down, coarse, across)
 
-    def missed(self, cube: Known, rows: Range, cols: Range) -> Floats:
-        """(B, n, m) what the interpolated cube, brought back to the coarse grid, is off the cube:
-        ``x − low(up(x))``, with x known on ranges that :meth:`around` tells. Zero where the cube is
-        missing."""
+    def interpolated(self, rows: Range, cols: Range) -> Floats:
+        """(B, n, m) the cube on fine pixels; NaN where it is missing."""
+        under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
+        wide = under[0].wider(TAPS), under[1].wider(TAPS)
+        cube = self.cube(*wide)
+        raised = self.raised(cube.values, under, rows, cols)
+        return np.where(self.nearest(cube.valid, wide, rows, cols), raised, np.nan)
+
+    def missed(self, rows: Range, cols: Range) -> Callable[[Known], Floats]:
+        """What gives, of a cube that is known on ranges that :meth:`around` tells, (B, n, m) what
+        the interpolated cube, brought back to the coarse grid, is off the cube: ``x −
+        low(up(x))``. Zero where the cube is missing."""
         wide = self.around(rows, cols)
         seen = self.seen(rows, cols)
         under = self.geometry.rows.under(seen[0]), self.geometry.cols.under(seen[1])
         down, across = (
             low @ up
-            for low, up in zip(self._low((rows, cols), seen), self.up(seen, under), strict=True)
+            for low, up in zip(self.low((rows, cols), seen), self.up(seen, under), strict=True)
         )
-        values = cube.values[
-            :, under[0].wider(TAPS).within(wide[0]), under[1].wider(TAPS).within(wide[1])
-        ]
-        here = slice(None), rows.within(wide[0]), cols.within(wide[1])
-        return np.where(cube.valid[here[1:]], cube.values[here] - both(down, values, across), 0.0)
+        needed = under[0].wider(TAPS).within(wide[0]), under[1].wider(TAPS).within(wide[1])
+        here = rows.within(wide[0]), cols.within(wide[1])
+
+        def of(cube: Known) -> Floats:
+            again = both(down, cube.values[:, *needed], across)
+            return np.where(cube.valid[here], cube.values[:, *here] - again, 0.0)
+
+        return of
 
     def around(self, rows: Range, cols: Range) -> Place:
         """The coarse pixels that :meth:`missed` needs."""
@@ -187,29 +248,24 @@ class Pair:
         """The fine pixels that coarse pixels are made of."""
         return self.geometry.rows.seen(rows, self.blur), self.geometry.cols.seen(cols, self.blur)
 
-    def _low(self, coarse: Place, fine: Place) -> tuple[Floats, Floats]:
-        axes = self.geometry.rows, self.geometry.cols
+    def low(self, coarse: Place, fine: Place) -> tuple[Floats, Floats]:
+        """Weights of fine pixels in coarse ones, along rows and columns."""
         down, across = (
             low_weights(axis, c, f, self.blur)
-            for axis, c, f in zip(axes, coarse, fine, strict=True)
+            for axis, c, f in zip(self.axes, coarse, fine, strict=True)
         )
         return down, across
 
     def up(self, fine: Place, under: Place) -> tuple[Floats, Floats]:
         """Weights of coarse values, through the coefficients of their spline, in fine pixels."""
-        axes = self.geometry.rows, self.geometry.cols
         down, across = (
             up_weights(axis, f, u) @ spline_weights(u, u.wider(TAPS))
-            for axis, f, u in zip(axes, fine, under, strict=True)
+            for axis, f, u in zip(self.axes, fine, under, strict=True)
         )
         return down, across
 
-    def _nearest(self, coarse: Mask, has: Place, rows: Range, cols: Range) -> Mask:
+    def nearest(self, coarse: Mask, has: Place, rows: Range, cols: Range) -> Mask:
         """(n, m) a mask of coarse pixels at the fine pixels whose centres lie in them."""
         row = self.geometry.rows.nearest(rows) - has[0].start
         col = self.geometry.cols.nearest(cols) - has[1].start
         return coarse[np.ix_(row, col)]
-
-    def valid(self, cube: Known, has: Place, rows: Range, cols: Range) -> Mask:
-        """(n, m) whether fine pixels lie on valid pixels of the cube."""
-        return self._nearest(cube.valid, has, rows, cols)

@@ -17,11 +17,12 @@ import numpy as np
 
 from bandfuse.sharpening.baselines import METHODS, Method, View
 from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.kernels import TAPS, Axis, Range
+from bandfuse.sharpening.kernels import Axis, Range
+from bandfuse.sharpening.known import Known, Place, complete
 from bandfuse.sharpening.learn import gains_of
-from bandfuse.sharpening.pair import Geometry, Known, Pair, Place, reading
-from bandfuse.sharpening.sharpen import tile
-from bandfuse.sharpening.sums import PER_SIDE, Pixels, pixels, summed
+from bandfuse.sharpening.pair import Geometry, Pair, reading
+from bandfuse.sharpening.sharpen import Ground, ground, tile_on
+from bandfuse.sharpening.sums import Pixels, per_side, pixels, summed
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
@@ -40,8 +41,9 @@ MOST_PARTS = 3
 BLOCKS = 9
 """About so many blocks are held out, each on its own."""
 
-CELLS = 6
-"""Gains are learned from sums over so many cells along each side of a part."""
+CELLS, ROOM = 6, 64 * 2**20
+"""Gains are learned from sums over so many cells along each side of a part; or over fewer, whose
+sums take so many bytes."""
 
 FEWEST_PIXELS = 8
 """Learning takes so many coarse pixels."""
@@ -183,9 +185,11 @@ def shrunk(truth: Floats, sharp: Floats, pair: Pair, first: tuple[int, int]) -> 
         return None
     part = tuple(slice(a, a + n) for a, n in zip(first, geometry.fine, strict=True))
     cube, low = truth[:, *part], sharp[:, *part]
-    shrink = Pair(geometry, pair.blur, reading(cube), reading(cube))
-    small = shrink.reduced(*(Range(0, n) for n in geometry.coarse))
-    return Pair(geometry, pair.blur, reading(_known(small)), reading(low))
+    within = Range(0, geometry.fine[0]), Range(0, geometry.fine[1])
+    shrink = Pair(geometry, pair.blur, reading(cube), reading(cube), within)
+    small = shrink.averaged_once(*(Range(0, n) for n in geometry.coarse))
+    small[:, ~complete(small)] = np.nan
+    return Pair(geometry, pair.blur, reading(small), reading(low), within)
 
 
 def _axis(axis: Axis, size: int) -> Axis:
@@ -212,7 +216,7 @@ def phases_of(geometry: Geometry, pixels: int) -> list[tuple[int, int]]:
 @dataclass(frozen=True, eq=False)
 class Block:
     """One block of one part: number of the part, rows and columns of its truth, and the coarse
-    pixels within it. Their block numbers are those of smaller blocks, ``CELLS`` × ``CELLS`` in each
+    pixels within it. Their block numbers are those of cells, at most ``CELLS`` × ``CELLS`` in each
     part."""
 
     part: int
@@ -222,16 +226,25 @@ class Block:
 
 def blocks_of(smalls: Sequence[Small]) -> list[Block]:
     """Every block of every part, in order, those without a pixel too."""
+    cells = cells_of(len(smalls), len(smalls[0].truth)) if smalls else CELLS
     return [
         Block(
-            number, place, joined([_pixels(small, phase, place, number) for phase in small.phases])
+            number,
+            place,
+            joined([_pixels(small, phase, place, number, cells) for phase in small.phases]),
         )
         for number, small in enumerate(smalls)
         for place in small.places
     ]
 
 
-def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
+def cells_of(parts: int, bands: int) -> int:
+    """Cells along each side of each of so many parts of a cube."""
+    least = 1 if parts >= BLOCKS else 2
+    return max(least, min(CELLS, int(math.sqrt(ROOM / 8 / parts) / (1 + bands))))
+
+
+def _pixels(small: Small, phase: Phase, place: Place, part: int, cells: int) -> Pixels:
     """The coarse pixels in a place of a part, with the numbers of their cells."""
     rows, cols = phase.coarse(place)
     if not rows.size or not cols.size:
@@ -239,7 +252,7 @@ def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
         values = (one.cube, one.sharp, one.missed, one.detail)
         return Pixels(one.block[:0], *(a[:, :0] for a in values))
     found = pixels(phase.pair, rows, cols)
-    edges = blocks(phase.pair.geometry.coarse, PER_SIDE)
+    edges = blocks(phase.pair.geometry.coarse, per_side(len(found.cube)))
     axes = phase.pair.geometry.rows, phase.pair.geometry.cols
     numbers = np.divmod(found.block, len(edges.col_edges) - 1)
     cell = np.full(len(found.block), part)
@@ -247,7 +260,8 @@ def _pixels(small: Small, phase: Phase, place: Place, part: int) -> Pixels:
         axes, phase.first, (edges.row_edges, edges.col_edges), numbers, small.size, strict=True
     ):
         middle = (np.array(some[1:]) + np.array(some[:-1])) / 2 * axis.ratio + first
-        cell = cell * CELLS + np.minimum(middle[number] * CELLS // size, CELLS - 1).astype(np.int64)
+        at = np.minimum(middle[number] * cells // size, cells - 1)
+        cell = cell * cells + at.astype(np.int64)
     return replace(found, block=cell)
 
 
@@ -272,9 +286,8 @@ def learned(some: Sequence[Block], blur: float | None, *, force: bool, seed: int
     if sum(len(block.pixels.block) for block in filled) < FEWEST_PIXELS:
         return None
     every = joined([block.pixels for block in filled])
-    shift = np.concatenate([every.cube.mean(axis=1), every.sharp.mean(axis=1)])
     cells, labels = np.unique(every.block, return_inverse=True)
-    sums = summed(replace(every, block=labels), shift, len(cells))
+    sums = summed(replace(every, block=labels), len(cells))
     gains = gains_of(sums.known, blur, force=force, seed=seed)
     x, t = every.cube.T, every.sharp.T
     return Learned(gains, {name: method(x, t) for name, method in METHODS.items()})
@@ -282,21 +295,22 @@ def learned(some: Sequence[Block], blur: float | None, *, force: bool, seed: int
 
 def view_of(pair: Pair, rows: Range, cols: Range) -> View:
     """What baselines sharpen, of a range of fine pixels: NaN where cube or detail is missing."""
-    under = pair.geometry.rows.under(rows), pair.geometry.cols.under(cols)
-    wide = under[0].wider(TAPS), under[1].wider(TAPS)
-    cube, detail = pair.cube(*wide), pair.detail(rows, cols)
-    valid = detail.valid & pair.valid(cube, wide, rows, cols)
-    raised = np.where(valid, pair.raised(cube.values, under, rows, cols), np.nan)
+    detail = pair.detail(rows, cols)
+    raised = np.where(detail.valid, pair.interpolated(rows, cols), np.nan)
     sharp = pair.read_sharp(rows, cols)
     return View(raised, sharp, sharp - detail.values)
 
 
-def sharpened_all(pair: Pair, known: Learned, rows: Range, cols: Range) -> dict[str, Floats]:
-    """(B, n, m) of every method, bandfuse's first, where all of them exist."""
+def sharpened_all(
+    pair: Pair, known: Learned, rows: Range, cols: Range, on: Ground | None = None
+) -> dict[str, Floats]:
+    """(B, n, m) of every method, bandfuse's first, where all of them exist. ``on``: a ground that
+    holds the pixels, where there is one."""
     view = view_of(pair, rows, cols)
-    own = np.concatenate(list(tile(pair, known.gains, rows, cols).values()))
-    made = {BANDFUSE: np.where(np.isfinite(view.raised), own, np.nan)}
-    return made | {name: method(view) for name, method in known.methods.items()}
+    one = tile_on(on or ground(pair, known.gains, rows, cols), pair, known.gains, rows, cols)
+    own = np.concatenate(list(one.values()))
+    own[~np.isfinite(view.raised)] = np.nan
+    return {BANDFUSE: own} | {name: method(view) for name, method in known.methods.items()}
 
 
 def held_out(

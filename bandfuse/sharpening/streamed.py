@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,23 +13,26 @@ from bandfuse.progress import Progress, during
 from bandfuse.raster import Encoding, Lost, Writer
 from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.kernels import Range
+from bandfuse.sharpening.kernels import ROUNDS, TAPS, Range
+from bandfuse.sharpening.known import Place
 from bandfuse.sharpening.learn import gains_of, weight_intervals
-from bandfuse.sharpening.pair import Pair, Place
-from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED, TILE_COLS, Tiles, tile
+from bandfuse.sharpening.pair import Pair
+from bandfuse.sharpening.sharpen import (
+    INTERPOLATED,
+    MISSING,
+    SHARPENED,
+    TILE_COLS,
+    Tiles,
+    grounds,
+    tile_on,
+)
 from bandfuse.sharpening.sums import added, parts, pixels
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import each_window
 from bandfuse.streaming.windows import Window
 
-ROOM = 400 * 2**20
-"""Bytes that the tiles in work may take together, where no memory is given."""
-
-MARGIN = 40
-"""Coarse pixels around a tile that are held with it, about; of the sharp image half as many."""
-
-COPIES, SHARP_COPIES = 6, 4
-"""How often the coarse pixels of a tile, and the fine ones around it, are held at once, about."""
+COPIES = 3
+"""How often the coarse pixels of a ground are held at once, at most."""
 
 
 def learned(
@@ -55,7 +59,7 @@ def _learned(
     pair: Pair, blur: Blur, effort: Effort, progress: Progress, force: bool, seed: int
 ) -> Gains:
     geometry = pair.geometry
-    every = parts(geometry.coarse, geometry.ratio)
+    every = parts(geometry.coarse, geometry.ratio, pair.bands)
     try:
         if blur == AUTO:
             with during(progress, "find the blur"):
@@ -75,6 +79,7 @@ def _learned(
     sums = added(some for _, some in passed)
     if sums is None or len(sums.known.plain) < 2:
         raise _apart()
+    _require_enough(int(sums.known.both[:, 0, 0].sum()), sums.known.detail.shape[1])
     if not sums.known.varies.any():
         raise MismatchError(
             "the sharp image does not vary where the cube is valid",
@@ -85,6 +90,34 @@ def _learned(
     gains = gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
     low, high = weight_intervals(sums.known.without_constant(), seed)
     return replace(gains, weight_low=low, weight_high=high)
+
+
+LEAST, ENOUGH = 3, 20
+"""Pixels of the cube for each number that is learned of a band: so many at least, and with so many
+there is nothing to say."""
+
+
+def least_pixels(sharp: int, each: int = LEAST) -> int:
+    """Pixels of the cube that it takes with so many sharp bands: of a band a gain for each of them
+    and an offset is learned."""
+    return each * (sharp + 1)
+
+
+def _require_enough(pixels: int, sharp: int) -> None:
+    """Refuse to learn from too few pixels.
+
+    Raises
+    ------
+    MismatchError
+    """
+    if pixels < least_pixels(sharp):
+        raise MismatchError(
+            "the cube and the sharp image have too few valid pixels in common to learn from",
+            got=f"{pixels} pixels of the cube",
+            expected=f"at least {least_pixels(sharp)} for a sharp image of {sharp} "
+            f"band{'s' * (sharp > 1)}",
+            remedy="Give a larger part of the scene, or --weights of another run.",
+        )
 
 
 def _apart() -> MismatchError:
@@ -106,14 +139,15 @@ class Counts:
     lost: Lost
 
 
-def threads_for(effort: Effort, gains: Gains, ratio: float) -> int:
-    """How many threads may work at once in the memory, at least one."""
-    bands, sharp = gains.gain.shape
-    rows, cols = Tiles((1, 1), bands).rows, TILE_COLS
-    coarse = (rows / ratio + 2 * MARGIN) * (cols / ratio + 2 * MARGIN)
-    fine = (rows + MARGIN * ratio) * (cols + MARGIN * ratio)
-    one = 8 * bands * coarse * COPIES + 8 * sharp * fine * SHARP_COPIES + 8 * bands * rows * cols
-    return max(1, min(effort.threads, int(ROOM / one)))
+def threads_for(effort: Effort, pair: Pair, bands: int) -> int:
+    """How many threads may work at once in the memory, at least one: each has a ground, a tile and
+    the tile that it wrote before."""
+    tiles = Tiles(pair.geometry.fine, bands, pair.geometry.ratio)
+    ground = tiles.ground_at(0, 0)
+    around = pair.around(*(axis.under(one) for axis, one in zip(pair.axes, ground, strict=True)))
+    coarse = math.prod(one.wider(TAPS + ROUNDS).size for one in around)
+    one = 8 * bands * coarse * COPIES + 8 * bands * tiles.rows * TILE_COLS * 2
+    return max(1, min(effort.threads, effort.memory * 2**20 // one))
 
 
 def write_tiles(
@@ -129,11 +163,14 @@ def write_tiles(
     """Write the sharpened cube, tile by tile; ``source_band``: with what each pixel is made of as
     one more band."""
     bands = len(gains.gain)
-    tiles = Tiles(pair.geometry.fine, bands)
+    tiles = Tiles(pair.geometry.fine, bands, pair.geometry.ratio)
+    threads = threads_for(effort, pair, bands)
+    on = grounds(pair, gains, tiles, threads + 1)
     lost: list[Lost] = []  # appended to by the threads
 
     def work(window: Window) -> tuple[np.ndarray, np.ndarray]:
-        one = tile(pair, gains, *_place(window))
+        place = _place(window)
+        one = tile_on(on(place), pair, gains, *place)
         out = np.empty((bands + source_band, window.rows, window.cols), dtype=encoding.dtype)
         at = 0
         for values in one.values():
@@ -146,9 +183,9 @@ def write_tiles(
 
     total = np.zeros(3, dtype=np.int64)
     for window, (values, count) in each_window(
-        [_window(*place) for place in tiles],
+        [_window(*place) for place in tiles.ordered(threads)],
         work,
-        threads=threads_for(effort, gains, pair.geometry.ratio),
+        threads=threads,
         progress=progress,
         label="sharpen",
     ):

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bandfuse.results.sharpening import (
-    BANDFUSE,
-    INTERPOLATION,
-    BandScore,
-    FullScale,
-    MethodScores,
-    Reduced,
-)
+from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION, FullScale, MethodScores, Reduced
 from bandfuse.sharpening.baselines import METHODS
 from bandfuse.sharpening.gains import Gains
+from bandfuse.sharpening.kept import shared
 from bandfuse.sharpening.kernels import Axis, Range
-from bandfuse.sharpening.pair import Known, Pair, Place
+from bandfuse.sharpening.known import Known, Place
+from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.reduced import (
+    MOST_BANDS,
     Block,
     Learned,
     Small,
@@ -37,7 +32,6 @@ from bandfuse.sharpening.scores import (
     SQUARE,
     Alike,
     Score,
-    Scores,
     Sums,
     alike,
     block_sums,
@@ -48,28 +42,21 @@ from bandfuse.sharpening.scores import (
     total,
     valid_of,
 )
-from bandfuse.sharpening.sums import pixels
+from bandfuse.sharpening.sharpen import ground
+from bandfuse.sharpening.sums import plain_pixels
+from bandfuse.sharpening.worth import BandWorth, band_worth, jackknife, standard_errors
 from bandfuse.spectral.bands import Floats
 
 FULL_SIDE = 96
-"""Fine pixels along each side of what is scored at full scale, in every part."""
+"""Fine pixels along each side of what is scored at full scale, in every part; fewer of many
+bands."""
 
+MOST_RATIO = 16
+"""At higher ratios a square that is compared at both scales has too few pixels of the cube: only
+consistency is scored."""
 
-@dataclass(frozen=True, eq=False)
-class BandWorth:
-    """What sharpening is worth to every band (B,), one scale down: NaN where it is not known.
-
-    ``psnr`` and ``plain``: of the sharpened band and of the interpolated one, in dB; ``gained``:
-    their difference; ``error``: its standard error over blocks; ``rmse``, ``ssim``; ``worse``:
-    whether the held-out error is larger than that of interpolation."""
-
-    psnr: Floats
-    plain: Floats
-    gained: Floats
-    error: Floats
-    rmse: Floats
-    ssim: Floats
-    worse: NDArray[np.bool_]
+STRIP_BYTES = 8 * 2**20
+"""Bytes of one method's image that are made at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,19 +145,18 @@ def _relative(image: Floats, truth: Floats) -> Floats:
 def _reduced(held: _Held, ratio: float, whole: bool) -> tuple[Reduced, BandWorth]:
     scored = {name: scores_of(total(some), held.peak, ratio) for name, some in held.sums.items()}
 
-    def overall(name: str) -> Callable[[Sequence[int]], Score]:
-        some = held.sums[name]
-        return lambda chosen: scores_of(total(some[i] for i in chosen), held.peak, ratio).overall
-
-    blocks = len(held.sums[BANDFUSE])
     methods = [
-        MethodScores(method=name, scores=one.overall, errors=_errors(overall(name), blocks))
+        MethodScores(
+            method=name,
+            scores=one.overall,
+            errors=standard_errors(held.sums[name], held.peak, ratio),
+        )
         for name, one in scored.items()
     ]
     better, alike_ = _compared(held, ratio)
     result = Reduced(
         methods=methods,
-        blocks=blocks,
+        blocks=len(held.sums[BANDFUSE]),
         bands=[],
         pixels=sum(some.pixels for some in held.sums[BANDFUSE]),
         coarse=held.coarse,
@@ -178,28 +164,8 @@ def _reduced(held: _Held, ratio: float, whole: bool) -> tuple[Reduced, BandWorth
         better=better,
         alike=alike_,
     )
-    return result, _bands(held, scored)
-
-
-def _errors(score: Callable[[Sequence[int]], Score], blocks: int) -> Score:
-    """The standard error of each score: by leaving out one block after the other."""
-    if blocks < 2:
-        return {}
-    every = [score([i for i in range(blocks) if i != k]) for k in range(blocks)]
-    out: Score = {}
-    for name in every[0]:
-        values = [one[name] for one in every]
-        known = [value for value in values if value is not None]
-        out[name] = float(jackknife(np.array(known))) if len(known) == blocks else None
-    return out
-
-
-def jackknife(left: Floats) -> Floats:
-    """Standard error over n blocks from values (n, …) that were made without each of them:
-    ``√((n − 1) / n Σ (v − mean)²)`` (Efron & Stein, Annals of Statistics 9, 1981)."""
-    n = len(left)
-    error: Floats = np.sqrt((n - 1) / n * np.square(left - left.mean(axis=0)).sum(axis=0))
-    return error
+    own, plain = held.sums[BANDFUSE], held.sums[INTERPOLATION]
+    return result, band_worth(own, plain, held.peak)
 
 
 def _compared(held: _Held, ratio: float) -> tuple[list[str], list[str]]:
@@ -225,54 +191,14 @@ def _compared(held: _Held, ratio: float) -> tuple[list[str], list[str]]:
     return better, same
 
 
-def _bands(held: _Held, scored: Mapping[str, Scores]) -> BandWorth:
-    own, plain = held.sums[BANDFUSE], held.sums[INTERPOLATION]
-    n = len(own)
-    errors = (np.stack([s.squared for s in some]) for some in (own, plain))
-    mine, theirs = errors
-    left = _decibels(theirs.sum(axis=0) - theirs, mine.sum(axis=0) - mine)
-    return BandWorth(
-        psnr=scored[BANDFUSE].psnr,
-        plain=scored[INTERPOLATION].psnr,
-        gained=_decibels(theirs.sum(axis=0), mine.sum(axis=0)),
-        error=jackknife(left) if n > 1 else np.full(mine.shape[1], np.nan),
-        rmse=scored[BANDFUSE].rmse,
-        ssim=scored[BANDFUSE].ssim,
-        worse=mine.sum(axis=0) > theirs.sum(axis=0),
-    )
-
-
-def _decibels(plain: Floats, own: Floats) -> Floats:
-    """How much smaller one error is than another; NaN where that is not defined."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gained = 10 * np.log10(plain / own)
-    return np.where(np.isfinite(gained), gained, np.nan)
-
-
-def band_scores(bands: BandWorth, indices: Sequence[int]) -> list[BandScore]:
-    """A row for each band; ``indices``: their numbers in the cube."""
-    names = {"psnr": "psnr", "interpolated": "plain"} | {
-        name: name for name in ("gained", "error", "rmse", "ssim")
-    }
-    return [
-        BandScore(
-            index=index, **{out: _or_none(getattr(bands, name)[i]) for out, name in names.items()}
-        )
-        for i, index in enumerate(indices)
-    ]
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> FullScale | None:
     """Scores without a truth, of the middle of every part."""
     known = _baselines(pair, gains, parts)
     if known is None:
         return None
     ratio = ratio_of(pair.geometry)
-    side = max(2, round(FULL_SIDE / ratio))
+    many = min(1.0, math.sqrt(MOST_BANDS / len(gains.gain)))
+    side = max(2, round(FULL_SIDE * many / ratio))
     inner = [(_middle(rows, side), _middle(cols, side)) for rows, cols in parts]
     seen = [_seen(pair, known, rows, cols, ratio) for rows, cols in inner]
     methods = []
@@ -286,7 +212,7 @@ def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> Full
 
 def _baselines(pair: Pair, gains: Gains, parts: Sequence[Place]) -> Learned | None:
     """The baselines, learned from the parts at full scale."""
-    every = [pixels(pair, *part) for part in parts]
+    every = [plain_pixels(pair, [pair.blur], *part) for part in parts]
     x = np.concatenate([some.cube for some in every], axis=1).T
     t = np.concatenate([some.sharp for some in every], axis=1).T
     if len(x) < 2:
@@ -314,29 +240,40 @@ class _Seen:
 
 def _seen(pair: Pair, known: Learned, rows: Range, cols: Range, ratio: float) -> dict[str, _Seen]:
     """Every method in one part: alike to itself at both scales, and brought back to the cube."""
-    wide = pair.seen(rows, cols)
-    ground = zip(_axes(pair), (rows, cols), wide, strict=True)
-    here = tuple(_on_fine(axis, some).within(all_) for axis, some, all_ in ground)
     cube, low = pair.cube(rows, cols), pair.reduced(rows, cols)
     x = np.where(cube.valid, cube.values, np.nan)
     if not cube.valid.any():
         return {}
-    sharp = pair.read_sharp(*wide)[:, *here]
-    coarse = alike(np.concatenate([x, np.where(low.valid, low.values, np.nan)]), SQUARE / ratio)
-    out = {}
-    for name, image in sharpened_all(pair, known, *wide).items():
-        valid = valid_of(image)
-        back = pair.lowered(Known(np.where(valid, image, 0.0), valid), wide, rows, cols)
-        lowered = np.where(back.valid, back.values, np.nan)
-        peak = peak_of(x)
-        inside = np.concatenate([image[:, *here], sharp])
-        sums = image_sums(lowered, x, peak)
-        out[name] = _Seen(alike(inside), coarse, len(x), sums, peak)
-    return out
+    inner = _on_fine(pair.axes[0], rows), _on_fine(pair.axes[1], cols)
+    both = np.concatenate([x, np.where(low.valid, low.values, np.nan)])
+    if ratio > MOST_RATIO:
+        inner, both = (Range(inner[0].start, inner[0].start), inner[1]), both[:, :0]
+    coarse = alike(both, SQUARE / ratio)
+    sharp, peak = pair.read_sharp(*inner), peak_of(x)
+    return {
+        name: _Seen(
+            alike(np.concatenate([image, sharp])), coarse, len(x), image_sums(back, x, peak), peak
+        )
+        for name, (image, back) in _images(pair, known, (rows, cols), inner).items()
+    }
 
 
-def _axes(pair: Pair) -> tuple[Axis, Axis]:
-    return pair.geometry.rows, pair.geometry.cols
+def _images(
+    pair: Pair, known: Learned, coarse: Place, inner: Place
+) -> dict[str, tuple[Floats, Floats]]:
+    """Of every method the fine pixels of a place, and what the cube would see on coarse ones."""
+    means = {name: pair.means(*coarse, pair.bands) for name in (BANDFUSE, *known.methods)}
+    on, bands = ground(pair, known.gains, *means[BANDFUSE].seen), pair.bands
+    images = {name: np.full((bands, *(one.size for one in inner)), np.nan) for name in means}
+    for place in means[BANDFUSE].strips(STRIP_BYTES):
+        rows, cols = (shared(*both) for both in zip(place, inner, strict=True))
+        for name, image in sharpened_all(pair, known, *place, on).items():
+            valid = valid_of(image)
+            means[name].add(place, Known(np.where(valid, image, 0.0), valid))
+            if rows.size > 0 and cols.size > 0:
+                part = image[:, rows.within(place[0]), cols.within(place[1])]
+                images[name][:, rows.within(inner[0]), cols.within(inner[1])] = part
+    return {name: (images[name], means[name].values) for name in means}
 
 
 def _on_fine(axis: Axis, coarse: Range) -> Range:

@@ -23,6 +23,17 @@ def geometry_of(rows: int, cols: int, ratio: float) -> Geometry:
     return Geometry(Axis(round(rows * ratio), rows, ratio), Axis(round(cols * ratio), cols, ratio))
 
 
+Parts = tuple[Pair, list[reduced.Small], list[reduced.Block]]
+
+
+@pytest.fixture(scope="module")
+def small() -> Parts:
+    """A small pair, its parts and their blocks."""
+    pair = pair_of(96)
+    smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
+    return pair, smalls, reduced.blocks_of(smalls)
+
+
 @pytest.mark.parametrize("ratio", [1.5, 3, 10 / 3, 6, 12])
 @pytest.mark.parametrize("shape", [(20, 20), (100, 130), (3000, 5000)])
 def test_parts_are_bounded_and_lie_within(shape: tuple[int, int], ratio: float) -> None:
@@ -80,13 +91,12 @@ def test_coarse_grids_begin_in_several_places_of_a_small_scene() -> None:
     assert reduced.phases_of(geometry_of(24, 24, 1.5), 256) == [(0, 0)]
 
 
-def test_phases_see_the_truth_where_they_lie() -> None:
-    pair = pair_of(96)
-    (small,) = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    assert len(small.phases) == 9
-    moved = next(phase for phase in small.phases if min(phase.first) > 0)
+def test_phases_see_the_truth_where_they_lie(small: Parts) -> None:
+    (one,) = small[1]
+    assert len(one.phases) == 9
+    moved = next(phase for phase in one.phases if min(phase.first) > 0)
     rows, cols = (Axis(24, 5, 4, start) for start in moved.first)
-    seen_whole = reading(small.truth)
+    seen_whole = reading(one.truth)
     inner = Range(2, 4), Range(2, 3)
     direct = Pair(Geometry(rows, cols), MODULATION, seen_whole, seen_whole).reduced(*inner)
     # the part ends where the last coarse pixel does, which is seen a little
@@ -94,21 +104,17 @@ def test_phases_see_the_truth_where_they_lie() -> None:
     np.testing.assert_allclose(found, direct.values, rtol=1e-3)
 
 
-def test_blocks_hold_each_coarse_pixel_once() -> None:
-    pair = pair_of(96)
-    smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    every = reduced.blocks_of(smalls)
+def test_blocks_hold_each_coarse_pixel_once(small: Parts) -> None:
+    _, smalls, every = small
     assert len(every) == reduced.BLOCKS
     total = sum(np.prod(phase.pair.geometry.coarse) for phase in smalls[0].phases)
     assert sum(len(block.pixels.block) for block in every) == total
 
 
-def test_a_held_out_block_does_not_teach_its_own_gains() -> None:
+def test_a_held_out_block_does_not_teach_its_own_gains(small: Parts) -> None:
     """What is predicted of a block does not change with the cube within it, as long as its coarse
     pixels stay: gains come from other blocks."""
-    pair = pair_of(96)
-    smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    every = reduced.blocks_of(smalls)
+    every = small[2]
     others = every[1:]
     before = reduced.learned(others, MODULATION, force=True, seed=0)
     wild = reduced.Block(0, every[0].place, every[0].pixels)

@@ -66,8 +66,9 @@ def run(images: Path) -> Path:
 
 
 def sharpen(folder: Path, output: Path, *names: str, **settings: Any) -> Any:
-    """Without scores and a page, unless they are asked for."""
-    settings = {"no_report": "weights" not in settings, **settings}
+    """Without scores and a page, and without a look whether the images are displaced, unless that
+    is asked for."""
+    settings = {"no_report": "weights" not in settings, "shift": (0.0, 0.0), **settings}
     names = names or ("cube.tif", "sharp.tif")
     images = [str(folder / name) for name in names]
     return bandfuse.sharpen(SharpenConfig(images=images, output=str(output), **settings))
