@@ -286,10 +286,12 @@ def _serve() -> None:
     import bandfuse.cli.main
     import bandfuse.cli.show_batch
     import bandfuse.cli.show_rasters
+    import bandfuse.cli.show_sharpen
     import bandfuse.tools.apply
     import bandfuse.tools.evaluate
     import bandfuse.tools.export
     import bandfuse.tools.resample
+    import bandfuse.tools.sharpen
     import bandfuse.tools.train  # noqa: F401
 
     for line in sys.stdin:

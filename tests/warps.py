@@ -42,6 +42,14 @@ def displaced(image: Floats, field: Floats) -> Floats:
     return values
 
 
+def beneath(image: Floats, field: Floats) -> Floats:
+    """(T, n, m) an image w with ``w(p) = image(p − d(p))``, which d moves the image onto. ``field``
+    (2, n, m) in its pixels. What lies beyond the image mirrors it."""
+    y, x = np.mgrid[: image.shape[1], : image.shape[2]].astype(np.float64)
+    at = np.stack([y - field[0], x - field[1]])
+    return np.stack([map_coordinates(one, at, order=5, mode="mirror") for one in image])
+
+
 def on_coarse(field: Floats, ratio: int) -> Floats:
     """(2, n / ratio, m / ratio) a field at the centres of coarse pixels, in these."""
     rows, cols = (side // ratio for side in field.shape[1:])

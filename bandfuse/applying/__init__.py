@@ -7,6 +7,7 @@ Each file is built on those before it::
     outputs      names, types and creation options of the output rasters
     products     where the products are computed
     hidden       pixels that are read as missing, and written as nodata
+    forms        squared sums over the bands of pixels, as few products in float32
     uncertain    errors of fused cells, and how far their spectra lie outside
     compression  whether it is worth the time to compress a raster
     fuse         the fused bands of one raster, window by window

@@ -1,22 +1,20 @@
 """Uncertain: beside each fused cell the errors of its outputs, and how far its spectra lie outside
-of the training's.
-
-Differences from the training's means are multiplied in float32, whose error is far below what such
-numbers say. A missing band counts as the training's mean."""
+of the training's. A missing band counts as the training's mean."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from bandfuse.applying.forms import PIXELS, Forms
 from bandfuse.errors import InputError
 from bandfuse.model.fusion import Fusion, FusionKernel
 from bandfuse.model.model import Model
-from bandfuse.model.stored import Plain
-from bandfuse.model.uncertainty import SHARED, SLOPES, Cloud, OutputErrors
+from bandfuse.model.scratch import Scratch
+from bandfuse.model.stored import Plain, by_pixel, pieces
+from bandfuse.model.uncertainty import SLOPES, Cloud, OutputErrors
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.streaming.stream import Cell
 
@@ -25,15 +23,6 @@ SHORT = ("int8", "uint8", "int16", "uint16", "float32")
 
 FAR = 1e15
 """Distances from the mean, in the unit of the bands, beyond which numbers are not told apart."""
-
-SMALL_PRODUCTS = 2
-"""How much longer small products take for each of their operations."""
-
-EXACT = 1e-9
-"""Error, as a part of their size, up to which rows are sums of others."""
-
-PIECE = 512
-"""Pixels whose bands stay in a processor's cache."""
 
 EXTRAPOLATION = "extrapolation"
 """The name of the band that says how far a spectrum lies outside."""
@@ -85,10 +74,36 @@ class Uncertain:
         return of + last
 
 
+class Seen:
+    """A cell, or some bands of it, whose numbers are made once."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._values: Floats | None = None
+
+    def values(self) -> Floats:
+        """(S, n) of all bands, NaN where missing."""
+        if self._values is None:
+            self._values = self._cell.values()
+        return self._values
+
+    @property
+    def plain(self) -> Plain | None:
+        """As stored, where no value is missing."""
+        found: Plain | None = getattr(self._cell, "plain", None)
+        return found
+
+    def chosen(self, rows: list[int]) -> Plain | None:
+        """Some bands as stored, where no value of these is missing."""
+        chosen = getattr(self._cell, "chosen", None)
+        found: Plain | None = None if chosen is None else chosen(rows)
+        return found
+
+
 class Chosen:
     """Some bands of a cell."""
 
-    def __init__(self, cell: Cell, rows: list[int]) -> None:
+    def __init__(self, cell: Seen, rows: list[int]) -> None:
         self._cell, self._rows = cell, rows
 
     def values(self) -> Floats:
@@ -99,193 +114,119 @@ class Chosen:
     @property
     def plain(self) -> Plain | None:
         """As stored, where no value of these bands is missing."""
-        chosen = getattr(self._cell, "chosen", None)
-        found: Plain | None = None if chosen is None else chosen(self._rows)
-        return found
+        return self._cell.chosen(self._rows)
 
 
 class UncertainKernel:
     """(K + M, n) of a cell of the bands that are read: the outputs, to the bits that ``fused`` has
-    without these, and the M bands of uncertainty."""
+    without these, and the M bands of uncertainty.
+
+    Variances are multiples of the residual variance until they are joined, so that no unit of
+    outputs is too small for float32."""
 
     def __init__(self, fusion: Fusion, uncertain: Uncertain, fused: FusionKernel) -> None:
         support, cloud, errors = uncertain.support(fusion), uncertain.cloud, uncertain.errors
         place = {band: i for i, band in enumerate(support)}
         self._fused, self._rows = fused, [place[band] for band in fusion.support]
         self._all = self._rows == list(range(len(support)))
-        self._cloud, self._errors, self._mean = cloud, errors, cloud.mean[support]
+        self._cloud, self._mean = cloud, cloud.mean[support]
         axes = (cloud.axes * cloud.inverse / np.sqrt(cloud.variance)[:, None])[:, support]
-        factor = np.zeros((0, 0, len(support))) if errors is None else errors.factor[:, :, support]
         about = cloud.mean if errors is None else errors.about
-        self._axes, outputs = len(axes), len(factor)
-        self._matrix = np.concatenate([axes, factor.reshape(-1, len(support))])
-        self._spans = _spans(self._matrix, len(axes), outputs)
-        self._mix: np.ndarray | None = None
-        found = in_common(self._matrix[len(axes) :], cloud.inverse[support])
-        if found is not None:
-            matrix = np.concatenate([axes, found[1]])
-            if matrix.size + found[0].size < _operations(self._spans):
-                self._matrix, self._spans = (
-                    matrix,
-                    [(slice(0, len(matrix)), slice(0, len(support)))],
-                )
-                self._mix = found[0].astype(np.float32)
-        shift = self._matrix[len(axes) :] @ (cloud.mean - about)[support]
-        self._shift = shift.astype(np.float32)[:, None]
-        self._slope, self._bent = SLOPES[fusion.activation], fusion.activation != "identity"
-        self._own = threading.local()
-        self._scaled: dict[bytes, np.ndarray] = {}
+        self._joining = None if errors is None else _Joining(errors, fusion.activation)
+        factor = np.zeros((0, 0, len(cloud.mean)))
+        if errors is not None and self._joining is not None:
+            factor = errors.factor / self._joining.unit[:, None, None]
+        step, inverse = (cloud.mean - about)[support], cloud.inverse[support]
+        self._forms = Forms(axes, factor[:, :, support], self._mean, step, inverse)
+        self._rooms = Scratch()
+        self._scaled: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
 
     def of(self, cell: Cell) -> Floats:
         """(K + M, n) float64; they last until this thread fuses its next cell."""
-        y = self._fused.of(cell if self._all else Chosen(cell, self._rows))
-        squares = self._squares(cell)
-        found = self._room("found", (len(y) + len(squares), y.shape[1]), np.float64)
+        seen = Seen(cell)
+        y = self._fused.of(seen if self._all else Chosen(seen, self._rows))
+        squares = self._squares(seen, y.shape[1])
+        found = self._rooms("found", len(y) + len(squares), y.shape[1])
         found[: len(y)] = y
-        self._finish(found[len(y) :], squares, y)
+        missing = np.isnan(y)
+        if self._joining is not None:
+            self._joining(squares[1:], y, found[len(y) : -1])
+            if missing.any():
+                found[len(y) : -1][missing] = np.nan
+        found[-1] = self._cloud.outside(np.sqrt(squares[0].astype(np.float64)))
+        found[-1, missing.all(axis=0)] = np.nan
         return found
 
-    def _finish(self, found: Floats, squares: np.ndarray, y: Floats) -> None:
-        """Put the (M, n) bands of uncertainty where they belong; missing where outputs are."""
-        missing = np.isnan(y)
-        for start in range(0, y.shape[1], PIECE):
-            part = np.s_[:, start : start + PIECE]
-            if self._errors is not None:
-                self._join(found[:-1][part], squares[1:][part], y[part], self._errors)
-        found[-1] = self._cloud.outside(np.sqrt(squares[0].astype(np.float64)))
-        if missing.any():
-            found[:-1][missing[: len(found) - 1]] = np.nan
-            found[-1, missing.all(axis=0)] = np.nan
-
-    def _join(self, sd: Floats, of_weights: np.ndarray, y: Floats, errors: OutputErrors) -> None:
-        """What ``errors.joined`` gives, in the place of ``sd``: new memory takes longer than the
-        sums."""
-        sd[...] = of_weights
-        sd += errors.level[:, None]
-        if self._bent:
-            sd *= self._slope(y) ** 2
-        sd += errors.residual[:, None]
-        np.sqrt(sd, out=sd)
-        sd *= errors.scale[:, None]
-
-    def _squares(self, cell: Cell) -> np.ndarray:
-        """(1 + K, n) float32 squares of the distance from the training's mean, and the variances of
-        the factors; of numbers as they are stored where that can be done."""
-        plain = getattr(cell, "plain", None)
-        if plain is not None and plain.stored.dtype.name in SHORT:
-            with np.errstate(over="ignore", invalid="ignore"):
-                squares = self._of_stored(plain)
-            if np.isfinite(squares).all():
-                return squares
-        with np.errstate(over="ignore"):
-            return self._of_values(cell.values())
-
-    def _of_stored(self, plain: Plain) -> np.ndarray:
-        """Of stored numbers, few pixels at a time, which stay in a processor's cache."""
-        bands, rows, cols = plain.stored.shape
-        matrix = self._matrix_for(plain.scale)
-        mean = ((self._mean - plain.offset) / plain.scale).astype(np.float32)[:, None]
-        squares = self._room("squares", (self._count, rows * cols))
-        step = max(1, PIECE // cols)
-        for row in range(0, rows, step):
-            some = plain.stored[:, row : row + step]
-            away = self._room("away", (bands, some.shape[1] * cols))
-            # Cast first: a difference of two types goes through small buffers.
-            away.reshape(some.shape)[...] = some
-            away -= mean
-            self._square(matrix, away, squares[:, row * cols : row * cols + away.shape[1]])
+    def _squares(self, cell: Seen, count: int) -> np.ndarray:
+        """(1 + K, n) squares of the distance from the training's mean, and the variances of the
+        factors; of numbers as they are stored where that can be done."""
+        plain, dtype = cell.plain, self._forms.dtype
+        squares: np.ndarray = self._rooms("squares", 1 + self._forms.outputs, count, dtype=dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if plain is not None and plain.stored.dtype.name in SHORT:
+                self._of_stored(plain, squares)
+                if np.isfinite(squares).all():
+                    return squares
+            self._of_values(cell.values(), squares)
         return squares
 
-    def _of_values(self, values: Floats) -> np.ndarray:
+    def _of_stored(self, plain: Plain, squares: np.ndarray) -> None:
+        """Of stored numbers, few pixels at a time, which stay in the cache of a core."""
+        matrix, mean = self._for(plain)
+        turned = by_pixel(plain.stored) and self._forms.either_way
+        for piece in pieces(plain.stored, PIXELS):
+            stored = piece.stored.transpose(1, 2, 0) if turned else piece.stored
+            away = self._away(turned)
+            here = away[: piece.size] if turned else away[:, : piece.size]
+            subtracted = mean if turned else mean[:, None, None]
+            np.subtract(stored, subtracted, out=here.reshape(stored.shape), dtype=away.dtype)
+            self._forms.squares(matrix, away.T if turned else away, squares[:, piece.place])
+
+    def _of_values(self, values: Floats, squares: np.ndarray) -> None:
         """Of (S, n) numbers, of which some may be missing."""
-        matrix = self._matrix_for(np.ones(len(values)))
-        squares = self._room("squares", (self._count, values.shape[1]))
-        for start in range(0, values.shape[1], PIECE):
-            some = values[:, start : start + PIECE] - self._mean[:, None]
+        matrix = self._forms.matrix.astype(self._forms.dtype)
+        away = self._away(False)
+        for start in range(0, values.shape[1], PIXELS):
+            some = values[:, start : start + PIXELS] - self._mean[:, None]
             some[~np.isfinite(some)] = 0.0
-            np.clip(some, -FAR, FAR, out=some)
-            away = self._room("away", some.shape)
-            away[...] = some
-            self._square(matrix, away, squares[:, start : start + PIECE])
-        return squares
+            np.clip(some, -FAR, FAR, out=away[:, : some.shape[1]], casting="same_kind")
+            self._forms.squares(matrix, away, squares[:, start : start + some.shape[1]])
 
-    @property
-    def _count(self) -> int:
-        """Squares of each pixel."""
-        return 1 + (0 if self._errors is None else len(self._errors.factor))
+    def _away(self, turned: bool) -> np.ndarray:
+        """Room for the differences of a block, pixel by pixel or band by band."""
+        bands = len(self._mean)
+        shape = (PIXELS, bands) if turned else (bands, PIXELS)
+        found: np.ndarray = self._rooms("away", *shape, dtype=self._forms.dtype)
+        return found
 
-    def _square(self, matrix: np.ndarray, away: np.ndarray, out: np.ndarray) -> None:
-        """(1 + K, n) squares of (S, n) differences from the training's mean."""
-        sums = self._room("sums", (len(matrix), away.shape[1]))
-        for rows, bands in self._spans:
-            np.matmul(matrix[rows, bands], away[bands], out=sums[rows])
-        along, parts = sums[: self._axes], sums[self._axes :]
-        np.einsum("rn,rn->n", along, along, out=out[0])
-        if len(out) == 1:
-            return
-        parts += self._shift
-        if self._mix is not None:
-            room = self._room("mixed", (len(self._mix), away.shape[1]))
-            parts = np.matmul(self._mix, parts, out=room)
-        parts = parts.reshape(len(out) - 1, -1, away.shape[1])
-        np.einsum("krn,krn->kn", parts, parts, out=out[1:])
-
-    def _matrix_for(self, scale: Floats) -> np.ndarray:
-        """The matrix in float32 for numbers of a scale."""
-        key = scale.tobytes()
+    def _for(self, plain: Plain) -> tuple[np.ndarray, np.ndarray]:
+        """The matrix, and the mean, for stored numbers of this scale and offset."""
+        key = plain.scale.tobytes() + plain.offset.tobytes()
         if key not in self._scaled:
-            self._scaled[key] = (self._matrix * scale).astype(np.float32)
+            matrix, mean = self._forms.matrix * plain.scale, (self._mean - plain.offset)
+            dtype = self._forms.dtype
+            self._scaled[key] = matrix.astype(dtype), (mean / plain.scale).astype(dtype)
         return self._scaled[key]
 
-    def _room(
-        self, name: str, shape: tuple[int, ...], dtype: type[np.floating] = np.float32
-    ) -> np.ndarray:
-        """Memory of this thread, used again for every cell."""
-        rooms: dict[str, np.ndarray] = self._own.__dict__
-        size = int(np.prod(shape))
-        if name not in rooms or rooms[name].size < size:
-            rooms[name] = np.empty(size, dtype)
-        return rooms[name][:size].reshape(shape)
 
+class _Joining:
+    """The formula of :class:`OutputErrors` for many pixels at once: new memory takes longer than
+    the sums."""
 
-Spans = list[tuple[slice, slice]]
-"""Rows and bands of products."""
+    def __init__(self, errors: OutputErrors, activation: str) -> None:
+        known = errors.residual > 0
+        self.unit = np.sqrt(np.where(known, errors.residual, 1.0))
+        self._residual = known.astype(np.float64)[:, None]
+        self._level = (errors.level / self.unit**2)[:, None]
+        self._size = (errors.scale * self.unit)[:, None]
+        self._slope, self._bent = SLOPES[activation], activation != "identity"
 
-
-def in_common(rows: Floats, inverse: Floats) -> tuple[Floats, Floats] | None:
-    """(n, 12) and (12, S) matrices whose product are the (n, S) rows, where there are such;
-    ``inverse``: (S,) one over the typical size of each band, or zero."""
-    if len(rows) <= SHARED:
-        return None
-    unit = np.where(inverse > 0, inverse, 1.0)
-    even = rows / unit
-    mixed = np.random.default_rng(0).standard_normal((SHARED, len(rows))) @ even
-    basis = np.linalg.qr(mixed.T)[0].T
-    mix = even @ basis.T
-    if np.linalg.norm(even - mix @ basis) > EXACT * np.linalg.norm(even):
-        return None
-    return mix, basis * unit
-
-
-def _spans(matrix: np.ndarray, axes: int, outputs: int) -> Spans:
-    """Rows and bands of the products of (q + K r, S) axes and factors: of each output over its own
-    bands, where that is much less than all of them at once."""
-    rank = (len(matrix) - axes) // max(1, outputs)
-    found = [(slice(0, axes), slice(0, matrix.shape[1]))]
-    for k in range(outputs):
-        rows = slice(axes + k * rank, axes + (k + 1) * rank)
-        used = np.flatnonzero((matrix[rows] != 0).any(axis=0))
-        first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-        found.append((rows, slice(first, last)))
-    whole = _whole(matrix)
-    return found if SMALL_PRODUCTS * _operations(found) < _operations(whole) else whole
-
-
-def _whole(matrix: np.ndarray) -> Spans:
-    """All rows over all bands at once."""
-    return [(slice(0, matrix.shape[0]), slice(0, matrix.shape[1]))]
-
-
-def _operations(spans: Spans) -> int:
-    """Multiplications for each pixel."""
-    return sum((r.stop - r.start) * (b.stop - b.start) for r, b in spans)
+    def __call__(self, squares: np.ndarray, y: Floats, sd: Floats) -> None:
+        """Put (K, n) standard deviations into ``sd``, of variances of the weighted sums in units of
+        the residual. ``squares`` are written over."""
+        np.add(squares, self._level, out=sd)
+        if self._bent:
+            sd *= self._slope(y) ** 2
+        sd += self._residual
+        np.sqrt(sd, out=sd)
+        sd *= self._size

@@ -6,6 +6,7 @@ Each file is built on those before it::
     doubts          items that ended with a doubtful result
     settings        the batch file, checked with file and line
     scenes          rules that find scenes and what belongs to them
+    item_files      which files of its scenes an item is given
     plan            jobs × scenes → items of work
     fingerprints    files as they were, and whether they still are
     journal         what happened, one line per event, on the disk before anything builds on it

@@ -28,6 +28,7 @@ from bandfuse.files.guards import check_file
 from bandfuse.files.whole import whole_files
 from bandfuse.progress import Progress, silent
 from bandfuse.results.base import Scores
+from bandfuse.results.rasters import EvaluateResult
 from bandfuse.streaming.stream import Spread
 
 T = TypeVar("T")
@@ -155,7 +156,17 @@ def _evaluate(item: Item, share: Allowance, progress: Progress) -> Found:
     result = evaluate(str(item.weights), EvaluateConfig(**settings), progress)
     with whole_files(path, inputs, partial(_claim, item, progress), seen) as scratch:
         scratch.write_text(result.model_dump_json(indent=1), encoding="utf-8")
-    return {"scores": _mean(result.scores), "messages": result.messages}
+    return {"scores": _evaluated(result), "messages": result.messages}
+
+
+def _evaluated(result: EvaluateResult) -> dict[str, float]:
+    """Each score's mean over the outputs; of a sharpening the scores over all bands, and the mean
+    gain over interpolation."""
+    means = _mean(result.scores)
+    if result.sharpened is None:
+        return means
+    known = {name: value for name, value in result.overall.items() if value is not None}
+    return known | ({"gained": means["gained"]} if "gained" in means else {})
 
 
 def _sharpen(item: Item, share: Allowance, progress: Progress) -> Found:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bandfuse.batches.item_files import files_of, scored_files
 from bandfuse.batches.scenes import Member, members
 from bandfuse.batches.settings import MODELS, BatchConfig, Job, Kind
 from bandfuse.config.base import build
@@ -201,7 +202,9 @@ def _weights_of(
             f"{place}: job {job.name!r} needs weights", expected="an earlier job's name, or a file"
         )
     if job.weights in jobs:
-        if job.kind == "sharpen" or jobs[job.weights].kind not in ("train", "train-apply"):
+        makes = jobs[job.weights].kind
+        scored = job.kind == "evaluate" and makes == "sharpen"
+        if job.kind == "sharpen" or not (scored or makes in ("train", "train-apply")):
             raise ConfigError(
                 f"{place}: job {job.weights!r} makes no weights for this",
                 expected="a run folder of bandfuse sharpen"
@@ -250,11 +253,17 @@ def _items(
         scene = "" if pooled else some[0].key
         key = job.name if pooled else f"{job.name}/{scene}"
         needs = next((k for k in (source, f"{source}/{scene}") if k in made), None)
-        weights = source if needs is None else str(Path(made[needs].output) / RUN_FILE)
+        maker = None if needs is None else made[needs]
+        weights = source if maker is None else _weights_by(maker)
         inputs = tuple(f for s in some for f in s.files) + (
             (weights,) if weights is not None and needs is None else ()
         )
-        values = _values(job, config, some, folder, place, pooled=pooled)
+        if maker is not None and maker.kind == "sharpen":
+            raster = None if maker.weights is None else maker.output
+            files = scored_files(some[0], raster, job, place)
+        else:
+            files = files_of(MODELS[job.kind].model_fields, some, job, place)
+        values = _values(job, config, some, folder, place, files)
         raster = f"{scene.replace('{', '_').replace('}', '_')}{ending_of(values.get('driver'))}"
         ending = {"apply": raster, "evaluate": f"{scene}.json"}.get(job.kind, scene)
         if job.kind == "sharpen" and weights is not None:
@@ -281,20 +290,31 @@ def _beside(text: str, scene: Member, raster: str) -> str:
     return str(Path(text) / raster) if names_folder(text) or Path(text).is_dir() else text
 
 
+def _weights_by(maker: Item) -> str:
+    """The weights that an item leaves, or of a sharpening those that it was done with."""
+    sharpened = maker.kind == "sharpen" and maker.weights is not None
+    return str(maker.weights) if sharpened else str(Path(maker.output) / RUN_FILE)
+
+
 def _values(
-    job: Job, config: BatchConfig, some: Sequence[Member], folder: Path, place: str, *, pooled: bool
+    job: Job,
+    config: BatchConfig,
+    some: Sequence[Member],
+    folder: Path,
+    place: str,
+    files: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The settings of one item: the job's before the scene's before the defaults; checked. Files
     are relative to ``folder``. One broken scene does not end a pooled training, unless it is told
     to."""
     model = MODELS[job.kind]
+    pooled = job.kind in ("train", "train-apply") and job.pool == "all"
     given: dict[str, Any] = {"skip_broken": True} if pooled else {}
     # A job that writes no rasters is none that the settings of all jobs mean by stac or style.
     # Nor does an apply job mean the pixels that a training is limited to.
     limits = {"window", "bounds", "quality"}
     not_meant = {"train": {"stac", "style"}, "apply": limits}.get(job.kind, set())
     wanted = set(model.model_fields) - set(job.settings) - not_meant
-    files = _files(model.model_fields, some, job, place)
     if job.kind == "evaluate" and "labels" not in files:
         wanted -= {"label_field", "unlabelled"}
     given |= _agreed(config.defaults, some, wanted, job, place)
@@ -330,54 +350,3 @@ def _agreed(
                 remedy="Give it in the settings of the job.",
             )
     return first
-
-
-def _files(
-    known: Mapping[str, Any], some: Sequence[Member], job: Job, place: str
-) -> dict[str, Any]:
-    """Scenes and what belongs to them, as settings."""
-    if "images" in known:
-        return {"images": _images(some[0], job, place)}
-    found: dict[str, Any] = {"scenes": [s.path for s in some]}
-    names = dict.fromkeys(name for s in some for name in s.source)
-    lacks = next(
-        (f"none of {n} for {s.path}" for s in some for n in names if n not in s.source), ""
-    )
-    if lacks:
-        raise ConfigError(f"{place}: job {job.name!r} pools scenes of other sources", got=lacks)
-    found["source"] = [f"{name}={s.source[name]}" for name in names for s in some]
-    for role in ("target", "labels", "mask"):
-        here = [s.parts[role] for s in some if role in s.parts]
-        if role in known and here and len(here) < len(some):
-            lacking = next(s.path for s in some if role not in s.parts)
-            raise ConfigError(
-                f"{place}: job {job.name!r} pools scenes with and without {role}",
-                got=f"none of {lacking}",
-            )
-        if role in known and here:
-            found[role] = here
-    if job.kind == "evaluate" and not {"target", "labels"} & set(found):
-        raise ConfigError(
-            f"{place}: job {job.name!r} needs a target or labels",
-            remedy="Give target: or labels: with the scenes.",
-        )
-    if job.kind == "evaluate" and "target" in found:
-        found.pop("labels", None)  # they are for other jobs
-    return {key: value for key, value in found.items() if value}
-
-
-def _images(scene: Member, job: Job, place: str) -> list[str]:
-    """A cube and its sharp images.
-
-    Raises
-    ------
-    ConfigError : it has none.
-    """
-    target = [scene.parts["target"]] if "target" in scene.parts else []
-    sharps = [*target, *scene.source.values()]
-    if not sharps:
-        raise ConfigError(
-            f"{place}: job {job.name!r} needs a sharp image for {scene.path}",
-            remedy="Give target: with the scenes, a template such as {parent}/{stem}_pan.tif.",
-        )
-    return [scene.path, *sharps]

@@ -22,7 +22,7 @@ from bandfuse.files.yamlfile import Lines
 from bandfuse.raster import is_product
 from bandfuse.scenes.places import fill_template, names_of
 
-PARTS = ("target", "labels", "mask")
+PARTS = ("target", "labels", "mask", "truth")
 """What a scene may have beside its sources."""
 
 

@@ -45,8 +45,8 @@ class SceneRule(Strict):
     files: Texts = Field(default_factory=list, description="Files by name.")
     table: str | None = Field(
         None,
-        description="CSV with a column scene, and if wanted target, labels, mask; relative to the "
-        "table.",
+        description="CSV with a column scene, and if wanted target, labels, mask, truth; relative "
+        "to the table.",
     )
     items: str | None = Field(
         None,
@@ -63,6 +63,9 @@ class SceneRule(Strict):
     target: str | None = Field(None, description="Template of the target: {parent}/{stem}_t.tif.")
     labels: str | None = Field(None, description="Template of the labels.")
     mask: str | None = Field(None, description="Template of the mask.")
+    truth: str | None = Field(
+        None, description="Template of the true cube at the small pixels, to evaluate a sharpening."
+    )
     source: dict[str, str] = Field(
         default_factory=dict, description="Further sources: a name and its template."
     )
@@ -87,7 +90,8 @@ class Job(Strict):
     weights: str | None = Field(
         None,
         description="apply, evaluate: the name of an earlier job, a run folder or a weights file; "
-        "sharpen: a run folder or a weights file, if nothing is to be learned.",
+        "sharpen: a run folder or a weights file, if nothing is to be learned. A job that "
+        "evaluates one that sharpens scores each scene against its truth.",
     )
     settings: dict[str, Any] = Field(
         default_factory=dict, description="Settings for this job only."

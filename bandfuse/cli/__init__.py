@@ -11,6 +11,7 @@ Each file is built on those before it::
     show            results as tables, progress and messages
     show_batch      a batch as it runs
     show_rasters    the results of info and resample
+    show_sharpen    what a sharpening learned, and how it was scored
     show_sensors    the bands of sensors, and their responses drawn with blocks
     show_plan       what a training will read, learn and write
     show_help       pages of the documentation

@@ -1,4 +1,4 @@
-"""Show rasters: the results of ``info``, ``resample`` and ``sharpen`` for people."""
+"""Show rasters: the results of ``info`` and ``resample`` for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from bandfuse.results.rasters import (
     SensorBandRow,
     VectorInfo,
 )
-from bandfuse.results.sharpening import GainRow, SharpenResult
 
 
 def show_info(result: InfoResult) -> None:
@@ -201,39 +200,6 @@ def _moments_row(scene: SceneMomentsRow) -> tuple[object, ...]:
     also = filter(None, ["noise" * scene.noise, "slopes" * scene.slopes, least])
     size = scene.pixels, scene.bands, answers, scene.blocks, scene.sample
     return scene.scene, *size, ", ".join(also)
-
-
-def show_sharpened(result: SharpenResult) -> None:
-    """What was learned, in a few lines; every band with -v; and what was written."""
-    blur = "plain average" if result.blur is None else f"{result.blur:.3f} at Nyquist"
-    error = "" if result.blur_error is None else f" ± {result.blur_error:.3f}"
-    detailed = [band for band in result.bands if band.detail]
-    show.facts(
-        [
-            ("result", f"{len(result.bands)} bands × {result.rows} rows × {result.cols} columns"),
-            ("ratio", f"{result.ratio:.4g}"),
-            ("blur", blur + error),
-            ("bands with detail", f"{len(detailed)} of {len(result.bands)}"),
-            ("pixels with detail", f"{100 * result.sharpened_share:.1f} %"),
-        ]
-    )
-    if show.Level.verbose:
-        columns = ["band", "nm", "gain", "explained %", "use"]
-        show.table(columns, [_gain_row(band) for band in result.bands])
-    if result.worth is not None:
-        show.line("")
-        for sentence in result.worth.sentences:
-            show.line(sentence)
-        show.line("")
-    show.line(f"{result.raster} written, {result.seconds:.2f} s")
-
-
-def _gain_row(band: GainRow) -> tuple[object, ...]:
-    """The gains of a band, with half of the width of their intervals."""
-    ends = zip(band.gain, band.low, band.high, strict=True)
-    gain = ", ".join(f"{g:.3g} ± {(high - low) / 2:.2g}" for g, low, high in ends)
-    explained = None if band.explained is None else f"{100 * band.explained:.0f}"
-    return band.index, band.wavelength_nm, gain, explained, band.reason or "detail"
 
 
 def _sensor_row(band: SensorBandRow) -> tuple[object, ...]:

@@ -226,7 +226,8 @@ class Pansharpening(Config):
     images: Texts = Field(
         default_factory=list,
         description="The cube, and then one or more sharper images of the same place: "
-        "panchromatic, multispectral, or the PAN of a product such as PRISMA's FILE.he5:PAN.",
+        "panchromatic, multispectral, or the PAN of a product such as PRISMA's FILE.he5:PAN, which "
+        "is taken where the product is given alone.",
     )
     weights: str | None = Field(
         None,
@@ -330,7 +331,19 @@ class Scored(Config):
     """What outputs are compared with."""
 
     section: ClassVar[str] = "Inputs"
-    target: Texts = Field(default_factory=list, description="Raster with the true values.")
+    target: Texts = Field(
+        default_factory=list,
+        description="Raster with the true values; of a sharpening the true cube at the small "
+        "pixels.",
+    )
+    cube: str | None = Field(
+        None,
+        min_length=1,
+        title="FILE",
+        description="Of a sharpening: the cube that was sharpened, whose interpolation is scored "
+        "too. Without a SCENE it is that of the run. --nodata cube=V tells what means missing in "
+        "it.",
+    )
 
 
 class EvaluateConfig(OnDevice, Common, Aligning, Limits, Units, Labelling, Scored, Inputs):
@@ -341,6 +354,7 @@ class EvaluateConfig(OnDevice, Common, Aligning, Limits, Units, Labelling, Score
     most_used: ClassVar[tuple[str, ...]] = (
         "target",
         "labels",
+        "cube",
         "mask",
         "bounds",
         "window",

@@ -37,7 +37,13 @@ def rebased(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         result["groups"] = f"{groups.partition(':')[0]}:{_rebase(path, folder)}"
     if isinstance(result.get("sensor"), str) and (path := named_file(f"sensor:{result['sensor']}")):
         result["sensor"] = _rebase(path, folder)
-    files = ["output", "checkpoint", "uncertainty", *(["weights"] if "images" in given else [])]
+    files = [
+        "output",
+        "checkpoint",
+        "uncertainty",
+        "cube",
+        *(["weights"] if "images" in given else []),
+    ]
     for key in files:
         if isinstance(text := result.get(key), str):
             path = _rebase(text, folder)

@@ -20,10 +20,11 @@ go when it goes."""
 @dataclass(frozen=True)
 class Contents:
     """What a folder of bandfuse holds: the file it is known by, and patterns of all others (``*``
-    within a name)."""
+    within a name). ``unlike``: endings of files, with which no new folder of its kind is made."""
 
     mark: str
     others: tuple[str, ...]
+    unlike: tuple[str, ...] = ()
 
     def strangers(self, folder: Path) -> list[str]:
         """Files in a folder that bandfuse did not put there, by their names relative to it."""
@@ -142,6 +143,7 @@ def check_folder(
             )
     seen = Seen(state_of(path))
     if not exists:
+        _require_folder_name(path, contents)
         return seen
     if not (path / contents.mark).is_file():
         folder = path.is_dir()
@@ -161,6 +163,25 @@ def check_folder(
         )
     _require(overwrite, path)
     return seen
+
+
+RASTERS = (".tif", ".tiff", ".img", ".vrt", ".nc", ".zarr", ".jp2")
+"""Endings by which somebody means a raster, and no folder of a run."""
+
+
+def _require_folder_name(path: Path, contents: Contents) -> None:
+    """Refuse to make a folder with the ending of a file.
+
+    Raises
+    ------
+    OutputError
+    """
+    if path.suffix.lower() in contents.unlike:
+        raise OutputError(
+            f"the output {shown(path)} is the folder of a run, but has the ending of a raster",
+            expected="the name of a folder; the raster is written in it",
+            remedy=f"Give -o {shown(path.with_suffix(''))}.",
+        )
 
 
 NEW = "run"

@@ -3,6 +3,7 @@
 Each file is built on those before it::
 
     fusion         y = activation(gain · (W x) + offset)
+    scratch        memory that each thread uses again for every block of pixels
     stored         the product of a cell as its pixels are stored
     decoder        the inverse map, from fused bands back to input bands
     discriminants  the classes of fused values

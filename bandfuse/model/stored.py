@@ -30,8 +30,6 @@ the other can be multiplied as they lie, (n, S) by (S, K); else they are turned.
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +38,7 @@ from typing import Protocol
 import numpy as np
 
 from bandfuse.model.fusion import Fusion, FusionKernel, Valued
+from bandfuse.model.scratch import Scratch
 from bandfuse.spectral.bands import Floats
 
 PROMISE = 4e-7
@@ -137,11 +136,11 @@ class _Product:
         self._columns = np.ascontiguousarray(self._rows.T)
         self._scale = None if scale is None or (scale == 1).all() else scale
         self._offset = None if offset is None or not offset.any() else offset
-        self._own = threading.local()
+        self._room = Scratch()
 
     def __call__(self, stored: np.ndarray) -> Floats:
         """(K, n) weighted sums of (S, rows, cols); they last until this thread's next product."""
-        if _by_pixel(stored) and either_way(*self._rows.shape, self.pixels):
+        if by_pixel(stored) and either_way(*self._rows.shape, self.pixels):
             return self.of_pixels(stored)
         return self.of_bands(stored)
 
@@ -153,7 +152,7 @@ class _Product:
             self._room("y", len(self._rows), self.pixels),
         )
         total = self._room("total", self.outputs, stored[0].size)
-        for piece in _pieces(stored, self.pixels):
+        for piece in pieces(stored, self.pixels):
             x = room[:, : piece.size]
             np.copyto(x.reshape(piece.stored.shape), piece.stored)
             if self._scale is not None:
@@ -172,7 +171,7 @@ class _Product:
             self._room("y", self.pixels, len(self._rows)),
         )
         total = self._room("total", self.outputs, stored[0].size)
-        for piece in _pieces(stored, self.pixels):
+        for piece in pieces(stored, self.pixels):
             x = room[: piece.size]
             pixels = piece.stored.transpose(1, 2, 0)
             np.copyto(x.reshape(pixels.shape), pixels)
@@ -184,19 +183,9 @@ class _Product:
             total[:, piece.place] = sums[: piece.size, : self.outputs].T
         return total
 
-    def _room(self, name: str, *shape: int) -> Floats:
-        """Memory of this thread, used again for every block and cell: the system zeroes new memory,
-        which takes longer than to fill it."""
-        own: dict[str, Floats] = self._own.__dict__
-        size = math.prod(shape)
-        if name not in own or own[name].size < size:
-            own[name] = np.zeros(size)
-        found: Floats = own[name][:size].reshape(shape)
-        return found
-
 
 @dataclass(frozen=True, eq=False)
-class _Piece:
+class Piece:
     """The (S, h, w) pixels of one block, and their ``place`` in the cell, row by row."""
 
     stored: np.ndarray
@@ -208,7 +197,7 @@ class _Piece:
         return int(self.place.stop - self.place.start)
 
 
-def _pieces(stored: np.ndarray, most: int) -> Iterator[_Piece]:
+def pieces(stored: np.ndarray, most: int) -> Iterator[Piece]:
     """(S, rows, cols) in blocks of at most so many pixels: parts of a row, or whole rows."""
     rows, cols = stored.shape[1:]
     high, wide = max(1, most // cols), min(most, cols)
@@ -216,7 +205,7 @@ def _pieces(stored: np.ndarray, most: int) -> Iterator[_Piece]:
         for col in range(0, cols, wide):
             some = stored[:, row : row + high, col : col + wide]
             start = row * cols + col
-            yield _Piece(some, slice(start, start + some[0].size))
+            yield Piece(some, slice(start, start + some[0].size))
 
 
 def _pixels_at_once(outputs: int, bands: int) -> int:
@@ -225,7 +214,7 @@ def _pixels_at_once(outputs: int, bands: int) -> int:
     return MOST if most < FEWEST else min(MOST, 2 ** (most.bit_length() - 1))
 
 
-def _by_pixel(stored: np.ndarray) -> bool:
+def by_pixel(stored: np.ndarray) -> bool:
     """Whether (S, rows, cols) lie pixel by pixel in memory."""
     step = stored.strides
     return stored.shape[0] > 1 and step[0] == stored.itemsize and step[2] > step[0]

@@ -20,6 +20,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
+from bandfuse.files.kinds import is_moments, is_weights
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.gdal import (
     CACHE,
@@ -138,7 +139,8 @@ class Raster(Summarised):
     bands, one piece after the other; empty where GDAL opens ``path`` and it has them all. ``glt``:
     for an image in sensor geometry, a raster of two bands on the grid of a map: the 1-based column
     and row of the image that belong there, 0 for none. ``quality``: the layers in which a product
-    says which pixels are of no use; ``no_quality``: why it has none, if it should have some."""
+    says which pixels are of no use; ``no_quality``: why it has none, if it should have some.
+    ``sharper``: a sharper image of the same product, as it is named; empty where there is none."""
 
     path: str
     driver: str
@@ -163,6 +165,7 @@ class Raster(Summarised):
     control: Control = field(default_factory=Control)
     quality: tuple[QualityLayer, ...] = ()
     no_quality: str = ""
+    sharper: str = ""
 
     def summary(self) -> Summary:
         """What the file holds, in a few lines."""
@@ -279,11 +282,7 @@ def opened(path: str) -> Iterator[Any]:
             f"the name {path!r} is not UTF-8", expected="a name in UTF-8", remedy="Rename it."
         ) from error
     except (*GDAL_ERRORS, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be opened as a raster",
-            got=reason(error),
-            expected="a file that GDAL can read",
-        ) from error
+        raise _unopened(path, reason(error)) from error
     with dataset:
         try:
             yield dataset
@@ -294,6 +293,17 @@ def opened(path: str) -> Iterator[Any]:
                 expected="names in UTF-8",
                 remedy="Rename them.",
             ) from error
+
+
+def _unopened(path: str, why: str) -> InputError:
+    """What is said of a file that is no raster to GDAL."""
+    what, remedy = f"{path} cannot be opened as a raster", ""
+    if is_moments(path):
+        why = "a file of moments, which holds no pixels"
+        remedy = f"bandfuse train {path} -o RUN learns from it, and bandfuse info {path} shows it."
+    elif is_weights(path):
+        why, remedy = "a weights file", f"bandfuse apply {path} SCENE -o OUT applies it."
+    return InputError(what, got=why, expected="a file that GDAL can read", remedy=remedy)
 
 
 def _warned(texts: Sequence[str]) -> list[str]:

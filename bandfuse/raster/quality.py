@@ -154,9 +154,11 @@ def offered(rasters: Iterable[Raster]) -> list[str]:
     return list(dict.fromkeys(layer.reason for raster in rasters for layer in raster.quality))
 
 
-def words_of(setting: str, rasters: Sequence[Raster], what: str) -> list[str]:
+def words_of(
+    setting: str, rasters: Sequence[Raster], what: str, *, masks: bool = True
+) -> list[str]:
     """The words that a setting means for the rasters of a scene (``what``), of those that they
-    offer.
+    offer. ``masks``: the command takes masks, too.
 
     Raises
     ------
@@ -166,13 +168,14 @@ def words_of(setting: str, rasters: Sequence[Raster], what: str) -> list[str]:
     if setting in (AUTO, NONE):
         return [word for word in USED_BY_AUTO if word in there] if setting == AUTO else []
     wanted = list(dict.fromkeys(setting.split(",")))
+    instead = "Leave --quality out, or give a --mask." if masks else "Leave --quality out."
     for word in wanted:
         if word not in there:
             raise InputError(
                 f"--quality {word}: {what} offers no such layer",
                 got=f"layers {', '.join(there)}" if there else _none_of(rasters),
                 expected="auto, none, or words of its layers between commas",
-                remedy=nearest(word, there) if there else "Leave --quality out, or give a --mask.",
+                remedy=nearest(word, there) if there else instead,
             )
     return wanted
 

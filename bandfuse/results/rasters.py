@@ -253,16 +253,45 @@ class ClassesResult(Result):
     )
 
 
+class SharpenedScores(Result):
+    """How a sharpened raster was compared with the true cube. Beside it stand the scores of every
+    band, and those over all bands: psnr (dB, mean over bands, peak = the band's largest true
+    value), sam (degrees), ergas, ssim, q2n and rmse."""
+
+    raster: str = Field(description="the sharpened raster")
+    truth: str = Field(description="the true cube")
+    cube: str | None = Field(description="the cube that was sharpened; null where it is not known")
+    ratio: float | None = Field(
+        description="pixels that were scored along the side of one of the cube; null where it is "
+        "not known, and then there is no ergas"
+    )
+    blocks: int = Field(description="blocks of the image that standard errors are taken over")
+    errors: Score = Field(description="standard errors of the scores over all bands")
+    interpolation: Score = Field(
+        description="the same scores of the interpolated cube, over the same pixels; empty without "
+        "a cube"
+    )
+    bands: list[int] = Field(description="1-based numbers in the sharpened raster")
+    true_bands: list[int] = Field(description="and in the true cube, of the same bands")
+
+
 class EvaluateResult(Result):
-    """Scores of saved weights on another image; with labels one row of scores, ``classes``."""
+    """Scores of saved weights on another image; with labels one row of scores, ``classes``. Of a
+    sharpening the scores of a sharpened raster: psnr, ssim and rmse of each band; with a cube also
+    ``interpolated`` (its psnr interpolated), ``gained`` (the difference) and its standard
+    ``error``."""
 
     weights: str
     scene: str
     scores: Scores
-    overall: Score = Field(description="of all outputs together: sam in degrees, ergas")
+    overall: Score = Field(
+        description="of all outputs together: sam in degrees, ergas; of a sharpening also means "
+        "over the bands"
+    )
     sampled: int = Field(description="pixels of the sample that mae and sam rest on")
     pixels: PixelCount
     classification: ClassesResult | None = Field(None, description="with labels")
+    sharpened: SharpenedScores | None = Field(None, description="of a sharpening")
     alignment: list[AlignmentRow] = Field(
         default_factory=list, description="if the files have several grids"
     )

@@ -13,7 +13,7 @@ from bandfuse.config.train import NOT_RESULTS
 from bandfuse.device import Place
 from bandfuse.export.qml import unstyled
 from bandfuse.files.checksums import Checksums
-from bandfuse.files.guards import Contents, Seen
+from bandfuse.files.guards import RASTERS, Contents, Seen
 from bandfuse.files.whole import Ready, whole_folder
 from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import dumps
@@ -42,6 +42,7 @@ RUN_CONTENTS = Contents(
         "figures/*.svg",
         "figures/*.png",
     ),
+    unlike=RASTERS,
 )
 """By what a folder is known as a run, and what it holds."""
 

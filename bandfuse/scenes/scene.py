@@ -336,7 +336,7 @@ def open_scene(
 def _flagged(scene: Scene, setting: str, rasters: Sequence[Raster], *, writes: bool) -> Scene:
     """A scene without what the quality layers of its rasters and its target flag. ``rasters``: they
     with their positions, before the target was moved."""
-    words = words_of(setting, rasters, f"scene {scene.key!r}")
+    words = words_of(setting, rasters, f"scene {scene.key!r}", masks=not writes)
     lying = list(rasters)
     if scene.common is not None and scene.target is not None:
         lying[-1] = scene.target

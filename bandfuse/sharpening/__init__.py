@@ -20,14 +20,20 @@ Each file is built on those before it::
     registration   whether sharp images are displaced, and what is done then
     streamed       gains learned from files, and the sharpened cube written window by window
     gainsfile      the weights file of a sharpening
+    hypercomplex   Q2n, which compares the spectra of a square as numbers of 2^n parts
     scores         how far a sharpened cube is from a true one; what is said without one
     baselines      what else sharpens a cube
     reduced        everything once more one scale down, where the cube is the truth
+    worth          what a sharpened cube is worth beside the interpolated one
     verdict        what the sharpening is worth, in scores
     sentences      the same in words
     looks          pictures, spectra and the map of local gain
     page           the verdict and the page of a sharpening
     run            the folder of a sharpening, and what is said of it
+    scoring        a sharpened cube beside the true one, streamed
+    pairing        which bands of a true cube are those of a sharpened one
+    compared       a sharpened raster and the true cube on one grid
+    evaluated      the scores of a sharpened raster against the true cube
 
 On arrays::
 
@@ -36,5 +42,5 @@ On arrays::
     result = sharpened(cube, [sharp], gains, geometry)      # (B, H, W)
 
 It imports errors, progress, results, files, spectral, model, report, streaming, raster, solve,
-config, scenes and applying.
+config, scenes, survey and applying.
 """

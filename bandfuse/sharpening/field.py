@@ -27,9 +27,8 @@ TIMES = 3
 BLUR = 0.3
 """Modulation that is taken where none is given. Displacements hardly depend on it."""
 
-BANDS, MEANS = 48, 16
-"""Bands of the cube that are read, and the means of neighbours among them that are compared: more
-than a few, as bands of one cube may lie apart."""
+BANDS = 48
+"""Bands of the cube that are compared: more than a few, as bands of one cube may lie apart."""
 
 ACROSS, LEAST, LARGEST = 8, 4, 24
 """A scene has about so many windows a side, each of at least and at most so many pixels a side;
@@ -68,12 +67,10 @@ def _spread(size: int) -> list[tuple[int, int]]:
 
 def _look(pair: Pair, rows: Range, cols: Range) -> Look:
     """One part of a pair."""
-    bands = _tamed(pair.read_cube(rows, cols))
-    parts = np.array_split(bands, min(MEANS, len(bands)))
     return Look(
         rows.start,
         cols.start,
-        np.stack([part.mean(axis=0) for part in parts]),
+        _tamed(pair.read_cube(rows, cols)),
         _divided(pair, rows.wider(MARGIN), cols.wider(MARGIN)),
         MARGIN,
         TIMES,

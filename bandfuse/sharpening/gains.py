@@ -70,11 +70,23 @@ class Gains:
         return len(self.drop)
 
 
-def reasons_of(low: Floats, high: Floats, error: Floats, plain: Floats) -> tuple[str, ...]:
-    """(B,) why each band gets no detail: all of its intervals hold zero, or its held-out error is
-    larger than that of interpolation."""
-    uncertain = np.logical_and.reduce((low <= 0) & (high >= 0), axis=1)
+def reasons_of(low: Floats, high: Floats, errors: Floats, plain: Floats) -> tuple[str, ...]:
+    """(B,) why each band gets no detail: nothing of its gains is certain, or its held-out error is
+    larger than that of interpolation.
+
+    Gains of sharp bands that are alike are not certain one by one: it is enough if the held-out
+    error is smaller by more than twice its standard error over the blocks.
+
+    Parameters
+    ----------
+    low, high : (B, T) ends of the intervals. errors, plain : (N, B) of each block.
+    """
+    spared = plain - errors
+    n, total = len(spared), spared.sum(axis=0)
+    error = np.sqrt(np.square(spared - total / n).sum(axis=0) * n / max(n - 1, 1))
+    sure = (total > 2 * error) & (n > 1)
+    uncertain = np.logical_and.reduce((low <= 0) & (high >= 0), axis=1) & ~sure
     return tuple(
-        UNCERTAIN if unsure else WORSE if not e < p else LEARNED
-        for unsure, e, p in zip(uncertain, error, plain, strict=True)
+        UNCERTAIN if unsure else LEARNED if more > 0 else WORSE
+        for unsure, more in zip(uncertain, total, strict=True)
     )

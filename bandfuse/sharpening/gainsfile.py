@@ -2,10 +2,10 @@
 gains beside it.
 
 The header's entry ``sharpening`` has ``bands`` (1-based numbers of the cube's bands that are
-sharpened), ``blur``, ``blur_error``, ``reasons``, ``ridge``, ``blocks`` and ``pixels``; the tensors
-``sharpening_gain`` and so on are the arrays of :class:`bandfuse.sharpening.gains.Gains` over these
-bands. ``steps`` says the same of each image between the cube and the finest one, with tensors
-``sharpening_step0_gain`` and so on."""
+sharpened), ``ratio``, ``blur``, ``blur_error``, ``reasons``, ``ridge``, ``blocks`` and ``pixels``;
+the tensors ``sharpening_gain`` and so on are the arrays of
+:class:`bandfuse.sharpening.gains.Gains` over these bands. ``steps`` says the same of each image
+between the cube and the finest one, with tensors ``sharpening_step0_gain`` and so on."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ INTERVALS = ("weight_low", "weight_high")
 @dataclass(frozen=True, eq=False)
 class SharpeningWeights:
     """Gains for some ``positions`` of a cube's ``inputs``, and the bands of the ``sharp`` images;
-    ``steps``: the gains of each image between the cube and the finest one."""
+    ``steps``: the gains of each image between the cube and the finest one; ``ratio``: pixels of the
+    finest along the side of one of the cube, NaN where it is not known."""
 
     gains: Gains
     inputs: Bands
     sharp: Bands
     positions: Sequence[int]
     steps: tuple[Gains, ...] = ()
+    ratio: float = np.nan
 
     @property
     def outputs(self) -> Bands:
@@ -57,12 +59,24 @@ def dumps_gains(weights: SharpeningWeights) -> bytes:
     fusion = Fusion(matrix, ones, gains.offset, weights.inputs, weights.sharp)
     entry = {"bands": [int(i) + 1 for i in weights.positions], **_numbers(gains)}
     entry |= {"steps": [_numbers(step) for step in weights.steps]}
+    if np.isfinite(weights.ratio):
+        entry["ratio"] = float(weights.ratio)
     tensors = {name: getattr(gains, name) for name in TENSORS}
     if gains.weight_low is not None:
         tensors |= {name: getattr(gains, name) for name in INTERVALS}
     for i, step in enumerate(weights.steps):
         tensors |= {f"step{i}_{name}": getattr(step, name) for name in OF_STEPS}
     return dumps(Model(fusion), Further(NAME, entry, tensors))
+
+
+def holds_gains(path: str | Path) -> bool:
+    """Whether a weights file, or that of a run folder, was learned by ``bandfuse sharpen``.
+
+    Raises
+    ------
+    InputError : as :func:`bandfuse.model.weightsfile.load`.
+    """
+    return load_further(path, NAME) is not None
 
 
 def load_gains(path: str | Path) -> SharpeningWeights:
@@ -91,10 +105,11 @@ def load_gains(path: str | Path) -> SharpeningWeights:
             step = _gains({name: tensors[start + name] for name in OF_STEPS}, numbers)
             _require_shapes(step, *step.gain.shape)
             steps.append(step)
+        ratio = float(entry.get("ratio", np.nan))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         got = f"{type(error).__name__}: {error}"
         raise InputError(f"{path} is not a complete weights file", got=got) from error
-    return SharpeningWeights(gains, fusion.inputs, fusion.outputs, positions, tuple(steps))
+    return SharpeningWeights(gains, fusion.inputs, fusion.outputs, positions, tuple(steps), ratio)
 
 
 def _numbers(gains: Gains) -> dict[str, Any]:

@@ -23,6 +23,9 @@ FINE = 100
 SAME = 0.01
 """Pixels whose sides differ by less are taken to be equally large."""
 
+DRIFT = 0.01
+"""Pixels by which grids may come apart over a whole image and yet be alike."""
+
 
 @dataclass(frozen=True, eq=False)
 class Meeting:
@@ -172,3 +175,14 @@ def own_geometry(cube: Raster, sharp: Raster) -> Geometry:
 def on_lattice(lattice: Raster, other: Raster) -> bool:
     """Whether a raster has pixels as large as those of a lattice, or smaller."""
     return Placing(lattice, other).factor > 1 - SAME
+
+
+def apart(lattice: Raster, other: Raster) -> tuple[float, float] | None:
+    """Row and column of another raster at which a lattice begins; None where their pixels differ,
+    or are turned against each other."""
+    affine = Placing(lattice, other).affine
+    if affine is None:
+        return None
+    a, b, col, d, e, row = affine[:6]
+    drift = max(abs(a - 1), abs(b), abs(d), abs(e - 1)) * max(lattice.shape)
+    return (row, col) if drift < DRIFT else None

@@ -14,6 +14,12 @@ from bandfuse.spectral.bands import Floats
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Pulls towards the gains of the whole image, relative to the variance of the detail."""
 
+JITTER = 1e-9
+
+WHOLE_RIDGES = (JITTER, 1e-4, 1e-3)
+"""Ridges of the gains of the whole image, relative to the variance of the sharp bands: there can be
+many of these that are nearly alike, and few pixels."""
+
 WEIGHT_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Ridges of the weights of the sharp image, relative to the variance of the bands."""
 
@@ -22,7 +28,8 @@ RESAMPLES = 400
 AT_ONCE, ROOM = 16, 8 * 2**20
 """Resamples whose covariances are held at once: so many, or fewer that take so many bytes."""
 
-JITTER = 1e-9
+Ridges = tuple[float, float]
+"""Of the whole image, and of the detail."""
 
 
 def gains_of(
@@ -37,16 +44,17 @@ def gains_of(
 
     The gains of the whole image are ``G₁ = C_xt C_tt⁻¹``. Those of the detail on the cube's grid,
     ``C_ed C_dd⁻¹`` with e what interpolation misses there and d the detail of the sharp image, are
-    nearer to what is asked for, but come from less: they are pulled towards G₁ by a ridge that is
-    chosen on held-out blocks."""
+    nearer to what is asked for, but come from less: they are pulled towards G₁. Both have a ridge
+    that is chosen on held-out blocks."""
     sums = sums.without_constant()
     folds = _folds(len(sums.plain), seed)
-    ridge = _chosen(sums, folds)
+    ridges = _chosen(sums, folds)
     every = np.ones((1, len(sums.plain)))
-    learned = _gains(sums, every, ridge)[0]
-    error, plain = _held_out(sums, folds, ridge)
-    low, high = _intervals(sums, ridge, seed)
-    reasons = (LEARNED,) * sums.bands if force else reasons_of(low, high, error, plain)
+    learned = _gains(sums, every, ridges)[0]
+    errors = _held_out(sums, folds, ridges)
+    low, high = _intervals(sums, ridges, seed)
+    reasons = (LEARNED,) * sums.bands if force else reasons_of(low, high, errors, sums.plain)
+    count = max(float(sums.both[:, 0, 0].sum()), 1.0)
     kept = np.array([not reason for reason in reasons])
     weight, offset, _ = weights_of(sums, seed)
     lift, drop, noise = _subspace(sums)
@@ -62,10 +70,10 @@ def gains_of(
         lift=lift,
         drop=drop,
         noise=noise,
-        error=error,
-        plain=plain,
+        error=errors.sum(axis=0) / count,
+        plain=sums.plain.sum(axis=0) / count,
         reasons=reasons,
-        ridge=ridge,
+        ridge=ridges[1],
         blocks=len(sums.plain),
         pixels=int(sums.both[:, 0, 0].sum()),
     )
@@ -85,17 +93,17 @@ def _covariance(sums: Sums, times: Floats) -> Floats:
     return result
 
 
-def _gains(sums: Sums, times: Floats, ridge: float) -> Floats:
+def _gains(sums: Sums, times: Floats, ridges: Ridges) -> Floats:
     """(R, B, T) gains with each block so many times."""
     b = sums.bands
     rows = np.concatenate([[0], np.arange(1 + b, sums.both.shape[1])])
     both = np.tensordot(times, sums.both[:, rows], 1)
     n = np.maximum(both[:, :1, :1], 1.0)
     cov = (both[:, 1:, 1:] - both[:, 1:, :1] * both[:, :1, 1:] / n) / n
-    whole = _solved(cov[:, :, b:], cov[:, :, :b], JITTER)
+    whole = _solved(cov[:, :, b:], cov[:, :, :b], ridges[0])
     detail = np.tensordot(times, sums.detail, 1)
     cross = np.tensordot(times, sums.cross, 1)
-    gain: Floats = whole + _solved(detail, cross - detail @ whole, ridge)
+    gain: Floats = whole + _solved(detail, cross - detail @ whole, ridges[1])
     return gain.transpose(0, 2, 1)
 
 
@@ -109,36 +117,37 @@ def _solved(square: Floats, right: Floats, ridge: float) -> Floats:
     return result
 
 
-def _held_out(sums: Sums, folds: NDArray[np.int64], ridge: float) -> tuple[Floats, Floats]:
-    """(B,) held-out mean squared error of the detail, and that of interpolation."""
-    error, count = np.zeros(sums.bands), max(sums.both[:, 0, 0].sum(), 1.0)
+def _held_out(sums: Sums, folds: NDArray[np.int64], ridges: Ridges) -> Floats:
+    """(N, B) sums of squared errors of the detail in each block, by gains that were learned from
+    other blocks."""
+    errors = np.empty_like(sums.plain)
     for fold in np.unique(folds):
         held = folds == fold
-        gain = _gains(sums, (~held).astype(np.float64)[None], ridge)[0]
-        cross, detail = sums.cross[held].sum(axis=0), sums.detail[held].sum(axis=0)
-        plain = sums.plain[held].sum(axis=0)
-        error += (
-            plain - 2 * (gain.T * cross).sum(axis=0) + np.einsum("bt,tu,bu->b", gain, detail, gain)
-        )
-    return error / count, sums.plain.sum(axis=0) / count
+        gain = _gains(sums, (~held).astype(np.float64)[None], ridges)[0]
+        both = 2 * sums.cross[held].transpose(0, 2, 1) - gain @ sums.detail[held]
+        errors[held] = sums.plain[held] - (gain * both).sum(axis=2)
+    return errors
 
 
-def _chosen(sums: Sums, folds: NDArray[np.int64]) -> float:
-    """The ridge with the least held-out error, summed over bands in units of interpolation's."""
+def _chosen(sums: Sums, folds: NDArray[np.int64]) -> Ridges:
+    """The ridges with the least held-out error, summed over bands in units of interpolation's:
+    first that of the whole image, with hardly anything learned from the detail, then the other."""
+    plain = sums.plain.sum(axis=0)
 
-    def loss(ridge: float) -> float:
-        error, plain = _held_out(sums, folds, ridge)
+    def loss(ridges: Ridges) -> float:
+        error = _held_out(sums, folds, ridges).sum(axis=0)
         return float((error[plain > 0] / plain[plain > 0]).sum())
 
-    return min(RIDGES, key=loss)
+    whole = min(WHOLE_RIDGES, key=lambda ridge: loss((ridge, RIDGES[-1])))
+    return whole, min(RIDGES, key=lambda ridge: loss((whole, ridge)))
 
 
-def _intervals(sums: Sums, ridge: float, seed: int) -> tuple[Floats, Floats]:
+def _intervals(sums: Sums, ridges: Ridges, seed: int) -> tuple[Floats, Floats]:
     """(B, T) ends of 95 % intervals, by a bootstrap over blocks."""
     count = len(sums.plain)
     rng = np.random.default_rng(seed)
     times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
-    low, high = np.quantile(_gains(sums, times, ridge), [0.025, 0.975], axis=0)
+    low, high = np.quantile(_gains(sums, times, ridges), [0.025, 0.975], axis=0)
     return low, high
 
 

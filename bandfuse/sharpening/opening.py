@@ -25,6 +25,7 @@ from bandfuse.results.sharpening import RegistrationRow
 from bandfuse.scenes.places import places
 from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import Scene, open_scene, target_bands
+from bandfuse.scenes.value_ranges import sample_of
 from bandfuse.sharpening.grids import Meeting, laid, meeting, on_lattice, step_geometry
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import select
@@ -95,28 +96,49 @@ class Images:
 
 
 def opened_images(config: SharpenConfig) -> Images:
-    """Describe the cube and the sharp images.
+    """Describe the cube and the sharp images: where none is given, that of the cube's own product.
 
     Raises
     ------
     ConfigError, InputError, MismatchError : too few images, or images that do not fit together.
     """
-    if len(config.images) < 2:
-        raise ConfigError(
-            "a cube and a sharp image are needed",
-            got=shorten(config.images) if config.images else "nothing",
-            expected="CUBE SHARP, the cube first",
-        )
+    if not config.images:
+        raise _too_few("nothing")
     first, *others = config.images
     cube_fill = [text for text in config.nodata if not text.startswith(SHARP)]
     sharp_fill = [text[len(SHARP) :] for text in config.nodata if text.startswith(SHARP)]
     tables = [] if config.wavelengths is None else [config.wavelengths]
     scene = open_scene(places([first], [], [])[0], wavelengths=tables, nodata=cube_fill)
     by = config.shift if isinstance(config.shift, tuple) else None
+    said = (
+        [] if others else [f"{first} is sharpened with {_own_sharp(scene)}, as no image is given"]
+    )
+    others = others or [_own_sharp(scene)]
     _require_once(others)
     sharps = [_sharp(path, sharp_fill, by, scene) for path in others]
-    words = words_of(config.quality, [*scene.rasters, *sharps], "the pair of cube and sharp image")
-    return _together(_flagged(scene, config.quality, words), sharps, config.quality, words)
+    every = [*scene.rasters, *sharps]
+    words = words_of(config.quality, every, "the pair of cube and sharp image", masks=False)
+    images = _together(_flagged(scene, config.quality, words), sharps, config.quality, words)
+    return replace(images, messages=(*said, *images.messages))
+
+
+def _too_few(got: str) -> ConfigError:
+    return ConfigError(
+        "a cube and a sharp image are needed", got=got, expected="CUBE SHARP, the cube first"
+    )
+
+
+def _own_sharp(scene: Scene) -> str:
+    """The sharper image of the product that a cube is part of.
+
+    Raises
+    ------
+    ConfigError : it has none.
+    """
+    sharper = next((raster.sharper for raster in scene.rasters if raster.sharper), "")
+    if not sharper:
+        raise _too_few(shorten([raster.path for raster in scene.rasters]))
+    return sharper
 
 
 def _flagged(scene: Scene, setting: str, words: Sequence[str]) -> Scene:
@@ -148,7 +170,7 @@ def _sharp(
 
     Raises
     ------
-    InputError : it has no band to learn from, or holds classes.
+    InputError : it has no band to learn from, or holds classes or a mask.
     MismatchError : only one of cube and sharp image says where it lies.
     """
     raster = describe(path, "sharp")
@@ -162,8 +184,33 @@ def _sharp(
             got="a raster with a colour table or names of classes",
             expected="an image whose values were measured",
         )
-    raster = laid(scene.grid, raster)
+    raster = laid(scene.grid, _measured(raster))
     return raster if shift is None else moved(raster, scene.grid, *shift)
+
+
+FEW_VALUES = 16
+"""An image of fewer whole numbers may hold classes."""
+
+
+def _measured(raster: Raster) -> Raster:
+    """A sharp image, with a remark if it may hold classes, as far as it is looked at.
+
+    Raises
+    ------
+    InputError : it holds two whole numbers only, as masks do.
+    """
+    sample = sample_of(Scene(Path(raster.path).stem, (raster,)), target_bands(raster))
+    values = np.unique(sample[np.isfinite(sample)])
+    if not 1 < len(values) < FEW_VALUES or (values % 1).any():
+        return raster
+    if len(values) == 2:
+        raise InputError(
+            f"{raster.path} holds a mask",
+            got=f"no other values than {values[0]:g} and {values[1]:g} where it was looked at",
+            expected="an image whose values were measured",
+        )
+    message = f"{len(values)} different whole numbers where it was looked at: are they classes?"
+    return replace(raster, messages=(*raster.messages, message))
 
 
 def _together(

@@ -19,7 +19,8 @@ from bandfuse.sharpening.gainsfile import SharpeningWeights
 from bandfuse.sharpening.looks import SIDE, Look, gain_look, looks_of
 from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.sentences import sentences
-from bandfuse.sharpening.verdict import Verdict, band_scores, verdict_of
+from bandfuse.sharpening.verdict import Verdict, verdict_of
+from bandfuse.sharpening.worth import band_scores
 from bandfuse.spectral.bands import Bands
 
 PAGE_FILE, DATA_FILE = "report.html", "report.data.json"

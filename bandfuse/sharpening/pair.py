@@ -208,6 +208,14 @@ class Pair:
         down, across = self.up((rows, cols), under)
         return both(down, coarse, across)
 
+    def interpolated(self, rows: Range, cols: Range) -> Floats:
+        """(B, n, m) the cube on fine pixels; NaN where it is missing."""
+        under = self.geometry.rows.under(rows), self.geometry.cols.under(cols)
+        wide = under[0].wider(TAPS), under[1].wider(TAPS)
+        cube = self.cube(*wide)
+        raised = self.raised(cube.values, under, rows, cols)
+        return np.where(self.nearest(cube.valid, wide, rows, cols), raised, np.nan)
+
     def missed(self, rows: Range, cols: Range) -> Callable[[Known], Floats]:
         """What gives, of a cube that is known on ranges that :meth:`around` tells, (B, n, m) what
         the interpolated cube, brought back to the coarse grid, is off the cube: ``x −

@@ -17,7 +17,7 @@ import numpy as np
 
 from bandfuse.sharpening.baselines import METHODS, Method, View
 from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.kernels import TAPS, Axis, Range
+from bandfuse.sharpening.kernels import Axis, Range
 from bandfuse.sharpening.known import Known, Place, complete
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Pair, reading
@@ -295,11 +295,8 @@ def learned(some: Sequence[Block], blur: float | None, *, force: bool, seed: int
 
 def view_of(pair: Pair, rows: Range, cols: Range) -> View:
     """What baselines sharpen, of a range of fine pixels: NaN where cube or detail is missing."""
-    under = pair.geometry.rows.under(rows), pair.geometry.cols.under(cols)
-    wide = under[0].wider(TAPS), under[1].wider(TAPS)
-    cube, detail = pair.cube(*wide), pair.detail(rows, cols)
-    valid = detail.valid & pair.nearest(cube.valid, wide, rows, cols)
-    raised = np.where(valid, pair.raised(cube.values, under, rows, cols), np.nan)
+    detail = pair.detail(rows, cols)
+    raised = np.where(detail.valid, pair.interpolated(rows, cols), np.nan)
     sharp = pair.read_sharp(rows, cols)
     return View(raised, sharp, sharp - detail.values)
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bandfuse.applying.outputs import creation, encoding_of
+from bandfuse.config.base import build
 from bandfuse.config.commands import SharpenConfig
 from bandfuse.config.paths import rebased
-from bandfuse.errors import shorten
-from bandfuse.files.guards import Contents
-from bandfuse.files.yamlfile import dump_yaml
+from bandfuse.errors import InputError, shorten
+from bandfuse.files.guards import RASTERS, Contents
+from bandfuse.files.yamlfile import dump_yaml, read_yaml
 from bandfuse.model.weightsfile import WEIGHTS
 from bandfuse.progress import Progress, during
 from bandfuse.raster import Raster, Writer
@@ -23,14 +24,17 @@ from bandfuse.report.svg import standalone
 from bandfuse.results.sharpening import GainRow, SharpenResult
 from bandfuse.results.training import InputFile
 from bandfuse.sharpening.gainsfile import SharpeningWeights, dumps_gains
-from bandfuse.sharpening.opening import Images
+from bandfuse.sharpening.opening import SHARP, Images
 from bandfuse.sharpening.page import judged, worth_of, write_page
 from bandfuse.sharpening.sources import opened_pair
-from bandfuse.sharpening.streamed import Counts, write_tiles
+from bandfuse.sharpening.streamed import ENOUGH, Counts, least_pixels, write_tiles
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.budget import Effort
 
-RASTER = "sharpened"
+RASTER, SETTINGS = "sharpened", "config.yaml"
+
+SOURCE = "source"
+"""The name of the band that says what pixels are made of."""
 
 CONTENTS = Contents(
     WEIGHTS,
@@ -44,10 +48,11 @@ CONTENTS = Contents(
         "report.json",
         "report.html",
         "report.data.json",
-        "config.yaml",
+        SETTINGS,
         "figures/*.svg",
         "figures/*.png",
     ),
+    unlike=RASTERS,
 )
 """By what the folder of a sharpening is known, and what it holds."""
 
@@ -74,12 +79,56 @@ class Sharpening:
         if not self.config.source_band:
             return bands
         unknown = [float("nan")]
-        return bands + Bands.of(["source"], source="source", wavelength_nm=unknown, fwhm_nm=unknown)
+        return bands + Bands.of([SOURCE], source=SOURCE, wavelength_nm=unknown, fwhm_nm=unknown)
 
 
 def raster_name(driver: str | None) -> str:
     """What the raster in a run folder is called."""
     return RASTER + ENDINGS.get((driver or "").lower(), ".tif")
+
+
+def raster_in(run: Path) -> str:
+    """The raster that a run folder holds.
+
+    Raises
+    ------
+    InputError : it holds none.
+    """
+    names = [raster_name(driver) for driver in (None, *ENDINGS)]
+    found = next((run / name for name in names if (run / name).exists()), None)
+    if found is None:
+        raise InputError(
+            f"folder {run} holds no sharpened raster",
+            expected=f"one of {', '.join(names)}",
+            remedy="Name the raster: bandfuse evaluate RUN SHARPENED --target TRUE_CUBE.",
+        )
+    return str(found)
+
+
+@dataclass(frozen=True, eq=False)
+class GivenCube:
+    """A cube that was sharpened, what means missing in it, and a file of its wavelengths."""
+
+    path: str
+    nodata: Sequence[str] = ()
+    wavelengths: Sequence[str] = ()
+
+
+def cube_of(run: Path) -> GivenCube | None:
+    """The cube of a run folder, as its settings name it; None where they do not.
+
+    Raises
+    ------
+    InputError, ConfigError : the settings cannot be read.
+    """
+    if not (run / SETTINGS).is_file():
+        return None
+    settings = build(SharpenConfig, rebased(read_yaml(run / SETTINGS), run))
+    if not settings.images:
+        return None
+    fills = [text for text in settings.nodata if not text.startswith(SHARP)]
+    tables = [] if settings.wavelengths is None else [settings.wavelengths]
+    return GivenCube(settings.images[0], fills, tables)
 
 
 def write_raster(path: Path, what: Sharpening, driver: str, progress: Progress) -> Counts:
@@ -114,7 +163,7 @@ def write_run(
     (scratch / WEIGHTS).write_bytes(dumps_gains(what.weights))
     settings = what.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
     text = dump_yaml(rebased(settings, Path.cwd()))
-    (scratch / "config.yaml").write_text(text, encoding="utf-8")
+    (scratch / SETTINGS).write_text(text, encoding="utf-8")
     counts = write_raster(scratch / raster_name(what.config.driver), what, driver, progress)
     result = (
         described(counts)
@@ -230,7 +279,13 @@ def _rows(weights: SharpeningWeights) -> list[GainRow]:
 def _messages(weights: SharpeningWeights, counts: Counts, size: int) -> list[str]:
     """Which bands get no detail, and where there is none."""
     found = []
-    reasons = weights.gains.reasons
+    gains = weights.gains
+    if gains.pixels < least_pixels(len(weights.sharp), ENOUGH):
+        found.append(
+            f"the gains were learned from {gains.pixels} pixels of the cube only: they, their "
+            "intervals and the choice of bands that get detail are little certain"
+        )
+    reasons = gains.reasons
     for reason in dict.fromkeys(filter(None, reasons)):
         bands = weights.outputs
         numbers = [str(bands.index[i]) for i, why in enumerate(reasons) if why == reason]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache, reduce
+from functools import reduce
 from itertools import pairwise, product
 from operator import add
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
+from bandfuse.sharpening.hypercomplex import q2n
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid
 
@@ -92,7 +93,28 @@ def block_sums(result: Floats, truth: Floats, peak: Floats, grid: BlockGrid) -> 
     for rows, cols in _parts(grid):
         here = (slice(None), rows, cols)
         y, t, counts = result[here], truth[here], valid[rows, cols]
-        parts.append(_sums(y, t, counts, angle[rows, cols], similar[here]))
+        squares = squares_within(counts, SQUARE)
+        parts.append(_sums(y, t, counts, angle[rows, cols], similar[here], squares))
+    return parts
+
+
+def square_sums(
+    result: Floats, truth: Floats, peak: Floats, first: tuple[int, int], grid: BlockGrid
+) -> list[Sums]:
+    """The sums of every square of a part of an image. A square is a block of a grid that begins at
+    the row and column ``first``; windows of SSIM reach beyond the grid, as far as the arrays do."""
+    valid = valid_of(result) & valid_of(truth)
+    similar = ssim_map(result, truth, peak)
+    angle = angle_map(result, truth)
+    parts = []
+    for some in _parts(grid):
+        rows, cols = (_moved(part, by) for part, by in zip(some, first, strict=True))
+        here = (slice(None), rows, cols)
+        counts = valid[rows, cols]
+        square = [(slice(0, counts.shape[0]), slice(0, counts.shape[1]))]
+        parts.append(
+            _sums(result[here], truth[here], counts, angle[rows, cols], similar[here], square)
+        )
     return parts
 
 
@@ -113,11 +135,17 @@ def _parts(grid: BlockGrid) -> Iterator[tuple[slice, slice]]:
         yield slice(top, bottom), slice(left, right)
 
 
-def _sums(y: Floats, t: Floats, valid: Flags, angle: Floats, similar: Floats) -> Sums:
-    """The sums of one block."""
+def _sums(
+    y: Floats,
+    t: Floats,
+    valid: Flags,
+    angle: Floats,
+    similar: Floats,
+    parts: Sequence[tuple[slice, slice]],
+) -> Sums:
+    """The sums of one block, whose squares of Q2n are the ``parts``."""
     error, known = (y - t)[:, valid], angle[np.isfinite(angle)]
     seen = np.isfinite(similar).all(axis=0)
-    parts = squares_within(valid, SQUARE)
     values = [q2n(*_columns((y, t), valid, part)) for part in parts if _enough(valid, part)]
     return Sums(
         pixels=int(valid.sum()),
@@ -138,9 +166,16 @@ def squares_of(shape: tuple[int, int], side: float) -> list[tuple[slice, slice]]
     >>> squares_of((64, 20), 32)
     [(slice(0, 32, None), slice(0, 20, None)), (slice(32, 64, None), slice(0, 20, None))]
     """
+    return list(_parts(square_grid(shape, side)))
+
+
+def square_grid(shape: tuple[int, int], side: float = SQUARE) -> BlockGrid:
+    """The same as a grid."""
     counts = [max(1, round(n / side)) for n in shape]
-    edges = [[i * n // k for i in range(k + 1)] for n, k in zip(shape, counts, strict=True)]
-    return list(_parts(BlockGrid(tuple(edges[0]), tuple(edges[1]))))
+    rows, cols = (
+        tuple(i * n // k for i in range(k + 1)) for n, k in zip(shape, counts, strict=True)
+    )
+    return BlockGrid(rows, cols)
 
 
 def squares_within(valid: Flags, side: float) -> list[tuple[slice, slice]]:
@@ -208,13 +243,13 @@ def _ssim(y: Floats, t: Floats, peak: Floats) -> Floats:
     # centred, so that variances keep their digits
     centre = np.where(both, t, 0.0).sum(axis=(1, 2), keepdims=True) / count
     y0, t0 = np.where(both, y - centre, np.nan), np.where(both, t - centre, np.nan)
-    my, mt, yy, tt, yt = (_windowed(a) for a in (y0, t0, y0 * y0, t0 * t0, y0 * t0))
-    vy, vt, c = yy - my * my, tt - mt * mt, yt - my * mt
+    my, mt, squares, yt = (_windowed(a) for a in (y0, t0, y0 * y0 + t0 * t0, y0 * t0))
+    varied, c = squares - my * my - mt * mt, yt - my * mt
     my, mt = my + centre, mt + centre
     c1, c2 = (SSIM_K1 * peak) ** 2, (SSIM_K2 * peak) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         value: Floats = (2 * my * mt + c1) * (2 * c + c2)
-        value /= (my * my + mt * mt + c1) * (vy + vt + c2)
+        value /= (my * my + mt * mt + c1) * (varied + c2)
     return value
 
 
@@ -225,65 +260,6 @@ def _windowed(image: Floats) -> Floats:
     weight /= weight.sum()
     mean: Floats = correlate1d(correlate1d(image, weight, axis=1), weight, axis=2)
     return mean
-
-
-def q2n(result: Floats, truth: Floats) -> float:
-    """Q2ⁿ of one square: how alike two sets of spectra are, from 0 to 1.
-
-    ``|s_zt| / (s_z s_t) · 2 s_z s_t / (s_z² + s_t²) · 2 |m_z| |m_t| / (|m_z|² + |m_t|²)``, where a
-    pixel's bands are one hypercomplex number of 2ⁿ parts (missing ones are zero), m are means, s²
-    variances and ``s_zt = E[t conj(z)] − m_t conj(m_z)`` (Garzelli & Nencini, IEEE Geoscience and
-    Remote Sensing Letters 6, 2009). Before that both are moved and scaled, band by band, so that
-    the truth has a mean and a standard deviation of 1, and all bands count the same, as the
-    published code of the authors' group does. A constant band is not scaled.
-
-    The product is bilinear, so the covariance of hypercomplex numbers is a signed sum over the
-    matrix of covariances of their parts: no pixel is multiplied on its own.
-
-    Parameters
-    ----------
-    result, truth : (B, n) valid pixels, n ≥ 2.
-    """
-    n, mean = truth.shape[1], truth.mean(axis=1, keepdims=True)
-    spread = truth.std(axis=1, ddof=1, keepdims=True)
-    spread = np.where(spread > 0, spread, 1.0)
-    t, z = (truth - mean) / spread + 1, (result - mean) / spread + 1
-    mt, mz = t.mean(axis=1), z.mean(axis=1)
-    t, z = t - mt[:, None], z - mz[:, None]
-    varied = float((t**2).sum() + (z**2).sum()) / (n - 1)
-    square_t, square_z = float(mt @ mt), float(mz @ mz)
-    level = square_t + square_z
-    bias = 2 * np.sqrt(square_t * square_z) / level if level > 0 else 1.0
-    if varied == 0:
-        return bias
-    return float(2 * np.linalg.norm(_hypercomplex(t @ z.T / (n - 1))) / varied * bias)
-
-
-def _hypercomplex(covariance: Floats) -> Floats:
-    """(2ⁿ,) parts of E[t conj(z)] from the (B, B) covariances of the parts of t and z."""
-    b = len(covariance)
-    signs, places = _table(1 << (b - 1).bit_length())
-    signed = covariance * signs[:b, :b]
-    signed[:, 1:] *= -1
-    places = places[:b, :b].ravel()
-    return np.bincount(places, signed.ravel(), minlength=len(signs)).astype(np.float64)
-
-
-@lru_cache(maxsize=4)
-def _table(size: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Signs and places of the products of unit numbers: ``e_i e_j = sign e_place``.
-
-    ``(a, b)(c, d) = (ac − conj(d) b, conj(a) conj(d) + c conj(b))``, where each pair has half of
-    the parts: Cayley and Dickson's doubling with the second half conjugated, as the authors' code
-    has it."""
-    numbers = np.arange(size)
-    signs = np.ones((1, 1))
-    while len(signs) < size:
-        flip = np.where(np.arange(len(signs)) > 0, -1.0, 1.0)
-        upper = np.hstack([signs, flip[:, None] * flip * signs])
-        lower = np.hstack([flip[:, None] * signs.T, -flip * signs.T])
-        signs = np.vstack([upper, lower])
-    return signs, numbers[:, None] ^ numbers
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bandfuse.raster import AlignedReader, Raster, Reader, Where, opened_selection
+from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import target_bands
 from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.grids import Meeting, own_geometry, step_geometry
+from bandfuse.sharpening.grids import SNAP, Meeting, apart, own_geometry, step_geometry
 from bandfuse.sharpening.kept import Parts, shared
 from bandfuse.sharpening.kernels import Range
 from bandfuse.sharpening.known import Place
@@ -60,24 +61,23 @@ def opened(images: Images, positions: Sequence[int]) -> Iterator[Opened]:
         hidden = stack.enter_context(opened_selection(scene.hidden))
 
         def read_cube(rows: Range, cols: Range) -> Floats:
-            return _padded(cube, rows, cols, scene.shape, len(positions), hidden)
+            return padded(cube, rows, cols, scene.shape, len(positions), hidden)
 
-        def entered(sharp: Raster, reader: Reader | AlignedReader) -> Read:
+        def entered(sharp: Raster) -> Read:
+            grid, start, field = _lying(images, sharp)
+            choice = (sharp, target_bands(sharp))
+            reader = Reader([choice]) if grid is sharp else AlignedReader([choice], grid)
             stack.enter_context(reader)
-            count = len(target_bands(sharp))
-            grid = sharp if sharp in images.coarser else met.lattice
-            start = (0, 0) if sharp in images.coarser else met.start
             flagged = stack.enter_context(opened_selection(images.hidden(sharp, grid)))
-            read = _shifted(reader, start, grid.shape, count, flagged)
-            field = images.field_of(sharp)
+            read = _shifted(reader, start, grid.shape, len(target_bands(sharp)), flagged)
             if field is None:
                 return read
             own = own_geometry(met.grid, sharp) if sharp in images.coarser else met.geometry
             return moved_read(read, own, field)
 
         within = None if images.fields else _extent(met)
-        sharp = beside([entered(s, _sharp_reader(s, met.lattice)) for s in images.sharps])
-        between = [(s, entered(s, Reader([(s, target_bands(s))]))) for s in images.coarser]
+        sharp = beside([entered(s) for s in images.sharps])
+        between = [(s, entered(s)) for s in images.coarser]
         steps = tuple(Pair(step_geometry(s, met), None, r, sharp, within) for s, r in between)
         yield Opened(met, read_cube, sharp, steps, within)
 
@@ -123,12 +123,27 @@ def stepped(pair: Pair, gains: Gains) -> Read:
     return Parts(one, (tiles.rows, TILE_COLS), bands, HELD)
 
 
-def _sharp_reader(sharp: Raster, lattice: Raster) -> Reader | AlignedReader:
-    """What reads a sharp image on a lattice: as it is if that is its own."""
-    choice = (sharp, target_bands(sharp))
-    if sharp.path == lattice.path and sharp.transform == lattice.transform:
-        return Reader([choice])
-    return AlignedReader([choice], lattice)
+def _lying(images: Images, sharp: Raster) -> tuple[Raster, tuple[int, int], Field | None]:
+    """The grid on which a sharp image is read: its own if its pixels are those of the result; the
+    row and column of that at which the result begins; and the field that it is read through. An
+    image that lies parts of a pixel beside the others is moved by these, once with its field."""
+    met, field = images.meeting, images.field_of(sharp)
+    if sharp in images.coarser:
+        return sharp, (0, 0), field
+    place = apart(met.lattice, sharp)
+    if place is None:
+        return met.lattice, met.start, field
+    row, col = round(place[0]), round(place[1])
+    rest = np.array([[place[0] - row], [place[1] - col]])
+    start = met.start[0] + row, met.start[1] + col
+    if np.abs(rest).max() < SNAP:
+        return sharp, start, field
+    geometry = met.geometry
+    rest = -rest / np.array([[geometry.rows.ratio], [geometry.cols.ratio]])
+    field = Field.constant(geometry.coarse, 0.0, 0.0) if field is None else field
+    step = np.zeros_like(field.coefficients)
+    step[:, :1] = rest
+    return sharp, start, field.plus(step)
 
 
 def _shifted(
@@ -141,12 +156,12 @@ def _shifted(
     def read(rows: Range, cols: Range) -> Floats:
         down = Range(rows.start + row, rows.stop + row)
         across = Range(cols.start + col, cols.stop + col)
-        return _padded(source, down, across, shape, bands, hidden)
+        return padded(source, down, across, shape, bands, hidden)
 
     return read
 
 
-def _padded(
+def padded(
     source: Source,
     rows: Range,
     cols: Range,

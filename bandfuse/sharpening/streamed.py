@@ -79,6 +79,7 @@ def _learned(
     sums = added(some for _, some in passed)
     if sums is None or len(sums.known.plain) < 2:
         raise _apart()
+    _require_enough(int(sums.known.both[:, 0, 0].sum()), sums.known.detail.shape[1])
     if not sums.known.varies.any():
         raise MismatchError(
             "the sharp image does not vary where the cube is valid",
@@ -89,6 +90,34 @@ def _learned(
     gains = gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
     low, high = weight_intervals(sums.known.without_constant(), seed)
     return replace(gains, weight_low=low, weight_high=high)
+
+
+LEAST, ENOUGH = 3, 20
+"""Pixels of the cube for each number that is learned of a band: so many at least, and with so many
+there is nothing to say."""
+
+
+def least_pixels(sharp: int, each: int = LEAST) -> int:
+    """Pixels of the cube that it takes with so many sharp bands: of a band a gain for each of them
+    and an offset is learned."""
+    return each * (sharp + 1)
+
+
+def _require_enough(pixels: int, sharp: int) -> None:
+    """Refuse to learn from too few pixels.
+
+    Raises
+    ------
+    MismatchError
+    """
+    if pixels < least_pixels(sharp):
+        raise MismatchError(
+            "the cube and the sharp image have too few valid pixels in common to learn from",
+            got=f"{pixels} pixels of the cube",
+            expected=f"at least {least_pixels(sharp)} for a sharp image of {sharp} "
+            f"band{'s' * (sharp > 1)}",
+            remedy="Give a larger part of the scene, or --weights of another run.",
+        )
 
 
 def _apart() -> MismatchError:

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bandfuse.results.sharpening import (
-    BANDFUSE,
-    INTERPOLATION,
-    BandScore,
-    FullScale,
-    MethodScores,
-    Reduced,
-)
+from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION, FullScale, MethodScores, Reduced
 from bandfuse.sharpening.baselines import METHODS
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import shared
@@ -40,7 +32,6 @@ from bandfuse.sharpening.scores import (
     SQUARE,
     Alike,
     Score,
-    Scores,
     Sums,
     alike,
     block_sums,
@@ -53,6 +44,7 @@ from bandfuse.sharpening.scores import (
 )
 from bandfuse.sharpening.sharpen import ground
 from bandfuse.sharpening.sums import plain_pixels
+from bandfuse.sharpening.worth import BandWorth, band_worth, jackknife, standard_errors
 from bandfuse.spectral.bands import Floats
 
 FULL_SIDE = 96
@@ -65,23 +57,6 @@ consistency is scored."""
 
 STRIP_BYTES = 8 * 2**20
 """Bytes of one method's image that are made at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class BandWorth:
-    """What sharpening is worth to every band (B,), one scale down: NaN where it is not known.
-
-    ``psnr`` and ``plain``: of the sharpened band and of the interpolated one, in dB; ``gained``:
-    their difference; ``error``: its standard error over blocks; ``rmse``, ``ssim``; ``worse``:
-    whether the held-out error is larger than that of interpolation."""
-
-    psnr: Floats
-    plain: Floats
-    gained: Floats
-    error: Floats
-    rmse: Floats
-    ssim: Floats
-    worse: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,19 +145,18 @@ def _relative(image: Floats, truth: Floats) -> Floats:
 def _reduced(held: _Held, ratio: float, whole: bool) -> tuple[Reduced, BandWorth]:
     scored = {name: scores_of(total(some), held.peak, ratio) for name, some in held.sums.items()}
 
-    def overall(name: str) -> Callable[[Sequence[int]], Score]:
-        some = held.sums[name]
-        return lambda chosen: scores_of(total(some[i] for i in chosen), held.peak, ratio).overall
-
-    blocks = len(held.sums[BANDFUSE])
     methods = [
-        MethodScores(method=name, scores=one.overall, errors=_errors(overall(name), blocks))
+        MethodScores(
+            method=name,
+            scores=one.overall,
+            errors=standard_errors(held.sums[name], held.peak, ratio),
+        )
         for name, one in scored.items()
     ]
     better, alike_ = _compared(held, ratio)
     result = Reduced(
         methods=methods,
-        blocks=blocks,
+        blocks=len(held.sums[BANDFUSE]),
         bands=[],
         pixels=sum(some.pixels for some in held.sums[BANDFUSE]),
         coarse=held.coarse,
@@ -190,28 +164,8 @@ def _reduced(held: _Held, ratio: float, whole: bool) -> tuple[Reduced, BandWorth
         better=better,
         alike=alike_,
     )
-    return result, _bands(held, scored)
-
-
-def _errors(score: Callable[[Sequence[int]], Score], blocks: int) -> Score:
-    """The standard error of each score: by leaving out one block after the other."""
-    if blocks < 2:
-        return {}
-    every = [score([i for i in range(blocks) if i != k]) for k in range(blocks)]
-    out: Score = {}
-    for name in every[0]:
-        values = [one[name] for one in every]
-        known = [value for value in values if value is not None]
-        out[name] = float(jackknife(np.array(known))) if len(known) == blocks else None
-    return out
-
-
-def jackknife(left: Floats) -> Floats:
-    """Standard error over n blocks from values (n, …) that were made without each of them:
-    ``√((n − 1) / n Σ (v − mean)²)`` (Efron & Stein, Annals of Statistics 9, 1981)."""
-    n = len(left)
-    error: Floats = np.sqrt((n - 1) / n * np.square(left - left.mean(axis=0)).sum(axis=0))
-    return error
+    own, plain = held.sums[BANDFUSE], held.sums[INTERPOLATION]
+    return result, band_worth(own, plain, held.peak)
 
 
 def _compared(held: _Held, ratio: float) -> tuple[list[str], list[str]]:
@@ -235,47 +189,6 @@ def _compared(held: _Held, ratio: float) -> tuple[list[str], list[str]]:
         elif more > 0:
             better.append(name)
     return better, same
-
-
-def _bands(held: _Held, scored: Mapping[str, Scores]) -> BandWorth:
-    own, plain = held.sums[BANDFUSE], held.sums[INTERPOLATION]
-    n = len(own)
-    errors = (np.stack([s.squared for s in some]) for some in (own, plain))
-    mine, theirs = errors
-    left = _decibels(theirs.sum(axis=0) - theirs, mine.sum(axis=0) - mine)
-    return BandWorth(
-        psnr=scored[BANDFUSE].psnr,
-        plain=scored[INTERPOLATION].psnr,
-        gained=_decibels(theirs.sum(axis=0), mine.sum(axis=0)),
-        error=jackknife(left) if n > 1 else np.full(mine.shape[1], np.nan),
-        rmse=scored[BANDFUSE].rmse,
-        ssim=scored[BANDFUSE].ssim,
-        worse=mine.sum(axis=0) > theirs.sum(axis=0),
-    )
-
-
-def _decibels(plain: Floats, own: Floats) -> Floats:
-    """How much smaller one error is than another; NaN where that is not defined."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gained = 10 * np.log10(plain / own)
-    return np.where(np.isfinite(gained), gained, np.nan)
-
-
-def band_scores(bands: BandWorth, indices: Sequence[int]) -> list[BandScore]:
-    """A row for each band; ``indices``: their numbers in the cube."""
-    names = {"psnr": "psnr", "interpolated": "plain"} | {
-        name: name for name in ("gained", "error", "rmse", "ssim")
-    }
-    return [
-        BandScore(
-            index=index, **{out: _or_none(getattr(bands, name)[i]) for out, name in names.items()}
-        )
-        for i, index in enumerate(indices)
-    ]
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
 
 
 def _full(pair: Pair, gains: Gains, parts: Sequence[Place], whole: bool) -> FullScale | None:

@@ -17,7 +17,7 @@ from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
 from bandfuse.goals import SCORED
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
-from bandfuse.model.weightsfile import load
+from bandfuse.model.weightsfile import load, weights_file
 from bandfuse.moments.reduce import reduce_windows
 from bandfuse.moments.tally import Question, Tally
 from bandfuse.progress import Progress, silent
@@ -36,6 +36,8 @@ from bandfuse.scenes.scene import (
     target_names,
 )
 from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
+from bandfuse.sharpening.evaluated import evaluate_sharpened
+from bandfuse.sharpening.gainsfile import holds_gains, load_gains
 from bandfuse.solve.scores import Pairs, score_pairs
 from bandfuse.spectral.band_order import require_order
 from bandfuse.streaming.blocks import blocks
@@ -64,11 +66,12 @@ def _the_scene(config: EvaluateConfig) -> Scene:
 def evaluate(
     weights: str | Path, config: EvaluateConfig, progress: Progress = silent
 ) -> EvaluateResult:
-    """Score the outputs of saved weights against a target, or against the classes of labels.
+    """Score the outputs of saved weights against a target, or against the classes of labels; of a
+    sharpening score a sharpened raster, or without one the run's own, against the true cube.
 
     Outputs and target bands are paired by equal names where the target has names, else by order.
     Classes are found by the linear discriminants of the training where the weights hold them, else
-    by those of the other blocks of the image.
+    by those of the other blocks of the image. Bands of a true cube are paired by wavelength.
 
     Raises
     ------
@@ -76,6 +79,10 @@ def evaluate(
     """
     config = with_scenes(config)
     model = load(weights, config.scenes)
+    if holds_gains(weights):
+        run = weights_file(weights).parent
+        return evaluate_sharpened(run, str(weights), load_gains(weights), config, progress)
+    _require_no_cube(config)
     if bool(config.target) == bool(config.labels):
         last = config.scenes[-1] if len(config.scenes) > 1 else ""
         raise ConfigError(
@@ -86,6 +93,22 @@ def evaluate(
         )
     with held([_the_scene(config)]) as (scene,):
         return _evaluated(str(weights), model, scene, config, progress)
+
+
+def _require_no_cube(config: EvaluateConfig) -> None:
+    """The cube that was sharpened has no meaning for other weights.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if config.cube is not None:
+        raise ConfigError(
+            "--cube is for weights of bandfuse sharpen",
+            got=f"--cube {config.cube}",
+            expected="SCENE files",
+            remedy="Leave --cube out.",
+        )
 
 
 def _evaluated(

@@ -9,6 +9,7 @@ Each file is built on those before it::
     published            learned weights beside the published response of a sensor
     response_shape       centre, width and out-of-band share of a response
     stability            how often signs change and ranks move, over resamples
+    kept                 matrices that are asked for again, as far as there is room for them
     fold_problems        the weights of some outputs as quadratics, on all pixels and on each fold
     lobes                band-pass responses, on all pixels and without each fold
     refits               scores of models that are learned again without each fold

@@ -71,16 +71,8 @@ def fold_lines(
     return lines
 
 
-def held_out_pairs(
-    terms: Terms, fold_problems: Sequence[FoldProblem], solvers: Sequence[Solver]
-) -> list[Pairs]:
-    """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
-    without = [[*map(s, c.trains)] for c, s in zip(fold_problems, solvers, strict=True)]
-    return folded_pairs(terms, fold_lines(terms, fold_problems, without))
-
-
 def folded_pairs(terms: Terms, lines: Sequence[Line]) -> list[Pairs]:
-    """The same, of weights that are known already."""
+    """For each fold outputs and targets of its held-out pixels; the weights come from the rest."""
     return [fold.pairs(*line) for fold, line in zip(terms.folds, lines, strict=True)]
 
 
@@ -105,20 +97,23 @@ Table = dict[str, dict[str, Scored]]
 
 def baselines(terms: Terms, fold_problems: Sequence[FoldProblem], peak: Floats) -> Table:
     """Scores of every baseline."""
-    solvers = [baseline_solvers(c, gain=terms.gain) for c in fold_problems]
+    learned = [_of_baselines(case) for case in fold_problems]
     table: Table = {}
-    for name in solvers[0] if solvers else ():
-        mine = [s[name] for s in solvers]
-        whole = stacked(
-            fold_problems,
-            [
-                effective(c, s(c.whole), gain=terms.gain)
-                for c, s in zip(fold_problems, mine, strict=True)
-            ],
-        )
-        table[name] = {"train": score_pairs(terms.pairs(*_line(terms, terms.joint, whole)), peak)}
+    for name in learned[0] if learned else ():
+        wholes, withouts = zip(*(found[name] for found in learned), strict=True)
+        line = _line(terms, terms.joint, stacked(fold_problems, wholes))
+        table[name] = {"train": score_pairs(terms.pairs(*line), peak)}
         if terms.folds:
-            table[name]["holdout"] = score_pairs(
-                Pairs.joined(held_out_pairs(terms, fold_problems, mine)), peak
-            )
+            lines = fold_lines(terms, fold_problems, withouts)
+            table[name]["holdout"] = score_pairs(Pairs.joined(folded_pairs(terms, lines)), peak)
     return table
+
+
+def _of_baselines(case: FoldProblem) -> dict[str, tuple[Floats, list[Floats]]]:
+    """By baseline the (rows, B) gain · W of all pixels, and the (P,) weights without each fold: of
+    one problem after the other, while its matrices are at hand."""
+    gain = case.terms.gain
+    return {
+        name: (effective(case, solver(case.whole), gain=gain), [*map(solver, case.trains)])
+        for name, solver in baseline_solvers(case, gain=gain).items()
+    }

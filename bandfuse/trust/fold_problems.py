@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from typing import TypeVar, overload
 
 import numpy as np
 
@@ -27,10 +26,9 @@ from bandfuse.solve.scores import Pairs
 from bandfuse.solve.squares import Split, squared_error
 from bandfuse.spectral.bands import Floats
 from bandfuse.trust.folds import Fold
+from bandfuse.trust.kept import KEPT, Keeper, Matrices
 from bandfuse.trust.moved_outputs import SlopedPixels
 from bandfuse.trust.penalty import Tie, smooth_form
-
-M = TypeVar("M")
 
 
 @dataclass(frozen=True)
@@ -67,45 +65,21 @@ class Spectrum:
         return result
 
 
-LARGE = 400
-"""Weights from which on (P, P) matrices are made again whenever they are asked for: all of them
-together would take more memory than the pixels and their moments."""
-
-
-class OnDemand(Sequence[M]):
-    """What is made whenever it is asked for."""
-
-    def __init__(self, make: Callable[[int], M], count: int) -> None:
-        self._make, self._numbers = make, range(count)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    @overload
-    def __getitem__(self, place: int) -> M: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[M]: ...
-    def __getitem__(self, place: int | slice) -> M | Sequence[M]:
-        if isinstance(place, slice):
-            return [self._make(i) for i in self._numbers[place]]
-        return self._make(self._numbers[place])
-
-
 @dataclass(frozen=True, eq=False)
 class FoldProblem:
     """One set of P weights.
 
-    ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``whole``:
-    the squared error on all pixels; ``trains`` and ``tests``: on each fold, the test seen from the
-    training's means; ``shares``: the part of the pixels in each test. ``ridge``: (P,) the diagonal
-    of its form, ``smooth``: the (P, P) form alone, both in the same units; ``sparse`` (P,) half the
-    price of the sizes. ``nm``: (P,) wavelengths, where each weight is that of one band and its
-    wavelength is known. ``terms``: what it shares with the others."""
+    ``rows`` of the design, ``layout`` of these rows, ``scale`` their target variances; ``wholes``:
+    the squared error on all pixels, alone; ``trains`` and ``tests``: on each fold, the test seen
+    from the training's means; ``shares``: the part of the pixels in each test. ``ridge``: (P,) the
+    diagonal of its form, ``smooth``: the (P, P) form alone, both in the same units; ``sparse`` (P,)
+    half the price of the sizes. ``nm``: (P,) wavelengths, where each weight is that of one band and
+    its wavelength is known. ``terms``: what it shares with the others."""
 
     rows: tuple[int, ...]
     layout: Layout
     scale: Floats
-    whole: Quadratic
+    wholes: Sequence[Quadratic]
     trains: Sequence[Quadratic]
     tests: Sequence[Quadratic]
     shares: Floats
@@ -116,9 +90,13 @@ class FoldProblem:
     spectra: tuple[Spectrum, ...] | None
     terms: Terms
 
-    def ridged(self, fold: int, ridge: float) -> Floats:
-        """Least squares with a ridge on the training of one fold, without a constraint."""
-        q = self.trains[fold]
+    @property
+    def whole(self) -> Quadratic:
+        """The squared error on all pixels."""
+        return self.wholes[0]
+
+    def ridged(self, fold: int, q: Quadratic, ridge: float) -> Floats:
+        """Least squares with a ridge on the training ``q`` of one fold, without a constraint."""
         if self.spectra is None or ridge <= 0:
             return minimiser(self.penalised(q, Strength(ridge)), "free")[0]
         return self.spectra[fold].solve(q.b, ridge, float(self.scale[0]))
@@ -183,8 +161,9 @@ class Terms:
 def fold_problems(terms: Terms) -> list[FoldProblem]:
     """One case per set of weights."""
     shared: dict[bytes, tuple[Spectrum, ...]] = {}
-    smooth = lru_cache(maxsize=1)(terms.smooth)
-    return [_fold_problem(terms, rows, smooth, shared) for rows in terms.layout.rows_of_set()]
+    smooth, keeper = lru_cache(maxsize=1)(terms.smooth), Keeper(KEPT)
+    sets = terms.layout.rows_of_set()
+    return [_fold_problem(terms, rows, smooth, shared, keeper) for rows in sets]
 
 
 def _spectra(
@@ -215,13 +194,17 @@ def _fold_problem(
     rows: Sequence[int],
     smooth_of: Callable[[int], Floats],
     shared: dict[bytes, tuple[Spectrum, ...]],
+    keeper: Keeper,
 ) -> FoldProblem:
     part = terms.layout.part(rows)
-    whole = Split.of(terms.joint, terms.n_bands).rows(rows)
-    scale = np.where(whole.var > 0, whole.var, 1.0)
+    var = terms.joint.variance[terms.n_bands :][list(rows)]
+    scale = np.where(var > 0, var, 1.0)
 
     def error(split: Split, offset: bool) -> Quadratic:
         return squared_error(split, part, scale, offset=offset, gain=terms.gain)
+
+    def on_all(_: int) -> Quadratic:
+        return error(Split.of(terms.joint, terms.n_bands).rows(rows), terms.offset)
 
     def train(fold: int) -> Quadratic:
         return error(Split.of(terms.folds[fold].train, terms.n_bands).rows(rows), terms.offset)
@@ -237,19 +220,20 @@ def _fold_problem(
     def smooth(_: int) -> Floats:
         return _form(part, [smooth_of(row) for row in rows], scale)
 
+    kept = partial(Matrices, owner=object(), size=8 * part.size**2, keeper=keeper)
     counts = np.array([f.test.count for f in terms.folds], dtype=np.float64)
     found = FoldProblem(
         rows=tuple(rows),
         layout=part,
         scale=scale,
-        whole=error(whole, terms.offset),
-        trains=_sequence(train, len(terms.folds), part.size),
-        tests=_sequence(test, len(terms.folds), part.size),
+        wholes=kept(on_all, 1, "whole"),
+        trains=kept(train, len(terms.folds), "train"),
+        tests=kept(test, len(terms.folds), "test"),
         shares=counts / max(1.0, counts.sum()),
         ridge=np.sum(
             [part.gather(k, terms.ridge()) / scale[k] for k in range(part.shape[0])], axis=0
         ),
-        smooth=_sequence(smooth, 1, part.size),
+        smooth=kept(smooth, 1, "smooth"),
         sparse=np.sum(
             [part.gather(k, p) / scale[k] for k, p in enumerate(terms.prices(rows))], axis=0
         ),
@@ -258,12 +242,6 @@ def _fold_problem(
         terms=terms,
     )
     return replace(found, spectra=_spectra(part, found, shared))
-
-
-def _sequence(make: Callable[[int], M], count: int, size: int) -> Sequence[M]:
-    """Made now, or of many weights when they are asked for."""
-    found = OnDemand(make, count)
-    return found if size >= LARGE else tuple(found)
 
 
 def _wavelengths(terms: Terms, part: Layout) -> Floats | None:

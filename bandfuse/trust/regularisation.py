@@ -98,7 +98,7 @@ def held_out_error(
     error = 0.0
     for i, (train, test) in enumerate(zip(case.trains, case.tests, strict=True)):
         if constraint == "free" and not (strength.smooth or strength.sparse):
-            v = case.ridged(i, strength.ridge)
+            v = case.ridged(i, train, strength.ridge)
         else:
             v, active[i] = minimiser(case.penalised(train, strength), constraint, active[i])
         error += case.shares[i] * test(v)

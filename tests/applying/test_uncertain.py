@@ -16,12 +16,15 @@ import rasterio
 from helpers import same_bits
 from rasters import INTERLEAVES, LAYOUTS, cli, ok, profile, read, spectra, write_envi, write_tiff
 
-from bandfuse.applying.uncertain import in_common
+from bandfuse.applying.forms import MOST_ERROR, PIXELS, Forms, in_common
+from bandfuse.applying.uncertain import Uncertain, UncertainKernel
 from bandfuse.config.commands import ApplyConfig
 from bandfuse.model.fusion import Fusion
 from bandfuse.model.model import Model
+from bandfuse.model.stored import StoredKernel
 from bandfuse.model.uncertainty import Cloud, OutputErrors, Uncertainty
 from bandfuse.model.weightsfile import dumps
+from bandfuse.raster.read import Plain
 from bandfuse.scenes.places import places
 from bandfuse.scenes.scene import open_scene
 from bandfuse.spectral.bands import Bands
@@ -134,6 +137,70 @@ def test_factors_that_share_rows_meet_the_dense_formula(tmp_path: Path, dtype: s
         )
 
 
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_outputs_of_any_unit_meet_the_dense_formula(tmp_path: Path, unit: float) -> None:
+    """Squares of such numbers are not in the range of float32."""
+    cube = cube_of("int16")
+    path = write_tiff(tmp_path / "a.tif", cube)
+    model = model_of(path, dtype="int16")
+    assert model.uncertainty is not None
+    old, square = model.uncertainty.errors[""], unit**2
+    errors = OutputErrors(
+        old.about, unit * old.factor, square * old.level, square * old.residual, old.scale
+    )
+    common = replace(model.common, weight=unit * model.common.weight, offset=np.zeros(K))
+    known = Model(common, uncertainty=replace(model.uncertainty, errors={"": errors}))
+    second = ("--uncertainty", tmp_path / "s.tif")
+    ok("apply", saved(tmp_path, known), path, "-o", tmp_path / "y.tif", *second)
+    np.testing.assert_allclose(read(tmp_path / "s.tif"), dense(known, cube), rtol=2e-5)
+
+
+def test_float32_is_left_where_its_rounding_would_show(tmp_path: Path) -> None:
+    """Along an axis with hardly any variance; the bound of the rounding holds on others."""
+    cube = cube_of("int16")
+    path = write_tiff(tmp_path / "a.tif", cube)
+    model = model_of(path, dtype="int16")
+    assert model.uncertainty is not None
+    for least, dtype in ((1e-2, np.float32), (1e-12, np.float64)):
+        cloud = replace(model.uncertainty.cloud, variance=np.array([5.0, 3, 2, least]))
+        axes = cloud.axes * cloud.inverse / np.sqrt(cloud.variance)[:, None]
+        nothing = np.zeros((0, 0, B))
+        forms = Forms(axes, nothing, cloud.mean, np.zeros(B), cloud.inverse)
+        assert forms.dtype is dtype
+        x = cube.reshape(B, -1)[:, :PIXELS]
+        away = x.astype(dtype) - cloud.mean.astype(dtype)[:, None]
+        found = np.empty((1, PIXELS), dtype)
+        forms.squares(forms.matrix.astype(dtype), away, found)
+        exact = cloud.distances(x.T.astype(np.float64))
+        far = np.abs((x - cloud.mean[:, None]) * cloud.inverse[:, None]).max(axis=0)
+        bound = np.maximum(1.0, far) * 2 * MOST_ERROR
+        assert (np.abs(np.sqrt(found[0]) - exact) <= bound * (1.0 if least > 1e-3 else 1e-4)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (17, 300)])
+def test_few_bands_and_pixels_meet_the_dense_formula(
+    tmp_path: Path, dtype: str, shape: tuple[int, int]
+) -> None:
+    """One band and one output, in every order of storage."""
+    cube = spectra(1, *shape, dtype=dtype)
+    for order in INTERLEAVES:
+        path = write_envi(tmp_path / f"{order}.img", cube, order)
+        inputs = open_scene(places((path,), (), [])[0]).bands
+        common = Fusion(np.full((1, 1), 2.0), np.ones(1), np.full(1, 3.0), inputs, Bands.of(["x"]))
+        one, mean = np.ones(1), np.full(1, float(cube.mean()))
+        errors = OutputErrors(mean, np.full((1, 1, 1), 0.2), one, 4 * one, one)
+        table = np.linspace(0, 3, 9)
+        cloud = Cloud(mean, one / 50, np.ones((1, 1)), one, table, np.linspace(0, 1, 9))
+        model = Model(common, uncertainty=Uncertainty(cloud, {"": errors}))
+        second = ("--uncertainty", tmp_path / "s.tif", "--overwrite")
+        ok("apply", saved(tmp_path, model), path, "-o", tmp_path / "y.tif", *second)
+        x = cube.reshape(1, -1).T.astype(np.float64)
+        sd, outside = errors.sd(x, common(x)), cloud.outside(cloud.distances(x))
+        exact = np.stack([sd[:, 0], outside]).reshape(2, *shape)
+        np.testing.assert_allclose(read(tmp_path / "s.tif"), exact, rtol=2e-5, atol=2e-6)
+
+
 def test_the_fused_raster_has_the_bits_that_it_has_alone(tmp_path: Path) -> None:
     for dtype in ("float32", "int16"):
         path = write_tiff(tmp_path / f"{dtype}.tif", cube_of(dtype))
@@ -166,6 +233,43 @@ def test_every_layout_window_and_thread_gives_the_same_bits(tmp_path: Path) -> N
     part = ("-o", tmp_path / "p.tif", "--uncertainty", tmp_path / "q.tif", "--window", *window)
     ok("apply", tmp_path / "w.safetensors", path, *part)
     same_bits(read(tmp_path / "q.tif"), seen[0][:, 30:100, 100:190])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("shape", [(16, 256), (7, 100), (1, 3)])
+def test_pixels_in_either_order_of_memory_give_the_same_bits(
+    tmp_path: Path, dtype: str, shape: tuple[int, int]
+) -> None:
+    model = model_of(write_tiff(tmp_path / "a.tif", spectra(B, 2, 2)))
+    assert model.uncertainty is not None
+    known = Uncertain(model.uncertainty.errors[""], model.uncertainty.cloud)
+    kernel = UncertainKernel(model.common, known, StoredKernel(model.common, "auto"))
+    support = known.support(model.common)
+    band = (200 * spectra(len(support), *shape)).astype(dtype)
+    pixel = np.ascontiguousarray(band.transpose(1, 2, 0)).transpose(2, 0, 1)
+    found = [kernel.of(StoredCell(x)).copy() for x in (band, pixel)]
+    same_bits(*found)
+    assert found[0].shape == (2 * K + 1, shape[0] * shape[1])
+
+
+class StoredCell:
+    """A cell of stored numbers that are the values."""
+
+    def __init__(self, stored: np.ndarray) -> None:
+        self._stored = stored
+
+    @property
+    def plain(self) -> Plain:
+        n = len(self._stored)
+        return Plain(self._stored, np.ones(n), np.zeros(n))
+
+    def chosen(self, rows: list[int]) -> Plain:
+        return StoredCell(self._stored[rows]).plain
+
+    def values(self) -> np.ndarray:
+        return self._stored.reshape(len(self._stored), -1).astype(np.float64)
+
+    extremes = None
 
 
 def test_bands_grid_and_type(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rasterio.transform import Affine
 from sharp_images import scene, seen
 
 import bandfuse
-from bandfuse import SharpenConfig
+from bandfuse import EvaluateConfig, SharpenConfig
 from bandfuse.batches.batch import planned
 from bandfuse.batches.settings import schema
 from bandfuse.errors import ConfigError
@@ -105,6 +105,61 @@ def test_the_schema_allows_what_any_kind_of_job_takes() -> None:
     kinds = [option.get("type") or option.get("const") for option in job["blur"]["anyOf"]]
     assert "number" in kinds
     assert "images" not in job
+
+
+def scored(folder: Path, jobs: str) -> Path:
+    """A batch whose scenes have true cubes."""
+    for seed, name in ((1, "a"), (2, "b")):
+        truth, _ = scene(64, noise=0.01, seed=seed)
+        with rasterio.open(folder / f"{name}_pan.tif") as ds:
+            how = {**ds.profile, "count": 4}
+        with rasterio.open(folder / f"{name}_true.tif", "w", **how) as out:
+            out.write(truth.astype(np.float32))
+    path = batch_file(folder, jobs)
+    rule = "exclude: ['*_pan.tif', '*_true.tif'], truth: '{parent}/{stem}_true.tif'"
+    path.write_text(path.read_text().replace("exclude: ['*_pan.tif']", rule))
+    return path
+
+
+LEARN = "{name: s, kind: sharpen, settings: {blur: 0.3, no_report: true, shift: keep}}"
+SCORE = "{name: e, kind: evaluate, weights: s}"
+
+
+def test_what_was_sharpened_is_scored(folder: Path) -> None:
+    result = bandfuse.batch(scored(folder, f"{LEARN}, {SCORE}"))
+    assert result.failed == 0
+    for name in ("a", "b"):
+        found = json.loads((folder / "out" / "e" / f"{name}.json").read_text())
+        config = EvaluateConfig(target=[str(folder / f"{name}_true.tif")])
+        alone = bandfuse.evaluate(folder / "out" / "s" / name, config)
+        assert found["overall"] == alone.overall
+        assert found["sharpened"]["cube"] == str(folder / f"{name}.tif")
+        assert found["sharpened"]["interpolation"]["ergas"] > found["overall"]["ergas"]
+    (row, _) = (item for item in result.items if item.job == "e")
+    assert {"psnr", "sam", "ergas", "gained"} <= set(row.scores)
+    again = bandfuse.batch(folder / "b.yaml")
+    assert (again.failed, again.kept) == (0, 4)
+
+
+def test_what_was_sharpened_with_one_run_is_scored(folder: Path) -> None:
+    images = [str(folder / "a.tif"), str(folder / "a_pan.tif")]
+    how = {"blur": 0.3, "no_report": True, "shift": "keep"}
+    bandfuse.sharpen(SharpenConfig(images=images, output=str(folder / "run"), **how))
+    jobs = "{name: s, kind: sharpen, weights: run, settings: {shift: keep}}"
+    assert bandfuse.batch(scored(folder, f"{jobs}, {SCORE}")).failed == 0
+    for name in ("a", "b"):
+        found = json.loads((folder / "out" / "e" / f"{name}.json").read_text())
+        config = EvaluateConfig(
+            scenes=[str(folder / "out" / "s" / f"{name}.tif")],
+            target=[str(folder / f"{name}_true.tif")],
+            cube=str(folder / f"{name}.tif"),
+        )
+        assert found["overall"] == bandfuse.evaluate(folder / "run", config).overall
+
+
+def test_a_true_cube_is_needed_to_score(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="needs a true cube"):
+        planned(batch_file(folder, f"{LEARN}, {SCORE}"))
 
 
 @pytest.mark.thorough

@@ -62,7 +62,7 @@ ALWAYS: dict[type[Config], str] = {
         min_coverage nodata_policy nodata
         """,
     EvaluateConfig: """
-        threads memory mask layer bounds window scenes source wavelengths target labels
+        threads memory mask layer bounds window scenes source wavelengths target labels cube
         shift blur use_common nodata any_units scale_inputs quality device
         """,
     ExportConfig: "to output scene use_common overwrite any_units",

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from faults import Bench, Ended, Fault
 from makers import QUICK, batch_file, weights_for
-from rasters import spectra, wavelengths, write_tiff
+from rasterio.transform import Affine
+from rasters import NORTH_UP, spectra, wavelengths, write_tiff
 
 from bandfuse.files.placing import settle
 
@@ -60,6 +61,18 @@ TRAIN = ("train", "x.tif", "-o", "run", "--groups", "equal:2", "--folds", "0", "
 RESAMPLE = ("resample", "x.tif", "--sensor", "mine.csv", "-o", "y.tif")
 EXPORT = ("export", "w.safetensors", "--scene", "x.tif", "-o", "y.vrt", "--to", "vrt")
 STYLED = ("apply", "n.safetensors", "x.tif", "-o", "y.tif", "--style")
+SHARPEN = (
+    "sharpen",
+    "c.tif",
+    "x.tif",
+    "--no-report",
+    "--blur",
+    "0.3",
+    "--shift",
+    "keep",
+    "-o",
+    "run",
+)
 SPECTRA = ("export", "w.safetensors", "-o", "y.sli", "--to", "sli")
 
 CASES = {
@@ -72,6 +85,9 @@ CASES = {
     "resample": Case(RESAMPLE, (*RESAMPLE, *INT, "--overwrite"), "y.tif"),
     "train": Case(
         TRAIN, (*TRAIN, "--groups", "equal:3", "--overwrite"), "run", ("report.json", "config.yaml")
+    ),
+    "sharpen": Case(
+        SHARPEN, (*SHARPEN, *INT, "--overwrite"), "run", ("report.json", "config.yaml")
     ),
     "export": Case(EXPORT, ("export", "v.safetensors", *EXPORT[2:], "--overwrite"), "y.vrt"),
     "export-sli": Case(SPECTRA, ("export", "v.safetensors", *SPECTRA[2:], "--overwrite"), "y.sli"),
@@ -92,6 +108,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene of two windows, and weights of two kinds."""
     folder = tmp_path_factory.mktemp("inputs")
     write_tiff(folder / "x.tif", spectra(6, 70, 40), nm=wavelengths(6), fwhm=[120] * 6)
+    write_tiff(
+        folder / "c.tif", spectra(6, 70, 40)[:2].reshape(2, 35, 2, 20, 2).mean(axis=(2, 4)),
+        transform=NORTH_UP @ Affine.scale(2),
+    )  # fmt: skip
     weights_for(folder, outputs=2).rename(folder / "v.safetensors")
     weights_for(folder, nm=(480, 560, 660)).rename(folder / "n.safetensors")
     weights_for(folder)
@@ -238,8 +258,14 @@ def told() -> Iterator[None]:
         Path(place).write_text("".join(f"{key}\t{n}\n" for key, n in sorted(TRIED.items())))
 
 
+LONG = {"sharpen"}
+"""Cases that are left to CI."""
+
+
 @pytest.mark.timeout(3600 if ALL else 1200)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.thorough] * (n in LONG)) for n in CASES]
+)
 def test_ended_at_any_point_one_output_is_whole(
     bench: Bench, inputs: Path, tmp_path: Path, name: str
 ) -> None:

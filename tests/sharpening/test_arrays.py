@@ -81,6 +81,19 @@ def test_a_band_without_relation_gets_no_detail_and_is_named() -> None:
     assert forced.gain[4].any()
 
 
+def test_many_sharp_bands_that_are_alike_sharpen_as_few_do() -> None:
+    truth, sharp = scene(80, noise=0.01, seed=4)
+    cube, geometry = seen(truth, 4), Geometry.of_ratio((80, 80), 4)
+    rng = np.random.default_rng(5)
+    many = np.concatenate([sharp + 0.02 * rng.normal(size=sharp.shape) for _ in range(20)])
+    errors = {}
+    for name, image in (("few", sharp), ("many", many)):
+        gains = learned(cube, image, geometry)
+        assert gains.kept.all()
+        errors[name] = error(sharpened(cube, [image], gains, geometry), truth)
+    assert errors["many"] < 1.25 * errors["few"]
+
+
 def test_pixels_under_a_cloud_of_the_sharp_image_are_interpolated() -> None:
     truth, sharp = scene(seed=6)
     cube, geometry = seen(truth, 4), Geometry.of_ratio((128, 128), 4)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import rasterio
@@ -16,9 +17,9 @@ from rasterio.transform import Affine
 from sharp_images import scene, seen
 
 import bandfuse
-from bandfuse import SharpenConfig
+from bandfuse import ApplyConfig, SharpenConfig, TrainConfig
 from bandfuse.config.paths import rebased
-from bandfuse.errors import ConfigError, InputError, MismatchError, UsageError
+from bandfuse.errors import ConfigError, InputError, MismatchError, OutputError, UsageError
 from bandfuse.files.yamlfile import read_yaml
 from bandfuse.sharpening.arrays import learn_gains
 from bandfuse.sharpening.gainsfile import load_gains
@@ -171,6 +172,28 @@ def test_the_panchromatic_image_of_a_prisma_product_sharpens_its_cube(tmp_path: 
     np.testing.assert_allclose(mean[order], truth[np.argsort(made.nm)], rtol=0.02)
 
 
+@pytest.mark.parametrize("level", ["1", "2D"])
+def test_a_prisma_product_alone_is_sharpened_by_its_panchromatic_image(
+    level: str, tmp_path: Path
+) -> None:
+    made = prisma(tmp_path, level=level)
+    how: dict[str, Any] = {"blur": "average", "shift": "keep"}
+    alone = sharpen(tmp_path / "alone", made.path, **how)
+    assert alone.ratio == 6
+    assert f"{made.path} is sharpened with {made.path}:PAN, as no image is given" in alone.messages
+    sharpen(tmp_path / "both", made.path, f"{made.path}:PAN", **how)
+    one, two = (tmp_path / name / "sharpened.tif" for name in ("alone", "both"))
+    assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_prisma_product_without_a_panchromatic_image_needs_a_sharp_one(tmp_path: Path) -> None:
+    made = prisma(tmp_path, 24, 20)
+    with h5py.File(made.path, "r+") as file:
+        del file["HDFEOS/SWATHS/PRS_L2D_PCO"]
+    with pytest.raises(ConfigError, match=r"a cube and a sharp image are needed; got .*he5"):
+        sharpen(tmp_path / "run", made.path)
+
+
 def test_clouds_of_a_sharp_product_leave_the_cube_interpolated(tmp_path: Path) -> None:
     made = sentinel2(tmp_path)
     classes = np.full((66, 66), 4)
@@ -210,3 +233,72 @@ def test_images_without_any_position_are_laid_over_each_other(folder: Path, tmp_
     np.testing.assert_allclose(two, one, rtol=1e-6)
     said = refused(tmp_path, MismatchError, plain[0], folder / "sharp.tif")
     assert "does not say where it lies" in said
+
+
+@pytest.mark.parametrize(("dtype", "values"), [("u1", (0, 1)), ("u1", (0, 255)), ("f4", (1, 2))])
+def test_a_mask_is_no_sharp_image(
+    folder: Path, tmp_path: Path, dtype: str, values: tuple[int, int]
+) -> None:
+    drawn = np.random.default_rng(0).integers(0, 2, (1, 96, 96))
+    path = write(tmp_path / "mask.tif", np.choose(drawn, values).astype(dtype), FINE)
+    said = refused(tmp_path, InputError, folder / "cube.tif", path)
+    assert "holds a mask" in said
+    assert f"{values[0]} and {values[1]}" in said
+
+
+def test_few_whole_numbers_are_doubted(folder: Path, tmp_path: Path) -> None:
+    _, sharp = scene(96, noise=0.01)
+    steps = np.digitize(sharp[:1], np.quantile(sharp[0], [0.25, 0.5, 0.75]))
+    path = write(tmp_path / "steps.tif", steps.astype("u1"), FINE)
+    result = sharpen(tmp_path / "run", folder / "cube.tif", path)
+    assert any("4 different whole numbers" in text for text in result.messages)
+    path = write(tmp_path / "bytes.tif", (30 * sharp[:1]).clip(0, 255).astype("u1"), FINE)
+    result = sharpen(tmp_path / "other", folder / "cube.tif", path)
+    assert not any("whole numbers" in text for text in result.messages)
+
+
+def cut(folder: Path, tmp_path: Path, side: int) -> list[Path]:
+    """So many rows and columns of the cube, and what lies on them of the sharp image."""
+    out = []
+    for name, n in (("cube.tif", side), ("sharp.tif", 4 * side)):
+        with rasterio.open(folder / name) as ds:
+            out.append(write(tmp_path / name, ds.read()[:, :n, :n], ds.transform))
+    return out
+
+
+def test_few_pixels_are_refused_or_said(folder: Path, tmp_path: Path) -> None:
+    """Of two sharp bands: three numbers are learned of each band."""
+    said = refused(tmp_path, MismatchError, *cut(folder, tmp_path, 2))
+    assert "4 pixels of the cube; expected at least 9" in said
+    for side, few in ((3, True), (7, True), (8, False)):
+        run = tmp_path / f"run{side}"
+        result = sharpen(run, *cut(folder, tmp_path, side))
+        said = [text for text in result.messages if f"from {side**2} pixels" in text]
+        assert bool(said) == few
+    images = [str(path) for path in cut(folder, tmp_path, 2)]
+    config = SharpenConfig(images=images, weights=str(run), output=str(tmp_path / "o.tif"))
+    assert not any("pixels of the cube only" in text for text in bandfuse.sharpen(config).messages)
+
+
+def test_the_folder_of_a_run_is_not_called_like_a_raster(folder: Path, tmp_path: Path) -> None:
+    images = [str(folder / name) for name in ("cube.tif", "sharp.tif")]
+    with pytest.raises(OutputError, match="ending of a raster") as said:
+        bandfuse.sharpen(SharpenConfig(images=images, output=str(tmp_path / "o.tif"), blur=0.3))
+    assert f"-o {tmp_path / 'o'}" in str(said.value)
+    config = TrainConfig(scenes=images[:1], target=images[1:], output=str(tmp_path / "o.TIF"))
+    with pytest.raises(OutputError, match="ending of a raster"):
+        bandfuse.train(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_remedy_names_only_flags_that_there_are(folder: Path, tmp_path: Path) -> None:
+    """Masks are no setting of commands that write rasters."""
+    images = [folder / "cube.tif", folder / "sharp.tif"]
+    with pytest.raises(InputError, match="Leave --quality out") as said:
+        sharpen(tmp_path / "run", *images, quality="haze")
+    assert "--mask" not in str(said.value)
+    sharpen(tmp_path / "run", *images)
+    config = ApplyConfig(scenes=[str(images[0])], output=str(tmp_path / "o.tif"), quality="haze")
+    with pytest.raises(InputError, match="Leave --quality out") as said:
+        bandfuse.apply(tmp_path / "run", config)
+    assert "--mask" not in str(said.value)

@@ -31,12 +31,12 @@ def whole(sharp: Floats, field: Field) -> Floats:
     return moved_read(reading(sharp), GEOMETRY, field)(Range(0, 96), Range(0, 120))
 
 
-def test_it_is_the_cubic_spline_at_displaced_places() -> None:
+def test_it_is_the_quintic_spline_at_displaced_places() -> None:
     sharp = image()
     rows, cols = np.mgrid[0:96, 0:120].astype(float)
     down, across = BENT.at((rows + 0.5) / RATIO - 0.5, (cols + 0.5) / RATIO - 0.5)
     at = np.stack([rows - RATIO * down, cols - RATIO * across])
-    known = np.stack([map_coordinates(one, at, order=3, mode="mirror") for one in sharp])
+    known = np.stack([map_coordinates(one, at, order=5, mode="mirror") for one in sharp])
     inner = (at[0] > 10) & (at[0] < 85) & (at[1] > 10) & (at[1] < 109)
     assert inner.mean() > 0.4
     found = whole(sharp, BENT)

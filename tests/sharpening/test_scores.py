@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bandfuse.sharpening import scores
+from bandfuse.sharpening import hypercomplex, scores
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
 SHAPE = (5, 70, 66)
@@ -184,13 +184,13 @@ def test_q2n_is_that_of_its_definition(bands: int) -> None:
     truth = rng.normal(size=(bands, 90)) + 4
     mixed = truth + 0.6 * rng.normal(size=(bands, bands)) @ truth / bands
     result = mixed + 0.4 * rng.normal(size=(bands, 90))
-    found = scores.q2n(result, truth)
+    found = hypercomplex.q2n(result, truth)
     assert 0.05 < found < 0.99
     assert found == pytest.approx(q2n_by_pixels(result, truth), rel=1e-10)
 
 
 def test_products_of_units_keep_their_size() -> None:
-    signs, places = scores._table(16)
+    signs, places = hypercomplex._table(16)
     assert set(np.unique(signs)) == {-1.0, 1.0}
     # the square of the first unit is 1, that of all others −1; the first changes nothing
     assert np.diag(signs).tolist() == [1.0] + [-1.0] * 15
@@ -199,8 +199,8 @@ def test_products_of_units_keep_their_size() -> None:
 
 def test_q2n_of_a_constant_band_exists() -> None:
     truth = np.stack([np.full(50, 3.0), np.linspace(1, 2, 50)])
-    assert scores.q2n(truth, truth) == pytest.approx(1)
-    assert scores.q2n(truth[:1], truth[:1]) == pytest.approx(1)
+    assert hypercomplex.q2n(truth, truth) == pytest.approx(1)
+    assert hypercomplex.q2n(truth[:1], truth[:1]) == pytest.approx(1)
 
 
 def plain_quality(a: np.ndarray, b: np.ndarray) -> float:

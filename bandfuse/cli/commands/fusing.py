@@ -55,7 +55,7 @@ def sharpen(settings: SharpenConfig, keep: list[Path]) -> Outcome:
       bandfuse sharpen cube.tif pan.tif -o run
       bandfuse sharpen other.tif other_pan.tif --weights run -o sharp.tif
     """
-    from bandfuse.cli.show_rasters import show_sharpened
+    from bandfuse.cli.show_sharpen import show_sharpened
     from bandfuse.tools.sharpen import sharpen as tool
 
     result = tool(settings, show.progress(), keep=keep)

@@ -17,18 +17,26 @@ if TYPE_CHECKING:
 
 @command("EvaluateConfig")
 def evaluate(weights: Weights, settings: EvaluateConfig) -> Outcome:
-    """Score saved weights against the target, or the labels, of another image.
+    """Score saved weights against the target, or the labels, of another image;
+    or a sharpened cube against the true one.
 
     \b
     Examples:
       bandfuse evaluate run other.tif --target other_ms.tif
       bandfuse evaluate run other.tif --labels fields.gpkg
+      bandfuse evaluate sharpen_run --target true_cube.tif
+      bandfuse evaluate sharpen_run sharpened.tif --target true_cube.tif
     """
     from bandfuse.tools.evaluate import evaluate as tool
 
     result = tool(weights, settings, show.progress())
-    empty = frozenset({"classification"} if result.classification is None else ())
-    return Outcome(result, partial(show.evaluated, result), result.messages, hidden=empty)
+    display = partial(show.evaluated, result)
+    if result.sharpened is not None:
+        from bandfuse.cli.show_sharpen import show_scored
+
+        display = partial(show_scored, result, result.sharpened)
+    empty = {name for name in ("classification", "sharpened") if getattr(result, name) is None}
+    return Outcome(result, display, result.messages, hidden=frozenset(empty))
 
 
 @command("ReportConfig")

@@ -144,13 +144,16 @@ def _cubes(hdf: Hdf, level: Level, path: str, source: str, part: str) -> Raster:
     said = [_flagged(level, images)]
     if part:
         said.append("the two detectors are not registered to each other in this part")
-    if f"{level.swath('PCO')}/Data_Fields/Cube" in hdf.arrays:
-        said.append(f"its panchromatic image is read as {hdf.path}:PAN")
+    pan = f"{level.swath('PCO')}/Data_Fields/Cube" in hdf.arrays
+    sharper = f"{hdf.path}:PAN" if pan else ""
+    if pan:
+        said.append(f"its panchromatic image is read as {sharper}")
     layers = quality_of(hdf, level.swath(PARTS[part]))
     found = replace(
         _raster(path, hdf, f"{level.product} {part}".rstrip(), images, said),
         quality=layers,
         no_quality="" if layers else "it holds no cloud mask, which is in the L1 file",
+        sharper=sharper,
     )
     if level.on_map:
         crs, transform = map_place(hdf, *vnir.shape)
