@@ -60,7 +60,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_each_cube_is_sharpened_by_its_own_image(folder: Path) -> None:
-    job = "{name: s, kind: sharpen, settings: {blur: 0.3}}"
+    job = "{name: s, kind: sharpen, settings: {blur: 0.3, no_report: true}}"
     result = bandfuse.batch(batch_file(folder, job))
     assert result.failed == 0
     for name in ("a", "b"):

@@ -181,7 +181,12 @@ def test_half_a_sharp_image_sharpens_half_of_the_cube(images: Path, tmp_path: Pa
     names = [str(images / "cube.tif"), str(tmp_path / "half.tif")]
     result = bandfuse.sharpen(
         SharpenConfig(
-            images=names, output=str(tmp_path / "run"), blur=0.3, source_band=True, no_report=True
+            images=names,
+            output=str(tmp_path / "run"),
+            blur=0.3,
+            source_band=True,
+            no_report=True,
+            shift=(0.0, 0.0),
         )
     )
     assert result.sharpened_share == pytest.approx(0.5, abs=0.02)
@@ -211,6 +216,8 @@ def test_nodata_of_the_sharp_image_can_be_declared(images: Path, tmp_path: Path)
             blur=0.3,
             source_band=True,
             nodata=["sharp=-99"],
+            no_report=True,
+            shift=(0.0, 0.0),
         )
     )
     found = read(tmp_path / "run" / "sharpened.tif")
@@ -255,7 +262,9 @@ def test_a_sharp_image_in_another_crs_is_brought_to_the_cube(images: Path, tmp_p
     write(tmp_path / "other.tif", out, there, crs="EPSG:32632", nodata=np.nan)
     names = [str(images / "cube.tif"), str(tmp_path / "other.tif")]
     result = bandfuse.sharpen(
-        SharpenConfig(images=names, output=str(tmp_path / "run"), blur=0.3, no_report=True)
+        SharpenConfig(
+            images=names, output=str(tmp_path / "run"), blur=0.3, no_report=True, shift=(0.0, 0.0)
+        )
     )
     assert any("another CRS" in text for text in result.messages)
     found, truth = read(tmp_path / "run" / "sharpened.tif"), read(images / "truth.tif")
@@ -323,7 +332,7 @@ def test_learning_does_not_apply_with_weights(images: Path, tmp_path: Path, run:
 def test_the_command_says_what_it_did(images: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bandfuse", "sharpen", "cube.tif", "sharp.tif", "-o"]
     done = subprocess.run(
-        [*command, str(tmp_path / "run"), "--blur", "0.3"],
+        [*command, str(tmp_path / "run"), "--blur", "0.3", "--shift", "0,0", "--no-report"],
         cwd=images, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
