@@ -29,7 +29,12 @@ DOORS = {
     "rasterio": {"raster", "cli.rio"},
     "pyogrio": {"raster"},
     "shapely": {"raster"},
-    "safetensors": {"model.weightsfile", "optimise.checkpointfile", "survey.momentsfile"},
+    "safetensors": {
+        "files.kinds",
+        "model.weightsfile",
+        "optimise.checkpointfile",
+        "survey.momentsfile",
+    },
     "typer": {"cli"},
     "rich": {"cli"},
     "click": {"cli"},

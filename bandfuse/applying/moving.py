@@ -39,10 +39,10 @@ class Moves:
         ------
         MismatchError : no wavelengths, other sources, or too much of an output's weight finds no
             band."""
-        from bandfuse.survey.scout import looking, scout_messages, scout_scenes
+        from bandfuse.survey.scout import Lookout, scout_messages, scout_scenes
 
         least = MIN_COVERAGE if self.min_coverage is None else self.min_coverage
-        seen = scout_scenes([scene], looking([scene], effort, seed=0))
+        seen = scout_scenes([scene], Lookout([scene], effort, seed=0))
         found = moved(fusion.weight, fusion.inputs, seen.bands)
         names = fusion.outputs.name
         low = [

@@ -18,10 +18,11 @@ from bandfuse.batches.plan import Cache, Item
 from bandfuse.config.moments import MomentsConfig
 from bandfuse.config.train import Gathering, TrainConfig
 from bandfuse.errors import UsageError
+from bandfuse.files.kinds import is_moments
 from bandfuse.progress import Progress
 from bandfuse.scenes.opening import Opened
 from bandfuse.scenes.places import MAIN, Place, limited, places
-from bandfuse.survey.momentsfile import ENDING, is_moments
+from bandfuse.survey.momentsfile import ENDING
 from bandfuse.tools.moments import gather_moments
 
 RUNS = {"device", "threads", "memory"}

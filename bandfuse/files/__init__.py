@@ -13,6 +13,7 @@ Each file is built on those before it::
     whole        files and folders that appear whole or not at all
     yamlfile     settings as text: YAML's safe types, no key twice
     checksums    SHA-256 of the inputs, by a thread of its own
+    kinds        which of bandfuse's own files a file is
 
 It imports errors and progress.
 """

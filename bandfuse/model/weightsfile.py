@@ -32,6 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from bandfuse.errors import BandfuseError, InputError, shorten
+from bandfuse.files.kinds import WEIGHTS_KEY, is_moments, is_weights
 from bandfuse.files.placing import recovered
 from bandfuse.model.decoder import decoder, offsets
 from bandfuse.model.discriminants import Discriminants
@@ -42,7 +43,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.columns import bands_of, columns_of, table_of, values_of
 
 VERSION = 2
-KEY = "bandfuse"
+
 
 LONGEST = 400
 """Characters that are shown of what is wrong."""
@@ -99,7 +100,7 @@ def dumps(model: Model, further: Further | None = None) -> bytes:
         header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
     )
     return bytes(
-        save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={KEY: text})
+        save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata={WEIGHTS_KEY: text})
     )
 
 
@@ -235,23 +236,6 @@ def load_further(path: str | Path, name: str) -> Further | None:
     return Further(name, dict(header[name]), own)
 
 
-def is_weights(path: str | Path) -> bool:
-    """Whether this is a weights file."""
-    return tells(path, KEY)
-
-
-def tells(path: str | Path, key: str) -> bool:
-    """Whether this is a safetensors file whose metadata have a key; pipes and devices are not
-    opened."""
-    try:
-        if not Path(path).is_file():
-            return False
-        with safe_open(str(path), framework="numpy") as file:
-            return key in (file.metadata() or {})
-    except (SafetensorError, OSError, ValueError, TypeError, OverflowError):
-        return False
-
-
 def _instead(path: str | Path, beside: Sequence[str | Path]) -> str:
     """What is said to somebody who named a file that is no weights file."""
     swapped = [str(other) for other in beside if is_weights(other)]
@@ -269,7 +253,7 @@ def _contents(
 ) -> tuple[dict[str, Any], dict[str, Floats]]:
     try:
         with safe_open(str(path), framework="numpy") as file:
-            text = (file.metadata() or {}).get(KEY)
+            text = (file.metadata() or {}).get(WEIGHTS_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError, TypeError, OverflowError) as error:
         words = str(error).removeprefix("Error while deserializing header: ")
@@ -281,9 +265,16 @@ def _contents(
             expected="the weights.safetensors of a bandfuse run",
             remedy=_instead(path, beside),
         ) from error
+    if text is None and is_moments(path):
+        raise InputError(
+            f"{path} is a file of moments, and holds no weights",
+            expected="the weights.safetensors of a bandfuse run",
+            remedy=f"Learn some from it: bandfuse train {path} -o RUN.",
+        )
     if text is None:
         raise InputError(
-            f"{path} is a safetensors file, but not of bandfuse", expected=f"metadata key {KEY!r}"
+            f"{path} is a safetensors file, but not of bandfuse",
+            expected=f"metadata key {WEIGHTS_KEY!r}",
         )
     try:
         header = json.loads(text)

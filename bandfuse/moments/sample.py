@@ -101,6 +101,14 @@ class Pixels(Summarised):
         at = np.flatnonzero(here) if self.at is None else self.at[here]
         return Pixels(self.capacity, self.key[here], self.place[here], self.store, at)
 
+    def first(self, count: int) -> Pixels:
+        """The pixels with the smallest hashes, so many at most; a copy that lets go of the
+        others."""
+        if count >= len(self):
+            return self
+        rows = self.store[:count].copy() if self.at is None else self.store[self.at[:count]]
+        return Pixels(self.capacity, self.key[:count].copy(), self.place[:count].copy(), rows)
+
     @property
     def scored(self) -> Pixels:
         """The pixels that scores rest on: the first ones, as many as are drawn by default."""
@@ -215,6 +223,6 @@ MOST = 256
 """Pixels of a window that are kept."""
 
 
-def thinly(values: Floats) -> Floats:
-    """(D, n) at most :data:`MOST` of the pixels, evenly spread; a copy."""
-    return values[:, :: -(-values.shape[1] // MOST)].copy()
+def thinly(values: Floats, most: int = MOST) -> Floats:
+    """(D, n) at most so many of the pixels, evenly spread; a copy."""
+    return values[:, :: -(-values.shape[1] // most)].copy()

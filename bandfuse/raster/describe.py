@@ -20,6 +20,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from bandfuse.errors import InputError, MismatchError, nearest, shorten
+from bandfuse.files.kinds import is_moments, is_weights
 from bandfuse.files.names import for_gdal
 from bandfuse.raster.gdal import (
     CACHE,
@@ -281,11 +282,7 @@ def opened(path: str) -> Iterator[Any]:
             f"the name {path!r} is not UTF-8", expected="a name in UTF-8", remedy="Rename it."
         ) from error
     except (*GDAL_ERRORS, ValueError) as error:
-        raise InputError(
-            f"{path} cannot be opened as a raster",
-            got=reason(error),
-            expected="a file that GDAL can read",
-        ) from error
+        raise _unopened(path, reason(error)) from error
     with dataset:
         try:
             yield dataset
@@ -296,6 +293,17 @@ def opened(path: str) -> Iterator[Any]:
                 expected="names in UTF-8",
                 remedy="Rename them.",
             ) from error
+
+
+def _unopened(path: str, why: str) -> InputError:
+    """What is said of a file that is no raster to GDAL."""
+    what, remedy = f"{path} cannot be opened as a raster", ""
+    if is_moments(path):
+        why = "a file of moments, which holds no pixels"
+        remedy = f"bandfuse train {path} -o RUN learns from it, and bandfuse info {path} shows it."
+    elif is_weights(path):
+        why, remedy = "a weights file", f"bandfuse apply {path} SCENE -o OUT applies it."
+    return InputError(what, got=why, expected="a file that GDAL can read", remedy=remedy)
 
 
 def _warned(texts: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@ all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ REFERENCES = 10
 
 
 def each(
-    keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T], *, skip: bool
+    keys: Sequence[str], scenes: Iterable[S], work: Callable[[S], T], *, skip: bool
 ) -> list[T]:
     """``work`` of every scene, in order.
 
@@ -35,7 +35,7 @@ def each(
 
 
 def attempt(
-    keys: Sequence[str], scenes: Sequence[S], work: Callable[[S], T]
+    keys: Sequence[str], scenes: Iterable[S], work: Callable[[S], T]
 ) -> tuple[list[T], dict[str, str]]:
     """``work`` of the scenes for which it succeeds, and by key why it fails for the others."""
     done: list[T] = []

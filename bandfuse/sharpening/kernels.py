@@ -163,29 +163,39 @@ def both(down: Floats, values: Floats, across: Floats) -> Floats:
     return result
 
 
+class Fill:
+    """Fills pixels where they are not valid (n, m): with the mean of the valid ones around, so many
+    ``ROUNDS`` far, and zero beyond."""
+
+    def __init__(self, valid: Mask) -> None:
+        known = np.pad(valid, 1)
+        self._valid, width = valid, known.shape[1]
+        beside = (i * width + j for i in (-1, 0, 1) for j in (-1, 0, 1))
+        self._beside = [step for step in beside if step]
+        self._rounds: list[tuple[NDArray[np.intp], NDArray[np.int64]]] = []
+        inside = np.pad(np.ones(valid.shape, dtype=bool), 1).ravel()
+        flat = known.ravel()
+        for _ in range(0 if valid.all() else ROUNDS):
+            missing = np.flatnonzero(inside & ~flat)
+            count = np.stack([flat[missing + step] for step in self._beside]).sum(axis=0)
+            reached = missing[count > 0]
+            self._rounds.append((reached, count[count > 0]))
+            flat[reached] = True
+
+    def __call__(self, values: Floats) -> Floats:
+        """(D, n, m) values, filled; the same array where all are valid."""
+        if not self._rounds:
+            return values
+        rows, cols = self._valid.shape
+        out = np.zeros((len(values), rows + 2, cols + 2))
+        inner = out[:, 1:-1, 1:-1]
+        np.copyto(inner, values, where=self._valid)
+        flat = out.reshape(len(values), -1)
+        for at, count in self._rounds:
+            flat[:, at] = sum(flat[:, at + step] for step in self._beside) / count
+        return inner
+
+
 def filled(values: Floats, valid: Mask) -> Floats:
-    """(D, n, m) values where they are valid (n, m); elsewhere the mean of the valid ones around, so
-    many ``ROUNDS`` far, and zero beyond. They are the same array where all are valid."""
-    if valid.all():
-        return values
-    out = np.where(valid, values, 0.0)
-    known = valid
-    for _ in range(ROUNDS):
-        if known.all():
-            break
-        wide = np.pad(known, 1)
-        shape = known.shape
-        beside = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-        count = np.zeros(shape, dtype=np.int64)
-        for i, j in beside:
-            count += wide[i : i + shape[0], j : j + shape[1]]
-        row, col = np.nonzero(~known & (count > 0))
-        total = np.zeros((len(values), len(row)))
-        for i, j in beside:
-            r, c = row + i - 1, col + j - 1
-            there = wide[row + i, col + j]
-            total[:, there] += out[:, r[there], c[there]]
-        out[:, row, col] = total / count[row, col]
-        known = known.copy()
-        known[row, col] = True
-    return out
+    """(D, n, m) values, filled where they are not valid (n, m)."""
+    return Fill(valid)(values)

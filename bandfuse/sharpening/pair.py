@@ -216,10 +216,10 @@ class Pair:
         raised = self.raised(cube.values, under, rows, cols)
         return np.where(self.nearest(cube.valid, wide, rows, cols), raised, np.nan)
 
-    def missed(self, cube: Known, rows: Range, cols: Range) -> Floats:
-        """(B, n, m) what the interpolated cube, brought back to the coarse grid, is off the cube:
-        ``x − low(up(x))``, with x known on ranges that :meth:`around` tells. Zero where the cube is
-        missing."""
+    def missed(self, rows: Range, cols: Range) -> Callable[[Known], Floats]:
+        """What gives, of a cube that is known on ranges that :meth:`around` tells, (B, n, m) what
+        the interpolated cube, brought back to the coarse grid, is off the cube: ``x −
+        low(up(x))``. Zero where the cube is missing."""
         wide = self.around(rows, cols)
         seen = self.seen(rows, cols)
         under = self.geometry.rows.under(seen[0]), self.geometry.cols.under(seen[1])
@@ -227,11 +227,14 @@ class Pair:
             low @ up
             for low, up in zip(self.low((rows, cols), seen), self.up(seen, under), strict=True)
         )
-        values = cube.values[
-            :, under[0].wider(TAPS).within(wide[0]), under[1].wider(TAPS).within(wide[1])
-        ]
-        here = slice(None), rows.within(wide[0]), cols.within(wide[1])
-        return np.where(cube.valid[here[1:]], cube.values[here] - both(down, values, across), 0.0)
+        needed = under[0].wider(TAPS).within(wide[0]), under[1].wider(TAPS).within(wide[1])
+        here = rows.within(wide[0]), cols.within(wide[1])
+
+        def of(cube: Known) -> Floats:
+            again = both(down, cube.values[:, *needed], across)
+            return np.where(cube.valid[here], cube.values[:, *here] - again, 0.0)
+
+        return of
 
     def around(self, rows: Range, cols: Range) -> Place:
         """The coarse pixels that :meth:`missed` needs."""

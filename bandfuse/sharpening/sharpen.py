@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import Kept
-from bandfuse.sharpening.kernels import ROUNDS, TAPS, Mask, Range, filled
+from bandfuse.sharpening.kernels import ROUNDS, TAPS, Fill, Mask, Range
 from bandfuse.sharpening.known import Known, Place, complete
 from bandfuse.sharpening.pair import Pair
 from bandfuse.spectral.bands import Floats
@@ -158,16 +158,17 @@ def ground(pair: Pair, gains: Gains, rows: Range, cols: Range) -> Ground:
     cube = _guided(pair, gains, around)
     lowered = pair.lowered(*needed)
     valid = _at(cube.valid, around, needed)
-    axes = np.zeros((gains.rank, valid.size))
+    axes, missed = np.zeros((gains.rank, valid.size)), pair.missed(*needed)
     for some in _chunks(gains):
-        residual = pair.missed(Known(cube.values[some], cube.valid), *needed)
+        residual = missed(Known(cube.values[some], cube.valid))
         residual -= _times(gains.gain[some], lowered.values)
         residual[:, ~lowered.valid] = 0.0
         axes += gains.drop[:, some] @ residual.reshape(len(residual), -1)
+    fill = Fill(valid)
     coarse = np.empty((len(gains.gain), under[0].size, under[1].size))
     for some in _chunks(gains):
         residual = (gains.lift[some] @ axes).reshape(-1, *valid.shape)
-        coarse[some] = _at(filled(residual, valid), needed, under)
+        coarse[some] = _at(fill(residual), needed, under)
         coarse[some] += _at(cube.values[some], around, under)
     return Ground(under, coarse, _at(valid, needed, under))
 
@@ -180,10 +181,10 @@ def _guided(pair: Pair, gains: Gains, place: Place) -> Known:
     values = pair.read_cube(*wide)
     valid = complete(values)
     if not valid.all():
-        low = pair.reduced(*wide).values
+        low, fill = pair.reduced(*wide).values, Fill(valid)
         for some in _chunks(gains):
             guide = _times(gains.gain[some], low)
-            guided = filled(values[some] - guide, valid) + guide
+            guided = fill(values[some] - guide) + guide
             values[some] = np.where(valid, values[some], guided)
     return Known(values, valid).cut(ROUNDS)
 

@@ -160,7 +160,7 @@ def pixels(pair: Pair, rows: Range, cols: Range) -> Pixels:
     cube = Known(filled(values, there), there).cut(ROUNDS)
     sharp = Known.of(np.where(there, low, np.nan)).cut(ROUNDS)
     detail = pair.averaged_detail(Known(sharp.values, known), around, rows, cols)
-    missed = pair.missed(cube, rows, cols)
+    missed = pair.missed(rows, cols)(cube)
     here = rows.within(around[0]), cols.within(around[1])
     valid = sharp.valid[here] & complete(detail)
     return Pixels(

@@ -129,18 +129,16 @@ def _known(scene: SceneMoments) -> SceneMoments:
     bands = whole.take(range(len(place)))
     mean[place], scatter[np.ix_(place, place)] = bands.mean, bands.scatter
     unused = np.isin(range(n), place, invert=True)
-    look = replace(
-        scene.look,
-        census=_shared(scene.look.census, scene.least),
-        moments=Moments(whole.count, mean, scatter),
-    )
-    seen = _values(look.moments, census.low[:n], census.high[:n])
+    moments = Moments(whole.count, mean, scatter)
+    seen = _values(moments, census.low[:n], census.high[:n])
     seen.mean[unused] = seen.spread[unused] = seen.typical[unused] = np.nan
+    shared = _shared(scene.look.census, scene.least)
+    look = replace(scene.look, census=shared, moments=moments, seen=seen)
     if scene.goals is None:
-        return replace(scene, look=look, seen=seen)
+        return replace(scene, look=look)
     targets = range(len(place), len(place) + len(scene.goals))
     ends = (end[n : n + len(targets)] for end in (census.low, census.high))
-    return replace(scene, look=look, seen=seen, goals=_values(whole.take(targets), *ends))
+    return replace(scene, look=look, goals=_values(whole.take(targets), *ends))
 
 
 def _values(moments: Moments, low: Floats, high: Floats) -> Values:

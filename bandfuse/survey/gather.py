@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -39,9 +39,11 @@ from bandfuse.survey.missing import (
     require_bands_of,
     usable_moments,
 )
+from bandfuse.survey.pool import Pool
 from bandfuse.survey.pool_units import pool_messages, target_values
 from bandfuse.survey.scene_moments import SceneMoments
-from bandfuse.survey.scout import Inquiry, Look, looking, scout_scenes
+from bandfuse.survey.scout import Inquiry, Look, Lookout, scout_scenes
+from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.survey.survey import Survey, block_grid, fine_grid
 
 NOT_DRAWN = "not read (--max-pixels)"
@@ -127,25 +129,29 @@ def gathered(
     InputError : of the first scene that cannot be used. ScenesError : of all, if the inquiry skips.
     """
     flagged = flagged_by_any(scenes)
-    look_at = looking(scenes, effort, inquiry.seed, skip=inquiry.skip)
+    look_at = Lookout(scenes, effort, inquiry.seed, skip=inquiry.skip)
     covariance = cache(lambda: scout_scenes(scenes, look_at).covariance)
     wanted = arrange(flagged, covariance).used
     looks = look_at(tuple(wanted))
-    seen = [Values.of(look.sample) for look in looks]
+    seen = [look.seen for look in looks]
     goals = target_values(scenes) if len(scenes) > 1 or inquiry.targets_too else None
     sources = [flagged.source[p] for p in wanted]
     skip = inquiry.skip
     messages = pool_messages(scenes, seen, goals, sources, any_units=inquiry.any_units, skip=skip)
     guess = common_reasons(scenes, [dead_if_some_live(look.census, wanted) for look in looks])
+    if len(scenes) > 1:
+        looks = [look.served for look in looks]
     for attempt in (1, 2):
         bands = flagged.dropping(guess)
         require_bands(scenes, bands, wanted)
         design = arrange(bands, covariance)
         places = [wanted.index(p) for p in design.used]
         settled = [
-            _settled(inquiry, s, look, places) for s, look in zip(scenes, looks, strict=True)
+            _settled(inquiry, s, look, places)
+            for s, look in zip(scenes, look_at(tuple(wanted)), strict=True)
         ]
-        tallies = _gathered(scenes, wanted, design, effort, progress, settled)
+        look_at.forget_moments()
+        tallies, pool = _gathered(scenes, wanted, design, effort, progress, settled)
         truth = _dead(scenes, [t.census for t in tallies], wanted, skip=skip)
         if attempt == 2 or set(truth) == set(guess):
             break
@@ -157,49 +163,64 @@ def gathered(
             tuple(wanted),
             tuple(design.used),
             look,
-            values,
             tally,
-            block_grid(scene, len(scenes)),
+            pool.grid(block_grid(scene, len(scenes))),
             how.precision,
             goals=None if goals is None else goals[i],
             seed=inquiry.seed,
         )
-        for i, (scene, look, values, tally, how) in enumerate(
-            zip(scenes, looks, seen, tallies, settled, strict=True)
+        for i, (scene, look, tally, how) in enumerate(
+            zip(scenes, looks, tallies, settled, strict=True)
         )
     ]
-    return Gathered(flagged.dropping(truth), design, left, messages)
+    return Gathered(flagged.dropping(truth), design, left, [*messages, *pool.messages])
 
 
-def put_together(every: Sequence[SceneMoments], arrange: Arrange, inquiry: Inquiry) -> Gathered:
+def put_together(
+    every: Sequence[StoredMoments], arrange: Arrange, inquiry: Inquiry, progress: Progress
+) -> Gathered:
     """What the passes over some scenes would leave together, from what each of them left: no pixel
-    is read.
+    is read. Scenes are opened one after the other, and only what this training needs is kept.
 
     Raises
     ------
     InputError : of the first scene that cannot be used. MismatchError : a band was not gathered.
     ScenesError : of all, if the inquiry skips.
     """
-    scenes = [s.scene for s in every]
+    facts = [s.facts for s in every]
+    scenes = [s.scene for s in facts]
     flagged = flagged_by_any(scenes)
 
-    def look_at(bands: tuple[int, ...]) -> list[Look]:
-        return [s.look.take([s.wanted.index(p) for p in bands]) for s in every]
+    def look_at(bands: tuple[int, ...]) -> Iterator[Look]:
+        for one in every:
+            whole = one.whole()
+            yield whole.look.take([whole.wanted.index(p) for p in bands])
 
     covariance = cache(lambda: scout_scenes(scenes, look_at).covariance)
     wanted = arrange(flagged, covariance).used
-    seen = [s.seen_of(wanted) for s in every]
-    goals = [s.goals for s in every if s.goals is not None]
+    seen = [s.seen_of(wanted) for s in facts]
+    goals = [s.goals for s in facts if s.goals is not None]
     sources, skip = [flagged.source[p] for p in wanted], inquiry.skip
     messages = pool_messages(
         scenes, seen, goals or None, sources, any_units=inquiry.any_units, skip=skip
     )
-    truth = _dead(scenes, [s.census_of(wanted) for s in every], wanted, skip=skip)
+    truth = _dead(scenes, [s.census_of(wanted) for s in facts], wanted, skip=skip)
     bands = flagged.dropping(truth)
     require_bands(scenes, bands, wanted)
-    design = arrange(bands, covariance)
-    left = [s.of(wanted, design, number=i, scenes=len(every)) for i, s in enumerate(every)]
-    return Gathered(bands, design, left, messages)
+    design, pool = arrange(bands, covariance), _pool(inquiry, scenes)
+    left: list[SceneMoments] = []
+    for one in progress(every, total=len(every), label="add the moments up"):
+        found = one.whole().of(wanted, design, number=len(left), scenes=len(every))
+        pool.add(found.tally)
+        left.append(found)
+    pool.settle()
+    left = [replace(one, grid=pool.grid(one.grid)) for one in left]
+    return Gathered(bands, design, left, [*messages, *pool.messages])
+
+
+def _pool(inquiry: Inquiry, scenes: Sequence[Scene]) -> Pool:
+    """What keeps all that scenes leave within bounds."""
+    return Pool(len(scenes), own_blocks=inquiry.per_scene, own_samples=inquiry.own_samples)
 
 
 def _seen_in(every: Sequence[SceneMoments], looked: Floats) -> Values:
@@ -208,7 +229,8 @@ def _seen_in(every: Sequence[SceneMoments], looked: Floats) -> Values:
     if looked.shape[1]:
         return Values.of(looked)
     known = Values.unknown(len(looked))
-    tables = {f: np.array([getattr(s.seen, f) for s in every]) for f in ("low", "high", "typical")}
+    seen = [s.look.seen for s in every]
+    tables = {f: np.array([getattr(one, f) for one in seen]) for f in ("low", "high", "typical")}
     wanted = list(every[0].wanted)
     known.low[wanted], known.high[wanted] = tables["low"].min(axis=0), tables["high"].max(axis=0)
     known.typical[wanted] = np.median(tables["typical"], axis=0)
@@ -305,41 +327,47 @@ def _gathered(
     effort: Effort,
     progress: Progress,
     settled: Sequence[Inquiry],
-) -> list[Tally]:
-    """The tallies of all scenes, each of which must hold data. ``settled``: what is asked of
-    each."""
+) -> tuple[list[Tally], Pool]:
+    """The tallies of all scenes, each of which must hold data, and what keeps them within bounds.
+    ``settled``: what is asked of each."""
     tasks = [
         Task(s, i, wanted, design, how.of_scene(s, scenes), block_grid(s, len(scenes)))
         for i, (s, how) in enumerate(zip(scenes, settled, strict=True))
     ]
-    done = _done_by_others(tasks, effort, progress)
+    pool = _pool(settled[0], scenes)
 
-    def gather(task: Task) -> Tally:
-        tally = _joined(done[task.number], task.inquiry.sample)
+    def gather(job: tuple[Task, list[Tally | BandfuseError]]) -> Tally:
+        task, parts = job
+        tally = _joined(parts, task.inquiry.sample)
         if tally is None:
             tally = _pass(task, effort, progress)
         require_bands_of(task.scene, tally, wanted)
+        pool.add(tally)
         return tally
 
-    return each([s.key for s in scenes], tasks, gather, skip=settled[0].skip)
+    jobs = _with_parts(tasks, effort, progress)
+    found = each([s.key for s in scenes], jobs, gather, skip=settled[0].skip)
+    pool.settle()
+    return found, pool
 
 
-def _done_by_others(
+def _with_parts(
     tasks: Sequence[Task], effort: Effort, progress: Progress
-) -> list[list[Tally | BandfuseError]]:
-    """By scene the parts that others did, each a row of blocks; empty where there are no others."""
-    done: list[list[Tally | BandfuseError]] = [[] for _ in tasks]
+) -> Iterator[tuple[Task, list[Tally | BandfuseError]]]:
+    """Each scene with the parts of it that others did, each a row of blocks; none where there are
+    no others."""
     if effort.spread is None:
-        return done
+        yield from ((task, []) for task in tasks)
+        return
     parts = [part for task in tasks for part in task.parts()]
     work = _pass_or_error if tasks[0].inquiry.skip else _pass
     results: Iterator[Tally | BandfuseError] = effort.spread(
         work, [(part, effort.alone) for part in parts]
     )
-    shown = progress(results, total=len(parts), label="read elsewhere")
-    for part, result in zip(parts, shown, strict=True):
-        done[part.number].append(result)
-    return done
+    shown = iter(progress(results, total=len(parts), label="read elsewhere"))
+    for task in tasks:
+        yield task, list(islice(shown, len(task.parts())))
+    next(shown, None)  # The progress sees the end.
 
 
 def _pass_or_error(task: Task, effort: Effort) -> Tally | BandfuseError:

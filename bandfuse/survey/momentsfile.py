@@ -35,7 +35,8 @@ tensor                  shape           what it holds
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -47,7 +48,7 @@ from safetensors.numpy import save_file
 
 from bandfuse.device import Place
 from bandfuse.errors import BandfuseError, InputError
-from bandfuse.model.weightsfile import tells
+from bandfuse.files.kinds import MOMENTS_KEY
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.sample import Pixels
@@ -60,7 +61,7 @@ from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Look
 
 VERSION = 1
-KEY = "bandfuse_moments"
+
 ENDING = ".moments"
 
 LONGEST = 400
@@ -87,7 +88,7 @@ def write_moments(path: Path, scenes: Sequence[SceneMoments]) -> None:
     )
     path.touch()
     mode = path.stat().st_mode  # The library makes files that only their owner can read.
-    save_file(tensors, str(path), metadata={KEY: text})
+    save_file(tensors, str(path), metadata={MOMENTS_KEY: text})
     path.chmod(mode)
 
 
@@ -133,7 +134,7 @@ def _tensors(scene: SceneMoments) -> Tensors:
         "look_mean": look.moments.mean,
         "look_scatter": look.moments.scatter,
         "look_sample": _short(look.sample),
-        "seen": _values(scene.seen),
+        "seen": _values(look.seen),
     }
     return found if scene.goals is None else {**found, "goals": _values(scene.goals)}
 
@@ -165,11 +166,6 @@ def _short(values: np.ndarray) -> np.ndarray:
     return short if np.array_equal(short, values, equal_nan=True) else values
 
 
-def is_moments(path: str | Path) -> bool:
-    """Whether this is a file of moments."""
-    return tells(path, KEY)
-
-
 def read_moments(path: str | Path) -> list[SceneMoments]:
     """The scenes of a file of moments.
 
@@ -178,14 +174,33 @@ def read_moments(path: str | Path) -> list[SceneMoments]:
     InputError : missing, not a file of moments, truncated, of a newer version, wrong shapes, or
         numbers that are not finite.
     """
-    place = Path(path)
-    if not place.is_file():
+    return list(each_scene(path))
+
+
+def each_scene(path: str | Path) -> Iterator[SceneMoments]:
+    """The scenes of a file of moments one after the other; raises as :func:`read_moments`."""
+    with _opened(Path(path)) as (tables, tensor):
+        for i, table in enumerate(tables):
+            yield _scene(table, _Tensors(tensor, i))
+
+
+def one_scene(path: str | Path, number: int) -> SceneMoments:
+    """The scene at one place of a file of moments; raises as :func:`read_moments`."""
+    with _opened(Path(path)) as (tables, tensor):
+        return _scene(tables[number], _Tensors(tensor, number))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[Any], Callable[[str], np.ndarray]]]:
+    """What a file says of each of its scenes, and what reads a tensor by its name. What goes wrong
+    is an InputError."""
+    if not path.is_file():
         raise InputError(
-            f"{path} does not exist" if not place.exists() else f"{path} is not a file",
+            f"{path} does not exist" if not path.exists() else f"{path} is not a file",
             expected="a file that bandfuse moments has written",
         )
     try:
-        _require_header(place)
+        _require_header(path)
         with safe_open(str(path), framework="numpy") as file:
             header = _document(str(path), file.metadata() or {})
             names = set(file.keys())
@@ -199,12 +214,12 @@ def read_moments(path: str | Path) -> list[SceneMoments]:
             every = header["scenes"]
             if not isinstance(every, list) or not every:
                 raise ValueError("no scene")
-            return [_scene(table, _Tensors(tensor, i)) for i, table in enumerate(every)]
+            yield every, tensor
     except SafetensorError as error:
         words = str(error).removeprefix("Error while deserializing header: ")
         raise InputError(
             f"{path} is not a file of moments",
-            got=words if place.stat().st_size else "an empty file",
+            got=words if path.stat().st_size else "an empty file",
             expected="a file that bandfuse moments has written, whole",
         ) from error
     except InputError:
@@ -233,11 +248,11 @@ def _require_header(path: Path) -> None:
 
 
 def _document(path: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    text = metadata.get(KEY)
+    text = metadata.get(MOMENTS_KEY)
     if text is None:
         raise InputError(
             f"{path} is a safetensors file without moments",
-            expected=f"metadata key {KEY!r}, as bandfuse moments writes it",
+            expected=f"metadata key {MOMENTS_KEY!r}, as bandfuse moments writes it",
         )
     header: dict[str, Any] = json.loads(text)
     version = int(header["version"])
@@ -302,6 +317,7 @@ def _scene(table: Mapping[str, Any], tensor: _Tensors) -> SceneMoments:
             tensor("look_scatter", (w, w), finite=False),
         ),
         tensor("look_sample", (w, None), ANY, finite=False).astype(np.float64),
+        Values(*tensor("seen", (5, w), finite=False)),
     )
     answers = scene.answers
     tally = _tally(table, tensor, (len(wanted), len(used), answers), scene.labels is not None)
@@ -313,7 +329,6 @@ def _scene(table: Mapping[str, Any], tensor: _Tensors) -> SceneMoments:
         wanted=wanted,
         used=used,
         look=look,
-        seen=Values(*tensor("seen", (5, w), finite=False)),
         tally=tally,
         grid=grid,
         precision=_word(table["precision"], ("float64", "float32")),
@@ -359,11 +374,13 @@ def _moments(tensor: _Tensors, name: str, size: int, lowest: int) -> Strata:
     means = tensor(f"{name}means", (len(rows), size))
     scatters = tensor(f"{name}scatters", (len(rows), size, size))
     _require(bool((rows >= [0, lowest, 0]).all()), "negative counts or classes")
-    diagonals = np.einsum("sdd->sd", scatters)
-    _require(bool(((diagonals >= 0) & (diagonals < MOST_SQUARES)).all()), "variances out of range")
-    turned = scatters.transpose(0, 2, 1)
-    near = 1e-6 * np.sqrt(diagonals[:, :, None] * diagonals[:, None, :])
-    _require(bool((np.abs(scatters - turned) <= near).all()), "scatters that are not symmetric")
+    for scatter in scatters:
+        variance = scatter.diagonal()
+        fits = (variance >= 0) & (variance < MOST_SQUARES)
+        _require(bool(fits.all()), "variances out of range")
+        near = 1e-6 * np.sqrt(np.outer(variance, variance))
+        even = np.abs(scatter - scatter.T) <= near
+        _require(bool(even.all()), "scatters that are not symmetric")
     found = {
         (int(block), int(stratum)): Moments(int(count), mean, scatter)
         for (block, stratum, count), mean, scatter in zip(rows, means, scatters, strict=True)

@@ -28,17 +28,16 @@ class SceneMoments:
 
     ``wanted``: positions of the bands that were looked at and counted; ``used``: of those that
     entered the moments. ``look``: what a few windows tell of the wanted bands; its sample is empty
-    where no pixel is to leave its institute. ``seen`` and ``goals``: the values of the wanted bands
-    and of the target in these windows; ``goals`` is None where nobody asked. ``grid``: the blocks
-    of the tally. ``precision`` of the products. ``remarks``: what was said of fill values.
-    ``inputs``: size and SHA-256 of the files that were read, by path; empty where they are still
-    to be summed. ``seed`` of the sample. ``least``: pixels of a block at least, 0 for any."""
+    where no pixel is to leave its institute. ``goals``: the values of the target in these windows;
+    None where nobody asked. ``grid``: the blocks of the tally. ``precision`` of the products.
+    ``remarks``: what was said of fill values. ``inputs``: size and SHA-256 of the files that were
+    read, by path; empty where they are still to be summed. ``seed`` of the sample. ``least``:
+    pixels of a block at least, 0 for any."""
 
     scene: Scene
     wanted: tuple[int, ...]
     used: tuple[int, ...]
     look: Look
-    seen: Values
     tally: Tally
     grid: BlockGrid
     precision: str
@@ -61,7 +60,8 @@ class SceneMoments:
     def of(
         self, wanted: Sequence[int], design: Design, *, number: int, scenes: int
     ) -> SceneMoments:
-        """For a training of these bands, as scene ``number`` of so many.
+        """For a training of these bands, as scene ``number`` of so many: without the moments of the
+        look, which have served.
 
         Raises
         ------
@@ -83,8 +83,7 @@ class SceneMoments:
             self,
             wanted=tuple(wanted),
             used=tuple(design.used),
-            look=self.look.take(here),
-            seen=self.seen.take(here),
+            look=self.look.take(here).one_of(scenes).served,
             tally=replace(tally, pixels=replace(pixels, place=where)),
             grid=grid,
         )
@@ -97,7 +96,7 @@ class SceneMoments:
     def seen_of(self, wanted: Sequence[int]) -> Values:
         """The values of some of the bands."""
         self._require(wanted)
-        return self.seen.take([self.wanted.index(p) for p in wanted])
+        return self.look.seen.take([self.wanted.index(p) for p in wanted])
 
     def _require(self, wanted: Sequence[int]) -> None:
         missing = [p for p in wanted if p not in set(self.wanted)]
@@ -107,6 +106,10 @@ class SceneMoments:
                 got=f"none of {shorten(self.scene.bands.label(p) for p in missing)}",
                 remedy="Gather them again from a file that declares these bands good.",
             )
+
+    def called(self, key: str) -> SceneMoments:
+        """With another key of the scene."""
+        return replace(self, scene=replace(self.scene, key=key))
 
     def in_classes_of(self, scene: Scene) -> SceneMoments:
         """As moments of this scene, whose labels may have other numbers for the same names."""
@@ -179,6 +182,7 @@ def _of_variables(tally: Tally, joint: Sequence[int], bands: Sequence[int]) -> T
 
 def _first(pixels: Pixels, capacity: int) -> Pixels:
     """The pixels that a sample of another capacity would hold, in the type that it would have."""
-    rows = pixels.rows[:capacity]
+    some = pixels.first(capacity)
+    rows = some.rows
     kept: NDArray[np.floating] = rows.astype(kept_as(capacity, rows.shape[1]), copy=False)
-    return Pixels(capacity, pixels.key[:capacity], pixels.place[:capacity], kept)
+    return Pixels(capacity, some.key, some.place, kept)

@@ -3,9 +3,9 @@ together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -19,6 +19,7 @@ from bandfuse.raster import opened_selection
 from bandfuse.scenes.attempts import each
 from bandfuse.scenes.scene import Scene
 from bandfuse.spectral.bands import Bands, Floats
+from bandfuse.spectral.value_units import Values
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Patch, each_window
 from bandfuse.streaming.windows import STACK_ROWS, Window, at_random, cells, tile
@@ -26,6 +27,10 @@ from bandfuse.survey.missing import common_reasons, dead_of, flagged_by_any
 
 SCOUT_STACKS = 8
 """Stacks that are looked at to guess the dead bands."""
+
+LOOKED_BYTES = 64 * 2**20
+"""What the pixels may take that are kept of these looks at all scenes of a pool: all that are seen
+of 18 scenes with 224 bands."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ class Inquiry:
     looked at where there is one scene, too. ``precision``: of the products that moments are made
     of; auto: by the look of the first windows. ``share``: of the pixels of all scenes.
     ``squares_only``: nothing but squared errors of outputs is asked for, so that bands of different
-    groups need not meet. ``skip``: all scenes that fail are looked for. ``any_units``: scenes may
-    hold values in different units."""
+    groups need not meet. ``per_scene``: scenes have weights of their own; ``own_samples``: these
+    are trained on samples of their own. ``skip``: all scenes that fail are looked for.
+    ``any_units``: scenes may hold values in different units."""
 
     seed: int
     sample: int
@@ -48,6 +54,8 @@ class Inquiry:
     precision: str = "auto"
     most: int | None = None
     squares_only: bool = False
+    per_scene: bool = False
+    own_samples: bool = False
     skip: bool = False
     any_units: bool = False
     share: float = 1.0
@@ -63,31 +71,61 @@ class Inquiry:
 @dataclass(frozen=True, eq=False)
 class Look:
     """What a few windows of a scene tell of some bands: their census; moments over one cell of
-    each window, for the precision and for groups; and a (D, n) sample of the pixels, NaN where
-    missing."""
+    each window, for the precision and for groups; a (D, n) sample of the pixels, NaN where missing;
+    and the values that were ``seen`` in these windows."""
 
     census: Census
     moments: Moments
     sample: Floats
+    seen: Values
 
     def take(self, places: Sequence[int]) -> Look:
         """That of some of the bands, by their places among them."""
         here = list(places)
-        return Look(self.census.take(here), self.moments.take(here), self.sample[here])
+        return Look(
+            self.census.take(here), self.moments.take(here), self.sample[here], self.seen.take(here)
+        )
+
+    def one_of(self, scenes: int) -> Look:
+        """As one of so many scenes, whose samples together take at most :data:`LOOKED_BYTES`."""
+        most = max(1, LOOKED_BYTES // (8 * len(self.sample) * scenes))
+        fits = scenes == 1 or self.sample.shape[1] <= most
+        return self if fits else replace(self, sample=thinly(self.sample, most))
+
+    @property
+    def served(self) -> Look:
+        """Without the moments, which have served."""
+        return replace(self, moments=Moments.zero(0))
 
 
-Looks = Callable[[tuple[int, ...]], list[Look]]
+Looks = Callable[[tuple[int, ...]], Iterable[Look]]
 """Gives the look of every scene at bands, by their positions."""
 
 
-def looking(scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False) -> Looks:
+class Lookout:
     """Looks at scenes. Windows are read once for the same bands, however often they are asked."""
-    keys = [s.key for s in scenes]
 
-    def scout_of(bands: tuple[int, ...], scene: Scene) -> Look:
-        return scout(scene, bands, effort, seed)
+    def __init__(
+        self, scenes: Sequence[Scene], effort: Effort, seed: int, *, skip: bool = False
+    ) -> None:
+        self._scenes, self._effort, self._seed, self._skip = scenes, effort, seed, skip
+        self._known: dict[tuple[int, ...], list[Look]] = {}
 
-    return cache(lambda bands: each(keys, scenes, partial(scout_of, bands), skip=skip))
+    def __call__(self, bands: tuple[int, ...]) -> list[Look]:
+        """Of every scene, at bands by their positions."""
+        if bands not in self._known:
+            keys, look = [s.key for s in self._scenes], partial(self._look, bands)
+            self._known[bands] = each(keys, self._scenes, look, skip=self._skip)
+        return self._known[bands]
+
+    def _look(self, bands: tuple[int, ...], scene: Scene) -> Look:
+        return scout(scene, bands, self._effort, self._seed).one_of(len(self._scenes))
+
+    def forget_moments(self) -> None:
+        """Let go of the moments of many scenes; who asks for these bands again has them read
+        again."""
+        if len(self._scenes) > 1:
+            self._known.clear()
 
 
 def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look:
@@ -98,7 +136,7 @@ def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look
         some = (i for i in order if where is None or not where.outside(stacks[i]).all())
         chosen = [stacks[i] for i in sorted(islice(some, SCOUT_STACKS))]
 
-        def look_at(window: Window) -> Look:
+        def look_at(window: Window) -> tuple[Census, Moments, Floats]:
             counts = np.ones((window.rows, window.cols), dtype=bool)
             if where is not None:
                 counts = ~where.outside(window)
@@ -106,15 +144,20 @@ def scout(scene: Scene, bands: Sequence[int], effort: Effort, seed: int) -> Look
 
         parts = [part for _, part in each_window(chosen, look_at, threads=effort.threads)]
     size = len(bands)
+    sample = np.concatenate([np.empty((size, 0)), *(some for _, _, some in parts)], axis=1)
     return Look(
-        sum((part.census for part in parts), Census.zero(size)),
-        total((part.moments for part in parts), size),
-        np.concatenate([np.empty((size, 0)), *(part.sample for part in parts)], axis=1),
+        sum((census for census, _, _ in parts), Census.zero(size)),
+        total((moments for _, moments, _ in parts), size),
+        sample,
+        Values.of(sample),
     )
 
 
-def _look_at(patch: Patch, window: Window, counts: NDArray[np.bool_], size: int) -> Look:
-    """One window of so many bands; ``counts`` (rows, cols): the pixels that count."""
+def _look_at(
+    patch: Patch, window: Window, counts: NDArray[np.bool_], size: int
+) -> tuple[Census, Moments, Floats]:
+    """Census, moments and sample of one window of so many bands; ``counts`` (rows, cols): the
+    pixels that count."""
     census, moments, sample = Census.zero(size), Moments.zero(size), np.empty((size, 0))
     for cell in cells(window):
         here = cell.within(window)
@@ -125,7 +168,7 @@ def _look_at(patch: Patch, window: Window, counts: NDArray[np.bool_], size: int)
             sample = thinly(values[:, inside])
         if not moments.count:
             moments = _moments_of(values[:, inside])
-    return Look(census, moments, sample)
+    return census, moments, sample
 
 
 def _moments_of(z: Floats) -> Moments:

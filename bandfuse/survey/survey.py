@@ -43,13 +43,20 @@ WHOLE = -2
 @dataclass(frozen=True, eq=False)
 class Block:
     """One part of the pixels, a block, a whole scene or a random part: its scene and number, the
-    moments of [used bands, outputs' targets, slopes], and a sample. A random part is of all scenes
-    (scene −1)."""
+    moments of [used bands, outputs' targets, slopes], and some of its ``pixels`` with ``variables``
+    of theirs. A random part is of all scenes (scene −1)."""
 
     scene: int
     number: int
     moments: Moments
-    sample: Floats
+    pixels: Pixels
+    variables: Sequence[int]
+
+    @property
+    def sample(self) -> Floats:
+        """(n, D) of the pixels; a copy."""
+        found: Floats = self.pixels.values[:, self.variables]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +135,10 @@ class Survey:
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             scored = tally.pixels.scored
             of_pixel = block_numbers(scored.place, [grid], first=scene)
-            values = scored.values
             for number, moments in tally.blocks.items():
                 if moments.count:
-                    sample = values[of_pixel == number][:, self.sloped]
-                    found.append(Block(scene, number, moments.take(self.sloped), sample))
+                    here = scored.where(of_pixel == number)
+                    found.append(self._part(scene, number, moments, here))
         return found
 
     def parts(self) -> list[Block]:
@@ -142,14 +148,13 @@ class Survey:
         if not self.random_parts:
             return self.blocks()
         pixels, found = self.pixels, []
-        values = pixels.values
         strata = [t.by_stratum() for t in self.tallies]
         of_pixel = part_of(pixels.key, self.random_parts)
         for number in range(self.random_parts):
             some = [s[number] for s in strata if number in s]
             if some:
-                sample = values[of_pixel == number][:, self.sloped]
-                found.append(Block(-1, number, total(some, some[0].size).take(self.sloped), sample))
+                moments = total(some, some[0].size)
+                found.append(self._part(-1, number, moments, pixels.where(of_pixel == number)))
         return found
 
     def _whole(self) -> list[Block]:
@@ -157,18 +162,22 @@ class Survey:
         found = []
         for scene, (moments, tally) in enumerate(zip(self.scenes, self.tallies, strict=True)):
             if moments.count:
-                sample = tally.pixels.scored.values[:, self.sloped]
-                found.append(Block(scene, WHOLE, moments.take(self.sloped), sample))
+                found.append(self._part(scene, WHOLE, moments, tally.pixels.scored))
         return found
+
+    def _part(self, scene: int, number: int, moments: Moments, pixels: Pixels) -> Block:
+        return Block(scene, number, moments.take(self.sloped), pixels, self.sloped)
 
     def within(self, places: Sequence[tuple[int, int]]) -> Survey:
         """What the pass found in these parts (scene, number) alone; extremes stay those of all
         pixels."""
-        tallies = []
+        tallies, scenes = list[Tally](), list[Moments]()
+        nothing = Moments.zero(self.scenes[0].size)
         for scene, (tally, grid) in enumerate(zip(self.tallies, self.grids, strict=True)):
             kept = [number for s, number in places if s in (scene, -1)]
             if WHOLE in kept:
                 tallies.append(tally)
+                scenes.append(self.scenes[scene])
                 continue
             if self.random_parts:
                 of_pixel, which = part_of(tally.pixels.key, self.random_parts), 1
@@ -177,10 +186,11 @@ class Survey:
             here = np.isin(of_pixel, kept)
             strata = {key: m for key, m in tally.strata.items() if key[which] in kept}
             used = sum(m.count for (_, stratum), m in strata.items() if stratum != NOISE)
-            tallies.append(
-                replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used)
-            )
-        return replace(self, tallies=tallies, scenes=[t.total() for t in tallies])
+            part = replace(tally, pixels=tally.pixels.where(here), strata=strata, used=used)
+            tallies.append(part)
+            whole = len(strata) == len(tally.strata)
+            scenes.append(self.scenes[scene] if whole else part.total() if strata else nothing)
+        return replace(self, tallies=tallies, scenes=scenes)
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -201,17 +211,18 @@ class Survey:
     @cached_property
     def pixels(self) -> Pixels:
         """The sample of all scenes together that scores rest on."""
-        sample = self.tallies[0].pixels.scored
-        for tally in self.tallies[1:]:
-            sample = sample + tally.pixels.scored
-        return sample.scored
+        return _pooled([tally.pixels.scored for tally in self.tallies]).scored
 
     @property
     def trained_on(self) -> Pixels:
         """The sample of all scenes together, as many pixels as were asked for."""
-        first = self.tallies[0].pixels
-        every = [tally.pixels for tally in self.tallies]
-        return first if len(every) == 1 else merged(every, first.capacity, first.store.shape[1])
+        return _pooled([tally.pixels for tally in self.tallies])
+
+
+def _pooled(every: Sequence[Pixels]) -> Pixels:
+    """The sample of several scenes."""
+    first = every[0]
+    return first if len(every) == 1 else merged(every, first.capacity, first.store.shape[1])
 
 
 def fine_grid(scene: Scene) -> BlockGrid:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bandfuse.errors import ConfigError, shorten
+from bandfuse.files.kinds import is_moments
 from bandfuse.moments.tally import MOST_STRATA
 from bandfuse.raster import (
     FORMATS,
@@ -42,7 +43,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.spectral.detectors import order_remarks
 from bandfuse.spectral.groups import SEEING, lacking
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.momentsfile import ENDING, is_moments, read_moments
+from bandfuse.survey.momentsfile import ENDING, each_scene
 from bandfuse.training.arrange import Grouping
 
 
@@ -87,7 +88,7 @@ def moments_info(path: str) -> MomentsResult:
     ------
     InputError : it is none, or damaged.
     """
-    rows = [moments_row(one) for one in read_moments(path)]
+    rows = [moments_row(one) for one in each_scene(path)]
     return MomentsResult(output=path, bytes=os.path.getsize(path), scenes=rows)
 
 
@@ -123,10 +124,10 @@ def _preview(spec: str, raster: Raster) -> tuple[list[GroupInfo], list[str]]:
     them; and remarks."""
     bands, covariance = raster.bands, None
     if spec.partition(":")[0] in SEEING:
-        from bandfuse.survey.scout import looking, scout_scenes
+        from bandfuse.survey.scout import Lookout, scout_scenes
 
         scenes = [Scene(raster.path, (raster,))]
-        seen = scout_scenes(scenes, looking(scenes, Effort.of(None, None), seed=0))
+        seen = scout_scenes(scenes, Lookout(scenes, Effort.of(None, None), seed=0))
         bands = seen.bands
 
         def covariance() -> Floats:

@@ -13,6 +13,7 @@ from bandfuse.config.train import Gathering, TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.files.checksums import Checksums
 from bandfuse.files.guards import check_file
+from bandfuse.files.kinds import is_moments
 from bandfuse.files.making import names_folder
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.goals import TRAINED_ON
@@ -60,6 +61,14 @@ def gather_moments(
         raise ConfigError(
             "--any-units does not apply to bandfuse moments, which compares no scenes",
             remedy="Leave it out; give it to bandfuse train --moments.",
+        )
+    already = next(filter(is_moments, config.scenes), None)
+    if already is not None:
+        raise ConfigError(
+            f"{already} is a file of moments already",
+            expected="the images of scenes",
+            remedy=f"bandfuse train {already} -o RUN learns from it. To gather others, give the "
+            f"images that it is of: bandfuse info {already} names them.",
         )
     size, output = _sample_size(config), Path(str(config.output))
     asked = _as_training(config)

@@ -33,7 +33,7 @@ from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.resampling import Covered, published
 from bandfuse.spectral.sensors import Sensor, find, is_file
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.scout import looking, scout_messages, scout_scenes
+from bandfuse.survey.scout import Lookout, scout_messages, scout_scenes
 
 WEIGHTS = ".weights.safetensors"
 """Ending of the weights file beside a resampled raster."""
@@ -172,7 +172,7 @@ def _make(scene: Scene, sensor: Sensor, config: ResampleConfig, effort: Effort) 
     ------
     MismatchError : no wavelengths; no band of the sensor is covered enough.
     """
-    seen = scout_scenes([scene], looking([scene], effort, seed=0))
+    seen = scout_scenes([scene], Lookout([scene], effort, seed=0))
     covered = published(sensor, seen.bands)
     kept = (covered.coverage > 0) & (covered.coverage >= config.min_coverage)
     rows = _rows(sensor, covered, [bool(k) for k in kept])

@@ -34,7 +34,7 @@ from bandfuse.sharpening.run import (
 from bandfuse.sharpening.sources import opened
 from bandfuse.sharpening.streamed import learned
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.scout import looking, scout_scenes
+from bandfuse.survey.scout import Lookout, scout_scenes
 
 
 def sharpen(
@@ -111,7 +111,7 @@ def _weights(
     """What is learned of the images."""
     scene = images.scene
     with during(progress, "look at the cube"):
-        seen = scout_scenes([scene], looking([scene], effort, config.seed)).bands
+        seen = scout_scenes([scene], Lookout([scene], effort, config.seed)).bands
     positions = chosen_bands(scene, seen, config.bands)
     learn = partial(
         learned,

@@ -24,7 +24,7 @@ from bandfuse.scenes.scene import Scene, held
 from bandfuse.spectral.sensors import is_file
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import Spread
-from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.training.learn import learn
 from bandfuse.training.plan import plan_training
 from bandfuse.training.settings import regathered, resolve, with_loss, with_moments
@@ -75,12 +75,12 @@ def train(
         raise ConfigError("no output is given", expected="-o RUN, the folder to make")
     folder = Path(config.output)
     above = folder.parent if names_folder(config.output) else None
-    config, before, fused = with_moments(config), list[SceneMoments](), not config.no_fused
+    config, before, fused = with_moments(config), list[StoredMoments](), not config.no_fused
     with during(progress, "open the scenes"):
         if config.moments:
             config, before, odd = regathered(config, loss, progress)
             opened = Opened(
-                [one.scene for one in before], {**(beside.left_out if beside else {}), **odd}
+                [one.facts.scene for one in before], {**(beside.left_out if beside else {}), **odd}
             )
         else:
             config = resolve(with_loss(with_scenes(config), loss))
@@ -116,9 +116,9 @@ NOT_FUSED = (
 )
 
 
-def _sums(before: Sequence[SceneMoments]) -> Checksums:
+def _sums(before: Sequence[StoredMoments]) -> Checksums:
     """The checksums of the inputs; of moments those that were taken when they were gathered."""
-    known = {path: facts for one in before for path, facts in one.inputs.items()}
+    known = {path: facts for one in before for path, facts in one.facts.inputs.items()}
     return KnownSums(known) if before else Checksums()
 
 
@@ -141,7 +141,7 @@ def dry_run(config: TrainConfig, *, keep: Sequence[Path] = ()) -> TrainPlan:
     config = with_moments(config)
     if config.moments:
         config, before, odd = regathered(config, None)
-        opened = Opened([one.scene for one in before], odd)
+        opened = Opened([one.facts.scene for one in before], odd)
     else:
         config = resolve(with_loss(with_scenes(config), None))
         opened = open_scenes(config, look=False)

@@ -26,7 +26,7 @@ from bandfuse.solve.classes import Classifier
 from bandfuse.solve.scores import score_pairs
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.survey.survey import Survey
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
 from bandfuse.training.placing import EXACT, placed
@@ -63,7 +63,7 @@ def learn(
     loss: LossFunction | None = None,
     once_read: OnceRead = lambda files: None,
     effort: Effort | None = None,
-    before: Sequence[SceneMoments] = (),
+    before: Sequence[StoredMoments] = (),
 ) -> Trained:
     """Learn weights with resolved settings; again without the scenes that turn out broken, if they
     may be left out. Nothing is written.
@@ -93,15 +93,15 @@ class _Reading:
     scenes: Sequence[Scene]
     effort: Effort
     progress: Progress
-    before: Sequence[SceneMoments]
+    before: Sequence[StoredMoments]
 
     def __call__(self) -> tuple[Survey, list[str]]:
         """The survey, and what a user should know of the pixels."""
         config, scenes = self.config, self.scenes
         keys = [scene.key for scene in scenes]
-        before = [one for one in self.before if one.scene.key in keys]
+        before = [one for one in self.before if one.facts.scene.key in keys]
         if before:
-            fills = [one.remarks for one in before]
+            fills = [one.facts.remarks for one in before]
         else:
             look = partial(remarks_of, config.nodata, config.seed)
             fills = each(keys, scenes, look, skip=config.skip_broken)

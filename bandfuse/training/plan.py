@@ -55,7 +55,7 @@ def plan_training(
         design = grouping_of(config).design(bands, unique_target_names(scenes[0]))
         require_room(config.goals, design)
     messages += [text for scene in scenes for text in scene.remarks]
-    sampling = Sampling(config.sample, config.memory)
+    sampling = Sampling(config.sample, config.memory, apart=config.per_scene)
     sample = sampling.planned(scenes) if config.sampled else None
     if config.shift == "auto":
         messages.append("--shift auto: the shift is estimated when the pixels are read")

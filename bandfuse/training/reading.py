@@ -16,7 +16,7 @@ from bandfuse.spectral.groups import Covariance
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.gather import put_together, survey
 from bandfuse.survey.missing import require_classes, require_noise
-from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
 from bandfuse.training.regathered import fitting_moments
@@ -29,7 +29,7 @@ def surveyed(
     scenes: Sequence[Scene],
     effort: Effort,
     progress: Progress,
-    before: Sequence[SceneMoments] = (),
+    before: Sequence[StoredMoments] = (),
 ) -> tuple[Survey, list[str]]:
     """The pass over the pixels of scenes with resolved settings, and what a user should know of
     them.
@@ -46,7 +46,8 @@ def surveyed(
     """
     sample = max(goal.sample for goal in config.goals)
     if config.sampled:
-        sample = Sampling(config.sample, config.memory).planned(scenes).pixels
+        sampling = Sampling(config.sample, config.memory, apart=config.per_scene)
+        sample = sampling.planned(scenes).pixels
     grouping = grouping_of(config)
     inquiry, remarks = inquiry_of(config, sample), list[str]()
     if inquiry.whole_scenes and len(scenes) < 2:
@@ -54,16 +55,16 @@ def surveyed(
             "--split scenes needs several scenes", got="one scene", remedy="Use --split blocks."
         )
 
-    fitting: list[SceneMoments] = []
+    fitting: list[StoredMoments] = []
     if before:
         fitting, remarks = fitting_moments(before, asked_of(config, sample))
-    targets = unique_target_names(fitting[0].scene if fitting else scenes[0])
+    targets = unique_target_names(fitting[0].facts.scene if fitting else scenes[0])
 
     def arrange(bands: Bands, covariance: Covariance) -> Design:
         return grouping.design(bands, targets, covariance)
 
     if before:
-        found = put_together(fitting, arrange, inquiry).survey(inquiry)
+        found = put_together(fitting, arrange, inquiry, progress).survey(inquiry)
     else:
         found = survey(scenes, arrange, effort, progress, inquiry)
     remarks += found.messages

@@ -3,8 +3,9 @@ gathered is refused."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bandfuse.scenes.places import long_key
 from bandfuse.scenes.scene import Scene
 from bandfuse.survey.momentsfile import ENDING
 from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.stored_moments import StoredMoments
 
 WITHOUT = "Gather them again with bandfuse moments"
 
@@ -56,8 +58,8 @@ def moments_files(text: str) -> list[str]:
 
 
 def pooled_moments(
-    every: Sequence[SceneMoments], *, skip: bool = False
-) -> tuple[list[SceneMoments], dict[str, str]]:
+    every: Sequence[StoredMoments], *, skip: bool = False
+) -> tuple[list[StoredMoments], dict[str, str]]:
     """Moments of several scenes for one training: keys differ, bands are the same, and a number
     means one class. With ``skip`` also the scenes that do not fit and are left out, with the
     reasons.
@@ -68,42 +70,39 @@ def pooled_moments(
     """
     keyed, odd = _keyed(every), dict[str, str]()
     if skip:
-        odd = misfits([one.scene for one in keyed], _require_fit)
+        odd = misfits([one.facts.scene for one in keyed], _require_fit)
     else:
         for one in keyed[1:]:
-            _require_fit(one.scene, keyed[0].scene)
-    kept = [one for one in keyed if one.scene.key not in odd]
-    scenes = same_classes([one.scene for one in kept])
-    return [one.in_classes_of(s) for one, s in zip(kept, scenes, strict=True)], odd
+            _require_fit(one.facts.scene, keyed[0].facts.scene)
+    kept = [one for one in keyed if one.facts.scene.key not in odd]
+    scenes = zip(kept, same_classes([one.facts.scene for one in kept]), strict=True)
+    return [one.changed(SceneMoments.in_classes_of, scene) for one, scene in scenes], odd
 
 
 def _require_fit(scene: Scene, first: Scene) -> None:
-    _require_answers(scene, first)
+    _require_same_kind(scene, first)
     require_alike(scene, first)
 
 
-def _keyed(every: Sequence[SceneMoments]) -> list[SceneMoments]:
+def _keyed(every: Sequence[StoredMoments]) -> list[StoredMoments]:
     """With a longer key where two scenes have the same."""
-    keys = [one.scene.key for one in every]
-    twice = {key for key in keys if keys.count(key) > 1}
-    if not twice:
-        return list(every)
+    scenes = [one.facts.scene for one in every]
+    many = Counter(scene.key for scene in scenes)
     longer = [
-        long_key(one.scene.rasters[0].path) if one.scene.key in twice else one.scene.key
-        for one in every
+        long_key(scene.rasters[0].path) if many[scene.key] > 1 else scene.key for scene in scenes
     ]
-    same = next((key for key in longer if longer.count(key) > 1), None)
+    same = next((key for key, count in Counter(longer).items() if count > 1), None)
     if same is not None:
         raise ConfigError(
             f"moments of scene {same!r} are given twice", remedy="Leave one of them out."
         )
     return [
-        replace(one, scene=replace(one.scene, key=key))
-        for one, key in zip(every, longer, strict=True)
+        one if scene.key == key else one.changed(SceneMoments.called, key)
+        for one, scene, key in zip(every, scenes, longer, strict=True)
     ]
 
 
-def _require_answers(one: Scene, first: Scene) -> None:
+def _require_same_kind(one: Scene, first: Scene) -> None:
     def kind(scene: Scene) -> str:
         if scene.labels is not None:
             return "labels"
@@ -118,16 +117,15 @@ def _require_answers(one: Scene, first: Scene) -> None:
 
 
 def fitting_moments(
-    every: Sequence[SceneMoments], asked: Asked
-) -> tuple[list[SceneMoments], list[str]]:
+    every: Sequence[StoredMoments], asked: Asked
+) -> tuple[list[StoredMoments], list[str]]:
     """Moments with what a training asks, and no more; what a user should know of them.
 
     Raises
     ------
     ConfigError : something that was not gathered.
     """
-    first, names = every[0], shorten(one.scene.key for one in every)
-    _require_answer(first, asked, names)
+    first, names = every[0].facts, shorten(one.facts.scene.key for one in every)
     if "noise" in asked.gathers and not all(one.noise for one in every):
         raise ConfigError(
             f"{asked.objective} needs differences of neighbouring pixels, which the moments of "
@@ -138,38 +136,43 @@ def fitting_moments(
     if not {"targets", "classes"} & asked.gathers and first.answers:
         what = "labels" if first.scene.labels is not None else "target"
         messages.append(f"{names}: pixels that the {what} leaves out are not in the moments")
-        made = [one.without_answers() for one in made]
+        made = [one.changed(SceneMoments.without_answers) for one in made]
     size = _sample(made, asked, names)
     if asked.sample and not size:
         messages.append(
             f"the moments of {names} hold no sample of pixels: mae, sam and accuracies are unknown"
         )
-    least = max(one.least for one in every)
+    least = max(one.facts.least for one in every)
     if least:
         messages.append(
             f"no block of the moments has fewer than {least} pixels (--least-pixels), and they "
             "hold no extremes: psnr is unknown"
         )
-    return [one.with_sample(size) for one in made], messages
+    return [one.changed(SceneMoments.with_sample, size) for one in made], messages
 
 
-def _require_answer(first: SceneMoments, asked: Asked, names: str) -> None:
-    scene = first.scene
-    for gathers, there, flag in (
+def require_answers(every: Sequence[StoredMoments], objective: str, gathers: set[str]) -> None:
+    """Moments must have been gathered with the target or labels that an objective needs.
+
+    Raises
+    ------
+    ConfigError : they were not.
+    """
+    scene, names = every[0].facts.scene, shorten(one.facts.scene.key for one in every)
+    for what, there, flag in (
         ("targets", scene.target is not None, "--target"),
         ("classes", scene.labels is not None, "--labels"),
     ):
-        if gathers in asked.gathers and not there:
+        if what in gathers and not there:
             raise ConfigError(
-                f"{asked.objective} needs {flag}, and the moments of {names} were gathered "
-                "without it",
+                f"{objective} needs {flag}, and the moments of {names} were gathered without it",
                 remedy=f"{WITHOUT} {flag}.",
             )
 
 
-def _sloped(every: Sequence[SceneMoments], asked: Asked) -> tuple[list[SceneMoments], list[str]]:
+def _sloped(every: Sequence[StoredMoments], asked: Asked) -> tuple[list[StoredMoments], list[str]]:
     """Moments with slopes where the training registers by them, else without."""
-    registration, some = asked.registration, [one for one in every if one.tally.slopes]
+    registration, some = asked.registration, [one for one in every if one.facts.tally.slopes]
     if registration == "on" and (len(every) > 1 or not some):
         raise ConfigError(
             "--register on needs moments of one scene that were gathered with slopes",
@@ -178,22 +181,23 @@ def _sloped(every: Sequence[SceneMoments], asked: Asked) -> tuple[list[SceneMome
         )
     if not some or (registration != "off" and len(every) == 1 and asked.assessed):
         return list(every), []
-    names = shorten(one.scene.key for one in some)
+    names = shorten(one.facts.scene.key for one in some)
     said = (
         f"{names}: gathered with slopes of the cube, which are not used here: pixels without "
         "slopes, as at the edges of the scene, are not in the moments (bandfuse moments "
         "--register off has them)"
     )
-    return [one.without_slopes() for one in every], [said]
+    return [one.changed(SceneMoments.without_slopes) for one in every], [said]
 
 
-def _sample(every: Sequence[SceneMoments], asked: Asked, names: str) -> int:
+def _sample(every: Sequence[StoredMoments], asked: Asked, names: str) -> int:
     """Pixels of the sample: those that are asked for, or fewer for scores if fewer were kept."""
     wanted = asked.sample
+    tallies = [(one.facts.tally, one.drawn) for one in every]
     short = [
-        one.tally.pixels.capacity
-        for one in every
-        if one.tally.pixels.capacity < wanted and len(one.tally.pixels) < one.tally.used
+        tally.pixels.capacity
+        for tally, drawn in tallies
+        if tally.pixels.capacity < wanted and drawn < tally.used
     ]
     if not short:
         return wanted

@@ -11,6 +11,7 @@ from bandfuse.moments.sample import kept_as
 from bandfuse.results.training import PlannedSample
 from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.streaming.budget import free_memory
+from bandfuse.survey.pool_sample import pool_most
 
 BESIDE = 64
 """Bytes of a pixel of the sample beside its values: its hash, its place and its turn."""
@@ -19,10 +20,11 @@ BESIDE = 64
 @dataclass(frozen=True)
 class Sampling:
     """The sample of a training. ``asked``: pixels to train on, or all; ``memory``: the megabytes
-    that were given, None for what is free."""
+    that were given, None for what is free; ``apart``: every scene trains on a sample of its own."""
 
     asked: int | str
     memory: int | None = None
+    apart: bool = False
 
     def size(self, scenes: Sequence[Scene]) -> int:
         """Pixels that are drawn at most."""
@@ -45,6 +47,8 @@ class Sampling:
         kept = kept_as(pixels, size)
         each = size * kept().itemsize + BESIDE
         held = sum(min(pixels, s.shape[0] * s.shape[1]) for s in scenes)
+        if not self.apart:
+            held = min(held, pool_most(pixels, size, len(scenes)))
         most = held + (pixels if len(scenes) > 1 else 0)
         plan = PlannedSample(pixels=pixels, dtype=kept.__name__, megabytes=most * each / 2**20)
         if self.asked != TRAINED_ON:

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING
 from bandfuse.config.paths import PATHS, rebased
 from bandfuse.config.train import NOT_RESULTS, Gathering, TrainConfig
 from bandfuse.errors import ConfigError, InputError, shorten
+from bandfuse.files.kinds import is_moments
 from bandfuse.goals import GOALS
 from bandfuse.model.fusion import NodataPolicy
 from bandfuse.progress import Progress, silent
 from bandfuse.scenes.places import pair_of
 from bandfuse.solve.fit_result import Settings
-from bandfuse.survey.momentsfile import ENDING, is_moments, read_moments
-from bandfuse.survey.scene_moments import SceneMoments
+from bandfuse.survey.momentsfile import ENDING
 from bandfuse.survey.scout import Inquiry
+from bandfuse.survey.stored_moments import StoredMoments, stored_moments
 from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import Grouping
 from bandfuse.training.checkpoint import Checkpoint, digest
 from bandfuse.training.fitting import Fitting
-from bandfuse.training.regathered import Asked, moments_files, pooled_moments
+from bandfuse.training.regathered import Asked, moments_files, pooled_moments, require_answers
 from bandfuse.trust.assess import Assessing
 from bandfuse.trust.regularisation import Wish
 
@@ -126,16 +127,15 @@ def _named(gathers: str) -> str:
 
 def _of_objective(config: TrainConfig) -> Iterator[Clash]:
     asked = {goal.gathers: goal.name for goal in config.goals}
-    give = "Gather the moments again with bandfuse moments" if config.moments else "Give"
     yield (
         "targets" in asked and not config.target,
         f"{asked.get('targets')} needs a target",
-        f"{give} --target T, or use --objective reconstruction.",
+        "Give --target T, or use --objective reconstruction.",
     )
     yield (
         "classes" in asked and not config.labels,
         f"{asked.get('classes')} needs labels",
-        f"{give} --labels L.",
+        "Give --labels L.",
     )
     yield (
         "targets" in asked and "classes" in asked,
@@ -365,6 +365,8 @@ def inquiry_of(config: TrainConfig, sample: int) -> Inquiry:
         precision=config.precision,
         most=config.max_pixels,
         squares_only=all(goal.matches for goal in config.goals),
+        per_scene=config.per_scene,
+        own_samples=config.per_scene and config.sampled,
         skip=config.skip_broken,
         any_units=config.any_units,
     )
@@ -435,6 +437,9 @@ def checkpoint_of(config: TrainConfig, device: str, survey: Survey) -> Checkpoin
     return Checkpoint(Path(config.checkpoint), settings, config.checkpoint_every)
 
 
+HELD_BYTES = 192 * 2**20
+"""Files of moments that are no larger together stay in memory once they are read."""
+
 STILL = {"any_units", "skip_broken", "registration", "seed", "device", "threads", "memory"}
 """Settings of what is gathered that say something of a training from moments, too."""
 
@@ -487,17 +492,25 @@ def require_no_pixels(config: TrainConfig) -> None:
         )
 
 
-def as_gathered(config: TrainConfig, every: Sequence[SceneMoments]) -> TrainConfig:
+def as_gathered(config: TrainConfig, every: Sequence[StoredMoments]) -> TrainConfig:
     """Settings that name the targets or labels that the moments were gathered with, where the
-    objective is of these."""
-    first = every[0].scene
-    named = config.objective
-    gathers = {GOALS[name].gathers for name in config.terms} if named else {"targets", "classes"}
+    objective is of these.
+
+    Raises
+    ------
+    ConfigError : the objective needs what was not gathered.
+    """
+    scenes = [one.facts.scene for one in every]
+    first = scenes[0]
+    gathers = {"targets", "classes"}
+    if config.objective:
+        gathers = config.gathers
+        require_answers(every, config.objective, gathers)
     update: dict[str, object] = {"no_fused": True}
     if first.target is not None and "targets" in gathers:
-        update["target"] = [s.scene.target.path for s in every if s.scene.target is not None]
+        update["target"] = [s.target.path for s in scenes if s.target is not None]
     if first.labels is not None and "classes" in gathers:
-        update["labels"] = [s.scene.labels.file.path for s in every if s.scene.labels is not None]
+        update["labels"] = [s.labels.file.path for s in scenes if s.labels is not None]
     if "classes" in gathers and first.labels is not None:
         update["unlabelled"] = list(first.labels.unlabelled)
     return config.model_copy(update=update)
@@ -505,7 +518,7 @@ def as_gathered(config: TrainConfig, every: Sequence[SceneMoments]) -> TrainConf
 
 def regathered(
     config: TrainConfig, loss: LossFunction | None, progress: Progress = silent
-) -> tuple[TrainConfig, list[SceneMoments], dict[str, str]]:
+) -> tuple[TrainConfig, list[StoredMoments], dict[str, str]]:
     """Resolved settings of a training from files of moments, what these hold, and the scenes that
     do not fit and may be left out, with the reasons.
 
@@ -521,7 +534,7 @@ def regathered(
     return resolve(with_loss(as_gathered(config, before), loss)), before, {**broken, **odd}
 
 
-def _read(config: TrainConfig, files: Iterable[str]) -> tuple[list[SceneMoments], dict[str, str]]:
+def _read(config: TrainConfig, files: Iterable[str]) -> tuple[list[StoredMoments], dict[str, str]]:
     """What files of moments hold, and the files that are damaged and may be left out, with the
     reasons.
 
@@ -529,15 +542,22 @@ def _read(config: TrainConfig, files: Iterable[str]) -> tuple[list[SceneMoments]
     ------
     InputError : a file that is damaged and may not be left out, or nothing but such files.
     """
-    every, broken = list[SceneMoments](), dict[str, str]()
+    every, broken = list[StoredMoments](), dict[str, str]()
+    held = sum(map(_size, config.moments)) <= HELD_BYTES
     for file in files:
         try:
-            every += read_moments(file)
+            every += stored_moments(file, held=held)
         except InputError as error:
             if not config.skip_broken or len(broken) + 1 == len(set(config.moments)):
                 raise
             broken[file] = str(error)
     return every, broken
+
+
+def _size(file: str) -> int:
+    """Bytes of a file; none where there is none."""
+    path = Path(file)
+    return path.stat().st_size if path.is_file() else 0
 
 
 def asked_of(config: TrainConfig, sample: int) -> Asked:

@@ -20,7 +20,7 @@ from bandfuse.trust.band_windows import PIECES, Needed, needed
 from bandfuse.trust.baselines import Line, Table, baselines, fold_lines, folded_pairs
 from bandfuse.trust.bootstrap import RESAMPLES, Interval, intervals
 from bandfuse.trust.fold_problems import FoldProblem, Terms, fold_problems
-from bandfuse.trust.folds import folds
+from bandfuse.trust.folds import bounded, fewer_messages, folds
 from bandfuse.trust.jackknife import jackknife
 from bandfuse.trust.moved_outputs import SlopedPixels
 from bandfuse.trust.penalty import ties
@@ -74,7 +74,7 @@ class Assessing:
 @dataclass(frozen=True, eq=False)
 class RegularisationPlan:
     """How a regression is regularised: a choice for every output, the penalties' forms
-    (K, used, used) and prices (K, used)."""
+    (K, used, used) and prices (K, used); what a user should know of the folds (``said``)."""
 
     terms: Terms
     fold_problems: list[FoldProblem]
@@ -82,6 +82,7 @@ class RegularisationPlan:
     forms: Floats | None
     l1: Floats | None
     blocks: list[Moments]
+    said: Sequence[str] = ()
 
     @property
     def constraints(self) -> list[str]:
@@ -109,7 +110,7 @@ class RegularisationPlan:
             for name, choice in named
             if choice.instead
         ]
-        return off + plain
+        return [*self.said, *off, *plain]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +142,8 @@ class Assessment:
 def _terms(how: Assessing, found: Survey) -> Terms:
     """The moments and folds that every case rests on."""
     design, blocks = found.design, found.parts()
-    made = folds([b.moments for b in blocks], [b.sample for b in blocks], how.folds)
+    count = bounded(how.folds, blocks[0].moments.size) if blocks else 0
+    made = folds([b.moments for b in blocks], [b.sample for b in blocks], count)
     joint, sample = found.joint(found.pooled), found.pixels.values[:, found.sloped]
     sloped = None
     if found.slopes:
@@ -182,6 +184,7 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
         _forms(terms, made, ordered),
         _prices(terms, made, ordered),
         [b.moments for b in found.blocks()],
+        fewer_messages(how.folds, len(found.parts()), len(terms.folds)),
     )
 
 

@@ -46,12 +46,13 @@ class BlockSums:
     def of(cls, blocks: Sequence[Moments], about: Floats) -> BlockSums:
         """From the moments of blocks that have pixels."""
         steps = [b.mean - about for b in blocks]
+        second = np.empty((len(blocks), len(about), len(about)))
+        for own, b, s in zip(second, blocks, steps, strict=True):
+            own[:] = b.scatter + b.count * np.outer(s, s)
         return cls(
             np.array([b.count for b in blocks], dtype=np.float64),
             np.array([b.count * s for b, s in zip(blocks, steps, strict=True)]),
-            np.array(
-                [b.scatter + b.count * np.outer(s, s) for b, s in zip(blocks, steps, strict=True)]
-            ),
+            second,
             about,
         )
 

@@ -19,6 +19,25 @@ from bandfuse.trust.moved_outputs import SlopedPixels
 
 FOLDS = 5
 
+FOLD_BYTES = 128 * 2**20
+"""What the moments of all folds may take, where there are more than :data:`FOLDS`."""
+
+
+def bounded(count: int, size: int, matrices: int = 1) -> int:
+    """As many folds as are asked for, or fewer: the training and the test of each hold so many
+    matrices of so many variables."""
+    return min(count, max(FOLDS, FOLD_BYTES // (2 * 8 * matrices * size**2)))
+
+
+def fewer_messages(asked: int, parts: int, count: int) -> list[str]:
+    """What a user should know where there are fewer folds than were asked for."""
+    if count >= min(asked, parts):
+        return []
+    return [
+        f"{count} folds in the place of {min(asked, parts)}: the moments of all would take more "
+        f"than {FOLD_BYTES // 2**20} MB"
+    ]
+
 
 @dataclass(frozen=True, eq=False)
 class Fold:

@@ -12,6 +12,7 @@ from bandfuse.spectral.bands import Floats
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.assess import JACKKNIFE, Assessing, Assessment
 from bandfuse.trust.baselines import Table
+from bandfuse.trust.folds import bounded, fewer_messages
 from bandfuse.trust.jackknife import facing, jackknife
 from bandfuse.trust.refits import folded
 from bandfuse.trust.scorers import Encoder, Scoring, Trial
@@ -56,15 +57,17 @@ def _baselines(scoring: Scoring, survey: Survey, folds: Sequence[tuple[Survey, S
 def _folds(how: Assessing, survey: Survey) -> tuple[list[tuple[Survey, Survey]], list[str]]:
     """Training and test parts, and what a user should know of them. A fold whose training part
     holds a single class cannot separate anything, and is left out."""
-    runs = folded(survey, how.folds, per_scene=False)
+    held = len(survey.classes) + 2 if how.classes else 2
+    count = bounded(how.folds, survey.scenes[0].size, held)
+    runs = folded(survey, count, per_scene=False)
     every = [(block.scene, block.number) for block in survey.parts()]
+    messages = fewer_messages(how.folds, len(every), len(runs))
     parts = [
         (survey.within([p for p in every if p not in run]), survey.within(run)) for run in runs
     ]
     if not how.classes:
-        return parts, []
+        return parts, messages
     whole = [(train, test) for train, test in parts if len(train.classes) > 1]
-    messages = []
     if len(whole) < len(parts):
         left = len(parts) - len(whole)
         messages.append(

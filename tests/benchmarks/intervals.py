@@ -48,7 +48,11 @@ def cube_of(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def written(path: Path, cube: np.ndarray, nm: np.ndarray | None = None) -> str:
     """A raster of float32, with its wavelengths."""
     count, rows, cols = cube.shape
-    how = {"dtype": "float32", "nodata": np.nan, "transform": from_origin(500_000, 5_000_000, 30, 30)}
+    how = {
+        "dtype": "float32",
+        "nodata": np.nan,
+        "transform": from_origin(500_000, 5_000_000, 30, 30),
+    }
     with rasterio.open(path, "w", "GTiff", cols, rows, count, **how) as file:
         file.write(cube.astype(np.float32))
         for i, at in enumerate(() if nm is None else nm):

@@ -24,7 +24,7 @@ def learned(slope: Floats, size: Floats, noise: float = 0.05, *, force: bool = F
     missed = slope[:, block] * detail + noise * rng.normal(size=(len(slope), block.size))
     cube, sharp = 5 + missed, 3 + detail
     some = Pixels(block, cube, sharp, missed, detail)
-    return gains_of(summed(some, np.zeros(len(slope) + 1), BLOCKS), None, force=force)
+    return gains_of(summed(some, BLOCKS), None, force=force)
 
 
 def held_out(gains: Gains) -> Floats:

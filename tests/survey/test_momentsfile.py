@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, ok, read, spectra, wavelengths, write_tiff
 
+from bandfuse.files.kinds import is_moments
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.sample import Pixels
 from bandfuse.moments.tally import NOISE, Tally
 from bandfuse.scenes.scene_table import scene_of, scene_table
 from bandfuse.streaming.blocks import BlockGrid, blocks
-from bandfuse.survey.momentsfile import is_moments, read_moments, write_moments
+from bandfuse.survey.momentsfile import read_moments, write_moments
 from bandfuse.survey.scene_moments import SceneMoments
 
 SIDE = st.integers(1, 60)

@@ -146,8 +146,8 @@ def refused_train(folder: Path, moments: str, *flags: object) -> str:
 
 MISSING = {
     "snr": ("a_t.moments", ("--objective", "snr"), "--noise"),
-    "labels": ("a.moments", ("--objective", "separability"), "--labels"),
-    "target": ("a.moments", ("--objective", "regression"), "--target"),
+    "labels": ("a.moments", ("--objective", "separability"), "bandfuse moments --labels"),
+    "target": ("a.moments", ("--objective", "regression"), "bandfuse moments --target"),
     "sample": ("a_t.moments", ("--loss", "huber", "--sample", 10_500), "--sample 10500"),
     "random": ("a_t.moments", ("--split", "random"), "--split random"),
     "mask": ("a_t.moments", ("--window", 0, 0, 9, 9), "--window"),
@@ -171,6 +171,42 @@ def test_what_was_not_gathered_is_refused_in_one_message(
         moments = "few.moments"
         ok("moments", "a.tif", "--target", target, "-o", moments, "--sample", given, "--overwrite")
     assert words in refused_train(folder, moments, *flags)
+
+
+ELSEWHERE = {
+    "moments again": ("moments", "a.moments", "-o", "none"),
+    "target": ("train", "a.tif", "--target", "a.moments", "-o", "none"),
+    "labels": ("train", "a.tif", "--labels", "a.moments", "-o", "none"),
+    "source": ("train", "--source", "x=a.moments", "-o", "none"),
+    "check": ("check", "a.moments"),
+    "resample": ("resample", "a.moments", "--sensor", "sentinel-2a", "-o", "none"),
+    "sharpen": ("sharpen", "a.moments", "a_t.tif", "-o", "none"),
+    "as weights": ("apply", "a.moments", "a.tif", "-o", "none"),
+    "weights to export": ("export", "a.moments", "--to", "csv", "-o", "none"),
+    "weights to evaluate": ("evaluate", "a.moments", "a.tif", "--target", "a_t.tif"),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_moments_in_another_place_are_named_and_the_way_to_use_them_is_told(
+    folder: Path, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    done = cli(*ELSEWHERE[case])
+    said = " ".join(done.err.split())
+    assert done.code == 2
+    assert "a file of moments" in said
+    assert "bandfuse train " in said
+    assert "a.moments -o RUN" in said
+    assert not (folder / "none").exists()
+
+
+def test_weights_in_the_place_of_an_image_are_named(folder: Path) -> None:
+    run = trained(folder, "as-image", folder / "a.moments", "--groups", "equal:2")
+    done = cli("check", run / "weights.safetensors")
+    assert done.code == 2
+    assert "got a weights file" in done.err
+    assert "bandfuse apply" in done.err
 
 
 def test_objectives_of_bands_alone_take_moments_with_a_target_or_labels(folder: Path) -> None:
