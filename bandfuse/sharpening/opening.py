@@ -110,10 +110,10 @@ def opened_images(config: SharpenConfig) -> Images:
     tables = [] if config.wavelengths is None else [config.wavelengths]
     scene = open_scene(places([first], [], [])[0], wavelengths=tables, nodata=cube_fill)
     by = config.shift if isinstance(config.shift, tuple) else None
-    said = (
-        [] if others else [f"{first} is sharpened with {_own_sharp(scene)}, as no image is given"]
-    )
-    others = others or [_own_sharp(scene)]
+    said = []
+    if not others:
+        others = [_own_sharp(scene)]
+        said = [f"{first} is sharpened with {others[0]}, as no image is given"]
     _require_once(others)
     sharps = [_sharp(path, sharp_fill, by, scene) for path in others]
     every = [*scene.rasters, *sharps]
