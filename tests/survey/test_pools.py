@@ -137,7 +137,7 @@ def test_folds_whose_matrices_are_made_again_give_the_same_bits(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, _ = trained(folder, "held", split="scenes")
-    monkeypatch.setattr(fold_problems, "HELD_BYTES", 0)
+    monkeypatch.setattr(fold_problems, "KEPT", 0)
     assert trained(folder, "shelf", split="scenes")[0] == before
 
 
