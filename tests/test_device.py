@@ -179,6 +179,7 @@ def trained(folder: Path, pair: tuple[str, str], *flags: object) -> tuple[Path, 
 LOSS = ("--loss", "huber", "--optimizer", "adam", "--steps", 40, "--constraint", "simplex")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("flags", [(), LOSS], ids=["exact", "descent"])
 def test_a_training_on_a_card_finds_what_the_cpu_finds(
     flags: tuple[object, ...], pair: tuple[str, str], tmp_path: Path, pretend: Pretend

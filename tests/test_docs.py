@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 import re
 import shlex
 import shutil
@@ -104,6 +103,7 @@ def test_the_picture_is_there_and_small() -> None:
     assert len(content) < 150_000
 
 
+@pytest.mark.thorough
 def test_the_picture_is_what_its_script_makes() -> None:
     """To the version of matplotlib: the same size, and nearly the same grey values."""
     import io
@@ -177,11 +177,10 @@ def run(line: str) -> None:
 EXAMPLES = [page for page in PAGES if blocks(page, "sh") or blocks(page, "python")]
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", EXAMPLES)
 def test_the_examples_of_a_page_run(page: str, workplace: Path) -> None:
-    if page not in ("README", "python") and not os.environ.get("BANDFUSE_THOROUGH"):
-        pytest.skip("examples of all pages run where BANDFUSE_THOROUGH is set, as CI does")
     """The commands, then the Python: one cell after the other, as in a notebook."""
     for n, block in enumerate(blocks(page, "yaml")):
         Path(f"batch{n or ''}.yaml").write_text(block, encoding="utf-8")
@@ -195,6 +194,7 @@ def test_the_examples_of_a_page_run(page: str, workplace: Path) -> None:
         CHECKS[page](here)
 
 
+@pytest.mark.thorough
 def test_the_command_of_each_job_runs(workplace: Path) -> None:
     table = README.split("## Which job is yours")[1].split("\n## ")[0]
     commands = re.findall(r"^\| \*\*.*? \| `(bandfuse [^`]*)` \|", table, flags=re.MULTILINE)
@@ -235,6 +235,7 @@ def test_outputs_are_compared() -> None:
             same_output("r2 0.99997 5 of 7, 1 s", other)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("page", having("console"))
 def test_the_quoted_output_is_what_comes(page: str, maker: ModuleType, workplace: Path) -> None:
     def in_this_process(arguments: list[str]) -> str:
@@ -379,6 +380,7 @@ def test_each_batch_runs(config: str, workplace: Path, monkeypatch: pytest.Monke
     assert ">done<" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("config", [*TRAININGS, *NO_TRAININGS])
 def test_the_commands_of_each_config_run(config: str, workplace: Path) -> None:
     commands = re.findall(r"^#   (bandfuse .*)$", CONFIGS[config], flags=re.MULTILINE)
@@ -406,6 +408,7 @@ def test_merged_images_learn_the_known_shares(workplace: Path) -> None:
         np.testing.assert_allclose(share, np.linalg.lstsq(x, t - b, rcond=None)[0][0], atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_separated_classes_have_the_names_of_their_areas(workplace: Path) -> None:
     import json
 

@@ -16,6 +16,7 @@ QUICK = "tiff,envi,vrt,weights,table,stac,flags,sets,names"
 damaged file."""
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="fuzzing needs fork and limits, which Windows has not")
 def test_damaged_inputs_end_as_they_should() -> None:
     program = Path(__file__).with_name("fuzz.py")

@@ -49,6 +49,7 @@ def test_the_kernels_of_this_process_are_named() -> None:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="Nehalem is a kernel of x86-64"
 )

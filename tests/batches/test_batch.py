@@ -314,6 +314,7 @@ def test_what_cannot_be_is_said_with_its_line_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.thorough
 def test_broken_scenes_are_named_and_only_they_are_tried_again(tmp_path: Path) -> None:
     """200 scenes, 10 of them broken in different ways."""
     scenes_in(tmp_path, 200, size=(8, 8))
@@ -551,6 +552,7 @@ def test_ctrl_c_ends_all_workers(tmp_path: Path) -> None:
     assert "interrupted before its turn" in (tmp_path / "out/batch.html").read_text()
 
 
+@pytest.mark.thorough
 @POSIX
 def test_a_worker_that_dies_costs_its_item_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -47,6 +47,7 @@ def reads(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[Counter[
     return windows, len(passes)
 
 
+@pytest.mark.thorough
 def test_a_matrix_of_20_settings_reads_each_of_12_scenes_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def test_the_ridge_is_least_where_pixels_are_many_and_largest_where_they_are_few
     assert ridge_of(some(1000, 5), balanced=True) == pytest.approx(0.03 * (6 / n) ** 2)
 
 
+@pytest.mark.thorough
 def test_a_fine_contrast_between_nearly_identical_bands_is_found(tmp_path: Path) -> None:
     """Classes differ by 0.02 in one of 24 bands, along which spectra vary smoothly by far more."""
     random = np.random.default_rng(0)
@@ -440,6 +441,7 @@ def test_signal_to_noise_is_that_of_numpy(scene: tuple[Path, np.ndarray, np.ndar
         assert found["scores"]["holdout"][name]["snr_db"] >= max(held) - 1
 
 
+@pytest.mark.thorough
 def test_sums_of_objectives(scene: tuple[Path, np.ndarray, np.ndarray]) -> None:
     folder, _, _ = scene
     both = train(folder, "--objective", "reconstruction + 2*snr", "--groups", "equal:3")

@@ -119,6 +119,7 @@ def page_of(report: TrainReport) -> Page:
 # --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_244_outputs_make_a_page_of_at_most_3_mb_in_at_most_10_s() -> None:
     report = many()
     page = page_of(report)
@@ -129,6 +130,7 @@ def test_244_outputs_make_a_page_of_at_most_3_mb_in_at_most_10_s() -> None:
     assert text.count("<svg") < 20
 
 
+@pytest.mark.thorough
 def test_of_many_outputs_the_worst_and_those_of_the_picture_are_drawn() -> None:
     report = many()
     left = choice.unexplained(report)

@@ -503,6 +503,7 @@ def test_text_inside_charts_is_text() -> None:
     assert {SCRIPT, MATHS, "_x"} <= set(page.words)
 
 
+@pytest.mark.thorough
 def test_a_large_report_is_small_and_quick() -> None:
     report = _report([f"band {i}" for i in range(13)], 425, sparse=False)
     noise = np.random.default_rng(0).normal(size=(1500, 1400, 3))
