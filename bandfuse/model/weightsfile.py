@@ -44,7 +44,6 @@ from bandfuse.spectral.columns import bands_of, columns_of, table_of, values_of
 
 VERSION = 2
 
-
 LONGEST = 400
 """Characters that are shown of what is wrong."""
 

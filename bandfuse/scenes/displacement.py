@@ -53,6 +53,12 @@ SMALL = 0.1
 """Shifts of less than so many pixels, or of less than two standard errors, are left alone."""
 
 
+def complete(values: Floats) -> Flags:
+    """(h, w) where all of (n, h, w) values are known."""
+    known: Flags = np.logical_and.reduce(np.isfinite(values), axis=0)
+    return known
+
+
 @dataclass(frozen=True)
 class Shift:
     """What brings a target onto its scene: ``columns`` and ``rows`` to move it by, in pixels.
@@ -120,10 +126,7 @@ class _Pair:
         """Smoothed and standardised; None where too little is valid or nothing varies."""
         from scipy.ndimage import spline_filter
 
-        valid, there = (
-            np.logical_and.reduce(np.isfinite(cube)),
-            np.logical_and.reduce(np.isfinite(target)),
-        )
+        valid, there = complete(cube), complete(target)
         if (valid & there).sum() < FEWEST:
             return None
         bands, answers = (

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.scenes.polynomials import Displacements, Field
 from bandfuse.spectral.bands import Floats
 
@@ -365,7 +366,7 @@ class _Frame:
         """A look, blurred and standardised."""
         from scipy.ndimage import binary_erosion, spline_filter
 
-        valid, there = _known(look.bands), _known(look.sharp)
+        valid, there = complete(look.bands), complete(look.sharp)
         bands, weight = self.bands(np.where(valid, look.bands, 0.0)), valid.astype(np.float64)
         if smoothing:
             bands, weight = _blurred(bands, valid, smoothing)
@@ -382,12 +383,6 @@ class _Frame:
             window,
             width,
         )
-
-
-def _known(values: Floats) -> Flags:
-    """(h, w) where all of (n, h, w) are valid."""
-    known: Flags = np.logical_and.reduce(np.isfinite(values), axis=0)
-    return known
 
 
 def _filled(values: Floats, known: Flags) -> Floats:
@@ -412,7 +407,7 @@ class _Components:
     def of(cls, images: Sequence[Floats], count: int) -> _Components:
         """Of (n, h, w) images, over the pixels where all bands are valid; without bands that do not
         vary."""
-        x = np.concatenate([i[:, _known(i)] for i in images], axis=1)
+        x = np.concatenate([i[:, complete(i)] for i in images], axis=1)
         if not x.size:
             return cls(np.zeros(len(x)), np.zeros((0, len(x))))
         mean, deviation = x.mean(axis=1), x.std(axis=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.kept import shared
 from bandfuse.sharpening.kernels import Mask, Range, both, filled
 from bandfuse.spectral.bands import Floats
@@ -16,12 +17,6 @@ Place = tuple[Range, Range]
 
 COVERED = 0.5
 """The share of a coarse pixel's weights that must find valid fine pixels."""
-
-
-def complete(values: Floats) -> Mask:
-    """(n, m) whether all of (D, n, m) values are known."""
-    known: Mask = np.logical_and.reduce(np.isfinite(values), axis=0)
-    return known
 
 
 @dataclass(frozen=True, eq=False)

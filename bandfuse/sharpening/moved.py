@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.scenes.polynomials import Field
 from bandfuse.sharpening.kernels import ROUNDS, Range, filled
-from bandfuse.sharpening.known import complete
 from bandfuse.sharpening.pair import Geometry, Read
 from bandfuse.spectral.bands import Floats
 

@@ -113,7 +113,7 @@ def opened_images(config: SharpenConfig) -> Images:
     said = []
     if not others:
         others = [_own_sharp(scene)]
-        said = [f"{first} is sharpened with {others[0]}, as no image is given"]
+        said = [f"{first} is sharpened with {others[0]}, as no sharp image is given"]
     _require_once(others)
     sharps = [_sharp(path, sharp_fill, by, scene) for path in others]
     every = [*scene.rasters, *sharps]

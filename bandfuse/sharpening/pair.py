@@ -13,6 +13,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.kept import Parts
 from bandfuse.sharpening.kernels import (
     ROUNDS,
@@ -25,7 +26,7 @@ from bandfuse.sharpening.kernels import (
     spline_weights,
     up_weights,
 )
-from bandfuse.sharpening.known import COVERED, Known, Means, Place, complete
+from bandfuse.sharpening.known import COVERED, Known, Means, Place
 from bandfuse.spectral.bands import Floats
 
 Read = Callable[[Range, Range], Floats]

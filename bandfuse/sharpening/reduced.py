@@ -15,10 +15,11 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.baselines import METHODS, Method, View
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kernels import Axis, Range
-from bandfuse.sharpening.known import Known, Place, complete
+from bandfuse.sharpening.known import Known, Place
 from bandfuse.sharpening.learn import gains_of
 from bandfuse.sharpening.pair import Geometry, Pair, reading
 from bandfuse.sharpening.sharpen import Ground, ground, tile_on

@@ -283,7 +283,7 @@ def _messages(weights: SharpeningWeights, counts: Counts, size: int) -> list[str
     if gains.pixels < least_pixels(len(weights.sharp), ENOUGH):
         found.append(
             f"the gains were learned from {gains.pixels} pixels of the cube only: they, their "
-            "intervals and the choice of bands that get detail are little certain"
+            "intervals and the choice of bands that get detail are uncertain"
         )
     reasons = gains.reasons
     for reason in dict.fromkeys(filter(None, reasons)):

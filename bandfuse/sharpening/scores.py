@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.hypercomplex import q2n
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid
@@ -87,7 +88,7 @@ def block_sums(result: Floats, truth: Floats, peak: Floats, grid: BlockGrid) -> 
     grid : the blocks of (H, W). A window of SSIM belongs to the block of its centre; squares of Q2n
         lie within one block.
     """
-    valid = valid_of(result) & valid_of(truth)
+    valid = complete(result) & complete(truth)
     angle, similar = angle_map(result, truth), ssim_map(result, truth, peak)
     parts = []
     for rows, cols in _parts(grid):
@@ -103,7 +104,7 @@ def square_sums(
 ) -> list[Sums]:
     """The sums of every square of a part of an image. A square is a block of a grid that begins at
     the row and column ``first``; windows of SSIM reach beyond the grid, as far as the arrays do."""
-    valid = valid_of(result) & valid_of(truth)
+    valid = complete(result) & complete(truth)
     similar = ssim_map(result, truth, peak)
     angle = angle_map(result, truth)
     parts = []
@@ -122,12 +123,6 @@ def image_sums(result: Floats, truth: Floats, peak: Floats) -> Sums:
     """The sums of a whole image: see :func:`block_sums`."""
     rows, cols = truth.shape[1:]
     return block_sums(result, truth, peak, BlockGrid((0, rows), (0, cols)))[0]
-
-
-def valid_of(image: Floats) -> Flags:
-    """(H, W) where all bands of (D, H, W) are finite."""
-    valid: Flags = np.logical_and.reduce(np.isfinite(image), axis=0)
-    return valid
 
 
 def _parts(grid: BlockGrid) -> Iterator[tuple[slice, slice]]:
@@ -349,7 +344,7 @@ class Alike:
 
 def alike(stack: Floats, side: float = SQUARE) -> Alike:
     """The Q of all pairs of bands of a (D, H, W) stack, summed over squares of ``side`` pixels."""
-    valid = valid_of(stack)
+    valid = complete(stack)
     parts = squares_within(valid, side)
     every = [quality(*_columns((stack,), valid, part)) for part in parts if _enough(valid, part)]
     d = len(stack)

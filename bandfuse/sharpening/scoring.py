@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from bandfuse.progress import Progress
 from bandfuse.raster import Where
 from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.known import complete
 from bandfuse.sharpening.pair import Pair
 from bandfuse.sharpening.scores import SQUARE, SSIM_WINDOW, Flags, Sums, square_grid, square_sums
 from bandfuse.spectral.bands import Floats
@@ -102,9 +102,9 @@ def ranges(window: Window) -> tuple[Range, Range]:
 @dataclass(frozen=True, eq=False)
 class Seen:
     """What the first pass finds of the pixels that count: how many; ``invalid``: how many others,
-    by reason; (B,) the ``low`` est and ``high`` est true value; the ``largest`` size of any value;
-    the rows and columns in which they lie; and (B,) in how many selected pixels each band of the
-    sharpened raster and of the true cube is known."""
+    by reason; ``low`` and ``high``: (B,) the least and the greatest true value; the ``largest``
+    size of any value; the rows and columns in which they lie; and (B,) in how many selected pixels
+    each band of the sharpened raster and of the true cube is known."""
 
     used: int
     invalid: Mapping[str, int]

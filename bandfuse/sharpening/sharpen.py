@@ -10,10 +10,11 @@ from itertools import islice, zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import Kept
 from bandfuse.sharpening.kernels import ROUNDS, TAPS, Fill, Mask, Range
-from bandfuse.sharpening.known import Known, Place, complete
+from bandfuse.sharpening.known import Known, Place
 from bandfuse.sharpening.pair import Pair
 from bandfuse.spectral.bands import Floats
 

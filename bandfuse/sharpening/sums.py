@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.kernels import ROUNDS, Range, filled
-from bandfuse.sharpening.known import Known, complete
+from bandfuse.sharpening.known import Known
 from bandfuse.sharpening.pair import Pair, held
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks

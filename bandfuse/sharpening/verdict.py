@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION, FullScale, MethodScores, Reduced
+from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.baselines import METHODS
 from bandfuse.sharpening.gains import Gains
 from bandfuse.sharpening.kept import shared
@@ -40,7 +41,6 @@ from bandfuse.sharpening.scores import (
     peak_of,
     scores_of,
     total,
-    valid_of,
 )
 from bandfuse.sharpening.sharpen import ground
 from bandfuse.sharpening.sums import plain_pixels
@@ -268,7 +268,7 @@ def _images(
     for place in means[BANDFUSE].strips(STRIP_BYTES):
         rows, cols = (shared(*both) for both in zip(place, inner, strict=True))
         for name, image in sharpened_all(pair, known, *place, on).items():
-            valid = valid_of(image)
+            valid = complete(image)
             means[name].add(place, Known(np.where(valid, image, 0.0), valid))
             if rows.size > 0 and cols.size > 0:
                 part = image[:, rows.within(place[0]), cols.within(place[1])]

@@ -34,7 +34,7 @@ def fewer_messages(asked: int, parts: int, count: int) -> list[str]:
     if count >= min(asked, parts):
         return []
     return [
-        f"{count} folds in the place of {min(asked, parts)}: the moments of all would take more "
+        f"{count} folds instead of {min(asked, parts)}: the moments of all would take more "
         f"than {FOLD_BYTES // 2**20} MB"
     ]
 

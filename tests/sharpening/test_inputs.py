@@ -180,7 +180,10 @@ def test_a_prisma_product_alone_is_sharpened_by_its_panchromatic_image(
     how: dict[str, Any] = {"blur": "average", "shift": "keep"}
     alone = sharpen(tmp_path / "alone", made.path, **how)
     assert alone.ratio == 6
-    assert f"{made.path} is sharpened with {made.path}:PAN, as no image is given" in alone.messages
+    assert (
+        f"{made.path} is sharpened with {made.path}:PAN, as no sharp image is given"
+        in alone.messages
+    )
     sharpen(tmp_path / "both", made.path, f"{made.path}:PAN", **how)
     one, two = (tmp_path / name / "sharpened.tif" for name in ("alone", "both"))
     assert one.read_bytes() == two.read_bytes()

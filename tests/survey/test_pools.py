@@ -146,7 +146,7 @@ def test_there_are_fewer_folds_where_all_would_take_too_much(
 ) -> None:
     monkeypatch.setattr(folds, "FOLD_BYTES", 2 * 8 * (BANDS + 1) ** 2 * 7)
     _, said = trained(folder, "fewer", split="scenes")
-    assert any(text.startswith(f"7 folds in the place of {SCENES}") for text in said)
+    assert any(text.startswith(f"7 folds instead of {SCENES}") for text in said)
 
 
 def test_labels_of_a_pool_share_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
