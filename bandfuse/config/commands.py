@@ -333,16 +333,16 @@ class Scored(Config):
     section: ClassVar[str] = "Inputs"
     target: Texts = Field(
         default_factory=list,
-        description="Raster with the true values; of a sharpening the true cube at the small "
+        description="Raster with the true values; for a sharpening, the true cube at the small "
         "pixels.",
     )
     cube: str | None = Field(
         None,
         min_length=1,
         title="FILE",
-        description="Of a sharpening: the cube that was sharpened, whose interpolation is scored "
-        "too. Without a SCENE it is that of the run. --nodata cube=V tells what means missing in "
-        "it.",
+        description="For a sharpening, the cube that was sharpened; its interpolation is scored "
+        "too. Without a SCENE, the cube of the run is used. --nodata cube=V tells what means "
+        "missing in it.",
     )
 
 

@@ -74,7 +74,7 @@ def _require_more_than_variables(scene: SceneMoments, least: int) -> None:
     needed = TIMES * size * (NEIGHBOURS if scene.noise else 1)
     if least < needed:
         raise InputError(
-            f"pixels of scene {scene.scene.key!r} could be computed from moments of so few",
+            f"pixels of scene {scene.scene.key!r} could be computed from moments of so few pixels",
             got=f"--least-pixels {least}",
             expected=f"{needed} or more for {size} bands and targets"
             + (" with --noise" if scene.noise else ""),
