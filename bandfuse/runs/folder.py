@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from bandfuse.applying.fuse import NOTHING, Output, Writing, fuse_to
 from bandfuse.applying.outputs import empty_messages
 from bandfuse.config.train import NOT_RESULTS
@@ -72,7 +74,11 @@ def write_run(
             places=trained.places | ({"apply": places} if places else {}),
         )
         sums = checksums.wait(progress)
-        with during(progress, "describe every weight"):
+        # One thread, as in the training: the report's numbers have the same bits on every run.
+        with (
+            during(progress, "describe every weight"),
+            threadpool_limits(limits=1, user_api="blas"),
+        ):
             report = report_of(trained, sums, checksums.sizes)
         report.seconds.write = time.perf_counter() - started
         first = next(iter(valid), None)

@@ -142,7 +142,7 @@ def _learned(
         fitted = _Fitted(how, assessing, scenes, found, choices, model, fits)
         trust = _assess(fitted, progress)
         known, errors = _errors(fitted, trust, progress)
-    classes = _classifier(config, scenes, found, model)
+        classes = _classifier(config, scenes, found, model)
     model = replace(model, classes=classes, uncertainty=known)
     refits = on_cpu(EXACT) if fitted.exactly else where
     places = {"pass": found.places, "fit": (where,), "refits": (refits,)}

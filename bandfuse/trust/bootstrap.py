@@ -123,8 +123,8 @@ def intervals(
     for case in fold_problems:
         lobe = choices[case.rows[0]].lobe
         if lobe is not None:
-            draws_of = lobe.draws(count, seed + case.rows[0])
-            found[:, case.rows[0]] = [effective(case, v, gain=False)[0] for v in draws_of]
+            draws = lobe.draws(count, seed + case.rows[0])
+            found[:, case.rows[0]] = [effective(case, v, gain=False)[0] for v in draws]
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
     return Interval(np.minimum(low, fitted), np.maximum(high, fitted), found)
 

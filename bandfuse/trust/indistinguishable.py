@@ -82,29 +82,41 @@ def runs(
         : (R, B).
     variance : of the target. ties : which bands are neighbours; runs do not cross gaps.
     """
-    found = []
+    found, most = [], worth * variance if variance > 0 else np.inf
     for chain in _chains(ties):
         start = 0
         while start < len(chain):
-            end = start + 1
-            while (
-                end < len(chain)
-                and moving_cost(covariance, weight, chain[start : end + 1], variance) <= worth
-            ):
-                end += 1
+            end = _end(covariance, weight, chain, start, most)
             part = chain[start:end]
             if len(part) > 1 and np.abs(weight[part]).sum() > SMALL * np.abs(weight).sum():
-                sums = resampled[:, part].sum(axis=1)
-                total = float(weight[part].sum())
-                low, high = np.percentile(sums, [2.5, 97.5]) if len(sums) else (total, total)
-                cost = moving_cost(covariance, weight, part, variance)
-                found.append(
-                    BandRun(
-                        tuple(part), total, min(float(low), total), max(float(high), total), cost
-                    )
-                )
+                found.append(_run(covariance, weight, resampled, part, variance))
             start = end
     return sorted(found, key=lambda run: -abs(run.total))
+
+
+def _end(covariance: Floats, weight: Floats, chain: Sequence[int], start: int, most: float) -> int:
+    """One after the last band of a chain among which, from ``start`` on, moving the weight adds no
+    more than ``most`` to the squared error: :func:`moving_cost`, band by band."""
+    own = covariance.diagonal()
+    moved, spread = abs(float(weight[chain[start]])), 0.0
+    for end in range(start + 1, len(chain)):
+        new, part = chain[end], chain[start:end]
+        moved += abs(float(weight[new]))
+        apart = own[part] + own[new] - 2 * covariance[new, part]
+        spread = max(spread, float(apart.max()))
+        if moved**2 * spread > most:
+            return end
+    return len(chain)
+
+
+def _run(
+    covariance: Floats, weight: Floats, resampled: Floats, part: list[int], variance: float
+) -> BandRun:
+    """Some bands as a run, with the percentiles of its sum over the resamples (R, B)."""
+    sums, total = resampled[:, part].sum(axis=1), float(weight[part].sum())
+    low, high = np.percentile(sums, [2.5, 97.5]) if len(sums) else (total, total)
+    cost = moving_cost(covariance, weight, part, variance)
+    return BandRun(tuple(part), total, min(float(low), total), max(float(high), total), cost)
 
 
 def _chains(ties: Sequence[Tie]) -> Iterator[list[int]]:

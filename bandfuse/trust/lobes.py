@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,10 +38,9 @@ class Lobe:
         """(P,) from all pixels."""
         return self._wide(self.whole.weights)
 
-    def draws(self, count: int, seed: int) -> Iterator[Floats]:
-        """(P,) draws of the posterior."""
-        for drawn in self.whole.draws(count, seed):
-            yield self._wide(drawn)
+    def draws(self, count: int, seed: int) -> Floats:
+        """(count, P) draws of the posterior."""
+        return self._wide(self.whole.draws(count, seed))
 
     def form(self) -> tuple[Floats, Floats]:
         """(P, P) the prior as a quadratic penalty on the weights in units of the squared error, and

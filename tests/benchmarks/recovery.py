@@ -63,7 +63,7 @@ def row(joint: Moments, k: int, truth: np.ndarray, nm: np.ndarray, draws: int) -
     assert spectrum is not None
     assert learned is not None
     weight = spectrum.widen(learned.weights, len(nm))
-    drawn = spectrum.widen(np.array([*learned.draws(draws, k)]), len(nm))
+    drawn = spectrum.widen(learned.draws(draws, k), len(nm))
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
     held = (np.minimum(low, weight) <= truth) & (truth <= np.maximum(high, weight))
     ties = [Tie(i, i + 1, 1.0) for i in range(len(nm) - 1)]

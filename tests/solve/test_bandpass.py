@@ -311,13 +311,13 @@ def test_draws_cover_the_truth_and_do_not_change() -> None:
     for seed in range(12):
         x, truth = pixels(seed=seed), lobe(650, 90)
         response = learned(x, noisy(x, truth, 40, seed))
-        drawn = response.spectrum.widen(np.array([*response.draws(100, 0)]), 60)
+        drawn = response.spectrum.widen(response.draws(100, 0), 60)
         low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
         inside = truth > 0.02 * truth.max()
         hits.append(np.mean((low <= truth) & (truth <= high), where=inside))
         assert (drawn >= 0).all()
     assert 0.8 <= np.mean(hits) <= 1.0
-    again = response.spectrum.widen(np.array([*response.draws(100, 0)]), 60)
+    again = response.spectrum.widen(response.draws(100, 0), 60)
     np.testing.assert_array_equal(drawn, again)
 
 
@@ -326,5 +326,49 @@ def test_more_pixels_narrow_the_draws() -> None:
     for count in (200, 20000):
         x = pixels(count)
         response = learned(x, noisy(x, lobe(650, 90), 30))
-        spread.append(np.std([*response.draws(60, 0)], axis=0).sum())
+        spread.append(np.std(response.draws(60, 0), axis=0).sum())
     assert spread[1] < 0.4 * spread[0]
+
+
+def test_draws_are_those_of_one_prior_after_the_other() -> None:
+    """The reference solves the stated problem for each draw by Lawson and Hanson's method."""
+    from scipy.optimize import nnls
+
+    from bandfuse.solve.bandpass import response as module
+
+    x = pixels()
+    found = learned(x, noisy(x, lobe(650, 90), 40))
+    drawn = found.draws(7, 3)
+    random = np.random.default_rng(3)
+    spread = module._spread(found.prior.misfit, found.at, found.size)
+    prior = Prior(found.prior.window, module._above(found.prior.window, found.at, module.SEEN))
+    na, nc = prior.moments
+    for row in drawn:
+        made = prior.whitened(found.at + spread @ random.standard_normal(7))
+        inverse = made.inverse_root
+        noise = module._root(na) @ random.standard_normal(len(nc))
+        noise += inverse.T @ random.standard_normal(len(nc))
+        right = nc + noise * np.sqrt(made.variance)
+        root = np.linalg.cholesky(na + inverse.T @ inverse)
+        w, _ = nnls(root.T, np.linalg.solve(root, right))
+        close_to_conditioning(row[prior.support], w)
+
+
+def test_how_many_draws_are_solved_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = pixels()
+    found = learned(x, noisy(x, lobe(650, 90), 40))
+    together = found.draws(20, 0)
+    monkeypatch.setattr("bandfuse.solve.bandpass.response.BATCH_BYTES", 1)
+    alone = found.draws(20, 0)
+    np.testing.assert_allclose(alone, together, atol=1e-9 * together.max())
+
+
+def test_a_draw_whose_window_is_shut_takes_the_prior_that_was_learned() -> None:
+    from bandfuse.solve.bandpass.response import _priors
+
+    x = pixels()
+    found = learned(x, noisy(x, lobe(650, 90), 40))
+    shut = found.at + np.array([1e5, 0, 0, 0, 0, 0, 0])
+    roots, variances = _priors(found.prior, np.array([found.at, shut]), found.at)
+    np.testing.assert_array_equal(roots[0], roots[1])
+    assert variances[0] == variances[1]

@@ -886,6 +886,36 @@ def test_weights_files_are_byte_identical_for_any_threads_and_memory(tmp_path: P
     assert len(seen) == 1
 
 
+def test_weights_and_report_are_computed_by_one_thread_of_the_linear_algebra(
+    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So their bits do not depend on how many threads the machine has, from Python either."""
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    from bandfuse.runs import folder
+    from bandfuse.training import learn
+
+    threads = {}
+
+    def watch(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def watched(*values: Any, **more: Any) -> Any:
+            blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+            threads[name] = {pool["num_threads"] for pool in blas}
+            return function(*values, **more)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(folder, "report_of")
+    for name in ("fit_model", "_assess", "_classifier"):
+        watch(learn, name)
+    with threadpool_limits(2, user_api="blas"):
+        train(tmp_path, pair[0], "--target", pair[1], "--no-fused")
+    steps = ("fit_model", "_assess", "_classifier", "report_of")
+    assert threads == {name: {1} for name in steps}
+
+
 # --------------------------------------------------------------------------------------------------
 
 

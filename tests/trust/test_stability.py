@@ -281,3 +281,18 @@ def test_windows_join_are_trimmed_and_go_where_others_do_their_work() -> None:
         (3,),
         (20,),
     ]
+
+
+@pytest.mark.parametrize("variance", [1.0, 0.0])
+def test_runs_are_as_long_as_moving_their_weight_is_cheap(variance: float) -> None:
+    random = np.random.default_rng(5)
+    steps = random.normal(size=(500, 40)) * random.choice([0.006, 0.15], 40)
+    a = np.cov((random.normal(size=(500, 1)) + np.cumsum(steps, axis=1)).T)
+    w = random.uniform(0.5, 1.0, 40) / 40
+    lengths = []
+    for run in runs(a, w, np.zeros((0, 40)), variance, chain(40)):
+        first, last = run.positions[0], run.positions[-1]
+        assert run.cost == moving_cost(a, w, run.positions, variance) <= 1e-3
+        assert last == 39 or moving_cost(a, w, range(first, last + 2), variance) > 1e-3
+        lengths.append(len(run.positions))
+    assert lengths == [40] if variance == 0.0 else len(set(lengths)) > 2

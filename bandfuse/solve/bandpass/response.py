@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bandfuse.solve.bandpass.ripple import HEIGHT, LENGTH, Prior, Whitened
 from bandfuse.solve.bandpass.spectrum import Spectrum
 from bandfuse.solve.bandpass.window import FAINTEST, FLOOR, Misfit, Places, Tag, Window
-from bandfuse.solve.nnls import nonnegative_gram
+from bandfuse.solve.nnls import nonnegative_gram, nonnegative_grams
 from bandfuse.spectral.bands import Floats
 
 SEEN, WEIGHED = 1e-6, 0.002
@@ -34,6 +34,10 @@ SHUT = 1e300
 STIFFEST = 0.03
 """Least curvature of the log posterior along a parameter, in units of the search's steps: draws
 spread no wider than these."""
+
+
+BATCH_BYTES = 2**21
+"""Draws are solved at once whose matrices take at most so much each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +86,8 @@ class Response:
         inverse = self.prior.whitened(self.at).inverse_root
         return self.prior.support, inverse.T @ inverse / self.spectrum.count
 
-    def draws(self, count: int, seed: int) -> Iterator[Floats]:
-        """(P,) weights drawn from the posterior: parameters by Laplace's approximation, then
+    def draws(self, count: int, seed: int) -> Floats:
+        """(count, P) weights drawn from the posterior: parameters by Laplace's approximation, then
         weights that are perturbed and solved again.
 
         For each, ``min_{w ≥ 0} wᵀ(NA + Γ⁻¹)w − 2bᵀw`` with ``b = Nc + s [(NA)^½ ε₁ + Γ^−½ ε₂]``.
@@ -95,16 +99,19 @@ class Response:
         prior = Prior(window, _above(window, self.at, SEEN))
         root = _root(prior.moments[0])
         start = self.weights[prior.support] > 0
-        for _ in range(count):
-            at = self.at + spread @ random.standard_normal(len(self.at))
-            try:
-                made = prior.whitened(at)
-            except np.linalg.LinAlgError:
-                made = prior.whitened(self.at)
-            noise = root @ random.standard_normal(len(prior.support))
-            noise += made.inverse_root.T @ random.standard_normal(len(prior.support))
-            noise *= np.sqrt(max(made.variance, FLOOR))
-            yield _weights(prior, made, noise, start)
+        size, seen = len(self.at), len(prior.support)
+        batch = max(1, BATCH_BYTES // (8 * seen**2))
+        weights = np.zeros((count, len(self.weights)))
+        for first in range(0, count, batch):
+            some = weights[first : first + batch]
+            normal = random.standard_normal((len(some), size + 2 * seen))
+            at = self.at + normal[:, :size] @ spread.T
+            inverse, variance = _priors(prior, at, self.at)
+            noise = normal[:, size : size + seen] @ root.T
+            noise += (normal[:, None, size + seen :] @ inverse)[:, 0]
+            noise *= np.sqrt(np.maximum(variance, FLOOR))[:, None]
+            some[:, prior.support] = _drawn(prior, inverse, noise, start)
+        return weights
 
 
 def bandpass(spectrum: Spectrum, tag: Tag | None = None) -> Response | None:
@@ -174,19 +181,44 @@ def _search(
     return float(found.fun), start + size * found.x
 
 
-def _weights(
-    prior: Prior, made: Whitened, noise: Floats | float = 0.0, start: Positive | None = None
-) -> Floats:
-    """(P,) the non-negative weights of highest posterior density; with noise (S,) a draw of them.
-    ``start`` (S,) the set of positive ones to begin with."""
+def _weights(prior: Prior, made: Whitened) -> Floats:
+    """(P,) the non-negative weights of highest posterior density."""
     na, nc = prior.moments
     inverse = made.inverse_root
     curvature = na + inverse.T @ inverse
     unit = 1 / np.sqrt(curvature.diagonal())
-    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), (nc + noise) * unit, start)
+    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), nc * unit)
     weights = np.zeros(len(prior.spectrum.nm))
     weights[prior.support] = v * unit
     return weights
+
+
+def _priors(prior: Prior, at: Floats, instead: Floats) -> tuple[Floats, Floats]:
+    """Inverse roots (R, S, S) and variances (R,) of priors that are drawn; those at ``instead``
+    where a drawn one is singular."""
+    try:
+        return prior.inverse_roots(at)
+    except np.linalg.LinAlgError:
+        if len(at) == 1:
+            return prior.inverse_roots(instead[None])
+    roots, variances = zip(*(_priors(prior, one[None], instead) for one in at), strict=True)
+    return np.concatenate(roots), np.concatenate(variances)
+
+
+def _drawn(prior: Prior, inverse: Floats, noise: Floats, start: Positive) -> Floats:
+    """(R, S) the non-negative weights of highest density under priors of inverse roots (R, S, S),
+    with noise (R, S). ``start`` (S,) the set of positive ones to begin with."""
+    na, nc = prior.moments
+    curvature = na + inverse.transpose(0, 2, 1) @ inverse
+    unit = 1 / np.sqrt(np.diagonal(curvature, axis1=1, axis2=2))
+    curvature *= unit[:, :, None] * unit[:, None, :]
+    right = (nc + noise) * unit
+    every = np.arange(len(noise))
+    v, reached = nonnegative_grams(curvature, every, right, np.tile(start, (len(noise), 1)))
+    for i in np.flatnonzero(~reached).tolist():
+        v[i], _, _ = nonnegative_gram(curvature[i], right[i], start)
+    result: Floats = v * unit
+    return result
 
 
 def _root(a: Floats) -> Floats:

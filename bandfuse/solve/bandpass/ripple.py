@@ -63,34 +63,49 @@ class Prior:
         """
         from scipy.linalg import solve_triangular
 
-        x = self._apart / np.exp(at[4])
-        fading, power = np.exp(-x), np.exp(2 * at[5])
-        ripple = power * (1 + x + x**2 / 3) * fading
-        ripple[np.diag_indices_from(ripple)] += power * GRAIN
-        tilt = 2 * (self.spectrum.nm[self.support] - at[0]) / np.exp(at[1])
-        alike = 1 + TILT**2 * np.outer(tilt, tilt) + ripple
-        log_h, slopes = self.window.log_shape(at[:4], self.support)
-        if not log_h.max() > -DEEPEST:
-            raise np.linalg.LinAlgError("the window is shut")
-        size = np.exp(np.maximum(log_h, log_h.max() - DEEPEST) + at[6] / 2)
+        shape = self._shape(at)
         na, nc = self.moments
-        chol = np.linalg.cholesky(alike)
-        root = size[:, None] * chol
-        inner = np.linalg.cholesky(np.eye(len(na)) + root.T @ na @ root)
+        chol = np.asarray(np.linalg.cholesky(shape.alike), np.float64)
+        root = shape.size[:, None] * chol
+        inner = np.asarray(np.linalg.cholesky(np.eye(len(na)) + root.T @ na @ root), np.float64)
         y = solve_triangular(inner, root.T @ nc, lower=True, check_finite=False)
-        return Whitened(
-            chol=chol,
-            size=size,
-            inner=inner,
-            y=y,
-            variance=1.0 - float(y @ y) / self.spectrum.count,
-            alike=alike,
-            ripple=ripple,
-            longer=power * x**2 / 3 * (1 + x) * fading,
-            slopes=slopes,
-            tilt=tilt,
-            width=float(np.exp(at[1])),
-        )
+        variance = 1.0 - float(y @ y) / self.spectrum.count
+        return Whitened(shape, chol, inner, y, variance)
+
+    def inverse_roots(self, at: Floats) -> tuple[Floats, Floats]:
+        """(R, S, S) L⁻¹ and (R,) s² at many parameters (R, 7) at once.
+
+        Raises
+        ------
+        LinAlgError : one of the priors is singular, or one of the windows is shut.
+        """
+        shape = self._shape(at)
+        na, nc = self.moments
+        chol = np.linalg.cholesky(shape.alike)
+        root = shape.size[..., None] * chol
+        right = (nc @ root)[..., None]
+        inner = np.eye(len(na)) + root.transpose(0, 2, 1) @ na @ root
+        explained = (right * np.linalg.solve(inner, right)).sum(axis=(1, 2))
+        return (np.linalg.inv(chol) / shape.size[:, None, :], 1.0 - explained / self.spectrum.count)
+
+    def _shape(self, at: Floats) -> Shape:
+        """Window and ripple at parameters (…, 7)."""
+        log_length, log_height, log_gain = (at[..., i, None] for i in (4, 5, 6))
+        x = self._apart / np.exp(log_length)[..., None]
+        fading, power = np.exp(-x), np.exp(2 * log_height)[..., None]
+        ripple = power * (1 + x + x**2 / 3) * fading
+        every = np.arange(len(self.support))
+        ripple[..., every, every] += power[..., 0] * GRAIN
+        width = np.exp(at[..., 1, None])
+        tilt = 2 * (self.spectrum.nm[self.support] - at[..., 0, None]) / width
+        alike = 1 + TILT**2 * (tilt[..., :, None] * tilt[..., None, :]) + ripple
+        log_h, slopes = self.window.log_shape(at[..., :4], self.support)
+        peak = log_h.max(axis=-1, keepdims=True)
+        if not (peak > -DEEPEST).all():
+            raise np.linalg.LinAlgError("the window is shut")
+        size = np.exp(np.maximum(log_h, peak - DEEPEST) + log_gain / 2)
+        longer = power * x**2 / 3 * (1 + x) * fading
+        return Shape(size, alike, ripple, longer, slopes, tilt, width)
 
     def price(self, at: Floats) -> Misfit:
         """Minus the log density of the parameters before any pixel is seen, and its slopes."""
@@ -119,22 +134,33 @@ class Prior:
 
 
 @dataclass(frozen=True, eq=False)
-class Whitened:
-    """``L = diag(size) chol``, ``inner`` the root of I + N LᵀAL, ``variance`` s² of the residual;
-    ``alike`` C, its part ``ripple``, the slope ``longer`` of C along log ℓ, and the (4, S)
-    ``slopes`` of log h; ``tilt`` u, of a window of so much ``width`` ω."""
+class Shape:
+    """The prior of the weights at parameters (…, 7).
 
-    chol: Floats
+    ``size`` (…, S) is √g · h. ``alike`` (…, S, S) is C, ``ripple`` its part and ``longer`` its
+    slope along log ℓ. ``slopes`` (…, 4, S) are those of log h; ``tilt`` (…, S) is u of a window of
+    ``width`` (…, 1) ω.
+    """
+
     size: Floats
-    inner: Floats
-    y: Floats
-    variance: float
     alike: Floats
     ripple: Floats
     longer: Floats
     slopes: Floats
     tilt: Floats
-    width: float
+    width: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """The problem in the units of the prior, ``L = diag(size) chol``: ``inner`` is the root of
+    I + N LᵀAL and ``variance`` s² of the residual."""
+
+    shape: Shape
+    chol: Floats
+    inner: Floats
+    y: Floats
+    variance: float
 
     def slope(self, *, known: bool) -> Floats:
         """(7,) slopes of minus the log evidence; ``known``: the residual counts.
@@ -145,7 +171,7 @@ class Whitened:
         """
         from scipy.linalg import solve_triangular
 
-        eye = np.eye(len(self.size))
+        shape, eye = self.shape, np.eye(len(self.y))
         half = solve_triangular(self.inner, eye, lower=True, check_finite=False)
         middle = eye - half.T @ half
         if known:
@@ -153,12 +179,12 @@ class Whitened:
             middle -= np.outer(q, q) / self.variance
         back = solve_triangular(self.chol, eye, lower=True, check_finite=False)
         whole = back.T @ middle @ back
-        along_h = (whole * self.alike).sum(axis=1)
-        of_shape = self.slopes @ along_h
-        of_tilt = TILT**2 * (whole @ self.tilt)
-        of_shape[0] -= 2 / self.width * float(of_tilt.sum())
-        of_shape[1] -= float(of_tilt @ self.tilt)
-        rest = [(whole * self.longer).sum() / 2, (whole * self.ripple).sum(), along_h.sum() / 2]
+        along_h = (whole * shape.alike).sum(axis=1)
+        of_shape = shape.slopes @ along_h
+        of_tilt = TILT**2 * (whole @ shape.tilt)
+        of_shape[0] -= 2 / float(shape.width[0]) * float(of_tilt.sum())
+        of_shape[1] -= float(of_tilt @ shape.tilt)
+        rest = [(whole * shape.longer).sum() / 2, (whole * shape.ripple).sum(), along_h.sum() / 2]
         return np.array([*of_shape, *rest])
 
     @cached_property
@@ -166,5 +192,7 @@ class Whitened:
         """L⁻¹."""
         from scipy.linalg import solve_triangular
 
-        back = solve_triangular(self.chol, np.diag(1 / self.size), lower=True, check_finite=False)
+        back = solve_triangular(
+            self.chol, np.diag(1 / self.shape.size), lower=True, check_finite=False
+        )
         return np.asarray(back)

@@ -76,20 +76,22 @@ class Window:
     tag: Tag | None = None
 
     def log_shape(self, at: Floats, here: Places | None = None) -> tuple[Floats, Floats]:
-        """(P,) log h of all bands or those that are named, and (4, P) its slopes along the
-        parameters."""
+        """(…, P) log h of all bands or those that are named, and (…, 4, P) its slopes along the
+        parameters (…, 4)."""
         from scipy.special import log_ndtr
 
         some = slice(None) if here is None else here
-        nm, half, own = self.spectrum.nm[some], np.exp(at[1]) / 2, np.exp(at[2:4])
-        edges = np.hypot(own, SHARPEST * self.spectrum.step)
-        away = np.array([nm - at[0] + half, at[0] + half - nm]) / edges[:, None]
+        nm, half, own = self.spectrum.nm[some], np.exp(at[..., 1, None]) / 2, np.exp(at[..., 2:4])
+        edges = np.hypot(own, SHARPEST * self.spectrum.step)[..., None]
+        centre = at[..., 0, None]
+        away = np.stack([nm - centre + half, centre + half - nm], axis=-2) / edges
         logs = log_ndtr(away)
         # d log Φ(z) / dz, by the logarithms, as Φ may be next to zero.
-        steep = np.exp(-(away**2) / 2 - np.log(2 * np.pi) / 2 - logs) / edges[:, None]
-        bend = -steep * away * (own**2 / edges)[:, None]
-        slopes = np.array([steep[1] - steep[0], half * (steep[0] + steep[1]), *bend])
-        return np.log(self.spectrum.spacing[some]) + logs.sum(axis=0), slopes
+        steep = np.exp(-(away**2) / 2 - np.log(2 * np.pi) / 2 - logs) / edges
+        bend = -steep * away * (own[..., None] ** 2 / edges)
+        rise, fall = steep[..., 0, :], steep[..., 1, :]
+        slopes = np.stack([fall - rise, half * (rise + fall), bend[..., 0, :], bend[..., 1, :]], -2)
+        return np.log(self.spectrum.spacing[some]) + logs.sum(axis=-2), slopes
 
     def shape(self, at: Floats) -> Floats:
         """(P,) h."""
