@@ -305,11 +305,16 @@ class Minimiser:
 def _gram(q: Quadratic) -> Floats:
     """(P, P) of the simplex problem as one of non-negative weights; see
     :func:`bandfuse.solve.exact.simplex`."""
-    a, b = q.a / np.outer(q.sums, q.sums), q.b / q.sums
-    gram = a - b[:, None] - b[None, :] + q.c
-    size = max(float(gram.diagonal().min()), 1e-300)
-    result: Floats = gram / size + 1.0
-    return result
+    b = q.b / q.sums
+    # In place: it is made thousands of times, and new memory takes longer than the sums.
+    gram: Floats = np.outer(q.sums, q.sums)
+    np.divide(q.a, gram, out=gram)
+    gram -= b[:, None]
+    gram -= b
+    gram += q.c
+    gram /= max(float(gram.diagonal().min()), 1e-300)
+    gram += 1.0
+    return gram
 
 
 def _lasso(q: Quadratic, active: Active | None) -> tuple[Floats, Active | None]:
@@ -321,7 +326,9 @@ def _lasso(q: Quadratic, active: Active | None) -> tuple[Floats, Active | None]:
 
 def _nonnegative(a: Floats, b: Floats, active: Active | None) -> tuple[Floats, Active] | None:
     scale = unit_scale(a)
-    v, active, reached = nonnegative_gram(a * np.outer(scale, scale), b * scale, active)
+    unit: Floats = np.outer(scale, scale)
+    unit *= a
+    v, active, reached = nonnegative_gram(unit, b * scale, active)
     return (scale * v, active) if reached else None
 
 
