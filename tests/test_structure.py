@@ -186,7 +186,8 @@ def test_no_verb_calls_another() -> None:
 
 
 def test_tests_are_in_the_rooms_that_they_test() -> None:
-    folders = {p.parent.relative_to(TESTS).as_posix() for p in TESTS.rglob("test_*.py")} - {"."}
+    parents = {p.parent.relative_to(TESTS) for p in TESTS.rglob("test_*.py")}
+    folders = {".".join(parent.parts) for parent in parents} - {""}
     assert folders <= set(PACKAGES)
     assert {p for p in PACKAGES if "." not in p} <= folders
 

@@ -1,0 +1,346 @@
+"""Reduced: everything once more one scale down, where the cube itself is the truth.
+
+The sharp image is brought to the cube's grid and the cube to a grid that is as much coarser, with
+the same blur (Wald's protocol: Wald, Ranchin & Mangolini, "Fusion of satellite images of different
+spatial resolutions", Photogrammetric Engineering & Remote Sensing 63, 1997). What is learned there
+without a block sharpens that block; so its error is known. Of a large scene parts are taken, spread
+over it, so that memory stays bounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+
+import numpy as np
+
+from bandfuse.scenes.displacement import complete
+from bandfuse.sharpening.gains.gains import Gains
+from bandfuse.sharpening.gains.learn import gains_of
+from bandfuse.sharpening.gains.sharpen import Ground, ground, tile_on
+from bandfuse.sharpening.gains.sums import Pixels, per_side, pixels, summed
+from bandfuse.sharpening.pairs.kernels import Axis, Range
+from bandfuse.sharpening.pairs.known import Known, Place
+from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
+from bandfuse.sharpening.scores.baselines import METHODS, Method, View
+from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.blocks import BlockGrid, blocks
+
+MOST_SIDE = 144
+"""The parts that are looked at have so many rows and columns of the cube together at most."""
+
+MOST_BANDS = 224
+"""Of more bands the parts are smaller."""
+
+LEAST_SIDE = 12
+"""A part should have so many pixels a side one scale down, or be the only one."""
+
+MOST_PARTS = 3
+"""Parts along each side of the scene."""
+
+BLOCKS = 9
+"""About so many blocks are held out, each on its own."""
+
+CELLS, ROOM = 6, 64 * 2**20
+"""Gains are learned from sums over so many cells along each side of a part; or over fewer, whose
+sums take so many bytes."""
+
+FEWEST_PIXELS = 8
+"""Learning takes so many coarse pixels."""
+
+ENOUGH = 300
+"""Where there are fewer coarse pixels, the coarse grid is laid on the truth in several places, to
+learn from about so many."""
+
+BANDFUSE = "bandfuse"
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """The coarse grid as it lies from the row and column ``first`` of a part on: a ``pair`` one
+    scale down."""
+
+    first: tuple[int, int]
+    pair: Pair
+
+    def place(self, here: Place) -> Place:
+        """The fine pixels of the pair in a place of the part, without a border of one coarse pixel:
+        what is next to it is not known."""
+        axes = self.pair.geometry.rows, self.pair.geometry.cols
+        return _pair_of(
+            _within(r, start + math.ceil(a.ratio), start + a.fine - math.ceil(a.ratio), start)
+            for r, start, a in zip(here, self.first, axes, strict=True)
+        )
+
+    def coarse(self, here: Place) -> Place:
+        """The coarse pixels whose centres lie in a place of the part."""
+        axes = self.pair.geometry.rows, self.pair.geometry.cols
+        ranges = []
+        for axis, start, r in zip(axes, self.first, here, strict=True):
+            low, high = ((edge - start) / axis.ratio - 0.5 for edge in (r.start, r.stop))
+            ends = (min(max(math.ceil(e - 1e-9), 0), axis.coarse) for e in (low, high))
+            ranges.append(Range(*ends))
+        return _pair_of(ranges)
+
+
+def _within(r: Range, low: int, high: int, start: int) -> Range:
+    """What of a range lies between two ends, counted from a start; empty where nothing does."""
+    first = max(r.start, low)
+    return Range(first - start, max(first, min(r.stop, high)) - start)
+
+
+def _pair_of(ranges: Iterable[Range]) -> Place:
+    rows, cols = ranges
+    return rows, cols
+
+
+@dataclass(frozen=True, eq=False)
+class Small:
+    """A part of a scene one scale down: the ``truth`` (B, h, w) that it should come to, NaN where
+    missing, the blocks of that, and the coarse grids that are laid on it."""
+
+    truth: Floats
+    grid: BlockGrid
+    phases: Sequence[Phase]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.truth.shape[1], self.truth.shape[2]
+
+    @property
+    def places(self) -> list[Place]:
+        """Rows and columns of every block."""
+        rows, cols = pairwise(self.grid.row_edges), list(pairwise(self.grid.col_edges))
+        return [(Range(*row), Range(*col)) for row in rows for col in cols]
+
+
+def ratio_of(geometry: Geometry) -> float:
+    """Side of a pixel of the cube in sharp pixels: the geometric mean of both axes."""
+    return math.sqrt(abs(geometry.rows.ratio * geometry.cols.ratio))
+
+
+def parts_of(geometry: Geometry, bands: int = 1) -> list[Place]:
+    """Parts of a cube that are looked at: all of a small one, else some that are spread evenly.
+
+    No more than ``MOST_SIDE``² pixels together, fewer of more than ``MOST_BANDS`` bands; at larger
+    ratios the parts are fewer and larger."""
+    together = int(MOST_SIDE * min(1.0, math.sqrt(MOST_BANDS / bands)))
+    most = max(1, min(MOST_PARTS, int(together / ratio_of(geometry) / LEAST_SIDE)))
+    rows, cols = (_spread(size, most, together // most) for size in geometry.coarse)
+    return list(product(rows, cols))
+
+
+def _spread(size: int, most: int, side: int) -> list[Range]:
+    """At most so many ranges of so many pixels, each in the middle of its share."""
+    count = min(most, math.ceil(size / side))
+    shares = pairwise(i * size // count for i in range(count + 1))
+    out = []
+    for low, high in shares:
+        n = min(side, high - low)
+        start = low + (high - low - n) // 2
+        out.append(Range(start, start + n))
+    return out
+
+
+def is_whole(geometry: Geometry, parts: Sequence[Place]) -> bool:
+    """Whether parts are all of a cube."""
+    rows, cols = geometry.coarse
+    return sum(r.size * c.size for r, c in parts) == rows * cols
+
+
+def smalls_of(pair: Pair, parts: Sequence[Place]) -> list[Small]:
+    """The parts that can be reduced: with a valid pixel, and room for the ratio."""
+    side = max(1, math.ceil(math.sqrt(BLOCKS / max(len(parts), 1))))
+    sizes = [
+        [_axis(pair.geometry.rows, r.size), _axis(pair.geometry.cols, c.size)] for r, c in parts
+    ]
+    pixels = sum(rows.coarse * cols.coarse for rows, cols in sizes)
+    phases = phases_of(pair.geometry, pixels)
+    found = (_small(pair, rows, cols, side, phases) for rows, cols in parts)
+    return [small for small in found if small is not None]
+
+
+def _small(
+    pair: Pair, rows: Range, cols: Range, side: int, phases: Sequence[tuple[int, int]]
+) -> Small | None:
+    truth, low = pair.read_cube(rows, cols), pair.reduced(rows, cols)
+    if not np.isfinite(truth).all(axis=0).any():
+        return None
+    sharp = _known(low)
+    made = [(first, shrunk(truth, sharp, pair, first)) for first in phases]
+    every = [Phase(first, shrink) for first, shrink in made if shrink is not None]
+    return Small(truth, blocks((truth.shape[1], truth.shape[2]), side), every) if every else None
+
+
+def shrunk(truth: Floats, sharp: Floats, pair: Pair, first: tuple[int, int]) -> Pair | None:
+    """A (B, h, w) cube and the sharp image (T, h, w) on its grid, from a first row and column on,
+    with the cube on a grid that is coarser by the ratio of a pair; None where that has less than
+    two rows or columns.
+
+    Both end where the last coarse pixel does: neither may know more of what lies beyond."""
+    axes = zip((pair.geometry.rows, pair.geometry.cols), truth.shape[1:], first, strict=True)
+    geometry = Geometry(*(_axis(axis, size - start) for axis, size, start in axes))
+    if min(geometry.coarse) < 2:
+        return None
+    part = tuple(slice(a, a + n) for a, n in zip(first, geometry.fine, strict=True))
+    cube, low = truth[:, *part], sharp[:, *part]
+    within = Range(0, geometry.fine[0]), Range(0, geometry.fine[1])
+    shrink = Pair(geometry, pair.blur, reading(cube), reading(cube), within)
+    small = shrink.averaged_once(*(Range(0, n) for n in geometry.coarse))
+    small[:, ~complete(small)] = np.nan
+    return Pair(geometry, pair.blur, reading(small), reading(low), within)
+
+
+def _axis(axis: Axis, size: int) -> Axis:
+    """How so many pixels of the cube lie on whole pixels that are coarser by the same ratio."""
+    ratio = abs(axis.ratio)
+    coarse = int(size / ratio + 1e-9)
+    return Axis(min(size, math.ceil(coarse * ratio - 1e-9)), coarse, ratio)
+
+
+def _known(image: Known) -> Floats:
+    """An image, NaN where it is missing."""
+    return np.where(image.valid, image.values, np.nan)
+
+
+def phases_of(geometry: Geometry, pixels: int) -> list[tuple[int, int]]:
+    """Rows and columns of the truth at which coarse grids can begin: as many as it takes for about
+    ``ENOUGH`` coarse pixels, if each has so many."""
+    rows, cols = (range(max(1, int(abs(a.ratio)))) for a in (geometry.rows, geometry.cols))
+    every = list(product(rows, cols))
+    count = min(len(every), math.ceil(ENOUGH / max(pixels, 1)))
+    return [every[i * len(every) // count] for i in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One block of one part: number of the part, rows and columns of its truth, and the coarse
+    pixels within it. Their block numbers are those of cells, at most ``CELLS`` × ``CELLS`` in each
+    part."""
+
+    part: int
+    place: Place
+    pixels: Pixels
+
+
+def blocks_of(smalls: Sequence[Small]) -> list[Block]:
+    """Every block of every part, in order, those without a pixel too."""
+    cells = cells_of(len(smalls), len(smalls[0].truth)) if smalls else CELLS
+    return [
+        Block(
+            number,
+            place,
+            joined([_pixels(small, phase, place, number, cells) for phase in small.phases]),
+        )
+        for number, small in enumerate(smalls)
+        for place in small.places
+    ]
+
+
+def cells_of(parts: int, bands: int) -> int:
+    """Cells along each side of each of so many parts of a cube."""
+    least = 1 if parts >= BLOCKS else 2
+    return max(least, min(CELLS, int(math.sqrt(ROOM / 8 / parts) / (1 + bands))))
+
+
+def _pixels(small: Small, phase: Phase, place: Place, part: int, cells: int) -> Pixels:
+    """The coarse pixels in a place of a part, with the numbers of their cells."""
+    rows, cols = phase.coarse(place)
+    if not rows.size or not cols.size:
+        one = pixels(phase.pair, Range(0, 1), Range(0, 1))
+        values = (one.cube, one.sharp, one.missed, one.detail)
+        return Pixels(one.block[:0], *(a[:, :0] for a in values))
+    found = pixels(phase.pair, rows, cols)
+    edges = blocks(phase.pair.geometry.coarse, per_side(len(found.cube)))
+    axes = phase.pair.geometry.rows, phase.pair.geometry.cols
+    numbers = np.divmod(found.block, len(edges.col_edges) - 1)
+    cell = np.full(len(found.block), part)
+    for axis, first, some, number, size in zip(
+        axes, phase.first, (edges.row_edges, edges.col_edges), numbers, small.size, strict=True
+    ):
+        middle = (np.array(some[1:]) + np.array(some[:-1])) / 2 * axis.ratio + first
+        at = np.minimum(middle[number] * cells // size, cells - 1)
+        cell = cell * cells + at.astype(np.int64)
+    return replace(found, block=cell)
+
+
+def joined(every: Sequence[Pixels]) -> Pixels:
+    """Pixels together."""
+    names = ("cube", "sharp", "missed", "detail")
+    values = (np.concatenate([getattr(p, name) for p in every], axis=1) for name in names)
+    return Pixels(np.concatenate([p.block for p in every]), *values)
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """What was learned from some blocks: gains, and the baselines."""
+
+    gains: Gains
+    methods: Mapping[str, Method]
+
+
+def learned(some: Sequence[Block], blur: float | None, *, force: bool, seed: int) -> Learned | None:
+    """From these blocks; None if they hold too few pixels."""
+    filled = [block for block in some if len(block.pixels.block)]
+    if sum(len(block.pixels.block) for block in filled) < FEWEST_PIXELS:
+        return None
+    every = joined([block.pixels for block in filled])
+    cells, labels = np.unique(every.block, return_inverse=True)
+    sums = summed(replace(every, block=labels), len(cells))
+    gains = gains_of(sums.known, blur, force=force, seed=seed)
+    x, t = every.cube.T, every.sharp.T
+    return Learned(gains, {name: method(x, t) for name, method in METHODS.items()})
+
+
+def view_of(pair: Pair, rows: Range, cols: Range) -> View:
+    """What baselines sharpen, of a range of fine pixels: NaN where cube or detail is missing."""
+    detail = pair.detail(rows, cols)
+    raised = np.where(detail.valid, pair.interpolated(rows, cols), np.nan)
+    sharp = pair.read_sharp(rows, cols)
+    return View(raised, sharp, sharp - detail.values)
+
+
+def sharpened_all(
+    pair: Pair, known: Learned, rows: Range, cols: Range, on: Ground | None = None
+) -> dict[str, Floats]:
+    """(B, n, m) of every method, bandfuse's first, where all of them exist. ``on``: a ground that
+    holds the pixels, where there is one."""
+    view = view_of(pair, rows, cols)
+    one = tile_on(on or ground(pair, known.gains, rows, cols), pair, known.gains, rows, cols)
+    own = np.concatenate(list(one.values()))
+    own[~np.isfinite(view.raised)] = np.nan
+    return {BANDFUSE: own} | {name: method(view) for name, method in known.methods.items()}
+
+
+def held_out(
+    smalls: Sequence[Small], every: Sequence[Block], *, force: bool = False, seed: int = 0
+) -> Iterator[tuple[int, dict[str, Floats]]]:
+    """For each part, by number, and each coarse grid on it: (B, h, w) of every method, where each
+    block is sharpened by what was learned from the others; NaN where nothing could be learned."""
+    blur = smalls[0].phases[0].pair.blur
+    for number, small in enumerate(smalls):
+        here = [k for k, block in enumerate(every) if block.part == number]
+        known = {}
+        for k in here:
+            others = [block for i, block in enumerate(every) if i != k]
+            known[k] = learned(others, blur, force=force, seed=seed)
+        for phase in small.phases:
+            made: dict[str, Floats] = {}
+            for k in here:
+                _fill(made, small, phase, every[k].place, known[k])
+            yield number, made
+
+
+def _fill(
+    made: dict[str, Floats], small: Small, phase: Phase, place: Place, known: Learned | None
+) -> None:
+    """Put the pixels of one block into the image of every method."""
+    rows, cols = phase.place(place)
+    if known is None or not rows.size or not cols.size:
+        return
+    row, col = phase.first
+    there = slice(row + rows.start, row + rows.stop), slice(col + cols.start, col + cols.stop)
+    for name, values in sharpened_all(phase.pair, known, rows, cols).items():
+        made.setdefault(name, np.full_like(small.truth, np.nan))[:, *there] = values

@@ -1,0 +1,12 @@
+"""Truth: a sharpened raster beside the true cube, and its scores.
+
+Each file is built on those before it::
+
+    scoring      a sharpened cube beside the true one, streamed
+    pairing      which bands of a true cube are those of a sharpened one
+    compared     a sharpened raster and the true cube on one grid
+    evaluated    the scores of a sharpened raster against the true cube
+
+It imports errors, progress, results, spectral, streaming, raster, config, scenes, survey, pairs,
+gains, inputs, scores and outputs.
+"""

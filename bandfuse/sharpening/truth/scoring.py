@@ -1,0 +1,324 @@
+"""Scoring: a sharpened cube beside the true one, and the interpolated one too, streamed.
+
+Two passes are made. The first finds which pixels count and the largest true value of each band; the
+second sums what the scores are made of, over squares of the pixels that count. Squares are grouped
+in tiles that are always computed as a whole, so scores are the same to the bit for every number of
+threads and every layout of the files."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandfuse.progress import Progress
+from bandfuse.raster import Where
+from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION
+from bandfuse.scenes.displacement import complete
+from bandfuse.sharpening.pairs.kernels import Range
+from bandfuse.sharpening.pairs.pair import Pair
+from bandfuse.sharpening.scores.scores import (
+    SQUARE,
+    SSIM_WINDOW,
+    Flags,
+    Sums,
+    square_grid,
+    square_sums,
+)
+from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.blocks import BlockGrid
+from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.stream import WeighedSource, each_window, whole
+from bandfuse.streaming.windows import Window
+
+TILE_BYTES = 12 * 2**20
+"""One image of a tile takes so many bytes at most, or is one square."""
+
+ROOM, COPIES = 400 * 2**20, 10
+"""Bytes that tiles in work may take together, and how many images are held of each."""
+
+PER_SIDE = 8
+"""Blocks along each side, of whole squares, that standard errors are taken over."""
+
+MISSING_RESULT = "missing in the sharpened raster"
+MISSING_TRUTH = "missing in the true cube"
+MISSING_CUBE = "missing in the cube"
+"""Why pixels do not count."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What is read: ``source`` gives ``bands`` bands of the sharpened raster and then those of the
+    true cube; ``where`` tells which pixels count; ``pair`` holds the cube that was sharpened, if
+    its interpolation is scored too."""
+
+    source: WeighedSource
+    shape: tuple[int, int]
+    bands: int
+    where: Where | None = None
+    pair: Pair | None = None
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Roughly what a pixel takes while it is looked at, as stored and as numbers."""
+        return self.source.bytes_per_pixel + 2 * 8 * self.bands
+
+    def split(self, values: Floats) -> tuple[Floats, Floats]:
+        """(B, n, m) of the sharpened raster and of the true cube."""
+        return values[: self.bands], values[self.bands :]
+
+    def reasons(self, window: Window, result: Floats, truth: Floats) -> dict[str, Flags]:
+        """(n, m) of the pixels that do not count, by reason; no pixel has two."""
+        found = {} if self.where is None else self.where.excluded(window)
+        known = {MISSING_RESULT: complete(result), MISSING_TRUTH: complete(truth)}
+        if self.pair is not None:
+            known[MISSING_CUBE] = _cube_known(self.pair, window)
+        left = ~_any(found.values(), window)
+        for reason, there in known.items():
+            found[reason] = left & ~there
+            left = left & there
+        return found
+
+
+def _cube_known(pair: Pair, window: Window) -> Flags:
+    """(n, m) whether pixels lie on valid ones of the cube."""
+    rows, cols = ranges(window)
+    under = pair.geometry.rows.under(rows), pair.geometry.cols.under(cols)
+    return pair.nearest(pair.cube(*under).valid, under, rows, cols)
+
+
+def _any(flags: Iterable[Flags], window: Window) -> Flags:
+    out: Flags = np.zeros((window.rows, window.cols), dtype=bool)
+    for some in flags:
+        out = out | some
+    return out
+
+
+def ranges(window: Window) -> tuple[Range, Range]:
+    """Rows and columns of a window."""
+    return (
+        Range(window.row, window.row + window.rows),
+        Range(window.col, window.col + window.cols),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the first pass finds of the pixels that count: how many; ``invalid``: how many others,
+    by reason; ``low`` and ``high``: (B,) the least and the greatest true value; the ``largest``
+    size of any value; the rows and columns in which they lie; and (B,) in how many selected pixels
+    each band of the sharpened raster and of the true cube is known."""
+
+    used: int
+    invalid: Mapping[str, int]
+    low: Floats
+    high: Floats
+    largest: float
+    rows: Range
+    cols: Range
+    result: NDArray[np.int64]
+    truth: NDArray[np.int64]
+
+    def __add__(self, other: Seen) -> Seen:
+        """Of both parts together."""
+        if not other.used or not self.used:
+            box = other if other.used else self
+            rows, cols = box.rows, box.cols
+        else:
+            rows, cols = _both(self.rows, other.rows), _both(self.cols, other.cols)
+        return Seen(
+            self.used + other.used,
+            Counter(self.invalid) + Counter(other.invalid),
+            np.fmin(self.low, other.low),
+            np.fmax(self.high, other.high),
+            max(self.largest, other.largest),
+            rows,
+            cols,
+            self.result + other.result,
+            self.truth + other.truth,
+        )
+
+
+def _both(a: Range, b: Range) -> Range:
+    return Range(min(a.start, b.start), max(a.stop, b.stop))
+
+
+def seen(beside: Beside, windows: Sequence[Window], effort: Effort, progress: Progress) -> Seen:
+    """The first pass."""
+    found: Seen | None = None
+    passed = each_window(
+        windows,
+        lambda window: _seen(beside, window),
+        threads=effort.threads,
+        progress=progress,
+        label="look",
+    )
+    for _, one in passed:
+        found = one if found is None else found + one
+    assert found is not None
+    return found
+
+
+def _seen(beside: Beside, window: Window) -> Seen:
+    result, truth = beside.split(whole(beside.source, window))
+    reasons = beside.reasons(window, result, truth)
+    left = ~_any(reasons.values(), window)
+    gone = {MISSING_RESULT, MISSING_TRUTH, MISSING_CUBE}
+    asked = ~_any((some for reason, some in reasons.items() if reason not in gone), window)
+    (low, high), others = _ends(truth, left), _ends(result, left)
+    rows, cols = (_span(left, axis) for axis in (1, 0))
+    return Seen(
+        int(left.sum()),
+        {reason: int(some.sum()) for reason, some in reasons.items()},
+        low,
+        high,
+        float(np.nanmax(np.abs([low, high, *others]))) if left.any() else 0.0,
+        Range(window.row + rows.start, window.row + rows.stop),
+        Range(window.col + cols.start, window.col + cols.stop),
+        _known(result, asked),
+        _known(truth, asked),
+    )
+
+
+def _ends(image: Floats, where: Flags) -> tuple[Floats, Floats]:
+    """(B,) the least and the largest value of every band; NaN where there is none."""
+    if not where.any():
+        return np.full(len(image), np.nan), np.full(len(image), np.nan)
+    ends = [(some.min(), some.max()) for some in (band[where] for band in image)]
+    low, high = np.array(ends).T
+    return low, high
+
+
+def _known(image: Floats, where: Flags) -> NDArray[np.int64]:
+    """(B,) in how many of the pixels each band has a value."""
+    return np.array([np.isfinite(band[where]).sum() for band in image], dtype=np.int64)
+
+
+def _span(some: Flags, over: int) -> Range:
+    """From the first to the last row or column that holds a pixel; ``over``: the other axis."""
+    at = np.flatnonzero(some.any(axis=over))
+    return Range(int(at[0]), int(at[-1]) + 1) if at.size else Range(0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """Whole squares that are scored at once: their ``grid`` begins at the row and column ``first``
+    of the image; ``blocks``: of each square."""
+
+    first: tuple[int, int]
+    grid: BlockGrid
+    blocks: tuple[int, ...]
+
+    @property
+    def window(self) -> Window:
+        """Its pixels."""
+        return Window(*self.first, self.grid.row_edges[-1], self.grid.col_edges[-1])
+
+
+def tiles(rows: Range, cols: Range, bands: int) -> list[list[Tile]]:
+    """The pixels that count, of so many bands, cut into rows of tiles."""
+    grid = square_grid((rows.size, cols.size))
+    numbers = np.array(grid.within(grid.coarser(PER_SIDE)))
+    numbers = numbers.reshape(len(grid.row_edges) - 1, len(grid.col_edges) - 1)
+    side = max(1, math.isqrt(TILE_BYTES // (8 * bands)) // SQUARE)
+    out: list[list[Tile]] = []
+    for row in range(0, numbers.shape[0], side):
+        out.append([])
+        for col in range(0, numbers.shape[1], side):
+            down = grid.row_edges[row : row + side + 1]
+            across = grid.col_edges[col : col + side + 1]
+            edges = (tuple(e - some[0] for e in some) for some in (down, across))
+            blocks = numbers[row : row + side, col : col + side].ravel().tolist()
+            first = rows.start + down[0], cols.start + across[0]
+            out[-1].append(Tile(first, BlockGrid(*edges), tuple(blocks)))
+    return out
+
+
+def block_scores(
+    beside: Beside, found: Seen, stored: tuple[int, int], effort: Effort, progress: Progress
+) -> dict[str, list[Sums]]:
+    """The second pass: sums over each block that holds pixels, of the sharpened cube and, with a
+    cube, of the interpolated one. ``stored``: rows and columns of the blocks of the files."""
+    every = tiles(found.rows, found.cols, beside.bands)
+    parts = {
+        _hull([t.window for t in some]): some for some in _reads(every, beside, stored, effort)
+    }
+    passed = each_window(
+        list(parts),
+        lambda window: _scored(beside, parts[window], found.high),
+        threads=max(1, min(effort.threads, ROOM // (COPIES * TILE_BYTES))),
+        progress=progress,
+        label="score",
+    )
+    total: dict[str, dict[int, Sums]] = {}
+    for _, sums in passed:
+        for name, block, one in sums:
+            blocks = total.setdefault(name, {})
+            blocks[block] = blocks[block] + one if block in blocks else one
+    return {
+        name: [blocks[block] for block in sorted(blocks) if blocks[block].pixels]
+        for name, blocks in total.items()
+    }
+
+
+def _reads(
+    every: Sequence[Sequence[Tile]], beside: Beside, stored: tuple[int, int], effort: Effort
+) -> Iterator[list[Tile]]:
+    """The tiles that are read at once: neighbours, about as many as lie in a stored block, as far
+    as the memory allows."""
+    first = every[0][0].window
+    most = max(1, effort.window_bytes // (beside.source.bytes_per_pixel * first.size))
+    strips = stored[1] >= beside.shape[1]
+    side = 1 if strips else math.isqrt(most)
+    down = max(1, min(side, -(-stored[0] // first.rows)))
+    across = most if strips else max(1, min(side, -(-stored[1] // first.cols)))
+    for row in range(0, len(every), down):
+        for col in range(0, len(every[0]), across):
+            yield [tile for some in every[row : row + down] for tile in some[col : col + across]]
+
+
+def _scored(beside: Beside, some: Sequence[Tile], peak: Floats) -> list[tuple[str, int, Sums]]:
+    """For every square of some tiles: the method, the number of its block, and its sums."""
+    wide = [_wider(tile.window, SSIM_WINDOW // 2, beside.shape) for tile in some]
+    around = _hull(wide)
+    patch = beside.source.read(around)
+    found = []
+    for tile, window in zip(some, wide, strict=True):
+        values = patch.cell(*window.within(around)).values()
+        result, truth = beside.split(values.reshape(-1, window.rows, window.cols))
+        for name, sums in _of_tile(beside, tile, window, result, truth, peak):
+            found += [(name, block, one) for block, one in zip(tile.blocks, sums, strict=True)]
+    return found
+
+
+def _of_tile(
+    beside: Beside, tile: Tile, wide: Window, result: Floats, truth: Floats, peak: Floats
+) -> Iterator[tuple[str, list[Sums]]]:
+    """The sums of the squares of a tile, of every method, from the pixels of a wider window."""
+    out = _any(beside.reasons(wide, result, truth).values(), wide)
+    result[:, out] = truth[:, out] = np.nan
+    first = tile.first[0] - wide.row, tile.first[1] - wide.col
+    yield BANDFUSE, square_sums(result, truth, peak, first, tile.grid)
+    if beside.pair is not None:
+        plain = beside.pair.interpolated(*ranges(wide))
+        plain[:, out] = np.nan
+        yield INTERPOLATION, square_sums(plain, truth, peak, first, tile.grid)
+
+
+def _hull(windows: Sequence[Window]) -> Window:
+    """The smallest window that holds all of these."""
+    row, col = min(w.row for w in windows), min(w.col for w in windows)
+    bottom, right = max(w.row + w.rows for w in windows), max(w.col + w.cols for w in windows)
+    return Window(row, col, bottom - row, right - col)
+
+
+def _wider(window: Window, by: int, shape: tuple[int, int]) -> Window:
+    """With so many more pixels on each side, as far as there are some."""
+    row, col = max(window.row - by, 0), max(window.col - by, 0)
+    bottom = min(window.row + window.rows + by, shape[0])
+    right = min(window.col + window.cols + by, shape[1])
+    return replace(window, row=row, col=col, rows=bottom - row, cols=right - col)
