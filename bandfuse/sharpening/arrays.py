@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from bandfuse.sharpening.gains.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.learn import gains_of
-from bandfuse.sharpening.gains.sharpen import Tiles, ground, tile_on
 from bandfuse.sharpening.gains.sums import added, parts, pixels
+from bandfuse.sharpening.gains.tiles import Tiles, ground, tile_on
 from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
 from bandfuse.spectral.bands import Floats

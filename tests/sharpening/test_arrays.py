@@ -10,7 +10,7 @@ from sharp_images import MIX, MODULATION, error, interpolated, scene, seen
 
 from bandfuse.sharpening.arrays import learn_gains, sharpened, sharpened_with_source
 from bandfuse.sharpening.gains.gains import Gains
-from bandfuse.sharpening.gains.sharpen import INTERPOLATED, MISSING, SHARPENED
+from bandfuse.sharpening.gains.tiles import INTERPOLATED, MISSING, SHARPENED
 from bandfuse.sharpening.pairs.pair import Geometry
 
 Floats = NDArray[np.float64]

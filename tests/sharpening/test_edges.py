@@ -7,8 +7,8 @@ import pytest
 from sharp_images import MIX, MODULATION, scene, seen
 
 from bandfuse.sharpening.gains.learn import gains_of
-from bandfuse.sharpening.gains.sharpen import tile
 from bandfuse.sharpening.gains.sums import added, parts, pixels
+from bandfuse.sharpening.gains.tiles import tile
 from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, Read, reading
 from bandfuse.spectral.bands import Floats

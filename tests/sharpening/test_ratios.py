@@ -11,8 +11,8 @@ from sharp_images import MIX, MODULATION, error, interpolated, scene, seen
 from bandfuse.raster.write import blank
 from bandfuse.sharpening.arrays import learn_gains, sharpened
 from bandfuse.sharpening.gains.gains import Gains
-from bandfuse.sharpening.gains.sharpen import Tiles, grounds, tile_on
 from bandfuse.sharpening.gains.sums import parts, pixels
+from bandfuse.sharpening.gains.tiles import Tiles, grounds, tile_on
 from bandfuse.sharpening.inputs.grids import meeting
 from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading

@@ -7,7 +7,7 @@ Each file is built on those before it::
     sums         what learning needs, by block, from one pass
     learn        gains from sums over blocks
     blur         the blur that explains the cube best
-    sharpen      the sharpened cube, tile by tile
+    tiles        the sharpened cube, tile by tile
     streamed     gains learned from files, and the sharpened cube written window by window
 
 It imports errors, progress, spectral, model, streaming, raster, scenes and pairs.

@@ -14,7 +14,8 @@ from bandfuse.raster import Encoding, Lost, Writer
 from bandfuse.sharpening.gains.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.learn import gains_of, weight_intervals
-from bandfuse.sharpening.gains.sharpen import (
+from bandfuse.sharpening.gains.sums import added, parts, pixels
+from bandfuse.sharpening.gains.tiles import (
     INTERPOLATED,
     MISSING,
     SHARPENED,
@@ -23,7 +24,6 @@ from bandfuse.sharpening.gains.sharpen import (
     grounds,
     tile_on,
 )
-from bandfuse.sharpening.gains.sums import added, parts, pixels
 from bandfuse.sharpening.pairs.kernels import ROUNDS, TAPS, Range
 from bandfuse.sharpening.pairs.known import Place
 from bandfuse.sharpening.pairs.pair import Pair

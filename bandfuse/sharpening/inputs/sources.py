@@ -12,7 +12,7 @@ from bandfuse.raster import AlignedReader, Raster, Reader, Where, opened_selecti
 from bandfuse.scenes.polynomials import Field
 from bandfuse.scenes.scene import target_bands
 from bandfuse.sharpening.gains.gains import Gains
-from bandfuse.sharpening.gains.sharpen import TILE_COLS, Tiles, grounds, tile_on
+from bandfuse.sharpening.gains.tiles import TILE_COLS, Tiles, grounds, tile_on
 from bandfuse.sharpening.inputs.grids import SNAP, Meeting, apart, own_geometry, step_geometry
 from bandfuse.sharpening.inputs.opening import Images
 from bandfuse.sharpening.pairs.kept import Parts, shared

@@ -10,7 +10,7 @@ import numpy as np
 from bandfuse.report.pictures import Limits
 from bandfuse.report.sharpen_data import Spot
 from bandfuse.sharpening.gains.gains import Gains
-from bandfuse.sharpening.gains.sharpen import CHUNK, tile
+from bandfuse.sharpening.gains.tiles import CHUNK, tile
 from bandfuse.sharpening.pairs.kernels import Axis, Range
 from bandfuse.sharpening.pairs.known import Place
 from bandfuse.sharpening.pairs.pair import Pair

@@ -18,8 +18,8 @@ import numpy as np
 from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.learn import gains_of
-from bandfuse.sharpening.gains.sharpen import Ground, ground, tile_on
 from bandfuse.sharpening.gains.sums import Pixels, per_side, pixels, summed
+from bandfuse.sharpening.gains.tiles import Ground, ground, tile_on
 from bandfuse.sharpening.pairs.kernels import Axis, Range
 from bandfuse.sharpening.pairs.known import Known, Place
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading

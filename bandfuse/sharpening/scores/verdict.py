@@ -11,8 +11,8 @@ import numpy as np
 from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION, FullScale, MethodScores, Reduced
 from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.gains.gains import Gains
-from bandfuse.sharpening.gains.sharpen import ground
 from bandfuse.sharpening.gains.sums import plain_pixels
+from bandfuse.sharpening.gains.tiles import ground
 from bandfuse.sharpening.pairs.kept import shared
 from bandfuse.sharpening.pairs.kernels import Axis, Range
 from bandfuse.sharpening.pairs.known import Known, Place

@@ -1,4 +1,4 @@
-"""Sharpen: the sharpened cube, tile by tile."""
+"""Tiles: parts of the sharpened cube, each made on the ground of its surroundings."""
 
 from __future__ import annotations
 
