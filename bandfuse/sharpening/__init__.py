@@ -10,7 +10,7 @@ Each folder or file is built on those before it::
     outputs    the folder of a sharpening, with its page
     truth      a sharpened raster beside the true cube
 
-On arrays::
+On arrays, by what ``arrays`` holds::
 
     geometry = Geometry.of_ratio(sharp.shape[1:], 4)        # or of two Axis
     gains = learn_gains(cube, [sharp], geometry)            # (B, h, w), (T, H, W) → Gains

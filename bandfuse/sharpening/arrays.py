@@ -15,9 +15,11 @@ from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.learn import gains_of
 from bandfuse.sharpening.gains.sums import added, parts, pixels
 from bandfuse.sharpening.gains.tiles import Tiles, ground, tile_on
-from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
+
+__all__ = ["Geometry", "learn_gains", "sharpened", "sharpened_with_source"]
 
 
 def learn_gains(

@@ -14,8 +14,8 @@ from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.sums import parts, pixels
 from bandfuse.sharpening.gains.tiles import Tiles, grounds, tile_on
 from bandfuse.sharpening.inputs.grids import meeting
-from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 

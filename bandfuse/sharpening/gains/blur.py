@@ -10,8 +10,8 @@ import numpy as np
 
 from bandfuse.sharpening.gains.learn import unexplained
 from bandfuse.sharpening.gains.sums import added, plain_pixels
-from bandfuse.sharpening.pairs.known import Place
 from bandfuse.sharpening.pairs.pair import Pair
+from bandfuse.sharpening.pairs.ranges import Place
 from bandfuse.spectral.bands import Floats
 
 AUTO: Literal["auto"] = "auto"

@@ -24,9 +24,9 @@ from bandfuse.sharpening.gains.tiles import (
     grounds,
     tile_on,
 )
-from bandfuse.sharpening.pairs.kernels import ROUNDS, TAPS, Range
-from bandfuse.sharpening.pairs.known import Place
+from bandfuse.sharpening.pairs.kernels import ROUNDS, TAPS
 from bandfuse.sharpening.pairs.pair import Pair
+from bandfuse.sharpening.pairs.ranges import place_of, window_of
 from bandfuse.streaming.budget import Effort
 from bandfuse.streaming.stream import each_window
 from bandfuse.streaming.windows import Window
@@ -70,8 +70,8 @@ def _learned(
         raise _apart() from error
     blurred = replace(pair, blur=found.blur)
     passed = each_window(
-        [_window(*place) for place in every],
-        lambda window: pixels(blurred, *_place(window)),
+        [window_of(*place) for place in every],
+        lambda window: pixels(blurred, *place_of(window)),
         threads=effort.threads,
         progress=progress,
         label="learn",
@@ -169,7 +169,7 @@ def write_tiles(
     lost: list[Lost] = []  # appended to by the threads
 
     def work(window: Window) -> tuple[np.ndarray, np.ndarray]:
-        place = _place(window)
+        place = place_of(window)
         one = tile_on(on(place), pair, gains, *place)
         out = np.empty((bands + source_band, window.rows, window.cols), dtype=encoding.dtype)
         at = 0
@@ -183,7 +183,7 @@ def write_tiles(
 
     total = np.zeros(3, dtype=np.int64)
     for window, (values, count) in each_window(
-        [_window(*place) for place in tiles.ordered(threads)],
+        [window_of(*place) for place in tiles.ordered(threads)],
         work,
         threads=threads,
         progress=progress,
@@ -195,14 +195,3 @@ def write_tiles(
         int(total[kind]) for kind in (SHARPENED, INTERPOLATED, MISSING)
     )
     return Counts(sharpened, interpolated, missing, sum(lost, Lost(0, 0)))
-
-
-def _window(rows: Range, cols: Range) -> Window:
-    return Window(rows.start, cols.start, rows.size, cols.size)
-
-
-def _place(window: Window) -> Place:
-    return (
-        Range(window.row, window.row + window.rows),
-        Range(window.col, window.col + window.cols),
-    )

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.scenes.displacement import complete
-from bandfuse.sharpening.pairs.kernels import ROUNDS, Range, filled
+from bandfuse.sharpening.pairs.kernels import ROUNDS, filled
 from bandfuse.sharpening.pairs.known import Known
 from bandfuse.sharpening.pairs.pair import Pair, held
+from bandfuse.sharpening.pairs.ranges import Place, Range
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.blocks import BlockGrid, blocks
 
@@ -113,7 +114,7 @@ CONSTANT = 1e-6
 """A band whose standard deviation is a smaller part of its values is constant."""
 
 
-def parts(coarse: tuple[int, int], ratio: float = 1.0, bands: int = 1) -> list[tuple[Range, Range]]:
+def parts(coarse: tuple[int, int], ratio: float = 1.0, bands: int = 1) -> list[Place]:
     """Parts of a cube, row by row; smaller ones where more fine pixels lie on each of its own, and
     of many bands."""
     most = SIDE * min(1.0, math.sqrt(MANY_BANDS / bands))

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from bandfuse.scenes.displacement import complete
 from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.pairs.kept import Kept
-from bandfuse.sharpening.pairs.kernels import ROUNDS, TAPS, Fill, Mask, Range
-from bandfuse.sharpening.pairs.known import Known, Place
+from bandfuse.sharpening.pairs.kernels import ROUNDS, TAPS, Fill, Mask
+from bandfuse.sharpening.pairs.known import Known
 from bandfuse.sharpening.pairs.pair import Pair
+from bandfuse.sharpening.pairs.ranges import Place, Range
 from bandfuse.spectral.bands import Floats
 
 TILE_COLS, TILE_ROWS = 256, ((128, 256), (256, 128))

@@ -15,14 +15,12 @@ from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.tiles import TILE_COLS, Tiles, grounds, tile_on
 from bandfuse.sharpening.inputs.grids import SNAP, Meeting, apart, own_geometry, step_geometry
 from bandfuse.sharpening.inputs.opening import Images
-from bandfuse.sharpening.pairs.kept import Parts, shared
-from bandfuse.sharpening.pairs.kernels import Range
-from bandfuse.sharpening.pairs.known import Place
+from bandfuse.sharpening.pairs.kept import Parts
 from bandfuse.sharpening.pairs.moved import moved_read
 from bandfuse.sharpening.pairs.pair import Pair, Read
+from bandfuse.sharpening.pairs.ranges import Place, Range, window_of
 from bandfuse.spectral.bands import Floats
 from bandfuse.streaming.stream import Source, whole
-from bandfuse.streaming.windows import Window
 
 HELD, GROUNDS = 48 * 2**20, 2
 """Bytes of a sharpened image that are kept for what is beside them, and grounds."""
@@ -114,7 +112,7 @@ def stepped(pair: Pair, gains: Gains) -> Read:
 
     def one(rows: Range, cols: Range) -> Floats:
         out = np.full((bands, rows.size, cols.size), np.nan)
-        here = shared(rows, Range(0, shape[0])), shared(cols, Range(0, shape[1]))
+        here = rows.shared(Range(0, shape[0])), cols.shared(Range(0, shape[1]))
         if here[0].size > 0 and here[1].size > 0:
             made = tile_on(on(here), pair, gains, *here)
             np.concatenate(list(made.values()), out=out[:, : here[0].size, : here[1].size])
@@ -170,7 +168,7 @@ def padded(
     hidden: Where | None,
 ) -> Floats:
     """(D, n, m) of ranges of a raster of some shape, NaN beyond it and where it is hidden."""
-    r, c = shared(rows, Range(0, shape[0])), shared(cols, Range(0, shape[1]))
+    r, c = rows.shared(Range(0, shape[0])), cols.shared(Range(0, shape[1]))
     if (r, c) == (rows, cols):
         return _read(source, r, c, hidden)
     out = np.full((bands, rows.size, cols.size), np.nan)
@@ -180,7 +178,7 @@ def padded(
 
 
 def _read(source: Source, rows: Range, cols: Range, hidden: Where | None) -> Floats:
-    window = Window(rows.start, cols.start, rows.size, cols.size)
+    window = window_of(rows, cols)
     values = whole(source, window)
     outside = None if hidden is None else hidden.outside(window)
     if outside is not None:

@@ -11,9 +11,9 @@ from bandfuse.report.pictures import Limits
 from bandfuse.report.sharpen_data import Spot
 from bandfuse.sharpening.gains.gains import Gains
 from bandfuse.sharpening.gains.tiles import CHUNK, tile
-from bandfuse.sharpening.pairs.kernels import Axis, Range
-from bandfuse.sharpening.pairs.known import Place
+from bandfuse.sharpening.pairs.kernels import Axis
 from bandfuse.sharpening.pairs.pair import Pair
+from bandfuse.sharpening.pairs.ranges import Place, Range
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.display import shown
 
@@ -123,7 +123,7 @@ def looks_of(pair: Pair, gains: Gains, bands: Bands, sharp: Bands) -> Looks:
     return Looks(rows, cols, looks, spots, _apart(spots))
 
 
-def _middle(axis: Axis) -> tuple[Range, Range]:
+def _middle(axis: Axis) -> Place:
     """The middle of an axis, at most ``SIDE`` fine pixels long, and the coarse pixels under it."""
     n = min(SIDE, axis.fine, int(COARSE_SIDE * abs(axis.ratio)))
     start = (axis.fine - n) // 2

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bandfuse.applying.outputs import creation, encoding_of
-from bandfuse.config.base import build
 from bandfuse.config.commands import SharpenConfig
 from bandfuse.config.paths import rebased
 from bandfuse.errors import InputError, shorten
 from bandfuse.files.guards import RASTERS, Contents
-from bandfuse.files.yamlfile import dump_yaml, read_yaml
+from bandfuse.files.yamlfile import dump_yaml
 from bandfuse.model.weightsfile import WEIGHTS
 from bandfuse.progress import Progress, during
 from bandfuse.raster import Raster, Writer
@@ -25,7 +24,7 @@ from bandfuse.results.sharpening import GainRow, SharpenResult
 from bandfuse.results.training import InputFile
 from bandfuse.sharpening.gains.gainsfile import SharpeningWeights, dumps_gains
 from bandfuse.sharpening.gains.streamed import ENOUGH, Counts, least_pixels, write_tiles
-from bandfuse.sharpening.inputs.opening import SHARP, Images
+from bandfuse.sharpening.inputs.opening import Images
 from bandfuse.sharpening.inputs.sources import opened_pair
 from bandfuse.sharpening.outputs.page import judged, worth_of, write_page
 from bandfuse.spectral.bands import Bands
@@ -103,32 +102,6 @@ def raster_in(run: Path) -> str:
             remedy="Name the raster: bandfuse evaluate RUN SHARPENED --target TRUE_CUBE.",
         )
     return str(found)
-
-
-@dataclass(frozen=True, eq=False)
-class GivenCube:
-    """A cube that was sharpened, what means missing in it, and a file of its wavelengths."""
-
-    path: str
-    nodata: Sequence[str] = ()
-    wavelengths: Sequence[str] = ()
-
-
-def cube_of(run: Path) -> GivenCube | None:
-    """The cube of a run folder, as its settings name it; None where they do not.
-
-    Raises
-    ------
-    InputError, ConfigError : the settings cannot be read.
-    """
-    if not (run / SETTINGS).is_file():
-        return None
-    settings = build(SharpenConfig, rebased(read_yaml(run / SETTINGS), run))
-    if not settings.images:
-        return None
-    fills = [text for text in settings.nodata if not text.startswith(SHARP)]
-    tables = [] if settings.wavelengths is None else [settings.wavelengths]
-    return GivenCube(settings.images[0], fills, tables)
 
 
 def write_raster(path: Path, what: Sharpening, driver: str, progress: Progress) -> Counts:

@@ -10,8 +10,9 @@ import numpy as np
 from bandfuse.raster.areas import gaussian_sigma
 from bandfuse.scenes.field import Registration, register
 from bandfuse.scenes.local_shifts import Look
-from bandfuse.sharpening.pairs.kernels import Axis, Range
+from bandfuse.sharpening.pairs.kernels import Axis
 from bandfuse.sharpening.pairs.pair import STRIP, Geometry, Pair
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 SIDE, MOST = 48, 6

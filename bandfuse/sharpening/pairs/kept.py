@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from bandfuse.sharpening.pairs.kernels import Range
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 V = TypeVar("V")
@@ -71,14 +71,9 @@ class Parts:
         for row in range(rows.start // height * height, rows.stop, height):
             for col in range(cols.start // width * width, cols.stop, width):
                 here = Range(row, row + height), Range(col, col + width)
-                r, c = shared(rows, here[0]), shared(cols, here[1])
+                r, c = rows.shared(here[0]), cols.shared(here[1])
                 part = self._one((row, col))
                 out[:, r.within(rows), c.within(cols)] = part[
                     :, r.within(here[0]), c.within(here[1])
                 ]
         return out
-
-
-def shared(a: Range, b: Range) -> Range:
-    """What two ranges share."""
-    return Range(max(a.start, b.start), min(a.stop, b.stop))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandfuse.raster import REACH, gaussian_sigma
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 Mask = NDArray[np.bool_]
@@ -27,31 +28,6 @@ TAPS = 8
 
 ROUNDS = 6
 """Missing pixels are filled from their neighbours so far from the nearest valid one."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The pixels from ``start`` to before ``stop`` along one axis, also beyond the image."""
-
-    start: int
-    stop: int
-
-    @property
-    def size(self) -> int:
-        """How many."""
-        return self.stop - self.start
-
-    def wider(self, by: int) -> Range:
-        """With so many more pixels on each side."""
-        return Range(self.start - by, self.stop + by)
-
-    def moved(self, by: int) -> Range:
-        """So many pixels farther on."""
-        return Range(self.start + by, self.stop + by)
-
-    def within(self, outer: Range) -> slice:
-        """Where this range lies in an array that holds *outer*."""
-        return slice(self.start - outer.start, self.stop - outer.start)
 
 
 @dataclass(frozen=True)

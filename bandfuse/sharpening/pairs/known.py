@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.scenes.displacement import complete
-from bandfuse.sharpening.pairs.kept import shared
-from bandfuse.sharpening.pairs.kernels import Mask, Range, both, filled
+from bandfuse.sharpening.pairs.kernels import Mask, both, filled
+from bandfuse.sharpening.pairs.ranges import Place, Range
 from bandfuse.spectral.bands import Floats
-
-Place = tuple[Range, Range]
-"""Rows and columns of a part of an image."""
 
 COVERED = 0.5
 """The share of a coarse pixel's weights that must find valid fine pixels."""
@@ -65,7 +62,7 @@ class Means:
     def strips(self, room: int) -> Iterator[Place]:
         """The fine pixels that are needed, some rows at a time that take so many bytes; without
         those beyond the sharp image."""
-        rows, cols = (shared(*two) for two in zip(self.seen, self._within, strict=True))
+        rows, cols = (a.shared(b) for a, b in zip(self.seen, self._within, strict=True))
         if cols.size <= 0:
             return
         height = max(1, room // (8 * len(self._total) * cols.size))

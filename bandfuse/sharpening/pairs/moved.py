@@ -13,8 +13,9 @@ import numpy as np
 
 from bandfuse.scenes.displacement import complete
 from bandfuse.scenes.polynomials import Field
-from bandfuse.sharpening.pairs.kernels import ROUNDS, Range, filled
+from bandfuse.sharpening.pairs.kernels import ROUNDS, filled
 from bandfuse.sharpening.pairs.pair import Geometry, Read
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 POLES = ((-0.430575347099973743, 12), (-0.0430962882032646538, 4))

@@ -20,13 +20,13 @@ from bandfuse.sharpening.pairs.kernels import (
     TAPS,
     Axis,
     Mask,
-    Range,
     both,
     low_weights,
     spline_weights,
     up_weights,
 )
-from bandfuse.sharpening.pairs.known import COVERED, Known, Means, Place
+from bandfuse.sharpening.pairs.known import COVERED, Known, Means
+from bandfuse.sharpening.pairs.ranges import Place, Range
 from bandfuse.spectral.bands import Floats
 
 Read = Callable[[Range, Range], Floats]

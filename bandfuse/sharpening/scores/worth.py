@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandfuse.results.sharpening import BandScore
-from bandfuse.sharpening.scores.scores import Score, Sums, scores_of, total
+from bandfuse.sharpening.scores.scores import Score, Sums, or_none, scores_of, total
 from bandfuse.spectral.bands import Floats
 
 
@@ -85,8 +85,3 @@ def band_scores(bands: BandWorth, indices: Sequence[int]) -> list[BandScore]:
         )
         for i, index in enumerate(indices)
     ]
-
-
-def or_none(value: float) -> float | None:
-    """A number; None where it is not finite."""
-    return float(value) if math.isfinite(value) else None

@@ -11,26 +11,24 @@ from pathlib import Path
 import numpy as np
 
 from bandfuse.config.commands import EvaluateConfig
-from bandfuse.errors import ConfigError, InputError, MismatchError, shorten
-from bandfuse.raster import Placing, Raster, opened_selection
+from bandfuse.errors import ConfigError, shorten
+from bandfuse.raster import Raster, opened_selection
 from bandfuse.scenes.alignment import open_aligned
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.places import limited, places
-from bandfuse.scenes.scene import Scene, open_scene, target_bands
+from bandfuse.scenes.scene import Scene, target_bands
 from bandfuse.scenes.value_ranges import in_units, judged, sample_of, spread_bands
 from bandfuse.sharpening.gains.gainsfile import SharpeningWeights
-from bandfuse.sharpening.inputs.grids import SHARPER, SNAP, own_geometry
+from bandfuse.sharpening.inputs.grids import own_geometry
 from bandfuse.sharpening.inputs.sources import padded
-from bandfuse.sharpening.outputs.run import SOURCE, GivenCube, cube_of, raster_in
-from bandfuse.sharpening.pairs.kernels import Range
+from bandfuse.sharpening.outputs.run import SOURCE, raster_in
 from bandfuse.sharpening.pairs.pair import Pair
+from bandfuse.sharpening.pairs.ranges import Range
+from bandfuse.sharpening.truth.beside import Beside
+from bandfuse.sharpening.truth.cube import CUBE, cube_beside, cube_of, ratio_to, require_sharpened
 from bandfuse.sharpening.truth.pairing import true_bands
-from bandfuse.sharpening.truth.scoring import Beside
 from bandfuse.spectral.bands import Bands, Floats
 from bandfuse.spectral.value_units import Values, unlike
-
-CUBE = "cube="
-"""How a setting of nodata begins that is meant for the cube."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +110,17 @@ def compared(run: Path, known: SharpeningWeights, config: EvaluateConfig) -> Com
     """
     _require_settings(config)
     own = cube_of(run)
-    _require_sharpened(config.scenes, own)
+    require_sharpened(config.scenes, own)
     scene = _scene(config.scenes[0] if config.scenes else raster_in(run), config)
     positions = _positions(scene, known.outputs)
     pairs = true_bands(_with_wavelengths(scene, positions, known.outputs), scene.target)
-    cube, missing = _the_cube(config, None if config.scenes else own, known, scene)
+    cube, missing = cube_beside(config, None if config.scenes else own, known, scene)
     found = Compared(
         scene,
         positions,
         known.outputs,
         tuple(pairs.get(i, -1) for i in range(len(positions))),
-        _ratio(scene, known, cube),
+        ratio_to(scene, known, cube),
         None if cube is None else (cube, tuple(known.positions)),
         tuple(missing),
     )
@@ -167,22 +165,6 @@ def _require_settings(config: EvaluateConfig) -> None:
         raise ConfigError("evaluate takes one sharpened raster", got=shorten(config.scenes))
 
 
-def _require_sharpened(given: Sequence[str], own: GivenCube | None) -> None:
-    """Refuse the cube of a run in the place of what was made of it.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if given and own is not None and Path(given[0]).absolute() == Path(own.path):
-        raise ConfigError(
-            f"{given[0]} is the cube that the run sharpened",
-            expected="a sharpened raster",
-            remedy="Leave it out to score the run's own result; or name a sharpened raster, and "
-            f"--cube {given[0]}.",
-        )
-
-
 def _scene(path: str, config: EvaluateConfig) -> Scene:
     """The sharpened raster with the true cube as its target."""
     here = limited(places([path], [], config.target), config.mask, config.bounds, config.window)
@@ -218,70 +200,6 @@ def _with_wavelengths(scene: Scene, positions: Sequence[int], outputs: Bands) ->
     """The bands that were sharpened, with the wavelengths that are known of them."""
     known = np.isfinite(outputs.wavelength_nm).all()
     return outputs if known else scene.bands.take(positions)
-
-
-def _the_cube(
-    config: EvaluateConfig, own: GivenCube | None, known: SharpeningWeights, scene: Scene
-) -> tuple[Scene | None, list[str]]:
-    """The cube that is given, else that of the run, whose own result is scored; and why there is
-    none.
-
-    Raises
-    ------
-    InputError, MismatchError : one that is given cannot be read, or does not fit.
-    """
-    if config.cube is not None:
-        fills = [text[len(CUBE) :] for text in config.nodata if text.startswith(CUBE)]
-        return _cube(GivenCube(config.cube, fills), config, known, scene), []
-    lacking = "interpolation is not scored beside it"
-    if own is None:
-        return None, [f"{lacking}: --cube names the cube that was sharpened"]
-    try:
-        return _cube(own, config, known, scene), []
-    except InputError as error:
-        return None, [f"{lacking}, as the cube of the run cannot be read ({error.what}): --cube"]
-
-
-def _cube(
-    given: GivenCube, config: EvaluateConfig, known: SharpeningWeights, scene: Scene
-) -> Scene:
-    """The cube that was sharpened.
-
-    Raises
-    ------
-    InputError, MismatchError : it cannot be read, has other bands, or lies in another CRS.
-    """
-    place = places([given.path], [], [])[0]
-    cube = open_scene(place, nodata=given.nodata, wavelengths=given.wavelengths)
-    check_inputs(cube, known.inputs, of="the sharpening")
-    affine = Placing(cube.grid, scene.grid).affine
-    if affine is None or any(abs(v) > SNAP for v in (affine.b, affine.d)):
-        raise MismatchError(
-            f"cube {given.path} lies in another CRS than {scene.grid.path}, or is turned against "
-            "it",
-            expected="the cube that was sharpened",
-        )
-    return in_units(cube, config)
-
-
-def _ratio(scene: Scene, known: SharpeningWeights, cube: Scene | None) -> float:
-    """Pixels of the grid of a scene along the side of one of the cube; NaN where it is not known.
-
-    Raises
-    ------
-    MismatchError : they are not smaller.
-    """
-    if cube is not None:
-        ratio = Placing(cube.grid, scene.grid).factor
-    else:
-        ratio = known.ratio / Placing(scene.grid, scene.rasters[0]).factor
-    if ratio < SHARPER:
-        raise MismatchError(
-            f"the pixels of {scene.grid.path} are not smaller than those of the cube",
-            got=f"{ratio:.3g} of them along the side of one of the cube",
-            expected=f"at least {SHARPER:g}",
-        )
-    return ratio
 
 
 def _unit_messages(what: Compared, config: EvaluateConfig) -> list[str]:

@@ -18,10 +18,11 @@ from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION
 from bandfuse.scenes.alignment import alignment_messages, alignment_rows
 from bandfuse.scenes.scene import left_out_messages
 from bandfuse.sharpening.gains.gainsfile import SharpeningWeights
-from bandfuse.sharpening.scores.scores import Sums, scores_of, total
-from bandfuse.sharpening.scores.worth import BandWorth, band_worth, or_none, standard_errors
+from bandfuse.sharpening.scores.scores import Sums, or_none, scores_of, total
+from bandfuse.sharpening.scores.worth import BandWorth, band_worth, standard_errors
+from bandfuse.sharpening.truth.beside import Seen, seen
 from bandfuse.sharpening.truth.compared import Compared, compared
-from bandfuse.sharpening.truth.scoring import Seen, block_scores, seen
+from bandfuse.sharpening.truth.scoring import block_scores
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.missing import pixel_count
 

@@ -15,9 +15,10 @@ from warps import beneath, on_coarse, quadratic
 
 from bandfuse.sharpening.arrays import learn_gains, sharpened
 from bandfuse.sharpening.pairs.field import found_field
-from bandfuse.sharpening.pairs.kernels import Axis, Range
+from bandfuse.sharpening.pairs.kernels import Axis
 from bandfuse.sharpening.pairs.moved import moved_read
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
+from bandfuse.sharpening.pairs.ranges import Range
 
 Floats = NDArray[np.float64]
 RATIO, AROUND = 4, 44

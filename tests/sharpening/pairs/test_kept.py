@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandfuse.sharpening.pairs.kept import Kept, Parts
-from bandfuse.sharpening.pairs.kernels import Range
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 

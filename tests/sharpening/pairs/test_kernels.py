@@ -10,12 +10,12 @@ from bandfuse.sharpening.pairs.kernels import (
     ROUNDS,
     TAPS,
     Axis,
-    Range,
     filled,
     low_weights,
     spline_weights,
     up_weights,
 )
+from bandfuse.sharpening.pairs.ranges import Range
 
 
 def test_up_is_the_interpolating_spline_of_scipy() -> None:

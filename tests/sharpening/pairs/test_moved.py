@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from bandfuse.scenes.polynomials import Field
-from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.moved import moved_read
 from bandfuse.sharpening.pairs.pair import Geometry, reading
+from bandfuse.sharpening.pairs.ranges import Range
 
 Floats = NDArray[np.float64]
 RATIO = 4

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sharp_images import MODULATION, scene, seen
 
-from bandfuse.sharpening.pairs.kernels import Axis, Range
+from bandfuse.sharpening.pairs.kernels import Axis
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
-from bandfuse.sharpening.scores import reduced
+from bandfuse.sharpening.pairs.ranges import Range
+from bandfuse.sharpening.scores import held_out, reduced
 
 
 def pair_of(size: int = 192, ratio: int = 4, seed: int = 0) -> Pair:
@@ -23,7 +24,7 @@ def geometry_of(rows: int, cols: int, ratio: float) -> Geometry:
     return Geometry(Axis(round(rows * ratio), rows, ratio), Axis(round(cols * ratio), cols, ratio))
 
 
-Parts = tuple[Pair, list[reduced.Small], list[reduced.Block]]
+Parts = tuple[Pair, list[reduced.Small], list[held_out.Block]]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def small() -> Parts:
     """A small pair, its parts and their blocks."""
     pair = pair_of(96)
     smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    return pair, smalls, reduced.blocks_of(smalls)
+    return pair, smalls, held_out.blocks_of(smalls)
 
 
 @pytest.mark.parametrize("ratio", [1.5, 3, 10 / 3, 6, 12])
@@ -116,10 +117,10 @@ def test_a_held_out_block_does_not_teach_its_own_gains(small: Parts) -> None:
     pixels stay: gains come from other blocks."""
     every = small[2]
     others = every[1:]
-    before = reduced.learned(others, MODULATION, force=True, seed=0)
-    wild = reduced.Block(0, every[0].place, every[0].pixels)
+    before = held_out.learned(others, MODULATION, force=True, seed=0)
+    wild = held_out.Block(0, every[0].place, every[0].pixels)
     wild.pixels.cube[:] = 1e6
-    after = reduced.learned(others, MODULATION, force=True, seed=0)
+    after = held_out.learned(others, MODULATION, force=True, seed=0)
     assert before is not None
     assert after is not None
     np.testing.assert_array_equal(before.gains.gain, after.gains.gain)
@@ -129,9 +130,9 @@ def test_held_out_detail_is_that_of_the_truth() -> None:
     """Without noise the sharp bands explain the cube: what is held out comes out nearly right."""
     pair = pair_of()
     smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    every = reduced.blocks_of(smalls)
+    every = held_out.blocks_of(smalls)
     errors: dict[str, list[float]] = {}
-    for number, made in reduced.held_out(smalls, every):
+    for number, made in held_out.held_out(smalls, every):
         for name, image in made.items():
             error = np.square(image - smalls[number].truth)
             errors.setdefault(name, []).append(float(np.nanmean(error)))
@@ -146,7 +147,7 @@ def test_a_hole_is_no_part_of_the_scores() -> None:
     cube[:, 20:28, 20:28] = np.nan
     holed = Pair(pair.geometry, pair.blur, reading(cube), pair.read_sharp)
     smalls = reduced.smalls_of(holed, reduced.parts_of(holed.geometry))
-    for number, made in reduced.held_out(smalls, reduced.blocks_of(smalls)):
+    for number, made in held_out.held_out(smalls, held_out.blocks_of(smalls)):
         for image in made.values():
             assert np.isfinite(image).any()
             error = image - smalls[number].truth

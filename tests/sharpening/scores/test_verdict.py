@@ -13,11 +13,11 @@ from sharp_images import MODULATION, scene, seen
 
 from bandfuse.results.sharpening import MethodScores
 from bandfuse.sharpening.arrays import learn_gains, sharpened
-from bandfuse.sharpening.pairs.kernels import Range
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
-from bandfuse.sharpening.scores import scores, verdict
+from bandfuse.sharpening.pairs.ranges import Range
+from bandfuse.sharpening.scores import alike, verdict
 from bandfuse.sharpening.scores.baselines import METHODS
-from bandfuse.sharpening.scores.reduced import view_of
+from bandfuse.sharpening.scores.held_out import view_of
 from bandfuse.sharpening.scores.worth import jackknife
 from bandfuse.spectral.bands import Floats
 
@@ -105,9 +105,9 @@ def test_full_scale_scores_are_those_of_the_whole_arrays(
     sharp = pair.read_sharp(Range(0, 192), Range(0, 192))
     low = pair.reduced(Range(0, 48), Range(0, 48)).values
     cube = pair.read_cube(Range(0, 48), Range(0, 48))
-    fine = scores.alike(np.concatenate([result, sharp])[:, middle, middle])
-    seen_so = scores.alike(np.concatenate([cube, low])[:, coarse, coarse], 8)
-    expected = scores.full_scale(fine, seen_so, 4)
+    fine = alike.alike(np.concatenate([result, sharp])[:, middle, middle])
+    seen_so = alike.alike(np.concatenate([cube, low])[:, coarse, coarse], 8)
+    expected = alike.distortions(fine, seen_so, 4)
     own = found.full.methods[0].scores
     for name in ("d_lambda", "d_s", "qnr"):
         assert own[name] == pytest.approx(expected[name], rel=1e-9)

@@ -18,7 +18,7 @@ from bandfuse import EvaluateConfig, SharpenConfig
 from bandfuse.errors import ConfigError, InputError, MismatchError, UsageError
 from bandfuse.results.rasters import EvaluateResult
 from bandfuse.sharpening.gains.gainsfile import dumps_gains, load_gains
-from bandfuse.sharpening.pairs.kernels import Range
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.sharpening.scores import scores
 from bandfuse.sharpening.truth import scoring
 
