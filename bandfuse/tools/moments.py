@@ -33,7 +33,7 @@ from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Inquiry
 from bandfuse.training.arrange import Grouping, unique_target_names
 from bandfuse.training.reading import remarks_of
-from bandfuse.training.settings import resolve
+from bandfuse.training.settings.defaults import resolve
 
 
 def gather_moments(

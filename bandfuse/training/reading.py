@@ -21,7 +21,7 @@ from bandfuse.survey.survey import Survey
 from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
 from bandfuse.training.regathered import fitting_moments
 from bandfuse.training.sampling import Sampling
-from bandfuse.training.settings import asked_of, grouping_of, inquiry_of
+from bandfuse.training.settings.steps import asked_of, grouping_of, inquiry_of
 
 
 def surveyed(
