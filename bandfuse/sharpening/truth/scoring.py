@@ -1,9 +1,9 @@
 """Scoring: a sharpened cube beside the true one, and the interpolated one too, streamed.
 
-Two passes are made. The first finds which pixels count and the largest true value of each band; the
-second sums what the scores are made of, over squares of the pixels that count. Squares are grouped
-in tiles that are always computed as a whole, so scores are the same to the bit for every number of
-threads and every layout of the files."""
+A first pass has found which pixels count, and the largest true value of each band. The second sums
+what the scores are made of, over squares of the pixels that count. Squares are grouped in tiles
+that are always computed as a whole, so scores are the same to the bit for every number of threads
+and every layout of the files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ import numpy as np
 
 from bandfuse.progress import Progress
 from bandfuse.results.sharpening import BANDFUSE, INTERPOLATION
-from bandfuse.sharpening.pairs.pair import SQUARE
 from bandfuse.sharpening.pairs.ranges import Range, place_of
 from bandfuse.sharpening.scores.scores import Sums, square_sums
-from bandfuse.sharpening.scores.squares import square_grid
+from bandfuse.sharpening.scores.squares import SQUARE, square_grid
 from bandfuse.sharpening.scores.ssim import SSIM_WINDOW
 from bandfuse.sharpening.truth.beside import Beside, Seen, any_of
 from bandfuse.spectral.bands import Floats

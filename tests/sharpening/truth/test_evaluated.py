@@ -20,6 +20,7 @@ from bandfuse.results.rasters import EvaluateResult
 from bandfuse.sharpening.gains.gainsfile import dumps_gains, load_gains
 from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.sharpening.scores import scores
+from bandfuse.sharpening.scores.squares import SQUARE
 from bandfuse.sharpening.truth import scoring
 
 Floats = NDArray[np.float64]
@@ -210,6 +211,16 @@ def test_tiles_leave_no_seam(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.overall == pytest.approx(whole.overall, rel=1e-12)
     for name, row in whole.scores.items():
         assert found.scores[name] == pytest.approx(row, rel=1e-9)
+
+
+@pytest.mark.parametrize("bands", [1, 50, 224])
+def test_tiles_are_as_large_as_their_bytes_allow(bands: int) -> None:
+    """In whole squares: one more row and column of them would take too many."""
+    first = scoring.tiles(Range(0, 4096), Range(0, 4096), bands)[0][0].window
+    side = first.rows // SQUARE
+    assert (first.rows, first.cols) == (side * SQUARE, side * SQUARE)
+    assert 8 * bands * first.size <= scoring.TILE_BYTES
+    assert 8 * bands * ((side + 1) * SQUARE) ** 2 > scoring.TILE_BYTES
 
 
 def test_pixels_that_are_missing_in_one_do_not_count(folder: Path, tmp_path: Path) -> None:
