@@ -1,11 +1,17 @@
 """``bandfuse`` and ``python -m bandfuse``."""
 
+import sys
+
 
 def main() -> None:
     """Entry point: almost nothing is imported before Ctrl-C ends the program in one line."""
-    from bandfuse.cli import interrupts
+    try:
+        from bandfuse.cli import interrupts
 
-    interrupts.started()
+        interrupts.started()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: nothing was written\n")
+        raise SystemExit(130) from None
     try:
         from bandfuse.cli.main import main as run
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rasters import write_tiff
+
+ROOT = Path(__file__).parents[2]
 
 AT_IMPORT = """
 import runpy, signal, sys
@@ -52,11 +55,22 @@ def test_an_import_is_interrupted_in_one_line(after: int) -> None:
     assert (code, told) == (130, "interrupted: nothing was written\n")
 
 
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_so_are_the_first_imports_of_all(after: int) -> None:
+    code, told = interrupted("bandfuse.cli", after, HEARD, "info", "none.tif")
+    assert (code, told) == (130, "interrupted: nothing was written\n")
+
+
 @pytest.mark.parametrize("name", ["bandfuse.cli.commands", "bandfuse.tools.info", "rasterio"])
 def test_the_imports_of_a_command_are_too(name: str, tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", np.ones((1, 2, 2)))
     code, told = interrupted(name, 1, HEARD, "info", path)
     assert (code, told) == (130, "interrupted: nothing was written\n")
+
+
+def test_the_installed_program_begins_there_too() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["scripts"] == {"bandfuse": "bandfuse.__main__:main"}
 
 
 def test_a_program_that_is_to_ignore_it_does(tmp_path: Path) -> None:
