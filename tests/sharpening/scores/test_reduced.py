@@ -1,38 +1,19 @@
-"""Everything once more one scale down: which parts, which blocks, and what is known of them."""
+"""The scene one scale down: which parts, and what is known of them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from sharp_images import MODULATION, scene, seen
+from sharp_images import MODULATION, pair_of, seen
 
 from bandfuse.sharpening.pairs.kernels import Axis
 from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
 from bandfuse.sharpening.pairs.ranges import Range
-from bandfuse.sharpening.scores import held_out, reduced
-
-
-def pair_of(size: int = 192, ratio: int = 4, seed: int = 0) -> Pair:
-    """A cube (4, n, n) and a sharp image (2, n · ratio, n · ratio)."""
-    truth, sharp = scene(size, seed=seed)
-    cube = seen(truth, ratio)
-    geometry = Geometry.of_ratio((size, size), ratio)
-    return Pair(geometry, MODULATION, reading(cube), reading(sharp))
+from bandfuse.sharpening.scores import reduced
 
 
 def geometry_of(rows: int, cols: int, ratio: float) -> Geometry:
     return Geometry(Axis(round(rows * ratio), rows, ratio), Axis(round(cols * ratio), cols, ratio))
-
-
-Parts = tuple[Pair, list[reduced.Small], list[held_out.Block]]
-
-
-@pytest.fixture(scope="module")
-def small() -> Parts:
-    """A small pair, its parts and their blocks."""
-    pair = pair_of(96)
-    smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    return pair, smalls, held_out.blocks_of(smalls)
 
 
 @pytest.mark.parametrize("ratio", [1.5, 3, 10 / 3, 6, 12])
@@ -92,8 +73,9 @@ def test_coarse_grids_begin_in_several_places_of_a_small_scene() -> None:
     assert reduced.phases_of(geometry_of(24, 24, 1.5), 256) == [(0, 0)]
 
 
-def test_phases_see_the_truth_where_they_lie(small: Parts) -> None:
-    (one,) = small[1]
+def test_phases_see_the_truth_where_they_lie() -> None:
+    pair = pair_of(96)
+    (one,) = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
     assert len(one.phases) == 9
     moved = next(phase for phase in one.phases if min(phase.first) > 0)
     rows, cols = (Axis(24, 5, 4, start) for start in moved.first)
@@ -103,55 +85,6 @@ def test_phases_see_the_truth_where_they_lie(small: Parts) -> None:
     # the part ends where the last coarse pixel does, which is seen a little
     found = moved.pair.read_cube(*inner)
     np.testing.assert_allclose(found, direct.values, rtol=1e-3)
-
-
-def test_blocks_hold_each_coarse_pixel_once(small: Parts) -> None:
-    _, smalls, every = small
-    assert len(every) == reduced.BLOCKS
-    total = sum(np.prod(phase.pair.geometry.coarse) for phase in smalls[0].phases)
-    assert sum(len(block.pixels.block) for block in every) == total
-
-
-def test_a_held_out_block_does_not_teach_its_own_gains(small: Parts) -> None:
-    """What is predicted of a block does not change with the cube within it, as long as its coarse
-    pixels stay: gains come from other blocks."""
-    every = small[2]
-    others = every[1:]
-    before = held_out.learned(others, MODULATION, force=True, seed=0)
-    wild = held_out.Block(0, every[0].place, every[0].pixels)
-    wild.pixels.cube[:] = 1e6
-    after = held_out.learned(others, MODULATION, force=True, seed=0)
-    assert before is not None
-    assert after is not None
-    np.testing.assert_array_equal(before.gains.gain, after.gains.gain)
-
-
-def test_held_out_detail_is_that_of_the_truth() -> None:
-    """Without noise the sharp bands explain the cube: what is held out comes out nearly right."""
-    pair = pair_of()
-    smalls = reduced.smalls_of(pair, reduced.parts_of(pair.geometry))
-    every = held_out.blocks_of(smalls)
-    errors: dict[str, list[float]] = {}
-    for number, made in held_out.held_out(smalls, every):
-        for name, image in made.items():
-            error = np.square(image - smalls[number].truth)
-            errors.setdefault(name, []).append(float(np.nanmean(error)))
-    assert set(errors) == {"bandfuse", "interpolation", "gsa", "glp", "brovey"}
-    mean = {name: np.mean(values) for name, values in errors.items()}
-    assert mean["bandfuse"] < 0.05 * mean["interpolation"]
-
-
-def test_a_hole_is_no_part_of_the_scores() -> None:
-    pair = pair_of()
-    cube = pair.read_cube(Range(0, 48), Range(0, 48))
-    cube[:, 20:28, 20:28] = np.nan
-    holed = Pair(pair.geometry, pair.blur, reading(cube), pair.read_sharp)
-    smalls = reduced.smalls_of(holed, reduced.parts_of(holed.geometry))
-    for number, made in held_out.held_out(smalls, held_out.blocks_of(smalls)):
-        for image in made.values():
-            assert np.isfinite(image).any()
-            error = image - smalls[number].truth
-            assert not np.isfinite(error[:, 20:28, 20:28]).any()
 
 
 def test_a_scene_that_is_too_small_has_no_parts() -> None:

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sharp_images import SHAPE, batch, two_images
 
-from bandfuse.sharpening.scores import alike, scores
+from bandfuse.sharpening.scores import scores
 from bandfuse.streaming.blocks import BlockGrid, blocks
-
-SHAPE = (5, 70, 66)
-
-
-def pair(seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> tuple[np.ndarray, np.ndarray]:
-    """A smooth image with all bands above zero, and a worse one."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0 : shape[1], 0 : shape[2]] / 10
-    level = np.arange(1, shape[0] + 1)[:, None, None]
-    truth = 3 * level + np.sin(y * level + x) + 0.3 * rng.normal(size=shape)
-    return 1.02 * truth + 0.2 * rng.normal(size=shape) + 0.05, truth
 
 
 def whole(result: np.ndarray, truth: np.ndarray, ratio: float = 4) -> scores.Scores:
     peak = scores.peak_of(truth)
     return scores.scores_of(scores.image_sums(result, truth, peak), peak, ratio)
-
-
-def batch(array: np.ndarray) -> object:
-    import torch
-
-    return torch.from_numpy(array)[None]
 
 
 class TestTorchmetrics:
@@ -39,19 +23,19 @@ class TestTorchmetrics:
         self.theirs = pytest.importorskip("torchmetrics.functional.image")
 
     def test_spectral_angle(self) -> None:
-        result, truth = pair()
+        result, truth = two_images()
         angle = self.theirs.spectral_angle_mapper(batch(result), batch(truth))
         assert whole(result, truth).overall["sam"] == pytest.approx(np.degrees(float(angle)))
 
     def test_ergas(self) -> None:
-        result, truth = pair()
+        result, truth = two_images()
         theirs = self.theirs.error_relative_global_dimensionless_synthesis(
             batch(result), batch(truth), ratio=4
         )
         assert whole(result, truth).overall["ergas"] == pytest.approx(float(theirs))
 
     def test_psnr_and_ssim_of_each_band(self) -> None:
-        result, truth = pair()
+        result, truth = two_images()
         found = whole(result, truth)
         for b, peak in enumerate(truth.max(axis=(1, 2)).tolist()):
             y, t = batch(result[b : b + 1]), batch(truth[b : b + 1])
@@ -63,18 +47,9 @@ class TestTorchmetrics:
             assert found.psnr[b] == pytest.approx(float(psnr), rel=1e-6)
             assert found.ssim[b] == pytest.approx(float(ssim[..., 5:-5, 5:-5].mean()), rel=1e-6)
 
-    def test_quality_of_two_bands(self) -> None:
-        """One window of 31 × 31 with equal weights is one square."""
-        result, truth = pair(shape=(1, 31, 31))
-        theirs = self.theirs.universal_image_quality_index(
-            batch(result), batch(truth), kernel_size=(31, 31), sigma=(1e6, 1e6)
-        )
-        ours = alike.alike(np.concatenate([result, truth]), 31).mean
-        assert ours[0, 1] == pytest.approx(float(theirs), rel=1e-6)
-
     def test_root_of_the_squared_error(self) -> None:
         regression = pytest.importorskip("torchmetrics.functional.regression")
-        result, truth = pair()
+        result, truth = two_images()
         for b, rmse in enumerate(whole(result, truth).rmse.tolist()):
             y, t = batch(result[b]), batch(truth[b])
             theirs = regression.mean_squared_error(y, t, squared=False)
@@ -82,7 +57,7 @@ class TestTorchmetrics:
 
 
 def test_scores_of_blocks_add_up() -> None:
-    result, truth = pair()
+    result, truth = two_images()
     peak = scores.peak_of(truth)
     parts = scores.block_sums(result, truth, peak, blocks(SHAPE[1:], 3))
     together, at_once = scores.total(parts), scores.image_sums(result, truth, peak)
@@ -94,7 +69,7 @@ def test_scores_of_blocks_add_up() -> None:
 
 
 def test_a_block_has_the_error_of_its_pixels() -> None:
-    result, truth = pair()
+    result, truth = two_images()
     parts = scores.block_sums(
         result, truth, scores.peak_of(truth), BlockGrid((0, 30, 70), (0, 20, 66))
     )
@@ -103,7 +78,7 @@ def test_a_block_has_the_error_of_its_pixels() -> None:
 
 
 def test_pixels_that_are_not_valid_do_not_count() -> None:
-    result, truth = pair()
+    result, truth = two_images()
     hidden, changed = result.copy(), result.copy()
     hidden[2, 20:25, 30:35], changed[:, 20:25, 30:35] = np.nan, 1e6
     peak = scores.peak_of(truth)
@@ -118,7 +93,7 @@ def test_pixels_that_are_not_valid_do_not_count() -> None:
 
 
 def test_equal_images_are_perfect() -> None:
-    _, truth = pair()
+    _, truth = two_images()
     found = whole(truth, truth)
     assert np.isnan(found.psnr).all()
     assert found.overall["psnr"] is None
@@ -129,59 +104,12 @@ def test_equal_images_are_perfect() -> None:
 
 
 def test_nothing_valid_has_no_scores() -> None:
-    _, truth = pair()
+    _, truth = two_images()
     found = whole(np.full_like(truth, np.nan), truth)
     assert set(found.overall.values()) == {None}
 
 
 def test_images_smaller_than_the_window_have_no_ssim() -> None:
-    result, truth = pair(shape=(2, 10, 40))
+    result, truth = two_images(shape=(2, 10, 40))
     assert whole(result, truth).overall["ssim"] is None
     assert whole(result, truth).overall["q2n"] is not None
-
-
-def plain_quality(a: np.ndarray, b: np.ndarray) -> float:
-    ma, mb = a.mean(), b.mean()
-    covariance = ((a - ma) * (b - mb)).mean()
-    return float(4 * covariance * ma * mb / ((a.var() + b.var()) * (ma**2 + mb**2)))
-
-
-def test_full_scale_scores_are_those_of_loops() -> None:
-    rng = np.random.default_rng(3)
-    fine_cube, _ = pair(1, (4, 64, 32))
-    fine_sharp = fine_cube[:2].mean(axis=0)[None] + 0.1 * rng.normal(size=(1, 64, 32))
-    cube = fine_cube.reshape(4, 16, 4, 8, 4).mean(axis=(2, 4)) + 0.3 * rng.normal(size=(4, 16, 8))
-    sharp = fine_sharp.reshape(1, 16, 4, 8, 4).mean(axis=(2, 4))
-
-    def means(a: np.ndarray, b: np.ndarray, side: int) -> float:
-        parts = [
-            plain_quality(a[r : r + side, c : c + side], b[r : r + side, c : c + side])
-            for r in range(0, a.shape[0], side)
-            for c in range(0, a.shape[1], side)
-        ]
-        return float(np.mean(parts))
-
-    pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
-    d_lambda = np.mean(
-        [abs(means(fine_cube[i], fine_cube[j], 32) - means(cube[i], cube[j], 8)) for i, j in pairs]
-    )
-    d_s = np.mean(
-        [
-            abs(means(fine_cube[i], fine_sharp[0], 32) - means(cube[i], sharp[0], 8))
-            for i in range(4)
-        ]
-    )
-    found = alike.distortions(
-        alike.alike(np.concatenate([fine_cube, fine_sharp])),
-        alike.alike(np.concatenate([cube, sharp]), 8),
-        4,
-    )
-    assert found["d_lambda"] == pytest.approx(d_lambda, rel=1e-9)
-    assert found["d_s"] == pytest.approx(d_s, rel=1e-9)
-    assert found["qnr"] == pytest.approx((1 - d_lambda) * (1 - d_s), rel=1e-9)
-
-
-def test_full_scale_scores_of_one_band_say_what_is_missing() -> None:
-    stack, _ = pair(shape=(2, 32, 32))
-    found = alike.distortions(alike.alike(stack), alike.alike(stack), 1)
-    assert found == {"d_lambda": None, "d_s": 0.0, "qnr": None}
