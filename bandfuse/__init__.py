@@ -45,10 +45,9 @@ runs."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # type checkers take it for true; typing is not imported for it
 
 if TYPE_CHECKING:
     from bandfuse.batches.batch import batch
@@ -166,8 +165,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name when it is first used: ``import bandfuse`` costs nothing."""
+    import importlib
+
     if name not in _HOMES:
         raise AttributeError(f"module 'bandfuse' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -24,7 +24,7 @@ from bandfuse.files.making import names_folder
 from bandfuse.files.yamlfile import Lines
 from bandfuse.goals import GOALS, TRAINED_ON, terms_of
 from bandfuse.scenes.places import fill_template
-from bandfuse.training.settings import resolve
+from bandfuse.training.settings.defaults import resolve
 
 RUN_FILE = "weights.safetensors"
 

@@ -123,15 +123,10 @@ def _tables(items: Sequence[BatchItem], folder: Path, pictures: int) -> list[dic
     for item in items:
         look = _look(item) if pictures > 0 else None
         pictures -= look is not None
-        links = [
-            (Path(o).name, href(os.path.relpath(o, folder)))
-            for o in item.outputs
-            if Path(o).suffix in (".html", ".tif")
-        ]
         row = {
             "item": item,
             "look": look,
-            "links": links,
+            "links": _links(item, folder),
             "doubt": doubt(item).replace("r2 -", "R² −"),
         }
         rows.setdefault(item.job, []).append(row)
@@ -146,6 +141,16 @@ def _tables(items: Sequence[BatchItem], folder: Path, pictures: int) -> list[dic
         }
         for job, some in rows.items()
     ]
+
+
+def _links(item: BatchItem, folder: Path) -> list[tuple[str, str]]:
+    """The pages and rasters of an item: their names, with as many folders before them as tell all
+    apart; and where they are from the page."""
+    files = [Path(o) for o in dict.fromkeys(item.outputs) if Path(o).suffix in (".html", ".tif")]
+    parts = 1
+    while len(names := {"/".join(file.parts[-parts:]): file for file in files}) < len(files):
+        parts += 1
+    return [(name, href(os.path.relpath(file, folder))) for name, file in names.items()]
 
 
 def job_rows(items: Sequence[BatchItem], names: Sequence[str]) -> list[dict[str, Any]]:

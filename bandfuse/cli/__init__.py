@@ -2,6 +2,7 @@
 
 Each file is built on those before it::
 
+    interrupts      Ctrl-C while the program starts or ends
     options         from a settings model to command line options
     layout          text, lists and tables in the width of a terminal
     help            the page that --help prints

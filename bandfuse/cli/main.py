@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import bandfuse
-from bandfuse.cli import streams
+from bandfuse.cli import interrupts, streams
 from bandfuse.cli.help import page
 from bandfuse.cli.layout import WIDEST, columns, folded, listed
 from bandfuse.cli.usage_errors import Mistake, explained, near_command, unexpected
@@ -77,8 +77,10 @@ class LazyGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an interruption is said before typer turns it into exit code 130."""
         try:
+            interrupts.working()
             return super().invoke(ctx)
         except KeyboardInterrupt:
+            exec("")  # Python remembers one that crossed an exec, and would end by a signal
             _last_words("interrupted")
             raise
 
@@ -202,7 +204,7 @@ def main() -> None:
         _say(explained(mistake))
     except KeyboardInterrupt:  # before a command began
         _last_words("interrupted")
-        sys.exit(130)
+        sys.exit(interrupts.CODE)
     except Exception as problem:  # noqa: BLE001 (this is the place where what nobody expected becomes a message)
         _say(problem if isinstance(problem, BandfuseError) else unexpected(problem))
 

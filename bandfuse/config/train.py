@@ -381,7 +381,7 @@ class TrainConfig(
     Inputs,
 ):
     """Settings of ``bandfuse train``. What depends on the objective is refused by
-    :func:`bandfuse.training.settings.resolve`."""
+    :func:`bandfuse.training.settings.defaults.resolve`."""
 
     most_used: ClassVar[tuple[str, ...]] = (
         "target",

@@ -44,7 +44,8 @@ from bandfuse.streaming.windows import Window
 from bandfuse.training.fitting import fit_model
 from bandfuse.training.placing import placed
 from bandfuse.training.reading import surveyed
-from bandfuse.training.settings import assessing_of, fitting_of, resolve
+from bandfuse.training.settings.defaults import resolve
+from bandfuse.training.settings.steps import assessing_of, fitting_of
 from bandfuse.trust.assess import plan_regularisation
 
 Strength = float | Literal["auto"] | None

@@ -32,7 +32,7 @@ from bandfuse.scenes.opening import open_scenes
 from bandfuse.spectral.sensors import is_file
 from bandfuse.summary import Summarised, Summary
 from bandfuse.training.learn import learn
-from bandfuse.training.settings import resolve, with_loss
+from bandfuse.training.settings.defaults import resolve, with_loss
 from bandfuse.training.trained import Trained
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ values were made up. Their classifier are the tensors ``class_slope`` (K, C) and
 ``error_level``, ``error_residual`` and ``error_scale`` (K,); for per-scene weights
 ``scene_error_about`` (S, B) and so on. Weights of
 ``bandfuse sharpen`` have an entry ``sharpening`` and tensors of that name, as
-:mod:`bandfuse.sharpening.gainsfile` says. Where there is nothing of it, version 1 is written."""
+:mod:`bandfuse.sharpening.gains.gainsfile` says. Where there is nothing of it, version 1 is
+written."""
 
 from __future__ import annotations
 

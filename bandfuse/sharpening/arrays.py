@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from bandfuse.sharpening.blur import AUTO, Blur, Found, found_blur
-from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.learn import gains_of
-from bandfuse.sharpening.pair import Geometry, Pair, reading
-from bandfuse.sharpening.sharpen import Tiles, ground, tile_on
-from bandfuse.sharpening.sums import added, parts, pixels
+from bandfuse.sharpening.gains.blur import AUTO, Blur, Found, found_blur
+from bandfuse.sharpening.gains.gains import Gains
+from bandfuse.sharpening.gains.learn import gains_of
+from bandfuse.sharpening.gains.sums import added, parts, pixels
+from bandfuse.sharpening.gains.tiles import Tiles, ground, tile_on
+from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
+
+__all__ = ["Geometry", "learn_gains", "sharpened", "sharpened_with_source"]
 
 
 def learn_gains(

@@ -13,7 +13,8 @@ Each file is built on those before it::
     fewest           moments of which no number is of few pixels
     momentsfile      the file that holds it
     stored_moments   moments in a file that are opened when they are needed
-    gather           the pass itself, and what passes over several scenes come to
+    gather           the pass itself
+    together         what the passes over several scenes come to
 
 It imports errors, progress, results, device, files, spectral, streaming, moments, raster, solve and
 scenes.

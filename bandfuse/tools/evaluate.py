@@ -36,8 +36,8 @@ from bandfuse.scenes.scene import (
     target_names,
 )
 from bandfuse.scenes.value_ranges import in_units, require_inputs, require_target
-from bandfuse.sharpening.evaluated import evaluate_sharpened
-from bandfuse.sharpening.gainsfile import holds_gains, load_gains
+from bandfuse.sharpening.gains.gainsfile import holds_gains, load_gains
+from bandfuse.sharpening.truth.evaluated import evaluate_sharpened
 from bandfuse.solve.scores import Pairs, score_pairs
 from bandfuse.spectral.band_order import require_order
 from bandfuse.streaming.blocks import blocks

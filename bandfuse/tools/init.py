@@ -22,7 +22,7 @@ from bandfuse.files.yamlfile import dump_yaml, read_yaml
 from bandfuse.raster import describe, is_product, vector_driver
 from bandfuse.results.others import InitResult
 from bandfuse.scenes.folders import scene_files
-from bandfuse.training.settings import resolve
+from bandfuse.training.settings.defaults import resolve
 
 HEAD = """Keys are the flags of `bandfuse train` without their dashes, - as _ (see --help-all).
 Paths are relative to this file. Flags win over it. Lines that begin with # are not used."""

@@ -27,13 +27,13 @@ from bandfuse.scenes.opening import Opened, open_scenes
 from bandfuse.scenes.scene import Scene, left_out_messages
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.fewest import with_least, without_pixels
-from bandfuse.survey.gather import gathered
 from bandfuse.survey.momentsfile import write_moments
 from bandfuse.survey.scene_moments import SceneMoments
 from bandfuse.survey.scout import Inquiry
+from bandfuse.survey.together import gathered
 from bandfuse.training.arrange import Grouping, unique_target_names
 from bandfuse.training.reading import remarks_of
-from bandfuse.training.settings import resolve
+from bandfuse.training.settings.defaults import resolve
 
 
 def gather_moments(

@@ -20,10 +20,12 @@ from bandfuse.results.sharpening import SharpenResult
 from bandfuse.runs.versions import kernels, versions
 from bandfuse.scenes.matching import check_inputs
 from bandfuse.scenes.scene import target_bands
-from bandfuse.sharpening.gainsfile import SharpeningWeights, load_gains
-from bandfuse.sharpening.opening import Images, chosen_bands, opened_images
-from bandfuse.sharpening.registration import registered
-from bandfuse.sharpening.run import (
+from bandfuse.sharpening.gains.gainsfile import SharpeningWeights, load_gains
+from bandfuse.sharpening.gains.streamed import learned
+from bandfuse.sharpening.inputs.opening import Images, chosen_bands, opened_images
+from bandfuse.sharpening.inputs.registration import registered
+from bandfuse.sharpening.inputs.sources import opened
+from bandfuse.sharpening.outputs.run import (
     CONTENTS,
     Sharpening,
     raster_name,
@@ -31,8 +33,6 @@ from bandfuse.sharpening.run import (
     write_raster,
     write_run,
 )
-from bandfuse.sharpening.sources import opened
-from bandfuse.sharpening.streamed import learned
 from bandfuse.streaming.budget import Effort
 from bandfuse.survey.scout import Lookout, scout_scenes
 

@@ -27,7 +27,8 @@ from bandfuse.streaming.stream import Spread
 from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.training.learn import learn
 from bandfuse.training.plan import plan_training
-from bandfuse.training.settings import regathered, resolve, with_loss, with_moments
+from bandfuse.training.settings.defaults import resolve, with_loss
+from bandfuse.training.settings.moments import regathered, with_moments
 from bandfuse.training.trained import doubts
 
 LOG = logging.getLogger(__name__)

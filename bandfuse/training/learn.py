@@ -31,7 +31,7 @@ from bandfuse.survey.survey import Survey
 from bandfuse.training.fitting import CONVERGED, Fitting, fit_model, targets_of
 from bandfuse.training.placing import EXACT, placed
 from bandfuse.training.reading import remarks_of, surveyed
-from bandfuse.training.settings import assessing_of, checkpoint_of, fitting_of
+from bandfuse.training.settings.steps import assessing_of, checkpoint_of, fitting_of
 from bandfuse.training.trained import Trained
 from bandfuse.trust.assess import (
     JACKKNIFE,

@@ -17,7 +17,7 @@ from bandfuse.spectral.groups import SEEING
 from bandfuse.streaming.budget import Effort
 from bandfuse.training.arrange import require_room, unique_target_names
 from bandfuse.training.sampling import Sampling
-from bandfuse.training.settings import grouping_of
+from bandfuse.training.settings.steps import grouping_of
 
 RATE = 200e6
 """Bytes that are read and decoded in a second by one thread, roughly: plain files are read faster,

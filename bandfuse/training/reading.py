@@ -14,14 +14,14 @@ from bandfuse.solve.design import Design
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.groups import Covariance
 from bandfuse.streaming.budget import Effort
-from bandfuse.survey.gather import put_together, survey
 from bandfuse.survey.missing import require_classes, require_noise
 from bandfuse.survey.stored_moments import StoredMoments
 from bandfuse.survey.survey import Survey
+from bandfuse.survey.together import gathered, put_together
 from bandfuse.training.arrange import require_discriminants, require_room, unique_target_names
 from bandfuse.training.regathered import fitting_moments
 from bandfuse.training.sampling import Sampling
-from bandfuse.training.settings import asked_of, grouping_of, inquiry_of
+from bandfuse.training.settings.steps import asked_of, grouping_of, inquiry_of
 
 
 def surveyed(
@@ -64,9 +64,10 @@ def surveyed(
         return grouping.design(bands, targets, covariance)
 
     if before:
-        found = put_together(fitting, arrange, inquiry, progress).survey(inquiry)
+        left = put_together(fitting, arrange, inquiry, progress)
     else:
-        found = survey(scenes, arrange, effort, progress, inquiry)
+        left = gathered(scenes, arrange, effort, progress, inquiry)
+    found = left.survey(inquiry)
     remarks += found.messages
     if "classes" in config.gathers:
         remarks += require_classes(scenes, config.labels, config.unlabelled, found)

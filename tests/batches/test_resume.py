@@ -317,6 +317,8 @@ def test_the_raster_of_uncertainty_counts(tmp_path: Path) -> None:
     fused, second = tmp_path / "out/fused/s001.tif", tmp_path / "sd/s001.tif"
     before = second.read_bytes()
     assert rows(tmp_path)[1]["outputs"] == [str(fused), str(second)]
+    page = (tmp_path / "out/batch.html").read_text()
+    assert '<a href="../sd/s001.tif">sd/s001.tif</a>' in page
     second.unlink()
     assert kept(tmp_path) == [True, False]
     same_bits(second.read_bytes(), before)

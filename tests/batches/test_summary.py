@@ -55,6 +55,30 @@ def _page(folder: Path) -> str:
     return as_html(result, folder)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [
+        (["out/fused/a.tif", "sd/a.tif"], ["fused/a.tif", "sd/a.tif"]),
+        (["out/x/y/a.tif", "z/y/a.tif"], ["x/y/a.tif", "z/y/a.tif"]),
+        (["out/fused/a.tif", "out/fused/a_sd.tif"], ["a.tif", "a_sd.tif"]),
+        (["run/report.html", "run/fused.tif", "run/report.json"], ["report.html", "fused.tif"]),
+    ],
+)
+def test_links_of_a_row_have_names_of_their_own(
+    tmp_path: Path, outputs: list[str], names: list[str]
+) -> None:
+    paths = [str(tmp_path / o) for o in outputs]
+    item = BatchItem(job="fused", scene="a", state="done", outputs=paths)
+    result = BatchResult(
+        output=str(tmp_path / "out"), done=1, failed=0, skipped=0, kept=0, seconds=1, items=[item]
+    )
+    page = as_html(result, tmp_path / "out")
+    links = re.findall(r'<a href="([^"]*)">([^<]*)</a>', page)
+    assert [name for _, name in links] == names
+    for (link, _), path in zip(links, paths, strict=False):
+        assert (tmp_path / "out" / link).resolve() == Path(path).resolve()
+
+
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     with browser(tmp_path_factory.mktemp("profile")) as found:

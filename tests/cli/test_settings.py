@@ -25,7 +25,7 @@ from bandfuse.config.paths import rebased
 from bandfuse.config.train import TrainConfig
 from bandfuse.errors import ConfigError
 from bandfuse.needs import Need, flag
-from bandfuse.training.settings import resolve
+from bandfuse.training.settings.defaults import resolve
 
 MODELS: list[type[Config]] = [
     TrainConfig,

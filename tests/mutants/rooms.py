@@ -38,7 +38,7 @@ TESTS = {
     "scenes/alignment": "raster/align",
     "scenes/displacement": "raster/align",
     "scenes/local_shifts": "scenes/field",
-    "sharpening/field": "scenes/field",
+    "sharpening/pairs/field": "scenes/field",
     "solve/exact": "solve/exact trust/trust",
     "solve/nnls": "trust/trust solve/exact",
     "spectral/resampling": "tools/resample",

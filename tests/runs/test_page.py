@@ -31,7 +31,7 @@ from bandfuse.scenes.opening import open_scenes
 from bandfuse.solve.scores import Pairs
 from bandfuse.tools.train import train
 from bandfuse.training.learn import learn
-from bandfuse.training.settings import resolve
+from bandfuse.training.settings.defaults import resolve
 from bandfuse.training.trained import Trained
 
 SAMPLE = Path(__file__).parents[2] / "data" / "sample"

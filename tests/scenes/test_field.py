@@ -12,8 +12,8 @@ from bandfuse.scenes.displacement import displacement
 from bandfuse.scenes.field import Registration, choose, fit, register
 from bandfuse.scenes.local_shifts import Look
 from bandfuse.scenes.polynomials import Displacements, Field, terms
-from bandfuse.sharpening.field import found_field
-from bandfuse.sharpening.pair import Geometry, Pair, reading
+from bandfuse.sharpening.pairs.field import found_field
+from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
 
 Floats = NDArray[np.float64]
 SIZE, RATIO = 200, 4

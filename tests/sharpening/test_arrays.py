@@ -9,9 +9,9 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from sharp_images import MIX, MODULATION, error, interpolated, scene, seen
 
 from bandfuse.sharpening.arrays import learn_gains, sharpened, sharpened_with_source
-from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.pair import Geometry
-from bandfuse.sharpening.sharpen import INTERPOLATED, MISSING, SHARPENED
+from bandfuse.sharpening.gains.gains import Gains
+from bandfuse.sharpening.gains.tiles import INTERPOLATED, MISSING, SHARPENED
+from bandfuse.sharpening.pairs.pair import Geometry
 
 Floats = NDArray[np.float64]
 
@@ -128,7 +128,7 @@ def test_pixels_that_the_cube_lacks_are_missing_and_spoil_none_beside_them() -> 
 
 
 def test_a_ratio_that_does_not_divide_and_an_offset_are_taken() -> None:
-    from bandfuse.sharpening.kernels import Axis
+    from bandfuse.sharpening.pairs.kernels import Axis
 
     truth, sharp = scene(150, seed=8)
     ratio, offset = 3.5, 1.25

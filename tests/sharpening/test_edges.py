@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sharp_images import MIX, MODULATION, scene, seen
 
-from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.learn import gains_of
-from bandfuse.sharpening.pair import Geometry, Pair, Read, reading
-from bandfuse.sharpening.sharpen import tile
-from bandfuse.sharpening.sums import added, parts, pixels
+from bandfuse.sharpening.gains.learn import gains_of
+from bandfuse.sharpening.gains.sums import added, parts, pixels
+from bandfuse.sharpening.gains.tiles import tile
+from bandfuse.sharpening.pairs.pair import Geometry, Pair, Read, reading
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 RATIO, SIDE, BEYOND = 4, 24, 8

@@ -10,12 +10,12 @@ from sharp_images import MIX, MODULATION, error, interpolated, scene, seen
 
 from bandfuse.raster.write import blank
 from bandfuse.sharpening.arrays import learn_gains, sharpened
-from bandfuse.sharpening.gains import Gains
-from bandfuse.sharpening.grids import meeting
-from bandfuse.sharpening.kernels import Range
-from bandfuse.sharpening.pair import Geometry, Pair, reading
-from bandfuse.sharpening.sharpen import Tiles, grounds, tile_on
-from bandfuse.sharpening.sums import parts, pixels
+from bandfuse.sharpening.gains.gains import Gains
+from bandfuse.sharpening.gains.sums import parts, pixels
+from bandfuse.sharpening.gains.tiles import Tiles, grounds, tile_on
+from bandfuse.sharpening.inputs.grids import meeting
+from bandfuse.sharpening.pairs.pair import Geometry, Pair, reading
+from bandfuse.sharpening.pairs.ranges import Range
 from bandfuse.spectral.bands import Floats
 
 

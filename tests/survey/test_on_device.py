@@ -15,8 +15,8 @@ from makers import in_parts, pickled
 from rasters import ok, spectra, write_tiff
 
 from bandfuse.device import Place
-from bandfuse.survey.gather import survey
 from bandfuse.survey.survey import Survey
+from bandfuse.survey.together import Gathered, gathered
 
 QUICK = ("--no-report", "--no-fused", "--overwrite", "--folds", 2)
 
@@ -46,14 +46,15 @@ def surveyed(monkeypatch: pytest.MonkeyPatch, device: str, *flags: object) -> Su
     """What a training's pass on a device finds."""
     found: list[Survey] = []
 
-    def there(*given: Any) -> Survey:
-        found.append(survey(*given))
-        return found[-1]
+    def there(*given: Any) -> Gathered:
+        left = gathered(*given)
+        found.append(left.survey(given[-1]))
+        return left
 
     with monkeypatch.context() as patch:
         where = Place("cpu" if device == "cpu" else "cuda", "a test", device)
         patch.setattr("bandfuse.survey.gather.place", lambda asked, work: where)
-        patch.setattr("bandfuse.training.reading.survey", there)
+        patch.setattr("bandfuse.training.reading.gathered", there)
         ok("train", "x.tif", *flags, *QUICK, "-o", "run")
     return found[-1]
 

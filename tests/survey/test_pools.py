@@ -14,7 +14,7 @@ from rasters import blend, cli, ok, spectra, wavelengths, write_tiff
 
 import bandfuse
 import bandfuse.survey.stored_moments as stored
-import bandfuse.training.settings
+import bandfuse.training.settings.moments
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments, total
 from bandfuse.moments.sample import Pixels, keys, merged
@@ -75,7 +75,7 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_sample, "TIMES", 0)
     monkeypatch.setattr(pool_blocks, "POOL_BYTES", 8 * (BANDS + 1) ** 2 * SCENES // 2)
     monkeypatch.setattr(pool_blocks, "FEWEST", 3)
-    monkeypatch.setattr(bandfuse.training.settings, "HELD_BYTES", 0)
+    monkeypatch.setattr(bandfuse.training.settings.moments, "HELD_BYTES", 0)
 
 
 def test_moments_are_open_for_one_scene_at_a_time(
@@ -84,7 +84,7 @@ def test_moments_are_open_for_one_scene_at_a_time(
     """Of all files the blocks of two at most are in memory, that which is added up and the one
     before; and the weights are those of a training that holds all."""
     expected, _ = trained(folder, "held")
-    monkeypatch.setattr(bandfuse.training.settings, "HELD_BYTES", 0)
+    monkeypatch.setattr(bandfuse.training.settings.moments, "HELD_BYTES", 0)
     alive, most, opened = set[int](), [0], stored.one_scene
     number = count()
 

@@ -264,7 +264,8 @@ def test_learning_again_finds_what_the_exact_solution_does() -> None:
     from bandfuse.solve.scores import score_pairs
     from bandfuse.training import learn
     from bandfuse.training.fitting import fit_model
-    from bandfuse.training.settings import fitting_of, resolve
+    from bandfuse.training.settings.defaults import resolve
+    from bandfuse.training.settings.steps import fitting_of
     from bandfuse.trust.refits import held_out_pairs, peak_of
 
     config = resolve(

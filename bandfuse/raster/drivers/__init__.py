@@ -9,6 +9,8 @@ Each file is built on those before it::
     cog         GeoTIFF for the cloud, made of a finished one
     envi        a raw file and its header
     zarr        a store, with what GDAL leaves out of it
+
+It imports errors, spectral, streaming, gdal, describe, encoding and band_tags.
 """
 
 from __future__ import annotations

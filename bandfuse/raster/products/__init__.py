@@ -31,6 +31,8 @@ Each file is built on those before it::
     sentinel2       Sentinel-2 L1C and L2A
     tanager         Tanager basic and ortho scenes
     wyvern          Wyvern Dragonette L1B and L2A
+
+It imports errors, files, spectral, gdal, header_files and describe.
 """
 
 from __future__ import annotations
