@@ -515,6 +515,7 @@ main()
 """
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 @pytest.mark.parametrize("compress", ["GZIP", "NONE", "ZSTD"])
 @pytest.mark.parametrize("version", ["ZARR_V2", "ZARR_V3"])

@@ -190,6 +190,7 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("line", DAMAGED)
 def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None:
     path = apply_batch(tmp_path, 2)

@@ -172,6 +172,7 @@ FILLS: dict[str, np.ndarray] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("text", FILLS)
 def test_fill_is_told_before_it_is_learned(text: str, tmp_path: Path) -> None:
     dtype = "int32" if text == "-2147483648" else "float32"

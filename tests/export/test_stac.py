@@ -89,7 +89,9 @@ def test_the_item_of_a_run(trained: tuple[str, str, Path]) -> None:
             assert band.get("eo:center_wavelength") == (None if nm is None else float(nm) / 1000)
     assert (
         "fused.tif"
-        not in ok("train", "--config", folder / "run/config.yaml", "-o", folder / "again").err
+        not in ok(
+            "train", "--no-report", "--config", folder / "run/config.yaml", "-o", folder / "again"
+        ).err
     )
     assert not (folder / "again" / "fused.stac.json").exists()
 

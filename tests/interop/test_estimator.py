@@ -19,6 +19,7 @@ def samples(n: int = 500, b: int = 6) -> np.ndarray:
     return np.asarray(spectra(b, 1, n, dtype="float64")[:, 0].T)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "estimator", [BandFuser(), BandFuser("equal:1", objective="reconstruction")], ids=["y", "no y"]
 )

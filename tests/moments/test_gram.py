@@ -209,6 +209,7 @@ print("torch" in sys.modules)
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("flags", "needs"), [((), False), (("--optimizer", "adam", "--steps", "3"), True)]
 )
@@ -272,6 +273,7 @@ APART = [
 groups."""
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("groups", "how"), APART)
 def test_bands_of_different_groups_need_not_meet(
     tmp_path: Path, groups: tuple[str, ...], how: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
@@ -282,7 +284,8 @@ def test_bands_of_different_groups_need_not_meet(
     x, t = three_means()
     write_tiff(tmp_path / "x.tif", x)
     write_tiff(tmp_path / "t.tif", t)
-    arguments = ["train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", *groups, *how, "-o"]
+    files = (tmp_path / "x.tif", "--target", tmp_path / "t.tif")
+    arguments = ["train", "--no-report", *files, *groups, *how, "-o"]
     asked = []
 
     def wrong(product: Product, parts: list[list[int]]) -> Product:
@@ -315,6 +318,7 @@ def test_bands_of_different_groups_need_not_meet(
         group = ("--group", f"{name}={','.join(map(str, bands))}")
         ok(
             "train",
+            "--no-report",
             tmp_path / "x.tif",
             "--target",
             goal,

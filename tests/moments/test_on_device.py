@@ -274,6 +274,7 @@ ONLY |= dict.fromkeys(("bsq", "bil", "bip"), ("uint8", "int16", "uint16", "int32
 FILES = [(how, kind) for how in rasters(Path()) for kind in ONLY.get(how, KINDS)]
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(("how", "kind"), FILES)
 def test_every_stored_form_becomes_the_numbers_of_the_cpu(
     how: str, kind: str, tmp_path: Path

@@ -96,6 +96,7 @@ def predicted(found: Fit, x: Floats) -> Floats:
 # ------------------------------------------------------------------------------------------------ t
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_reaches_the_exact_optimum(optimizer: str, constraint: str) -> None:

@@ -542,7 +542,17 @@ def test_folds_that_hold_out_whole_scenes(tmp_path: Path) -> None:
         files.append(write_tiff(tmp_path / f"s{i}.tif", random.normal(size=(4, 20, 20)) + y))
         labels.append(write_tiff(tmp_path / f"y{i}.tif", y))
     flags = [f for name in labels for f in ("--labels", name)]
-    ok("train", *files, *flags, "--groups", "equal:2", "-o", tmp_path / "run", "--no-fused")
+    ok(
+        "train",
+        "--no-report",
+        *files,
+        *flags,
+        "--groups",
+        "equal:2",
+        "-o",
+        tmp_path / "run",
+        "--no-fused",
+    )
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert report["scores"]["holdout"]["classes"]["accuracy"] > 0.7
 
@@ -574,6 +584,7 @@ def test_what_is_rare_is_said(tmp_path: Path) -> None:
     write_tiff(tmp_path / "cube.tif", spectra(4, 20, 20))
     done = ok(
         "train",
+        "--no-report",
         tmp_path / "cube.tif",
         "--labels",
         write_tiff(tmp_path / "y.tif", y),

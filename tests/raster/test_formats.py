@@ -605,7 +605,7 @@ def test_quirk_7_8_nothing_is_left_beside_a_compressed_file(tmp_path: Path) -> N
     np.testing.assert_array_equal(pixels(str(path)), cube)
     ok("info", path)
     assert listing(tmp_path) == before
-    ok("train", path, "--groups", "equal:2", "--folds", 0, "-o", tmp_path / "run")
+    ok("train", "--no-report", path, "--groups", "equal:2", "--folds", 0, "-o", tmp_path / "run")
     assert {p.name for p in tmp_path.iterdir()} == {"packed.img", "packed.hdr", "run"}
 
 

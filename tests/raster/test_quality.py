@@ -203,7 +203,7 @@ def expected_counts(flags: Iterable[np.ndarray], words: Iterable[str]) -> dict[s
     return {word: int(f.sum()) for word, f in zip(words, flags, strict=True) if f.any()}
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("how", ["auto", "some"])
 def test_flagged_pixels_are_those_of_a_mask_made_by_hand(
@@ -258,6 +258,7 @@ MISSING = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", MISSING)
 def test_missing_layers_are_said(name: str, tmp_path: Path) -> None:
     make, why = MISSING[name]
@@ -683,6 +684,7 @@ def test_a_batch_finds_products_that_are_folders(rule: str, tmp_path: Path) -> N
     assert report["inputs"][0]["path"].endswith(made.path.name)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["emit", "sentinel2", "prisma"])
 def test_only_bandfuse_speaks(name: str, tmp_path: Path) -> None:
     """Libraries that open the layers write nothing on standard error."""

@@ -95,13 +95,14 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_of_several_scenes_is_the_same_from_moments(folder: Path, case: str) -> None:
     kind, *flags = CASES[case]
     assert_alike(folder, "abc", str(kind), *flags)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("case", ["regression", "huber", "snr", "separability"])
 def test_a_training_of_one_scene_is_the_same_from_moments(folder: Path, case: str) -> None:
     kind, *flags = CASES[case]
@@ -261,6 +262,7 @@ def test_a_scene_that_does_not_fit_is_left_out_where_that_is_allowed(folder: Pat
     assert not (folder / "none").exists()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("flag", [(), ("--moments",)])
 def test_damaged_files_are_left_out_where_that_is_allowed(
     folder: Path, flag: tuple[str, ...]

@@ -523,7 +523,16 @@ def test_random_parts_are_dense_cross_validation(tmp_path: Path) -> None:
 
 def test_weights_that_are_all_zero_are_said(tmp_path: Path) -> None:
     done = ok(
-        "train", CUBE, "--target", TARGET, "--sparse", 1e6, "-o", tmp_path / "run", "--no-fused"
+        "train",
+        "--no-report",
+        CUBE,
+        "--target",
+        TARGET,
+        "--sparse",
+        1e6,
+        "-o",
+        tmp_path / "run",
+        "--no-fused",
     )
     assert "all weights of blue, green, red, nir are zero" in done.err
 
