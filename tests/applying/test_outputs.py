@@ -381,6 +381,7 @@ def test_an_option_takes_what_the_list_says() -> None:
 # --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_cog_is_one_by_gdals_own_word(tmp_path: Path, encoding: str) -> None:
     """Tiles, overviews down to one tile, all pixels and metadata of the plain file."""

@@ -196,7 +196,7 @@ scenes:
   - {items: items.json, settings: {constraint: simplex}}
   - {files: [in/s002.tif], match: '(?P<n>[0-9]+)', target: "${TARGETS}/s{n}_t.tif"}
   - {folder: in, exclude: ['*_t.tif'], target: "{parent}/{stem}_t.tif"}
-jobs: [{name: each, kind: train, pool: each}]
+jobs: [{name: each, kind: train, pool: each, settings: {no_report: true}}]
 """)
     made = json.loads(ok("batch", tmp_path / "b.yaml", "--set", "defaults.seed=3", "--json").out)
     assert [i["scene"] for i in made["items"]] == ["s000", "s001", "s002", "s003"]

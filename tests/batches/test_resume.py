@@ -352,6 +352,7 @@ def chunks(folder: Path) -> list[Path]:
     )
 
 
+@pytest.mark.thorough
 def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
     """As an output, and as an input; in the journal a folder is one entry."""
     file = apply_batch(tmp_path, 1, "{driver: Zarr}")

@@ -102,6 +102,7 @@ def test_mask_bands_of_vrts_count(own: bool, tmp_path: Path) -> None:
         assert (np.isnan(seen[b]) == (LOST if b == 1 or not own else False)).all()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("dtype", "fill"),
     [("uint64", 2**64 - 1), ("int64", 2**63 - 1), ("int64", 2**53 + 1), ("int64", -(2**63))],
@@ -172,7 +173,7 @@ FILLS: dict[str, np.ndarray] = {
 }
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("text", FILLS)
 def test_fill_is_told_before_it_is_learned(text: str, tmp_path: Path) -> None:
     dtype = "int32" if text == "-2147483648" else "float32"

@@ -232,6 +232,7 @@ def with_earlier(folder: Path, earlier: str) -> Any:
     return listing(folder)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("form", ["vrt", "pansharpen"])
 @pytest.mark.parametrize("earlier", ["", "mine"])
 def test_a_vrt_that_gdal_cannot_read_is_not_written(
@@ -410,6 +411,7 @@ def test_pansharpening_of_whole_numbers_that_have_a_scale(tmp_path: Path) -> Non
         assert ds.scales == (0.001,) * 4
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("form", "zipped"), [("derived", True), ("processed", False)])
 @pytest.mark.parametrize("make", [published.enmap, published.desis])
 def test_the_image_of_a_product_as_vrt(make: Any, zipped: bool, form: str, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("given", SETTINGS, ids=lambda g: " ".join(map(str, g)) or "default")
 def test_the_weights_are_those_of_the_command_line(
     given: dict[str, object], tmp_path: object

@@ -177,6 +177,7 @@ def from_numpy() -> bandfuse.Learned:
     return bandfuse.train_arrays(x, target_of(x), no_report=True, **KNOWN)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("form", FORMS)
 def test_arrays_of_every_kind_are_the_same_pixels(form: str, from_numpy: bandfuse.Learned) -> None:
     x = cube()

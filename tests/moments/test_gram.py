@@ -228,6 +228,7 @@ def test_exact_weights_need_no_torch_and_are_what_a_training_finds(
     assert done.stdout.splitlines()[-1] == str(needs)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "flags",
     [
@@ -273,7 +274,7 @@ APART = [
 groups."""
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("groups", "how"), APART)
 def test_bands_of_different_groups_need_not_meet(
     tmp_path: Path, groups: tuple[str, ...], how: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch

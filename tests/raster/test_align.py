@@ -258,6 +258,7 @@ PLACES: dict[str, tuple[Affine, float | None, str]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("place", PLACES)
 def test_windows_and_memory_do_not_change_a_bit(
     tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
@@ -477,6 +478,7 @@ def test_a_finer_target_is_averaged(tmp_path: Path) -> None:
     assert found["alignment"][0]["grid"] == scene
 
 
+@pytest.mark.thorough
 def test_threads_and_memory_do_not_change_a_bit(tmp_path: Path) -> None:
     cube = spectra(4, 300, 900, seed=2)
     target = (

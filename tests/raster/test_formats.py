@@ -173,6 +173,7 @@ def test_products_are_described_and_read(name: str, tmp_path: Path) -> None:
     assert listing(tmp_path) == before
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", TRAINED)
 def test_products_are_trained_on_and_fused(name: str, tmp_path: Path) -> None:
     """The weights of a reconstruction, times the cube that numpy knows, is what train and apply
@@ -462,6 +463,7 @@ OLD = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", OLD)
 @pytest.mark.parametrize("given", ["folder", "manifest", "zip", "granule"])
 def test_sentinel2_of_the_old_structure_is_read(name: str, given: str, tmp_path: Path) -> None:

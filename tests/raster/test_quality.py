@@ -203,7 +203,7 @@ def expected_counts(flags: Iterable[np.ndarray], words: Iterable[str]) -> dict[s
     return {word: int(f.sum()) for word, f in zip(words, flags, strict=True) if f.any()}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("how", ["auto", "some"])
 def test_flagged_pixels_are_those_of_a_mask_made_by_hand(
@@ -401,6 +401,7 @@ def test_clouds_change_no_weight_beyond_its_interval(tmp_path: Path) -> None:
     assert outside("kept") > len(clear) / 2
 
 
+@pytest.mark.thorough
 def test_windows_threads_and_other_processes_change_no_bit(tmp_path: Path) -> None:
     made, _ = sentinel2(tmp_path)
     target = target_of(tmp_path, made)

@@ -248,6 +248,7 @@ def test_a_ratio_that_does_not_divide_and_a_grid_that_is_off(tmp_path: Path) -> 
     assert error(found, part, 12) < 0.1 * float(part.std())
 
 
+@pytest.mark.thorough
 def test_a_sharp_image_in_another_crs_is_brought_to_the_cube(images: Path, tmp_path: Path) -> None:
     sharp = read(images / "sharp.tif")
     west, south, east, north = transform_bounds(CRS, "EPSG:32632", 4e5, 5e6 - 1600, 401600, 5e6)

@@ -70,7 +70,7 @@ RUNS: list[tuple[object, ...]] = [
 ]
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("flags", RUNS)
 def test_a_training_sees_the_same_on_a_device(
     flags: tuple[object, ...], scene: Path, monkeypatch: pytest.MonkeyPatch

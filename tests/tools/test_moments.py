@@ -95,7 +95,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("case", CASES)
 def test_a_training_of_several_scenes_is_the_same_from_moments(folder: Path, case: str) -> None:
     kind, *flags = CASES[case]
@@ -210,6 +210,7 @@ def test_weights_in_the_place_of_an_image_are_named(folder: Path) -> None:
     assert "bandfuse apply" in done.err
 
 
+@pytest.mark.thorough
 def test_objectives_of_bands_alone_take_moments_with_a_target_or_labels(folder: Path) -> None:
     """The pixels are those that have the target; here all have one."""
     for name in ("a_t", "a_l"):

@@ -880,6 +880,7 @@ def test_weights_do_not_depend_on_threads_memory_or_layout(
     assert len(seen) == 1
 
 
+@pytest.mark.thorough
 def test_weights_files_are_byte_identical_for_any_threads_and_memory(tmp_path: Path) -> None:
     scene, target, _ = make_pair(tmp_path, spectra(B, 300, 600), **LAYOUTS["tiled-band"])
     seen = set()

@@ -358,6 +358,7 @@ def test_a_loss_on_a_sample_is_held_out_beside_the_baselines(tmp_path: Path) -> 
     assert set(found["baselines"]) == BASELINES
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("loss", ["mae", "huber", "sam"])
 def test_the_unit_of_the_target_does_not_matter(tmp_path: Path, loss: str) -> None:
     """A target in units a thousand times smaller gives weights a thousand times larger, and the
