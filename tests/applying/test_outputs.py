@@ -457,7 +457,7 @@ def test_spectral_python_finds_everything_in_an_envi_header(
     assert header["interleave"] == interleave
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("module", "command", "output"),
     [

@@ -526,6 +526,7 @@ class Losing(Executor):
         return future
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("how", ["refused", "cancelled", "failed"])
 def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> None:
     scenes_in(tmp_path, 12, size=(4, 5))

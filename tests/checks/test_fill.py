@@ -277,6 +277,7 @@ def test_nodata_of_sources_and_target(tmp_path: Path) -> None:
     assert used(tmp_path / "s") == used(tmp_path / "r")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("count", [1, 6])
 @pytest.mark.parametrize("odd", [np.inf, -np.inf])
 def test_infinite_values_end_no_training(odd: float, count: int, tmp_path: Path) -> None:

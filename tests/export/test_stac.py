@@ -225,6 +225,7 @@ def test_an_item_of_something_else_is_not_replaced(trained: tuple[str, str, Path
     assert (done.code, item.is_dir(), (folder / "new.tif").exists()) == (2, True, False)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("name", "neighbour"), [("f.tif", ""), ("f.tif", "f.txt"), ("f.zarr", "f.txt")]
 )

@@ -245,6 +245,7 @@ def test_ended_in_apply_it_leaves_nothing(
     assert listing(tmp_path) == before
 
 
+@pytest.mark.one_in(4)
 @POSIX
 @ENDS
 @pytest.mark.parametrize(

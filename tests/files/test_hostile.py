@@ -145,6 +145,7 @@ def look():
 """Python that reads a raster, as a worker does that has begun."""
 
 
+@pytest.mark.one_in(3)
 @POSIX
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(

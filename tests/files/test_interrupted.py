@@ -235,6 +235,7 @@ def test_a_batch_ended_at_any_point_goes_on(bench: Bench, inputs: Path, tmp_path
         shutil.rmtree(folder)
 
 
+@pytest.mark.thorough
 def test_a_batch_that_was_killed_deletes_no_copy(
     bench: Bench, inputs: Path, tmp_path: Path
 ) -> None:

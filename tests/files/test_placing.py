@@ -231,6 +231,7 @@ READERS = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("reader", READERS)
 def test_a_reader_finishes_a_swap_of_a_dead_process_and_names_that_of_another(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

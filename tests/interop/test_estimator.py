@@ -122,6 +122,7 @@ def test_the_weights_are_those_of_the_command_line(
     np.testing.assert_allclose(made.intercept_, want.offset, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("objective", ["reconstruction", "separability"])
 def test_groups_and_folds_are_those_of_the_command_line_to_the_bit(
     objective: str, tmp_path: Path

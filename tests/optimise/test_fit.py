@@ -463,6 +463,7 @@ def test_textbook_two_tensors_one_scalar(optimizer: str) -> None:
     assert found.relative_gap == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.one_in(2)
 @DESCENT
 def test_textbook_two_tensors_one_scalar_in_a_network(optimizer: str) -> None:
     settings = {"weights": "scalar", "constraint": "affine"}
@@ -496,6 +497,7 @@ def test_textbook_three_channels_and_one_broadcast(optimizer: str) -> None:
         assert free.weight[c, [c, 3]] == pytest.approx(pair, abs=1e-5)
 
 
+@pytest.mark.one_in(2)
 @DESCENT
 def test_textbook_three_channels_and_one_broadcast_in_a_network(optimizer: str) -> None:
     settings = {"weights": "channel", "constraint": "affine"}
@@ -553,6 +555,7 @@ def test_textbook_four_instances_as_four_groups_and_an_unweighted_group(optimize
     assert found.weight == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.one_in(2)
 @DESCENT
 def test_textbook_four_instances_and_an_unweighted_group_in_a_network(optimizer: str) -> None:
     settings = {"weights": "instance", "constraint": "free", "fixed": [1], "instances": 4}

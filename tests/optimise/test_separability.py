@@ -195,6 +195,7 @@ def test_free_weights_part_classes_as_the_discriminants_do() -> None:
     assert min(ends) == pytest.approx(float(found.losses[0]))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_free_weights_reach_the_best_signal_to_noise(optimizer: str) -> None:
     random = np.random.default_rng(0)

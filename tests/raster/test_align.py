@@ -614,6 +614,7 @@ def test_masks_windows_and_bounds_are_of_the_training_grid(tmp_path: Path) -> No
     assert (found["alignment"][0]["rows"], found["alignment"][0]["cols"]) == (20, 30)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("finer_labels", [True, False])
 def test_labels_of_another_grid(tmp_path: Path, finer_labels: bool) -> None:
     """Finer labels are those of most of a pixel, zeros left out first; the cube is brought to
@@ -735,6 +736,7 @@ def test_no_shift_is_made_up(tmp_path: Path) -> None:
     assert report(tmp_path / "run")["alignment"][0]["corrected"] is False
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("placed_files", [True, False])
 def test_a_shifted_target_is_corrected(tmp_path: Path, placed_files: bool) -> None:
     """Files of one grid, the target's content off by half a pixel and more; with and without

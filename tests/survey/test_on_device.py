@@ -94,6 +94,7 @@ def test_a_training_sees_the_same_on_a_device(
             same_bits(a.strata[key].mean, f.strata[key].mean)
 
 
+@pytest.mark.thorough
 def test_parts_that_others_do_have_the_bits_of_one_pass(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

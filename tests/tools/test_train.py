@@ -191,7 +191,7 @@ def test_json_on_stdout_is_the_report(tmp_path: Path, pair: Pair) -> None:
     ]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "flags",
     [
@@ -427,6 +427,7 @@ def killed(how: str, cube: np.ndarray, band: int) -> np.ndarray:
     return cube
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("how", DEAD)
 def test_a_dead_band_is_dropped_by_name_with_its_reason(tmp_path: Path, how: str) -> None:
     cube = spectra(B, 30, 40)
@@ -478,6 +479,7 @@ def test_a_group_of_dead_bands_only_is_an_error(tmp_path: Path, pair: Pair) -> N
 SAYS = "read a second time"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["dead only where the scout may look", "dead only elsewhere"])
 def test_a_wrong_guess_costs_a_second_pass_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -579,6 +581,7 @@ def positions(run: Path) -> dict[str, list[int]]:
     return found
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -841,6 +844,7 @@ def test_everything_fixed_leaves_nothing_to_learn(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- what m
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "flags", [[], ["--activation", "tanh", "--steps", "5"]], ids=["moments", "sample"]
 )
