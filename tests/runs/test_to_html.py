@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rasters import spectra, wavelengths, write_tiff
 
 import bandfuse
