@@ -21,7 +21,7 @@ demo: .venv/ready
 	$(BIN)/bandfuse demo demo-run --overwrite
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n logical --dist worksteal
 
 docs: .venv/ready
 	$(BIN)/python tests/make_docs.py

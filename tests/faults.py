@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import gc
 import importlib
 import io
 import json
@@ -294,6 +295,8 @@ def _serve() -> None:
     import bandfuse.tools.sharpen
     import bandfuse.tools.train  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy the pages that it shares
     for line in sys.stdin:
         told = json.loads(line)
         ended = _run(told["folder"], told["arguments"], Fault(**told["fault"]))

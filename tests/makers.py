@@ -64,6 +64,10 @@ jobs:
 """
 
 
+NO_PAGES = "{objective: regression, no_report: true}"
+"""Defaults of a batch: most tests do not look at the pages of its trainings."""
+
+
 def scenes_in(
     folder: Path, count: int, *, bands: int = 6, size: tuple[int, int] = (16, 20)
 ) -> None:
@@ -75,9 +79,7 @@ def scenes_in(
         write_tiff(folder / f"in/s{i:03d}_t.tif", x[:3].mean(axis=0)[None])
 
 
-def batch_file(
-    folder: Path, jobs: str = JOBS, extra: str = "", defaults: str = "{objective: regression}"
-) -> Path:
+def batch_file(folder: Path, jobs: str = JOBS, extra: str = "", defaults: str = NO_PAGES) -> Path:
     path = folder / "b.yaml"
     path.write_text(
         f"version: 1\noutput: out/\ndefaults: {defaults}\nscenes:\n  - glob: in/*.tif\n"

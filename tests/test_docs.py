@@ -145,9 +145,14 @@ OTHERS = {"--format", "--port", "--ntasks", "--cpus-per-task", "--nthreads"}
 """Flags of other programs in the pages."""
 
 
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """The flags of all commands."""
+    return long_flags(ok("--help").out + "".join(ok(c, "--help").out for c in COMMANDS))
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_every_flag_in_a_page_exists(page: str) -> None:
-    known = long_flags(ok("--help").out + "".join(ok(c, "--help").out for c in COMMANDS))
+def test_every_flag_in_a_page_exists(page: str, known: set[str]) -> None:
     assert long_flags(PAGES[page]) - known - OTHERS == set()
 
 

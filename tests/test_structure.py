@@ -72,10 +72,21 @@ def room(name: str) -> str:
 
 
 FILES = sorted(ROOT.rglob("*.py"))
-TREES = {module(p): ast.parse(p.read_text(encoding="utf-8")) for p in FILES}
-MODULES = sorted(set(TREES) - ENTRIES)
+PATHS = {module(p): p for p in FILES}
+MODULES = sorted(set(PATHS) - ENTRIES)
 ROOMS = listed(bandfuse.__doc__ or "")
 PACKAGES = sorted(module(p) for p in FILES if p.name == "__init__.py" and p.parent != ROOT)
+
+
+@cache
+def tree_of(name: str) -> ast.Module:
+    """What a module says, parsed when a test asks for it."""
+    return ast.parse(PATHS[name].read_text(encoding="utf-8"))
+
+
+def trees() -> dict[str, ast.Module]:
+    """All modules by their names."""
+    return {name: tree_of(name) for name in PATHS}
 
 
 @cache
@@ -85,7 +96,7 @@ def imports(name: str) -> tuple[str, ...]:
 
 
 def _imports(name: str) -> Iterator[str]:
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -100,11 +111,11 @@ def inner(name: str) -> frozenset[str]:
     """The modules of bandfuse that a module imports, without itself and without the package's own
     file."""
     found = {m.removeprefix("bandfuse.") for m in imports(name) if m.startswith("bandfuse.")}
-    return frozenset((found & set(TREES)) - ENTRIES - {name})
+    return frozenset((found & set(PATHS)) - ENTRIES - {name})
 
 
 def doc_of(package: str) -> str:
-    return ast.get_docstring(TREES[package], clean=True) or ""
+    return ast.get_docstring(tree_of(package), clean=True) or ""
 
 
 def test_the_picture_names_every_room() -> None:
@@ -180,7 +191,7 @@ def test_imports_have_no_cycle() -> None:
 def test_no_file_takes_private_names_of_another() -> None:
     taken = [
         f"{name}: {alias.name} of {node.module}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bandfuse")
         for alias in node.names
@@ -212,7 +223,7 @@ def test_tests_are_in_the_rooms_that_they_test() -> None:
 
 @pytest.mark.parametrize("package", DOORS)
 def test_packages_stay_behind_their_doors(package: str) -> None:
-    users = {name for name in TREES for m in imports(name) if m.split(".")[0] == package}
+    users = {name for name in PATHS for m in imports(name) if m.split(".")[0] == package}
     doors = DOORS[package]
     assert {u for u in users if not any(u == d or u.startswith(f"{d}.") for d in doors)} == set()
     if package != "click":
@@ -222,7 +233,7 @@ def test_packages_stay_behind_their_doors(package: str) -> None:
 def test_nothing_prints() -> None:
     calls = [
         f"{name}:{node.lineno}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and node.id == "print"
     ]
@@ -232,7 +243,7 @@ def test_nothing_prints() -> None:
 def test_functions_are_short() -> None:
     long = [
         f"{name}.{node.name}: {node.end_lineno - node.lineno + 1} lines"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and node.end_lineno is not None
@@ -250,7 +261,7 @@ need. Those that fill in the settings are not counted."""
 def test_few_functions_take_everything(kind: str) -> None:
     takers = [
         f"{name}.{node.name}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and not name.startswith("training.settings.")
         for argument in (*node.args.args, *node.args.kwonlyargs)
@@ -268,7 +279,7 @@ and a message."""
 def test_no_bare_or_broad_except() -> None:
     broad = [
         name
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and (
@@ -297,7 +308,7 @@ def test_no_public_name_is_that_of_a_room() -> None:
 
 def test_type_checkers_see_the_same_names() -> None:
     """The imports under TYPE_CHECKING are the lazy ones."""
-    (block,) = [n for n in TREES["__init__"].body if isinstance(n, ast.If)]
+    (block,) = [n for n in tree_of("__init__").body if isinstance(n, ast.If)]
     seen = {a.name: n.module for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
     assert seen == bandfuse._HOMES
 
@@ -322,7 +333,7 @@ ARRAYS = re.compile(r"\b(Floats|Flags|Counts|Keys|NDArray|ndarray|csr_array|Tens
 def test_values_are_frozen_and_arrays_are_never_compared() -> None:
     """``==`` of arrays is no truth value: a value that holds some is equal to itself alone."""
     thawed, compared = set(), set()
-    for tree in TREES.values():
+    for tree in trees().values():
         for node in (n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
             how = next(
                 (d for d in map(ast.unparse, node.decorator_list) if d.startswith("dataclass")),

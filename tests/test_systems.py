@@ -147,6 +147,7 @@ def without_posix(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.thorough
 def test_every_command_runs_without_what_only_posix_has(tmp_path: Path) -> None:
     """All modules are imported; train, apply and batch run through the entry point in one process.
 

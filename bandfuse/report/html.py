@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
@@ -182,8 +183,9 @@ def text_of(name: str) -> str:
     return resources.files("bandfuse.report").joinpath(name).read_text("utf-8")
 
 
+@cache
 def template(name: str) -> Template:
-    """A template of this folder; everything in it is escaped."""
+    """A template of this folder, compiled once; everything in it is escaped."""
     environment = Environment(
         loader=FunctionLoader(text_of),
         autoescape=True,

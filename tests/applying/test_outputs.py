@@ -381,6 +381,7 @@ def test_an_option_takes_what_the_list_says() -> None:
 # --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_a_cog_is_one_by_gdals_own_word(tmp_path: Path, encoding: str) -> None:
     """Tiles, overviews down to one tile, all pixels and metadata of the plain file."""
@@ -456,7 +457,7 @@ def test_spectral_python_finds_everything_in_an_envi_header(
     assert header["interleave"] == interleave
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("module", "command", "output"),
     [
@@ -515,6 +516,7 @@ main()
 """
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 @pytest.mark.parametrize("compress", ["GZIP", "NONE", "ZSTD"])
 @pytest.mark.parametrize("version", ["ZARR_V2", "ZARR_V3"])

@@ -74,6 +74,7 @@ def fused(path: Path, weights: str, scene: str, **how: Any) -> np.ndarray:
     return read(path)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("precision", ["auto", "float64"])
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
 def test_every_layout_and_every_way_gives_the_same_bits(

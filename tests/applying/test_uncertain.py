@@ -98,6 +98,7 @@ def dense(model: Model, cube: np.ndarray) -> np.ndarray:
     return np.concatenate([sd.T, outside[None]]).reshape(-1, *cube.shape[1:])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("activation", ["identity", "leaky_relu", "softplus"])
 @pytest.mark.parametrize("dtype", ["float32", "int16", "float64", "int32"])
 def test_the_dense_formula_is_met(tmp_path: Path, activation: str, dtype: str) -> None:

@@ -86,6 +86,7 @@ jobs:
         "-o",
         tmp_path / "alone",
         "--no-fused",
+        "--no-report",
     )
     assert (out / "pooled/weights.csv").read_text() == (tmp_path / "alone/weights.csv").read_text()
     assert not list((out / "pooled").glob("*.tif"))
@@ -112,7 +113,8 @@ def test_the_summary_is_one_row_per_item(tmp_path: Path) -> None:
     scenes_in(tmp_path, 3)
     (tmp_path / "in/s001.tif").rename(tmp_path / "in/<b>bold.tif")
     (tmp_path / "in/s001_t.tif").rename(tmp_path / "in/<b>bold_t.tif")
-    ok("batch", batch_file(tmp_path, "jobs: [{name: each, kind: train-apply, pool: each}]"))
+    jobs = "jobs: [{name: each, kind: train-apply, pool: each}]"
+    ok("batch", batch_file(tmp_path, jobs, defaults="{objective: regression}"))
     found = rows(tmp_path)
     table = list(csv.DictReader((tmp_path / "out/batch.csv").read_text().splitlines()))
     assert [r["scene"] for r in table] == [r["scene"] for r in found] == ["<b>bold", "s000", "s002"]
@@ -194,7 +196,7 @@ scenes:
   - {items: items.json, settings: {constraint: simplex}}
   - {files: [in/s002.tif], match: '(?P<n>[0-9]+)', target: "${TARGETS}/s{n}_t.tif"}
   - {folder: in, exclude: ['*_t.tif'], target: "{parent}/{stem}_t.tif"}
-jobs: [{name: each, kind: train, pool: each}]
+jobs: [{name: each, kind: train, pool: each, settings: {no_report: true}}]
 """)
     made = json.loads(ok("batch", tmp_path / "b.yaml", "--set", "defaults.seed=3", "--json").out)
     assert [i["scene"] for i in made["items"]] == ["s000", "s001", "s002", "s003"]

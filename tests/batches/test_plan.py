@@ -105,6 +105,7 @@ def test_settings_of_pooled_scenes_hold_where_all_agree(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("rule", "output"),
     [("glob: '**/*.tif'", "link"), ("glob: '**/*.tif'", "."), ("folder: .", ".")],
@@ -136,6 +137,7 @@ def test_only_outputs_are_no_scenes(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------- ch
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["d[1]", "e{1}", "f*"])
 def test_a_batch_runs_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     for i in range(2):

@@ -190,6 +190,7 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("line", DAMAGED)
 def test_a_damaged_line_is_skipped_and_said(line: bytes, tmp_path: Path) -> None:
     path = apply_batch(tmp_path, 2)
@@ -353,6 +354,7 @@ def chunks(folder: Path) -> list[Path]:
     )
 
 
+@pytest.mark.thorough
 def test_the_chunks_of_a_store_count(tmp_path: Path) -> None:
     """As an output, and as an input; in the journal a folder is one entry."""
     file = apply_batch(tmp_path, 1, "{driver: Zarr}")
@@ -526,6 +528,7 @@ class Losing(Executor):
         return future
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("how", ["refused", "cancelled", "failed"])
 def test_what_a_cluster_loses_costs_no_neighbour(how: str, tmp_path: Path) -> None:
     scenes_in(tmp_path, 12, size=(4, 5))

@@ -72,6 +72,7 @@ def test_each_cube_is_sharpened_by_its_own_image(folder: Path) -> None:
         assert json.loads((here / "report.json").read_text())["blur"] == 0.3
 
 
+@pytest.mark.thorough
 def test_all_are_sharpened_with_the_gains_of_one_run(folder: Path) -> None:
     images = [str(folder / "a.tif"), str(folder / "a_pan.tif")]
     bandfuse.sharpen(
@@ -141,6 +142,7 @@ def test_what_was_sharpened_is_scored(folder: Path) -> None:
     assert (again.failed, again.kept) == (0, 4)
 
 
+@pytest.mark.thorough
 def test_what_was_sharpened_with_one_run_is_scored(folder: Path) -> None:
     images = [str(folder / "a.tif"), str(folder / "a_pan.tif")]
     how = {"blur": 0.3, "no_report": True, "shift": "keep"}

@@ -102,6 +102,7 @@ def test_mask_bands_of_vrts_count(own: bool, tmp_path: Path) -> None:
         assert (np.isnan(seen[b]) == (LOST if b == 1 or not own else False)).all()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("dtype", "fill"),
     [("uint64", 2**64 - 1), ("int64", 2**63 - 1), ("int64", 2**53 + 1), ("int64", -(2**63))],
@@ -172,6 +173,7 @@ FILLS: dict[str, np.ndarray] = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("text", FILLS)
 def test_fill_is_told_before_it_is_learned(text: str, tmp_path: Path) -> None:
     dtype = "int32" if text == "-2147483648" else "float32"
@@ -275,6 +277,7 @@ def test_nodata_of_sources_and_target(tmp_path: Path) -> None:
     assert used(tmp_path / "s") == used(tmp_path / "r")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("count", [1, 6])
 @pytest.mark.parametrize("odd", [np.inf, -np.inf])
 def test_infinite_values_end_no_training(odd: float, count: int, tmp_path: Path) -> None:

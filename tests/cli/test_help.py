@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -90,24 +91,34 @@ def test_words_longer_than_the_terminal_stay_whole() -> None:
 # ------------------------------------------------------------------------------------------ tables
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a cube, a target and a batch file, in which commands run with short names."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a cube, a target, two runs and a batch file."""
+    folder = tmp_path_factory.mktemp("filled")
     cube = spectra(6, 24, 30)
-    write_tiff(tmp_path / "c.tif", cube, nm=wavelengths(6), bad=[3])
+    write_tiff(folder / "c.tif", cube, nm=wavelengths(6), bad=[3])
     names = ["first band", "second band"]
     target = blend(cube, [[0.5, 0.5, 0, 0, 0, 0], [0, 0, 0, 0.2, 0.8, 0]])
-    write_tiff(tmp_path / "t.tif", target.astype("float32"), names=names)
-    write_tiff(tmp_path / "five.tif", spectra(5, 24, 30))
+    write_tiff(folder / "t.tif", target.astype("float32"), names=names)
+    write_tiff(folder / "five.tif", spectra(5, 24, 30))
     text = (
         "version: 1\noutput: out\nscenes: [{files: [c.tif, five.tif]}]\n"
+        "defaults: {no_report: true}\n"
         "jobs: [{name: shrink, kind: train, pool: each, settings: {groups: '1-6'}}]\n"
     )
-    (tmp_path / "b.yaml").write_text(text)
+    (folder / "b.yaml").write_text(text)
+    given = (folder / "c.tif", "--target", folder / "t.tif", "--no-report", "-o")
+    ok("train", *given, folder / "r1")
+    ok("train", *given, folder / "r2", "--constraint", "free")
+    return folder
+
+
+@pytest.fixture
+def place(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder, in which commands run with short names."""
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
-    ok("train", "c.tif", "--target", "t.tif", "-o", "r1", "--no-report")
-    ok("train", "c.tif", "--target", "t.tif", "-o", "r2", "--no-report", "--constraint", "free")
     return tmp_path
 
 

@@ -109,6 +109,7 @@ def test_info_is_json(rio: Any, cube: str) -> None:
     assert json.loads(done.stdout) == ok("info", cube, "--groups", "equal:2", "--json").json
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("more", "says"),
     [

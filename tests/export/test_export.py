@@ -89,6 +89,7 @@ def alike(got: np.ndarray, expected: np.ndarray, nodata: float | None = None) ->
 # --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("form", ["derived", "processed"])
 @pytest.mark.parametrize("scale", [1.0, 0.01])
 @pytest.mark.parametrize("nodata", [-9999, None])
@@ -231,6 +232,7 @@ def with_earlier(folder: Path, earlier: str) -> Any:
     return listing(folder)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("form", ["vrt", "pansharpen"])
 @pytest.mark.parametrize("earlier", ["", "mine"])
 def test_a_vrt_that_gdal_cannot_read_is_not_written(
@@ -401,7 +403,7 @@ def test_pansharpening_of_whole_numbers_that_have_a_scale(tmp_path: Path) -> Non
         with rasterio.open(tmp_path / f"{name}.tif", "r+") as ds:
             ds.scales = (scale,) * ds.count
     files = (tmp_path / "x.tif", "--target", tmp_path / "t.tif")
-    ok("train", *files, "--no-offset", "--no-fused", "-o", tmp_path / "run")
+    ok("train", "--no-report", *files, "--no-offset", "--no-fused", "-o", tmp_path / "run")
     export = ("export", tmp_path / "run", "--to", "pansharpen", "-o", tmp_path / "p.vrt")
     ok(*export, "--scene", tmp_path / "x.tif", "--pan", tmp_path / "t.tif")
     with rasterio.open(tmp_path / "p.vrt") as ds:
@@ -409,6 +411,7 @@ def test_pansharpening_of_whole_numbers_that_have_a_scale(tmp_path: Path) -> Non
         assert ds.scales == (0.001,) * 4
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("form", "zipped"), [("derived", True), ("processed", False)])
 @pytest.mark.parametrize("make", [published.enmap, published.desis])
 def test_the_image_of_a_product_as_vrt(make: Any, zipped: bool, form: str, tmp_path: Path) -> None:
@@ -496,6 +499,7 @@ def test_otb_computes_the_expression(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(tmp_path / "o.tif"), dense, rtol=2e-7)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_networks_compute_the_fusion(activation: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -588,16 +592,23 @@ WRONG: list[tuple[list[str], str]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a cube of eight bands."""
+    folder = tmp_path_factory.mktemp("learned")
+    cube_with_gaps(folder / "x.tif")
+    return trained(folder)
+
+
 @pytest.mark.parametrize(("flags", "said"), WRONG)
 def test_what_cannot_be_exported_is_said(
-    flags: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flags: list[str], said: str, learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cube_with_gaps(Path("x.tif"))
     write_tiff(Path("other.tif"), spectra(5))
     Path("there.csv").write_text("mine")
-    weights = trained(tmp_path)
-    done = cli("export", weights, *flags, *([] if "-o" in flags else ["-o", "out.vrt"]))
+    done = cli("export", learned, *flags, *([] if "-o" in flags else ["-o", "out.vrt"]))
     assert done.code == 2
     assert said in done.err
     assert Path("there.csv").read_text() == "mine"
@@ -656,7 +667,16 @@ def test_what_others_cannot_do_is_refused(tmp_path: Path) -> None:
 def test_bands_of_any_name_stay_text_in_xml(tmp_path: Path) -> None:
     cube_with_gaps(tmp_path / "x.tif")
     name = "<script>&\"'"
-    ok("train", tmp_path / "x.tif", "--group", f"{name}=1-8", "-o", tmp_path / "run", "--no-fused")
+    ok(
+        "train",
+        "--no-report",
+        tmp_path / "x.tif",
+        "--group",
+        f"{name}=1-8",
+        "-o",
+        tmp_path / "run",
+        "--no-fused",
+    )
     ok(
         "export",
         tmp_path / "run/weights.safetensors",

@@ -181,6 +181,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_red_green_and_blue_one_message_says_so(place: Path, command: str) -> None:
     (place / "near.csv").write_text("name,centre_nm,fwhm_nm\nb1,750,150\nb2,860,150\n")

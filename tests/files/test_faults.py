@@ -64,6 +64,7 @@ def small_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 
 
+@pytest.mark.one_in(3)
 @POSIX
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
@@ -244,6 +245,7 @@ def test_ended_in_apply_it_leaves_nothing(
     assert listing(tmp_path) == before
 
 
+@pytest.mark.one_in(4)
 @POSIX
 @ENDS
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ def look():
 """Python that reads a raster, as a worker does that has begun."""
 
 
+@pytest.mark.one_in(3)
 @POSIX
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
@@ -264,6 +265,7 @@ def test_scores_whose_squares_overflow_are_named(cube: str, tmp_path: Path) -> N
     assert "squares overflow" in one_line("evaluate", tmp_path / "w", cube, "--target", target)
 
 
+@pytest.mark.one_in(2)
 @POSIX
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "cp1252", "latin-1"])
 def test_letters_that_stdout_lacks_are_replaced(cube: str, encoding: str) -> None:

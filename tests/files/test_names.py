@@ -116,6 +116,7 @@ def right(path: str | Path, made: Path) -> bool:
     )
 
 
+@pytest.mark.one_in(5)
 def test_train_and_report(stem: str, made: Path) -> None:
     """The image and the target by a flag, the run by its name. The page names the image, and takes
     nothing in it for HTML."""
@@ -141,6 +142,7 @@ def test_train_and_report(stem: str, made: Path) -> None:
     assert "<b>.tif" not in page
 
 
+@pytest.mark.one_in(2)
 def test_apply_and_the_link_of_its_item(stem: str, made: Path) -> None:
     out = Path(f"f{stem}.tif")
     ok(
@@ -168,6 +170,7 @@ def test_apply_and_the_link_of_its_item(stem: str, made: Path) -> None:
     )
 
 
+@pytest.mark.one_in(2)
 def test_a_vrt_finds_its_source(
     stem: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +188,7 @@ def test_a_vrt_finds_its_source(
     assert (read(tmp_path / "fixed.vrt") == read(made / "x.tif")).all()
 
 
+@pytest.mark.one_in(5)
 def test_batch_and_the_links_of_its_page(stem: str, made: Path, tmp_path: Path) -> None:
     weights = str(made / "run/weights.safetensors")
     jobs = [

@@ -19,6 +19,7 @@ def samples(n: int = 500, b: int = 6) -> np.ndarray:
     return np.asarray(spectra(b, 1, n, dtype="float64")[:, 0].T)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "estimator", [BandFuser(), BandFuser("equal:1", objective="reconstruction")], ids=["y", "no y"]
 )
@@ -91,6 +92,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("given", SETTINGS, ids=lambda g: " ".join(map(str, g)) or "default")
 def test_the_weights_are_those_of_the_command_line(
     given: dict[str, object], tmp_path: object
@@ -120,6 +122,7 @@ def test_the_weights_are_those_of_the_command_line(
     np.testing.assert_allclose(made.intercept_, want.offset, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("objective", ["reconstruction", "separability"])
 def test_groups_and_folds_are_those_of_the_command_line_to_the_bit(
     objective: str, tmp_path: Path

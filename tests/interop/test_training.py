@@ -74,6 +74,7 @@ def without_files(report: TrainReport) -> dict[str, Any]:
 KNOWN: dict[str, Any] = {"names": NAMES, "wavelength_nm": NM, "fwhm_nm": FWHM}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -169,20 +170,28 @@ FORMS: dict[str, Callable[[np.ndarray], tuple[Any, dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_arrays_of_every_kind_are_the_same_pixels(form: str) -> None:
+@pytest.fixture(scope="module")
+def from_numpy() -> bandfuse.Learned:
+    """What plain arrays of the cube and its target teach."""
     x = cube()
-    want = bandfuse.train_arrays(x, target_of(x), no_report=True, **KNOWN)
+    return bandfuse.train_arrays(x, target_of(x), no_report=True, **KNOWN)
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("form", FORMS)
+def test_arrays_of_every_kind_are_the_same_pixels(form: str, from_numpy: bandfuse.Learned) -> None:
+    x = cube()
     given, known = FORMS[form](x)
     if form == "list":
         given = np.asarray(given)
     if form == "masked":
         given = np.ma.MaskedArray(given.data, np.isnan(x))
     got = bandfuse.train_arrays(given, target_of(x), no_report=True, **known)
-    assert contents(got.model) == contents(want.model)
-    assert got.report.pixels == want.report.pixels
+    assert contents(got.model) == contents(from_numpy.model)
+    assert got.report.pixels == from_numpy.report.pixels
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "int32", "int64", "float32"])
 def test_numbers_of_every_type_are_their_values(kind: str) -> None:
     x = (spectra(B, H, W) * 200).astype(kind)

@@ -84,6 +84,7 @@ def pixels(kind: str, bands: int, shape: tuple[int, int]) -> np.ndarray:
     return random.integers(0, 10000, (bands, *shape)).astype("uint16")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("kind", ["signed", "positive", "means", "one"])
 @pytest.mark.parametrize("values", ["flat", "signed", "reflectance", "counts"])
 @pytest.mark.parametrize(

@@ -209,6 +209,7 @@ print("torch" in sys.modules)
 """
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("flags", "needs"), [((), False), (("--optimizer", "adam", "--steps", "3"), True)]
 )
@@ -227,6 +228,7 @@ def test_exact_weights_need_no_torch_and_are_what_a_training_finds(
     assert done.stdout.splitlines()[-1] == str(needs)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "flags",
     [
@@ -272,6 +274,7 @@ APART = [
 groups."""
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("groups", "how"), APART)
 def test_bands_of_different_groups_need_not_meet(
     tmp_path: Path, groups: tuple[str, ...], how: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
@@ -282,7 +285,8 @@ def test_bands_of_different_groups_need_not_meet(
     x, t = three_means()
     write_tiff(tmp_path / "x.tif", x)
     write_tiff(tmp_path / "t.tif", t)
-    arguments = ["train", tmp_path / "x.tif", "--target", tmp_path / "t.tif", *groups, *how, "-o"]
+    files = (tmp_path / "x.tif", "--target", tmp_path / "t.tif")
+    arguments = ["train", "--no-report", *files, *groups, *how, "-o"]
     asked = []
 
     def wrong(product: Product, parts: list[list[int]]) -> Product:
@@ -315,6 +319,7 @@ def test_bands_of_different_groups_need_not_meet(
         group = ("--group", f"{name}={','.join(map(str, bands))}")
         ok(
             "train",
+            "--no-report",
             tmp_path / "x.tif",
             "--target",
             goal,

@@ -127,6 +127,7 @@ def question_of(form: str, seed: int = 0) -> Question:
     return Question(grid=blocks(SHAPE, 3), scene=1, seed=seed, **given)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("form", FORMS)
 def test_a_device_finds_what_numpy_finds_in_every_form_of_question(form: str) -> None:
     question = question_of(form)
@@ -153,6 +154,7 @@ def test_a_device_finds_what_numpy_finds_in_every_form_of_question(form: str) ->
 WINDOWED = ["plain", "noise", "random parts", "classes and noise", "a selection"]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("form", WINDOWED)
 def test_the_bits_of_a_device_do_not_depend_on_windows_or_threads(form: str) -> None:
     random = np.random.default_rng(3)
@@ -274,6 +276,7 @@ ONLY |= dict.fromkeys(("bsq", "bil", "bip"), ("uint8", "int16", "uint16", "int32
 FILES = [(how, kind) for how in rasters(Path()) for kind in ONLY.get(how, KINDS)]
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(("how", "kind"), FILES)
 def test_every_stored_form_becomes_the_numbers_of_the_cpu(
     how: str, kind: str, tmp_path: Path

@@ -96,6 +96,7 @@ def predicted(found: Fit, x: Floats) -> Floats:
 # ------------------------------------------------------------------------------------------------ t
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_reaches_the_exact_optimum(optimizer: str, constraint: str) -> None:
@@ -462,6 +463,7 @@ def test_textbook_two_tensors_one_scalar(optimizer: str) -> None:
     assert found.relative_gap == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.one_in(2)
 @DESCENT
 def test_textbook_two_tensors_one_scalar_in_a_network(optimizer: str) -> None:
     settings = {"weights": "scalar", "constraint": "affine"}
@@ -495,6 +497,7 @@ def test_textbook_three_channels_and_one_broadcast(optimizer: str) -> None:
         assert free.weight[c, [c, 3]] == pytest.approx(pair, abs=1e-5)
 
 
+@pytest.mark.one_in(2)
 @DESCENT
 def test_textbook_three_channels_and_one_broadcast_in_a_network(optimizer: str) -> None:
     settings = {"weights": "channel", "constraint": "affine"}
@@ -552,6 +555,7 @@ def test_textbook_four_instances_as_four_groups_and_an_unweighted_group(optimize
     assert found.weight == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.one_in(2)
 @DESCENT
 def test_textbook_four_instances_and_an_unweighted_group_in_a_network(optimizer: str) -> None:
     settings = {"weights": "instance", "constraint": "free", "fixed": [1], "instances": 4}

@@ -458,7 +458,7 @@ def test_early_stopping_is_said_where_something_was_stopped() -> None:
     assert text == "early stopping: red kept the weights after epoch 3 of 10"
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != "mse"])
 def test_losses_from_files(name: str, tmp_path: Path, files: list[str]) -> None:
     done = cli(

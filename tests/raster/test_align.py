@@ -258,6 +258,7 @@ PLACES: dict[str, tuple[Affine, float | None, str]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("place", PLACES)
 def test_windows_and_memory_do_not_change_a_bit(
     tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
@@ -477,6 +478,7 @@ def test_a_finer_target_is_averaged(tmp_path: Path) -> None:
     assert found["alignment"][0]["grid"] == scene
 
 
+@pytest.mark.thorough
 def test_threads_and_memory_do_not_change_a_bit(tmp_path: Path) -> None:
     cube = spectra(4, 300, 900, seed=2)
     target = (
@@ -612,6 +614,7 @@ def test_masks_windows_and_bounds_are_of_the_training_grid(tmp_path: Path) -> No
     assert (found["alignment"][0]["rows"], found["alignment"][0]["cols"]) == (20, 30)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("finer_labels", [True, False])
 def test_labels_of_another_grid(tmp_path: Path, finer_labels: bool) -> None:
     """Finer labels are those of most of a pixel, zeros left out first; the cube is brought to
@@ -733,6 +736,7 @@ def test_no_shift_is_made_up(tmp_path: Path) -> None:
     assert report(tmp_path / "run")["alignment"][0]["corrected"] is False
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("placed_files", [True, False])
 def test_a_shifted_target_is_corrected(tmp_path: Path, placed_files: bool) -> None:
     """Files of one grid, the target's content off by half a pixel and more; with and without

@@ -173,6 +173,7 @@ def test_products_are_described_and_read(name: str, tmp_path: Path) -> None:
     assert listing(tmp_path) == before
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", TRAINED)
 def test_products_are_trained_on_and_fused(name: str, tmp_path: Path) -> None:
     """The weights of a reconstruction, times the cube that numpy knows, is what train and apply
@@ -462,6 +463,7 @@ OLD = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", OLD)
 @pytest.mark.parametrize("given", ["folder", "manifest", "zip", "granule"])
 def test_sentinel2_of_the_old_structure_is_read(name: str, given: str, tmp_path: Path) -> None:
@@ -605,7 +607,7 @@ def test_quirk_7_8_nothing_is_left_beside_a_compressed_file(tmp_path: Path) -> N
     np.testing.assert_array_equal(pixels(str(path)), cube)
     ok("info", path)
     assert listing(tmp_path) == before
-    ok("train", path, "--groups", "equal:2", "--folds", 0, "-o", tmp_path / "run")
+    ok("train", "--no-report", path, "--groups", "equal:2", "--folds", 0, "-o", tmp_path / "run")
     assert {p.name for p in tmp_path.iterdir()} == {"packed.img", "packed.hdr", "run"}
 
 

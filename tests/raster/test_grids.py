@@ -43,6 +43,7 @@ def ground(at: Affine, layers: int = 4, side: int = SIDE) -> np.ndarray:
     return (0.1 + found).astype(np.float32)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("pixel", "turn"), [(29.8, 0.0), (29.71, 0.0), (30.0, 0.3), (30.0, -0.05)])
 def test_a_grid_that_differs_a_little_is_another_one(
     pixel: float, turn: float, tmp_path: Path

@@ -251,7 +251,7 @@ CELLS = [
 ]
 
 
-@pytest.mark.one_in(5)
+@pytest.mark.one_in(23)
 @pytest.mark.parametrize(("product", "layout"), CELLS)
 def test_every_command_reads_it_or_names_it(
     product: str, layout: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

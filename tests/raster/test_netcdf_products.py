@@ -140,6 +140,7 @@ def test_each_detector_of_oci_is_in_rising_order_and_keeps_its_numbers(tmp_path:
     assert "detector-overlap" in found
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", CASES)
 def test_every_command_works_on_it(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -81,6 +81,7 @@ def test_the_place_of_the_panchromatic_image_follows_from_its_size(
         assert raster.transform @ (120, 144) == pytest.approx(cube.transform @ (20, 24))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("level", ["1", "2B", "2C"])
 @pytest.mark.parametrize("part", ["", ":PAN"])
 def test_sensor_geometry_has_points_on_the_ground(level: str, part: str, tmp_path: Path) -> None:

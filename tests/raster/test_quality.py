@@ -203,7 +203,7 @@ def expected_counts(flags: Iterable[np.ndarray], words: Iterable[str]) -> dict[s
     return {word: int(f.sum()) for word, f in zip(words, flags, strict=True) if f.any()}
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("how", ["auto", "some"])
 def test_flagged_pixels_are_those_of_a_mask_made_by_hand(
@@ -258,6 +258,7 @@ MISSING = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", MISSING)
 def test_missing_layers_are_said(name: str, tmp_path: Path) -> None:
     make, why = MISSING[name]
@@ -400,6 +401,7 @@ def test_clouds_change_no_weight_beyond_its_interval(tmp_path: Path) -> None:
     assert outside("kept") > len(clear) / 2
 
 
+@pytest.mark.thorough
 def test_windows_threads_and_other_processes_change_no_bit(tmp_path: Path) -> None:
     made, _ = sentinel2(tmp_path)
     target = target_of(tmp_path, made)
@@ -459,6 +461,7 @@ def test_evaluate_leaves_them_out(tmp_path: Path) -> None:
     assert f"{mask.sum()} pixels left out by quality layers: cloud" in shown
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("policy", ["strict", "renormalise"])
 def test_apply_writes_all_pixels_unless_it_is_asked(policy: str, tmp_path: Path) -> None:
     made, flags = sentinel2(tmp_path)
@@ -683,6 +686,7 @@ def test_a_batch_finds_products_that_are_folders(rule: str, tmp_path: Path) -> N
     assert report["inputs"][0]["path"].endswith(made.path.name)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["emit", "sentinel2", "prisma"])
 def test_only_bandfuse_speaks(name: str, tmp_path: Path) -> None:
     """Libraries that open the layers write nothing on standard error."""

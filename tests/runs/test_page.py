@@ -82,6 +82,7 @@ def _call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 # --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "changes",
     [

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rasters import spectra, wavelengths, write_tiff
 
 import bandfuse
@@ -22,6 +23,7 @@ def trained(folder: Path, *, no_report: bool = False) -> TrainReport:
     return bandfuse.train(config)[0]
 
 
+@pytest.mark.thorough
 def test_the_page_of_a_training_is_that_of_its_run(tmp_path: Path) -> None:
     report = trained(tmp_path)
     assert report.to_html() == (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

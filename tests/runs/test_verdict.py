@@ -209,6 +209,7 @@ def test_the_class_that_is_found_least_is_named() -> None:
     assert of_classes(report) == []
 
 
+@pytest.mark.thorough
 def test_the_terminal_answers_the_sensor_too(tmp_path: Path) -> None:
     cube = str(SAMPLE / "cube.tif")
     ok("resample", cube, "--sensor", "sentinel-2a", "-o", tmp_path / "s2.tif")

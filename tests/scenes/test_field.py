@@ -57,6 +57,7 @@ def test_a_warp_of_second_order_of_three_pixels_is_recovered(seed: int) -> None:
     assert registration.correlation > 0.99 > registration.before
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("shift", [(0.4, -0.3), (5.3, -2.4)])
 def test_a_single_shift_is_found_as_well_as_in_one_window(shift: tuple[float, float]) -> None:
     cube, sharp = problem(3)
@@ -85,6 +86,7 @@ def test_no_field_is_found_where_there_is_none() -> None:
     assert sum(spread > 0 for spread in spreads) <= 2
 
 
+@pytest.mark.thorough
 def test_a_part_that_has_changed_does_not_bend_the_field() -> None:
     cube, sharp = problem(4)
     known = quadratic((SIZE, SIZE), 2.0 * RATIO, 4)
@@ -108,6 +110,7 @@ def test_missing_pixels_of_both_are_left_out() -> None:
     assert off(registration.field, on_coarse(known, RATIO)) < 0.1
 
 
+@pytest.mark.thorough
 def test_an_image_of_half_of_the_scene_tells_nothing_of_the_other_half() -> None:
     cube, sharp = problem(7)
     known = quadratic((SIZE, SIZE), 2.0 * RATIO, 7)
@@ -152,6 +155,7 @@ def windows(known: Field, error: float, seed: int, count: int = 64) -> Displacem
     return Displacements(rows, cols, moves, covariance, np.arange(count))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_the_order_is_that_of_the_field(order: int) -> None:
     rng = np.random.default_rng(order)

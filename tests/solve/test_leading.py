@@ -131,6 +131,7 @@ def test_outputs_of_separability_are_linear_discriminants(
     assert "got 4 outputs for 4 classes; expected at most 3" in done.err
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("objective", ["reconstruction", "separability", "snr"])
 def test_every_group_has_so_many_outputs(
     scene: tuple[Path, np.ndarray, np.ndarray], objective: str

@@ -251,6 +251,7 @@ def cube_of_runs(path: Path) -> str:
     )
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("rule", ["correlation:3", "cluster:3"])
 def test_info_previews_what_train_uses(rule: str, tmp_path: Path) -> None:
     cube = cube_of_runs(tmp_path / "cube.tif")

@@ -71,7 +71,7 @@ RUNS: list[tuple[object, ...]] = [
 ]
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("flags", RUNS)
 def test_a_training_sees_the_same_on_a_device(
     flags: tuple[object, ...], scene: Path, monkeypatch: pytest.MonkeyPatch
@@ -95,6 +95,7 @@ def test_a_training_sees_the_same_on_a_device(
             same_bits(a.strata[key].mean, f.strata[key].mean)
 
 
+@pytest.mark.thorough
 def test_parts_that_others_do_have_the_bits_of_one_pass(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ TRAININGS: list[tuple[tuple[object, ...], dict[str, tuple[int, int]]]] = [
 ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("flags", "bounds"), TRAININGS)
 def test_a_training_describes_files_once_and_reads_its_first_windows_once(
     flags: tuple[object, ...],

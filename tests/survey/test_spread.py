@@ -45,7 +45,7 @@ RUNS: list[tuple[str, ...]] = [
 ]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("flags", RUNS)
 def test_a_training_in_parts_is_the_same_to_the_bit(
     flags: tuple[str, ...],

@@ -34,6 +34,7 @@ CASES = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", CASES)
 def test_a_plan_is_what_the_training_does(name: str, place: Path) -> None:
     call = ["train", *CASES[name], "-o", "run", "--folds", 2, "--json"]

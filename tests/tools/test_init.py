@@ -50,6 +50,7 @@ def test_every_job_is_tried() -> None:
     assert set(GIVEN) == set(JOBS)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("job", GIVEN)
 def test_a_config_runs_as_it_is(job: str, place: Path) -> None:
     """From the folder in which it was written, by the command that init says."""

@@ -41,12 +41,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ) as ds:  # fmt: skip
             ds.write(values.astype(np.float32))
     images = [str(folder / name) for name in ("cube.tif", "sharp.tif")]
-    for name, bare in (("run", False), ("bare", True)):
-        bandfuse.sharpen(
-            SharpenConfig(
-                images=images, output=str(folder / name), shift="field", blur=0.3, no_report=bare
-            )
-        )
+    for name, shift in (("run", "field"), ("bare", "keep")):
+        settings = {"shift": shift, "blur": 0.3, "no_report": name == "bare"}
+        bandfuse.sharpen(SharpenConfig(images=images, output=str(folder / name), **settings))
     return folder / "run"
 
 

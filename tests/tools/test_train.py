@@ -191,6 +191,7 @@ def test_json_on_stdout_is_the_report(tmp_path: Path, pair: Pair) -> None:
     ]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "flags",
     [
@@ -277,20 +278,31 @@ def test_overwrite_replaces_a_run_and_nothing_else(tmp_path: Path, pair: Pair) -
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years"
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pair and a run that was learned from it."""
+    folder = tmp_path_factory.mktemp("learned")
+    scene, target, _ = make_pair(folder)
+    train(folder, scene, "--target", target)
+    return folder
+
+
 @pytest.mark.parametrize(
     "what",
     ["a stranger", "the scene", "the target", "a mask", "the settings", "the checkpoint", "groups"],
 )
-def test_nothing_in_a_run_folder_is_lost(tmp_path: Path, pair: Pair, what: str) -> None:
+def test_nothing_in_a_run_folder_is_lost(tmp_path: Path, learned: Path, what: str) -> None:
     """Not even by --overwrite: neither what is read, nor what bandfuse did not write."""
-    run, _ = train(tmp_path, pair[0], "--target", pair[1], "--no-report")
-    scene, target, flags = pair[0], pair[1], []
+    shutil.copytree(learned, tmp_path, dirs_exist_ok=True)
+    run = tmp_path / "run"
+    scene, target = (str(tmp_path / name) for name in ("cube.tif", "target.tif"))
+    flags: list[object] = []
     if what == "a stranger":
         (run / "notes.txt").write_text("years")
     elif what == "the scene":
-        scene = shutil.copy(pair[0], run / "fused.tif")
+        scene = shutil.copy(scene, run / "fused.tif")
     elif what == "the target":
-        target = shutil.copy(pair[1], run / "fused.tif")
+        target = shutil.copy(target, run / "fused.tif")
     elif what == "a mask":
         flags = ["--mask", write_tiff(run / "fused.tif", np.ones((1, 30, 40), "uint8"))]
     elif what == "the settings":
@@ -415,6 +427,7 @@ def killed(how: str, cube: np.ndarray, band: int) -> np.ndarray:
     return cube
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("how", DEAD)
 def test_a_dead_band_is_dropped_by_name_with_its_reason(tmp_path: Path, how: str) -> None:
     cube = spectra(B, 30, 40)
@@ -466,6 +479,7 @@ def test_a_group_of_dead_bands_only_is_an_error(tmp_path: Path, pair: Pair) -> N
 SAYS = "read a second time"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["dead only where the scout may look", "dead only elsewhere"])
 def test_a_wrong_guess_costs_a_second_pass_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -567,6 +581,7 @@ def positions(run: Path) -> dict[str, list[int]]:
     return found
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -681,7 +696,7 @@ def instance_scenes(folder: Path, own: list[float]) -> list[str]:
     ]
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
 def test_instance_weights_over_four_scenes(tmp_path: Path, optimizer: str) -> None:
     own = [0.3, 0.7, 1.6, -0.4]
@@ -732,6 +747,7 @@ def test_scenes_of_one_name_keep_their_own_weights_on_apply(tmp_path: Path) -> N
 # -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
 def test_two_images_with_one_weight_between_them(tmp_path: Path, optimizer: str) -> None:
     a, b = spectra(3, 30, 40, seed=1), spectra(3, 30, 40, seed=2)
@@ -765,6 +781,7 @@ def test_two_images_with_one_weight_between_them(tmp_path: Path, optimizer: str)
     ]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "sgd"])
 def test_three_channels_and_one_that_is_broadcast(tmp_path: Path, optimizer: str) -> None:
     a, pan = spectra(3, 30, 40, seed=1), spectra(1, 30, 40, seed=2)
@@ -827,6 +844,7 @@ def test_everything_fixed_leaves_nothing_to_learn(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- what m
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "flags", [[], ["--activation", "tanh", "--steps", "5"]], ids=["moments", "sample"]
 )
@@ -866,6 +884,7 @@ def test_weights_do_not_depend_on_threads_memory_or_layout(
     assert len(seen) == 1
 
 
+@pytest.mark.thorough
 def test_weights_files_are_byte_identical_for_any_threads_and_memory(tmp_path: Path) -> None:
     scene, target, _ = make_pair(tmp_path, spectra(B, 300, 600), **LAYOUTS["tiled-band"])
     seen = set()

@@ -74,6 +74,7 @@ def fail_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return count
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "how",
     [

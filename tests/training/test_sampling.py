@@ -45,6 +45,7 @@ def test_a_training_on_every_pixel_is_that_on_a_sample_as_large(
     assert "sample: all" in (tmp_path / "all" / "config.yaml").read_text()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_threads_and_memory_change_no_bit_of_a_large_sample(
     optimizer: str, tmp_path: Path, files: list[str], monkeypatch: pytest.MonkeyPatch

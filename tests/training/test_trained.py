@@ -16,6 +16,7 @@ def pair(seed: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return 1 + cube, np.roll(1 + cube.mean(axis=0), columns, axis=1)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("offsets", "settings", "said"),
     [

@@ -173,6 +173,7 @@ def test_every_weight_of_a_reconstruction_has_an_interval(cube: Path) -> None:
     assert "95\u202f% interval" in page
 
 
+@pytest.mark.thorough
 def test_weights_that_did_not_arrive_and_those_of_scenes_have_intervals(
     cube: Path, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def learned(gain: bool, kind: str, bands: int) -> list[np.ndarray]:
     return found
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("gain", "kind", "bands"),
     [(False, "channel", 12), (True, "channel", 12), (False, "scalar", 12), (False, "channel", 1)],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 from rasterio.warp import Resampling, reproject, transform_bounds
+from rasters import cli, ok
 from sharp_images import MODULATION, error, interpolated, scene, seen
 
 import bandfuse
@@ -249,6 +248,7 @@ def test_a_ratio_that_does_not_divide_and_a_grid_that_is_off(tmp_path: Path) -> 
     assert error(found, part, 12) < 0.1 * float(part.std())
 
 
+@pytest.mark.thorough
 def test_a_sharp_image_in_another_crs_is_brought_to_the_cube(images: Path, tmp_path: Path) -> None:
     sharp = read(images / "sharp.tif")
     west, south, east, north = transform_bounds(CRS, "EPSG:32632", 4e5, 5e6 - 1600, 401600, 5e6)
@@ -329,19 +329,16 @@ def test_learning_does_not_apply_with_weights(images: Path, tmp_path: Path, run:
         sharpen(images, tmp_path / "o.tif", weights=str(run), blur=0.3)
 
 
-def test_the_command_says_what_it_did(images: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bandfuse", "sharpen", "cube.tif", "sharp.tif", "-o"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "run"), "--blur", "0.3", "--shift", "0,0", "--no-report"],
-        cwd=images, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "4 of 4" in done.stdout
-    again = subprocess.run(
-        [*command, str(tmp_path / "run")], cwd=images, capture_output=True, text=True, check=False
-    )
-    assert again.returncode == 2
-    assert "Traceback" not in again.stderr
+def test_the_command_says_what_it_did(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images)
+    command = ["sharpen", "cube.tif", "sharp.tif", "-o", tmp_path / "run"]
+    done = ok(*command, "--blur", "0.3", "--shift", "0,0", "--no-report")
+    assert "4 of 4" in done.out
+    again = cli(*command)
+    assert again.code == 2
+    assert "Traceback" not in again.err
 
 
 def test_sharp_images_of_two_resolutions_help_more_than_one(images: Path, tmp_path: Path) -> None:

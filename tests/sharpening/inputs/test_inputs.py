@@ -172,6 +172,7 @@ def test_the_panchromatic_image_of_a_prisma_product_sharpens_its_cube(tmp_path: 
     np.testing.assert_allclose(mean[order], truth[np.argsort(made.nm)], rtol=0.02)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("level", ["1", "2D"])
 def test_a_prisma_product_alone_is_sharpened_by_its_panchromatic_image(
     level: str, tmp_path: Path

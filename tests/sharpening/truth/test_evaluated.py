@@ -319,6 +319,7 @@ def again(folder: Path, there: Path, raster: str, **settings: Any) -> Path:
     return there
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("raster", "settings"),
     [
