@@ -14,6 +14,7 @@ Each file is built on those before it::
     yamlfile     settings as text: YAML's safe types, no key twice
     checksums    SHA-256 of the inputs, by a thread of its own
     kinds        which of bandfuse's own files a file is
+    tensorparts  safetensors files of tensors that come one after the other
 
 It imports errors and progress.
 """

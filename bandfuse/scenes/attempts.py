@@ -3,7 +3,7 @@ all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -38,14 +38,21 @@ def attempt(
     keys: Sequence[str], scenes: Iterable[S], work: Callable[[S], T]
 ) -> tuple[list[T], dict[str, str]]:
     """``work`` of the scenes for which it succeeds, and by key why it fails for the others."""
-    done: list[T] = []
     reasons: dict[str, str] = {}
+    return list(attempts(keys, scenes, work, reasons)), reasons
+
+
+def attempts(
+    keys: Sequence[str], scenes: Iterable[S], work: Callable[[S], T], reasons: dict[str, str]
+) -> Iterator[T]:
+    """The same one after the other: ``reasons`` has by key why it fails for a scene."""
     for key, scene in zip(keys, scenes, strict=True):
         try:
-            done.append(_tried(work, scene))
+            done = _tried(work, scene)
         except BandfuseError as error:
             reasons[key] = str(error)
-    return done, reasons
+        else:
+            yield done
 
 
 def _tried(work: Callable[[S], T], scene: S) -> T:

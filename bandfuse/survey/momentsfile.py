@@ -35,20 +35,21 @@ tensor                  shape           what it holds
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from bandfuse.device import Place
 from bandfuse.errors import BandfuseError, InputError
 from bandfuse.files.kinds import MOMENTS_KEY
+from bandfuse.files.tensorparts import TensorParts
 from bandfuse.moments.census import Census
 from bandfuse.moments.moments import Moments
 from bandfuse.moments.sample import Pixels
@@ -77,19 +78,26 @@ Tensors = dict[str, np.ndarray]
 Strata = dict[tuple[int, int], Moments]
 
 
-def write_moments(path: Path, scenes: Sequence[SceneMoments]) -> None:
-    """Write a file: the same moments always give the same bytes."""
-    tensors: Tensors = {}
-    for i, scene in enumerate(scenes):
-        tensors |= {f"{i}.{name}": np.ascontiguousarray(v) for name, v in _tensors(scene).items()}
-    header = {"version": VERSION, "scenes": [_header(scene) for scene in scenes]}
-    text = json.dumps(
-        header, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
+def write_moments(path: Path, scenes: Iterable[SceneMoments]) -> None:
+    """Write a file: the same moments always give the same bytes. Scenes are taken one after the
+    other, and none is held: their tensors wait in a file without a name beside it, as a header of
+    all of them comes first."""
+    tables: list[str] = []
+    with TemporaryFile(dir=path.parent) as waiting:
+        parts = TensorParts(waiting)
+        for i, scene in enumerate(scenes):
+            tables.append(_text(_header(scene)))
+            for name, values in _tensors(scene).items():
+                parts.add(f"{i}.{name}", values)
+        text = f'{{"scenes":[{",".join(tables)}],"version":{VERSION}}}'
+        with open(path, "wb") as file:
+            parts.write(file, {MOMENTS_KEY: text})
+
+
+def _text(table: dict[str, Any]) -> str:
+    return json.dumps(
+        table, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":")
     )
-    path.touch()
-    mode = path.stat().st_mode  # The library makes files that only their owner can read.
-    save_file(tensors, str(path), metadata={MOMENTS_KEY: text})
-    path.chmod(mode)
 
 
 def _header(scene: SceneMoments) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bandfuse.config.moments import MomentsConfig
@@ -18,10 +18,10 @@ from bandfuse.files.making import names_folder
 from bandfuse.files.whole import Ready, whole_files
 from bandfuse.goals import TRAINED_ON
 from bandfuse.progress import Progress, during, silent
-from bandfuse.results.rasters import MomentsResult
+from bandfuse.results.rasters import MomentsResult, SceneMomentsRow
 from bandfuse.runs.moments_rows import moments_row
 from bandfuse.scenes.alignment import alignment_messages
-from bandfuse.scenes.attempts import attempt
+from bandfuse.scenes.attempts import attempts
 from bandfuse.scenes.folders import with_scenes
 from bandfuse.scenes.opening import Opened, open_scenes
 from bandfuse.scenes.scene import Scene, left_out_messages
@@ -76,20 +76,17 @@ def gather_moments(
         opened = open_scenes(asked)
     inputs = [*keep, *(path for scene in opened.scenes for path in scene.paths)]
     seen = check_file(output, overwrite=config.overwrite, inputs=inputs)
-    with Checksums() as checksums:
-        left, opened, said = _Passes(config, asked, size, progress).over(opened)
-        checksums.start([file.path for one in left for file in one.scene.files])
-        sums, sizes = checksums.wait(progress), checksums.sizes
-    left = [replace(one, inputs=_inputs(one.scene, sizes, sums)) for one in left]
+    passes = _Passes(config, asked, size, progress)
+    told = passes.told
     with whole_files(output, inputs, ready, seen) as scratch:
-        write_moments(scratch, left)
+        write_moments(scratch, passes.over(opened))
         written = os.path.getsize(scratch)
     return MomentsResult(
         output=str(output),
         bytes=written,
-        scenes=[moments_row(one) for one in left],
-        left_out=opened.left_out,
-        messages=list(dict.fromkeys([*_broken(opened), *said])),
+        scenes=told.rows,
+        left_out=told.left_out,
+        messages=list(dict.fromkeys([*_broken(told.left_out), *told.texts])),
         seconds=time.perf_counter() - started,
     )
 
@@ -139,6 +136,16 @@ def _as_training(config: MomentsConfig) -> TrainConfig:
     return resolve(TrainConfig(**{name: getattr(config, name) for name in given}))
 
 
+class _Told:
+    """What there is to say once all scenes are through: of each the row of the result, texts, and
+    why some are left out."""
+
+    def __init__(self) -> None:
+        self.rows: list[SceneMomentsRow] = []
+        self.texts: list[str] = []
+        self.left_out: dict[str, str] = {}
+
+
 @dataclass(frozen=True)
 class _Passes:
     """The passes over scenes, each of which is done as if its scene were alone. ``sample``: pixels
@@ -148,16 +155,22 @@ class _Passes:
     training: TrainConfig
     sample: int | None
     progress: Progress
+    told: _Told = field(default_factory=_Told)
 
-    def over(self, opened: Opened) -> tuple[list[SceneMoments], Opened, list[str]]:
-        """What they leave, of the scenes that are not broken, and what is to be said."""
-        scenes = opened.scenes
+    def over(self, opened: Opened) -> Iterator[SceneMoments]:
+        """What they leave, one after the other, of the scenes that are not broken."""
+        scenes, reasons = opened.scenes, dict[str, str]()
+        found: Iterator[tuple[SceneMoments, list[str]]] = map(self.one, scenes)
         if self.training.skip_broken:
-            found, reasons = attempt([scene.key for scene in scenes], scenes, self.one)
-            opened = opened.without(reasons)
-        else:
-            found = [self.one(scene) for scene in scenes]
-        return [one for one, _ in found], opened, [text for _, said in found for text in said]
+            found = attempts([scene.key for scene in scenes], scenes, self.one, reasons)
+        sums: dict[str, tuple[int, str]] = {}
+        for left, said in found:
+            files = [file.path for file in left.scene.files]
+            sums |= _sums([path for path in files if path not in sums], self.progress)
+            self.told.rows.append(moments_row(left))
+            self.told.texts.extend(said)
+            yield replace(left, inputs={path: sums[path] for path in files})
+        self.told.left_out = opened.without(reasons).left_out
 
     def one(self, scene: Scene) -> tuple[SceneMoments, list[str]]:
         """What the pass over one scene leaves, and what is to be said."""
@@ -193,11 +206,13 @@ class _Passes:
         )
 
 
-def _inputs(
-    scene: Scene, sizes: dict[str, int], sums: dict[str, str]
-) -> dict[str, tuple[int, str]]:
-    return {f.path: (sizes.get(f.path, 0), sums.get(f.path, "")) for f in scene.files}
+def _sums(paths: Sequence[str], progress: Progress) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of files, by path."""
+    with Checksums() as checksums:
+        checksums.start(paths)
+        sums, sizes = checksums.wait(progress), checksums.sizes
+    return {path: (sizes.get(path, 0), sums.get(path, "")) for path in paths}
 
 
-def _broken(opened: Opened) -> list[str]:
-    return [f"scene {key!r} is left out: {why}" for key, why in opened.left_out.items()]
+def _broken(left_out: Mapping[str, str]) -> list[str]:
+    return [f"scene {key!r} is left out: {why}" for key, why in left_out.items()]

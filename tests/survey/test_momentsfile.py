@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import fields
+import tracemalloc
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from rasters import blend, ok, read, spectra, wavelengths, write_tiff
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from bandfuse.files.kinds import is_moments
 from bandfuse.moments.census import Census
@@ -20,7 +23,7 @@ from bandfuse.moments.sample import Pixels
 from bandfuse.moments.tally import NOISE, Tally
 from bandfuse.scenes.scene_table import scene_of, scene_table
 from bandfuse.streaming.blocks import BlockGrid, blocks
-from bandfuse.survey.momentsfile import read_moments, write_moments
+from bandfuse.survey.momentsfile import one_scene, read_moments, write_moments
 from bandfuse.survey.scene_moments import SceneMoments
 
 SIDE = st.integers(1, 60)
@@ -101,6 +104,39 @@ def test_a_file_gives_back_what_was_written(gathered: Path, tmp_path: Path) -> N
     assert is_moments(gathered)
     assert not is_moments(gathered.with_name("x.tif"))
     assert not is_moments(gathered.parent)
+
+
+def test_a_file_of_several_scenes_is_the_one_that_the_library_writes(
+    gathered: Path, tmp_path: Path
+) -> None:
+    write_moments(tmp_path / "x.moments", [*read_moments(gathered)] * 11)
+    with safe_open(str(tmp_path / "x.moments"), framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    assert (tmp_path / "x.moments").read_bytes() == save(tensors, metadata=metadata)
+
+
+def test_scenes_are_written_one_after_the_other(gathered: Path, tmp_path: Path) -> None:
+    """What is held while many scenes are written does not grow with their number."""
+
+    def scene(number: int) -> SceneMoments:
+        one = one_scene(gathered, 0)
+        sample = np.zeros((len(one.wanted), 100_000))
+        return replace(one, seed=number, look=replace(one.look, sample=sample))
+
+    def peak(count: int) -> int:
+        scenes = map(scene, range(count))
+        tracemalloc.start()
+        try:
+            write_moments(tmp_path / "many.moments", scenes)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    few, many = peak(4), peak(40)
+    assert [one.seed for one in read_moments(tmp_path / "many.moments")] == list(range(40))
+    assert many - few < 36 * 100_000  # of 4 MB each
+    assert list(tmp_path.iterdir()) == [tmp_path / "many.moments"]
 
 
 def assert_same(one: SceneMoments, other: SceneMoments) -> None:

@@ -3,8 +3,10 @@ for bit."""
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from safetensors import safe_open
 from scipy import ndimage
 
 import bandfuse
+from bandfuse.survey.gather import gathered
 
 BANDS = 10
 TRUTH = [[0, 0.2, 0.5, 0.3, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.4, 0.6, 0, 0, 0]]
@@ -431,6 +434,32 @@ def test_the_same_from_python(folder: Path) -> None:
     report, _ = bandfuse.train(bandfuse.TrainConfig(moments=[out], **given))
     assert len(report.outputs) == 2
     assert bandfuse.info([out]).moments[0].scenes[0].pixels == report.pixels.used
+
+
+def test_scenes_are_let_go_as_they_are_written(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many scenes go into one file, the blocks of one or two are held."""
+    made: list[weakref.ref[object]] = []
+    held: list[int] = []
+
+    def watched(*args: Any) -> Any:
+        gc.collect()
+        held.append(sum(one() is not None for one in made))
+        found = gathered(*args)
+        made.append(weakref.ref(found.scenes[0].tally))
+        return found
+
+    monkeypatch.setattr("bandfuse.tools.moments.gathered", watched)
+    names = [f"m{i}.tif" for i in range(5)]
+    for name in names:
+        shutil.copy(folder / "c.tif", tmp_path / name)
+    config = bandfuse.MomentsConfig(
+        scenes=[str(tmp_path / name) for name in names], output=str(tmp_path / "m.moments")
+    )
+    assert len(bandfuse.gather_moments(config).scenes) == 5
+    assert len(held) == 5
+    assert max(held) <= 1
 
 
 def header_of(data: bytes) -> tuple[dict[str, Any], bytes]:
