@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from bandfuse.results.training import OutputRow, TrainReport
+from bandfuse.results.training import OutputRow, TrainReport, WeightRow
 from bandfuse.spectral.bands import Bands
 from bandfuse.spectral.display import natural
 
@@ -73,3 +73,15 @@ def chosen(report: TrainReport) -> list[str]:
     nm = [np.nan if o.wavelength_nm is None else o.wavelength_nm for o in report.outputs]
     colours = natural(Bands.of(names, wavelength_nm=nm)) or []
     return list(dict.fromkeys([*worst(report, CHOSEN), *(names[i] for i in colours)]))
+
+
+MOST_DRAWN = 16
+"""Scenes whose own weights are drawn in one chart."""
+
+
+def drawn_scenes(rows: Sequence[WeightRow]) -> list[WeightRow]:
+    """The weights that a chart draws: those of all scenes, or of some of many, evenly spread."""
+    scenes = list(dict.fromkeys(row.scene for row in rows))
+    last = min(len(scenes), MOST_DRAWN) - 1
+    kept = {scenes[i * (len(scenes) - 1) // max(1, last)] for i in range(last + 1)}
+    return [row for row in rows if row.scene in kept]

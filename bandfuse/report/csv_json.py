@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bandfuse.files.textfile import guarded
+from bandfuse.results.base import Result
 from bandfuse.results.training import TrainReport, WeightRow
 
 COLUMNS: tuple[str, ...] = tuple(WeightRow.model_fields)
@@ -18,9 +19,14 @@ def write_csv(rows: Sequence[WeightRow]) -> str:
 
     Floats are written so that reading them gives the same bits; an empty cell is a value that does
     not exist."""
-    lines = [_line(COLUMNS)]
-    lines += [_line([_cell(getattr(row, column)) for column in COLUMNS]) for row in rows]
-    return "".join(lines)
+    return "".join(csv_lines(rows))
+
+
+def csv_lines(rows: Sequence[WeightRow]) -> Iterator[str]:
+    """The same, line by line."""
+    yield _line(COLUMNS)
+    for row in rows:
+        yield _line([_cell(getattr(row, column)) for column in COLUMNS])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -41,4 +47,30 @@ def _cell(value: str | int | float | None) -> str:
 
 def write_json(report: TrainReport) -> str:
     """The text of report.json: indented by 1; numbers that are not finite are null."""
-    return report.model_dump_json(indent=1) + "\n"
+    return "".join(json_parts(report))
+
+
+ROWS = 4096
+"""Weights whose text is made at once."""
+
+
+class _Weights(Result):
+    weights: Sequence[WeightRow | None]
+
+
+def json_parts(report: TrainReport) -> Iterator[str]:
+    """The same in parts of a bounded size, as the weights of many scenes have a long text."""
+    rest = report.model_copy(update={"weights": []}).model_dump_json(indent=1)
+    none, (head, tail) = _json_of([]), _json_of([None]).split("null")
+    before, after = rest.split(none, 1)
+    yield before
+    for first in range(0, len(report.weights), ROWS):
+        text = _json_of(report.weights[first : first + ROWS])
+        yield (",\n  " if first else head) + text.removeprefix(head).removesuffix(tail)
+    yield (tail if report.weights else none) + after + "\n"
+
+
+def _json_of(rows: Sequence[WeightRow | None]) -> str:
+    """The weights as they stand in report.json."""
+    text = _Weights.model_construct(weights=rows).model_dump_json(indent=1)
+    return text.removeprefix("{").removesuffix("\n}")

@@ -17,7 +17,16 @@ from numpy.typing import ArrayLike
 
 from bandfuse.report import trust_tables as trusting
 from bandfuse.report import views
-from bandfuse.report.choice import MOST_CARDS, chosen, label_of, labels_of, worst, worst_first
+from bandfuse.report.choice import (
+    MOST_CARDS,
+    MOST_DRAWN,
+    chosen,
+    drawn_scenes,
+    label_of,
+    labels_of,
+    worst,
+    worst_first,
+)
 from bandfuse.report.class_figures import MOST_TINTS, confusion_figure, spectra_figure
 from bandfuse.report.demand import on_demand
 from bandfuse.report.figures import curve_figure, loss_figure, weights_figure
@@ -302,8 +311,11 @@ def _weight_figure(
     if theirs:
         caption += " Dashed: the published response, with the same sum."
     aim = None if output.target_nm is None else (output.target_nm, output.target_fwhm_nm)
+    drawn, several = drawn_scenes(rows), len({row.scene for row in rows})
+    if len(drawn) < len(rows):
+        caption += f" {MOST_DRAWN} of {several} scenes are drawn; weights.csv has all."
     svg = weights_figure(
-        rows, report.bands_dropped, published=theirs, target=aim, label=alt, key=f"weights-{place}"
+        drawn, report.bands_dropped, published=theirs, target=aim, label=alt, key=f"weights-{place}"
     )
     table = views.weight_table(output, rows)
     return _Figure(title, caption, Markup(svg), facts, table, place)

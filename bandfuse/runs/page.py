@@ -12,7 +12,7 @@ import numpy as np
 from bandfuse.errors import shorten
 from bandfuse.model.fusion import Fusion
 from bandfuse.raster import AlignedReader, Choice, Raster, describe, quicklook
-from bandfuse.report.csv_json import write_csv, write_json
+from bandfuse.report.csv_json import csv_lines, json_parts
 from bandfuse.report.page_data import BandNoise, Page
 from bandfuse.results.training import TrainReport
 from bandfuse.runs.block_errors import block_errors, densities, held_pairs
@@ -40,8 +40,10 @@ def write_texts(
     folder: Path, report: TrainReport, content: Page | None, *, figures: bool = False
 ) -> None:
     """Write report.json, weights.csv and, if there is a page, report.html and its data."""
-    (folder / "weights.csv").write_text(write_csv(report.weights), encoding="utf-8", newline="")
-    (folder / REPORT_FILE).write_text(write_json(report), encoding="utf-8")
+    with open(folder / "weights.csv", "w", encoding="utf-8", newline="") as file:
+        file.writelines(csv_lines(report.weights))
+    with open(folder / REPORT_FILE, "w", encoding="utf-8") as file:
+        file.writelines(json_parts(report))
     if content is None:
         return
     from bandfuse.report.html import render

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -139,38 +140,61 @@ def weight_rows(model: Model, design: Design, intervals: Mapping[str, Interval])
     own. ``intervals``: by scene, those of the common weights under the empty key."""
     layout = design.layout
     fusions = dict(model.scenes) or {"": model.common}
+    matrices = {scene: fusion.matrix for scene, fusion in fusions.items()}
+    known = {scene: intervals[scene] for scene in fusions if scene in intervals}
     rows = []
     for k in range(layout.shape[0]):
         group = np.union1d(layout.col[layout.row == k], np.flatnonzero(layout.fixed[k]))
         for place in group.tolist():
+            position = design.used[place]
+            facts = _facts(model.common, k, position)
             for scene, fusion in fusions.items():
-                row = _weight_row(fusion, k, design.used[place], scene)
-                rows.append(_bounded(row, intervals.get(scene), (k, place)))
+                weights = float(fusion.weight[k, position]), float(matrices[scene][k, position])
+                rows.append(_weight_row(facts, scene, weights, known.get(scene), (k, place)))
     return rows
 
 
-def _bounded(row: WeightRow, interval: Interval | None, place: tuple[int, int]) -> WeightRow:
-    """A row with its interval, where there is one; ``place``: output and used band."""
-    if interval is None:
-        return row
-    low, high = float(interval.low[place]), float(interval.high[place])
-    return row.model_copy(update={"ci_low": low, "ci_high": high})
-
-
-def _weight_row(fusion: Fusion, k: int, position: int, scene: str) -> WeightRow:
+def _facts(fusion: Fusion, k: int, position: int) -> dict[str, Any]:
+    """What the rows of all scenes say alike of an output and a band."""
     bands = fusion.inputs
-    return WeightRow(
-        output=fusion.outputs.name[k],
+    return {
+        "output": fusion.outputs.name[k],
+        "band": position + 1,
+        "source": bands.source[position],
+        "source_band": bands.index[position],
+        "name": bands.name[position],
+        "wavelength_nm": finite_or_none(bands.wavelength_nm[position]),
+        "fwhm_nm": finite_or_none(bands.fwhm_nm[position]),
+    }
+
+
+def _weight_row(
+    facts: Mapping[str, Any],
+    scene: str,
+    weights: tuple[float, float],
+    interval: Interval | None,
+    place: tuple[int, int],
+) -> WeightRow:
+    """The row of a weight, with its interval where there is one; ``place``: output and used band.
+
+    Many scenes have so many rows that each is made without a copy of the names of its fields."""
+    low, high = None, None
+    if interval is not None:
+        low, high = float(interval.low[place]), float(interval.high[place])
+    weight, effective = weights
+    return WeightRow.model_construct(
+        ROW_FIELDS,
+        **facts,
         scene=scene,
-        band=position + 1,
-        source=bands.source[position],
-        source_band=bands.index[position],
-        name=bands.name[position],
-        wavelength_nm=finite_or_none(bands.wavelength_nm[position]),
-        fwhm_nm=finite_or_none(bands.fwhm_nm[position]),
-        weight=float(fusion.weight[k, position]),
-        effective_weight=float(fusion.matrix[k, position]),
+        weight=weight,
+        effective_weight=effective,
+        ci_low=low,
+        ci_high=high,
     )
+
+
+ROW_FIELDS = set(WeightRow.model_fields)
+"""The fields that a row has: one value for all of them."""
 
 
 def _table(

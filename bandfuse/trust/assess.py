@@ -10,6 +10,7 @@ import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.model import Model
+from bandfuse.moments.heap import give_back
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks, during
 from bandfuse.solve.bandpass.window import Tag
@@ -176,6 +177,7 @@ def plan_regularisation(how: Assessing, found: Survey, progress: Progress) -> Re
         )
         choices.update(dict.fromkeys(case.rows, choice))
         ticks.end_part()
+        give_back()
     ordered = [choices[k] for k in range(terms.layout.shape[0])]
     return RegularisationPlan(
         terms,
@@ -271,7 +273,9 @@ def assess(
             holdout = score_pairs(Pairs.joined(folded_pairs(made.terms, lines)), peak)
     with during(progress, BASELINES):
         table = baselines(made.terms, made.fold_problems, peak)
+    give_back()
     needs = _needed(found, made, progress)
+    give_back()
     if not exactly:
         return Assessment(holdout, table, needs)
     if (

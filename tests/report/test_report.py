@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from bandfuse.errors import MismatchError
 from bandfuse.report import csv_json as tables
 from bandfuse.report import figures, html, maps, numbers, overview, pictures, svg
+from bandfuse.report.choice import drawn_scenes
 from bandfuse.report.page_data import BandNoise, BlockErrors, Density, Page
 from bandfuse.results.base import PixelCount, PlaceRow
 from bandfuse.results.training import (
@@ -236,6 +237,36 @@ def test_json_has_null_for_nan_and_is_the_report() -> None:
     assert read["scores"]["train"]["red"]["psnr"] is None
     assert read["convergence"]["loss"] is None
     assert tables.write_json(report).startswith('{\n "outputs"')
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 7])
+def test_json_in_parts_is_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part holds no more than some weights, and all parts are what pydantic writes at once."""
+    monkeypatch.setattr(tables, "ROWS", 3)
+    rows = [_weight("red", i, 0.1 * i, None, name='\n "weights": []') for i in range(count)]
+    report = _report().model_copy(update={"weights": rows})
+    parts = list(tables.json_parts(report))
+    assert "".join(parts) == report.model_dump_json(indent=1) + "\n"
+    assert max(part.count('"source_band"') for part in parts) <= 3
+    assert report.weights == rows
+
+
+def test_a_chart_draws_some_of_many_scenes() -> None:
+    def rows(count: int) -> list[WeightRow]:
+        names = [f"s{i:03d}" for i in range(count)]
+        return [
+            _weight("red", band, 0.1, 400 + band).model_copy(update={"scene": name})
+            for band in (1, 2)
+            for name in names
+        ]
+
+    assert drawn_scenes(rows(16)) == rows(16)
+    some = list(dict.fromkeys(row.scene for row in drawn_scenes(rows(300))))
+    assert len(some) == 16
+    assert (some[0], some[-1]) == ("s000", "s299")
+    text = _render(_report().model_copy(update={"weights": rows(300)}))
+    assert "16 of 300 scenes are drawn; weights.csv has all." in text
+    assert "s001: band" not in text
 
 
 def test_every_section_is_there_in_order_and_ids_are_unique() -> None:

@@ -98,13 +98,27 @@ def _gains(sums: Sums, times: Floats, ridges: Ridges) -> Floats:
     b = sums.bands
     rows = np.concatenate([[0], np.arange(1 + b, sums.both.shape[1])])
     both = np.tensordot(times, sums.both[:, rows], 1)
-    n = np.maximum(both[:, :1, :1], 1.0)
-    cov = (both[:, 1:, 1:] - both[:, 1:, :1] * both[:, :1, 1:] / n) / n
-    whole = _solved(cov[:, :, b:], cov[:, :, :b], ridges[0])
     detail = np.tensordot(times, sums.detail, 1)
     cross = np.tensordot(times, sums.cross, 1)
-    gain: Floats = whole + _solved(detail, cross - detail @ whole, ridges[1])
-    return gain.transpose(0, 2, 1)
+    gain = np.empty_like(cross)
+    for first in range(0, len(times), GAINS_AT_ONCE):
+        here = slice(first, first + GAINS_AT_ONCE)
+        gain[here] = _gains_from(both[here], detail[here], cross[here], ridges)
+    found: Floats = gain.transpose(0, 2, 1)
+    return found
+
+
+GAINS_AT_ONCE = 16
+"""Gains that are solved at once: the matrices of one take a few MB, of 100 sharp bands."""
+
+
+def _gains_from(both: Floats, detail: Floats, cross: Floats, ridges: Ridges) -> Floats:
+    """(R, T, B) gains from sums of [1, sharp] with [1, cube, sharp], and those of the detail."""
+    n, b = np.maximum(both[:, :1, :1], 1.0), cross.shape[2]
+    cov = (both[:, 1:, 1:] - both[:, 1:, :1] * both[:, :1, 1:] / n) / n
+    whole = _solved(cov[:, :, b:], cov[:, :, :b], ridges[0])
+    found: Floats = whole + _solved(detail, cross - detail @ whole, ridges[1])
+    return found
 
 
 def _solved(square: Floats, right: Floats, ridge: float) -> Floats:
@@ -225,9 +239,14 @@ def _misfit(sums: Sums, some: NDArray[np.bool_], fits: Sequence[tuple[Floats, Fl
     level = np.tile(sums.shift[b:], r) - weight @ sums.shift[:b] - offset
     row = np.concatenate([level[:, None], -weight, own], axis=1)
     variance = _sharp_variance(sums)
-    missed = ((sums.both[some] @ row.T) * row.T).sum(axis=1)
-    missed = missed.reshape(len(missed), r, t).transpose(1, 0, 2)
-    result: Floats = missed / np.where(variance > 0, variance, 1.0)
+    # Block by block: the products of all of them, with many sharp bands, would take gigabytes.
+    missed = np.empty((int(some.sum()), r * t))
+    for i, number in enumerate(np.flatnonzero(some)):
+        products = sums.both[number] @ row.T
+        products *= row.T
+        missed[i] = products.sum(axis=0)
+    by_fit = missed.reshape(len(missed), r, t).transpose(1, 0, 2)
+    result: Floats = by_fit / np.where(variance > 0, variance, 1.0)
     return result
 
 
