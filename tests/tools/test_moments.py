@@ -18,7 +18,7 @@ from safetensors import safe_open
 from scipy import ndimage
 
 import bandfuse
-from bandfuse.survey.gather import gathered
+from bandfuse.survey.together import gathered
 
 BANDS = 10
 TRUTH = [[0, 0.2, 0.5, 0.3, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0.4, 0.6, 0, 0, 0]]

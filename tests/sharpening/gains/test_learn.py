@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bandfuse.sharpening import learn
-from bandfuse.sharpening.sums import Sums
+from bandfuse.sharpening.gains import learn
+from bandfuse.sharpening.gains.sums import Sums
 
 CUBE, SHARP, BLOCKS = 60, 40, 30
 
