@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from bandfuse.sharpening.gains.learn import unexplained
-from bandfuse.sharpening.gains.sums import added, plain_pixels
+from bandfuse.sharpening.gains.sums import explained, plain_pixels
+from bandfuse.sharpening.gains.weights import unexplained
 from bandfuse.sharpening.pairs.pair import Pair
 from bandfuse.sharpening.pairs.ranges import Place
 from bandfuse.spectral.bands import Floats
@@ -67,11 +67,11 @@ def found_blur(pair: Pair, every: Sequence[Place], seed: int = 0) -> Found:
 def _losses(pair: Pair, tried: Sequence[float | None], some: Sequence[Place], seed: int) -> Floats:
     """(K, N) held-out error of each block with each of K modulations, of the pixels that are known
     with all of them; zero for blocks without pixels."""
-    sums = added(plain_pixels(pair, tried, *part) for part in some)
+    sums = explained(plain_pixels(pair, tried, *part) for part in some)
     if sums is None:
         raise ValueError("cube and sharp images have no valid pixel in common")
-    out = np.zeros((len(tried), len(sums.plain)))
-    out[:, sums.filled] = unexplained(sums.known, len(tried), seed)
+    out = np.zeros((len(tried), len(sums.count)))
+    out[:, sums.count > 0] = unexplained(sums.known, len(tried), seed)
     return out
 
 

@@ -13,7 +13,7 @@ from bandfuse.progress import Progress, during
 from bandfuse.raster import Encoding, Lost, Writer
 from bandfuse.sharpening.gains.blur import AUTO, Blur, Found, found_blur
 from bandfuse.sharpening.gains.gains import Gains
-from bandfuse.sharpening.gains.learn import gains_of, weight_intervals
+from bandfuse.sharpening.gains.learn import gains_of
 from bandfuse.sharpening.gains.sums import added, parts, pixels
 from bandfuse.sharpening.gains.tiles import (
     INTERPOLATED,
@@ -24,6 +24,7 @@ from bandfuse.sharpening.gains.tiles import (
     grounds,
     tile_on,
 )
+from bandfuse.sharpening.gains.weights import weight_intervals
 from bandfuse.sharpening.pairs.kernels import ROUNDS, TAPS
 from bandfuse.sharpening.pairs.pair import Pair
 from bandfuse.sharpening.pairs.ranges import place_of, window_of
@@ -88,7 +89,7 @@ def _learned(
             remedy="Look at it with bandfuse check: is that value its nodata? --nodata sharp=V.",
         )
     gains = gains_of(sums.known, found.blur, blur_error=found.error, force=force, seed=seed)
-    low, high = weight_intervals(sums.known.without_constant(), seed)
+    low, high = weight_intervals(sums.known.without_constant().by_cube, seed)
     return replace(gains, weight_low=low, weight_high=high)
 
 

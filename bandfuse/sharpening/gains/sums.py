@@ -73,6 +73,12 @@ class Sums:
         return int(self.plain.shape[1])
 
     @property
+    def by_cube(self) -> CubeSums:
+        """What tells how the cube explains the sharp image."""
+        at = np.arange(1 + self.bands, self.both.shape[1])
+        return CubeSums(self.shift, self.both[:, : 1 + self.bands], self.both[:, at, at])
+
+    @property
     def filled(self) -> NDArray[np.bool_]:
         """(N,) which blocks hold pixels."""
         some: NDArray[np.bool_] = self.both[:, 0, 0] > 0
@@ -110,6 +116,51 @@ class Sums:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class CubeSums:
+    """What it takes to explain T sharp bands by the B bands of a cube: sums over the pixels of each
+    of N blocks, of values less ``shift``.
+
+    ``products`` (N, 1 + B, 1 + B + T) of [1, cube] with [1, cube, sharp]; ``squares`` (N, T) of the
+    sharp bands, whose products with one another are not asked for: there can be thousands."""
+
+    shift: Floats
+    products: Floats
+    squares: Floats
+
+    @classmethod
+    def none(cls, shift: Floats, bands: int, count: int) -> CubeSums:
+        """Of no pixels, in so many blocks."""
+        shape = count, 1 + bands, 1 + len(shift)
+        return cls(shift, np.zeros(shape), np.zeros((count, len(shift) - bands)))
+
+    def add(self, some: Pixels) -> None:
+        """Add the pixels of some blocks."""
+        every = np.concatenate([some.cube, some.sharp])
+        every -= self.shift[:, None]
+        every = np.concatenate([np.ones((1, every.shape[1])), every])
+        for number in np.unique(some.block):
+            v = every[:, some.block == number]
+            self.products[number] += v[: 1 + self.bands] @ v.T
+            self.squares[number] += np.einsum("tn,tn->t", *[v[1 + self.bands :]] * 2)
+
+    @property
+    def bands(self) -> int:
+        """B."""
+        return int(self.products.shape[1]) - 1
+
+    @property
+    def count(self) -> Floats:
+        """(N,) pixels."""
+        return self.products[:, 0, 0]
+
+    @property
+    def known(self) -> CubeSums:
+        """Of the blocks that hold pixels."""
+        some = self.count > 0
+        return CubeSums(self.shift, self.products[some], self.squares[some])
+
+
 CONSTANT = 1e-6
 """A band whose standard deviation is a smaller part of its values is constant."""
 
@@ -126,9 +177,11 @@ def parts(coarse: tuple[int, int], ratio: float = 1.0, bands: int = 1) -> list[P
     ]
 
 
-def per_side(bands: int) -> int:
-    """Blocks along each side of a scene of so many bands."""
-    return max(LEAST_PER_SIDE, min(PER_SIDE, int(math.sqrt(ROOM / 8) / (1 + bands))))
+def per_side(bands: int, sharp: int = 0) -> int:
+    """Blocks along each side of a scene of so many bands, and so many sharp ones where these are
+    more than a few."""
+    most = math.sqrt(ROOM / 8 / (1 + bands) / (1 + bands + sharp))
+    return max(LEAST_PER_SIDE, min(PER_SIDE, int(most)))
 
 
 def numbers(grid: BlockGrid, rows: Range, cols: Range) -> NDArray[np.int64]:
@@ -189,12 +242,12 @@ def plain_pixels(pair: Pair, blurs: Sequence[float | None], rows: Range, cols: R
     sharp = np.concatenate([one.averaged_once(rows, cols) for one in pairs])
     valid = complete(cube) & complete(sharp)
     x, t = cube[:, valid], sharp[:, valid]
-    block = _blocks(pair, rows, cols, len(x))[valid]
+    block = _blocks(pair, rows, cols, len(x), len(t))[valid]
     return Pixels(block, x, t, np.broadcast_to(0.0, x.shape), np.broadcast_to(0.0, t.shape))
 
 
-def _blocks(pair: Pair, rows: Range, cols: Range, bands: int) -> NDArray[np.int64]:
-    return numbers(blocks(pair.geometry.coarse, per_side(bands)), rows, cols)
+def _blocks(pair: Pair, rows: Range, cols: Range, bands: int, sharp: int = 0) -> NDArray[np.int64]:
+    return numbers(blocks(pair.geometry.coarse, per_side(bands, sharp)), rows, cols)
 
 
 def summed(some: Pixels, count: int) -> Sums:
@@ -215,4 +268,19 @@ def added(every: Iterable[Pixels]) -> Sums | None:
             total = summed(some, per_side(len(some.cube)) ** 2)
         else:
             total.add(some)
+    return total
+
+
+def explained(every: Iterable[Pixels]) -> CubeSums | None:
+    """What tells how the cube explains the sharp image, over the pixels of parts of a scene; None
+    where there are none."""
+    total: CubeSums | None = None
+    for some in every:
+        if not len(some.block):
+            continue
+        if total is None:
+            bands, sharp = len(some.cube), len(some.sharp)
+            shift = np.concatenate([some.cube.mean(axis=1), some.sharp.mean(axis=1)])
+            total = CubeSums.none(shift, bands, per_side(bands, sharp) ** 2)
+        total.add(some)
     return total
