@@ -2,7 +2,6 @@
 
 Each file is built on those before it::
 
-    heap         what was freed goes back to the system
     census       how many valid values the bands have
     gram         products z zᵀ of pixels
     sample       a sample of pixels that does not depend on the windows

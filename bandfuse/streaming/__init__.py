@@ -6,6 +6,7 @@ Each file is built on those before it::
     blocks     the blocks of a raster that are held out together
     stream     one pass over windows, in order
     budget     threads and memory, and the windows that follow from them
+    heap       what was freed goes back to the system
 
 It imports progress and spectral.
 """

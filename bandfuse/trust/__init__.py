@@ -25,5 +25,5 @@ Each file is built on those before it::
     scorers              how objectives without a target are scored, and their baselines
     trials               trainings without each fold, for such objectives
 
-It imports errors, progress, results, spectral, model, moments, solve and survey.
+It imports errors, progress, results, spectral, model, streaming, moments, solve and survey.
 """

@@ -10,12 +10,12 @@ import numpy as np
 
 from bandfuse.errors import MismatchError, shorten
 from bandfuse.model.model import Model
-from bandfuse.moments.heap import give_back
 from bandfuse.moments.moments import Moments
 from bandfuse.progress import Progress, Ticks, during
 from bandfuse.solve.bandpass.window import Tag
 from bandfuse.solve.scores import Pairs, Scored, score_pairs
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.heap import give_back
 from bandfuse.survey.survey import Survey
 from bandfuse.trust.band_windows import PIECES, Needed, needed
 from bandfuse.trust.baselines import Line, Table, baselines, fold_lines, folded_pairs

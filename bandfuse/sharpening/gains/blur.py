@@ -13,6 +13,7 @@ from bandfuse.sharpening.gains.weights import unexplained
 from bandfuse.sharpening.pairs.pair import Pair
 from bandfuse.sharpening.pairs.ranges import Place
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.heap import give_back
 
 AUTO: Literal["auto"] = "auto"
 Blur = float | None | Literal["auto"]
@@ -72,6 +73,8 @@ def _losses(pair: Pair, tried: Sequence[float | None], some: Sequence[Place], se
         raise ValueError("cube and sharp images have no valid pixel in common")
     out = np.zeros((len(tried), len(sums.count)))
     out[:, sums.count > 0] = unexplained(sums.known, len(tried), seed)
+    del sums
+    give_back()
     return out
 
 

@@ -29,6 +29,7 @@ from bandfuse.sharpening.inputs.sources import opened_pair
 from bandfuse.sharpening.outputs.page import judged, worth_of, write_page
 from bandfuse.spectral.bands import Bands
 from bandfuse.streaming.budget import Effort
+from bandfuse.streaming.heap import give_back
 
 RASTER, SETTINGS = "sharpened", "config.yaml"
 
@@ -137,6 +138,7 @@ def write_run(
     settings = what.config.model_dump(mode="json", exclude=NOT_RESULTS, exclude_none=True)
     text = dump_yaml(rebased(settings, Path.cwd()))
     (scratch / SETTINGS).write_text(text, encoding="utf-8")
+    give_back()
     counts = write_raster(scratch / raster_name(what.config.driver), what, driver, progress)
     result = (
         described(counts)
@@ -154,10 +156,12 @@ def _judged(
     """Score the result, and write its page."""
     config, images, weights = what.config, what.images, what.weights
     with opened_pair(images, weights.positions, weights.steps, weights.gains.blur) as pair:
+        give_back()
         verdict = judged(pair, weights, force=config.force, seed=config.seed, progress=progress)
         result = described()
         worth = worth_of(verdict, result.bands, result.ratio)
         result = result.model_copy(update={"worth": worth})
+        give_back()
         with during(progress, "write the report"):
             write_page(scratch, pair, weights, verdict, result)
     return result

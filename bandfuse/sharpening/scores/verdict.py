@@ -18,6 +18,7 @@ from bandfuse.sharpening.scores.reduced import Small, is_whole, parts_of, ratio_
 from bandfuse.sharpening.scores.scores import Sums, block_sums, peak_of, scores_of, total
 from bandfuse.sharpening.scores.worth import BandWorth, band_worth, jackknife, standard_errors
 from bandfuse.spectral.bands import Floats
+from bandfuse.streaming.heap import give_back
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,7 @@ def _held(smalls: Sequence[Small], every: Sequence[Block], force: bool, seed: in
     sums: dict[str, list[Sums | None]] = {}
     squared = {name: np.zeros(smalls[0].size) for name in (BANDFUSE, INTERPOLATION)}
     for number, made in held_out(smalls, every, force=force, seed=seed):
+        give_back()
         small, start = smalls[number], sum(counts[:number])
         for name, image in made.items():
             mine = sums.setdefault(name, [None] * sum(counts))

@@ -1,4 +1,4 @@
-"""Heap: what was freed goes back to the system between the steps of a training."""
+"""Heap: what was freed goes back to the system between the steps of a long work."""
 
 from __future__ import annotations
 
