@@ -349,9 +349,12 @@ def test_draws_are_those_of_one_prior_after_the_other() -> None:
         noise = module._root(na) @ random.standard_normal(len(nc))
         noise += inverse.T @ random.standard_normal(len(nc))
         right = nc + noise * np.sqrt(made.variance)
-        root = np.linalg.cholesky(na + inverse.T @ inverse)
+        curvature = na + inverse.T @ inverse
+        root = np.linalg.cholesky(curvature)
         w, _ = nnls(root.T, np.linalg.solve(root, right))
-        close_to_conditioning(row[prior.support], w)
+        unit = 1 / np.sqrt(curvature.diagonal())
+        condition = np.linalg.cond(curvature * np.outer(unit, unit))
+        close_to_conditioning(row[prior.support], w, condition)
 
 
 def test_how_many_draws_are_solved_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
