@@ -220,3 +220,26 @@ def shorten(names: Iterable[str], most: int = 12) -> str:
     if len(every) <= most:
         return ", ".join(every) or "none"
     return ", ".join(every[:most]) + f", … ({len(every)} in all)"
+
+
+MANY = 3
+"""So many messages that differ only in the name before them become one."""
+
+
+def said_once(texts: Iterable[str]) -> list[str]:
+    """Messages, where those that are the same for many scenes are one, with the scenes' names.
+
+    >>> said_once(["a: odd", "b: odd", "c: odd", "all: well"])
+    ['a, b, c: odd', 'all: well']
+    """
+    named: dict[str, list[str]] = {}
+    for text in texts:
+        name, colon, rest = text.partition(": ")
+        named.setdefault(rest if colon else text, []).append(name if colon else "")
+    found = list[str]()
+    for text, names in named.items():
+        if len(names) >= MANY and all(names):
+            found.append(f"{shorten(names, 3)}: {text}")
+        else:
+            found += [f"{name}: {text}" if name else text for name in dict.fromkeys(names)]
+    return found

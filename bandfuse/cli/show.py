@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bandfuse.cli import streams
 from bandfuse.cli.bars import LiveBars
 from bandfuse.cli.layout import columns, folded, records, table_lines, wrapped
-from bandfuse.errors import ConfigError, shorten
+from bandfuse.errors import ConfigError, said_once, shorten
 from bandfuse.files.placing import WRITTEN
 from bandfuse.files.textfile import shown
 from bandfuse.progress import Progress
@@ -129,22 +129,10 @@ def note(text: str) -> None:
     streams.remark(written.get())
 
 
-ALIKE = 3
-"""So many remarks that differ only in the name before them become one."""
-
-
 def remarks(texts: Sequence[str]) -> None:
     """Remarks on stderr; what is said of many scenes is said once, with their names."""
-    named: dict[str, list[str]] = {}
-    for text in texts:
-        name, colon, rest = text.partition(": ")
-        named.setdefault(rest if colon else text, []).append(name if colon else "")
-    for text, names in named.items():
-        if len(names) >= ALIKE and all(names):
-            note(f"{shorten(names, 3)}: {text}")
-        else:
-            for name in dict.fromkeys(names):
-                note(f"{name}: {text}" if name else text)
+    for text in said_once(texts):
+        note(text)
 
 
 def count(n: int, thing: str) -> str:

@@ -50,6 +50,21 @@ def _learned(**changes: object) -> Trained:
     return learn(config, open_scenes(config))
 
 
+def test_what_is_said_of_many_scenes_stands_once(tmp_path: Path) -> None:
+    """On the page, as in the terminal; the result in Python has every message."""
+    scenes, targets = [], []
+    for number in range(4):
+        for names, source in ((scenes, CUBE), (targets, TARGET)):
+            names.append(str(tmp_path / f"{Path(source).stem}{number}.tif"))
+            shutil.copy(source, names[-1])
+    folder = tmp_path / "run"
+    config = TrainConfig(scenes=scenes, target=targets, output=str(folder), no_fused=True)
+    every = train(config)[1]
+    page = json.loads((folder / "report.data.json").read_text())["messages"]
+    assert sum("lies on" in text for text in every) == 4
+    assert [text.count(", ") for text in page if "lies on" in text] == [3]
+
+
 Held = Mapping[tuple[int, int], Pairs]
 
 
