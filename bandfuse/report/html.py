@@ -15,6 +15,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import ArrayLike
 
+from bandfuse.errors import said_once
 from bandfuse.report import trust_tables as trusting
 from bandfuse.report import views
 from bandfuse.report.choice import (
@@ -204,6 +205,7 @@ def template(name: str) -> Template:
     )
     environment.globals["number"] = number
     environment.filters["minus"] = minus
+    environment.filters["said_once"] = said_once
     return environment.get_template(name)
 
 

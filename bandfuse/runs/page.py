@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bandfuse.errors import said_once, shorten
+from bandfuse.errors import shorten
 from bandfuse.model.fusion import Fusion
 from bandfuse.raster import AlignedReader, Choice, Raster, describe, quicklook
 from bandfuse.report.csv_json import csv_lines, json_parts
@@ -86,7 +86,7 @@ def page(folder: Path, trained: Trained, report: TrainReport, fused: Path | None
         sampled=sampled,
         blocks=block_errors(survey, keys, held),
         noise=_noise(survey) if "noise" in config.gathers else [],
-        messages=said_once(trained.messages),
+        messages=trained.messages,
         verdict=verdict(report, trained),
     )
 

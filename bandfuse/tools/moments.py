@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bandfuse.config.moments import MomentsConfig
@@ -76,10 +76,9 @@ def gather_moments(
         opened = open_scenes(asked)
     inputs = [*keep, *(path for scene in opened.scenes for path in scene.paths)]
     seen = check_file(output, overwrite=config.overwrite, inputs=inputs)
-    passes = _Passes(config, asked, size, progress)
-    told = passes.told
+    passes, told = _Passes(config, asked, size, progress), _Told()
     with whole_files(output, inputs, ready, seen) as scratch:
-        write_moments(scratch, passes.over(opened))
+        write_moments(scratch, passes.over(opened, told))
         written = os.path.getsize(scratch)
     return MomentsResult(
         output=str(output),
@@ -155,10 +154,10 @@ class _Passes:
     training: TrainConfig
     sample: int | None
     progress: Progress
-    told: _Told = field(default_factory=_Told)
 
-    def over(self, opened: Opened) -> Iterator[SceneMoments]:
-        """What they leave, one after the other, of the scenes that are not broken."""
+    def over(self, opened: Opened, told: _Told) -> Iterator[SceneMoments]:
+        """What they leave, one after the other, of the scenes that are not broken. What is to be
+        said of them is put into ``told``."""
         scenes, reasons = opened.scenes, dict[str, str]()
         found: Iterator[tuple[SceneMoments, list[str]]] = map(self.one, scenes)
         if self.training.skip_broken:
@@ -167,10 +166,10 @@ class _Passes:
         for left, said in found:
             files = [file.path for file in left.scene.files]
             sums |= _sums([path for path in files if path not in sums], self.progress)
-            self.told.rows.append(moments_row(left))
-            self.told.texts.extend(said)
+            told.rows.append(moments_row(left))
+            told.texts.extend(said)
             yield replace(left, inputs={path: sums[path] for path in files})
-        self.told.left_out = opened.without(reasons).left_out
+        told.left_out = opened.without(reasons).left_out
 
     def one(self, scene: Scene) -> tuple[SceneMoments, list[str]]:
         """What the pass over one scene leaves, and what is to be said."""

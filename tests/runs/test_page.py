@@ -51,7 +51,7 @@ def _learned(**changes: object) -> Trained:
 
 
 def test_what_is_said_of_many_scenes_stands_once(tmp_path: Path) -> None:
-    """On the page, as in the terminal; the result in Python has every message."""
+    """On the page, as in the terminal; the result in Python and the data have every message."""
     scenes, targets = [], []
     for number in range(4):
         for names, source in ((scenes, CUBE), (targets, TARGET)):
@@ -62,7 +62,9 @@ def test_what_is_said_of_many_scenes_stands_once(tmp_path: Path) -> None:
     every = train(config)[1]
     page = json.loads((folder / "report.data.json").read_text())["messages"]
     assert sum("lies on" in text for text in every) == 4
-    assert [text.count(", ") for text in page if "lies on" in text] == [3]
+    assert page == every
+    shown = re.findall(r"<li>([^<]*lies on[^<]*)</li>", (folder / "report.html").read_text())
+    assert [text.count(", ") for text in shown] == [3]
 
 
 Held = Mapping[tuple[int, int], Pairs]

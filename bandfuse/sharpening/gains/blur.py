@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from bandfuse.sharpening.gains.ridged import resampled
 from bandfuse.sharpening.gains.sums import explained, plain_pixels
 from bandfuse.sharpening.gains.weights import unexplained
 from bandfuse.sharpening.pairs.pair import Pair
@@ -58,9 +59,7 @@ def found_blur(pair: Pair, every: Sequence[Place], seed: int = 0) -> Found:
     about = float(np.clip(_vertex(TRIED, coarse), TRIED[0] + STEP, TRIED[-1] - STEP))
     near = (about - STEP, about, about + STEP)
     fine = _losses(pair, near, some, seed)
-    count = fine.shape[1]
-    rng = np.random.default_rng(seed)
-    times = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    times = resampled(fine.shape[1], seed, RESAMPLES)
     again = [_vertex(near, fine @ n) for n in times]
     return Found(_vertex(near, fine.sum(axis=1)), float(np.std(again)))
 

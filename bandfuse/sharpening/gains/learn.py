@@ -46,7 +46,7 @@ def gains_of(
     reasons = (LEARNED,) * sums.bands if force else reasons_of(low, high, errors, sums.plain)
     count = max(float(sums.both[:, 0, 0].sum()), 1.0)
     kept = np.array([not reason for reason in reasons])
-    weight, offset, _ = weights_of(sums.by_cube, seed)
+    weight, offset = weights_of(sums.by_cube, seed)
     lift, drop, noise = _subspace(sums.by_cube)
     return Gains(
         gain=np.where(kept[:, None], learned, 0.0),

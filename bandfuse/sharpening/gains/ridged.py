@@ -20,10 +20,10 @@ def folds_of(count: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(count) % min(FOLDS, max(count, 1))
 
 
-def resampled(count: int, seed: int) -> Floats:
+def resampled(count: int, seed: int, size: int = RESAMPLES) -> Floats:
     """(R, N) how often each block stands in each resample."""
     random = np.random.default_rng(seed)
-    times = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    times = random.multinomial(count, np.full(count, 1 / count), size=size)
     return times.astype(np.float64)
 
 

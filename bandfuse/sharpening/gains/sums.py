@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,7 @@ class Sums:
 
     def add(self, some: Pixels) -> None:
         """Add the pixels of some blocks."""
-        every = np.concatenate([some.cube, some.sharp]) - self.shift[:, None]
-        every = np.concatenate([np.ones((1, every.shape[1])), every])
+        every = some.less(self.shift)
         for number in np.unique(some.block):
             here = some.block == number
             v, d, e = every[:, here], some.detail[:, here], some.missed[:, here]
@@ -136,13 +136,11 @@ class CubeSums:
 
     def add(self, some: Pixels) -> None:
         """Add the pixels of some blocks."""
-        every = np.concatenate([some.cube, some.sharp])
-        every -= self.shift[:, None]
-        every = np.concatenate([np.ones((1, every.shape[1])), every])
+        every = some.less(self.shift)
         for number in np.unique(some.block):
             v = every[:, some.block == number]
             self.products[number] += v[: 1 + self.bands] @ v.T
-            self.squares[number] += np.einsum("tn,tn->t", *[v[1 + self.bands :]] * 2)
+            self.squares[number] += np.square(v[1 + self.bands :]).sum(axis=1)
 
     @property
     def bands(self) -> int:
@@ -203,6 +201,18 @@ class Pixels:
     missed: Floats
     detail: Floats
 
+    @property
+    def mean(self) -> Floats:
+        """(B + T,) of cube and sharp image."""
+        return np.concatenate([self.cube.mean(axis=1), self.sharp.mean(axis=1)])
+
+    def less(self, shift: Floats) -> Floats:
+        """(1 + B + T, n) [1, cube, sharp] less a shift of all but the one."""
+        ones = np.ones((1, len(self.block)))
+        every: Floats = np.concatenate([ones, self.cube, self.sharp])
+        every[1:] -= shift[:, None]
+        return every
+
 
 def pixels(pair: Pair, rows: Range, cols: Range) -> Pixels:
     """The pixels of one part of a cube. Where the cube is missing, the sharp image on its grid is
@@ -252,35 +262,35 @@ def _blocks(pair: Pair, rows: Range, cols: Range, bands: int, sharp: int = 0) ->
 
 def summed(some: Pixels, count: int) -> Sums:
     """Sums of pixels in so many blocks."""
-    shift = np.concatenate([some.cube.mean(axis=1), some.sharp.mean(axis=1)])
-    total = Sums.none(shift, len(some.cube), count)
+    total = Sums.none(some.mean, len(some.cube), count)
     total.add(some)
     return total
 
 
 def added(every: Iterable[Pixels]) -> Sums | None:
     """Sums over the pixels of parts of a scene; None where there are none."""
-    total: Sums | None = None
-    for some in every:
-        if not len(some.block):
-            continue
-        if total is None:
-            total = summed(some, per_side(len(some.cube)) ** 2)
-        else:
-            total.add(some)
-    return total
+    return _total(every, lambda x: Sums.none(x.mean, len(x.cube), per_side(len(x.cube)) ** 2))
 
 
 def explained(every: Iterable[Pixels]) -> CubeSums | None:
     """What tells how the cube explains the sharp image, over the pixels of parts of a scene; None
     where there are none."""
-    total: CubeSums | None = None
+
+    def none(first: Pixels) -> CubeSums:
+        bands, sharp = len(first.cube), len(first.sharp)
+        return CubeSums.none(first.mean, bands, per_side(bands, sharp) ** 2)
+
+    return _total(every, none)
+
+
+S = TypeVar("S", Sums, CubeSums)
+
+
+def _total(every: Iterable[Pixels], none: Callable[[Pixels], S]) -> S | None:
+    """Sums over pixels, which begin at those that ``none`` makes of the first of them."""
+    total: S | None = None
     for some in every:
-        if not len(some.block):
-            continue
-        if total is None:
-            bands, sharp = len(some.cube), len(some.sharp)
-            shift = np.concatenate([some.cube.mean(axis=1), some.sharp.mean(axis=1)])
-            total = CubeSums.none(shift, bands, per_side(bands, sharp) ** 2)
-        total.add(some)
+        if len(some.block):
+            total = none(some) if total is None else total
+            total.add(some)
     return total

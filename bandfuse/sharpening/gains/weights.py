@@ -39,25 +39,20 @@ def _fits(sums: CubeSums, times: Floats) -> Iterator[tuple[Floats, Floats]]:
         yield weight, mean[b:] - weight @ mean[:b]
 
 
-def weights_of(sums: CubeSums, seed: int = 0) -> tuple[Floats, Floats, Floats]:
+def weights_of(sums: CubeSums, seed: int = 0) -> tuple[Floats, Floats]:
     """(T, B) weights and (T,) offsets of the sharp image, with the ridge that has the least
-    held-out error; and (N,) that error of each block: squares of ``t − W x − offset``, in units of
-    the variance of t, summed over T."""
-    best, losses = _weight_ridge(sums, seed)
-    weight, offset = list(_fits(sums, np.ones(len(losses))))[best]
-    return weight, offset, losses
+    held-out error: squares of ``t − W x − offset``, in units of the variance of t."""
+    return list(_fits(sums, np.ones(len(sums.squares))))[_weight_ridge(sums, seed)]
 
 
-def _weight_ridge(sums: CubeSums, seed: int) -> tuple[int, Floats]:
-    """Which ridge has the least held-out error, and (N,) that error."""
-    losses = _weight_losses(sums, seed).sum(axis=2)
-    best = int(np.argmin(losses.sum(axis=1)))
-    return best, losses[best]
+def _weight_ridge(sums: CubeSums, seed: int) -> int:
+    """Which ridge has the least held-out error."""
+    return int(np.argmin(_weight_losses(sums, seed).sum(axis=(1, 2))))
 
 
 def unexplained(sums: CubeSums, groups: int, seed: int = 0) -> Floats:
-    """(G, N) held-out errors of each block as :func:`weights_of` tells, where the sharp bands are G
-    groups of as many, one after the other: each with its own ridge."""
+    """(G, N) held-out errors of each block as :func:`weights_of` sees them, summed over the bands
+    of each of G groups of sharp bands of one size, one after the other: each with its own ridge."""
     losses = _weight_losses(sums, seed)
     losses = losses.reshape(*losses.shape[:2], groups, -1).sum(axis=3)
     best = losses.sum(axis=1).argmin(axis=0)
@@ -79,7 +74,7 @@ def weight_intervals(sums: CubeSums, seed: int = 0) -> tuple[Floats, Floats]:
     """(T, B) ends of 95 % intervals of the weights of the sharp image, by a bootstrap over blocks
     with the ridge of the weights."""
     b, t = sums.bands, sums.squares.shape[1]
-    ridge = WEIGHT_RIDGES[_weight_ridge(sums, seed)[0]]
+    ridge = WEIGHT_RIDGES[_weight_ridge(sums, seed)]
     times = resampled(len(sums.squares), seed)
     weights = np.empty((len(times), b, t))
     batch = at_once(sums.products[0].size, AT_ONCE, ROOM)

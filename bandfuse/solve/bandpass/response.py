@@ -183,14 +183,20 @@ def _search(
 
 def _weights(prior: Prior, made: Whitened) -> Floats:
     """(P,) the non-negative weights of highest posterior density."""
-    na, nc = prior.moments
-    inverse = made.inverse_root
-    curvature = na + inverse.T @ inverse
-    unit = 1 / np.sqrt(curvature.diagonal())
-    v, _, _ = nonnegative_gram(curvature * np.outer(unit, unit), nc * unit)
+    curvature, unit = _curvature(prior, made.inverse_root)
+    v, _, _ = nonnegative_gram(curvature, prior.moments[1] * unit)
     weights = np.zeros(len(prior.spectrum.nm))
     weights[prior.support] = v * unit
     return weights
+
+
+def _curvature(prior: Prior, inverse: Floats) -> tuple[Floats, Floats]:
+    """NA + Γ⁻¹ with a diagonal of one (…, S, S), of priors of inverse roots (…, S, S); and the unit
+    (…, S) of its weights."""
+    curvature = prior.moments[0] + inverse.swapaxes(-1, -2) @ inverse
+    unit = 1 / np.sqrt(np.diagonal(curvature, axis1=-2, axis2=-1))
+    curvature *= unit[..., :, None] * unit[..., None, :]
+    return curvature, unit
 
 
 def _priors(prior: Prior, at: Floats, instead: Floats) -> tuple[Floats, Floats]:
@@ -208,11 +214,8 @@ def _priors(prior: Prior, at: Floats, instead: Floats) -> tuple[Floats, Floats]:
 def _drawn(prior: Prior, inverse: Floats, noise: Floats, start: Positive) -> Floats:
     """(R, S) the non-negative weights of highest density under priors of inverse roots (R, S, S),
     with noise (R, S). ``start`` (S,) the set of positive ones to begin with."""
-    na, nc = prior.moments
-    curvature = na + inverse.transpose(0, 2, 1) @ inverse
-    unit = 1 / np.sqrt(np.diagonal(curvature, axis1=1, axis2=2))
-    curvature *= unit[:, :, None] * unit[:, None, :]
-    right = (nc + noise) * unit
+    curvature, unit = _curvature(prior, inverse)
+    right = (prior.moments[1] + noise) * unit
     every = np.arange(len(noise))
     v, reached = nonnegative_grams(curvature, every, right, np.tile(start, (len(noise), 1)))
     for i in np.flatnonzero(~reached).tolist():

@@ -83,10 +83,10 @@ class Prior:
         na, nc = self.moments
         chol = np.linalg.cholesky(shape.alike)
         root = shape.size[..., None] * chol
-        right = (nc @ root)[..., None]
-        inner = np.eye(len(na)) + root.transpose(0, 2, 1) @ na @ root
-        explained = (right * np.linalg.solve(inner, right)).sum(axis=(1, 2))
-        return (np.linalg.inv(chol) / shape.size[:, None, :], 1.0 - explained / self.spectrum.count)
+        inner = np.linalg.cholesky(np.eye(len(na)) + root.transpose(0, 2, 1) @ na @ root)
+        y = np.linalg.solve(inner, (nc @ root)[..., None])
+        variance = 1.0 - np.square(y).sum(axis=(1, 2)) / self.spectrum.count
+        return np.linalg.inv(chol) / shape.size[:, None, :], variance
 
     def _shape(self, at: Floats) -> Shape:
         """Window and ripple at parameters (…, 7)."""
