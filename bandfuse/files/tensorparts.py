@@ -36,7 +36,7 @@ class TensorParts:
         self._known: dict[str, tuple[str, tuple[int, ...], int, int]] = {}
 
     def add(self, name: str, values: np.ndarray) -> None:
-        """Put a tensor to the others; it is not kept in memory."""
+        """Add a tensor; it is not kept in memory."""
         values = np.ascontiguousarray(values)
         little = values.astype(values.dtype.newbyteorder("<"), copy=False)
         first = self._waiting.tell()

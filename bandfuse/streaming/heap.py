@@ -1,4 +1,4 @@
-"""Heap: what was freed goes back to the system between the steps of a long work."""
+"""Heap: what was freed goes back to the system between the steps of a long computation."""
 
 from __future__ import annotations
 

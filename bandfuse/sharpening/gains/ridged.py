@@ -28,8 +28,8 @@ def resampled(count: int, seed: int, size: int = RESAMPLES) -> Floats:
 
 
 def at_once(size: int, most: int, room: int) -> int:
-    """Resamples that are held at once: so many, or fewer that take so many bytes, of which each
-    takes ``size`` numbers."""
+    """Resamples that are held at once, of ``size`` numbers each: so many, or as many as fit into a
+    room of so many bytes."""
     return max(1, min(most, room // (8 * size)))
 
 

@@ -37,7 +37,7 @@ spread no wider than these."""
 
 
 BATCH_BYTES = 2**21
-"""Draws are solved at once whose matrices take at most so much each."""
+"""Draws are solved together as long as each of their matrices takes at most so much."""
 
 
 @dataclass(frozen=True, eq=False)
